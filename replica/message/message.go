@@ -1,0 +1,249 @@
+// Package message promises to list, field by field, everything that nodes say to
+// each other: one struct a message, and nothing that sends or encodes one. The
+// protocol machines of master and replicas speak in these types; package bus/codec
+// gives them their form on the wire; replica/DESIGN.md has them as a table with
+// source, target and subject.
+//
+// A message is immutable once it has been handed to an Output or a machine:
+// sender, receiver and what is kept for a resend may share its memory.
+package message
+
+import (
+	"quartet/replica/lamport"
+	"quartet/replica/model"
+)
+
+// Kind is a message's code on the wire: explicit, never reused.
+type Kind uint8
+
+// The kinds of message between nodes. 12 to 15 are set aside for view changes
+// (PREPARE, STATE) and bulk loading.
+const (
+	KindHello     Kind = 1  // replica → master: here I am (boot acknowledgement), with what I hold
+	KindInstall   Kind = 2  // master → replica: the view
+	KindInstalled Kind = 3  // replica → master: I work in that view
+	KindForward   Kind = 4  // master → replica: requests, causal writes, causal marks
+	KindAnswers   Kind = 5  // replica → master: outcomes, watermark
+	KindData      Kind = 6  // replica → replica: DATA of the broadcast
+	KindAck       Kind = 7  // replica → replica: ACK of the broadcast
+	KindGap       Kind = 8  // replica → replica or master: send this again
+	KindFill      Kind = 9  // replica or master → replica: causal writes that were asked for
+	KindProbe     Kind = 10 // master → replica: heartbeat; how are you?
+	KindReport    Kind = 11 // replica → master: answer to a probe
+)
+
+var kindNames = [...]string{"", "HELLO", "INSTALL", "INSTALLED", "FORWARD", "ANSWERS", "DATA", "ACK", "GAP", "FILL", "PROBE", "REPORT"}
+
+// String returns the kind's name in capitals.
+func (k Kind) String() string {
+	if k == 0 || int(k) >= len(kindNames) {
+		return "KIND?"
+	}
+	return kindNames[k]
+}
+
+// Header is what every message begins with.
+type Header struct {
+	From        lamport.Node
+	Incarnation uint64 // of the sender's process: a node that lost its memory comes back with a greater one
+	Epoch       uint64 // of the sender's installed view; 0 before the first
+	Clock       uint64 // the sender's Lamport time when it sent this; every receiver witnesses it
+}
+
+// Head returns the header, so that every message that embeds one is a [Message].
+func (h *Header) Head() *Header { return h }
+
+// Message is any message between nodes.
+type Message interface {
+	Kind() Kind
+	Head() *Header
+	// AppendRIDs appends the id of every request that the message concerns; they
+	// travel in the message's Quartet-Request-Id header.
+	AppendRIDs(dst []uint64) []uint64
+}
+
+// Request is a client's request as nodes carry it. The master stamps it once; a
+// retry with the same identity is the same request with the same stamp.
+type Request struct {
+	RID      uint64
+	Identity string // the client's Nats-Msg-Id; "": the rID is the identity
+	Digest   uint64 // of model, type, key and value; 0 when Identity is ""
+	Model    model.Consistency
+	Type     model.Type
+	Key      string
+	Value    []byte
+	Version  lamport.Version // the master's stamp; the version of a weak write
+	Min      uint64          // causal get: minimum timestamp; sequential: minimum position
+}
+
+// CausalWrite is a causal set with the number that the primary gave it: its timestamp.
+type CausalWrite struct {
+	Number  uint64
+	Request Request
+}
+
+// Op is the code of an ordered operation: explicit, never reused.
+type Op uint8
+
+// The ordered operations.
+const (
+	OpStrong Op = 1 // a linearizable or sequential request that takes effect at its place
+	OpReads  Op = 2 // the place of one or more linearizable gets; each counts as one operation
+	OpWeak   Op = 3 // an eventual request with its version, committed where nothing greater stands
+	OpCommit Op = 4 // "causal writes up to Number": commits them in number order, by version
+)
+
+// Operation is one entry of a DATA.
+type Operation struct {
+	Op      Op
+	Request Request  // OpStrong, OpWeak
+	Number  uint64   // OpCommit
+	Reads   []uint64 // OpReads: the rIDs of the gets that share this place
+}
+
+// Count is how many totally ordered operations this one stands for in positions.
+func (o *Operation) Count() uint64 {
+	if o.Op == OpReads {
+		return uint64(len(o.Reads))
+	}
+	return 1
+}
+
+// Member is a member of a view.
+type Member struct {
+	Node        lamport.Node
+	Incarnation uint64
+}
+
+// View is the group of an epoch. Members are sorted by node.
+type View struct {
+	Epoch   uint64
+	Members []Member
+	Faults  int // f: how many members may be missing in a view that follows
+}
+
+// Index returns the place of n among the members, or -1.
+func (v *View) Index(n lamport.Node) int {
+	for i := range v.Members {
+		if v.Members[i].Node == n {
+			return i
+		}
+	}
+	return -1
+}
+
+// Marks are the master's knowledge of the causal numbers, on all it says to replicas.
+type Marks struct {
+	Last uint64 // the highest number given out; a replica that lacks one of them asks
+	Safe uint64 // the highest that f+1 members have reached: it may be read
+	Held uint64 // the highest that every member has reached: it may be committed
+}
+
+// Hello is a replica's boot acknowledgement, repeated until a view is installed, and
+// again whenever it hears of a new master.
+type Hello struct {
+	Header
+	PID       int
+	View      View   // the installed one; Epoch 0: none
+	Position  uint64 // ordered operations delivered
+	Watermark uint64 // highest causal number held without a gap
+	Safe      uint64 // highest causal number known to be safe
+	LastRID   uint64 // highest rID seen
+}
+
+// Install tells a replica the view. Header.Clock is the start clock.
+type Install struct {
+	Header
+	View  View
+	Marks Marks
+}
+
+// Installed acknowledges an Install: the replica works in Header.Epoch.
+type Installed struct{ Header }
+
+// Forward carries requests to the replica that is to serve them, and causal writes
+// to every replica.
+type Forward struct {
+	Header
+	Marks    Marks
+	Requests []Request
+	Writes   []CausalWrite // numbers rise
+}
+
+// Answer is the outcome of one forwarded request.
+type Answer struct {
+	RID       uint64 // as forwarded
+	FirstRID  uint64 // of the first request with this identity, where it differs; else 0
+	Code      model.Code
+	Reason    string // one line, of a failure
+	Value     []byte // of a get
+	Position  uint64 // models 1 and 2
+	Timestamp uint64 // causal number of the value that was read
+	Clock     uint64 // Lamport time of the answer
+}
+
+// Answers carries outcomes to the master, and what it needs as the primary.
+type Answers struct {
+	Header
+	Watermark uint64 // highest causal number held without a gap
+	Position  uint64
+	Answers   []Answer
+}
+
+// Data is DATA(e, sender, seq, timestamp, ops…) of the broadcast. Its timestamp is
+// (Header.Clock, Header.From); timestamps rise with Seq. It carries an ACK.
+type Data struct {
+	Header
+	Seq uint64 // 1, 2, 3, … for each sender and epoch
+	Received
+	Ops   []Operation
+	Acked []uint64 // rIDs first acknowledged by this message; in its request-id header only
+}
+
+// Ack is ACK(e, sender, clock, lastSeq, received[·]): cumulative, idempotent,
+// unnumbered; losing one is harmless.
+type Ack struct {
+	Header
+	Received
+	Solicit bool     // the sender is waiting: answer with an Ack of your own
+	Acked   []uint64 // rIDs first acknowledged by this message; in its request-id header only
+}
+
+// Received says what a member has received and announces what it has sent.
+type Received struct {
+	LastSeq  uint64   // own DATA sent so far: every later one has a time greater than Header.Clock
+	Received []uint64 // by index in the view: how many of that member's DATA are held without a gap
+}
+
+// Gap asks for messages again: First to Last, both included.
+type Gap struct {
+	Header
+	Causal      bool // causal numbers; else the DATA of the receiver
+	First, Last uint64
+}
+
+// Fill answers a causal Gap.
+type Fill struct {
+	Header
+	Writes []CausalWrite // numbers rise
+}
+
+// Probe is the master's heartbeat.
+type Probe struct {
+	Header
+	Nonce uint64
+	Marks Marks
+}
+
+// Report answers a probe, for the master's primary and for status.
+type Report struct {
+	Header
+	Nonce     uint64
+	Position  uint64
+	Watermark uint64
+	Safe      uint64
+	Keys      uint64
+	Pending   uint64 // requests taken and not yet answered
+	Tentative uint64 // weak writes not yet committed
+	Queue     uint64 // DATA received and not yet delivered
+}

@@ -1,0 +1,134 @@
+// Package model promises one vocabulary for what a client may ask: the four
+// consistency models, the request types, and the codes and words of both. Every
+// node and the client share it. It is pure.
+package model
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Consistency is one of the four models. The numbers are the public contract's.
+type Consistency uint8
+
+// The four models, strongest first.
+const (
+	Linearizable Consistency = 1
+	Sequential   Consistency = 2
+	Causal       Consistency = 3
+	Eventual     Consistency = 4
+)
+
+// All lists the models in the order of their codes.
+var All = [...]Consistency{Linearizable, Sequential, Causal, Eventual}
+
+// Errors of the parse functions.
+var (
+	ErrConsistency = errors.New("model: unknown consistency")
+	ErrType        = errors.New("model: unknown request type")
+)
+
+var consistencyWords = [...]string{Linearizable: "linearizable", Sequential: "sequential", Causal: "causal", Eventual: "eventual"}
+
+// Valid reports whether c is one of the four.
+func (c Consistency) Valid() bool { return c >= Linearizable && c <= Eventual }
+
+// Strong reports whether c's sets are answered at their place in the total order
+// (linearizable, sequential); the other two are weak.
+func (c Consistency) Strong() bool { return c == Linearizable || c == Sequential }
+
+// Word returns the model's name in small letters.
+func (c Consistency) Word() string {
+	if !c.Valid() {
+		return fmt.Sprintf("consistency(%d)", uint8(c))
+	}
+	return consistencyWords[c]
+}
+
+// String returns the model's name in capitals, as replies carry it.
+func (c Consistency) String() string { return strings.ToUpper(c.Word()) }
+
+// ParseConsistency reads a code (1 to 4) or a name in any letter case.
+func ParseConsistency(s string) (Consistency, error) {
+	for _, c := range All {
+		if s == string(rune('0'+c)) || strings.EqualFold(s, c.Word()) {
+			return c, nil
+		}
+	}
+	return 0, fmt.Errorf("%w: %q (want 1 linearizable, 2 sequential, 3 causal or 4 eventual)", ErrConsistency, s)
+}
+
+// Type is what a request does. The numbers are explicit and never reused; 3 to 7 are
+// set aside for delete, compare-and-set, list, watch and time-to-live.
+type Type uint8
+
+// The request types that exist.
+const (
+	Set Type = 1
+	Get Type = 2
+)
+
+// Types lists the request types in the order of their codes.
+var Types = [...]Type{Set, Get}
+
+// Valid reports whether t exists.
+func (t Type) Valid() bool { return t == Set || t == Get }
+
+// Word returns the type's name in small letters.
+func (t Type) Word() string {
+	switch t {
+	case Set:
+		return "set"
+	case Get:
+		return "get"
+	}
+	return fmt.Sprintf("request(%d)", uint8(t))
+}
+
+// String returns the type's name in capitals, as replies carry it.
+func (t Type) String() string { return strings.ToUpper(t.Word()) }
+
+// ParseType reads a code or a name in any letter case.
+func ParseType(s string) (Type, error) {
+	for _, t := range Types {
+		if s == string(rune('0'+t)) || strings.EqualFold(s, t.Word()) {
+			return t, nil
+		}
+	}
+	return 0, fmt.Errorf("%w: %q (want 1 set or 2 get)", ErrType, s)
+}
+
+// Limits of the public contract, in bytes.
+const (
+	MaxKey      = 1024       // a key
+	MaxKeyValue = 512 * 1024 // a key and its value together
+	MaxIdentity = 256        // a request's identity (Nats-Msg-Id) and a client's name
+)
+
+// Code is a reply's outcome, as Nats-Service-Error-Code carries it. OK is no error.
+type Code uint16
+
+// The codes of the public contract.
+const (
+	OK          Code = 200
+	Malformed   Code = 400
+	NotFound    Code = 404
+	Conflict    Code = 409
+	TooLarge    Code = 413
+	TooEarly    Code = 425
+	Unavailable Code = 503
+	Unknown     Code = 504
+)
+
+// Executed reports whether a reply with this code says that the request took
+// effect (OK, not found: an answer), and whether that is known at all (504 is not).
+func (c Code) Executed() (executed, known bool) {
+	switch c {
+	case OK, NotFound:
+		return true, true
+	case Unknown:
+		return false, false
+	}
+	return false, true
+}
