@@ -1,0 +1,95 @@
+package bus
+
+import (
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/nats-io/nats.go"
+
+	"quartet/replica/lamport"
+	"quartet/replica/model"
+)
+
+// Options are what a request's headers ask for. Zero values: not given.
+type Options struct {
+	Identity     string // Nats-Msg-Id
+	Client       string // Quartet-Client
+	MinTimestamp uint64 // causal
+	MinPosition  uint64 // sequential
+	Replica      string // Quartet-Replica: a replica's name, though perhaps of none that exists
+}
+
+// ParseOptions reads the headers of a request of model c; a minimum of another model is
+// not even looked at. Of a header that is given more than once the first counts; blanks
+// around a value are trimmed. An error is an [*Error] with code 400; the Options that
+// come with it hold what was read before it.
+func ParseOptions(h nats.Header, c model.Consistency) (Options, error) {
+	var o Options
+	if len(h) == 0 {
+		return o, nil
+	}
+	var err error
+	if o.Client, err = nameOption(h, HeaderClient); err != nil {
+		return o, err
+	}
+	if o.Identity, err = nameOption(h, HeaderMsgID); err != nil {
+		return o, err
+	}
+	switch c {
+	case model.Causal:
+		o.MinTimestamp, err = minimumOption(h, HeaderMinTimestamp)
+	case model.Sequential:
+		o.MinPosition, err = minimumOption(h, HeaderMinPosition)
+	}
+	if err != nil {
+		return o, err
+	}
+	o.Replica, err = replicaOption(h)
+	return o, err
+}
+
+func option(h nats.Header, name string) (string, bool) {
+	value, found := Lookup(h, name)
+	return strings.Trim(value, " \t"), found
+}
+
+func nameOption(h nats.Header, header string) (string, error) {
+	value, found := option(h, header)
+	if !found {
+		return "", nil
+	}
+	if len(value) == 0 || len(value) > model.MaxIdentity {
+		return "", malformed("header %s of %d bytes (want 1 to %d)", header, len(value), model.MaxIdentity)
+	}
+	if !utf8.ValidString(value) || strings.ContainsFunc(value, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return "", malformed("header %s is not printable: %s", header, quote(value))
+	}
+	return value, nil
+}
+
+func minimumOption(h nats.Header, header string) (uint64, error) {
+	value, found := option(h, header)
+	if !found {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(value, 10, 64)
+	if err != nil {
+		return 0, malformed("header %s is no decimal of up to 64 bits: %s", header, quote(value))
+	}
+	return n, nil
+}
+
+// replicaOption refuses a name that no replica of any cluster can have; whether this
+// cluster has it is the master's to say.
+func replicaOption(h nats.Header) (string, error) {
+	value, found := option(h, HeaderReplica)
+	if !found {
+		return "", nil
+	}
+	if n, err := lamport.ParseNode(value); err != nil || !n.IsReplica() {
+		return "", malformed("header %s names no replica: %s (want r1, r2, …)", HeaderReplica, quote(value))
+	}
+	return value, nil
+}

@@ -1,0 +1,216 @@
+package bus
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+
+	"quartet/replica/lamport"
+	"quartet/replica/model"
+)
+
+// Errors of [ParseReply].
+var (
+	ErrReply        = errors.New("bus: not a reply of quartet")
+	ErrNoResponders = errors.New("bus: no cluster there (nobody answers requests)")
+)
+
+// Reply is the answer to one request. Zero values of Model, Type, Replica, Timestamp
+// and Reason: that header is absent. Code [model.OK] is no FAIL.
+type Reply struct {
+	RID         uint64
+	Code        model.Code
+	Reason      string // one line, of a FAIL
+	Model       model.Consistency
+	Type        model.Type
+	Clock       lamport.Timestamp // of the node that answered
+	Replica     lamport.Node      // that served it
+	Timestamp   uint64            // causal
+	Position    uint64            // sequential, linearizable
+	HasPosition bool              // Position is given, even if it is 0
+	Body        []byte            // see Msg
+}
+
+// replyHeaders is the most headers that a reply can have.
+const replyHeaders = 10
+
+// Words of the two code headers, so that a reply allocates none of them.
+var (
+	modelWords = [...]string{
+		model.Linearizable: model.Linearizable.String(), model.Sequential: model.Sequential.String(),
+		model.Causal: model.Causal.String(), model.Eventual: model.Eventual.String(),
+	}
+	typeWords = [...]string{model.Set: model.Set.String(), model.Get: model.Get.String()}
+)
+
+// Msg builds the reply as a message to subject. Its body is, for OK, r.Body: the value
+// of a get, [AppendEcho] of a text set, nothing for a msgpack set; for a FAIL it is the
+// reason. The message shares Body's memory. All header values are cut from one string.
+func (r *Reply) Msg(subject string) *nats.Msg {
+	m := &nats.Msg{Subject: subject, Header: make(nats.Header, replyHeaders-2), Data: r.Body}
+	var scratch [128]byte
+	w := headerWriter{header: m.Header, values: make([]string, 0, replyHeaders)}
+	rid := strconv.AppendUint(scratch[:0], r.RID, 10)
+	clock := strconv.AppendUint(rid, r.Clock.Time, 10)
+	node := appendNode(append(clock, '.'), r.Clock.Node)
+	timestamp := strconv.AppendUint(node, r.Timestamp, 10)
+	position := strconv.AppendUint(timestamp, r.Position, 10)
+	digits := string(strconv.AppendUint(position, uint64(r.Code), 10))
+
+	w.add(HeaderRequestID, digits[:len(rid)])
+	w.add(HeaderClock, digits[len(rid):len(node)])
+	if r.Model.Valid() {
+		w.add(HeaderConsistency, modelWords[r.Model])
+	}
+	if r.Type.Valid() {
+		w.add(HeaderRequest, typeWords[r.Type])
+	}
+	if r.Replica != 0 {
+		w.add(HeaderReplica, r.Replica.String())
+	}
+	if r.Timestamp != 0 {
+		w.add(HeaderTimestamp, digits[len(node):len(timestamp)])
+	}
+	if r.HasPosition {
+		w.add(HeaderPosition, digits[len(timestamp):len(position)])
+	}
+	if r.Code == model.OK {
+		w.add(HeaderAck, AckOK)
+		return m
+	}
+	reason := oneLine(r.Reason)
+	w.add(HeaderAck, AckFail)
+	w.add(HeaderErrorCode, digits[len(position):])
+	w.add(HeaderError, reason)
+	m.Data = []byte(reason)
+	return m
+}
+
+// headerWriter hands each header a slice of length and capacity one of a shared array.
+type headerWriter struct {
+	header nats.Header
+	values []string // capacity replyHeaders: never moves
+}
+
+func (w *headerWriter) add(name, value string) {
+	n := len(w.values)
+	w.values = append(w.values, value)
+	w.header[name] = w.values[n : n+1 : n+1]
+}
+
+func appendNode(dst []byte, n lamport.Node) []byte {
+	if n.IsReplica() {
+		return strconv.AppendUint(append(dst, 'r'), uint64(n), 10)
+	}
+	return append(dst, n.String()...)
+}
+
+// oneLine keeps a reason from breaking out of its header, and from being empty.
+func oneLine(reason string) string {
+	if reason == "" {
+		return "no reason given"
+	}
+	if !strings.ContainsAny(reason, "\r\n") && reason == strings.TrimSpace(reason) {
+		return reason
+	}
+	return strings.Join(strings.Fields(reason), " ")
+}
+
+// The status header with which the server says that nobody listens.
+const (
+	statusHeader       = "Status"
+	statusNoResponders = "503"
+)
+
+// ParseReply reads a reply. Body shares m's memory. The error wraps [ErrReply] for what
+// the cluster never sends, and is [ErrNoResponders] (with code 503 in the Reply) for the
+// server's own message that nobody answers requests. Headers that it does not know are
+// passed over; codes that it does not know are kept.
+func ParseReply(m *nats.Msg) (Reply, error) {
+	if len(m.Data) == 0 && m.Header.Get(statusHeader) == statusNoResponders {
+		return Reply{Code: model.Unavailable, Reason: "no cluster there"}, ErrNoResponders
+	}
+	r := Reply{Body: m.Data}
+	p := replyParser{header: m.Header}
+	r.RID = p.number(HeaderRequestID, 64, true)
+	r.Clock = p.clock()
+	r.Replica = p.replica()
+	r.Timestamp = p.number(HeaderTimestamp, 64, false)
+	_, r.HasPosition = Lookup(m.Header, HeaderPosition)
+	r.Position = p.number(HeaderPosition, 64, false)
+	if name, ok := Lookup(m.Header, HeaderConsistency); ok {
+		if r.Model = readConsistency([]byte(name)); r.Model == 0 {
+			p.fail(HeaderConsistency, name)
+		}
+	}
+	if name, ok := Lookup(m.Header, HeaderRequest); ok {
+		if r.Type = readType([]byte(name)); r.Type == 0 {
+			p.fail(HeaderRequest, name)
+		}
+	}
+	switch ack, _ := Lookup(m.Header, HeaderAck); ack {
+	case AckOK:
+		r.Code = model.OK
+	case AckFail:
+		r.Code = model.Code(p.number(HeaderErrorCode, 16, true))
+		r.Reason, _ = Lookup(m.Header, HeaderError)
+		if r.Code == model.OK {
+			p.fail(HeaderErrorCode, "200")
+		}
+	default:
+		p.fail(HeaderAck, ack)
+	}
+	return r, p.err
+}
+
+// replyParser keeps the first error.
+type replyParser struct {
+	header nats.Header
+	err    error
+}
+
+func (p *replyParser) fail(header, value string) {
+	if p.err == nil {
+		p.err = fmt.Errorf("%w: header %s is %s", ErrReply, header, quote(value))
+	}
+}
+
+func (p *replyParser) number(header string, bits int, required bool) uint64 {
+	value, found := Lookup(p.header, header)
+	if !found && !required {
+		return 0
+	}
+	n, err := strconv.ParseUint(value, 10, bits)
+	if err != nil {
+		p.fail(header, value)
+	}
+	return n
+}
+
+func (p *replyParser) clock() lamport.Timestamp {
+	value, _ := Lookup(p.header, HeaderClock)
+	counter, node, _ := strings.Cut(value, ".")
+	var t lamport.Timestamp
+	var err, nodeErr error
+	t.Time, err = strconv.ParseUint(counter, 10, 64)
+	t.Node, nodeErr = lamport.ParseNode(node)
+	if err != nil || nodeErr != nil {
+		p.fail(HeaderClock, value)
+	}
+	return t
+}
+
+func (p *replyParser) replica() lamport.Node {
+	value, found := Lookup(p.header, HeaderReplica)
+	if !found {
+		return 0
+	}
+	n, err := lamport.ParseNode(value)
+	if err != nil || !n.IsReplica() {
+		p.fail(HeaderReplica, value)
+	}
+	return n
+}

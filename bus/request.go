@@ -1,0 +1,249 @@
+package bus
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"quartet/replica/model"
+)
+
+// Sentinels that an [Error] of this package wraps.
+var (
+	ErrMalformed = errors.New("bus: malformed request") // code 400
+	ErrTooLarge  = errors.New("bus: request too large") // code 413
+)
+
+// Error says why a request is refused before anything is done with it.
+type Error struct {
+	Code   model.Code // Malformed or TooLarge
+	Reason string     // one line for the client
+}
+
+// Error returns the reason.
+func (e *Error) Error() string { return e.Reason }
+
+// Unwrap returns [ErrMalformed] or [ErrTooLarge].
+func (e *Error) Unwrap() error {
+	if e.Code == model.TooLarge {
+		return ErrTooLarge
+	}
+	return ErrMalformed
+}
+
+func malformed(format string, args ...any) error {
+	return &Error{Code: model.Malformed, Reason: fmt.Sprintf(format, args...)}
+}
+
+// Encoding is one of the two forms of a request's body.
+type Encoding uint8
+
+// The two encodings; the body's first byte tells them apart.
+const (
+	Text    Encoding = iota // CONSISTENCY, REQUEST, DATA
+	Msgpack                 // a map
+)
+
+// String returns "text" or "msgpack".
+func (e Encoding) String() string {
+	if e == Msgpack {
+		return "msgpack"
+	}
+	return "text"
+}
+
+// Separator stands between key and value in a text set.
+const Separator = ":::"
+
+// Request is a client's request. Value is nil in a get and never nil in a set that
+// [ParseRequest] returned.
+type Request struct {
+	Model    model.Consistency
+	Type     model.Type
+	Key      string
+	Value    []byte
+	Encoding Encoding
+}
+
+// ParseRequest reads a request's body in either encoding. Value shares body's memory.
+// An error is always an [*Error]; the Request that comes with it holds Encoding, and
+// Model and Type where they could be read, for the reply needs them.
+func ParseRequest(body []byte) (Request, error) {
+	if len(body) > 0 && body[0] >= utf8.RuneSelf {
+		return parseMsgpack(body)
+	}
+	return parseText(body)
+}
+
+func parseText(body []byte) (Request, error) {
+	r := Request{Encoding: Text}
+	consistency, rest, ok := bytes.Cut(body, []byte{','})
+	consistency = trim(consistency)
+	r.Model = readConsistency(consistency)
+	if !ok {
+		if len(consistency) == 0 {
+			return r, malformed("empty request (want CONSISTENCY, REQUEST, DATA)")
+		}
+		return r, malformed("no comma after the consistency (want CONSISTENCY, REQUEST, DATA)")
+	}
+	request, data, ok := bytes.Cut(rest, []byte{','})
+	request, data = trim(request), trim(data)
+	r.Type = readType(request)
+	switch {
+	case r.Model == 0:
+		return r, malformed("unknown consistency %s (want %s)", quote(consistency), consistencyChoice)
+	case r.Type == 0:
+		return r, malformed("unknown request %s (want %s)", quote(request), typeChoice)
+	case !ok:
+		return r, malformed("no comma after the request (want CONSISTENCY, REQUEST, DATA)")
+	}
+	key := data
+	if r.Type == model.Set {
+		var value []byte
+		if key, value, ok = bytes.Cut(data, []byte(Separator)); !ok {
+			return r, malformed("a set needs a key and a value with %s between them", Separator)
+		}
+		key, r.Value = trim(key), trim(value)
+	}
+	r.Key = string(key)
+	if err := checkKey(r.Key); err != nil {
+		return r, err
+	}
+	return r, checkSize(len(r.Key), len(r.Value))
+}
+
+const (
+	consistencyChoice = "1 linearizable, 2 sequential, 3 causal or 4 eventual"
+	typeChoice        = "1 set or 2 get"
+)
+
+// trim cuts what the contract calls spaces, tabs and line ends; never to nil.
+func trim(b []byte) []byte {
+	for len(b) > 0 && blank(b[0]) {
+		b = b[1:]
+	}
+	for len(b) > 0 && blank(b[len(b)-1]) {
+		b = b[:len(b)-1]
+	}
+	return b
+}
+
+func blank(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
+
+// readConsistency returns 0 for what is no code and no name.
+func readConsistency(b []byte) model.Consistency {
+	for _, c := range model.All {
+		if isWord(b, byte(c), c.Word()) {
+			return c
+		}
+	}
+	return 0
+}
+
+// readType returns 0 for what is no code and no name.
+func readType(b []byte) model.Type {
+	for _, t := range model.Types {
+		if isWord(b, byte(t), t.Word()) {
+			return t
+		}
+	}
+	return 0
+}
+
+// isWord compares lengths first: Unicode folds some longer letters into ASCII ones, and
+// the contract's letter case is ASCII's.
+func isWord(b []byte, code byte, word string) bool {
+	if len(b) == 1 {
+		return b[0] == '0'+code
+	}
+	return len(b) == len(word) && strings.EqualFold(string(b), word)
+}
+
+// checkKey refuses a key that the contract does not allow.
+func checkKey(key string) error {
+	switch {
+	case len(key) == 0:
+		return malformed("empty key")
+	case len(key) > model.MaxKey:
+		return malformed("key of %d bytes (at most %d)", len(key), model.MaxKey)
+	case !utf8.ValidString(key):
+		return malformed("key is not UTF-8")
+	case strings.Contains(key, Separator):
+		return malformed("key holds %s", Separator)
+	}
+	for _, r := range key {
+		if unicode.IsControl(r) {
+			return malformed("key holds the control character %U", r)
+		}
+	}
+	return nil
+}
+
+func checkSize(key, value int) error {
+	if key+value > model.MaxKeyValue {
+		return &Error{Code: model.TooLarge, Reason: fmt.Sprintf("key and value of %d bytes together (at most %d)", key+value, model.MaxKeyValue)}
+	}
+	return nil
+}
+
+// Check refuses what [ParseRequest] would refuse, with the same [*Error].
+func (r *Request) Check() error {
+	switch {
+	case !r.Model.Valid():
+		return malformed("unknown consistency %d (want %s)", r.Model, consistencyChoice)
+	case !r.Type.Valid():
+		return malformed("unknown request %d (want %s)", r.Type, typeChoice)
+	case r.Type == model.Get && len(r.Value) > 0:
+		return malformed("a get takes no value")
+	}
+	if err := checkKey(r.Key); err != nil {
+		return err
+	}
+	return checkSize(len(r.Key), len(r.Value))
+}
+
+// AppendText appends r in text form. It checks nothing. Text loses the blanks at the
+// ends of a key or a value; [Request.Trimmed] tells whether there are any.
+func AppendText(dst []byte, r Request) []byte {
+	dst = append(dst, r.Model.Word()...)
+	dst = append(dst, ", "...)
+	dst = append(dst, r.Type.Word()...)
+	dst = append(dst, ", "...)
+	if r.Type == model.Set {
+		return AppendEcho(dst, r.Key, r.Value)
+	}
+	return append(dst, r.Key...)
+}
+
+// AppendEcho appends `key ::: value`: the data of a text set and the body of its reply.
+func AppendEcho(dst []byte, key string, value []byte) []byte {
+	dst = append(dst, key...)
+	dst = append(dst, " "+Separator+" "...)
+	return append(dst, value...)
+}
+
+// Trimmed reports whether key and value have no blanks at their ends, so that text
+// says exactly what msgpack says.
+func (r *Request) Trimmed() bool {
+	key := strings.Trim(r.Key, " \t\r\n")
+	return len(key) == len(r.Key) && len(trim(r.Value)) == len(r.Value)
+}
+
+// maxQuote is how many bytes of a stranger's text a reason repeats.
+const maxQuote = 40
+
+// quote makes any bytes one short printable word for a reason.
+func quote[T string | []byte](b T) string {
+	if len(b) <= maxQuote {
+		return strconv.Quote(string(b))
+	}
+	end := maxQuote
+	for end > maxQuote-utf8.UTFMax && !utf8.RuneStart(b[end]) {
+		end--
+	}
+	return strconv.Quote(string(b[:end])) + "…"
+}

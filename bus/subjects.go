@@ -1,0 +1,108 @@
+package bus
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"quartet/replica/lamport"
+)
+
+// DefaultPrefix is the first token of every subject unless told otherwise.
+const DefaultPrefix = "quartet"
+
+// MaxPrefix is the greatest length of a prefix in bytes.
+const MaxPrefix = 64
+
+// ErrPrefix is wrapped by [NewSubjects] for a prefix that cannot begin a subject.
+var ErrPrefix = errors.New("bus: bad subject prefix")
+
+// precomputed is how many replicas' subjects are kept ready: as many as a cluster
+// may have. Other nodes' subjects are built when asked for.
+const precomputed = 9
+
+// Subjects are the names under one prefix. It is immutable, cheap to copy and safe for
+// concurrent use; make it with [NewSubjects].
+type Subjects struct {
+	prefix, dotted          string
+	request, status, report string
+	node, nodes, all        string
+	ready                   []string // subject of replica i, from 1 to precomputed
+}
+
+// NewSubjects returns the subjects under prefix, which is one or more tokens with dots
+// between them: 1 to [MaxPrefix] bytes without blanks, control characters and
+// wildcards, not beginning with "$" or "_" (the bus keeps those for itself: a client's
+// reply subject begins with _INBOX). The error wraps [ErrPrefix].
+func NewSubjects(prefix string) (Subjects, error) {
+	switch {
+	case len(prefix) > MaxPrefix:
+		return Subjects{}, fmt.Errorf("%w: longer than %d bytes", ErrPrefix, MaxPrefix)
+	case !plainSubject(prefix):
+		return Subjects{}, fmt.Errorf("%w: %q (tokens of printable characters without blanks, * and >, joined by dots)", ErrPrefix, prefix)
+	case prefix[0] == '$' || prefix[0] == '_':
+		return Subjects{}, fmt.Errorf("%w: %q (names that begin with $ or _ are the bus's own)", ErrPrefix, prefix)
+	}
+	s := Subjects{
+		prefix: prefix, dotted: prefix + ".",
+		request: prefix + ".request", status: prefix + ".status", report: prefix + ".report",
+		node: prefix + ".node.", nodes: prefix + ".node.*", all: prefix + ".>",
+		ready: make([]string, precomputed+1),
+	}
+	for i := 1; i <= precomputed; i++ {
+		s.ready[i] = s.node + lamport.Replica(i).String()
+	}
+	return s, nil
+}
+
+// Prefix returns what every subject begins with.
+func (s Subjects) Prefix() string { return s.prefix }
+
+// Request is where clients send their requests.
+func (s Subjects) Request() string { return s.request }
+
+// Status is where anyone asks for the cluster's [Status].
+func (s Subjects) Status() string { return s.status }
+
+// Report is where anyone asks for the master's report of requests.
+func (s Subjects) Report() string { return s.report }
+
+// Node is the one subject on which node n hears everything from other nodes.
+func (s Subjects) Node(n lamport.Node) string {
+	if n.IsReplica() && int(n) < len(s.ready) {
+		return s.ready[n]
+	}
+	return s.node + n.String()
+}
+
+// Nodes matches every node's subject, and nothing else.
+func (s Subjects) Nodes() string { return s.nodes }
+
+// All matches everything that quartet says and hears, except replies to clients.
+func (s Subjects) All() string { return s.all }
+
+// Reserved reports whether subject is one on which nobody may publish because a client
+// asked for it: anything at or under the prefix, anything that begins with "$", and
+// what is no publishable subject at all (empty tokens, wildcards, blanks, control
+// characters, bytes that are not UTF-8). The master asks it of every reply subject.
+func (s Subjects) Reserved(subject string) bool {
+	return !plainSubject(subject) || subject[0] == '$' ||
+		subject == s.prefix || strings.HasPrefix(subject, s.dotted)
+}
+
+// plainSubject reports whether s is one or more non-empty tokens that name exactly one
+// subject. It is stricter than the bus, which lets a wildcard character stand inside a token.
+func plainSubject(s string) bool {
+	previous := rune('.')
+	for _, r := range s {
+		switch {
+		case r == '.' && previous == '.', r == '*', r == '>', r == utf8.RuneError,
+			unicode.IsSpace(r), unicode.IsControl(r):
+			return false
+		}
+		previous = r
+	}
+	return previous != '.' // also false for ""
+}
