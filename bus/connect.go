@@ -1,0 +1,191 @@
+package bus
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// Errors of connecting.
+var (
+	ErrDial      = errors.New("bus: cannot connect")
+	ErrSubscribe = errors.New("bus: cannot subscribe")
+)
+
+// What a subscription holds at most before the bus drops: see [Subscribe].
+const (
+	PendingMessages = 1_000_000
+	PendingBytes    = 256 << 20
+)
+
+const (
+	reconnectWait   = 100 * time.Millisecond
+	reconnectJitter = 150 * time.Millisecond // on top of the wait
+	dialTimeout     = 2 * time.Second        // of one server, unless the context ends sooner
+	flusherTimeout  = 5 * time.Second        // of one write to the server
+	flushTimeout    = 5 * time.Second        // of a round trip to the server
+	pingInterval    = 10 * time.Second       // finds a dead connection, not a dead node
+)
+
+// DialOptions say where to connect, and as whom.
+type DialOptions struct {
+	URL       string                     // one or more, joined by commas; unused with InProcess
+	Name      string                     // of the connection, in the server's lists
+	User      string                     // "": anonymous, or as the URL says
+	Password  string                     //
+	InProcess nats.InProcessConnProvider // the embedded server of this process, or nil
+	TLS       *tls.Config                // nil: as the URL says
+	Log       *slog.Logger               // nil: nothing is logged
+}
+
+// Dial connects to a server that is there now: with none it fails at once, wrapping
+// [ErrDial]. Once connected it reconnects for ever. While it is away a publish fails at
+// once ([nats.ErrReconnectBufExceeded]) rather than be kept: an error now is better than
+// an old message later. Disconnects, reconnects and overflows are logged. When ctx ends
+// first the error also wraps its cause.
+func Dial(ctx context.Context, o DialOptions) (*nats.Conn, error) {
+	type result struct {
+		nc  *nats.Conn
+		err error
+	}
+	if err := context.Cause(ctx); err != nil {
+		return nil, fmt.Errorf("%w to %s: %w", ErrDial, o.target(), err)
+	}
+	done := make(chan result, 1)
+	go func() {
+		nc, err := nats.Connect(o.URL, o.natsOptions(ctx)...)
+		done <- result{nc, err}
+	}()
+	select {
+	case r := <-done:
+		if r.err != nil {
+			return nil, fmt.Errorf("%w to %s: %w", ErrDial, o.target(), r.err)
+		}
+		return r.nc, nil
+	case <-ctx.Done():
+		go func() { // Connect cannot be interrupted; it ends by its own timeout.
+			if r := <-done; r.nc != nil {
+				r.nc.Close()
+			}
+		}()
+		return nil, fmt.Errorf("%w to %s: %w", ErrDial, o.target(), context.Cause(ctx))
+	}
+}
+
+func (o *DialOptions) target() string {
+	if o.InProcess != nil {
+		return "the server in this process"
+	}
+	return redact(o.URL)
+}
+
+func (o *DialOptions) natsOptions(ctx context.Context) []nats.Option {
+	timeout := dialTimeout
+	if deadline, ok := ctx.Deadline(); ok {
+		timeout = min(timeout, max(time.Until(deadline), time.Millisecond))
+	}
+	log := o.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	options := []nats.Option{
+		nats.Name(o.Name),
+		nats.Timeout(timeout),
+		nats.RetryOnFailedConnect(false),
+		nats.MaxReconnects(-1),
+		// Without it a restarted server that refuses us twice would end the reconnecting.
+		nats.IgnoreAuthErrorAbort(),
+		nats.ReconnectBufSize(-1),
+		nats.ReconnectWait(reconnectWait),
+		nats.ReconnectJitter(reconnectJitter, reconnectJitter),
+		nats.FlusherTimeout(flusherTimeout),
+		nats.PingInterval(pingInterval),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil { // nil: closed by us
+				log.Warn("bus: disconnected", "error", err)
+			}
+		}),
+		nats.ReconnectHandler(func(nc *nats.Conn) {
+			log.Info("bus: reconnected", "url", nc.ConnectedUrlRedacted(), "times", nc.Stats().Reconnects)
+		}),
+		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) { logAsync(log, sub, err) }),
+	}
+	if o.User != "" {
+		options = append(options, nats.UserInfo(o.User, o.Password))
+	}
+	if o.InProcess != nil {
+		options = append(options, nats.InProcessServer(o.InProcess))
+	}
+	if o.TLS != nil {
+		options = append(options, nats.Secure(o.TLS))
+	}
+	return options
+}
+
+func logAsync(log *slog.Logger, sub *nats.Subscription, err error) {
+	if sub == nil {
+		log.Error("bus: error", "error", err)
+		return
+	}
+	if !errors.Is(err, nats.ErrSlowConsumer) {
+		log.Error("bus: error", "subject", sub.Subject, "error", err)
+		return
+	}
+	dropped, _ := sub.Dropped()
+	messages, size, _ := sub.Pending()
+	log.Error("bus: OVERFLOW: messages are being dropped; the protocol will ask for them again",
+		"subject", sub.Subject, "dropped", dropped, "pending_messages", messages, "pending_bytes", size)
+}
+
+// Subscription is one subscription whose overflow is watched.
+type Subscription struct{ sub *nats.Subscription }
+
+// Subscribe has push called with every message on subject, one at a time, in the order
+// in which the server sent them. A node hears everything through one subscription: two
+// lose the order between them. push must only append (see [Inbox]). Beyond
+// [PendingMessages] or [PendingBytes] waiting for push, messages are dropped, counted by
+// [Subscription.Dropped], and logged by a connection of [Dial]. When Subscribe returns,
+// the server knows the subscription. The error wraps [ErrSubscribe].
+func Subscribe(nc *nats.Conn, subject string, push func(*nats.Msg)) (*Subscription, error) {
+	return subscribe(nc, subject, push, PendingMessages, PendingBytes)
+}
+
+func subscribe(nc *nats.Conn, subject string, push func(*nats.Msg), messages, size int) (*Subscription, error) {
+	sub, err := nc.Subscribe(subject, push)
+	if err != nil {
+		return nil, fmt.Errorf("%w to %q: %w", ErrSubscribe, subject, err)
+	}
+	if err = sub.SetPendingLimits(messages, size); err == nil {
+		err = nc.FlushTimeout(flushTimeout)
+	}
+	if err != nil {
+		_ = sub.Unsubscribe() // the connection is closed or away: nothing to undo there
+		return nil, fmt.Errorf("%w to %q: %w", ErrSubscribe, subject, err)
+	}
+	return &Subscription{sub: sub}, nil
+}
+
+// Dropped returns how many messages were dropped because of the pending limits, as long
+// as the subscription lives; then 0. Safe for concurrent use.
+func (s *Subscription) Dropped() uint64 {
+	n, err := s.sub.Dropped()
+	if err != nil || n < 0 {
+		return 0
+	}
+	return uint64(n)
+}
+
+// Close ends the subscription; push is not called for anything that the server sends
+// from now on. Closing again, or after the connection, does nothing.
+func (s *Subscription) Close() error {
+	err := s.sub.Unsubscribe()
+	if errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, nats.ErrBadSubscription) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,47 @@
+package bus
+
+// Status is the JSON object that answers on [Subjects.Status]. Fields may be added;
+// those of the public contract keep their names and meanings.
+type Status struct {
+	Ready    bool            `json:"ready"`            // the cluster serves all four models
+	Reason   string          `json:"reason,omitempty"` // why it is not ready, one line
+	Version  string          `json:"version"`          // of the quartet that answers
+	Data     string          `json:"data"`             // where data are: [DataMemory] or [DataDisk]
+	Epoch    uint64          `json:"epoch"`            // of the installed view; 0: none yet
+	Master   MasterStatus    `json:"master"`
+	Replicas []ReplicaStatus `json:"replicas"` // by id, members or not; never null
+}
+
+// The values of [Status.Data].
+const (
+	DataMemory = "memory"
+	DataDisk   = "disk"
+)
+
+// MasterStatus is the master's part.
+type MasterStatus struct {
+	ID          string `json:"id"`
+	PID         int    `json:"pid"`
+	Incarnation uint64 `json:"incarnation"`
+	Clock       uint64 `json:"clock"`   // Lamport time
+	Last        uint64 `json:"last"`    // the highest causal number given out
+	Safe        uint64 `json:"safe"`    // the highest causal number that may be read
+	Pending     uint64 `json:"pending"` // requests taken and not yet answered
+}
+
+// ReplicaStatus is one replica's part, from its last report.
+type ReplicaStatus struct {
+	ID          string `json:"id"`
+	PID         int    `json:"pid"`
+	Incarnation uint64 `json:"incarnation"`
+	Member      bool   `json:"member"`    // false: it is catching up, was removed, or was never heard
+	Clock       uint64 `json:"clock"`     // Lamport time
+	Position    uint64 `json:"position"`  // totally ordered operations applied
+	Timestamp   uint64 `json:"timestamp"` // the highest causal number seen without a gap
+	Safe        uint64 `json:"safe"`      // the highest causal number that it may let be read
+	Keys        uint64 `json:"keys"`
+	Pending     uint64 `json:"pending"`          // requests taken and not yet answered
+	Tentative   uint64 `json:"tentative"`        // weak writes not yet committed
+	Queue       uint64 `json:"queue"`            // broadcasts received and not yet delivered
+	Reason      string `json:"reason,omitempty"` // why it is no member, one line
+}
