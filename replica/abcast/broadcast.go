@@ -1,0 +1,279 @@
+package abcast
+
+import (
+	"quartet/replica/lamport"
+	"quartet/replica/message"
+)
+
+// Bounds of one DATA: a batch is cut when it holds so many operations or bytes. One
+// operation may be as large as the contract allows, so a DATA stays below
+// batchBytes + model.MaxKeyValue plus its envelope, and with it below 1 MiB, the
+// default max_payload of a NATS server.
+const (
+	batchOps   = 1024
+	batchBytes = 256 << 10
+)
+
+const (
+	// window is how far ahead of a gap DATA are kept; what is beyond is asked for later.
+	window = 1 << 14
+	// resendMost bounds the answer to one gap request, in messages and bytes.
+	resendMost  = 256
+	resendBytes = 4 << 20
+	// askAgain is how many ticks a gap request is given before it is repeated.
+	askAgain = 2
+	// solicitAfter is how many ticks without progress, with work waiting, make a
+	// member ask the others for their ACKs.
+	solicitAfter = 3
+)
+
+// Send is a message and the members it goes to.
+type Send struct {
+	To  []lamport.Node
+	Msg message.Message
+}
+
+// Mutant removes a rule, so that the simulation can show that the rule is needed and
+// that its checkers have teeth. Never set outside of tests.
+type Mutant uint8
+
+// The mutants of the broadcast.
+const (
+	Faithful       Mutant = iota
+	WithoutHeard          // delivers without condition (A)
+	WithoutReceipt        // delivers without condition (B)
+	WithoutGaps           // takes whatever DATA comes as the next one
+)
+
+// Config is what a member needs to know of itself.
+type Config struct {
+	Self        lamport.Node
+	Incarnation uint64
+	View        message.View // contains Self
+	Clock       *lamport.Clock
+	Mutant      Mutant
+}
+
+// member is what this process knows of a member of the view.
+type member struct {
+	node     lamport.Node
+	held     uint64                   // DATA held without a gap
+	ahead    map[uint64]*message.Data // DATA held beyond a gap, by seq
+	lastTime uint64                   // time of DATA number held
+	heard    uint64                   // S3
+
+	announcedSeq   uint64 // the newest announcement that held does not cover yet
+	announcedClock uint64
+
+	received []uint64 // received_j[·], by index of the sender
+
+	askedFor uint64 // the first seq of the last gap request, and when it was made
+	askedAt  uint64
+}
+
+// Broadcast is one member's part of the broadcast in one epoch.
+type Broadcast struct {
+	cfg     Config
+	clock   *lamport.Clock
+	self    int
+	members []member
+	peers   []lamport.Node
+	queue   holdback
+
+	sent     []*message.Data // own DATA that not all members have received; sent[0] is number sentBase+1
+	sentBase uint64
+	lastSeq  uint64
+	outgoing []message.Operation
+	fresh    []*message.Data // received in this turn, each once, in order of its sender's seq
+	acked    []uint64        // rIDs of what was received since the last ACK
+	ackDue   bool
+	ticks    uint64
+	progress uint64 // the tick of the last delivery or receipt by all
+	refused  uint64
+}
+
+// New returns the broadcast of cfg.View with nothing sent or received.
+func New(cfg Config) *Broadcast {
+	n := len(cfg.View.Members)
+	b := &Broadcast{cfg: cfg, clock: cfg.Clock, self: cfg.View.Index(cfg.Self), members: make([]member, n)}
+	for i, m := range cfg.View.Members {
+		b.members[i] = member{node: m.Node, ahead: map[uint64]*message.Data{}, received: make([]uint64, n)}
+		if i != b.self {
+			b.peers = append(b.peers, m.Node)
+		}
+	}
+	return b
+}
+
+// Refused counts messages that were dropped because they broke a rule.
+func (b *Broadcast) Refused() uint64 { return b.refused }
+
+// Queued is how many DATA were received and not yet delivered.
+func (b *Broadcast) Queued() int { return len(b.queue) }
+
+// Submit appends an operation to the DATA that the end of this turn sends.
+func (b *Broadcast) Submit(op message.Operation) {
+	b.outgoing = append(b.outgoing, op)
+}
+
+// Submitted reports whether operations wait for the next Flush.
+func (b *Broadcast) Submitted() bool { return len(b.outgoing) > 0 }
+
+// Peers are the other members.
+func (b *Broadcast) Peers() []lamport.Node { return b.peers }
+
+// Data receives a DATA of this epoch, sender's incarnation checked and clock witnessed.
+func (b *Broadcast) Data(d *message.Data) {
+	i := b.cfg.View.Index(d.From)
+	if i < 0 || i == b.self || len(d.Received.Received) != len(b.members) || d.Seq == 0 {
+		b.refused++
+		return
+	}
+	m := &b.members[i]
+	b.merge(m, d.Received.Received)
+	switch {
+	case d.Seq <= m.held:
+		b.ackDue = true // the sender has not heard that it arrived
+		return
+	case b.cfg.Mutant == WithoutGaps:
+		if d.Clock <= m.lastTime {
+			return
+		}
+		m.held = d.Seq - 1
+	case d.Seq > m.held+window:
+		return
+	}
+	m.ahead[d.Seq] = d
+	b.advance(m)
+	b.announce(m, d.Clock, d.LastSeq)
+}
+
+// advance takes over the DATA that stand without a gap behind those held.
+func (b *Broadcast) advance(m *member) {
+	for {
+		d, ok := m.ahead[m.held+1]
+		if !ok {
+			break
+		}
+		delete(m.ahead, d.Seq)
+		if d.Clock <= m.lastTime { // S1 broken by the sender: never take it over
+			b.refused++
+			return
+		}
+		m.held, m.lastTime = d.Seq, d.Clock
+		m.heard = max(m.heard, d.Clock)
+		b.queue.insert(entry{at: lamport.Timestamp{Time: d.Clock, Node: d.From}, data: d})
+		b.fresh = append(b.fresh, d)
+		b.acked = d.AppendOwnRIDs(b.acked)
+		b.ackDue = true
+	}
+	if m.announcedSeq <= m.held {
+		m.heard = max(m.heard, m.announcedClock)
+	}
+}
+
+// announce applies rule S3 to an announcement (clock, lastSeq) of m.
+func (b *Broadcast) announce(m *member, clock, lastSeq uint64) {
+	if lastSeq <= m.held || b.cfg.Mutant == WithoutGaps {
+		m.heard = max(m.heard, clock)
+		return
+	}
+	if lastSeq >= m.announcedSeq {
+		m.announcedSeq, m.announcedClock = lastSeq, max(m.announcedClock, clock)
+	}
+}
+
+// Ack receives an ACK of this epoch, sender's incarnation checked and clock witnessed.
+func (b *Broadcast) Ack(a *message.Ack) {
+	i := b.cfg.View.Index(a.From)
+	if i < 0 || i == b.self || len(a.Received.Received) != len(b.members) {
+		b.refused++
+		return
+	}
+	m := &b.members[i]
+	b.merge(m, a.Received.Received)
+	b.announce(m, a.Clock, a.LastSeq)
+	if a.Solicit {
+		b.ackDue = true
+	}
+}
+
+// merge takes over what m says it has received. Nobody can have received more of a
+// sender's DATA than were sent; of our own we know, and a larger claim is refused.
+func (b *Broadcast) merge(m *member, received []uint64) {
+	if received[b.self] > b.lastSeq {
+		b.refused++
+		return
+	}
+	for s, n := range received {
+		if n > m.received[s] {
+			m.received[s] = n
+			b.progress = b.ticks
+		}
+	}
+}
+
+// Gap answers a request for own DATA again: duplicates do no harm, so whatever is
+// still kept of the range is sent as it was.
+func (b *Broadcast) Gap(g *message.Gap, sends []Send) []Send {
+	if b.cfg.View.Index(g.From) < 0 || g.First == 0 || g.Last < g.First {
+		b.refused++
+		return sends
+	}
+	to, size := []lamport.Node{g.From}, 0
+	first := max(g.First, b.sentBase+1)
+	for seq := first; seq <= min(g.Last, b.lastSeq) && seq-first < resendMost && size < resendBytes; seq++ {
+		d := b.sent[seq-b.sentBase-1]
+		for i := range d.Ops {
+			size += opBytes(&d.Ops[i])
+		}
+		sends = append(sends, Send{To: to, Msg: d})
+	}
+	return sends
+}
+
+// Wait puts a turn into the queue behind all that stands there now, own DATA of this
+// turn included if [Broadcast.Flush] was called; [Broadcast.Next] gives it back as nil.
+// It is not broadcast and needs no acknowledgement.
+func (b *Broadcast) Wait() {
+	b.queue.insert(entry{at: lamport.Timestamp{Time: b.clock.Increment(), Node: b.cfg.Self}})
+}
+
+// Fresh returns the DATA that were received since it was last called.
+func (b *Broadcast) Fresh() []*message.Data {
+	fresh := b.fresh
+	b.fresh = b.fresh[len(b.fresh):]
+	return fresh
+}
+
+// Next delivers the head of the queue if S4 holds for it. A nil DATA with ok true is
+// a turn that [Broadcast.Wait] put there.
+func (b *Broadcast) Next() (d *message.Data, ok bool) {
+	if len(b.queue) == 0 {
+		return nil, false
+	}
+	if head := b.queue[0]; head.data != nil && !b.deliverable(head.data) {
+		return nil, false
+	}
+	e := b.queue.remove()
+	b.progress = b.ticks
+	return e.data, true
+}
+
+// deliverable is rule S4.
+func (b *Broadcast) deliverable(d *message.Data) bool {
+	sender := b.cfg.View.Index(d.From)
+	for j := range b.members {
+		m := &b.members[j]
+		if j == b.self {
+			continue // it holds what is in its queue, and its clock has witnessed d's time
+		}
+		if m.heard < d.Clock && b.cfg.Mutant != WithoutHeard {
+			return false
+		}
+		if j != sender && m.received[sender] < d.Seq && b.cfg.Mutant != WithoutReceipt {
+			return false
+		}
+	}
+	return true
+}

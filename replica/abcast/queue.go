@@ -1,0 +1,34 @@
+package abcast
+
+import (
+	"container/heap"
+
+	"quartet/replica/lamport"
+	"quartet/replica/message"
+)
+
+// entry is a place in the holdback queue: a DATA, or a turn that something local
+// (a sequential get) waits for; then data is nil.
+type entry struct {
+	at   lamport.Timestamp
+	data *message.Data
+}
+
+// holdback is the priority queue of what was received and not delivered, by timestamp.
+type holdback []entry
+
+func (q holdback) Len() int           { return len(q) }
+func (q holdback) Less(i, j int) bool { return q[i].at.Less(q[j].at) }
+func (q holdback) Swap(i, j int)      { q[i], q[j] = q[j], q[i] }
+func (q *holdback) Push(x any)        { *q = append(*q, x.(entry)) }
+func (q *holdback) Pop() any {
+	old := *q
+	last := len(old) - 1
+	e := old[last]
+	old[last] = entry{}
+	*q = old[:last]
+	return e
+}
+
+func (q *holdback) insert(e entry) { heap.Push(q, e) }
+func (q *holdback) remove() entry  { return heap.Pop(q).(entry) }

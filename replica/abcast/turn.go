@@ -1,0 +1,133 @@
+package abcast
+
+import (
+	"quartet/replica/lamport"
+	"quartet/replica/message"
+)
+
+// Flush stamps and numbers the operations that were submitted and appends their DATA
+// to sends; the ACK rides on it. It is called once a turn, before [Broadcast.Next].
+func (b *Broadcast) Flush(sends []Send) []Send {
+	for first := 0; first < len(b.outgoing); {
+		next, size := first, 0
+		for next < len(b.outgoing) && next-first < batchOps && size < batchBytes {
+			size += opBytes(&b.outgoing[next])
+			next++
+		}
+		sends = b.send(b.outgoing[first:next:next], sends)
+		first = next
+	}
+	b.outgoing = nil // its memory now belongs to the DATA
+	return sends
+}
+
+func (b *Broadcast) send(ops []message.Operation, sends []Send) []Send {
+	time := b.clock.Increment()
+	b.lastSeq++
+	d := &message.Data{Header: b.header(), Seq: b.lastSeq, Ops: ops}
+	b.members[b.self].held = b.lastSeq
+	d.Received, d.Acked = b.received(), b.takeAcked()
+	b.queue.insert(entry{at: lamport.Timestamp{Time: time, Node: b.cfg.Self}, data: d})
+	if len(b.peers) == 0 {
+		b.sentBase = b.lastSeq
+		return sends
+	}
+	b.sent = append(b.sent, d)
+	return append(sends, Send{To: b.peers, Msg: d})
+}
+
+// Settle ends a turn: it drops own DATA that all have received, and appends to sends
+// the ACK that is due and requests for what is missing.
+func (b *Broadcast) Settle(sends []Send) []Send {
+	b.trim()
+	if b.ackDue {
+		sends = b.ack(false, sends)
+	}
+	for i := range b.members {
+		sends = b.ask(&b.members[i], sends)
+	}
+	return sends
+}
+
+// Tick counts time. With work waiting and no progress it asks the others for ACKs:
+// theirs may have been lost, or our last DATA; this ACK announces it.
+func (b *Broadcast) Tick(sends []Send) []Send {
+	b.ticks++
+	if len(b.queue) == 0 && len(b.sent) == 0 {
+		b.progress = b.ticks
+		return sends
+	}
+	if b.ticks-b.progress >= solicitAfter && len(b.peers) > 0 {
+		b.progress = b.ticks
+		sends = b.ack(true, sends)
+	}
+	return sends
+}
+
+func (b *Broadcast) trim() {
+	if len(b.sent) == 0 {
+		return
+	}
+	all := b.lastSeq
+	for j := range b.members {
+		if j != b.self {
+			all = min(all, b.members[j].received[b.self])
+		}
+	}
+	if n := all - b.sentBase; all > b.sentBase {
+		clear(b.sent[:n])
+		b.sent = b.sent[n:]
+		b.sentBase = all
+	}
+}
+
+func (b *Broadcast) ack(solicit bool, sends []Send) []Send {
+	a := &message.Ack{Header: b.header(), Received: b.received(), Solicit: solicit, Acked: b.takeAcked()}
+	return append(sends, Send{To: b.peers, Msg: a})
+}
+
+// ask requests what is missing of m's DATA: at once when the gap is seen, then again
+// every askAgain ticks for as long as it stays.
+func (b *Broadcast) ask(m *member, sends []Send) []Send {
+	last := m.announcedSeq
+	for seq := range m.ahead {
+		last = max(last, seq-1) // map order does not matter: it is a maximum
+	}
+	first := m.held + 1
+	if last < first || b.cfg.Mutant == WithoutGaps {
+		return sends
+	}
+	if m.askedFor == first && b.ticks-m.askedAt < askAgain {
+		return sends
+	}
+	m.askedFor, m.askedAt = first, b.ticks
+	g := &message.Gap{Header: b.header(), First: first, Last: min(last, m.held+resendMost)}
+	return append(sends, Send{To: []lamport.Node{m.node}, Msg: g})
+}
+
+func (b *Broadcast) header() message.Header {
+	return message.Header{From: b.cfg.Self, Incarnation: b.cfg.Incarnation, Epoch: b.cfg.View.Epoch, Clock: b.clock.Now()}
+}
+
+// received is the ACK part of a message; whatever carries it settles what was due.
+func (b *Broadcast) received() message.Received {
+	r := message.Received{LastSeq: b.lastSeq, Received: make([]uint64, len(b.members))}
+	for i := range b.members {
+		r.Received[i] = b.members[i].held
+	}
+	b.ackDue = false
+	return r
+}
+
+func (b *Broadcast) takeAcked() []uint64 {
+	acked := b.acked
+	b.acked = nil
+	return acked
+}
+
+// opBytes is about what an operation takes in a message.
+func opBytes(op *message.Operation) int {
+	const overhead = 64
+	r := &op.Request
+	return overhead + len(r.Key) + len(r.Value) + len(r.Identity) + 10*len(op.Reads)
+}

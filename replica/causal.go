@@ -1,0 +1,216 @@
+package replica
+
+import (
+	"fmt"
+
+	"quartet/replica/lamport"
+	"quartet/replica/message"
+	"quartet/replica/model"
+)
+
+// causal: the primary (the master) numbers causal writes 1, 2, 3, … and sends each to
+// every replica. A number is held (the watermark), then safe, then committed:
+//
+//	committed <= safe <= watermark <= the last number given out
+//
+// Held means without a gap below it. Safe means that f+1 members hold it, so that every
+// view that may follow has one that does: only then is it applied to the tentative layer
+// and may be read, for a number that nobody safe holds may be voided and given to
+// another write. A get carries the minimum acceptable timestamp of its session and is
+// compared with the safe watermark. The comparison is with the watermark, never with the
+// version of the key: what the key's value depends on must be here too.
+type causal struct {
+	watermark uint64
+	safe      uint64
+	committed uint64
+	marker    uint64 // the greatest number of an OpCommit that this replica submitted
+	marks     message.Marks
+	log       map[uint64]*message.CausalWrite // above committed, gaps allowed
+	waiting   []waiting
+
+	askedFor, askedAt uint64
+	asks              uint64 // how often the gap at askedFor was asked for
+}
+
+const (
+	// causalWindow is how far ahead of a gap causal writes are kept.
+	causalWindow = 1 << 16
+	// causalAskAgain is how many ticks a request for missing numbers is given.
+	causalAskAgain = 2
+	// fillMost and fillBytes bound the answer to one.
+	fillMost  = 256
+	fillBytes = 256 << 10
+)
+
+func newCausal() causal { return causal{log: map[uint64]*message.CausalWrite{}} }
+
+// marks takes over what the master knows of the numbers. Marks only rise.
+func (m *Machine) marks(k message.Marks) {
+	c := &m.causal
+	c.marks.Last = max(c.marks.Last, k.Last)
+	c.marks.Safe = max(c.marks.Safe, k.Safe)
+	c.marks.Held = max(c.marks.Held, k.Held)
+	m.raiseSafe()
+}
+
+// causalWrites receives numbered writes, from the primary or as a fill from a peer.
+func (m *Machine) causalWrites(writes []message.CausalWrite) {
+	c := &m.causal
+	for i := range writes {
+		w := &writes[i]
+		if w.Request.Type != model.Set || w.Request.Model != model.Causal || w.Number > c.watermark+causalWindow {
+			m.refused++
+			continue
+		}
+		m.lastRID = max(m.lastRID, w.Request.RID)
+		if w.Number <= c.watermark || c.log[w.Number] != nil {
+			continue
+		}
+		c.log[w.Number] = w
+	}
+	for c.log[c.watermark+1] != nil {
+		c.watermark++
+	}
+	m.raiseSafe()
+}
+
+// raiseSafe applies what has become safe to the tentative layer, in number order.
+func (m *Machine) raiseSafe() {
+	c := &m.causal
+	to := min(c.watermark, c.marks.Safe)
+	if m.cfg.Mutant.UnsafeCausalReads {
+		to = c.watermark
+	}
+	for c.safe < to {
+		c.safe++
+		m.hold(&c.log[c.safe].Request, c.safe)
+	}
+}
+
+// void forgets numbers above the last one that a new master knows: nobody can have read
+// them, and it will give them to other writes.
+func (m *Machine) void(last uint64) {
+	c := &m.causal
+	for n := range c.log { // the order does not matter
+		if n > last {
+			delete(c.log, n)
+		}
+	}
+	c.watermark = min(c.watermark, max(last, c.safe))
+	c.marks.Last = last
+}
+
+// causalGet answers at once if it may, or waits.
+func (m *Machine) causalGet(r *message.Request) {
+	if m.mayRead(r) {
+		m.answer(m.readWeak(r))
+		return
+	}
+	m.causal.waiting = append(m.causal.waiting, waiting{request: r, until: m.ticks + m.cfg.WaitTicks})
+}
+
+func (m *Machine) mayRead(r *message.Request) bool {
+	if m.cfg.Mutant.KeyNotWatermark {
+		_, number, ok := m.newest(r.Key)
+		return r.Min == 0 || ok && number > 0
+	}
+	return m.causal.safe >= r.Min
+}
+
+// serveCausal answers the gets whose minimum has been reached and refuses those that
+// have waited for too long.
+func (m *Machine) serveCausal() {
+	c := &m.causal
+	if len(c.waiting) == 0 {
+		return
+	}
+	kept := c.waiting[:0]
+	for _, w := range c.waiting {
+		switch {
+		case m.mayRead(w.request):
+			m.answer(m.readWeak(w.request))
+		case m.ticks >= w.until:
+			m.fail(w.request, model.TooEarly, fmt.Sprintf(
+				"replica %s has seen causal writes up to timestamp %d, the request asks for a minimum of %d; ask again later",
+				m.cfg.Self, c.safe, w.request.Min))
+		default:
+			kept = append(kept, w)
+		}
+	}
+	clear(c.waiting[len(kept):])
+	c.waiting = kept
+}
+
+// commitCausal orders "causal writes up to n" for what every member holds. One member
+// does it, the first, and one such operation at a time: what came meanwhile is the next.
+func (m *Machine) commitCausal() {
+	c := &m.causal
+	n := min(c.marks.Held, c.watermark)
+	if m.view.Members[0].Node != m.cfg.Self || n <= c.marker || c.marker > c.committed {
+		return
+	}
+	c.marker = n
+	m.cast.Submit(message.Operation{Op: message.OpCommit, Number: n})
+}
+
+// deliverCommit commits the causal writes up to n in number order, by version.
+func (m *Machine) deliverCommit(n uint64) {
+	c := &m.causal
+	for c.committed < n {
+		w := c.log[c.committed+1]
+		if w == nil {
+			m.stop(fmt.Sprintf("causal write %d is to be committed but is not held here", c.committed+1))
+			return
+		}
+		c.committed++
+		delete(c.log, c.committed)
+		m.deliverWeak(&w.Request, w.Number)
+	}
+	c.safe = max(c.safe, n)
+}
+
+// askCausal asks for numbers that are missing: the primary first, then the peers in
+// turn, since a primary that was restarted has no log.
+func (m *Machine) askCausal(out *Output) {
+	c := &m.causal
+	if c.marks.Last <= c.watermark || m.awaiting {
+		return
+	}
+	first := c.watermark + 1
+	switch {
+	case c.askedFor != first:
+		c.asks = 0
+	case m.ticks-c.askedAt < causalAskAgain:
+		return
+	}
+	ask := append([]lamport.Node{m.master.Node}, m.cast.Peers()...)
+	to := ask[c.asks%uint64(len(ask))]
+	c.asks++
+	c.askedFor, c.askedAt = first, m.ticks
+	last := first
+	for last < c.marks.Last && last-first < fillMost && c.log[last+1] == nil {
+		last++
+	}
+	out.send(&message.Gap{Header: m.header(), Causal: true, First: first, Last: last}, to)
+}
+
+// fill answers a peer's request for causal numbers with those that are in the log.
+func (m *Machine) fill(g *message.Gap, out *Output) {
+	if writes := Fill(g, func(n uint64) *message.CausalWrite { return m.causal.log[n] }); len(writes) > 0 {
+		out.send(&message.Fill{Header: m.header(), Writes: writes}, g.From)
+	}
+}
+
+// Fill collects the causal writes that g asks for and lookup holds, within the bounds
+// of one message; the primary answers with it too.
+func Fill(g *message.Gap, lookup func(uint64) *message.CausalWrite) []message.CausalWrite {
+	var writes []message.CausalWrite
+	size := 0
+	for n := g.First; n <= g.Last && n-g.First < fillMost && size < fillBytes; n++ {
+		if w := lookup(n); w != nil {
+			writes = append(writes, *w)
+			size += len(w.Request.Key) + len(w.Request.Value) + len(w.Request.Identity)
+		}
+	}
+	return writes
+}

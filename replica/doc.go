@@ -1,0 +1,15 @@
+// Package replica promises one broadcast, one order, four disciplines: every write
+// travels on one atomic broadcast (package abcast) and ends at one place in one total
+// order; the four models differ in how much of that order a replica must have seen
+// before it may answer. Each has its file:
+//
+//	linearizable.go  at its own place in the order, gets too
+//	sequential.go    sets likewise; gets behind what stands in this replica's queue
+//	causal.go        once this replica's safe watermark has reached the minimum
+//	eventual.go      at once
+//
+// [Machine] is pure: it takes messages and ticks and appends to an [Output]. It has no
+// I/O, goroutine, lock, wall clock or randomness, and never lets map order decide. The
+// shell (package node) and the simulation (package sim) drive the same machine.
+// DESIGN.md beside this file gives the protocol with its reasons.
+package replica

@@ -1,0 +1,92 @@
+package replica
+
+import (
+	"quartet/replica/lamport"
+	"quartet/replica/message"
+	"quartet/replica/model"
+	"quartet/replica/store"
+)
+
+// eventual: the accepting replica applies a set to its tentative layer, answers, and
+// broadcasts it; the others apply it on receipt. When the total order delivers it, it is
+// committed if its version is greater than the committed one, and leaves the tentative
+// layer. So at rest the tentative layer is empty and all replicas are equal by the same
+// order that serves the strong models, and a weak write never makes a strong read travel
+// back in time.
+
+// eventualSet applies, answers, broadcasts. A set with an identity that was executed, or
+// is on its way, is not broadcast again.
+func (m *Machine) eventualSet(r *message.Request) {
+	if first, ok := m.executed.lookup(r); ok {
+		m.answerAgain(r, first)
+		return
+	}
+	if held := m.tentative.find(r); held != nil {
+		m.answerAgain(r, outcome{rid: held.rid, digest: held.digest})
+		return
+	}
+	m.hold(r, 0)
+	m.cast.Submit(message.Operation{Op: message.OpWeak, Request: *r})
+	m.answer(message.Answer{RID: r.RID, Code: model.OK})
+}
+
+func (m *Machine) eventualGet(r *message.Request) { m.answer(m.readWeak(r)) }
+
+// hold applies a weak write (causal if number is not 0) to the tentative layer, unless
+// its request was executed already.
+func (m *Machine) hold(r *message.Request, number uint64) {
+	if _, ok := m.executed.lookup(r); ok {
+		return
+	}
+	if m.cfg.Mutant.MergeWeak {
+		m.commitWeak(r, number)
+		return
+	}
+	m.tentative.add(r, number)
+}
+
+// deliverWeak commits a weak write at its place, where nothing greater stands. Of two
+// writes with one identity the first that is delivered counts, and both leave the
+// tentative layer.
+func (m *Machine) deliverWeak(r *message.Request, number uint64) {
+	m.tentative.remove(r)
+	if _, again := m.executed.lookup(r); again {
+		return
+	}
+	m.commitWeak(r, number)
+	m.executed.add(r, outcome{rid: r.RID, digest: r.Digest, timestamp: number})
+}
+
+func (m *Machine) commitWeak(r *message.Request, number uint64) {
+	if old, ok := m.store.Get(r.Key); ok && !old.Version.Less(r.Version) {
+		return
+	}
+	m.store.Put(r.Key, store.Record{
+		Kind: store.KindValue, Value: r.Value, Version: r.Version, Number: number, RID: r.RID,
+	})
+}
+
+// newest returns the greater version of the two layers, and its causal number.
+func (m *Machine) newest(key string) (value []byte, number uint64, ok bool) {
+	var version lamport.Version
+	if rec, found := m.store.Get(key); found {
+		value, number, version, ok = rec.Value, rec.Number, rec.Version, true
+	}
+	if h := m.tentative.newest(key); h != nil && version.Less(h.version) {
+		value, number, ok = h.value, h.number, true
+	}
+	return value, number, ok
+}
+
+// readWeak answers a get of models 3 and 4 from both layers.
+func (m *Machine) readWeak(r *message.Request) message.Answer {
+	value, number, ok := m.newest(r.Key)
+	if !ok {
+		return message.Answer{RID: r.RID, Code: model.NotFound, Reason: notFound(r.Key)}
+	}
+	a := message.Answer{RID: r.RID, Code: model.OK, Value: value}
+	if r.Model == model.Causal {
+		a.Timestamp = number
+	}
+	return a
+}

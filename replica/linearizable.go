@@ -1,0 +1,99 @@
+package replica
+
+import (
+	"quartet/replica/lamport"
+	"quartet/replica/message"
+	"quartet/replica/model"
+	"quartet/replica/store"
+)
+
+// linearizable: a request is answered at its own place in the total order, between its
+// arrival and its answer. If a was answered before b arrived then every member had
+// witnessed a's time when a was delivered (condition A), so whoever stamps b stamps it
+// later. Gets are ordered operations as well: one that read without a place could miss
+// a set that another replica has delivered and answered already.
+type linearizable struct {
+	reads   []*message.Request   // gets taken in this turn
+	ordered [][]*message.Request // gets on their way, one batch an own OpReads, oldest first
+}
+
+// linearizableGet joins the other gets of this turn: they share one place.
+func (m *Machine) linearizableGet(r *message.Request) {
+	m.linearizable.reads = append(m.linearizable.reads, r)
+}
+
+// flushReads submits the place of the gets of this turn.
+func (m *Machine) flushReads() {
+	l := &m.linearizable
+	for len(l.reads) > 0 {
+		n := min(len(l.reads), readsMost)
+		op := message.Operation{Op: message.OpReads, Reads: make([]uint64, n)}
+		for i, r := range l.reads[:n] {
+			op.Reads[i] = r.RID
+		}
+		l.ordered = append(l.ordered, l.reads[:n:n])
+		l.reads = l.reads[n:]
+		m.cast.Submit(op)
+	}
+	l.reads = nil
+}
+
+// readsMost bounds the gets that share one place, so that their ids fit a header.
+const readsMost = 1024
+
+// deliverReads answers the gets whose place has come. Own OpReads are delivered in the
+// order of their submission, so the batch is the oldest.
+func (m *Machine) deliverReads(op *message.Operation) {
+	l := &m.linearizable
+	batch := l.ordered[0]
+	l.ordered = l.ordered[1:]
+	// The gets of a batch have consecutive positions that end at m.position.
+	before := m.position - op.Count()
+	for i, r := range batch {
+		m.answer(m.readCommitted(r, before+uint64(i)+1))
+	}
+}
+
+// strongSet submits a set that is answered when it is delivered.
+func (m *Machine) strongSet(r *message.Request) {
+	if m.cfg.Mutant.DedupAtReceipt {
+		if first, ok := m.executed.lookup(r); ok {
+			m.answerAgain(r, first)
+			return
+		}
+	}
+	m.cast.Submit(message.Operation{Op: message.OpStrong, Request: *r})
+}
+
+// deliverStrong executes a linearizable or sequential set at its place. Rule S5: the
+// identity is looked up here, in the common order, where every member finds the same.
+func (m *Machine) deliverStrong(r *message.Request, place lamport.Timestamp, own bool) {
+	first, again := m.executed.lookup(r)
+	if again && !m.cfg.Mutant.DedupAtReceipt {
+		if own {
+			m.answerAgain(r, first)
+		}
+		return
+	}
+	// A weak version is below the place of the broadcast that carried it, so a strong
+	// set is greater than all that its key holds and needs no comparison.
+	m.store.Put(r.Key, store.Record{
+		Kind: store.KindValue, Value: r.Value, RID: r.RID,
+		Version: lamport.Version{Epoch: m.view.Epoch, Timestamp: place},
+	})
+	m.executed.add(r, outcome{rid: r.RID, digest: r.Digest, position: m.position})
+	if own {
+		m.answer(message.Answer{RID: r.RID, Code: model.OK, Position: m.position})
+	}
+}
+
+// readCommitted answers a get of models 1 and 2 from the committed layer.
+func (m *Machine) readCommitted(r *message.Request, position uint64) message.Answer {
+	rec, ok := m.store.Get(r.Key)
+	if !ok {
+		return message.Answer{RID: r.RID, Code: model.NotFound, Reason: notFound(r.Key), Position: position}
+	}
+	return message.Answer{RID: r.RID, Code: model.OK, Value: rec.Value, Position: position}
+}
+
+func notFound(key string) string { return "no value under key " + key }

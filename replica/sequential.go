@@ -1,0 +1,99 @@
+package replica
+
+import (
+	"fmt"
+
+	"quartet/replica/message"
+	"quartet/replica/model"
+)
+
+// sequential: a set is ordered like a linearizable one. A get takes a turn in this
+// replica's holdback queue behind all that stands there, is not broadcast, and is
+// answered from the committed layer when its turn comes: possibly stale, never out of
+// the one order. A session that moves to another replica brings the highest position
+// it has seen, and its request waits there until this replica has come as far.
+type sequential struct {
+	gets    []*message.Request   // taken in this turn
+	turns   [][]*message.Request // in the queue, one batch a turn, oldest first
+	waiting []waiting            // for their minimum position
+}
+
+// waiting is a request that this replica may not serve yet.
+type waiting struct {
+	request *message.Request
+	until   uint64 // tick
+}
+
+func (m *Machine) sequentialGet(r *message.Request) {
+	m.sequential.gets = append(m.sequential.gets, r)
+}
+
+// sequentialSet submits the set once this replica has delivered what the session has
+// seen. (Its place would be behind that in any case: whatever was delivered anywhere,
+// this replica's clock has passed. The wait is what makes a minimum that the cluster
+// never reached a refusal rather than a silent success.)
+func (m *Machine) sequentialSet(r *message.Request) {
+	if m.position >= r.Min {
+		m.strongSet(r)
+		return
+	}
+	m.wait(r)
+}
+
+func (m *Machine) wait(r *message.Request) {
+	m.sequential.waiting = append(m.sequential.waiting, waiting{request: r, until: m.ticks + m.cfg.WaitTicks})
+}
+
+// queueSequential gives the gets of this turn their place behind the sets of this turn.
+func (m *Machine) queueSequential() {
+	s := &m.sequential
+	if len(s.gets) == 0 {
+		return
+	}
+	s.turns = append(s.turns, s.gets)
+	s.gets = nil
+	m.cast.Wait()
+}
+
+// serveTurn answers the gets whose turn has come.
+func (m *Machine) serveTurn() {
+	s := &m.sequential
+	batch := s.turns[0]
+	s.turns = s.turns[1:]
+	for _, r := range batch {
+		if m.position < r.Min {
+			m.wait(r)
+			continue
+		}
+		m.answer(m.readCommitted(r, m.position))
+	}
+}
+
+// serveWaiting serves what has waited for its position, and refuses what has waited
+// for too long.
+func (m *Machine) serveWaiting() {
+	s := &m.sequential
+	if len(s.waiting) == 0 {
+		return
+	}
+	kept := s.waiting[:0]
+	for _, w := range s.waiting {
+		r := w.request
+		switch {
+		case m.position >= r.Min && r.Type == model.Get:
+			m.answer(m.readCommitted(r, m.position))
+		case m.position >= r.Min:
+			m.strongSet(r)
+		case m.ticks >= w.until:
+			m.answer(message.Answer{
+				RID: r.RID, Code: model.TooEarly, Position: m.position,
+				Reason: fmt.Sprintf("replica %s has applied %d ordered operations, the request asks for a minimum position of %d; ask again later",
+					m.cfg.Self, m.position, r.Min),
+			})
+		default:
+			kept = append(kept, w)
+		}
+	}
+	clear(s.waiting[len(kept):])
+	s.waiting = kept
+}

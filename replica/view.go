@@ -1,0 +1,63 @@
+package replica
+
+import (
+	"quartet/replica/abcast"
+	"quartet/replica/lamport"
+	"quartet/replica/message"
+)
+
+// hello is the boot acknowledgement. A replica that already works in a view says so:
+// a master that starts adopts it and learns from it where clocks and numbers stand.
+func (m *Machine) hello(to lamport.Node, out *Output) {
+	out.send(&message.Hello{
+		Header: m.header(), PID: m.cfg.PID, View: m.view, Position: m.position,
+		Watermark: m.causal.watermark, Safe: m.causal.safe, LastRID: m.lastRID,
+	}, to)
+}
+
+// install takes the view. Views do not change yet: a replica installs one in its life,
+// and afterwards only learns of a new master for it. One that names another incarnation
+// of this replica is for a process that lost its memory, and is refused.
+func (m *Machine) install(in *message.Install, out *Output) {
+	i := in.View.Index(m.cfg.Self)
+	if i < 0 || in.View.Members[i].Incarnation != m.cfg.Incarnation || !sorted(in.View.Members) {
+		m.refused++
+		return
+	}
+	if m.cast != nil && m.view.Epoch != in.View.Epoch {
+		m.refused++
+		return
+	}
+	if m.cast == nil {
+		m.view = in.View
+		m.cast = abcast.New(abcast.Config{
+			Self: m.cfg.Self, Incarnation: m.cfg.Incarnation, View: in.View,
+			Clock: &m.clock, Mutant: m.cfg.Mutant.Broadcast,
+		})
+	}
+	if next := (message.Member{Node: in.From, Incarnation: in.Incarnation}); m.awaiting || next != m.master {
+		m.master, m.awaiting = next, false
+		m.void(in.Marks.Last)
+	}
+	m.marks(in.Marks)
+	m.told.watermark = 0
+	out.send(&message.Installed{Header: m.header()}, m.master.Node)
+}
+
+func sorted(members []message.Member) bool {
+	for i := 1; i < len(members); i++ {
+		if members[i-1].Node >= members[i].Node {
+			return false
+		}
+	}
+	return true
+}
+
+// report answers the master's heartbeat.
+func (m *Machine) report(p *message.Probe, out *Output) {
+	s := m.Stats()
+	out.send(&message.Report{
+		Header: m.header(), Nonce: p.Nonce, Position: s.Position, Watermark: s.Watermark, Safe: s.Safe,
+		Keys: uint64(s.Keys), Pending: uint64(max(s.Pending, 0)), Tentative: uint64(s.Tentative), Queue: uint64(s.Queue),
+	}, p.From)
+}
