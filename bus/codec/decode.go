@@ -1,0 +1,233 @@
+package codec
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math"
+
+	"github.com/vmihailenco/msgpack/v5"
+	"github.com/vmihailenco/msgpack/v5/msgpcode"
+
+	"quartet/replica/lamport"
+	"quartet/replica/message"
+	"quartet/replica/model"
+)
+
+// Decoder decodes messages. It keeps nothing of them. It has one owner.
+type Decoder struct {
+	dec *msgpack.Decoder
+	in  bytes.Reader // dec reads through it without buffering
+	b   []byte       // what in reads
+	err error        // the first error; after it every read returns zero
+}
+
+// NewDecoder returns a decoder.
+func NewDecoder() *Decoder {
+	d := &Decoder{}
+	d.dec = msgpack.NewDecoder(&d.in)
+	return d
+}
+
+// Decode reads one message, which must be all of b. Keys and values of requests are
+// memory of their own, so that a store that keeps one doesn't keep the whole batch that
+// it came in; values of Answers share b, for they go on to a client at once. Acked of
+// Data and Ack stays nil: it travels in the request-id header only. The error wraps
+// [ErrMessage].
+func (d *Decoder) Decode(b []byte) (message.Message, error) {
+	d.in.Reset(b)
+	d.b, d.err = b, nil
+	n := d.array(64)
+	version := d.uint()
+	if d.err == nil && version != Version {
+		d.fail("version %d (want %d)", version, Version)
+	}
+	kind := message.Kind(d.limited(math.MaxUint8, "kind"))
+	if d.err == nil && !knownKind(kind) {
+		d.fail("unknown kind %d", kind)
+	}
+	if d.err == nil && n != headFields+bodyFields[kind] {
+		d.fail("%v of %d fields (want %d)", kind, n, headFields+bodyFields[kind])
+	}
+	h := message.Header{From: d.node(), Incarnation: d.uint(), Epoch: d.uint(), Clock: d.uint()}
+	if d.err == nil && !h.From.IsReplica() && !h.From.IsMaster() {
+		d.fail("no node has the number %d", h.From)
+	}
+	if d.err != nil {
+		return nil, d.err
+	}
+	m := d.body(kind, h)
+	if d.err == nil && d.in.Len() > 0 {
+		d.fail("%d bytes after %v", d.in.Len(), kind)
+	}
+	if d.err != nil {
+		return nil, d.err
+	}
+	return m, nil
+}
+
+// body reads the fields of a known kind. Go evaluates the calls of each composite
+// literal in the order in which they stand, which is the order of the fields.
+func (d *Decoder) body(kind message.Kind, h message.Header) message.Message {
+	switch kind {
+	case message.KindHello:
+		return &message.Hello{Header: h, PID: int(d.limited(math.MaxInt32, "pid")), View: d.view(),
+			Position: d.uint(), Watermark: d.uint(), Safe: d.uint(), LastRID: d.uint()}
+	case message.KindInstall:
+		return &message.Install{Header: h, View: d.view(), Marks: d.marks()}
+	case message.KindInstalled:
+		return &message.Installed{Header: h}
+	case message.KindForward:
+		return &message.Forward{Header: h, Marks: d.marks(), Requests: d.requests(), Writes: d.writes()}
+	case message.KindAnswers:
+		return &message.Answers{Header: h, Watermark: d.uint(), Position: d.uint(), Answers: d.answers()}
+	case message.KindData:
+		return &message.Data{Header: h, Seq: d.uint(), Received: d.received(), Ops: d.operations()}
+	case message.KindAck:
+		return &message.Ack{Header: h, Received: d.received(), Solicit: d.bool()}
+	case message.KindGap:
+		return &message.Gap{Header: h, Causal: d.bool(), First: d.uint(), Last: d.uint()}
+	case message.KindFill:
+		return &message.Fill{Header: h, Writes: d.writes()}
+	case message.KindProbe:
+		return &message.Probe{Header: h, Nonce: d.uint(), Marks: d.marks()}
+	case message.KindReport:
+		return &message.Report{Header: h, Nonce: d.uint(), Position: d.uint(), Watermark: d.uint(), Safe: d.uint(),
+			Keys: d.uint(), Pending: d.uint(), Tentative: d.uint(), Queue: d.uint()}
+	}
+	d.fail("unknown kind %d", kind)
+	return nil
+}
+
+func (d *Decoder) fail(format string, args ...any) {
+	if d.err == nil {
+		d.err = fmt.Errorf("%w: %s", ErrMessage, fmt.Sprintf(format, args...))
+	}
+}
+
+// neverUsed is the one code that msgpack leaves out, so no field accepts it.
+const neverUsed = 0xc1
+
+// code looks at the next field's code without reading it.
+func (d *Decoder) code() byte {
+	if d.err != nil {
+		return neverUsed
+	}
+	if d.in.Len() == 0 {
+		d.fail("cut short")
+		return neverUsed
+	}
+	return d.b[len(d.b)-d.in.Len()]
+}
+
+func (d *Decoder) uint() uint64 {
+	// msgpack's own decoder would also take nil and negative numbers.
+	c := d.code()
+	if c > msgpcode.PosFixedNumHigh && (c < msgpcode.Uint8 || c > msgpcode.Uint64) {
+		d.fail("code 0x%02x where an unsigned number belongs", c)
+		return 0
+	}
+	n, err := d.dec.DecodeUint64()
+	if err != nil {
+		d.fail("number: %v", err)
+		return 0
+	}
+	return n
+}
+
+// limited reads a number of at most limit.
+func (d *Decoder) limited(limit uint64, what string) uint64 {
+	n := d.uint()
+	if n > limit {
+		d.fail("%s %d (at most %d)", what, n, limit)
+		return 0
+	}
+	return n
+}
+
+func (d *Decoder) node() lamport.Node {
+	return lamport.Node(d.limited(math.MaxUint32, "node"))
+}
+
+func (d *Decoder) bool() bool {
+	c := d.code()
+	if c != msgpcode.True && c != msgpcode.False {
+		d.fail("code 0x%02x where a boolean belongs", c)
+		return false
+	}
+	b, err := d.dec.DecodeBool()
+	if err != nil {
+		d.fail("boolean: %v", err)
+	}
+	return b
+}
+
+// array reads an array's length. Every element takes at least a byte.
+func (d *Decoder) array(limit int) int { return d.list(limit, 1) }
+
+// list reads the length of an array whose elements take at least size bytes each, and
+// refuses one that the bytes at hand can't fill: after it, making room for that many
+// elements is safe.
+func (d *Decoder) list(limit, size int) int {
+	c := d.code()
+	if !msgpcode.IsFixedArray(c) && c != msgpcode.Array16 && c != msgpcode.Array32 {
+		d.fail("code 0x%02x where an array belongs", c)
+		return 0
+	}
+	n, err := d.dec.DecodeArrayLen()
+	if err != nil {
+		d.fail("array: %v", err)
+		return 0
+	}
+	if n > limit || n > d.in.Len()/size {
+		d.fail("array of %d elements with %d bytes left (at most %d elements)", n, d.in.Len(), limit)
+		return 0
+	}
+	return n
+}
+
+// tuple reads the length of an array of exactly n fields.
+func (d *Decoder) tuple(n int, what string) {
+	if got := d.array(n); d.err == nil && got != n {
+		d.fail("%s of %d fields (want %d)", what, got, n)
+	}
+}
+
+// take reads the bytes of a str or bin whose code has been checked; they share b. -1
+// as the length is nil.
+func (d *Decoder) take(limit int, what string) []byte {
+	n, err := d.dec.DecodeBytesLen()
+	switch {
+	case err != nil:
+		d.fail("%s: %v", what, err)
+		return nil
+	case n < 0:
+		return nil
+	case n > limit || n > d.in.Len():
+		d.fail("%s of %d bytes with %d left (at most %d)", what, n, d.in.Len(), limit)
+		return nil
+	}
+	at := len(d.b) - d.in.Len()
+	if _, err := d.in.Seek(int64(n), io.SeekCurrent); err != nil {
+		d.fail("%s: %v", what, err)
+		return nil
+	}
+	return d.b[at : at+n : at+n]
+}
+
+func (d *Decoder) str(limit int, what string) string {
+	if c := d.code(); !msgpcode.IsString(c) {
+		d.fail("code 0x%02x where the %s belongs", c, what)
+		return ""
+	}
+	return string(d.take(limit, what))
+}
+
+// value reads a bin or nil; it shares b.
+func (d *Decoder) value() []byte {
+	if c := d.code(); !msgpcode.IsBin(c) && c != msgpcode.Nil {
+		d.fail("code 0x%02x where a value belongs", c)
+		return nil
+	}
+	return d.take(model.MaxKeyValue, "value")
+}

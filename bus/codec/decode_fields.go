@@ -1,0 +1,137 @@
+package codec
+
+import (
+	"bytes"
+	"math"
+
+	"quartet/replica/message"
+	"quartet/replica/model"
+)
+
+func (d *Decoder) marks() message.Marks {
+	d.tuple(marksFields, "marks")
+	return message.Marks{Last: d.uint(), Safe: d.uint(), Held: d.uint()}
+}
+
+func (d *Decoder) view() message.View {
+	d.tuple(viewFields, "view")
+	v := message.View{Epoch: d.uint(), Faults: int(d.limited(MaxMembers, "faults"))}
+	n := d.list(MaxMembers, memberFields+1)
+	if n == 0 {
+		return v
+	}
+	v.Members = make([]message.Member, n)
+	for i := 0; i < n && d.err == nil; i++ {
+		d.tuple(memberFields, "member")
+		v.Members[i] = message.Member{Node: d.node(), Incarnation: d.uint()}
+	}
+	return v
+}
+
+func (d *Decoder) requests() []message.Request {
+	n := d.list(MaxList, requestFields+1)
+	if n == 0 {
+		return nil
+	}
+	requests := make([]message.Request, n)
+	for i := 0; i < n && d.err == nil; i++ {
+		d.request(&requests[i])
+	}
+	return requests
+}
+
+func (d *Decoder) request(r *message.Request) {
+	d.tuple(requestFields, "request")
+	r.RID = d.uint()
+	r.Identity = d.str(model.MaxIdentity, "identity")
+	r.Digest = d.uint()
+	r.Model = model.Consistency(d.limited(math.MaxUint8, "consistency"))
+	r.Type = model.Type(d.limited(math.MaxUint8, "type"))
+	r.Key = d.str(model.MaxKey, "key")
+	r.Value = bytes.Clone(d.value())
+	r.Version.Epoch = d.uint()
+	r.Version.Time = d.uint()
+	r.Version.Node = d.node()
+	r.Min = d.uint()
+	if d.err != nil {
+		return
+	}
+	if fault := requestFault(r); fault != "" {
+		d.fail("%s", fault)
+	}
+}
+
+func (d *Decoder) writes() []message.CausalWrite {
+	n := d.list(MaxList, writeFields+1+requestFields)
+	if n == 0 {
+		return nil
+	}
+	writes := make([]message.CausalWrite, n)
+	for i := 0; i < n && d.err == nil; i++ {
+		d.tuple(writeFields, "causal write")
+		writes[i].Number = d.uint()
+		d.request(&writes[i].Request)
+	}
+	return writes
+}
+
+func (d *Decoder) answers() []message.Answer {
+	n := d.list(MaxList, answerFields+1)
+	if n == 0 {
+		return nil
+	}
+	answers := make([]message.Answer, n)
+	for i := 0; i < n && d.err == nil; i++ {
+		d.tuple(answerFields, "answer")
+		answers[i] = message.Answer{
+			RID: d.uint(), FirstRID: d.uint(), Code: model.Code(d.limited(math.MaxUint16, "code")),
+			Reason: d.str(MaxReason, "reason"), Value: d.value(),
+			Position: d.uint(), Timestamp: d.uint(), Clock: d.uint(),
+		}
+	}
+	return answers
+}
+
+func (d *Decoder) operations() []message.Operation {
+	n := d.list(MaxList, operationFields+1)
+	if n == 0 {
+		return nil
+	}
+	ops := make([]message.Operation, n)
+	for i := 0; i < n && d.err == nil; i++ {
+		d.operation(&ops[i])
+	}
+	return ops
+}
+
+func (d *Decoder) operation(o *message.Operation) {
+	d.tuple(operationFields, "operation")
+	o.Op = message.Op(d.limited(math.MaxUint8, "operation"))
+	switch {
+	case d.err != nil:
+	case !validOp(o.Op):
+		d.fail("unknown operation %d", o.Op)
+	case o.Op == message.OpReads:
+		o.Reads = d.uints(MaxList)
+	case o.Op == message.OpCommit:
+		o.Number = d.uint()
+	default:
+		d.request(&o.Request)
+	}
+}
+
+func (d *Decoder) received() message.Received {
+	return message.Received{LastSeq: d.uint(), Received: d.uints(MaxMembers)}
+}
+
+func (d *Decoder) uints(limit int) []uint64 {
+	n := d.list(limit, 1)
+	if n == 0 {
+		return nil
+	}
+	numbers := make([]uint64, n)
+	for i := 0; i < n && d.err == nil; i++ {
+		numbers[i] = d.uint()
+	}
+	return numbers
+}

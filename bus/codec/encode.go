@@ -1,0 +1,236 @@
+package codec
+
+import (
+	"fmt"
+
+	"github.com/vmihailenco/msgpack/v5"
+
+	"quartet/replica/message"
+	"quartet/replica/model"
+)
+
+// Encoder encodes messages into one buffer that it keeps. It has one owner.
+type Encoder struct {
+	enc   *msgpack.Encoder
+	out   buffer
+	fault string // the first thing that may not be sent
+}
+
+// NewEncoder returns an encoder.
+func NewEncoder() *Encoder {
+	e := &Encoder{}
+	e.enc = msgpack.NewEncoder(&e.out)
+	return e
+}
+
+// buffer is a writer that cannot fail, so the encoder's errors are always nil.
+type buffer struct{ b []byte }
+
+func (w *buffer) Write(p []byte) (int, error) {
+	w.b = append(w.b, p...)
+	return len(p), nil
+}
+
+func (w *buffer) WriteByte(c byte) error {
+	w.b = append(w.b, c)
+	return nil
+}
+
+// Encode returns m's bytes, valid until the next Encode. The error wraps [ErrMessage]:
+// m breaks a limit that the receiver keeps to, or is of a kind that is not known.
+func (e *Encoder) Encode(m message.Message) ([]byte, error) {
+	e.out.b, e.fault = e.out.b[:0], ""
+	kind := m.Kind()
+	if !knownKind(kind) {
+		return nil, fmt.Errorf("%w: no kind %d", ErrMessage, kind)
+	}
+	e.array(headFields + bodyFields[kind])
+	e.uint(Version)
+	e.uint(uint64(kind))
+	h := m.Head()
+	if !h.From.IsReplica() && !h.From.IsMaster() {
+		e.fail("no sender")
+	}
+	e.uint(uint64(h.From))
+	e.uint(h.Incarnation)
+	e.uint(h.Epoch)
+	e.uint(h.Clock)
+	e.body(m)
+	if e.fault != "" {
+		return nil, fmt.Errorf("%w: %v: %s", ErrMessage, kind, e.fault)
+	}
+	return e.out.b, nil
+}
+
+func (e *Encoder) body(m message.Message) {
+	switch m := m.(type) {
+	case *message.Hello:
+		e.uint(uint64(max(m.PID, 0)))
+		e.view(&m.View)
+		e.uints4(m.Position, m.Watermark, m.Safe, m.LastRID)
+	case *message.Install:
+		e.view(&m.View)
+		e.marks(&m.Marks)
+	case *message.Installed:
+	case *message.Forward:
+		e.marks(&m.Marks)
+		e.list(len(m.Requests))
+		for i := range m.Requests {
+			e.request(&m.Requests[i])
+		}
+		e.writes(m.Writes)
+	case *message.Answers:
+		e.uint(m.Watermark)
+		e.uint(m.Position)
+		e.list(len(m.Answers))
+		for i := range m.Answers {
+			e.answer(&m.Answers[i])
+		}
+	case *message.Data:
+		e.uint(m.Seq)
+		e.received(&m.Received)
+		e.list(len(m.Ops))
+		for i := range m.Ops {
+			e.operation(&m.Ops[i])
+		}
+	case *message.Ack:
+		e.received(&m.Received)
+		e.bool(m.Solicit)
+	case *message.Gap:
+		e.bool(m.Causal)
+		e.uint(m.First)
+		e.uint(m.Last)
+	case *message.Fill:
+		e.writes(m.Writes)
+	case *message.Probe:
+		e.uint(m.Nonce)
+		e.marks(&m.Marks)
+	case *message.Report:
+		e.uints4(m.Nonce, m.Position, m.Watermark, m.Safe)
+		e.uints4(m.Keys, m.Pending, m.Tentative, m.Queue)
+	default:
+		e.fail("unknown type of message")
+	}
+}
+
+func (e *Encoder) fail(fault string) {
+	if e.fault == "" {
+		e.fault = fault
+	}
+}
+
+func (e *Encoder) array(n int)   { _ = e.enc.EncodeArrayLen(n) }
+func (e *Encoder) uint(n uint64) { _ = e.enc.EncodeUint(n) }
+func (e *Encoder) bool(b bool)   { _ = e.enc.EncodeBool(b) }
+func (e *Encoder) str(s string)  { _ = e.enc.EncodeString(s) }
+
+// value keeps nil and empty apart.
+func (e *Encoder) value(b []byte) { _ = e.enc.EncodeBytes(b) }
+
+func (e *Encoder) uints4(a, b, c, d uint64) {
+	e.uint(a)
+	e.uint(b)
+	e.uint(c)
+	e.uint(d)
+}
+
+func (e *Encoder) list(n int) {
+	if n > MaxList {
+		e.fail("list too long")
+	}
+	e.array(n)
+}
+
+func (e *Encoder) marks(m *message.Marks) {
+	e.array(marksFields)
+	e.uint(m.Last)
+	e.uint(m.Safe)
+	e.uint(m.Held)
+}
+
+func (e *Encoder) view(v *message.View) {
+	if len(v.Members) > MaxMembers || v.Faults < 0 || v.Faults > MaxMembers {
+		e.fail("impossible view")
+	}
+	e.array(viewFields)
+	e.uint(v.Epoch)
+	e.uint(uint64(max(v.Faults, 0)))
+	e.array(len(v.Members))
+	for i := range v.Members {
+		e.array(memberFields)
+		e.uint(uint64(v.Members[i].Node))
+		e.uint(v.Members[i].Incarnation)
+	}
+}
+
+func (e *Encoder) request(r *message.Request) {
+	if fault := requestFault(r); fault != "" {
+		e.fail(fault)
+	}
+	e.array(requestFields)
+	e.uint(r.RID)
+	e.str(r.Identity)
+	e.uint(r.Digest)
+	e.uint(uint64(r.Model))
+	e.uint(uint64(r.Type))
+	e.str(r.Key)
+	e.value(r.Value)
+	e.uint(r.Version.Epoch)
+	e.uint(r.Version.Time)
+	e.uint(uint64(r.Version.Node))
+	e.uint(r.Min)
+}
+
+func (e *Encoder) writes(writes []message.CausalWrite) {
+	e.list(len(writes))
+	for i := range writes {
+		e.array(writeFields)
+		e.uint(writes[i].Number)
+		e.request(&writes[i].Request)
+	}
+}
+
+func (e *Encoder) answer(a *message.Answer) {
+	if len(a.Reason) > MaxReason || len(a.Value) > model.MaxKeyValue {
+		e.fail("reason or value of an answer too long")
+	}
+	e.array(answerFields)
+	e.uint(a.RID)
+	e.uint(a.FirstRID)
+	e.uint(uint64(a.Code))
+	e.str(a.Reason)
+	e.value(a.Value)
+	e.uint(a.Position)
+	e.uint(a.Timestamp)
+	e.uint(a.Clock)
+}
+
+func (e *Encoder) operation(o *message.Operation) {
+	e.array(operationFields)
+	e.uint(uint64(o.Op))
+	switch o.Op {
+	case message.OpStrong, message.OpWeak:
+		e.request(&o.Request)
+	case message.OpReads:
+		e.list(len(o.Reads))
+		for _, rid := range o.Reads {
+			e.uint(rid)
+		}
+	case message.OpCommit:
+		e.uint(o.Number)
+	default:
+		e.fail("unknown operation")
+	}
+}
+
+// received is two fields: lastSeq and the vector.
+func (e *Encoder) received(r *message.Received) {
+	if len(r.Received) > MaxMembers {
+		e.fail("received vector too long")
+	}
+	e.uint(r.LastSeq)
+	e.array(len(r.Received))
+	for _, n := range r.Received {
+		e.uint(n)
+	}
+}

@@ -1,0 +1,12 @@
+// Package server promises an embedded NATS server that is safe to start on a stranger's
+// machine: it binds to loopback unless told otherwise, never ends the process that it
+// runs in, tells a taken port from other failures, and keeps clients and nodes apart.
+//
+// It has two accounts. A connection without credentials is in CLIENTS; master and
+// replicas know the password of NODES. A subject of one account does not exist in the
+// other, so nothing that a client publishes, and no reply subject that it names, can
+// reach a node. One way is open: CLIENTS imports the stream PREFIX.node.>, so that
+// anyone who listens to PREFIX.> sees what nodes say to each other, headers and all. The
+// master has a connection to each account: it serves clients in one and speaks to
+// replicas in the other. JetStream is on in both, under one store.
+package server

@@ -1,0 +1,34 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+)
+
+// bridge is the server's log as slog records. What the server calls fatal, and would
+// end the process for, is handed to Start instead.
+type bridge struct {
+	log   *slog.Logger
+	fatal chan error // capacity 1: the first counts
+}
+
+func (b *bridge) record(level slog.Level, format string, args []any) {
+	if b.log.Enabled(context.Background(), level) {
+		b.log.Log(context.Background(), level, "nats: "+fmt.Sprintf(format, args...))
+	}
+}
+
+func (b *bridge) Noticef(format string, args ...any) { b.record(slog.LevelInfo, format, args) }
+func (b *bridge) Warnf(format string, args ...any)   { b.record(slog.LevelWarn, format, args) }
+func (b *bridge) Errorf(format string, args ...any)  { b.record(slog.LevelError, format, args) }
+func (b *bridge) Debugf(format string, args ...any)  { b.record(slog.LevelDebug, format, args) }
+func (b *bridge) Tracef(format string, args ...any)  { b.record(slog.LevelDebug, format, args) }
+
+func (b *bridge) Fatalf(format string, args ...any) {
+	b.record(slog.LevelError, format, args)
+	select {
+	case b.fatal <- fmt.Errorf(format, args...):
+	default:
+	}
+}

@@ -1,0 +1,171 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	nats "github.com/nats-io/nats-server/v2/server"
+
+	"quartet/bus"
+)
+
+// Errors of [Start].
+var (
+	ErrListen    = errors.New("bus/server: bad listen address")
+	ErrPortTaken = errors.New("bus/server: port is taken")
+	ErrInsecure  = errors.New("bus/server: refusing to listen beyond this machine without credentials and TLS")
+	ErrStart     = errors.New("bus/server: cannot start")
+)
+
+// DefaultListen is the address unless told otherwise.
+const DefaultListen = "127.0.0.1:4222"
+
+// The accounts.
+const (
+	AccountClients = "CLIENTS"
+	AccountNodes   = "NODES"
+)
+
+const (
+	defaultNodeUser = "quartet-node"
+	anonymousUser   = "quartet-anonymous" // what a connection without credentials is taken for
+	// writeDeadline is how long a client that doesn't read may hold up others before it
+	// is cut off (NATS: 10 s).
+	writeDeadline = 2 * time.Second
+	startTimeout  = 10 * time.Second // unless the context ends sooner
+)
+
+// Options of a server. The zero value listens on [DefaultListen] and keeps JetStream's
+// streams in a temporary directory that Shutdown removes.
+type Options struct {
+	Listen            string      // HOST:PORT; port -1 (or 0) picks a free one
+	StoreDir          string      // of JetStream; "": temporary
+	NodeUser          string      // "": quartet-node
+	NodePassword      string      // "": random. Give the same again to let replicas outlive the master
+	ClientUser        string      // "": clients need no credentials
+	ClientPassword    string      //
+	TLS               *tls.Config // nil: none
+	Prefix            string      // of the subjects; "": [bus.DefaultPrefix]
+	MaxPayload        int32       // bytes of a message; 0: NATS's own, 1 MiB
+	AllowInsecureBind bool        // listen beyond loopback without credentials and TLS
+	Log               *slog.Logger
+}
+
+// withDefaults fills in what was left out.
+func (o Options) withDefaults() Options {
+	if o.Listen == "" {
+		o.Listen = DefaultListen
+	}
+	if o.NodeUser == "" {
+		o.NodeUser = defaultNodeUser
+	}
+	if o.NodePassword == "" {
+		o.NodePassword = rand.Text()
+	}
+	if o.Prefix == "" {
+		o.Prefix = bus.DefaultPrefix
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// address splits and checks Listen; port 0 is any.
+func (o *Options) address(ctx context.Context) (host string, port int, err error) {
+	host, portText, err := net.SplitHostPort(o.Listen)
+	if err != nil {
+		return "", 0, fmt.Errorf("%w %q: want HOST:PORT, as in %s: %w", ErrListen, o.Listen, DefaultListen, err)
+	}
+	port, err = strconv.Atoi(portText)
+	if err != nil || port < -1 || port > 65535 {
+		return "", 0, fmt.Errorf("%w %q: want a port from 1 to 65535, or -1 for a free one", ErrListen, o.Listen)
+	}
+	loopback, err := isLoopback(ctx, host)
+	if err != nil {
+		return "", 0, fmt.Errorf("%w %q: %w", ErrListen, o.Listen, err)
+	}
+	secured := o.ClientUser != "" && o.ClientPassword != "" && o.TLS != nil
+	if !loopback && !secured && !o.AllowInsecureBind {
+		return "", 0, fmt.Errorf("%w: %s (listen on 127.0.0.1, or give a client user, a password and a certificate)", ErrInsecure, o.Listen)
+	}
+	return host, max(port, 0), nil
+}
+
+// isLoopback reports whether every address of host is one of this machine's own loop.
+// An empty host is all addresses.
+func isLoopback(ctx context.Context, host string) (bool, error) {
+	if host == "" {
+		return false, nil
+	}
+	if ip := net.ParseIP(host); ip != nil {
+		return ip.IsLoopback(), nil
+	}
+	ips, err := net.DefaultResolver.LookupIPAddr(ctx, host)
+	if err != nil {
+		return false, err
+	}
+	for _, ip := range ips {
+		if !ip.IP.IsLoopback() {
+			return false, nil
+		}
+	}
+	return len(ips) > 0, nil
+}
+
+// natsOptions is the server's configuration. Accounts are configured from text because
+// only that way can imports and JetStream be said before the server exists; users are
+// not, so that no password has to be quoted.
+func (o *Options) natsOptions(host string, port int, storeDir string) (*nats.Options, error) {
+	subjects, err := bus.NewSubjects(o.Prefix)
+	if err != nil {
+		return nil, err
+	}
+	internal := strings.TrimSuffix(subjects.Nodes(), "*") + ">"
+	n := &nats.Options{}
+	accounts := fmt.Sprintf(`accounts {
+		%[1]s { jetstream: enabled, exports: [ { stream: %[3]q } ] }
+		%[2]s { jetstream: enabled, imports: [ { stream: { account: %[1]s, subject: %[3]q } } ] }
+	}`, AccountNodes, AccountClients, internal)
+	if err := n.ProcessConfigString(accounts); err != nil {
+		return nil, fmt.Errorf("%w: accounts: %w", ErrStart, err)
+	}
+	account := make(map[string]*nats.Account)
+	for _, a := range n.Accounts {
+		account[a.Name] = a
+	}
+	client := &nats.User{
+		Username: o.ClientUser, Password: o.ClientPassword, Account: account[AccountClients],
+		// It could not reach a node anyway; this keeps it from pretending to listeners.
+		Permissions: &nats.Permissions{Publish: &nats.SubjectPermission{Deny: []string{internal}}},
+	}
+	if o.ClientUser == "" {
+		client.Username, client.Password = anonymousUser, ""
+		n.NoAuthUser = anonymousUser
+	}
+	n.Users = []*nats.User{client, {Username: o.NodeUser, Password: o.NodePassword, Account: account[AccountNodes]}}
+	n.ServerName = "quartet"
+	n.Host, n.Port = host, port
+	if port == 0 {
+		n.Port = nats.RANDOM_PORT
+	}
+	if host == "" {
+		n.Host = "0.0.0.0"
+	}
+	n.JetStream, n.StoreDir, n.DisableJetStreamBanner = true, storeDir, true
+	n.NoSigs = true
+	n.MaxPayload = o.MaxPayload
+	n.WriteDeadline = writeDeadline
+	if o.TLS != nil {
+		n.TLS, n.TLSConfig, n.TLSTimeout = true, o.TLS.Clone(), startTimeout.Seconds()
+	}
+	return n, nil
+}

@@ -1,0 +1,188 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	nats "github.com/nats-io/nats-server/v2/server"
+	client "github.com/nats-io/nats.go"
+)
+
+// Server is a running embedded server.
+type Server struct {
+	nats    *nats.Server
+	fatal   chan error
+	options Options
+	scratch string // the temporary store, or ""
+	stop    sync.Once
+}
+
+// Start starts a server and returns once it accepts connections and JetStream is up; ctx
+// bounds only that. Errors wrap [ErrListen], [ErrPortTaken], [ErrInsecure], or
+// [ErrStart]; then nothing is left running.
+func Start(ctx context.Context, options Options) (*Server, error) {
+	o := options.withDefaults()
+	host, port, err := o.address(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := probe(ctx, host, port); err != nil {
+		return nil, err
+	}
+	s := &Server{options: o}
+	storeDir := o.StoreDir
+	if storeDir == "" {
+		if s.scratch, err = os.MkdirTemp("", "quartet-bus-"); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrStart, err)
+		}
+		storeDir = s.scratch
+	}
+	if err := s.run(ctx, host, port, storeDir); err != nil {
+		s.Shutdown()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Server) run(ctx context.Context, host string, port int, storeDir string) error {
+	options, err := s.options.natsOptions(host, port, storeDir)
+	if err != nil {
+		return err
+	}
+	ns, err := nats.NewServer(options)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrStart, err)
+	}
+	log := &bridge{log: s.options.Log, fatal: make(chan error, 1)}
+	ns.SetLoggerV2(log, log.log.Enabled(ctx, slog.LevelDebug), false, false)
+	s.nats, s.fatal = ns, log.fatal
+	started := make(chan struct{})
+	go func() {
+		defer close(started)
+		ns.Start()
+	}()
+	err = s.awaitReady(ctx, started, port)
+	if err != nil {
+		// Start must not be overtaken by the Shutdown that follows. It ends by itself:
+		// a fatal error makes it return, and it waits for nobody.
+		<-started
+	}
+	return err
+}
+
+// awaitReady waits for the first of: ready, a fatal error, the end of ctx.
+func (s *Server) awaitReady(ctx context.Context, started <-chan struct{}, port int) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, errors.New("not ready in time"))
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-s.fatal:
+			return s.fatalError(err, port)
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", ErrStart, context.Cause(ctx))
+		case <-tick.C:
+		}
+		select {
+		case <-started: // Start has gone through everything, JetStream too, or given up
+		default:
+			continue
+		}
+		select {
+		case err := <-s.fatal:
+			return s.fatalError(err, port)
+		default:
+		}
+		if s.nats.ReadyForConnections(time.Millisecond) && s.nats.JetStreamEnabled() {
+			return nil
+		}
+	}
+}
+
+// fatalError names a port that was taken between our look at it and the server's own.
+func (s *Server) fatalError(err error, port int) error {
+	if taken := probe(context.Background(), s.host(), port); port > 0 && errors.Is(taken, ErrPortTaken) {
+		return taken
+	}
+	return fmt.Errorf("%w: %w", ErrStart, err)
+}
+
+func (s *Server) host() string {
+	host, _, _ := net.SplitHostPort(s.options.Listen) // was checked by address
+	return host
+}
+
+// probe listens for a moment where the server will, for the server's own failure to do
+// so is a log line and not an error.
+func probe(ctx context.Context, host string, port int) error {
+	var config net.ListenConfig
+	address := net.JoinHostPort(host, strconv.Itoa(port))
+	l, err := config.Listen(ctx, "tcp", address)
+	switch {
+	case err == nil:
+		return l.Close()
+	case errors.Is(err, syscall.EADDRINUSE):
+		free := net.JoinHostPort(host, "-1")
+		return fmt.Errorf("%w: %d on %q is used by another process (--listen %s picks a free one)", ErrPortTaken, port, host, free)
+	}
+	return fmt.Errorf("%w %s: %w", ErrListen, address, err)
+}
+
+// ClientURL is where clients connect; without credentials, even if they need some.
+func (s *Server) ClientURL() string { return s.url(nil) }
+
+// NodeURL is where nodes connect, user and password included: not for logs, and not for
+// a command line, which every user of the machine can read.
+func (s *Server) NodeURL() string {
+	return s.url(url.UserPassword(s.options.NodeUser, s.options.NodePassword))
+}
+
+func (s *Server) url(user *url.Userinfo) string {
+	addr, ok := s.nats.Addr().(*net.TCPAddr)
+	if !ok {
+		return ""
+	}
+	host := s.host()
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	u := url.URL{Scheme: "nats", User: user, Host: net.JoinHostPort(host, strconv.Itoa(addr.Port))}
+	if s.options.TLS != nil {
+		u.Scheme = "tls"
+	}
+	return u.String()
+}
+
+// NodeCredentials returns the user and password of the nodes' account.
+func (s *Server) NodeCredentials() (user, password string) {
+	return s.options.NodeUser, s.options.NodePassword
+}
+
+// InProcess connects within the process, without a socket: for [bus.DialOptions].
+func (s *Server) InProcess() client.InProcessConnProvider { return s.nats }
+
+// Shutdown closes all connections, stops the server, waits until it has stopped, and
+// removes a temporary store. Calling it again does nothing.
+func (s *Server) Shutdown() {
+	s.stop.Do(func() {
+		if s.nats != nil {
+			s.nats.Shutdown()
+			s.nats.WaitForShutdown()
+		}
+		if s.scratch != "" {
+			if err := os.RemoveAll(s.scratch); err != nil {
+				s.options.Log.Warn("bus/server: temporary store not removed", "error", err)
+			}
+		}
+	})
+}
