@@ -37,9 +37,6 @@ const (
 	causalWindow = 1 << 16
 	// causalAskAgain is how many ticks a request for missing numbers is given.
 	causalAskAgain = 2
-	// fillMost and fillBytes bound the answer to one.
-	fillMost  = 256
-	fillBytes = 256 << 10
 )
 
 func newCausal() causal { return causal{log: map[uint64]*message.CausalWrite{}} }
@@ -188,7 +185,7 @@ func (m *Machine) askCausal(out *Output) {
 	c.asks++
 	c.askedFor, c.askedAt = first, m.ticks
 	last := first
-	for last < c.marks.Last && last-first < fillMost && c.log[last+1] == nil {
+	for last < c.marks.Last && last-first < message.FillMost && c.log[last+1] == nil {
 		last++
 	}
 	out.send(&message.Gap{Header: m.header(), Causal: true, First: first, Last: last}, to)
@@ -196,21 +193,7 @@ func (m *Machine) askCausal(out *Output) {
 
 // fill answers a peer's request for causal numbers with those that are in the log.
 func (m *Machine) fill(g *message.Gap, out *Output) {
-	if writes := Fill(g, func(n uint64) *message.CausalWrite { return m.causal.log[n] }); len(writes) > 0 {
+	if writes := message.FillFor(g, func(n uint64) *message.CausalWrite { return m.causal.log[n] }); len(writes) > 0 {
 		out.send(&message.Fill{Header: m.header(), Writes: writes}, g.From)
 	}
-}
-
-// Fill collects the causal writes that g asks for and lookup holds, within the bounds
-// of one message; the primary answers with it too.
-func Fill(g *message.Gap, lookup func(uint64) *message.CausalWrite) []message.CausalWrite {
-	var writes []message.CausalWrite
-	size := 0
-	for n := g.First; n <= g.Last && n-g.First < fillMost && size < fillBytes; n++ {
-		if w := lookup(n); w != nil {
-			writes = append(writes, *w)
-			size += len(w.Request.Key) + len(w.Request.Value) + len(w.Request.Identity)
-		}
-	}
-	return writes
 }

@@ -1,0 +1,135 @@
+package master
+
+import (
+	"fmt"
+	"slices"
+
+	"quartet/replica/message"
+	"quartet/replica/model"
+)
+
+// primary numbers causal writes, sends each to every replica with its number (the
+// write's timestamp), and follows how far each replica has them without a gap.
+//
+//	held by all <= safe <= the last number given out
+//
+// A set is answered when its number is safe: f+1 members hold it, so whichever f are
+// missing later, one that holds it remains. That waits for the fastest f+1, never for
+// the slowest.
+type primary struct {
+	marks   message.Marks
+	log     map[uint64]*message.CausalWrite // above marks.Held, for those that ask again
+	bytes   int                             // of the log's keys and values
+	waiting map[uint64]*flight              // by number
+	marked  []uint64                        // scratch
+}
+
+// The log is kept until every member holds it. When one is silent it grows up to these
+// bounds, and causal sets are then refused.
+const (
+	logMost  = 200_000
+	logBytes = 256 << 20
+)
+
+func newPrimary() primary {
+	return primary{log: map[uint64]*message.CausalWrite{}, waiting: map[uint64]*flight{}}
+}
+
+// whyNotNumbered says why causal sets cannot be taken now, or "".
+func (m *Machine) whyNotNumbered() string {
+	if m.view.Epoch == 0 {
+		return m.whyNotReady()
+	}
+	serving := 0
+	for _, p := range m.replicas {
+		if p.serves() {
+			serving++
+		}
+	}
+	if need := m.view.Faults + 1; serving < need {
+		return fmt.Sprintf("a causal set needs %d replicas that hold it, and %d can be reached", need, serving)
+	}
+	if len(m.primary.log) >= logMost || m.primary.bytes >= logBytes {
+		return "too many causal writes wait for a replica that does not answer"
+	}
+	return ""
+}
+
+// number gives a causal set its timestamp and puts it aside for every member.
+func (m *Machine) number(f *flight) {
+	pr := &m.primary
+	pr.marks.Last++
+	f.number = pr.marks.Last
+	if f.known != nil {
+		f.known.number = f.number
+	}
+	w := &message.CausalWrite{Number: f.number, Request: f.request}
+	pr.log[f.number] = w
+	pr.bytes += writeBytes(w)
+	pr.waiting[f.number] = f
+	for _, p := range m.replicas {
+		if p.ready() && !p.lost { // one that is not asks for what it misses
+			p.writes = append(p.writes, *w)
+		}
+	}
+}
+
+func writeBytes(w *message.CausalWrite) int {
+	return len(w.Request.Key) + len(w.Request.Value)
+}
+
+// watermark takes what a member says it holds without a gap.
+func (m *Machine) watermark(p *peer, n uint64) {
+	if !p.member || n > m.primary.marks.Last {
+		if p.member {
+			m.refused++
+		}
+		return
+	}
+	p.watermark = max(p.watermark, n)
+}
+
+// acknowledge finds what has become safe and what all hold, and answers the sets whose
+// numbers are safe.
+func (m *Machine) acknowledge(out *Output) {
+	pr := &m.primary
+	if m.view.Epoch == 0 || pr.marks.Held == pr.marks.Last {
+		return
+	}
+	pr.marked = pr.marked[:0]
+	for _, p := range m.replicas {
+		if p.member {
+			pr.marked = append(pr.marked, p.watermark)
+		}
+	}
+	if len(pr.marked) < len(m.view.Members) {
+		return
+	}
+	slices.Sort(pr.marked)
+	safe, held := pr.marked[len(pr.marked)-1-m.view.Faults], pr.marked[0]
+	for n := pr.marks.Safe + 1; n <= safe; n++ {
+		if f := pr.waiting[n]; f != nil {
+			delete(pr.waiting, n)
+			m.land(f, Reply{RID: f.request.RID, Code: model.OK, Timestamp: n, Clock: m.now()}, out)
+		}
+	}
+	pr.marks.Safe = max(pr.marks.Safe, safe)
+	for n := pr.marks.Held + 1; n <= held; n++ {
+		if w := pr.log[n]; w != nil {
+			pr.bytes -= writeBytes(w)
+			delete(pr.log, n)
+		}
+	}
+	pr.marks.Held = max(pr.marks.Held, held)
+}
+
+// fill answers a replica that lacks causal numbers.
+func (m *Machine) fill(g *message.Gap, out *Output) {
+	if !g.Causal {
+		m.refused++
+		return
+	}
+	if writes := message.FillFor(g, func(n uint64) *message.CausalWrite { return m.primary.log[n] }); len(writes) > 0 {
+		out.send(&message.Fill{Header: m.header(), Writes: writes}, g.From)
+	}
+}

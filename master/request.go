@@ -1,0 +1,249 @@
+package master
+
+import (
+	"fmt"
+	"hash/fnv"
+
+	"quartet/replica/lamport"
+	"quartet/replica/message"
+	"quartet/replica/model"
+)
+
+// flight is a request that has no outcome yet. A repeated set joins the flight of its
+// first sending.
+type flight struct {
+	request message.Request
+	replica lamport.Node // that it was forwarded to last; 0: a causal set, or none could
+	since   uint64       // tick of the last forward
+	out     int          // forwards without an answer
+	number  uint64       // causal set
+	waiters []waiter
+	known   *known // of its identity; nil: it has none
+}
+
+// waiter is a sending that waits for the flight's outcome.
+type waiter struct {
+	token    uint64
+	repeated bool
+}
+
+// deadline is when a sending is answered Unknown.
+type deadline struct{ tick, rid, token uint64 }
+
+const conflict = "the Nats-Msg-Id was used for a different request"
+
+// Request takes a client's request whose form was found good.
+func (m *Machine) Request(in Incoming, out *Output) {
+	r := &in.Request
+	if r.Identity != "" {
+		r.Digest = digest(r)
+		if m.repeated(&in, out) {
+			return
+		}
+	}
+	if m.inFlight >= m.cfg.MaxInFlight && m.cfg.MaxInFlight > 0 {
+		m.Refuse(in.Token, model.Unavailable, "too many requests are waiting; try again later", out)
+		return
+	}
+	p, code, why := m.place(&in)
+	if why != "" {
+		m.Refuse(in.Token, code, why, out)
+		return
+	}
+	r.RID = m.takeRID()
+	if !r.Model.Strong() && r.Type == model.Set {
+		r.Version = m.stamp()
+	}
+	f := &flight{request: *r}
+	if r.Identity != "" && r.Type == model.Set {
+		f.known = &known{rid: r.RID, digest: r.Digest, version: r.Version}
+		m.sets.add(r.Identity, f.known)
+	} else if r.Identity != "" {
+		m.gets.add(r.Identity, r.Digest)
+	}
+	m.flights[r.RID] = f
+	m.join(f, in.Token, false)
+	if p == nil {
+		m.number(f)
+		return
+	}
+	m.dispatch(f, p)
+}
+
+// Refuse answers a request at the door: it has had, and will have, no effect.
+func (m *Machine) Refuse(token uint64, code model.Code, reason string, out *Output) {
+	out.Replies = append(out.Replies, Reply{
+		Token: token, RID: m.takeRID(), Code: code, Reason: reason, Clock: m.now(),
+	})
+}
+
+// place picks the replica that is to serve a request: the one asked for, else by the
+// caller's draw among those that serve. A causal set goes to none: the primary takes it.
+func (m *Machine) place(in *Incoming) (*peer, model.Code, string) {
+	r := &in.Request
+	if r.Model == model.Causal && r.Type == model.Set {
+		return nil, model.Unavailable, m.whyNotNumbered()
+	}
+	if in.Replica != 0 {
+		p := m.peer(in.Replica)
+		switch {
+		case p == nil:
+			return nil, model.Malformed, fmt.Sprintf("replica %s is not one of this cluster's", in.Replica)
+		case !p.serves():
+			return nil, model.Unavailable, fmt.Sprintf("replica %s cannot serve requests now", in.Replica)
+		}
+	}
+	if r.Model == model.Linearizable || r.Model == model.Sequential && r.Type == model.Set {
+		if why := m.whyNotStrong(); why != "" {
+			return nil, model.Unavailable, why
+		}
+	}
+	if in.Replica != 0 {
+		return m.peer(in.Replica), 0, ""
+	}
+	p := m.draw(in.Draw, 0)
+	if p == nil {
+		return nil, model.Unavailable, "no replica can serve requests now: " + m.whyNotReady()
+	}
+	return p, 0, ""
+}
+
+// draw picks one of the replicas that serve, but not if there is another choice.
+func (m *Machine) draw(draw uint32, not lamport.Node) *peer {
+	n := 0
+	for _, p := range m.replicas {
+		if p.serves() && p.node != not {
+			n++
+		}
+	}
+	if n == 0 {
+		if p := m.peer(not); p != nil && p.serves() {
+			return p
+		}
+		return nil
+	}
+	k := int(draw) % n
+	for _, p := range m.replicas {
+		if p.serves() && p.node != not {
+			if k == 0 {
+				return p
+			}
+			k--
+		}
+	}
+	return nil
+}
+
+func (m *Machine) dispatch(f *flight, p *peer) {
+	f.replica, f.since = p.node, m.ticks
+	f.out++
+	p.requests = append(p.requests, f.request)
+}
+
+func (m *Machine) join(f *flight, token uint64, repeated bool) {
+	f.waiters = append(f.waiters, waiter{token: token, repeated: repeated})
+	m.inFlight++
+	m.deadlines = append(m.deadlines, deadline{tick: m.ticks + m.cfg.TimeoutTicks, rid: f.request.RID, token: token})
+}
+
+// answer takes a replica's outcome to those who wait for it.
+func (m *Machine) answer(p *peer, a *message.Answer, out *Output) {
+	f := m.flights[a.RID]
+	if f == nil {
+		return // answered before: by another replica, or Unknown
+	}
+	f.out--
+	executed, _ := a.Code.Executed()
+	if !executed && f.out > 0 {
+		return // the same set is on its way through another replica and may be executed there
+	}
+	reply := Reply{
+		RID: a.RID, Code: a.Code, Reason: a.Reason, Replica: p.node, Value: a.Value,
+		Position: a.Position, Timestamp: a.Timestamp, Clock: lamport.Timestamp{Time: a.Clock, Node: p.node},
+	}
+	if a.FirstRID != 0 {
+		reply.RID = a.FirstRID
+	}
+	m.land(f, reply, out)
+}
+
+// land ends a flight: every sending that waits gets the outcome.
+func (m *Machine) land(f *flight, reply Reply, out *Output) {
+	delete(m.flights, f.request.RID)
+	if f.known != nil {
+		if executed, _ := reply.Code.Executed(); executed {
+			f.known.settle(&reply)
+		} else {
+			m.sets.remove(f.request.Identity) // not executed: the identity is free again
+		}
+	}
+	for _, w := range f.waiters {
+		reply.Token, reply.Repeated = w.token, w.repeated
+		out.Replies = append(out.Replies, reply)
+		m.inFlight--
+	}
+}
+
+// expire answers Unknown what has waited for the timeout. The flight of a causal set
+// goes on: its number was given out.
+func (m *Machine) expire(out *Output) {
+	n := 0
+	for n < len(m.deadlines) && m.deadlines[n].tick <= m.ticks {
+		m.expireOne(m.deadlines[n], out)
+		n++
+	}
+	if n > 0 {
+		m.deadlines = m.deadlines[n:]
+	}
+}
+
+func (m *Machine) expireOne(d deadline, out *Output) {
+	f := m.flights[d.rid]
+	if f == nil {
+		return
+	}
+	for i, w := range f.waiters {
+		if w.token != d.token {
+			continue
+		}
+		f.waiters = append(f.waiters[:i], f.waiters[i+1:]...)
+		m.inFlight--
+		out.Replies = append(out.Replies, Reply{
+			Token: w.token, RID: d.rid, Code: model.Unknown, Replica: f.replica, Clock: m.now(), Repeated: w.repeated,
+			Reason: "no outcome in time: the request may or may not take effect; send it again with the same Nats-Msg-Id to learn it",
+		})
+		break
+	}
+	if len(f.waiters) == 0 && f.number == 0 {
+		delete(m.flights, d.rid)
+	}
+}
+
+func (m *Machine) takeRID() uint64 {
+	rid := m.nextRID
+	m.nextRID++
+	return rid
+}
+
+// stamp gives a weak write its version, once for each request.
+func (m *Machine) stamp() lamport.Version {
+	return lamport.Version{Epoch: m.view.Epoch, Timestamp: m.now()}
+}
+
+func (m *Machine) now() lamport.Timestamp {
+	return lamport.Timestamp{Time: m.clock.Increment(), Node: m.cfg.Self}
+}
+
+// digest tells requests apart that carry one identity. It is 64 bits of FNV-1a: it
+// guards a client against its own mistake, not against itself as an adversary.
+func digest(r *message.Request) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte{byte(r.Model), byte(r.Type)})
+	h.Write([]byte(r.Key))
+	h.Write([]byte{0}) // no key holds a control character
+	h.Write(r.Value)
+	if d := h.Sum64(); d != 0 {
+		return d
+	}
+	return 1
+}

@@ -1,0 +1,86 @@
+package master
+
+import (
+	"quartet/replica/lamport"
+	"quartet/replica/message"
+)
+
+// Status is the cluster as the master sees it.
+type Status struct {
+	Ready    bool
+	Why      string // it is not ready, or ""
+	Epoch    uint64
+	Clock    uint64
+	NextRID  uint64
+	InFlight int
+	Marks    message.Marks
+	Replicas []ReplicaStatus
+}
+
+// ReplicaStatus is one configured replica.
+type ReplicaStatus struct {
+	Node        lamport.Node
+	Incarnation uint64
+	PID         int
+	Member      bool // of the view, working, and not suspected
+	Report      message.Report
+}
+
+// StatusReply answers a [Machine.Status] call.
+type StatusReply struct {
+	Token  uint64
+	Status Status
+}
+
+// statusWait is a status request that waits for fresh reports.
+type statusWait struct {
+	token uint64
+	nonce uint64
+	until uint64
+}
+
+// statusTicks is how long a status waits for the reports of the replicas.
+const statusTicks = 30
+
+// Status asks the replicas how they are; the answer comes in an Output when those that
+// work have reported, or after statusTicks with what is known by then.
+func (m *Machine) Status(token uint64, out *Output) {
+	m.probe(out)
+	m.statuses = append(m.statuses, statusWait{token: token, nonce: m.nonce, until: m.ticks + statusTicks})
+}
+
+func (m *Machine) answerStatus(out *Output) {
+	kept := m.statuses[:0]
+	for _, w := range m.statuses {
+		if m.ticks < w.until && !m.reported(w.nonce) {
+			kept = append(kept, w)
+			continue
+		}
+		out.Statuses = append(out.Statuses, StatusReply{Token: w.token, Status: m.Snapshot()})
+	}
+	m.statuses = kept
+}
+
+func (m *Machine) reported(nonce uint64) bool {
+	for _, p := range m.replicas {
+		if p.serves() && p.report.Nonce < nonce {
+			return false
+		}
+	}
+	return true
+}
+
+// Snapshot returns the cluster as it is known now.
+func (m *Machine) Snapshot() Status {
+	why := m.whyNotReady()
+	s := Status{
+		Ready: why == "", Why: why, Epoch: m.view.Epoch, Clock: m.clock.Now(), NextRID: m.nextRID,
+		InFlight: m.inFlight, Marks: m.primary.marks,
+	}
+	for _, p := range m.replicas {
+		s.Replicas = append(s.Replicas, ReplicaStatus{
+			Node: p.node, Incarnation: p.incarnation, PID: p.pid, Member: p.serves(), Report: p.report,
+		})
+	}
+	return s
+}

@@ -1,0 +1,21 @@
+package message
+
+// Bounds of a FILL: so many writes, or about so many bytes and one write more.
+const (
+	FillMost  = 256
+	fillBytes = 256 << 10
+)
+
+// FillFor collects the causal writes that g asks for and lookup holds, within the bounds
+// of one message. The primary and the replicas answer gaps with it.
+func FillFor(g *Gap, lookup func(number uint64) *CausalWrite) []CausalWrite {
+	var writes []CausalWrite
+	size := 0
+	for n := g.First; n <= g.Last && n-g.First < FillMost && size < fillBytes; n++ {
+		if w := lookup(n); w != nil {
+			writes = append(writes, *w)
+			size += len(w.Request.Key) + len(w.Request.Value) + len(w.Request.Identity)
+		}
+	}
+	return writes
+}
