@@ -1,0 +1,181 @@
+package ledger
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Errors of the reading side.
+var (
+	ErrNoRun   = errors.New("ledger: no reports of a master there")
+	ErrDamaged = errors.New("ledger: damaged file")
+)
+
+// ReadDir returns the summary of the run whose files are in dir; it may still be going
+// on. Where requests.csv has been written after report.json, or there is no
+// report.json, it is recomputed from the list; of the two the one that knows of more
+// requests counts. It wraps [ErrNoRun] where neither is there.
+func ReadDir(dir string) (Summary, error) {
+	kept, reported, keptErr := readReport(dir)
+	listed := newest(dir, requestsCSV, requestsOld)
+	switch {
+	case keptErr == nil && !listed.After(reported):
+		return kept, nil
+	case keptErr != nil && !errors.Is(keptErr, os.ErrNotExist) && listed.IsZero():
+		return Summary{}, keptErr
+	case listed.IsZero():
+		return Summary{}, fmt.Errorf("%w: %s", ErrNoRun, dir)
+	}
+	counted, err := recount(dir)
+	switch {
+	case keptErr == nil && (err != nil || kept.Total.Count >= counted.Total.Count):
+		return kept, nil
+	case err != nil:
+		return Summary{}, err
+	}
+	if keptErr == nil { // what the list cannot tell
+		counted.Started, counted.List.Lost, counted.List.Deleted = kept.Started, kept.List.Lost, kept.List.Deleted
+	}
+	return counted, nil
+}
+
+func readReport(dir string) (Summary, time.Time, error) {
+	path := filepath.Join(dir, reportJSON)
+	info, err := os.Stat(path)
+	if err != nil {
+		return Summary{}, time.Time{}, err
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return Summary{}, time.Time{}, err
+	}
+	var s Summary
+	if err := json.Unmarshal(text, &s); err != nil {
+		return Summary{}, time.Time{}, fmt.Errorf("%w: %s: %w", ErrDamaged, path, err)
+	}
+	return s, info.ModTime(), nil
+}
+
+func newest(dir string, names ...string) time.Time {
+	var t time.Time
+	for _, name := range names {
+		if info, err := os.Stat(filepath.Join(dir, name)); err == nil && info.ModTime().After(t) {
+			t = info.ModTime()
+		}
+	}
+	return t
+}
+
+// recount counts the list. The run began, as far as the list knows, with its first
+// request, and the last thing known of it is the last answer.
+func recount(dir string) (Summary, error) {
+	s := newStats(time.Time{})
+	var last time.Time
+	err := ReadRequests(dir, func(e Entry) error {
+		if s.started.IsZero() || e.Received.Before(s.started) {
+			s.started = e.Received
+		}
+		if answered := e.Received.Add(e.Taken); answered.After(last) {
+			last = answered
+		}
+		var l line
+		l.set(&e)
+		s.add(&l)
+		return nil
+	})
+	if err != nil {
+		return Summary{}, err
+	}
+	out := s.summary(last)
+	out.List.Lines = s.total
+	return out, nil
+}
+
+// ReadRequests calls fn for every request in the list of the run whose files are in
+// dir, in the order of the answers, until fn returns an error, which it returns. A
+// last line without an end was being written when the master died, and is passed
+// over. It wraps [ErrNoRun] where there is no list, and [ErrDamaged], with file and
+// line, for what is not a list.
+func ReadRequests(dir string, fn func(Entry) error) error {
+	files, err := openLists(dir)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		for _, f := range files {
+			f.Close()
+		}
+	}()
+	for _, f := range files {
+		if err := readList(f, fn); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openLists opens the parts of the list, older first. Where the master rotates
+// between the two, both names are one file.
+func openLists(dir string) ([]*os.File, error) {
+	young, err := os.Open(filepath.Join(dir, requestsCSV))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	old, err := os.Open(filepath.Join(dir, requestsOld))
+	switch {
+	case err == nil && young != nil:
+		if a, b := stat(young), stat(old); a != nil && b != nil && os.SameFile(a, b) {
+			return []*os.File{old}, young.Close()
+		}
+		return []*os.File{old, young}, nil
+	case err == nil:
+		return []*os.File{old}, nil
+	case errors.Is(err, os.ErrNotExist) && young != nil:
+		return []*os.File{young}, nil
+	case errors.Is(err, os.ErrNotExist):
+		return nil, fmt.Errorf("%w: %s has no %s", ErrNoRun, dir, requestsCSV)
+	}
+	if young != nil {
+		young.Close()
+	}
+	return nil, err
+}
+
+func stat(f *os.File) os.FileInfo {
+	info, _ := f.Stat()
+	return info
+}
+
+func readList(f *os.File, fn func(Entry) error) error {
+	path := f.Name()
+	r := bufio.NewReaderSize(f, 64<<10) // far longer than any line
+	for n := 1; ; n++ {
+		text, err := r.ReadSlice('\n')
+		switch {
+		case err == io.EOF:
+			return nil
+		case errors.Is(err, bufio.ErrBufferFull):
+			return fmt.Errorf("%w: %s:%d: a line longer than any request's", ErrDamaged, path, n)
+		case err != nil:
+			return err
+		case n == 1:
+			if string(text) != header {
+				return fmt.Errorf("%w: %s: its first line is not that of a list of requests", ErrDamaged, path)
+			}
+			continue
+		}
+		e, err := parse(string(text[:len(text)-1]))
+		if err != nil {
+			return fmt.Errorf("%w: %s:%d: %w", ErrDamaged, path, n, err)
+		}
+		if err := fn(e); err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,193 @@
+package ledger
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"quartet/replica/lamport"
+	"quartet/replica/model"
+)
+
+// Range of the histograms in µs. What takes longer counts as slowest in quantiles;
+// mean and maximum are of the true times.
+const (
+	fastest = 1
+	slowest = 60_000_000
+	digits  = 3
+)
+
+// Summary is the statistics of a run. It is what report.json and the answer to a
+// report request hold; fields are only ever added.
+type Summary struct {
+	Started  time.Time `json:"started"`  // of the run
+	Updated  time.Time `json:"updated"`  // when these figures were taken
+	Finished bool      `json:"finished"` // the run has ended, and by itself
+	Total    Group     `json:"total"`
+	Groups   []Group   `json:"groups"`   // by consistency and type; those with requests
+	Replicas []Served  `json:"replicas"` // those with requests
+	List     List      `json:"list"`
+}
+
+// Group is the statistics of some requests. Times are in µs, from the master's receipt
+// of a request to its answer, of all requests, failed ones too.
+type Group struct {
+	Consistency string                `json:"consistency,omitempty"` // the model's word; "" in the total, and where the request did not say
+	Request     string                `json:"request,omitempty"`     // the type's word; likewise
+	Count       uint64                `json:"count"`
+	OK          uint64                `json:"ok"`
+	Failed      uint64                `json:"failed"`          // all others; a key that was not found is among them, as in a reply's Quartet-Ack
+	Codes       map[model.Code]uint64 `json:"codes,omitempty"` // of the failed
+	Duplicates  uint64                `json:"duplicates"`      // answered with an earlier outcome
+	Mean        float64               `json:"mean_us"`
+	P50         int64                 `json:"p50_us"`
+	P90         int64                 `json:"p90_us"`
+	P99         int64                 `json:"p99_us"`
+	Max         int64                 `json:"max_us"`
+}
+
+// Served is what one node answered.
+type Served struct {
+	Replica string `json:"replica"` // "" for requests that nobody served
+	Count   uint64 `json:"count"`
+	OK      uint64 `json:"ok"`
+	Failed  uint64 `json:"failed"`
+}
+
+// List says how complete the list of requests is. Requests that are counted and in
+// none of the three are still on their way.
+type List struct {
+	Lines   uint64 `json:"lines"`   // in the files
+	Lost    uint64 `json:"lost"`    // never written: the disk was too slow or refused
+	Deleted uint64 `json:"deleted"` // were in a file that rotation deleted
+}
+
+// group counts requests; one of these exists per consistency and type in use.
+type group struct {
+	count, ok, duplicates uint64
+	codes                 map[model.Code]uint64
+	sum                   float64
+	max                   int64
+	times                 *hdrhistogram.Histogram
+}
+
+func newGroup() *group {
+	return &group{codes: make(map[model.Code]uint64), times: hdrhistogram.New(fastest, slowest, digits)}
+}
+
+func (g *group) add(l *line) {
+	g.count++
+	if l.code == model.OK {
+		g.ok++
+	} else {
+		g.codes[l.code]++
+	}
+	if l.duplicate {
+		g.duplicates++
+	}
+	g.sum += float64(l.taken)
+	g.max = max(g.max, l.taken)
+	// A value within the range is never refused.
+	_ = g.times.RecordValue(min(max(l.taken, fastest), slowest))
+}
+
+func (g *group) merge(o *group) {
+	g.count += o.count
+	g.ok += o.ok
+	g.duplicates += o.duplicates
+	for code, n := range o.codes {
+		g.codes[code] += n
+	}
+	g.sum += o.sum
+	g.max = max(g.max, o.max)
+	g.times.Merge(o.times)
+}
+
+func (g *group) figures() Group {
+	q := g.times.ValueAtPercentilesSlice([]float64{50, 90, 99})
+	f := Group{
+		Count: g.count, OK: g.ok, Failed: g.count - g.ok, Duplicates: g.duplicates,
+		// The histogram gives the upper end of a bucket, which may lie above both.
+		P50: min(q[0], g.max, slowest), P90: min(q[1], g.max, slowest), P99: min(q[2], g.max, slowest), Max: g.max,
+	}
+	if len(g.codes) > 0 {
+		f.Codes = maps.Clone(g.codes)
+	}
+	if g.count > 0 {
+		f.Mean = g.sum / float64(g.count)
+	}
+	return f
+}
+
+type groupKey struct {
+	model model.Consistency
+	typ   model.Type
+}
+
+// stats counts requests. It has one owner.
+type stats struct {
+	started  time.Time
+	total    uint64
+	groups   map[groupKey]*group
+	replicas map[lamport.Node]*Served
+}
+
+func newStats(started time.Time) *stats {
+	return &stats{started: started, groups: make(map[groupKey]*group), replicas: make(map[lamport.Node]*Served)}
+}
+
+func (s *stats) add(l *line) {
+	s.total++
+	key := groupKey{l.model, l.typ}
+	if !l.model.Valid() {
+		key.model = 0 // whatever a caller passes, there are few groups
+	}
+	g := s.groups[key]
+	if g == nil {
+		g = newGroup()
+		s.groups[key] = g
+	}
+	g.add(l)
+	r := s.replicas[l.replica]
+	if r == nil {
+		r = &Served{}
+		if l.replica != 0 {
+			r.Replica = l.replica.String()
+		}
+		s.replicas[l.replica] = r
+	}
+	r.Count++
+	if l.code == model.OK {
+		r.OK++
+	} else {
+		r.Failed++
+	}
+}
+
+func (s *stats) summary(now time.Time) Summary {
+	out := Summary{Started: s.started, Updated: now, Groups: []Group{}, Replicas: []Served{}}
+	total := newGroup()
+	keys := slices.SortedFunc(maps.Keys(s.groups), func(a, b groupKey) int {
+		return cmp.Or(cmp.Compare(a.model, b.model), cmp.Compare(a.typ, b.typ))
+	})
+	for _, key := range keys {
+		g := s.groups[key]
+		total.merge(g)
+		f := g.figures()
+		if key.model != 0 {
+			f.Consistency = key.model.Word()
+		}
+		if key.typ != 0 {
+			f.Request = key.typ.Word()
+		}
+		out.Groups = append(out.Groups, f)
+	}
+	out.Total = total.figures()
+	for _, node := range slices.Sorted(maps.Keys(s.replicas)) {
+		out.Replicas = append(out.Replicas, *s.replicas[node])
+	}
+	return out
+}
