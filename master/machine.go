@@ -14,6 +14,7 @@ type Config struct {
 	Replicas    []lamport.Node // configured, in rising order, 1 to 9
 	Faults      int            // f: how many of them may be missing in a view that follows
 	NextRID     uint64         // the first id to give out; greater than all given out before
+	Clock       uint64         // no smaller than any Lamport time told before
 
 	TimeoutTicks uint64 // a request without an outcome is answered Unknown
 	ProbeTicks   uint64 // heartbeat
@@ -90,6 +91,7 @@ func New(cfg Config) *Machine {
 		sets: newWindow[*known](cfg.Window), gets: newWindow[uint64](cfg.Window),
 		primary: newPrimary(),
 	}
+	m.clock.Restore(cfg.Clock)
 	for _, n := range cfg.Replicas {
 		m.replicas = append(m.replicas, &peer{node: n})
 	}
@@ -98,6 +100,9 @@ func New(cfg Config) *Machine {
 
 // NextRID returns the id that the next request will get.
 func (m *Machine) NextRID() uint64 { return m.nextRID }
+
+// Now returns the Lamport time: no reply given so far carries a greater one.
+func (m *Machine) Now() uint64 { return m.clock.Now() }
 
 // InFlight returns how many requests wait for an answer.
 func (m *Machine) InFlight() int { return m.inFlight }

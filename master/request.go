@@ -209,7 +209,7 @@ func (m *Machine) expireOne(d deadline, out *Output) {
 		f.waiters = append(f.waiters[:i], f.waiters[i+1:]...)
 		m.inFlight--
 		out.Replies = append(out.Replies, Reply{
-			Token: w.token, RID: d.rid, Code: model.Unknown, Replica: f.replica, Clock: m.now(), Repeated: w.repeated,
+			Token: w.token, RID: d.rid, Code: model.Unknown, Clock: m.now(), Repeated: w.repeated,
 			Reason: "no outcome in time: the request may or may not take effect; send it again with the same Nats-Msg-Id to learn it",
 		})
 		break

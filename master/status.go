@@ -22,7 +22,8 @@ type ReplicaStatus struct {
 	Node        lamport.Node
 	Incarnation uint64
 	PID         int
-	Member      bool // of the view, working, and not suspected
+	Member      bool   // of the view, working, and not suspected
+	Reason      string // why it is not, or ""
 	Report      message.Report
 }
 
@@ -79,8 +80,24 @@ func (m *Machine) Snapshot() Status {
 	}
 	for _, p := range m.replicas {
 		s.Replicas = append(s.Replicas, ReplicaStatus{
-			Node: p.node, Incarnation: p.incarnation, PID: p.pid, Member: p.serves(), Report: p.report,
+			Node: p.node, Incarnation: p.incarnation, PID: p.pid, Member: p.serves(), Reason: m.whyNotMember(p), Report: p.report,
 		})
 	}
 	return s
+}
+
+func (m *Machine) whyNotMember(p *peer) string {
+	switch {
+	case p.serves():
+		return ""
+	case p.lost:
+		return "its process has ended"
+	case p.incarnation == 0:
+		return "it has not been heard"
+	case p.suspected:
+		return "it does not answer"
+	case m.view.Epoch > 0 && !p.member:
+		return "it was started anew after the view was formed"
+	}
+	return "it has not installed the view yet"
 }

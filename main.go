@@ -1,0 +1,108 @@
+// Command quartet is a replicated key-value store on the NATS message bus in which
+// every request names its consistency model. This file parses, starts and exits; the
+// commands live beside what they do: master/command, replica/command, client/command.
+package main
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"quartet/bus/exit"
+	client "quartet/client/command"
+	master "quartet/master/command"
+	replica "quartet/replica/command"
+)
+
+// version is set by the build (-ldflags "-X main.version=…").
+var version = "0.1.0"
+
+//go:embed testdata/requests
+var requests embed.FS
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	root := &cobra.Command{
+		Use:   "quartet",
+		Short: "A replicated key-value store on NATS: every request names its consistency",
+		Long: `quartet is a replicated key-value store on the NATS message bus in which every
+request names its consistency model: 1 linearizable, 2 sequential, 3 causal,
+4 eventual.`,
+		Example: `  quartet master --memory                      run a cluster
+  nats req quartet.request '1, 1, key ::: value'
+  quartet get key --consistency eventual
+  quartet client linear1 '4, 2, key1'          request files and requests
+  quartet demo                                 eight clients at once, then the report`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.AddCommand(commands()...)
+	return exit.Run(root, os.Args[1:], os.Stderr)
+}
+
+// commands is the table of subcommands.
+func commands() []*cobra.Command {
+	files, err := fs.Sub(requests, "testdata/requests")
+	if err != nil {
+		panic(err) // the embedded folder is part of the program
+	}
+	table := []*cobra.Command{
+		master.Master(os.Stdout, os.Stderr, version, signals),
+		replica.Replica(os.Stderr, gently),
+		master.Report(os.Stdout, os.Stderr),
+		versionCommand(),
+	}
+	return append(table, client.Commands(client.Env{
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Requests: files,
+	})...)
+}
+
+// gently returns a context that ends at the first SIGINT or SIGTERM.
+func gently() context.Context {
+	ctx, _ := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	return ctx
+}
+
+// signals returns the two stages of being asked to stop.
+func signals() master.Signals {
+	got := make(chan os.Signal, 2)
+	signal.Notify(got, os.Interrupt, syscall.SIGTERM)
+	ctx, cancel := context.WithCancel(context.Background())
+	now := make(chan struct{})
+	go func() {
+		<-got
+		fmt.Fprintln(os.Stderr, "stopping; once more to stop at once")
+		cancel()
+		<-got
+		close(now)
+	}()
+	return master.Signals{Gently: ctx, Now: now}
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		Run: func(*cobra.Command, []string) {
+			revision := ""
+			if info, ok := debug.ReadBuildInfo(); ok {
+				for _, s := range info.Settings {
+					if s.Key == "vcs.revision" {
+						revision = " " + s.Value
+					}
+				}
+			}
+			fmt.Printf("quartet %s%s %s %s/%s\n", version, revision, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+		},
+	}
+}

@@ -1,0 +1,51 @@
+package node
+
+import (
+	"io"
+	"log/slog"
+	"time"
+
+	"quartet/master/ledger"
+)
+
+// Tick is the unit in which the machine counts time.
+const Tick = 10 * time.Millisecond
+
+// Limits of the number of replicas.
+const (
+	MinReplicas = 1
+	MaxReplicas = 9
+)
+
+// Options say what a master runs.
+type Options struct {
+	Listen        string // of the embedded server
+	AllowInsecure bool   // lets it listen beyond this machine without credentials and TLS
+	NATS          string // use these servers and embed none
+	Prefix        string
+	Replicas      int
+	Missing       int // f: how many replicas may be missing; below 0: N minus the majority
+	Dir           string
+	Memory        bool
+
+	Timeout       time.Duration // a request without an outcome is answered 504
+	CausalWait    time.Duration // passed on to the replicas
+	OrphanTimeout time.Duration // passed on to the replicas
+	Suspect       time.Duration // silence that makes a replica suspected
+
+	Executable string   // starts a replica when called as EXECUTABLE replica …
+	Args       []string // passed on to the replicas: logging
+	LogDir     string
+	Version    string
+
+	Stdout io.Writer // the ready line and the banner
+	Log    *slog.Logger
+	Ledger *ledger.Ledger
+}
+
+func (o *Options) faults() int {
+	if o.Missing >= 0 {
+		return o.Missing
+	}
+	return o.Replicas - (o.Replicas/2 + 1)
+}

@@ -1,0 +1,182 @@
+package node
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+)
+
+// ErrLocked is returned when another master works on the same directory.
+var ErrLocked = errors.New("master: the directory is in use by another master")
+
+const (
+	lockFile   = "master.lock"
+	pidFile    = "master.pid"
+	recordFile = "master.json"
+	lockWait   = time.Second
+)
+
+// runDir is the master's own directory: the lock, which tells replicas too that a master
+// lives, and a record of what must outlive the process. With --dir it is that directory;
+// with --memory, one under the temporary directory that is named by the listening
+// address, so that the same command finds the replicas of a master that was killed.
+type runDir struct {
+	path      string
+	temporary bool // its contents end with a clean stop
+	lock      *flock.Flock
+	record    record
+}
+
+// record is what outlives the master's process.
+type record struct {
+	NextRID  uint64         `json:"next_rid"` // every id below may have been given out
+	Clock    uint64         `json:"clock"`    // every Lamport time below may have been told
+	Password string         `json:"password"` // of the nodes' account
+	Replicas map[string]int `json:"replicas"` // pids of the replicas that were spawned or adopted
+}
+
+// runDirPath says where the directory is.
+func runDirPath(o *Options) (path string, temporary bool) {
+	if !o.Memory {
+		return o.Dir, false
+	}
+	name := o.Listen
+	if o.NATS != "" {
+		name = o.NATS + "-" + o.Prefix
+	} else if _, port, err := net.SplitHostPort(o.Listen); err == nil && (port == "-1" || port == "0") {
+		name += "-" + strconv.Itoa(os.Getpid()) // a free port is a new cluster
+	}
+	clean := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' || r == '.' {
+			return r
+		}
+		return '_'
+	}, name)
+	return filepath.Join(os.TempDir(), fmt.Sprintf("quartet-%d-%s", os.Getuid(), clean)), true
+}
+
+// openRunDir takes the lock and reads the record.
+func openRunDir(o *Options) (*runDir, error) {
+	path, temporary := runDirPath(o)
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return nil, fmt.Errorf("master: cannot make its directory: %w", err)
+	}
+	d := &runDir{path: path, temporary: temporary, lock: flock.New(filepath.Join(path, lockFile))}
+	// A replica that looks whether a master lives holds the lock for a moment.
+	for deadline := time.Now().Add(lockWait); ; {
+		ok, err := d.lock.TryLock()
+		if err != nil {
+			return nil, fmt.Errorf("master: cannot lock %s: %w", path, err)
+		}
+		if ok {
+			break
+		}
+		if time.Now().After(deadline) {
+			pid, _ := os.ReadFile(filepath.Join(path, pidFile))
+			return nil, fmt.Errorf("%w: %s (its pid is %s); stop it, or give this one another --dir", ErrLocked, path, strings.TrimSpace(string(pid)))
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	if err := d.load(); err != nil {
+		d.release()
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *runDir) load() error {
+	if err := os.WriteFile(filepath.Join(d.path, pidFile), fmt.Appendln(nil, os.Getpid()), 0o600); err != nil {
+		return fmt.Errorf("master: %w", err)
+	}
+	b, err := os.ReadFile(filepath.Join(d.path, recordFile))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		d.record = record{NextRID: 1, Password: rand.Text()}
+	case err != nil:
+		return fmt.Errorf("master: %w", err)
+	default:
+		if err := json.Unmarshal(b, &d.record); err != nil || d.record.Password == "" || d.record.NextRID == 0 {
+			return fmt.Errorf("master: %s is damaged: restore it, or move the directory away to begin a new cluster (%v)",
+				filepath.Join(d.path, recordFile), err)
+		}
+	}
+	if d.record.Replicas == nil {
+		d.record.Replicas = map[string]int{}
+	}
+	return nil
+}
+
+// save writes the record so that a crash at any moment leaves the old or the new one.
+func (d *runDir) save() error {
+	b, err := json.Marshal(d.record)
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(d.path, recordFile+".*")
+	if err != nil {
+		return fmt.Errorf("master: cannot keep its record: %w", err)
+	}
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), filepath.Join(d.path, recordFile))
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+		return fmt.Errorf("master: cannot keep its record: %w", err)
+	}
+	return nil
+}
+
+// Blocks of ids and times that are reserved at once, so that the record is written
+// rarely; a restart skips what is left of them.
+const (
+	ridBlock   = 10_000
+	clockBlock = 10_000_000
+)
+
+// reserve makes sure that neither ids below rid nor times below clock are given out
+// again by a later master.
+func (d *runDir) reserve(rid, clock uint64) error {
+	if rid < d.record.NextRID && clock < d.record.Clock {
+		return nil
+	}
+	if rid >= d.record.NextRID {
+		d.record.NextRID = rid + ridBlock
+	}
+	if clock >= d.record.Clock {
+		d.record.Clock = clock + clockBlock
+	}
+	return d.save()
+}
+
+// settle replaces the reserved blocks by what was really used: for a clean stop.
+func (d *runDir) settle(rid, clock uint64) error {
+	d.record.NextRID, d.record.Clock = rid, clock
+	d.record.Replicas = map[string]int{}
+	return d.save()
+}
+
+func (d *runDir) release() { _ = d.lock.Unlock() } // the process ends or failed to start
+
+// remove deletes a temporary directory after a clean stop.
+func (d *runDir) remove() {
+	if d.temporary {
+		_ = os.RemoveAll(d.path) // what stays is found and used by the next master
+	}
+}
