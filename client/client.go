@@ -1,0 +1,202 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nuid"
+
+	"quartet/bus"
+	"quartet/client/inbox"
+	"quartet/replica/model"
+)
+
+// Client sends requests to one cluster. It is safe for concurrent use, and any number
+// of requests share its connection. Make it with [Connect] or [New].
+type Client struct {
+	o        options
+	nc       *nats.Conn
+	owned    bool // nc is ours to close
+	in       *inbox.Inbox
+	subjects bus.Subjects
+
+	seen atomic.Uint64 // bit n: replica rn has answered; see another
+
+	mu  sync.Mutex
+	ids *nuid.NUID // is for one goroutine at a time
+}
+
+// Connect dials url, one or more of them joined by commas ("nats://127.0.0.1:4222"),
+// and makes a client. ctx bounds the dialling only; afterwards the connection comes back
+// by itself for ever. The error is [ErrNoCluster] when no server could be reached;
+// whether a cluster answers there is only found out by a request.
+func Connect(ctx context.Context, url string, opts ...Option) (*Client, error) {
+	o := collect(opts)
+	nc, err := bus.Dial(ctx, bus.DialOptions{URL: url, Name: o.name, TLS: o.tls, Log: o.log})
+	if err != nil {
+		if unreachable(err) {
+			return nil, fmt.Errorf("%w: %w", ErrNoCluster, err)
+		}
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	c, err := newClient(nc, o)
+	if err != nil {
+		nc.Close()
+		return nil, err
+	}
+	c.owned = true
+	return c, nil
+}
+
+// New makes a client on a connection that stays the caller's. Give the connection
+// nats.ReconnectBufSize(-1), or a request may be sent long after it was given up.
+func New(nc *nats.Conn, opts ...Option) (*Client, error) { return newClient(nc, collect(opts)) }
+
+func collect(opts []Option) options {
+	o := defaults()
+	for _, opt := range opts {
+		opt(&o)
+	}
+	return o
+}
+
+func newClient(nc *nats.Conn, o options) (*Client, error) {
+	subjects, err := bus.NewSubjects(o.prefix)
+	if err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	if err := checkHeaders(&Request{}, o.name); err != nil {
+		return nil, err
+	}
+	in, err := inbox.New(nc)
+	if err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	return &Client{o: o, nc: nc, in: in, subjects: subjects, ids: nuid.New()}, nil
+}
+
+// unreachable tells a server that is not there from one that refuses us.
+func unreachable(err error) bool {
+	var network net.Error
+	return errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) ||
+		errors.Is(err, context.DeadlineExceeded) || errors.As(err, &network)
+}
+
+// Close ends what is outstanding, as [ErrUnknownOutcome], and the connection too if
+// [Connect] made it.
+func (c *Client) Close() error {
+	err := c.in.Close()
+	if c.owned {
+		c.nc.Close()
+	}
+	if err != nil {
+		return fmt.Errorf("client: close: %w", err)
+	}
+	return nil
+}
+
+// Get reads a key. The error is [ErrNotFound] when it has no value; see the package's
+// errors for the rest.
+func (c *Client) Get(ctx context.Context, key string, opts ...RequestOption) (Result, error) {
+	return c.Do(ctx, build(model.Get, key, nil, opts))
+}
+
+// Set writes a key. On [ErrUnknownOutcome] it may have been written.
+func (c *Client) Set(ctx context.Context, key string, value []byte, opts ...RequestOption) (Result, error) {
+	return c.Do(ctx, build(model.Set, key, value, opts))
+}
+
+func build(t model.Type, key string, value []byte, opts []RequestOption) Request {
+	r := Request{Consistency: Linearizable, Type: t, Key: key, Value: value}
+	for _, opt := range opts {
+		opt(&r)
+	}
+	return r
+}
+
+// Do sends a request and waits for its end, retries included. The error, if any, is an
+// [*Error]; a get of a missing key is one.
+func (c *Client) Do(ctx context.Context, r Request) (Result, error) {
+	p, err := c.Begin(ctx, r)
+	if err != nil {
+		return Result{}, err
+	}
+	return p.Wait(ctx)
+}
+
+// Start sends a request once, as it is (a set without an id stays without), and has
+// done called with its end, once: never again sent, never retried. It is what a load
+// generator needs: no goroutine waits. done runs in the goroutine that hands out all
+// replies, so it must not block; it may call Start. When Start returns an error, nothing
+// was sent and done is not called.
+func (c *Client) Start(r Request, done func(Result, error)) error {
+	body, err := r.encode()
+	if err != nil {
+		return err
+	}
+	_, err = c.in.Send(c.subjects.Request(), r.header(c.o.name, r.Replica), body, c.o.timeout,
+		func(m *nats.Msg, err error) {
+			var result Result
+			v := c.read(m, err, &result)
+			done(result, v.failure(&r, &result))
+		})
+	if err != nil {
+		return notSent(err).failure(&r, &Result{})
+	}
+	return nil
+}
+
+// Status asks the cluster how it is and returns its JSON object as it came; package bus
+// has the type for it. The error is [ErrNoCluster] when nobody answers.
+func (c *Client) Status(ctx context.Context) ([]byte, error) {
+	return c.ask(ctx, c.subjects.Status())
+}
+
+// ask sends an empty request once and returns the reply's body.
+func (c *Client) ask(ctx context.Context, subject string) ([]byte, error) {
+	type answer struct {
+		m   *nats.Msg
+		err error
+	}
+	answers := make(chan answer, 1)
+	token, err := c.in.Send(subject, nil, nil, c.o.timeout, func(m *nats.Msg, err error) { answers <- answer{m, err} })
+	if err != nil {
+		return nil, notSent(err).failure(&Request{}, &Result{})
+	}
+	select {
+	case a := <-answers:
+		switch {
+		case a.err != nil:
+			return nil, &Error{Code: model.Unavailable, Reason: "no answer", Attempts: 1, Err: fmt.Errorf("%w: %w", ErrNoCluster, a.err)}
+		case isNoResponders(a.m):
+			return nil, &Error{Code: model.Unavailable, Reason: "nobody listens", Attempts: 1, Err: ErrNoCluster}
+		}
+		return a.m.Data, nil
+	case <-ctx.Done():
+		c.in.Cancel(token)
+		return nil, &Error{Code: model.Unavailable, Attempts: 1, Err: fmt.Errorf("%w: %w", ErrNoCluster, context.Cause(ctx))}
+	}
+}
+
+func isNoResponders(m *nats.Msg) bool {
+	_, err := bus.ParseReply(m)
+	return errors.Is(err, bus.ErrNoResponders)
+}
+
+// newID returns an id that no other client will use.
+func (c *Client) newID() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ids.Next()
+}
+
+// checkHeaders refuses what the cluster would refuse in the headers.
+func checkHeaders(r *Request, client string) error {
+	_, err := bus.ParseOptions(r.header(client, r.Replica), r.Consistency)
+	return refusal(err)
+}

@@ -1,0 +1,466 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"quartet/bus"
+	"quartet/client"
+	"quartet/client/internal/responder"
+	"quartet/replica/lamport"
+	"quartet/replica/model"
+)
+
+func dial(t *testing.T, url string, opts ...client.Option) *client.Client {
+	t.Helper()
+	c, err := client.Connect(t.Context(), url, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+func TestSetThenGet(t *testing.T) {
+	r := responder.Start(t, nil)
+	c := dial(t, r.URL, client.WithName("Client1"))
+	for _, m := range model.All {
+		key, value := m.Word(), []byte(" any\x00bytes, ::: and blanks \n")
+		set, err := c.Set(t.Context(), key, value, client.With(m))
+		if err != nil {
+			t.Fatalf("%v: %v", m, err)
+		}
+		get, err := c.Get(t.Context(), key, client.With(m))
+		if err != nil || !get.Found || string(get.Value) != string(value) {
+			t.Fatalf("%v: got %q, %v", m, get.Value, err)
+		}
+		if set.RID == 0 || get.RID <= set.RID || get.Clock.Time <= set.Clock.Time || get.Replica == "" || get.Attempts != 1 {
+			t.Errorf("%v: %+v then %+v", m, set, get)
+		}
+		if set.Consistency != m || set.Type != client.TypeSet || get.Type != client.TypeGet || get.Code != model.OK {
+			t.Errorf("%v: %+v then %+v", m, set, get)
+		}
+		if set.HasPosition != m.Strong() || (set.Timestamp != 0) != (m == client.Causal) || get.Timestamp != set.Timestamp {
+			t.Errorf("%v: %+v then %+v", m, set, get)
+		}
+	}
+	for _, call := range r.Calls() {
+		if call.Options.Client != "Client1" || (call.Options.Identity == "") != (call.Request.Type == model.Get) {
+			t.Errorf("headers %v", call.Header)
+		}
+	}
+}
+
+func TestOptionsReachTheCluster(t *testing.T) {
+	r := responder.Start(t, nil)
+	nc, err := nats.Connect(r.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	c, err := client.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	get := func(opts ...client.RequestOption) {
+		t.Helper()
+		if _, err := c.Get(t.Context(), "k", opts...); !errors.Is(err, client.ErrNotFound) {
+			t.Fatal(err)
+		}
+	}
+	get(client.With(client.Causal), client.WithMinTimestamp(7), client.OnReplica("r2"), client.WithID("mine"))
+	get(client.With(client.Sequential), client.WithMinPosition(8))
+	calls := r.Calls()
+	if want := (bus.Options{Identity: "mine", MinTimestamp: 7, Replica: "r2"}); calls[0].Options != want {
+		t.Errorf("got %+v, want %+v", calls[0].Options, want)
+	}
+	if want := (bus.Options{MinPosition: 8}); calls[1].Options != want {
+		t.Errorf("got %+v, want %+v", calls[1].Options, want)
+	}
+	if _, err := c.Do(t.Context(), client.Request{Consistency: 4, Type: 1, Key: "a", Value: []byte("b"), Text: true}); err != nil {
+		t.Fatal(err)
+	}
+	if body := r.Calls()[2].Body; body != "eventual, set, a ::: b" {
+		t.Errorf("text form %q", body)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if !nc.IsConnected() {
+		t.Error("Close closed a connection that is the caller's")
+	}
+	if _, err := c.Get(t.Context(), "k"); !errors.Is(err, client.ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+}
+
+func TestRefusedBeforeSending(t *testing.T) {
+	r := responder.Start(t, nil)
+	c := dial(t, r.URL)
+	for name, test := range map[string]struct {
+		r    client.Request
+		code model.Code
+	}{
+		"no model":      {client.Request{Type: 1, Key: "k"}, 400},
+		"no type":       {client.Request{Consistency: 1, Key: "k"}, 400},
+		"no key":        {client.Request{Consistency: 1, Type: 2}, 400},
+		"separator":     {client.Request{Consistency: 1, Type: 2, Key: "a:::b"}, 400},
+		"get of value":  {client.Request{Consistency: 1, Type: 2, Key: "a", Value: []byte("v")}, 400},
+		"too large":     {client.Request{Consistency: 1, Type: 1, Key: "a", Value: make([]byte, model.MaxKeyValue)}, 413},
+		"id":            {client.Request{Consistency: 1, Type: 1, Key: "a", ID: "line\nend"}, 400},
+		"long id":       {client.Request{Consistency: 1, Type: 1, Key: "a", ID: strings.Repeat("x", 257)}, 400},
+		"replica":       {client.Request{Consistency: 1, Type: 1, Key: "a", Replica: "m1"}, 400},
+		"blank in text": {client.Request{Consistency: 1, Type: 1, Key: "a", Value: []byte(" v"), Text: true}, 400},
+	} {
+		_, err := c.Do(t.Context(), test.r)
+		var e *client.Error
+		if !errors.As(err, &e) || e.Code != test.code || e.Attempts != 0 || !errors.Is(err, client.ErrRefused) || errors.Is(err, client.ErrUnknownOutcome) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if n := len(r.Calls()); n != 0 {
+		t.Errorf("%d requests were sent", n)
+	}
+	if _, err := client.Connect(t.Context(), r.URL, client.WithName("a\nb")); !errors.Is(err, client.ErrRefused) {
+		t.Errorf("name: %v", err)
+	}
+	if _, err := client.Connect(t.Context(), r.URL, client.WithPrefix("a b")); !errors.Is(err, bus.ErrPrefix) {
+		t.Errorf("prefix: %v", err)
+	}
+}
+
+var sentinels = map[string]error{
+	"not found": client.ErrNotFound, "refused": client.ErrRefused, "too early": client.ErrTooEarly,
+	"unavailable": client.ErrUnavailable, "no cluster": client.ErrNoCluster, "unknown": client.ErrUnknownOutcome,
+	"closed": client.ErrClosed, "deadline": context.DeadlineExceeded,
+}
+
+// checkError checks that err is all of want and none of the other sentinels.
+func checkError(t *testing.T, what string, err error, want ...string) {
+	t.Helper()
+	for name, sentinel := range sentinels {
+		expected := false
+		for _, w := range want {
+			expected = expected || w == name
+		}
+		if errors.Is(err, sentinel) != expected {
+			t.Errorf("%s: error %q: is %q: %v, want %v", what, err, name, !expected, expected)
+		}
+	}
+}
+
+// Every code, answered to every sending: which error, and how often it is sent.
+func TestCodes(t *testing.T) {
+	for _, test := range []struct {
+		code  model.Code
+		sends int
+		is    []string
+	}{
+		{400, 1, []string{"refused"}},
+		{404, 1, []string{"not found"}},
+		{409, 1, []string{"refused"}},
+		{413, 1, []string{"refused"}},
+		{425, 3, []string{"refused", "too early"}},
+		{503, 3, []string{"unavailable"}},
+		{504, 3, []string{"unknown"}},
+		{418, 1, []string{"refused"}},
+		{599, 1, []string{"unknown"}},
+	} {
+		r := responder.Start(t, func(responder.Call) responder.Action {
+			return responder.Action{Code: test.code, Reply: bus.Reply{Reason: "as scripted", Replica: 1, Timestamp: 5}}
+		})
+		c := dial(t, r.URL, client.WithRetries(2))
+		result, err := c.Set(t.Context(), "k", []byte("v"), client.With(client.Causal))
+		checkError(t, fmt.Sprint(test.code), err, test.is...)
+		var e *client.Error
+		if !errors.As(err, &e) || e.Code != test.code || e.Reason != "as scripted" || e.RID == 0 || e.ID == "" || e.Attempts != test.sends {
+			t.Errorf("%d: %#v", test.code, e)
+		}
+		if result.Code != test.code || result.Timestamp != 5 || result.Replica != "r1" {
+			t.Errorf("%d: result %+v", test.code, result)
+		}
+		if n := len(r.Calls()); n != test.sends {
+			t.Errorf("%d: sent %d times, want %d", test.code, n, test.sends)
+		}
+	}
+}
+
+// A set whose reply is lost is sent again with its id and takes effect once.
+func TestRetriesReuseTheID(t *testing.T) {
+	lost := map[string]func(responder.Call) responder.Action{
+		"reply lost":   func(responder.Call) responder.Action { return responder.Action{Silent: true} },
+		"request lost": func(responder.Call) responder.Action { return responder.Action{Ignore: true} },
+		"504":          func(responder.Call) responder.Action { return responder.Action{Code: 504} },
+		"503":          func(responder.Call) responder.Action { return responder.Action{Code: 503} },
+	}
+	for name, action := range lost {
+		r := responder.Start(t, func(call responder.Call) responder.Action {
+			if call.N <= 2 {
+				return action(call)
+			}
+			return responder.Action{}
+		})
+		c := dial(t, r.URL, client.WithTimeout(50*time.Millisecond))
+		result, err := c.Set(t.Context(), "k", []byte("v"))
+		if err != nil || result.Attempts != 3 {
+			t.Fatalf("%s: %+v, %v", name, result, err)
+		}
+		calls := r.Calls()
+		id := calls[0].Options.Identity
+		for _, call := range calls {
+			if id == "" || call.Options.Identity != id || call.Body != calls[0].Body {
+				t.Errorf("%s: sent again with id %q and body %q, first %q and %q", name, call.Options.Identity, call.Body, id, calls[0].Body)
+			}
+		}
+		if r.Executed() != 1 || len(calls) != 3 {
+			t.Errorf("%s: executed %d times, sent %d", name, r.Executed(), len(calls))
+		}
+		if _, err := c.Set(t.Context(), "k", []byte("v")); err != nil || r.Calls()[3].Options.Identity == id {
+			t.Errorf("%s: the next set has the id of the last (%v)", name, err)
+		}
+	}
+}
+
+func TestUnknownOutcome(t *testing.T) {
+	silent := func(responder.Call) responder.Action { return responder.Action{Silent: true} }
+	r := responder.Start(t, silent)
+	c := dial(t, r.URL, client.WithTimeout(20*time.Millisecond), client.WithRetries(1))
+	_, err := c.Set(t.Context(), "k", []byte("v"))
+	checkError(t, "no reply", err, "unknown")
+	_, err = c.Get(t.Context(), "k")
+	checkError(t, "no reply to a get", err, "unknown")
+
+	patient := dial(t, r.URL)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	_, err = patient.Set(ctx, "k", []byte("v"))
+	checkError(t, "context", err, "unknown", "deadline")
+	_, err = patient.Set(ctx, "k", []byte("v"))
+	checkError(t, "context that had ended", err, "deadline")
+}
+
+// "Not executed" speaks of one sending. A set that was sent before stays unknown.
+func TestRefusalAfterSilenceIsUnknown(t *testing.T) {
+	for _, code := range []model.Code{400, 409, 425, 503} {
+		r := responder.Start(t, func(call responder.Call) responder.Action {
+			if call.N == 1 || call.N == 3 {
+				return responder.Action{Ignore: true}
+			}
+			return responder.Action{Code: code}
+		})
+		c := dial(t, r.URL, client.WithTimeout(20*time.Millisecond), client.WithRetries(1))
+		_, err := c.Set(t.Context(), "k", []byte("v"))
+		checkError(t, fmt.Sprint("set, ", code), err, "unknown")
+		_, err = c.Get(t.Context(), "k")
+		want := map[model.Code][]string{400: {"refused"}, 409: {"refused"}, 425: {"refused", "too early"}, 503: {"unavailable"}}[code]
+		checkError(t, fmt.Sprint("get, ", code), err, want...)
+	}
+}
+
+func TestMalformedReplyIsUnknown(t *testing.T) {
+	r := responder.Start(t, func(responder.Call) responder.Action {
+		return responder.Action{Raw: &nats.Msg{Data: []byte("hello"), Header: nats.Header{bus.HeaderAck: {"MAYBE"}}}}
+	})
+	c := dial(t, r.URL, client.WithRetries(0))
+	_, err := c.Set(t.Context(), "k", []byte("v"))
+	checkError(t, "no reply of quartet", err, "unknown")
+	if !errors.Is(err, bus.ErrReply) {
+		t.Errorf("%v does not say why", err)
+	}
+}
+
+func TestNoCluster(t *testing.T) {
+	s := responder.Server(t)
+	c := dial(t, s.ClientURL(), client.WithRetries(1))
+	_, err := c.Set(t.Context(), "k", []byte("v"))
+	checkError(t, "nobody listens", err, "no cluster", "unavailable")
+	_, err = c.Status(t.Context())
+	checkError(t, "status", err, "no cluster", "unavailable")
+	s.Shutdown()
+	s.WaitForShutdown()
+	_, err = client.Connect(t.Context(), s.ClientURL())
+	checkError(t, "no server", err, "no cluster")
+}
+
+// The cluster's server goes away with a request outstanding and comes back: the same
+// request, the same id, one answer.
+func TestReconnect(t *testing.T) {
+	s := responder.Server(t)
+	arrived := make(chan struct{}, 1)
+	r := responder.On(t, s.ClientURL(), func(call responder.Call) responder.Action {
+		arrived <- struct{}{}
+		return responder.Action{Ignore: true}
+	})
+	c := dial(t, s.ClientURL(), client.WithRetries(1000))
+	type end struct {
+		result client.Result
+		err    error
+	}
+	ends := make(chan end, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	go func() {
+		result, err := c.Set(ctx, "k", []byte("v"))
+		ends <- end{result, err}
+	}()
+	<-arrived
+	url := s.ClientURL()
+	s.Shutdown()
+	s.WaitForShutdown()
+	again := responder.Again(t, url, nil)
+	e := <-ends
+	if e.err != nil || e.result.Attempts < 2 {
+		t.Fatalf("%+v, %v", e.result, e.err)
+	}
+	if calls := again.Calls(); len(calls) != 1 || calls[0].Options.Identity != r.Calls()[0].Options.Identity {
+		t.Errorf("after the reconnect: %+v", calls)
+	}
+}
+
+// After a 425 a replica that is known and has not refused is asked; when that one is
+// gone it is forgotten; a pinned request stays where it is.
+func TestTooEarlyAsksAnother(t *testing.T) {
+	var script func(responder.Call) responder.Action
+	var mu sync.Mutex
+	r := responder.Start(t, func(call responder.Call) responder.Action {
+		mu.Lock()
+		defer mu.Unlock()
+		return script(call)
+	})
+	use := func(s func(responder.Call) responder.Action) {
+		mu.Lock()
+		script = s
+		mu.Unlock()
+	}
+	early := func(n lamport.Node) responder.Action {
+		return responder.Action{Code: 425, Reply: bus.Reply{Replica: n, Reason: "ask again later"}}
+	}
+	c := dial(t, r.URL)
+	use(func(call responder.Call) responder.Action { return responder.Action{} })
+	for _, name := range []string{"r1", "r2"} {
+		if _, err := c.Set(t.Context(), "k", []byte("v"), client.With(client.Causal), client.OnReplica(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := len(r.Calls())
+	use(func(call responder.Call) responder.Action {
+		switch call.Options.Replica {
+		case "":
+			return early(1)
+		case "r2":
+			return responder.Action{Code: 400, Reply: bus.Reply{Reason: "no replica r2"}}
+		}
+		return responder.Action{Raw: &nats.Msg{}}
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	_, err := c.Get(ctx, "k", client.With(client.Causal))
+	var e *client.Error
+	if !errors.As(err, &e) {
+		t.Fatal(err)
+	}
+	var asked []string
+	for _, call := range r.Calls()[before:] {
+		asked = append(asked, call.Options.Replica)
+	}
+	if len(asked) < 3 || asked[0] != "" || asked[1] != "r2" || asked[2] != "" {
+		t.Fatalf("asked %q, want anyone, r2, anyone", asked)
+	}
+	for _, name := range asked[2:] {
+		if name != "" {
+			t.Errorf("asked %q although r1 has refused and r2 is forgotten", name)
+		}
+	}
+
+	before = len(r.Calls())
+	use(func(call responder.Call) responder.Action {
+		if call.N < before+3 {
+			return early(3)
+		}
+		return responder.Action{}
+	})
+	if _, err := c.Get(t.Context(), "k", client.With(client.Causal), client.OnReplica("r3")); err != nil {
+		t.Fatal(err)
+	}
+	for _, call := range r.Calls()[before:] {
+		if call.Options.Replica != "r3" {
+			t.Errorf("a request pinned to r3 was sent to %q", call.Options.Replica)
+		}
+	}
+}
+
+func TestConcurrentUse(t *testing.T) {
+	r := responder.Start(t, func(call responder.Call) responder.Action {
+		if call.N%7 == 0 {
+			return responder.Action{Code: 503}
+		}
+		return responder.Action{}
+	})
+	c := dial(t, r.URL)
+	var group sync.WaitGroup
+	for w := range 16 {
+		group.Go(func() {
+			s := c.Session()
+			for i := range 40 {
+				key, value := fmt.Sprintf("k%d", w), fmt.Sprintf("%d-%d", w, i)
+				m := model.All[i%4]
+				if _, err := s.Set(t.Context(), key, []byte(value), client.With(m)); err != nil {
+					t.Error(err)
+					return
+				}
+				got, err := s.Get(t.Context(), key, client.With(m))
+				if err != nil || string(got.Value) != value {
+					t.Errorf("got %q, %v, want %q", got.Value, err, value)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+	if r.Executed() != 16*40 {
+		t.Errorf("%d sets took effect, want %d", r.Executed(), 16*40)
+	}
+}
+
+func TestStart(t *testing.T) {
+	r := responder.Start(t, func(call responder.Call) responder.Action {
+		if call.N == 2 {
+			return responder.Action{Code: 503}
+		}
+		return responder.Action{}
+	})
+	c := dial(t, r.URL)
+	ends := make(chan error, 3)
+	for range 3 {
+		err := c.Start(client.Request{Consistency: 4, Type: 1, Key: "k", Value: []byte("v")}, func(result client.Result, err error) {
+			if (result.Code == model.OK) != (err == nil) {
+				err = fmt.Errorf("%+v beside %v", result, err)
+			}
+			ends <- err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	first, second, third := <-ends, <-ends, <-ends
+	if first != nil || !errors.Is(second, client.ErrUnavailable) || third != nil {
+		t.Errorf("%v, %v, %v", first, second, third)
+	}
+	if calls := r.Calls(); len(calls) != 3 || calls[0].Options.Identity != "" {
+		t.Errorf("Start sent again, or an id: %+v", calls)
+	}
+	if err := c.Start(client.Request{Consistency: 9}, nil); !errors.Is(err, client.ErrRefused) {
+		t.Errorf("malformed: %v", err)
+	}
+}

@@ -1,0 +1,20 @@
+// Package client promises that a program always knows where it stands with a request
+// to a quartet cluster: it was answered, it took no effect, or its outcome is unknown.
+//
+// [Connect] (or [New], on a connection that is there) makes a [Client]. [Client.Get]
+// and [Client.Set] are linearizable unless [With] names another model; a [Session]
+// keeps what the sequential and the causal model need from one request to the next.
+//
+// # Retries
+//
+// What a lost reply, a lost connection, 503, 504 or 425 ends is tried again, with the
+// same Nats-Msg-Id, until the context ends or the budget is spent ([WithRetries]). A set
+// always has such an id, so it takes effect at most once however often it is sent.
+// After 425 another replica is asked, unless the request is pinned to one.
+//
+// # Definite and indefinite errors
+//
+// An error that is [ErrUnknownOutcome] is indefinite: the set may have taken effect or
+// may yet. Every other error is definite: it has not and will not. A refusal of a retry
+// says nothing of an earlier sending that got no answer, so such a set ends as unknown.
+package client

@@ -1,0 +1,104 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+
+	"quartet/bus"
+	"quartet/replica/model"
+)
+
+// What an error of this package is, for errors.Is. A request's outcome is definite
+// unless the error is [ErrUnknownOutcome]: with every other one the request took no
+// effect and will take none.
+var (
+	// ErrNotFound: the key has no value. This is an answer, with a position or a
+	// timestamp like any other.
+	ErrNotFound = errors.New("client: key not found")
+
+	// ErrRefused: the cluster said no (400, 409, 413, 425), or this package did before
+	// it sent anything. The same request will be refused again, but for [ErrTooEarly].
+	ErrRefused = errors.New("client: request refused")
+
+	// ErrTooEarly, an ErrRefused: no replica has caught up with what the session has seen (425).
+	ErrTooEarly = errors.New("client: no replica has caught up yet")
+
+	// ErrUnavailable: no replica could serve the request (503), nobody listens, or
+	// there is no connection. Nothing was executed.
+	ErrUnavailable = errors.New("client: cluster unavailable")
+
+	// ErrNoCluster, an ErrUnavailable: nobody listens, or there is no connection.
+	ErrNoCluster = errors.New("client: no cluster there")
+
+	// ErrUnknownOutcome: the one indefinite error. A set took effect at most once,
+	// perhaps later; sending it again with the same id (Error.ID) teaches the outcome. A get merely has no answer.
+	ErrUnknownOutcome = errors.New("client: outcome unknown")
+
+	// ErrClosed: the client was closed.
+	ErrClosed = errors.New("client: closed")
+)
+
+// Error is what failed requests return. It is one or more of the package's sentinels.
+type Error struct {
+	Code     model.Code // of the last reply; 0 when there was none
+	Reason   string     // one line
+	ID       string     // the request's Nats-Msg-Id, "" if it had none
+	RID      uint64     // of the last reply; 0 when there was none
+	Attempts int        // how often the request was sent or tried to be; 0: refused by this package
+	Unknown  bool       // the request may have taken effect
+	Err      error      // what lies below: a context's error, a connection's; may be nil
+}
+
+// Error says what happened, in one line.
+func (e *Error) Error() string {
+	what := "failed"
+	switch {
+	case e.Unknown:
+		what = "outcome unknown"
+	case errors.Is(e, ErrNotFound):
+		what = "not found"
+	case errors.Is(e, ErrNoCluster):
+		what = "no cluster there"
+	case errors.Is(e, ErrUnavailable):
+		what = "unavailable"
+	case errors.Is(e, ErrRefused):
+		what = "refused"
+	}
+	if e.Code != 0 {
+		what = fmt.Sprintf("%s (%d)", what, e.Code)
+	}
+	if e.Reason == "" && e.Err != nil {
+		return fmt.Sprintf("client: %s: %v", what, e.Err)
+	}
+	return fmt.Sprintf("client: %s: %s", what, e.Reason)
+}
+
+// Unwrap returns Err.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Is makes e one or more of the sentinels. An unknown outcome is nothing else.
+func (e *Error) Is(target error) bool {
+	if e.Unknown || target == ErrUnknownOutcome {
+		return e.Unknown && target == ErrUnknownOutcome
+	}
+	switch target {
+	case ErrNotFound:
+		return e.Code == model.NotFound
+	case ErrTooEarly:
+		return e.Code == model.TooEarly
+	case ErrRefused:
+		return e.Code >= 400 && e.Code < 500 && e.Code != model.NotFound
+	case ErrUnavailable:
+		return e.Code == model.Unavailable || errors.Is(e.Err, ErrNoCluster)
+	}
+	return false
+}
+
+// refusal makes the bus's reason for a request that was never sent an *Error.
+func refusal(err error) error {
+	var bad *bus.Error
+	if errors.As(err, &bad) {
+		return &Error{Code: bad.Code, Reason: bad.Reason, Err: err}
+	}
+	return err
+}

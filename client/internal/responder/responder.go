@@ -1,0 +1,259 @@
+// Package responder promises one node that keeps the public contract on a real NATS
+// server, for tests of what clients do: a test scripts what it does with each request.
+// It is no replica and proves nothing about one.
+package responder
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+
+	"quartet/bus"
+	"quartet/replica/lamport"
+	"quartet/replica/model"
+)
+
+// Action is what happens to one request.
+type Action struct {
+	Ignore bool       // it is lost on its way: neither executed nor answered
+	Silent bool       // it is executed, its reply is lost
+	Code   model.Code // it is refused with this code, not executed
+	Reply  bus.Reply  // with Code: other fields of the reply
+	Raw    *nats.Msg  // this very message is the reply
+}
+
+// Call is one request as it came.
+type Call struct {
+	N       int // from 1
+	Request bus.Request
+	Options bus.Options
+	Header  nats.Header
+	Body    string
+}
+
+// Responder answers requests as a cluster of replicas r1 to r3 would that are never behind.
+type Responder struct {
+	URL  string
+	Conn *nats.Conn
+
+	mu        sync.Mutex
+	script    func(Call) Action
+	calls     []Call
+	values    map[string]stored
+	outcomes  map[string]bus.Reply
+	rid, time uint64
+	position  uint64
+	timestamp uint64
+}
+
+type stored struct {
+	value     []byte
+	timestamp uint64
+}
+
+// Server starts a NATS server in this process that ends with the test.
+func Server(t testing.TB) *server.Server { return serverAt(t, -1) }
+
+func serverAt(t testing.TB, port int) *server.Server {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: port, NoLog: true, NoSigs: true, JetStream: true, StoreDir: storeDir(t),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	if !s.ReadyForConnections(10 * time.Second) {
+		t.Fatal("the NATS server is not ready")
+	}
+	t.Cleanup(func() {
+		s.Shutdown()
+		s.WaitForShutdown()
+	})
+	return s
+}
+
+// storeDir is a folder that a server which is slow to let go cannot fail the test with.
+func storeDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "responder")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// Start starts a server and a responder on it. script may be nil: all is served.
+func Start(t testing.TB, script func(Call) Action) *Responder {
+	t.Helper()
+	return On(t, Server(t).ClientURL(), script)
+}
+
+// Again starts a server where one has stopped, and a responder on it.
+func Again(t testing.TB, url string, script func(Call) Action) *Responder {
+	t.Helper()
+	_, port, found := strings.Cut(strings.TrimPrefix(url, "nats://"), ":")
+	n, err := strconv.Atoi(port)
+	if !found || err != nil {
+		t.Fatalf("no port in %q", url)
+	}
+	return On(t, serverAt(t, n).ClientURL(), script)
+}
+
+// On starts a responder on a server that runs.
+func On(t testing.TB, url string, script func(Call) Action) *Responder {
+	t.Helper()
+	nc, err := nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	r := &Responder{URL: url, Conn: nc, script: script, values: map[string]stored{}, outcomes: map[string]bus.Reply{}}
+	for subject, handler := range map[string]nats.MsgHandler{"quartet.request": r.request, "quartet.status": r.status} {
+		if _, err := nc.Subscribe(subject, handler); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// Calls returns what has come so far, in order.
+func (r *Responder) Calls() []Call {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]Call{}, r.calls...)
+}
+
+// Executed returns how many sets took effect.
+func (r *Responder) Executed() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.outcomes)
+}
+
+func (r *Responder) request(m *nats.Msg) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	request, err := bus.ParseRequest(m.Data)
+	var options bus.Options
+	if err == nil {
+		options, err = bus.ParseOptions(m.Header, request.Model)
+	}
+	call := Call{N: len(r.calls) + 1, Request: request, Options: options, Header: m.Header, Body: string(m.Data)}
+	r.calls = append(r.calls, call)
+	var action Action
+	if r.script != nil {
+		action = r.script(call)
+	}
+	switch {
+	case action.Ignore:
+	case action.Raw != nil:
+		action.Raw.Subject = m.Reply
+		r.publish(m, action.Raw)
+	case action.Code != 0 && action.Code != model.OK:
+		reply := action.Reply
+		r.stamp(&reply, request)
+		reply.Code = action.Code
+		r.publish(m, reply.Msg(m.Reply))
+	default:
+		reply := r.execute(request, options, err)
+		if !action.Silent {
+			r.publish(m, reply.Msg(m.Reply))
+		}
+	}
+}
+
+func (r *Responder) publish(m, reply *nats.Msg) {
+	if m.Reply != "" {
+		_ = r.Conn.PublishMsg(reply) // a closed connection is the test's own doing
+	}
+}
+
+// stamp gives a reply what every reply has.
+func (r *Responder) stamp(reply *bus.Reply, request bus.Request) {
+	r.rid++
+	r.time++
+	reply.RID, reply.Model, reply.Type = r.rid, request.Model, request.Type
+	if reply.Clock == (lamport.Timestamp{}) {
+		reply.Clock = lamport.Timestamp{Time: r.time, Node: lamport.Master(1)}
+	}
+}
+
+func (r *Responder) execute(request bus.Request, options bus.Options, err error) bus.Reply {
+	var reply bus.Reply
+	r.stamp(&reply, request)
+	var bad *bus.Error
+	if errors.As(err, &bad) {
+		reply.Code, reply.Reason = bad.Code, bad.Reason
+		return reply
+	}
+	if first, found := r.outcomes[options.Identity]; found && options.Identity != "" {
+		return first
+	}
+	reply.Code = model.OK
+	reply.Replica = lamport.Replica(int(r.rid%3) + 1)
+	if options.Replica != "" {
+		reply.Replica, _ = lamport.ParseNode(options.Replica)
+	}
+	reply.Clock.Node = reply.Replica
+	if reply.HasPosition = request.Model.Strong(); reply.HasPosition {
+		r.position++
+		reply.Position = r.position
+	}
+	if request.Type == model.Get {
+		value, found := r.values[request.Key]
+		if reply.Body = value.value; !found {
+			reply.Code, reply.Reason = model.NotFound, "no value for this key"
+		}
+		if request.Model == model.Causal {
+			reply.Timestamp = value.timestamp
+		}
+		return reply
+	}
+	if request.Model == model.Causal {
+		r.timestamp++
+		reply.Timestamp = r.timestamp
+	}
+	r.values[request.Key] = stored{append([]byte{}, request.Value...), reply.Timestamp}
+	if request.Encoding == bus.Text {
+		reply.Body = bus.AppendEcho(nil, request.Key, request.Value)
+	}
+	identity := options.Identity
+	if identity == "" {
+		identity = "rid " + time.Duration(r.rid).String()
+	}
+	r.outcomes[identity] = reply
+	return reply
+}
+
+func (r *Responder) status(m *nats.Msg) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	status := bus.Status{
+		Ready: true, Version: "test", Data: bus.DataMemory, Epoch: 1,
+		Master: bus.MasterStatus{ID: "m1", PID: 4711, Clock: r.time},
+	}
+	for i := 1; i <= 3; i++ {
+		status.Replicas = append(status.Replicas, bus.ReplicaStatus{
+			ID: lamport.Replica(i).String(), PID: 4711 + i, Member: i < 3, Clock: r.time,
+			Position: r.position, Timestamp: r.timestamp, Keys: uint64(len(r.values)),
+		})
+	}
+	body, err := json.Marshal(status)
+	if err != nil {
+		return
+	}
+	_ = m.Respond(body)
+}

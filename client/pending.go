@@ -1,0 +1,267 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"quartet/bus"
+	"quartet/client/inbox"
+	"quartet/replica/lamport"
+	"quartet/replica/model"
+)
+
+// Pending is a request that was sent and has not ended. It belongs to one goroutine.
+type Pending struct {
+	c       *Client
+	r       Request
+	body    []byte
+	ends    chan ended
+	token   inbox.Token
+	sent    bool   // token is outstanding
+	pinned  string // the replica that the next sending asks for
+	refused []string
+
+	attempts int
+	unknown  bool // an earlier sending may take effect
+	result   Result
+}
+
+type ended struct {
+	m   *nats.Msg
+	err error
+}
+
+// Begin sends a request for the first time, gives a set without an id one, and returns
+// without waiting: requests that one goroutine begins are sent in this order. Every
+// Pending needs a [Pending.Wait]. The error is an [*Error], and is returned only for a
+// request that is not sent because it could not be right.
+func (c *Client) Begin(ctx context.Context, r Request) (*Pending, error) {
+	if err := context.Cause(ctx); err != nil {
+		return nil, &Error{Reason: "not sent", ID: r.ID, Err: err}
+	}
+	if r.ID != "" || r.Replica != "" {
+		if err := checkHeaders(&r, c.o.name); err != nil {
+			return nil, err
+		}
+	}
+	body, err := r.encode()
+	if err != nil {
+		return nil, err
+	}
+	if r.ID == "" && r.Type == model.Set {
+		r.ID = c.newID()
+	}
+	p := &Pending{c: c, r: r, body: body, pinned: r.Replica, ends: make(chan ended, 1)}
+	p.send()
+	return p, nil
+}
+
+// ID returns the request's Nats-Msg-Id, "" for a get without one.
+func (p *Pending) ID() string { return p.r.ID }
+
+func (p *Pending) send() {
+	p.attempts++
+	token, err := p.c.in.Send(p.c.subjects.Request(), p.r.header(p.c.o.name, p.pinned), p.body, p.c.o.timeout,
+		func(m *nats.Msg, err error) { p.ends <- ended{m, err} })
+	if p.token, p.sent = token, err == nil; err != nil {
+		p.ends <- ended{err: &unsent{err}}
+	}
+}
+
+// unsent marks the error of a sending that left nothing behind.
+type unsent struct{ error }
+
+func (u *unsent) Unwrap() error { return u.error }
+
+// Wait waits for the request's end and retries as the package says. When ctx ends first
+// the error wraps its cause, and is [ErrUnknownOutcome] if a sending has no answer.
+func (p *Pending) Wait(ctx context.Context) (Result, error) {
+	for {
+		select {
+		case end := <-p.ends:
+			v := p.judge(end)
+			if v.final || p.attempts > p.c.o.retries {
+				return p.finish(v)
+			}
+			p.c.o.log.Debug("client: sending again", "id", p.r.ID, "key", p.r.Key, "attempt", p.attempts, "code", uint16(v.code), "reason", v.reason, "error", v.err)
+			if err := p.pause(ctx); err != nil {
+				v.err = err
+				return p.finish(v)
+			}
+			p.send()
+		case <-ctx.Done():
+			if p.sent && p.c.in.Cancel(p.token) {
+				p.sent = false
+				return p.finish(verdict{unknown: true, err: context.Cause(ctx), reason: "gave up waiting"})
+			}
+			// The end has come, or is on its way: it decides.
+			v := p.judge(<-p.ends)
+			if !v.final {
+				v.err = errors.Join(context.Cause(ctx), v.err)
+			}
+			return p.finish(v)
+		}
+	}
+}
+
+// judge reads an end and prepares the next sending.
+func (p *Pending) judge(end ended) verdict {
+	p.sent = false
+	var v verdict
+	var no *unsent
+	if errors.As(end.err, &no) {
+		v = notSent(no.error)
+	} else {
+		v = p.c.read(end.m, end.err, &p.result)
+	}
+	p.unknown = p.unknown || v.unknown
+	chosen := p.pinned != p.r.Replica // by us, after a 425
+	switch {
+	case chosen && (v.code == model.Malformed || v.code == model.Unavailable):
+		// The replica that we remembered is gone: not the request's fault.
+		p.c.forget(p.pinned)
+		p.pinned, v.final, v.code = p.r.Replica, false, model.Unavailable
+	case v.code == model.TooEarly && p.r.Replica == "":
+		p.refused = append(p.refused, p.result.Replica)
+		p.pinned = p.c.another(p.refused)
+	default:
+		p.pinned = p.r.Replica
+	}
+	return v
+}
+
+// pause waits before the next sending, the longer the more have failed.
+func (p *Pending) pause(ctx context.Context) error {
+	d := min(firstPause<<min(p.attempts-1, 16), maxPause)
+	timer := time.NewTimer(d/2 + rand.N(d/2))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// finish turns the last verdict into what Wait returns.
+func (p *Pending) finish(v verdict) (Result, error) {
+	p.result.Attempts = p.attempts
+	if v.code == model.OK {
+		return p.result, nil
+	}
+	// Sent again after a sending without an answer, a set stays unknown whatever is said
+	// of the later one. A get has no effect to be unknown about.
+	v.unknown = v.unknown || (p.unknown && p.r.Type == model.Set)
+	err := v.failure(&p.r, &p.result)
+	return p.result, err
+}
+
+// verdict is what one sending came to.
+type verdict struct {
+	code    model.Code // of the reply; 0: none came
+	final   bool       // sending again cannot help
+	unknown bool       // it may take effect
+	reason  string
+	err     error
+}
+
+// read fills result from the end of a sending that did leave, and judges it.
+func (c *Client) read(m *nats.Msg, err error, result *Result) verdict {
+	if err != nil {
+		*result = Result{}
+		v := verdict{unknown: true, err: err, reason: err.Error()}
+		if errors.Is(err, inbox.ErrClosed) {
+			v.final, v.err = true, ErrClosed
+		}
+		return v
+	}
+	reply, err := bus.ParseReply(m)
+	switch {
+	case errors.Is(err, bus.ErrNoResponders):
+		*result = Result{}
+		return verdict{err: fmt.Errorf("%w: %w", ErrNoCluster, err), reason: "nobody answers requests there"}
+	case err != nil:
+		*result = Result{}
+		return verdict{unknown: true, err: err, reason: err.Error()}
+	}
+	result.fill(&reply)
+	c.remember(reply.Replica)
+	v := verdict{code: reply.Code, reason: reply.Reason}
+	switch reply.Code {
+	case model.OK, model.NotFound, model.Malformed, model.Conflict, model.TooLarge:
+		v.final = true
+	case model.TooEarly, model.Unavailable:
+	case model.Unknown:
+		v.unknown = true
+	default: // a code of a later contract: 4xx is a refusal, anything else says nothing
+		v.final = true
+		v.unknown = reply.Code < 400 || reply.Code >= 500
+	}
+	return v
+}
+
+// notSent judges a sending that failed before it left.
+func notSent(err error) verdict {
+	switch {
+	case errors.Is(err, nats.ErrMaxPayload):
+		return verdict{final: true, code: model.TooLarge, reason: "larger than the server's max_payload", err: err}
+	case errors.Is(err, inbox.ErrClosed):
+		return verdict{final: true, reason: "the client is closed", err: ErrClosed}
+	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrConnectionDraining):
+		return verdict{final: true, reason: "the connection is closed", err: fmt.Errorf("%w: %w", ErrNoCluster, err)}
+	case errors.Is(err, nats.ErrBadSubject), errors.Is(err, nats.ErrHeadersNotSupported):
+		return verdict{final: true, reason: err.Error(), err: err}
+	}
+	return verdict{reason: "not connected", err: fmt.Errorf("%w: %w", ErrNoCluster, err)}
+}
+
+// failure returns nil for OK and else the *Error.
+func (v verdict) failure(r *Request, result *Result) error {
+	if v.code == model.OK {
+		return nil
+	}
+	e := &Error{
+		Code: v.code, Reason: v.reason, ID: r.ID, RID: result.RID,
+		Attempts: max(1, result.Attempts), Unknown: v.unknown, Err: v.err,
+	}
+	if e.Unknown && errors.Is(e.Err, ErrNoCluster) {
+		e.Err = nil // of the last sending; it must not make an unknown outcome look definite
+	}
+	return e
+}
+
+// remember notes that a replica has answered. Clusters are small: r64 and above are
+// simply never chosen after a 425.
+func (c *Client) remember(n lamport.Node) {
+	if bit := uint64(1) << n; n < 64 && n > 0 && c.seen.Load()&bit == 0 {
+		c.seen.Or(bit)
+	}
+}
+
+func (c *Client) forget(name string) {
+	if n, err := lamport.ParseNode(name); err == nil && n < 64 {
+		c.seen.And(^(uint64(1) << n))
+	}
+}
+
+// another picks a replica that has answered before and has not refused; "" (whichever
+// the cluster picks) where none is known.
+func (c *Client) another(refused []string) string {
+	var names []string
+	seen := c.seen.Load()
+	for n := lamport.Node(1); n < 64; n++ {
+		if name := n.String(); seen&(1<<n) != 0 && !slices.Contains(refused, name) {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return names[rand.IntN(len(names))]
+}

@@ -1,0 +1,141 @@
+package client
+
+import (
+	"strconv"
+
+	"github.com/nats-io/nats.go"
+
+	"quartet/bus"
+	"quartet/replica/lamport"
+	"quartet/replica/model"
+)
+
+// The names of the four models and of the request types, for those who import only
+// this package.
+const (
+	Linearizable = model.Linearizable
+	Sequential   = model.Sequential
+	Causal       = model.Causal
+	Eventual     = model.Eventual
+
+	TypeSet = model.Set
+	TypeGet = model.Get
+)
+
+// Request is one request in full; [Client.Get] and [Client.Set] build it from options.
+type Request struct {
+	Consistency model.Consistency
+	Type        model.Type
+	Key         string // 1 to 1,024 bytes of UTF-8, no control characters, no ":::"
+	Value       []byte // of a set: any bytes; with the key at most 512 KiB. Not written to, must not change until the request has ended
+
+	// ID is the request's Nats-Msg-Id, 1 to 256 printable bytes. A set without one is
+	// given a fresh one by Do, so that its retries are recognised.
+	ID string
+	// Replica pins the request to one replica (r1, r2, …). It is then never sent to another.
+	Replica string
+	// MinTimestamp is the least causal timestamp that a causal get may be answered
+	// from; MinPosition the least position for a sequential request. 0: none.
+	MinTimestamp uint64
+	MinPosition  uint64
+	// Text sends the text form, whose reply echoes a set's "key ::: value". Key and
+	// value then must not begin or end with blanks.
+	Text bool
+}
+
+// RequestOption changes one thing in a request of [Client.Get] or [Client.Set].
+type RequestOption func(*Request)
+
+// With names the consistency model; without it a request is linearizable.
+func With(c model.Consistency) RequestOption { return func(r *Request) { r.Consistency = c } }
+
+// OnReplica pins the request to one replica, r1, r2, …
+func OnReplica(name string) RequestOption { return func(r *Request) { r.Replica = name } }
+
+// WithID sets the request's own id; see [Request].
+func WithID(id string) RequestOption { return func(r *Request) { r.ID = id } }
+
+// WithMinTimestamp sets what a causal get must have seen; see [Request].
+func WithMinTimestamp(t uint64) RequestOption { return func(r *Request) { r.MinTimestamp = t } }
+
+// WithMinPosition sets what a sequential request must have seen; see [Request].
+func WithMinPosition(p uint64) RequestOption { return func(r *Request) { r.MinPosition = p } }
+
+// Result is what a reply said. It comes with an error too, and is then empty or tells
+// of the last reply.
+type Result struct {
+	Value []byte // of a get; nil if the key has none
+	Found bool   // of a get: the key has a value
+	Body  []byte // the reply's body as it came
+
+	Code        model.Code // OK, or a FAIL's; 0 when no reply came
+	Reason      string     // of a FAIL
+	Consistency model.Consistency
+	Type        model.Type
+	RID         uint64            // the cluster's own id of the request
+	Clock       lamport.Timestamp // of the node that answered
+	Replica     string            // that served it; "" where none did
+	Timestamp   uint64            // causal timestamp; 0: none
+	Position    uint64            // in the total order, if HasPosition
+	HasPosition bool
+	Attempts    int // how often the request was sent; 0 from [Client.Start]
+}
+
+func (r *Result) fill(reply *bus.Reply) {
+	*r = Result{
+		Body: reply.Body, Code: reply.Code, Reason: reply.Reason,
+		Consistency: reply.Model, Type: reply.Type, RID: reply.RID, Clock: reply.Clock,
+		Timestamp: reply.Timestamp, Position: reply.Position, HasPosition: reply.HasPosition,
+	}
+	if reply.Replica != 0 {
+		r.Replica = reply.Replica.String()
+	}
+	if reply.Type == model.Get && reply.Code == model.OK {
+		r.Value, r.Found = reply.Body, true
+	}
+}
+
+// encode returns the request's body, or the *Error with which the cluster would refuse it.
+func (r *Request) encode() ([]byte, error) {
+	out := bus.Request{Model: r.Consistency, Type: r.Type, Key: r.Key, Value: r.Value}
+	const overhead = 64 // what both encodings add, at most
+	body := make([]byte, 0, len(r.Key)+len(r.Value)+overhead)
+	if !r.Text {
+		body, err := bus.AppendMsgpack(body, out)
+		return body, refusal(err)
+	}
+	if err := out.Check(); err != nil {
+		return nil, refusal(err)
+	}
+	if !out.Trimmed() {
+		return nil, &Error{Code: model.Malformed, Reason: "a text request cannot hold blanks at the ends of a key or a value"}
+	}
+	return bus.AppendText(body, out), nil
+}
+
+// header returns the request's headers, nil if it needs none. A replica is pinned to
+// is asked for in place of r's.
+func (r *Request) header(client, pinned string) nats.Header {
+	fields := [...]struct{ name, value string }{
+		{bus.HeaderMsgID, r.ID}, {bus.HeaderClient, client}, {bus.HeaderReplica, pinned},
+		{bus.HeaderMinTimestamp, minimum(r.MinTimestamp)}, {bus.HeaderMinPosition, minimum(r.MinPosition)},
+	}
+	var h nats.Header
+	for _, f := range fields {
+		if f.value == "" {
+			continue
+		}
+		if h == nil {
+			h = make(nats.Header, len(fields))
+		}
+		h[f.name] = []string{f.value}
+	}
+	return h
+}
+
+func minimum(n uint64) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.FormatUint(n, 10)
+}
