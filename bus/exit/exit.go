@@ -1,0 +1,80 @@
+// Package exit promises one table of exit statuses for every command, that of the
+// public contract, and an error that carries one of them to main.
+package exit
+
+// The exit statuses of every command. Where several apply, the greatest counts.
+const (
+	StatusOK        = 0 // every request was answered (a get of a missing key is an answer)
+	StatusFailed    = 1 // anything else went wrong
+	StatusUsage     = 2 // wrong usage, or a malformed request or file: nothing was sent
+	StatusNoValue   = 3 // "quartet get" of a key without a value
+	StatusRefused   = 4 // the cluster refused a request (400, 409, 413, 425, 503)
+	StatusUnknown   = 5 // the outcome of a request is unknown (504, no reply)
+	StatusNoCluster = 6 // no cluster there
+)
+
+// Error is an error with the status with which the command is to end.
+type Error struct {
+	Status int   // one of the constants above, not StatusOK
+	Err    error // what main prints; nil: everything has been said already, print nothing
+}
+
+// Error returns the text of Err, "" if there is none.
+func (e *Error) Error() string {
+	if e.Err == nil {
+		return ""
+	}
+	return e.Err.Error()
+}
+
+// Unwrap returns Err.
+func (e *Error) Unwrap() error { return e.Err }
+
+// With gives err a status; nil stays nil.
+func With(status int, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &Error{Status: status, Err: err}
+}
+
+// Usage gives err the status of wrong usage.
+func Usage(err error) error { return With(StatusUsage, err) }
+
+// NoCluster gives err the status of a cluster that is not there.
+func NoCluster(err error) error { return With(StatusNoCluster, err) }
+
+// Silent is an error that only carries a status: nothing is left to print.
+func Silent(status int) error {
+	if status == StatusOK {
+		return nil
+	}
+	return &Error{Status: status}
+}
+
+// Status returns the status with which a command that ended with err is to exit: of
+// all the Errors in err's tree the greatest; [StatusFailed] where there is none.
+func Status(err error) int {
+	if err == nil {
+		return StatusOK
+	}
+	return max(greatest(err), StatusFailed)
+}
+
+func greatest(err error) int {
+	status := 0
+	if e, ok := err.(*Error); ok { // this node of the tree; its children follow
+		status = e.Status
+	}
+	switch x := err.(type) {
+	case interface{ Unwrap() error }:
+		if next := x.Unwrap(); next != nil {
+			status = max(status, greatest(next))
+		}
+	case interface{ Unwrap() []error }:
+		for _, next := range x.Unwrap() {
+			status = max(status, greatest(next))
+		}
+	}
+	return status
+}
