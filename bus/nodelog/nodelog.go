@@ -1,0 +1,148 @@
+// Package nodelog promises that every node has a log of its own, DIR/NODE.log, which
+// loses at most the last second when the node is killed and nothing when it ends by
+// itself, and that warnings and errors are also seen at once on the terminal.
+//
+// The file is appended to over restarts. It is begun anew at [DefaultRotate] bytes;
+// the part before is kept as DIR/NODE.1.log, older ones are not. Lines wait in a buffer
+// of 64 KiB: it is written when it is full, each second, at an error, and on Close.
+package nodelog
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/mattn/go-isatty"
+	"github.com/spf13/pflag"
+)
+
+// DefaultRotate is the size, in bytes, at which a log is begun anew.
+const DefaultRotate = 64 << 20
+
+// The formats of a log file.
+const (
+	Text = "text" // key=value, times short and in UTC
+	JSON = "json" // one object a line, as slog writes it, with the node
+)
+
+// ErrOptions is wrapped by [Open] for options that say nothing sensible.
+var ErrOptions = errors.New("nodelog: bad option")
+
+// Options says what is logged where.
+type Options struct {
+	Dir    string    // made if it is missing
+	Node   string    // "m1", "r1", …: the file's name without .log
+	Level  string    // debug, info, warn or error; "": info
+	Format string    // [Text] or [JSON]; "": text
+	Stderr io.Writer // shown warnings and errors in short, coloured on a terminal unless NO_COLOR is set; nil: nobody
+	Rotate int64     // bytes; 0: [DefaultRotate]
+}
+
+// Flags adds --log-level and --log-format, which refuse what Open would.
+func Flags(f *pflag.FlagSet, level, format *string) {
+	*level, *format = "info", Text
+	f.Var(&oneOf{level, []string{"debug", "info", "warn", "error"}}, "log-level", "log this and what is graver: debug, info, warn, error")
+	f.Var(&oneOf{format, []string{Text, JSON}}, "log-format", "of the log files: text or json")
+}
+
+// oneOf is a flag's value out of a list.
+type oneOf struct {
+	value   *string
+	choices []string
+}
+
+func (o *oneOf) String() string {
+	if o.value == nil {
+		return ""
+	}
+	return *o.value
+}
+
+func (o *oneOf) Type() string { return "string" }
+
+func (o *oneOf) Set(s string) error {
+	for _, choice := range o.choices {
+		if strings.EqualFold(s, choice) {
+			*o.value = choice
+			return nil
+		}
+	}
+	return fmt.Errorf("want one of %s", strings.Join(o.choices, ", "))
+}
+
+// Open opens the log of one node. The logger may be used by any goroutine. Close
+// writes what is buffered and returns why the last write failed, if it did; what is
+// logged after that reaches Stderr only.
+func Open(o Options) (*slog.Logger, io.Closer, error) {
+	level, err := parseLevel(o.Level)
+	if err != nil {
+		return nil, nil, err
+	}
+	if o.Node == "" || o.Node != filepath.Base(o.Node) || strings.HasPrefix(o.Node, ".") {
+		return nil, nil, fmt.Errorf("%w: node %q cannot be the name of a file", ErrOptions, o.Node)
+	}
+	if o.Format != "" && o.Format != Text && o.Format != JSON {
+		return nil, nil, fmt.Errorf("%w: log format %q (want text or json)", ErrOptions, o.Format)
+	}
+	if o.Rotate <= 0 {
+		o.Rotate = DefaultRotate
+	}
+	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
+		return nil, nil, fmt.Errorf("nodelog: %w", err)
+	}
+	s := newSink(filepath.Join(o.Dir, o.Node), o.Rotate, o.Format, o.complain)
+	if err := s.open(); err != nil {
+		return nil, nil, fmt.Errorf("nodelog: %w", err)
+	}
+	h := &handler{sink: s, file: o.fileHandler(s, level)}
+	if o.Stderr != nil {
+		h.console = newConsole(o.Stderr, o.Node, colored(o.Stderr))
+	}
+	go s.flushEachSecond()
+	return slog.New(h), s, nil
+}
+
+func parseLevel(s string) (slog.Level, error) {
+	switch strings.ToLower(s) {
+	case "debug":
+		return slog.LevelDebug, nil
+	case "info", "":
+		return slog.LevelInfo, nil
+	case "warn":
+		return slog.LevelWarn, nil
+	case "error":
+		return slog.LevelError, nil
+	}
+	return 0, fmt.Errorf("%w: log level %q (want debug, info, warn or error)", ErrOptions, s)
+}
+
+func (o *Options) fileHandler(w io.Writer, level slog.Level) slog.Handler {
+	if o.Format == JSON {
+		return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}).WithAttrs([]slog.Attr{slog.String("node", o.Node)})
+	}
+	return slog.NewTextHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: shortTime})
+}
+
+// shortTime writes a record's own time to the millisecond.
+func shortTime(groups []string, a slog.Attr) slog.Attr {
+	if len(groups) == 0 && a.Key == slog.TimeKey && a.Value.Kind() == slog.KindTime {
+		a.Value = slog.StringValue(a.Value.Time().UTC().Format("2006-01-02T15:04:05.000Z"))
+	}
+	return a
+}
+
+// complain says on the terminal what cannot be said in the log.
+func (o *Options) complain(err error) {
+	if o.Stderr != nil {
+		fmt.Fprintf(o.Stderr, "%s: warning: the log cannot be written, lines are lost: %v\n", o.Node, err)
+	}
+}
+
+func colored(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && isatty.IsTerminal(f.Fd()) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+}
