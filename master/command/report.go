@@ -1,0 +1,113 @@
+package command
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/spf13/cobra"
+
+	"quartet/bus"
+	"quartet/bus/exit"
+	"quartet/master/ledger"
+)
+
+// reportTimeout is how long a running cluster may take to be found and to answer.
+const reportTimeout = 5 * time.Second
+
+// Report returns the command that prints the statistics of requests, or their list.
+func Report(stdout io.Writer) *cobra.Command {
+	var url, prefix, dir, output string
+	var requests bool
+	cmd := &cobra.Command{
+		Use:   "report",
+		Short: "Print the statistics of a cluster's requests, or their list",
+		Long: `Print, per consistency and type, how many requests a cluster has answered, how
+many of them failed, and the time that they took.
+
+With --nats the figures come from the running cluster, else from the files in
+--log-dir, of a cluster that runs or has ended. The list of requests is read from
+the files. The run before the last one is in the directory's folder "previous".`,
+		Example: `  quartet report
+  quartet report --nats nats://127.0.0.1:4222 -o json
+  quartet report --requests -o csv
+  quartet report --log-dir log/previous`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			format, err := ledger.ParseFormat(output)
+			if err != nil {
+				return exit.Usage(err)
+			}
+			remote := cmd.Flags().Changed("nats")
+			switch {
+			case remote && requests:
+				return exit.Usage(errors.New("--requests reads the files in --log-dir; it cannot be asked of a cluster with --nats"))
+			case remote && cmd.Flags().Changed("log-dir"):
+				return exit.Usage(errors.New("--nats and --log-dir exclude each other"))
+			case requests:
+				return advise(ledger.WriteRequests(stdout, dir, format))
+			}
+			var s ledger.Summary
+			if remote {
+				s, err = ask(cmd.Context(), url, prefix)
+			} else {
+				s, err = ledger.ReadDir(dir)
+			}
+			if err != nil {
+				return advise(err)
+			}
+			return format.Write(stdout, s)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&url, "nats", "", "ask the cluster at `URL[,URL…]`")
+	f.StringVar(&prefix, "prefix", bus.DefaultPrefix, "of its subjects")
+	f.StringVar(&dir, "log-dir", "log", "read the files in `DIR`")
+	f.StringVarP(&output, "output", "o", string(ledger.Table), "table, csv or json (of --requests: one object a line)")
+	f.BoolVar(&requests, "requests", false, "print the list of requests")
+	return cmd
+}
+
+// advise adds what to do about a directory without reports.
+func advise(err error) error {
+	if errors.Is(err, ledger.ErrNoRun) {
+		return fmt.Errorf("%w (name another --log-dir, or ask a running cluster with --nats)", err)
+	}
+	return err
+}
+
+// ask has the master of a running cluster answer.
+func ask(ctx context.Context, url, prefix string) (ledger.Summary, error) {
+	var s ledger.Summary
+	subjects, err := bus.NewSubjects(prefix)
+	if err != nil {
+		return s, exit.Usage(err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
+	defer cancel()
+	nc, err := bus.Dial(ctx, bus.DialOptions{URL: url, Name: "quartet report"})
+	if err != nil {
+		return s, exit.NoCluster(err)
+	}
+	defer nc.Close()
+	m, err := nc.RequestWithContext(ctx, subjects.Report(), nil)
+	switch {
+	case errors.Is(err, nats.ErrNoResponders):
+		return s, exit.NoCluster(fmt.Errorf("no cluster with the prefix %q at %s", prefix, nc.ConnectedUrlRedacted()))
+	case errors.Is(err, context.DeadlineExceeded):
+		return s, exit.With(exit.StatusUnknown, fmt.Errorf("the master has not answered within %s", reportTimeout))
+	case err != nil:
+		return s, fmt.Errorf("asking the master for its report: %w", err)
+	}
+	if reason := m.Header.Get(bus.HeaderError); reason != "" {
+		return s, exit.With(exit.StatusRefused, fmt.Errorf("the master refused: %s", reason))
+	}
+	if err := json.Unmarshal(m.Data, &s); err != nil {
+		return s, fmt.Errorf("the master's report cannot be read: %w", err)
+	}
+	return s, nil
+}
