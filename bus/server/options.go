@@ -130,6 +130,9 @@ func (o *Options) natsOptions(host string, port int, storeDir string) (*nats.Opt
 		return nil, err
 	}
 	internal := strings.TrimSuffix(subjects.Nodes(), "*") + ">"
+	if o.ClientUser == o.NodeUser {
+		return nil, fmt.Errorf("%w: clients and nodes cannot share the user %q", ErrStart, o.NodeUser)
+	}
 	n := &nats.Options{}
 	accounts := fmt.Sprintf(`accounts {
 		%[1]s { jetstream: enabled, exports: [ { stream: %[3]q } ] }
