@@ -1,0 +1,387 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"quartet/bus"
+	"quartet/replica/lamport"
+)
+
+const wait = 10 * time.Second
+
+// start starts a server on a free port and stops it with the test.
+func start(t *testing.T, o Options) *Server {
+	t.Helper()
+	if o.Listen == "" {
+		o.Listen = "127.0.0.1:-1"
+	}
+	s, err := Start(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Shutdown)
+	return s
+}
+
+func dial(t *testing.T, o bus.DialOptions) *nats.Conn {
+	t.Helper()
+	nc, err := bus.Dial(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	return nc
+}
+
+func listen(t *testing.T, nc *nats.Conn, subject string) <-chan *nats.Msg {
+	t.Helper()
+	messages := make(chan *nats.Msg, 64)
+	if _, err := nc.ChanSubscribe(subject, messages); err != nil {
+		t.Fatal(err)
+	}
+	flush(t, nc)
+	return messages
+}
+
+func flush(t *testing.T, nc *nats.Conn) {
+	t.Helper()
+	if err := nc.FlushTimeout(wait); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func next(t *testing.T, messages <-chan *nats.Msg) *nats.Msg {
+	t.Helper()
+	select {
+	case m := <-messages:
+		return m
+	case <-time.After(wait):
+		t.Fatal("no message")
+		return nil
+	}
+}
+
+func publish(t *testing.T, nc *nats.Conn, m *nats.Msg) {
+	t.Helper()
+	if err := nc.PublishMsg(m); err != nil {
+		t.Fatal(err)
+	}
+	flush(t, nc)
+}
+
+func subjects(t *testing.T, prefix string) bus.Subjects {
+	t.Helper()
+	s, err := bus.NewSubjects(prefix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// A node's message reaches the node and an anonymous listener; a client's reaches neither.
+func TestClientsCannotReachNodes(t *testing.T) {
+	for _, prefix := range []string{bus.DefaultPrefix, "my.kv", `od"d`} {
+		t.Run(prefix, func(t *testing.T) {
+			s := start(t, Options{Prefix: prefix})
+			names := subjects(t, prefix)
+			node := names.Node(lamport.Replica(2))
+			replica, master := dial(t, bus.DialOptions{URL: s.NodeURL()}), dial(t, bus.DialOptions{URL: s.NodeURL()})
+			passive := dial(t, bus.DialOptions{URL: s.ClientURL()})
+			atNode, atPassive := listen(t, replica, node), listen(t, passive, names.All())
+
+			violations := make(chan error, 64)
+			client := dial(t, bus.DialOptions{URL: s.ClientURL()})
+			client.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { violations <- err })
+			publish(t, client, &nats.Msg{Subject: node, Data: []byte("forged")})
+			select {
+			case err := <-violations:
+				if !errors.Is(err, nats.ErrPermissionViolation) {
+					t.Errorf("forged publish: %v", err)
+				}
+			case <-time.After(wait):
+				t.Error("the server said nothing of a forged publish")
+			}
+
+			real := &nats.Msg{Subject: node, Data: []byte("real"), Header: nats.Header{bus.HeaderRequestID: {"1,2"}}}
+			publish(t, master, real)
+			for who, messages := range map[string]<-chan *nats.Msg{"node": atNode, "passive": atPassive} {
+				// The forged one was handled by the server before the real one was sent.
+				m := next(t, messages)
+				if m.Subject != node || string(m.Data) != "real" || m.Header.Get(bus.HeaderRequestID) != "1,2" {
+					t.Errorf("%s heard %q %q %v", who, m.Subject, m.Data, m.Header)
+				}
+			}
+		})
+	}
+}
+
+// Whatever the master answers in the clients' account stays there, even if it were to
+// answer on the reply subject that a hostile client names; and a client's other
+// subjects never come up on the nodes' side.
+func TestReplySubjectsStayAmongClients(t *testing.T) {
+	s := start(t, Options{})
+	names := subjects(t, bus.DefaultPrefix)
+	node := names.Node(lamport.Replica(1))
+	replica := dial(t, bus.DialOptions{URL: s.NodeURL()})
+	atNode := listen(t, replica, ">")
+	master := dial(t, bus.DialOptions{InProcess: s.InProcess()})
+	if _, err := master.Subscribe(names.Request(), func(m *nats.Msg) { _ = m.Respond([]byte("answer")) }); err != nil {
+		t.Fatal(err)
+	}
+	flush(t, master)
+	client := dial(t, bus.DialOptions{URL: s.ClientURL()})
+	if err := client.PublishRequest(names.Request(), node, []byte("hostile")); err != nil {
+		t.Fatal(err)
+	}
+	reply, err := client.Request(names.Request(), []byte("honest"), wait)
+	if err != nil || string(reply.Data) != "answer" {
+		t.Fatalf("honest request: %v %v", reply, err)
+	}
+	flush(t, master)
+	// A message of the nodes' own ends the wait: nothing came before it.
+	publish(t, replica, &nats.Msg{Subject: node, Data: []byte("end")})
+	if m := next(t, atNode); string(m.Data) != "end" {
+		t.Errorf("a node heard %q %q", m.Subject, m.Data)
+	}
+}
+
+func TestCredentials(t *testing.T) {
+	s := start(t, Options{NodePassword: "secret"})
+	for name, o := range map[string]bus.DialOptions{
+		"wrong password": {URL: s.ClientURL(), User: defaultNodeUser, Password: "no"},
+		"no password":    {URL: s.ClientURL(), User: defaultNodeUser},
+		"unknown user":   {URL: s.ClientURL(), User: "somebody", Password: "secret"},
+	} {
+		if nc, err := bus.Dial(t.Context(), o); !errors.Is(err, bus.ErrDial) || !errors.Is(err, nats.ErrAuthorization) {
+			t.Errorf("%s: %v %v", name, nc, err)
+		}
+	}
+	user, password := s.NodeCredentials()
+	dial(t, bus.DialOptions{URL: s.ClientURL(), User: user, Password: password})
+	inside := dial(t, bus.DialOptions{InProcess: s.InProcess(), User: user, Password: password})
+	outside := dial(t, bus.DialOptions{URL: s.NodeURL()})
+	messages := listen(t, outside, "x")
+	publish(t, inside, &nats.Msg{Subject: "x"})
+	next(t, messages)
+
+	closed := start(t, Options{ClientUser: "app", ClientPassword: "pw"})
+	if _, err := bus.Dial(t.Context(), bus.DialOptions{URL: closed.ClientURL()}); !errors.Is(err, nats.ErrAuthorization) {
+		t.Errorf("anonymous, where clients need credentials: %v", err)
+	}
+	dial(t, bus.DialOptions{URL: closed.ClientURL(), User: "app", Password: "pw"})
+	if _, err := Start(t.Context(), Options{Listen: "127.0.0.1:-1", ClientUser: "same", NodeUser: "same"}); !errors.Is(err, ErrStart) {
+		t.Errorf("one user for both accounts: %v", err)
+	}
+}
+
+func TestJetStreamInBothAccountsOnDisk(t *testing.T) {
+	dir := t.TempDir()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*wait)
+	defer cancel()
+	put := func(url, value string) {
+		kv, err := bucket(ctx, dial(t, bus.DialOptions{URL: url}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := kv.PutString(ctx, "view", value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := start(t, Options{StoreDir: dir})
+	put(s.ClientURL(), "client's")
+	put(s.NodeURL(), "node's")
+	s.Shutdown()
+
+	again := start(t, Options{StoreDir: dir})
+	for url, want := range map[string]string{again.ClientURL(): "client's", again.NodeURL(): "node's"} {
+		kv, err := bucket(ctx, dial(t, bus.DialOptions{URL: url}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e, err := kv.Get(ctx, "view"); err != nil || string(e.Value()) != want {
+			t.Errorf("after a restart: %v %v, want %q", e, err, want)
+		}
+	}
+}
+
+func bucket(ctx context.Context, nc *nats.Conn) (jetstream.KeyValue, error) {
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, err
+	}
+	return js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: "b"})
+}
+
+func TestPortTaken(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	port := l.Addr().(*net.TCPAddr).Port
+	_, err = Start(t.Context(), Options{Listen: l.Addr().String()})
+	if !errors.Is(err, ErrPortTaken) {
+		t.Fatalf("got %v", err)
+	}
+	for _, want := range []string{fmt.Sprint(port), "--listen 127.0.0.1:-1"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q does not name %q", err, want)
+		}
+	}
+}
+
+// The port may be taken after the probe: what the server calls fatal must come back as
+// the same error, and leave neither process nor test dead.
+func TestPortTakenAfterProbe(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	s := &Server{options: Options{Listen: l.Addr().String()}.withDefaults()}
+	defer s.Shutdown()
+	err = s.run(t.Context(), "127.0.0.1", l.Addr().(*net.TCPAddr).Port, t.TempDir())
+	if !errors.Is(err, ErrPortTaken) {
+		t.Fatalf("got %v", err)
+	}
+}
+
+func TestStoreThatCannotBe(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Start(t.Context(), Options{Listen: "127.0.0.1:-1", StoreDir: file}); !errors.Is(err, ErrStart) {
+		t.Errorf("a file as store: %v", err)
+	}
+}
+
+func TestListenAddresses(t *testing.T) {
+	refused := map[string]error{
+		"127.0.0.1":        ErrListen,
+		"127.0.0.1:":       ErrListen,
+		"127.0.0.1:http":   ErrListen,
+		"127.0.0.1:-2":     ErrListen,
+		"127.0.0.1:65536":  ErrListen,
+		"0.0.0.0:-1":       ErrInsecure,
+		":-1":              ErrInsecure,
+		"[::]:-1":          ErrInsecure,
+		"192.0.2.1:4222":   ErrInsecure,
+		"[2001:db8::1]:-1": ErrInsecure,
+	}
+	for address, want := range refused {
+		if _, err := Start(t.Context(), Options{Listen: address}); !errors.Is(err, want) {
+			t.Errorf("%s: got %v, want %v", address, err, want)
+		}
+	}
+	// Credentials without TLS are no protection.
+	if _, err := Start(t.Context(), Options{Listen: "0.0.0.0:-1", ClientUser: "u", ClientPassword: "p"}); !errors.Is(err, ErrInsecure) {
+		t.Errorf("credentials without TLS: %v", err)
+	}
+	for _, address := range []string{"127.0.0.1:-1", "127.0.0.1:0", "localhost:-1"} {
+		dial(t, bus.DialOptions{URL: start(t, Options{Listen: address}).ClientURL()})
+	}
+	open := start(t, Options{Listen: "0.0.0.0:-1", AllowInsecureBind: true})
+	if !strings.HasPrefix(open.ClientURL(), "nats://127.0.0.1:") {
+		t.Errorf("URL of all addresses: %s", open.ClientURL())
+	}
+	dial(t, bus.DialOptions{URL: open.ClientURL()})
+}
+
+func TestBadPrefix(t *testing.T) {
+	if _, err := Start(t.Context(), Options{Listen: "127.0.0.1:-1", Prefix: "a.*"}); !errors.Is(err, bus.ErrPrefix) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestContextEndsStart(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Start(ctx, Options{Listen: "127.0.0.1:-1"}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestMaxPayload(t *testing.T) {
+	s := start(t, Options{MaxPayload: 2 << 20})
+	if got := dial(t, bus.DialOptions{URL: s.ClientURL()}).MaxPayload(); got != 2<<20 {
+		t.Errorf("got %d", got)
+	}
+}
+
+// Shutdown waits: the port is free, the temporary store gone, the goroutines ended.
+func TestShutdownLeavesNothing(t *testing.T) {
+	before := runtime.NumGoroutine()
+	s, err := Start(t.Context(), Options{Listen: "127.0.0.1:-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := strings.TrimPrefix(s.ClientURL(), "nats://")
+	nc, err := bus.Dial(t.Context(), bus.DialOptions{URL: s.ClientURL()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(s.scratch); err != nil {
+		t.Errorf("temporary store: %v", err)
+	}
+	nc.Close()
+	s.Shutdown()
+	s.Shutdown()
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatalf("port still used: %v", err)
+	}
+	l.Close()
+	if _, err := os.Stat(s.scratch); !os.IsNotExist(err) {
+		t.Errorf("temporary store still there: %v", err)
+	}
+	deadline := time.Now().Add(wait)
+	for runtime.NumGoroutine() > before {
+		if time.Now().After(deadline) {
+			stacks := make([]byte, 1<<20)
+			t.Fatalf("%d goroutines, %d before\n%s", runtime.NumGoroutine(), before, stacks[:runtime.Stack(stacks, true)])
+		}
+		runtime.Gosched()
+	}
+}
+
+func TestLogIsBridged(t *testing.T) {
+	var out lockedBuffer
+	s := start(t, Options{Log: slog.New(slog.NewTextHandler(&out, nil))})
+	s.Shutdown()
+	if text := out.String(); !strings.Contains(text, "Listening for client connections") || !strings.Contains(text, "level=INFO") {
+		t.Errorf("log: %s", text)
+	}
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
