@@ -1,0 +1,74 @@
+package sim
+
+import (
+	"testing"
+
+	"quartet/replica"
+	"quartet/replica/abcast"
+)
+
+// mutant is a cluster without one rule. within is how many seeds may pass until the
+// invariants catch it, and histories until the clients' view alone does; 0 means that it
+// cannot: README.md says why.
+type mutant struct {
+	name              string
+	within, histories uint64
+	remove            func(*Options)
+}
+
+var mutants = []mutant{
+	{"without (A)", 100, 100, broadcast(abcast.WithoutHeard)},
+	{"without (B)", 100, 0, broadcast(abcast.WithoutReceipt)},
+	{"no gap detection", 100, 100, broadcast(abcast.WithoutGaps)},
+	{"dedup at receipt only", 100, 300, machine(func(m *replica.Mutant) { m.DedupAtReceipt = true })},
+	{"causal get against the key's version", 100, 100, machine(func(m *replica.Mutant) { m.KeyNotWatermark = true })},
+	{"causal reads of numbers that are not safe", 100, 0, machine(func(m *replica.Mutant) { m.UnsafeCausalReads = true })},
+	{"weak writes straight into the committed layer", 100, 100, machine(func(m *replica.Mutant) { m.MergeWeak = true })},
+	{"a retry is stamped anew", 300, 0, func(o *Options) { o.RestampRetries = true }},
+}
+
+func broadcast(m abcast.Mutant) func(*Options) {
+	return func(o *Options) { o.Replica.Broadcast = m }
+}
+
+func machine(f func(*replica.Mutant)) func(*Options) {
+	return func(o *Options) { f(&o.Replica) }
+}
+
+// caught returns the first seed that finds the mutant, and what it finds.
+func caught(m *mutant, historiesOnly bool, within uint64) (uint64, *Failure) {
+	for seed := uint64(1); seed <= within; seed++ {
+		o := FromSeed(seed)
+		o.HistoriesOnly = historiesOnly
+		m.remove(&o)
+		if r := Run(o); r.Failure != nil {
+			return seed, r.Failure
+		}
+	}
+	return 0, nil
+}
+
+// The gate: a rule that can be removed unseen is a rule that nothing tests.
+func TestMutantsAreCaught(t *testing.T) {
+	for i := range mutants {
+		m := &mutants[i]
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			seed, found := caught(m, false, m.within)
+			if found == nil {
+				t.Errorf("not caught by anything within %d seeds", m.within)
+			} else {
+				t.Logf("seed %d: %v", seed, found)
+			}
+			if m.histories == 0 {
+				return
+			}
+			seed, found = caught(m, true, m.histories)
+			if found == nil {
+				t.Errorf("not caught by what the clients saw within %d seeds", m.histories)
+			} else {
+				t.Logf("histories alone, seed %d: %v", seed, found)
+			}
+		})
+	}
+}

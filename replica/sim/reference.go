@@ -1,0 +1,123 @@
+package sim
+
+import (
+	"fmt"
+	"hash/fnv"
+	"strings"
+
+	"quartet/client/history"
+	"quartet/replica/lamport"
+	"quartet/replica/message"
+	"quartet/replica/store"
+)
+
+// reference executes the one order as the design words it, in as few lines as possible
+// and with none of the machine's code: the committed layer that every replica must have.
+type reference struct {
+	keys    []string
+	store   map[string]record
+	done    map[string]bool // requests, by identity
+	causal  map[uint64]*message.Request
+	up      uint64 // causal numbers committed
+	effects []history.Effect
+}
+
+type record struct {
+	value   string
+	version lamport.Version
+}
+
+func newReference(keys int) reference {
+	r := reference{store: make(map[string]record), done: make(map[string]bool), causal: make(map[uint64]*message.Request)}
+	for i := range keys {
+		r.keys = append(r.keys, string(rune('a'+i)))
+	}
+	return r
+}
+
+// number notes which write has a causal number; it never changes.
+func (r *reference) number(w *message.CausalWrite) string {
+	if had := r.causal[w.Number]; had != nil && had.RID != w.Request.RID {
+		return fmt.Sprintf("causal number %d is given to request %d, and was given to %d", w.Number, w.Request.RID, had.RID)
+	}
+	r.causal[w.Number] = &w.Request
+	return ""
+}
+
+func (r *reference) apply(epoch uint64, at lamport.Timestamp, position uint64, op *message.Operation) string {
+	switch op.Op {
+	case message.OpStrong:
+		v := lamport.Version{Epoch: epoch, Timestamp: at}
+		if old := r.store[op.Request.Key]; v.Less(old.version) {
+			return fmt.Sprintf("a strong set at %s finds %q with the greater version %s", v, old.value, old.version)
+		}
+		r.execute(&op.Request, v, position)
+	case message.OpWeak:
+		if !op.Request.Version.Less(lamport.Version{Epoch: epoch, Timestamp: at}) {
+			return fmt.Sprintf("the version %s of a weak write is not below its place %s", op.Request.Version, at)
+		}
+		r.execute(&op.Request, op.Request.Version, position)
+	case message.OpCommit:
+		for ; r.up < op.Number; r.up++ {
+			w := r.causal[r.up+1]
+			if w == nil {
+				return fmt.Sprintf("causal writes up to %d are committed, and nobody gave out number %d", op.Number, r.up+1)
+			}
+			if !w.Version.Less(lamport.Version{Epoch: epoch, Timestamp: at}) {
+				return fmt.Sprintf("the version %s of causal write %d is not below the place of its commit, %s", w.Version, r.up+1, at)
+			}
+			r.execute(w, w.Version, position)
+		}
+	}
+	return ""
+}
+
+// execute takes effect once for each identity, where the key holds nothing greater. (Two
+// strong sets of one DATA have one version; the second comes later.)
+func (r *reference) execute(q *message.Request, version lamport.Version, position uint64) {
+	id := q.Identity
+	if id == "" {
+		id = fmt.Sprintf("#%d", q.RID)
+	}
+	if r.done[id] {
+		return
+	}
+	r.done[id] = true
+	r.effects = append(r.effects, history.Effect{Identity: q.Identity, ID: q.RID, Key: q.Key, Value: string(q.Value), Position: position})
+	if old, ok := r.store[q.Key]; !ok || !version.Less(old.version) {
+		r.store[q.Key] = record{string(q.Value), version}
+	}
+}
+
+// print is a fingerprint of the store.
+func (r *reference) print() uint64 {
+	return r.printOf(func(key string) (store.Record, bool) {
+		have, ok := r.store[key]
+		return store.Record{Value: []byte(have.value), Version: have.version}, ok
+	})
+}
+
+func (r *reference) printOf(get func(string) (store.Record, bool)) uint64 {
+	h := fnv.New64a()
+	for _, key := range r.keys {
+		if have, ok := get(key); ok {
+			h.Write([]byte(key))
+			h.Write(have.Value)
+			v := have.Version
+			for _, n := range []uint64{v.Epoch, v.Time, uint64(v.Node)} {
+				h.Write([]byte{byte(n), byte(n >> 8), byte(n >> 16), byte(n >> 24), byte(n >> 32)})
+			}
+		}
+	}
+	return h.Sum64()
+}
+
+// list compares a store with the reference in words.
+func (r *reference) list(get func(string) (store.Record, bool)) string {
+	var b strings.Builder
+	for _, key := range r.keys {
+		have, _ := get(key)
+		fmt.Fprintf(&b, " %s: it has %q (%s), the whole order so far makes %q (%s);", key, have.Value, have.Version, r.store[key].value, r.store[key].version)
+	}
+	return b.String()
+}

@@ -1,0 +1,249 @@
+package sim
+
+import (
+	"fmt"
+
+	"quartet/client/history"
+	"quartet/master"
+	"quartet/replica/lamport"
+	"quartet/replica/message"
+	"quartet/replica/model"
+)
+
+// session is a client that keeps the public contract: one request at a time, the highest
+// position and read timestamp and the timestamps of its own writes carried along, a set
+// of unknown outcome sent again under the same Nats-Msg-Id.
+type session struct {
+	name   string
+	index  int
+	models []model.Consistency
+	left   int // requests to make
+	made   int
+	now    *sending
+
+	patience int64
+
+	position uint64
+	read     uint64
+	wrote    map[string]uint64
+	answered []*sending // sets with an identity, to be sent once more for no reason
+	script   []*sending // the last gets of the run
+}
+
+// sending is one request on its way.
+type sending struct {
+	session *session
+	token   uint64
+	try     int
+	again   bool // of a set that was answered already
+	replica lamport.Node
+	request message.Request
+	call    int64
+}
+
+// String describes the request for the transcript.
+func (s *sending) String() string {
+	r := &s.request
+	t := fmt.Sprintf("%s asks %s %s %s", s.session.name, r.Model.Word(), r.Type.Word(), r.Key)
+	if r.Type == model.Set {
+		t += " = " + string(r.Value)
+	}
+	if r.Min > 0 {
+		t += fmt.Sprintf(" min %d", r.Min)
+	}
+	if s.replica != 0 {
+		t += " at " + s.replica.String()
+	}
+	if r.Identity != "" {
+		t += fmt.Sprintf(" (id %s, try %d)", r.Identity, s.try)
+	}
+	return t
+}
+
+// outcome is a reply on its way.
+type outcome struct{ master.Reply }
+
+// mixes are what sessions ask for: one model each, or several.
+var mixes = [][]model.Consistency{
+	{model.Linearizable}, {model.Sequential}, {model.Causal}, {model.Eventual},
+	{model.Linearizable, model.Sequential}, {model.Causal, model.Eventual},
+	{model.Linearizable, model.Sequential, model.Causal, model.Eventual},
+}
+
+// mostTries is how often a request is sent before everything has healed; afterwards a
+// session does not give up.
+const (
+	clientTimeout = (requestTimeout + 10) * tickUnits
+	mostTries     = 3
+)
+
+// open starts the sessions. They begin while the cluster boots: what it refuses then was
+// not executed.
+func (c *cluster) open() {
+	for i := range c.opts.Sessions {
+		s := &session{
+			name: fmt.Sprintf("s%d", i+1), index: i, models: mixes[c.opts.Mixes[i%len(c.opts.Mixes)]],
+			left: c.opts.Requests, wrote: make(map[string]uint64), patience: clientTimeout,
+		}
+		if c.opts.Patience > 0 && c.rand.IntN(3) > 0 {
+			s.patience = tickUnits * int64(c.opts.Patience+c.rand.IntN(10))
+		}
+		c.sessions = append(c.sessions, s)
+		c.agenda.push(event{at: 5*tickUnits + c.rand.Int64N(10*tickUnits), kind: goesOn, node: i})
+	}
+}
+
+// done reports whether the session has made all its requests and heard of them.
+func (s *session) done() bool { return s.now == nil && s.left == 0 && len(s.script) == 0 }
+
+func (s *session) next(c *cluster) {
+	switch {
+	case s.now != nil || s.done():
+	case len(s.script) > 0:
+		next := s.script[0]
+		s.script = s.script[1:]
+		s.send(c, next)
+	case len(s.answered) > 0 && c.rand.IntN(12) == 0:
+		old := *s.answered[c.rand.IntN(len(s.answered))]
+		old.again, old.try = true, old.try+1
+		s.send(c, &old)
+	default:
+		s.left--
+		s.send(c, s.invent(c))
+	}
+}
+
+// invent makes up the next request.
+func (s *session) invent(c *cluster) *sending {
+	s.made++
+	w := &sending{session: s, try: 1}
+	r := &w.request
+	r.Model, r.Type = s.models[c.rand.IntN(len(s.models))], model.Types[c.rand.IntN(len(model.Types))]
+	r.Key = string(rune('a' + c.rand.IntN(c.opts.Keys)))
+	if r.Type == model.Set {
+		r.Value = fmt.Appendf(nil, "%s-%d", s.name, s.made)
+		if c.rand.IntN(4) > 0 {
+			r.Identity = string(r.Value)
+		}
+	}
+	if c.rand.IntN(4) == 0 {
+		w.replica = lamport.Replica(1 + c.rand.IntN(c.opts.Replicas))
+	}
+	return w
+}
+
+// send asks the master, with what the session must carry along.
+func (s *session) send(c *cluster, w *sending) {
+	r := &w.request
+	switch {
+	case r.Model == model.Sequential:
+		r.Min = s.position
+	case r.Model == model.Causal && r.Type == model.Get:
+		r.Min = max(s.read, s.wrote[r.Key])
+	}
+	c.step++
+	c.nextToken++
+	w.token, w.call = c.nextToken, c.step
+	s.now = w
+	c.tokens[w.token] = w
+	c.trace("%6d  %s", c.now, w)
+	if c.rand.Float64() >= c.clientDrop {
+		c.agenda.push(event{at: c.now + 1 + c.rand.Int64N(c.net.delay), kind: asks, sent: w})
+	}
+	patience := s.patience
+	if c.healed {
+		patience = clientTimeout
+	}
+	c.agenda.push(event{at: c.now + patience, kind: givesUp, sent: w})
+}
+
+// reply puts the master's reply on its way.
+func (c *cluster) reply(r master.Reply) {
+	w := c.tokens[r.Token]
+	if w == nil {
+		c.fail("invariant", "a reply for token %d, which nobody sent or which was answered before: %+v", r.Token, r)
+		return
+	}
+	delete(c.tokens, r.Token)
+	if c.rand.Float64() < c.clientDrop {
+		return
+	}
+	c.agenda.push(event{at: c.now + 1 + c.rand.Int64N(c.net.delay), kind: answers, sent: w, reply: &outcome{r}})
+}
+
+// answered takes a reply, or nil when the session has waited for long enough.
+func (c *cluster) answered(w *sending, reply *outcome) {
+	s := w.session
+	if s.now != w {
+		return // it has given up before
+	}
+	s.now = nil
+	o := s.record(c, w, reply)
+	c.trace("%6d  %s hears: %s", c.now, s.name, o)
+	if s.again(c, w, o, reply) {
+		return
+	}
+	c.agenda.push(event{at: c.now + 1 + c.rand.Int64N(tickUnits), kind: goesOn, node: s.index})
+}
+
+// record writes the operation into the history and learns from the reply.
+func (s *session) record(c *cluster, w *sending, reply *outcome) history.Operation {
+	c.step++
+	r := &w.request
+	o := history.Operation{
+		Client: "sim", Session: s.name, Model: r.Model, Type: r.Type, Key: r.Key, Value: string(r.Value),
+		Call: w.call, Return: c.step, Identity: r.Identity, Outcome: history.Unknown,
+	}
+	if reply != nil {
+		switch executed, known := reply.Code.Executed(); {
+		case executed:
+			o.Outcome = history.OK
+		case known:
+			o.Outcome = history.Fail
+		}
+		o.ID, o.Position, o.Timestamp = reply.RID, reply.Position, reply.Timestamp
+		if reply.Replica != 0 {
+			o.Replica = reply.Replica.String()
+		}
+		o.Found = r.Type == model.Get && reply.Code == model.OK
+		if o.Found {
+			o.Output = string(reply.Value)
+		}
+	}
+	if o.Outcome == history.OK {
+		s.learn(&o)
+	}
+	c.history = append(c.history, o)
+	return o
+}
+
+func (s *session) learn(o *history.Operation) {
+	switch {
+	case o.Model.Strong():
+		s.position = max(s.position, o.Position)
+	case o.Model == model.Causal && o.Type == model.Get:
+		s.read = max(s.read, o.Timestamp)
+	case o.Model == model.Causal:
+		s.wrote[o.Key] = max(s.wrote[o.Key], o.Timestamp)
+	}
+}
+
+// again sends a request once more where a client would: a set of unknown outcome under
+// its identity, a get that came too early.
+func (s *session) again(c *cluster, w *sending, o history.Operation, reply *outcome) bool {
+	set := w.request.Type == model.Set && w.request.Identity != ""
+	if set && o.Outcome == history.OK && !w.again {
+		s.answered = append(s.answered, w)
+	}
+	retry := set && o.Outcome == history.Unknown || reply != nil && reply.Code == model.TooEarly
+	if !retry || !c.healed && (w.try >= mostTries || c.rand.IntN(5) == 0) {
+		return false
+	}
+	next := *w
+	next.try++
+	if c.rand.IntN(2) == 0 {
+		next.replica = 0
+	}
+	s.send(c, &next)
+	return true
+}

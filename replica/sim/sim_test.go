@@ -1,0 +1,93 @@
+package sim
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+var (
+	seeds = flag.Uint64("sim.seeds", 5000, "how many seeds to run")
+	first = flag.Uint64("sim.first", 1, "the first of them")
+	one   = flag.Uint64("sim.seed", 0, "run one seed and print its schedule")
+)
+
+// parts is into how many parallel subtests a range of seeds is cut.
+const parts = 8
+
+// TestSeeds runs clusters from seeds, with every fault but the restart of the master.
+func TestSeeds(t *testing.T) { run(t, FromSeed, *seeds) }
+
+// run runs seeds in parallel parts. With -sim.seed it runs that one and prints its
+// schedule.
+func run(t *testing.T, from func(uint64) Options, seeds uint64) {
+	if *one != 0 {
+		o := from(*one)
+		o.Trace = os.Stdout
+		if r := Run(o); r.Failure != nil {
+			t.Fatalf("seed %d: %v", *one, r.Failure)
+		}
+		return
+	}
+	var sums [parts]Result
+	t.Run("seeds", func(t *testing.T) {
+		for part := range uint64(parts) {
+			t.Run(fmt.Sprintf("part%d", part+1), func(t *testing.T) {
+				t.Parallel()
+				failures := 0
+				for seed := *first + part; seed < *first+seeds && failures < mostFailures; seed += parts {
+					r := Run(from(seed))
+					sums[part].add(r)
+					if r.Failure != nil {
+						failures++
+						t.Errorf("seed %d: %v\nreproduce: go test ./replica/sim -run '^%s$' -sim.seed %d", seed, r.Failure, root(t), seed)
+					}
+				}
+			})
+		}
+	})
+	var total Result
+	for _, s := range sums {
+		total.add(s)
+	}
+	t.Logf("%d seeds: %d requests, %d events, %d messages between nodes, %d operations delivered, %d restarts of the master",
+		seeds, total.Requests, total.Events, total.Messages, total.Delivered, total.Restarts)
+}
+
+// mostFailures ends a part early when everything is broken.
+const mostFailures = 3
+
+func (r *Result) add(s Result) {
+	r.Requests += s.Requests
+	r.Events += s.Events
+	r.Messages += s.Messages
+	r.Delivered += s.Delivered
+	r.Restarts += s.Restarts
+}
+
+// root is the name of the test that t is part of.
+func root(t *testing.T) string {
+	name, _, _ := strings.Cut(t.Name(), "/")
+	return name
+}
+
+// The same seed gives the same run, event for event.
+func TestReproduces(t *testing.T) {
+	for seed := uint64(1); seed <= 20; seed++ {
+		var runs [2]bytes.Buffer
+		for i := range runs {
+			o := FromSeed(seed)
+			o.Trace = &runs[i]
+			Run(o)
+		}
+		if !bytes.Equal(runs[0].Bytes(), runs[1].Bytes()) {
+			t.Fatalf("seed %d ran in two ways", seed)
+		}
+		if runs[0].Len() == 0 {
+			t.Fatalf("seed %d left no transcript", seed)
+		}
+	}
+}
