@@ -1,0 +1,176 @@
+// Package command promises the commands of a client: client, set, get, status, demo and
+// bench. Data go to stdout, talk goes to stderr, colour and progress to terminals only,
+// and every command ends with an exit status of the public contract (package exit).
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"quartet/bus"
+	"quartet/bus/exit"
+	"quartet/client"
+	"quartet/replica/model"
+)
+
+// DefaultURL is where a cluster is looked for when neither --nats nor NATS_URL says.
+const DefaultURL = "nats://127.0.0.1:4222"
+
+// DefaultName is the role name of a client that is given none.
+const DefaultName = "Client1"
+
+// Env is what the commands know of the world. Stdin and Program may be left out.
+type Env struct {
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	Getenv         func(string) string
+	Requests       fs.FS // request files that are found by their plain name anywhere
+
+	// Program is the quartet program that demo runs as master and for the report; "": the
+	// one that runs now. A test must set it: there the running program is the test
+	// itself, which would start itself again without end.
+	Program string
+}
+
+// program returns the path of Program.
+func (e *Env) program() (string, error) {
+	if e.Program != "" {
+		return e.Program, nil
+	}
+	path, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("find our own program: %w", err)
+	}
+	return path, nil
+}
+
+// Commands returns the client's commands.
+func Commands(env Env) []*cobra.Command {
+	commands := []*cobra.Command{
+		clientCommand(env), setCommand(env), getCommand(env), statusCommand(env), demoCommand(env), benchCommand(env),
+	}
+	for _, cmd := range commands {
+		cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit.Usage(err) })
+	}
+	return commands
+}
+
+// usageArgs gives wrong arguments their exit status.
+func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return exit.Usage(fmt.Errorf("%w\nusage: %s", err, cmd.UseLine()))
+		}
+		return nil
+	}
+}
+
+// interruptible returns a context that ends at SIGINT, SIGTERM or the terminal's end.
+func interruptible(cmd *cobra.Command) (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+}
+
+// connection is how to reach a cluster, as flags.
+type connection struct {
+	url, prefix, name string
+	timeout           time.Duration
+	retries           int
+}
+
+func (c *connection) flags(f *pflag.FlagSet, env Env) {
+	url := env.Getenv("NATS_URL")
+	if url == "" {
+		url = DefaultURL
+	}
+	f.StringVar(&c.url, "nats", url, "`URL` of the NATS server (default from NATS_URL)")
+	f.StringVar(&c.prefix, "prefix", bus.DefaultPrefix, "first part of the cluster's subjects")
+	f.DurationVar(&c.timeout, "timeout", client.DefaultTimeout, "how long one sending of a request waits for its reply")
+	f.IntVar(&c.retries, "retries", client.DefaultRetries, "how often a request is sent again, with the same id")
+}
+
+func (c *connection) nameFlag(f *pflag.FlagSet) {
+	f.StringVar(&c.name, "name", DefaultName, "role `NAME` of this client, for logs and reports")
+}
+
+func (c *connection) connect(ctx context.Context) (*client.Client, error) {
+	conn, err := client.Connect(ctx, c.url, client.WithPrefix(c.prefix), client.WithName(c.name),
+		client.WithTimeout(c.timeout), client.WithRetries(c.retries))
+	switch {
+	case errors.Is(err, client.ErrNoCluster):
+		return nil, exit.NoCluster(fmt.Errorf("%w\nstart a cluster with: quartet master --memory", err))
+	case errors.Is(err, client.ErrRefused), errors.Is(err, bus.ErrPrefix):
+		return nil, exit.Usage(err)
+	}
+	return conn, err
+}
+
+// consistency is a flag that names a model.
+type consistency struct{ model.Consistency }
+
+func (c *consistency) String() string {
+	if c.Consistency == 0 {
+		return ""
+	}
+	return c.Word()
+}
+
+func (c *consistency) Type() string { return "MODEL" }
+
+func (c *consistency) Set(s string) (err error) {
+	c.Consistency, err = model.ParseConsistency(s)
+	return err
+}
+
+// format is the flag -o.
+type format string
+
+const (
+	formatText format = "text"
+	formatJSON format = "json"
+)
+
+func (f *format) String() string { return string(*f) }
+func (f *format) Type() string   { return "FORMAT" }
+
+func (f *format) Set(s string) error {
+	switch got := format(strings.ToLower(s)); got {
+	case formatText, formatJSON:
+		*f = got
+		return nil
+	}
+	return fmt.Errorf("unknown format %q (want text or json)", s)
+}
+
+func (f *format) flag(flags *pflag.FlagSet) {
+	*f = formatText
+	flags.VarP(f, "output", "o", "text or json")
+}
+
+// status maps a request's end to an exit status.
+func status(err error) int {
+	var e *client.Error
+	switch {
+	case err == nil, errors.Is(err, client.ErrNotFound):
+		return exit.StatusOK
+	case errors.Is(err, client.ErrUnknownOutcome):
+		return exit.StatusUnknown
+	case errors.Is(err, client.ErrNoCluster):
+		return exit.StatusNoCluster
+	case errors.Is(err, client.ErrRefused) && errors.As(err, &e) && e.Attempts == 0:
+		return exit.StatusUsage // refused by our own side: nothing was sent
+	case errors.Is(err, client.ErrRefused), errors.Is(err, client.ErrUnavailable):
+		return exit.StatusRefused
+	}
+	return exit.StatusFailed
+}
