@@ -51,7 +51,7 @@ func (m *Machine) repeated(in *Incoming, out *Output) bool {
 	}
 	if f := m.flights[k.rid]; f != nil {
 		m.join(f, in.Token, true)
-		if f.number == 0 && m.ticks-f.since >= m.cfg.AgainTicks {
+		if f.out > 0 && m.ticks-f.since >= m.cfg.AgainTicks {
 			m.again(f, in)
 		}
 		return true
@@ -63,14 +63,14 @@ func (m *Machine) repeated(in *Incoming, out *Output) bool {
 // again forwards a flight once more, to another replica if there is one: the first
 // may be gone, or the forward was lost. Its identity makes that harmless.
 func (m *Machine) again(f *flight, in *Incoming) {
-	p := m.draw(in.Draw, f.replica)
-	if in.Replica != 0 {
-		if asked := m.peer(in.Replica); asked != nil && asked.serves() {
-			p = asked
-		}
+	p := m.draw(in.Draw, func(p *peer) bool { return p.serves() && p.node != f.replica })
+	if asked := m.peer(in.Replica); asked != nil && asked.serves() {
+		p = asked
 	}
 	if p == nil {
-		return
+		if p = m.peer(f.replica); p == nil || !p.serves() {
+			return
+		}
 	}
 	if m.cfg.RestampRetries && f.request.Version != (lamport.Version{}) {
 		f.request.Version = m.stamp()
@@ -93,11 +93,7 @@ func (m *Machine) resume(k *known, in *Incoming, out *Output) {
 	}
 	m.flights[k.rid] = f
 	m.join(f, in.Token, true)
-	if p == nil {
-		m.number(f)
-		return
-	}
-	m.dispatch(f, p)
+	m.launch(f, p, in.Draw)
 }
 
 // window remembers the last so many identities.

@@ -75,6 +75,8 @@ type Machine struct {
 	nonce    uint64
 
 	flights   map[uint64]*flight
+	queue     []*flight // for any replica, until one is free
+	queueDraw uint32
 	inFlight  int
 	deadlines []deadline // rising
 	sets      window[*known]
@@ -140,6 +142,9 @@ func (m *Machine) Step(msg message.Message, out *Output) {
 		m.installed(p)
 	case *message.Answers:
 		m.watermark(p, msg.Watermark)
+		if len(msg.Answers) > 0 {
+			p.busyUntil = 0
+		}
 		for i := range msg.Answers {
 			m.answer(p, &msg.Answers[i], out)
 		}
@@ -167,6 +172,7 @@ func (m *Machine) Tick(out *Output) {
 // to hear.
 func (m *Machine) EndTurn(out *Output) {
 	m.acknowledge(out)
+	m.depart(out)
 	for _, p := range m.replicas {
 		if p.ready() {
 			m.forward(p, out)

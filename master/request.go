@@ -63,11 +63,21 @@ func (m *Machine) Request(in Incoming, out *Output) {
 	}
 	m.flights[r.RID] = f
 	m.join(f, in.Token, false)
-	if p == nil {
+	m.launch(f, p, in.Draw)
+}
+
+// launch sends a flight on its way: a causal set to the primary, one for a certain
+// replica there at once, any other with the next batch that leaves.
+func (m *Machine) launch(f *flight, p *peer, draw uint32) {
+	switch {
+	case f.request.Model == model.Causal && f.request.Type == model.Set:
 		m.number(f)
-		return
+	case p != nil:
+		m.dispatch(f, p)
+	default:
+		m.queue = append(m.queue, f)
+		m.queueDraw = draw
 	}
-	m.dispatch(f, p)
 }
 
 // Refuse answers a request at the door: it has had, and will have, no effect.
@@ -77,8 +87,9 @@ func (m *Machine) Refuse(token uint64, code model.Code, reason string, out *Outp
 	})
 }
 
-// place picks the replica that is to serve a request: the one asked for, else by the
-// caller's draw among those that serve. A causal set goes to none: the primary takes it.
+// place finds the replica that was asked for, or none: then the request goes with the
+// next batch, and here it is only made sure that there is a replica to take it. A causal
+// set is the primary's.
 func (m *Machine) place(in *Incoming) (*peer, model.Code, string) {
 	r := &in.Request
 	if r.Model == model.Causal && r.Type == model.Set {
@@ -101,30 +112,28 @@ func (m *Machine) place(in *Incoming) (*peer, model.Code, string) {
 	if in.Replica != 0 {
 		return m.peer(in.Replica), 0, ""
 	}
-	p := m.draw(in.Draw, 0)
-	if p == nil {
-		return nil, model.Unavailable, "no replica can serve requests now: " + m.whyNotReady()
+	if m.draw(in.Draw, (*peer).serves) == nil {
+		return nil, model.Unavailable, noReplica + m.whyNotReady()
 	}
-	return p, 0, ""
+	return nil, 0, ""
 }
 
-// draw picks one of the replicas that serve, but not if there is another choice.
-func (m *Machine) draw(draw uint32, not lamport.Node) *peer {
+const noReplica = "no replica can serve requests now: "
+
+// draw picks one of the replicas that fit, by a random number; nil if none does.
+func (m *Machine) draw(random uint32, fits func(*peer) bool) *peer {
 	n := 0
 	for _, p := range m.replicas {
-		if p.serves() && p.node != not {
+		if fits(p) {
 			n++
 		}
 	}
 	if n == 0 {
-		if p := m.peer(not); p != nil && p.serves() {
-			return p
-		}
 		return nil
 	}
-	k := int(draw) % n
+	k := random % uint32(n)
 	for _, p := range m.replicas {
-		if p.serves() && p.node != not {
+		if fits(p) {
 			if k == 0 {
 				return p
 			}
@@ -145,6 +154,35 @@ func (m *Machine) join(f *flight, token uint64, repeated bool) {
 	m.inFlight++
 	m.deadlines = append(m.deadlines, deadline{tick: m.ticks + m.cfg.TimeoutTicks, rid: f.request.RID, token: token})
 }
+
+// depart gives the batch that has gathered to one replica, drawn among those that have
+// answered their last one. While all are busy it goes on gathering: the batch is what
+// arrived meanwhile, so its size follows the load, and a lone request never waits. A
+// replica whose batch takes longer (a get may wait for its minimum) counts as busy for
+// busyTicks only.
+func (m *Machine) depart(out *Output) {
+	if len(m.queue) == 0 {
+		return
+	}
+	p := m.draw(m.queueDraw, func(p *peer) bool { return p.serves() && m.ticks >= p.busyUntil })
+	switch {
+	case p != nil:
+		for _, f := range m.queue {
+			m.dispatch(f, p)
+		}
+		p.busyUntil = m.ticks + busyTicks
+	case m.draw(0, (*peer).serves) == nil:
+		for _, f := range m.queue {
+			m.land(f, Reply{RID: f.request.RID, Code: model.Unavailable, Reason: noReplica + m.whyNotReady(), Clock: m.now()}, out)
+		}
+	default:
+		return
+	}
+	clear(m.queue)
+	m.queue = m.queue[:0]
+}
+
+const busyTicks = 2
 
 // answer takes a replica's outcome to those who wait for it.
 func (m *Machine) answer(p *peer, a *message.Answer, out *Output) {

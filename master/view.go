@@ -21,6 +21,7 @@ type peer struct {
 	lost        bool           // its process is known to have ended
 	suspected   bool
 	watermark   uint64
+	busyUntil   uint64 // tick: it has a batch that it has not answered
 	report      message.Report
 
 	told     message.Marks
