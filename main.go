@@ -6,12 +6,14 @@ package main
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -45,8 +47,32 @@ request names its consistency model: 1 linearizable, 2 sequential, 3 causal,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit.Usage(err) })
 	root.AddCommand(commands()...)
-	return exit.Run(root, os.Args[1:], os.Stderr)
+	err := root.Execute()
+	if err != nil && err.Error() != "" {
+		fmt.Fprintln(os.Stderr, "quartet:", err)
+	}
+	return status(err)
+}
+
+// status is the exit status of a command. What cobra itself refuses (an unknown command,
+// a missing flag, an argument too many) is wrong usage.
+func status(err error) int {
+	var known *exit.Error
+	if err != nil && !errors.As(err, &known) && fromCobra(err) {
+		return exit.StatusUsage
+	}
+	return exit.Status(err)
+}
+
+func fromCobra(err error) bool {
+	for _, prefix := range []string{"unknown command", "required flag", "accepts ", "requires at least", "invalid argument"} {
+		if strings.HasPrefix(err.Error(), prefix) {
+			return true
+		}
+	}
+	return false
 }
 
 // commands is the table of subcommands.
@@ -58,7 +84,7 @@ func commands() []*cobra.Command {
 	table := []*cobra.Command{
 		master.Master(os.Stdout, os.Stderr, version, signals),
 		replica.Replica(os.Stderr, gently),
-		master.Report(os.Stdout, os.Stderr),
+		master.Report(os.Stdout),
 		versionCommand(),
 	}
 	return append(table, client.Commands(client.Env{

@@ -1,0 +1,99 @@
+// Package command promises the master's commands: master, which runs a cluster, and
+// report, which reads its ledger. They parse and start; package node does the work.
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"quartet/bus"
+	"quartet/bus/exit"
+	"quartet/bus/nodelog"
+	"quartet/bus/server"
+	"quartet/master/ledger"
+	"quartet/master/node"
+)
+
+// Signals are the two stages in which a master is asked to stop.
+type Signals struct {
+	Gently context.Context // ends at the first signal
+	Now    <-chan struct{} // is closed at the second
+}
+
+// Master returns the command that runs a cluster.
+func Master(stdout, stderr io.Writer, version string, signals func() Signals) *cobra.Command {
+	o := node.Options{Stdout: stdout, Version: version}
+	var level, format string
+	cmd := &cobra.Command{
+		Use:   "master",
+		Short: "Run a cluster: the NATS server, the master and its replicas",
+		Long: `Run a cluster: start the embedded NATS server, spawn the replicas, and serve
+requests on quartet.request until Ctrl-C. When every replica has reported, one
+line that begins with "ready" and names the URL goes to stdout.
+
+Ctrl-C (or SIGTERM) finishes the requests under way, stops the replicas and
+writes the reports; a second one stops at once.`,
+		Example: `  quartet master --memory
+  quartet master --listen 127.0.0.1:-1 --replicas 5 --memory
+  quartet master --dir quartet-data --log-dir log --log-level debug
+  quartet master --nats nats://127.0.0.1:4222 --memory`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.Memory && cmd.Flags().Changed("dir") {
+				return exit.Usage(errors.New("--dir and --memory exclude each other"))
+			}
+			o.Args = []string{"--log-level", level, "--log-format", format}
+			return run(signals(), o, level, format, stderr)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.Listen, "listen", server.DefaultListen, "`HOST:PORT` of the embedded NATS server; port -1 picks a free one")
+	f.BoolVar(&o.AllowInsecure, "allow-insecure-bind", false, "let it listen beyond this machine without credentials and TLS")
+	f.StringVar(&o.NATS, "nats", "", "use the NATS servers at `URL[,URL…]` and embed none")
+	f.StringVar(&o.Prefix, "prefix", bus.DefaultPrefix, "of all subjects")
+	f.IntVar(&o.Replicas, "replicas", 3, "replica processes, 1 to 9")
+	f.IntVar(&o.Missing, "missing", -1, "how many replicas may be missing (default: so that a majority remains)")
+	f.StringVar(&o.Dir, "dir", "quartet-data", "`DIR` of what outlives the process")
+	f.BoolVar(&o.Memory, "memory", false, "keep nothing on disk but logs")
+	f.DurationVar(&o.Timeout, "timeout", 5*time.Second, "a request without an outcome after this is answered 504")
+	f.DurationVar(&o.CausalWait, "causal-wait", 50*time.Millisecond, "how long a replica waits for a request's minimum timestamp or position")
+	f.DurationVar(&o.OrphanTimeout, "orphan-timeout", 10*time.Second, "how long a replica waits for a master to come back")
+	f.DurationVar(&o.Suspect, "suspect", time.Second, "silence that makes a replica suspected")
+	f.StringVar(&o.LogDir, "log-dir", "log", "`DIR` of process logs and reports")
+	nodelog.Flags(f, &level, &format)
+	return cmd
+}
+
+func run(s Signals, o node.Options, level, format string, stderr io.Writer) (err error) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400) // fewer collections: shorter tails, for memory that a master has
+	}
+	if o.Executable, err = os.Executable(); err != nil {
+		return fmt.Errorf("master: cannot find its own program: %w", err)
+	}
+	log, closer, err := nodelog.Open(nodelog.Options{Dir: o.LogDir, Node: "m1", Level: level, Format: format, Stderr: stderr})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closer.Close()) }()
+	o.Log = log
+	if o.Ledger, err = ledger.Open(ledger.Options{Dir: o.LogDir, Logger: log}); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, o.Ledger.Close()) }()
+	err = node.Run(s.Gently, s.Now, o)
+	switch {
+	case errors.Is(err, node.ErrOptions):
+		return exit.Usage(err)
+	case errors.Is(err, server.ErrListen), errors.Is(err, server.ErrInsecure):
+		return exit.Usage(err)
+	}
+	return err
+}
