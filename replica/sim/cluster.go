@@ -113,7 +113,7 @@ func (c *cluster) boot() {
 		n := &node{id: lamport.Replica(i + 1), store: store.NewMemory()}
 		n.replica = replica.New(replica.Config{
 			Self: n.id, Incarnation: 1, PID: 1000 + i, Store: n.store, WaitTicks: 5, HelloTicks: 5,
-			Window:    10_000,
+			Window:    1000,
 			Delivered: func(at lamport.Timestamp, position uint64, op *message.Operation) { c.delivered(i, at, position, op) },
 			Mutant:    c.opts.Replica,
 		})
@@ -129,7 +129,7 @@ func (c *cluster) boot() {
 func (c *cluster) newMaster(incarnation, nextRID, clock uint64) *master.Machine {
 	cfg := master.Config{
 		Self: lamport.Master(1), Incarnation: incarnation, Faults: c.faults(), NextRID: nextRID, Clock: clock,
-		TimeoutTicks: requestTimeout, ProbeTicks: 5, SuspectTicks: 20, AgainTicks: 3, Window: 10_000, MaxInFlight: 1000,
+		TimeoutTicks: requestTimeout, ProbeTicks: 5, SuspectTicks: 20, AgainTicks: 3, Window: 1000, MaxInFlight: 1000,
 		RestampRetries: c.opts.RestampRetries,
 	}
 	for i := range c.opts.Replicas {

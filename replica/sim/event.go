@@ -7,7 +7,6 @@ import (
 // event is something that happens at a moment.
 type event struct {
 	at    int64
-	order uint64 // of events at one moment: as they were scheduled
 	kind  eventKind
 	node  int // or session
 	msg   message.Message
@@ -31,50 +30,68 @@ const (
 	heals
 )
 
-// agenda is a heap of events by time.
+// agenda is a heap of events by time. It orders entries without pointers, which is what
+// a run spends much of its time on; the events themselves stay where they are.
 type agenda struct {
-	events []event
-	order  uint64
+	heap  []due
+	slots []event
+	free  []int
+	order uint64
 }
 
-func (a *agenda) less(i, j int) bool {
-	if a.events[i].at != a.events[j].at {
-		return a.events[i].at < a.events[j].at
+type due struct {
+	at    int64
+	order uint64 // of events at one moment: as they were scheduled
+	slot  int
+}
+
+func (d due) before(e due) bool {
+	if d.at != e.at {
+		return d.at < e.at
 	}
-	return a.events[i].order < a.events[j].order
+	return d.order < e.order
 }
 
 func (a *agenda) push(e event) {
+	slot := len(a.slots)
+	if last := len(a.free) - 1; last >= 0 {
+		slot = a.free[last]
+		a.free = a.free[:last]
+		a.slots[slot] = e
+	} else {
+		a.slots = append(a.slots, e)
+	}
 	a.order++
-	e.order = a.order
-	a.events = append(a.events, e)
-	for i := len(a.events) - 1; i > 0; {
+	a.heap = append(a.heap, due{at: e.at, order: a.order, slot: slot})
+	for i := len(a.heap) - 1; i > 0; {
 		parent := (i - 1) / 2
-		if !a.less(i, parent) {
+		if !a.heap[i].before(a.heap[parent]) {
 			break
 		}
-		a.events[i], a.events[parent] = a.events[parent], a.events[i]
+		a.heap[i], a.heap[parent] = a.heap[parent], a.heap[i]
 		i = parent
 	}
 }
 
 func (a *agenda) pop() event {
-	top := a.events[0]
-	last := len(a.events) - 1
-	a.events[0] = a.events[last]
-	a.events[last] = event{}
-	a.events = a.events[:last]
+	slot := a.heap[0].slot
+	e := a.slots[slot]
+	a.slots[slot] = event{}
+	a.free = append(a.free, slot)
+	last := len(a.heap) - 1
+	a.heap[0] = a.heap[last]
+	a.heap = a.heap[:last]
 	for i := 0; ; {
 		least := i
 		for child := 2*i + 1; child <= 2*i+2 && child < last; child++ {
-			if a.less(child, least) {
+			if a.heap[child].before(a.heap[least]) {
 				least = child
 			}
 		}
 		if least == i {
-			return top
+			return e
 		}
-		a.events[i], a.events[least] = a.events[least], a.events[i]
+		a.heap[i], a.heap[least] = a.heap[least], a.heap[i]
 		i = least
 	}
 }

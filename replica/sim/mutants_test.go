@@ -17,11 +17,11 @@ type mutant struct {
 }
 
 var mutants = []mutant{
-	{"without (A)", 100, 100, broadcast(abcast.WithoutHeard)},
+	{"without (A)", 100, 200, broadcast(abcast.WithoutHeard)},
 	{"without (B)", 100, 0, broadcast(abcast.WithoutReceipt)},
 	{"no gap detection", 100, 100, broadcast(abcast.WithoutGaps)},
 	{"dedup at receipt only", 100, 300, machine(func(m *replica.Mutant) { m.DedupAtReceipt = true })},
-	{"causal get against the key's version", 100, 100, machine(func(m *replica.Mutant) { m.KeyNotWatermark = true })},
+	{"causal get against the key's version", 400, 400, machine(func(m *replica.Mutant) { m.KeyNotWatermark = true })},
 	{"causal reads of numbers that are not safe", 100, 0, machine(func(m *replica.Mutant) { m.UnsafeCausalReads = true })},
 	{"weak writes straight into the committed layer", 100, 100, machine(func(m *replica.Mutant) { m.MergeWeak = true })},
 	{"a retry is stamped anew", 300, 0, func(o *Options) { o.RestampRetries = true }},
