@@ -48,7 +48,7 @@ func (m *Machine) peer(n lamport.Node) *peer {
 // view is formed: a new one of replicas that have none, or the one that they already
 // work in (a master that was restarted adopts them).
 func (m *Machine) hello(p *peer, h *message.Hello, out *Output) {
-	if h.Incarnation < p.incarnation {
+	if h.Incarnation < p.incarnation || h.View.Epoch > 0 && !h.View.Sound() {
 		m.refused++
 		return
 	}
@@ -76,14 +76,16 @@ func (m *Machine) memberOf(h *message.Hello) bool {
 // older view keep it: a replica that was started anew beside them has lost what it
 // acknowledged there and must not stand in for its former self.
 func (m *Machine) form(out *Output) {
+	var newest message.View // taken over only when all have reported
 	for _, p := range m.replicas {
 		if p.hello == nil {
 			return
 		}
-		if v := p.hello.View; v.Epoch > m.view.Epoch {
-			m.view = v
+		if p.hello.View.Epoch > newest.Epoch {
+			newest = p.hello.View
 		}
 	}
+	m.view = newest
 	if m.view.Epoch == 0 {
 		m.view = message.View{Epoch: 1, Faults: m.cfg.Faults}
 		for _, p := range m.replicas {
