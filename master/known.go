@@ -49,9 +49,12 @@ func (m *Machine) repeated(in *Incoming, out *Output) bool {
 		})
 		return true
 	}
+	if m.full(in.Token, out) {
+		return true
+	}
 	if f := m.flights[k.rid]; f != nil {
 		m.join(f, in.Token, true)
-		if f.out > 0 && m.ticks-f.since >= m.cfg.AgainTicks {
+		if len(f.asked) > 0 && m.ticks-f.since >= m.cfg.AgainTicks {
 			m.again(f, in)
 		}
 		return true

@@ -97,13 +97,12 @@ func (m *Machine) acknowledge(out *Output) {
 		return
 	}
 	pr.marked = pr.marked[:0]
-	for _, p := range m.replicas {
-		if p.member {
-			pr.marked = append(pr.marked, p.watermark)
+	for i := range m.view.Members {
+		var holds uint64 // 0: its process ended, and another one is there under its name
+		if p := m.peer(m.view.Members[i].Node); p != nil && p.member {
+			holds = p.watermark
 		}
-	}
-	if len(pr.marked) < len(m.view.Members) {
-		return
+		pr.marked = append(pr.marked, holds)
 	}
 	slices.Sort(pr.marked)
 	safe, held := pr.marked[len(pr.marked)-1-m.view.Faults], pr.marked[0]

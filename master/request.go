@@ -3,6 +3,7 @@ package master
 import (
 	"fmt"
 	"hash/fnv"
+	"slices"
 
 	"quartet/replica/lamport"
 	"quartet/replica/message"
@@ -13,10 +14,10 @@ import (
 // first sending.
 type flight struct {
 	request message.Request
-	replica lamport.Node // that it was forwarded to last; 0: a causal set, or none could
-	since   uint64       // tick of the last forward
-	out     int          // forwards without an answer
-	number  uint64       // causal set
+	replica lamport.Node   // that it was forwarded to last; 0: a causal set, or none could
+	since   uint64         // tick of the last forward
+	asked   []lamport.Node // have it and have not refused it
+	number  uint64         // causal set
 	waiters []waiter
 	known   *known // of its identity; nil: it has none
 }
@@ -41,8 +42,7 @@ func (m *Machine) Request(in Incoming, out *Output) {
 			return
 		}
 	}
-	if m.inFlight >= m.cfg.MaxInFlight && m.cfg.MaxInFlight > 0 {
-		m.Refuse(in.Token, model.Unavailable, "too many requests are waiting; try again later", out)
+	if m.full(in.Token, out) {
 		return
 	}
 	p, code, why := m.place(&in)
@@ -78,6 +78,15 @@ func (m *Machine) launch(f *flight, p *peer, draw uint32) {
 		m.queue = append(m.queue, f)
 		m.queueDraw = draw
 	}
+}
+
+// full refuses a sending when too many wait, and reports whether it did.
+func (m *Machine) full(token uint64, out *Output) bool {
+	if m.cfg.MaxInFlight <= 0 || m.inFlight < m.cfg.MaxInFlight {
+		return false
+	}
+	m.Refuse(token, model.Unavailable, "too many requests are waiting; try again later", out)
+	return true
 }
 
 // Refuse answers a request at the door: it has had, and will have, no effect.
@@ -145,7 +154,9 @@ func (m *Machine) draw(random uint32, fits func(*peer) bool) *peer {
 
 func (m *Machine) dispatch(f *flight, p *peer) {
 	f.replica, f.since = p.node, m.ticks
-	f.out++
+	if !slices.Contains(f.asked, p.node) {
+		f.asked = append(f.asked, p.node)
+	}
 	p.requests = append(p.requests, f.request)
 }
 
@@ -168,11 +179,16 @@ func (m *Machine) depart(out *Output) {
 	switch {
 	case p != nil:
 		for _, f := range m.queue {
-			m.dispatch(f, p)
+			if m.flights[f.request.RID] == f { // else answered Unknown meanwhile
+				m.dispatch(f, p)
+			}
 		}
 		p.busyUntil = m.ticks + busyTicks
 	case m.draw(0, (*peer).serves) == nil:
 		for _, f := range m.queue {
+			if m.flights[f.request.RID] != f {
+				continue
+			}
 			m.land(f, Reply{RID: f.request.RID, Code: model.Unavailable, Reason: noReplica + m.whyNotReady(), Clock: m.now()}, out)
 		}
 	default:
@@ -190,9 +206,7 @@ func (m *Machine) answer(p *peer, a *message.Answer, out *Output) {
 	if f == nil {
 		return // answered before: by another replica, or Unknown
 	}
-	f.out--
-	executed, _ := a.Code.Executed()
-	if !executed && f.out > 0 {
+	if executed, _ := a.Code.Executed(); !executed && !f.refused(p.node) {
 		return // the same set is on its way through another replica and may be executed there
 	}
 	reply := Reply{
@@ -203,6 +217,19 @@ func (m *Machine) answer(p *peer, a *message.Answer, out *Output) {
 		reply.RID = a.FirstRID
 	}
 	m.land(f, reply, out)
+}
+
+// refused takes a replica's refusal and reports whether it is final: every replica that
+// was asked has refused. A replica that has refused a set refuses every copy of it, so
+// one refusal from each is enough, and one that comes twice, or late from an earlier
+// flight, counts for no other replica.
+func (f *flight) refused(by lamport.Node) bool {
+	i := slices.Index(f.asked, by)
+	if i < 0 {
+		return false
+	}
+	f.asked = slices.Delete(f.asked, i, i+1)
+	return len(f.asked) == 0
 }
 
 // land ends a flight: every sending that waits gets the outcome.

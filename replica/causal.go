@@ -84,16 +84,26 @@ func (m *Machine) raiseSafe() {
 	}
 }
 
-// void forgets numbers above the last one that a new master knows: nobody can have read
-// them, and it will give them to other writes.
-func (m *Machine) void(last uint64) {
-	c := &m.causal
+// freeze forgets what is held beyond a gap, when a newer master is heard. The watermark
+// is all that HELLO tells it, so it may give any number above to another write; a write
+// that stayed in the log under such a number would be taken for that other one.
+//
+// Until the INSTALL no number comes in or goes out (Fill, Gap): one that arrived now
+// would raise the watermark after HELLO told it.
+func (c *causal) freeze() {
 	for n := range c.log { // the order does not matter
-		if n > last {
+		if n > c.watermark {
 			delete(c.log, n)
 		}
 	}
+}
+
+// void begins a new master's numbering: numbers above the last one that it knows are
+// forgotten. Nobody can have read them, and it will give them to other writes.
+func (m *Machine) void(last uint64) {
+	c := &m.causal
 	c.watermark = min(c.watermark, max(last, c.safe))
+	c.freeze()
 	c.marks.Last = last
 }
 
@@ -192,9 +202,21 @@ func (m *Machine) askCausal(out *Output) {
 	out.send(&message.Gap{Header: m.header(), Causal: true, First: first, Last: last}, to)
 }
 
-// fill answers a peer's request for causal numbers with those that are in the log.
+// fill answers a peer's request for causal numbers with those that are in the log up to
+// the watermark. What is beyond a gap may be void after a change of masters, and a FILL
+// may arrive after it.
 func (m *Machine) fill(g *message.Gap, out *Output) {
-	if writes := message.FillFor(g, func(n uint64) *message.CausalWrite { return m.causal.log[n] }); len(writes) > 0 {
+	if m.awaiting {
+		return
+	}
+	c := &m.causal
+	lookup := func(n uint64) *message.CausalWrite {
+		if n > c.watermark {
+			return nil
+		}
+		return c.log[n]
+	}
+	if writes := message.FillFor(g, lookup); len(writes) > 0 {
 		out.send(&message.Fill{Header: m.header(), Writes: writes}, g.From)
 	}
 }

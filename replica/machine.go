@@ -132,10 +132,16 @@ func (m *Machine) Step(msg message.Message, out *Output) {
 	if m.fault != "" {
 		return
 	}
+	if p, ok := msg.(*message.Probe); ok && m.greet(p, out) {
+		return
+	}
 	h := msg.Head()
-	if !m.admits(msg, h, out) {
+	if !m.admits(msg, h) {
 		m.refused++
 		return
+	}
+	if m.cast == nil { // INSTALL: it brings the start clock, however far the cluster has come
+		m.clock.Restore(h.Clock)
 	}
 	if err := m.clock.Witness(h.Clock); err != nil {
 		m.refused++
@@ -172,36 +178,30 @@ func (m *Machine) Step(msg message.Message, out *Output) {
 }
 
 // admits is the door: who may say what. Peers must be of this epoch and of the
-// incarnation that the view names; the master must be the one that installed the view.
-// INSTALL itself may come from a new master, and a PROBE from one brings it a HELLO.
-func (m *Machine) admits(msg message.Message, h *message.Header, out *Output) bool {
-	switch msg := msg.(type) {
-	case *message.Install:
-		return h.From.IsMaster() && h.Incarnation >= m.master.Incarnation && msg.View.Epoch > 0
-	case *message.Probe:
-		if !h.From.IsMaster() || h.Incarnation < m.master.Incarnation {
-			return false
-		}
-		if h.Incarnation > m.master.Incarnation {
-			// From here on the old master is not heard: what HELLO tells the new one of
-			// causal numbers stays true until its INSTALL.
-			m.master = message.Member{Node: h.From, Incarnation: h.Incarnation}
-			m.awaiting = true
-		}
-		if m.cast == nil || m.awaiting {
-			m.hello(h.From, out)
-			return false
-		}
-		return true
+// incarnation that the view names; the master must be the one that installed the view,
+// and only INSTALL may come from a new one.
+func (m *Machine) admits(msg message.Message, h *message.Header) bool {
+	if in, ok := msg.(*message.Install); ok {
+		return m.installable(in)
 	}
-	if m.cast == nil || h.Epoch != m.view.Epoch {
+	if m.cast == nil {
 		return false
 	}
 	if h.From.IsMaster() {
-		return h.From == m.master.Node && h.Incarnation == m.master.Incarnation && !m.awaiting
+		_, probe := msg.(*message.Probe) // a master without a view asks too
+		return h.From == m.master.Node && h.Incarnation == m.master.Incarnation && !m.awaiting &&
+			(probe || h.Epoch == m.view.Epoch)
+	}
+	switch msg.(type) {
+	case *message.Forward, *message.Probe:
+		return false
+	case *message.Fill:
+		if m.awaiting {
+			return false
+		}
 	}
 	i := m.view.Index(h.From)
-	return i >= 0 && m.view.Members[i].Incarnation == h.Incarnation
+	return i >= 0 && h.From != m.cfg.Self && m.view.Members[i].Incarnation == h.Incarnation && h.Epoch == m.view.Epoch
 }
 
 // Tick counts time: waits that have lasted too long, HELLO, lost messages.
@@ -298,6 +298,9 @@ func (m *Machine) deliver(d *message.Data) {
 	place := lamport.Timestamp{Time: d.Clock, Node: d.From}
 	own := d.From == m.cfg.Self
 	for i := range d.Ops {
+		if m.fault != "" {
+			return
+		}
 		op := &d.Ops[i]
 		m.position += op.Count()
 		if m.cfg.Delivered != nil {

@@ -16,6 +16,7 @@ type sequential struct {
 	gets    []*message.Request   // taken in this turn
 	turns   [][]*message.Request // in the queue, one batch a turn, oldest first
 	waiting []waiting            // for their minimum position
+	refused refusals             // sets
 }
 
 // waiting is a request that this replica may not serve yet.
@@ -33,11 +34,14 @@ func (m *Machine) sequentialGet(r *message.Request) {
 // this replica's clock has passed. The wait is what makes a minimum that the cluster
 // never reached a refusal rather than a silent success.)
 func (m *Machine) sequentialSet(r *message.Request) {
-	if m.position >= r.Min {
+	switch {
+	case m.sequential.refused.has(r.RID):
+		m.tooEarly(r)
+	case m.position >= r.Min:
 		m.strongSet(r)
-		return
+	default:
+		m.wait(r)
 	}
-	m.wait(r)
 }
 
 func (m *Machine) wait(r *message.Request) {
@@ -83,17 +87,57 @@ func (m *Machine) serveWaiting() {
 		case m.position >= r.Min && r.Type == model.Get:
 			m.answer(m.readCommitted(r, m.position))
 		case m.position >= r.Min:
-			m.strongSet(r)
+			m.sequentialSet(r)
 		case m.ticks >= w.until:
-			m.answer(message.Answer{
-				RID: r.RID, Code: model.TooEarly, Position: m.position,
-				Reason: fmt.Sprintf("replica %s has applied %d ordered operations, the request asks for a minimum position of %d; ask again later",
-					m.cfg.Self, m.position, r.Min),
-			})
+			m.tooEarly(r)
 		default:
 			kept = append(kept, w)
 		}
 	}
 	clear(s.waiting[len(kept):])
 	s.waiting = kept
+}
+
+// tooEarly refuses a request whose minimum this replica has not reached. "Not executed"
+// is a promise, so every other copy of a refused set, earlier or later, is refused too.
+func (m *Machine) tooEarly(r *message.Request) {
+	if r.Type == model.Set {
+		m.sequential.refused.add(r.RID)
+	}
+	m.answer(message.Answer{
+		RID: r.RID, Code: model.TooEarly, Position: m.position,
+		Reason: fmt.Sprintf("replica %s has applied %d ordered operations, the request asks for a minimum position of %d; ask again later",
+			m.cfg.Self, m.position, r.Min),
+	})
+}
+
+// refusals are the rIDs of the last sets that were refused. A second copy may come
+// because the bus repeated the FORWARD, or the master did for the client's retry. The
+// master believes a refusal only because of this memory; a copy that is late by more
+// than refusalsMost further refusals is no longer known.
+type refusals struct {
+	rids  map[uint64]bool
+	order []uint64 // ring, oldest at next once it is full
+	next  int
+}
+
+const refusalsMost = 1 << 14
+
+func (f *refusals) has(rid uint64) bool { return f.rids[rid] }
+
+func (f *refusals) add(rid uint64) {
+	switch {
+	case f.rids[rid]:
+		return
+	case f.rids == nil:
+		f.rids = map[uint64]bool{}
+	}
+	f.rids[rid] = true
+	if len(f.order) < refusalsMost {
+		f.order = append(f.order, rid)
+		return
+	}
+	delete(f.rids, f.order[f.next])
+	f.order[f.next] = rid
+	f.next = (f.next + 1) % refusalsMost
 }

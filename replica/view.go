@@ -15,19 +15,38 @@ func (m *Machine) hello(to lamport.Node, out *Output) {
 	}, to)
 }
 
-// install takes the view. Views do not change yet: a replica installs one in its life,
-// and afterwards only learns of a new master for it. One that names another incarnation
-// of this replica is for a process that lost its memory, and is refused.
-func (m *Machine) install(in *message.Install, out *Output) {
+// greet answers the heartbeat of a master whose INSTALL is awaited with a HELLO, and
+// reports whether it did. From the first word of a newer master on, the old one is not
+// heard and causal numbers stand still (see [causal.freeze]), so what HELLO says of them
+// stays true until the INSTALL.
+func (m *Machine) greet(p *message.Probe, out *Output) bool {
+	if !p.From.IsMaster() || p.Incarnation < m.master.Incarnation {
+		return false
+	}
+	if p.Incarnation > m.master.Incarnation {
+		m.master = message.Member{Node: p.From, Incarnation: p.Incarnation}
+		m.awaiting = true
+		m.causal.freeze()
+	}
+	if m.cast != nil && !m.awaiting {
+		return false
+	}
+	m.hello(p.From, out)
+	return true
+}
+
+// installable is the door for INSTALL. Views do not change yet: a replica installs one in
+// its life, and afterwards only learns of a new master for it. One that names another
+// incarnation of this replica is for a process that lost its memory, and is refused.
+func (m *Machine) installable(in *message.Install) bool {
 	i := in.View.Index(m.cfg.Self)
-	if i < 0 || in.View.Members[i].Incarnation != m.cfg.Incarnation || !sorted(in.View.Members) {
-		m.refused++
-		return
-	}
-	if m.cast != nil && m.view.Epoch != in.View.Epoch {
-		m.refused++
-		return
-	}
+	return in.From.IsMaster() && in.Incarnation >= m.master.Incarnation && in.View.Sound() &&
+		i >= 0 && in.View.Members[i].Incarnation == m.cfg.Incarnation &&
+		(m.cast == nil || m.view.Epoch == in.View.Epoch)
+}
+
+// install takes the view, or the new master for it.
+func (m *Machine) install(in *message.Install, out *Output) {
 	if m.cast == nil {
 		m.view = in.View
 		m.cast = abcast.New(abcast.Config{
@@ -42,15 +61,6 @@ func (m *Machine) install(in *message.Install, out *Output) {
 	m.marks(in.Marks)
 	m.told.watermark = 0
 	out.send(&message.Installed{Header: m.header()}, m.master.Node)
-}
-
-func sorted(members []message.Member) bool {
-	for i := 1; i < len(members); i++ {
-		if members[i-1].Node >= members[i].Node {
-			return false
-		}
-	}
-	return true
 }
 
 // report answers the master's heartbeat.

@@ -12,6 +12,7 @@ import (
 const (
 	batchOps   = 1024
 	batchBytes = 256 << 10
+	ackedMost  = 2048 // rIDs acknowledged by one message
 )
 
 const (
@@ -125,7 +126,7 @@ func (b *Broadcast) Peers() []lamport.Node { return b.peers }
 // Data receives a DATA of this epoch, sender's incarnation checked and clock witnessed.
 func (b *Broadcast) Data(d *message.Data) {
 	i := b.cfg.View.Index(d.From)
-	if i < 0 || i == b.self || len(d.Received.Received) != len(b.members) || d.Seq == 0 {
+	if i < 0 || i == b.self || len(d.Received.Received) != len(b.members) || d.Seq == 0 || d.LastSeq < d.Seq {
 		b.refused++
 		return
 	}

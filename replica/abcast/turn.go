@@ -40,7 +40,7 @@ func (b *Broadcast) send(ops []message.Operation, sends []Send) []Send {
 // the ACK that is due and requests for what is missing.
 func (b *Broadcast) Settle(sends []Send) []Send {
 	b.trim()
-	if b.ackDue {
+	for b.ackDue || len(b.acked) > 0 {
 		sends = b.ack(false, sends)
 	}
 	for i := range b.members {
@@ -86,22 +86,23 @@ func (b *Broadcast) ack(solicit bool, sends []Send) []Send {
 	return append(sends, Send{To: b.peers, Msg: a})
 }
 
-// ask requests what is missing of m's DATA: at once when the gap is seen, then again
-// every askAgain ticks for as long as it stays.
+// ask requests what is missing of m's DATA, up to the first that is held beyond the gap:
+// at once when the gap is seen, then again every askAgain ticks for as long as it stays.
+// Whatever is ahead was announced as well, so the announcement alone shows every gap.
 func (b *Broadcast) ask(m *member, sends []Send) []Send {
-	last := m.announcedSeq
-	for seq := range m.ahead {
-		last = max(last, seq-1) // map order does not matter: it is a maximum
-	}
 	first := m.held + 1
-	if last < first || b.cfg.Mutant == WithoutGaps {
+	if m.announcedSeq < first || b.cfg.Mutant == WithoutGaps {
 		return sends
 	}
 	if m.askedFor == first && b.ticks-m.askedAt < askAgain {
 		return sends
 	}
 	m.askedFor, m.askedAt = first, b.ticks
-	g := &message.Gap{Header: b.header(), First: first, Last: min(last, m.held+resendMost)}
+	last := first
+	for last < m.announcedSeq && last < m.held+resendMost && m.ahead[last+1] == nil {
+		last++
+	}
+	g := &message.Gap{Header: b.header(), First: first, Last: last}
 	return append(sends, Send{To: []lamport.Node{m.node}, Msg: g})
 }
 
@@ -119,15 +120,21 @@ func (b *Broadcast) received() message.Received {
 	return r
 }
 
+// takeAcked returns what one message may acknowledge; what is left makes further ACKs.
+// Without the bound a member that was slow would acknowledge in one header more rIDs
+// than the bus carries; on a DATA, which is sent again as it was, that would be for ever.
 func (b *Broadcast) takeAcked() []uint64 {
-	acked := b.acked
-	b.acked = nil
+	n := min(len(b.acked), ackedMost)
+	acked := b.acked[:n:n]
+	if b.acked = b.acked[n:]; len(b.acked) == 0 {
+		b.acked = nil // its memory now belongs to the message
+	}
 	return acked
 }
 
-// opBytes is about what an operation takes in a message.
+// opBytes is about what an operation takes in a message, its rIDs in the header too.
 func opBytes(op *message.Operation) int {
-	const overhead = 64
+	const overhead, read = 64, 20
 	r := &op.Request
-	return overhead + len(r.Key) + len(r.Value) + len(r.Identity) + 10*len(op.Reads)
+	return overhead + len(r.Key) + len(r.Value) + len(r.Identity) + read*len(op.Reads)
 }

@@ -19,7 +19,12 @@ import (
 // later timestamp of the cluster towards the end of the range for ever.
 const MaxJump = 1 << 32
 
-// ErrJump is returned by [Clock.Witness] for a step larger than [MaxJump].
+// Limit is beyond what any honest clock reaches. A larger time is never taken over, so
+// a clock cannot be driven to the end of its range, where it would begin at zero again.
+const Limit = 1 << 63
+
+// ErrJump is returned by [Clock.Witness] for a step larger than [MaxJump] or a
+// time beyond [Limit].
 var ErrJump = errors.New("lamport: clock would jump too far")
 
 // Node names a process that stamps: replicas are 1, 2, 3, … and print as r1, r2,
@@ -134,19 +139,23 @@ func (c *Clock) Increment() uint64 {
 }
 
 // Witness moves the clock past a time that a peer's message carried (rule IR2).
-// A step of more than [MaxJump] is refused with [ErrJump] and changes nothing. It
-// must never be called with a number that a client supplied.
+// A step of more than [MaxJump], or beyond [Limit], is refused with [ErrJump] and changes
+// nothing. It must never be called with a number that a client supplied.
 func (c *Clock) Witness(seen uint64) error {
 	if seen < c.now {
 		return nil
 	}
-	if seen-c.now > MaxJump {
+	if seen-c.now > MaxJump || seen >= Limit {
 		return fmt.Errorf("%w: from %d to %d", ErrJump, c.now, seen)
 	}
 	c.now = seen + 1
 	return nil
 }
 
-// Restore sets the clock to at least now without a limit: for a clock that begins,
-// from a view's start clock or its own disk.
-func (c *Clock) Restore(now uint64) { c.now = max(c.now, now) }
+// Restore sets the clock to at least now, however far that is: for a clock that begins,
+// from a view's start clock or its own disk. A time beyond [Limit] changes nothing.
+func (c *Clock) Restore(now uint64) {
+	if now < Limit {
+		c.now = max(c.now, now)
+	}
+}

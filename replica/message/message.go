@@ -132,6 +132,17 @@ func (v *View) Index(n lamport.Node) int {
 	return -1
 }
 
+// Sound reports whether v can be the view of an epoch: it has an epoch and members, they
+// are replicas in rising order, and fewer than all of them may be missing.
+func (v *View) Sound() bool {
+	for i := range v.Members {
+		if n := v.Members[i].Node; !n.IsReplica() || i > 0 && n <= v.Members[i-1].Node {
+			return false
+		}
+	}
+	return v.Epoch > 0 && v.Faults >= 0 && v.Faults < len(v.Members)
+}
+
 // Marks are the master's knowledge of the causal numbers, on all it says to replicas.
 type Marks struct {
 	Last uint64 // the highest number given out; a replica that lacks one of them asks
