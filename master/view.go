@@ -168,7 +168,7 @@ func (m *Machine) whyNotReady() string {
 	case len(silent) > 0:
 		return strings.Join(silent, ", ") + " does not answer, and the strong models need every member of the view"
 	case len(outside) > 0:
-		return strings.Join(outside, ", ") + " was started anew and is not a member of the view"
+		return strings.Join(outside, ", ") + ": started anew and not in the view"
 	case m.view.Epoch == 0:
 		return "no view yet"
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -35,6 +36,8 @@ type runDir struct {
 	temporary bool // its contents end with a clean stop
 	lock      *flock.Flock
 	record    record
+	reserved  reservation
+	writing   chan error // a write that is under way; nil: none
 }
 
 // record is what outlives the master's process.
@@ -43,6 +46,11 @@ type record struct {
 	Clock    uint64         `json:"clock"`    // every Lamport time below may have been told
 	Password string         `json:"password"` // of the nodes' account
 	Replicas map[string]int `json:"replicas"` // pids of the replicas that were spawned or adopted
+}
+
+func (r record) clone() record {
+	r.Replicas = maps.Clone(r.Replicas)
+	return r
 }
 
 // runDirPath says where the directory is.
@@ -116,9 +124,20 @@ func (d *runDir) load() error {
 	return nil
 }
 
-// save writes the record so that a crash at any moment leaves the old or the new one.
+// save writes the record, after a write that is under way.
 func (d *runDir) save() error {
-	b, err := json.Marshal(d.record)
+	if d.writing != nil {
+		if err := d.written(<-d.writing); err != nil {
+			return err
+		}
+	}
+	return d.write(d.record)
+}
+
+// write leaves the old record or the new one, whenever the process or, with --dir, the
+// machine stops.
+func (d *runDir) write(r record) error {
+	b, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
@@ -127,7 +146,7 @@ func (d *runDir) save() error {
 		return fmt.Errorf("master: cannot keep its record: %w", err)
 	}
 	_, err = f.Write(b)
-	if err == nil {
+	if err == nil && !d.temporary {
 		err = f.Sync()
 	}
 	if cerr := f.Close(); err == nil {
@@ -143,32 +162,55 @@ func (d *runDir) save() error {
 	return nil
 }
 
-// Blocks of ids and times that are reserved at once, so that the record is written
-// rarely; a restart skips what is left of them.
+// Blocks of ids and times that are reserved at once. A restart after a crash skips what
+// is left of them.
 const (
-	ridBlock   = 10_000
-	clockBlock = 10_000_000
+	ridBlock   = 20_000
+	clockBlock = 1_000_000
 )
 
+// reservation is what no later master will give out again.
+type reservation struct{ rid, clock uint64 }
+
+func (r reservation) covers(rid, clock uint64) bool { return rid < r.rid && clock < r.clock }
+
 // reserve makes sure that neither ids below rid nor times below clock are given out
-// again by a later master.
+// again by a later master. The next block is written behind the requests' back when half
+// of the last is used up; only when all of it is does a turn wait for the disk.
 func (d *runDir) reserve(rid, clock uint64) error {
-	if rid < d.record.NextRID && clock < d.record.Clock {
+	if d.writing == nil && !d.reserved.covers(rid+ridBlock/2, clock+clockBlock/2) {
+		d.record.NextRID = max(d.record.NextRID, rid+ridBlock)
+		d.record.Clock = max(d.record.Clock, clock+clockBlock)
+		d.writing = make(chan error, 1)
+		go func(r record, done chan<- error) { done <- d.write(r) }(d.record.clone(), d.writing)
+	}
+	if d.writing == nil {
 		return nil
 	}
-	if rid >= d.record.NextRID {
-		d.record.NextRID = rid + ridBlock
+	if d.reserved.covers(rid, clock) {
+		select {
+		case err := <-d.writing:
+			return d.written(err)
+		default:
+			return nil
+		}
 	}
-	if clock >= d.record.Clock {
-		d.record.Clock = clock + clockBlock
+	return d.written(<-d.writing)
+}
+
+func (d *runDir) written(err error) error {
+	d.writing = nil
+	if err == nil {
+		d.reserved = reservation{rid: d.record.NextRID, clock: d.record.Clock}
 	}
-	return d.save()
+	return err
 }
 
 // settle replaces the reserved blocks by what was really used: for a clean stop.
 func (d *runDir) settle(rid, clock uint64) error {
 	d.record.NextRID, d.record.Clock = rid, clock
 	d.record.Replicas = map[string]int{}
+	d.reserved = reservation{}
 	return d.save()
 }
 
