@@ -1,28 +1,22 @@
 package bus
 
-import (
-	"net/url"
-	"strings"
-)
+import "strings"
 
-// redact hides the passwords (and tokens) of URLs joined by commas.
+// redact hides user, password and token of URLs joined by commas. It reads no more of
+// them than it must: what is no URL may still hold a password.
 func redact(urls string) string {
 	parts := strings.Split(urls, ",")
 	for i, part := range parts {
-		part = strings.TrimSpace(part)
-		u, err := url.Parse(part)
-		switch {
-		case err != nil:
-			if at := strings.LastIndexByte(part, '@'); at >= 0 {
-				part = "***" + part[at:]
-			}
-			parts[i] = part
-		case u.User != nil:
-			u.User = url.User("***")
-			parts[i] = strings.Replace(u.String(), "%2A%2A%2A", "***", 1)
-		default:
-			parts[i] = part
+		scheme, rest, found := strings.Cut(strings.TrimSpace(part), "://")
+		if !found {
+			scheme, rest = "", scheme
+		} else {
+			scheme += "://"
 		}
+		if at := strings.LastIndexByte(rest, '@'); at >= 0 {
+			rest = "***" + rest[at:]
+		}
+		parts[i] = scheme + rest
 	}
 	return strings.Join(parts, ",")
 }

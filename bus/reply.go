@@ -110,13 +110,13 @@ func appendNode(dst []byte, n lamport.Node) []byte {
 
 // oneLine keeps a reason from breaking out of its header, and from being empty.
 func oneLine(reason string) string {
+	if strings.ContainsAny(reason, "\r\n") || reason != strings.TrimSpace(reason) {
+		reason = strings.Join(strings.Fields(reason), " ")
+	}
 	if reason == "" {
 		return "no reason given"
 	}
-	if !strings.ContainsAny(reason, "\r\n") && reason == strings.TrimSpace(reason) {
-		return reason
-	}
-	return strings.Join(strings.Fields(reason), " ")
+	return reason
 }
 
 // The status header with which the server says that nobody listens.

@@ -1,0 +1,240 @@
+package bus_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"quartet/bus"
+	"quartet/bus/server"
+)
+
+const wait = 10 * time.Second
+
+func startServer(t *testing.T, o server.Options) *server.Server {
+	t.Helper()
+	s, err := server.Start(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Shutdown)
+	return s
+}
+
+func dial(t *testing.T, o bus.DialOptions) *nats.Conn {
+	t.Helper()
+	nc, err := bus.Dial(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	return nc
+}
+
+// eventually polls, for things that tell nobody when they have happened.
+func eventually(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	deadline := time.After(wait)
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("not in time: %s", what)
+		}
+	}
+}
+
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) has(s string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(l.b.String(), s)
+}
+
+func (l *logBuffer) count(s string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.b.String(), s)
+}
+
+func logger() (*slog.Logger, *logBuffer) {
+	out := &logBuffer{}
+	return slog.New(slog.NewTextHandler(out, nil)), out
+}
+
+func TestDialNobodyThere(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	l.Close()
+	_, err = bus.Dial(t.Context(), bus.DialOptions{URL: "nats://me:secret@" + address})
+	if !errors.Is(err, bus.ErrDial) || !errors.Is(err, nats.ErrNoServers) {
+		t.Errorf("got %v", err)
+	}
+	if err == nil || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), address) {
+		t.Errorf("the error names the password, or not the address: %v", err)
+	}
+}
+
+// A listener that accepts and says nothing must not hold up a caller that gives up.
+func TestDialContext(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cause := errors.New("enough")
+	accepted := make(chan struct{})
+	go func() {
+		c, err := l.Accept()
+		if err == nil {
+			defer c.Close()
+		}
+		cancel(cause)
+		<-accepted
+	}()
+	defer close(accepted)
+	_, err = bus.Dial(ctx, bus.DialOptions{URL: l.Addr().String()})
+	if !errors.Is(err, bus.ErrDial) || !errors.Is(err, cause) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := bus.Dial(ctx, bus.DialOptions{URL: l.Addr().String()}); !errors.Is(err, cause) {
+		t.Errorf("with an ended context: %v", err)
+	}
+}
+
+// A server that comes back is found again however it was away, subscriptions and all;
+// meanwhile publishing fails at once and nothing old arrives later.
+func TestReconnectsWithoutBuffer(t *testing.T) {
+	first := startServer(t, server.Options{Listen: "127.0.0.1:-1", NodePassword: "first"})
+	address := strings.TrimPrefix(first.ClientURL(), "nats://")
+	log, out := logger()
+	nc := dial(t, bus.DialOptions{URL: first.NodeURL(), Name: "n", Log: log})
+	inbox := bus.NewInbox[*nats.Msg]()
+	if _, err := bus.Subscribe(nc, "s", inbox.Push); err != nil {
+		t.Fatal(err)
+	}
+	first.Shutdown()
+	eventually(t, "disconnected", func() bool { return !nc.IsConnected() && out.has("disconnected") })
+	if err := nc.Publish("s", []byte("old")); !errors.Is(err, nats.ErrReconnectBufExceeded) {
+		t.Errorf("publish while away: %v", err)
+	}
+
+	// One that refuses us twice, which by default ends a connection for good.
+	serverLog, refusals := logger()
+	refusing := startServer(t, server.Options{Listen: address, NodePassword: "other", Log: serverLog})
+	eventually(t, "refused several times", func() bool { return refusals.count("authentication error") >= 4 })
+	refusing.Shutdown()
+
+	startServer(t, server.Options{Listen: address, NodePassword: "first"})
+	eventually(t, "reconnected", func() bool { return nc.IsConnected() && out.has("reconnected") })
+	if err := nc.Publish("s", []byte("new")); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-inbox.Ready():
+	case <-time.After(wait):
+		t.Fatal("nothing received")
+	}
+	if got := inbox.Drain(nil); len(got) != 1 || string(got[0].Data) != "new" {
+		t.Errorf("received %d, first %q", len(got), got[0].Data)
+	}
+}
+
+func TestSubscribeKeepsOrder(t *testing.T) {
+	s := startServer(t, server.Options{Listen: "127.0.0.1:-1"})
+	receiver, sender := dial(t, bus.DialOptions{URL: s.ClientURL()}), dial(t, bus.DialOptions{InProcess: s.InProcess()})
+	inbox := bus.NewInbox[*nats.Msg]()
+	sub, err := bus.Subscribe(receiver, "s", inbox.Push)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 2000
+	for i := range n {
+		// No flush before: the subscription must be known when Subscribe returns.
+		if err := sender.Publish("s", fmt.Append(nil, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var batch []*nats.Msg
+	for next := 0; next < n; {
+		select {
+		case <-inbox.Ready():
+		case <-time.After(wait):
+			t.Fatalf("stuck at %d", next)
+		}
+		batch = inbox.Drain(batch)
+		for _, m := range batch {
+			if string(m.Data) != fmt.Sprint(next) {
+				t.Fatalf("got %s, want %d", m.Data, next)
+			}
+			next++
+		}
+	}
+	if sub.Dropped() != 0 {
+		t.Errorf("dropped %d", sub.Dropped())
+	}
+	if err := sub.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := sub.Close(); err != nil {
+		t.Errorf("closed twice: %v", err)
+	}
+}
+
+func TestSubscribeErrors(t *testing.T) {
+	s := startServer(t, server.Options{Listen: "127.0.0.1:-1"})
+	nc := dial(t, bus.DialOptions{URL: s.ClientURL()})
+	if _, err := bus.Subscribe(nc, "a b", func(*nats.Msg) {}); !errors.Is(err, bus.ErrSubscribe) {
+		t.Errorf("bad subject: %v", err)
+	}
+	nc.Close()
+	if _, err := bus.Subscribe(nc, "a", func(*nats.Msg) {}); !errors.Is(err, bus.ErrSubscribe) || !errors.Is(err, nats.ErrConnectionClosed) {
+		t.Errorf("closed connection: %v", err)
+	}
+}
+
+func TestOverflowIsLoggedAndCounted(t *testing.T) {
+	s := startServer(t, server.Options{Listen: "127.0.0.1:-1"})
+	log, out := logger()
+	receiver, sender := dial(t, bus.DialOptions{URL: s.ClientURL(), Log: log}), dial(t, bus.DialOptions{URL: s.ClientURL()})
+	release := make(chan struct{})
+	sub, err := bus.SubscribeLimited(receiver, "s", func(*nats.Msg) { <-release }, 10, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer close(release)
+	const n = 100
+	for range n {
+		if err := sender.Publish("s", nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// One may be with the callback, ten wait, the others are dropped.
+	eventually(t, "dropped", func() bool { return sub.Dropped() >= n-11 })
+	eventually(t, "logged", func() bool { return out.has("OVERFLOW") && out.has("subject=s") })
+}

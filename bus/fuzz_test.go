@@ -1,0 +1,162 @@
+package bus
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/nats-io/nats.go"
+
+	"quartet/replica/lamport"
+	"quartet/replica/model"
+)
+
+// Whatever is accepted keeps the contract's limits and says the same again in both
+// encodings; whatever is refused is refused with a code and one line.
+func FuzzParseRequest(f *testing.F) {
+	for _, seed := range []string{
+		"", "1, 1, key1 ::: first", "linearizable,get,k", "4,1,a,b:::c:::d", "1,1,k", "9,2,k", "1,2,a\tb", "1,2,k\xff",
+		"\x84\xabconsistency\x03\xa7request\x01\xa3key\xa3 k \xa5value\xc4\x03\n v",
+		"\x83\xabconsistency\x01\xa7request\x02\xa3key\xa1k", "\x81\xa3ttl\x05", "\xdf\xff\xff\xff\xff",
+		"\x84\xabconsistency\x01\xa7request\x01\xa3key\xa1k\xa5value\xc6\xff\xff\xff\xff", "\xc0", "\x80",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		before := bytes.Clone(body)
+		r, err := ParseRequest(body)
+		if !bytes.Equal(before, body) {
+			t.Fatal("the body was changed")
+		}
+		if err != nil {
+			checkRefusal(t, err)
+			return
+		}
+		if err := r.Check(); err != nil {
+			t.Fatalf("accepted %+v, which Check refuses: %v", r, err)
+		}
+		if (r.Value == nil) != (r.Type == model.Get) {
+			t.Fatalf("value %v of a %v", r.Value, r.Type)
+		}
+		packed, err := AppendMsgpack(nil, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		forms := [][]byte{packed}
+		if r.Trimmed() {
+			forms = append(forms, AppendText(nil, r))
+		} else if r.Encoding == Text {
+			t.Fatalf("text was not trimmed: %+v", r)
+		}
+		for _, form := range forms {
+			again, err := ParseRequest(form)
+			if err != nil || again.Model != r.Model || again.Type != r.Type || again.Key != r.Key || !bytes.Equal(again.Value, r.Value) {
+				t.Fatalf("%q: %+v became %+v, %v", form, r, again, err)
+			}
+		}
+	})
+}
+
+func checkRefusal(t *testing.T, err error) {
+	t.Helper()
+	var e *Error
+	if !errors.As(err, &e) {
+		t.Fatalf("not an *Error: %v", err)
+	}
+	if e.Code != model.Malformed && e.Code != model.TooLarge || errors.Is(err, ErrTooLarge) != (e.Code == model.TooLarge) {
+		t.Fatalf("code %d of %v", e.Code, err)
+	}
+	if e.Reason == "" || len(e.Reason) > 300 || strings.ContainsAny(e.Reason, "\r\n") || !utf8.ValidString(e.Reason) {
+		t.Fatalf("reason %q", e.Reason)
+	}
+}
+
+func FuzzParseOptions(f *testing.F) {
+	f.Add("Nats-Msg-Id", "id", "Quartet-Min-Timestamp", "7", uint8(3))
+	f.Add("NATS-MSG-ID", "", "Quartet-Min-Position", "18446744073709551616", uint8(2))
+	f.Add("Quartet-Replica", "r1\r\n", "Quartet-Client", "\x1b", uint8(1))
+	f.Fuzz(func(t *testing.T, name1, value1, name2, value2 string, m uint8) {
+		c := model.Consistency(m)
+		o, err := ParseOptions(nats.Header{name1: {value1}, name2: {value2}}, c)
+		if err != nil {
+			checkRefusal(t, err)
+			return
+		}
+		for _, name := range []string{o.Identity, o.Client} {
+			if len(name) > model.MaxIdentity || !utf8.ValidString(name) || strings.ContainsAny(name, "\r\n\t\x00") {
+				t.Fatalf("accepted %q", name)
+			}
+		}
+		if o.MinTimestamp != 0 && c != model.Causal || o.MinPosition != 0 && c != model.Sequential {
+			t.Fatalf("%+v of model %d", o, m)
+		}
+		if o.Replica != "" {
+			if n, err := lamport.ParseNode(o.Replica); err != nil || n.String() != o.Replica {
+				t.Fatalf("replica %q", o.Replica)
+			}
+		}
+	})
+}
+
+// What is read as a reply is the same reply when it is sent on and read again.
+func FuzzParseReply(f *testing.F) {
+	f.Add("1", "OK", "LINEARIZABLE", "SET", "5.r1", "r1", "", "0", "", "", []byte("k ::: v"))
+	f.Add("18446744073709551615", "FAIL", "causal", "2", "0.m1", "", "3", "", "404", "a\r\nb", []byte(nil))
+	f.Add("x", "NO", "x", "x", "x", "x", "x", "x", "x", "", []byte("x"))
+	f.Fuzz(func(t *testing.T, rid, ack, consistency, request, clock, replica, timestamp, position, code, reason string, body []byte) {
+		h := nats.Header{}
+		for name, value := range map[string]string{
+			HeaderRequestID: rid, HeaderAck: ack, HeaderConsistency: consistency, HeaderRequest: request, HeaderClock: clock,
+			HeaderReplica: replica, HeaderTimestamp: timestamp, HeaderPosition: position, HeaderErrorCode: code, HeaderError: reason,
+		} {
+			if value != "" {
+				h.Set(name, value)
+			}
+		}
+		r, err := ParseReply(&nats.Msg{Header: h, Data: body})
+		if err != nil {
+			if !errors.Is(err, ErrReply) {
+				t.Fatal(err)
+			}
+			return
+		}
+		m := r.Msg("to")
+		for name, values := range m.Header {
+			if len(values) != 1 || strings.ContainsAny(values[0], "\r\n") {
+				t.Fatalf("%s: %q", name, values)
+			}
+		}
+		again, err := ParseReply(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Code == model.OK && !bytes.Equal(again.Body, r.Body) || r.Code != model.OK && string(again.Body) != again.Reason {
+			t.Fatalf("body %q of %+v", again.Body, r)
+		}
+		r.Body, again.Body, r.Reason, again.Reason = nil, nil, "", ""
+		if r.RID != again.RID || r.Code != again.Code || r.Model != again.Model || r.Type != again.Type || r.Clock != again.Clock ||
+			r.Replica != again.Replica || r.Timestamp != again.Timestamp || r.Position != again.Position || r.HasPosition != again.HasPosition {
+			t.Fatalf("%+v became %+v", r, again)
+		}
+	})
+}
+
+func FuzzParseRIDs(f *testing.F) {
+	for _, seed := range []string{"", "1", "1,2,3", ",", "01", "18446744073709551616", "1,,2"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		rids, err := ParseRIDs(s)
+		if err != nil {
+			if !errors.Is(err, ErrRIDs) || len(err.Error()) > 300 {
+				t.Fatal(err)
+			}
+			return
+		}
+		if got := string(AppendRIDs(nil, rids)); got != s {
+			t.Fatalf("%q became %q", s, got)
+		}
+	})
+}
