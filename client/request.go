@@ -10,6 +10,13 @@ import (
 	"quartet/replica/model"
 )
 
+// Consistency is one of the four models, Type what a request does, Code how it ended.
+type (
+	Consistency = model.Consistency
+	Type        = model.Type
+	Code        = model.Code
+)
+
 // The names of the four models and of the request types, for those who import only
 // this package.
 const (

@@ -62,7 +62,13 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "the test binary was run as quartet:", os.Args[1:])
 		os.Exit(97)
 	}
-	os.Exit(m.Run())
+	status := m.Run()
+	if dir != "" {
+		if err := os.RemoveAll(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+	}
+	os.Exit(status)
 }
 
 func (w *world) run(t *testing.T, args ...string) {

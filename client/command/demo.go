@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"quartet/bus/exit"
+	"quartet/client/internal/process"
 	"quartet/client/requestfile"
 )
 
@@ -86,14 +87,18 @@ func (d *demo) run(ctx context.Context) error {
 		}
 		return errors.Join(failed, report(ctx, d.env, d.talk(), "--nats", d.conn.url, "--prefix", d.conn.prefix))
 	}
-	cluster, err := startCluster(ctx, d.env, d.logDir, d.conn.prefix)
+	program, err := d.env.program()
 	if err != nil {
 		return err
 	}
-	d.conn.url = cluster.url
-	fmt.Fprintf(d.env.Stderr, "a cluster is ready at %s; moving to the clients\n", cluster.url)
+	cluster, err := process.Start(ctx, program, d.logDir, d.conn.prefix)
+	if err != nil {
+		return err
+	}
+	d.conn.url = cluster.URL
+	fmt.Fprintf(d.env.Stderr, "a cluster is ready at %s; moving to the clients\n", cluster.URL)
 	failed := d.play(ctx, plays, total)
-	if err := cluster.stop(); err != nil || ctx.Err() != nil {
+	if err := cluster.Stop(); err != nil || ctx.Err() != nil {
 		return errors.Join(failed, err)
 	}
 	return errors.Join(failed, report(ctx, d.env, d.talk(), "--log-dir", d.logDir))

@@ -1,4 +1,6 @@
-package command
+// Package process promises a cluster of the quartet program as a child process that is
+// stopped by whoever started it: demo's, and that of tests with real processes.
+package process
 
 import (
 	"bufio"
@@ -23,9 +25,9 @@ const (
 	tailLimit  = 4096             // bytes of what it said that are kept for an error
 )
 
-// cluster is a master of our own program, as a child process.
-type cluster struct {
-	url    string
+// Cluster is a master in memory, with its replicas. Make it with [Start].
+type Cluster struct {
+	URL    string
 	cmd    *exec.Cmd
 	said   *tail
 	exited chan struct{} // is closed once the process is gone and err is set
@@ -34,14 +36,11 @@ type cluster struct {
 
 var urlPattern = regexp.MustCompile(`nats://[^\s,;]+`)
 
-// startCluster starts our own program as a master in memory on a free port and waits
-// for its ready line. When ctx ends first, or it is not ready in time, it is stopped.
-func startCluster(ctx context.Context, env Env, logDir, prefix string) (*cluster, error) {
-	program, err := env.program()
-	if err != nil {
-		return nil, err
-	}
-	c := &cluster{
+// Start runs program as a master in memory on a free port and waits for its ready line.
+// When ctx ends first, or it is not ready in 30 s, it is stopped. The error of a master
+// that ended by itself carries its exit status.
+func Start(ctx context.Context, program, logDir, prefix string) (*Cluster, error) {
+	c := &Cluster{
 		cmd:  exec.Command(program, "master", "--memory", "--listen", "127.0.0.1:-1", "--log-dir", logDir, "--prefix", prefix),
 		said: &tail{}, exited: make(chan struct{}),
 	}
@@ -76,7 +75,7 @@ func startCluster(ctx context.Context, env Env, logDir, prefix string) (*cluster
 	limit := time.NewTimer(startLimit)
 	defer limit.Stop()
 	select {
-	case c.url = <-ready:
+	case c.URL = <-ready:
 		return c, nil
 	case <-c.exited:
 		status := exit.StatusFailed
@@ -85,14 +84,14 @@ func startCluster(ctx context.Context, env Env, logDir, prefix string) (*cluster
 		}
 		return nil, exit.With(status, fmt.Errorf("the cluster did not start: %w\n%s", c.err, c.said))
 	case <-limit.C:
-		return nil, errors.Join(fmt.Errorf("the cluster was not ready after %s\n%s", startLimit, c.said), c.stop())
+		return nil, errors.Join(fmt.Errorf("the cluster was not ready after %s\n%s", startLimit, c.said), c.Stop())
 	case <-ctx.Done():
-		return nil, errors.Join(errors.New("interrupted while the cluster started"), c.stop())
+		return nil, errors.Join(errors.New("interrupted while the cluster started"), c.Stop())
 	}
 }
 
-// stop asks the master to stop and waits; one that does not is killed.
-func (c *cluster) stop() error {
+// Stop asks the master to stop and waits; one that does not in 20 s is killed.
+func (c *Cluster) Stop() error {
 	if err := c.cmd.Process.Signal(os.Interrupt); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("stop the cluster: %w", err)
 	}
@@ -109,23 +108,6 @@ func (c *cluster) stop() error {
 		<-c.exited
 		return errors.Join(fmt.Errorf("the cluster had not stopped after %s and was killed\n%s", stopLimit, c.said), err)
 	}
-}
-
-// report has our own program print the report to to.
-func report(ctx context.Context, env Env, to io.Writer, args ...string) error {
-	program, err := env.program()
-	if err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(ctx, program, append([]string{"report"}, args...)...)
-	cmd.Stdout, cmd.Stderr = to, env.Stderr
-	if _, err := fmt.Fprintln(to); err != nil {
-		return err
-	}
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("the report: %w", err)
-	}
-	return nil
 }
 
 // tail keeps the last that was written to it.

@@ -1,0 +1,199 @@
+package command_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"quartet/bus"
+	"quartet/bus/exit"
+	"quartet/client/internal/process"
+	"quartet/client/internal/program"
+)
+
+// dir holds the program that the tests share; "" until one has asked. TestMain removes it.
+var dir string
+
+var build = sync.OnceValues(func() (path string, err error) {
+	if dir, err = os.MkdirTemp("", "quartet-command"); err != nil {
+		return "", err
+	}
+	return program.Build(context.Background(), dir)
+})
+
+// built returns the real program.
+func built(t *testing.T) string {
+	t.Helper()
+	path, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// The commands on a cluster of real processes.
+func TestRealCluster(t *testing.T) {
+	binary := built(t)
+	cluster, err := process.Start(t.Context(), binary, filepath.Join(t.TempDir(), "log"), bus.DefaultPrefix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := cluster.Stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	w := quartet(t, cluster.URL, "status", "-o", "json")
+	var s bus.Status
+	if err := json.Unmarshal([]byte(w.stdout), &s); err != nil || !s.Ready || len(s.Replicas) != 3 {
+		t.Fatalf("status %s, %v", w.stdout, err)
+	}
+	// Each file alone, so that its gets have one right answer, in all models.
+	for _, file := range []string{"linear1", "seq1", "causal1"} {
+		w := quartet(t, cluster.URL, "client", "-o", "json", file)
+		var data []string
+		for line := range strings.Lines(w.stdout) {
+			var reply struct{ Request, Ack, Data string }
+			if err := json.Unmarshal([]byte(line), &reply); err != nil {
+				t.Fatal(err)
+			}
+			if reply.Request == "GET" {
+				data = append(data, reply.Data)
+			}
+		}
+		if diff := cmp.Diff([]string{"firstOOW", "third", "second", "firstOOW"}, data); diff != "" || w.status != 0 {
+			t.Errorf("%s: status %d, %s; gets (-want +got):\n%s", file, w.status, w.err, diff)
+		}
+	}
+	for _, file := range []string{"event1", "event2", "linear2", "seq2", "causal2"} {
+		for _, async := range []string{"--async=false", "--async"} {
+			w := quartet(t, cluster.URL, "client", async, file)
+			if w.status != 0 || strings.Count(w.stdout, "\ndata: ") != 9 {
+				t.Errorf("%s %s: status %d, %s\n%s", file, async, w.status, w.err, w.stdout)
+			}
+		}
+	}
+	for _, m := range []string{"linearizable", "sequential", "causal", "eventual"} {
+		if w := quartet(t, cluster.URL, "set", "--consistency", m, "--replica", "r1", "one-"+m, m); w.status != 0 {
+			t.Errorf("set, %s: %s", m, w.err)
+		}
+	}
+	wantOut(t, quartet(t, cluster.URL, "get", "one-linearizable"), 0, "linearizable\n")
+	wantOut(t, quartet(t, cluster.URL, "get", "none"), exit.StatusNoValue, "")
+	w = quartet(t, cluster.URL, "client", "--retries", "0", "1, 2, one-linearizable")
+	if w.status != 0 || !strings.Contains(w.stdout, "data: linearizable\n") {
+		t.Errorf("client: %s%s", w.stdout, w.err)
+	}
+	w = quartet(t, cluster.URL, "get", "--replica", "r9", "k")
+	wantOut(t, w, exit.StatusRefused, "")
+
+	w = quartet(t, cluster.URL, "bench", "--compare-kv", "--rounds", "2", "--round", "200ms", "--keys", "50", "-o", "json")
+	if w.status != 0 || strings.Count(w.stdout, `"kv_r1_file":`) != 2 || strings.Count(w.stdout, `"ratio":`) != 2 {
+		t.Errorf("bench: status %d, %s\n%s", w.status, w.err, w.stdout)
+	}
+	w = quartet(t, cluster.URL, "bench", "--warmup", "50ms", "--duration", "200ms", "--keys", "50", "--consistency", "all", "--request", "mix", "--connections", "separate", "--concurrency", "8")
+	if w.status != 0 || strings.Count(w.stdout, " mix ") != 4 {
+		t.Errorf("bench: status %d, %s\n%s", w.status, w.err, w.stdout)
+	}
+
+	external := world{binary: binary, env: map[string]string{}}
+	external.run(t, "demo", "--nats", cluster.URL)
+	checkDemo(t, external)
+	if w := quartet(t, cluster.URL, "status"); w.status != 0 {
+		t.Errorf("demo did not leave the cluster running: %s", w.err)
+	}
+}
+
+// checkDemo checks that all eight clients had all their replies, and that a report came.
+func checkDemo(t *testing.T, w world) {
+	t.Helper()
+	if w.status != 0 {
+		t.Fatalf("demo: status %d, %s\n%s", w.status, w.err, w.stderr)
+	}
+	for i := 1; i <= 8; i++ {
+		if n := strings.Count(w.stdout, fmt.Sprintf("client: Client%d ", i)); n != 9 {
+			t.Errorf("Client%d has %d replies, want 9", i, n)
+		}
+	}
+	for _, report := range []string{"LINEARIZABLE", "(?m)^linearizable +set", "(?m)^eventual +get"} {
+		if !regexp.MustCompile(report).MatchString(w.stdout) {
+			t.Errorf("no %q in the output", report)
+		}
+	}
+	if strings.Contains(w.stdout+w.stderr, "\x1b[") || strings.Contains(w.stderr, "\r") {
+		t.Error("colour or progress without a terminal")
+	}
+}
+
+func TestDemo(t *testing.T) {
+	logs := filepath.Join(t.TempDir(), "log")
+	w := world{binary: built(t), env: map[string]string{}}
+	w.run(t, "demo", "--log-dir", logs)
+	checkDemo(t, w)
+	if _, err := os.Stat(filepath.Join(logs, "report.txt")); err != nil {
+		t.Error(err)
+	}
+	// It is gone: nobody listens where it was.
+	url := regexp.MustCompile(`nats://\S+[0-9]`).FindString(w.stderr)
+	if gone := quartet(t, url, "status"); url == "" || gone.status != exit.StatusNoCluster {
+		t.Errorf("the demo's cluster at %q still answers: %s", url, gone.stdout)
+	}
+}
+
+// Ctrl-C while the demo runs: it ends, and so does its cluster.
+func TestDemoIsInterrupted(t *testing.T) {
+	cmd := exec.Command(built(t), "demo", "--log-dir", filepath.Join(t.TempDir(), "log"))
+	// Requests that never end in time: the demo is still under way when it is told to stop.
+	many := filepath.Join(t.TempDir(), "many")
+	if err := os.WriteFile(many, []byte(strings.Repeat("1, 2, key1\n", 100_000)), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Env = append(os.Environ(), "QUARTET_REQUESTS="+many)
+	var stdout, stderr buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	exited := make(chan error, 1)
+	go func() { exited <- cmd.Wait() }()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !strings.Contains(stdout.String(), "data: ") {
+		select {
+		case <-tick.C:
+		case err := <-exited:
+			t.Fatalf("the demo ended by itself: %v\n%s", err, stderr.String())
+		case <-ctx.Done():
+			_ = cmd.Process.Kill()
+			t.Fatalf("no reply\n%s", stderr.String())
+		}
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-exited:
+		if err == nil {
+			t.Error("an interrupted demo exits 0")
+		}
+	case <-ctx.Done():
+		_ = cmd.Process.Kill()
+		t.Fatalf("the demo does not end\n%s", stderr.String())
+	}
+	url := regexp.MustCompile(`nats://\S+[0-9]`).FindString(stderr.String())
+	if gone := quartet(t, url, "status"); gone.status != exit.StatusNoCluster {
+		t.Errorf("the cluster at %q is left behind: %s", url, gone.stdout)
+	}
+}

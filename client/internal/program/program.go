@@ -1,0 +1,20 @@
+// Package program promises the quartet program, built from this very tree, to tests with
+// real processes.
+package program
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+)
+
+// Build builds the program into dir and returns its path.
+func Build(ctx context.Context, dir string) (string, error) {
+	path := filepath.Join(dir, "quartet")
+	out, err := exec.CommandContext(ctx, "go", "build", "-o", path, "quartet").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build quartet: %w\n%s", err, out)
+	}
+	return path, nil
+}
