@@ -148,7 +148,7 @@ func (c *cluster) restartMaster() {
 	n := c.nodes[c.opts.Replicas]
 	n.master = c.newMaster(uint64(c.restarts+1), n.master.NextRID()+100, n.master.Now()+1000)
 	n.inbox, n.requests = nil, nil
-	c.watch.restarted()
+	clear(c.watch.stamps)
 }
 
 func (c *cluster) happen(e event) {

@@ -28,6 +28,7 @@ type invariants struct {
 	stats    []replica.Stats  // by replica, after its last turn
 	received map[place]uint64 // DATA by place in the order: a bit for each replica that has it
 	ref      reference
+	master   uint64                     // the incarnation whose INSTALL was seen last
 	stamps   map[string]lamport.Version // of weak sets, by identity, in one master's life
 	prints   []uint64                   // of the reference's store, after so many operations of the log
 }
@@ -159,7 +160,13 @@ func (w *invariants) turned(i int) {
 
 // numbered sees what the master sends: which write got which causal number.
 func (w *invariants) numbered(msg message.Message) {
-	if f, ok := msg.(*message.Forward); ok {
+	switch f := msg.(type) {
+	case *message.Install:
+		if f.Incarnation > w.master {
+			w.master = f.Incarnation
+			w.ref.void(f.Marks.Last)
+		}
+	case *message.Forward:
 		for i := range f.Requests {
 			w.stamped(&f.Requests[i])
 		}
@@ -183,20 +190,6 @@ func (w *invariants) stamped(r *message.Request) {
 		w.c.fail("invariant", "the weak set %s has version %s, and had %s", request(r), r.Version, had)
 	}
 	w.stamps[r.Identity] = r.Version
-}
-
-// restarted forgets what a new master may decide anew: numbers that no member holds.
-func (w *invariants) restarted() {
-	clear(w.stamps)
-	var held uint64
-	for r := range w.next {
-		held = max(held, w.c.nodes[r].replica.Stats().Watermark)
-	}
-	for n := range w.ref.causal {
-		if n > held {
-			delete(w.ref.causal, n)
-		}
-	}
 }
 
 func sameOp(a, b *message.Operation) bool {

@@ -44,6 +44,15 @@ func (r *reference) number(w *message.CausalWrite) string {
 	return ""
 }
 
+// void forgets the numbers above last: a new master may give them to other writes.
+func (r *reference) void(last uint64) {
+	for n := range r.causal {
+		if n > last {
+			delete(r.causal, n)
+		}
+	}
+}
+
 func (r *reference) apply(epoch uint64, at lamport.Timestamp, position uint64, op *message.Operation) string {
 	switch op.Op {
 	case message.OpStrong:
