@@ -123,7 +123,11 @@ func (d *Decoder) code() byte {
 func (d *Decoder) uint() uint64 {
 	// msgpack's own decoder would also take nil and negative numbers.
 	c := d.code()
-	if c > msgpcode.PosFixedNumHigh && (c < msgpcode.Uint8 || c > msgpcode.Uint64) {
+	if c <= msgpcode.PosFixedNumHigh { // most fields: worth a road of its own
+		_, _ = d.in.ReadByte() // code has seen that it is there
+		return uint64(c)
+	}
+	if c < msgpcode.Uint8 || c > msgpcode.Uint64 {
 		d.fail("code 0x%02x where an unsigned number belongs", c)
 		return 0
 	}

@@ -1,0 +1,344 @@
+package codec
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"quartet/replica/message"
+	"quartet/replica/model"
+)
+
+var update = flag.Bool("update", false, "write the golden files of testdata anew (read the diff before you accept it)")
+
+// The bytes of version 1 never change: nodes of two builds may share a bus.
+func TestGolden(t *testing.T) {
+	e, d := NewEncoder(), NewDecoder()
+	wanted := make(map[string]bool)
+	kinds := make(map[message.Kind]bool)
+	for name, m := range samples() {
+		file := filepath.Join("testdata", name+".hex")
+		wanted[file], kinds[m.Kind()] = true, true
+		b, err := e.Encode(m)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if *update {
+			if err := os.WriteFile(file, dump(b), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		golden, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(golden, dump(b)) {
+			t.Errorf("%s is encoded otherwise than %s says:\n%s", name, file, dump(b))
+		}
+		back, err := d.Decode(undump(t, golden))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if diff := cmp.Diff(m, back); diff != "" {
+			t.Errorf("%s: (-sent +received)\n%s", name, diff)
+		}
+	}
+	files, err := filepath.Glob("testdata/*.hex")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if !wanted[file] {
+			t.Errorf("%s belongs to no sample", file)
+		}
+	}
+	for k := range message.Kind(len(bodyFields)) {
+		if bodyFields[k] >= 0 && !kinds[k] {
+			t.Errorf("no sample of %v", k)
+		}
+	}
+}
+
+// dump writes 32 bytes a line in hexadecimal.
+func dump(b []byte) []byte {
+	var out bytes.Buffer
+	for len(b) > 0 {
+		n := min(len(b), 32)
+		fmt.Fprintf(&out, "%x\n", b[:n])
+		b = b[n:]
+	}
+	return out.Bytes()
+}
+
+func undump(t *testing.T, text []byte) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(strings.ReplaceAll(string(text), "\n", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// Every field of every message travels: a field that is added to package message and
+// forgotten here would come back as zero.
+func TestEveryFieldTravels(t *testing.T) {
+	e, d := NewEncoder(), NewDecoder()
+	for name, m := range samples() {
+		if strings.Contains(name, "_") {
+			continue // those with as few fields as may be
+		}
+		b, err := e.Encode(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := d.Decode(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := make(map[string]bool)
+		nonZero(reflect.ValueOf(back).Elem(), reflect.TypeOf(back).Elem().Name(), seen)
+		for path, ok := range seen {
+			// Only the request-id header carries Acked; a gap names one kind or the other.
+			if !ok && !strings.HasSuffix(path, ".Acked") && path != "Gap.Causal" {
+				t.Errorf("%s: %s is zero in every place", name, path)
+			}
+		}
+	}
+}
+
+// nonZero notes for every leaf whether it is set anywhere; slice elements share a path.
+func nonZero(v reflect.Value, path string, seen map[string]bool) {
+	switch {
+	case v.Kind() == reflect.Struct:
+		for i := range v.NumField() {
+			nonZero(v.Field(i), path+"."+v.Type().Field(i).Name, seen)
+		}
+	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Struct:
+		for i := range v.Len() {
+			nonZero(v.Index(i), path+"[]", seen)
+		}
+		seen[path] = seen[path] || v.Len() > 0
+	default:
+		seen[path] = seen[path] || !v.IsZero()
+	}
+}
+
+// A message cut anywhere, or with anything behind it, is refused whole.
+func TestCutAndPadded(t *testing.T) {
+	e, d := NewEncoder(), NewDecoder()
+	for name, m := range samples() {
+		b, err := e.Encode(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := range b {
+			if got, err := d.Decode(b[:n]); !errors.Is(err, ErrMessage) || got != nil {
+				t.Errorf("%s cut to %d of %d bytes: %v %v", name, n, len(b), got, err)
+			}
+		}
+		if _, err := d.Decode(append(bytes.Clone(b), 0)); !errors.Is(err, ErrMessage) {
+			t.Errorf("%s with a byte more: %v", name, err)
+		}
+	}
+}
+
+func TestRefused(t *testing.T) {
+	d := NewDecoder()
+	const installed = "\x96\x01\x03\x01\x00\x00\x00" // version 1, kind 3, from r1
+	if _, err := d.Decode([]byte(installed)); err != nil {
+		t.Fatal(err)
+	}
+	const data, probe = "\x9a\x01\x06\x01\x00\x00\x00\x01", "\x98\x01\x0a\x01\x00\x00\x00\x07"
+	const forward = "\x99\x01\x04\x01\x00\x00\x00\x93\x00\x00\x00"
+	key := func(key, value string) string {
+		return forward + "\x91\x9b\x01\xa0\x00\x01\x01" + key + value + "\x00\x00\x00\x00\x90"
+	}
+	if _, err := d.Decode([]byte(key("\xa1k", "\xc0"))); err != nil {
+		t.Fatal(err)
+	}
+	for name, b := range map[string]string{
+		"empty":                   "",
+		"nil":                     "\xc0",
+		"map":                     "\x86\x01\x03\x01\x00\x00\x00",
+		"ext before the array":    "\xd4\x01\x01" + installed,
+		"empty array":             "\x90",
+		"five fields":             "\x95\x01\x03\x01\x00\x00",
+		"a field more":            "\x97\x01\x03\x01\x00\x00\x00\x00",
+		"array of four billion":   "\xdd\xff\xff\xff\xff\x01\x03\x01\x00\x00\x00",
+		"version 0":               "\x96\x00\x03\x01\x00\x00\x00",
+		"version 2":               "\x96\x02\x03\x01\x00\x00\x00",
+		"kind 0":                  "\x96\x01\x00\x01\x00\x00\x00",
+		"kind 12":                 "\x96\x01\x0c\x01\x00\x00\x00",
+		"kind 259":                "\x96\x01\xcd\x01\x03\x01\x00\x00\x00",
+		"from nobody":             "\x96\x01\x03\x00\x00\x00\x00",
+		"from 65536":              "\x96\x01\x03\xce\x00\x01\x00\x00\x00\x00\x00",
+		"from 2^32+1":             "\x96\x01\x03\xcf\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00",
+		"negative clock":          "\x96\x01\x03\x01\x00\x00\xff",
+		"negative clock, wide":    "\x96\x01\x03\x01\x00\x00\xd3\xff\xff\xff\xff\xff\xff\xff\xff",
+		"nil clock":               "\x96\x01\x03\x01\x00\x00\xc0",
+		"float clock":             "\x96\x01\x03\x01\x00\x00\xca\x00\x00\x00\x00",
+		"marks of two":            probe + "\x92\x00\x00",
+		"marks are nil":           probe + "\xc0",
+		"received of 65":          data + "\x00\xdc\x00\x41" + strings.Repeat("\x00", 65) + "\x90",
+		"received is nil":         data + "\x00\xc0\x90",
+		"operation 0":             data + "\x00\x90\x91\x92\x00\x00",
+		"operation 5":             data + "\x00\x90\x91\x92\x05\x00",
+		"operation of three":      data + "\x00\x90\x91\x93\x04\x00\x00",
+		"operations nested deep":  data + "\x00\x90" + strings.Repeat("\x91", 100_000),
+		"bool as number":          "\x99\x01\x08\x01\x00\x00\x00\x01\x00\x00",
+		"empty key":               key("\xa0", "\xc0"),
+		"key as bin":              key("\xc4\x01k", "\xc0"),
+		"key nil":                 key("\xc0", "\xc0"),
+		"key too long":            key("\xda\x04\x01"+strings.Repeat("k", 1025), "\xc0"),
+		"key of four gigabytes":   key("\xdb\xff\xff\xff\xff", "\xc0"),
+		"value as str":            key("\xa1k", "\xa1v"),
+		"value too long":          key("\xa1k", "\xc6\x00\x08\x00\x00"+strings.Repeat("v", 512<<10)),
+		"value of four gigabytes": key("\xa1k", "\xc6\xff\xff\xff\xff"),
+		"consistency 5":           forward + "\x91\x9b\x01\xa0\x00\x05\x01\xa1k\xc0\x00\x00\x00\x00\x90",
+		"consistency 257":         forward + "\x91\x9b\x01\xa0\x00\xcd\x01\x01\x01\xa1k\xc0\x00\x00\x00\x00\x90",
+		"type 3":                  forward + "\x91\x9b\x01\xa0\x00\x01\x03\xa1k\xc0\x00\x00\x00\x00\x90",
+		"request of ten":          forward + "\x91\x9a\x01\xa0\x00\x01\x01\xa1k\xc0\x00\x00\x00\x90\x00",
+		"identity too long":       forward + "\x91\x9b\x01\xda\x01\x01" + strings.Repeat("i", 257) + "\x00\x01\x01\xa1k\xc0\x00\x00\x00\x00\x90",
+		"faults 65":               "\x98\x01\x02\x01\x00\x00\x00\x93\x01\x41\x90\x93\x00\x00\x00",
+		"code 65536":              "\x99\x01\x05\x01\x00\x00\x00\x00\x00\x91\x98\x01\x00\xce\x00\x01\x00\x00\xa0\xc0\x00\x00\x00",
+	} {
+		if m, err := d.Decode([]byte(b)); !errors.Is(err, ErrMessage) || m != nil || len(err.Error()) > 300 {
+			t.Errorf("%s: %v %v", name, m, err)
+		}
+	}
+	if _, err := d.Decode([]byte(installed)); err != nil {
+		t.Errorf("after all that, a good message: %v", err)
+	}
+}
+
+// Lengths that the bytes can't back cost nothing.
+func TestDeclaredLengthsAllocateNothing(t *testing.T) {
+	d := NewDecoder()
+	const forward = "\x99\x01\x04\x01\x00\x00\x00\x93\x00\x00\x00"
+	for name, b := range map[string]string{
+		"requests": forward + "\xdd\x00\x01\x00\x00" + strings.Repeat("\x9b", 1000),
+		"writes":   forward + "\x90\xdd\x00\x01\x00\x00" + strings.Repeat("\x92", 1000),
+		"ops":      "\x9a\x01\x06\x01\x00\x00\x00\x01\x00\x90\xdc\xff\xff" + strings.Repeat("\x92", 1000),
+		"reads":    "\x9a\x01\x06\x01\x00\x00\x00\x01\x00\x90\x91\x92\x02\xdc\xff\xff\x00",
+		"answers":  "\x99\x01\x05\x01\x00\x00\x00\x00\x00\xdc\xff\xff" + strings.Repeat("\x98", 1000),
+	} {
+		const runs = 100
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range runs {
+			if _, err := d.Decode([]byte(b)); err == nil {
+				t.Fatalf("%s was decoded", name)
+			}
+		}
+		runtime.ReadMemStats(&after)
+		if got := (after.TotalAlloc - before.TotalAlloc) / runs; got > 8192 {
+			t.Errorf("%s: %d bytes", name, got)
+		}
+	}
+}
+
+type stranger struct{ message.Installed }
+
+func (*stranger) Kind() message.Kind { return 12 }
+
+type impostor struct{ message.Installed }
+
+func TestEncoderKeepsTheDecodersLimits(t *testing.T) {
+	e := NewEncoder()
+	long := func(n int) string { return strings.Repeat("x", n) }
+	forward := func(change func(*message.Request)) message.Message {
+		r := request(1, model.Causal, "k", "v")
+		change(&r)
+		return &message.Forward{Header: head(1), Requests: []message.Request{r}}
+	}
+	for name, m := range map[string]message.Message{
+		"kind 12":        &stranger{message.Installed{Header: head(1)}},
+		"unknown type":   &impostor{message.Installed{Header: head(1)}},
+		"no sender":      &message.Installed{},
+		"65 received":    &message.Ack{Header: head(1), Received: message.Received{Received: make([]uint64, 65)}},
+		"65 members":     &message.Install{Header: head(1), View: message.View{Members: make([]message.Member, 65)}},
+		"faults":         &message.Install{Header: head(1), View: message.View{Faults: -1}},
+		"operation":      &message.Data{Header: head(1), Ops: []message.Operation{{Op: 5}}},
+		"reads":          &message.Data{Header: head(1), Ops: []message.Operation{{Op: message.OpReads, Reads: make([]uint64, MaxList+1)}}},
+		"reason":         &message.Answers{Header: head(1), Answers: []message.Answer{{Reason: long(MaxReason + 1)}}},
+		"answer's value": &message.Answers{Header: head(1), Answers: []message.Answer{{Value: make([]byte, model.MaxKeyValue+1)}}},
+		"no key":         forward(func(r *message.Request) { r.Key = "" }),
+		"key":            forward(func(r *message.Request) { r.Key = long(model.MaxKey + 1) }),
+		"value":          forward(func(r *message.Request) { r.Value = make([]byte, model.MaxKeyValue) }),
+		"identity":       forward(func(r *message.Request) { r.Identity = long(model.MaxIdentity + 1) }),
+		"consistency":    forward(func(r *message.Request) { r.Model = 0 }),
+		"request type":   forward(func(r *message.Request) { r.Type = 0 }),
+	} {
+		if b, err := e.Encode(m); !errors.Is(err, ErrMessage) || b != nil {
+			t.Errorf("%s: %d bytes, %v", name, len(b), err)
+		}
+	}
+	if _, err := e.Encode(&message.Installed{Header: head(1)}); err != nil {
+		t.Errorf("after all that, a good message: %v", err)
+	}
+}
+
+// What a replica keeps doesn't share the bus's buffer; see Decode.
+func TestRequestsOwnTheirMemory(t *testing.T) {
+	e, d := NewEncoder(), NewDecoder()
+	b, err := e.Encode(&message.Forward{Header: head(1), Requests: []message.Request{request(1, model.Causal, "key", "value")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b = bytes.Clone(b)
+	m, err := d.Decode(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(b)
+	if r := m.(*message.Forward).Requests[0]; r.Key != "key" || string(r.Value) != "value" || r.Identity != "id-1" {
+		t.Errorf("changed with the buffer: %+v", r)
+	}
+}
+
+// Decode never panics, and what it accepts it reads the same again.
+func FuzzDecode(f *testing.F) {
+	seeds := NewEncoder()
+	for _, m := range samples() {
+		b, err := seeds.Encode(m)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(bytes.Clone(b))
+	}
+	e, d := NewEncoder(), NewDecoder()
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := d.Decode(b)
+		if err != nil {
+			if !errors.Is(err, ErrMessage) || m != nil || len(err.Error()) > 300 {
+				t.Fatalf("%v, %v", m, err)
+			}
+			return
+		}
+		encoded, err := e.Encode(m)
+		if err != nil {
+			t.Fatalf("decoded but not encoded: %+v: %v", m, err)
+		}
+		if len(encoded) > len(b) {
+			t.Fatalf("the shortest form has %d bytes, what was read %d", len(encoded), len(b))
+		}
+		again, err := d.Decode(bytes.Clone(encoded))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(m, again); diff != "" {
+			t.Fatal(diff)
+		}
+	})
+}

@@ -1,0 +1,49 @@
+package codec
+
+import (
+	"quartet/replica/lamport"
+	"quartet/replica/message"
+	"quartet/replica/model"
+)
+
+func head(from lamport.Node) message.Header {
+	return message.Header{From: from, Incarnation: 3, Epoch: 2, Clock: 289}
+}
+
+func request(rid uint64, c model.Consistency, key, value string) message.Request {
+	return message.Request{
+		RID: rid, Identity: "id-1", Digest: 1<<64 - 1, Model: c, Type: model.Set, Key: key, Value: []byte(value),
+		Version: lamport.Version{Epoch: 2, Timestamp: lamport.Timestamp{Time: 70_000, Node: lamport.Master(1)}}, Min: 300,
+	}
+}
+
+// samples holds every kind, each with every field set and with as few as may be.
+func samples() map[string]message.Message {
+	view := message.View{Epoch: 2, Faults: 1, Members: []message.Member{{Node: 1, Incarnation: 1}, {Node: 2, Incarnation: 1 << 40}, {Node: 3, Incarnation: 3}}}
+	marks := message.Marks{Last: 9, Safe: 8, Held: 7}
+	get := message.Request{RID: 12, Model: model.Sequential, Type: model.Get, Key: "ключ"}
+	empty := request(13, model.Eventual, "k", "")
+	received := message.Received{LastSeq: 5, Received: []uint64{5, 0, 1 << 33}}
+	writes := []message.CausalWrite{{Number: 8, Request: request(21, model.Causal, "a", "1")}, {Number: 9, Request: request(22, model.Causal, "b", "\x00\xff")}}
+	return map[string]message.Message{
+		"hello":          &message.Hello{Header: head(2), PID: 4711, View: view, Position: 1, Watermark: 2, Safe: 3, LastRID: 4},
+		"hello_first":    &message.Hello{Header: message.Header{From: 1}},
+		"install":        &message.Install{Header: head(lamport.Master(1)), View: view, Marks: marks},
+		"installed":      &message.Installed{Header: head(3)},
+		"forward":        &message.Forward{Header: head(lamport.Master(1)), Marks: marks, Requests: []message.Request{request(11, model.Linearizable, "key1", "first"), get, empty}, Writes: writes},
+		"forward_empty":  &message.Forward{Header: head(lamport.Master(1))},
+		"answers":        &message.Answers{Header: head(1), Watermark: 9, Position: 512, Answers: []message.Answer{{RID: 11, FirstRID: 3, Code: model.OK, Value: []byte("first"), Position: 512, Timestamp: 8, Clock: 290}, {RID: 12, Code: model.NotFound, Reason: "no value"}, {RID: 13, Code: model.OK, Value: []byte{}}}},
+		"answers_empty":  &message.Answers{Header: head(1)},
+		"data":           &message.Data{Header: head(1), Seq: 5, Received: received, Ops: []message.Operation{{Op: message.OpStrong, Request: request(11, model.Linearizable, "key1", "first")}, {Op: message.OpReads, Reads: []uint64{14, 15, 1 << 63}}, {Op: message.OpWeak, Request: empty}, {Op: message.OpCommit, Number: 9}}},
+		"data_empty":     &message.Data{Header: head(1)},
+		"ack":            &message.Ack{Header: head(1), Received: received, Solicit: true},
+		"ack_first":      &message.Ack{Header: head(65535)},
+		"gap":            &message.Gap{Header: head(2), First: 3, Last: 1<<64 - 1},
+		"gap_causal":     &message.Gap{Header: head(2), Causal: true, First: 3, Last: 4},
+		"fill":           &message.Fill{Header: head(2), Writes: writes},
+		"fill_empty":     &message.Fill{Header: head(2)},
+		"probe":          &message.Probe{Header: head(lamport.Master(65535)), Nonce: 1 << 50, Marks: marks},
+		"report":         &message.Report{Header: head(2), Nonce: 1, Position: 2, Watermark: 3, Safe: 4, Keys: 5, Pending: 6, Tentative: 7, Queue: 8},
+		"report_nothing": &message.Report{Header: head(2)},
+	}
+}
