@@ -54,10 +54,17 @@ func (m *Machine) hello(p *peer, h *message.Hello, out *Output) {
 	}
 	if h.Incarnation != p.incarnation {
 		p.incarnation, p.works, p.lost, p.suspected = h.Incarnation, false, false, false
-		p.member = m.memberOf(h)
+		p.member, p.hello = m.memberOf(h), nil
 	}
-	p.hello, p.pid = h, h.PID
+	p.pid = h.PID
 	m.nextRID = max(m.nextRID, h.LastRID+1)
+	if h.Master != m.cfg.Incarnation {
+		// It was said before the replica heard of this master. An older one may still be
+		// heard there, so what it says of view and numbers may not stay true: ask anew.
+		out.send(&message.Probe{Header: m.header(), Nonce: m.nonce, Marks: m.primary.marks}, p.node)
+		return
+	}
+	p.hello = h
 	switch {
 	case m.view.Epoch == 0:
 		m.form(out)

@@ -25,6 +25,7 @@ type causal struct {
 	committed uint64
 	marker    uint64 // the greatest number of an OpCommit that this replica submitted
 	marks     message.Marks
+	since     uint64                          // Lamport time of the master's INSTALL: a Fill that is older may hold numbers that are void
 	log       map[uint64]*message.CausalWrite // above committed, gaps allowed
 	waiting   []waiting
 

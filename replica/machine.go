@@ -196,7 +196,9 @@ func (m *Machine) admits(msg message.Message, h *message.Header) bool {
 	case *message.Forward, *message.Probe:
 		return false
 	case *message.Fill:
-		if m.awaiting {
+		// A peer that had not heard of the newer master may have sent it. The INSTALL is
+		// later than what every member said in its HELLO, and so than any such Fill.
+		if m.awaiting || h.Clock < m.causal.since {
 			return false
 		}
 	}

@@ -11,7 +11,7 @@ import (
 func (m *Machine) hello(to lamport.Node, out *Output) {
 	out.send(&message.Hello{
 		Header: m.header(), PID: m.cfg.PID, View: m.view, Position: m.position,
-		Watermark: m.causal.watermark, Safe: m.causal.safe, LastRID: m.lastRID,
+		Watermark: m.causal.watermark, Safe: m.causal.safe, LastRID: m.lastRID, Master: m.master.Incarnation,
 	}, to)
 }
 
@@ -57,6 +57,7 @@ func (m *Machine) install(in *message.Install, out *Output) {
 	if next := (message.Member{Node: in.From, Incarnation: in.Incarnation}); m.awaiting || next != m.master {
 		m.master, m.awaiting = next, false
 		m.void(in.Marks.Last)
+		m.causal.since = in.Clock
 	}
 	m.marks(in.Marks)
 	m.told.watermark = 0

@@ -27,7 +27,7 @@ const headFields = 6
 // bodyFields is how many fields each kind has of its own; -1: no such kind.
 var bodyFields = [...]int{
 	0:                     -1,
-	message.KindHello:     6,
+	message.KindHello:     7,
 	message.KindInstall:   2,
 	message.KindInstalled: 0,
 	message.KindForward:   3,

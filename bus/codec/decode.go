@@ -72,7 +72,7 @@ func (d *Decoder) body(kind message.Kind, h message.Header) message.Message {
 	switch kind {
 	case message.KindHello:
 		return &message.Hello{Header: h, PID: int(d.limited(math.MaxInt32, "pid")), View: d.view(),
-			Position: d.uint(), Watermark: d.uint(), Safe: d.uint(), LastRID: d.uint()}
+			Position: d.uint(), Watermark: d.uint(), Safe: d.uint(), LastRID: d.uint(), Master: d.uint()}
 	case message.KindInstall:
 		return &message.Install{Header: h, View: d.view(), Marks: d.marks()}
 	case message.KindInstalled:

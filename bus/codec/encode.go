@@ -68,6 +68,7 @@ func (e *Encoder) body(m message.Message) {
 		e.uint(uint64(max(m.PID, 0)))
 		e.view(&m.View)
 		e.uints4(m.Position, m.Watermark, m.Safe, m.LastRID)
+		e.uint(m.Master)
 	case *message.Install:
 		e.view(&m.View)
 		e.marks(&m.Marks)

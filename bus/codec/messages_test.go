@@ -26,7 +26,7 @@ func samples() map[string]message.Message {
 	received := message.Received{LastSeq: 5, Received: []uint64{5, 0, 1 << 33}}
 	writes := []message.CausalWrite{{Number: 8, Request: request(21, model.Causal, "a", "1")}, {Number: 9, Request: request(22, model.Causal, "b", "\x00\xff")}}
 	return map[string]message.Message{
-		"hello":          &message.Hello{Header: head(2), PID: 4711, View: view, Position: 1, Watermark: 2, Safe: 3, LastRID: 4},
+		"hello":          &message.Hello{Header: head(2), PID: 4711, View: view, Position: 1, Watermark: 2, Safe: 3, LastRID: 4, Master: 5},
 		"hello_first":    &message.Hello{Header: message.Header{From: 1}},
 		"install":        &message.Install{Header: head(lamport.Master(1)), View: view, Marks: marks},
 		"installed":      &message.Installed{Header: head(3)},

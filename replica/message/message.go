@@ -160,6 +160,7 @@ type Hello struct {
 	Watermark uint64 // highest causal number held without a gap
 	Safe      uint64 // highest causal number known to be safe
 	LastRID   uint64 // highest rID seen
+	Master    uint64 // incarnation of the master that this answers: no older one is heard after it; 0: none was heard yet
 }
 
 // Install tells a replica the view. Header.Clock is the start clock.
