@@ -104,10 +104,19 @@ func FromSeed(seed uint64) Options {
 	return o
 }
 
-// WithRestarts adds restarts of the master to what a seed draws.
+// WithRestarts adds restarts of the master to what a seed draws. Every other run is all
+// about them: causal sessions, many restarts, messages that outlive a master.
 func WithRestarts(seed uint64) Options {
 	o := FromSeed(seed)
 	o.Kinds = append(o.Kinds, Restart)
 	o.Faults = max(o.Faults, 1)
+	if seed%2 == 0 {
+		o.Replicas, o.Keys, o.Requests, o.Faults, o.Patience = 3, 2, 14, 8, 0
+		o.Drop, o.Duplicate, o.Reorder, o.Delay = 0.1, 0.2, 0.5, tickUnits
+		o.Kinds = []FaultKind{Restart, Restart, Restart, CutOne, Slow}
+		if seed%4 == 0 {
+			o.Mixes = []int{causalOnly}
+		}
+	}
 	return o
 }

@@ -80,6 +80,7 @@ var mixes = [][]model.Consistency{
 // mostTries is how often a request is sent before everything has healed; afterwards a
 // session does not give up.
 const (
+	causalOnly    = 2 // among the mixes
 	clientTimeout = (requestTimeout + 10) * tickUnits
 	mostTries     = 3
 )
