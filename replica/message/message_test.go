@@ -1,0 +1,139 @@
+package message_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"quartet/replica/lamport"
+	"quartet/replica/message"
+)
+
+func request(rid uint64) message.Request { return message.Request{RID: rid} }
+
+// The rIDs of all requests that a message concerns, in its Quartet-Request-Id header.
+func TestAppendRIDs(t *testing.T) {
+	data := &message.Data{
+		Ops: []message.Operation{
+			{Op: message.OpStrong, Request: request(7)},
+			{Op: message.OpReads, Reads: []uint64{8, 9}, Request: request(99)},
+			{Op: message.OpCommit, Number: 3, Request: request(99)},
+			{Op: message.OpWeak, Request: request(10)},
+			{Op: 200, Request: request(99)},
+		},
+		Acked: []uint64{1, 2},
+	}
+	for _, test := range []struct {
+		msg  message.Message
+		kind message.Kind
+		name string
+		want []uint64
+	}{
+		{&message.Hello{}, 1, "HELLO", nil},
+		{&message.Install{}, 2, "INSTALL", nil},
+		{&message.Installed{}, 3, "INSTALLED", nil},
+		{&message.Forward{
+			Requests: []message.Request{request(4), request(5)}, Writes: []message.CausalWrite{{Number: 1, Request: request(6)}},
+		}, 4, "FORWARD", []uint64{4, 5, 6}},
+		{&message.Answers{Answers: []message.Answer{{RID: 11, FirstRID: 3}, {RID: 12}}}, 5, "ANSWERS", []uint64{11, 12}},
+		{data, 6, "DATA", []uint64{7, 8, 9, 10, 1, 2}},
+		{&message.Ack{Acked: []uint64{1, 2}}, 7, "ACK", []uint64{1, 2}},
+		{&message.Gap{First: 1, Last: 4}, 8, "GAP", nil},
+		{&message.Fill{Writes: []message.CausalWrite{{Number: 2, Request: request(13)}}}, 9, "FILL", []uint64{13}},
+		{&message.Probe{}, 10, "PROBE", nil},
+		{&message.Report{}, 11, "REPORT", nil},
+	} {
+		if got := test.msg.AppendRIDs([]uint64{100}); !slices.Equal(got, append([]uint64{100}, test.want...)) {
+			t.Errorf("%s: %v behind 100, want %v", test.name, got, test.want)
+		}
+		if test.msg.Kind() != test.kind || test.msg.Kind().String() != test.name {
+			t.Errorf("%T is kind %d %s, want %d %s", test.msg, test.msg.Kind(), test.msg.Kind(), test.kind, test.name)
+		}
+	}
+	if got := data.AppendOwnRIDs(nil); !slices.Equal(got, []uint64{7, 8, 9, 10}) {
+		t.Errorf("own rIDs %v", got)
+	}
+	for _, k := range []message.Kind{0, 12, 255} {
+		if k.String() != "KIND?" {
+			t.Errorf("kind %d prints as %q", uint8(k), k)
+		}
+	}
+}
+
+// Positions count ordered operations; each get that shares a place counts.
+func TestCount(t *testing.T) {
+	for want, op := range map[uint64]message.Operation{
+		0: {Op: message.OpReads},
+		3: {Op: message.OpReads, Reads: []uint64{1, 2, 3}},
+		1: {Op: message.OpStrong},
+	} {
+		if got := op.Count(); got != want {
+			t.Errorf("%+v counts %d, want %d", op, got, want)
+		}
+	}
+}
+
+func TestSoundViews(t *testing.T) {
+	members := func(nodes ...lamport.Node) []message.Member {
+		var m []message.Member
+		for _, n := range nodes {
+			m = append(m, message.Member{Node: n, Incarnation: 1})
+		}
+		return m
+	}
+	for _, test := range []struct {
+		view  message.View
+		sound bool
+	}{
+		{message.View{Epoch: 1, Members: members(1, 2, 3), Faults: 1}, true},
+		{message.View{Epoch: 1, Members: members(4)}, true},
+		{message.View{Epoch: 1, Members: members(1, 2, 3), Faults: 2}, true},
+		{message.View{Epoch: 0, Members: members(1, 2, 3), Faults: 1}, false},
+		{message.View{Epoch: 1}, false},
+		{message.View{Epoch: 1, Members: members(1, 2, 3), Faults: 3}, false},
+		{message.View{Epoch: 1, Members: members(1, 2, 3), Faults: -1}, false},
+		{message.View{Epoch: 1, Members: members(2, 1)}, false},
+		{message.View{Epoch: 1, Members: members(1, 1)}, false},
+		{message.View{Epoch: 1, Members: members(0, 1)}, false},
+		{message.View{Epoch: 1, Members: members(1, lamport.Master(1))}, false},
+	} {
+		if got := test.view.Sound(); got != test.sound {
+			t.Errorf("%+v: sound %t", test.view, got)
+		}
+	}
+}
+
+// A FILL stays within one message, whatever a GAP asks for.
+func TestFillForIsBounded(t *testing.T) {
+	for _, test := range []struct {
+		first, last uint64
+		bytes       int
+		want        int
+	}{
+		{1, 3, 10, 3},
+		{1, 1 << 63, 10, message.FillMost},
+		{1, ^uint64(0), 10, message.FillMost},
+		{3, 1, 10, 0},
+		{1, 100, 100 << 10, 3}, // 256 KiB and one write more
+		{1, 100, 512 << 10, 1},
+	} {
+		t.Run(fmt.Sprintf("%d to %d of %d bytes", test.first, test.last, test.bytes), func(t *testing.T) {
+			value := make([]byte, test.bytes)
+			writes := message.FillFor(&message.Gap{First: test.first, Last: test.last}, func(n uint64) *message.CausalWrite {
+				return &message.CausalWrite{Number: n, Request: message.Request{Value: value}}
+			})
+			if len(writes) != test.want {
+				t.Errorf("%d writes, want %d", len(writes), test.want)
+			}
+		})
+	}
+	holes := message.FillFor(&message.Gap{First: 1, Last: 4}, func(n uint64) *message.CausalWrite {
+		if n%2 == 0 {
+			return nil
+		}
+		return &message.CausalWrite{Number: n}
+	})
+	if len(holes) != 2 || holes[0].Number != 1 || holes[1].Number != 3 {
+		t.Errorf("with holes: %+v", holes)
+	}
+}
