@@ -1,0 +1,343 @@
+package replica_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"quartet/replica"
+	"quartet/replica/lamport"
+	"quartet/replica/message"
+	"quartet/replica/model"
+	"quartet/replica/store"
+)
+
+var m1 = lamport.Master(1)
+
+const wait = 5 // ticks
+
+// one is a replica that is driven by hand: the test speaks for everybody else.
+type one struct {
+	t *testing.T
+	*replica.Machine
+	store *store.Memory
+	out   replica.Output
+	clock uint64 // of everybody else
+}
+
+// alone is r1 in a view of so many members, window sets in its table.
+func alone(t *testing.T, members, window int) *one {
+	t.Helper()
+	o := fresh(t, window)
+	o.step(o.install(members, 1))
+	if len(taken[*message.Installed](o)) != 1 {
+		t.Fatal("not installed")
+	}
+	return o
+}
+
+func fresh(t *testing.T, window int) *one {
+	o := &one{t: t, store: store.NewMemory()}
+	o.Machine = replica.New(replica.Config{Self: 1, Incarnation: 7, Store: o.store, WaitTicks: wait, HelloTicks: 10, Window: window})
+	return o
+}
+
+func (o *one) install(members int, incarnation uint64) *message.Install {
+	v := message.View{Epoch: 1, Faults: (members - 1) / 2}
+	for i := range members {
+		v.Members = append(v.Members, message.Member{Node: lamport.Replica(i + 1), Incarnation: 7})
+	}
+	return &message.Install{Header: message.Header{From: m1, Incarnation: incarnation, Epoch: 1, Clock: o.tick()}, View: v}
+}
+
+func (o *one) tick() uint64 {
+	o.clock = max(o.clock, o.Stats().Clock) + 1
+	return o.clock
+}
+
+func (o *one) master() message.Header {
+	return message.Header{From: m1, Incarnation: 1, Epoch: 1, Clock: o.tick()}
+}
+
+func (o *one) peer(n lamport.Node) message.Header {
+	return message.Header{From: n, Incarnation: 7, Epoch: 1, Clock: o.tick()}
+}
+
+// step is a turn with these messages.
+func (o *one) step(messages ...message.Message) {
+	o.out.Sends = nil
+	for _, msg := range messages {
+		o.Step(msg, &o.out)
+	}
+	o.EndTurn(&o.out)
+}
+
+// pass is n ticks, a turn each; what they send is kept.
+func (o *one) pass(n int) {
+	o.out.Sends = nil
+	for range n {
+		o.Tick(&o.out)
+		o.EndTurn(&o.out)
+	}
+}
+
+// ask forwards requests in one turn and returns what was answered in it.
+func (o *one) ask(requests ...message.Request) []message.Answer {
+	o.step(&message.Forward{Header: o.master(), Requests: requests})
+	return o.answers()
+}
+
+func (o *one) answers() []message.Answer {
+	var all []message.Answer
+	for _, a := range taken[*message.Answers](o) {
+		all = append(all, a.Answers...)
+	}
+	return all
+}
+
+func taken[M message.Message](o *one) []M {
+	var found []M
+	for _, s := range o.out.Sends {
+		if m, ok := s.Msg.(M); ok {
+			found = append(found, m)
+		}
+	}
+	return found
+}
+
+// request is "MODEL set KEY VALUE" or "MODEL get KEY".
+func request(rid uint64, text string) message.Request {
+	words := strings.Fields(text)
+	r := message.Request{RID: rid, Key: words[2]}
+	r.Model, _ = model.ParseConsistency(words[0])
+	r.Type, _ = model.ParseType(words[1])
+	if r.Type == model.Set {
+		r.Value = []byte(words[3])
+		if !r.Model.Strong() {
+			r.Version = version(rid)
+		}
+	}
+	return r
+}
+
+func version(time uint64) lamport.Version {
+	return lamport.Version{Epoch: 1, Timestamp: lamport.Timestamp{Time: time, Node: m1}}
+}
+
+func with(r message.Request, change func(*message.Request)) message.Request {
+	change(&r)
+	return r
+}
+
+func identified(r message.Request, id string, digest uint64) message.Request {
+	r.Identity, r.Digest = id, digest
+	return r
+}
+
+func weak(from message.Header, seq uint64, requests ...message.Request) *message.Data {
+	d := &message.Data{Header: from, Seq: seq, Received: message.Received{LastSeq: seq, Received: make([]uint64, 3)}}
+	for _, r := range requests {
+		d.Ops = append(d.Ops, message.Operation{Op: message.OpWeak, Request: r})
+	}
+	return d
+}
+
+// agree lets the others of three acknowledge everything: so much of r1's and r2's DATA.
+func (o *one) agree(r1, r2 uint64) {
+	o.out.Sends = nil
+	for _, n := range []lamport.Node{2, 3} {
+		last := uint64(0)
+		if n == 2 {
+			last = r2
+		}
+		o.Step(&message.Ack{Header: o.peer(n), Received: message.Received{LastSeq: last, Received: []uint64{r1, r2, 0}}}, &o.out)
+	}
+	o.EndTurn(&o.out)
+}
+
+func (o *one) expect(answers []message.Answer, want ...string) {
+	o.t.Helper()
+	var got []string
+	for _, a := range answers {
+		s := fmt.Sprintf("#%d %d", a.RID, a.Code)
+		if a.Value != nil {
+			s += " " + string(a.Value)
+		}
+		if a.Position > 0 {
+			s += fmt.Sprintf(" at %d", a.Position)
+		}
+		if a.Timestamp > 0 {
+			s += fmt.Sprintf(" number %d", a.Timestamp)
+		}
+		if a.FirstRID > 0 {
+			s += fmt.Sprintf(" first #%d", a.FirstRID)
+		}
+		got = append(got, s)
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		o.t.Errorf("answers %q, want %q", got, want)
+	}
+}
+
+func TestPositionsCountOrderedOperations(t *testing.T) {
+	o := alone(t, 1, 10)
+	o.expect(o.ask(request(1, "linearizable get a"), request(2, "linearizable set a 1"), request(3, "linearizable get a"),
+		request(4, "sequential get a"), request(5, "eventual get a"), request(6, "causal get a")),
+		// Gets share the place at the end of the turn; the weak ones do not wait for it.
+		"#5 404", "#6 404", "#2 200 at 1", "#1 200 1 at 2", "#3 200 1 at 3", "#4 200 1 at 3")
+	if p := o.Stats().Pending; p != 0 {
+		t.Errorf("%d pending", p)
+	}
+}
+
+func TestUnknownCodesAreAnsweredNotExecuted(t *testing.T) {
+	o := alone(t, 1, 10)
+	strange := request(1, "linearizable set a 1")
+	strange.Type = 9
+	other := request(2, "linearizable set a 1")
+	other.Model = 9
+	causal := request(3, "causal set a 1") // travels as a CausalWrite, never as a request
+	o.expect(o.ask(strange, other, causal), "#1 400", "#2 400", "#3 400")
+	if o.store.Len() != 0 || o.Stats().Pending != 0 {
+		t.Errorf("%d keys, %d pending", o.store.Len(), o.Stats().Pending)
+	}
+}
+
+func TestTentativeLayer(t *testing.T) {
+	o := alone(t, 3, 10)
+	o.step(weak(o.peer(2), 1, request(10, "eventual set a ten"), request(12, "eventual set a twelve"), request(11, "eventual set a eleven")))
+	o.expect(o.ask(request(20, "eventual get a"), request(21, "causal get a"), request(22, "sequential get a")),
+		"#20 200 twelve", "#21 200 twelve") // the greatest version; a strong get waits its turn
+	if s := o.Stats(); s.Tentative != 3 || s.Position != 0 || o.store.Len() != 0 {
+		t.Errorf("%+v, %d committed keys", s, o.store.Len())
+	}
+	o.agree(0, 1)
+	o.expect(o.answers(), "#22 200 twelve at 3")
+	if s := o.Stats(); s.Tentative != 0 || s.Position != 3 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// Two versions of one identity: the first that is delivered counts, both leave.
+func TestTentativeVersionsOfOneIdentity(t *testing.T) {
+	o := alone(t, 3, 10)
+	first := identified(request(10, "eventual set a v"), "x", 5)
+	again := with(first, func(r *message.Request) { r.RID, r.Version = 30, version(30) })
+	o.step(weak(o.peer(2), 1, first), weak(o.peer(2), 2, again), weak(o.peer(2), 3, first))
+	if s := o.Stats(); s.Tentative != 2 {
+		t.Errorf("%d tentative, want the two versions", s.Tentative)
+	}
+	o.agree(0, 3)
+	rec, _ := o.store.Get("a")
+	if s := o.Stats(); s.Tentative != 0 || s.Position != 3 || rec.Version != version(10) {
+		t.Errorf("%+v, committed %v", s, rec.Version)
+	}
+	// It comes once more, late: it was executed.
+	o.step(weak(o.peer(2), 4, again))
+	if s := o.Stats(); s.Tentative != 0 {
+		t.Errorf("%d tentative after it was executed", s.Tentative)
+	}
+}
+
+func TestWeakNeverBeatsTheStrongSetBehindIt(t *testing.T) {
+	o := alone(t, 1, 10)
+	o.ask(request(1, "eventual set a weak"), request(2, "linearizable set a strong"))
+	o.expect(o.ask(request(3, "eventual get a"), request(4, "linearizable get a")), "#3 200 strong", "#4 200 strong at 3")
+}
+
+func TestARetryIsExecutedOnce(t *testing.T) {
+	for _, name := range []string{"linearizable", "sequential", "eventual"} {
+		t.Run(name, func(t *testing.T) {
+			o := alone(t, 1, 10)
+			set := identified(request(1, name+" set a 1"), "x", 5)
+			o.ask(set)
+			o.ask(request(2, "linearizable set a 2"))
+			answers := o.ask(with(set, func(r *message.Request) { r.RID = 3 }), identified(request(4, name+" set a 9"), "x", 6))
+			if len(answers) != 2 || answers[0].Code != model.OK || answers[0].FirstRID != 1 || answers[1].Code != model.Conflict {
+				t.Errorf("answers %+v", answers)
+			}
+			if rec, _ := o.store.Get("a"); string(rec.Value) != "2" {
+				t.Errorf("a = %s: the retry was executed", rec.Value)
+			}
+		})
+	}
+}
+
+// The table of executed requests is filled and trimmed at delivery, so at one position it
+// is the same on every replica: what one forgot, all have.
+func TestExecutedTableIsTrimmedByThePlaceInTheOrder(t *testing.T) {
+	var replicas []*one
+	for range 2 {
+		replicas = append(replicas, alone(t, 1, 3))
+	}
+	for i := range uint64(5) {
+		set := identified(request(i+1, "linearizable set a 1"), fmt.Sprint("id", i), 5)
+		replicas[0].ask(set, set) // the second copy has a place as well, and none in the table
+		replicas[1].ask(set)
+		replicas[1].ask(set, request(100+i, "sequential get a"))
+	}
+	for i, first := range []uint64{1, 2, 3, 4, 5} {
+		for _, o := range replicas {
+			again := o.ask(identified(request(50+first, "linearizable set a 1"), fmt.Sprint("id", i), 5))
+			executed := again[0].FirstRID == 0
+			// Asking about an old one executes it, which makes the table forget the next.
+			if !executed {
+				t.Errorf("id%d is remembered: %+v", i, again[0])
+			}
+		}
+	}
+	if a, b := replicas[0].Stats(), replicas[1].Stats(); a.Position != b.Position {
+		t.Errorf("positions %d and %d", a.Position, b.Position)
+	}
+	// The last three are remembered everywhere.
+	for _, o := range replicas {
+		for i := 2; i < 5; i++ {
+			if again := o.ask(identified(request(90, "linearizable set a 1"), fmt.Sprint("id", i), 5)); again[0].FirstRID == 0 {
+				t.Errorf("id%d was forgotten", i)
+			}
+		}
+	}
+}
+
+func TestMinimumPosition(t *testing.T) {
+	min := func(n uint64) func(*message.Request) { return func(r *message.Request) { r.Min = n } }
+	t.Run("reached: served", func(t *testing.T) {
+		o := alone(t, 1, 10)
+		o.ask(request(1, "linearizable set a 1"))
+		o.expect(o.ask(with(request(2, "sequential get a"), min(1)), with(request(3, "sequential set a 2"), min(1))),
+			"#3 200 at 2", "#2 200 2 at 2")
+	})
+	t.Run("reached in time: served then, the set in its order", func(t *testing.T) {
+		o := alone(t, 1, 10)
+		o.expect(o.ask(with(request(1, "sequential get a"), min(2)), with(request(2, "sequential set a 2"), min(1))))
+		o.pass(wait - 1)
+		o.expect(o.ask(request(3, "linearizable set a 1")), "#3 200 at 1", "#2 200 at 2", "#1 200 2 at 2")
+	})
+	t.Run("not reached: refused after the wait, and for good", func(t *testing.T) {
+		o := alone(t, 1, 10)
+		set := with(request(2, "sequential set a never"), min(1))
+		o.ask(with(request(1, "sequential get a"), min(1)), set)
+		o.pass(wait - 1)
+		o.expect(o.answers())
+		o.pass(1)
+		o.expect(o.answers(), "#2 425", "#1 425")
+		o.ask(request(3, "linearizable set b 1"))
+		o.expect(o.ask(set), "#2 425 at 1")
+		if _, ok := o.store.Get("a"); ok {
+			t.Error("a refused set was executed")
+		}
+	})
+}
+
+func TestMinimumTimestamp(t *testing.T) {
+	o := alone(t, 3, 10)
+	write := message.CausalWrite{Number: 1, Request: request(1, "causal set a 1")}
+	get := with(request(2, "causal get a"), func(r *message.Request) { r.Min = 1 })
+	o.step(&message.Forward{Header: o.master(), Marks: message.Marks{Last: 1}, Writes: []message.CausalWrite{write}, Requests: []message.Request{get}})
+	o.expect(o.answers()) // held here, but nobody knows that it is safe
+	o.pass(wait)
+	o.expect(o.answers(), "#2 425")
+	o.ask(get)
+	o.step(&message.Probe{Header: o.master(), Marks: message.Marks{Last: 1, Safe: 1}})
+	o.expect(o.answers(), "#2 200 1 number 1")
+}

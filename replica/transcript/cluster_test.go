@@ -1,0 +1,219 @@
+package transcript_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/datadriven"
+
+	"quartet/master"
+	"quartet/replica"
+	"quartet/replica/abcast"
+	"quartet/replica/lamport"
+	"quartet/replica/message"
+	"quartet/replica/store"
+)
+
+// cluster is the machines and what is in flight between them.
+type cluster struct {
+	out      strings.Builder
+	master   *masterNode
+	replicas []*replicaNode
+	flying   []flying
+	mutant   replica.Mutant
+	faults   int
+	quiet    bool
+
+	tokens  uint64
+	clients map[uint64]string // by token
+}
+
+// flying is a message on its way to one node.
+type flying struct {
+	to  lamport.Node
+	msg message.Message
+}
+
+type masterNode struct {
+	machine     *master.Machine
+	incarnation uint64
+}
+
+type replicaNode struct {
+	id          lamport.Node
+	machine     *replica.Machine // nil: its process has ended
+	store       store.Store
+	incarnation uint64
+}
+
+const (
+	waitTicks  = 5
+	probeTicks = 10
+)
+
+func (c *cluster) open(replicas, faults int) {
+	c.faults, c.clients = faults, map[uint64]string{}
+	c.replicas, c.flying = nil, nil
+	for i := range replicas {
+		c.replicas = append(c.replicas, &replicaNode{id: lamport.Replica(i + 1)})
+	}
+	for _, r := range c.replicas {
+		c.startReplica(r.id)
+	}
+	c.master = &masterNode{incarnation: 1}
+	c.newMaster(1, 0)
+}
+
+// boot installs the view without a word.
+func (c *cluster) boot() {
+	c.quiet = true
+	for _, r := range c.replicas {
+		c.tickNode(r.id)
+	}
+	for len(c.flying) > 0 {
+		f := c.flying[0]
+		c.flying = c.flying[1:]
+		c.deliver(f)
+	}
+	c.quiet = false
+}
+
+func (c *cluster) newMaster(nextRID, clock uint64) {
+	cfg := master.Config{
+		Self: lamport.Master(1), Incarnation: c.master.incarnation, Faults: c.faults, NextRID: nextRID, Clock: clock,
+		TimeoutTicks: 20, ProbeTicks: probeTicks, SuspectTicks: 40, AgainTicks: 3,
+	}
+	for _, r := range c.replicas {
+		cfg.Replicas = append(cfg.Replicas, r.id)
+	}
+	c.master.machine = master.New(cfg)
+}
+
+// restartMaster starts a master with what the first has reserved on disk: ids and Lamport
+// times above all that were told. What was on its way to the old one is lost.
+func (c *cluster) restartMaster() {
+	old := c.master.machine
+	c.master.incarnation++
+	c.newMaster((old.NextRID()/100+1)*100, (old.Now()/100+1)*100)
+	kept := c.flying[:0]
+	for _, f := range c.flying {
+		if f.to.IsReplica() {
+			kept = append(kept, f)
+		}
+	}
+	c.flying = kept
+	c.line("m1 starts", "incarnation %d, next id %d, clock %d", c.master.incarnation, c.master.machine.NextRID(), c.master.machine.Now())
+}
+
+func (c *cluster) replica(n lamport.Node) *replicaNode {
+	for _, r := range c.replicas {
+		if r.id == n {
+			return r
+		}
+	}
+	return nil
+}
+
+func (c *cluster) startReplica(n lamport.Node) {
+	r := c.replica(n)
+	r.incarnation++
+	r.store = store.NewMemory()
+	r.machine = replica.New(replica.Config{
+		Self: n, Incarnation: r.incarnation, PID: 100 + int(n), Store: r.store,
+		WaitTicks: waitTicks, HelloTicks: probeTicks, Mutant: c.mutant,
+		Delivered: func(at lamport.Timestamp, position uint64, op *message.Operation) {
+			c.line(n.String()+" delivers", "%s at %s, position %d", opOf(op), at, position)
+		},
+	})
+}
+
+func (c *cluster) crash(n lamport.Node) {
+	c.replica(n).machine = nil
+	c.master.machine.Lost(n)
+	c.line(n.String()+" ends", "")
+}
+
+func (c *cluster) deliver(f flying) {
+	if f.to.IsMaster() {
+		c.master.turn(c, func(out *master.Output) {
+			before := c.master.machine.Refused()
+			c.master.machine.Step(f.msg, out)
+			c.refused(f, before, c.master.machine.Refused())
+		})
+		return
+	}
+	r := c.replica(f.to)
+	if r.machine == nil {
+		return
+	}
+	r.turn(c, func(out *replica.Output) {
+		before := r.machine.Stats().Refused
+		r.machine.Step(f.msg, out)
+		c.refused(f, before, r.machine.Stats().Refused)
+	})
+}
+
+func (c *cluster) refused(f flying, before, after uint64) {
+	if after != before {
+		c.line(f.to.String()+" refuses", "%s from %s", f.msg.Kind(), f.msg.Head().From)
+	}
+}
+
+func (c *cluster) tickNode(n lamport.Node) {
+	if n.IsMaster() {
+		c.master.turn(c, c.master.machine.Tick)
+	} else if r := c.replica(n); r.machine != nil {
+		r.turn(c, r.machine.Tick)
+	}
+}
+
+func (r *replicaNode) turn(c *cluster, step func(*replica.Output)) {
+	var out replica.Output
+	step(&out)
+	r.machine.EndTurn(&out)
+	if why := r.machine.Fault(); why != "" {
+		c.line(r.id.String()+" stops", "%s", why)
+	}
+	c.send(r.id, out.Sends)
+}
+
+func (m *masterNode) turn(c *cluster, step func(*master.Output)) {
+	var out master.Output
+	step(&out)
+	m.machine.EndTurn(&out)
+	c.send(lamport.Master(1), out.Sends)
+	for _, r := range out.Replies {
+		c.line(c.clients[r.Token]+" hears", "%s", replyOf(&r))
+	}
+}
+
+func (c *cluster) send(from lamport.Node, sends []abcast.Send) {
+	for _, s := range sends {
+		names := make([]string, len(s.To))
+		for i, to := range s.To {
+			names[i] = to.String()
+			c.flying = append(c.flying, flying{to: to, msg: s.Msg})
+		}
+		c.line(from.String()+" -> "+strings.Join(names, ","), "%s", messageOf(s.Msg))
+	}
+}
+
+// line writes one line: who does what, and the rest in a column of its own.
+func (c *cluster) line(who string, format string, args ...any) {
+	if c.quiet {
+		return
+	}
+	fmt.Fprintln(&c.out, strings.TrimRight(fmt.Sprintf("%-15s %s", who, fmt.Sprintf(format, args...)), " "))
+}
+
+func (c *cluster) state(t *testing.T, d *datadriven.TestData) {
+	for _, r := range c.replicas {
+		if r.machine == nil || len(d.CmdArgs) > 0 && !d.HasArg(r.id.String()) {
+			continue
+		}
+		s := r.machine.Stats()
+		c.line(r.id.String(), "clock %d, position %d, queue %d, causal held %d safe %d, tentative %d, pending %d, committed {%s}",
+			s.Clock, s.Position, s.Queue, s.Watermark, s.Safe, s.Tentative, s.Pending, committedOf(r.store))
+	}
+}
