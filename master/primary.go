@@ -18,6 +18,7 @@ import (
 // the slowest.
 type primary struct {
 	marks   message.Marks
+	first   uint64                          // the first number that this master may give out: log and waiting hold none below
 	log     map[uint64]*message.CausalWrite // above marks.Held, for those that ask again
 	bytes   int                             // of the log's keys and values
 	waiting map[uint64]*flight              // by number
@@ -106,14 +107,14 @@ func (m *Machine) acknowledge(out *Output) {
 	}
 	slices.Sort(pr.marked)
 	safe, held := pr.marked[len(pr.marked)-1-m.view.Faults], pr.marked[0]
-	for n := pr.marks.Safe + 1; n <= safe; n++ {
+	for n := max(pr.marks.Safe+1, pr.first); n <= safe; n++ {
 		if f := pr.waiting[n]; f != nil {
 			delete(pr.waiting, n)
 			m.land(f, Reply{RID: f.request.RID, Code: model.OK, Timestamp: n, Clock: m.now()}, out)
 		}
 	}
 	pr.marks.Safe = max(pr.marks.Safe, safe)
-	for n := pr.marks.Held + 1; n <= held; n++ {
+	for n := max(pr.marks.Held+1, pr.first); n <= held; n++ {
 		if w := pr.log[n]; w != nil {
 			pr.bytes -= writeBytes(w)
 			delete(pr.log, n)

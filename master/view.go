@@ -48,7 +48,7 @@ func (m *Machine) peer(n lamport.Node) *peer {
 // view is formed: a new one of replicas that have none, or the one that they already
 // work in (a master that was restarted adopts them).
 func (m *Machine) hello(p *peer, h *message.Hello, out *Output) {
-	if h.Incarnation < p.incarnation || h.View.Epoch > 0 && !h.View.Sound() {
+	if h.Incarnation < p.incarnation || h.View.Epoch > 0 && !h.View.Sound() || max(h.Watermark, h.Safe, h.LastRID) >= lamport.Limit {
 		m.refused++
 		return
 	}
@@ -108,6 +108,7 @@ func (m *Machine) form(out *Output) {
 			m.primary.marks.Safe = max(m.primary.marks.Safe, p.hello.Safe)
 		}
 	}
+	m.primary.first = m.primary.marks.Last + 1
 	for _, p := range m.replicas {
 		if p.member {
 			m.install(p, out)
