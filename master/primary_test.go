@@ -289,3 +289,27 @@ func TestMessagesOfOthersAreRefused(t *testing.T) {
 		})
 	}
 }
+
+// A master that takes over a cluster with many causal numbers begins at once: it does not
+// walk through the numbers of its predecessors.
+func TestAdoptionAfterManyNumbers(t *testing.T) {
+	const many = 1 << 40
+	o := started(t, configured(3, 1))
+	view := message.View{Epoch: 1, Faults: 1, Members: []message.Member{{Node: 1, Incarnation: 7}, {Node: 2, Incarnation: 7}, {Node: 3, Incarnation: 7}}}
+	for n := range 3 {
+		h := o.hello(lamport.Replica(n+1), 7)
+		h.Epoch, h.View, h.Watermark = 1, view, many
+		o.step(h)
+	}
+	for n := range 3 {
+		o.step(&message.Installed{Header: o.from(lamport.Replica(n + 1))})
+	}
+	o.ask(in("causal set a 1"))
+	o.holds(1, many+1)
+	o.holds(2, many+1)
+	o.expect(fmt.Sprintf("1 #1 200 number %d", many+1))
+	o.holds(3, many+1)
+	if marks := o.Snapshot().Marks; marks != (message.Marks{Last: many + 1, Safe: many + 1, Held: many + 1}) {
+		t.Errorf("marks %+v", marks)
+	}
+}

@@ -85,26 +85,18 @@ func (m *Machine) raiseSafe() {
 	}
 }
 
-// freeze forgets what is held beyond a gap, when a newer master is heard. The watermark
-// is all that HELLO tells it, so it may give any number above to another write; a write
-// that stayed in the log under such a number would be taken for that other one.
-//
-// Until the INSTALL no number comes in or goes out (Fill, Gap): one that arrived now
-// would raise the watermark after HELLO told it.
-func (c *causal) freeze() {
+// void begins a new master's numbering. The watermark is all that HELLO told it, so it may
+// have given any number above to another write by now, whatever last is: what is held
+// beyond a gap is forgotten, or it would be taken for that other write. Nobody can have
+// read it.
+func (m *Machine) void(last uint64) {
+	c := &m.causal
+	c.watermark = min(c.watermark, max(last, c.safe))
 	for n := range c.log { // the order does not matter
 		if n > c.watermark {
 			delete(c.log, n)
 		}
 	}
-}
-
-// void begins a new master's numbering: numbers above the last one that it knows are
-// forgotten. Nobody can have read them, and it will give them to other writes.
-func (m *Machine) void(last uint64) {
-	c := &m.causal
-	c.watermark = min(c.watermark, max(last, c.safe))
-	c.freeze()
 	c.marks.Last = last
 }
 

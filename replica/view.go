@@ -17,8 +17,8 @@ func (m *Machine) hello(to lamport.Node, out *Output) {
 
 // greet answers the heartbeat of a master whose INSTALL is awaited with a HELLO, and
 // reports whether it did. From the first word of a newer master on, the old one is not
-// heard and causal numbers stand still (see [causal.freeze]), so what HELLO says of them
-// stays true until the INSTALL.
+// heard and no causal number comes in or goes out (Fill, Gap), so what HELLO says of the
+// watermark stays true until the INSTALL.
 func (m *Machine) greet(p *message.Probe, out *Output) bool {
 	if !p.From.IsMaster() || p.Incarnation < m.master.Incarnation {
 		return false
@@ -26,7 +26,6 @@ func (m *Machine) greet(p *message.Probe, out *Output) bool {
 	if p.Incarnation > m.master.Incarnation {
 		m.master = message.Member{Node: p.From, Incarnation: p.Incarnation}
 		m.awaiting = true
-		m.causal.freeze()
 	}
 	if m.cast != nil && !m.awaiting {
 		return false
