@@ -15,6 +15,7 @@ type known struct {
 	version lamport.Version
 	number  uint64
 
+	unknown   bool // a sending was answered Unknown
 	done      bool
 	position  uint64
 	timestamp uint64

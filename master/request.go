@@ -131,12 +131,7 @@ const noReplica = "no replica can serve requests now: "
 
 // draw picks one of the replicas that fit, by a random number; nil if none does.
 func (m *Machine) draw(random uint32, fits func(*peer) bool) *peer {
-	n := 0
-	for _, p := range m.replicas {
-		if fits(p) {
-			n++
-		}
-	}
+	n := m.count(fits)
 	if n == 0 {
 		return nil
 	}
@@ -166,37 +161,55 @@ func (m *Machine) join(f *flight, token uint64, repeated bool) {
 	m.deadlines = append(m.deadlines, deadline{tick: m.ticks + m.cfg.TimeoutTicks, rid: f.request.RID, token: token})
 }
 
-// depart gives the batch that has gathered to one replica, drawn among those that have
-// answered their last one. While all are busy it goes on gathering: the batch is what
-// arrived meanwhile, so its size follows the load, and a lone request never waits. A
-// replica whose batch takes longer (a get may wait for its minimum) counts as busy for
-// busyTicks only.
+// depart gives what has gathered to the replicas that have answered their last batch, in
+// an order drawn by chance: to one of them, or, where there is enough, a share to each,
+// so that they work at the same time. While all are busy it goes on gathering: the batch
+// is what arrived meanwhile, so its size follows the load, and a lone request never
+// waits. A replica whose batch takes longer (a get may wait for its minimum) counts as
+// busy for busyTicks only.
 func (m *Machine) depart(out *Output) {
-	if len(m.queue) == 0 {
-		return
-	}
-	p := m.draw(m.queueDraw, func(p *peer) bool { return p.serves() && m.ticks >= p.busyUntil })
-	switch {
-	case p != nil:
-		for _, f := range m.queue {
+	free := func(p *peer) bool { return p.serves() && m.ticks >= p.busyUntil }
+	for len(m.queue) > 0 {
+		p := m.draw(m.queueDraw, free)
+		if p == nil {
+			break
+		}
+		m.queueDraw = m.queueDraw*1664525 + 1013904223 // the next of a linear congruence: another share, another replica
+		share := max(len(m.queue)/m.count(free), shareLeast)
+		for _, f := range m.queue[:min(share, len(m.queue))] {
 			if m.flights[f.request.RID] == f { // else answered Unknown meanwhile
 				m.dispatch(f, p)
 			}
 		}
+		m.queue = m.queue[min(share, len(m.queue)):]
 		p.busyUntil = m.ticks + busyTicks
-	case m.draw(0, (*peer).serves) == nil:
-		for _, f := range m.queue {
-			if m.flights[f.request.RID] != f {
-				continue
-			}
-			m.land(f, Reply{RID: f.request.RID, Code: model.Unavailable, Reason: noReplica + m.whyNotReady(), Clock: m.now()}, out)
-		}
-	default:
-		return
 	}
-	clear(m.queue)
-	m.queue = m.queue[:0]
+	switch {
+	case len(m.queue) == 0:
+		m.queue = nil
+	case m.count((*peer).serves) == 0:
+		for _, f := range m.queue {
+			if m.flights[f.request.RID] == f {
+				m.land(f, Reply{RID: f.request.RID, Code: model.Unavailable, Reason: noReplica + m.whyNotReady(), Clock: m.now()}, out)
+			}
+		}
+		m.queue = nil
+	}
 }
+
+// count returns how many replicas fit.
+func (m *Machine) count(fits func(*peer) bool) int {
+	n := 0
+	for _, p := range m.replicas {
+		if fits(p) {
+			n++
+		}
+	}
+	return n
+}
+
+// shareLeast is the number of requests below which a batch is not worth dividing.
+const shareLeast = 32
 
 const busyTicks = 2
 
@@ -236,9 +249,14 @@ func (f *flight) refused(by lamport.Node) bool {
 func (m *Machine) land(f *flight, reply Reply, out *Output) {
 	delete(m.flights, f.request.RID)
 	if f.known != nil {
-		if executed, _ := reply.Code.Executed(); executed {
+		executed, _ := reply.Code.Executed()
+		switch {
+		case executed:
 			f.known.settle(&reply)
-		} else {
+		case f.known.unknown && !f.request.Model.Strong():
+			// An earlier sending may yet take effect, with the stamp it got: the next
+			// must not be a younger write.
+		default:
 			m.sets.remove(f.request.Identity) // not executed: the identity is free again
 		}
 	}
@@ -273,6 +291,9 @@ func (m *Machine) expireOne(d deadline, out *Output) {
 		}
 		f.waiters = append(f.waiters[:i], f.waiters[i+1:]...)
 		m.inFlight--
+		if f.known != nil {
+			f.known.unknown = true
+		}
 		out.Replies = append(out.Replies, Reply{
 			Token: w.token, RID: d.rid, Code: model.Unknown, Clock: m.now(), Repeated: w.repeated,
 			Reason: "no outcome in time: the request may or may not take effect; send it again with the same Nats-Msg-Id to learn it",

@@ -25,10 +25,18 @@ func (m *Machine) eventualSet(r *message.Request) {
 		m.answerAgain(r, outcome{rid: held.rid, digest: held.digest})
 		return
 	}
-	m.hold(r, 0)
+	if m.tentative.len() >= tentativeMost {
+		m.fail(r, model.Unavailable, "too many weak writes wait for a member that does not answer")
+		return
+	}
+	m.holdNew(r, 0)
 	m.cast.Submit(message.Operation{Op: message.OpWeak, Request: *r})
 	m.answer(message.Answer{RID: r.RID, Code: model.OK})
 }
+
+// tentativeMost bounds the weak writes that wait for their delivery, which a member that
+// is gone holds up: beyond it eventual sets are refused.
+const tentativeMost = 500_000
 
 func (m *Machine) eventualGet(r *message.Request) { m.answer(m.readWeak(r)) }
 
@@ -38,6 +46,10 @@ func (m *Machine) hold(r *message.Request, number uint64) {
 	if _, ok := m.executed.lookup(r); ok {
 		return
 	}
+	m.holdNew(r, number)
+}
+
+func (m *Machine) holdNew(r *message.Request, number uint64) {
 	if m.cfg.Mutant.MergeWeak {
 		m.commitWeak(r, number)
 		return

@@ -8,10 +8,22 @@ import (
 // executed is the table of executed requests (rule S5): identity → first outcome, for
 // the last sets of the total order. It is part of the replicated state: filled and
 // trimmed at delivery only, so at one position it is the same on every replica.
+//
+// Every set is looked up here several times on every replica, so the outcomes stand in
+// a ring, in the order of delivery, and two small maps lead into it: most sets carry no
+// id of their client's, and a map from numbers to numbers is the cheapest there is.
 type executed struct {
-	outcomes map[identity]outcome
-	order    []identity // ring, oldest at next once it is full
-	next     int
+	byRID  map[uint64]uint32 // of sets without a client's id
+	byID   map[string]uint32
+	ring   []done // oldest at next once it is full
+	next   int
+	window int
+}
+
+// done is an entry of the ring.
+type done struct {
+	id string // "": the identity is outcome.rid
+	outcome
 }
 
 // outcome is how a set ended the first time.
@@ -29,25 +41,51 @@ func newExecuted(window int) executed {
 	if window <= 0 {
 		window = defaultWindow
 	}
-	return executed{outcomes: map[identity]outcome{}, order: make([]identity, 0, window)}
+	return executed{byRID: map[uint64]uint32{}, byID: map[string]uint32{}, window: window}
 }
 
 func (e *executed) lookup(r *message.Request) (outcome, bool) {
-	o, ok := e.outcomes[identityOf(r)]
-	return o, ok
+	var at uint32
+	var ok bool
+	if r.Identity != "" {
+		at, ok = e.byID[r.Identity]
+	} else {
+		at, ok = e.byRID[r.RID]
+	}
+	if !ok {
+		return outcome{}, false
+	}
+	return e.ring[at].outcome, true
 }
 
 // add remembers a first outcome; the oldest leaves when the table is full.
 func (e *executed) add(r *message.Request, o outcome) {
-	id := identityOf(r)
-	if len(e.order) < cap(e.order) {
-		e.order = append(e.order, id)
+	at := len(e.ring)
+	if at < e.window {
+		e.ring = append(e.ring, done{})
 	} else {
-		delete(e.outcomes, e.order[e.next])
-		e.order[e.next] = id
-		e.next = (e.next + 1) % len(e.order)
+		at = e.next
+		e.forget(at)
+		e.next = (e.next + 1) % e.window
 	}
-	e.outcomes[id] = o
+	e.ring[at] = done{id: r.Identity, outcome: o}
+	if r.Identity != "" {
+		e.byID[r.Identity] = uint32(at)
+	} else {
+		e.byRID[r.RID] = uint32(at)
+	}
+}
+
+func (e *executed) forget(at int) {
+	old := &e.ring[at]
+	switch {
+	case old.id != "":
+		if e.byID[old.id] == uint32(at) {
+			delete(e.byID, old.id)
+		}
+	case e.byRID[old.rid] == uint32(at):
+		delete(e.byRID, old.rid)
+	}
 }
 
 // answerAgain answers a set whose identity was seen before: with the first outcome, or,

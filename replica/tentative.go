@@ -10,68 +10,77 @@ import (
 // tentative). It is a list by identity and version, not one value a key: a retry that a
 // restarted master stamped anew is a second version of one identity, and which of them
 // counts is known only when one is delivered.
+//
+// Nearly always there is one write a key and one an identity, so both lists are threaded
+// through the writes themselves, and a write costs no memory of its own once the layer
+// has had its greatest size.
 type tentative struct {
-	byKey      map[string][]*held
-	byIdentity map[identity][]*held
-	count      int
+	byKey map[string]*held
+	byRID map[uint64]*held // of sets without a client's id
+	byID  map[string]*held
+	count int
+	spare *held // left the layer; threaded by nextOfKey
 }
 
 // held is a tentative write.
 type held struct {
 	key     string
+	id      string // the client's; "": the identity is rid
 	value   []byte
 	version lamport.Version
 	number  uint64 // causal; 0: eventual
 	rid     uint64
 	digest  uint64
-}
 
-// identity is what a request is recognised by: the client's id, else the rID.
-type identity struct {
-	id  string
-	rid uint64
-}
-
-func identityOf(r *message.Request) identity {
-	if r.Identity != "" {
-		return identity{id: r.Identity}
-	}
-	return identity{rid: r.RID}
+	nextOfKey, nextOfIdentity *held
 }
 
 func newTentative() tentative {
-	return tentative{byKey: map[string][]*held{}, byIdentity: map[identity][]*held{}}
+	return tentative{byKey: map[string]*held{}, byRID: map[uint64]*held{}, byID: map[string]*held{}}
 }
 
 func (t *tentative) len() int { return t.count }
 
 // find returns a write with r's identity, or nil.
 func (t *tentative) find(r *message.Request) *held {
-	if l := t.byIdentity[identityOf(r)]; len(l) > 0 {
-		return l[0]
+	if r.Identity != "" {
+		return t.byID[r.Identity]
 	}
-	return nil
+	return t.byRID[r.RID]
 }
 
 // add holds r unless the same version of it is held already.
 func (t *tentative) add(r *message.Request, number uint64) {
-	id := identityOf(r)
-	for _, h := range t.byIdentity[id] {
+	first := t.find(r)
+	for h := first; h != nil; h = h.nextOfIdentity {
 		if h.version == r.Version {
 			return
 		}
 	}
-	h := &held{key: r.Key, value: r.Value, version: r.Version, number: number, rid: r.RID, digest: r.Digest}
-	t.byIdentity[id] = append(t.byIdentity[id], h)
-	t.byKey[r.Key] = append(t.byKey[r.Key], h)
+	h := t.spare
+	if h != nil {
+		t.spare = h.nextOfKey
+	} else {
+		h = new(held)
+	}
+	*h = held{
+		key: r.Key, id: r.Identity, value: r.Value, version: r.Version, number: number, rid: r.RID, digest: r.Digest,
+		nextOfKey: t.byKey[r.Key], nextOfIdentity: first,
+	}
+	t.byKey[r.Key] = h
+	if h.id != "" {
+		t.byID[h.id] = h
+	} else {
+		t.byRID[h.rid] = h
+	}
 	t.count++
 }
 
 // newest returns the write to key with the greatest version, or nil.
 func (t *tentative) newest(key string) *held {
-	var best *held
-	for _, h := range t.byKey[key] {
-		if best == nil || best.version.Less(h.version) {
+	best := t.byKey[key]
+	for h := best; h != nil; h = h.nextOfKey {
+		if best.version.Less(h.version) {
 			best = h
 		}
 	}
@@ -80,21 +89,37 @@ func (t *tentative) newest(key string) *held {
 
 // remove drops every version of r's identity.
 func (t *tentative) remove(r *message.Request) {
-	id := identityOf(r)
-	for _, h := range t.byIdentity[id] {
-		kept := t.byKey[h.key]
-		for i, other := range kept {
-			if other == h {
-				kept = append(kept[:i], kept[i+1:]...)
-				break
-			}
-		}
-		if len(kept) == 0 {
-			delete(t.byKey, h.key)
-		} else {
-			t.byKey[h.key] = kept
-		}
-		t.count--
+	h := t.find(r)
+	if h == nil {
+		return
 	}
-	delete(t.byIdentity, id)
+	if h.id != "" {
+		delete(t.byID, h.id)
+	} else {
+		delete(t.byRID, h.rid)
+	}
+	for h != nil {
+		next := h.nextOfIdentity
+		t.unlink(h)
+		*h = held{nextOfKey: t.spare}
+		t.spare = h
+		t.count--
+		h = next
+	}
+}
+
+// unlink takes h out of its key's list.
+func (t *tentative) unlink(h *held) {
+	first := t.byKey[h.key]
+	switch {
+	case first == h && h.nextOfKey == nil:
+		delete(t.byKey, h.key)
+	case first == h:
+		t.byKey[h.key] = h.nextOfKey
+	default:
+		for first.nextOfKey != h {
+			first = first.nextOfKey
+		}
+		first.nextOfKey = h.nextOfKey
+	}
 }
