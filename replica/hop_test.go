@@ -89,6 +89,18 @@ func (h *machines) run() {
 	}
 }
 
+// tick lets the replicas tell what they owe those who did not wait for it.
+func (h *machines) tick() {
+	for _, r := range h.replicas {
+		r.Tick(&h.rout)
+		r.EndTurn(&h.rout)
+		h.route(h.rout.Sends)
+		clear(h.rout.Sends)
+		h.rout.Sends = h.rout.Sends[:0]
+	}
+	h.run()
+}
+
 func (h *machines) endMasterTurn() {
 	h.master.EndTurn(&h.out)
 	h.route(h.out.Sends)
@@ -169,6 +181,7 @@ func TestHop(t *testing.T) {
 				t.Errorf("%v %v: %d of %d answered", m, kind, h.answered, len(keys))
 			}
 		}
+		h.tick()
 		for _, r := range h.replicas {
 			if s := r.Stats(); s.Keys != len(keys) || s.Tentative != 0 || s.Queue != 0 || s.Pending != 0 {
 				t.Errorf("after %v: %+v", m, s)

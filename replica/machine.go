@@ -235,6 +235,9 @@ func (m *Machine) EndTurn(out *Output) {
 		m.commitCausal()
 	}
 	out.Sends = m.cast.Settle(out.Sends)
+	if m.sequential.waits() {
+		out.Sends = m.cast.Hurry(out.Sends)
+	}
 	m.askCausal(out)
 	m.flushAnswers(out)
 }

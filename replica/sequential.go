@@ -98,6 +98,9 @@ func (m *Machine) serveWaiting() {
 	s.waiting = kept
 }
 
+// waits reports whether anybody waits here for what others have sent to be delivered.
+func (s *sequential) waits() bool { return len(s.turns) > 0 || len(s.waiting) > 0 }
+
 // tooEarly refuses a request whose minimum this replica has not reached. "Not executed"
 // is a promise, so every other copy of a refused set, earlier or later, is refused too.
 func (m *Machine) tooEarly(r *message.Request) {

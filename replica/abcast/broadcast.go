@@ -67,6 +67,9 @@ type member struct {
 	announcedClock uint64
 
 	received []uint64 // received_j[·], by index of the sender
+	queued   int      // DATA of this member in the queue
+	owed     bool     // it has not been told of all that was received here
+	due      bool     // it is to be told in this turn
 
 	askedFor uint64 // the first seq of the last gap request, and when it was made
 	askedAt  uint64
@@ -87,10 +90,10 @@ type Broadcast struct {
 	outgoing []message.Operation
 	fresh    []*message.Data // received in this turn, each once, in order of its sender's seq
 	acked    []uint64        // rIDs of what was received since the last ACK
-	ackDue   bool
 	ticks    uint64
 	progress uint64 // the tick of the last delivery or receipt by all
 	refused  uint64
+	hurried  lamport.Timestamp // the head of the queue that Hurry asked for last
 }
 
 // New returns the broadcast of cfg.View with nothing sent or received.
@@ -134,7 +137,7 @@ func (b *Broadcast) Data(d *message.Data) {
 	b.merge(m, d.Received.Received)
 	switch {
 	case d.Seq <= m.held:
-		b.ackDue = true // the sender has not heard that it arrived
+		m.due = true // the sender has not heard that it arrived
 		return
 	case b.cfg.Mutant == WithoutGaps:
 		if d.Clock <= m.lastTime {
@@ -166,7 +169,8 @@ func (b *Broadcast) advance(m *member) {
 		b.queue.insert(entry{at: lamport.Timestamp{Time: d.Clock, Node: d.From}, data: d})
 		b.fresh = append(b.fresh, d)
 		b.acked = d.AppendOwnRIDs(b.acked)
-		b.ackDue = true
+		m.queued++
+		b.owe()
 	}
 	if m.announcedSeq <= m.held {
 		m.heard = max(m.heard, m.announcedClock)
@@ -195,7 +199,7 @@ func (b *Broadcast) Ack(a *message.Ack) {
 	b.merge(m, a.Received.Received)
 	b.announce(m, a.Clock, a.LastSeq)
 	if a.Solicit {
-		b.ackDue = true
+		m.due = true
 	}
 }
 
@@ -258,6 +262,9 @@ func (b *Broadcast) Next() (d *message.Data, ok bool) {
 	}
 	e := b.queue.remove()
 	b.progress = b.ticks
+	if e.data != nil {
+		b.members[b.cfg.View.Index(e.data.From)].queued--
+	}
 	return e.data, true
 }
 

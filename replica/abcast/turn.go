@@ -26,7 +26,8 @@ func (b *Broadcast) send(ops []message.Operation, sends []Send) []Send {
 	b.lastSeq++
 	d := &message.Data{Header: b.header(), Seq: b.lastSeq, Ops: ops}
 	b.members[b.self].held = b.lastSeq
-	d.Received, d.Acked = b.received(), b.takeAcked()
+	b.members[b.self].queued++
+	d.Received, d.Acked = b.received(b.peers), b.takeAcked()
 	b.queue.insert(entry{at: lamport.Timestamp{Time: time, Node: b.cfg.Self}, data: d})
 	if len(b.peers) == 0 {
 		b.sentBase = b.lastSeq
@@ -38,30 +39,76 @@ func (b *Broadcast) send(ops []message.Operation, sends []Send) []Send {
 
 // Settle ends a turn: it drops own DATA that all have received, and appends to sends
 // the ACK that is due and requests for what is missing.
+//
+// News of what was received here goes at once to the members whose DATA stand in the
+// queue: they wait for it, with clients behind them. The others need it only to deliver
+// what is not theirs, and are told by the next DATA, at the next tick, or when they
+// [Broadcast.Hurry]. A broadcast to N members then costs N-1 ACKs instead of (N-1)².
+//
+// A member that waits is always told: if its DATA d is not in the queue here, then
+// either d was delivered here, and what came before d in the order was received here and
+// told while d was in the queue or earlier; or d is yet to come, and the ACK for it
+// will tell of all that came before.
 func (b *Broadcast) Settle(sends []Send) []Send {
 	b.trim()
-	for b.ackDue || len(b.acked) > 0 {
-		sends = b.ack(false, sends)
+	to := b.take(func(m *member) bool { return m.due })
+	if len(to) == 0 && len(b.acked) > 0 {
+		to = b.peers // what a DATA of this turn had no room for
 	}
+	sends = b.ack(to, false, sends)
 	for i := range b.members {
 		sends = b.ask(&b.members[i], sends)
 	}
 	return sends
 }
 
-// Tick counts time. With work waiting and no progress it asks the others for ACKs:
-// theirs may have been lost, or our last DATA; this ACK announces it.
+// Tick counts time. It tells those who are owed an ACK. With work waiting and no
+// progress it asks the others for theirs: they may have been lost, or our last DATA; this
+// ACK announces it.
 func (b *Broadcast) Tick(sends []Send) []Send {
 	b.ticks++
 	if len(b.queue) == 0 && len(b.sent) == 0 {
 		b.progress = b.ticks
+	}
+	if b.ticks-b.progress >= solicitAfter {
+		b.progress = b.ticks
+		return b.ack(b.peers, true, sends)
+	}
+	return b.ack(b.take(func(m *member) bool { return m.owed }), false, sends)
+}
+
+// Hurry asks for the ACKs that the head of the queue needs here, once a head: for a
+// member that serves somebody who waits behind it. With own DATA in the queue they come
+// by themselves.
+func (b *Broadcast) Hurry(sends []Send) []Send {
+	if len(b.queue) == 0 || b.members[b.self].queued > 0 || b.queue[0].at == b.hurried {
 		return sends
 	}
-	if b.ticks-b.progress >= solicitAfter && len(b.peers) > 0 {
-		b.progress = b.ticks
-		sends = b.ack(true, sends)
+	b.hurried = b.queue[0].at
+	return b.ack(b.peers, true, sends)
+}
+
+// owe notes that the others don't know yet what was just received, and that those whose
+// DATA stand in the queue wait to hear of it: also if their DATA are delivered before
+// this turn ends.
+func (b *Broadcast) owe() {
+	for j := range b.members {
+		if m := &b.members[j]; j != b.self {
+			m.owed = true
+			m.due = m.due || m.queued > 0
+		}
 	}
-	return sends
+}
+
+// take returns the members for whom want holds, in the order of the view.
+func (b *Broadcast) take(want func(*member) bool) []lamport.Node {
+	var to []lamport.Node
+	for j := range b.members {
+		if m := &b.members[j]; j != b.self && want(m) {
+			to = append(to, m.node)
+		}
+	}
+	return to
 }
 
 func (b *Broadcast) trim() {
@@ -81,9 +128,14 @@ func (b *Broadcast) trim() {
 	}
 }
 
-func (b *Broadcast) ack(solicit bool, sends []Send) []Send {
-	a := &message.Ack{Header: b.header(), Received: b.received(), Solicit: solicit, Acked: b.takeAcked()}
-	return append(sends, Send{To: b.peers, Msg: a})
+// ack tells to, and makes more than one ACK of it if there are too many rIDs for one.
+func (b *Broadcast) ack(to []lamport.Node, solicit bool, sends []Send) []Send {
+	for again := len(to) > 0; again; again = len(b.acked) > 0 {
+		a := &message.Ack{Header: b.header(), Received: b.received(to), Solicit: solicit, Acked: b.takeAcked()}
+		sends = append(sends, Send{To: to, Msg: a})
+		solicit = false
+	}
+	return sends
 }
 
 // ask requests what is missing of m's DATA, up to the first that is held beyond the gap:
@@ -110,13 +162,16 @@ func (b *Broadcast) header() message.Header {
 	return message.Header{From: b.cfg.Self, Incarnation: b.cfg.Incarnation, Epoch: b.cfg.View.Epoch, Clock: b.clock.Now()}
 }
 
-// received is the ACK part of a message; whatever carries it settles what was due.
-func (b *Broadcast) received() message.Received {
+// received is the ACK part of a message to some members; it settles what they were owed.
+func (b *Broadcast) received(to []lamport.Node) message.Received {
 	r := message.Received{LastSeq: b.lastSeq, Received: make([]uint64, len(b.members))}
 	for i := range b.members {
 		r.Received[i] = b.members[i].held
 	}
-	b.ackDue = false
+	for _, n := range to {
+		m := &b.members[b.cfg.View.Index(n)]
+		m.owed, m.due = false, false
+	}
 	return r
 }
 
