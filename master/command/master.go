@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,6 +16,7 @@ import (
 	"quartet/bus/exit"
 	"quartet/bus/nodelog"
 	"quartet/bus/server"
+	"quartet/bus/tune"
 	"quartet/master/ledger"
 	"quartet/master/node"
 )
@@ -72,9 +72,7 @@ writes the reports; a second one stops at once.`,
 }
 
 func run(s Signals, o node.Options, level, format string, stderr io.Writer) (err error) {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400) // fewer collections: shorter tails, for memory that a master has
-	}
+	tune.Master()
 	if o.Executable, err = os.Executable(); err != nil {
 		return fmt.Errorf("master: cannot find its own program: %w", err)
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,6 +14,7 @@ import (
 	"quartet/bus"
 	"quartet/bus/exit"
 	"quartet/bus/nodelog"
+	"quartet/bus/tune"
 	"quartet/replica/lamport"
 	"quartet/replica/node"
 )
@@ -52,9 +52,7 @@ hold the credentials of the nodes' account.`,
 				return err
 			}
 			defer func() { err = errors.Join(err, closer.Close()) }()
-			if os.Getenv("GOGC") == "" {
-				debug.SetGCPercent(400)
-			}
+			tune.Replica()
 			o.Log, o.User, o.Password = log, os.Getenv(envUser), os.Getenv(envPassword)
 			err = node.Run(stop(), o)
 			if errors.Is(err, node.ErrOrphaned) {
