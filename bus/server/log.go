@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 )
 
 // bridge is the server's log as slog records. What the server calls fatal, and would
@@ -20,10 +21,16 @@ func (b *bridge) record(level slog.Level, format string, args []any) {
 }
 
 func (b *bridge) Noticef(format string, args ...any) { b.record(slog.LevelInfo, format, args) }
-func (b *bridge) Warnf(format string, args ...any)   { b.record(slog.LevelWarn, format, args) }
-func (b *bridge) Errorf(format string, args ...any)  { b.record(slog.LevelError, format, args) }
-func (b *bridge) Debugf(format string, args ...any)  { b.record(slog.LevelDebug, format, args) }
-func (b *bridge) Tracef(format string, args ...any)  { b.record(slog.LevelDebug, format, args) }
+func (b *bridge) Warnf(format string, args ...any) {
+	level := slog.LevelWarn
+	if strings.HasPrefix(format, "Plaintext passwords") {
+		level = slog.LevelDebug // they are in no file: random, or given to this process
+	}
+	b.record(level, format, args)
+}
+func (b *bridge) Errorf(format string, args ...any) { b.record(slog.LevelError, format, args) }
+func (b *bridge) Debugf(format string, args ...any) { b.record(slog.LevelDebug, format, args) }
+func (b *bridge) Tracef(format string, args ...any) { b.record(slog.LevelDebug, format, args) }
 
 func (b *bridge) Fatalf(format string, args ...any) {
 	b.record(slog.LevelError, format, args)
