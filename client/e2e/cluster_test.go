@@ -1,0 +1,392 @@
+package e2e_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"quartet/bus"
+	"quartet/client/internal/program"
+)
+
+const (
+	startLimit = 30 * time.Second
+	stopLimit  = 20 * time.Second
+	askLimit   = 10 * time.Second
+)
+
+// binary is the program under test, which TestMain builds.
+var binary string
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) (status int) {
+	if url := os.Getenv(workerURL); url != "" {
+		return work(url)
+	}
+	fail := func(err error) int {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	dir, err := os.MkdirTemp("", "quartet-e2e")
+	if err != nil {
+		return fail(err)
+	}
+	defer os.RemoveAll(dir)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	if binary, err = program.Build(ctx, dir); err != nil {
+		return fail(err)
+	}
+	return m.Run()
+}
+
+// buffer may be written to by several goroutines.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// master is a process `quartet master`, and what it said.
+type master struct {
+	url            string
+	cmd            *exec.Cmd
+	logs           string
+	tmp            string // its TMPDIR: what --memory keeps between masters is under it
+	stdout, stderr buffer
+	exited         chan struct{} // closed once it is gone
+}
+
+// place is where masters of one test keep their files.
+type place struct{ logs, tmp string }
+
+func newPlace(t testing.TB) place {
+	t.Helper()
+	dir := t.TempDir()
+	p := place{logs: filepath.Join(dir, "log"), tmp: filepath.Join(dir, "tmp")}
+	if err := os.MkdirAll(p.tmp, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// launch starts a master and does not wait. It ends with the test, whatever happens.
+func launch(t testing.TB, p place, args ...string) *master {
+	t.Helper()
+	m := &master{logs: p.logs, tmp: p.tmp, exited: make(chan struct{})}
+	m.cmd = exec.Command(binary, append([]string{"master", "--log-dir", p.logs}, args...)...)
+	m.cmd.Env = append(os.Environ(), "TMPDIR="+p.tmp)
+	m.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	m.cmd.Stdout, m.cmd.Stderr = &m.stdout, &m.stderr
+	if err := m.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_ = m.cmd.Wait() // how it ended stands in ProcessState
+		close(m.exited)
+	}()
+	t.Cleanup(func() {
+		if m.gone() {
+			return
+		}
+		if status := m.stop(t, os.Interrupt); status != 0 {
+			t.Errorf("the master ended with status %d\n%s", status, m.stderr.String())
+		}
+	})
+	return m
+}
+
+// start launches a master on a free port in memory (unless args say otherwise) and
+// waits for its ready line.
+func start(t testing.TB, args ...string) *master {
+	t.Helper()
+	return startIn(t, newPlace(t), append([]string{"--memory", "--listen", "127.0.0.1:-1"}, args...)...)
+}
+
+var readyLine = regexp.MustCompile(`(?m)^ready (\S+)$`)
+
+func startIn(t testing.TB, p place, args ...string) *master {
+	t.Helper()
+	m := launch(t, p, args...)
+	m.awaitReady(t)
+	return m
+}
+
+func (m *master) awaitReady(t testing.TB) {
+	t.Helper()
+	eventually(t, startLimit, "a ready line", func() error {
+		if found := readyLine.FindStringSubmatch(m.stdout.String()); found != nil {
+			m.url = found[1]
+			return nil
+		}
+		if m.gone() {
+			t.Fatalf("the master ended with status %d\n%s", m.status(), m.stderr.String())
+		}
+		return fmt.Errorf("stdout %q, stderr %q", m.stdout.String(), m.stderr.String())
+	})
+}
+
+func (m *master) gone() bool {
+	select {
+	case <-m.exited:
+		return true
+	default:
+		return false
+	}
+}
+
+// status is how it exited; -1: by a signal.
+func (m *master) status() int { return m.cmd.ProcessState.ExitCode() }
+
+// await waits for the end and returns the exit status.
+func (m *master) await(t testing.TB, limit time.Duration) int {
+	t.Helper()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-m.exited:
+	case <-timer.C:
+		_ = m.cmd.Process.Kill()
+		<-m.exited
+		t.Errorf("the master did not end in %s\nstdout %s\nstderr %s", limit, m.stdout.String(), m.stderr.String())
+	}
+	return m.status()
+}
+
+func (m *master) stop(t testing.TB, signal os.Signal) int {
+	t.Helper()
+	if err := m.cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		t.Fatal(err)
+	}
+	return m.await(t, stopLimit)
+}
+
+// kill ends the master as kill -9 does.
+func (m *master) kill(t testing.TB) {
+	t.Helper()
+	if err := m.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-m.exited
+}
+
+func (m *master) pid() int { return m.cmd.Process.Pid }
+
+// eventually polls until try succeeds.
+func eventually(t testing.TB, limit time.Duration, what string, try func() error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := try()
+		if err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("not in %s: %s: %v", limit, what, err)
+		}
+	}
+}
+
+// alive reports whether a process runs. A dead one that nobody has waited for does not.
+func alive(pid int) bool {
+	if syscall.Kill(pid, 0) != nil {
+		return false
+	}
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return !errors.Is(err, os.ErrNotExist) || !procfs()
+	}
+	_, after, _ := strings.Cut(string(stat), ") ")
+	return !strings.HasPrefix(after, "Z")
+}
+
+func procfs() bool {
+	_, err := os.Stat("/proc/self/stat")
+	return err == nil
+}
+
+func awaitDead(t testing.TB, limit time.Duration, pids ...int) {
+	t.Helper()
+	eventually(t, limit, "the replicas' end", func() error {
+		for _, pid := range pids {
+			if alive(pid) {
+				return fmt.Errorf("process %d still runs", pid)
+			}
+		}
+		return nil
+	})
+}
+
+// connect opens a bare NATS connection.
+func connect(t testing.TB, url string, opts ...nats.Option) *nats.Conn {
+	t.Helper()
+	nc, err := nats.Connect(url, append([]nats.Option{nats.ReconnectBufSize(-1)}, opts...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	return nc
+}
+
+// header makes headers from pairs.
+func header(pairs ...string) nats.Header {
+	h := nats.Header{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		h[pairs[i]] = append(h[pairs[i]], pairs[i+1])
+	}
+	return h
+}
+
+// request sends one request as any NATS client would.
+func request(nc *nats.Conn, body string, pairs ...string) (*nats.Msg, error) {
+	return nc.RequestMsg(&nats.Msg{Subject: "quartet.request", Header: header(pairs...), Data: []byte(body)}, askLimit)
+}
+
+// ask is request for who cannot go on without a reply.
+func ask(t testing.TB, nc *nats.Conn, body string, pairs ...string) *nats.Msg {
+	t.Helper()
+	m, err := request(nc, body, pairs...)
+	if err != nil {
+		t.Fatalf("%q: %v", short(body), err)
+	}
+	return m
+}
+
+// mustOK asks and wants an OK.
+func mustOK(t testing.TB, nc *nats.Conn, body string, pairs ...string) *nats.Msg {
+	t.Helper()
+	m := ask(t, nc, body, pairs...)
+	if code(m) != "" {
+		t.Fatalf("%q %q: %s %s", short(body), pairs, code(m), m.Data)
+	}
+	return m
+}
+
+// code is the error code of a FAIL, "" of an OK, "no ack" of what is neither.
+func code(m *nats.Msg) string {
+	switch m.Header.Get(bus.HeaderAck) {
+	case "OK":
+		return ""
+	case "FAIL":
+		return m.Header.Get(bus.HeaderErrorCode)
+	}
+	return "no ack"
+}
+
+func short(s string) string { return s[:min(len(s), 60)] }
+
+// rid is the reply's request id.
+func rid(t testing.TB, m *nats.Msg) uint64 { return number(t, m, bus.HeaderRequestID) }
+
+func number(t testing.TB, m *nats.Msg, name string) uint64 {
+	t.Helper()
+	n, err := strconv.ParseUint(m.Header.Get(name), 10, 64)
+	if err != nil {
+		t.Fatalf("header %s of %q: %v", name, m.Data, err)
+	}
+	return n
+}
+
+func status(nc *nats.Conn) (bus.Status, error) {
+	var s bus.Status
+	m, err := nc.Request("quartet.status", nil, askLimit)
+	if err != nil {
+		return s, err
+	}
+	return s, json.Unmarshal(m.Data, &s)
+}
+
+func mustStatus(t testing.TB, nc *nats.Conn) bus.Status {
+	t.Helper()
+	s, err := status(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func pids(s bus.Status) []int {
+	var all []int
+	for _, r := range s.Replicas {
+		all = append(all, r.PID)
+	}
+	return all
+}
+
+// atRest waits until the cluster is ready, nothing is under way, and all replicas stand
+// at one position with one number of keys.
+func atRest(t testing.TB, nc *nats.Conn) bus.Status {
+	t.Helper()
+	var s bus.Status
+	eventually(t, 10*time.Second, "all replicas equal and idle", func() (err error) {
+		if s, err = status(nc); err != nil {
+			return err
+		}
+		if !s.Ready || len(s.Replicas) == 0 {
+			return fmt.Errorf("not ready: %s", s.Reason)
+		}
+		first := s.Replicas[0]
+		for _, r := range s.Replicas {
+			if r.Position != first.Position || r.Keys != first.Keys || r.Timestamp != s.Master.Last || r.Tentative+r.Queue+r.Pending != 0 {
+				return fmt.Errorf("%+v", s.Replicas)
+			}
+		}
+		return nil
+	})
+	return s
+}
+
+// outcome is how a command of the program ended.
+type outcome struct {
+	stdout, stderr string
+	status         int
+}
+
+// quartet runs a command of the program to its end.
+func quartet(t testing.TB, args ...string) outcome {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+	defer cancel()
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd.Stdout, cmd.Stderr, cmd.Stdin = &stdout, &stderr, io.NopCloser(strings.NewReader(""))
+	cmd.Dir = t.TempDir()
+	err := cmd.Run()
+	var bad *exec.ExitError
+	if err != nil && !errors.As(err, &bad) {
+		t.Fatalf("quartet %q: %v", args, err)
+	}
+	return outcome{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
+}
