@@ -34,8 +34,8 @@ type Reply struct {
 	Body        []byte            // see Msg
 }
 
-// replyHeaders is the most headers that a reply can have.
-const replyHeaders = 10
+// replyHeaders is no less than the headers that a reply can have.
+const replyHeaders = 12
 
 // Words of the two code headers, so that a reply allocates none of them.
 var (
@@ -48,11 +48,28 @@ var (
 
 // Msg builds the reply as a message to subject. Its body is, for OK, r.Body: the value
 // of a get, [AppendEcho] of a text set, nothing for a msgpack set; for a FAIL it is the
-// reason. The message shares Body's memory. All header values are cut from one string.
-func (r *Reply) Msg(subject string) *nats.Msg {
-	m := &nats.Msg{Subject: subject, Header: make(nats.Header, replyHeaders-2), Data: r.Body}
+// reason. The message shares Body's memory.
+func (r *Reply) Msg(subject string) *nats.Msg { return new(ReplyWriter).Msg(subject, r) }
+
+// ReplyWriter builds one reply after the other in the same memory: for who sends many.
+// The zero value is ready. It has one owner.
+type ReplyWriter struct {
+	msg    nats.Msg
+	header nats.Header
+	values [replyHeaders][1]string
+	used   int
+}
+
+// Msg builds r as [Reply.Msg] does; it is valid until the next call. (A connection has
+// copied a message when its publish returns.) All header values are cut from one string.
+func (w *ReplyWriter) Msg(subject string, r *Reply) *nats.Msg {
+	if w.header == nil {
+		w.header = make(nats.Header, replyHeaders)
+	}
+	clear(w.header)
+	w.used = 0
+	w.msg = nats.Msg{Subject: subject, Header: w.header, Data: r.Body}
 	var scratch [128]byte
-	w := headerWriter{header: m.Header, values: make([]string, 0, replyHeaders)}
 	rid := strconv.AppendUint(scratch[:0], r.RID, 10)
 	clock := strconv.AppendUint(rid, r.Clock.Time, 10)
 	node := appendNode(append(clock, '.'), r.Clock.Node)
@@ -79,26 +96,21 @@ func (r *Reply) Msg(subject string) *nats.Msg {
 	}
 	if r.Code == model.OK {
 		w.add(HeaderAck, AckOK)
-		return m
+		return &w.msg
 	}
 	reason := oneLine(r.Reason)
 	w.add(HeaderAck, AckFail)
 	w.add(HeaderErrorCode, digits[len(position):])
 	w.add(HeaderError, reason)
-	m.Data = []byte(reason)
-	return m
+	w.msg.Data = []byte(reason)
+	return &w.msg
 }
 
-// headerWriter hands each header a slice of length and capacity one of a shared array.
-type headerWriter struct {
-	header nats.Header
-	values []string // capacity replyHeaders: never moves
-}
-
-func (w *headerWriter) add(name, value string) {
-	n := len(w.values)
-	w.values = append(w.values, value)
-	w.header[name] = w.values[n : n+1 : n+1]
+func (w *ReplyWriter) add(name, value string) {
+	v := &w.values[w.used]
+	w.used++
+	v[0] = value
+	w.header[name] = v[:]
 }
 
 func appendNode(dst []byte, n lamport.Node) []byte {

@@ -7,14 +7,15 @@ import (
 
 // Status is the cluster as the master sees it.
 type Status struct {
-	Ready    bool
-	Why      string // it is not ready, or ""
-	Epoch    uint64
-	Clock    uint64
-	NextRID  uint64
-	InFlight int
-	Marks    message.Marks
-	Replicas []ReplicaStatus
+	Incarnation uint64 // of the master
+	Ready       bool
+	Why         string // it is not ready, or ""
+	Epoch       uint64
+	Clock       uint64
+	NextRID     uint64
+	InFlight    int
+	Marks       message.Marks
+	Replicas    []ReplicaStatus
 }
 
 // ReplicaStatus is one configured replica.
@@ -75,7 +76,8 @@ func (m *Machine) reported(nonce uint64) bool {
 func (m *Machine) Snapshot() Status {
 	why := m.whyNotReady()
 	s := Status{
-		Ready: why == "", Why: why, Epoch: m.view.Epoch, Clock: m.clock.Now(), NextRID: m.nextRID,
+		Incarnation: m.cfg.Incarnation,
+		Ready:       why == "", Why: why, Epoch: m.view.Epoch, Clock: m.clock.Now(), NextRID: m.nextRID,
 		InFlight: m.inFlight, Marks: m.primary.marks,
 	}
 	for _, p := range m.replicas {

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -61,10 +62,12 @@ type node struct {
 	out      master.Output
 	rand     *rand.Rand
 
+	replies   bus.ReplyWriter
 	taken     map[uint64]*taken // by token
 	lastToken uint64
 	asked     map[uint64]string // status requests: token → reply subject
 	failing   bool
+	debug     bool // the log shows every message
 	refused   uint64
 }
 
@@ -84,6 +87,7 @@ func Run(ctx context.Context, now <-chan struct{}, o Options) (err error) {
 		opts: &o, dir: dir, taken: map[uint64]*taken{}, asked: map[uint64]string{},
 		inbox: bus.NewBoundedInbox(inboxBytes, func(e event) int { return len(e.msg.Data) }),
 		rand:  rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+		debug: o.Log.Enabled(ctx, slog.LevelDebug),
 	}
 	clean := false
 	defer func() {

@@ -29,6 +29,9 @@ func (n *node) reply(r *master.Reply) {
 		RID: r.RID, Client: t.client, Model: t.request.Model, Type: t.request.Type, Key: t.request.Key,
 		Replica: r.Replica, Code: r.Code, Received: t.at, Taken: time.Since(t.at), Duplicate: r.Repeated,
 	})
+	if n.debug {
+		n.opts.Log.Debug("out", "kind", "REPLY", "to", t.reply, "rids", r.RID, "code", r.Code, "clock", r.Clock, "replica", r.Replica, "position", r.Position, "timestamp", r.Timestamp)
+	}
 	if t.reply == "" {
 		return
 	}
@@ -40,7 +43,7 @@ func (n *node) reply(r *master.Reply) {
 	if r.Code == model.OK && t.request.Type == model.Set && t.request.Encoding == bus.Text {
 		out.Body = bus.AppendEcho(nil, t.request.Key, t.request.Value)
 	}
-	if err := n.clients.PublishMsg(out.Msg(t.reply)); err != nil {
+	if err := n.clients.PublishMsg(n.replies.Msg(t.reply, &out)); err != nil {
 		n.noteSend(err)
 	}
 }
@@ -50,7 +53,7 @@ func StatusOf(s *master.Status, version string, pid int) bus.Status {
 	out := bus.Status{
 		Ready: s.Ready, Reason: s.Why, Version: version, Data: bus.DataMemory, Epoch: s.Epoch,
 		Master: bus.MasterStatus{
-			ID: lamport.Master(1).String(), PID: pid, Clock: s.Clock,
+			ID: lamport.Master(1).String(), PID: pid, Incarnation: s.Incarnation, Clock: s.Clock,
 			Last: s.Marks.Last, Safe: s.Marks.Safe, Pending: uint64(s.InFlight),
 		},
 		Replicas: []bus.ReplicaStatus{},

@@ -164,6 +164,9 @@ func (n *node) request(e *event) {
 		return
 	}
 	r, err := bus.ParseRequest(e.msg.Data)
+	if n.debug {
+		n.opts.Log.Debug("in", "kind", "REQUEST", "reply", e.msg.Reply, "consistency", r.Model, "request", r.Type, "key", r.Key, "bytes", len(e.msg.Data), "error", err)
+	}
 	t := &taken{reply: e.msg.Reply, at: e.at, request: r}
 	n.lastToken++
 	token := n.lastToken
