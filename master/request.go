@@ -19,7 +19,8 @@ type flight struct {
 	asked   []lamport.Node // have it and have not refused it
 	number  uint64         // causal set
 	waiters []waiter
-	known   *known // of its identity; nil: it has none
+	room    [1]waiter // what waiters begins in: nearly always one sending waits
+	known   *known    // of its identity; nil: it has none
 }
 
 // waiter is a sending that waits for the flight's outcome.
@@ -156,6 +157,9 @@ func (m *Machine) dispatch(f *flight, p *peer) {
 }
 
 func (m *Machine) join(f *flight, token uint64, repeated bool) {
+	if f.waiters == nil {
+		f.waiters = f.room[:0]
+	}
 	f.waiters = append(f.waiters, waiter{token: token, repeated: repeated})
 	m.inFlight++
 	m.deadlines = append(m.deadlines, deadline{tick: m.ticks + m.cfg.TimeoutTicks, rid: f.request.RID, token: token})
@@ -176,6 +180,7 @@ func (m *Machine) depart(out *Output) {
 		}
 		m.queueDraw = m.queueDraw*1664525 + 1013904223 // the next of a linear congruence: another share, another replica
 		share := max(len(m.queue)/m.count(free), shareLeast)
+		p.requests = slices.Grow(p.requests, min(share, len(m.queue)))
 		for _, f := range m.queue[:min(share, len(m.queue))] {
 			if m.flights[f.request.RID] == f { // else answered Unknown meanwhile
 				m.dispatch(f, p)

@@ -359,15 +359,20 @@ func (m *Machine) flushAnswers(out *Output) {
 		}
 		first = next
 	}
-	m.answers = nil // its memory now belongs to the message
+	if n := len(m.answers); n > 0 {
+		// Its memory now belongs to the messages; the next turn's batch is often as large.
+		m.answers = make([]message.Answer, 0, min(n, answersMost))
+	}
 }
+
+const answersMost = 1024
 
 // answersThatFit cuts a batch of answers as abcast cuts DATA: below 1 MiB with one
 // value of the largest size in it.
 func answersThatFit(answers []message.Answer) int {
-	const most, mostBytes, overhead = 1024, 256 << 10, 64
+	const mostBytes, overhead = 256 << 10, 64
 	n, size := 0, 0
-	for n < len(answers) && n < most && size < mostBytes {
+	for n < len(answers) && n < answersMost && size < mostBytes {
 		size += overhead + len(answers[n].Value) + len(answers[n].Reason)
 		n++
 	}

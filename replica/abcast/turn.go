@@ -17,7 +17,10 @@ func (b *Broadcast) Flush(sends []Send) []Send {
 		sends = b.send(b.outgoing[first:next:next], sends)
 		first = next
 	}
-	b.outgoing = nil // its memory now belongs to the DATA
+	if len(b.outgoing) > 0 {
+		// Its memory now belongs to the DATA; the next turn's batch is often as large.
+		b.outgoing = make([]message.Operation, 0, min(len(b.outgoing), batchOps))
+	}
 	return sends
 }
 
