@@ -2,8 +2,10 @@ package command
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -30,6 +32,9 @@ type bench struct {
 	compare     bool
 	rounds      int
 	round       time.Duration
+
+	data     string // where the cluster's are: memory or disk
+	replicas int
 }
 
 // kindGets is the share of gets, in percent, of the kinds of load but mix.
@@ -44,8 +49,15 @@ func benchCommand(env Env) *cobra.Command {
 for each model and kind of request in turn. Keys are set once before anything counts.
 
 --compare-kv measures, in short rounds that alternate, the same load on a JetStream
-key-value bucket (one replica, in a file) of the same NATS server, and prints medians
-with minimum and maximum. The ratio is taken round by round.
+key-value bucket (one replica, in a file, no fsync per write unless the server is set
+to) of the same NATS server, and prints medians with minimum and maximum:
+
+  kv      as its users drive it: nats.go's KeyValue.Put and Get, a goroutine for each
+          request outstanding
+  kv raw  the same bytes driven as quartet's requests are here, by callbacks
+
+The ratios are taken round by round. Processor time for each answer is shown of the
+bench itself and, on the cluster's machine, of the master and the replicas (Linux).
 
 Exit status: 0 all answered, 1 a request failed or its outcome is unknown, 2 wrong usage,
 6 no cluster.`,
@@ -136,36 +148,74 @@ func (b *bench) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var bucket *load.Bucket
-	if b.compare {
-		if bucket, err = load.MakeBucket(ctx, lines.conns[0]); err != nil {
-			return err
-		}
-		defer func() {
-			// Also after Ctrl-C, so with a time of its own.
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-			defer cancel()
-			if err := bucket.Delete(ctx); err != nil {
-				fmt.Fprintln(b.env.Stderr, err)
-			}
-		}()
-	}
-	if err := b.fill(ctx, lines, bucket); err != nil {
+	if err := b.look(ctx, lines); err != nil {
 		return err
 	}
-	return b.measure(ctx, rows, lines, bucket)
-}
-
-// fill sets all keys, strongly, on both sides.
-func (b *bench) fill(ctx context.Context, lines lines, bucket *load.Bucket) error {
 	fmt.Fprintf(b.env.Stderr, "setting %d keys\n", b.load.Keys)
 	if err := load.Fill(ctx, b.load, load.Quartet{Client: lines.clients[0], Consistency: model.Linearizable}); err != nil {
 		return b.explain(ctx, lines, err)
 	}
-	if bucket != nil {
-		return load.Fill(ctx, b.load, bucket.Sender(lines.inboxes[0], b.conn.timeout))
+	if !b.compare {
+		return b.measure(ctx, rows, lines, [2][]load.Sender{})
 	}
+	bucket, err := load.MakeBucket(ctx, lines.conns[0])
+	if err != nil {
+		return err
+	}
+	defer func() {
+		// Also after Ctrl-C, so with a time of its own.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		if err := bucket.Delete(ctx); err != nil {
+			fmt.Fprintln(b.env.Stderr, err)
+		}
+	}()
+	theirs, err := b.theirs(ctx, lines, bucket)
+	if err != nil {
+		return err
+	}
+	if err := load.Fill(ctx, b.load, theirs[1][0]); err != nil {
+		return err
+	}
+	return b.measure(ctx, rows, lines, theirs)
+}
+
+// look learns from the cluster where its data are and which processes it has.
+func (b *bench) look(ctx context.Context, lines lines) error {
+	body, err := lines.clients[0].Status(ctx)
+	if err != nil {
+		return b.explain(ctx, lines, err)
+	}
+	var s bus.Status
+	if err := json.Unmarshal(body, &s); err != nil {
+		return fmt.Errorf("the cluster's status is no JSON object that this version can read: %w", err)
+	}
+	b.data, b.replicas = s.Data, len(s.Replicas)
+	add := func(name, arg string, pid int) {
+		if load.Local(pid, arg) {
+			b.load.Processes = append(b.load.Processes, load.Process{Name: name, PID: pid})
+		}
+	}
+	add("master", "master", s.Master.PID)
+	for _, r := range s.Replicas {
+		add(r.ID, "replica", r.PID)
+	}
+	b.load.Processes = append(b.load.Processes, load.Process{Name: "bench", PID: os.Getpid()})
 	return nil
+}
+
+// theirs returns the bucket's sides: kv and kv raw.
+func (b *bench) theirs(ctx context.Context, lines lines, bucket *load.Bucket) ([2][]load.Sender, error) {
+	var sides [2][]load.Sender
+	for i, nc := range lines.conns {
+		caller, err := bucket.API(ctx, nc, b.conn.timeout)
+		if err != nil {
+			return sides, err
+		}
+		sides[0] = append(sides[0], caller)
+		sides[1] = append(sides[1], bucket.Sender(lines.inboxes[i], b.conn.timeout))
+	}
+	return sides, nil
 }
 
 // explain says that there is no cluster where that is why nothing could be set.
@@ -176,7 +226,7 @@ func (b *bench) explain(ctx context.Context, lines lines, err error) error {
 	return err
 }
 
-func (b *bench) measure(ctx context.Context, rows []row, lines lines, bucket *load.Bucket) error {
+func (b *bench) measure(ctx context.Context, rows []row, lines lines, theirs [2][]load.Sender) error {
 	failed := false
 	for i, row := range rows {
 		fmt.Fprintf(b.env.Stderr, "measuring %s %s\n", row.model.Word(), row.kind)
@@ -184,26 +234,16 @@ func (b *bench) measure(ctx context.Context, rows []row, lines lines, bucket *lo
 		for j, c := range lines.clients {
 			ours[j] = load.Quartet{Client: c, Consistency: row.model}
 		}
-		o := b.load
+		o, rounds, sides := b.load, 1, [][]load.Sender{ours}
 		o.Gets = row.gets
-		m := measured{row: row, first: i == 0}
-		var err error
-		if bucket == nil {
-			var result load.Result
-			result, err = load.Run(ctx, o, ours)
-			m.ours = []load.Result{result}
-		} else {
-			theirs := make([]load.Sender, len(lines.inboxes))
-			for j, in := range lines.inboxes {
-				theirs[j] = bucket.Sender(in, b.conn.timeout)
-			}
-			var c load.Comparison
-			c, err = load.Compare(ctx, o, b.rounds, ours, theirs)
-			m.ours, m.theirs, m.ratio = c.Ours, c.Theirs, c.Ratios()
+		if b.compare {
+			rounds, sides = b.rounds, append(sides, theirs[:]...)
 		}
+		results, err := load.Compare(ctx, o, rounds, sides...)
 		if err != nil {
 			return fmt.Errorf("bench: %w", err)
 		}
+		m := measured{row: row, first: i == 0, sides: results}
 		if err := b.print(&m); err != nil {
 			return fmt.Errorf("write the result: %w", err)
 		}
@@ -218,8 +258,8 @@ func (b *bench) measure(ctx context.Context, rows []row, lines lines, bucket *lo
 // lines are the connections: one, or one for each request outstanding.
 type lines struct {
 	clients []*client.Client
-	inboxes []*inbox.Inbox // on the same number of connections, for the bucket
-	conns   []*nats.Conn   // under the inboxes
+	inboxes []*inbox.Inbox // on the same number of connections, for kv raw
+	conns   []*nats.Conn   // under the inboxes, for kv
 	closers []func()
 }
 

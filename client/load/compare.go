@@ -3,30 +3,30 @@ package load
 import (
 	"context"
 	"slices"
+	"time"
 )
 
-// Comparison is two sides' results, round by round.
-type Comparison struct{ Ours, Theirs []Result }
-
-// Compare runs the same load on both sides in turn, rounds times each, so that whatever
-// else the machine does falls on both. The side that begins changes with every round.
-// On an error it returns the rounds that were complete.
-func Compare(ctx context.Context, o Options, rounds int, ours, theirs []Sender) (Comparison, error) {
-	var c Comparison
+// Compare runs the same load on each side in turn, rounds times, so that whatever else
+// the machine does falls on all of them. The side that begins changes with every round.
+// It returns each side's results, round by round; on an error, those of the rounds that
+// were complete.
+func Compare(ctx context.Context, o Options, rounds int, sides ...[]Sender) ([][]Result, error) {
+	all := make([][]Result, len(sides))
 	for round := range rounds {
 		o.Seed++
-		sides := [2][]Sender{ours, theirs}
-		var results [2]Result
+		results := make([]Result, len(sides))
 		for i := range sides {
-			side := (i + round) % 2
+			side := (i + round) % len(sides)
 			var err error
 			if results[side], err = Run(ctx, o, sides[side]); err != nil {
-				return c, err
+				return all, err
 			}
 		}
-		c.Ours, c.Theirs = append(c.Ours, results[0]), append(c.Theirs, results[1])
+		for side := range sides {
+			all[side] = append(all[side], results[side])
+		}
 	}
-	return c, nil
+	return all, nil
 }
 
 // Spread is a median between a minimum and a maximum.
@@ -60,15 +60,35 @@ func Quantiles(results []Result, q float64) Spread {
 	return NewSpread(each(results, func(r *Result) float64 { return float64(r.Latency.ValueAtQuantile(q)) }))
 }
 
-// Ratios returns the spread of our rate over theirs, round by round.
-func (c *Comparison) Ratios() Spread {
-	ratios := make([]float64, 0, len(c.Ours))
-	for i := range c.Ours {
-		if theirs := c.Theirs[i].Rate(); theirs > 0 {
-			ratios = append(ratios, c.Ours[i].Rate()/theirs)
+// Ratios returns the spread of our rate over theirs, round by round. A round in which
+// they answered nothing has no ratio.
+func Ratios(ours, theirs []Result) Spread {
+	ratios := make([]float64, 0, len(ours))
+	for i := range min(len(ours), len(theirs)) {
+		if rate := theirs[i].Rate(); rate > 0 {
+			ratios = append(ratios, ours[i].Rate()/rate)
 		}
 	}
 	return NewSpread(ratios)
+}
+
+// CPUPerAnswer returns the processor time of the i-th of [Options.Processes] for one
+// answer, over all rounds, in µs; false where it is not known.
+func CPUPerAnswer(results []Result, i int) (float64, bool) {
+	var used time.Duration
+	var answers uint64
+	for n := range results {
+		r := &results[n]
+		if i >= len(r.CPU) || r.CPU[i] < 0 {
+			return 0, false
+		}
+		used += r.CPU[i]
+		answers += r.Answers()
+	}
+	if answers == 0 {
+		return 0, false
+	}
+	return float64(used.Nanoseconds()) / 1000 / float64(answers), true
 }
 
 func each(results []Result, f func(*Result) float64) []float64 {

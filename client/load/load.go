@@ -1,10 +1,11 @@
 // Package load promises a measured load: a closed loop that keeps a fixed number of
 // requests outstanding and records how long each took and how it ended. Replies are
 // taken, and the next requests sent, in the connections' own goroutines, so that no
-// goroutine per request takes part in what is measured.
+// goroutine per request takes part in what is measured; only a [Caller] has one.
 //
-// A [Bucket] of NATS JetStream is driven through the very same loop and transport, so
-// that [Compare] compares the stores and not their clients.
+// A [Bucket] of NATS JetStream can be driven in two ways: as its users do, by the
+// official Go API, and through the very same loop and transport as a cluster, which
+// compares the stores and not their clients. [Compare] runs any of them in turn.
 package load
 
 import (
@@ -55,6 +56,14 @@ type Sender interface {
 	Send(op Op, done func(Outcome)) error
 }
 
+// Caller is a sender whose requests are driven by calls that wait, in one goroutine for
+// each that is outstanding. Call's requests end after the timeout that the caller was
+// made with, at the latest.
+type Caller interface {
+	Sender
+	Call(op Op) Outcome
+}
+
 // Options describe a load.
 type Options struct {
 	Concurrency int           // requests outstanding, over all senders: 1 to 65,536
@@ -65,6 +74,9 @@ type Options struct {
 	KeySize     int           // bytes, enough for the number of the key
 	ValueSize   int           // bytes
 	Seed        uint64        // of the choice of keys and of gets
+
+	// Processes are those whose processor time is measured, where there is a /proc.
+	Processes []Process
 }
 
 // Check refuses impossible options.
@@ -93,10 +105,18 @@ type Result struct {
 	Outside [4]uint64     // by Outcome, before and after it
 	NotSent uint64        // requests that could not be sent; each ended its place in the loop
 	Latency *hdrhistogram.Histogram
+
+	// CPU is what each of [Options.Processes] used, user and system, over the whole run;
+	// negative where that is not known. The system counts in steps of 10 ms.
+	CPU []time.Duration
 }
 
 // Ops returns how many answers came in the window.
 func (r *Result) Ops() uint64 { return r.Counts[OK] + r.Counts[Missing] }
+
+// Answers returns how many answers came, at any time of the run: what [Result.CPU] was
+// used for.
+func (r *Result) Answers() uint64 { return r.Ops() + r.Outside[OK] + r.Outside[Missing] }
 
 // Rate returns the answers per second.
 func (r *Result) Rate() float64 {
@@ -185,11 +205,12 @@ func Run(ctx context.Context, o Options, senders []Sender) (Result, error) {
 	if len(senders) == 0 || len(senders) > o.Concurrency {
 		return Result{}, fmt.Errorf("%w: %d senders for %d requests at once", ErrOptions, len(senders), o.Concurrency)
 	}
+	keys, value := o.keys(), o.value()
+	before := cpuTimes(o.Processes)
 	start := time.Now()
 	w := window{from: start.Add(o.Warmup), to: start.Add(o.Warmup + o.Duration)}
 	stop := context.AfterFunc(ctx, func() { w.stopped.Store(true) })
 	defer stop()
-	keys, value := o.keys(), o.value()
 	workers := make([]*worker, len(senders))
 	var group sync.WaitGroup
 	group.Add(o.Concurrency)
@@ -205,6 +226,7 @@ func Run(ctx context.Context, o Options, senders []Sender) (Result, error) {
 	}
 	group.Wait()
 	total := Result{Window: min(o.Duration, max(0, time.Since(w.from))), Latency: hdrhistogram.New(lowest, highest, digits)}
+	total.CPU = cpuUsed(before, cpuTimes(o.Processes))
 	for _, worker := range workers {
 		worker.addTo(&total)
 	}

@@ -194,36 +194,42 @@ func TestCompareWithABucket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ours, theirs := load.Quartet{Client: c, Consistency: client.Eventual}, bucket.Sender(in, 5*time.Second)
+	api, err := bucket.API(t.Context(), nc, 5*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, raw := load.Quartet{Client: c, Consistency: client.Eventual}, bucket.Sender(in, 5*time.Second)
 	o := small()
-	for _, side := range []load.Sender{ours, theirs} {
+	for _, side := range []load.Sender{ours, raw, api} {
 		if err := load.Fill(t.Context(), o, side); err != nil {
 			t.Fatal(err)
 		}
 	}
-	got, err := load.Compare(t.Context(), o, 2, []load.Sender{ours}, []load.Sender{theirs})
-	if err != nil || len(got.Ours) != 2 || len(got.Theirs) != 2 {
-		t.Fatalf("%d and %d rounds, %v", len(got.Ours), len(got.Theirs), err)
+	got, err := load.Compare(t.Context(), o, 2, []load.Sender{ours}, []load.Sender{api}, []load.Sender{raw})
+	if err != nil || len(got) != 3 {
+		t.Fatalf("%d sides, %v", len(got), err)
 	}
-	for _, results := range [][]load.Result{got.Ours, got.Theirs} {
+	for side, results := range got {
+		if len(results) != 2 {
+			t.Fatalf("side %d: %d rounds", side, len(results))
+		}
 		for i := range results {
-			if r := &results[i]; r.Failed()+r.Unknown() > 0 || r.Counts[load.Missing] > 0 || r.Ops() == 0 {
-				t.Errorf("round %d: %+v", i, results[i].Counts)
+			if r := &results[i]; r.Failed()+r.Unknown() > 0 || r.Counts[load.Missing] > 0 || r.Ops() == 0 || uint64(r.Latency.TotalCount()) != r.Ops() {
+				t.Errorf("side %d, round %d: %+v", side, i, results[i].Counts)
 			}
 		}
 	}
-	if ratio := got.Ratios(); ratio.Median <= 0 || ratio.Min > ratio.Median || ratio.Max < ratio.Median {
-		t.Errorf("ratio %+v", ratio)
-	}
-	// The bucket's sender must tell an answer from a failure, or its figures are worth nothing.
+	// A sender to the bucket must tell an answer from a failure, or its figures are worth nothing.
 	ends := make(chan load.Outcome, 1)
 	send := func(op load.Op, want load.Outcome) {
 		t.Helper()
-		if err := theirs.Send(op, func(outcome load.Outcome) { ends <- outcome }); err != nil {
-			t.Fatal(err)
-		}
-		if got := <-ends; got != want {
-			t.Errorf("%v of %s: %d, want %d", op.Type, op.Key, got, want)
+		for _, side := range []load.Sender{raw, api} {
+			if err := side.Send(op, func(outcome load.Outcome) { ends <- outcome }); err != nil {
+				t.Fatal(err)
+			}
+			if got := <-ends; got != want {
+				t.Errorf("%T: %v of %s: %d, want %d", side, op.Type, op.Key, got, want)
+			}
 		}
 	}
 	send(load.Op{Type: model.Get, Key: fmt.Sprintf("k%015d", 7)}, load.OK)

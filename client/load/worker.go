@@ -15,6 +15,9 @@ type window struct {
 	stopped  atomic.Bool
 }
 
+// over reports whether nothing more needs to be sent.
+func (w *window) over(now time.Time) bool { return now.After(w.to) || w.stopped.Load() }
+
 // worker keeps its places in the loop busy through one sender. Its lock is contended
 // only where a sender calls done from more than one goroutine.
 type worker struct {
@@ -39,22 +42,34 @@ type place struct {
 
 func (w *worker) start() {
 	p := &place{w: w}
+	if caller, ok := w.sender.(Caller); ok {
+		go p.call(caller)
+		return
+	}
 	p.done = p.ended
 	p.send(time.Now())
+}
+
+// call makes one request after the other.
+func (p *place) call(c Caller) {
+	defer p.w.group.Done()
+	for now := time.Now(); !p.w.window.over(now); {
+		began := now
+		outcome := c.Call(p.w.next())
+		now = time.Now()
+		p.w.record(began, now, outcome)
+	}
 }
 
 // send sends the next request; a place that cannot, or need not any more, is given up.
 func (p *place) send(now time.Time) {
 	w := p.w
-	if now.After(w.window.to) || w.window.stopped.Load() {
+	if w.window.over(now) {
 		w.group.Done()
 		return
 	}
-	w.mu.Lock()
-	op := w.next()
-	w.mu.Unlock()
 	p.began = now
-	if err := w.sender.Send(op, p.done); err != nil {
+	if err := w.sender.Send(w.next(), p.done); err != nil {
 		w.mu.Lock()
 		w.result.NotSent++
 		w.mu.Unlock()
@@ -69,6 +84,8 @@ func (p *place) ended(outcome Outcome) {
 }
 
 func (w *worker) next() Op {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	op := Op{Type: model.Set, Key: w.keys[w.rng.IntN(len(w.keys))], Value: w.value}
 	if w.gets > 0 && w.rng.IntN(100) < w.gets {
 		op.Type, op.Value = model.Get, nil
