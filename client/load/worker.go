@@ -77,6 +77,8 @@ func (p *place) send(now time.Time) {
 	}
 }
 
+// ended sends the next request at once. The connection's write buffer gathers what a
+// train of replies releases; a goroutine that gathers it first was tried and won nothing.
 func (p *place) ended(outcome Outcome) {
 	now := time.Now()
 	p.w.record(p.began, now, outcome)
