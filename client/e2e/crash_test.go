@@ -1,0 +1,199 @@
+package e2e_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"quartet/bus"
+	"quartet/replica/model"
+)
+
+// When the master is killed its replicas do not stay for ever.
+func TestOrphansEnd(t *testing.T) {
+	m := start(t, "--orphan-timeout", "1s")
+	running := pids(mustStatus(t, connect(t, m.url)))
+	m.kill(t)
+	awaitDead(t, 10*time.Second, running...)
+}
+
+// killLeftovers ends replicas that a failed test would leave to their orphan timeout.
+func killLeftovers(t *testing.T, running []int) {
+	t.Cleanup(func() {
+		for _, pid := range running {
+			if alive(pid) {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			}
+		}
+	})
+}
+
+// before is what was known of a cluster before its master was killed.
+type before struct {
+	status    bus.Status
+	replies   map[string]*nats.Msg // of one set in each model, by its id
+	bodies    map[string]string
+	rid       uint64
+	timestamp uint64
+	position  uint64
+	clock     uint64
+}
+
+// The same command again after kill -9 of the master: the replicas are adopted, nothing
+// is lost, and everything that rises goes on rising.
+func TestMasterIsKilledAndComesBack(t *testing.T) {
+	p := newPlace(t)
+	args := []string{"--memory", "--listen", freeAddress(t)}
+	m := startIn(t, p, args...)
+	nc := connect(t, m.url, nats.MaxReconnects(0))
+	was := before{replies: map[string]*nats.Msg{}, bodies: map[string]string{}}
+	for n := range 3 * len(model.All) {
+		c := model.All[n%4]
+		id := fmt.Sprintf("before-%d", n)
+		was.bodies[id] = fmt.Sprintf("%s, set, %s ::: %d", c.Word(), id, n)
+		r := mustOK(t, nc, was.bodies[id], bus.HeaderMsgID, id)
+		was.replies[id] = r
+		was.rid, was.clock = max(was.rid, rid(t, r)), max(was.clock, clockOf(t, r))
+		switch {
+		case c == model.Causal:
+			was.timestamp = max(was.timestamp, number(t, r, bus.HeaderTimestamp))
+		case c.Strong():
+			was.position = max(was.position, number(t, r, bus.HeaderPosition))
+		}
+	}
+	was.status = atRest(t, nc)
+	killLeftovers(t, pids(was.status))
+	m.kill(t)
+
+	again := startIn(t, p, args...)
+	nc = connect(t, again.url)
+	s := mustStatus(t, nc)
+	if !slices.Equal(pids(s), pids(was.status)) {
+		t.Errorf("replicas %v, were %v", pids(s), pids(was.status))
+	}
+	if s.Master.PID != again.pid() || !s.Ready {
+		t.Errorf("master %d, want %d, ready %v: %s", s.Master.PID, again.pid(), s.Ready, s.Reason)
+	}
+	checkRising(t, nc, was)
+	for id := range was.replies {
+		for _, c := range model.All {
+			_, want, _ := strings.Cut(was.bodies[id], " ::: ")
+			if got := ask(t, nc, c.Word()+", get, "+id); string(got.Data) != want || code(got) != "" {
+				t.Errorf("%s get of %s after the crash: %q %q, want %q", c.Word(), id, code(got), got.Data, want)
+			}
+		}
+	}
+	checkRetries(t, nc, was)
+	serves(t, nc)
+	atRest(t, nc)
+	if status := again.stop(t, syscall.SIGTERM); status != 0 {
+		t.Errorf("status %d\n%s", status, again.stderr.String())
+	}
+	awaitDead(t, time.Second, pids(was.status)...)
+}
+
+func checkRising(t *testing.T, nc *nats.Conn, was before) {
+	t.Helper()
+	for _, c := range model.All {
+		r := mustOK(t, nc, fmt.Sprintf("%s, set, after ::: v", c.Word()))
+		if rid(t, r) <= was.rid || clockOf(t, r) <= was.clock {
+			t.Errorf("%s set: rID %d, clock %d; before the crash %d and %d", c.Word(), rid(t, r), clockOf(t, r), was.rid, was.clock)
+		}
+		was.rid, was.clock = rid(t, r), clockOf(t, r)
+		if c == model.Causal && number(t, r, bus.HeaderTimestamp) <= was.timestamp {
+			t.Errorf("causal number %s, before the crash %d", r.Header.Get(bus.HeaderTimestamp), was.timestamp)
+		}
+		if c.Strong() && number(t, r, bus.HeaderPosition) <= was.position {
+			t.Errorf("position %s, before the crash %d", r.Header.Get(bus.HeaderPosition), was.position)
+		}
+	}
+}
+
+// checkRetries: sets from before the crash that are sent again, after others have
+// overwritten what they wrote: the first outcome, no second effect. A causal set is not
+// answered with its first outcome yet (a new primary does not know what its predecessor
+// numbered, so it gives a later number under a later rID, whose commit then changes nothing);
+// of it only the effect is judged, and that its number never falls.
+func checkRetries(t *testing.T, nc *nats.Conn, was before) {
+	t.Helper()
+	for id := range was.replies {
+		mustOK(t, nc, "1, 1, "+id+" ::: younger")
+	}
+	for id, first := range was.replies {
+		for _, replica := range []string{"r1", "r3"} {
+			r := ask(t, nc, was.bodies[id], bus.HeaderMsgID, id, bus.HeaderReplica, replica)
+			same := rid(t, r) == rid(t, first)
+			if first.Header.Get(bus.HeaderConsistency) == "CAUSAL" {
+				same = number(t, r, bus.HeaderTimestamp) >= number(t, first, bus.HeaderTimestamp)
+			}
+			if code(r) != "" || !same {
+				t.Errorf("%q again after the crash: %q %v\nfirst %v", was.bodies[id], code(r), r.Header, first.Header)
+			}
+		}
+	}
+	for id := range was.replies {
+		if got := linearizably(t, nc, id); got != "younger" {
+			t.Errorf("%q took effect a second time: %q", was.bodies[id], got)
+		}
+	}
+	for id := range was.replies {
+		if r := ask(t, nc, was.bodies[id]+" other", bus.HeaderMsgID, id); code(r) != "409" {
+			t.Errorf("%q with another value after the crash: %q %s", was.bodies[id], code(r), r.Data)
+		}
+	}
+}
+
+// When a replica is killed the models that need every member refuse, the others go on.
+func TestReplicaIsKilled(t *testing.T) {
+	m := start(t)
+	nc := connect(t, m.url)
+	position := mustOK(t, nc, "1, 1, key ::: value").Header.Get(bus.HeaderPosition)
+	atRest(t, nc)
+	if err := syscall.Kill(pids(mustStatus(t, nc))[2], syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 10*time.Second, "status says that r3 is gone", func() error {
+		s, err := status(nc)
+		if err == nil && (s.Ready || s.Reason == "" || s.Replicas[2].Reason == "") {
+			err = fmt.Errorf("%+v", s)
+		}
+		return err
+	})
+	if m.gone() {
+		t.Fatal("the master is gone")
+	}
+	// Before any weak write: a sequential get waits for what stands before it in the queue,
+	// and without r3 nothing that enters a queue leaves it.
+	for range 30 { // random replicas
+		if got := mustOK(t, nc, "2, 2, key", bus.HeaderMinPosition, position); string(got.Data) != "value" {
+			t.Errorf("sequential get: %q", got.Data)
+		}
+	}
+	for n := range 30 {
+		mustOK(t, nc, fmt.Sprintf("4, 1, weak ::: %d", n))
+		mustOK(t, nc, "4, 2, key")
+		set := mustOK(t, nc, fmt.Sprintf("3, 1, causal ::: %d", n))
+		got := mustOK(t, nc, "3, 2, causal", bus.HeaderMinTimestamp, set.Header.Get(bus.HeaderTimestamp))
+		if string(got.Data) != fmt.Sprint(n) {
+			t.Errorf("causal get %d: %q", n, got.Data)
+		}
+	}
+	for _, body := range []string{"1, 1, key ::: other", "1, 2, key", "2, 1, key ::: other"} {
+		if got := ask(t, nc, body); code(got) != "503" {
+			t.Errorf("%q without r3: %q %s", body, code(got), got.Data)
+		}
+	}
+	if got := ask(t, nc, "4, 2, key", bus.HeaderReplica, "r3"); code(got) != "503" {
+		t.Errorf("r3 is asked for: %q %s", code(got), got.Data)
+	}
+	for _, replica := range []string{"r1", "r2"} {
+		if got := mustOK(t, nc, "4, 2, key", bus.HeaderReplica, replica); string(got.Data) != "value" {
+			t.Errorf("a refused set took effect at %s: %q", replica, got.Data)
+		}
+	}
+}

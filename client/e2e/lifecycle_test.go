@@ -1,0 +1,233 @@
+package e2e_test
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+
+	"quartet/bus"
+)
+
+// The ready line and the banner are all that stdout ever holds; a signal ends everything
+// with status 0 and leaves the reports.
+func TestStartAndStop(t *testing.T) {
+	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+		t.Run(signal.String(), func(t *testing.T) {
+			p := newPlace(t)
+			m := startIn(t, p, "--memory", "--listen", "127.0.0.1:-1", "--replicas", "2")
+			nc := connect(t, m.url, nats.MaxReconnects(0))
+			mustOK(t, nc, "1, 1, key ::: value", bus.HeaderClient, "Tester")
+			running := pids(mustStatus(t, nc))
+			if status := m.stop(t, signal); status != 0 {
+				t.Errorf("status %d\n%s", status, m.stderr.String())
+			}
+			banner := regexp.MustCompile(`^ready nats://127\.0\.0\.1:\d+
+  data      in memory
+  logs      \S+
+  replicas  r1  pid ` + strconv.Itoa(running[0]) + `
+            r2  pid ` + strconv.Itoa(running[1]) + `
+  try       nats -s nats://127\.0\.0\.1:\d+ req quartet\.request '1, 1, key ::: value'
+$`)
+			if out := m.stdout.String(); !banner.MatchString(out) {
+				t.Errorf("stdout:\n%s", out)
+			}
+			for _, pid := range running {
+				if alive(pid) {
+					t.Errorf("process %d is left behind", pid)
+				}
+			}
+			for file, content := range map[string]string{
+				"report.json": `"linearizable"`, "report.txt": "linearizable", "requests.csv": "Tester",
+				"m1.log": "ready", "r1.log": "replica stopped", "r2.log": "replica stopped",
+			} {
+				b, err := os.ReadFile(filepath.Join(p.logs, file))
+				if err != nil || !strings.Contains(strings.ToLower(string(b)), strings.ToLower(content)) {
+					t.Errorf("%s: %v, %q is not in it:\n%s", file, err, content, short(string(b)))
+				}
+			}
+			if left, err := os.ReadDir(p.tmp); err != nil || len(left) > 0 {
+				t.Errorf("left behind in the temporary directory: %v %v", left, err)
+			}
+			if _, err := nats.Connect(m.url); !errors.Is(err, nats.ErrNoServers) {
+				t.Errorf("somebody listens still: %v", err)
+			}
+		})
+	}
+}
+
+// A request under way and a replica that does not move would hold a stop up for seconds.
+func TestSecondSignalStopsAtOnce(t *testing.T) {
+	m := start(t)
+	nc := connect(t, m.url, nats.MaxReconnects(0))
+	running := pids(mustStatus(t, nc))
+	if err := syscall.Kill(running[1], syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.PublishRequest("quartet.request", nats.NewInbox(), []byte("1, 1, stuck ::: v")); err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 5*time.Second, "a word that once more stops at once", func() error {
+		if !strings.Contains(m.stderr.String(), "once more") {
+			return errors.New(m.stderr.String())
+		}
+		return nil
+	})
+	if m.gone() {
+		t.Fatal("the first signal did not wait for the replica that stands still: the second proves nothing")
+	}
+	begun := time.Now()
+	m.stop(t, os.Interrupt)
+	if took := time.Since(begun); took > 2*time.Second {
+		t.Errorf("the second signal took %s", took)
+	}
+	awaitDead(t, time.Second, running...)
+}
+
+func TestPortTaken(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	m := launch(t, newPlace(t), "--memory", "--listen", l.Addr().String())
+	if status := m.await(t, startLimit); status != 1 {
+		t.Errorf("status %d", status)
+	}
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	for _, word := range []string{port, "--listen 127.0.0.1:-1"} {
+		if !strings.Contains(m.stderr.String(), word) {
+			t.Errorf("stderr does not say %q:\n%s", word, m.stderr.String())
+		}
+	}
+	if m.stdout.String() != "" {
+		t.Errorf("stdout: %s", m.stdout.String())
+	}
+}
+
+func TestTwoMastersOnOneDirectory(t *testing.T) {
+	p := newPlace(t)
+	dir := filepath.Join(p.tmp, "data")
+	first := startIn(t, p, "--dir", dir, "--listen", "127.0.0.1:-1", "--replicas", "1")
+	nc := connect(t, first.url)
+	before := mustStatus(t, nc)
+	second := launch(t, newPlace(t), "--dir", dir, "--listen", "127.0.0.1:-1", "--replicas", "1")
+	if status := second.await(t, startLimit); status != 1 {
+		t.Errorf("status %d", status)
+	}
+	for _, word := range []string{dir, strconv.Itoa(first.pid()), "--dir"} {
+		if !strings.Contains(second.stderr.String(), word) {
+			t.Errorf("stderr does not say %q:\n%s", word, second.stderr.String())
+		}
+	}
+	unharmed(t, nc, before)
+	// A clean stop and a start on the same directory go on counting.
+	last := rid(t, mustOK(t, nc, "1, 2, serves1"))
+	if status := first.stop(t, os.Interrupt); status != 0 {
+		t.Fatalf("status %d\n%s", status, first.stderr.String())
+	}
+	third := startIn(t, p, "--dir", dir, "--listen", "127.0.0.1:-1", "--replicas", "1")
+	if next := rid(t, mustOK(t, connect(t, third.url), "4, 1, key ::: value")); next <= last {
+		t.Errorf("rID %d after a restart, %d before", next, last)
+	}
+}
+
+func TestWrongUsage(t *testing.T) {
+	for _, args := range [][]string{
+		{"master", "--memory", "--replicas", "0"},
+		{"master", "--memory", "--replicas", "10"},
+		{"master", "--memory", "--replicas", "three"},
+		{"master", "--memory", "--dir", "x"},
+		{"master", "--memory", "--listen", "nowhere"},
+		{"master", "--memory", "--listen", "0.0.0.0:-1"},
+		{"master", "--memory", "--listen", "127.0.0.1:-1", "--prefix", "a b"},
+		{"master", "--memory", "--replicas", "3", "--missing", "3"},
+		{"master", "--no-such-flag"},
+		{"master", "argument"},
+		{"replica", "--memory"},
+		{"replica", "--memory", "--id", "m1"},
+		{"replica", "--id", "r1", "--dir", "x"},
+		{"client"},
+		{"client", "1, 1, no separator"},
+		{"client", "no-such-file"},
+		{"get"},
+		{"get", "key", "--consistency", "strong"},
+		{"nonsense"},
+	} {
+		o := quartet(t, args...)
+		if o.status != 2 || o.stdout != "" || strings.TrimSpace(o.stderr) == "" {
+			t.Errorf("quartet %q: status %d, want 2\nstdout %s\nstderr %s", args, o.status, o.stdout, o.stderr)
+		}
+	}
+	if o := quartet(t, "get", "--nats", "nats://"+freeAddress(t), "key"); o.status != 6 {
+		t.Errorf("no cluster there: status %d\n%s", o.status, o.stderr)
+	}
+}
+
+// freeAddress is one that nobody listens on for now.
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// With --nats the master uses a server that is there, and leaves it alone.
+func TestExternalServer(t *testing.T) {
+	s, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true, JetStream: true, StoreDir: t.TempDir(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() {
+		s.Shutdown()
+		s.WaitForShutdown()
+	})
+	if !s.ReadyForConnections(10 * time.Second) {
+		t.Fatal("the server is not ready")
+	}
+	m := startIn(t, newPlace(t), "--memory", "--nats", s.ClientURL())
+	if m.url != s.ClientURL() {
+		t.Errorf("ready at %s, want %s", m.url, s.ClientURL())
+	}
+	nc := connect(t, s.ClientURL())
+	serves(t, nc)
+	running := pids(atRest(t, nc))
+	if status := m.stop(t, os.Interrupt); status != 0 {
+		t.Errorf("status %d\n%s", status, m.stderr.String())
+	}
+	awaitDead(t, time.Second, running...)
+	if !s.Running() || !nc.IsConnected() {
+		t.Fatal("the server is gone with the master")
+	}
+	if _, err := nc.Request("quartet.status", nil, askLimit); !errors.Is(err, nats.ErrNoResponders) {
+		t.Errorf("somebody listens still: %v", err)
+	}
+	eventually(t, 5*time.Second, "only the test is connected", func() error {
+		if n := s.NumClients(); n != 1 {
+			return fmt.Errorf("%d connections", n)
+		}
+		return nil
+	})
+}
