@@ -118,8 +118,8 @@ func TestDirectoryInMemoryMode(t *testing.T) {
 		return p
 	}
 	a, b := Options{Listen: "127.0.0.1:4222"}, Options{Listen: "127.0.0.1:4223"}
-	if path(a) != path(a) || path(a) == path(b) {
-		t.Errorf("%s and %s", path(a), path(b))
+	if first, again := path(a), path(a); first != again || first == path(b) {
+		t.Errorf("%s, again %s, another %s", first, again, path(b))
 	}
 	if p := path(Options{Listen: "127.0.0.1:-1"}); !strings.HasSuffix(p, "-"+strconv.Itoa(os.Getpid())) {
 		t.Errorf("a free port: %s", p)
