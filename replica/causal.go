@@ -151,7 +151,7 @@ func (m *Machine) commitCausal() {
 		return
 	}
 	c.marker = n
-	m.cast.Submit(message.Operation{Op: message.OpCommit, Number: n})
+	m.cast.Submit(message.Operation{Op: message.OpCommit, Number: n}, false)
 }
 
 // deliverCommit commits the causal writes up to n in number order, by version.

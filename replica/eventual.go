@@ -30,7 +30,7 @@ func (m *Machine) eventualSet(r *message.Request) {
 		return
 	}
 	m.holdNew(r, 0)
-	m.cast.Submit(message.Operation{Op: message.OpWeak, Request: *r})
+	m.cast.Submit(message.Operation{Op: message.OpWeak, Request: *r}, false)
 	m.answer(message.Answer{RID: r.RID, Code: model.OK})
 }
 

@@ -41,7 +41,11 @@ func newExecuted(window int) executed {
 	if window <= 0 {
 		window = defaultWindow
 	}
-	return executed{byRID: map[uint64]uint32{}, byID: map[string]uint32{}, window: window}
+	// Made in its full size: growing on the way would stop the replica for milliseconds.
+	return executed{
+		byRID: make(map[uint64]uint32, window), byID: map[string]uint32{},
+		ring: make([]done, 0, window), window: window,
+	}
 }
 
 func (e *executed) lookup(r *message.Request) (outcome, bool) {

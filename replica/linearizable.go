@@ -33,7 +33,7 @@ func (m *Machine) flushReads() {
 		}
 		l.ordered = append(l.ordered, l.reads[:n:n])
 		l.reads = l.reads[n:]
-		m.cast.Submit(op)
+		m.cast.Submit(op, true)
 	}
 	l.reads = nil
 }
@@ -62,7 +62,7 @@ func (m *Machine) strongSet(r *message.Request) {
 			return
 		}
 	}
-	m.cast.Submit(message.Operation{Op: message.OpStrong, Request: *r})
+	m.cast.Submit(message.Operation{Op: message.OpStrong, Request: *r}, true)
 }
 
 // deliverStrong executes a linearizable or sequential set at its place. Rule S5: the

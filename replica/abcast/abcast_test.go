@@ -51,7 +51,7 @@ func (m *member) turn() []abcast.Send { return m.Settle(m.Flush(nil)) }
 // submit sends operations with these rIDs, one DATA.
 func (m *member) submit(rids ...uint64) *message.Data {
 	for _, rid := range rids {
-		m.Submit(message.Operation{Op: message.OpStrong, Request: message.Request{RID: rid}})
+		m.Submit(message.Operation{Op: message.OpStrong, Request: message.Request{RID: rid}}, true)
 	}
 	sends := m.turn()
 	return sends[0].Msg.(*message.Data)
@@ -152,7 +152,7 @@ func TestS2AcksAreCumulativeAndIdempotent(t *testing.T) {
 func TestS2AcksRideOnData(t *testing.T) {
 	m := group(2)
 	m[1].take(m[0].submit(1))
-	m[1].Submit(message.Operation{Op: message.OpStrong, Request: message.Request{RID: 2}})
+	m[1].Submit(message.Operation{Op: message.OpStrong, Request: message.Request{RID: 2}}, true)
 	sends := m[1].turn()
 	if len(sends) != 1 {
 		t.Fatalf("%d messages, want the DATA alone", len(sends))
@@ -301,7 +301,7 @@ func TestWaitTakesATurnBehindTheQueue(t *testing.T) {
 
 func TestAloneDeliversAtOnce(t *testing.T) {
 	m := group(1)[0]
-	m.Submit(message.Operation{Op: message.OpStrong, Request: message.Request{RID: 1}})
+	m.Submit(message.Operation{Op: message.OpStrong, Request: message.Request{RID: 1}}, true)
 	if sends := m.turn(); len(sends) != 0 {
 		t.Errorf("sends %v to nobody", sends)
 	}
@@ -389,7 +389,7 @@ func TestBatchesAreBounded(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			r1 := group(2)[0]
 			for _, op := range test.operations {
-				r1.Submit(op)
+				r1.Submit(op, true)
 			}
 			var batches []int
 			for _, d := range of[*message.Data](r1.Flush(nil)) {
@@ -408,12 +408,12 @@ func TestAcknowledgedIDsAreCut(t *testing.T) {
 	var rids []uint64
 	for i := range uint64(5000) {
 		rids = append(rids, i+1)
-		m[0].Submit(message.Operation{Op: message.OpStrong, Request: message.Request{RID: i + 1}})
+		m[0].Submit(message.Operation{Op: message.OpStrong, Request: message.Request{RID: i + 1}}, true)
 	}
 	for _, d := range of[*message.Data](m[0].Flush(nil)) {
 		m[1].take(d)
 	}
-	m[1].Submit(message.Operation{Op: message.OpStrong, Request: message.Request{RID: 9000}})
+	m[1].Submit(message.Operation{Op: message.OpStrong, Request: message.Request{RID: 9000}}, true)
 	var got []uint64
 	for i, s := range m[1].turn() {
 		before := len(got)
@@ -437,7 +437,7 @@ func TestResendIsBounded(t *testing.T) {
 		t.Run(fmt.Sprint(test.bytes), func(t *testing.T) {
 			r1 := group(2)[0]
 			for range 400 {
-				r1.Submit(message.Operation{Op: message.OpStrong, Request: message.Request{Value: make([]byte, test.bytes)}})
+				r1.Submit(message.Operation{Op: message.OpStrong, Request: message.Request{Value: make([]byte, test.bytes)}}, true)
 				r1.Flush(nil)
 			}
 			got := r1.Gap(&message.Gap{Header: message.Header{From: 2}, First: 1, Last: 400}, nil)
@@ -460,5 +460,45 @@ func TestFreshInOrderOnce(t *testing.T) {
 	}
 	if !slices.Equal(got, []uint64{1, 2, 3, 4}) {
 		t.Errorf("fresh: %v", got)
+	}
+}
+
+// Operations that nobody waits for are gathered while the last DATA is on its way, and
+// sent when it has arrived, when a tick has passed, or with one that somebody waits for.
+func TestGathering(t *testing.T) {
+	weak := message.Operation{Op: message.OpWeak}
+	for _, test := range []struct {
+		name    string
+		release func(m []*member)
+		want    int
+	}{
+		{"acknowledged by all", func(m []*member) {
+			for _, a := range of[*message.Ack](append(m[1].turn(), m[2].turn()...)) {
+				m[0].Ack(a)
+			}
+		}, 2},
+		{"a tick", func(m []*member) { m[0].Tick(nil) }, 2},
+		{"an urgent one", func(m []*member) { m[0].Submit(message.Operation{Op: message.OpStrong}, true) }, 3},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			m := group(3)
+			m[0].Submit(weak, false)
+			first := of[*message.Data](m[0].Flush(nil))
+			if len(first) != 1 {
+				t.Fatalf("the first left in %d DATA, want 1: nothing is on its way", len(first))
+			}
+			m[1].take(first[0])
+			m[2].take(first[0])
+			m[0].Submit(weak, false)
+			m[0].Submit(weak, false)
+			if sends := m[0].Flush(nil); len(sends) != 0 || m[0].Submitted() {
+				t.Fatalf("%d messages left while the first is on its way", len(sends))
+			}
+			test.release(m)
+			later := of[*message.Data](m[0].Flush(nil))
+			if len(later) != 1 || len(later[0].Ops) != test.want {
+				t.Errorf("then left %v, want one DATA of %d operations", later, test.want)
+			}
+		})
 	}
 }

@@ -84,16 +84,18 @@ type Broadcast struct {
 	peers   []lamport.Node
 	queue   holdback
 
-	sent     []*message.Data // own DATA that not all members have received; sent[0] is number sentBase+1
-	sentBase uint64
-	lastSeq  uint64
-	outgoing []message.Operation
-	fresh    []*message.Data // received in this turn, each once, in order of its sender's seq
-	acked    []uint64        // rIDs of what was received since the last ACK
-	ticks    uint64
-	progress uint64 // the tick of the last delivery or receipt by all
-	refused  uint64
-	hurried  lamport.Timestamp // the head of the queue that Hurry asked for last
+	sent      []*message.Data // own DATA that not all members have received; sent[0] is number sentBase+1
+	sentBase  uint64
+	lastSeq   uint64
+	outgoing  []message.Operation
+	urgent    bool            // somebody waits for the delivery of one of outgoing
+	gathering uint64          // the tick of the first of outgoing
+	fresh     []*message.Data // received in this turn, each once, in order of its sender's seq
+	acked     []uint64        // rIDs of what was received since the last ACK
+	ticks     uint64
+	progress  uint64 // the tick of the last delivery or receipt by all
+	refused   uint64
+	hurried   lamport.Timestamp // the head of the queue that Hurry asked for last
 }
 
 // New returns the broadcast of cfg.View with nothing sent or received.
@@ -115,13 +117,24 @@ func (b *Broadcast) Refused() uint64 { return b.refused }
 // Queued is how many DATA were received and not yet delivered.
 func (b *Broadcast) Queued() int { return len(b.queue) }
 
-// Submit appends an operation to the DATA that the end of this turn sends.
-func (b *Broadcast) Submit(op message.Operation) {
+// Submit appends an operation to the DATA that the end of this turn sends. If nobody
+// waits for its delivery it may wait itself: see [Broadcast.Flush].
+func (b *Broadcast) Submit(op message.Operation, urgent bool) {
+	if len(b.outgoing) == 0 {
+		b.gathering = b.ticks
+	}
+	b.urgent = b.urgent || urgent
 	b.outgoing = append(b.outgoing, op)
 }
 
-// Submitted reports whether operations wait for the next Flush.
-func (b *Broadcast) Submitted() bool { return len(b.outgoing) > 0 }
+// Submitted reports whether the next Flush would send something.
+func (b *Broadcast) Submitted() bool { return len(b.outgoing) > 0 && !b.gathers() }
+
+// gathers reports whether operations that nobody waits for are kept for a larger DATA:
+// while the last is on its way, but not beyond a tick.
+func (b *Broadcast) gathers() bool {
+	return !b.urgent && len(b.sent) > 0 && len(b.outgoing) < batchOps && b.gathering == b.ticks
+}
 
 // Peers are the other members.
 func (b *Broadcast) Peers() []lamport.Node { return b.peers }

@@ -6,8 +6,15 @@ import (
 )
 
 // Flush stamps and numbers the operations that were submitted and appends their DATA
-// to sends; the ACK rides on it. It is called once a turn, before [Broadcast.Next].
+// to sends; the ACK rides on it. It is called in every turn, before [Broadcast.Next].
+// Operations that nobody waits for (weak ones, answered already) are gathered while the
+// last own DATA is on its way to somebody: a message costs its receivers a sleep.
 func (b *Broadcast) Flush(sends []Send) []Send {
+	b.trim()
+	if b.gathers() {
+		return sends
+	}
+	b.urgent = false
 	for first := 0; first < len(b.outgoing); {
 		next, size := first, 0
 		for next < len(b.outgoing) && next-first < batchOps && size < batchBytes {
