@@ -82,8 +82,8 @@ func allKeys() []string {
 
 // workload runs sessions at once: the first eight stay with one model each, the others
 // change it with each request and share the mixed keys. Values are unique.
-func workload(ctx context.Context, url, prefix string, sessions, requests int, r *recorder) error {
-	c, err := client.Connect(ctx, url)
+func workload(ctx context.Context, url, prefix string, sessions, requests int, r *recorder, opts ...client.Option) error {
+	c, err := client.Connect(ctx, url, opts...)
 	if err != nil {
 		return err
 	}
@@ -118,7 +118,32 @@ func workload(ctx context.Context, url, prefix string, sessions, requests int, r
 // the end, in both of its layers.
 func judge(t *testing.T, nc *nats.Conn, ops []history.Operation) {
 	t.Helper()
-	verdicts := history.All(ops, history.Budget{Time: 20 * time.Second})
+	verdicts := append(history.All(ops, history.Budget{Time: 20 * time.Second}), final(t, nc, ops)...)
+	for _, v := range verdicts {
+		if !v.OK() {
+			t.Errorf("%s", v)
+		}
+	}
+	counts := count(ops)
+	// A healthy cluster answers: only a causal or sequential minimum may be refused, rarely.
+	if counts[history.OK] < len(ops)*98/100 || counts[history.Unknown] > 0 {
+		t.Errorf("of %d requests %v", len(ops), counts)
+	}
+	t.Logf("%d requests: %v", len(ops), counts)
+}
+
+func count(ops []history.Operation) map[history.Outcome]int {
+	counts := map[history.Outcome]int{}
+	for _, op := range ops {
+		counts[op.Outcome]++
+	}
+	return counts
+}
+
+// final judges what every replica holds in the end.
+func final(t *testing.T, nc *nats.Conn, ops []history.Operation) []history.Verdict {
+	t.Helper()
+	var verdicts []history.Verdict
 	s := atRest(t, nc)
 	for _, c := range []model.Consistency{model.Sequential, model.Eventual} {
 		stores := map[string]map[string]string{}
@@ -127,20 +152,7 @@ func judge(t *testing.T, nc *nats.Conn, ops []history.Operation) {
 		}
 		verdicts = append(verdicts, history.Converged(stores), history.Eventual(ops, stores["r1"]))
 	}
-	for _, v := range verdicts {
-		if !v.OK() {
-			t.Errorf("%s", v)
-		}
-	}
-	counts := map[history.Outcome]int{}
-	for _, op := range ops {
-		counts[op.Outcome]++
-	}
-	// A healthy cluster answers: only a causal or sequential minimum may be refused, rarely.
-	if counts[history.OK] < len(ops)*98/100 || counts[history.Unknown] > 0 {
-		t.Errorf("of %d requests %v", len(ops), counts)
-	}
-	t.Logf("%d requests: %v", len(ops), counts)
+	return verdicts
 }
 
 // contents reads every key from one replica.

@@ -11,6 +11,8 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
+	"quartet/client"
+	"quartet/client/history"
 	"quartet/replica/model"
 )
 
@@ -196,4 +198,65 @@ func TestReplicaIsKilled(t *testing.T) {
 			t.Errorf("a refused set took effect at %s: %q", replica, got.Data)
 		}
 	}
+}
+
+// Sessions that are under way while the master is killed and started again: they retry
+// what had no reply, and what they then know of it is true.
+func TestSessionsAcrossTheMastersDeath(t *testing.T) {
+	p := newPlace(t)
+	args := []string{"--memory", "--listen", freeAddress(t)}
+	m := startIn(t, p, args...)
+	killLeftovers(t, pids(mustStatus(t, connect(t, m.url, nats.MaxReconnects(0)))))
+	var r recorder
+	ended := make(chan error, 1)
+	go func() {
+		ended <- workload(t.Context(), m.url, "x", 12, 120, &r, client.WithTimeout(500*time.Millisecond), client.WithRetries(40))
+	}()
+	eventually(t, startLimit, "some requests are answered", func() error {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if len(r.ops) < 300 {
+			return fmt.Errorf("%d", len(r.ops))
+		}
+		return nil
+	})
+	m.kill(t)
+	killed := now()
+	again := startIn(t, p, args...)
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	ops := r.ops
+	causal := withoutRenumbered(ops, killed)
+	// Steady is left out: a weak set that is sent again after the crash may show once more in
+	// passing.
+	verdicts := []history.Verdict{
+		history.Linearizable(ops, history.Budget{}), history.Sequential(ops), history.Causal(causal),
+		history.Sessions(causal), history.OnlyOnce(ops, nil),
+	}
+	for _, v := range append(verdicts, final(t, connect(t, again.url), ops)...) {
+		if !v.OK() {
+			t.Errorf("%s", v)
+		}
+	}
+	counts := count(ops)
+	if counts[history.OK] < len(ops)*95/100 {
+		t.Errorf("of %d requests %v", len(ops), counts)
+	}
+	t.Logf("%d requests: %v", len(ops), counts)
+}
+
+// withoutRenumbered leaves out the causal sets that were under way when the master was
+// killed, and the gets that returned their values: such a set may have got a number from
+// either master (see checkRetries), so what its number says of causality is not judged.
+func withoutRenumbered(ops []history.Operation, killed int64) []history.Operation {
+	renumbered := map[string]bool{}
+	for _, op := range ops {
+		if op.Model == model.Causal && op.Type == model.Set && op.Call < killed && op.Return > killed {
+			renumbered[op.Value] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(ops), func(op history.Operation) bool {
+		return renumbered[op.Value] || op.Found && renumbered[op.Output]
+	})
 }
