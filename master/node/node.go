@@ -89,10 +89,10 @@ func Run(ctx context.Context, now <-chan struct{}, o Options) (err error) {
 		rand:  rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 		debug: o.Log.Enabled(ctx, slog.LevelDebug),
 	}
-	clean := false
+	clean, begun := false, false
 	defer func() {
 		n.close()
-		if clean {
+		if clean || dir.fresh && !begun {
 			dir.remove()
 		}
 		dir.release()
@@ -110,6 +110,7 @@ func Run(ctx context.Context, now <-chan struct{}, o Options) (err error) {
 	if err := n.boot(ctx); err != nil {
 		return err
 	}
+	begun = true
 	n.banner()
 	if err := n.serve(ctx); err != nil {
 		return err

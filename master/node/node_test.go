@@ -156,6 +156,7 @@ func TestStartEndsWhenAReplicaEnds(t *testing.T) {
 	if said, err := os.ReadFile(filepath.Join(o.LogDir, name+".out")); err != nil || !strings.Contains(string(said), "no replica today") {
 		t.Errorf("what the replica said is lost: %q %v", said, err)
 	}
+	nothingLeft(t)
 }
 
 // spawned waits until both replicas' processes live and returns their pids.
@@ -188,6 +189,7 @@ func TestStoppedBeforeReady(t *testing.T) {
 	if err := <-ended; !errors.Is(err, ErrStopped) {
 		t.Errorf("error %v", err)
 	}
+	nothingLeft(t)
 	for _, pid := range pids {
 		if alive(pid) {
 			t.Errorf("process %d is left behind", pid)
@@ -227,5 +229,38 @@ func TestPortTakenIsSaid(t *testing.T) {
 	o.Listen = strings.TrimPrefix(s.ClientURL(), "nats://")
 	if err := Run(t.Context(), nil, o); !errors.Is(err, server.ErrPortTaken) {
 		t.Errorf("error %v", err)
+	}
+	nothingLeft(t)
+}
+
+// nothingLeft: a start that failed leaves no directory behind.
+func nothingLeft(t *testing.T) {
+	t.Helper()
+	if left, err := filepath.Glob(filepath.Join(os.TempDir(), "quartet-*")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v %v", left, err)
+	}
+}
+
+// A start that fails where an earlier master has left its record leaves that alone: its
+// replicas may still run, and its ids were given out.
+func TestFailedStartKeepsAnEarlierRecord(t *testing.T) {
+	o := options(t, "")
+	s, err := server.Start(t.Context(), server.Options{Listen: "127.0.0.1:-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Shutdown()
+	o.Listen = strings.TrimPrefix(s.ClientURL(), "nats://")
+	earlier := openDir(t, &o)
+	if err := earlier.reserve(1000, 1000); err != nil {
+		t.Fatal(err)
+	}
+	kept := readRecord(t, earlier.path)
+	earlier.release()
+	if err := Run(t.Context(), nil, o); !errors.Is(err, server.ErrPortTaken) {
+		t.Fatalf("error %v", err)
+	}
+	if now := readRecord(t, earlier.path); now.NextRID < kept.NextRID || now.Password != kept.Password {
+		t.Errorf("the record is %+v, was %+v", now, kept)
 	}
 }

@@ -33,7 +33,8 @@ const (
 // address, so that the same command finds the replicas of a master that was killed.
 type runDir struct {
 	path      string
-	temporary bool // its contents end with a clean stop
+	temporary bool // its contents end with a clean stop, or with a start that failed
+	fresh     bool // no earlier master had left a record
 	lock      *flock.Flock
 	record    record
 	reserved  reservation
@@ -109,6 +110,7 @@ func (d *runDir) load() error {
 	b, err := os.ReadFile(filepath.Join(d.path, recordFile))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		d.fresh = true
 		d.record = record{NextRID: 1, Password: rand.Text()}
 	case err != nil:
 		return fmt.Errorf("master: %w", err)
@@ -216,7 +218,7 @@ func (d *runDir) settle(rid, clock uint64) error {
 
 func (d *runDir) release() { _ = d.lock.Unlock() } // the process ends or failed to start
 
-// remove deletes a temporary directory after a clean stop.
+// remove deletes a temporary directory.
 func (d *runDir) remove() {
 	if d.temporary {
 		_ = os.RemoveAll(d.path) // what stays is found and used by the next master
