@@ -119,6 +119,9 @@ func TestPortTaken(t *testing.T) {
 	if m.stdout.String() != "" {
 		t.Errorf("stdout: %s", m.stdout.String())
 	}
+	if left, err := os.ReadDir(m.tmp); err != nil || len(left) > 0 {
+		t.Errorf("left behind in the temporary directory: %v %v", left, err)
+	}
 }
 
 func TestTwoMastersOnOneDirectory(t *testing.T) {
@@ -212,7 +215,9 @@ func TestExternalServer(t *testing.T) {
 		t.Errorf("ready at %s, want %s", m.url, s.ClientURL())
 	}
 	nc := connect(t, s.ClientURL())
-	serves(t, nc)
+	before := mustStatus(t, nc)
+	replay(t, nc)
+	unharmed(t, nc, before)
 	running := pids(atRest(t, nc))
 	if status := m.stop(t, os.Interrupt); status != 0 {
 		t.Errorf("status %d\n%s", status, m.stderr.String())
@@ -230,4 +235,46 @@ func TestExternalServer(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// replay says again, whole, cut short and spoilt, what the nodes said to each other: on a
+// server without accounts anybody can.
+func replay(t *testing.T, nc *nats.Conn) {
+	t.Helper()
+	seen := make(chan *nats.Msg, 1<<16)
+	sub, err := nc.ChanSubscribe("quartet.node.>", seen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 10 {
+		serves(t, nc)
+	}
+	atRest(t, nc)
+	if err := sub.Unsubscribe(); err != nil {
+		t.Fatal(err)
+	}
+	kinds := map[byte]bool{}
+	for len(seen) > 0 {
+		m := <-seen
+		kinds[m.Data[2]] = true
+		spoilt := append([]byte{}, m.Data...)
+		spoilt[len(spoilt)/2] ^= 0xff
+		for _, data := range [][]byte{m.Data, m.Data[:len(m.Data)-1], m.Data[:len(m.Data)/2], append([]byte{0xc1}, m.Data...), {}} {
+			if err := nc.PublishMsg(&nats.Msg{Subject: m.Subject, Header: m.Header, Data: data}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// Spoilt in a way that can still be read it would be a lie of a node, which nobody
+		// promises to survive; a kind that does not exist is none.
+		spoilt[2] = 0x7f
+		if err := nc.Publish(m.Subject, spoilt); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if len(kinds) < 5 { // FORWARD, ANSWERS, DATA, ACK, PROBE, REPORT
+		t.Errorf("only kinds %v were said again", kinds)
+	}
 }
