@@ -214,7 +214,7 @@ func (m *Machine) count(fits func(*peer) bool) int {
 }
 
 // shareLeast is the number of requests below which a batch is not worth dividing.
-const shareLeast = 32
+const shareLeast = 256
 
 const busyTicks = 2
 
