@@ -37,6 +37,7 @@ const (
 const (
 	defaultNodeUser = "quartet-node"
 	anonymousUser   = "quartet-anonymous" // what a connection without credentials is taken for
+	frontUser       = "quartet-front"     // the master among its clients
 	// writeDeadline is how long a client that doesn't read may hold up others before it
 	// is cut off (NATS: 10 s).
 	writeDeadline = 2 * time.Second
@@ -154,7 +155,11 @@ func (o *Options) natsOptions(host string, port int, storeDir string) (*nats.Opt
 		client.Username, client.Password = anonymousUser, ""
 		n.NoAuthUser = anonymousUser
 	}
-	n.Users = []*nats.User{client, {Username: o.NodeUser, Password: o.NodePassword, Account: account[AccountNodes]}}
+	n.Users = []*nats.User{
+		client,
+		{Username: frontUser, Password: o.NodePassword, Account: account[AccountClients]},
+		{Username: o.NodeUser, Password: o.NodePassword, Account: account[AccountNodes]},
+	}
 	n.ServerName = "quartet"
 	n.Host, n.Port = host, port
 	if port == 0 {

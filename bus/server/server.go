@@ -168,6 +168,13 @@ func (s *Server) NodeCredentials() (user, password string) {
 	return s.options.NodeUser, s.options.NodePassword
 }
 
+// FrontCredentials returns the user and password with which the master joins the
+// clients' account. It has no permissions that would have to be looked up for every
+// reply: replies go to subjects that are used once, which no cache knows.
+func (s *Server) FrontCredentials() (user, password string) {
+	return frontUser, s.options.NodePassword
+}
+
 // InProcess connects within the process, without a socket: for [bus.DialOptions].
 func (s *Server) InProcess() client.InProcessConnProvider { return s.nats }
 
