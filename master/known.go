@@ -68,7 +68,9 @@ func (m *Machine) repeated(in *Incoming, out *Output) bool {
 // may be gone, or the forward was lost. Its identity makes that harmless.
 func (m *Machine) again(f *flight, in *Incoming) {
 	p := m.draw(in.Draw, func(p *peer) bool { return p.serves() && p.node != f.replica })
-	if asked := m.peer(in.Replica); asked != nil && asked.serves() {
+	if causalSet(&f.request) {
+		p = m.recaller(&f.request)
+	} else if asked := m.peer(in.Replica); asked != nil && asked.serves() {
 		p = asked
 	}
 	if p == nil {

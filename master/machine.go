@@ -172,6 +172,7 @@ func (m *Machine) Tick(out *Output) {
 // to hear.
 func (m *Machine) EndTurn(out *Output) {
 	m.acknowledge(out)
+	m.answerFound(out)
 	m.depart(out)
 	for _, p := range m.replicas {
 		if p.ready() {

@@ -21,6 +21,7 @@ type primary struct {
 	first   uint64                          // the first number that this master may give out: log and waiting hold none below
 	log     map[uint64]*message.CausalWrite // above marks.Held, for those that ask again
 	bytes   int                             // of the log's keys and values
+	found   []*flight                       // numbered by an earlier master, not safe yet
 	waiting map[uint64]*flight              // by number
 	marked  []uint64                        // scratch
 }
@@ -34,6 +35,57 @@ const (
 
 func newPrimary() primary {
 	return primary{log: map[uint64]*message.CausalWrite{}, waiting: map[uint64]*flight{}}
+}
+
+// mayRecall reports whether a set of this identity may have been numbered by an earlier
+// master. A second number would let its client read its own past after its future.
+func (m *Machine) mayRecall(r *message.Request) bool {
+	return r.Identity != "" && m.primary.first > 1
+}
+
+// recaller returns a member that is asked whether it knows a causal set's identity: one
+// that holds all numbers of earlier masters. nil: none needs to, or none can.
+func (m *Machine) recaller(r *message.Request) *peer {
+	if !m.mayRecall(r) {
+		return nil
+	}
+	return m.draw(uint32(m.nextRID), func(p *peer) bool { return p.serves() && p.watermark+1 >= m.primary.first })
+}
+
+// recalled takes the answer: an identity that was numbered keeps its first number, and
+// is answered when that is safe; one that was not is numbered now.
+func (m *Machine) recalled(f *flight, a *message.Answer, out *Output) {
+	switch {
+	case f.number != 0: // asked twice
+	case a.Code == model.NotFound:
+		// Stamped only now: versions rise with numbers.
+		f.request.Version = m.stamp()
+		f.known.version = f.request.Version
+		m.number(f)
+	case a.Code != model.OK:
+		m.land(f, Reply{RID: a.RID, Code: a.Code, Reason: a.Reason, Clock: m.now()}, out)
+	default:
+		f.number, f.firstRID = a.Timestamp, a.RID
+		if a.FirstRID != 0 {
+			f.firstRID = a.FirstRID
+		}
+		m.primary.found = append(m.primary.found, f)
+	}
+}
+
+// answerFound answers the sets of earlier masters whose numbers are safe.
+func (m *Machine) answerFound(out *Output) {
+	pr := &m.primary
+	kept := pr.found[:0]
+	for _, f := range pr.found {
+		if f.number > pr.marks.Safe {
+			kept = append(kept, f)
+			continue
+		}
+		m.land(f, Reply{RID: f.firstRID, Code: model.OK, Timestamp: f.number, Clock: m.now()}, out)
+	}
+	clear(pr.found[len(kept):])
+	pr.found = kept
 }
 
 // whyNotNumbered says why causal sets cannot be taken now, or "".

@@ -13,14 +13,15 @@ import (
 // flight is a request that has no outcome yet. A repeated set joins the flight of its
 // first sending.
 type flight struct {
-	request message.Request
-	replica lamport.Node   // that it was forwarded to last; 0: a causal set, or none could
-	since   uint64         // tick of the last forward
-	asked   []lamport.Node // have it and have not refused it
-	number  uint64         // causal set
-	waiters []waiter
-	room    [1]waiter // what waiters begins in: nearly always one sending waits
-	known   *known    // of its identity; nil: it has none
+	request  message.Request
+	replica  lamport.Node   // that it was forwarded to last; 0: a causal set, or none could
+	since    uint64         // tick of the last forward
+	asked    []lamport.Node // have it and have not refused it
+	number   uint64         // causal set
+	firstRID uint64         // causal set that an earlier master numbered
+	waiters  []waiter
+	room     [1]waiter // what waiters begins in: nearly always one sending waits
+	known    *known    // of its identity; nil: it has none
 }
 
 // waiter is a sending that waits for the flight's outcome.
@@ -52,7 +53,7 @@ func (m *Machine) Request(in Incoming, out *Output) {
 		return
 	}
 	r.RID = m.takeRID()
-	if !r.Model.Strong() && r.Type == model.Set {
+	if question := causalSet(r) && p != nil; !r.Model.Strong() && r.Type == model.Set && !question {
 		r.Version = m.stamp()
 	}
 	f := &flight{request: *r}
@@ -67,13 +68,15 @@ func (m *Machine) Request(in Incoming, out *Output) {
 	m.launch(f, p, in.Draw)
 }
 
+func causalSet(r *message.Request) bool { return r.Model == model.Causal && r.Type == model.Set }
+
 // launch sends a flight on its way: a causal set to the primary, one for a certain
 // replica there at once, any other with the next batch that leaves.
 func (m *Machine) launch(f *flight, p *peer, draw uint32) {
 	switch {
-	case f.request.Model == model.Causal && f.request.Type == model.Set:
+	case causalSet(&f.request) && p == nil:
 		m.number(f)
-	case p != nil:
+	case p != nil: // for a causal set: a question
 		m.dispatch(f, p)
 	default:
 		m.queue = append(m.queue, f)
@@ -102,8 +105,13 @@ func (m *Machine) Refuse(token uint64, code model.Code, reason string, out *Outp
 // set is the primary's.
 func (m *Machine) place(in *Incoming) (*peer, model.Code, string) {
 	r := &in.Request
-	if r.Model == model.Causal && r.Type == model.Set {
-		return nil, model.Unavailable, m.whyNotNumbered()
+	if causalSet(r) {
+		why := m.whyNotNumbered()
+		p := m.recaller(r)
+		if why == "" && p == nil && m.mayRecall(r) {
+			why = "no replica can say now whether this set was numbered by an earlier master"
+		}
+		return p, model.Unavailable, why
 	}
 	if in.Replica != 0 {
 		p := m.peer(in.Replica)
@@ -114,7 +122,7 @@ func (m *Machine) place(in *Incoming) (*peer, model.Code, string) {
 			return nil, model.Unavailable, fmt.Sprintf("replica %s cannot serve requests now", in.Replica)
 		}
 	}
-	if r.Model == model.Linearizable || r.Model == model.Sequential && r.Type == model.Set {
+	if r.Model.Strong() {
 		if why := m.whyNotStrong(); why != "" {
 			return nil, model.Unavailable, why
 		}
@@ -223,6 +231,10 @@ func (m *Machine) answer(p *peer, a *message.Answer, out *Output) {
 	f := m.flights[a.RID]
 	if f == nil {
 		return // answered before: by another replica, or Unknown
+	}
+	if causalSet(&f.request) {
+		m.recalled(f, a, out)
+		return
 	}
 	if executed, _ := a.Code.Executed(); !executed && !f.refused(p.node) {
 		return // the same set is on its way through another replica and may be executed there

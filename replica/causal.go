@@ -213,3 +213,23 @@ func (m *Machine) fill(g *message.Gap, out *Output) {
 		out.send(&message.Fill{Header: m.header(), Writes: writes}, g.From)
 	}
 }
+
+// recall answers a master that was started again and asks whether a causal set was
+// numbered before: with its first number, as a conflict, or that it is not known here.
+func (m *Machine) recall(r *message.Request) {
+	if first, ok := m.executed.lookup(r); ok {
+		m.answerAgain(r, first)
+		return
+	}
+	if h := m.tentative.find(r); h != nil {
+		m.answerAgain(r, outcome{rid: h.rid, digest: h.digest, timestamp: h.number})
+		return
+	}
+	for n := m.causal.committed + 1; n <= m.causal.watermark; n++ {
+		if w := m.causal.log[n]; w != nil && w.Request.Identity == r.Identity {
+			m.answerAgain(r, outcome{rid: w.Request.RID, digest: w.Request.Digest, timestamp: n})
+			return
+		}
+	}
+	m.answer(message.Answer{RID: r.RID, Code: model.NotFound, Reason: "not numbered yet"})
+}

@@ -275,11 +275,13 @@ func (m *Machine) request(r *message.Request) {
 		m.sequentialSet(r)
 	case r.Model == model.Causal && r.Type == model.Get:
 		m.causalGet(r)
+	case r.Model == model.Causal && r.Type == model.Set:
+		m.recall(r) // a question: the set itself travels as a CausalWrite
 	case r.Model == model.Eventual && r.Type == model.Get:
 		m.eventualGet(r)
 	case r.Model == model.Eventual:
 		m.eventualSet(r)
-	default: // a causal set travels as a CausalWrite
+	default:
 		m.fail(r, model.Malformed, "this replica does not know the consistency model for this request")
 	}
 }

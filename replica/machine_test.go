@@ -196,8 +196,8 @@ func TestUnknownCodesAreAnsweredNotExecuted(t *testing.T) {
 	strange.Type = 9
 	other := request(2, "linearizable set a 1")
 	other.Model = 9
-	causal := request(3, "causal set a 1") // travels as a CausalWrite, never as a request
-	o.expect(o.ask(strange, other, causal), "#1 400", "#2 400", "#3 400")
+	causal := request(3, "causal set a 1") // travels as a CausalWrite; as a request it is a question
+	o.expect(o.ask(strange, other, causal), "#1 400", "#2 400", "#3 404")
 	if o.store.Len() != 0 || o.Stats().Pending != 0 {
 		t.Errorf("%d keys, %d pending", o.store.Len(), o.Stats().Pending)
 	}

@@ -35,7 +35,6 @@ type sending struct {
 	session *session
 	token   uint64
 	try     int
-	reign   int  // how often the master had been restarted when it was first sent
 	again   bool // of a set that was answered already
 	replica lamport.Node
 	request message.Request
@@ -59,12 +58,6 @@ func (s *sending) String() string {
 		t += fmt.Sprintf(" (id %s, try %d)", r.Identity, s.try)
 	}
 	return t
-}
-
-// forgotten reports whether sending it once more would be a second write: a master that
-// was restarted does not know yet which number a causal identity has.
-func (s *sending) forgotten(c *cluster) bool {
-	return s.request.Model == model.Causal && s.request.Type == model.Set && s.reign < c.restarts
 }
 
 // outcome is a reply on its way.
@@ -105,9 +98,6 @@ func (c *cluster) open() {
 func (s *session) done() bool { return s.now == nil && s.left == 0 && len(s.script) == 0 }
 
 func (s *session) next(c *cluster) {
-	for len(s.answered) > 0 && s.answered[0].forgotten(c) {
-		s.answered = s.answered[1:]
-	}
 	switch {
 	case s.now != nil || s.done():
 	case len(s.script) > 0:
@@ -128,7 +118,7 @@ func (s *session) next(c *cluster) {
 // invent makes up the next request.
 func (s *session) invent(c *cluster) *sending {
 	s.made++
-	w := &sending{session: s, try: 1, reign: c.restarts}
+	w := &sending{session: s, try: 1}
 	r := &w.request
 	r.Model, r.Type = s.models[c.rand.IntN(len(s.models))], model.Types[c.rand.IntN(len(model.Types))]
 	r.Key = string(rune('a' + c.rand.IntN(c.opts.Keys)))
@@ -248,7 +238,7 @@ func (s *session) again(c *cluster, w *sending, o history.Operation, reply *outc
 		s.answered = append(s.answered, w)
 	}
 	retry := set && o.Outcome == history.Unknown || reply != nil && reply.Code == model.TooEarly
-	if !retry || w.forgotten(c) || !c.healed && (w.try >= mostTries || c.rand.IntN(5) == 0) {
+	if !retry || !c.healed && (w.try >= mostTries || c.rand.IntN(5) == 0) {
 		return false
 	}
 	next := *w
