@@ -32,6 +32,13 @@ const (
 	pingInterval    = 10 * time.Second       // finds a dead connection, not a dead node
 )
 
+// Environment variables with which a master tells its replicas the credentials of the
+// nodes' account; an argument would show in the list of processes.
+const (
+	EnvNodeUser     = "QUARTET_NODE_USER"
+	EnvNodePassword = "QUARTET_NODE_PASSWORD"
+)
+
 // DialOptions say where to connect, and as whom.
 type DialOptions struct {
 	URL       string                     // one or more, joined by commas; unused with InProcess

@@ -84,7 +84,7 @@ func (n *node) childEnded(e ended) error {
 	if n.machine.Snapshot().Epoch == 0 {
 		return fmt.Errorf("master: replica %s ended during the start: %w (see %s/%s.out and %s.log)", e.node, e.err, n.opts.LogDir, e.node, e.node)
 	}
-	n.opts.Log.Error("a replica's process has ended; linearizable and sequential sets need every member of the view and are refused from now on",
+	n.opts.Log.Error("a replica's process has ended; linearizable and sequential requests need every member of the view and are refused from now on",
 		"replica", e.node, "error", e.err)
 	n.machine.Lost(e.node)
 	return nil

@@ -62,7 +62,7 @@ func (s *supervisor) spawn(n lamport.Node) error {
 	cmd := exec.Command(s.opts.Executable, append(args, s.opts.Args...)...)
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Env = append(os.Environ(), EnvUser+"="+s.user, EnvPassword+"="+s.password)
+	cmd.Env = append(os.Environ(), bus.EnvNodeUser+"="+s.user, bus.EnvNodePassword+"="+s.password)
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("master: cannot start replica %s: %w", n, err)
 	}
@@ -76,13 +76,6 @@ func (s *supervisor) spawn(n lamport.Node) error {
 	}()
 	return nil
 }
-
-// Environment variables with which a master tells its replicas the credentials of the
-// nodes' account; an argument would show in the list of processes.
-const (
-	EnvUser     = "QUARTET_NODE_USER"
-	EnvPassword = "QUARTET_NODE_PASSWORD"
-)
 
 // living returns the replicas of an earlier master whose processes still run.
 func (s *supervisor) living() map[lamport.Node]int {

@@ -19,12 +19,6 @@ import (
 	"quartet/replica/node"
 )
 
-// Environment variables with the credentials of the nodes' account.
-const (
-	envUser     = "QUARTET_NODE_USER"
-	envPassword = "QUARTET_NODE_PASSWORD"
-)
-
 // Replica returns the command that runs one replica; stop returns a context that ends
 // at the first signal.
 func Replica(stderr io.Writer, stop func() context.Context) *cobra.Command {
@@ -53,7 +47,7 @@ hold the credentials of the nodes' account.`,
 			}
 			defer func() { err = errors.Join(err, closer.Close()) }()
 			tune.Replica()
-			o.Log, o.User, o.Password = log, os.Getenv(envUser), os.Getenv(envPassword)
+			o.Log, o.User, o.Password = log, os.Getenv(bus.EnvNodeUser), os.Getenv(bus.EnvNodePassword)
 			err = node.Run(stop(), o)
 			if errors.Is(err, node.ErrOrphaned) {
 				return nil // it has been told to end this way
