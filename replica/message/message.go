@@ -9,6 +9,8 @@
 package message
 
 import (
+	"slices"
+
 	"quartet/replica/lamport"
 	"quartet/replica/model"
 )
@@ -16,11 +18,10 @@ import (
 // Kind is a message's code on the wire: explicit, never reused.
 type Kind uint8
 
-// The kinds of message between nodes. 12 to 15 are set aside for view changes
-// (PREPARE, STATE) and bulk loading.
+// The kinds of message between nodes.
 const (
-	KindHello     Kind = 1  // replica → master: here I am (boot acknowledgement), with what I hold
-	KindInstall   Kind = 2  // master → replica: the view
+	KindHello     Kind = 1  // replica → master: here I am (boot acknowledgement), and how far I have come
+	KindInstall   Kind = 2  // master → replica: the record of an epoch
 	KindInstalled Kind = 3  // replica → master: I work in that view
 	KindForward   Kind = 4  // master → replica: requests, causal writes, causal marks
 	KindAnswers   Kind = 5  // replica → master: outcomes, watermark
@@ -30,9 +31,13 @@ const (
 	KindFill      Kind = 9  // replica or master → replica: causal writes that were asked for
 	KindProbe     Kind = 10 // master → replica: heartbeat; how are you?
 	KindReport    Kind = 11 // replica → master: answer to a probe
+	KindPrepare   Kind = 12 // master → replica: wedge, and say what you hold
+	KindState     Kind = 13 // replica → master: answer to a prepare
+	KindPull      Kind = 14 // learner → member: the next piece of the state
+	KindChunk     Kind = 15 // member → learner: it
 )
 
-var kindNames = [...]string{"", "HELLO", "INSTALL", "INSTALLED", "FORWARD", "ANSWERS", "DATA", "ACK", "GAP", "FILL", "PROBE", "REPORT"}
+var kindNames = [...]string{"", "HELLO", "INSTALL", "INSTALLED", "FORWARD", "ANSWERS", "DATA", "ACK", "GAP", "FILL", "PROBE", "REPORT", "PREPARE", "STATE", "PULL", "CHUNK"}
 
 // String returns the kind's name in capitals.
 func (k Kind) String() string {
@@ -143,6 +148,35 @@ func (v *View) Sound() bool {
 	return v.Epoch > 0 && v.Faults >= 0 && v.Faults < len(v.Members)
 }
 
+// Record decides an epoch. It is written once, by compare-and-set on the record of the
+// epoch before; whoever reads it knows all that is needed to install the view.
+type Record struct {
+	View
+	Configured []lamport.Node // the replicas of the cluster, members or not, rising
+	Missing    int            // how many of Configured may be missing for a view to be formed
+	Cut        []uint64       // by index in the view before: how many DATA of each member are delivered in its epoch
+	High       uint64         // causal high-water: numbers above it are void, all others are safe
+	Start      uint64         // Lamport time with which members begin, at the least
+	Master     uint64         // incarnation of the master that leads the epoch: no other is obeyed in it
+	Nonce      uint64         // drawn for each proposal, so that its proposer knows its own
+}
+
+// Sound reports whether r can be the record of an epoch.
+func (r *Record) Sound() bool {
+	for i, n := range r.Configured {
+		if !n.IsReplica() || i > 0 && n <= r.Configured[i-1] {
+			return false
+		}
+	}
+	for _, m := range r.Members {
+		if m.Incarnation == 0 || !slices.Contains(r.Configured, m.Node) {
+			return false
+		}
+	}
+	return r.View.Sound() && r.Missing >= 0 && r.Missing < len(r.Configured) &&
+		max(r.High, r.Start) < lamport.Limit && r.Master > 0
+}
+
 // Marks are the master's knowledge of the causal numbers, on all it says to replicas.
 type Marks struct {
 	Last uint64 // the highest number given out; a replica that lacks one of them asks
@@ -150,24 +184,34 @@ type Marks struct {
 	Held uint64 // the highest that every member has reached: it may be committed
 }
 
-// Hello is a replica's boot acknowledgement, repeated until a view is installed, and
-// again whenever it hears of a new master.
+// Phase is what a replica is doing: explicit codes, never reused.
+type Phase uint8
+
+// The phases of a replica.
+const (
+	PhaseBoot     Phase = 1 // it holds nothing and knows of no view
+	PhaseMember   Phase = 2 // it works in the view of Header.Epoch
+	PhaseWedged   Phase = 3 // a member that stands still and waits for the next view
+	PhaseLearning Phase = 4 // outside the view, and loading
+	PhaseCaught   Phase = 5 // outside the view, with all but the newest: a view change can let it in
+)
+
+// Hello is a replica's boot acknowledgement, and its answer to every PROBE while it does
+// not work in the view of the master that asks.
 type Hello struct {
 	Header
-	PID       int
-	View      View   // the installed one; Epoch 0: none
-	Position  uint64 // ordered operations delivered
-	Watermark uint64 // highest causal number held without a gap
-	Safe      uint64 // highest causal number known to be safe
-	LastRID   uint64 // highest rID seen
-	Master    uint64 // incarnation of the master that this answers: no older one is heard after it; 0: none was heard yet
+	PID      int
+	Phase    Phase
+	Position uint64 // ordered operations delivered
+	Keys     uint64
+	LastRID  uint64 // highest rID seen
+	Master   uint64 // incarnation of the newest master that it has heard; no older one is heard any more
 }
 
-// Install tells a replica the view. Header.Clock is the start clock.
+// Install tells a replica, member or not, the record of an epoch.
 type Install struct {
 	Header
-	View  View
-	Marks Marks
+	Record Record
 }
 
 // Installed acknowledges an Install: the replica works in Header.Epoch.

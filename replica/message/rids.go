@@ -33,6 +33,18 @@ func (*Probe) Kind() Kind { return KindProbe }
 // Kind implements [Message].
 func (*Report) Kind() Kind { return KindReport }
 
+// Kind implements [Message].
+func (*Prepare) Kind() Kind { return KindPrepare }
+
+// Kind implements [Message].
+func (*State) Kind() Kind { return KindState }
+
+// Kind implements [Message].
+func (*Pull) Kind() Kind { return KindPull }
+
+// Kind implements [Message].
+func (*Chunk) Kind() Kind { return KindChunk }
+
 // AppendRIDs implements [Message]: a message that concerns no request appends
 // nothing. It is overridden by those that do.
 func (h *Header) AppendRIDs(dst []uint64) []uint64 { return dst }

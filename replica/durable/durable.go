@@ -1,0 +1,84 @@
+// Package durable promises to say, field by field, what of a replica must outlive its
+// process: [Turn] is what one turn changed, [Saved] is all of it as a disk gives it back.
+// The machine (package replica) fills the one and begins with the other; package disk
+// keeps them, and the simulation keeps them in a disk of its own that it can crash between
+// any two steps.
+package durable
+
+import (
+	"quartet/replica/lamport"
+	"quartet/replica/message"
+)
+
+// Saved is a replica's state beside its committed layer, as a disk gives it back. A
+// replica that begins with it begins wedged: it has lost nothing, it is merely late.
+type Saved struct {
+	State    State
+	Data     []*message.Data       // held and not delivered, each once, in any order
+	Writes   []message.CausalWrite // numbers State.Committed+1 to State.Watermark, rising
+	Weak     []message.Request     // tentative eventual writes that no Data holds
+	Executed []message.Executed    // the table, oldest first
+}
+
+// State is the small part of what is saved; it is written whole.
+type State struct {
+	Incarnation uint64
+	Record      message.Record // installed; Epoch 0: none yet
+	Learning    bool           // outside of Record's view: removed from it, or never in it
+	Scratch     bool           // the committed layer is being loaded and is no prefix of the order yet
+	Clock       uint64
+	LastRID     uint64
+	Position    uint64
+	Place       lamport.Timestamp // of the last delivered operation in the epoch
+	Entries     uint64            // number of the newest entry of the table of executed requests
+	Contiguous  []uint64          // by index in the view
+	Committed   uint64
+	Watermark   uint64
+	Safe        uint64
+}
+
+// Turn is what a turn changed. In durable mode it is on disk, together with what the
+// turn put into the [store.Store], before anything of the turn is sent. The lists are
+// applied in the order of the fields.
+type Turn struct {
+	Changed bool  // State is new
+	State   State // its slices are not changed afterwards
+
+	DropData   bool                   // all DATA are forgotten: the epoch has ended
+	DropAbove  uint64                 // causal writes above it are void, if not 0
+	DropWrites bool                   // all causal writes are forgotten
+	Data       []*message.Data        // now held
+	Delivered  []DataID               // no longer needed
+	Writes     []*message.CausalWrite // now held; those up to State.Committed are no longer needed
+	Weak       []*message.Request     // tentative eventual writes that are not in a DATA
+	WeakGone   []WeakID               // no longer tentative
+	Executed   []message.Executed     // new entries of the table; those more than Window older are no longer needed
+}
+
+// DataID names a DATA of an epoch.
+type DataID struct {
+	From lamport.Node
+	Seq  uint64
+}
+
+// WeakID names a tentative write.
+type WeakID struct {
+	RID     uint64
+	Version lamport.Version
+}
+
+// Empty reports whether nothing changed.
+func (p *Turn) Empty() bool {
+	return !p.Changed && !p.DropData && p.DropAbove == 0 && !p.DropWrites && len(p.Data)+len(p.Delivered)+len(p.Writes)+len(p.Weak)+len(p.WeakGone)+len(p.Executed) == 0
+}
+
+// Reset empties p for the next turn and keeps its memory.
+func (p *Turn) Reset() {
+	clear(p.Data)
+	clear(p.Writes)
+	clear(p.Weak)
+	clear(p.Executed)
+	*p = Turn{
+		Data: p.Data[:0], Delivered: p.Delivered[:0], Writes: p.Writes[:0], Weak: p.Weak[:0], WeakGone: p.WeakGone[:0], Executed: p.Executed[:0],
+	}
+}
