@@ -44,15 +44,15 @@ type Turn struct {
 	Changed bool  // State is new
 	State   State // its slices are not changed afterwards
 
-	DropData   bool                   // all DATA are forgotten: the epoch has ended
-	DropAbove  uint64                 // causal writes above it are void, if not 0
-	DropWrites bool                   // all causal writes are forgotten
-	Data       []*message.Data        // now held
-	Delivered  []DataID               // no longer needed
-	Writes     []*message.CausalWrite // now held; those up to State.Committed are no longer needed
-	Weak       []*message.Request     // tentative eventual writes that are not in a DATA
-	WeakGone   []WeakID               // no longer tentative
-	Executed   []message.Executed     // new entries of the table; those more than Window older are no longer needed
+	DropData  bool // all DATA are forgotten: the epoch has ended
+	Void      bool // causal writes above VoidAbove are forgotten
+	VoidAbove uint64
+	Data      []*message.Data        // now held
+	Delivered []DataID               // no longer needed
+	Writes    []*message.CausalWrite // now held; those up to State.Committed are no longer needed
+	Weak      []*message.Request     // tentative eventual writes that are not in a DATA
+	WeakGone  []WeakID               // no longer tentative
+	Executed  []message.Executed     // new entries of the table; those more than Window older are no longer needed
 }
 
 // DataID names a DATA of an epoch.
@@ -69,7 +69,7 @@ type WeakID struct {
 
 // Empty reports whether nothing changed.
 func (p *Turn) Empty() bool {
-	return !p.Changed && !p.DropData && p.DropAbove == 0 && !p.DropWrites && len(p.Data)+len(p.Delivered)+len(p.Writes)+len(p.Weak)+len(p.WeakGone)+len(p.Executed) == 0
+	return !p.Changed && !p.DropData && !p.Void && len(p.Data)+len(p.Delivered)+len(p.Writes)+len(p.Weak)+len(p.WeakGone)+len(p.Executed) == 0
 }
 
 // Reset empties p for the next turn and keeps its memory.

@@ -177,6 +177,9 @@ func (r *Record) Sound() bool {
 		max(r.High, r.Start) < lamport.Limit && r.Master > 0
 }
 
+// Configures reports whether n is a replica of the cluster.
+func (r *Record) Configures(n lamport.Node) bool { return slices.Contains(r.Configured, n) }
+
 // Marks are the master's knowledge of the causal numbers, on all it says to replicas.
 type Marks struct {
 	Last uint64 // the highest number given out; a replica that lacks one of them asks
