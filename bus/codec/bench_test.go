@@ -72,3 +72,41 @@ func each(b *testing.B, run func(*testing.B, message.Message)) {
 		}
 	}
 }
+
+// BenchmarkValue is what a durable replica does beside: keys of 16 and values of 100 bytes.
+func BenchmarkValue(b *testing.B) {
+	r := message.KeyRecord{
+		Key: "key-000000000001", Kind: 1, Value: make([]byte, 100), RID: 1_000_000,
+		Version: lamport.Version{Epoch: 1, Timestamp: lamport.Timestamp{Time: 500_000, Node: lamport.Master(1)}},
+	}
+	data := benchmarked(32)["Data"].(*message.Data)
+	e, d := NewEncoder(), NewDecoder()
+	b.Run("Encode/KeyRecord", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := e.EncodeKeyRecord(&r); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("Decode/KeyRecord", func(b *testing.B) {
+		b.ReportAllocs()
+		encoded, err := e.EncodeKeyRecord(&r)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for b.Loop() {
+			if _, err := d.DecodeKeyRecord(encoded); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("Encode/Data/32", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := e.EncodeData(data); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

@@ -3,12 +3,15 @@ package codec
 import (
 	"errors"
 
+	"quartet/replica/lamport"
 	"quartet/replica/message"
 	"quartet/replica/model"
 )
 
-// Version is the first field of every message. Another layout is another version.
-const Version = 1
+// Version is the first field of every message and of every value that stands alone.
+// Another layout is another version. Version 1, in which HELLO and INSTALL had other
+// fields, is not read: it knows no view change, and nothing of it was ever on a disk.
+const Version = 2
 
 // ErrMessage is wrapped by every error: the message cannot be encoded or decoded.
 var ErrMessage = errors.New("codec: bad message")
@@ -16,9 +19,13 @@ var ErrMessage = errors.New("codec: bad message")
 // Limits beyond those of the public contract. Both sides keep to them, so that what a
 // node can send its peers can read.
 const (
-	MaxMembers = 64    // members of a view, entries of a Received vector
+	MaxMembers = 64    // members of a view, configured replicas, entries of any vector by member
 	MaxReason  = 4096  // bytes of an answer's reason
-	MaxList    = 65536 // requests, writes, answers, operations or reads in one message
+	MaxList    = 65536 // elements of any other list
+
+	// MaxCursor bounds the cursor of a PULL or CHUNK, in bytes. Keys below a cursor are
+	// held, and the least string above the longest key is one byte longer than it.
+	MaxCursor = model.MaxKey + 1
 )
 
 // headFields is how many fields stand before a message's own.
@@ -27,8 +34,8 @@ const headFields = 6
 // bodyFields is how many fields each kind has of its own; -1: no such kind.
 var bodyFields = [...]int{
 	0:                     -1,
-	message.KindHello:     7,
-	message.KindInstall:   2,
+	message.KindHello:     6,
+	message.KindInstall:   1,
 	message.KindInstalled: 0,
 	message.KindForward:   3,
 	message.KindAnswers:   3,
@@ -38,23 +45,38 @@ var bodyFields = [...]int{
 	message.KindFill:      1,
 	message.KindProbe:     2,
 	message.KindReport:    8,
+	message.KindPrepare:   3,
+	message.KindState:     5,
+	message.KindPull:      8,
+	message.KindChunk:     20,
 }
 
 // Fields of the arrays inside messages. Since every field takes at least one byte, one
 // more than these is also the least that such an array can take.
 const (
 	marksFields     = 3
-	viewFields      = 3
+	recordFields    = 10
 	memberFields    = 2
 	requestFields   = 11
 	writeFields     = 2
 	answerFields    = 8
 	operationFields = 2
+	dataFields      = 8
+	executedFields  = 6
+	keyRecordFields = 8
+	valueFields     = 2 // of the array around a value that stands alone
 )
 
 func knownKind(k message.Kind) bool { return int(k) < len(bodyFields) && bodyFields[k] >= 0 }
 
 func validOp(op message.Op) bool { return op >= message.OpStrong && op <= message.OpCommit }
+
+func validPhase(p message.Phase) bool {
+	return p >= message.PhaseBoot && p <= message.PhaseCaught
+}
+
+// validHolder: a PREPARE may name nobody.
+func validHolder(n lamport.Node) bool { return n == 0 || n.IsReplica() }
 
 // requestFault says what is wrong with a request that was read or is to be sent; "" if
 // nothing is. Values are bounded together with their key, as at the door.
@@ -64,12 +86,48 @@ func requestFault(r *message.Request) string {
 		return "unknown consistency in a request"
 	case !r.Type.Valid():
 		return "unknown type in a request"
-	case len(r.Key) == 0 || len(r.Key) > model.MaxKey:
-		return "key of a bad length"
-	case len(r.Key)+len(r.Value) > model.MaxKeyValue:
-		return "key and value too long"
 	case len(r.Identity) > model.MaxIdentity:
 		return "identity too long"
+	}
+	return keyValueFault(r.Key, r.Value)
+}
+
+func keyValueFault(key string, value []byte) string {
+	switch {
+	case len(key) == 0 || len(key) > model.MaxKey:
+		return "key of a bad length"
+	case len(key)+len(value) > model.MaxKeyValue:
+		return "key and value too long"
+	}
+	return ""
+}
+
+// keyRecordFault lets kinds pass that this package does not know: what they mean is
+// between two stores.
+func keyRecordFault(r *message.KeyRecord) string {
+	if r.Kind == 0 {
+		return "record without a kind"
+	}
+	return keyValueFault(r.Key, r.Value)
+}
+
+// executedFault lets an entry without a key pass: it is one that sets none.
+func executedFault(x *message.Executed) string {
+	switch {
+	case len(x.Identity) > model.MaxIdentity:
+		return "identity too long"
+	case len(x.Key) > model.MaxKey:
+		return "key of a bad length"
+	}
+	return ""
+}
+
+func recordFault(r *message.Record) string {
+	switch {
+	case max(len(r.Members), len(r.Configured), len(r.Cut)) > MaxMembers:
+		return "vector too long"
+	case !r.Sound():
+		return "impossible record of an epoch"
 	}
 	return ""
 }

@@ -31,17 +31,14 @@ func NewDecoder() *Decoder {
 
 // Decode reads one message, which must be all of b. Keys and values of requests are
 // memory of their own, so that a store that keeps one doesn't keep the whole batch that
-// it came in; values of Answers share b, for they go on to a client at once. Acked of
+// it came in, and so are those of a CHUNK's records; values of Answers share b, for they go on to a client at once. Acked of
 // Data and Ack stays nil: it travels in the request-id header only. The error wraps
 // [ErrMessage].
 func (d *Decoder) Decode(b []byte) (message.Message, error) {
 	d.in.Reset(b)
 	d.b, d.err = b, nil
 	n := d.array(64)
-	version := d.uint()
-	if d.err == nil && version != Version {
-		d.fail("version %d (want %d)", version, Version)
-	}
+	d.version()
 	kind := message.Kind(d.limited(math.MaxUint8, "kind"))
 	if d.err == nil && !knownKind(kind) {
 		d.fail("unknown kind %d", kind)
@@ -49,10 +46,7 @@ func (d *Decoder) Decode(b []byte) (message.Message, error) {
 	if d.err == nil && n != headFields+bodyFields[kind] {
 		d.fail("%v of %d fields (want %d)", kind, n, headFields+bodyFields[kind])
 	}
-	h := message.Header{From: d.node(), Incarnation: d.uint(), Epoch: d.uint(), Clock: d.uint()}
-	if d.err == nil && !h.From.IsReplica() && !h.From.IsMaster() {
-		d.fail("no node has the number %d", h.From)
-	}
+	h := d.header()
 	if d.err != nil {
 		return nil, d.err
 	}
@@ -71,10 +65,10 @@ func (d *Decoder) Decode(b []byte) (message.Message, error) {
 func (d *Decoder) body(kind message.Kind, h message.Header) message.Message {
 	switch kind {
 	case message.KindHello:
-		return &message.Hello{Header: h, PID: int(d.limited(math.MaxInt32, "pid")), View: d.view(),
-			Position: d.uint(), Watermark: d.uint(), Safe: d.uint(), LastRID: d.uint(), Master: d.uint()}
+		return &message.Hello{Header: h, PID: int(d.limited(math.MaxInt32, "pid")), Phase: d.phase(),
+			Position: d.uint(), Keys: d.uint(), LastRID: d.uint(), Master: d.uint()}
 	case message.KindInstall:
-		return &message.Install{Header: h, View: d.view(), Marks: d.marks()}
+		return &message.Install{Header: h, Record: d.record()}
 	case message.KindInstalled:
 		return &message.Installed{Header: h}
 	case message.KindForward:
@@ -94,9 +88,27 @@ func (d *Decoder) body(kind message.Kind, h message.Header) message.Message {
 	case message.KindReport:
 		return &message.Report{Header: h, Nonce: d.uint(), Position: d.uint(), Watermark: d.uint(), Safe: d.uint(),
 			Keys: d.uint(), Pending: d.uint(), Tentative: d.uint(), Queue: d.uint()}
+	case message.KindPrepare:
+		return &message.Prepare{Header: h, Round: d.uint(), High: d.uint(), Holder: d.holder()}
+	case message.KindState:
+		return &message.State{Header: h, Round: d.uint(), Contiguous: d.uints(MaxMembers),
+			Watermark: d.uint(), Position: d.uint(), LastRID: d.uint()}
+	case message.KindPull:
+		return &message.Pull{Header: h, Nonce: d.uint(), Position: d.uint(), Entry: d.uint(), Cursor: d.str(MaxCursor, "cursor"),
+			Scanned: d.bool(), Wedged: d.bool(), Held: d.uints(MaxMembers), Number: d.uint()}
+	case message.KindChunk:
+		return d.chunk(h)
 	}
 	d.fail("unknown kind %d", kind)
 	return nil
+}
+
+func (d *Decoder) header() message.Header {
+	h := message.Header{From: d.node(), Incarnation: d.uint(), Epoch: d.uint(), Clock: d.uint()}
+	if d.err == nil && !h.From.IsReplica() && !h.From.IsMaster() {
+		d.fail("no node has the number %d", h.From)
+	}
+	return h
 }
 
 func (d *Decoder) fail(format string, args ...any) {

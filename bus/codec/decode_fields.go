@@ -13,21 +13,6 @@ func (d *Decoder) marks() message.Marks {
 	return message.Marks{Last: d.uint(), Safe: d.uint(), Held: d.uint()}
 }
 
-func (d *Decoder) view() message.View {
-	d.tuple(viewFields, "view")
-	v := message.View{Epoch: d.uint(), Faults: int(d.limited(MaxMembers, "faults"))}
-	n := d.list(MaxMembers, memberFields+1)
-	if n == 0 {
-		return v
-	}
-	v.Members = make([]message.Member, n)
-	for i := 0; i < n && d.err == nil; i++ {
-		d.tuple(memberFields, "member")
-		v.Members[i] = message.Member{Node: d.node(), Incarnation: d.uint()}
-	}
-	return v
-}
-
 func (d *Decoder) requests() []message.Request {
 	n := d.list(MaxList, requestFields+1)
 	if n == 0 {

@@ -36,7 +36,7 @@ func (w *buffer) WriteByte(c byte) error {
 	return nil
 }
 
-// Encode returns m's bytes, valid until the next Encode. The error wraps [ErrMessage]:
+// Encode returns m's bytes, valid until the encoder is used again. The error wraps [ErrMessage]:
 // m breaks a limit that the receiver keeps to, or is of a kind that is not known.
 func (e *Encoder) Encode(m message.Message) ([]byte, error) {
 	e.out.b, e.fault = e.out.b[:0], ""
@@ -47,14 +47,7 @@ func (e *Encoder) Encode(m message.Message) ([]byte, error) {
 	e.array(headFields + bodyFields[kind])
 	e.uint(Version)
 	e.uint(uint64(kind))
-	h := m.Head()
-	if !h.From.IsReplica() && !h.From.IsMaster() {
-		e.fail("no sender")
-	}
-	e.uint(uint64(h.From))
-	e.uint(h.Incarnation)
-	e.uint(h.Epoch)
-	e.uint(h.Clock)
+	e.header(m.Head())
 	e.body(m)
 	if e.fault != "" {
 		return nil, fmt.Errorf("%w: %v: %s", ErrMessage, kind, e.fault)
@@ -65,13 +58,9 @@ func (e *Encoder) Encode(m message.Message) ([]byte, error) {
 func (e *Encoder) body(m message.Message) {
 	switch m := m.(type) {
 	case *message.Hello:
-		e.uint(uint64(max(m.PID, 0)))
-		e.view(&m.View)
-		e.uints4(m.Position, m.Watermark, m.Safe, m.LastRID)
-		e.uint(m.Master)
+		e.hello(m)
 	case *message.Install:
-		e.view(&m.View)
-		e.marks(&m.Marks)
+		e.record(&m.Record)
 	case *message.Installed:
 	case *message.Forward:
 		e.marks(&m.Marks)
@@ -88,12 +77,7 @@ func (e *Encoder) body(m message.Message) {
 			e.answer(&m.Answers[i])
 		}
 	case *message.Data:
-		e.uint(m.Seq)
-		e.received(&m.Received)
-		e.list(len(m.Ops))
-		for i := range m.Ops {
-			e.operation(&m.Ops[i])
-		}
+		e.dataBody(m)
 	case *message.Ack:
 		e.received(&m.Received)
 		e.bool(m.Solicit)
@@ -109,6 +93,14 @@ func (e *Encoder) body(m message.Message) {
 	case *message.Report:
 		e.uints4(m.Nonce, m.Position, m.Watermark, m.Safe)
 		e.uints4(m.Keys, m.Pending, m.Tentative, m.Queue)
+	case *message.Prepare:
+		e.prepare(m)
+	case *message.State:
+		e.state(m)
+	case *message.Pull:
+		e.pull(m)
+	case *message.Chunk:
+		e.chunk(m)
 	default:
 		e.fail("unknown type of message")
 	}
@@ -135,6 +127,16 @@ func (e *Encoder) uints4(a, b, c, d uint64) {
 	e.uint(d)
 }
 
+func (e *Encoder) header(h *message.Header) {
+	if !h.From.IsReplica() && !h.From.IsMaster() {
+		e.fail("no sender")
+	}
+	e.uint(uint64(h.From))
+	e.uint(h.Incarnation)
+	e.uint(h.Epoch)
+	e.uint(h.Clock)
+}
+
 func (e *Encoder) list(n int) {
 	if n > MaxList {
 		e.fail("list too long")
@@ -147,21 +149,6 @@ func (e *Encoder) marks(m *message.Marks) {
 	e.uint(m.Last)
 	e.uint(m.Safe)
 	e.uint(m.Held)
-}
-
-func (e *Encoder) view(v *message.View) {
-	if len(v.Members) > MaxMembers || v.Faults < 0 || v.Faults > MaxMembers {
-		e.fail("impossible view")
-	}
-	e.array(viewFields)
-	e.uint(v.Epoch)
-	e.uint(uint64(max(v.Faults, 0)))
-	e.array(len(v.Members))
-	for i := range v.Members {
-		e.array(memberFields)
-		e.uint(uint64(v.Members[i].Node))
-		e.uint(v.Members[i].Incarnation)
-	}
 }
 
 func (e *Encoder) request(r *message.Request) {
@@ -224,14 +211,29 @@ func (e *Encoder) operation(o *message.Operation) {
 	}
 }
 
+// dataBody is a DATA without its header.
+func (e *Encoder) dataBody(m *message.Data) {
+	e.uint(m.Seq)
+	e.received(&m.Received)
+	e.list(len(m.Ops))
+	for i := range m.Ops {
+		e.operation(&m.Ops[i])
+	}
+}
+
 // received is two fields: lastSeq and the vector.
 func (e *Encoder) received(r *message.Received) {
-	if len(r.Received) > MaxMembers {
-		e.fail("received vector too long")
-	}
 	e.uint(r.LastSeq)
-	e.array(len(r.Received))
-	for _, n := range r.Received {
+	e.vector(r.Received)
+}
+
+// vector has an entry for each member.
+func (e *Encoder) vector(v []uint64) {
+	if len(v) > MaxMembers {
+		e.fail("vector too long")
+	}
+	e.array(len(v))
+	for _, n := range v {
 		e.uint(n)
 	}
 }

@@ -1,6 +1,8 @@
 package codec
 
 import (
+	"strings"
+
 	"quartet/replica/lamport"
 	"quartet/replica/message"
 	"quartet/replica/model"
@@ -19,16 +21,17 @@ func request(rid uint64, c model.Consistency, key, value string) message.Request
 
 // samples holds every kind, each with every field set and with as few as may be.
 func samples() map[string]message.Message {
-	view := message.View{Epoch: 2, Faults: 1, Members: []message.Member{{Node: 1, Incarnation: 1}, {Node: 2, Incarnation: 1 << 40}, {Node: 3, Incarnation: 3}}}
+	record := epochRecord()
 	marks := message.Marks{Last: 9, Safe: 8, Held: 7}
 	get := message.Request{RID: 12, Model: model.Sequential, Type: model.Get, Key: "ключ"}
 	empty := request(13, model.Eventual, "k", "")
 	received := message.Received{LastSeq: 5, Received: []uint64{5, 0, 1 << 33}}
 	writes := []message.CausalWrite{{Number: 8, Request: request(21, model.Causal, "a", "1")}, {Number: 9, Request: request(22, model.Causal, "b", "\x00\xff")}}
 	return map[string]message.Message{
-		"hello":          &message.Hello{Header: head(2), PID: 4711, View: view, Position: 1, Watermark: 2, Safe: 3, LastRID: 4, Master: 5},
-		"hello_first":    &message.Hello{Header: message.Header{From: 1}},
-		"install":        &message.Install{Header: head(lamport.Master(1)), View: view, Marks: marks},
+		"hello":          &message.Hello{Header: head(2), PID: 4711, Phase: message.PhaseCaught, Position: 1, Keys: 2, LastRID: 3, Master: 1 << 40},
+		"hello_first":    &message.Hello{Header: message.Header{From: 1}, Phase: message.PhaseBoot},
+		"install":        &message.Install{Header: head(lamport.Master(1)), Record: record},
+		"install_first":  &message.Install{Header: message.Header{From: lamport.Master(1)}, Record: smallestRecord()},
 		"installed":      &message.Installed{Header: head(3)},
 		"forward":        &message.Forward{Header: head(lamport.Master(1)), Marks: marks, Requests: []message.Request{request(11, model.Linearizable, "key1", "first"), get, empty}, Writes: writes},
 		"forward_empty":  &message.Forward{Header: head(lamport.Master(1))},
@@ -45,5 +48,61 @@ func samples() map[string]message.Message {
 		"probe":          &message.Probe{Header: head(lamport.Master(65535)), Nonce: 1 << 50, Marks: marks},
 		"report":         &message.Report{Header: head(2), Nonce: 1, Position: 2, Watermark: 3, Safe: 4, Keys: 5, Pending: 6, Tentative: 7, Queue: 8},
 		"report_nothing": &message.Report{Header: head(2)},
+		"prepare":        &message.Prepare{Header: head(lamport.Master(1)), Round: 2, High: 1 << 40, Holder: 65535},
+		"prepare_first":  &message.Prepare{Header: head(lamport.Master(1)), Round: 1},
+		"state":          &message.State{Header: head(2), Round: 2, Contiguous: received.Received, Watermark: 9, Position: 512, LastRID: 22},
+		"state_empty":    &message.State{Header: head(2)},
+		"pull":           &message.Pull{Header: head(4), Nonce: 1 << 50, Position: 511, Entry: 70_000, Cursor: "ключ\x00", Scanned: true, Wedged: true, Held: received.Received, Number: 9},
+		"pull_first":     &message.Pull{Header: head(4)},
+		"chunk":          chunk(),
+		"chunk_empty":    &message.Chunk{Header: head(2)},
+	}
+}
+
+func epochRecord() message.Record {
+	return message.Record{
+		View:       message.View{Epoch: 2, Faults: 1, Members: []message.Member{{Node: 1, Incarnation: 1}, {Node: 2, Incarnation: 1 << 40}, {Node: 3, Incarnation: 3}}},
+		Configured: []lamport.Node{1, 2, 3, 65535}, Missing: 2, Cut: []uint64{5, 0, 1 << 33}, High: 9, Start: lamport.Limit - 1, Master: 7, Nonce: 1<<64 - 1,
+	}
+}
+
+func smallestRecord() message.Record {
+	return message.Record{View: message.View{Epoch: 1, Members: []message.Member{{Node: 1, Incarnation: 1}}}, Configured: []lamport.Node{1}, Master: 1}
+}
+
+func executed() []message.Executed {
+	return []message.Executed{
+		{Identity: "id-1", RID: 11, Digest: 1<<64 - 1, Position: 512, Key: "key1"},
+		{RID: 21, Timestamp: 8, Key: strings.Repeat("k", model.MaxKey)},
+		{},
+	}
+}
+
+func keyRecords() []message.KeyRecord {
+	version := lamport.Version{Epoch: 2, Timestamp: lamport.Timestamp{Time: 70_000, Node: lamport.Master(1)}}
+	return []message.KeyRecord{
+		{Key: "key1", Kind: 1, Value: []byte("first\x00\xff"), Version: version, Number: 8, RID: 11},
+		{Key: "ключ", Kind: 255},
+		{Key: "k", Kind: 1, Value: []byte{}},
+	}
+}
+
+func held() []*message.Data {
+	return []*message.Data{
+		{Header: head(3), Seq: 6, Received: message.Received{LastSeq: 6, Received: []uint64{5, 0, 6}}, Ops: []message.Operation{
+			{Op: message.OpStrong, Request: request(11, model.Linearizable, "key1", "first")}, {Op: message.OpReads, Reads: []uint64{14, 1 << 63}},
+			{Op: message.OpWeak, Request: request(13, model.Eventual, "k", "")}, {Op: message.OpCommit, Number: 9},
+		}},
+		{Header: message.Header{From: 1}},
+	}
+}
+
+func chunk() *message.Chunk {
+	return &message.Chunk{
+		Header: head(2), Nonce: 1 << 50, Restart: true, Position: 512, Place: lamport.Timestamp{Time: 288, Node: 3},
+		First: 70_001, Entries: executed(), Last: 70_003, Records: keyRecords(), Cursor: strings.Repeat("k", MaxCursor), Scanned: true, LastRID: 22,
+		Wedged: true, Done: true, Contiguous: []uint64{5, 0, 1 << 33}, Data: held(),
+		Writes:    []message.CausalWrite{{Number: 9, Request: request(22, model.Causal, "b", "\x00\xff")}},
+		Committed: 7, Watermark: 9, Safe: 8,
 	}
 }

@@ -42,6 +42,13 @@ func TestAppendRIDs(t *testing.T) {
 		{&message.Fill{Writes: []message.CausalWrite{{Number: 2, Request: request(13)}}}, 9, "FILL", []uint64{13}},
 		{&message.Probe{}, 10, "PROBE", nil},
 		{&message.Report{}, 11, "REPORT", nil},
+		{&message.Prepare{Round: 1, High: 9, Holder: 2}, 12, "PREPARE", nil},
+		{&message.State{LastRID: 5}, 13, "STATE", nil},
+		{&message.Pull{Number: 9}, 14, "PULL", nil},
+		{&message.Chunk{
+			Entries: []message.Executed{{RID: 5}}, Records: []message.KeyRecord{{RID: 6}}, LastRID: 7,
+			Data: []*message.Data{data}, Writes: []message.CausalWrite{{Number: 1, Request: request(8)}},
+		}, 15, "CHUNK", nil},
 	} {
 		if got := test.msg.AppendRIDs([]uint64{100}); !slices.Equal(got, append([]uint64{100}, test.want...)) {
 			t.Errorf("%s: %v behind 100, want %v", test.name, got, test.want)
@@ -53,7 +60,7 @@ func TestAppendRIDs(t *testing.T) {
 	if got := data.AppendOwnRIDs(nil); !slices.Equal(got, []uint64{7, 8, 9, 10}) {
 		t.Errorf("own rIDs %v", got)
 	}
-	for _, k := range []message.Kind{0, 12, 255} {
+	for _, k := range []message.Kind{0, 16, 255} {
 		if k.String() != "KIND?" {
 			t.Errorf("kind %d prints as %q", uint8(k), k)
 		}
@@ -99,6 +106,46 @@ func TestSoundViews(t *testing.T) {
 	} {
 		if got := test.view.Sound(); got != test.sound {
 			t.Errorf("%+v: sound %t", test.view, got)
+		}
+	}
+}
+
+// Each test changes one thing of a record that is sound, so nothing else can be why.
+func TestSoundRecords(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(*message.Record)
+		sound  bool
+	}{
+		"unchanged":                  {func(*message.Record) {}, true},
+		"none may be missing":        {func(r *message.Record) { r.Missing = 0 }, true},
+		"one of them is a member":    {func(r *message.Record) { r.Members, r.Faults = r.Members[1:2], 0 }, true},
+		"no cut, high or start":      {func(r *message.Record) { r.Cut, r.High, r.Start, r.Nonce = nil, 0, 0, 0 }, true},
+		"the last numbers":           {func(r *message.Record) { r.High, r.Start = lamport.Limit-1, lamport.Limit-1 }, true},
+		"nothing":                    {func(r *message.Record) { *r = message.Record{} }, false},
+		"no epoch":                   {func(r *message.Record) { r.Epoch = 0 }, false},
+		"no members":                 {func(r *message.Record) { r.Members = nil }, false},
+		"members fall":               {func(r *message.Record) { r.Members[0].Node, r.Members[1].Node = 2, 1 }, false},
+		"all members may be missing": {func(r *message.Record) { r.Faults = 2 }, false},
+		"negative faults":            {func(r *message.Record) { r.Faults = -1 }, false},
+		"member without incarnation": {func(r *message.Record) { r.Members[1].Incarnation = 0 }, false},
+		"member not configured":      {func(r *message.Record) { r.Configured[1] = 3 }, false},
+		"nobody configured":          {func(r *message.Record) { r.Configured = nil }, false},
+		"configured fall":            {func(r *message.Record) { r.Configured[2], r.Configured[3] = 65535, 4 }, false},
+		"configured twice":           {func(r *message.Record) { r.Configured[3] = 4 }, false},
+		"configured master":          {func(r *message.Record) { r.Configured[3] = lamport.Master(1) }, false},
+		"configured nobody":          {func(r *message.Record) { r.Configured = append([]lamport.Node{0}, r.Configured...) }, false},
+		"all may be missing":         {func(r *message.Record) { r.Missing = 4 }, false},
+		"negative missing":           {func(r *message.Record) { r.Missing = -1 }, false},
+		"high beyond the limit":      {func(r *message.Record) { r.High = lamport.Limit }, false},
+		"start beyond the limit":     {func(r *message.Record) { r.Start = lamport.Limit }, false},
+		"no master":                  {func(r *message.Record) { r.Master = 0 }, false},
+	} {
+		r := message.Record{
+			View:       message.View{Epoch: 2, Members: []message.Member{{Node: 1, Incarnation: 5}, {Node: 2, Incarnation: 6}}, Faults: 1},
+			Configured: []lamport.Node{1, 2, 4, 65535}, Missing: 3, Cut: []uint64{7, 0, 8}, High: 9, Start: 10, Master: 1, Nonce: 11,
+		}
+		if test.change(&r); r.Sound() != test.sound {
+			t.Errorf("%s: %+v: sound %t", name, r, r.Sound())
 		}
 	}
 }

@@ -46,7 +46,8 @@ func (*Pull) Kind() Kind { return KindPull }
 func (*Chunk) Kind() Kind { return KindChunk }
 
 // AppendRIDs implements [Message]: a message that concerns no request appends
-// nothing. It is overridden by those that do.
+// nothing. It is overridden by those that do. PREPARE, STATE, PULL and CHUNK are not among
+// them: they move state, and the story of the requests that made it is told elsewhere.
 func (h *Header) AppendRIDs(dst []uint64) []uint64 { return dst }
 
 // AppendRIDs implements [Message].

@@ -1,0 +1,149 @@
+package codec
+
+import (
+	"bytes"
+	"math"
+
+	"quartet/replica/lamport"
+	"quartet/replica/message"
+	"quartet/replica/model"
+)
+
+func (d *Decoder) phase() message.Phase {
+	p := message.Phase(d.limited(math.MaxUint8, "phase"))
+	if d.err == nil && !validPhase(p) {
+		d.fail("unknown phase %d", p)
+	}
+	return p
+}
+
+func (d *Decoder) holder() lamport.Node {
+	n := d.node()
+	if d.err == nil && !validHolder(n) {
+		d.fail("holder %d is no replica", n)
+	}
+	return n
+}
+
+func (d *Decoder) timestamp() lamport.Timestamp {
+	return lamport.Timestamp{Time: d.uint(), Node: d.node()}
+}
+
+func (d *Decoder) chunk(h message.Header) *message.Chunk {
+	return &message.Chunk{
+		Header: h, Nonce: d.uint(), Restart: d.bool(), Position: d.uint(), Place: d.timestamp(),
+		First: d.uint(), Entries: d.entries(), Last: d.uint(), Records: d.keyRecords(),
+		Cursor: d.str(MaxCursor, "cursor"), Scanned: d.bool(), LastRID: d.uint(),
+		Wedged: d.bool(), Done: d.bool(), Contiguous: d.uints(MaxMembers), Data: d.dataList(), Writes: d.writes(),
+		Committed: d.uint(), Watermark: d.uint(), Safe: d.uint(),
+	}
+}
+
+func (d *Decoder) record() message.Record {
+	d.tuple(recordFields, "record of an epoch")
+	r := message.Record{
+		View:       message.View{Epoch: d.uint(), Faults: int(d.limited(MaxMembers, "faults")), Members: d.members()},
+		Configured: d.nodes(), Missing: int(d.limited(MaxMembers, "missing")), Cut: d.uints(MaxMembers),
+		High: d.uint(), Start: d.uint(), Master: d.uint(), Nonce: d.uint(),
+	}
+	if d.err != nil {
+		return message.Record{}
+	}
+	if fault := recordFault(&r); fault != "" {
+		d.fail("%s", fault)
+	}
+	return r
+}
+
+func (d *Decoder) members() []message.Member {
+	n := d.list(MaxMembers, memberFields+1)
+	if n == 0 {
+		return nil
+	}
+	members := make([]message.Member, n)
+	for i := 0; i < n && d.err == nil; i++ {
+		d.tuple(memberFields, "member")
+		members[i] = message.Member{Node: d.node(), Incarnation: d.uint()}
+	}
+	return members
+}
+
+func (d *Decoder) nodes() []lamport.Node {
+	n := d.list(MaxMembers, 1)
+	if n == 0 {
+		return nil
+	}
+	nodes := make([]lamport.Node, n)
+	for i := 0; i < n && d.err == nil; i++ {
+		nodes[i] = d.node()
+	}
+	return nodes
+}
+
+// data reads a DATA inside of something else.
+func (d *Decoder) data() *message.Data {
+	d.tuple(dataFields, "DATA")
+	h := d.header()
+	if d.err != nil {
+		return nil
+	}
+	return &message.Data{Header: h, Seq: d.uint(), Received: d.received(), Ops: d.operations()}
+}
+
+func (d *Decoder) dataList() []*message.Data {
+	n := d.list(MaxList, dataFields+1)
+	if n == 0 {
+		return nil
+	}
+	list := make([]*message.Data, n)
+	for i := 0; i < n && d.err == nil; i++ {
+		list[i] = d.data()
+	}
+	return list
+}
+
+func (d *Decoder) entries() []message.Executed {
+	n := d.list(MaxList, executedFields+1)
+	if n == 0 {
+		return nil
+	}
+	entries := make([]message.Executed, n)
+	for i := 0; i < n && d.err == nil; i++ {
+		d.executed(&entries[i])
+	}
+	return entries
+}
+
+func (d *Decoder) executed(x *message.Executed) {
+	d.tuple(executedFields, "entry")
+	x.Identity = d.str(model.MaxIdentity, "identity")
+	x.RID, x.Digest, x.Position, x.Timestamp = d.uint(), d.uint(), d.uint(), d.uint()
+	x.Key = d.str(model.MaxKey, "key")
+}
+
+func (d *Decoder) keyRecords() []message.KeyRecord {
+	n := d.list(MaxList, keyRecordFields+1)
+	if n == 0 {
+		return nil
+	}
+	records := make([]message.KeyRecord, n)
+	for i := 0; i < n && d.err == nil; i++ {
+		d.keyRecord(&records[i])
+	}
+	return records
+}
+
+func (d *Decoder) keyRecord(r *message.KeyRecord) {
+	d.tuple(keyRecordFields, "record of a key")
+	r.Key = d.str(model.MaxKey, "key")
+	r.Kind = uint8(d.limited(math.MaxUint8, "kind of a record"))
+	r.Value = bytes.Clone(d.value())
+	r.Version = lamport.Version{Epoch: d.uint(), Timestamp: d.timestamp()}
+	r.Number, r.RID = d.uint(), d.uint()
+	if d.err != nil {
+		return
+	}
+	if fault := keyRecordFault(r); fault != "" {
+		d.fail("%s", fault)
+	}
+}

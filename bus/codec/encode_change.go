@@ -1,0 +1,146 @@
+package codec
+
+import (
+	"quartet/replica/lamport"
+	"quartet/replica/message"
+)
+
+func (e *Encoder) hello(m *message.Hello) {
+	if !validPhase(m.Phase) {
+		e.fail("unknown phase")
+	}
+	e.uint(uint64(max(m.PID, 0)))
+	e.uint(uint64(m.Phase))
+	e.uints4(m.Position, m.Keys, m.LastRID, m.Master)
+}
+
+func (e *Encoder) prepare(m *message.Prepare) {
+	if !validHolder(m.Holder) {
+		e.fail("holder that is no replica")
+	}
+	e.uint(m.Round)
+	e.uint(m.High)
+	e.uint(uint64(m.Holder))
+}
+
+func (e *Encoder) state(m *message.State) {
+	e.uint(m.Round)
+	e.vector(m.Contiguous)
+	e.uint(m.Watermark)
+	e.uint(m.Position)
+	e.uint(m.LastRID)
+}
+
+func (e *Encoder) pull(m *message.Pull) {
+	e.uint(m.Nonce)
+	e.uint(m.Position)
+	e.uint(m.Entry)
+	e.cursor(m.Cursor)
+	e.bool(m.Scanned)
+	e.bool(m.Wedged)
+	e.vector(m.Held)
+	e.uint(m.Number)
+}
+
+func (e *Encoder) chunk(m *message.Chunk) {
+	e.uint(m.Nonce)
+	e.bool(m.Restart)
+	e.uint(m.Position)
+	e.timestamp(m.Place)
+	e.uint(m.First)
+	e.list(len(m.Entries))
+	for i := range m.Entries {
+		e.executed(&m.Entries[i])
+	}
+	e.uint(m.Last)
+	e.list(len(m.Records))
+	for i := range m.Records {
+		e.keyRecord(&m.Records[i])
+	}
+	e.cursor(m.Cursor)
+	e.bool(m.Scanned)
+	e.uint(m.LastRID)
+	e.bool(m.Wedged)
+	e.bool(m.Done)
+	e.vector(m.Contiguous)
+	e.list(len(m.Data))
+	for _, d := range m.Data {
+		e.data(d)
+	}
+	e.writes(m.Writes)
+	e.uint(m.Committed)
+	e.uint(m.Watermark)
+	e.uint(m.Safe)
+}
+
+func (e *Encoder) cursor(s string) {
+	if len(s) > MaxCursor {
+		e.fail("cursor too long")
+	}
+	e.str(s)
+}
+
+// timestamp is two fields.
+func (e *Encoder) timestamp(t lamport.Timestamp) {
+	e.uint(t.Time)
+	e.uint(uint64(t.Node))
+}
+
+// record has the fields of its view first. See recordFault for what is refused.
+func (e *Encoder) record(r *message.Record) {
+	if fault := recordFault(r); fault != "" {
+		e.fail(fault)
+		return // its numbers may be negative
+	}
+	e.array(recordFields)
+	e.uint(r.Epoch)
+	e.uint(uint64(r.Faults))
+	e.array(len(r.Members))
+	for i := range r.Members {
+		e.array(memberFields)
+		e.uint(uint64(r.Members[i].Node))
+		e.uint(r.Members[i].Incarnation)
+	}
+	e.array(len(r.Configured))
+	for _, n := range r.Configured {
+		e.uint(uint64(n))
+	}
+	e.uint(uint64(r.Missing))
+	e.vector(r.Cut)
+	e.uints4(r.High, r.Start, r.Master, r.Nonce)
+}
+
+// data is a DATA inside of something else: its header comes with it, Acked does not.
+func (e *Encoder) data(d *message.Data) {
+	if d == nil {
+		e.fail("no DATA where one belongs")
+		return
+	}
+	e.array(dataFields)
+	e.header(&d.Header)
+	e.dataBody(d)
+}
+
+func (e *Encoder) executed(x *message.Executed) {
+	if fault := executedFault(x); fault != "" {
+		e.fail(fault)
+	}
+	e.array(executedFields)
+	e.str(x.Identity)
+	e.uints4(x.RID, x.Digest, x.Position, x.Timestamp)
+	e.str(x.Key)
+}
+
+func (e *Encoder) keyRecord(r *message.KeyRecord) {
+	if fault := keyRecordFault(r); fault != "" {
+		e.fail(fault)
+	}
+	e.array(keyRecordFields)
+	e.str(r.Key)
+	e.uint(uint64(r.Kind))
+	e.value(r.Value)
+	e.uint(r.Version.Epoch)
+	e.timestamp(r.Version.Timestamp)
+	e.uint(r.Number)
+	e.uint(r.RID)
+}
