@@ -67,18 +67,24 @@ func (m *Machine) repeated(in *Incoming, out *Output) bool {
 // again forwards a flight once more, to another replica if there is one: the first
 // may be gone, or the forward was lost. Its identity makes that harmless.
 func (m *Machine) again(f *flight, in *Incoming) {
-	p := m.draw(in.Draw, func(p *peer) bool { return p.serves() && p.node != f.replica })
+	fits := (*peer).serves
+	if !f.request.Model.Strong() && !causalSet(&f.request) {
+		fits = (*peer).servesWeak
+	} else if m.members.Changing() {
+		return // it is sent again in the next view
+	}
+	p := m.draw(in.Draw, func(p *peer) bool { return fits(p) && p.node != f.replica })
 	if causalSet(&f.request) {
 		p = m.recaller(&f.request)
-	} else if asked := m.peer(in.Replica); asked != nil && asked.serves() {
+	} else if asked := m.peer(in.Replica); asked != nil && fits(asked) {
 		p = asked
 	}
 	if p == nil {
-		if p = m.peer(f.replica); p == nil || !p.serves() {
+		if p = m.peer(f.replica); p == nil || !fits(p) {
 			return
 		}
 	}
-	if m.cfg.RestampRetries && f.request.Version != (lamport.Version{}) {
+	if m.cfg.Mutant.RestampRetries && f.request.Version != (lamport.Version{}) {
 		f.request.Version = m.stamp()
 	}
 	m.dispatch(f, p)
@@ -92,14 +98,14 @@ func (m *Machine) resume(k *known, in *Incoming, out *Output) {
 		m.Refuse(in.Token, code, why, out)
 		return
 	}
-	f := &flight{request: in.Request, known: k, number: k.number}
+	f := &flight{request: in.Request, known: k, number: k.number, wanted: in.Replica}
 	f.request.RID, f.request.Version = k.rid, k.version
-	if m.cfg.RestampRetries && k.version != (lamport.Version{}) {
+	if m.cfg.Mutant.RestampRetries && k.version != (lamport.Version{}) {
 		f.request.Version = m.stamp()
 	}
 	m.flights[k.rid] = f
 	m.join(f, in.Token, true)
-	m.launch(f, p, in.Draw)
+	m.launchOrPause(f, p, in.Draw)
 }
 
 // window remembers the last so many identities.

@@ -1,6 +1,7 @@
 package master
 
 import (
+	"quartet/master/membership"
 	"quartet/replica/abcast"
 	"quartet/replica/lamport"
 	"quartet/replica/message"
@@ -11,21 +12,32 @@ import (
 type Config struct {
 	Self        lamport.Node
 	Incarnation uint64         // greater than that of any earlier master of this cluster
-	Replicas    []lamport.Node // configured, in rising order, 1 to 9
-	Faults      int            // f: how many of them may be missing in a view that follows
+	Replicas    []lamport.Node // of a cluster that begins, in rising order, 1 to 9
+	Missing     int            // how many of them may be missing; below 0: so many that a majority remains
 	NextRID     uint64         // the first id to give out; greater than all given out before
 	Clock       uint64         // no smaller than any Lamport time told before
 
 	TimeoutTicks uint64 // a request without an outcome is answered Unknown
 	ProbeTicks   uint64 // heartbeat
 	SuspectTicks uint64 // silence that makes a replica suspected
+	ReadmitTicks uint64 // how long one that was silent stays out of the view
+	JoinTicks    uint64 // how long a change of views waits for a learner that is nearly loaded
 	AgainTicks   uint64 // a repeated request is forwarded once more if the first is this old
 
 	Window      int // identities remembered; at least 100,000 outside of tests
 	MaxInFlight int // requests taken and not answered; more are refused
 
-	// RestampRetries stamps a repeated weak set anew: a mutant, for the simulation only.
-	RestampRetries bool
+	// Mutant removes a rule: for the simulation only.
+	Mutant Mutant
+}
+
+// Mutant removes a rule of the master, so that the simulation can show that the rule is
+// needed. For the simulation only.
+type Mutant struct {
+	Membership      membership.Mutant
+	RestampRetries  bool // stamps a repeated weak set anew
+	NumberAgain     bool // numbers a causal set without asking whether an earlier master did
+	NoEpochVersions bool // versions of weak sets don't begin with the epoch
 }
 
 // Incoming is a client's request, checked at the door.
@@ -55,6 +67,7 @@ type Output struct {
 	Sends    []abcast.Send
 	Replies  []Reply
 	Statuses []StatusReply
+	Command  *membership.Command // for the store of the view's record; its outcome goes to Result
 }
 
 func (o *Output) send(msg message.Message, to ...lamport.Node) {
@@ -70,13 +83,14 @@ type Machine struct {
 	ticks   uint64
 	refused uint64
 
-	view     message.View
-	replicas []*peer // configured, in rising order
+	members  *membership.Machine
+	replicas []*peer // all that are known, in rising order
 	nonce    uint64
 
 	flights   map[uint64]*flight
 	queue     []*flight // for any replica, until one is free
 	queueDraw uint32
+	paused    []*flight // wait for the view
 	inFlight  int
 	deadlines []deadline // rising
 	sets      window[*known]
@@ -94,9 +108,12 @@ func New(cfg Config) *Machine {
 		primary: newPrimary(),
 	}
 	m.clock.Restore(cfg.Clock)
-	for _, n := range cfg.Replicas {
-		m.replicas = append(m.replicas, &peer{node: n})
-	}
+	m.members = membership.New(membership.Config{
+		Self: cfg.Self, Incarnation: cfg.Incarnation, Replicas: cfg.Replicas, Missing: cfg.Missing,
+		SuspectTicks: cfg.SuspectTicks, ReadmitTicks: cfg.ReadmitTicks, JoinTicks: cfg.JoinTicks, AgainTicks: againTicks,
+		Mutant: cfg.Mutant.Membership,
+	}, &m.clock)
+	m.refresh()
 	return m
 }
 
@@ -112,70 +129,107 @@ func (m *Machine) InFlight() int { return m.inFlight }
 // Refused counts messages that were dropped because they broke a rule.
 func (m *Machine) Refused() uint64 { return m.refused }
 
+// againTicks is how long PREPARE and INSTALL are given before they are repeated.
+const againTicks = 5
+
 // Step takes a message from a replica. One that breaks a rule is counted and dropped.
 func (m *Machine) Step(msg message.Message, out *Output) {
 	h := msg.Head()
-	p := m.peer(h.From)
-	if p == nil {
+	if !m.members.Heard(h) {
 		m.refused++
 		return
 	}
-	hello, isHello := msg.(*message.Hello)
-	if !isHello && (h.Incarnation != p.incarnation || p.member && h.Epoch != m.view.Epoch) {
-		m.refused++
-		return
-	}
-	if isHello && m.view.Epoch == 0 {
-		// Before there is a view the survivors' clocks are the cluster's, however far
-		// they have come; MaxJump guards a clock that runs.
+	if !m.members.Leads() {
+		// Before this master leads an epoch the survivors' clocks are the cluster's, however
+		// far they have come; MaxJump guards a clock that runs.
 		m.clock.Restore(h.Clock)
 	}
 	if err := m.clock.Witness(h.Clock); err != nil {
 		m.refused++
 		return
 	}
-	p.heard = m.ticks
 	switch msg := msg.(type) {
-	case *message.Hello:
-		m.hello(p, hello, out)
-	case *message.Installed:
-		m.installed(p)
 	case *message.Answers:
-		m.watermark(p, msg.Watermark)
-		if len(msg.Answers) > 0 {
-			p.busyUntil = 0
-		}
-		for i := range msg.Answers {
-			m.answer(p, &msg.Answers[i], out)
-		}
+		m.answers(msg, out)
 	case *message.Report:
-		m.watermark(p, msg.Watermark)
-		p.report = *msg
+		m.members.Reported(msg)
+		if p := m.peer(h.From); p != nil {
+			m.watermark(p, h, msg.Watermark)
+			p.report = *msg
+		}
 	case *message.Gap:
 		m.fill(msg, out)
 	default:
-		m.refused++
+		m.change(msg, out)
 	}
 }
 
-// Tick counts time: timeouts, heartbeats, INSTALL again where it was lost.
+// change takes what concerns views.
+func (m *Machine) change(msg message.Message, out *Output) {
+	var members membership.Output
+	switch msg := msg.(type) {
+	case *message.Hello:
+		if msg.LastRID >= lamport.Limit || msg.Phase == 0 {
+			m.refused++
+			return
+		}
+		m.nextRID = max(m.nextRID, msg.LastRID+1)
+		m.members.Hello(msg, &members)
+	case *message.State:
+		if !m.members.State(msg) {
+			m.refused++
+			return
+		}
+		m.nextRID = max(m.nextRID, msg.LastRID+1)
+	case *message.Installed:
+		m.members.Installed(msg.Head())
+	default:
+		m.refused++
+	}
+	m.take(&members, out)
+}
+
+// answers takes outcomes, whatever the epoch is in which they came about: what was
+// delivered anywhere is inside the cut.
+func (m *Machine) answers(a *message.Answers, out *Output) {
+	p := m.peer(a.From)
+	if p == nil {
+		return
+	}
+	m.watermark(p, a.Head(), a.Watermark)
+	if len(a.Answers) > 0 {
+		p.busyUntil = 0
+	}
+	for i := range a.Answers {
+		m.answer(p, &a.Answers[i], out)
+	}
+}
+
+// Tick counts time: timeouts, heartbeats, what has to be repeated.
 func (m *Machine) Tick(out *Output) {
 	m.ticks++
 	m.expire(out)
+	m.members.Tick()
+	m.refresh()
 	if m.ticks%max(m.cfg.ProbeTicks, 1) == 0 {
 		m.probe(out)
-		m.installAgain(out)
 	}
 }
 
 // EndTurn sends the batch of the turn: one FORWARD to each replica that has something
 // to hear.
 func (m *Machine) EndTurn(out *Output) {
+	var members membership.Output
+	m.members.Advance(&members)
+	if members.Command != nil || len(members.Sends) > 0 || members.Decided != nil {
+		m.take(&members, out)
+	}
 	m.acknowledge(out)
 	m.answerFound(out)
+	m.launchPaused(out)
 	m.depart(out)
 	for _, p := range m.replicas {
-		if p.ready() {
+		if p.member {
 			m.forward(p, out)
 		}
 	}
@@ -187,7 +241,7 @@ func (m *Machine) EndTurn(out *Output) {
 func (m *Machine) forward(p *peer, out *Output) {
 	const most, mostBytes, overhead = 1024, 256 << 10, 64
 	marks := m.primary.marks
-	for len(p.requests) > 0 || len(p.writes) > 0 || p.told.Safe < marks.Safe || p.leads && p.told.Held < marks.Held {
+	for len(p.requests) > 0 || len(p.writes) > 0 || p.works && (p.told.Safe < marks.Safe || p.leads && p.told.Held < marks.Held) {
 		p.told = marks
 		n, w, size := 0, 0, 0
 		for ; w < len(p.writes) && w < most && size < mostBytes; w++ {
@@ -206,5 +260,5 @@ func (m *Machine) forward(p *peer, out *Output) {
 }
 
 func (m *Machine) header() message.Header {
-	return message.Header{From: m.cfg.Self, Incarnation: m.cfg.Incarnation, Epoch: m.view.Epoch, Clock: m.clock.Now()}
+	return message.Header{From: m.cfg.Self, Incarnation: m.cfg.Incarnation, Epoch: m.members.Record().Epoch, Clock: m.clock.Now()}
 }

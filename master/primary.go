@@ -2,6 +2,7 @@ package master
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"quartet/replica/message"
@@ -40,7 +41,7 @@ func newPrimary() primary {
 // mayRecall reports whether a set of this identity may have been numbered by an earlier
 // master. A second number would let its client read its own past after its future.
 func (m *Machine) mayRecall(r *message.Request) bool {
-	return r.Identity != "" && m.primary.first > 1
+	return r.Identity != "" && m.primary.first > 1 && !m.cfg.Mutant.NumberAgain
 }
 
 // recaller returns a member that is asked whether it knows a causal set's identity: one
@@ -90,22 +91,48 @@ func (m *Machine) answerFound(out *Output) {
 
 // whyNotNumbered says why causal sets cannot be taken now, or "".
 func (m *Machine) whyNotNumbered() string {
-	if m.view.Epoch == 0 {
-		return m.whyNotReady()
+	if why := m.whyNotStrong(); why != "" {
+		return why
 	}
-	serving := 0
-	for _, p := range m.replicas {
-		if p.serves() {
-			serving++
-		}
+	if m.members.Changing() {
+		return ""
 	}
-	if need := m.view.Faults + 1; serving < need {
-		return fmt.Sprintf("a causal set needs %d replicas that hold it, and %d can be reached", need, serving)
+	reached := m.count(func(p *peer) bool { return p.member && !p.known.Suspected })
+	if need := m.members.Record().Faults + 1; reached < need {
+		return fmt.Sprintf("a causal set needs %d replicas that hold it, and %d can be reached", need, reached)
 	}
 	if len(m.primary.log) >= logMost || m.primary.bytes >= logBytes {
 		return "too many causal writes wait for a replica that does not answer"
 	}
 	return ""
+}
+
+// renumber begins the numbering of an epoch at its record's high-water. Numbers up to it
+// are safe and held by every member; those above are void, and the sets that still wait
+// under them are returned, to be numbered again.
+func (m *Machine) renumber(high uint64, out *Output) []*flight {
+	pr := &m.primary
+	if pr.first == 0 {
+		pr.first = high + 1
+	}
+	numbers := slices.Sorted(maps.Keys(pr.waiting))
+	waiting := pr.waiting
+	pr.log, pr.bytes, pr.waiting = map[uint64]*message.CausalWrite{}, 0, map[uint64]*flight{}
+	pr.marks = message.Marks{Last: high, Safe: high, Held: high}
+	var void []*flight
+	for _, n := range numbers {
+		f := waiting[n]
+		if n <= high {
+			m.land(f, Reply{RID: f.request.RID, Code: model.OK, Timestamp: n, Clock: m.now()}, out)
+			continue
+		}
+		f.number = 0
+		if f.known != nil {
+			f.known.number = 0
+		}
+		void = append(void, f)
+	}
+	return void
 }
 
 // number gives a causal set its timestamp and puts it aside for every member.
@@ -121,7 +148,7 @@ func (m *Machine) number(f *flight) {
 	pr.bytes += writeBytes(w)
 	pr.waiting[f.number] = f
 	for _, p := range m.replicas {
-		if p.ready() && !p.lost { // one that is not asks for what it misses
+		if p.works && !p.known.Lost { // one that does not asks for what it misses
 			p.writes = append(p.writes, *w)
 		}
 	}
@@ -131,34 +158,37 @@ func writeBytes(w *message.CausalWrite) int {
 	return len(w.Request.Key) + len(w.Request.Value)
 }
 
-// watermark takes what a member says it holds without a gap.
-func (m *Machine) watermark(p *peer, n uint64) {
-	if !p.member || n > m.primary.marks.Last {
-		if p.member {
-			m.refused++
-		}
-		return
+// watermark takes what a member says it holds without a gap. What was said in another
+// epoch, or by one that is wedged, is no acknowledgement.
+func (m *Machine) watermark(p *peer, h *message.Header, n uint64) {
+	switch {
+	case !p.works || h.Epoch != m.members.Record().Epoch:
+	case n > m.primary.marks.Last:
+		m.refused++
+	default:
+		p.watermark = max(p.watermark, n)
 	}
-	p.watermark = max(p.watermark, n)
 }
 
 // acknowledge finds what has become safe and what all hold, and answers the sets whose
 // numbers are safe.
 func (m *Machine) acknowledge(out *Output) {
 	pr := &m.primary
-	if m.view.Epoch == 0 || pr.marks.Held == pr.marks.Last {
+	if !m.members.Leads() || m.members.Changing() || pr.marks.Held == pr.marks.Last {
 		return
 	}
+	record := m.members.Record()
 	pr.marked = pr.marked[:0]
-	for i := range m.view.Members {
-		var holds uint64 // 0: its process ended, and another one is there under its name
-		if p := m.peer(m.view.Members[i].Node); p != nil && p.member {
-			holds = p.watermark
+	for _, p := range m.replicas {
+		if p.member {
+			pr.marked = append(pr.marked, p.watermark)
 		}
-		pr.marked = append(pr.marked, holds)
+	}
+	for len(pr.marked) < len(record.Members) { // its process ended, and another one is there under its name
+		pr.marked = append(pr.marked, 0)
 	}
 	slices.Sort(pr.marked)
-	safe, held := pr.marked[len(pr.marked)-1-m.view.Faults], pr.marked[0]
+	safe, held := pr.marked[len(pr.marked)-1-record.Faults], pr.marked[0]
 	for n := max(pr.marks.Safe+1, pr.first); n <= safe; n++ {
 		if f := pr.waiting[n]; f != nil {
 			delete(pr.waiting, n)

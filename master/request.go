@@ -13,15 +13,17 @@ import (
 // flight is a request that has no outcome yet. A repeated set joins the flight of its
 // first sending.
 type flight struct {
-	request  message.Request
-	replica  lamport.Node   // that it was forwarded to last; 0: a causal set, or none could
-	since    uint64         // tick of the last forward
-	asked    []lamport.Node // have it and have not refused it
-	number   uint64         // causal set
-	firstRID uint64         // causal set that an earlier master numbered
-	waiters  []waiter
-	room     [1]waiter // what waiters begins in: nearly always one sending waits
-	known    *known    // of its identity; nil: it has none
+	request   message.Request
+	replica   lamport.Node   // that it was forwarded to last; 0: a causal set, or none could
+	since     uint64         // tick of the last forward
+	asked     []lamport.Node // have it in this epoch and have not refused it
+	wanted    lamport.Node   // that the client asked for; 0: any
+	forwarded bool           // a replica was sent it, in whatever epoch
+	number    uint64         // causal set
+	firstRID  uint64         // causal set that an earlier master numbered
+	waiters   []waiter
+	room      [1]waiter // what waiters begins in: nearly always one sending waits
+	known     *known    // of its identity; nil: it has none
 }
 
 // waiter is a sending that waits for the flight's outcome.
@@ -56,7 +58,7 @@ func (m *Machine) Request(in Incoming, out *Output) {
 	if question := causalSet(r) && p != nil; !r.Model.Strong() && r.Type == model.Set && !question {
 		r.Version = m.stamp()
 	}
-	f := &flight{request: *r}
+	f := &flight{request: *r, wanted: in.Replica}
 	if r.Identity != "" && r.Type == model.Set {
 		f.known = &known{rid: r.RID, digest: r.Digest, version: r.Version}
 		m.sets.add(r.Identity, f.known)
@@ -65,10 +67,20 @@ func (m *Machine) Request(in Incoming, out *Output) {
 	}
 	m.flights[r.RID] = f
 	m.join(f, in.Token, false)
-	m.launch(f, p, in.Draw)
+	m.launchOrPause(f, p, in.Draw)
 }
 
 func causalSet(r *message.Request) bool { return r.Model == model.Causal && r.Type == model.Set }
+
+// launchOrPause sends a flight on its way, unless it needs a view while views change.
+func (m *Machine) launchOrPause(f *flight, p *peer, draw uint32) {
+	r := &f.request
+	if (r.Model.Strong() || causalSet(r)) && (m.members.Changing() || f.wanted != 0 && p != nil && !p.works) {
+		m.paused = append(m.paused, f)
+		return
+	}
+	m.launch(f, p, draw)
+}
 
 // launch sends a flight on its way: a causal set to the primary, one for a certain
 // replica there at once, any other with the next batch that leaves.
@@ -108,35 +120,33 @@ func (m *Machine) place(in *Incoming) (*peer, model.Code, string) {
 	if causalSet(r) {
 		why := m.whyNotNumbered()
 		p := m.recaller(r)
-		if why == "" && p == nil && m.mayRecall(r) {
+		if why == "" && p == nil && m.mayRecall(r) && !m.members.Changing() {
 			why = "no replica can say now whether this set was numbered by an earlier master"
 		}
 		return p, model.Unavailable, why
 	}
-	if in.Replica != 0 {
-		p := m.peer(in.Replica)
-		switch {
-		case p == nil:
-			return nil, model.Malformed, fmt.Sprintf("replica %s is not one of this cluster's", in.Replica)
-		case !p.serves():
-			return nil, model.Unavailable, fmt.Sprintf("replica %s cannot serve requests now", in.Replica)
-		}
-	}
+	fits := (*peer).servesWeak
 	if r.Model.Strong() {
 		if why := m.whyNotStrong(); why != "" {
 			return nil, model.Unavailable, why
 		}
+		fits = func(p *peer) bool { return p.member && !p.known.Suspected || m.members.Changing() }
 	}
 	if in.Replica != 0 {
-		return m.peer(in.Replica), 0, ""
+		p := m.peer(in.Replica)
+		switch {
+		case p == nil || !m.members.Record().Configures(in.Replica):
+			return nil, model.Malformed, fmt.Sprintf("replica %s is not one of this cluster's", in.Replica)
+		case !fits(p):
+			return nil, model.Unavailable, fmt.Sprintf("replica %s cannot serve requests now: %s", in.Replica, m.members.WhyNot(p.known))
+		}
+		return p, 0, ""
 	}
-	if m.draw(in.Draw, (*peer).serves) == nil {
-		return nil, model.Unavailable, noReplica + m.whyNotReady()
+	if !slices.ContainsFunc(m.replicas, fits) {
+		return nil, model.Unavailable, m.whyNoReplica()
 	}
 	return nil, 0, ""
 }
-
-const noReplica = "no replica can serve requests now: "
 
 // draw picks one of the replicas that fit, by a random number; nil if none does.
 func (m *Machine) draw(random uint32, fits func(*peer) bool) *peer {
@@ -157,7 +167,7 @@ func (m *Machine) draw(random uint32, fits func(*peer) bool) *peer {
 }
 
 func (m *Machine) dispatch(f *flight, p *peer) {
-	f.replica, f.since = p.node, m.ticks
+	f.replica, f.since, f.forwarded = p.node, m.ticks, true
 	if !slices.Contains(f.asked, p.node) {
 		f.asked = append(f.asked, p.node)
 	}
@@ -180,7 +190,11 @@ func (m *Machine) join(f *flight, token uint64, repeated bool) {
 // waits. A replica whose batch takes longer (a get may wait for its minimum) counts as
 // busy for busyTicks only.
 func (m *Machine) depart(out *Output) {
-	free := func(p *peer) bool { return p.serves() && m.ticks >= p.busyUntil }
+	fits := (*peer).serves
+	if m.members.Changing() { // then the queue holds only what goes on meanwhile
+		fits = (*peer).servesWeak
+	}
+	free := func(p *peer) bool { return fits(p) && m.ticks >= p.busyUntil }
 	for len(m.queue) > 0 {
 		p := m.draw(m.queueDraw, free)
 		if p == nil {
@@ -197,17 +211,26 @@ func (m *Machine) depart(out *Output) {
 		m.queue = m.queue[min(share, len(m.queue)):]
 		p.busyUntil = m.ticks + busyTicks
 	}
-	switch {
-	case len(m.queue) == 0:
+	if len(m.queue) == 0 {
 		m.queue = nil
-	case m.count((*peer).serves) == 0:
-		for _, f := range m.queue {
-			if m.flights[f.request.RID] == f {
-				m.land(f, Reply{RID: f.request.RID, Code: model.Unavailable, Reason: noReplica + m.whyNotReady(), Clock: m.now()}, out)
-			}
-		}
-		m.queue = nil
+		return
 	}
+	waits := func(p *peer) bool { return p.member && !p.known.Suspected } // it will take them soon
+	if m.count(fits) > 0 || m.count(waits) > 0 || m.members.Changing() && m.members.Short() == "" {
+		return
+	}
+	kept := m.queue[:0]
+	for _, f := range m.queue {
+		switch {
+		case m.flights[f.request.RID] != f:
+		case f.forwarded: // it may have been executed: it waits for a replica, or for its timeout
+			kept = append(kept, f)
+		default:
+			m.land(f, Reply{RID: f.request.RID, Code: model.Unavailable, Reason: m.whyNoReplica(), Clock: m.now()}, out)
+		}
+	}
+	clear(m.queue[len(kept):])
+	m.queue = kept
 }
 
 // count returns how many replicas fit.
@@ -308,18 +331,31 @@ func (m *Machine) expireOne(d deadline, out *Output) {
 		}
 		f.waiters = append(f.waiters[:i], f.waiters[i+1:]...)
 		m.inFlight--
-		if f.known != nil {
+		if f.known != nil && !m.untouched(f) {
 			f.known.unknown = true
 		}
-		out.Replies = append(out.Replies, Reply{
+		reply := Reply{
 			Token: w.token, RID: d.rid, Code: model.Unknown, Clock: m.now(), Repeated: w.repeated,
 			Reason: "no outcome in time: the request may or may not take effect; send it again with the same Nats-Msg-Id to learn it",
-		})
+		}
+		if m.untouched(f) {
+			reply.Code, reply.Reason = model.Unavailable, "not executed: "+m.whyNoReplica()
+		}
+		out.Replies = append(out.Replies, reply)
 		break
 	}
 	if len(f.waiters) == 0 && f.number == 0 {
 		delete(m.flights, d.rid)
 	}
+	if f.known != nil && m.untouched(f) && !f.known.unknown {
+		m.sets.remove(f.request.Identity) // the identity is free again
+	}
+}
+
+// untouched reports whether a flight has had, and will have, no effect: no replica was
+// sent it, now or in an earlier flight.
+func (m *Machine) untouched(f *flight) bool {
+	return !f.forwarded && f.number == 0 && (f.known == nil || !f.known.unknown) && len(f.waiters) == 0
 }
 
 func (m *Machine) takeRID() uint64 {
@@ -330,7 +366,11 @@ func (m *Machine) takeRID() uint64 {
 
 // stamp gives a weak write its version, once for each request.
 func (m *Machine) stamp() lamport.Version {
-	return lamport.Version{Epoch: m.view.Epoch, Timestamp: m.now()}
+	v := lamport.Version{Epoch: m.members.Record().Epoch, Timestamp: m.now()}
+	if m.cfg.Mutant.NoEpochVersions {
+		v.Epoch = 0
+	}
+	return v
 }
 
 func (m *Machine) now() lamport.Timestamp {

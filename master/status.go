@@ -11,6 +11,7 @@ type Status struct {
 	Ready       bool
 	Why         string // it is not ready, or ""
 	Epoch       uint64
+	Configured  int // replicas of the cluster; 0: no view yet
 	Clock       uint64
 	NextRID     uint64
 	InFlight    int
@@ -74,32 +75,20 @@ func (m *Machine) reported(nonce uint64) bool {
 
 // Snapshot returns the cluster as it is known now.
 func (m *Machine) Snapshot() Status {
-	why := m.whyNotReady()
+	why := m.members.Why()
+	record := m.members.Record()
 	s := Status{
 		Incarnation: m.cfg.Incarnation,
-		Ready:       why == "", Why: why, Epoch: m.view.Epoch, Clock: m.clock.Now(), NextRID: m.nextRID,
+		Ready:       why == "", Why: why, Epoch: record.Epoch, Configured: len(record.Configured), Clock: m.clock.Now(), NextRID: m.nextRID,
 		InFlight: m.inFlight, Marks: m.primary.marks,
 	}
 	for _, p := range m.replicas {
+		r := p.known
+		report := p.report
+		report.Position, report.Keys = max(report.Position, r.Position), max(report.Keys, r.Keys)
 		s.Replicas = append(s.Replicas, ReplicaStatus{
-			Node: p.node, Incarnation: p.incarnation, PID: p.pid, Member: p.serves(), Reason: m.whyNotMember(p), Report: p.report,
+			Node: p.node, Incarnation: r.Incarnation, PID: r.PID, Member: p.serves(), Reason: m.members.WhyNot(r), Report: report,
 		})
 	}
 	return s
-}
-
-func (m *Machine) whyNotMember(p *peer) string {
-	switch {
-	case p.serves():
-		return ""
-	case p.lost:
-		return "its process has ended"
-	case p.incarnation == 0:
-		return "it has not been heard"
-	case p.suspected:
-		return "it does not answer"
-	case m.view.Epoch > 0 && !p.member:
-		return "it was started anew after the view was formed"
-	}
-	return "it has not installed the view yet"
 }

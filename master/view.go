@@ -2,38 +2,37 @@ package master
 
 import (
 	"fmt"
-	"strings"
+	"slices"
 
+	"quartet/master/membership"
 	"quartet/replica/lamport"
 	"quartet/replica/message"
+	"quartet/replica/model"
 )
 
-// peer is what the master knows of a configured replica.
+// peer is what the master has for a replica.
 type peer struct {
-	node        lamport.Node
-	incarnation uint64 // of the process that was heard; 0: none yet
-	pid         int
-	hello       *message.Hello // the newest
-	member      bool           // of the view, with this incarnation
-	works       bool           // has acknowledged the view to this master
-	leads       bool           // is the member that orders the commits of causal writes
-	heard       uint64         // tick
-	lost        bool           // its process is known to have ended
-	suspected   bool
-	watermark   uint64
-	busyUntil   uint64 // tick: it has a batch that it has not answered
-	report      message.Report
+	node      lamport.Node
+	known     *membership.Replica
+	member    bool // of the record's view
+	works     bool // has acknowledged it
+	weak      bool // has worked as the process that it is, so it serves gets and eventual requests in every condition
+	leads     bool // is the member that orders the commits of causal writes
+	watermark uint64
+	busyUntil uint64 // tick: it has a batch that it has not answered
+	report    message.Report
 
 	told     message.Marks
 	requests []message.Request     // of this turn
 	writes   []message.CausalWrite // of this turn
 }
 
-// ready reports whether p works in the view; it may be suspected all the same.
-func (p *peer) ready() bool { return p.member && p.works }
+// serves reports whether p can be given any request.
+func (p *peer) serves() bool { return p.works && !p.known.Suspected }
 
-// serves reports whether p can be given requests.
-func (p *peer) serves() bool { return p.ready() && !p.suspected }
+// servesWeak reports whether p can be given gets of model 3 and requests of model 4:
+// these go on while the view changes.
+func (p *peer) servesWeak() bool { return p.weak && p.member && !p.known.Suspected }
 
 func (m *Machine) peer(n lamport.Node) *peer {
 	for _, p := range m.replicas {
@@ -44,154 +43,199 @@ func (m *Machine) peer(n lamport.Node) *peer {
 	return nil
 }
 
-// hello takes a boot acknowledgement. When every configured replica has sent one, the
-// view is formed: a new one of replicas that have none, or the one that they already
-// work in (a master that was restarted adopts them).
-func (m *Machine) hello(p *peer, h *message.Hello, out *Output) {
-	if h.Incarnation < p.incarnation || h.View.Epoch > 0 && !h.View.Sound() || max(h.Watermark, h.Safe, h.LastRID) >= lamport.Limit {
-		m.refused++
-		return
+// refresh takes over what the membership knows.
+func (m *Machine) refresh() {
+	known := m.members.Replicas()
+	record := m.members.Record()
+	if len(known) != len(m.replicas) || !slices.EqualFunc(known, m.replicas, func(k *membership.Replica, p *peer) bool { return k == p.known }) {
+		replicas := make([]*peer, len(known))
+		for i, k := range known {
+			if replicas[i] = m.peer(k.Node); replicas[i] == nil {
+				replicas[i] = &peer{node: k.Node}
+			}
+			replicas[i].known = k
+		}
+		m.replicas = replicas
 	}
-	if h.Incarnation != p.incarnation {
-		p.incarnation, p.works, p.lost, p.suspected = h.Incarnation, false, false, false
-		p.member, p.hello = m.memberOf(h), nil
+	for _, p := range m.replicas {
+		p.member = m.members.Member(p.known)
+		p.works = m.members.Leads() && m.members.Works(p.known)
+		p.weak = p.member && (p.weak || p.works)
+		p.leads = p.works && p.node == record.Members[0].Node
 	}
-	p.pid = h.PID
-	m.nextRID = max(m.nextRID, h.LastRID+1)
-	if h.Master != m.cfg.Incarnation {
-		// It was said before the replica heard of this master. An older one may still be
-		// heard there, so what it says of view and numbers may not stay true: ask anew.
-		out.send(&message.Probe{Header: m.header(), Nonce: m.nonce, Marks: m.primary.marks}, p.node)
-		return
+}
+
+// decided begins the work in a new epoch: whatever waits for an outcome is sent again
+// under its rID, since what the replicas had of it they have delivered up to the cut, or
+// dropped (rule F5).
+func (m *Machine) decided(r *message.Record, out *Output) {
+	m.clock.Restore(r.Start)
+	for _, p := range m.replicas {
+		p.watermark, p.busyUntil, p.told = r.High, 0, message.Marks{}
+		p.requests, p.writes = nil, nil
 	}
-	p.hello = h
+	m.refresh()
+	void := m.renumber(r.High, out)
+	rids := make([]uint64, 0, len(m.flights))
+	for rid, f := range m.flights { // sorted below
+		if m.repeats(f) {
+			rids = append(rids, rid)
+		}
+	}
+	slices.Sort(rids)
+	for _, rid := range rids {
+		f := m.flights[rid]
+		f.asked, f.replica = nil, 0
+		m.paused = append(m.paused, f)
+	}
+	m.paused = append(m.paused, void...)
+	slices.SortStableFunc(m.paused, func(a, b *flight) int { return int(a.request.RID) - int(b.request.RID) })
+}
+
+// repeats reports whether a flight is to be sent again after a change of views.
+func (m *Machine) repeats(f *flight) bool {
+	r := &f.request
 	switch {
-	case m.view.Epoch == 0:
-		m.form(out)
-	case p.member:
-		p.works = false
-		m.install(p, out)
+	case f.replica == 0: // it waits here, or is the primary's
+		return false
+	case r.Model.Strong() || causalSet(r):
+		return f.number == 0
 	}
+	p := m.peer(f.replica)
+	return p == nil || !p.weak
 }
 
-func (m *Machine) memberOf(h *message.Hello) bool {
-	i := m.view.Index(h.From)
-	return i >= 0 && m.view.Members[i].Incarnation == h.Incarnation
-}
-
-// form decides the view once all configured replicas have reported. Members of an
-// older view keep it: a replica that was started anew beside them has lost what it
-// acknowledged there and must not stand in for its former self.
-func (m *Machine) form(out *Output) {
-	var newest message.View // taken over only when all have reported
-	for _, p := range m.replicas {
-		if p.hello == nil {
-			return
+// resume launches what has waited for the view. A request for a certain replica waits for
+// that one, if it is on its way into the view.
+func (m *Machine) launchPaused(out *Output) {
+	if len(m.paused) == 0 {
+		return
+	}
+	if m.members.Changing() {
+		m.refusePaused(out)
+		return
+	}
+	kept := m.paused[:0]
+	for _, f := range m.paused {
+		if m.flights[f.request.RID] != f {
+			continue // answered meanwhile
 		}
-		if p.hello.View.Epoch > newest.Epoch {
-			newest = p.hello.View
+		p := m.peer(f.wanted)
+		switch {
+		case p != nil && p.member && !p.works && !p.known.Suspected:
+			kept = append(kept, f)
+			continue
+		case causalSet(&f.request):
+			if p = m.recaller(&f.request); p == nil && m.mayRecall(&f.request) {
+				kept = append(kept, f)
+				continue
+			}
+		case p != nil && !p.serves():
+			p = nil
 		}
+		m.launch(f, p, uint32(f.request.RID))
 	}
-	m.view = newest
-	if m.view.Epoch == 0 {
-		m.view = message.View{Epoch: 1, Faults: m.cfg.Faults}
-		for _, p := range m.replicas {
-			m.view.Members = append(m.view.Members, message.Member{Node: p.node, Incarnation: p.incarnation})
-		}
-	}
-	for _, p := range m.replicas {
-		p.member = m.memberOf(p.hello)
-		p.leads = p.member && p.node == m.view.Members[0].Node
-		if p.member {
-			p.watermark = p.hello.Watermark
-			m.primary.marks.Last = max(m.primary.marks.Last, p.hello.Watermark)
-			m.primary.marks.Safe = max(m.primary.marks.Safe, p.hello.Safe)
-		}
-	}
-	m.primary.first = m.primary.marks.Last + 1
-	for _, p := range m.replicas {
-		if p.member {
-			m.install(p, out)
-		}
-	}
+	clear(m.paused[len(kept):])
+	m.paused = kept
 }
 
-func (m *Machine) install(p *peer, out *Output) {
-	out.send(&message.Install{Header: m.header(), View: m.view, Marks: m.primary.marks}, p.node)
-}
-
-// installAgain repeats INSTALL where it or its answer was lost.
-func (m *Machine) installAgain(out *Output) {
-	for _, p := range m.replicas {
-		if p.member && !p.works && !p.lost {
-			m.install(p, out)
+// refusePaused refuses what waits while no view can be formed. What was forwarded before
+// may have been executed, so it goes on waiting.
+func (m *Machine) refusePaused(out *Output) {
+	why := m.members.Short()
+	if why == "" {
+		return
+	}
+	kept := m.paused[:0]
+	for _, f := range m.paused {
+		switch {
+		case m.flights[f.request.RID] != f:
+		case f.forwarded:
+			kept = append(kept, f)
+		default:
+			m.land(f, Reply{RID: f.request.RID, Code: model.Unavailable, Reason: why, Clock: m.now()}, out)
 		}
 	}
+	clear(m.paused[len(kept):])
+	m.paused = kept
 }
 
-func (m *Machine) installed(p *peer) {
-	if p.member {
-		p.works = true
+// Lost tells the machine that the process pid of a replica has ended.
+func (m *Machine) Lost(n lamport.Node, pid int) {
+	m.members.Lost(n, pid)
+	m.refresh()
+}
+
+// Result takes the outcome of a command for the record's store.
+func (m *Machine) Result(r membership.Result, out *Output) {
+	var members membership.Output
+	m.members.Result(r, &members)
+	m.take(&members, out)
+}
+
+// Remove takes a replica out of the cluster, and reports whether there is such a one.
+func (m *Machine) Remove(n lamport.Node) bool { return m.members.Remove(n) }
+
+// Recover lets the next view be formed of the replicas that are there.
+func (m *Machine) Recover() { m.members.Recover() }
+
+// AtRisk returns the members of the newest view that are missing, and those that are
+// there.
+func (m *Machine) AtRisk() (absent, present []lamport.Node) { return m.members.AtRisk() }
+
+// take hands on what the membership sends and asks for.
+func (m *Machine) take(members *membership.Output, out *Output) {
+	out.Sends = append(out.Sends, members.Sends...)
+	if members.Command != nil {
+		out.Command = members.Command
 	}
-}
-
-// Lost tells the machine that the process of a replica has ended.
-func (m *Machine) Lost(n lamport.Node) {
-	if p := m.peer(n); p != nil {
-		p.lost, p.suspected = true, true
+	if members.Decided != nil {
+		m.decided(members.Decided, out)
 	}
+	m.refresh()
 }
 
-// probe is the heartbeat: it asks every configured replica how it is, and suspects those
-// that were silent for too long. A suspected one that is heard again is trusted again.
+// probe is the heartbeat: it asks every replica how it is.
 func (m *Machine) probe(out *Output) {
 	m.nonce++
-	to := make([]lamport.Node, 0, len(m.replicas))
-	for _, p := range m.replicas {
-		p.suspected = p.lost || p.works && m.ticks-p.heard > m.cfg.SuspectTicks
-		to = append(to, p.node)
+	if to := m.members.Nodes(); len(to) > 0 {
+		out.send(&message.Probe{Header: m.header(), Nonce: m.nonce, Marks: m.primary.marks}, to...)
 	}
-	out.send(&message.Probe{Header: m.header(), Nonce: m.nonce, Marks: m.primary.marks}, to...)
 }
 
-// Ready reports whether the cluster serves all four models: every member works, is not
-// suspected, and every configured replica is a member.
-func (m *Machine) Ready() bool { return m.whyNotReady() == "" }
+// Ready reports whether the cluster serves all four models.
+func (m *Machine) Ready() bool { return m.members.Why() == "" }
 
-func (m *Machine) whyNotReady() string {
-	var boot, silent, outside []string
-	for _, p := range m.replicas {
-		switch {
-		case p.incarnation == 0 || m.view.Epoch > 0 && p.member && !p.works && !p.lost:
-			boot = append(boot, p.node.String())
-		case m.view.Epoch > 0 && !p.member:
-			outside = append(outside, p.node.String())
-		case p.suspected:
-			silent = append(silent, p.node.String())
+// Superseded reports whether a newer master was found: this one is to end.
+func (m *Machine) Superseded() bool { return m.members.Superseded() }
+
+// Complete reports whether every configured replica works.
+func (m *Machine) Complete() bool {
+	for _, n := range m.members.Record().Configured {
+		if p := m.peer(n); p == nil || !p.serves() {
+			return false
 		}
 	}
-	switch {
-	case len(boot) > 0:
-		return "waiting for the boot acknowledgement of " + strings.Join(boot, ", ")
-	case len(silent) > 0:
-		return strings.Join(silent, ", ") + " does not answer, and the strong models need every member of the view"
-	case len(outside) > 0:
-		return strings.Join(outside, ", ") + ": started anew and not in the view"
-	case m.view.Epoch == 0:
-		return "no view yet"
-	}
-	return ""
+	return m.Ready()
 }
 
-// whyNotStrong says why requests that need every member cannot be served now, or "".
+// whyNotStrong says why requests that need the view cannot be taken now, or "". While the
+// view changes they are taken, and wait.
 func (m *Machine) whyNotStrong() string {
-	for _, mem := range m.view.Members {
-		if p := m.peer(mem.Node); p == nil || !p.serves() || p.incarnation != mem.Incarnation {
-			return fmt.Sprintf("replica %s does not answer, and this request needs every member of the view", mem.Node)
-		}
+	if !m.members.Leads() && m.members.Record().Epoch == 0 || m.members.Superseded() {
+		return m.members.Why()
 	}
-	if m.view.Epoch == 0 {
-		return m.whyNotReady()
+	if why := m.members.Short(); why != "" {
+		return why
 	}
 	return ""
+}
+
+// whyNoReplica says that no replica can serve requests.
+func (m *Machine) whyNoReplica() string {
+	why := m.members.Why()
+	if why == "" {
+		why = "none answers"
+	}
+	return fmt.Sprintf("no replica can serve requests now: %s", why)
 }

@@ -25,7 +25,6 @@ type causal struct {
 	committed uint64
 	marker    uint64 // the greatest number of an OpCommit that this replica submitted
 	marks     message.Marks
-	since     uint64                          // Lamport time of the master's INSTALL: a Fill that is older may hold numbers that are void
 	log       map[uint64]*message.CausalWrite // above committed, gaps allowed
 	waiting   []waiting
 
@@ -51,7 +50,8 @@ func (m *Machine) marks(k message.Marks) {
 	m.raiseSafe()
 }
 
-// causalWrites receives numbered writes, from the primary or as a fill from a peer.
+// causalWrites receives numbered writes, from the primary or as a fill from a peer. While
+// the replica is wedged only those come in that the master has asked it to fetch.
 func (m *Machine) causalWrites(writes []message.CausalWrite) {
 	c := &m.causal
 	for i := range writes {
@@ -61,13 +61,16 @@ func (m *Machine) causalWrites(writes []message.CausalWrite) {
 			continue
 		}
 		m.lastRID = max(m.lastRID, w.Request.RID)
-		if w.Number <= c.watermark || c.log[w.Number] != nil {
+		if w.Number <= c.watermark || c.log[w.Number] != nil || m.cast == nil && w.Number > m.prepared.high {
 			continue
 		}
 		c.log[w.Number] = w
 	}
 	for c.log[c.watermark+1] != nil {
 		c.watermark++
+		if m.cfg.Durable {
+			m.turn.Writes = append(m.turn.Writes, c.log[c.watermark])
+		}
 	}
 	m.raiseSafe()
 }
@@ -85,19 +88,20 @@ func (m *Machine) raiseSafe() {
 	}
 }
 
-// void begins a new master's numbering. The watermark is all that HELLO told it, so it may
-// have given any number above to another write by now, whatever last is: what is held
-// beyond a gap is forgotten, or it would be taken for that other write. Nobody can have
-// read it.
-func (m *Machine) void(last uint64) {
+// void begins the numbering of an epoch: numbers up to its record's high-water are held
+// by every member and safe, those above it are void. Nobody can have read them.
+func (m *Machine) void(high uint64) {
 	c := &m.causal
-	c.watermark = min(c.watermark, max(last, c.safe))
 	for n := range c.log { // the order does not matter
-		if n > c.watermark {
+		if n > high {
 			delete(c.log, n)
 		}
 	}
-	c.marks.Last = last
+	m.voidKept(high)
+	c.watermark = high
+	c.marker = c.committed
+	c.marks = message.Marks{Last: high, Safe: high, Held: high}
+	m.raiseSafe()
 }
 
 // causalGet answers at once if it may, or waits.
@@ -147,7 +151,7 @@ func (m *Machine) serveCausal() {
 func (m *Machine) commitCausal() {
 	c := &m.causal
 	n := min(c.marks.Held, c.watermark)
-	if m.view.Members[0].Node != m.cfg.Self || n <= c.marker || c.marker > c.committed {
+	if m.record.Members[0].Node != m.cfg.Self || n <= c.marker || c.marker > c.committed {
 		return
 	}
 	c.marker = n
@@ -170,11 +174,15 @@ func (m *Machine) deliverCommit(n uint64) {
 	c.safe = max(c.safe, n)
 }
 
-// askCausal asks for numbers that are missing: the primary first, then the peers in
-// turn, since a primary that was restarted has no log.
+// askCausal asks for numbers that are missing: the primary first, then the peers in turn.
+// In a wedge it asks for what the master wants it to hold, where the master knows it to be.
 func (m *Machine) askCausal(out *Output) {
 	c := &m.causal
-	if c.marks.Last <= c.watermark || m.awaiting {
+	want, holder := c.marks.Last, m.master.Node
+	if m.cast == nil {
+		want, holder = m.prepared.high, m.prepared.holder
+	}
+	if want <= c.watermark || m.cast == nil && m.rest == nil {
 		return
 	}
 	first := c.watermark + 1
@@ -184,24 +192,25 @@ func (m *Machine) askCausal(out *Output) {
 	case m.ticks-c.askedAt < causalAskAgain:
 		return
 	}
-	ask := append([]lamport.Node{m.master.Node}, m.cast.Peers()...)
+	ask := []lamport.Node{holder}
+	for _, member := range m.record.Members {
+		if member.Node != m.cfg.Self && member.Node != holder {
+			ask = append(ask, member.Node)
+		}
+	}
 	to := ask[c.asks%uint64(len(ask))]
 	c.asks++
 	c.askedFor, c.askedAt = first, m.ticks
 	last := first
-	for last < c.marks.Last && last-first < message.FillMost && c.log[last+1] == nil {
+	for last < want && last-first < message.FillMost && c.log[last+1] == nil {
 		last++
 	}
 	out.send(&message.Gap{Header: m.header(), Causal: true, First: first, Last: last}, to)
 }
 
-// fill answers a peer's request for causal numbers with those that are in the log up to
-// the watermark. What is beyond a gap may be void after a change of masters, and a FILL
-// may arrive after it.
+// fill answers a request for causal numbers with those that are in the log up to the
+// watermark. In an epoch a number has one meaning, since one master gives them out.
 func (m *Machine) fill(g *message.Gap, out *Output) {
-	if m.awaiting {
-		return
-	}
 	c := &m.causal
 	lookup := func(n uint64) *message.CausalWrite {
 		if n > c.watermark {

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"quartet/replica/durable"
 	"quartet/replica/lamport"
 	"quartet/replica/message"
 	"quartet/replica/model"
@@ -30,7 +31,13 @@ func (m *Machine) eventualSet(r *message.Request) {
 		return
 	}
 	m.holdNew(r, 0)
-	m.cast.Submit(message.Operation{Op: message.OpWeak, Request: *r}, false)
+	if h := m.tentative.version(r); h != nil {
+		h.accepted = true
+	}
+	m.keepWeak(r)
+	if m.cast != nil { // else it is submitted when the next view is installed
+		m.cast.Submit(message.Operation{Op: message.OpWeak, Request: *r}, false)
+	}
 	m.answer(message.Answer{RID: r.RID, Code: model.OK})
 }
 
@@ -61,12 +68,53 @@ func (m *Machine) holdNew(r *message.Request, number uint64) {
 // writes with one identity the first that is delivered counts, and both leave the
 // tentative layer.
 func (m *Machine) deliverWeak(r *message.Request, number uint64) {
-	m.tentative.remove(r)
+	m.forgetWeak(r)
 	if _, again := m.executed.lookup(r); again {
 		return
 	}
 	m.commitWeak(r, number)
-	m.executed.add(r, outcome{rid: r.RID, digest: r.Digest, timestamp: number})
+	m.execute(r, outcome{timestamp: number})
+}
+
+// keepWeak notes a tentative write that no DATA on this replica's disk holds.
+func (m *Machine) keepWeak(r *message.Request) {
+	if !m.cfg.Durable {
+		return
+	}
+	if h := m.tentative.version(r); h != nil && !h.kept {
+		h.kept = true
+		m.turn.Weak = append(m.turn.Weak, r)
+	}
+}
+
+// forgetWeak drops every version of r's identity from the tentative layer.
+func (m *Machine) forgetWeak(r *message.Request) {
+	m.tentative.remove(r, func(h *held) {
+		if h.kept {
+			m.turn.WeakGone = append(m.turn.WeakGone, durable.WeakID{RID: h.rid, Version: h.version})
+		}
+	})
+}
+
+// submitWeakAgain submits, in a new epoch, the eventual writes that are still tentative:
+// what was beyond the cut, and what was accepted while this replica was wedged or
+// outside. Whoever holds one does so; a second submission finds the first in the table of
+// executed requests, or a version that is not smaller (rule F5).
+func (m *Machine) submitWeakAgain() {
+	for _, h := range m.tentative.eventual() {
+		if h.key == "" {
+			continue // another version of an identity that left just now
+		}
+		r := h.request()
+		if _, done := m.executed.lookup(r); done {
+			m.forgetWeak(r)
+			continue
+		}
+		m.keepWeak(r)
+		if !m.cfg.Mutant.DropWeak && !(m.cfg.Mutant.DropOthersWeak && !h.accepted) {
+			m.cast.Submit(message.Operation{Op: message.OpWeak, Request: *r}, true)
+		}
+	}
 }
 
 func (m *Machine) commitWeak(r *message.Request, number uint64) {

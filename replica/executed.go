@@ -18,11 +18,13 @@ type executed struct {
 	ring   []done // oldest at next once it is full
 	next   int
 	window int
+	number uint64 // of the newest entry, counted over the whole order
 }
 
 // done is an entry of the ring.
 type done struct {
-	id string // "": the identity is outcome.rid
+	id  string // "": the identity is outcome.rid
+	key string // a learner needs its record again
 	outcome
 }
 
@@ -63,7 +65,7 @@ func (e *executed) lookup(r *message.Request) (outcome, bool) {
 }
 
 // add remembers a first outcome; the oldest leaves when the table is full.
-func (e *executed) add(r *message.Request, o outcome) {
+func (e *executed) add(d done) {
 	at := len(e.ring)
 	if at < e.window {
 		e.ring = append(e.ring, done{})
@@ -72,12 +74,27 @@ func (e *executed) add(r *message.Request, o outcome) {
 		e.forget(at)
 		e.next = (e.next + 1) % e.window
 	}
-	e.ring[at] = done{id: r.Identity, outcome: o}
-	if r.Identity != "" {
-		e.byID[r.Identity] = uint32(at)
+	e.number++
+	e.ring[at] = d
+	if d.id != "" {
+		e.byID[d.id] = uint32(at)
 	} else {
-		e.byRID[r.RID] = uint32(at)
+		e.byRID[d.rid] = uint32(at)
 	}
+}
+
+// oldest is the number of the oldest entry; number+1 if there is none.
+func (e *executed) oldest() uint64 { return e.number - uint64(len(e.ring)) + 1 }
+
+// entry returns the entry with a number from oldest to e.number.
+func (e *executed) entry(number uint64) *done {
+	return &e.ring[(e.next+int(number-e.oldest()))%len(e.ring)]
+}
+
+// reset empties the table; the next entry gets the number after this one.
+func (e *executed) reset(number uint64) {
+	*e = newExecuted(e.window)
+	e.number = number
 }
 
 func (e *executed) forget(at int) {
@@ -90,6 +107,24 @@ func (e *executed) forget(at int) {
 	case e.byRID[old.rid] == uint32(at):
 		delete(e.byRID, old.rid)
 	}
+}
+
+// execute remembers a set that took effect at its place.
+func (m *Machine) execute(r *message.Request, o outcome) {
+	o.rid, o.digest = r.RID, r.Digest
+	m.executed.add(done{id: r.Identity, key: r.Key, outcome: o})
+	if m.cfg.Durable {
+		m.turn.Executed = append(m.turn.Executed, exported(m.executed.entry(m.executed.number)))
+	}
+}
+
+// exported is an entry as messages and disks carry it.
+func exported(d *done) message.Executed {
+	return message.Executed{Identity: d.id, RID: d.rid, Digest: d.digest, Position: d.position, Timestamp: d.timestamp, Key: d.key}
+}
+
+func imported(x *message.Executed) done {
+	return done{id: x.Identity, key: x.Key, outcome: outcome{rid: x.RID, digest: x.Digest, position: x.Position, timestamp: x.Timestamp}}
 }
 
 // answerAgain answers a set whose identity was seen before: with the first outcome, or,

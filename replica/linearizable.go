@@ -45,6 +45,9 @@ const readsMost = 1024
 // order of their submission, so the batch is the oldest.
 func (m *Machine) deliverReads(op *message.Operation) {
 	l := &m.linearizable
+	if len(l.ordered) == 0 {
+		return // taken before this process was restarted with its disk: the master asks again
+	}
 	batch := l.ordered[0]
 	l.ordered = l.ordered[1:]
 	// The gets of a batch have consecutive positions that end at m.position.
@@ -77,11 +80,12 @@ func (m *Machine) deliverStrong(r *message.Request, place lamport.Timestamp, own
 	}
 	// A weak version is below the place of the broadcast that carried it, so a strong
 	// set is greater than all that its key holds and needs no comparison.
-	m.store.Put(r.Key, store.Record{
-		Kind: store.KindValue, Value: r.Value, RID: r.RID,
-		Version: lamport.Version{Epoch: m.view.Epoch, Timestamp: place},
-	})
-	m.executed.add(r, outcome{rid: r.RID, digest: r.Digest, position: m.position})
+	version := lamport.Version{Epoch: m.record.Epoch, Timestamp: place}
+	if m.cfg.Mutant.NoEpochVersions {
+		version.Epoch = 0
+	}
+	m.store.Put(r.Key, store.Record{Kind: store.KindValue, Value: r.Value, RID: r.RID, Version: version})
+	m.execute(r, outcome{position: m.position})
 	if own {
 		m.answer(message.Answer{RID: r.RID, Code: model.OK, Position: m.position})
 	}

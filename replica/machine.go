@@ -2,6 +2,7 @@ package replica
 
 import (
 	"quartet/replica/abcast"
+	"quartet/replica/durable"
 	"quartet/replica/lamport"
 	"quartet/replica/message"
 	"quartet/replica/model"
@@ -11,9 +12,13 @@ import (
 // Config is what a replica is born with.
 type Config struct {
 	Self        lamport.Node
-	Incarnation uint64 // greater than that of any earlier process under this name
+	Incarnation uint64 // greater than that of any earlier process under this name; not used with a Saved of one's own
 	PID         int    // told to the master, for people
 	Store       store.Store
+	// Saved is what the replica's disk holds beside Store; nil: nothing.
+	Saved *durable.Saved
+	// Durable fills Output.Turn.
+	Durable bool
 
 	// WaitTicks is how long a get or set may wait for this replica to reach its
 	// minimum timestamp or position before it is refused.
@@ -25,24 +30,17 @@ type Config struct {
 	Window int
 
 	// Delivered, if set, sees each operation as it is delivered: for the simulation.
-	Delivered func(place lamport.Timestamp, position uint64, op *message.Operation)
+	Delivered func(place lamport.Version, position uint64, op *message.Operation)
 	// Mutant removes a rule of the machine or of its broadcast: for the simulation only.
 	Mutant Mutant
-}
-
-// Mutant removes a rule, so that the simulation can show that the rule is needed. For
-// the simulation only.
-type Mutant struct {
-	Broadcast         abcast.Mutant
-	DedupAtReceipt    bool // looks identities up when a request arrives, not when it is delivered
-	KeyNotWatermark   bool // compares a causal get's minimum with its key's number
-	UnsafeCausalReads bool // applies causal writes before they are safe
-	MergeWeak         bool // puts weak writes straight into the committed layer
 }
 
 // Output collects what a turn sends. The caller resets Sends between turns.
 type Output struct {
 	Sends []abcast.Send
+	// Turn is what must be on disk before any of Sends leaves; only if Config.Durable.
+	// It is valid until the next EndTurn.
+	Turn *durable.Turn
 }
 
 func (o *Output) send(msg message.Message, to ...lamport.Node) {
@@ -51,6 +49,7 @@ func (o *Output) send(msg message.Message, to ...lamport.Node) {
 
 // Stats is what a machine tells of itself.
 type Stats struct {
+	Phase     message.Phase
 	Epoch     uint64
 	Clock     uint64
 	Position  uint64
@@ -65,15 +64,26 @@ type Stats struct {
 
 // Machine is a replica as a state machine. One goroutine owns it. A turn is any number
 // of Step and Tick calls and then one EndTurn: what a turn took in leaves as one batch.
+//
+// It is in one of four conditions: it works in a view (cast is set); it is wedged (rest);
+// it is outside of the view and loads (load); or it has never heard of a view (none).
 type Machine struct {
-	cfg   Config
-	clock lamport.Clock
-	view  message.View
-	cast  *abcast.Broadcast // nil before the first view
+	cfg    Config
+	clock  lamport.Clock
+	record message.Record // of the epoch in which it works, is wedged, or is outside
+	cast   *abcast.Broadcast
+	rest   *abcast.Remains
+	load   *load
 
-	master   message.Member // whom this replica serves
-	awaiting bool           // a newer master was heard of; its INSTALL is awaited
-	fault    string         // an invariant was found broken: nothing is done any more
+	abandoned *abcast.Broadcast // a mutant's
+
+	master    message.Member // the newest that was heard
+	prepared  prepared       // the PREPARE that rest answers
+	entered   bool           // INSTALLED is to be sent
+	served    bool           // it has been a member under its incarnation
+	dismissed bool           // an operator has taken it out of the cluster
+	full      string         // why sets are refused here; "": they are not
+	fault     string         // an invariant was found broken: nothing is done any more
 
 	lastRID uint64
 	ticks   uint64
@@ -91,48 +101,63 @@ type Machine struct {
 	answers []message.Answer
 	pending int
 	told    told
+	turn    durable.Turn // of the turn that is under way
 }
 
 // told is what the master was last told of the watermark, so that only news is sent.
 type told struct{ watermark uint64 }
 
-// New returns a replica without a view. Its first Tick says HELLO.
+// New returns a replica without a view, or, with Saved, one that is wedged in the view in
+// which it was stopped. Its first Tick says HELLO.
 func New(cfg Config) *Machine {
-	return &Machine{
+	m := &Machine{
 		cfg:       cfg,
 		store:     cfg.Store,
 		tentative: newTentative(),
 		executed:  newExecuted(cfg.Window),
 		causal:    newCausal(),
 	}
+	if cfg.Saved != nil {
+		m.restore(cfg.Saved)
+	}
+	return m
 }
 
 // Stats returns the machine's figures.
 func (m *Machine) Stats() Stats {
 	s := Stats{
-		Epoch: m.view.Epoch, Clock: m.clock.Now(), Position: m.position,
+		Phase: m.phase(), Epoch: m.record.Epoch, Clock: m.clock.Now(), Position: m.position,
 		Watermark: m.causal.watermark, Safe: m.causal.safe,
 		Keys: m.store.Len(), Pending: m.pending, Tentative: m.tentative.len(), Refused: m.refused,
 	}
-	if m.cast != nil {
+	switch {
+	case m.cast != nil:
 		s.Queue = m.cast.Queued()
 		s.Refused += m.cast.Refused()
+	case m.rest != nil:
+		s.Queue = len(m.rest.Queue)
 	}
 	return s
 }
 
-// View returns the installed view; Epoch 0 means none.
-func (m *Machine) View() message.View { return m.view }
+// Record returns the record of the epoch that the machine knows; Epoch 0 means none.
+func (m *Machine) Record() message.Record { return m.record }
 
 // Installed reports whether the machine works in a view.
 func (m *Machine) Installed() bool { return m.cast != nil }
 
+// Incarnation is the machine's own; one that was removed from a view goes on as another.
+func (m *Machine) Incarnation() uint64 { return m.cfg.Incarnation }
+
+// Dismissed reports whether an operator took this replica out of the cluster.
+func (m *Machine) Dismissed() bool { return m.dismissed }
+
+// Full makes the machine refuse sets (why is a sentence) until it is called with "".
+func (m *Machine) Full(why string) { m.full = why }
+
 // Step takes a message. One that breaks a rule is counted and dropped.
 func (m *Machine) Step(msg message.Message, out *Output) {
 	if m.fault != "" {
-		return
-	}
-	if p, ok := msg.(*message.Probe); ok && m.greet(p, out) {
 		return
 	}
 	h := msg.Head()
@@ -140,7 +165,9 @@ func (m *Machine) Step(msg message.Message, out *Output) {
 		m.refused++
 		return
 	}
-	if m.cast == nil { // INSTALL: it brings the start clock, however far the cluster has come
+	if _, record := msg.(*message.Install); record || m.record.Epoch == 0 || m.load != nil {
+		// Outside of a view there is no order to guard: the cluster's clock is taken over,
+		// however far it has come.
 		m.clock.Restore(h.Clock)
 	}
 	if err := m.clock.Witness(h.Clock); err != nil {
@@ -148,82 +175,70 @@ func (m *Machine) Step(msg message.Message, out *Output) {
 		return
 	}
 	switch msg := msg.(type) {
-	case *message.Install:
-		m.install(msg, out)
-	case *message.Forward:
-		m.marks(msg.Marks)
-		m.causalWrites(msg.Writes)
-		for i := range msg.Requests {
-			m.request(&msg.Requests[i])
-		}
 	case *message.Probe:
-		m.marks(msg.Marks)
-		m.report(msg, out)
+		m.probed(msg, out)
+	case *message.Prepare:
+		m.prepare(msg, out)
+	case *message.Install:
+		m.install(&msg.Record, out)
+	case *message.Forward:
+		m.forward(msg)
 	case *message.Data:
 		m.cast.Data(msg)
 		m.receive(m.cast.Fresh())
 	case *message.Ack:
 		m.cast.Ack(msg)
 	case *message.Gap:
-		if msg.Causal {
+		switch {
+		case msg.Causal:
 			m.fill(msg, out)
-		} else {
+		case m.cast != nil:
 			out.Sends = m.cast.Gap(msg, out.Sends)
 		}
 	case *message.Fill:
 		m.causalWrites(msg.Writes)
+	case *message.Pull:
+		m.donate(msg, out)
+	case *message.Chunk:
+		m.chunk(msg)
 	default:
 		m.refused++
 	}
 }
 
-// admits is the door: who may say what. Peers must be of this epoch and of the
-// incarnation that the view names; the master must be the one that installed the view,
-// and only INSTALL may come from a new one.
-func (m *Machine) admits(msg message.Message, h *message.Header) bool {
-	if in, ok := msg.(*message.Install); ok {
-		return m.installable(in)
-	}
-	if m.cast == nil {
-		return false
-	}
-	if h.From.IsMaster() {
-		_, probe := msg.(*message.Probe) // a master without a view asks too
-		return h.From == m.master.Node && h.Incarnation == m.master.Incarnation && !m.awaiting &&
-			(probe || h.Epoch == m.view.Epoch)
-	}
-	switch msg.(type) {
-	case *message.Forward, *message.Probe:
-		return false
-	case *message.Fill:
-		// A peer that had not heard of the newer master may have sent it. The INSTALL is
-		// later than what every member said in its HELLO, and so than any such Fill.
-		if m.awaiting || h.Clock < m.causal.since {
-			return false
-		}
-	}
-	i := m.view.Index(h.From)
-	return i >= 0 && h.From != m.cfg.Self && m.view.Members[i].Incarnation == h.Incarnation && h.Epoch == m.view.Epoch
-}
-
 // Tick counts time: waits that have lasted too long, HELLO, lost messages.
 func (m *Machine) Tick(out *Output) {
 	m.ticks++
-	if m.cast == nil {
-		if m.cfg.HelloTicks == 0 || m.ticks%m.cfg.HelloTicks == 1%m.cfg.HelloTicks {
-			m.hello(lamport.Master(1), out)
-		}
-		return
+	switch {
+	case m.fault != "":
+	case m.cast != nil:
+		out.Sends = m.cast.Tick(out.Sends)
+	case m.cfg.HelloTicks == 0 || m.ticks%m.cfg.HelloTicks == 1%m.cfg.HelloTicks:
+		m.hello(lamport.Master(1), out)
 	}
-	out.Sends = m.cast.Tick(out.Sends)
 }
 
 // EndTurn sends the batch of the turn: the DATA of the operations it took, what became
 // deliverable, the answers, and the ACKs that are due.
 func (m *Machine) EndTurn(out *Output) {
-	if m.cast == nil || m.fault != "" {
+	out.Turn = nil
+	if m.fault != "" {
 		return
 	}
+	if m.cast != nil {
+		m.work(out)
+	} else {
+		m.serveCausal()
+		m.pull(out)
+	}
+	m.askCausal(out)
+	m.flushAnswers(out)
+	m.flushPrepared(out)
+	m.persist(out)
+}
+
+// work is the turn of a member.
+func (m *Machine) work(out *Output) {
 	m.flushReads()
 	m.commitCausal()
 	for again := true; again; again = m.cast.Submitted() {
@@ -238,8 +253,6 @@ func (m *Machine) EndTurn(out *Output) {
 	if m.sequential.waits() {
 		out.Sends = m.cast.Hurry(out.Sends)
 	}
-	m.askCausal(out)
-	m.flushAnswers(out)
 }
 
 // deliverAll executes what the order allows.
@@ -263,6 +276,8 @@ func (m *Machine) request(r *message.Request) {
 	m.lastRID = max(m.lastRID, r.RID)
 	m.pending++
 	switch {
+	case m.full != "" && r.Type == model.Set:
+		m.fail(r, model.Unavailable, m.full)
 	case !r.Type.Valid():
 		m.fail(r, model.Malformed, "this replica does not know the request type")
 	case r.Model == model.Linearizable && r.Type == model.Get:
@@ -302,8 +317,8 @@ func (m *Machine) receive(fresh []*message.Data) {
 // deliver executes a DATA at its place in the total order. Everything here is a
 // function of the delivered sequence alone, the same on every member.
 func (m *Machine) deliver(d *message.Data) {
-	place := lamport.Timestamp{Time: d.Clock, Node: d.From}
-	own := d.From == m.cfg.Self
+	place := abcast.PlaceOf(d)
+	own := d.From == m.cfg.Self && d.Incarnation == m.cfg.Incarnation
 	for i := range d.Ops {
 		if m.fault != "" {
 			return
@@ -311,7 +326,7 @@ func (m *Machine) deliver(d *message.Data) {
 		op := &d.Ops[i]
 		m.position += op.Count()
 		if m.cfg.Delivered != nil {
-			m.cfg.Delivered(place, m.position, op)
+			m.cfg.Delivered(lamport.Version{Epoch: m.record.Epoch, Timestamp: place}, m.position, op)
 		}
 		switch op.Op {
 		case message.OpStrong:
@@ -325,6 +340,9 @@ func (m *Machine) deliver(d *message.Data) {
 		case message.OpCommit:
 			m.deliverCommit(op.Number)
 		}
+	}
+	if m.cfg.Durable {
+		m.turn.Delivered = append(m.turn.Delivered, durable.DataID{From: d.From, Seq: d.Seq})
 	}
 }
 
@@ -344,16 +362,21 @@ func (m *Machine) fail(r *message.Request, code model.Code, reason string) {
 	m.answer(message.Answer{RID: r.RID, Code: code, Reason: reason})
 }
 
-// flushAnswers tells the master the outcomes and how far the causal numbers have come.
+// flushAnswers tells the master the outcomes and how far the causal numbers have come. A
+// number that is reached outside of a working view is no acknowledgement.
 func (m *Machine) flushAnswers(out *Output) {
-	if len(m.answers) == 0 && m.told.watermark == m.causal.watermark {
+	watermark := m.causal.watermark
+	if m.cast == nil && !m.cfg.Mutant.WedgedAcks {
+		watermark = 0
+	}
+	if len(m.answers) == 0 && (m.told.watermark == watermark || m.cast == nil && !m.cfg.Mutant.WedgedAcks) {
 		return
 	}
-	m.told.watermark = m.causal.watermark
+	m.told.watermark = watermark
 	for first := 0; first == 0 || first < len(m.answers); {
 		next := answersThatFit(m.answers[first:]) + first
 		out.send(&message.Answers{
-			Header: m.header(), Watermark: m.causal.watermark, Position: m.position,
+			Header: m.header(), Watermark: watermark, Position: m.position,
 			Answers: m.answers[first:next:next],
 		}, m.master.Node)
 		if next == first {
@@ -382,5 +405,5 @@ func answersThatFit(answers []message.Answer) int {
 }
 
 func (m *Machine) header() message.Header {
-	return message.Header{From: m.cfg.Self, Incarnation: m.cfg.Incarnation, Epoch: m.view.Epoch, Clock: m.clock.Now()}
+	return message.Header{From: m.cfg.Self, Incarnation: m.cfg.Incarnation, Epoch: m.record.Epoch, Clock: m.clock.Now()}
 }

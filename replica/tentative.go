@@ -1,8 +1,12 @@
 package replica
 
 import (
+	"cmp"
+	"slices"
+
 	"quartet/replica/lamport"
 	"quartet/replica/message"
+	"quartet/replica/model"
 )
 
 // tentative is the layer of weak writes that were received and are not delivered yet
@@ -31,6 +35,9 @@ type held struct {
 	number  uint64 // causal; 0: eventual
 	rid     uint64
 	digest  uint64
+
+	accepted bool // by this replica, from a client
+	kept     bool // on disk as a write of its own
 
 	nextOfKey, nextOfIdentity *held
 }
@@ -87,8 +94,56 @@ func (t *tentative) newest(key string) *held {
 	return best
 }
 
-// remove drops every version of r's identity.
-func (t *tentative) remove(r *message.Request) {
+// version returns the write with r's identity and version, or nil.
+func (t *tentative) version(r *message.Request) *held {
+	h := t.find(r)
+	for h != nil && h.version != r.Version {
+		h = h.nextOfIdentity
+	}
+	return h
+}
+
+// request is the write as a request.
+func (h *held) request() *message.Request {
+	r := &message.Request{
+		RID: h.rid, Identity: h.id, Digest: h.digest, Model: model.Eventual, Type: model.Set,
+		Key: h.key, Value: h.value, Version: h.version,
+	}
+	if h.number > 0 {
+		r.Model = model.Causal
+	}
+	return r
+}
+
+// all returns the writes that fit, in the order of their versions.
+func (t *tentative) all(fits func(*held) bool) []*held {
+	var list []*held
+	for _, first := range t.byKey { // sorted below
+		for h := first; h != nil; h = h.nextOfKey {
+			if fits(h) {
+				list = append(list, h)
+			}
+		}
+	}
+	slices.SortFunc(list, func(a, b *held) int {
+		if c := a.version.Compare(b.version); c != 0 {
+			return c
+		}
+		return cmp.Compare(a.rid, b.rid)
+	})
+	return list
+}
+
+func (t *tentative) eventual() []*held {
+	return t.all(func(h *held) bool { return h.number == 0 })
+}
+
+func (t *tentative) causal() []*held {
+	return t.all(func(h *held) bool { return h.number > 0 })
+}
+
+// remove drops every version of r's identity; gone sees each.
+func (t *tentative) remove(r *message.Request, gone func(*held)) {
 	h := t.find(r)
 	if h == nil {
 		return
@@ -100,6 +155,7 @@ func (t *tentative) remove(r *message.Request) {
 	}
 	for h != nil {
 		next := h.nextOfIdentity
+		gone(h)
 		t.unlink(h)
 		*h = held{nextOfKey: t.spare}
 		t.spare = h

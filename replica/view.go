@@ -1,73 +1,212 @@
 package replica
 
 import (
+	"fmt"
+
 	"quartet/replica/abcast"
 	"quartet/replica/lamport"
 	"quartet/replica/message"
 )
 
-// hello is the boot acknowledgement. A replica that already works in a view says so:
-// a master that starts adopts it and learns from it where clocks and numbers stand.
+// phase is the machine's condition in one word.
+func (m *Machine) phase() message.Phase {
+	switch {
+	case m.cast != nil:
+		return message.PhaseMember
+	case m.load != nil && m.load.caught:
+		return message.PhaseCaught
+	case m.load != nil:
+		return message.PhaseLearning
+	case m.rest != nil:
+		return message.PhaseWedged
+	}
+	return message.PhaseBoot
+}
+
+// hello is the boot acknowledgement, and what a replica says while it does not work.
 func (m *Machine) hello(to lamport.Node, out *Output) {
 	out.send(&message.Hello{
-		Header: m.header(), PID: m.cfg.PID, View: m.view, Position: m.position,
-		Watermark: m.causal.watermark, Safe: m.causal.safe, LastRID: m.lastRID, Master: m.master.Incarnation,
+		Header: m.header(), PID: m.cfg.PID, Phase: m.phase(), Position: m.position, Keys: uint64(m.store.Len()),
+		LastRID: m.lastRID, Master: m.master.Incarnation,
 	}, to)
 }
 
-// greet answers the heartbeat of a master whose INSTALL is awaited with a HELLO, and
-// reports whether it did. From the first word of a newer master on, the old one is not
-// heard and no causal number comes in or goes out (Fill, Gap), so what HELLO says of the
-// watermark stays true until the INSTALL.
-func (m *Machine) greet(p *message.Probe, out *Output) bool {
-	if !p.From.IsMaster() || p.Incarnation < m.master.Incarnation {
-		return false
+// probed answers a master's heartbeat.
+func (m *Machine) probed(p *message.Probe, out *Output) {
+	m.heard(p.From, p.Incarnation)
+	if m.cast == nil || p.Epoch != m.record.Epoch || p.Incarnation != m.record.Master || m.master.Incarnation != p.Incarnation {
+		m.hello(p.From, out)
+		return
 	}
-	if p.Incarnation > m.master.Incarnation {
-		m.master = message.Member{Node: p.From, Incarnation: p.Incarnation}
-		m.awaiting = true
-	}
-	if m.cast != nil && !m.awaiting {
-		return false
-	}
-	m.hello(p.From, out)
-	return true
-}
-
-// installable is the door for INSTALL. Views do not change yet: a replica installs one in
-// its life, and afterwards only learns of a new master for it. One that names another
-// incarnation of this replica is for a process that lost its memory, and is refused.
-func (m *Machine) installable(in *message.Install) bool {
-	i := in.View.Index(m.cfg.Self)
-	return in.From.IsMaster() && in.Incarnation >= m.master.Incarnation && in.View.Sound() &&
-		i >= 0 && in.View.Members[i].Incarnation == m.cfg.Incarnation &&
-		(m.cast == nil || m.view.Epoch == in.View.Epoch)
-}
-
-// install takes the view, or the new master for it.
-func (m *Machine) install(in *message.Install, out *Output) {
-	if m.cast == nil {
-		m.view = in.View
-		m.cast = abcast.New(abcast.Config{
-			Self: m.cfg.Self, Incarnation: m.cfg.Incarnation, View: in.View,
-			Clock: &m.clock, Mutant: m.cfg.Mutant.Broadcast,
-		})
-	}
-	if next := (message.Member{Node: in.From, Incarnation: in.Incarnation}); m.awaiting || next != m.master {
-		m.master, m.awaiting = next, false
-		m.void(in.Marks.Last)
-		m.causal.since = in.Clock
-	}
-	m.marks(in.Marks)
-	m.told.watermark = 0
-	out.send(&message.Installed{Header: m.header()}, m.master.Node)
-}
-
-// report answers the master's heartbeat.
-func (m *Machine) report(p *message.Probe, out *Output) {
+	m.marks(p.Marks)
 	s := m.Stats()
 	out.send(&message.Report{
 		Header: m.header(), Nonce: p.Nonce, Position: s.Position, Watermark: s.Watermark, Safe: s.Safe,
 		Keys: uint64(s.Keys), Pending: uint64(max(s.Pending, 0)), Tentative: uint64(s.Tentative), Queue: uint64(s.Queue),
 	}, p.From)
+}
+
+// prepared is the newest PREPARE of this epoch.
+type prepared struct {
+	round  uint64
+	high   uint64
+	holder lamport.Node
+	from   lamport.Node
+	owed   bool // it has not been answered
+}
+
+// prepare wedges the replica in its epoch, for good (rules F1, F2 and F7): from here on
+// it acknowledges, accepts, stamps and delivers nothing in it, so that what it answers
+// stays true. A learner goes on loading, from members that are wedged.
+func (m *Machine) prepare(p *message.Prepare, out *Output) {
+	m.heard(p.From, p.Incarnation)
+	if p.Epoch != m.record.Epoch || p.Epoch == 0 {
+		m.hello(p.From, out)
+		return
+	}
+	m.prepared = prepared{round: p.Round, high: p.High, holder: p.Holder, from: p.From, owed: true}
+	switch {
+	case m.load != nil:
+		m.load.fresh = m.load.fresh || !m.load.final
+		m.load.final = true
+	case m.cast != nil && !m.cfg.Mutant.AcksAfterPrepare:
+		m.wedge()
+	}
+}
+
+func (m *Machine) wedge() {
+	m.keepData()
+	if m.cfg.Mutant.Abandon {
+		m.abandoned = m.cast
+	}
+	m.rest = m.cast.Wedge()
+	m.cast = nil
+}
+
+// flushPrepared answers PREPARE once this replica holds what it asks for.
+func (m *Machine) flushPrepared(out *Output) {
+	if m.entered {
+		m.entered = false
+		out.send(&message.Installed{Header: m.header()}, m.master.Node)
+	}
+	watermark := m.causal.watermark
+	if m.cfg.Mutant.NoFill {
+		watermark = max(watermark, m.prepared.high)
+	}
+	var contiguous []uint64
+	switch {
+	case !m.prepared.owed || watermark < m.prepared.high:
+		return
+	case m.rest != nil:
+		contiguous = m.rest.Contiguous
+	case m.cast != nil: // a mutant
+		contiguous = m.cast.Contiguous()
+	default:
+		return
+	}
+	m.prepared.owed = false
+	out.send(&message.State{
+		Header: m.header(), Round: m.prepared.round, Contiguous: contiguous, Watermark: watermark,
+		Position: m.position, LastRID: m.lastRID,
+	}, m.prepared.from)
+}
+
+// install takes the record of an epoch, from whatever master.
+func (m *Machine) install(r *message.Record, out *Output) {
+	m.heard(lamport.Master(1), r.Master)
+	i := r.Index(m.cfg.Self)
+	named := i >= 0 && r.Members[i].Incarnation == m.cfg.Incarnation
+	switch {
+	case r.Epoch == m.record.Epoch:
+		if r.Nonce != m.record.Nonce {
+			m.stop(fmt.Sprintf("epoch %d has two records", r.Epoch))
+		}
+		if m.cfg.Mutant.Abandon && m.rest != nil && m.load == nil {
+			m.cast, m.rest = m.abandoned, nil
+		}
+		m.entered = m.entered || m.cast != nil // its acknowledgement was lost
+	case named && m.rest != nil && r.Epoch == m.record.Epoch+1:
+		m.survive(r)
+	case named && m.cast != nil && r.Epoch == m.record.Epoch+1 && m.cfg.Mutant.AcksAfterPrepare:
+		m.wedge()
+		m.survive(r)
+	case named && m.record.Epoch == 0 && (r.Epoch == 1 || m.cfg.Mutant.SameIncarnation):
+		m.enter(r)
+	default:
+		m.outside(r)
+	}
+}
+
+// survive ends an epoch as its record says (rule F5): it delivers up to the cut. What
+// strong operations are beyond it are dropped: the master sends again what it still waits
+// for. So are causal numbers above the high-water, which nobody can have read.
+func (m *Machine) survive(r *message.Record) {
+	cut := r.Cut
+	if m.cfg.Mutant.FlushAll {
+		cut = m.rest.Contiguous
+	}
+	inside, err := m.rest.Cut(cut)
+	if err != nil {
+		m.stop(fmt.Sprintf("epoch %d cannot be installed: %v", r.Epoch, err))
+		return
+	}
+	if m.load != nil {
+		m.becomeCopy()
+	}
+	for _, d := range inside {
+		m.deliver(d)
+	}
+	if m.fault != "" {
+		return
+	}
+	if m.causal.watermark < r.High && !m.cfg.Mutant.NoFill {
+		m.stop(fmt.Sprintf("epoch %d begins with causal number %d, and %d are held", r.Epoch, r.High, m.causal.watermark))
+		return
+	}
+	m.rest, m.load = nil, nil
+	m.enter(r)
+}
+
+// enter begins the work in an epoch.
+func (m *Machine) enter(r *message.Record) {
+	m.dropStrong()
+	m.record = *r
+	m.clock.Restore(r.Start)
+	m.cast = abcast.New(abcast.Config{
+		Self: m.cfg.Self, Incarnation: m.cfg.Incarnation, View: r.View, Clock: &m.clock,
+		Keep: m.cfg.Durable, Mutant: m.cfg.Mutant.Broadcast,
+	})
+	m.prepared = prepared{}
+	m.entered, m.served = true, true
+	m.told = told{}
+	m.dropData()
+	m.void(r.High)
+	m.submitWeakAgain()
+}
+
+// outside is the end of membership, or the beginning of a life as a learner. A process
+// that was a member goes on as another incarnation: nothing that it said as a member, or
+// that was said to it, concerns it any more.
+func (m *Machine) outside(r *message.Record) {
+	if m.cast != nil {
+		m.keepData()
+	}
+	configured := m.record.Epoch > 0 && m.record.Configures(m.cfg.Self)
+	m.dismissed = configured && !r.Configures(m.cfg.Self)
+	if m.served {
+		m.cfg.Incarnation++
+		m.served = false
+	}
+	m.dropStrong()
+	m.cast, m.rest, m.prepared = nil, nil, prepared{}
+	m.record = *r
+	m.dropData()
+	m.beginLoad()
+}
+
+// dropStrong forgets the requests that wait for the order of an epoch that has ended.
+func (m *Machine) dropStrong() {
+	m.linearizable = linearizable{}
+	m.sequential.gets, m.sequential.turns, m.sequential.waiting = nil, nil, nil
+	m.pending = len(m.causal.waiting)
 }

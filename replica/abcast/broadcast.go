@@ -52,6 +52,7 @@ type Config struct {
 	Incarnation uint64
 	View        message.View // contains Self
 	Clock       *lamport.Clock
+	Keep        bool // [Broadcast.Kept] is asked for
 	Mutant      Mutant
 }
 
@@ -88,10 +89,12 @@ type Broadcast struct {
 	sentBase  uint64
 	lastSeq   uint64
 	outgoing  []message.Operation
-	urgent    bool            // somebody waits for the delivery of one of outgoing
-	gathering uint64          // the tick of the first of outgoing
-	fresh     []*message.Data // received in this turn, each once, in order of its sender's seq
-	acked     []uint64        // rIDs of what was received since the last ACK
+	urgent    bool              // somebody waits for the delivery of one of outgoing
+	gathering uint64            // the tick of the first of outgoing
+	fresh     []*message.Data   // received in this turn, each once, in order of its sender's seq
+	kept      []*message.Data   // received or sent since Kept was last called
+	place     lamport.Timestamp // of the last that was delivered
+	acked     []uint64          // rIDs of what was received since the last ACK
 	ticks     uint64
 	progress  uint64 // the tick of the last delivery or receipt by all
 	refused   uint64
@@ -181,6 +184,7 @@ func (b *Broadcast) advance(m *member) {
 		m.heard = max(m.heard, d.Clock)
 		b.queue.insert(entry{at: lamport.Timestamp{Time: d.Clock, Node: d.From}, data: d})
 		b.fresh = append(b.fresh, d)
+		b.keep(d)
 		b.acked = d.AppendOwnRIDs(b.acked)
 		m.queued++
 		b.owe()
@@ -264,6 +268,32 @@ func (b *Broadcast) Fresh() []*message.Data {
 	return fresh
 }
 
+func (b *Broadcast) keep(d *message.Data) {
+	if b.cfg.Keep {
+		b.kept = append(b.kept, d)
+	}
+}
+
+// Kept returns the DATA that were received or sent since it was last called: what must
+// be on disk before it is acknowledged or leaves.
+func (b *Broadcast) Kept() []*message.Data {
+	kept := b.kept
+	b.kept = nil
+	return kept
+}
+
+// Contiguous returns how many DATA of each member are held without a gap.
+func (b *Broadcast) Contiguous() []uint64 {
+	held := make([]uint64, len(b.members))
+	for i := range b.members {
+		held[i] = b.members[i].held
+	}
+	return held
+}
+
+// Place is where the last delivered DATA stood.
+func (b *Broadcast) Place() lamport.Timestamp { return b.place }
+
 // Next delivers the head of the queue if S4 holds for it. A nil DATA with ok true is
 // a turn that [Broadcast.Wait] put there.
 func (b *Broadcast) Next() (d *message.Data, ok bool) {
@@ -276,6 +306,7 @@ func (b *Broadcast) Next() (d *message.Data, ok bool) {
 	e := b.queue.remove()
 	b.progress = b.ticks
 	if e.data != nil {
+		b.place = e.at
 		b.members[b.cfg.View.Index(e.data.From)].queued--
 	}
 	return e.data, true

@@ -39,6 +39,7 @@ func (b *Broadcast) send(ops []message.Operation, sends []Send) []Send {
 	b.members[b.self].queued++
 	d.Received, d.Acked = b.received(b.peers), b.takeAcked()
 	b.queue.insert(entry{at: lamport.Timestamp{Time: time, Node: b.cfg.Self}, data: d})
+	b.keep(d)
 	if len(b.peers) == 0 {
 		b.sentBase = b.lastSeq
 		return sends

@@ -1,0 +1,266 @@
+package membership
+
+import (
+	"slices"
+
+	"quartet/replica/lamport"
+	"quartet/replica/message"
+)
+
+// Advance ends a turn: it begins a change where one is needed, and takes the one that is
+// under way as far as what is known allows.
+func (m *Machine) Advance(out *Output) {
+	switch m.stage {
+	case reading:
+		m.read(out)
+	case booting:
+		m.boot(out)
+	case steady:
+		if m.wanted() {
+			m.begin()
+			m.change(out)
+		} else if m.ticks-m.told >= m.cfg.AgainTicks {
+			m.installAgain(out)
+		}
+	case changing:
+		m.change(out)
+	}
+}
+
+// boot proposes the first record once all replicas have reported.
+func (m *Machine) boot(out *Output) {
+	r := message.Record{
+		View: message.View{Epoch: 1}, Configured: slices.Clone(m.cfg.Replicas), Start: m.clock.Now() + 1,
+	}
+	for _, n := range r.Configured {
+		p := m.Replica(n)
+		if p.Phase != message.PhaseBoot || p.Lost || p.Suspected {
+			return
+		}
+		r.Members = append(r.Members, message.Member{Node: n, Incarnation: p.Incarnation})
+	}
+	m.propose(r, out)
+}
+
+// wanted reports whether the view must change: a member is missing, another can be let
+// in, or this master has not formed it.
+func (m *Machine) wanted() bool {
+	if !m.Leads() {
+		return true
+	}
+	works := true
+	for _, member := range m.record.Members {
+		r := m.Replica(member.Node)
+		if m.missing(r, member) {
+			return true
+		}
+		works = works && r.installed
+	}
+	if !works {
+		return false // INSTALL is on its way
+	}
+	for _, r := range m.replicas {
+		if r.Removed && m.record.Configures(r.Node) || !m.Member(r) && r.Phase == message.PhaseCaught && m.admissible(r) {
+			return true
+		}
+	}
+	return false
+}
+
+// missing reports whether a member cannot go on in the record's epoch. One that says that
+// it is wedged in it has come back with its disk, or another master has asked it.
+func (m *Machine) missing(r *Replica, member message.Member) bool {
+	switch {
+	case r == nil || r.Lost || r.Suspected || r.Incarnation > member.Incarnation:
+		return true
+	case r.Incarnation == 0: // not heard by this master yet
+		return false
+	}
+	return r.Epoch == m.record.Epoch && r.Phase != message.PhaseMember && r.Phase != 0
+}
+
+// admissible reports whether a replica outside the view may be let in now. One that was
+// removed for its silence waits for longer each time.
+func (m *Machine) admissible(r *Replica) bool {
+	return r.Incarnation > 0 && !r.Lost && !r.Suspected && !r.Removed && m.ticks >= r.admitAfter
+}
+
+// begin begins a change. It is never given up (rule F7): whoever has got PREPARE is wedged
+// for good in its epoch.
+func (m *Machine) begin() {
+	m.stage, m.began, m.round, m.high, m.holder, m.asked = changing, m.ticks, 1, 0, 0, 0
+	for _, r := range m.replicas {
+		r.state = nil
+	}
+}
+
+// change asks, and proposes the next record when the answers suffice.
+func (m *Machine) change(out *Output) {
+	c := m.candidates()
+	if m.asked == 0 || m.ticks-m.asked >= m.cfg.AgainTicks {
+		m.prepare(out)
+	}
+	if m.cfg.Mutant.Abandon && len(c.survivors) == len(m.record.Members) && m.Leads() {
+		for _, r := range c.survivors {
+			m.install(r, out)
+		}
+		m.stage = steady
+		return
+	}
+	if c.awaited && !m.cfg.Mutant.Hasty || !m.suffice(c) {
+		return
+	}
+	if m.fill(c, out) {
+		m.propose(m.next(c), out)
+	}
+}
+
+// candidates are those of whom the next view may be formed.
+type candidates struct {
+	survivors []*Replica // S: members that have said what they hold, also one that is to leave
+	joiners   []*Replica // learners that have become the copy of a member
+	awaited   bool       // somebody else may answer soon
+}
+
+func (c *candidates) all() []*Replica { return append(slices.Clone(c.survivors), c.joiners...) }
+
+func (m *Machine) candidates() *candidates {
+	c := &candidates{}
+	waited := m.ticks - m.began
+	for _, member := range m.record.Members {
+		switch r := m.Replica(member.Node); {
+		case r == nil || r.Lost || r.Incarnation > member.Incarnation:
+		case r.Incarnation == 0:
+			c.awaited = c.awaited || waited < m.cfg.SuspectTicks
+		case r.Suspected:
+		case r.state == nil:
+			c.awaited = true // until it answers or is suspected
+		default:
+			c.survivors = append(c.survivors, r)
+		}
+	}
+	for _, r := range m.replicas {
+		switch {
+		case m.Member(r) || !m.admissible(r) || r.Epoch != m.record.Epoch:
+		case r.state != nil:
+			c.joiners = append(c.joiners, r)
+		case r.Phase == message.PhaseCaught && waited < m.cfg.JoinTicks:
+			c.awaited = true
+		}
+	}
+	return c
+}
+
+// suffice is the condition of rule F3: so many of the members that one of them holds
+// whatever was acknowledged, and so many replicas together that the next view may lose
+// as many again.
+func (m *Machine) suffice(c *candidates) bool {
+	if m.recover || m.cfg.Mutant.Hasty {
+		return len(c.survivors) > 0
+	}
+	staying := len(c.joiners)
+	for _, r := range c.survivors {
+		if !r.Removed {
+			staying++
+		}
+	}
+	configured := m.configured(c)
+	return len(c.survivors) >= len(m.record.Members)-m.record.Faults && staying > 0 &&
+		staying >= len(configured)-m.mayMiss(len(configured))
+}
+
+// configured are the replicas of the next record.
+func (m *Machine) configured(c *candidates) []lamport.Node {
+	var list []lamport.Node
+	for _, n := range m.record.Configured {
+		if r := m.Replica(n); r == nil || !r.Removed {
+			list = append(list, n)
+		}
+	}
+	for _, r := range c.joiners {
+		if !slices.Contains(list, r.Node) {
+			list = append(list, r.Node)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// mayMiss is how many of n replicas may be missing.
+func (m *Machine) mayMiss(n int) int {
+	if m.cfg.Missing < 0 {
+		return n - (n/2 + 1)
+	}
+	return min(m.cfg.Missing, n-1)
+}
+
+// prepare asks the members and those that load (rule F1), also those that have answered
+// an earlier round if they lack causal numbers.
+func (m *Machine) prepare(out *Output) {
+	m.asked = m.ticks
+	var to []lamport.Node
+	for _, r := range m.replicas {
+		member := m.Member(r) || r.Incarnation == 0 && m.record.Index(r.Node) >= 0
+		answered := r.state != nil && r.state.Watermark >= m.high
+		if r.Lost || answered || !member && !m.admissible(r) {
+			continue
+		}
+		to = append(to, r.Node)
+	}
+	if len(to) > 0 {
+		out.send(&message.Prepare{Header: m.header(), Round: m.round, High: m.high, Holder: m.holder}, to...)
+	}
+}
+
+// fill makes all candidates hold the causal high-water, the most that any of them holds,
+// and reports whether they do (rule F3). Whatever was safe in this epoch is not above it.
+func (m *Machine) fill(c *candidates, out *Output) bool {
+	var high uint64
+	var holder lamport.Node
+	all := c.all()
+	for _, r := range all {
+		if r.state.Watermark > high {
+			high, holder = r.state.Watermark, r.Node
+		}
+	}
+	lacks := func(r *Replica) bool { return r.state.Watermark < high }
+	if !slices.ContainsFunc(all, lacks) {
+		m.high = high
+		return true
+	}
+	if high != m.high || holder != m.holder {
+		m.round++
+		m.high, m.holder = high, holder
+		m.prepare(out)
+	}
+	return false
+}
+
+// next is the record of the next epoch.
+func (m *Machine) next(c *candidates) message.Record {
+	configured := m.configured(c)
+	r := message.Record{
+		View: message.View{Epoch: m.record.Epoch + 1}, Configured: configured,
+		Cut: slices.Clone(c.survivors[0].state.Contiguous), High: m.high, Start: m.clock.Now() + 1,
+	}
+	for _, p := range c.all() {
+		for i, n := range p.state.Contiguous {
+			r.Cut[i] = min(r.Cut[i], n)
+		}
+		if !p.Removed {
+			r.Members = append(r.Members, message.Member{Node: p.Node, Incarnation: p.Incarnation})
+		}
+	}
+	slices.SortFunc(r.Members, func(a, b message.Member) int { return int(a.Node) - int(b.Node) })
+	return r
+}
+
+// installAgain repeats the record for those who have not acknowledged it, or don't know it.
+func (m *Machine) installAgain(out *Output) {
+	m.told = m.ticks
+	for _, r := range m.replicas {
+		if m.Member(r) && !r.installed && !r.Lost {
+			m.install(r, out)
+		}
+	}
+}

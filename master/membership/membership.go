@@ -1,0 +1,284 @@
+package membership
+
+import (
+	"slices"
+
+	"quartet/replica/abcast"
+	"quartet/replica/lamport"
+	"quartet/replica/message"
+)
+
+// Config is what the machine is born with. Durations are in ticks.
+type Config struct {
+	Self        lamport.Node
+	Incarnation uint64
+	Replicas    []lamport.Node // of a cluster that begins, in rising order
+	Missing     int            // how many replicas may be missing; below 0: so many that a majority remains
+
+	SuspectTicks uint64 // silence that makes a replica suspected
+	ReadmitTicks uint64 // how long one that was removed for its silence stays out; doubled each time
+	JoinTicks    uint64 // how long a change waits for a learner that is nearly loaded
+	AgainTicks   uint64 // PREPARE and INSTALL are repeated after it
+
+	Mutant Mutant
+}
+
+// Mutant removes a rule: for the simulation only.
+type Mutant struct {
+	Abandon bool // F7: gives a PREPARE up when all members answer
+	Hasty   bool // F3: decides without enough of the members
+}
+
+// Output collects what a turn sends and asks for. The caller resets it between turns.
+type Output struct {
+	Sends   []abcast.Send
+	Command *Command        // for the record's store; at most one is outstanding
+	Decided *message.Record // a new epoch, of which this master is the leader
+}
+
+func (o *Output) send(msg message.Message, to ...lamport.Node) {
+	o.Sends = append(o.Sends, abcast.Send{To: to, Msg: msg})
+}
+
+// Replica is what is known of a replica.
+type Replica struct {
+	Node        lamport.Node
+	Incarnation uint64 // of the process that was heard last; 0: none yet
+	PID         int
+	Phase       message.Phase // as it said; 0: it has not
+	Epoch       uint64        // that it knows
+	Position    uint64
+	Keys        uint64
+	Suspected   bool // it is silent
+	Lost        bool // its process is known to have ended
+	Removed     bool // an operator wants it out
+
+	heard      uint64 // tick
+	installed  bool   // it has acknowledged the record
+	state      *message.State
+	admitAfter uint64 // tick
+	flaps      int    // how often in a row it was removed for its silence
+	settled    uint64 // tick since which it is a member
+}
+
+// stage is what the machine is about.
+type stage uint8
+
+const (
+	reading  stage = iota // the record is being read
+	booting               // there is no record; all replicas are awaited
+	steady                // the record's view works, as far as is known
+	changing              // the members are asked to wedge
+	deciding              // the next record is proposed
+	stopped               // there is a newer master
+)
+
+// Machine decides about views. One goroutine owns it. A turn is any number of calls and
+// then one Advance.
+type Machine struct {
+	cfg      Config
+	clock    *lamport.Clock // the master's: it has witnessed what the replicas said
+	ticks    uint64
+	replicas []*Replica // rising
+
+	stage    stage
+	record   message.Record
+	revision uint64 // of the record in its store
+
+	began    uint64 // tick of the change
+	round    uint64
+	high     uint64 // that the members are asked to hold
+	holder   lamport.Node
+	asked    uint64 // tick of the last PREPARE
+	told     uint64 // tick of the last INSTALL
+	recover  bool   // an operator wants to go on with fewer
+	proposal *message.Record
+	proposed uint64 // proposals so far
+	command  uint64 // number of the outstanding command
+	waits    bool   // one is outstanding
+	readAt   uint64 // tick before which the record is not read again
+}
+
+// New returns a machine that begins by reading the record.
+func New(cfg Config, clock *lamport.Clock) *Machine {
+	m := &Machine{cfg: cfg, clock: clock}
+	for _, n := range cfg.Replicas {
+		m.replicas = append(m.replicas, &Replica{Node: n})
+	}
+	return m
+}
+
+// Record is the newest that is known; Epoch 0: none. It must not be changed.
+func (m *Machine) Record() *message.Record { return &m.record }
+
+// Leads reports whether this master leads the record's epoch.
+func (m *Machine) Leads() bool {
+	return m.stage != stopped && m.record.Epoch > 0 && m.record.Master == m.cfg.Incarnation
+}
+
+// Changing reports whether the members are, or may be, wedged.
+func (m *Machine) Changing() bool { return m.stage != steady }
+
+// Superseded reports whether there is a newer master: this one has nothing to say.
+func (m *Machine) Superseded() bool { return m.stage == stopped }
+
+// Nodes are all replicas that are known, members or not.
+func (m *Machine) Nodes() []lamport.Node {
+	nodes := make([]lamport.Node, len(m.replicas))
+	for i, r := range m.replicas {
+		nodes[i] = r.Node
+	}
+	return nodes
+}
+
+// Replica returns what is known of n, or nil.
+func (m *Machine) Replica(n lamport.Node) *Replica {
+	for _, r := range m.replicas {
+		if r.Node == n {
+			return r
+		}
+	}
+	return nil
+}
+
+// Replicas are all that are known.
+func (m *Machine) Replicas() []*Replica { return m.replicas }
+
+// Member reports whether r's process is a member of the record's view.
+func (m *Machine) Member(r *Replica) bool {
+	i := m.record.Index(r.Node)
+	return i >= 0 && r.Incarnation == m.record.Members[i].Incarnation
+}
+
+// Works reports whether r is a member that has installed the record.
+func (m *Machine) Works(r *Replica) bool { return m.Member(r) && r.installed }
+
+// Heard takes note of a message from a replica, and reports whether it comes from its
+// newest process.
+func (m *Machine) Heard(h *message.Header) bool {
+	if !h.From.IsReplica() {
+		return false
+	}
+	r := m.Replica(h.From)
+	if r == nil {
+		r = m.newcomer(h.From)
+	}
+	switch {
+	case h.Incarnation < r.Incarnation || h.Incarnation == 0:
+		return false
+	case h.Incarnation > r.Incarnation:
+		*r = Replica{
+			Node: r.Node, Incarnation: h.Incarnation, Removed: r.Removed,
+			admitAfter: r.admitAfter, flaps: r.flaps,
+		}
+	}
+	r.heard, r.Suspected = m.ticks, false
+	return true
+}
+
+// newcomer is a replica that nobody has configured: it may join.
+func (m *Machine) newcomer(n lamport.Node) *Replica {
+	r := &Replica{Node: n}
+	m.replicas = append(m.replicas, r)
+	slices.SortFunc(m.replicas, func(a, b *Replica) int { return int(a.Node) - int(b.Node) })
+	return r
+}
+
+// Hello takes what a replica says of itself, after Heard.
+func (m *Machine) Hello(h *message.Hello, out *Output) {
+	r := m.Replica(h.From)
+	if h.Master > m.cfg.Incarnation {
+		m.stage = stopped
+		return
+	}
+	r.PID, r.Phase, r.Epoch, r.Position, r.Keys = h.PID, h.Phase, h.Epoch, h.Position, h.Keys
+	switch {
+	case m.stage == stopped || m.record.Epoch == 0:
+	case h.Epoch < m.record.Epoch:
+		m.install(r, out)
+	case h.Epoch > m.record.Epoch && m.stage != deciding: // another master has decided
+		m.stage = reading
+	}
+}
+
+// State takes what a wedged replica holds, after Heard.
+func (m *Machine) State(s *message.State) bool {
+	r := m.Replica(s.From)
+	if s.Epoch != m.record.Epoch || len(s.Contiguous) != len(m.record.Members) || max(s.Watermark, s.LastRID) >= lamport.Limit {
+		return false
+	}
+	if r.state == nil || s.Watermark >= r.state.Watermark {
+		r.state = s
+	}
+	return true
+}
+
+// Installed takes the acknowledgement of a record, after Heard.
+func (m *Machine) Installed(h *message.Header) {
+	if r := m.Replica(h.From); h.Epoch == m.record.Epoch && m.Member(r) {
+		if !r.installed {
+			r.installed, r.settled = true, m.ticks
+		}
+		r.Phase, r.Epoch = message.PhaseMember, h.Epoch
+	}
+}
+
+// Reported takes what a working member says of itself, after Heard.
+func (m *Machine) Reported(p *message.Report) {
+	r := m.Replica(p.From)
+	if p.Epoch == m.record.Epoch {
+		r.Phase, r.Epoch, r.Position, r.Keys = message.PhaseMember, p.Epoch, p.Position, p.Keys
+	}
+}
+
+// Lost tells that the process pid of a replica has ended.
+func (m *Machine) Lost(n lamport.Node, pid int) {
+	if r := m.Replica(n); r != nil && (r.PID == pid || r.PID == 0) {
+		r.Lost, r.Suspected = true, true
+	}
+}
+
+// Remove takes a replica out of the cluster for good; it reports whether there is one
+// and others remain.
+func (m *Machine) Remove(n lamport.Node) bool {
+	r := m.Replica(n)
+	if r == nil || !m.record.Configures(n) || len(m.record.Configured) == 1 {
+		return false
+	}
+	r.Removed = true
+	return true
+}
+
+// Recover lets the next view be formed of whoever is there.
+func (m *Machine) Recover() { m.recover = true }
+
+// Tick counts time: silence makes suspicion.
+func (m *Machine) Tick() {
+	m.ticks++
+	const calm = 60 // times SuspectTicks
+	kept := m.replicas[:0]
+	for _, r := range m.replicas {
+		silent := m.ticks-r.heard > m.cfg.SuspectTicks
+		if silent && r.Incarnation > 0 {
+			r.Suspected = true
+		}
+		if r.installed && m.ticks-r.settled > calm*m.cfg.SuspectTicks {
+			r.flaps = 0
+		}
+		known := m.record.Configures(r.Node) || m.record.Epoch == 0 && slices.Contains(m.cfg.Replicas, r.Node)
+		if known || !silent {
+			kept = append(kept, r)
+		}
+	}
+	clear(m.replicas[len(kept):])
+	m.replicas = kept
+}
+
+// install tells a replica the record.
+func (m *Machine) install(r *Replica, out *Output) {
+	out.send(&message.Install{Header: m.header(), Record: m.record}, r.Node)
+}
+
+func (m *Machine) header() message.Header {
+	return message.Header{From: m.cfg.Self, Incarnation: m.cfg.Incarnation, Epoch: m.record.Epoch, Clock: m.clock.Now()}
+}

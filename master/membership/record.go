@@ -1,0 +1,133 @@
+package membership
+
+import "quartet/replica/message"
+
+// Command is for the store of the record: to read it, through its leader, or to write it
+// by compare-and-set on a revision.
+type Command struct {
+	Number   uint64
+	Propose  *message.Record // nil: read
+	Revision uint64          // 0: there must be none
+}
+
+// Outcome says how a command ended.
+type Outcome uint8
+
+// The outcomes. Unknown: it may or may not have been written, or not have been read.
+const (
+	Read Outcome = iota + 1
+	Won
+	Lost
+	Unknown
+)
+
+// Result is the outcome of a command.
+type Result struct {
+	Number   uint64
+	Outcome  Outcome
+	Record   *message.Record // Read: what stands there; nil: nothing
+	Revision uint64          // Read and Won
+}
+
+// readTicks is how long the machine waits before it reads again what it could not read.
+const readTicks = 5
+
+// read asks for the record.
+func (m *Machine) read(out *Output) {
+	if m.waits || m.ticks < m.readAt {
+		return
+	}
+	m.command++
+	m.waits = true
+	out.Command = &Command{Number: m.command}
+}
+
+// propose asks to write the record of the next epoch.
+func (m *Machine) propose(r message.Record, out *Output) {
+	if m.waits {
+		return
+	}
+	m.proposed++
+	r.Master, r.Nonce, r.Missing = m.cfg.Incarnation, m.cfg.Incarnation+m.proposed, m.mayMiss(len(r.Configured))
+	r.Faults = min(r.Missing, len(r.Members)-1)
+	m.proposal, m.stage = &r, deciding
+	m.command++
+	m.waits = true
+	out.Command = &Command{Number: m.command, Propose: &r, Revision: m.revision}
+}
+
+// Result takes the outcome of a command. Whatever is not certain is read: the record
+// itself says what was decided, and by whom.
+func (m *Machine) Result(r Result, out *Output) {
+	if !m.waits || r.Number != m.command || m.stage == stopped {
+		return
+	}
+	m.waits = false
+	switch {
+	case r.Outcome == Won && m.proposal != nil:
+		m.adopt(m.proposal, r.Revision, out)
+	case r.Outcome != Read:
+		m.stage = reading
+		m.readAt = m.ticks + 1
+		if r.Outcome == Unknown {
+			m.readAt = m.ticks + readTicks
+		}
+	case r.Record == nil && m.record.Epoch > 0: // the store has lost it: nothing can be decided until it is restored
+		m.stage = reading
+		m.readAt = m.ticks + readTicks
+	case r.Record == nil:
+		m.stage = booting // if a proposal is still under way, the next is one of the same kind
+	case r.Record.Epoch > m.record.Epoch:
+		m.adopt(r.Record, r.Revision, out)
+	default: // nothing was written: the change goes on with what is known now
+		m.revision = r.Revision
+		m.stage = changing
+	}
+}
+
+// adopt takes a record for the truth. One that another master has proposed is only where
+// the next change begins: a master leads no epoch but its own.
+func (m *Machine) adopt(r *message.Record, revision uint64, out *Output) {
+	if r.Master > m.cfg.Incarnation {
+		m.stage = stopped
+		return
+	}
+	m.holdBack(r)
+	first := m.record.Epoch == 0 && !(r.Master == m.cfg.Incarnation)
+	m.record, m.revision, m.proposal = *r, revision, nil
+	for _, n := range r.Configured {
+		if m.Replica(n) == nil {
+			m.newcomer(n)
+		}
+	}
+	for _, p := range m.replicas {
+		p.installed, p.state = false, nil
+		if p.Removed && !r.Configures(p.Node) {
+			p.Removed = false
+		}
+		if !first { // else nothing is known yet of who needs it
+			m.install(p, out)
+		}
+	}
+	m.told = m.ticks
+	if !m.Leads() {
+		m.begin()
+		return
+	}
+	m.stage, m.recover = steady, false
+	out.Decided = &m.record
+}
+
+// holdBack keeps those out for a while who are removed for their silence: a replica that
+// comes and goes would cost the others a change of views each time.
+func (m *Machine) holdBack(next *message.Record) {
+	const most = 5
+	for _, member := range m.record.Members {
+		r := m.Replica(member.Node)
+		if r == nil || next.Index(member.Node) >= 0 || r.Incarnation != member.Incarnation || !r.Suspected || r.Lost {
+			continue
+		}
+		r.admitAfter = m.ticks + m.cfg.ReadmitTicks<<min(r.flaps, most)
+		r.flaps++
+	}
+}

@@ -1,0 +1,134 @@
+package membership
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"quartet/replica/lamport"
+	"quartet/replica/message"
+)
+
+// Why says why strong requests cannot be served now, or "".
+func (m *Machine) Why() string {
+	switch m.stage {
+	case stopped:
+		return "there is a newer master"
+	case reading:
+		return "the record of the views is being read"
+	case booting:
+		return m.whyBooting()
+	case steady:
+		return m.list(func(r *Replica) bool { return m.Member(r) && !r.installed }, "waiting for %s to install the view")
+	}
+	if short := m.Short(); short != "" {
+		return short
+	}
+	return "the view is being changed"
+}
+
+func (m *Machine) whyBooting() string {
+	var silent, old []string
+	for _, n := range m.cfg.Replicas {
+		switch r := m.Replica(n); {
+		case r == nil || r.Phase == 0 || r.Lost:
+			silent = append(silent, n.String())
+		case r.Phase != message.PhaseBoot:
+			old = append(old, n.String())
+		}
+	}
+	switch {
+	case len(old) > 0:
+		return "the record of the views is lost, and " + strings.Join(old, ", ") + " worked by it: restore the bucket"
+	case len(silent) > 0:
+		return "waiting for the boot acknowledgement of " + strings.Join(silent, ", ")
+	}
+	return "the first view is being formed"
+}
+
+// Short says why no next view can be formed with the replicas that are there, or "". It
+// is said while a change is under way only: requests are refused then, not kept waiting.
+func (m *Machine) Short() string {
+	if m.stage != changing && m.stage != deciding || m.recover {
+		return ""
+	}
+	var absent []string
+	survivors, others := 0, 0
+	for _, member := range m.record.Members {
+		r := m.Replica(member.Node)
+		switch {
+		case r == nil || r.Lost || r.Incarnation > member.Incarnation:
+			absent = append(absent, member.Node.String())
+		case r.Suspected, r.Incarnation == 0 && m.ticks-m.began >= m.cfg.SuspectTicks:
+			absent = append(absent, member.Node.String())
+		default:
+			survivors++
+		}
+	}
+	for _, r := range m.replicas {
+		if !m.Member(r) && m.admissible(r) && (r.state != nil || r.Phase == message.PhaseCaught) {
+			others++
+		}
+	}
+	need := len(m.record.Members) - m.record.Faults
+	total := len(m.record.Configured) - m.mayMiss(len(m.record.Configured))
+	switch {
+	case survivors < need:
+		return fmt.Sprintf("%s of the view's %d members cannot be reached, and %d of them are needed to go on without losing what was acknowledged",
+			strings.Join(absent, ", "), len(m.record.Members), need)
+	case survivors+others < total:
+		return fmt.Sprintf("only %d of %d replicas can be reached, and %d are needed", survivors+others, len(m.record.Configured), total)
+	}
+	return ""
+}
+
+// list puts the nodes that fit into a sentence; "" if none does.
+func (m *Machine) list(fits func(*Replica) bool, sentence string) string {
+	var names []string
+	for _, r := range m.replicas {
+		if fits(r) {
+			names = append(names, r.Node.String())
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(sentence, strings.Join(names, ", "))
+}
+
+// WhyNot says why a replica does not serve requests, or "".
+func (m *Machine) WhyNot(r *Replica) string {
+	switch {
+	case r.Lost:
+		return "its process has ended"
+	case r.Incarnation == 0:
+		return "it has not been heard"
+	case r.Suspected:
+		return "it does not answer"
+	case m.Works(r):
+		return ""
+	case m.Member(r):
+		return "it has not installed the view yet"
+	case r.Phase == message.PhaseLearning:
+		return fmt.Sprintf("it is being loaded (%d keys so far)", r.Keys)
+	case m.ticks < r.admitAfter:
+		return "it was silent and is kept out for a while"
+	case r.Phase == message.PhaseCaught:
+		return "it is loaded and waits for the next view"
+	}
+	return "it is not in the view"
+}
+
+// AtRisk says what may be lost if the cluster goes on with the replicas that are there:
+// the members of the newest view that are not.
+func (m *Machine) AtRisk() (absent, present []lamport.Node) {
+	for _, member := range m.record.Members {
+		r := m.Replica(member.Node)
+		if r == nil || r.Lost || r.Suspected || r.Incarnation != member.Incarnation {
+			absent = append(absent, member.Node)
+		} else {
+			present = append(present, member.Node)
+		}
+	}
+	return slices.Clip(absent), slices.Clip(present)
+}

@@ -1,0 +1,133 @@
+package replica
+
+import (
+	"quartet/replica/message"
+	"quartet/replica/store"
+)
+
+// Bounds of a CHUNK: about so many bytes and one value more, and so many entries.
+const (
+	chunkBytes   = 256 << 10
+	chunkEntries = 2048
+	entryBytes   = 64 // of what is not key, value or identity, about
+)
+
+// size is how much room a CHUNK has taken.
+type size int
+
+// add reports whether n bytes more find room, and takes it. The first always do.
+func (s *size) add(n int) bool {
+	if *s > 0 && int(*s)+n > chunkBytes {
+		return false
+	}
+	*s += size(n + entryBytes)
+	return true
+}
+
+// donate answers a learner with the next piece of this member's state. The piece is made
+// from what the learner says it has, so a donor remembers nothing of its learners.
+func (m *Machine) donate(p *message.Pull, out *Output) {
+	behind := p.Position > m.position // the learner had a donor that was further
+	switch {
+	case m.cast == nil && m.rest == nil, p.Wedged && m.rest == nil:
+		return
+	case behind && !(p.Wedged && p.Scanned && p.Entry >= m.executed.number):
+		return
+	}
+	c := &message.Chunk{
+		Header: m.header(), Nonce: p.Nonce, Position: m.position, Cursor: p.Cursor, Scanned: p.Scanned,
+		Last: m.executed.number, LastRID: m.lastRID, Committed: m.causal.committed,
+	}
+	if m.rest != nil {
+		c.Place = m.rest.Place
+	} else {
+		c.Place = m.cast.Place()
+	}
+	var room size
+	switch {
+	case (p.Entry > 0 || p.Cursor != "" || p.Scanned) && p.Entry+1 < m.executed.oldest():
+		c.Restart = true
+	case !m.donateEntries(p, c, &room):
+	case !p.Scanned && !m.donateKeys(c, &room):
+	case p.Wedged:
+		m.donateRest(p, c, &room)
+	}
+	out.send(c, p.From)
+}
+
+// donateEntries adds the entries of the table that the learner lacks, and the records of
+// their keys as they are now, and reports whether all found room. Before the learner has
+// begun to read the keys it needs no records: it will read every key later.
+func (m *Machine) donateEntries(p *message.Pull, c *message.Chunk, room *size) bool {
+	c.First = max(p.Entry+1, m.executed.oldest())
+	records := p.Cursor != "" || p.Scanned
+	seen := map[string]bool{}
+	for number := c.First; number <= m.executed.number; number++ {
+		d := m.executed.entry(number)
+		rec, ok := m.store.Get(d.key)
+		ok = ok && records && !seen[d.key]
+		n := len(d.id) + len(d.key)
+		if ok {
+			n += len(d.key) + len(rec.Value)
+		}
+		if len(c.Entries) == chunkEntries || !room.add(n) {
+			return false
+		}
+		c.Entries = append(c.Entries, exported(d))
+		if ok {
+			seen[d.key] = true
+			c.Records = append(c.Records, keyRecord(d.key, rec))
+		}
+	}
+	return true
+}
+
+func keyRecord(key string, rec store.Record) message.KeyRecord {
+	return message.KeyRecord{
+		Key: key, Kind: uint8(rec.Kind), Value: rec.Value, Version: rec.Version, Number: rec.Number, RID: rec.RID,
+	}
+}
+
+// donateKeys adds the next keys in order and reports whether that were the last.
+func (m *Machine) donateKeys(c *message.Chunk, room *size) bool {
+	c.Scanned = true
+	m.store.Ascend(c.Cursor, func(key string, rec store.Record) bool {
+		if !room.add(len(key) + len(rec.Value)) {
+			c.Cursor, c.Scanned = key, false
+			return false
+		}
+		c.Records = append(c.Records, keyRecord(key, rec))
+		return true
+	})
+	return c.Scanned
+}
+
+// donateRest adds what this wedged member holds and has not delivered.
+func (m *Machine) donateRest(p *message.Pull, c *message.Chunk, room *size) {
+	c.Wedged, c.Done = true, true
+	c.Contiguous, c.Watermark, c.Safe = m.rest.Contiguous, m.causal.watermark, m.causal.safe
+	for _, d := range m.rest.Queue {
+		i := m.record.Index(d.From)
+		if i < len(p.Held) && d.Seq <= p.Held[i] {
+			continue
+		}
+		n := 0
+		for k := range d.Ops {
+			op := &d.Ops[k]
+			n += entryBytes + len(op.Request.Key) + len(op.Request.Value) + len(op.Request.Identity) + 20*len(op.Reads)
+		}
+		if !room.add(n) {
+			c.Done = false
+			return
+		}
+		c.Data = append(c.Data, d)
+	}
+	for n := max(m.causal.committed, p.Number) + 1; n <= m.causal.watermark; n++ {
+		w := m.causal.log[n]
+		if w == nil || !room.add(len(w.Request.Key)+len(w.Request.Value)+len(w.Request.Identity)) {
+			c.Done = false
+			return
+		}
+		c.Writes = append(c.Writes, *w)
+	}
+}

@@ -1,0 +1,86 @@
+package replica
+
+import (
+	"quartet/replica/lamport"
+	"quartet/replica/message"
+	"quartet/replica/model"
+)
+
+// admits is the door: who may say what. What does not come in changes nothing, not even
+// the clock.
+func (m *Machine) admits(msg message.Message, h *message.Header) bool {
+	if h.From.IsMaster() {
+		return m.admitsMaster(msg, h)
+	}
+	if h.Epoch != m.record.Epoch && !m.cfg.Mutant.AnyEpoch || m.record.Epoch == 0 || h.From == m.cfg.Self {
+		return false
+	}
+	switch msg.(type) {
+	case *message.Data, *message.Ack:
+		return m.cast != nil && m.isMember(h)
+	case *message.Gap: // a learner that has copied a member asks for causal writes
+		return m.cast != nil || m.rest != nil
+	case *message.Fill:
+		return (m.cast != nil || m.rest != nil) && m.isMember(h)
+	case *message.Pull:
+		return m.load == nil
+	case *message.Chunk:
+		return m.load != nil && m.isMember(h)
+	}
+	return false
+}
+
+// isMember reports whether a peer speaks as the process that the view names.
+func (m *Machine) isMember(h *message.Header) bool {
+	i := m.record.Index(h.From)
+	return i >= 0 && m.record.Members[i].Incarnation == h.Incarnation
+}
+
+// admitsMaster lets the newest master in, and what the record says whoever brings it
+// (rule F4). In an epoch only the master that its record names gives orders.
+func (m *Machine) admitsMaster(msg message.Message, h *message.Header) bool {
+	switch msg := msg.(type) {
+	case *message.Install:
+		return msg.Record.Sound() && msg.Record.Epoch >= m.record.Epoch
+	case *message.Probe: // an older master is told that there is a newer one
+		return true
+	case *message.Prepare:
+		return h.Incarnation >= m.master.Incarnation
+	case *message.Forward:
+		return h.Incarnation == m.master.Incarnation && h.From == m.master.Node
+	case *message.Fill:
+		return m.cast != nil && h.Epoch == m.record.Epoch && h.Incarnation == m.record.Master
+	}
+	return false
+}
+
+// heard takes note of a master. From the first word of a newer one on, an older one is
+// not obeyed any more.
+func (m *Machine) heard(from lamport.Node, incarnation uint64) {
+	if incarnation > m.master.Incarnation {
+		m.master = message.Member{Node: from, Incarnation: incarnation}
+		m.told = told{}
+	}
+}
+
+// forward takes requests. Gets and eventual requests are served whatever the epoch is;
+// all others only in the epoch of the master that sends them: what is refused here by
+// silence is sent again by the master in the next one.
+func (m *Machine) forward(f *message.Forward) {
+	current := m.cast != nil && f.Epoch == m.record.Epoch && f.Incarnation == m.record.Master
+	if current {
+		m.marks(f.Marks)
+		m.causalWrites(f.Writes)
+	}
+	for i := range f.Requests {
+		r := &f.Requests[i]
+		if current || m.record.Epoch > 0 && servedAnywhere(r) {
+			m.request(r)
+		}
+	}
+}
+
+// servedAnywhere reports whether a wedged or removed replica may serve r.
+func servedAnywhere(r *message.Request) bool {
+	return r.Model == model.Eventual || r.Model == model.Causal && r.Type == model.Get
+}
