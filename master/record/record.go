@@ -1,0 +1,234 @@
+package record
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"quartet/bus"
+	"quartet/bus/codec"
+	"quartet/replica/message"
+)
+
+// Errors of this package.
+var (
+	// ErrOptions is wrapped by Open for options that cannot be.
+	ErrOptions = errors.New("record: wrong options")
+	// ErrBucket is wrapped by Open: the bucket cannot be made, or is not fit for the record.
+	ErrBucket = errors.New("record: unfit bucket")
+	// ErrUnavailable is wrapped where the bus or the disk gave no answer. Asking again may help.
+	ErrUnavailable = errors.New("record: no answer")
+	// ErrDamaged is wrapped by Read: there was a record, and it cannot be read.
+	ErrDamaged = errors.New("record: the record of the view is damaged")
+	// ErrUnsound is wrapped by Propose for a record that cannot be one. Nothing was sent.
+	ErrUnsound = errors.New("record: not a record")
+	// ErrDisk is wrapped when the bucket could not be synced to disk. No later call
+	// succeeds: what the system failed to write once it may report as written next time.
+	ErrDisk = errors.New("record: cannot sync to disk")
+)
+
+// Outcome is what became of a proposal.
+type Outcome uint8
+
+// The outcomes of a proposal.
+const (
+	// Unknown: it may stand there, now or later, or never. Read until the record
+	// changes: if it has the proposal's nonce, it won. Proposing again with the same
+	// revision is safe: of the two at most one wins.
+	Unknown Outcome = iota
+	// Won: it is the record.
+	Won
+	// Lost: it is not, and never will be. As a rule another is; but it may also be that
+	// another, perhaps an earlier one of one's own, was only under way, and comes to
+	// nothing. Read, and if the revision is the same, propose again.
+	Lost
+)
+
+// String returns the outcome in lower case.
+func (o Outcome) String() string {
+	switch o {
+	case Won:
+		return "won"
+	case Lost:
+		return "lost"
+	}
+	return "unknown"
+}
+
+// DefaultTimeout bounds a call whose context ends later or never.
+const DefaultTimeout = 2 * time.Second
+
+// Options of a store. The zero value is a bucket with one replica.
+type Options struct {
+	Prefix string // of the cluster's subjects; "": [bus.DefaultPrefix]
+
+	// Replicas of the bucket's stream: 1, 3 or 5. 0: an existing bucket stays as it is; a
+	// new one has three where the servers are a cluster, else one.
+	Replicas int
+
+	// Sync returns once everything that the server has acknowledged is on disk. It is
+	// called after each write and before what was read counts. Nil where the servers see
+	// to that themselves, or where nothing need survive the machine.
+	Sync func() error
+
+	Timeout time.Duration // of one call; 0: [DefaultTimeout]
+}
+
+// Store is the record's place. It is safe for concurrent use. Its calls wait for the
+// bus: not for an event loop.
+type Store struct {
+	js      jetstream.JetStream
+	stream  jetstream.Stream
+	subject string
+	opts    Options
+	broken  atomic.Pointer[error] // the sync that failed
+}
+
+// Open finds the bucket or makes it; ctx bounds only that. Of several that do so at once
+// all succeed. The error wraps [ErrOptions], [ErrBucket] or [ErrUnavailable].
+func Open(ctx context.Context, nc *nats.Conn, o Options) (*Store, error) {
+	if o.Prefix == "" {
+		o.Prefix = bus.DefaultPrefix
+	}
+	if o.Timeout == 0 {
+		o.Timeout = DefaultTimeout
+	}
+	if _, err := bus.NewSubjects(o.Prefix); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrOptions, err)
+	}
+	switch o.Replicas {
+	case 0, 1, 3, 5:
+	default:
+		return nil, fmt.Errorf("%w: %d replicas of the bucket: want 1, 3 or 5", ErrOptions, o.Replicas)
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrBucket, err)
+	}
+	s := &Store{js: js, subject: subject(o.Prefix), opts: o}
+	if s.stream, err = openStream(ctx, js, config(o.Prefix, o.Replicas), o.Replicas); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Bucket returns the bucket's name.
+func (s *Store) Bucket() string { return Bucket(s.opts.Prefix) }
+
+// Read returns the record with its revision, or nil and 0 when there is none yet. The
+// error wraps [ErrUnavailable], [ErrDamaged] or [ErrDisk].
+func (s *Store) Read(ctx context.Context) (*message.Record, uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
+	defer cancel()
+	// The stream's handle says that direct gets are off, and is never asked to look
+	// again: this is always a question to the leader.
+	m, err := s.stream.GetLastMsgForSubject(ctx, s.subject)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, 0, s.none(ctx)
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("%w: reading %s: %w", ErrUnavailable, s.Bucket(), err)
+	}
+	if op := m.Header.Get(operationHeader); op != "" {
+		return nil, 0, s.damaged(m.Sequence, fmt.Errorf("it was removed (%s)", op))
+	}
+	rec, err := codec.NewDecoder().DecodeRecord(m.Data)
+	if err != nil {
+		return nil, 0, s.damaged(m.Sequence, err)
+	}
+	// Its writer may have died before its own sync.
+	if err := s.sync(); err != nil {
+		return nil, 0, err
+	}
+	return &rec, m.Sequence, nil
+}
+
+// none tells a bucket in which a record never was from one that has lost it: taking the
+// one for the other would begin a second history.
+func (s *Store) none(ctx context.Context) error {
+	fresh, err := s.js.Stream(ctx, s.stream.CachedInfo().Config.Name)
+	if err != nil {
+		return fmt.Errorf("%w: reading %s: %w", ErrUnavailable, s.Bucket(), err)
+	}
+	switch state := fresh.CachedInfo().State; {
+	case state.LastSeq == 0:
+		return nil
+	case state.Msgs > 0:
+		return fmt.Errorf("%w: reading %s: a record is being written", ErrUnavailable, s.Bucket())
+	default:
+		return s.damaged(state.LastSeq, errors.New("the bucket was emptied"))
+	}
+}
+
+func (s *Store) damaged(revision uint64, why error) error {
+	return fmt.Errorf("%w: bucket %s, key %s, revision %d: %w; restore the bus's data from a backup, or begin a new cluster with another directory or prefix "+
+		"(do not put an earlier revision back: replicas may have gone beyond it)", ErrDamaged, s.Bucket(), Key, revision, why)
+}
+
+// Propose makes rec the record if the record still has this revision, as [Store.Read]
+// returned it (0: there is none). The error is nil for [Won] and, but for an unsound
+// record, for [Lost]; with [Unknown] it says why and wraps [ErrUnavailable] or [ErrDisk].
+//
+// Exactly one message is sent. So nothing comes twice, and Lost never means "to myself";
+// but a proposal that was Unknown may still arrive, and then the next one loses to it.
+func (s *Store) Propose(ctx context.Context, rec message.Record, revision uint64) (Outcome, error) {
+	b, err := codec.NewEncoder().EncodeRecord(&rec)
+	if err != nil {
+		return Lost, fmt.Errorf("%w: %w", ErrUnsound, err)
+	}
+	if err := s.failed(); err != nil {
+		return Unknown, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
+	defer cancel()
+	_, err = s.js.PublishMsg(ctx, &nats.Msg{Subject: s.subject, Data: b},
+		jetstream.WithExpectStream(s.stream.CachedInfo().Config.Name),
+		jetstream.WithExpectLastSequencePerSubject(revision),
+		jetstream.WithRetryAttempts(0))
+	switch {
+	case err == nil:
+	case wrongRevision(err):
+		return Lost, nil
+	default:
+		return Unknown, fmt.Errorf("%w: proposing epoch %d in %s: %w", ErrUnavailable, rec.Epoch, s.Bucket(), err)
+	}
+	if err := s.sync(); err != nil {
+		return Unknown, err
+	}
+	return Won, nil
+}
+
+// wrongRevision reports whether the stream's leader has refused the write because of
+// what stands there, or of what it is just writing.
+func wrongRevision(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) &&
+		(api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
+}
+
+func (s *Store) sync() error {
+	if s.opts.Sync == nil {
+		return nil
+	}
+	if err := s.failed(); err != nil {
+		return err
+	}
+	if err := s.opts.Sync(); err != nil {
+		err = fmt.Errorf("%w: bucket %s: %w", ErrDisk, s.Bucket(), err)
+		s.broken.Store(&err)
+		return err
+	}
+	return nil
+}
+
+func (s *Store) failed() error {
+	if err := s.broken.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
