@@ -3,9 +3,11 @@ package sim
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	"quartet/client/history"
 	"quartet/master"
+	"quartet/master/membership"
 	"quartet/replica"
 	"quartet/replica/lamport"
 	"quartet/replica/message"
@@ -17,8 +19,8 @@ type Result struct {
 	Failure *Failure // nil: nothing was found
 	History []history.Operation
 
-	Requests, Events, Messages, Delivered, Restarts int
-	Time                                            int64 // simulated, in time units
+	Requests, Events, Messages, Delivered, Crashes, Masters, Views int
+	Time                                                           int64 // simulated, in time units
 }
 
 // Failure is the first thing that was found wrong.
@@ -31,18 +33,37 @@ type Failure struct {
 // Error describes the failure.
 func (f *Failure) Error() string { return fmt.Sprintf("%s, at %d: %s", f.Kind, f.At, f.What) }
 
-// node is a machine with its inbox.
+// node is a process, dead or alive.
 type node struct {
 	id       lamport.Node
 	replica  *replica.Machine // or the master
-	store    store.Store      // its committed layer
+	store    *recording       // its committed layer
+	disk     *disk            // nil: it has none
 	master   *master.Machine
 	inbox    []message.Message
 	requests []*sending
+	results  []membership.Result
+	lost     []loss
 	tick     bool // one is due
 	turning  bool // a turn is on the agenda
 	paused   int
 	slow     int64
+
+	dead    bool
+	forever bool // it is not started again
+	ending  ending
+	born    int // processes so far
+	pid     int
+	lostAt  int64 // step of the history at which it lost its memory or its disk last
+	life    int   // counts deaths: what is on its way to an earlier life does not arrive
+	nextRID uint64
+	clock   uint64
+}
+
+// loss is what a supervisor tells its master.
+type loss struct {
+	node lamport.Node
+	pid  int
 }
 
 type cluster struct {
@@ -52,12 +73,14 @@ type cluster struct {
 	now    int64
 	step   int64 // the clock of the history: rises with every call and return
 
-	nodes      []*node // replicas, then the master
-	net        network
-	clientDrop float64
-	sessions   []*session
-	tokens     map[uint64]*sending
-	nextToken  uint64
+	nodes        []*node // replicas, then two masters
+	net          network
+	registry     registry
+	registryLoss float64
+	clientDrop   float64
+	sessions     []*session
+	tokens       map[uint64]*sending
+	nextToken    uint64
 
 	healed   bool
 	healedAt int64
@@ -67,9 +90,9 @@ type cluster struct {
 	watch   invariants
 	history []history.Operation
 
-	events, messages, restarts int
-	out                        replica.Output
-	masterOut                  master.Output
+	events, messages, crashes, masters, views int
+	out                                       replica.Output
+	masterOut                                 master.Output
 }
 
 // Bounds of a run after everything has healed, in ticks: what is pending is answered,
@@ -77,14 +100,16 @@ type cluster struct {
 // sessions have requests left that they make then.
 const (
 	requestTimeout = 40
-	liveness       = 60 * requestTimeout
+	liveness       = 80 * requestTimeout
 )
+
+func newMemory() *store.Memory { return store.NewMemory() }
 
 // Run runs the options to the end or to the first failure.
 func Run(o Options) Result {
 	c := &cluster{
-		opts: o, rand: rand.New(rand.NewPCG(o.Seed, 1)), net: newNetwork(&o, o.Replicas+1),
-		clientDrop: o.Client, tokens: make(map[uint64]*sending),
+		opts: o, rand: rand.New(rand.NewPCG(o.Seed, 1)), net: newNetwork(&o, o.Replicas+2),
+		clientDrop: o.Client, registryLoss: o.Registry, tokens: make(map[uint64]*sending),
 	}
 	c.boot()
 	c.open()
@@ -104,59 +129,32 @@ func Run(o Options) Result {
 	}
 	return Result{
 		Failure: c.failure, History: c.history, Requests: len(c.history), Events: c.events, Messages: c.messages,
-		Delivered: len(c.watch.log), Restarts: c.restarts, Time: c.now,
+		Delivered: len(c.watch.log), Crashes: c.crashes, Masters: c.masters, Views: c.views, Time: c.now,
 	}
 }
 
 func (c *cluster) boot() {
 	for i := range c.opts.Replicas {
-		n := &node{id: lamport.Replica(i + 1), store: store.NewMemory()}
-		n.replica = replica.New(replica.Config{
-			Self: n.id, Incarnation: 1, PID: 1000 + i, Store: n.store, WaitTicks: 5, HelloTicks: 5,
-			Window:    1000,
-			Delivered: func(at lamport.Timestamp, position uint64, op *message.Operation) { c.delivered(i, at, position, op) },
-			Mutant:    c.opts.Replica,
-		})
-		c.nodes = append(c.nodes, n)
+		c.nodes = append(c.nodes, &node{id: lamport.Replica(i + 1)})
 	}
-	c.nodes = append(c.nodes, &node{id: lamport.Master(1), master: c.newMaster(1, 1, 0)})
+	c.nodes = append(c.nodes, &node{id: lamport.Master(1)}, &node{id: lamport.Master(1), dead: true, nextRID: 1 << 30})
 	c.watch = newInvariants(c)
+	for i := range c.opts.Replicas {
+		c.bear(i)
+	}
+	c.startMaster(c.opts.Replicas)
 	for i := range c.nodes {
 		c.agenda.push(event{at: 1 + c.rand.Int64N(tickUnits), kind: ticks, node: i})
 	}
 }
 
-func (c *cluster) newMaster(incarnation, nextRID, clock uint64) *master.Machine {
-	cfg := master.Config{
-		Self: lamport.Master(1), Incarnation: incarnation, Faults: c.faults(), NextRID: nextRID, Clock: clock,
-		TimeoutTicks: requestTimeout, ProbeTicks: 5, SuspectTicks: 20, AgainTicks: 3, Window: 1000, MaxInFlight: 1000,
-		RestampRetries: c.opts.RestampRetries,
-	}
-	for i := range c.opts.Replicas {
-		cfg.Replicas = append(cfg.Replicas, lamport.Replica(i+1))
-	}
-	return master.New(cfg)
-}
-
-// faults is f: how many replicas may be missing.
-func (c *cluster) faults() int { return c.opts.Replicas - (c.opts.Replicas/2 + 1) }
-
-// restartMaster kills the master and starts it again, with what it would have reserved on
-// disk: ids and Lamport times above all that it has told.
-func (c *cluster) restartMaster() {
-	c.restarts++
-	n := c.nodes[c.opts.Replicas]
-	n.master = c.newMaster(uint64(c.restarts+1), n.master.NextRID()+100, n.master.Now()+1000)
-	n.inbox, n.requests = nil, nil
-	clear(c.watch.stamps)
-}
-
 func (c *cluster) happen(e event) {
 	switch e.kind {
 	case arrives:
-		n := c.nodes[e.node]
-		n.inbox = append(n.inbox, e.msg)
-		c.schedule(e.node)
+		if n := c.nodes[e.node]; !n.dead {
+			n.inbox = append(n.inbox, e.msg)
+			c.schedule(e.node)
+		}
 	case ticks:
 		c.nodes[e.node].tick = true
 		c.schedule(e.node)
@@ -164,9 +162,7 @@ func (c *cluster) happen(e event) {
 	case turns:
 		c.turn(e.node)
 	case asks:
-		n := c.nodes[c.opts.Replicas]
-		n.requests = append(n.requests, e.sent)
-		c.schedule(c.opts.Replicas)
+		c.asked(e.sent)
 	case answers:
 		c.answered(e.sent, e.reply)
 	case goesOn:
@@ -179,13 +175,44 @@ func (c *cluster) happen(e event) {
 		c.endFault(e.fault)
 	case heals:
 		c.heal()
+	case commands:
+		c.execute(e.node, e.cmd)
+	case results:
+		if n := c.nodes[e.node]; !n.dead && n.life == e.cmd.life {
+			n.results = append(n.results, e.cmd.result)
+			c.schedule(e.node)
+		}
+	case revives:
+		c.revive(e.node)
+	case noticed:
+		for i := c.opts.Replicas; i < len(c.nodes); i++ {
+			if m := c.nodes[i]; !m.dead {
+				m.lost = append(m.lost, loss{c.nodes[e.node].id, e.pid})
+				c.schedule(i)
+			}
+		}
 	}
 }
 
-// schedule puts a turn of a node on the agenda, unless one is there or it is paused.
+// asked brings a request to one of the masters: they share the subject as a queue group.
+func (c *cluster) asked(s *sending) {
+	var living []int
+	for i := c.opts.Replicas; i < len(c.nodes); i++ {
+		if !c.nodes[i].dead {
+			living = append(living, i)
+		}
+	}
+	if len(living) > 0 {
+		i := living[c.rand.IntN(len(living))]
+		c.nodes[i].requests = append(c.nodes[i].requests, s)
+		c.schedule(i)
+	}
+}
+
+// schedule puts a turn of a node on the agenda, unless one is there or it stands still.
 func (c *cluster) schedule(i int) {
 	n := c.nodes[i]
-	if n.turning || n.paused > 0 {
+	if n.turning || n.paused > 0 || n.dead {
 		return
 	}
 	n.turning = true
@@ -196,13 +223,13 @@ func (c *cluster) schedule(i int) {
 func (c *cluster) turn(i int) {
 	n := c.nodes[i]
 	n.turning = false
-	if n.paused > 0 {
+	if n.paused > 0 || n.dead {
 		return
 	}
 	inbox, tick := n.inbox, n.tick
 	n.inbox, n.tick = nil, false
 	if n.master != nil {
-		c.masterTurn(n, inbox, tick)
+		c.masterTurn(i, inbox, tick)
 		return
 	}
 	c.out.Sends = c.out.Sends[:0]
@@ -215,18 +242,43 @@ func (c *cluster) turn(i int) {
 		n.replica.Tick(&c.out)
 	}
 	n.replica.EndTurn(&c.out)
-	for _, s := range c.out.Sends {
-		c.watch.stepped(i, s.Msg)
+	puts := n.store.changed
+	n.store.changed = nil
+	if n.ending == beforePersist {
+		c.kill(i)
+		return
 	}
-	c.send(i, c.out.Sends)
+	if n.disk != nil {
+		n.disk.commit(c.out.Turn, puts, n.store)
+	}
+	sends := c.out.Sends
+	switch n.ending {
+	case beforeSend:
+		sends = nil
+	case halfSent:
+		sends = sends[:c.rand.IntN(len(sends)+1)]
+	}
+	for _, s := range sends {
+		c.watch.sent(i, s.Msg)
+	}
+	c.send(i, sends)
 	c.watch.turned(i)
+	if n.ending != lives {
+		c.kill(i)
+	}
 }
 
-func (c *cluster) masterTurn(n *node, inbox []message.Message, tick bool) {
-	out := &c.masterOut
-	out.Sends, out.Replies, out.Statuses = out.Sends[:0], out.Replies[:0], out.Statuses[:0]
-	requests := n.requests
-	n.requests = nil
+func (c *cluster) masterTurn(i int, inbox []message.Message, tick bool) {
+	n, out := c.nodes[i], &c.masterOut
+	*out = master.Output{Sends: out.Sends[:0], Replies: out.Replies[:0]}
+	requests, results, lost := n.requests, n.results, n.lost
+	n.requests, n.results, n.lost = nil, nil, nil
+	for _, l := range lost {
+		n.master.Lost(l.node, l.pid)
+	}
+	for _, r := range results {
+		n.master.Result(r, out)
+	}
 	for _, msg := range inbox {
 		c.trace("%6d  %s <- %s", c.now, n.id, describe(msg))
 		n.master.Step(msg, out)
@@ -239,13 +291,40 @@ func (c *cluster) masterTurn(n *node, inbox []message.Message, tick bool) {
 		n.master.Tick(out)
 	}
 	n.master.EndTurn(out)
-	for _, s := range out.Sends {
+	n.nextRID, n.clock = max(n.nextRID, n.master.NextRID()), max(n.clock, n.master.Now())
+	if n.master.Superseded() { // the process ends, and answers nothing any more
+		c.kill(i)
+		return
+	}
+	if out.Command != nil {
+		c.ask(i, out.Command)
+	}
+	sends := slices.Clone(out.Sends)
+	if n.ending != lives {
+		sends = sends[:c.rand.IntN(len(sends)+1)]
+	}
+	for _, s := range sends {
 		c.watch.numbered(s.Msg)
 	}
-	c.send(c.opts.Replicas, out.Sends)
+	c.send(i, sends)
+	if n.ending != lives {
+		c.kill(i)
+		return
+	}
 	for _, r := range out.Replies {
 		c.reply(r)
 	}
+}
+
+// leader is the master that leads the newest epoch, or nil.
+func (c *cluster) leader() *master.Machine {
+	r := c.record()
+	for i := c.opts.Replicas; i < len(c.nodes); i++ {
+		if m := c.nodes[i].master; m != nil && r != nil && m.Snapshot().Incarnation == r.Master {
+			return m
+		}
+	}
+	return nil
 }
 
 func (c *cluster) fail(kind, format string, args ...any) {

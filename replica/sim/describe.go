@@ -50,9 +50,29 @@ func (d described) String() string {
 	case *message.Report:
 		fmt.Fprintf(&b, " %d position %d watermark %d safe %d", m.Nonce, m.Position, m.Watermark, m.Safe)
 	case *message.Install:
-		fmt.Fprintf(&b, " view %v marks %v", m.View, m.Marks)
+		b.WriteString(" " + describeRecord(&m.Record))
+	case *message.Hello:
+		fmt.Fprintf(&b, " inc %d phase %d position %d master %d", h.Incarnation, m.Phase, m.Position, m.Master)
+	case *message.Prepare:
+		fmt.Fprintf(&b, " from master %d round %d high %d at %s", h.Incarnation, m.Round, m.High, m.Holder)
+	case *message.State:
+		fmt.Fprintf(&b, " inc %d round %d contiguous %v watermark %d position %d", h.Incarnation, m.Round, m.Contiguous, m.Watermark, m.Position)
+	case *message.Pull:
+		fmt.Fprintf(&b, " %d entry %d cursor %q scanned %t wedged %t held %v number %d", m.Nonce, m.Entry, m.Cursor, m.Scanned, m.Wedged, m.Held, m.Number)
+	case *message.Chunk:
+		fmt.Fprintf(&b, " %d restart %t position %d place %s entries %d from %d, last %d, records %d, cursor %q scanned %t; wedged %t done %t contiguous %v data %d writes %d committed %d watermark %d safe %d",
+			m.Nonce, m.Restart, m.Position, m.Place, len(m.Entries), m.First, m.Last, len(m.Records), m.Cursor, m.Scanned,
+			m.Wedged, m.Done, m.Contiguous, len(m.Data), len(m.Writes), m.Committed, m.Watermark, m.Safe)
 	}
 	return b.String() + ")"
+}
+
+func describeRecord(r *message.Record) string {
+	s := fmt.Sprintf("epoch %d of master %d:", r.Epoch, r.Master)
+	for _, m := range r.Members {
+		s += fmt.Sprintf(" %s/%d", m.Node, m.Incarnation)
+	}
+	return s + fmt.Sprintf(" f %d cut %v high %d start %d", r.Faults, r.Cut, r.High, r.Start)
 }
 
 func writes(b *strings.Builder, writes []message.CausalWrite) {

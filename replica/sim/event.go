@@ -13,6 +13,8 @@ type event struct {
 	sent  *sending
 	reply *outcome
 	fault *fault
+	cmd   *command
+	pid   int
 }
 
 type eventKind uint8
@@ -28,6 +30,10 @@ const (
 	faultBegins                  // and ends
 	faultEnds
 	heals
+	commands // a command reaches the registry
+	results  // its outcome reaches the master
+	revives  // a process is started again
+	noticed  // a supervisor sees that a process has ended
 )
 
 // agenda is a heap of events by time. It orders entries without pointers, which is what

@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"math/bits"
+	"sort"
 
 	"quartet/replica"
 	"quartet/replica/lamport"
@@ -13,34 +14,40 @@ import (
 // invariants watches the machines from outside, after every turn:
 //
 //   - every delivered sequence is a prefix of one order, whose places rise;
-//   - nothing is delivered that a member has not received;
+//   - nothing is delivered in a view that a member of it has not received, and nothing
+//     that its record's cut leaves out;
+//   - who has answered PREPARE acknowledges and sends nothing more in that epoch;
 //   - positions count the delivered operations;
-//   - clocks, positions, watermarks and safe watermarks never fall, safe <= watermark;
-//   - a safe number is held by f+1 members;
+//   - while a process is a member its clock, position, watermark and safe watermark never
+//     fall, and safe <= watermark;
+//   - a safe number was reached by f+1 members of the epoch, or is not above its record's
+//     high-water;
 //   - the store at a position is what the reference makes of the order (reference.go);
 //   - no machine has stopped.
 type invariants struct {
 	c        *cluster
 	off      bool
 	log      []delivered      // the one order
-	next     []int            // by replica: how much of it was delivered
-	position []uint64         // by replica
 	stats    []replica.Stats  // by replica, after its last turn
 	received map[place]uint64 // DATA by place in the order: a bit for each replica that has it
+	reached  []uint64         // by replica: the highest causal number that it held in the newest epoch
+	wedged   map[wedge]bool
 	ref      reference
-	master   uint64                     // the incarnation whose INSTALL was seen last
-	stamps   map[string]lamport.Version // of weak sets, by identity, in one master's life
+	stamps   map[string]lamport.Version // of weak sets, by master and identity
 	prints   []uint64                   // of the reference's store, after so many operations of the log
 }
 
 // place is where a DATA stands in the order.
-type place struct {
-	epoch uint64
-	at    lamport.Timestamp
+type place = lamport.Version
+
+// wedge names a process that has answered PREPARE in an epoch.
+type wedge struct {
+	node               lamport.Node
+	incarnation, epoch uint64
 }
 
 type delivered struct {
-	at       lamport.Timestamp
+	at       place
 	position uint64
 	op       *message.Operation
 }
@@ -48,39 +55,85 @@ type delivered struct {
 func newInvariants(c *cluster) invariants {
 	n := c.opts.Replicas
 	w := invariants{
-		c: c, off: c.opts.HistoriesOnly, next: make([]int, n), position: make([]uint64, n),
-		stats: make([]replica.Stats, n), received: make(map[place]uint64),
+		c: c, off: c.opts.HistoriesOnly, stats: make([]replica.Stats, n), received: make(map[place]uint64),
+		reached: make([]uint64, n), wedged: make(map[wedge]bool),
 		stamps: make(map[string]lamport.Version), ref: newReference(c.opts.Keys),
 	}
 	w.prints = append(w.prints, w.ref.print())
 	return w
 }
 
-// stepped sees what a replica received, and what it sends: its own DATA it has.
+// born begins the life of a process.
+func (w *invariants) born(i int) {
+	w.stats[i] = replica.Stats{}
+}
+
+// recorded sees the record of a new epoch.
+func (w *invariants) recorded(r *message.Record) {
+	w.ref.void(r.High)
+	clear(w.reached)
+}
+
+// stepped sees what a replica received.
 func (w *invariants) stepped(i int, msg message.Message) {
 	if d, ok := msg.(*message.Data); ok && !w.off {
-		w.received[place{d.Epoch, lamport.Timestamp{Time: d.Clock, Node: d.From}}] |= 1 << i
+		w.received[place{Epoch: d.Epoch, Timestamp: lamport.Timestamp{Time: d.Clock, Node: d.From}}] |= 1 << i
 	}
 }
 
+// sent sees what a replica sends: its own DATA it has.
+func (w *invariants) sent(i int, msg message.Message) {
+	if w.off {
+		return
+	}
+	h := msg.Head()
+	name := wedge{h.From, h.Incarnation, h.Epoch}
+	switch msg.(type) {
+	case *message.State:
+		w.wedged[name] = true
+	case *message.Data, *message.Ack:
+		if w.wedged[name] {
+			w.c.fail("invariant", "%s has told what it holds in epoch %d, and sends %s", h.From, h.Epoch, describe(msg))
+		}
+	}
+	w.stepped(i, msg)
+}
+
+// upTo is how many operations of the order end at or below a position.
+func (w *invariants) upTo(position uint64) int {
+	return sort.Search(len(w.log), func(k int) bool { return w.log[k].position > position })
+}
+
 // delivered is called by replica i before it executes op, which takes it to position.
-func (c *cluster) delivered(i int, at lamport.Timestamp, position uint64, op *message.Operation) {
+func (c *cluster) delivered(i int, at place, position uint64, op *message.Operation) {
 	w := &c.watch
-	k := w.next[i]
-	w.next[i]++
-	c.trace("%6d  %s delivers %s at %s, position %d", c.now, c.nodes[i].id, describeOp(op), at, position)
+	id := c.nodes[i].id
+	before := position - op.Count()
+	k := w.upTo(before)
+	c.trace("%6d  %s delivers %s at %s, position %d", c.now, id, describeOp(op), at, position)
+	last := uint64(0)
+	if k > 0 {
+		last = w.log[k-1].position
+	}
 	if w.off {
 		if k == len(w.log) {
 			w.log = append(w.log, delivered{at, position, op})
 		}
 		return
 	}
+	if last != before {
+		c.fail("invariant", "%s delivers %s at position %d, and no operation of the order ends at %d", id, describeOp(op), position, before)
+		return
+	}
 	if k == len(w.log) {
 		if k > 0 && at.Less(w.log[k-1].at) {
-			c.fail("invariant", "%s delivers %s at %s after the order had come to %s", c.nodes[i].id, describeOp(op), at, w.log[k-1].at)
+			c.fail("invariant", "%s delivers %s at %s after the order had come to %s", id, describeOp(op), at, w.log[k-1].at)
+		}
+		if r := c.record(); r != nil && at.Epoch+1 < r.Epoch {
+			c.fail("invariant", "%s delivers %s at %s first of all, and the record of epoch %d stands", id, describeOp(op), at, r.Epoch)
 		}
 		w.log = append(w.log, delivered{at, position, op})
-		if what := w.ref.apply(c.nodes[i].replica.View().Epoch, at, position, op); what != "" {
+		if what := w.ref.apply(at, position, op); what != "" {
 			c.fail("invariant", "%s", what)
 		}
 		w.prints = append(w.prints, w.ref.print())
@@ -88,18 +141,29 @@ func (c *cluster) delivered(i int, at lamport.Timestamp, position uint64, op *me
 	e := &w.log[k]
 	if e.at != at || e.position != position || !sameOp(e.op, op) {
 		c.fail("invariant", "%s delivers as number %d %s at %s, position %d; another replica delivered %s at %s, position %d",
-			c.nodes[i].id, k+1, describeOp(op), at, position, describeOp(e.op), e.at, e.position)
-	}
-	if w.position[i] += op.Count(); w.position[i] != position {
-		c.fail("invariant", "%s calls position %d what is its operation %d", c.nodes[i].id, position, w.position[i])
+			id, k+1, describeOp(op), at, position, describeOp(e.op), e.at, e.position)
 	}
 	w.store(i, k)
+	if c.nodes[i].replica.Installed() {
+		w.stable(i, at, op)
+	}
+}
+
+// stable checks condition (B) for what is delivered while the view works. Afterwards the
+// cut decides.
+func (w *invariants) stable(i int, at place, op *message.Operation) {
+	c := w.c
 	// A DATA of the replica's own turn is not sent yet when nobody else is there.
-	has := w.received[place{c.nodes[i].replica.View().Epoch, at}]
-	if own := at.Node == c.nodes[i].id; own {
+	has := w.received[at]
+	if at.Node == c.nodes[i].id {
 		has |= 1 << i
 	}
-	if bits.OnesCount64(has) < c.opts.Replicas {
+	record := c.nodes[i].replica.Record()
+	var members uint64
+	for _, m := range record.Members {
+		members |= 1 << (m.Node - 1)
+	}
+	if bits.OnesCount64(has&members) < len(record.Members) {
 		c.fail("invariant", "%s delivers %s at %s, which not every member has received (has: %b)", c.nodes[i].id, describeOp(op), at, has)
 	}
 }
@@ -116,69 +180,88 @@ func (w *invariants) store(i, k int) {
 // turned checks a replica after its turn.
 func (w *invariants) turned(i int) {
 	m := w.c.nodes[i].replica
+	id := w.c.nodes[i].id
 	if why := m.Fault(); why != "" {
-		w.c.fail("invariant", "%s stopped: %s", w.c.nodes[i].id, why)
+		w.c.fail("invariant", "%s stopped: %s", id, why)
 	}
 	if w.off {
 		return
 	}
 	old, now := w.stats[i], m.Stats()
 	w.stats[i] = now
-	id := w.c.nodes[i].id
-	for _, f := range []struct {
-		what     string
-		old, now uint64
-	}{
-		{"clock", old.Clock, now.Clock}, {"position", old.Position, now.Position}, {"epoch", old.Epoch, now.Epoch},
-		{"safe watermark", old.Safe, now.Safe}, {"watermark", old.Watermark, now.Watermark},
-	} {
+	if now.Pending < 0 {
+		w.c.fail("invariant", "%s has answered more than it was asked", id)
+	}
+	figures := []figure{{"clock", old.Clock, now.Clock}, {"epoch", old.Epoch, now.Epoch}}
+	member := now.Phase == message.PhaseMember
+	if member && (old.Phase == message.PhaseMember || old.Phase == message.PhaseWedged) {
+		figures = append(figures, figure{"position", old.Position, now.Position}, figure{"safe watermark", old.Safe, now.Safe})
+		if old.Epoch == now.Epoch {
+			figures = append(figures, figure{"watermark", old.Watermark, now.Watermark})
+		}
+	}
+	for _, f := range figures {
 		if f.now < f.old {
 			w.c.fail("invariant", "the %s of %s falls from %d to %d", f.what, id, f.old, f.now)
 		}
 	}
+	if !member {
+		return
+	}
 	if now.Safe > now.Watermark {
 		w.c.fail("invariant", "%s reads causal numbers up to %d and holds them up to %d", id, now.Safe, now.Watermark)
 	}
-	if now.Pending < 0 {
-		w.c.fail("invariant", "%s has answered more than it was asked", id)
-	}
-	if now.Safe > old.Safe {
-		holders := 0
-		for r := range w.next {
-			if w.c.nodes[r].replica.Stats().Watermark >= now.Safe {
-				holders++
-			}
-		}
-		if holders <= w.c.faults() {
-			w.c.fail("invariant", "%s lets causal number %d be read, which %d members hold", id, now.Safe, holders)
-		}
-	}
+	w.safe(i, now)
 	if now.Position != old.Position {
-		w.store(i, w.next[i])
+		w.store(i, w.upTo(now.Position))
 	}
 }
 
-// numbered sees what the master sends: which write got which causal number.
-func (w *invariants) numbered(msg message.Message) {
-	switch f := msg.(type) {
-	case *message.Install:
-		if f.Incarnation > w.master {
-			w.master = f.Incarnation
-			w.ref.void(f.Marks.Last)
+type figure struct {
+	what     string
+	old, now uint64
+}
+
+// safe checks that whatever may be read is held by f+1 members.
+func (w *invariants) safe(i int, now replica.Stats) {
+	record := w.c.nodes[i].replica.Record()
+	if newest := w.c.record(); newest.Epoch != record.Epoch {
+		return
+	}
+	w.reached[i] = max(w.reached[i], now.Watermark)
+	if now.Safe <= record.High {
+		return
+	}
+	holders := 0
+	for _, m := range record.Members {
+		if w.reached[m.Node-1] >= now.Safe {
+			holders++
 		}
+	}
+	if holders <= record.Faults {
+		w.c.fail("invariant", "%s lets causal number %d be read, which %d members hold", w.c.nodes[i].id, now.Safe, holders)
+	}
+}
+
+// numbered sees what a master sends: which write got which causal number. One that does
+// not lead the newest epoch numbers in vain.
+func (w *invariants) numbered(msg message.Message) {
+	h, r := msg.Head(), w.c.record()
+	if r == nil || h.Epoch != r.Epoch || h.Incarnation != r.Master {
+		return
+	}
+	var writes []message.CausalWrite
+	switch f := msg.(type) {
 	case *message.Forward:
 		for i := range f.Requests {
-			w.stamped(&f.Requests[i])
+			w.stamped(h, 0, &f.Requests[i])
 		}
-		w.given(f.Writes)
+		writes = f.Writes
 	case *message.Fill: // a number that no FORWARD carried: no replica could be sent one then
-		w.given(f.Writes)
+		writes = f.Writes
 	}
-}
-
-func (w *invariants) given(writes []message.CausalWrite) {
 	for i := range writes {
-		w.stamped(&writes[i].Request)
+		w.stamped(h, writes[i].Number, &writes[i].Request)
 		if what := w.ref.number(&writes[i]); what != "" && !w.off {
 			w.c.fail("invariant", "%s", what)
 		}
@@ -188,17 +271,21 @@ func (w *invariants) given(writes []message.CausalWrite) {
 // stamped checks that a weak set has one version, however often it is sent: stamped
 // again it would be a younger write, and come back over one that it lost to. (Clients see
 // that only in rare schedules: the first version that is delivered counts.)
-func (w *invariants) stamped(r *message.Request) {
+func (w *invariants) stamped(h *message.Header, number uint64, r *message.Request) {
 	if w.off || r.Type != model.Set || r.Model.Strong() || r.Identity == "" {
 		return
 	}
-	if r.Version == (lamport.Version{}) {
+	if r.Model == model.Causal && number == 0 {
 		return // the question of a new master, whether this set was numbered
 	}
-	if had, ok := w.stamps[r.Identity]; ok && had != r.Version {
+	name := fmt.Sprintf("%d/%s", h.Incarnation, r.Identity)
+	if number > 0 { // a number that was void may have been given to the same set again
+		name += fmt.Sprintf("/%d/%d", h.Epoch, number)
+	}
+	if had, ok := w.stamps[name]; ok && had != r.Version {
 		w.c.fail("invariant", "the weak set %s has version %s, and had %s", request(r), r.Version, had)
 	}
-	w.stamps[r.Identity] = r.Version
+	w.stamps[name] = r.Version
 }
 
 func sameOp(a, b *message.Operation) bool {

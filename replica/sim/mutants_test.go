@@ -24,7 +24,7 @@ var mutants = []mutant{
 	{"causal get against the key's version", 400, 400, machine(func(m *replica.Mutant) { m.KeyNotWatermark = true })},
 	{"causal reads of numbers that are not safe", 100, 0, machine(func(m *replica.Mutant) { m.UnsafeCausalReads = true })},
 	{"weak writes straight into the committed layer", 100, 100, machine(func(m *replica.Mutant) { m.MergeWeak = true })},
-	{"a retry is stamped anew", 300, 0, func(o *Options) { o.RestampRetries = true }},
+	{"a retry is stamped anew", 300, 0, func(o *Options) { o.Master.RestampRetries = true }},
 }
 
 func broadcast(m abcast.Mutant) func(*Options) {

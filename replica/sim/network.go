@@ -35,6 +35,11 @@ func (n *network) heal() {
 func (c *cluster) send(from int, sends []abcast.Send) {
 	for _, s := range sends {
 		for _, to := range s.To {
+			if to == lamport.Master(1) { // all masters listen to one subject
+				c.sendOne(from, c.opts.Replicas, s.Msg)
+				c.sendOne(from, c.opts.Replicas+1, s.Msg)
+				continue
+			}
 			c.sendOne(from, c.index(to), s.Msg)
 		}
 	}
@@ -86,11 +91,8 @@ func (c *cluster) arrive(from, to int, msg message.Message) {
 
 // index returns the place of a node among the cluster's, or -1.
 func (c *cluster) index(n lamport.Node) int {
-	switch {
-	case n.IsReplica() && int(n) <= c.opts.Replicas:
+	if n.IsReplica() && int(n) <= c.opts.Replicas {
 		return int(n) - 1
-	case n == lamport.Master(1):
-		return c.opts.Replicas
 	}
 	return -1
 }
@@ -113,8 +115,11 @@ func (c *cluster) planFaults() {
 			kind: c.opts.Kinds[c.rand.IntN(len(c.opts.Kinds))], node: c.rand.IntN(len(c.nodes)), to: c.rand.IntN(len(c.nodes)),
 			length: tickUnits + c.rand.Int64N(20*tickUnits),
 		}
-		if f.kind == Restart {
-			f.node = c.opts.Replicas
+		switch f.kind {
+		case Crash, CrashInTurn, Lose:
+			f.node = c.rand.IntN(c.opts.Replicas)
+		case MasterDies, MasterInTurn:
+			f.node = c.opts.Replicas + c.rand.IntN(2)
 		}
 		c.agenda.push(event{at: c.rand.Int64N(c.opts.Horizon), kind: faultBegins, fault: f})
 	}
@@ -127,14 +132,15 @@ func (c *cluster) beginFault(f *fault) {
 	n := c.nodes[f.node]
 	c.trace("%6d  %s: %s for %d", c.now, n.id, f.kind, f.length)
 	f.begun = true
+	if f.kind.kills() {
+		c.strike(f)
+		return
+	}
 	switch f.kind {
 	case Slow:
 		n.slow += 2 * tickUnits
 	case Pause:
 		n.paused++
-	case Restart:
-		c.restartMaster()
-		return
 	default:
 		c.cut(f, 1)
 	}
@@ -172,17 +178,100 @@ func (c *cluster) cut(f *fault, by int) {
 	}
 }
 
-// heal ends all faults; a restart that has not happened yet never does.
+// strike ends processes. Each comes back after the fault's length.
+func (c *cluster) strike(f *fault) {
+	n := c.nodes[f.node]
+	back := func(i int) { c.agenda.push(event{at: c.now + 1 + f.length, kind: revives, node: i}) }
+	switch f.kind {
+	case SecondMaster:
+		for i := c.opts.Replicas; i < len(c.nodes); i++ {
+			if c.nodes[i].dead {
+				c.revive(i)
+				return
+			}
+		}
+	case CrashAll:
+		if !c.opts.Durable {
+			return
+		}
+		for i := range c.nodes {
+			if !c.nodes[i].dead {
+				c.kill(i)
+			}
+			if i <= c.opts.Replicas {
+				c.agenda.push(event{at: c.now + 1 + c.rand.Int64N(5*tickUnits), kind: revives, node: i})
+			}
+		}
+	case MasterDies, MasterInTurn:
+		if n.dead {
+			return
+		}
+		if f.kind == MasterInTurn {
+			n.ending = halfSent
+		} else {
+			c.kill(f.node)
+		}
+		back(f.node)
+	default:
+		c.strikeReplica(f, n, back)
+	}
+}
+
+func (c *cluster) strikeReplica(f *fault, n *node, back func(int)) {
+	switch {
+	case n.dead || n.ending != lives:
+		return
+	case f.kind == Lose || !c.opts.Durable:
+		if !c.lose(f.node) {
+			return
+		}
+	case f.kind == CrashInTurn:
+		n.ending = beforePersist + ending(c.rand.IntN(3))
+	default:
+		c.kill(f.node)
+	}
+	back(f.node)
+}
+
+// dieForever kills a minority that does not come back.
+func (c *cluster) dieForever() {
+	faults := c.opts.Replicas - (c.opts.Replicas/2 + 1)
+	for i := range c.opts.Replicas {
+		n := c.nodes[i]
+		if faults == 0 || n.forever {
+			continue
+		}
+		if !n.dead {
+			if !c.mayLose(i) {
+				continue
+			}
+			c.kill(i)
+		} else if !c.mayLose(i) {
+			continue
+		}
+		n.disk, n.lostAt = nil, c.step
+		n.forever = true
+		faults--
+	}
+}
+
+// heal ends all faults. The dead come back, but for those that are dead for ever.
 func (c *cluster) heal() {
 	if c.healed {
 		return
 	}
+	if c.opts.Forever {
+		c.dieForever()
+	}
 	c.trace("%6d  everything heals", c.now)
 	c.healed, c.healedAt = true, c.now
 	c.net.heal()
-	c.clientDrop = 0
+	c.clientDrop, c.registryLoss = 0, 0
 	for i, n := range c.nodes {
-		n.slow, n.paused = 0, 0
+		n.slow, n.paused, n.ending = 0, 0, lives
+		if n.dead && i <= c.opts.Replicas {
+			c.revive(i)
+		}
 		c.schedule(i)
 	}
 }

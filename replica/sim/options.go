@@ -4,6 +4,7 @@ import (
 	"io"
 	"math/rand/v2"
 
+	"quartet/master"
 	"quartet/replica"
 	"quartet/replica/message"
 )
@@ -29,6 +30,10 @@ type Options struct {
 	Reorder   float64 // that overtakes or is overtaken within its pair of nodes
 	Delay     int64   // the longest delay of a message that is not reordered, in time units
 	Client    float64 // of requests and replies between clients and master: the share that is lost
+	Registry  float64 // of commands for the views' record: the share of which nobody learns what came of them
+
+	Durable bool // replicas have disks
+	Forever bool // a minority dies and does not come back
 
 	// Faults is how many of the kinds that are allowed begin before Horizon.
 	Faults  int
@@ -37,9 +42,9 @@ type Options struct {
 
 	// HistoriesOnly leaves the invariants out: what is caught, the clients saw.
 	HistoriesOnly bool
-	// Replica and RestampRetries remove a rule.
-	Replica        replica.Mutant
-	RestampRetries bool
+	// Replica and Master remove a rule.
+	Replica replica.Mutant
+	Master  master.Mutant
 
 	// Wire, if set, is what a message becomes on its way: encoded and decoded.
 	Wire func(message.Message) (message.Message, error)
@@ -47,25 +52,36 @@ type Options struct {
 	Trace io.Writer
 }
 
-// FaultKind is what may happen to nodes for a while. The crash of a replica, with and
-// without its memory, belongs here once views can change.
+// FaultKind is what may happen to nodes for a while.
 type FaultKind uint8
 
 // The kinds of fault.
 const (
-	CutOne  FaultKind = iota // one direction between two nodes is cut
-	CutOut                   // a node is heard by nobody
-	CutIn                    // a node hears nobody
-	Isolate                  // a node is cut off both ways
-	Slow                     // a node takes its turns late
-	Pause                    // a node stands still, and finds its inbox full when it goes on
-	Restart                  // the master dies and comes back at once, without its memory
+	CutOne       FaultKind = iota // one direction between two nodes is cut
+	CutOut                        // a node is heard by nobody
+	CutIn                         // a node hears nobody
+	Isolate                       // a node is cut off both ways
+	Slow                          // a node takes its turns late
+	Pause                         // a node stands still, and finds its inbox full when it goes on
+	Crash                         // a replica dies, and comes back with its disk, if it has one
+	CrashInTurn                   // it dies within a turn, before or after its disk has it
+	Lose                          // it dies and loses its disk
+	CrashAll                      // all processes die at once; only with disks
+	MasterDies                    // and comes back without its memory
+	MasterInTurn                  // it dies within a turn, before all of it has left
+	SecondMaster                  // another one is started while the first lives, perhaps paused
 )
 
-var faultNames = [...]string{"cut one way", "not heard", "deaf", "isolated", "slow", "paused", "restarted"}
+var faultNames = [...]string{
+	"cut one way", "not heard", "deaf", "isolated", "slow", "paused", "crash", "crash in a turn", "loss", "crash of all",
+	"death of the master", "death of the master in a turn", "second master",
+}
 
 // String names the kind.
 func (k FaultKind) String() string { return faultNames[k] }
+
+// Kills reports whether the kind ends a process.
+func (k FaultKind) kills() bool { return k >= Crash }
 
 // FromSeed draws a run. One in eight has a faultless network; the rest mix everything at
 // random strength. In half of the runs all sessions ask for the same models.
@@ -73,7 +89,7 @@ func FromSeed(seed uint64) Options {
 	r := rand.New(rand.NewPCG(seed, 0x5eed))
 	o := Options{
 		Seed: seed, Replicas: 3 + r.IntN(3), Sessions: 4 + r.IntN(4), Requests: 8 + r.IntN(8), Keys: 1 + r.IntN(3),
-		Delay: 10 + r.Int64N(90), Horizon: (30 + r.Int64N(60)) * tickUnits,
+		Delay: 10 + r.Int64N(90), Horizon: (40 + r.Int64N(120)) * tickUnits, Durable: r.IntN(2) == 0, Forever: r.IntN(6) == 0,
 	}
 	if r.IntN(20) == 0 {
 		o.Replicas = 1
@@ -85,6 +101,12 @@ func FromSeed(seed uint64) Options {
 	if r.IntN(3) > 0 {
 		o.Patience = 3 + r.IntN(8)
 	}
+	o.Faults = r.IntN(9)
+	for k := CutOne; k <= SecondMaster; k++ {
+		if r.IntN(2) == 0 {
+			o.Kinds = append(o.Kinds, k)
+		}
+	}
 	if r.IntN(8) == 0 {
 		return o
 	}
@@ -95,28 +117,6 @@ func FromSeed(seed uint64) Options {
 		return r.Float64() * most
 	}
 	o.Drop, o.Duplicate, o.Reorder, o.Client = chance(0.2), chance(0.2), chance(0.4), chance(0.1)
-	o.Faults = r.IntN(7)
-	for k := CutOne; k <= Pause; k++ {
-		if r.IntN(2) == 0 {
-			o.Kinds = append(o.Kinds, k)
-		}
-	}
-	return o
-}
-
-// WithRestarts adds restarts of the master to what a seed draws. Every other run is all
-// about them: causal sessions, many restarts, messages that outlive a master.
-func WithRestarts(seed uint64) Options {
-	o := FromSeed(seed)
-	o.Kinds = append(o.Kinds, Restart)
-	o.Faults = max(o.Faults, 1)
-	if seed%2 == 0 {
-		o.Replicas, o.Keys, o.Requests, o.Faults, o.Patience = 3, 2, 14, 8, 0
-		o.Drop, o.Duplicate, o.Reorder, o.Delay = 0.1, 0.2, 0.5, tickUnits
-		o.Kinds = []FaultKind{Restart, Restart, Restart, CutOne, Slow}
-		if seed%4 == 0 {
-			o.Mixes = []int{causalOnly}
-		}
-	}
+	o.Registry = chance(0.4)
 	return o
 }

@@ -53,16 +53,16 @@ func (r *reference) void(last uint64) {
 	}
 }
 
-func (r *reference) apply(epoch uint64, at lamport.Timestamp, position uint64, op *message.Operation) string {
+func (r *reference) apply(at lamport.Version, position uint64, op *message.Operation) string {
 	switch op.Op {
 	case message.OpStrong:
-		v := lamport.Version{Epoch: epoch, Timestamp: at}
+		v := at
 		if old := r.store[op.Request.Key]; v.Less(old.version) {
 			return fmt.Sprintf("a strong set at %s finds %q with the greater version %s", v, old.value, old.version)
 		}
 		r.execute(&op.Request, v, position)
 	case message.OpWeak:
-		if !op.Request.Version.Less(lamport.Version{Epoch: epoch, Timestamp: at}) {
+		if !op.Request.Version.Less(at) {
 			return fmt.Sprintf("the version %s of a weak write is not below its place %s", op.Request.Version, at)
 		}
 		r.execute(&op.Request, op.Request.Version, position)
@@ -72,7 +72,7 @@ func (r *reference) apply(epoch uint64, at lamport.Timestamp, position uint64, o
 			if w == nil {
 				return fmt.Sprintf("causal writes up to %d are committed, and nobody gave out number %d", op.Number, r.up+1)
 			}
-			if !w.Version.Less(lamport.Version{Epoch: epoch, Timestamp: at}) {
+			if !w.Version.Less(at) {
 				return fmt.Sprintf("the version %s of causal write %d is not below the place of its commit, %s", w.Version, r.up+1, at)
 			}
 			r.execute(w, w.Version, position)

@@ -18,7 +18,7 @@ var (
 // parts is into how many parallel subtests a range of seeds is cut.
 const parts = 8
 
-// TestSeeds runs clusters from seeds, with every fault but the restart of the master.
+// TestSeeds runs clusters from seeds, with every fault.
 func TestSeeds(t *testing.T) { run(t, FromSeed, *seeds) }
 
 // run runs seeds in parallel parts. With -sim.seed it runs that one and prints its
@@ -53,8 +53,8 @@ func run(t *testing.T, from func(uint64) Options, seeds uint64) {
 	for _, s := range sums {
 		total.add(s)
 	}
-	t.Logf("%d seeds: %d requests, %d events, %d messages between nodes, %d operations delivered, %d restarts of the master",
-		seeds, total.Requests, total.Events, total.Messages, total.Delivered, total.Restarts)
+	t.Logf("%d seeds: %d requests, %d events, %d messages between nodes, %d operations delivered, %d views, %d replicas died, %d masters",
+		seeds, total.Requests, total.Events, total.Messages, total.Delivered, total.Views, total.Crashes, total.Masters)
 }
 
 // mostFailures ends a part early when everything is broken.
@@ -65,7 +65,9 @@ func (r *Result) add(s Result) {
 	r.Events += s.Events
 	r.Messages += s.Messages
 	r.Delivered += s.Delivered
-	r.Restarts += s.Restarts
+	r.Views += s.Views
+	r.Crashes += s.Crashes
+	r.Masters += s.Masters
 }
 
 // root is the name of the test that t is part of.

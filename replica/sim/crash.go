@@ -1,0 +1,146 @@
+package sim
+
+import (
+	"quartet/master"
+	"quartet/replica"
+	"quartet/replica/lamport"
+	"quartet/replica/message"
+)
+
+// ending is how a process ends within its turn.
+type ending uint8
+
+const (
+	lives         ending = iota
+	beforePersist        // nothing of the turn is on disk
+	beforeSend           // the turn is on disk, and nothing of it has left
+	halfSent             // some of its messages have left
+)
+
+// windowSize is that of the tables of executed requests: so small that learners find it
+// trimmed now and then.
+const windowSize = 400
+
+// bear starts a replica's process: with its disk, if it has one.
+func (c *cluster) bear(i int) {
+	n := c.nodes[i]
+	n.born++
+	cfg := replica.Config{
+		Self: n.id, Incarnation: uint64(n.born) * 1000, PID: 1000*i + n.born, WaitTicks: 5, HelloTicks: 5, Window: windowSize,
+		Delivered: func(at lamport.Version, position uint64, op *message.Operation) { c.delivered(i, at, position, op) },
+		Mutant:    c.opts.Replica,
+	}
+	if c.opts.Replica.SameIncarnation {
+		cfg.Incarnation = 1000
+	}
+	if c.opts.Durable {
+		if n.disk == nil {
+			n.disk = newDisk(windowSize)
+		}
+		cfg.Saved, cfg.Durable = n.disk.saved(), true
+		n.store = n.disk.store()
+	} else {
+		n.store = &recording{Memory: newMemory()}
+	}
+	cfg.Store = n.store
+	n.replica = replica.New(cfg)
+	n.dead, n.ending, n.pid = false, lives, cfg.PID
+	c.watch.born(i)
+}
+
+// kill ends a process. What is in its inbox is gone.
+func (c *cluster) kill(i int) {
+	n := c.nodes[i]
+	c.trace("%6d  %s dies", c.now, n.id)
+	n.dead, n.inbox, n.requests, n.tick, n.ending = true, nil, nil, false, lives
+	n.life++
+	if i >= c.opts.Replicas {
+		n.master = nil
+		if c.healed { // somebody starts one again if none is left
+			c.agenda.push(event{at: c.now + tickUnits, kind: revives, node: c.opts.Replicas})
+		}
+		return
+	}
+	c.crashes++
+	if !c.opts.Durable {
+		n.lostAt = c.step
+	}
+	if c.rand.IntN(2) == 0 { // the master's supervisor sees it, sooner or later; or only the silence tells
+		c.agenda.push(event{at: c.now + 1 + c.rand.Int64N(3*tickUnits), kind: noticed, node: i, pid: n.pid})
+	}
+}
+
+// revive starts a process again.
+func (c *cluster) revive(i int) {
+	n := c.nodes[i]
+	other := c.nodes[len(c.nodes)-1]
+	if !n.dead || n.forever || c.healed && i == c.opts.Replicas && !other.dead {
+		return
+	}
+	c.trace("%6d  %s starts again", c.now, n.id)
+	n.dead = false
+	if i >= c.opts.Replicas {
+		c.startMaster(i)
+	} else {
+		c.bear(i)
+	}
+	c.schedule(i)
+}
+
+// startMaster starts a master's process, with what it would have reserved: ids and Lamport
+// times above all that it has told. One on another machine begins far above.
+func (c *cluster) startMaster(i int) {
+	n := c.nodes[i]
+	c.masters++
+	cfg := master.Config{
+		Self: lamport.Master(1), Incarnation: uint64(c.masters), Missing: -1, NextRID: n.nextRID + 100, Clock: n.clock + 1000,
+		TimeoutTicks: requestTimeout, ProbeTicks: 2, SuspectTicks: 7, ReadmitTicks: 4, JoinTicks: 8,
+		AgainTicks: 3, Window: 1000, MaxInFlight: 1000, Mutant: c.opts.Master,
+	}
+	for r := range c.opts.Replicas {
+		cfg.Replicas = append(cfg.Replicas, lamport.Replica(r+1))
+	}
+	n.dead, n.master = false, master.New(cfg)
+}
+
+// mayLose reports whether a replica may lose its memory, or its disk, now without that
+// more is missing than the cluster is made for.
+func (c *cluster) mayLose(i int) bool {
+	r := c.record()
+	if r == nil {
+		return false
+	}
+	good := 0
+	member := false
+	for _, m := range r.Members {
+		n := c.nodes[int(m.Node)-1]
+		intact := n.holds(m.Incarnation)
+		if n == c.nodes[i] {
+			member = intact
+			continue
+		}
+		if intact {
+			good++
+		}
+	}
+	return !member || good >= len(r.Members)-r.Faults
+}
+
+// holds reports whether a replica still has what its process incarnation has received:
+// it lives as that one, or its disk is that one's.
+func (n *node) holds(incarnation uint64) bool {
+	if n.disk != nil {
+		return n.disk.state.Incarnation == incarnation || !n.dead && n.replica.Incarnation() == incarnation
+	}
+	return !n.dead && n.replica.Incarnation() == incarnation
+}
+
+// lose takes a replica's process and what it has.
+func (c *cluster) lose(i int) bool {
+	if !c.mayLose(i) {
+		return false
+	}
+	c.kill(i)
+	c.nodes[i].disk, c.nodes[i].lostAt = nil, c.step
+	return true
+}

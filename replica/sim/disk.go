@@ -1,0 +1,120 @@
+package sim
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"quartet/replica/durable"
+	"quartet/replica/message"
+	"quartet/replica/store"
+)
+
+// recording is a store in memory that remembers what a turn put into it.
+type recording struct {
+	*store.Memory
+	changed []string
+}
+
+func (r *recording) Put(key string, rec store.Record) {
+	r.changed = append(r.changed, key)
+	r.Memory.Put(key, rec)
+}
+
+// disk is a replica's disk: what was committed to it, and nothing else, is there after a
+// crash. It is a second reading of package durable, in as few lines as possible.
+type disk struct {
+	state    durable.State
+	records  map[string]store.Record
+	data     map[durable.DataID]*message.Data
+	writes   map[uint64]message.CausalWrite
+	weak     map[durable.WeakID]message.Request
+	executed map[uint64]message.Executed
+	window   uint64
+}
+
+func newDisk(window int) *disk {
+	return &disk{
+		records: map[string]store.Record{}, data: map[durable.DataID]*message.Data{}, writes: map[uint64]message.CausalWrite{},
+		weak: map[durable.WeakID]message.Request{}, executed: map[uint64]message.Executed{}, window: uint64(window),
+	}
+}
+
+// commit makes a turn durable.
+func (d *disk) commit(t *durable.Turn, puts []string, s *recording) {
+	for _, key := range puts {
+		d.records[key], _ = s.Get(key)
+	}
+	if t == nil {
+		return
+	}
+	d.state = t.State
+	if t.DropData {
+		clear(d.data)
+	}
+	if t.Void {
+		maps.DeleteFunc(d.writes, func(n uint64, _ message.CausalWrite) bool { return n > t.VoidAbove })
+	}
+	for _, m := range t.Data {
+		d.data[durable.DataID{From: m.From, Seq: m.Seq}] = m
+	}
+	for _, id := range t.Delivered {
+		delete(d.data, id)
+	}
+	for _, w := range t.Writes {
+		d.writes[w.Number] = *w
+	}
+	maps.DeleteFunc(d.writes, func(n uint64, _ message.CausalWrite) bool { return n <= t.State.Committed })
+	for _, r := range t.Weak {
+		d.weak[durable.WeakID{RID: r.RID, Version: r.Version}] = *r
+	}
+	for _, id := range t.WeakGone {
+		delete(d.weak, id)
+	}
+	for i, x := range t.Executed {
+		number := t.State.Entries - uint64(len(t.Executed)-1-i)
+		d.executed[number] = x
+		delete(d.executed, number-d.window)
+	}
+}
+
+// saved is what a process that starts finds.
+func (d *disk) saved() *durable.Saved {
+	if d.state.Incarnation == 0 {
+		return nil
+	}
+	s := &durable.Saved{State: d.state}
+	for _, id := range slices.SortedFunc(maps.Keys(d.data), func(a, b durable.DataID) int {
+		return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.Seq, b.Seq))
+	}) {
+		s.Data = append(s.Data, d.data[id])
+	}
+	for n := d.state.Committed + 1; n <= d.state.Watermark; n++ {
+		s.Writes = append(s.Writes, d.writes[n])
+	}
+	for _, id := range slices.SortedFunc(maps.Keys(d.weak), func(a, b durable.WeakID) int {
+		return cmp.Or(a.Version.Compare(b.Version), cmp.Compare(a.RID, b.RID))
+	}) {
+		s.Weak = append(s.Weak, d.weak[id])
+	}
+	first := d.state.Entries + 1
+	for first > 1 {
+		if _, ok := d.executed[first-1]; !ok {
+			break
+		}
+		first--
+	}
+	for n := first; n <= d.state.Entries; n++ {
+		s.Executed = append(s.Executed, d.executed[n])
+	}
+	return s
+}
+
+// store is the committed layer that a process finds.
+func (d *disk) store() *recording {
+	s := &recording{Memory: store.NewMemory()}
+	for _, key := range slices.Sorted(maps.Keys(d.records)) {
+		s.Memory.Put(key, d.records[key])
+	}
+	return s
+}

@@ -1,0 +1,73 @@
+package sim
+
+import (
+	"quartet/master/membership"
+	"quartet/replica/message"
+)
+
+// registry is the store of the views' record: it is never wrong, but a command may take
+// its time, and who gave it may not learn what came of it.
+type registry struct {
+	records  []message.Record // of epoch 1, 2, 3, …
+	revision uint64
+}
+
+// command is a command on its way to the registry, and its outcome on the way back.
+type command struct {
+	cmd        membership.Command
+	life       int // of the master that gave it
+	unanswered bool
+	result     membership.Result
+}
+
+// ask puts a master's command on its way.
+func (c *cluster) ask(i int, cmd *membership.Command) {
+	d := &command{cmd: *cmd, life: c.nodes[i].life}
+	at := c.now + 1 + c.rand.Int64N(2*c.net.delay)
+	if c.registryLoss > 0 && c.rand.Float64() < c.registryLoss {
+		d.unanswered = true
+		d.result = membership.Result{Number: cmd.Number, Outcome: membership.Unknown}
+		c.agenda.push(event{at: at + c.rand.Int64N(5*tickUnits), kind: results, node: i, cmd: d})
+		if c.rand.IntN(3) == 0 {
+			c.trace("%6d  %s: a command for the record is lost", c.now, c.nodes[i].id)
+			return
+		}
+		at += c.rand.Int64N(8 * tickUnits) // it may be executed after its master was told that nobody knows
+	}
+	c.agenda.push(event{at: at, kind: commands, node: i, cmd: d})
+}
+
+// execute is where a command takes effect.
+func (c *cluster) execute(i int, d *command) {
+	g := &c.registry
+	result := membership.Result{Number: d.cmd.Number, Revision: g.revision}
+	switch {
+	case d.cmd.Propose == nil:
+		result.Outcome = membership.Read
+		if n := len(g.records); n > 0 {
+			last := g.records[n-1]
+			result.Record = &last
+		}
+	case d.cmd.Revision != g.revision:
+		result.Outcome = membership.Lost
+	default:
+		g.revision++
+		g.records = append(g.records, *d.cmd.Propose)
+		result.Outcome, result.Revision = membership.Won, g.revision
+		c.views++
+		c.trace("%6d  RECORD %s", c.now, describeRecord(d.cmd.Propose))
+		c.watch.recorded(d.cmd.Propose)
+	}
+	if !d.unanswered {
+		d.result = result
+		c.agenda.push(event{at: c.now + 1 + c.rand.Int64N(2*c.net.delay), kind: results, node: i, cmd: d})
+	}
+}
+
+// record is the newest, or nil.
+func (c *cluster) record() *message.Record {
+	if n := len(c.registry.records); n > 0 {
+		return &c.registry.records[n-1]
+	}
+	return nil
+}
