@@ -11,6 +11,7 @@ const (
 	StatusRefused   = 4 // the cluster refused a request (400, 409, 413, 425, 503)
 	StatusUnknown   = 5 // the outcome of a request is unknown (504, no reply)
 	StatusNoCluster = 6 // no cluster there
+	StatusDamaged   = 7 // "quartet replica": the data that it keeps are damaged, and it does not serve them
 )
 
 // Error is an error with the status with which the command is to end.
@@ -43,6 +44,9 @@ func Usage(err error) error { return With(StatusUsage, err) }
 
 // NoCluster gives err the status of a cluster that is not there.
 func NoCluster(err error) error { return With(StatusNoCluster, err) }
+
+// Damaged gives err the status of a replica whose data are damaged.
+func Damaged(err error) error { return With(StatusDamaged, err) }
 
 // Silent is an error that only carries a status: nothing is left to print.
 func Silent(status int) error {

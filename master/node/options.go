@@ -17,6 +17,12 @@ const (
 	MaxReplicas = 9
 )
 
+// What survives with --dir: see --sync of the replica.
+const (
+	SyncInterval = "interval" // kill -9 of every process
+	SyncAlways   = "always"   // a power cut
+)
+
 // Options say what a master runs.
 type Options struct {
 	Listen        string // of the embedded server
@@ -27,6 +33,7 @@ type Options struct {
 	Missing       int // f: how many replicas may be missing; below 0: N minus the majority
 	Dir           string
 	Memory        bool
+	Sync          string // of the replicas' disks: SyncInterval or SyncAlways; "": SyncInterval
 
 	Timeout       time.Duration // a request without an outcome is answered 504
 	CausalWait    time.Duration // passed on to the replicas

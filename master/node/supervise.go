@@ -1,81 +1,72 @@
 package node
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
+	"slices"
 	"time"
 
 	"quartet/bus"
+	"quartet/master/supervise"
 	"quartet/replica/lamport"
 )
 
-// child is a replica process of this cluster: spawned by this master, or adopted from
-// one that is gone.
-type child struct {
-	node    lamport.Node
-	process *os.Process
-	done    chan struct{} // closed when it has ended
-	err     error         // how, if it was spawned here; valid after done
-}
-
-// ended tells the loop that a replica's process has ended.
-type ended struct {
-	node lamport.Node
-	err  error
-}
-
-// supervisor starts, finds and stops the replica processes.
-type supervisor struct {
-	opts     *Options
-	dir      *runDir
-	url      string
-	user     string
-	password string
-	children map[lamport.Node]*child
-	ended    *bus.Inbox[ended]
-}
-
 const (
-	adoptWait = 3 * time.Second        // for a replica that lives to report
-	alivePoll = 100 * time.Millisecond // of an adopted process
-	stopWait  = 5 * time.Second        // after SIGTERM, before SIGKILL
+	adoptWait = 3 * time.Second    // for a replica that lives to report
+	stopWait  = supervise.StopWait // after SIGTERM, before SIGKILL
+	saveAgain = time.Second        // after the pids could not be kept
+	replicas  = "replicas"         // directory of the replicas' own directories
 )
 
-// spawn starts a replica process. It has a process group of its own, so that a Ctrl-C
-// at the terminal reaches the master alone, and its output goes to a file, so that it
-// can outlive the master's terminal.
-func (s *supervisor) spawn(n lamport.Node) error {
-	out, err := os.OpenFile(filepath.Join(s.opts.LogDir, n.String()+".out"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
-	if err != nil {
-		return fmt.Errorf("master: cannot start replica %s: %w", n, err)
-	}
-	defer out.Close()
-	args := []string{
-		"replica", "--id", n.String(), "--nats", s.url, "--prefix", s.opts.Prefix, "--memory",
-		"--causal-wait", s.opts.CausalWait.String(), "--orphan-timeout", s.opts.OrphanTimeout.String(),
-		"--master-lock", filepath.Join(s.dir.path, lockFile), "--log-dir", s.opts.LogDir,
-	}
-	cmd := exec.Command(s.opts.Executable, append(args, s.opts.Args...)...)
-	cmd.Stdout, cmd.Stderr = out, out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Env = append(os.Environ(), bus.EnvNodeUser+"="+s.user, bus.EnvNodePassword+"="+s.password)
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("master: cannot start replica %s: %w", n, err)
-	}
-	c := &child{node: n, process: cmd.Process, done: make(chan struct{})}
-	s.children[n] = c
-	s.dir.record.Replicas[n.String()] = cmd.Process.Pid
-	go func() {
-		c.err = cmd.Wait()
-		close(c.done)
-		s.ended.Push(ended{node: n, err: c.err})
-	}()
-	return nil
+// supervisor says with what the replicas' processes are started, and keeps their pids in
+// the master's record, so that the next master waits for those that still run.
+type supervisor struct {
+	opts      *Options
+	dir       *runDir
+	url       string // of the bus; with the credentials, to be set before the first spawn
+	user      string
+	password  string
+	processes *supervise.Supervisor
+	unsaved   bool      // the record holds pids that are not on disk
+	saveAt    time.Time // not before
 }
+
+func newSupervisor(o *Options, dir *runDir) *supervisor {
+	s := &supervisor{opts: o, dir: dir, url: o.NATS}
+	s.processes = supervise.New(supervise.Options{
+		Command: s.command,
+		Output:  func(n lamport.Node) string { return filepath.Join(o.LogDir, n.String()+".out") },
+		Log:     o.Log,
+	})
+	return s
+}
+
+// command runs a replica. Credentials go by the environment: every user of the machine
+// can read arguments.
+func (s *supervisor) command(n lamport.Node) *exec.Cmd {
+	o := s.opts
+	args := []string{
+		"replica", "--id", n.String(), "--nats", s.url, "--prefix", o.Prefix,
+		"--causal-wait", o.CausalWait.String(), "--orphan-timeout", o.OrphanTimeout.String(),
+		"--master-lock", s.lock(), "--log-dir", o.LogDir,
+	}
+	if o.Memory {
+		args = append(args, "--memory")
+	} else {
+		sync := o.Sync
+		if sync == "" {
+			sync = SyncInterval
+		}
+		args = append(args, "--dir", filepath.Join(s.dir.path, replicas, n.String()), "--sync", sync)
+	}
+	cmd := exec.Command(o.Executable, append(args, o.Args...)...)
+	cmd.Env = append(os.Environ(), bus.EnvNodeUser+"="+s.user, bus.EnvNodePassword+"="+s.password)
+	return cmd
+}
+
+func (s *supervisor) lock() string { return filepath.Join(s.dir.path, lockFile) }
 
 // living returns the replicas of an earlier master whose processes still run.
 func (s *supervisor) living() map[lamport.Node]int {
@@ -88,55 +79,103 @@ func (s *supervisor) living() map[lamport.Node]int {
 	return found
 }
 
-// adopt takes over the process of a replica that has reported.
-func (s *supervisor) adopt(n lamport.Node, pid int) error {
-	p, err := os.FindProcess(pid)
+func alive(pid int) bool { return supervise.Alive(pid) }
+
+// spawn starts a replica's process and keeps it running from now on.
+func (s *supervisor) spawn(n lamport.Node) error {
+	pid, err := s.processes.Start(n, time.Now())
 	if err != nil {
-		return fmt.Errorf("master: cannot adopt replica %s: %w", n, err)
+		return fmt.Errorf("master: cannot start replica %s: %w", n, err)
 	}
-	c := &child{node: n, process: p, done: make(chan struct{})}
-	s.children[n] = c
-	s.dir.record.Replicas[n.String()] = pid
-	go func() { // not our child: it can only be polled
-		for alive(pid) {
-			time.Sleep(alivePoll)
-		}
-		close(c.done)
-		s.ended.Push(ended{node: n, err: errors.New("the adopted process has ended")})
-	}()
+	if pid != 0 {
+		s.note(n, pid)
+	}
 	return nil
 }
 
-func alive(pid int) bool { return pid > 1 && syscall.Kill(pid, 0) == nil }
-
-// stop ends all replicas: politely, then not.
-func (s *supervisor) stop(now <-chan struct{}) {
-	for _, c := range s.children {
-		_ = c.process.Signal(syscall.SIGTERM) // it may have ended already
+// adopt takes over the process of a replica that has reported, and keeps it running from
+// now on. It reports false for one that was started by hand, perhaps on another machine,
+// where a process of ours may have its pid: that is left alone.
+func (s *supervisor) adopt(n lamport.Node, pid int) (bool, error) {
+	if !s.ours(n, pid) {
+		return false, nil
 	}
-	deadline := time.After(stopWait)
-	for _, c := range s.children {
-		select {
-		case <-c.done:
-		case <-now:
-			s.kill()
-			return
-		case <-deadline:
-			s.kill()
-			return
-		}
+	if err := s.processes.Adopt(n, pid, time.Now()); err != nil {
+		return false, fmt.Errorf("master: cannot adopt replica %s: %w", n, err)
 	}
+	s.note(n, pid)
+	return true, nil
 }
 
-// kill ends all replicas at once and waits for it.
-func (s *supervisor) kill() {
-	for _, c := range s.children {
-		_ = c.process.Kill()
+// ours reports whether a process on this machine is the replica of an earlier master of
+// this directory. That one may have been killed before it could note the pid, but the
+// process was told whose lock to watch.
+func (s *supervisor) ours(n lamport.Node, pid int) bool {
+	if !alive(pid) {
+		return false
 	}
-	for _, c := range s.children {
-		select {
-		case <-c.done:
-		case <-time.After(stopWait):
+	noted := s.dir.record.Replicas[n.String()] == pid
+	args := supervise.Arguments(pid)
+	if args == nil { // a system that does not say
+		return noted
+	}
+	return follows(args, "--id", n.String()) && (noted || follows(args, "--master-lock", s.lock()))
+}
+
+// follows reports whether value stands behind flag.
+func follows(args []string, flag, value string) bool {
+	i := slices.Index(args, flag)
+	return i >= 0 && i+1 < len(args) && args[i+1] == value
+}
+
+// dismiss ends the process of a replica that was removed from the cluster; it is not
+// started again.
+func (s *supervisor) dismiss(n lamport.Node) { s.processes.Dismiss(n, time.Now()) }
+
+// ready yields a token when a process has ended.
+func (s *supervisor) ready() <-chan struct{} { return s.processes.Ready() }
+
+// step takes note of processes that have ended and starts those that are due: at each
+// token of ready, and at each tick.
+func (s *supervisor) step(now time.Time) []supervise.Event {
+	events := s.processes.Step(now)
+	for _, e := range events {
+		switch name := e.Node.String(); {
+		case e.Kind == supervise.Started:
+			s.note(e.Node, e.PID)
+		case s.dir.record.Replicas[name] == e.PID:
+			delete(s.dir.record.Replicas, name)
+			s.unsaved = true
 		}
 	}
+	s.save(now)
+	return events
 }
+
+func (s *supervisor) note(n lamport.Node, pid int) {
+	s.dir.record.Replicas[n.String()] = pid
+	s.unsaved = true
+}
+
+// save keeps the pids. A disk that is full is no reason to stop: it is tried again, and a
+// master that dies meanwhile leaves processes that the next one knows by their arguments.
+func (s *supervisor) save(now time.Time) {
+	if !s.unsaved || now.Before(s.saveAt) {
+		return
+	}
+	if err := s.dir.save(); err != nil {
+		s.saveAt = now.Add(saveAgain)
+		s.opts.Log.Warn("the replicas' pids are not on disk", "error", err)
+		return
+	}
+	s.unsaved = false
+}
+
+// restarts returns what is known of each replica's process.
+func (s *supervisor) restarts() map[lamport.Node]supervise.Restart {
+	return s.processes.Restarts(time.Now())
+}
+
+// stop ends all replicas: politely, then, or when now is closed, not. Nothing is started
+// any more.
+func (s *supervisor) stop(now <-chan struct{}) { s.processes.Stop(now) }

@@ -1,0 +1,11 @@
+// Package supervise promises that a process runs for every replica that it was told to
+// keep: one that ends, however, is started again, at once when that is rare and ever more
+// slowly when it is not, until it is dismissed or the stop has begun. What it knows of
+// each (pid, starts in a row, last error, next try) can be asked for.
+//
+// It knows nothing of the protocol: that a process lives does not mean that its replica
+// works, and the other way round.
+//
+// A [Supervisor] has one owner, who calls [Supervisor.Step] now and then and brings the
+// time. Between two calls nothing is started.
+package supervise
