@@ -1,0 +1,206 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"quartet/replica/durable"
+	"quartet/replica/message"
+)
+
+// Old values are removed in ranges, now and then: a range costs one key in the engine,
+// however many values it covers.
+const (
+	trimWrites = 1024     // causal writes that are no longer needed
+	trimBytes  = 4 << 20  // or bytes of them
+	trimParts  = 8        // the table is up to 1/8 larger on disk than its window
+	markedLogs = 32       // logs whose markers are kept: far more than the engine has not yet made tables of
+	markedTurn = 16 << 10 // bytes: two smaller turns fit into the engine's smallest memtable
+)
+
+// fill writes into b what t and the turn's records change, and counts it. The order is
+// that of durable.Turn: in a batch the later entry counts. What is counted is true once b
+// is committed; if that fails, nothing is asked of it any more.
+func (d *Disk) fill(b *pebble.Batch, t *durable.Turn) error {
+	before := d.state
+	switch {
+	case t.Changed:
+		d.state = t.State
+	case !d.began:
+		return fmt.Errorf("%w: the first one has no state", ErrTurn)
+	}
+	d.dropped(b, t, &before)
+	if err := errors.Join(d.data(b, t), d.writes(b, t), d.weak(b, t), d.executed(b, t, &before)); err != nil {
+		return fmt.Errorf("%w: %w", ErrTurn, err)
+	}
+	for _, e := range d.dirty {
+		d.scratch = append(append(d.scratch[:0], prefixKey), e.key...)
+		d.value = appendRecord(d.value[:0], &e.record)
+		put(b, d.scratch, d.value)
+	}
+	d.counts.turn++
+	d.counts.keys = d.keys
+	d.leaveMarker(b)
+	if err := d.putState(b); err != nil {
+		return fmt.Errorf("%w: %w", ErrTurn, err)
+	}
+	if d.tail && d.state.Incarnation != before.Incarnation {
+		d.tail = false
+	}
+	d.began = true
+	return nil
+}
+
+func (d *Disk) putState(b *pebble.Batch) error {
+	if n := len(d.state.Contiguous); n > maxContiguous {
+		return fmt.Errorf("%d members", n)
+	}
+	var record []byte
+	if d.state.Record.Epoch > 0 {
+		var err error
+		if record, err = d.enc.EncodeRecord(&d.state.Record); err != nil {
+			return err
+		}
+	}
+	d.value = appendState(d.value[:0], &d.counts, &d.state, record)
+	put(b, stateKey, d.value)
+	return nil
+}
+
+// put and the two that follow cannot fail: a batch is memory.
+func put(b *pebble.Batch, key, value []byte)       { _ = b.Set(key, value, nil) }
+func remove(b *pebble.Batch, key []byte)           { _ = b.Delete(key, nil) }
+func removeRange(b *pebble.Batch, from, to []byte) { _ = b.DeleteRange(from, to, nil) }
+
+func (d *Disk) dropped(b *pebble.Batch, t *durable.Turn, before *durable.State) {
+	if t.DropData {
+		removeRange(b, []byte{prefixData}, []byte{prefixData + 1})
+	}
+	if t.Void {
+		removeRange(b, above(t.VoidAbove), []byte{prefixWrite + 1})
+	}
+	if d.forget {
+		removeRange(b, above(before.Watermark), []byte{prefixWrite + 1})
+		d.forget = false
+	}
+}
+
+// above returns the least key of a causal write with a number greater than n.
+func above(n uint64) []byte {
+	if n == math.MaxUint64 {
+		return []byte{prefixWrite + 1}
+	}
+	return numberKey(prefixWrite, n+1)
+}
+
+func (d *Disk) data(b *pebble.Batch, t *durable.Turn) error {
+	for _, m := range t.Data {
+		encoded, err := d.enc.EncodeData(m)
+		if err != nil {
+			return err
+		}
+		put(b, dataKey(m.From, m.Seq), d.laidOut(encoded))
+	}
+	for _, id := range t.Delivered {
+		remove(b, dataKey(id.From, id.Seq))
+	}
+	return nil
+}
+
+// laidOut puts the layout in front of what the codec has encoded.
+func (d *Disk) laidOut(encoded []byte) []byte {
+	d.value = append(append(d.value[:0], layout), encoded...)
+	return d.value
+}
+
+func (d *Disk) writes(b *pebble.Batch, t *durable.Turn) error {
+	for _, w := range t.Writes {
+		encoded, err := d.enc.EncodeWrites([]message.CausalWrite{*w})
+		if err != nil {
+			return err
+		}
+		put(b, numberKey(prefixWrite, w.Number), d.laidOut(encoded))
+		d.held += len(d.value)
+	}
+	if committed := d.state.Committed; committed > d.trimmed && (committed-d.trimmed >= trimWrites || d.held >= trimBytes) {
+		removeRange(b, numberKey(prefixWrite, 0), above(committed))
+		d.trimmed, d.held = committed, 0
+	}
+	return nil
+}
+
+func (d *Disk) weak(b *pebble.Batch, t *durable.Turn) error {
+	for _, r := range t.Weak {
+		encoded, err := d.enc.EncodeRequest(r)
+		if err != nil {
+			return err
+		}
+		put(b, weakKey(durable.WeakID{RID: r.RID, Version: r.Version}), d.laidOut(encoded))
+	}
+	for _, id := range t.WeakGone {
+		remove(b, weakKey(id))
+	}
+	return nil
+}
+
+// executed adds to the table. Entries have the numbers up to State.Entries; if they do
+// not go on from those that are here, the table begins anew with them.
+func (d *Disk) executed(b *pebble.Batch, t *durable.Turn, before *durable.State) error {
+	newest, n := d.state.Entries, uint64(len(t.Executed))
+	if n > newest || n > 0 && !t.Changed {
+		return fmt.Errorf("%d entries of the table end with number %d", n, newest)
+	}
+	c := &d.counts
+	first := newest - n + 1
+	if first != before.Entries+1 {
+		removeRange(b, []byte{prefixExecuted}, []byte{prefixExecuted + 1})
+		c.firstEntry = first
+	}
+	for i := range t.Executed {
+		encoded, err := d.enc.EncodeExecuted(&t.Executed[i])
+		if err != nil {
+			return err
+		}
+		put(b, numberKey(prefixExecuted, first+uint64(i)), d.laidOut(encoded))
+	}
+	window := uint64(d.o.Window)
+	if oldest := oldestEntry(newest, window); oldest > c.firstEntry+window/trimParts {
+		removeRange(b, numberKey(prefixExecuted, 0), numberKey(prefixExecuted, oldest))
+		c.firstEntry = oldest
+	}
+	return nil
+}
+
+// oldestEntry returns the number of the oldest of the window entries up to newest.
+func oldestEntry(newest, window uint64) uint64 {
+	if newest <= window {
+		return 1
+	}
+	return newest - window + 1
+}
+
+// leaveMarker makes sure that each log of the engine that has a turn has a marker, too.
+// The engine changes to another log within a commit, so it is the next commit that marks
+// it: if both fit into one log. Large turns may have a log each, so they all are marked.
+func (d *Disk) leaveMarker(b *pebble.Batch) {
+	logs, c := d.guard.created.Load(), &d.counts
+	if logs == d.logs && b.Len() < markedTurn {
+		return
+	}
+	c.lastMark++
+	put(b, numberKey(prefixLog, c.lastMark), appendNumbers([]byte{layout}, c.turn))
+	if logs == d.logs {
+		return
+	}
+	d.logs = logs
+	d.logMarks = append(d.logMarks, c.lastMark)
+	if len(d.logMarks) == 2*markedLogs {
+		d.logMarks = slices.Delete(d.logMarks, 0, markedLogs)
+		c.firstMark = d.logMarks[0]
+		removeRange(b, numberKey(prefixLog, 0), numberKey(prefixLog, c.firstMark))
+	}
+}

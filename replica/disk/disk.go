@@ -1,0 +1,239 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"quartet/bus/codec"
+	"quartet/replica/durable"
+)
+
+// Disk is a replica's durable storage. It is a [store.Store] whose records are on disk
+// after the next Commit, and it keeps what durable.Turn says.
+type Disk struct {
+	o     Options
+	guard *guard
+	fault *fault
+	lock  *pebble.Lock
+	db    *pebble.DB
+	mark  *markFile
+	enc   *codec.Encoder
+	stuck *stuck
+
+	cache   *cache
+	dirty   []*entry // put in this turn, each once
+	keys    uint64   // with those of the turn
+	scratch []byte
+	value   []byte
+
+	counts    // as committed
+	state     durable.State
+	began     bool          // a state is stored
+	trimmed   uint64        // causal writes up to this number are not on disk any more
+	held      int           // bytes of causal writes since then
+	forget    bool          // causal writes above the watermark are on disk that nobody knows of
+	logs      uint64        // of the guard, when the last marker was written
+	logMarks  []uint64      // the first marker of each log since Open, of the last ones
+	unflushed int           // bytes committed since the engine cannot write tables
+	turns     atomic.Uint64 // counts.turn, for the goroutine that syncs
+
+	tail   bool
+	room   error
+	roomAt time.Time
+	broken bool // the engine has panicked: it is not to be touched
+	closed bool
+	done   chan struct{} // the goroutine that syncs has ended
+}
+
+// TailMayBeMissing reports that the machine was restarted without a clean stop after the
+// replica had run in Interval mode, so that what it committed last may be lost: it must
+// not come back as who it was. It stays so, over any number of starts, until a State with
+// another Incarnation is committed.
+func (d *Disk) TailMayBeMissing() bool { return d.tail }
+
+// Err returns the first error of a read or a write, or nil.
+func (d *Disk) Err() error { return d.fault.err() }
+
+// Mode returns the mode in force.
+func (d *Disk) Mode() Sync { return d.o.Sync }
+
+// Commit makes the turn t durable together with the records that were put since the last
+// one; nil stands for a turn that changed nothing but them. The very first turn must have
+// a State, and so must one that has Executed. An error is the end: it is kept, the turn
+// may be on disk or not, and nothing later will be.
+func (d *Disk) Commit(t *durable.Turn) error {
+	if err := d.Err(); err != nil {
+		return err
+	}
+	if t == nil {
+		t = &durable.Turn{}
+	}
+	if t.Empty() && len(d.dirty) == 0 {
+		return nil
+	}
+	b := d.db.NewBatch()
+	err := d.fill(b, t)
+	if err == nil {
+		err = d.allow(b.Len())
+	}
+	if err == nil {
+		err = d.apply(b)
+	}
+	if err == nil {
+		err = d.mark.update(false, func(m *mark) {
+			m.written = d.counts.turn
+			if d.o.Sync == Always {
+				m.synced = m.written
+			}
+		})
+	}
+	if err != nil {
+		return d.fault.set(err)
+	}
+	d.turns.Store(d.counts.turn)
+	d.cache.settle(d.dirty)
+	clear(d.dirty)
+	d.dirty = d.dirty[:0]
+	return nil
+}
+
+// apply hands the batch to the engine. Its log does not fail (guard), and some of its
+// errors reach only its logger: so what counts is the fault.
+func (d *Disk) apply(b *pebble.Batch) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			d.broken = true
+			err = fmt.Errorf("disk: the engine has stopped: %v", r)
+		}
+	}()
+	if err := b.Commit(pebble.Sync); err != nil {
+		return fmt.Errorf("disk: commit: %w", err)
+	}
+	if err := d.fault.err(); err != nil {
+		return err
+	}
+	if err := b.Close(); err != nil {
+		return fmt.Errorf("disk: commit: %w", err)
+	}
+	return nil
+}
+
+// allow refuses a batch that the engine might wait with for ever: it stops taking writes
+// when its memtables are full, and they are while it cannot write tables.
+func (d *Disk) allow(size int) error {
+	if d.stuck.err() == nil {
+		d.unflushed = 0
+		return nil
+	}
+	d.unflushed += size
+	if d.unflushed > d.o.memTable {
+		return fmt.Errorf("disk: commit: %w: %w", ErrFull, d.stuck.err())
+	}
+	return nil
+}
+
+// roomEvery is how often the disk is asked how much room it has.
+const roomEvery = 100 * time.Millisecond
+
+// Room returns an error that wraps [ErrFull] while new writes should be refused: there is
+// less room than Options.MinFree, or the engine cannot write its tables. What is under way
+// may still be committed. It returns the kept error if there is one. It is cheap: the disk
+// is asked ten times a second at the most.
+func (d *Disk) Room() error {
+	if err := d.Err(); err != nil {
+		return err
+	}
+	if err := d.stuck.err(); err != nil {
+		return fmt.Errorf("disk: %s: %w: %w", d.o.Dir, ErrFull, err)
+	}
+	now := time.Now()
+	if !d.roomAt.IsZero() && now.Sub(d.roomAt) < roomEvery {
+		return d.room
+	}
+	d.roomAt = now
+	usage, err := d.guard.GetDiskUsage(d.o.Dir)
+	if err != nil {
+		d.room = fmt.Errorf("disk: room: %w", err)
+		return d.room
+	}
+	need := uint64(d.o.MinFree)
+	if d.room != nil {
+		need += need / 8 // so that a disk at the limit does not flap
+	}
+	d.room = nil
+	if usage.AvailBytes < need {
+		d.room = fmt.Errorf("disk: %s: %w: %d MiB left, %d MiB wanted", d.o.Dir, ErrFull, usage.AvailBytes>>20, need>>20)
+	}
+	return d.room
+}
+
+// Close ends the use of the directory. What was committed is on the medium afterwards, in
+// either mode; records that were put and not committed are forgotten. Close returns the
+// kept error, if there is one; such a store is not marked as cleanly stopped.
+func (d *Disk) Close() error {
+	if d.closed {
+		return nil
+	}
+	d.closed = true
+	close(d.guard.stop)
+	<-d.done
+	kept := d.Err()
+	err := d.closeEngine()
+	if kept = errors.Join(kept, err); kept == nil {
+		kept = d.Err() // the last sync of the log
+	}
+	if kept == nil {
+		kept = d.mark.update(true, func(m *mark) { m.clean, m.synced = true, m.written })
+	}
+	_ = d.fault.set(ErrClosed)
+	return errors.Join(kept, d.mark.f.Close(), d.lock.Close())
+}
+
+func (d *Disk) closeEngine() (err error) {
+	if d.broken {
+		return nil
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("disk: close: the engine has stopped: %v", r)
+		}
+	}()
+	if err := d.db.Close(); err != nil {
+		return fmt.Errorf("disk: close: %w", err)
+	}
+	return nil
+}
+
+// syncer syncs the logs in the background until the Disk is closed.
+func (d *Disk) syncer() {
+	defer close(d.done)
+	if d.o.Sync == Always {
+		return
+	}
+	tick := time.NewTicker(d.o.SyncEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-d.guard.stop:
+			return
+		case <-tick.C:
+			d.sync()
+		}
+	}
+}
+
+// sync puts all committed turns on the medium and notes how many they are.
+func (d *Disk) sync() {
+	turn := d.turns.Load()
+	d.guard.syncLogs()
+	if d.Err() != nil {
+		return
+	}
+	if err := d.mark.update(false, func(m *mark) { m.synced = max(m.synced, turn) }); err != nil {
+		_ = d.fault.set(err)
+	}
+}

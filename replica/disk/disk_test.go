@@ -1,0 +1,238 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"quartet/bus/codec"
+	"quartet/replica/durable"
+	"quartet/replica/lamport"
+	"quartet/replica/message"
+	"quartet/replica/store"
+	"quartet/replica/store/storetest"
+)
+
+// inMemory are options for a store in a file system that can crash.
+func inMemory(fs vfs.FS) Options {
+	return Options{Dir: "/r1", BootID: "boot 1", SyncEvery: time.Hour, Window: 50, CacheSize: 4 << 10, fs: fs, memTable: 256 << 10}
+}
+
+// committing commits after each so many puts.
+type committing struct {
+	*Disk
+	t     *testing.T
+	every int
+	puts  int
+}
+
+func (c *committing) Put(key string, r store.Record) {
+	c.Disk.Put(key, r)
+	if c.puts++; c.puts%c.every == 0 {
+		mustCommit(c.t, c.Disk, &durable.Turn{Changed: true})
+	}
+}
+
+func TestStore(t *testing.T) {
+	for _, every := range []int{1, 7, 1 << 30} { // the last one: all is in the turn
+		t.Run(fmt.Sprintf("commit=%d", every), func(t *testing.T) {
+			storetest.Run(t, func(t *testing.T) store.Store {
+				d, _ := mustOpen(t, inMemory(vfs.NewMem()))
+				t.Cleanup(func() {
+					if err := d.Err(); err != nil {
+						t.Error(err)
+					}
+				})
+				return &committing{Disk: d, t: t, every: every}
+			})
+		})
+	}
+}
+
+func TestNothingWasSaved(t *testing.T) {
+	fs := vfs.NewMem()
+	for range 3 { // opened and closed, it is still empty
+		d, saved := mustOpen(t, inMemory(fs))
+		if saved != nil || d.Len() != 0 || d.TailMayBeMissing() {
+			t.Fatalf("an empty store has %+v, %d keys, tail %t", saved, d.Len(), d.TailMayBeMissing())
+		}
+		mustCommit(t, d, nil)
+		mustCommit(t, d, &durable.Turn{})
+		mustClose(t, d)
+	}
+}
+
+// A field that is added to the state must be kept, too.
+func TestEveryFieldOfTheState(t *testing.T) {
+	var s durable.State
+	fillFields(t, reflect.ValueOf(&s).Elem())
+	record := message.Record{
+		View:       message.View{Epoch: 2, Members: []message.Member{{Node: 1, Incarnation: 1}, {Node: 2, Incarnation: 2}}, Faults: 1},
+		Configured: []lamport.Node{1, 2}, Missing: 1, Cut: []uint64{1, 2}, High: 3, Start: 4, Master: 5, Nonce: 6,
+	}
+	s.Record = record
+	encoded, err := codec.NewEncoder().EncodeRecord(&record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := counts{1, 2, 3, 4, 5}
+	b := appendState(nil, &c, &s, encoded)
+	gotCounts, got, err := decodeState(b, codec.NewDecoder())
+	if err != nil || gotCounts != c {
+		t.Fatalf("%+v, %v", gotCounts, err)
+	}
+	if diff := gocmp.Diff(s, got); diff != "" {
+		t.Error(diff)
+	}
+	for n := range len(b) {
+		if _, _, err := decodeState(b[:n], codec.NewDecoder()); err == nil && n != len(b)-len(encoded) {
+			t.Errorf("the first %d of %d bytes are a state", n, len(b))
+		}
+	}
+}
+
+// fillFields sets every field to something that is not zero, but for the record.
+func fillFields(t *testing.T, v reflect.Value) {
+	for i := range v.NumField() {
+		switch f := v.Field(i); f.Kind() {
+		case reflect.Uint64, reflect.Uint32:
+			f.SetUint(rand.Uint64()>>33 + 1)
+		case reflect.Bool:
+			f.SetBool(true)
+		case reflect.Slice:
+			f.Set(reflect.ValueOf([]uint64{1, 1 << 40}))
+		case reflect.Struct:
+			if f.Type() != reflect.TypeFor[message.Record]() {
+				fillFields(t, f)
+			}
+		default:
+			t.Fatalf("a field of kind %v", f.Kind())
+		}
+	}
+}
+
+func TestRecordsOfAnotherLayout(t *testing.T) {
+	r := store.Record{Kind: store.KindValue, Value: []byte("v"), RID: 300}
+	b := appendRecord(nil, &r)
+	if got, err := decodeRecord(b); err != nil || !reflect.DeepEqual(got, r) {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	for n := range len(b) - 1 {
+		if _, err := decodeRecord(b[:n]); !errors.Is(err, errValue) {
+			t.Errorf("%d bytes: %v", n, err)
+		}
+	}
+	b[0]++
+	if _, err := decodeRecord(b); !errors.Is(err, errValue) {
+		t.Error(err)
+	}
+}
+
+func TestTurnsThatContradict(t *testing.T) {
+	entry := []message.Executed{{RID: 1, Key: "k"}}
+	for name, turn := range map[string]*durable.Turn{
+		"no state":               {WeakGone: []durable.WeakID{{RID: 1}}},
+		"too many entries":       {Changed: true, Executed: entry},
+		"entries, no state":      {Executed: entry},
+		"a request that is none": {Changed: true, Weak: []*message.Request{{}}},
+		"too many members":       {Changed: true, State: durable.State{Contiguous: make([]uint64, codec.MaxMembers+1)}},
+		"an impossible record":   {Changed: true, State: durable.State{Record: message.Record{View: message.View{Epoch: 1}}}},
+	} {
+		d, _ := mustOpen(t, inMemory(vfs.NewMem()))
+		if err := d.Commit(turn); !errors.Is(err, ErrTurn) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := d.Commit(&durable.Turn{Changed: true}); !errors.Is(err, ErrTurn) {
+			t.Errorf("%s: the error is not kept: %v", name, err)
+		}
+		if err := d.Close(); !errors.Is(err, ErrTurn) {
+			t.Errorf("%s: Close: %v", name, err)
+		}
+	}
+}
+
+func TestOptions(t *testing.T) {
+	for name, o := range map[string]Options{
+		"no directory": {}, "sync": {Dir: "d", Sync: 3}, "negative": {Dir: "d", SyncEvery: -1}, "boot id": {Dir: "d", BootID: string(make([]byte, 65))},
+	} {
+		if _, _, err := Open(t.Context(), o); !errors.Is(err, ErrOptions) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if Interval.String() != "interval" || Always.String() != "always" {
+		t.Error(Interval, Always)
+	}
+}
+
+func TestLocked(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "r1")
+	d, _ := mustOpen(t, Options{Dir: dir})
+	if _, _, err := Open(t.Context(), Options{Dir: dir}); !errors.Is(err, ErrLocked) || errors.Is(err, ErrDamaged) {
+		t.Errorf("by this process: %v", err)
+	}
+	mustClose(t, d)
+	c := startChild(t, "hold", dir, Interval, 1)
+	c.waitFor("open")
+	if _, _, err := Open(t.Context(), Options{Dir: dir}); !errors.Is(err, ErrLocked) || errors.Is(err, ErrDamaged) {
+		t.Errorf("by another process: %v", err)
+	}
+	c.kill()
+	d, _ = mustOpen(t, Options{Dir: dir}) // kill -9 leaves no lock behind
+	mustClose(t, d)
+	if err := d.Commit(&durable.Turn{Changed: true}); !errors.Is(err, ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+	mustClose(t, d)
+}
+
+func TestCache(t *testing.T) {
+	c := newCache(40 * (entryCost + 2 + 10))
+	rnd := rand.New(rand.NewPCG(1, 1))
+	turn := []*entry{}
+	for i := range 10_000 {
+		key := fmt.Sprintf("%02d", rnd.IntN(100))
+		e := c.get(key)
+		if e == nil {
+			e = c.add(key, store.Record{}, false)
+		}
+		if rnd.IntN(3) == 0 {
+			c.set(e, store.Record{Value: make([]byte, rnd.IntN(20))})
+			if !e.dirty {
+				e.dirty = true
+				turn = append(turn, e)
+			}
+		}
+		for _, e := range turn {
+			if c.byKey[e.key] != e {
+				t.Fatalf("step %d: a record of the turn is gone", i)
+			}
+		}
+		if i%30 == 0 {
+			c.settle(turn)
+			turn = turn[:0]
+			if c.size > c.limit {
+				t.Fatalf("step %d: %d bytes, more than %d", i, c.size, c.limit)
+			}
+		}
+		size := 0
+		for at, e := range c.ring {
+			if e.at != at || c.byKey[e.key] != e {
+				t.Fatalf("step %d: entry %d is out of place", i, at)
+			}
+			size += e.size()
+		}
+		if size != c.size || len(c.ring) != len(c.byKey) {
+			t.Fatalf("step %d: %d bytes are counted, %d are there", i, c.size, size)
+		}
+	}
+	if len(c.ring) < 30 {
+		t.Errorf("only %d entries are kept", len(c.ring))
+	}
+}

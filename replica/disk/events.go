@@ -1,0 +1,92 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// engineLog is the engine's logger. Fatalf is how the engine ends the process; here it
+// ends the service: nothing is written any more, and the next call of the owner has the
+// error.
+type engineLog struct {
+	log *slog.Logger
+	g   *guard
+}
+
+// Infof is silent: the engine tells of every file that it makes.
+func (e engineLog) Infof(string, ...any) {}
+
+func (e engineLog) Errorf(format string, args ...any) {
+	e.log.Warn("storage engine", "message", fmt.Sprintf(format, args...))
+}
+
+func (e engineLog) Fatalf(format string, args ...any) {
+	err := fmt.Errorf("disk: the engine has stopped: "+format, args...)
+	for _, a := range args {
+		if cause, ok := a.(error); ok {
+			err = errors.Join(err, cause)
+		}
+	}
+	e.log.Error("storage engine", "error", err)
+	e.g.fail(err)
+}
+
+// stuck says whether the engine's last attempt to write a table of its memtable has
+// failed. It tries again until it succeeds.
+type stuck struct{ last atomic.Pointer[error] }
+
+func (s *stuck) err() error {
+	if p := s.last.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// flushed notes the outcome of an attempt and reports whether it differs from the last.
+func (s *stuck) flushed(err error) bool {
+	if err == nil {
+		return s.last.Swap(nil) != nil
+	}
+	return s.last.Swap(&err) == nil
+}
+
+// emptyTable is how the engine says that a flush has succeeded and that nothing was left to
+// be written, all being removed again. The error has no exported name.
+const emptyTable = "pebble: empty table"
+
+func (d *Disk) listener() *pebble.EventListener {
+	l := pebble.EventListener{
+		FlushEnd: func(i pebble.FlushInfo) {
+			if i.Err != nil && i.Err.Error() == emptyTable {
+				i.Err = nil
+			}
+			if !d.stuck.flushed(i.Err) {
+				return
+			}
+			if i.Err != nil {
+				d.o.Log.Warn("storage: a table cannot be written; writes are refused until it can", "dir", d.o.Dir, "error", i.Err)
+			} else {
+				d.o.Log.Info("storage: tables can be written again", "dir", d.o.Dir)
+			}
+		},
+		CompactionEnd: func(i pebble.CompactionInfo) {
+			if i.Err != nil && !isFull(i.Err) && !errors.Is(i.Err, pebble.ErrCancelledCompaction) {
+				d.o.Log.Warn("storage: compaction", "dir", d.o.Dir, "error", i.Err)
+			}
+		},
+		DataCorruption: func(i pebble.DataCorruptionInfo) {
+			d.o.Log.Error("storage: damaged", "dir", d.o.Dir, "file", i.Path, "error", i.Details)
+			_ = d.fault.set(damaged(d.o.Dir, i.Details))
+		},
+		BackgroundError: func(error) {}, // FlushEnd and CompactionEnd have it
+		WriteStallBegin: func(i pebble.WriteStallBeginInfo) {
+			d.o.Log.Warn("storage: writes wait for the disk", "dir", d.o.Dir, "reason", i.Reason)
+		},
+		WriteStallEnd: func() { d.o.Log.Info("storage: writes go on", "dir", d.o.Dir) },
+	}
+	return &l
+}

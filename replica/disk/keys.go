@@ -1,0 +1,45 @@
+package disk
+
+import (
+	"encoding/binary"
+
+	"quartet/replica/durable"
+	"quartet/replica/lamport"
+)
+
+// The first byte of a key says what stands there. The codes are written to disk and never
+// reused. Numbers in keys are big-endian, so that their order is the keys'.
+const (
+	prefixWrite    = 'c' // + number: a causal write
+	prefixData     = 'd' // + sender, seq: a DATA
+	prefixExecuted = 'e' // + number: an entry of the table of executed requests
+	prefixKey      = 'k' // + key: a record of the committed layer
+	prefixLog      = 'l' // + number: the marker that a log of the engine has left
+	prefixState    = 's' // the state, and what the disk counts
+	prefixWeak     = 'w' // + rID, version: a tentative eventual write
+)
+
+var stateKey = []byte{prefixState}
+
+func numberKey(prefix byte, n uint64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{prefix}, n)
+}
+
+func dataKey(from lamport.Node, seq uint64) []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32([]byte{prefixData}, uint32(from)), seq)
+}
+
+func weakKey(id durable.WeakID) []byte {
+	k := binary.BigEndian.AppendUint64([]byte{prefixWeak}, id.RID)
+	k = binary.BigEndian.AppendUint64(k, id.Version.Epoch)
+	k = binary.BigEndian.AppendUint64(k, id.Version.Time)
+	return binary.BigEndian.AppendUint32(k, uint32(id.Version.Node))
+}
+
+// numberOf returns the number at the end of a key that numberKey made.
+func numberOf(key []byte) (uint64, bool) {
+	if len(key) != 9 {
+		return 0, false
+	}
+	return binary.BigEndian.Uint64(key[1:]), true
+}

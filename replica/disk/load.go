@@ -1,0 +1,187 @@
+package disk
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"quartet/bus/codec"
+	"quartet/replica/durable"
+	"quartet/replica/lamport"
+	"quartet/replica/message"
+)
+
+// errMissing: something that must be there is not.
+var errMissing = errors.New("something is missing")
+
+// load reads everything but the committed layer; nil if nothing was ever committed.
+func (d *Disk) load(ctx context.Context) (*durable.Saved, error) {
+	dec := codec.NewDecoder()
+	value, closer, err := d.db.Get(stateKey)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, d.mustBeEmpty()
+	}
+	if err != nil {
+		return nil, err
+	}
+	counts, state, err := decodeState(value, dec)
+	if err := errors.Join(err, closer.Close()); err != nil {
+		return nil, err
+	}
+	d.counts, d.state, d.began, d.keys = counts, state, true, counts.keys
+	saved := &durable.Saved{State: state}
+	for _, step := range []func(context.Context, *codec.Decoder, *durable.Saved) error{d.loadData, d.loadWrites, d.loadWeak, d.loadExecuted, d.loadMarkers} {
+		if err := step(ctx, dec, saved); err != nil {
+			return nil, err
+		}
+	}
+	return saved, nil
+}
+
+func (d *Disk) mustBeEmpty() error {
+	it, err := d.db.NewIter(nil)
+	if err != nil {
+		return err
+	}
+	found := it.First()
+	if err := errors.Join(it.Error(), it.Close()); err != nil {
+		return err
+	}
+	if found {
+		return fmt.Errorf("%w: the state", errMissing)
+	}
+	return nil
+}
+
+// scan calls fn for the values from a key to the end of its prefix, without their layout.
+func (d *Disk) scan(ctx context.Context, from []byte, fn func(key, value []byte) error) error {
+	it, err := d.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: []byte{from[0] + 1}})
+	if err != nil {
+		return err
+	}
+	err = func() error {
+		for it.First(); it.Valid(); it.Next() {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			value, err := it.ValueAndErr()
+			if err != nil {
+				return err
+			}
+			if len(value) == 0 || value[0] != layout {
+				return fmt.Errorf("%w: %x has another layout", errValue, it.Key())
+			}
+			if err := fn(it.Key(), value[1:]); err != nil {
+				return fmt.Errorf("%x: %w", it.Key(), err)
+			}
+		}
+		return it.Error()
+	}()
+	return errors.Join(err, it.Close())
+}
+
+func (d *Disk) loadData(ctx context.Context, dec *codec.Decoder, saved *durable.Saved) error {
+	return d.scan(ctx, []byte{prefixData}, func(key, value []byte) error {
+		if len(key) != 13 {
+			return errValue
+		}
+		m, err := dec.DecodeData(value)
+		if err != nil {
+			return fmt.Errorf("%w: %w", errValue, err)
+		}
+		if m.From != lamport.Node(binary.BigEndian.Uint32(key[1:])) || m.Seq != binary.BigEndian.Uint64(key[5:]) {
+			return fmt.Errorf("%w: it is of another key", errValue)
+		}
+		saved.Data = append(saved.Data, m)
+		return nil
+	})
+}
+
+func (d *Disk) loadWrites(ctx context.Context, dec *codec.Decoder, saved *durable.Saved) error {
+	s := &saved.State
+	next := s.Committed + 1
+	err := d.scan(ctx, above(s.Committed), func(key, value []byte) error {
+		number, ok := numberOf(key)
+		if !ok {
+			return errValue
+		}
+		if number > s.Watermark {
+			d.forget = true // came behind a gap: the machine will ask for it again
+			return nil
+		}
+		writes, err := dec.DecodeWrites(value)
+		if err != nil {
+			return fmt.Errorf("%w: %w", errValue, err)
+		}
+		if len(writes) != 1 || writes[0].Number != number {
+			return fmt.Errorf("%w: it is of another key", errValue)
+		}
+		if number != next {
+			return fmt.Errorf("%w: causal write %d", errMissing, next)
+		}
+		next++
+		saved.Writes = append(saved.Writes, writes[0])
+		return nil
+	})
+	if err == nil && next <= s.Watermark {
+		err = fmt.Errorf("%w: causal write %d", errMissing, next)
+	}
+	return err
+}
+
+func (d *Disk) loadWeak(ctx context.Context, dec *codec.Decoder, saved *durable.Saved) error {
+	return d.scan(ctx, []byte{prefixWeak}, func(key, value []byte) error {
+		r, err := dec.DecodeRequest(value)
+		if err != nil {
+			return fmt.Errorf("%w: %w", errValue, err)
+		}
+		if string(key) != string(weakKey(durable.WeakID{RID: r.RID, Version: r.Version})) {
+			return fmt.Errorf("%w: it is of another key", errValue)
+		}
+		saved.Weak = append(saved.Weak, r)
+		return nil
+	})
+}
+
+func (d *Disk) loadExecuted(ctx context.Context, dec *codec.Decoder, saved *durable.Saved) error {
+	newest := saved.State.Entries
+	next := max(d.counts.firstEntry, oldestEntry(newest, uint64(d.o.Window)))
+	if next <= newest {
+		saved.Executed = make([]message.Executed, 0, min(newest-next+1, uint64(d.o.Window)))
+	}
+	err := d.scan(ctx, numberKey(prefixExecuted, next), func(key, value []byte) error {
+		number, ok := numberOf(key)
+		if !ok || number != next || number > newest {
+			return fmt.Errorf("%w: entry %d of the table of executed requests", errMissing, next)
+		}
+		x, err := dec.DecodeExecuted(value)
+		if err != nil {
+			return fmt.Errorf("%w: %w", errValue, err)
+		}
+		next++
+		saved.Executed = append(saved.Executed, x)
+		return nil
+	})
+	if err == nil && next <= newest {
+		err = fmt.Errorf("%w: entry %d of the table of executed requests", errMissing, next)
+	}
+	return err
+}
+
+func (d *Disk) loadMarkers(ctx context.Context, _ *codec.Decoder, _ *durable.Saved) error {
+	next := d.counts.firstMark
+	err := d.scan(ctx, numberKey(prefixLog, next), func(key, _ []byte) error {
+		if number, ok := numberOf(key); !ok || number != next {
+			return fmt.Errorf("%w: a log with marker %d", errMissing, next)
+		}
+		next++
+		return nil
+	})
+	if err == nil && next != d.counts.lastMark+1 {
+		err = fmt.Errorf("%w: a log with marker %d", errMissing, next)
+	}
+	return err
+}

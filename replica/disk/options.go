@@ -1,0 +1,113 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Errors that callers tell apart. [Disk.Commit] and [Disk.Err] may return others, which
+// are those of the operating system or the engine.
+var (
+	// ErrDamaged: something of the store is missing or wrong. Its text ends a sentence
+	// that says what.
+	ErrDamaged = errors.New("move this directory away and start the replica again: it will be loaded from the others")
+	// ErrLocked: another process has the directory open.
+	ErrLocked = errors.New("the directory is in use by another process")
+	// ErrFull: the disk has too little room for writes.
+	ErrFull = errors.New("the disk is full")
+	// ErrClosed: the Disk was closed.
+	ErrClosed = errors.New("disk: closed")
+	// ErrOptions: the options make no sense.
+	ErrOptions = errors.New("disk: bad options")
+	// ErrTurn: what was to be committed contradicts itself or what is stored.
+	ErrTurn = errors.New("disk: impossible turn")
+)
+
+// Sync says when a turn is on the medium.
+type Sync uint8
+
+// The modes. The codes are written to disk and are never reused.
+const (
+	Interval Sync = 1 // synced in the background: survives kill -9
+	Always   Sync = 2 // synced before Commit returns: survives a power cut
+)
+
+// String returns the mode as the command line has it.
+func (s Sync) String() string {
+	switch s {
+	case Interval:
+		return "interval"
+	case Always:
+		return "always"
+	}
+	return fmt.Sprintf("sync(%d)", uint8(s))
+}
+
+// Options say where and how.
+type Options struct {
+	Dir       string        // of this replica alone; made if it does not exist
+	Sync      Sync          // 0: Interval
+	SyncEvery time.Duration // Interval: how often the log is synced in the background; 0: 200 ms
+	Window    int           // entries of the table of executed requests that are kept; 0: 100,000
+	BootID    string        // of the machine, up to 64 bytes: differs after each start of it
+	MinFree   int64         // bytes; with less room on the disk, Room refuses; 0: 64 MiB
+	CacheSize int           // bytes of records that are kept in memory; 0: 32 MiB
+	Log       *slog.Logger  // nil: nothing is logged
+
+	fs       vfs.FS // under test: in memory
+	memTable int    // under test: smaller, so that the engine has more to do
+}
+
+const (
+	memTableSize   = 16 << 20
+	memTableStop   = 4        // memtables; then writes wait for the disk
+	engineCache    = 64 << 20 // blocks and memtables together
+	engineFiles    = 256      // open files of the engine
+	defaultWindow  = 100_000
+	defaultMinFree = 4 * memTableSize
+	defaultCache   = 32 << 20
+	maxBootID      = 64
+)
+
+// filled returns o with its defaults.
+func (o Options) filled() (Options, error) {
+	if o.Sync == 0 {
+		o.Sync = Interval
+	}
+	if o.SyncEvery == 0 {
+		o.SyncEvery = 200 * time.Millisecond
+	}
+	if o.Window == 0 {
+		o.Window = defaultWindow
+	}
+	if o.MinFree == 0 {
+		o.MinFree = defaultMinFree
+	}
+	if o.CacheSize == 0 {
+		o.CacheSize = defaultCache
+	}
+	if o.memTable == 0 {
+		o.memTable = memTableSize
+	}
+	if o.fs == nil {
+		o.fs = vfs.Default
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	switch {
+	case o.Dir == "":
+		return o, fmt.Errorf("%w: no directory", ErrOptions)
+	case o.Sync != Interval && o.Sync != Always:
+		return o, fmt.Errorf("%w: %v", ErrOptions, o.Sync)
+	case o.SyncEvery < 0 || o.Window < 0 || o.MinFree < 0 || o.CacheSize < 0:
+		return o, fmt.Errorf("%w: a negative number", ErrOptions)
+	case len(o.BootID) > maxBootID:
+		return o, fmt.Errorf("%w: the boot id is longer than %d bytes", ErrOptions, maxBootID)
+	}
+	return o, nil
+}
