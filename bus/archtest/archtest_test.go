@@ -30,7 +30,7 @@ const (
 // pure are the packages that decide: deterministic, so that a schedule from a seed is the
 // same each time, and a bug in one can be shown again.
 var pure = []string{
-	"master", "replica", "replica/abcast", "replica/lamport", "replica/message", "replica/model", "replica/store",
+	"master", "replica", "replica/abcast", "replica/durable", "replica/lamport", "replica/message", "replica/model", "replica/store",
 }
 
 // impure is what a pure package may not import, and why. A name stands for all below it.
@@ -79,6 +79,13 @@ var between = map[string]map[string]string{
 	"replica": {
 		"client": "the cluster does not know its clients",
 		"master": "a replica speaks to the master by messages",
+	},
+	"replica/disk": {
+		"client":  "the cluster does not know its clients",
+		"master":  "a disk keeps what a replica says, and knows nobody",
+		"bus":     "a disk keeps what a replica says, and knows nobody",
+		"replica": "a disk is below the machine, which does not know that there is one",
+		"bus/codec": "", "replica/durable": "", "replica/lamport": "", "replica/message": "", "replica/model": "", "replica/store": "",
 	},
 	// The simulation drives machines of both kinds in one thread, and judges histories.
 	"replica/sim": {"bus": "a simulation that needs a bus is not one", "replica/node": "a simulation has no process", "master/node": "a simulation has no process"},
@@ -218,6 +225,25 @@ func TestImportsBetweenParts(t *testing.T) {
 				t.Errorf("%s imports %s: %s", s.name, p, between[part][name])
 			}
 		}
+	}
+}
+
+// The storage engine is behind package disk: no other package could tell that it is there.
+func TestOnlyTheDiskKnowsTheEngine(t *testing.T) {
+	all, _ := sources(t)
+	known := false
+	for _, s := range all {
+		for _, p := range s.imports {
+			if !within(p, "github.com/cockroachdb/pebble/v2") {
+				continue
+			}
+			if known = true; s.dir != "replica/disk" {
+				t.Errorf("%s imports %s: the storage engine is behind replica/disk", s.name, p)
+			}
+		}
+	}
+	if !known {
+		t.Error("nobody imports the storage engine")
 	}
 }
 
