@@ -30,7 +30,7 @@ const (
 // pure are the packages that decide: deterministic, so that a schedule from a seed is the
 // same each time, and a bug in one can be shown again.
 var pure = []string{
-	"master", "replica", "replica/abcast", "replica/durable", "replica/lamport", "replica/message", "replica/model", "replica/store",
+	"master", "master/membership", "replica", "replica/abcast", "replica/durable", "replica/lamport", "replica/message", "replica/model", "replica/store",
 }
 
 // impure is what a pure package may not import, and why. A name stands for all below it.
@@ -81,10 +81,10 @@ var between = map[string]map[string]string{
 		"master": "a replica speaks to the master by messages",
 	},
 	"replica/disk": {
-		"client":  "the cluster does not know its clients",
-		"master":  "a disk keeps what a replica says, and knows nobody",
-		"bus":     "a disk keeps what a replica says, and knows nobody",
-		"replica": "a disk is below the machine, which does not know that there is one",
+		"client":    "the cluster does not know its clients",
+		"master":    "a disk keeps what a replica says, and knows nobody",
+		"bus":       "a disk keeps what a replica says, and knows nobody",
+		"replica":   "a disk is below the machine, which does not know that there is one",
 		"bus/codec": "", "replica/durable": "", "replica/lamport": "", "replica/message": "", "replica/model": "", "replica/store": "",
 	},
 	// The simulation drives machines of both kinds in one thread, and judges histories.
