@@ -173,20 +173,32 @@ func (m *Machine) change(msg message.Message, out *Output) {
 			m.refused++
 			return
 		}
-		m.nextRID = max(m.nextRID, msg.LastRID+1)
+		m.passRID(msg.LastRID)
 		m.members.Hello(msg, &members)
 	case *message.State:
 		if !m.members.State(msg) {
 			m.refused++
 			return
 		}
-		m.nextRID = max(m.nextRID, msg.LastRID+1)
+		m.passRID(msg.LastRID)
 	case *message.Installed:
 		m.members.Installed(msg.Head())
 	default:
 		m.refused++
 	}
 	m.take(&members, out)
+}
+
+// ridGap is more ids than a master can give out before it finds that it is superseded.
+const ridGap = 1 << 20
+
+// passRID makes sure that no id is given out twice. One that is not below those that this
+// master's directory has reserved came from a master with another directory, which may
+// have given out more than a replica has seen.
+func (m *Machine) passRID(seen uint64) {
+	if seen >= m.nextRID {
+		m.nextRID = seen + ridGap
+	}
 }
 
 // answers takes outcomes, whatever the epoch is in which they came about: what was

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"quartet/master"
+	"quartet/master/membership"
 	"quartet/replica/lamport"
 	"quartet/replica/message"
 	"quartet/replica/model"
@@ -17,22 +18,26 @@ const (
 	again   = 3
 	suspect = 40
 	probe   = 10
+	repeat  = 5 // PREPARE and INSTALL
 )
 
-// one is a master that is driven by hand: the test speaks for replicas and clients.
+// one is a master that is driven by hand: the test speaks for replicas, clients and the
+// store of the record.
 type one struct {
 	t *testing.T
 	*master.Machine
-	out   master.Output
-	clock uint64
-	token uint64
-	view  message.View
+	out      master.Output
+	clock    uint64
+	token    uint64
+	record   message.Record // decided
+	revision uint64
+	silent   map[lamport.Node]bool
 }
 
-func configured(replicas, faults int) master.Config {
+func configured(replicas, missing int) master.Config {
 	cfg := master.Config{
-		Self: lamport.Master(1), Incarnation: 5, Faults: faults,
-		TimeoutTicks: timeout, ProbeTicks: probe, SuspectTicks: suspect, AgainTicks: again,
+		Self: lamport.Master(1), Incarnation: 5, Missing: missing,
+		TimeoutTicks: timeout, ProbeTicks: probe, SuspectTicks: suspect, AgainTicks: again, ReadmitTicks: 100, JoinTicks: 10,
 	}
 	for i := range replicas {
 		cfg.Replicas = append(cfg.Replicas, lamport.Replica(i+1))
@@ -40,35 +45,95 @@ func configured(replicas, faults int) master.Config {
 	return cfg
 }
 
-// started is a master that has not heard of any replica.
-func started(t *testing.T, cfg master.Config) *one { return &one{t: t, Machine: master.New(cfg)} }
+// started is a master that has read the record (nil: there is none) and has not heard of
+// any replica.
+func started(t *testing.T, cfg master.Config, record *message.Record) *one {
+	t.Helper()
+	o := &one{t: t, Machine: master.New(cfg), silent: map[lamport.Node]bool{}}
+	o.turn(func() {})
+	if o.out.Command == nil || o.out.Command.Propose != nil {
+		t.Fatalf("it begins with %+v, want a read of the record", o.out.Command)
+	}
+	if record != nil {
+		o.record, o.revision = *record, 9
+	}
+	o.result(membership.Read, record)
+	return o
+}
 
 // ready is a master whose replicas work in its view.
 func ready(t *testing.T, cfg master.Config) *one {
 	t.Helper()
-	o := started(t, cfg)
+	o := started(t, cfg, nil)
 	for _, n := range cfg.Replicas {
 		o.step(o.hello(n, 7))
 	}
-	o.view = taken[*message.Install](o)[0].View
-	for _, n := range cfg.Replicas {
-		o.step(&message.Installed{Header: o.from(n)})
-	}
+	o.decide()
+	o.installed()
 	if !o.Ready() {
 		t.Fatalf("not ready: %s", o.Snapshot().Why)
 	}
 	return o
 }
 
-func (o *one) from(n lamport.Node) message.Header {
-	o.clock = max(o.clock, o.Now()) + 1
-	return message.Header{From: n, Incarnation: 7, Epoch: 1, Clock: o.clock}
+// result is a turn with the outcome of the command that is under way.
+func (o *one) result(outcome membership.Outcome, record *message.Record) {
+	o.t.Helper()
+	c := o.out.Command
+	if c == nil {
+		o.t.Fatalf("no command is under way: %s", o.Snapshot().Why)
+	}
+	if outcome == membership.Won {
+		o.revision++
+	}
+	o.turn(func() {
+		o.Result(membership.Result{Number: c.Number, Outcome: outcome, Record: record, Revision: o.revision}, &o.out)
+	})
 }
 
+// decide is a turn in which the record that is proposed is written.
+func (o *one) decide() {
+	o.t.Helper()
+	if o.out.Command == nil || o.out.Command.Propose == nil {
+		o.t.Fatalf("nothing is proposed: %s", o.Snapshot().Why)
+	}
+	o.record = *o.out.Command.Propose
+	o.result(membership.Won, nil)
+}
+
+// installed is a turn in which all members acknowledge the record.
+func (o *one) installed() {
+	var all []message.Message
+	for _, m := range o.record.Members {
+		h := o.from(m.Node)
+		h.Incarnation = m.Incarnation
+		all = append(all, &message.Installed{Header: h})
+	}
+	o.step(all...)
+}
+
+// wedged is a turn in which these members answer PREPARE.
+func (o *one) wedged(watermark uint64, nodes ...lamport.Node) {
+	var all []message.Message
+	for _, n := range nodes {
+		all = append(all, &message.State{Header: o.from(n), Contiguous: make([]uint64, len(o.record.Members)), Watermark: watermark})
+	}
+	o.step(all...)
+}
+
+// lost is a turn with the news that a replica's process has ended.
+func (o *one) lost(n lamport.Node) { o.turn(func() { o.Lost(n, 100+int(n)) }) }
+
+func (o *one) from(n lamport.Node) message.Header {
+	o.clock = max(o.clock, o.Now()) + 1
+	return message.Header{From: n, Incarnation: 7, Epoch: o.record.Epoch, Clock: o.clock}
+}
+
+// hello is what a replica says that holds nothing.
 func (o *one) hello(n lamport.Node, incarnation uint64) *message.Hello {
 	h := o.from(n)
 	h.Incarnation, h.Epoch = incarnation, 0
-	return &message.Hello{Header: h, PID: 100 + int(n), Master: 5}
+	return &message.Hello{Header: h, PID: 100 + int(n), Phase: message.PhaseBoot, Master: 5}
 }
 
 func (o *one) turn(f func()) {
@@ -85,10 +150,18 @@ func (o *one) step(messages ...message.Message) {
 	})
 }
 
-// pass is n ticks, a turn each; what they bring is kept.
+// pass is n ticks, a turn each; what they bring is kept. Members that are not silent
+// report in each.
 func (o *one) pass(n int) {
 	o.out = master.Output{}
 	for range n {
+		for _, m := range o.record.Members {
+			if !o.silent[m.Node] {
+				h := o.from(m.Node)
+				h.Incarnation = m.Incarnation
+				o.Step(&message.Report{Header: h}, &o.out)
+			}
+		}
 		o.Tick(&o.out)
 		o.EndTurn(&o.out)
 	}
@@ -196,8 +269,8 @@ func TestIDsAreUniqueAndRise(t *testing.T) {
 			got = append(got, taken[*message.Forward](o)[0].Writes[0].Request.RID)
 		case 3: // a replica has seen a greater one, from a master before this
 			h := o.hello(2, 7)
-			h.Epoch, h.LastRID = 1, got[len(got)-1]+5
-			o.step(h, &message.Installed{Header: o.from(2)})
+			h.Epoch, h.Phase, h.LastRID = 1, message.PhaseMember, got[len(got)-1]+5
+			o.step(h)
 		}
 	}
 	if got[0] != 40 || !slices.IsSorted(got) || len(slices.Compact(slices.Clone(got))) != len(got) {

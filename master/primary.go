@@ -59,9 +59,6 @@ func (m *Machine) recalled(f *flight, a *message.Answer, out *Output) {
 	switch {
 	case f.number != 0: // asked twice
 	case a.Code == model.NotFound:
-		// Stamped only now: versions rise with numbers.
-		f.request.Version = m.stamp()
-		f.known.version = f.request.Version
 		m.number(f)
 	case a.Code != model.OK:
 		m.land(f, Reply{RID: a.RID, Code: a.Code, Reason: a.Reason, Clock: m.now()}, out)
@@ -135,13 +132,16 @@ func (m *Machine) renumber(high uint64, out *Output) []*flight {
 	return void
 }
 
-// number gives a causal set its timestamp and puts it aside for every member.
+// number gives a causal set its timestamp and puts it aside for every member. It is
+// stamped in the same moment, so versions rise with numbers: a set whose number was void
+// gets a new stamp with its new number. Under the old one it can take effect nowhere.
 func (m *Machine) number(f *flight) {
 	pr := &m.primary
 	pr.marks.Last++
 	f.number = pr.marks.Last
+	f.request.Version = m.stamp()
 	if f.known != nil {
-		f.known.number = f.number
+		f.known.number, f.known.version = f.number, f.request.Version
 	}
 	w := &message.CausalWrite{Number: f.number, Request: f.request}
 	pr.log[f.number] = w

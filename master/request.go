@@ -55,7 +55,7 @@ func (m *Machine) Request(in Incoming, out *Output) {
 		return
 	}
 	r.RID = m.takeRID()
-	if question := causalSet(r) && p != nil; !r.Model.Strong() && r.Type == model.Set && !question {
+	if r.Model == model.Eventual && r.Type == model.Set {
 		r.Version = m.stamp()
 	}
 	f := &flight{request: *r, wanted: in.Replica}

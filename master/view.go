@@ -18,6 +18,7 @@ type peer struct {
 	works     bool // has acknowledged it
 	weak      bool // has worked as the process that it is, so it serves gets and eventual requests in every condition
 	leads     bool // is the member that orders the commits of causal writes
+	pid       int
 	watermark uint64
 	busyUntil uint64 // tick: it has a batch that it has not answered
 	report    message.Report
@@ -58,6 +59,9 @@ func (m *Machine) refresh() {
 		m.replicas = replicas
 	}
 	for _, p := range m.replicas {
+		if p.pid != p.known.PID {
+			p.pid, p.weak = p.known.PID, false
+		}
 		p.member = m.members.Member(p.known)
 		p.works = m.members.Leads() && m.members.Works(p.known)
 		p.weak = p.member && (p.weak || p.works)

@@ -192,11 +192,17 @@ func (m *Machine) askCausal(out *Output) {
 	case m.ticks-c.askedAt < causalAskAgain:
 		return
 	}
-	ask := []lamport.Node{holder}
+	var ask []lamport.Node
+	if holder != 0 && holder != m.cfg.Self {
+		ask = append(ask, holder)
+	}
 	for _, member := range m.record.Members {
 		if member.Node != m.cfg.Self && member.Node != holder {
 			ask = append(ask, member.Node)
 		}
+	}
+	if len(ask) == 0 {
+		return
 	}
 	to := ask[c.asks%uint64(len(ask))]
 	c.asks++

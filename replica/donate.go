@@ -27,11 +27,11 @@ func (s *size) add(n int) bool {
 // donate answers a learner with the next piece of this member's state. The piece is made
 // from what the learner says it has, so a donor remembers nothing of its learners.
 func (m *Machine) donate(p *message.Pull, out *Output) {
-	behind := p.Position > m.position // the learner had a donor that was further
+	behind := p.Entry > m.executed.number // the learner had a donor that was further
 	switch {
 	case m.cast == nil && m.rest == nil, p.Wedged && m.rest == nil:
 		return
-	case behind && !(p.Wedged && p.Scanned && p.Entry >= m.executed.number):
+	case behind && !(p.Wedged && p.Scanned):
 		return
 	}
 	c := &message.Chunk{

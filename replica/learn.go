@@ -39,7 +39,7 @@ type load struct {
 
 const (
 	// pullAgain is how many ticks a donor is given.
-	pullAgain = 20
+	pullAgain = 10
 	// pullIdle is how many ticks a learner that has caught up lets pass.
 	pullIdle = 5
 	// pullMisses is after how many silent donors in a row a scan that none of them can go
@@ -96,7 +96,7 @@ func (m *Machine) pull(out *Output) {
 	l.nonce++
 	l.asked, l.askedAt, l.fresh = true, m.ticks, false
 	out.send(&message.Pull{
-		Header: m.header(), Nonce: l.nonce, Position: m.position, Entry: m.executed.number, Cursor: l.cursor, Scanned: l.scanned,
+		Header: m.header(), Nonce: l.nonce, Entry: m.executed.number, Cursor: l.cursor, Scanned: l.scanned,
 		Wedged: l.final, Held: l.held, Number: l.number,
 	}, to)
 }
@@ -140,7 +140,10 @@ func (m *Machine) chunk(c *message.Chunk) {
 		r := &c.Records[i]
 		m.store.Put(r.Key, store.Record{Kind: store.Kind(r.Kind), Value: r.Value, Version: r.Version, Number: r.Number, RID: r.RID})
 	}
-	if c.Position >= m.position {
+	if m.executed.number >= c.Last && c.Position >= m.position {
+		// Only a complete table says that the layer has come as far as its donor's. Until
+		// then some keys may be ahead of it; what comes later leaves them as they are, or
+		// is executed again with the same outcome.
 		m.position, l.place, l.committed = c.Position, c.Place, c.Committed
 	}
 	if c.Scanned {

@@ -120,6 +120,8 @@ func New(cfg Config) *Machine {
 	if cfg.Saved != nil {
 		m.restore(cfg.Saved)
 	}
+	// Who it is must be on disk before it says so: the first view may name it.
+	m.turn.Changed = cfg.Saved == nil
 	return m
 }
 

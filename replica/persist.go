@@ -33,7 +33,7 @@ func (m *Machine) state() durable.State {
 	}
 	switch {
 	case m.load != nil:
-		s.Scratch, s.Committed = !m.load.scanned, m.load.committed
+		s.Scratch, s.Place, s.Committed = !m.load.scanned, m.load.place, m.load.committed
 		s.Watermark, s.Safe = s.Committed, s.Committed // a learner's causal log is not its own yet
 	case m.cast != nil:
 		s.Contiguous, s.Place = m.cast.Contiguous(), m.cast.Place()
@@ -105,7 +105,7 @@ func (m *Machine) restore(s *durable.Saved) {
 	switch {
 	case st.Record.Epoch == 0:
 	case st.Learning:
-		m.load = &load{scanned: !st.Scratch, committed: st.Committed}
+		m.load = &load{scanned: !st.Scratch, place: st.Place, committed: st.Committed}
 		if st.Scratch {
 			m.restartLoad()
 		}

@@ -48,11 +48,12 @@ func (m *Machine) probed(p *message.Probe, out *Output) {
 
 // prepared is the newest PREPARE of this epoch.
 type prepared struct {
-	round  uint64
-	high   uint64
-	holder lamport.Node
-	from   lamport.Node
-	owed   bool // it has not been answered
+	round    uint64
+	high     uint64
+	holder   lamport.Node
+	from     lamport.Node
+	owed     bool // it has not been answered
+	fetching bool // it has, and the causal numbers up to high are not here yet
 }
 
 // prepare wedges the replica in its epoch, for good (rules F1, F2 and F7): from here on
@@ -83,19 +84,21 @@ func (m *Machine) wedge() {
 	m.cast = nil
 }
 
-// flushPrepared answers PREPARE once this replica holds what it asks for.
+// flushPrepared answers PREPARE: at once with what this replica holds, and again when it
+// holds what it was asked to fetch.
 func (m *Machine) flushPrepared(out *Output) {
 	if m.entered {
 		m.entered = false
 		out.send(&message.Installed{Header: m.header()}, m.master.Node)
 	}
+	p := &m.prepared
 	watermark := m.causal.watermark
 	if m.cfg.Mutant.NoFill {
-		watermark = max(watermark, m.prepared.high)
+		watermark = max(watermark, p.high)
 	}
 	var contiguous []uint64
 	switch {
-	case !m.prepared.owed || watermark < m.prepared.high:
+	case !p.owed && !(p.fetching && watermark >= p.high):
 		return
 	case m.rest != nil:
 		contiguous = m.rest.Contiguous
@@ -104,11 +107,11 @@ func (m *Machine) flushPrepared(out *Output) {
 	default:
 		return
 	}
-	m.prepared.owed = false
+	p.owed, p.fetching = false, watermark < p.high
 	out.send(&message.State{
-		Header: m.header(), Round: m.prepared.round, Contiguous: contiguous, Watermark: watermark,
+		Header: m.header(), Round: p.round, Contiguous: contiguous, Watermark: watermark,
 		Position: m.position, LastRID: m.lastRID,
-	}, m.prepared.from)
+	}, p.from)
 }
 
 // install takes the record of an epoch, from whatever master.

@@ -47,7 +47,7 @@ var bodyFields = [...]int{
 	message.KindReport:    8,
 	message.KindPrepare:   3,
 	message.KindState:     5,
-	message.KindPull:      8,
+	message.KindPull:      7,
 	message.KindChunk:     20,
 }
 

@@ -94,7 +94,7 @@ func (d *Decoder) body(kind message.Kind, h message.Header) message.Message {
 		return &message.State{Header: h, Round: d.uint(), Contiguous: d.uints(MaxMembers),
 			Watermark: d.uint(), Position: d.uint(), LastRID: d.uint()}
 	case message.KindPull:
-		return &message.Pull{Header: h, Nonce: d.uint(), Position: d.uint(), Entry: d.uint(), Cursor: d.str(MaxCursor, "cursor"),
+		return &message.Pull{Header: h, Nonce: d.uint(), Entry: d.uint(), Cursor: d.str(MaxCursor, "cursor"),
 			Scanned: d.bool(), Wedged: d.bool(), Held: d.uints(MaxMembers), Number: d.uint()}
 	case message.KindChunk:
 		return d.chunk(h)

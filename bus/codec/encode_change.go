@@ -33,7 +33,6 @@ func (e *Encoder) state(m *message.State) {
 
 func (e *Encoder) pull(m *message.Pull) {
 	e.uint(m.Nonce)
-	e.uint(m.Position)
 	e.uint(m.Entry)
 	e.cursor(m.Cursor)
 	e.bool(m.Scanned)

@@ -52,7 +52,7 @@ func samples() map[string]message.Message {
 		"prepare_first":  &message.Prepare{Header: head(lamport.Master(1)), Round: 1},
 		"state":          &message.State{Header: head(2), Round: 2, Contiguous: received.Received, Watermark: 9, Position: 512, LastRID: 22},
 		"state_empty":    &message.State{Header: head(2)},
-		"pull":           &message.Pull{Header: head(4), Nonce: 1 << 50, Position: 511, Entry: 70_000, Cursor: "ключ\x00", Scanned: true, Wedged: true, Held: received.Received, Number: 9},
+		"pull":           &message.Pull{Header: head(4), Nonce: 1 << 50, Entry: 70_000, Cursor: "ключ\x00", Scanned: true, Wedged: true, Held: received.Received, Number: 9},
 		"pull_first":     &message.Pull{Header: head(4)},
 		"chunk":          chunk(),
 		"chunk_empty":    &message.Chunk{Header: head(2)},

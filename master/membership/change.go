@@ -60,11 +60,16 @@ func (m *Machine) wanted() bool {
 		return false // INSTALL is on its way
 	}
 	for _, r := range m.replicas {
-		if r.Removed && m.record.Configures(r.Node) || !m.Member(r) && r.Phase == message.PhaseCaught && m.admissible(r) {
+		if r.Removed && m.record.Configures(r.Node) || m.caught(r) {
 			return true
 		}
 	}
 	return false
+}
+
+// caught reports whether a replica outside the view can be let in by a change.
+func (m *Machine) caught(r *Replica) bool {
+	return !m.Member(r) && r.Phase == message.PhaseCaught && r.Epoch == m.record.Epoch && m.admissible(r)
 }
 
 // missing reports whether a member cannot go on in the record's epoch. One that says that
@@ -144,7 +149,7 @@ func (m *Machine) candidates() *candidates {
 		case m.Member(r) || !m.admissible(r) || r.Epoch != m.record.Epoch:
 		case r.state != nil:
 			c.joiners = append(c.joiners, r)
-		case r.Phase == message.PhaseCaught && waited < m.cfg.JoinTicks:
+		case m.caught(r) && waited < m.cfg.JoinTicks:
 			c.awaited = true
 		}
 	}

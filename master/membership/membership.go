@@ -191,9 +191,15 @@ func (m *Machine) Hello(h *message.Hello, out *Output) {
 		m.stage = stopped
 		return
 	}
+	if r.PID != h.PID { // it has come back with its disk, as the same incarnation
+		r.Lost, r.installed = false, false
+	}
 	r.PID, r.Phase, r.Epoch, r.Position, r.Keys = h.PID, h.Phase, h.Epoch, h.Position, h.Keys
 	switch {
-	case m.stage == stopped || m.record.Epoch == 0:
+	case m.stage == stopped:
+	case m.stage == booting && h.Epoch > 0: // a record was written after this master had looked
+		m.stage, m.readAt = reading, m.ticks+readTicks
+	case m.record.Epoch == 0:
 	case h.Epoch < m.record.Epoch:
 		m.install(r, out)
 	case h.Epoch > m.record.Epoch && m.stage != deciding: // another master has decided

@@ -118,8 +118,9 @@ func (m *Machine) adopt(r *message.Record, revision uint64, out *Output) {
 	out.Decided = &m.record
 }
 
-// holdBack keeps those out for a while who are removed for their silence: a replica that
-// comes and goes would cost the others a change of views each time.
+// holdBack keeps those out for a while who are removed for their silence, or for whom a
+// change has waited in vain: a replica that comes and goes would cost the others a change
+// of views each time.
 func (m *Machine) holdBack(next *message.Record) {
 	const most = 5
 	for _, member := range m.record.Members {
@@ -129,5 +130,11 @@ func (m *Machine) holdBack(next *message.Record) {
 		}
 		r.admitAfter = m.ticks + m.cfg.ReadmitTicks<<min(r.flaps, most)
 		r.flaps++
+	}
+	for _, r := range m.replicas {
+		if next.Index(r.Node) < 0 && m.caught(r) {
+			r.admitAfter = m.ticks + m.cfg.ReadmitTicks<<min(r.flaps, most)
+			r.flaps++
+		}
 	}
 }

@@ -15,7 +15,10 @@ func (m *Machine) Why() string {
 	case stopped:
 		return "there is a newer master"
 	case reading:
-		return "the record of the views is being read"
+		if m.record.Epoch > 0 || !slices.ContainsFunc(m.replicas, func(r *Replica) bool { return r.Epoch > 0 }) {
+			return "the record of the views is being read"
+		}
+		return m.whyBooting()
 	case booting:
 		return m.whyBooting()
 	case steady:

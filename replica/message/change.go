@@ -26,15 +26,14 @@ type State struct {
 // Pull asks a member for the next piece of the state (rule F6). It says all that the
 // learner has, so a piece that is lost, or a member that dies, costs one piece.
 type Pull struct {
-	Header            // Epoch: of the newest record that the learner knows
-	Nonce    uint64   // comes back in the CHUNK
-	Position uint64   // of the newest piece: a member that has not come as far does not answer
-	Entry    uint64   // entries of the table of executed requests are held up to this number; 0: none
-	Cursor   string   // keys below it are held
-	Scanned  bool     // all keys are
-	Wedged   bool     // only a member that is wedged may answer: what it holds stays true
-	Held     []uint64 // by index in the view: undelivered DATA are held up to this seq; only if Wedged
-	Number   uint64   // causal writes are held up to this number; only if Wedged
+	Header           // Epoch: of the newest record that the learner knows
+	Nonce   uint64   // comes back in the CHUNK
+	Entry   uint64   // entries of the table of executed requests are held up to this number; a member that has not come as far does not answer
+	Cursor  string   // keys below it are held
+	Scanned bool     // all keys are
+	Wedged  bool     // only a member that is wedged may answer: what it holds stays true
+	Held    []uint64 // by index in the view: undelivered DATA are held up to this seq; only if Wedged
+	Number  uint64   // causal writes are held up to this number; only if Wedged
 }
 
 // Executed is an entry of the table of executed requests. Number counts the entries of

@@ -226,6 +226,10 @@ func (c *cluster) turn(i int) {
 	if n.paused > 0 || n.dead {
 		return
 	}
+	if n.ending == beforePersist { // nobody will ever know of the turn
+		c.kill(i)
+		return
+	}
 	inbox, tick := n.inbox, n.tick
 	n.inbox, n.tick = nil, false
 	if n.master != nil {
@@ -244,10 +248,6 @@ func (c *cluster) turn(i int) {
 	n.replica.EndTurn(&c.out)
 	puts := n.store.changed
 	n.store.changed = nil
-	if n.ending == beforePersist {
-		c.kill(i)
-		return
-	}
 	if n.disk != nil {
 		n.disk.commit(c.out.Turn, puts, n.store)
 	}

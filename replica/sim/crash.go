@@ -123,7 +123,21 @@ func (c *cluster) mayLose(i int) bool {
 			good++
 		}
 	}
-	return !member || good >= len(r.Members)-r.Faults
+	return (!member || good >= len(r.Members)-r.Faults) && c.notWhole(i)+1 <= c.opts.Replicas-(c.opts.Replicas/2+1)
+}
+
+// notWhole counts the replicas beside i that are not, or not yet again, members with all
+// that a member has: a proposal that is under way may count on them.
+func (c *cluster) notWhole(i int) int {
+	r := c.record()
+	count := 0
+	for j, n := range c.nodes[:c.opts.Replicas] {
+		k := r.Index(n.id)
+		if j != i && (k < 0 || !n.holds(r.Members[k].Incarnation)) {
+			count++
+		}
+	}
+	return count
 }
 
 // holds reports whether a replica still has what its process incarnation has received:

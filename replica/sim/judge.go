@@ -130,8 +130,9 @@ func (c *cluster) judge() {
 		verdicts = append(verdicts, history.OnlyOnce(c.history, c.watch.ref.effects))
 	}
 	for _, v := range verdicts {
-		// A weak set that is sent again after the master's death may show once more.
-		if !v.OK() && (v.Check != "steady" || c.masters == 1) {
+		// A weak set that is sent again after the master's death may show once more, and one
+		// that was lost with who acknowledged it may show only for a while.
+		if !v.OK() && (v.Check != "steady" || c.masters == 1 && !c.lost()) {
 			c.fail("history", "%s", v)
 			return
 		}
@@ -157,4 +158,14 @@ func (c *cluster) forgive() {
 			o.Outcome = history.Unknown
 		}
 	}
+}
+
+// lost reports whether a replica has lost its memory, or its disk.
+func (c *cluster) lost() bool {
+	for _, n := range c.nodes {
+		if n.lostAt > 0 {
+			return true
+		}
+	}
+	return false
 }
