@@ -31,11 +31,12 @@ type world struct {
 	executed []message.Executed // without a gap up to state.Entries
 	keys     map[string]store.Record
 	value    int // bytes of the longest value
+	names    int // of keys
 }
 
 func newWorld(seed uint64, window int) *world {
 	w := &world{
-		rnd: rand.New(rand.NewPCG(seed, 1)), window: window, value: 300,
+		rnd: rand.New(rand.NewPCG(seed, 1)), window: window, value: 300, names: 500,
 		data: map[durable.DataID]*message.Data{}, writes: map[uint64]message.CausalWrite{},
 		weak: map[durable.WeakID]message.Request{}, keys: map[string]store.Record{},
 	}
@@ -56,7 +57,7 @@ func (w *world) bytes() []byte {
 func (w *world) request() message.Request {
 	w.state.LastRID++
 	r := message.Request{
-		RID: w.state.LastRID, Model: model.All[w.rnd.IntN(len(model.All))], Type: model.Set, Key: fmt.Sprintf("k%d", w.rnd.IntN(500)),
+		RID: w.state.LastRID, Model: model.All[w.rnd.IntN(len(model.All))], Type: model.Set, Key: fmt.Sprintf("k%d", w.rnd.IntN(w.names)),
 		Value:   w.bytes(),
 		Version: lamport.Version{Epoch: w.state.Record.Epoch, Timestamp: lamport.Timestamp{Time: w.rnd.Uint64() >> 2, Node: lamport.Master(1)}},
 		Min:     w.rnd.Uint64(),
@@ -108,7 +109,7 @@ func (w *world) turn(s store.Store) *durable.Turn {
 	w.state.Learning, w.state.Scratch = w.chance(50), w.chance(50)
 	t.State = w.state
 	for range w.rnd.IntN(6) {
-		key := fmt.Sprintf("k%d", w.rnd.IntN(500))
+		key := fmt.Sprintf("k%d", w.rnd.IntN(w.names))
 		r := store.Record{Kind: store.KindValue, Value: w.bytes(), RID: w.rnd.Uint64(), Number: w.rnd.Uint64(), Version: lamport.Version{Epoch: 1, Timestamp: t.State.Place}}
 		s.Put(key, r)
 		w.keys[key] = r
