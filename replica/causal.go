@@ -98,7 +98,9 @@ func (m *Machine) void(high uint64) {
 		}
 	}
 	m.voidKept(high)
-	c.watermark = high
+	if c.watermark = min(c.watermark, high); !m.cfg.Mutant.NoFill {
+		c.watermark = high
+	}
 	c.marker = c.committed
 	c.marks = message.Marks{Last: high, Safe: high, Held: high}
 	m.raiseSafe()

@@ -12,15 +12,22 @@ const (
 	entryBytes   = 64 // of what is not key, value or identity, about
 )
 
-// size is how much room a CHUNK has taken.
-type size int
+// size is how much room a CHUNK has, and has taken.
+type size struct{ most, taken int }
+
+func (m *Machine) newRoom() size {
+	if m.cfg.ChunkBytes > 0 {
+		return size{most: m.cfg.ChunkBytes}
+	}
+	return size{most: chunkBytes}
+}
 
 // add reports whether n bytes more find room, and takes it. The first always do.
 func (s *size) add(n int) bool {
-	if *s > 0 && int(*s)+n > chunkBytes {
+	if s.taken > 0 && s.taken+n > s.most {
 		return false
 	}
-	*s += size(n + entryBytes)
+	s.taken += n + entryBytes
 	return true
 }
 
@@ -43,7 +50,7 @@ func (m *Machine) donate(p *message.Pull, out *Output) {
 	} else {
 		c.Place = m.cast.Place()
 	}
-	var room size
+	room := m.newRoom()
 	switch {
 	case (p.Entry > 0 || p.Cursor != "" || p.Scanned) && p.Entry+1 < m.executed.oldest():
 		c.Restart = true

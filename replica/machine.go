@@ -28,6 +28,8 @@ type Config struct {
 	// Window is how many executed sets the table of executed requests keeps; at least
 	// 100,000 by contract outside of tests.
 	Window int
+	// ChunkBytes is about how large the pieces are in which a learner is loaded; 0: 256 KiB.
+	ChunkBytes int
 
 	// Delivered, if set, sees each operation as it is delivered: for the simulation.
 	Delivered func(place lamport.Version, position uint64, op *message.Operation)
@@ -368,10 +370,10 @@ func (m *Machine) fail(r *message.Request, code model.Code, reason string) {
 // number that is reached outside of a working view is no acknowledgement.
 func (m *Machine) flushAnswers(out *Output) {
 	watermark := m.causal.watermark
-	if m.cast == nil && !m.cfg.Mutant.WedgedAcks {
+	if m.cast == nil {
 		watermark = 0
 	}
-	if len(m.answers) == 0 && (m.told.watermark == watermark || m.cast == nil && !m.cfg.Mutant.WedgedAcks) {
+	if len(m.answers) == 0 && (m.told.watermark == watermark || m.cast == nil) {
 		return
 	}
 	m.told.watermark = watermark

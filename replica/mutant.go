@@ -11,7 +11,6 @@ type Mutant struct {
 	UnsafeCausalReads bool // applies causal writes before they are safe
 	MergeWeak         bool // puts weak writes straight into the committed layer
 	AcksAfterPrepare  bool // goes on in the epoch after it has told what it holds
-	WedgedAcks        bool // acknowledges causal numbers while wedged
 	NoFill            bool // says that it holds the causal high-water without fetching it
 	AnyEpoch          bool // takes DATA and ACKs of earlier epochs
 	SameIncarnation   bool // comes back without its memory and claims to be who it was

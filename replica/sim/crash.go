@@ -27,8 +27,8 @@ func (c *cluster) bear(i int) {
 	n.born++
 	cfg := replica.Config{
 		Self: n.id, Incarnation: uint64(n.born) * 1000, PID: 1000*i + n.born, WaitTicks: 5, HelloTicks: 5, Window: windowSize,
-		Delivered: func(at lamport.Version, position uint64, op *message.Operation) { c.delivered(i, at, position, op) },
-		Mutant:    c.opts.Replica,
+		Delivered:  func(at lamport.Version, position uint64, op *message.Operation) { c.delivered(i, at, position, op) },
+		ChunkBytes: c.opts.ChunkBytes, Mutant: c.opts.Replica,
 	}
 	if c.opts.Replica.SameIncarnation {
 		cfg.Incarnation = 1000

@@ -181,11 +181,11 @@ func (w *invariants) store(i, k int) {
 func (w *invariants) turned(i int) {
 	m := w.c.nodes[i].replica
 	id := w.c.nodes[i].id
-	if why := m.Fault(); why != "" {
-		w.c.fail("invariant", "%s stopped: %s", id, why)
-	}
 	if w.off {
 		return
+	}
+	if why := m.Fault(); why != "" {
+		w.c.fail("invariant", "%s stopped: %s", id, why)
 	}
 	old, now := w.stats[i], m.Stats()
 	w.stats[i] = now

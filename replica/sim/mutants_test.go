@@ -25,6 +25,18 @@ var mutants = []mutant{
 	{"causal reads of numbers that are not safe", 100, 0, machine(func(m *replica.Mutant) { m.UnsafeCausalReads = true })},
 	{"weak writes straight into the committed layer", 100, 100, machine(func(m *replica.Mutant) { m.MergeWeak = true })},
 	{"a retry is stamped anew", 300, 0, func(o *Options) { o.Master.RestampRetries = true }},
+	{"acknowledges after PREPARE", 300, 300, machine(func(m *replica.Mutant) { m.AcksAfterPrepare = true })},
+	{"restart in the same epoch after memory loss", 300, 300, func(o *Options) { o.Durable, o.Replica.SameIncarnation = false, true }},
+	{"DATA and ACKs of old epochs accepted", 300, 2000, machine(func(m *replica.Mutant) { m.AnyEpoch = true })},
+	{"PREPARE abandoned", 300, 300, func(o *Options) { o.Replica.Abandon, o.Master.Membership.Abandon = true, true }},
+	{"a view formed by too few", 300, 300, func(o *Options) { o.Master.Membership.Hasty = true }},
+	{"flush of all that is held, whatever the record says", 300, 300, machine(func(m *replica.Mutant) { m.FlushAll = true })},
+	{"no fill before the decision", 300, 300, machine(func(m *replica.Mutant) { m.NoFill = true })},
+	{"a known identity numbered again", 300, 300, func(o *Options) { o.Master.NumberAgain = true }},
+	{"a joiner counted before it is loaded", 300, 300, machine(func(m *replica.Mutant) { m.UnloadedJoiner = true })},
+	{"weak writes beyond the cut dropped", 300, 300, machine(func(m *replica.Mutant) { m.DropWeak = true })},
+	{"weak writes beyond the cut kept by who accepted them", 300, 300, machine(func(m *replica.Mutant) { m.DropOthersWeak = true })},
+	{"versions without the epoch", 300, 0, func(o *Options) { o.Replica.NoEpochVersions, o.Master.NoEpochVersions = true, true }},
 }
 
 func broadcast(m abcast.Mutant) func(*Options) {

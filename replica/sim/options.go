@@ -32,8 +32,9 @@ type Options struct {
 	Client    float64 // of requests and replies between clients and master: the share that is lost
 	Registry  float64 // of commands for the views' record: the share of which nobody learns what came of them
 
-	Durable bool // replicas have disks
-	Forever bool // a minority dies and does not come back
+	Durable    bool // replicas have disks
+	ChunkBytes int  // of the pieces in which learners are loaded
+	Forever    bool // a minority dies and does not come back
 
 	// Faults is how many of the kinds that are allowed begin before Horizon.
 	Faults  int
@@ -93,6 +94,9 @@ func FromSeed(seed uint64) Options {
 	}
 	if r.IntN(20) == 0 {
 		o.Replicas = 1
+	}
+	if r.IntN(2) == 0 {
+		o.ChunkBytes = 70 + r.IntN(1000)
 	}
 	o.Mixes = r.Perm(len(mixes))
 	if focus := r.IntN(2 * len(mixes)); focus < len(mixes) {
