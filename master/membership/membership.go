@@ -54,6 +54,7 @@ type Replica struct {
 	Removed     bool // an operator wants it out
 
 	heard      uint64 // tick
+	lostAt     uint64 // tick
 	installed  bool   // it has acknowledged the record
 	state      *message.State
 	admitAfter uint64 // tick
@@ -172,6 +173,11 @@ func (m *Machine) Heard(h *message.Header) bool {
 			admitAfter: r.admitAfter, flaps: r.flaps,
 		}
 	}
+	if r.Lost && m.ticks-r.lostAt > m.cfg.SuspectTicks {
+		// The word that its process has ended was of an earlier one with the same disk: what
+		// that one had sent has arrived by now.
+		r.Lost = false
+	}
 	r.heard, r.Suspected = m.ticks, false
 	return true
 }
@@ -240,7 +246,7 @@ func (m *Machine) Reported(p *message.Report) {
 // Lost tells that the process pid of a replica has ended.
 func (m *Machine) Lost(n lamport.Node, pid int) {
 	if r := m.Replica(n); r != nil && (r.PID == pid || r.PID == 0) {
-		r.Lost, r.Suspected = true, true
+		r.Lost, r.Suspected, r.lostAt = true, true, m.ticks
 	}
 }
 
