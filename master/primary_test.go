@@ -183,4 +183,3 @@ func TestMessagesOfOthersAreRefused(t *testing.T) {
 		})
 	}
 }
-
