@@ -71,8 +71,11 @@ func (m *Machine) donateEntries(p *message.Pull, c *message.Chunk, room *size) b
 	seen := map[string]bool{}
 	for number := c.First; number <= m.executed.number; number++ {
 		d := m.executed.entry(number)
-		rec, ok := m.store.Get(d.key)
-		ok = ok && records && !seen[d.key]
+		var rec store.Record
+		ok := records && !seen[d.key]
+		if ok {
+			rec, ok = m.store.Get(d.key)
+		}
 		n := len(d.id) + len(d.key)
 		if ok {
 			n += len(d.key) + len(rec.Value)
