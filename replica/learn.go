@@ -1,6 +1,8 @@
 package replica
 
 import (
+	"slices"
+
 	"quartet/replica/abcast"
 	"quartet/replica/lamport"
 	"quartet/replica/message"
@@ -182,9 +184,7 @@ func (m *Machine) copyRest(c *message.Chunk) {
 			continue
 		}
 		l.held[i] = d.Seq
-		if l.place.Less(abcast.PlaceOf(d)) { // else delivered, by a donor that was further
-			l.queue = append(l.queue, d)
-		}
+		l.queue = append(l.queue, d)
 	}
 	for i := range c.Writes {
 		if w := c.Writes[i]; w.Number == max(l.number, l.committed)+1 {
@@ -196,6 +196,8 @@ func (m *Machine) copyRest(c *message.Chunk) {
 		return
 	}
 	l.copied, l.last = true, c
+	// One donor may have delivered what another has told of: it is in the layer then.
+	l.queue = slices.DeleteFunc(l.queue, func(d *message.Data) bool { return !l.place.Less(abcast.PlaceOf(d)) })
 	m.rest = &abcast.Remains{View: m.record.View, Contiguous: c.Contiguous, Queue: l.queue, Place: l.place}
 	m.rest.Sort()
 	m.replaceCausal()

@@ -1,7 +1,7 @@
 // Package node promises a replica's process: one goroutine owns the machine (package
-// replica), takes all that has arrived, steps it, and sends what the turn produced. The
-// batch is what arrived meanwhile; there is no timer that waits for more. Callbacks of
-// the bus only append to the inbox.
+// replica), takes all that has arrived, steps it, puts on disk what the turn changed, and
+// then sends what the turn produced. The batch is what arrived meanwhile; there is no
+// timer that waits for more. Callbacks of the bus only append to the inbox.
 package node
 
 import (
@@ -18,17 +18,19 @@ import (
 	"quartet/bus"
 	"quartet/bus/link"
 	"quartet/replica"
+	"quartet/replica/disk"
 	"quartet/replica/lamport"
-	"quartet/replica/store"
 )
 
 // Tick is the unit in which the machine counts time.
 const Tick = 10 * time.Millisecond
 
-// Errors of Run.
+// Errors of Run. Those of the disk wrap the errors of package disk.
 var (
-	ErrOrphaned = errors.New("replica: the master is gone and none came back")
-	ErrBroken   = errors.New("replica: an invariant was found broken")
+	ErrOrphaned    = errors.New("replica: the master is gone and none came back")
+	ErrBroken      = errors.New("replica: an invariant was found broken")
+	ErrDisk        = errors.New("replica: its disk fails")
+	ErrCredentials = errors.New("replica: the server does not let it speak to other nodes: the credentials of the nodes' account are missing or wrong")
 )
 
 // Options say who the replica is and how to reach the others.
@@ -39,6 +41,9 @@ type Options struct {
 	Password   string
 	Prefix     string        // of subjects
 	CausalWait time.Duration // how long a get or set may wait for its minimum
+
+	Dir  string    // of this replica's data alone; "": they are in memory
+	Sync disk.Sync // of Dir; 0: disk.Interval
 
 	// MasterLock, if not "", is the file that the master of this machine holds locked
 	// while it lives. A replica that hears nothing for OrphanTimeout and finds the lock
@@ -54,10 +59,13 @@ type node struct {
 	opts    Options
 	log     *slog.Logger
 	machine *replica.Machine
+	disk    *disk.Disk // nil: in memory
 	link    *link.Link
 	inbox   *bus.Inbox[*nats.Msg]
 	out     replica.Output
 	heard   time.Time // the last message of any kind, the master's heartbeat among them
+	seen    condition // that was logged last
+	full    bool      // the disk has too little room
 	refused uint64
 	failing bool // the last send failed
 }
@@ -66,13 +74,24 @@ type node struct {
 // asked for again.
 const inboxBytes = 256 << 20
 
-// Run joins the bus and serves until ctx ends (nil), the master is gone
-// ([ErrOrphaned]), or the machine stopped ([ErrBroken]).
-func Run(ctx context.Context, o Options) error {
+// Run joins the bus and serves until ctx ends or an operator removes the replica from the
+// cluster (nil), the master is gone ([ErrOrphaned]), the machine stopped ([ErrBroken]), or
+// the disk failed. Data that are damaged are not served: then the error wraps
+// [disk.ErrDamaged].
+func Run(ctx context.Context, o Options) (err error) {
 	subjects, err := bus.NewSubjects(o.Prefix)
 	if err != nil {
 		return err
 	}
+	data, err := open(ctx, &o)
+	if err != nil {
+		return fmt.Errorf("replica %s: %w", o.ID, err)
+	}
+	defer func() {
+		if cerr := data.close(); cerr != nil && err == nil {
+			err = fmt.Errorf("replica %s: %w: %w", o.ID, ErrDisk, cerr)
+		}
+	}()
 	nc, err := bus.Dial(ctx, bus.DialOptions{
 		URL: o.URL, Name: "quartet replica " + o.ID.String(), User: o.User, Password: o.Password, Log: o.Log,
 	})
@@ -81,10 +100,11 @@ func Run(ctx context.Context, o Options) error {
 	}
 	defer nc.Close()
 	n := &node{
-		opts: o, log: o.Log, heard: time.Now(),
+		opts: o, log: o.Log, heard: time.Now(), disk: data.disk,
 		inbox: bus.NewBoundedInbox(inboxBytes, func(m *nats.Msg) int { return len(m.Data) }),
 		machine: replica.New(replica.Config{
-			Self: o.ID, Incarnation: uint64(time.Now().UnixNano()), PID: os.Getpid(), Store: store.NewMemory(),
+			Self: o.ID, Incarnation: data.incarnation, PID: os.Getpid(),
+			Store: data.store, Saved: data.saved, Durable: data.disk != nil,
 			WaitTicks: max(uint64(o.CausalWait/Tick), 1), HelloTicks: 10,
 		}),
 	}
@@ -92,17 +112,36 @@ func Run(ctx context.Context, o Options) error {
 		return fmt.Errorf("replica %s: %w", o.ID, err)
 	}
 	defer n.link.Close()
-	n.log.Info("replica started", "pid", os.Getpid(), "url", nc.ConnectedUrlRedacted(), "data", "in memory")
-	err = n.loop(ctx)
+	n.log.Info("replica started", "pid", os.Getpid(), "url", nc.ConnectedUrlRedacted(), "data", data.String(), "incarnation", n.machine.Incarnation())
+	if err = n.begin(nc); err == nil {
+		err = n.loop(ctx)
+	}
 	n.log.Info("replica stopped", "stats", fmt.Sprintf("%+v", n.machine.Stats()), "link", fmt.Sprintf("%+v", n.link.Counters()), "cause", err)
 	return err
+}
+
+// helloWait bounds the round trip that shows whether the first HELLO was let through.
+const helloWait = 5 * time.Second
+
+// begin says HELLO, and finds out whether this connection may.
+func (n *node) begin(nc *nats.Conn) error {
+	if err := n.turn(nil, true); err != nil {
+		return err
+	}
+	if err := nc.FlushTimeout(helloWait); err != nil {
+		n.log.Warn("cannot tell whether the first HELLO has left; it is repeated", "error", err)
+		return nil
+	}
+	if err := nc.LastError(); errors.Is(err, nats.ErrPermissionViolation) {
+		return fmt.Errorf("%w (%s and %s, or user and password in the URL)", ErrCredentials, bus.EnvNodeUser, bus.EnvNodePassword)
+	}
+	return nil
 }
 
 func (n *node) loop(ctx context.Context) error {
 	ticker := time.NewTicker(Tick)
 	defer ticker.Stop()
 	var batch []*nats.Msg
-	n.turn(nil, true) // the first HELLO
 	for {
 		tick := false
 		select {
@@ -116,10 +155,12 @@ func (n *node) loop(ctx context.Context) error {
 		if len(batch) > 0 {
 			n.heard = time.Now()
 		}
-		n.turn(batch, tick)
-		if why := n.machine.Fault(); why != "" {
-			n.log.Error("replica stops: " + why)
-			return fmt.Errorf("%w: %s", ErrBroken, why)
+		if err := n.turn(batch, tick); err != nil {
+			return err
+		}
+		if n.machine.Dismissed() {
+			n.log.Info("removed from the cluster by an operator")
+			return nil
 		}
 		if tick && n.orphaned() {
 			n.log.Warn("the master is gone and none came back", "after", n.opts.OrphanTimeout)
@@ -128,9 +169,12 @@ func (n *node) loop(ctx context.Context) error {
 	}
 }
 
-// turn steps the machine through a batch and sends what came of it.
-func (n *node) turn(batch []*nats.Msg, tick bool) {
-	before := n.machine.Installed()
+// turn steps the machine through a batch, puts what changed on disk, and then sends what
+// came of it. An error is the end: nothing of the turn has left.
+func (n *node) turn(batch []*nats.Msg, tick bool) error {
+	if err := n.look(); err != nil {
+		return err
+	}
 	for _, raw := range batch {
 		if msg, ok := n.link.Receive(raw); ok {
 			n.machine.Step(msg, &n.out)
@@ -141,23 +185,23 @@ func (n *node) turn(batch []*nats.Msg, tick bool) {
 		n.watch()
 	}
 	n.machine.EndTurn(&n.out)
+	if why := n.machine.Fault(); why != "" {
+		n.log.Error("replica stops: " + why)
+		return fmt.Errorf("%w: %s", ErrBroken, why)
+	}
+	if n.disk != nil {
+		if err := n.disk.Commit(n.out.Turn); err != nil {
+			n.log.Error("replica stops: its disk fails; nothing of this turn has been said to anybody", "error", err)
+			return fmt.Errorf("%w: %w", ErrDisk, err)
+		}
+	}
 	for _, s := range n.out.Sends {
 		n.send(s.Msg, s.To)
 	}
 	clear(n.out.Sends)
 	n.out.Sends = n.out.Sends[:0]
-	if !before && n.machine.Installed() {
-		v := n.machine.View()
-		n.log.Info("view installed", "epoch", v.Epoch, "members", fmt.Sprint(v.Members))
-	}
-}
-
-// watch logs messages that the machine refused, at most once a tick.
-func (n *node) watch() {
-	if refused := n.machine.Stats().Refused; refused != n.refused {
-		n.log.Warn("messages refused: of another epoch or incarnation, or against a rule", "new", refused-n.refused, "all", refused)
-		n.refused = refused
-	}
+	n.tell()
+	return nil
 }
 
 // orphaned reports whether the master that spawned this process is gone for good. A
