@@ -35,6 +35,9 @@ func (m *Machine) boot(out *Output) {
 	for _, n := range r.Configured {
 		p := m.Replica(n)
 		if p.Phase != message.PhaseBoot || p.Lost || p.Suspected {
+			if m.ticks >= m.readAgain { // another master may have been quicker, and some of them may never come
+				m.stage = reading
+			}
 			return
 		}
 		r.Members = append(r.Members, message.Member{Node: n, Incarnation: p.Incarnation})

@@ -98,6 +98,8 @@ type Machine struct {
 	command  uint64 // number of the outstanding command
 	waits    bool   // one is outstanding
 	readAt   uint64 // tick before which the record is not read again
+
+	readAgain uint64 // tick at which it is, while there is none
 }
 
 // New returns a machine that begins by reading the record.

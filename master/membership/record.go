@@ -32,6 +32,10 @@ type Result struct {
 // readTicks is how long the machine waits before it reads again what it could not read.
 const readTicks = 5
 
+// bootTicks is how long a master waits for all replicas of a cluster that seems to begin
+// before it looks again whether there is a record.
+const bootTicks = 50
+
 // read asks for the record.
 func (m *Machine) read(out *Output) {
 	if m.waits || m.ticks < m.readAt {
@@ -76,6 +80,7 @@ func (m *Machine) Result(r Result, out *Output) {
 		m.stage = reading
 		m.readAt = m.ticks + readTicks
 	case r.Record == nil:
+		m.readAgain = m.ticks + bootTicks
 		m.stage = booting // if a proposal is still under way, the next is one of the same kind
 	case r.Record.Epoch > m.record.Epoch:
 		m.adopt(r.Record, r.Revision, out)

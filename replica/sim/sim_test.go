@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -74,6 +75,32 @@ func (r *Result) add(s Result) {
 func root(t *testing.T) string {
 	name, _, _ := strings.Cut(t.Name(), "/")
 	return name
+}
+
+// The seeds that found something keep being run.
+func TestKeptSeeds(t *testing.T) {
+	b, err := os.ReadFile("../../testdata/seeds.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ran := 0
+	for line := range strings.Lines(string(b)) {
+		number, what, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if number == "" || number == "#" {
+			continue
+		}
+		seed, err := strconv.ParseUint(number, 10, 64)
+		if err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		ran++
+		if r := Run(FromSeed(seed)); r.Failure != nil {
+			t.Errorf("seed %d (%s): %v", seed, strings.TrimSpace(what), r.Failure)
+		}
+	}
+	if ran == 0 {
+		t.Error("no seed was run")
+	}
 }
 
 // The same seed gives the same run, event for event.
