@@ -1,139 +1,211 @@
 package replica_test
 
 import (
+	"strings"
 	"testing"
 
 	"quartet/replica/lamport"
 	"quartet/replica/message"
 )
 
-// What is of another epoch, incarnation or master, or not its sender's to say, is counted
-// and dropped: it executes nothing, and nobody's clock follows it.
+// conditions are a machine in each of its phases; but for boot its epoch is 2.
+var conditions = map[message.Phase]func(*testing.T) *one{
+	message.PhaseBoot: func(t *testing.T) *one { return fresh(t, 10) },
+	message.PhaseMember: func(t *testing.T) *one {
+		o := alone(t, 3, 10)
+		o.wedge()
+		o.install(o.next(0, 0, 0))
+		return o
+	},
+	message.PhaseWedged: func(t *testing.T) *one {
+		o := alone(t, 3, 10)
+		o.wedge()
+		o.install(o.next(0, 0, 0))
+		o.wedge()
+		return o
+	},
+	message.PhaseLearning: func(t *testing.T) *one {
+		o := fresh(t, 10)
+		o.install(without(recordOf(2, 3), 1))
+		return o
+	},
+}
+
+// Who may say what in which phase. What is of another epoch, incarnation or master, or not
+// its sender's to say, is counted and dropped: it executes nothing, and nobody's clock
+// follows it.
 func TestTheDoor(t *testing.T) {
 	const far = 1 << 20 // a clock that would show
-	forward := func(h message.Header) message.Message {
-		return &message.Forward{Header: h, Requests: []message.Request{request(1, "eventual set a 1")}}
+	master := func(incarnation, epoch uint64) message.Header {
+		return message.Header{From: m1, Incarnation: incarnation, Epoch: epoch, Clock: far}
+	}
+	peer := func(n lamport.Node, incarnation, epoch uint64) message.Header {
+		return message.Header{From: n, Incarnation: incarnation, Epoch: epoch, Clock: far}
+	}
+	get := func(h message.Header) message.Message {
+		return &message.Forward{Header: h, Requests: []message.Request{request(1, "eventual get a")}}
 	}
 	data := func(h message.Header) message.Message { return weak(h, 1, request(1, "eventual set a 1")) }
+	ack := func(h message.Header) message.Message {
+		return &message.Ack{Header: h, Received: message.Received{Received: []uint64{0, 0, 0}}}
+	}
 	fill := func(h message.Header) message.Message {
 		return &message.Fill{Header: h, Writes: []message.CausalWrite{{Number: 1, Request: request(1, "causal set a 1")}}}
 	}
-	install := func(change func(*message.Install)) message.Message {
-		in := &message.Install{
-			Header: message.Header{From: m1, Incarnation: 1, Epoch: 1, Clock: far},
-			View:   message.View{Epoch: 1, Faults: 0, Members: []message.Member{{Node: 1, Incarnation: 7}, {Node: 2, Incarnation: 7}}},
-		}
-		change(in)
-		return in
+	gap := func(h message.Header) message.Message {
+		return &message.Gap{Header: h, Causal: true, First: 1, Last: 1}
 	}
+	pull := func(h message.Header) message.Message { return &message.Pull{Header: h, Nonce: 1} }
+	chunk := func(h message.Header) message.Message { return &message.Chunk{Header: h, Nonce: 99} }
+	prepare := func(h message.Header) message.Message { return &message.Prepare{Header: h, Round: 1} }
+	install := func(from lamport.Node, change func(*message.Record)) message.Message {
+		r := recordOf(3, 3)
+		r.Cut = []uint64{0, 0, 0}
+		change(&r)
+		return &message.Install{Header: message.Header{From: from, Incarnation: 1, Epoch: r.Epoch, Clock: far}, Record: r}
+	}
+	state := func(h message.Header) message.Message {
+		return &message.State{Header: h, Contiguous: []uint64{0, 0, 0}}
+	}
+	const nobody, all = "", "boot member wedged learning"
 	for _, test := range []struct {
-		name string
-		msg  message.Message
+		name  string
+		msg   message.Message
+		comes string // in which phases it comes in
 	}{
-		{"FORWARD of another epoch", forward(message.Header{From: m1, Incarnation: 1, Epoch: 2, Clock: far})},
-		{"FORWARD of an older master", forward(message.Header{From: m1, Incarnation: 0, Epoch: 1, Clock: far})},
-		{"FORWARD of a newer master that has installed nothing", forward(message.Header{From: m1, Incarnation: 2, Epoch: 1, Clock: far})},
-		{"FORWARD of another master", forward(message.Header{From: lamport.Master(2), Incarnation: 1, Epoch: 1, Clock: far})},
-		{"FORWARD of a replica", forward(message.Header{From: 2, Incarnation: 7, Epoch: 1, Clock: far})},
-		{"DATA of another epoch", data(message.Header{From: 2, Incarnation: 7, Epoch: 2, Clock: far})},
-		{"DATA of an older incarnation", data(message.Header{From: 2, Incarnation: 6, Epoch: 1, Clock: far})},
-		{"DATA of a newer incarnation", data(message.Header{From: 2, Incarnation: 8, Epoch: 1, Clock: far})},
-		{"DATA of no member", data(message.Header{From: 4, Incarnation: 7, Epoch: 1, Clock: far})},
-		{"DATA of itself", data(message.Header{From: 1, Incarnation: 7, Epoch: 1, Clock: far})},
-		{"DATA of nobody", data(message.Header{Incarnation: 7, Epoch: 1, Clock: far})},
-		{"DATA that jumps", data(message.Header{From: 2, Incarnation: 7, Epoch: 1, Clock: 2 * lamport.MaxJump})},
-		{"FILL of another epoch", fill(message.Header{From: 2, Incarnation: 7, Epoch: 2, Clock: far})},
-		{"FILL from before the INSTALL", fill(message.Header{From: 2, Incarnation: 7, Epoch: 1, Clock: 0})},
-		{"PROBE of an older master", &message.Probe{Header: message.Header{From: m1, Incarnation: 0, Epoch: 1, Clock: far}}},
-		{"PROBE of a replica", &message.Probe{Header: message.Header{From: 2, Incarnation: 7, Epoch: 1, Clock: far}}},
-		{"INSTALL of an older master", install(func(in *message.Install) { in.Incarnation = 0 })},
-		{"INSTALL of a replica", install(func(in *message.Install) { in.From = 2 })},
-		{"INSTALL of another epoch", install(func(in *message.Install) { in.View.Epoch = 2 })},
-		{"INSTALL for another incarnation", install(func(in *message.Install) { in.View.Members[0].Incarnation = 8 })},
-		{"INSTALL without this replica", install(func(in *message.Install) { in.View.Members = in.View.Members[1:] })},
-		{"INSTALL of a view that cannot be", install(func(in *message.Install) { in.View.Faults = 2 })},
+		{"FORWARD", get(master(1, 2)), "member wedged learning"}, // in boot no master was heard yet
+		{"FORWARD of another epoch", get(master(1, 1)), "member wedged learning"},
+		{"FORWARD of an older master", get(master(0, 2)), nobody},
+		{"FORWARD of a newer master that has said nothing else", get(master(2, 2)), nobody},
+		{"FORWARD of another master", get(message.Header{From: lamport.Master(2), Incarnation: 1, Epoch: 2, Clock: far}), nobody},
+		{"FORWARD of a replica", get(peer(2, 7, 2)), nobody},
+		{"PREPARE", prepare(master(1, 2)), all},
+		{"PREPARE of an older master", prepare(master(0, 2)), "boot"},
+		{"PREPARE of a newer master", prepare(master(2, 2)), all},
+		{"PREPARE of a replica", prepare(peer(2, 7, 2)), nobody},
+		{"PROBE of a newer master", &message.Probe{Header: master(2, 0)}, all},
+		{"PROBE of an older master", &message.Probe{Header: master(0, 2)}, all}, // it is told that there is a newer one
+		{"PROBE of a replica", &message.Probe{Header: peer(2, 7, 2)}, nobody},
+		{"INSTALL", install(m1, func(*message.Record) {}), all},
+		{"INSTALL by whatever master", install(lamport.Master(9), func(*message.Record) {}), all},
+		{"INSTALL by a replica", install(2, func(*message.Record) {}), nobody},
+		{"INSTALL of an older epoch", install(m1, func(r *message.Record) { r.Epoch = 1 }), "boot"},
+		{"INSTALL of no epoch", install(m1, func(r *message.Record) { r.Epoch = 0 }), nobody},
+		{"INSTALL with too many faults", install(m1, func(r *message.Record) { r.Faults = 3 }), nobody},
+		{"INSTALL with members out of order", install(m1, func(r *message.Record) { r.Members[0], r.Members[1] = r.Members[1], r.Members[0] }), nobody},
+		{"INSTALL with a member that is not configured", install(m1, func(r *message.Record) { r.Configured = r.Configured[:2] }), nobody},
+		{"INSTALL with a number beyond limits", install(m1, func(r *message.Record) { r.High = lamport.Limit }), nobody},
+		{"DATA", data(peer(2, 7, 2)), "member"},
+		{"DATA of another epoch", data(peer(2, 7, 1)), nobody},
+		{"DATA of an older incarnation", data(peer(2, 6, 2)), nobody},
+		{"DATA of a newer incarnation", data(peer(2, 8, 2)), nobody},
+		{"DATA of no member", data(peer(4, 7, 2)), nobody},
+		{"DATA of itself", data(peer(1, 7, 2)), nobody},
+		{"DATA of nobody", data(peer(0, 7, 2)), nobody},
+		{"DATA of a master", data(master(1, 2)), nobody},
+		{"ACK", ack(peer(2, 7, 2)), "member"},
+		{"ACK of another epoch", ack(peer(2, 7, 3)), nobody},
+		{"GAP", gap(peer(2, 7, 2)), "member wedged"},
+		{"GAP of another epoch", gap(peer(2, 7, 1)), nobody},
+		{"GAP of a master", gap(master(1, 2)), nobody},
+		{"FILL", fill(peer(2, 7, 2)), "member wedged"},
+		{"FILL of another epoch", fill(peer(2, 7, 1)), nobody},
+		{"FILL of another incarnation", fill(peer(2, 8, 2)), nobody},
+		{"FILL of the master", fill(master(1, 2)), "member"},
+		{"FILL of another master", fill(master(2, 2)), nobody},
+		{"FILL of the master in another epoch", fill(master(1, 1)), nobody},
+		{"PULL of a learner", pull(peer(4, 1, 2)), "member wedged"},
+		{"PULL of another epoch", pull(peer(4, 1, 1)), nobody},
+		{"CHUNK", chunk(peer(2, 7, 2)), "learning"},
+		{"CHUNK of another incarnation", chunk(peer(2, 6, 2)), nobody},
+		{"CHUNK of no member", chunk(peer(4, 7, 2)), nobody},
+		{"CHUNK of another epoch", chunk(peer(2, 7, 3)), nobody},
+		{"STATE", state(peer(2, 7, 2)), nobody},
+		{"HELLO", &message.Hello{Header: peer(2, 7, 2), Phase: message.PhaseMember}, nobody},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			o := alone(t, 3, 10)
-			before := o.Stats()
-			o.step(test.msg)
-			after := o.Stats()
-			if after.Refused != before.Refused+1 {
-				t.Errorf("%d refused, want 1", after.Refused-before.Refused)
-			}
-			before.Refused = after.Refused
-			if after != before || len(o.out.Sends) != 0 {
-				t.Errorf("it changed %+v to %+v and was answered by %v", before, after, o.out.Sends)
-			}
-		})
+		for phase, name := range map[message.Phase]string{
+			message.PhaseBoot: "boot", message.PhaseMember: "member", message.PhaseWedged: "wedged", message.PhaseLearning: "learning",
+		} {
+			t.Run(test.name+" to "+name, func(t *testing.T) {
+				o := conditions[phase](t)
+				before := o.Stats()
+				if before.Phase != phase {
+					t.Fatalf("phase %v, want %s", before.Phase, name)
+				}
+				o.out.Sends = nil
+				o.Step(test.msg, &o.out)
+				after := o.Stats()
+				if strings.Contains(test.comes, name) {
+					if after.Refused != before.Refused || after.Clock <= far {
+						t.Errorf("refused: clock %d, %d refused", after.Clock, after.Refused-before.Refused)
+					}
+					return
+				}
+				if after.Refused != before.Refused+1 {
+					t.Errorf("%d refused, want 1", after.Refused-before.Refused)
+				}
+				before.Refused = after.Refused
+				if after != before || len(o.out.Sends) != 0 || o.Record().Epoch != o.record.Epoch {
+					t.Errorf("it changed %+v to %+v and was answered by %v", before, after, o.out.Sends)
+				}
+			})
+		}
 	}
 }
 
-func TestWithoutAViewOnlyTheMasterIsHeard(t *testing.T) {
-	o := fresh(t, 10)
-	o.step(weak(o.peer(2), 1, request(1, "eventual set a 1")), &message.Forward{Header: o.master(), Requests: []message.Request{request(2, "eventual get a")}})
-	if s := o.Stats(); s.Refused != 2 || s.Clock != 0 || len(o.out.Sends) != 0 {
-		t.Errorf("%+v, sends %v", s, o.out.Sends)
-	}
-	o.step(&message.Probe{Header: message.Header{From: m1, Incarnation: 3}})
-	if hello := taken[*message.Hello](o); len(hello) != 1 || hello[0].Master != 3 || o.Stats().Refused != 2 {
-		t.Errorf("a PROBE brings %+v, %d refused", hello, o.Stats().Refused)
-	}
-	o.step(o.install(3, 2))
-	if o.Installed() {
-		t.Error("an older master than the one that was heard has installed a view")
+// A clock that jumps is refused by those who stand in an order; one who stands outside
+// takes the cluster's clock over, however far it has come, and so does a record.
+func TestClocksThatJump(t *testing.T) {
+	for phase, build := range conditions {
+		o := build(t)
+		h := o.peer(2)
+		h.Clock = 3 * lamport.MaxJump
+		m := o.master()
+		m.Clock = 3 * lamport.MaxJump
+		o.step(&message.Probe{Header: m})
+		o.step(&message.Gap{Header: h, Causal: true, First: 1, Last: 1})
+		inside := phase == message.PhaseMember || phase == message.PhaseWedged
+		if jumped := o.Stats().Clock >= 3*lamport.MaxJump; jumped == inside {
+			t.Errorf("phase %d: clock %d", phase, o.Stats().Clock)
+		}
+		r := o.next(0, 0, 0)
+		if o.record.Epoch == 0 {
+			r = recordOf(1, 3)
+		}
+		r.Start = 5 * lamport.MaxJump
+		o.install(r)
+		if o.Stats().Phase == message.PhaseMember && o.Stats().Clock < r.Start {
+			t.Errorf("phase %d: clock %d in an epoch that begins with %d", phase, o.Stats().Clock, r.Start)
+		}
 	}
 }
 
-// A cluster that has run for long has a clock beyond MaxJump. A replica that begins takes
-// it over with the view; otherwise it could never join.
-func TestInstallBringsTheStartClock(t *testing.T) {
-	o := fresh(t, 10)
-	in := o.install(1, 1)
-	in.Clock = 3 * lamport.MaxJump
-	o.step(in)
-	if !o.Installed() || o.Stats().Clock <= in.Clock {
-		t.Errorf("installed %t, clock %d", o.Installed(), o.Stats().Clock)
+// From the first word of a newer master on an older one is not obeyed, and is told so.
+func TestANewerMaster(t *testing.T) {
+	o := alone(t, 3, 10)
+	o.step(&message.Probe{Header: message.Header{From: lamport.Master(2), Incarnation: 3, Epoch: 0, Clock: o.tick()}})
+	if hello := taken[*message.Hello](o); len(hello) != 1 || hello[0].Master != 3 || hello[0].Phase != message.PhaseMember || o.out.Sends[0].To[0] != lamport.Master(2) {
+		t.Errorf("the newer is answered with %v", o.out.Sends)
 	}
-	in.Clock = 5 * lamport.MaxJump // the view is there: now it is a jump
-	o.step(in)
-	if o.Stats().Clock > 4*lamport.MaxJump || o.Stats().Refused != 1 {
-		t.Errorf("clock %d, %d refused", o.Stats().Clock, o.Stats().Refused)
+	o.step(&message.Probe{Header: o.master()})
+	if hello := taken[*message.Hello](o); len(hello) != 1 || hello[0].Master != 3 || o.out.Sends[0].To[0] != m1 {
+		t.Errorf("the older is answered with %v", o.out.Sends)
+	}
+	if answers := o.ask(request(1, "eventual get a")); len(answers) != 0 {
+		t.Errorf("the older is obeyed: %+v", answers)
+	}
+	o.step(&message.Prepare{Header: o.master(), Round: 1})
+	if o.Stats().Phase != message.PhaseMember {
+		t.Error("the older makes it wedge")
+	}
+	o.step(&message.Prepare{Header: message.Header{From: lamport.Master(2), Incarnation: 3, Epoch: 1, Clock: o.tick()}, Round: 1})
+	if states := taken[*message.State](o); len(states) != 1 || o.out.Sends[0].To[0] != lamport.Master(2) {
+		t.Errorf("PREPARE of the newer brings %v", o.out.Sends)
 	}
 }
 
 func causal(number uint64, text string) message.CausalWrite {
 	return message.CausalWrite{Number: number, Request: request(number, text)}
-}
-
-// The old master gave number 2 to a write that only this replica has, beyond a gap. The
-// new one gives it to another write. Schedule: FORWARD {2 old}; PROBE of the new master;
-// its first INSTALL is lost, and the one that arrives names number 2 already.
-func TestANumberBeyondAGapIsVoid(t *testing.T) {
-	o := alone(t, 3, 10)
-	o.step(&message.Forward{Header: o.master(), Marks: message.Marks{Last: 2}, Writes: []message.CausalWrite{causal(2, "causal set a old")}})
-	probe := message.Header{From: m1, Incarnation: 2, Clock: o.tick()}
-	o.step(&message.Probe{Header: probe})
-	if hello := taken[*message.Hello](o); len(hello) != 1 || hello[0].Watermark != 0 {
-		t.Fatalf("HELLO %+v", hello)
-	}
-	// A FILL that is on its way must not raise the watermark after the HELLO, and none is sent.
-	o.step(&message.Fill{Header: o.peer(2), Writes: []message.CausalWrite{causal(1, "causal set b old"), causal(2, "causal set a old")}},
-		&message.Gap{Header: o.peer(2), Causal: true, First: 1, Last: 2})
-	if s := o.Stats(); s.Watermark != 0 || len(o.out.Sends) != 0 {
-		t.Fatalf("while the INSTALL is awaited: watermark %d, sends %v", s.Watermark, o.out.Sends)
-	}
-	in := o.install(3, 2)
-	in.Marks = message.Marks{Last: 2, Safe: 2}
-	o.step(in)
-	h := o.master()
-	h.Incarnation = 2
-	o.step(&message.Forward{Header: h, Marks: in.Marks, Writes: []message.CausalWrite{causal(1, "causal set b new"), causal(2, "causal set a new")}})
-	get := request(9, "causal get a")
-	get.Min = 2
-	h.Clock = o.tick()
-	o.step(&message.Forward{Header: h, Marks: in.Marks, Requests: []message.Request{get}})
-	o.expect(o.answers(), "#9 200 new number 2")
 }
 
 // A replica answers a GAP up to its watermark only: what it has beyond a gap may be void by

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"quartet/master"
+	"quartet/master/membership"
 	"quartet/replica"
 	"quartet/replica/abcast"
 	"quartet/replica/lamport"
@@ -27,13 +28,14 @@ type machines struct {
 
 func newMachines(tb testing.TB) *machines {
 	h := &machines{}
-	cfg := master.Config{Self: lamport.Master(1), Incarnation: 1, Faults: 1, TimeoutTicks: 500, ProbeTicks: 10, SuspectTicks: 100, AgainTicks: 50}
+	cfg := master.Config{Self: lamport.Master(1), Incarnation: 1, Missing: 1, TimeoutTicks: 500, ProbeTicks: 10, SuspectTicks: 100, AgainTicks: 50}
 	for i := range h.replicas {
 		n := lamport.Replica(i + 1)
 		cfg.Replicas = append(cfg.Replicas, n)
 		h.replicas[i] = replica.New(replica.Config{Self: n, Incarnation: 1, Store: store.NewMemory(), WaitTicks: 5, HelloTicks: 10})
 	}
 	h.master = master.New(cfg)
+	h.endMasterTurn()
 	for _, r := range h.replicas {
 		r.Tick(&h.rout)
 		h.route(h.rout.Sends)
@@ -103,6 +105,15 @@ func (h *machines) tick() {
 
 func (h *machines) endMasterTurn() {
 	h.master.EndTurn(&h.out)
+	for c := h.out.Command; c != nil; c = h.out.Command { // nobody else writes the record
+		outcome := membership.Read
+		if c.Propose != nil {
+			outcome = membership.Won
+		}
+		h.out.Command = nil
+		h.master.Result(membership.Result{Number: c.Number, Outcome: outcome, Revision: c.Number}, &h.out)
+		h.master.EndTurn(&h.out)
+	}
 	h.route(h.out.Sends)
 	for i := range h.out.Replies {
 		if h.out.Replies[i].Code == model.OK {

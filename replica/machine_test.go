@@ -2,6 +2,7 @@ package replica_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,34 +21,83 @@ const wait = 5 // ticks
 type one struct {
 	t *testing.T
 	*replica.Machine
-	store *store.Memory
-	out   replica.Output
-	clock uint64 // of everybody else
+	store  *store.Memory
+	out    replica.Output
+	clock  uint64         // of everybody else
+	record message.Record // that it was told last
 }
 
 // alone is r1 in a view of so many members, window sets in its table.
-func alone(t *testing.T, members, window int) *one {
+func alone(t *testing.T, members, window int, options ...func(*replica.Config)) *one {
 	t.Helper()
-	o := fresh(t, window)
-	o.step(o.install(members, 1))
+	o := fresh(t, window, options...)
+	o.install(recordOf(1, members))
 	if len(taken[*message.Installed](o)) != 1 {
 		t.Fatal("not installed")
 	}
 	return o
 }
 
-func fresh(t *testing.T, window int) *one {
+func fresh(t *testing.T, window int, options ...func(*replica.Config)) *one {
 	o := &one{t: t, store: store.NewMemory()}
-	o.Machine = replica.New(replica.Config{Self: 1, Incarnation: 7, Store: o.store, WaitTicks: wait, HelloTicks: 10, Window: window})
+	cfg := replica.Config{Self: 1, Incarnation: 7, Store: o.store, WaitTicks: wait, HelloTicks: 10, Window: window}
+	for _, option := range options {
+		option(&cfg)
+	}
+	o.Machine = replica.New(cfg)
 	return o
 }
 
-func (o *one) install(members int, incarnation uint64) *message.Install {
-	v := message.View{Epoch: 1, Faults: (members - 1) / 2}
-	for i := range members {
-		v.Members = append(v.Members, message.Member{Node: lamport.Replica(i + 1), Incarnation: 7})
+func onDisk(c *replica.Config) { c.Durable = true }
+
+// recordOf is the record of an epoch with so many members, each incarnation 7.
+func recordOf(epoch uint64, members int) message.Record {
+	r := message.Record{
+		View:    message.View{Epoch: epoch, Faults: (members - 1) / 2},
+		Missing: (members - 1) / 2, Start: 1, Master: 1, Nonce: 10 * epoch,
 	}
-	return &message.Install{Header: message.Header{From: m1, Incarnation: incarnation, Epoch: 1, Clock: o.tick()}, View: v}
+	for i := range members {
+		r.Configured = append(r.Configured, lamport.Replica(i+1))
+		r.Members = append(r.Members, message.Member{Node: lamport.Replica(i + 1), Incarnation: 7})
+	}
+	return r
+}
+
+// next is the record that ends the epoch of the record told last, with so much of every
+// member's DATA inside.
+func (o *one) next(cut ...uint64) message.Record {
+	r := o.record
+	r.Epoch++
+	r.Nonce += 10
+	r.Cut = cut
+	return r
+}
+
+// without takes a node out of a record's view.
+func without(r message.Record, n lamport.Node) message.Record {
+	i := r.Index(n)
+	r.Members = append(slices.Clone(r.Members[:i]), r.Members[i+1:]...)
+	r.Faults = min(r.Faults, len(r.Members)-1)
+	return r
+}
+
+// install is a turn with the record of an epoch.
+func (o *one) install(r message.Record) { o.step(o.installs(r)) }
+
+func (o *one) installs(r message.Record) *message.Install {
+	o.record = r
+	return &message.Install{Header: message.Header{From: m1, Incarnation: r.Master, Epoch: r.Epoch, Clock: o.tick()}, Record: r}
+}
+
+// wedge is a turn with a PREPARE of the first round, and returns the STATE.
+func (o *one) wedge() *message.State {
+	o.t.Helper()
+	o.step(&message.Prepare{Header: o.master(), Round: 1})
+	states := taken[*message.State](o)
+	if len(states) != 1 {
+		o.t.Fatalf("PREPARE brings %v, want one STATE", o.out.Sends)
+	}
+	return states[0]
 }
 
 func (o *one) tick() uint64 {
@@ -56,11 +106,11 @@ func (o *one) tick() uint64 {
 }
 
 func (o *one) master() message.Header {
-	return message.Header{From: m1, Incarnation: 1, Epoch: 1, Clock: o.tick()}
+	return message.Header{From: m1, Incarnation: 1, Epoch: o.record.Epoch, Clock: o.tick()}
 }
 
 func (o *one) peer(n lamport.Node) message.Header {
-	return message.Header{From: n, Incarnation: 7, Epoch: 1, Clock: o.tick()}
+	return message.Header{From: n, Incarnation: 7, Epoch: o.record.Epoch, Clock: o.tick()}
 }
 
 // step is a turn with these messages.
