@@ -31,11 +31,16 @@ var conditions = map[message.Phase]func(*testing.T) *one{
 	},
 }
 
-// Who may say what in which phase. What is of another epoch, incarnation or master, or not
-// its sender's to say, is counted and dropped: it executes nothing, and nobody's clock
-// follows it.
-func TestTheDoor(t *testing.T) {
-	const far = 1 << 20 // a clock that would show
+const far = 1 << 20 // a clock that would show
+
+// knock is a message, and the phases in which it comes in.
+type knock struct {
+	name  string
+	msg   message.Message
+	comes string
+}
+
+func knocks() []knock {
 	master := func(incarnation, epoch uint64) message.Header {
 		return message.Header{From: m1, Incarnation: incarnation, Epoch: epoch, Clock: far}
 	}
@@ -68,11 +73,7 @@ func TestTheDoor(t *testing.T) {
 		return &message.State{Header: h, Contiguous: []uint64{0, 0, 0}}
 	}
 	const nobody, all = "", "boot member wedged learning"
-	for _, test := range []struct {
-		name  string
-		msg   message.Message
-		comes string // in which phases it comes in
-	}{
+	return []knock{
 		{"FORWARD", get(master(1, 2)), "member wedged learning"}, // in boot no master was heard yet
 		{"FORWARD of another epoch", get(master(1, 1)), "member wedged learning"},
 		{"FORWARD of an older master", get(master(0, 2)), nobody},
@@ -122,7 +123,14 @@ func TestTheDoor(t *testing.T) {
 		{"CHUNK of another epoch", chunk(peer(2, 7, 3)), nobody},
 		{"STATE", state(peer(2, 7, 2)), nobody},
 		{"HELLO", &message.Hello{Header: peer(2, 7, 2), Phase: message.PhaseMember}, nobody},
-	} {
+	}
+}
+
+// Who may say what in which phase. What is of another epoch, incarnation or master, or not
+// its sender's to say, is counted and dropped: it executes nothing, and nobody's clock
+// follows it.
+func TestTheDoor(t *testing.T) {
+	for _, test := range knocks() {
 		for phase, name := range map[message.Phase]string{
 			message.PhaseBoot: "boot", message.PhaseMember: "member", message.PhaseWedged: "wedged", message.PhaseLearning: "learning",
 		} {

@@ -21,6 +21,7 @@ const wait = 5 // ticks
 type one struct {
 	t *testing.T
 	*replica.Machine
+	node   lamport.Node
 	store  *store.Memory
 	out    replica.Output
 	clock  uint64         // of everybody else
@@ -44,6 +45,7 @@ func fresh(t *testing.T, window int, options ...func(*replica.Config)) *one {
 	for _, option := range options {
 		option(&cfg)
 	}
+	o.node = cfg.Self
 	o.Machine = replica.New(cfg)
 	return o
 }
@@ -98,6 +100,20 @@ func (o *one) wedge() *message.State {
 		o.t.Fatalf("PREPARE brings %v, want one STATE", o.out.Sends)
 	}
 	return states[0]
+}
+
+// layer lists the committed layer.
+func (o *one) layer() []string {
+	var all []string
+	o.store.Ascend("", func(key string, r store.Record) bool {
+		value := string(r.Value)
+		if len(value) > 20 {
+			value = fmt.Sprintf("%s... (%d bytes)", value[:10], len(value))
+		}
+		all = append(all, fmt.Sprintf("%s = %s at %v number %d #%d", key, value, r.Version, r.Number, r.RID))
+		return true
+	})
+	return all
 }
 
 func (o *one) tick() uint64 {
