@@ -213,6 +213,9 @@ func (m *Machine) answers(a *message.Answers, out *Output) {
 		p.busyUntil = 0
 	}
 	for i := range a.Answers {
+		if f := m.flights[a.Answers[i].RID]; f != nil && p.gone() && f.request.Model == model.Eventual {
+			continue // it has been sent again: who answers here takes it along when it goes
+		}
 		m.answer(p, &a.Answers[i], out)
 	}
 }
@@ -231,6 +234,7 @@ func (m *Machine) Tick(out *Output) {
 // EndTurn sends the batch of the turn: one FORWARD to each replica that has something
 // to hear.
 func (m *Machine) EndTurn(out *Output) {
+	m.dismiss()
 	var members membership.Output
 	m.members.Advance(&members)
 	if members.Command != nil || len(members.Sends) > 0 || members.Decided != nil {

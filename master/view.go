@@ -14,10 +14,12 @@ import (
 type peer struct {
 	node      lamport.Node
 	known     *membership.Replica
-	member    bool // of the record's view
-	works     bool // has acknowledged it
-	weak      bool // has worked as the process that it is, so it serves gets and eventual requests in every condition
-	leads     bool // is the member that orders the commits of causal writes
+	member    bool   // of the record's view
+	works     bool   // has acknowledged it
+	weak      bool   // has worked as the process that it is, so it serves gets and eventual requests in every condition
+	leaving   bool   // an operator wants it out: it gets nothing new
+	leftAt    uint64 // nonce of the newest PROBE at that time
+	leads     bool   // is the member that orders the commits of causal writes
 	pid       int
 	watermark uint64
 	busyUntil uint64 // tick: it has a batch that it has not answered
@@ -29,11 +31,14 @@ type peer struct {
 }
 
 // serves reports whether p can be given any request.
-func (p *peer) serves() bool { return p.works && !p.known.Suspected }
+func (p *peer) serves() bool { return p.works && !p.known.Suspected && !p.leaving }
 
 // servesWeak reports whether p can be given gets of model 3 and requests of model 4:
 // these go on while the view changes.
-func (p *peer) servesWeak() bool { return p.weak && p.member && !p.known.Suspected }
+func (p *peer) servesWeak() bool { return p.weak && p.member && !p.known.Suspected && !p.leaving }
+
+// gone reports whether p was taken out of the cluster, or is about to be.
+func (p *peer) gone() bool { return p.known.Removed || p.known.Left }
 
 func (m *Machine) peer(n lamport.Node) *peer {
 	for _, p := range m.replicas {
@@ -62,6 +67,7 @@ func (m *Machine) refresh() {
 		if p.pid != p.known.PID {
 			p.pid, p.weak = p.known.PID, false
 		}
+		p.leaving = p.leaving && m.members.Removable(p.node)
 		p.member = m.members.Member(p.known)
 		p.works = m.members.Leads() && m.members.Works(p.known)
 		p.weak = p.member && (p.weak || p.works)
@@ -177,8 +183,37 @@ func (m *Machine) Result(r membership.Result, out *Output) {
 	m.take(&members, out)
 }
 
-// Remove takes a replica out of the cluster, and reports whether there is such a one.
-func (m *Machine) Remove(n lamport.Node) bool { return m.members.Remove(n) }
+// Remove takes a replica out of the cluster, and reports whether there is such a one that
+// can be spared. It gets no more requests, and leaves the view once nothing is held by it
+// alone, or if it cannot be reached.
+func (m *Machine) Remove(n lamport.Node) bool {
+	p := m.peer(n)
+	if p == nil || !m.members.Removable(n) {
+		return false
+	}
+	if !p.leaving {
+		p.leaving, p.leftAt = true, m.nonce
+	}
+	return true
+}
+
+// dismiss lets those go that are to leave and hold nothing alone any more.
+func (m *Machine) dismiss() {
+	for _, p := range m.replicas {
+		if !p.leaving || p.known.Removed {
+			continue
+		}
+		drained := p.report.Nonce > p.leftAt && p.report.Own == 0 && p.works && p.report.Epoch == m.members.Record().Epoch
+		for _, f := range m.flights { // any order
+			if f.replica == p.node && !f.request.Model.Strong() {
+				drained = false
+			}
+		}
+		if drained || p.known.Suspected || !p.member {
+			m.members.Remove(p.node)
+		}
+	}
+}
 
 // Recover lets the next view be formed of the replicas that are there.
 func (m *Machine) Recover() { m.members.Recover() }

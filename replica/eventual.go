@@ -31,9 +31,7 @@ func (m *Machine) eventualSet(r *message.Request) {
 		return
 	}
 	m.holdNew(r, 0)
-	if h := m.tentative.version(r); h != nil {
-		h.accepted = true
-	}
+	m.tentative.accept(r)
 	m.keepWeak(r)
 	if m.cast != nil { // else it is submitted when the next view is installed
 		m.cast.Submit(message.Operation{Op: message.OpWeak, Request: *r}, false)

@@ -60,6 +60,7 @@ type Stats struct {
 	Keys      int
 	Pending   int // requests taken and not yet answered
 	Tentative int // weak writes not yet committed
+	Own       int // of them, accepted by this replica
 	Queue     int // DATA received and not yet delivered
 	Refused   uint64
 }
@@ -87,9 +88,10 @@ type Machine struct {
 	full      string         // why sets are refused here; "": they are not
 	fault     string         // an invariant was found broken: nothing is done any more
 
-	lastRID uint64
-	ticks   uint64
-	refused uint64
+	lastRID  uint64
+	ticks    uint64
+	probedAt uint64 // tick of the last heartbeat of its master
+	refused  uint64
 
 	position  uint64 // ordered operations delivered
 	store     store.Store
@@ -132,7 +134,7 @@ func (m *Machine) Stats() Stats {
 	s := Stats{
 		Phase: m.phase(), Epoch: m.record.Epoch, Clock: m.clock.Now(), Position: m.position,
 		Watermark: m.causal.watermark, Safe: m.causal.safe,
-		Keys: m.store.Len(), Pending: m.pending, Tentative: m.tentative.len(), Refused: m.refused,
+		Keys: m.store.Len(), Pending: m.pending, Tentative: m.tentative.len(), Own: m.tentative.own, Refused: m.refused,
 	}
 	switch {
 	case m.cast != nil:
@@ -217,6 +219,9 @@ func (m *Machine) Tick(out *Output) {
 	case m.fault != "":
 	case m.cast != nil:
 		out.Sends = m.cast.Tick(out.Sends)
+		if n := 5 * max(m.cfg.HelloTicks, 1); m.ticks-m.probedAt >= n && m.ticks%n == 0 {
+			m.hello(lamport.Master(1), out) // perhaps nobody knows any more that it is here
+		}
 	case m.cfg.HelloTicks == 0 || m.ticks%m.cfg.HelloTicks == 1%m.cfg.HelloTicks:
 		m.hello(lamport.Master(1), out)
 	}

@@ -98,8 +98,8 @@ func (m *Machine) restore(s *durable.Saved) {
 		r := &s.Weak[i]
 		if _, done := m.executed.lookup(r); !done {
 			m.tentative.add(r, 0)
-			h := m.tentative.version(r)
-			h.kept, h.accepted = true, true
+			m.tentative.version(r).kept = true
+			m.tentative.accept(r)
 		}
 	}
 	switch {

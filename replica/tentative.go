@@ -23,6 +23,7 @@ type tentative struct {
 	byRID map[uint64]*held // of sets without a client's id
 	byID  map[string]*held
 	count int
+	own   int   // accepted by this replica
 	spare *held // left the layer; threaded by nextOfKey
 }
 
@@ -103,6 +104,14 @@ func (t *tentative) version(r *message.Request) *held {
 	return h
 }
 
+// accept notes that the write was accepted here.
+func (t *tentative) accept(r *message.Request) {
+	if h := t.version(r); h != nil && !h.accepted {
+		h.accepted = true
+		t.own++
+	}
+}
+
 // request is the write as a request.
 func (h *held) request() *message.Request {
 	r := &message.Request{
@@ -156,6 +165,9 @@ func (t *tentative) remove(r *message.Request, gone func(*held)) {
 	for h != nil {
 		next := h.nextOfIdentity
 		gone(h)
+		if h.accepted {
+			t.own--
+		}
 		t.unlink(h)
 		*h = held{nextOfKey: t.spare}
 		t.spare = h

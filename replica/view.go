@@ -38,11 +38,13 @@ func (m *Machine) probed(p *message.Probe, out *Output) {
 		m.hello(p.From, out)
 		return
 	}
+	m.probedAt = m.ticks
 	m.marks(p.Marks)
 	s := m.Stats()
 	out.send(&message.Report{
 		Header: m.header(), Nonce: p.Nonce, Position: s.Position, Watermark: s.Watermark, Safe: s.Safe,
 		Keys: uint64(s.Keys), Pending: uint64(max(s.Pending, 0)), Tentative: uint64(s.Tentative), Queue: uint64(s.Queue),
+		Own: uint64(s.Own),
 	}, p.From)
 }
 

@@ -17,7 +17,7 @@ const (
 	installHead = "\x97\x02\x02\x01\x00\x00\x00"
 	prepareHead = "\x99\x02\x0c\x01\x00\x00\x00"
 	stateHead   = "\x9b\x02\x0d\x01\x00\x00\x00"
-	pullHead    = "\x9e\x02\x0e\x01\x00\x00\x00"
+	pullHead    = "\x9d\x02\x0e\x01\x00\x00\x00"
 	chunkHead   = "\xdc\x00\x1a\x02\x0f\x01\x00\x00\x00"
 
 	goodMembers   = "\x91\x92\x01\x01"
@@ -98,11 +98,11 @@ func TestRefusedInViewChanges(t *testing.T) {
 		"state":                {stateHead + "\x01\x90\x00\x00\x00", ""},
 		"contiguous of 65":     {stateHead + "\x01" + vector65 + "\x00\x00\x00", "65"},
 		"contiguous is nil":    {stateHead + "\x01\xc0\x00\x00\x00", "array"},
-		"pull":                 {pullHead + "\x00\x00\x00\xa1k\xc2\xc3\x90\x00", ""},
-		"held of 65":           {pullHead + "\x00\x00\x00\xa1k\xc2\xc3" + vector65 + "\x00", "65"},
-		"pull's cursor":        {pullHead + "\x00\x00\x00\xda\x04\x02" + strings.Repeat("k", 1026) + "\xc2\xc3\x90\x00", "cursor"},
-		"cursor as bin":        {pullHead + "\x00\x00\x00\xc4\x01k\xc2\xc3\x90\x00", "cursor"},
-		"scanned as number":    {pullHead + "\x00\x00\x00\xa1k\x01\xc3\x90\x00", "boolean"},
+		"pull":                 {pullHead + "\x00\x00\xa1k\xc2\xc3\x90\x00", ""},
+		"held of 65":           {pullHead + "\x00\x00\xa1k\xc2\xc3" + vector65 + "\x00", "65"},
+		"pull's cursor":        {pullHead + "\x00\x00\xda\x04\x02" + strings.Repeat("k", 1026) + "\xc2\xc3\x90\x00", "cursor"},
+		"cursor as bin":        {pullHead + "\x00\x00\xc4\x01k\xc2\xc3\x90\x00", "cursor"},
+		"scanned as number":    {pullHead + "\x00\x00\xa1k\x01\xc3\x90\x00", "boolean"},
 		"chunk":                {bytesOfChunk("", "", "", "", "", ""), ""},
 		"chunk of 25":          {strings.Replace(bytesOfChunk("", "", "", "", "", ""), "\x1a", "\x19", 1), "25 fields"},
 		"chunk's cursor":       {bytesOfChunk("", "", "\xda\x04\x02"+strings.Repeat("k", 1026), "", "", ""), "cursor"},

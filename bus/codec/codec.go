@@ -44,7 +44,7 @@ var bodyFields = [...]int{
 	message.KindGap:       3,
 	message.KindFill:      1,
 	message.KindProbe:     2,
-	message.KindReport:    8,
+	message.KindReport:    9,
 	message.KindPrepare:   3,
 	message.KindState:     5,
 	message.KindPull:      7,

@@ -87,7 +87,7 @@ func (d *Decoder) body(kind message.Kind, h message.Header) message.Message {
 		return &message.Probe{Header: h, Nonce: d.uint(), Marks: d.marks()}
 	case message.KindReport:
 		return &message.Report{Header: h, Nonce: d.uint(), Position: d.uint(), Watermark: d.uint(), Safe: d.uint(),
-			Keys: d.uint(), Pending: d.uint(), Tentative: d.uint(), Queue: d.uint()}
+			Keys: d.uint(), Pending: d.uint(), Tentative: d.uint(), Queue: d.uint(), Own: d.uint()}
 	case message.KindPrepare:
 		return &message.Prepare{Header: h, Round: d.uint(), High: d.uint(), Holder: d.holder()}
 	case message.KindState:

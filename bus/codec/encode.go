@@ -93,6 +93,7 @@ func (e *Encoder) body(m message.Message) {
 	case *message.Report:
 		e.uints4(m.Nonce, m.Position, m.Watermark, m.Safe)
 		e.uints4(m.Keys, m.Pending, m.Tentative, m.Queue)
+		e.uint(m.Own)
 	case *message.Prepare:
 		e.prepare(m)
 	case *message.State:

@@ -46,7 +46,7 @@ func samples() map[string]message.Message {
 		"fill":           &message.Fill{Header: head(2), Writes: writes},
 		"fill_empty":     &message.Fill{Header: head(2)},
 		"probe":          &message.Probe{Header: head(lamport.Master(65535)), Nonce: 1 << 50, Marks: marks},
-		"report":         &message.Report{Header: head(2), Nonce: 1, Position: 2, Watermark: 3, Safe: 4, Keys: 5, Pending: 6, Tentative: 7, Queue: 8},
+		"report":         &message.Report{Header: head(2), Nonce: 1, Position: 2, Watermark: 3, Safe: 4, Keys: 5, Pending: 6, Tentative: 7, Queue: 8, Own: 3},
 		"report_nothing": &message.Report{Header: head(2)},
 		"prepare":        &message.Prepare{Header: head(lamport.Master(1)), Round: 2, High: 1 << 40, Holder: 65535},
 		"prepare_first":  &message.Prepare{Header: head(lamport.Master(1)), Round: 1},

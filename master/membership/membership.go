@@ -52,6 +52,7 @@ type Replica struct {
 	Suspected   bool // it is silent
 	Lost        bool // its process is known to have ended
 	Removed     bool // an operator wants it out
+	Left        bool // and it is; a process of it that is born later may join anew
 
 	heard      uint64 // tick
 	lostAt     uint64 // tick
@@ -252,14 +253,18 @@ func (m *Machine) Lost(n lamport.Node, pid int) {
 	}
 }
 
-// Remove takes a replica out of the cluster for good; it reports whether there is one
-// and others remain.
+// Removable reports whether n is a replica of the cluster and not the only one.
+func (m *Machine) Removable(n lamport.Node) bool {
+	return m.Replica(n) != nil && m.record.Configures(n) && len(m.record.Configured) > 1
+}
+
+// Remove takes a replica out of the cluster with the next record, and reports whether it
+// can.
 func (m *Machine) Remove(n lamport.Node) bool {
-	r := m.Replica(n)
-	if r == nil || !m.record.Configures(n) || len(m.record.Configured) == 1 {
+	if !m.Removable(n) {
 		return false
 	}
-	r.Removed = true
+	m.Replica(n).Removed = true
 	return true
 }
 

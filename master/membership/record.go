@@ -108,7 +108,7 @@ func (m *Machine) adopt(r *message.Record, revision uint64, out *Output) {
 	for _, p := range m.replicas {
 		p.installed, p.state = false, nil
 		if p.Removed && !r.Configures(p.Node) {
-			p.Removed = false
+			p.Removed, p.Left = false, true
 		}
 		if !first { // else nothing is known yet of who needs it
 			m.install(p, out)

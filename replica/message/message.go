@@ -305,4 +305,5 @@ type Report struct {
 	Pending   uint64 // requests taken and not yet answered
 	Tentative uint64 // weak writes not yet committed
 	Queue     uint64 // DATA received and not yet delivered
+	Own       uint64 // weak writes not yet committed that this replica has accepted: only it may hold them
 }

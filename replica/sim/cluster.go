@@ -51,6 +51,7 @@ type node struct {
 
 	dead    bool
 	forever bool // it is not started again
+	away    bool // it has not joined yet, or has been taken out
 	ending  ending
 	born    int // processes so far
 	pid     int
@@ -74,6 +75,8 @@ type cluster struct {
 	step   int64 // the clock of the history: rises with every call and return
 
 	nodes        []*node // replicas, then two masters
+	left         bool
+	leaving      lamport.Node // that an operator wants out
 	net          network
 	registry     registry
 	registryLoss float64
@@ -140,7 +143,11 @@ func (c *cluster) boot() {
 	c.nodes = append(c.nodes, &node{id: lamport.Master(1)}, &node{id: lamport.Master(1), dead: true, nextRID: 1 << 30})
 	c.watch = newInvariants(c)
 	for i := range c.opts.Replicas {
-		c.bear(i)
+		if i < c.opts.Replicas-c.opts.Late {
+			c.bear(i)
+		} else {
+			c.nodes[i].dead, c.nodes[i].away = true, true
+		}
 	}
 	c.startMaster(c.opts.Replicas)
 	for i := range c.nodes {
@@ -263,7 +270,8 @@ func (c *cluster) turn(i int) {
 	}
 	c.send(i, sends)
 	c.watch.turned(i)
-	if n.ending != lives {
+	if n.ending != lives || n.replica.Dismissed() {
+		n.away = n.replica.Dismissed()
 		c.kill(i)
 	}
 }
@@ -278,6 +286,10 @@ func (c *cluster) masterTurn(i int, inbox []message.Message, tick bool) {
 	}
 	for _, r := range results {
 		n.master.Result(r, out)
+	}
+	if c.leaving != 0 && n.master == c.leader() {
+		n.master.Remove(c.leaving)
+		c.leaving = 0
 	}
 	for _, msg := range inbox {
 		c.trace("%6d  %s <- %s", c.now, n.id, describe(msg))

@@ -74,7 +74,7 @@ func (c *cluster) kill(i int) {
 func (c *cluster) revive(i int) {
 	n := c.nodes[i]
 	other := c.nodes[len(c.nodes)-1]
-	if !n.dead || n.forever || c.healed && i == c.opts.Replicas && !other.dead {
+	if !n.dead || n.forever || n.away || c.healed && i == c.opts.Replicas && !other.dead {
 		return
 	}
 	c.trace("%6d  %s starts again", c.now, n.id)
@@ -97,7 +97,7 @@ func (c *cluster) startMaster(i int) {
 		TimeoutTicks: requestTimeout, ProbeTicks: 2, SuspectTicks: 7, ReadmitTicks: 4, JoinTicks: 8,
 		AgainTicks: 3, Window: 1000, MaxInFlight: 1000, Mutant: c.opts.Master,
 	}
-	for r := range c.opts.Replicas {
+	for r := range c.opts.Replicas - c.opts.Late {
 		cfg.Replicas = append(cfg.Replicas, lamport.Replica(r+1))
 	}
 	n.dead, n.master = false, master.New(cfg)
@@ -123,7 +123,7 @@ func (c *cluster) mayLose(i int) bool {
 			good++
 		}
 	}
-	return (!member || good >= len(r.Members)-r.Faults) && c.notWhole(i)+1 <= c.opts.Replicas-(c.opts.Replicas/2+1)
+	return (!member || good >= len(r.Members)-r.Faults) && c.notWhole(i)+1 <= r.Missing
 }
 
 // notWhole counts the replicas beside i that are not, or not yet again, members with all
@@ -133,7 +133,7 @@ func (c *cluster) notWhole(i int) int {
 	count := 0
 	for j, n := range c.nodes[:c.opts.Replicas] {
 		k := r.Index(n.id)
-		if j != i && (k < 0 || !n.holds(r.Members[k].Incarnation)) {
+		if j != i && r.Configures(n.id) && (k < 0 || !n.holds(r.Members[k].Incarnation)) {
 			count++
 		}
 	}

@@ -64,7 +64,7 @@ func (c *cluster) restless() string {
 	first := -1
 	for i := range c.opts.Replicas {
 		n := c.nodes[i]
-		if n.forever {
+		if n.forever || n.away {
 			continue
 		}
 		s := n.replica.Stats()
@@ -84,7 +84,7 @@ func (c *cluster) restless() string {
 func (c *cluster) living() []*node {
 	var living []*node
 	for _, n := range c.nodes[:c.opts.Replicas] {
-		if !n.forever {
+		if !n.forever && !n.away {
 			living = append(living, n)
 		}
 	}

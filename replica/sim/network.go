@@ -116,7 +116,7 @@ func (c *cluster) planFaults() {
 			length: tickUnits + c.rand.Int64N(20*tickUnits),
 		}
 		switch f.kind {
-		case Crash, CrashInTurn, Lose:
+		case Crash, CrashInTurn, Lose, Leave:
 			f.node = c.rand.IntN(c.opts.Replicas)
 		case MasterDies, MasterInTurn:
 			f.node = c.opts.Replicas + c.rand.IntN(2)
@@ -190,6 +190,18 @@ func (c *cluster) strike(f *fault) {
 				return
 			}
 		}
+	case Join:
+		for i := range c.opts.Replicas {
+			if n := c.nodes[i]; n.away && n.born == 0 && c.record() != nil {
+				n.away = false
+				c.revive(i)
+			}
+		}
+	case Leave: // only one, and only where enough stay
+		if r := c.record(); r != nil && r.Missing > 0 && len(r.Configured) > 3 && r.Configures(n.id) && !c.left && c.notWhole(-1) == 0 {
+			c.left, c.leaving = true, n.id
+			c.trace("%6d  %s is to leave", c.now, n.id)
+		}
 	case CrashAll:
 		if !c.opts.Durable {
 			return
@@ -235,10 +247,13 @@ func (c *cluster) strikeReplica(f *fault, n *node, back func(int)) {
 
 // dieForever kills a minority that does not come back.
 func (c *cluster) dieForever() {
-	faults := c.opts.Replicas - (c.opts.Replicas/2 + 1)
+	if c.record() == nil || c.left {
+		return
+	}
+	faults := c.record().Missing
 	for i := range c.opts.Replicas {
 		n := c.nodes[i]
-		if faults == 0 || n.forever {
+		if faults == 0 || n.forever || n.away || !c.record().Configures(n.id) {
 			continue
 		}
 		if !n.dead {

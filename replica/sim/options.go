@@ -17,6 +17,7 @@ type Options struct {
 	Seed uint64
 
 	Replicas int // 1 to 9
+	Late     int // of them, the last, are not configured at first: a fault starts them
 	Sessions int
 	Requests int   // of each session
 	Keys     int   // few, so that conflicts are frequent
@@ -71,11 +72,13 @@ const (
 	MasterDies                    // and comes back without its memory
 	MasterInTurn                  // it dies within a turn, before all of it has left
 	SecondMaster                  // another one is started while the first lives, perhaps paused
+	Join                          // a replica that nobody has configured is started
+	Leave                         // an operator takes one out of the cluster
 )
 
 var faultNames = [...]string{
 	"cut one way", "not heard", "deaf", "isolated", "slow", "paused", "crash", "crash in a turn", "loss", "crash of all",
-	"death of the master", "death of the master in a turn", "second master",
+	"death of the master", "death of the master in a turn", "second master", "join", "leave",
 }
 
 // String names the kind.
@@ -98,6 +101,10 @@ func FromSeed(seed uint64) Options {
 	if r.IntN(2) == 0 {
 		o.ChunkBytes = 70 + r.IntN(1000)
 	}
+	if r.IntN(4) == 0 {
+		o.Late = 1
+		o.Replicas++
+	}
 	o.Mixes = r.Perm(len(mixes))
 	if focus := r.IntN(2 * len(mixes)); focus < len(mixes) {
 		o.Mixes = []int{focus}
@@ -106,7 +113,7 @@ func FromSeed(seed uint64) Options {
 		o.Patience = 3 + r.IntN(8)
 	}
 	o.Faults = r.IntN(9)
-	for k := CutOne; k <= SecondMaster; k++ {
+	for k := CutOne; k <= Leave; k++ {
 		if r.IntN(2) == 0 {
 			o.Kinds = append(o.Kinds, k)
 		}

@@ -57,6 +57,7 @@ func (c *cluster) execute(i int, d *command) {
 		c.views++
 		c.trace("%6d  RECORD %s", c.now, describeRecord(d.cmd.Propose))
 		c.watch.recorded(d.cmd.Propose)
+		c.dismissed(d.cmd.Propose)
 	}
 	if !d.unanswered {
 		d.result = result
@@ -70,4 +71,31 @@ func (c *cluster) record() *message.Record {
 		return &c.registry.records[n-1]
 	}
 	return nil
+}
+
+// dismissed notes who is taken out of the cluster. If its master could not reach it then
+// what only it holds is lost with it; else it must hold nothing alone that was acknowledged.
+func (c *cluster) dismissed(r *message.Record) {
+	if len(c.registry.records) < 2 {
+		return
+	}
+	before := &c.registry.records[len(c.registry.records)-2]
+	for _, id := range before.Configured {
+		n := c.nodes[int(id)-1]
+		if r.Configures(id) {
+			continue
+		}
+		reachable := false
+		if m := c.leader(); m != nil {
+			for _, s := range m.Snapshot().Replicas {
+				reachable = reachable || s.Node == id && s.Serves
+			}
+		}
+		if n.dead {
+			n.away = true
+		}
+		if n.dead || !reachable {
+			n.lostAt = c.step
+		}
+	}
 }
