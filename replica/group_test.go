@@ -77,6 +77,7 @@ func (g *group) run() {
 		if at := g.index(f.to); at >= 0 {
 			o := g.nodes[at]
 			o.step(f.msg)
+			o.disk.keep(o.out.Turn)
 			g.take(o.out.Sends)
 			if o.Fault() != "" {
 				g.t.Fatalf("%v: %s", f.to, o.Fault())
@@ -90,6 +91,7 @@ func (g *group) pass(n int) {
 	for range n {
 		for _, o := range g.nodes {
 			o.pass(1)
+			o.disk.keep(o.out.Turn)
 			g.take(o.out.Sends)
 		}
 		g.run()

@@ -26,6 +26,7 @@ type one struct {
 	out    replica.Output
 	clock  uint64         // of everybody else
 	record message.Record // that it was told last
+	disk   *shelf
 }
 
 // alone is r1 in a view of so many members, window sets in its table.
@@ -40,7 +41,7 @@ func alone(t *testing.T, members, window int, options ...func(*replica.Config)) 
 }
 
 func fresh(t *testing.T, window int, options ...func(*replica.Config)) *one {
-	o := &one{t: t, store: store.NewMemory()}
+	o := &one{t: t, store: store.NewMemory(), disk: newShelf()}
 	cfg := replica.Config{Self: 1, Incarnation: 7, Store: o.store, WaitTicks: wait, HelloTicks: 10, Window: window}
 	for _, option := range options {
 		option(&cfg)
@@ -49,8 +50,6 @@ func fresh(t *testing.T, window int, options ...func(*replica.Config)) *one {
 	o.Machine = replica.New(cfg)
 	return o
 }
-
-func onDisk(c *replica.Config) { c.Durable = true }
 
 // recordOf is the record of an epoch with so many members, each incarnation 7.
 func recordOf(epoch uint64, members int) message.Record {
