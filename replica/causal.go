@@ -82,9 +82,14 @@ func (m *Machine) raiseSafe() {
 	if m.cfg.Mutant.UnsafeCausalReads {
 		to = c.watermark
 	}
-	for c.safe < to {
+	for c.safe = max(c.safe, c.committed); c.safe < to; {
+		w := c.log[c.safe+1]
+		if w == nil {
+			m.stop(fmt.Sprintf("causal write %d is to be read but is not held here", c.safe+1))
+			return
+		}
 		c.safe++
-		m.hold(&c.log[c.safe].Request, c.safe)
+		m.hold(&w.Request, c.safe)
 	}
 }
 
