@@ -2,12 +2,14 @@ package transcript_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/cockroachdb/datadriven"
 
 	"quartet/master"
+	"quartet/master/membership"
 	"quartet/replica"
 	"quartet/replica/abcast"
 	"quartet/replica/lamport"
@@ -21,9 +23,12 @@ type cluster struct {
 	master   *masterNode
 	replicas []*replicaNode
 	flying   []flying
+	record   *message.Record // that its store holds
+	revision uint64
 	mutant   replica.Mutant
-	faults   int
-	quiet    bool
+	missing  int
+	quiet    bool // nothing is written down
+	brief    bool // heartbeats are not
 
 	tokens  uint64
 	clients map[uint64]string // by token
@@ -45,6 +50,8 @@ type replicaNode struct {
 	machine     *replica.Machine // nil: its process has ended
 	store       store.Store
 	incarnation uint64
+	pid         int
+	paused      bool
 }
 
 const (
@@ -52,9 +59,10 @@ const (
 	probeTicks = 10
 )
 
-func (c *cluster) open(replicas, faults int) {
-	c.faults, c.clients = faults, map[uint64]string{}
+func (c *cluster) open(replicas, missing int) {
+	c.missing, c.clients = missing, map[uint64]string{}
 	c.replicas, c.flying = nil, nil
+	c.record, c.revision = nil, 0
 	for i := range replicas {
 		c.replicas = append(c.replicas, &replicaNode{id: lamport.Replica(i + 1)})
 	}
@@ -63,6 +71,9 @@ func (c *cluster) open(replicas, faults int) {
 	}
 	c.master = &masterNode{incarnation: 1}
 	c.newMaster(1, 0)
+	c.quiet = true
+	c.master.turn(c, c.master.machine.Tick)
+	c.quiet = false
 }
 
 // boot installs the view without a word.
@@ -71,18 +82,14 @@ func (c *cluster) boot() {
 	for _, r := range c.replicas {
 		c.tickNode(r.id)
 	}
-	for len(c.flying) > 0 {
-		f := c.flying[0]
-		c.flying = c.flying[1:]
-		c.deliver(f)
-	}
+	c.run()
 	c.quiet = false
 }
 
 func (c *cluster) newMaster(nextRID, clock uint64) {
 	cfg := master.Config{
-		Self: lamport.Master(1), Incarnation: c.master.incarnation, Faults: c.faults, NextRID: nextRID, Clock: clock,
-		TimeoutTicks: 20, ProbeTicks: probeTicks, SuspectTicks: 40, AgainTicks: 3,
+		Self: lamport.Master(1), Incarnation: c.master.incarnation, Missing: c.missing, NextRID: nextRID, Clock: clock,
+		TimeoutTicks: 60, ProbeTicks: probeTicks, SuspectTicks: 40, ReadmitTicks: 50, JoinTicks: 10, AgainTicks: 3,
 	}
 	for _, r := range c.replicas {
 		cfg.Replicas = append(cfg.Replicas, r.id)
@@ -104,6 +111,7 @@ func (c *cluster) restartMaster() {
 	}
 	c.flying = kept
 	c.line("m1 starts", "incarnation %d, next id %d, clock %d", c.master.incarnation, c.master.machine.NextRID(), c.master.machine.Now())
+	c.master.turn(c, c.master.machine.Tick)
 }
 
 func (c *cluster) replica(n lamport.Node) *replicaNode {
@@ -117,21 +125,57 @@ func (c *cluster) replica(n lamport.Node) *replicaNode {
 
 func (c *cluster) startReplica(n lamport.Node) {
 	r := c.replica(n)
+	if r == nil { // one that joins
+		r = &replicaNode{id: n}
+		c.replicas = append(c.replicas, r)
+	}
 	r.incarnation++
+	r.pid += 100
 	r.store = store.NewMemory()
 	r.machine = replica.New(replica.Config{
-		Self: n, Incarnation: r.incarnation, PID: 100 + int(n), Store: r.store,
+		Self: n, Incarnation: r.incarnation, PID: r.pid, Store: r.store,
 		WaitTicks: waitTicks, HelloTicks: probeTicks, Mutant: c.mutant,
-		Delivered: func(at lamport.Timestamp, position uint64, op *message.Operation) {
-			c.line(n.String()+" delivers", "%s at %s, position %d", opOf(op), at, position)
+		Delivered: func(at lamport.Version, position uint64, op *message.Operation) {
+			c.line(n.String()+" delivers", "%s at %s, position %d", opOf(op), at.Timestamp, position)
 		},
 	})
 }
 
+// crash ends a replica's process; the master that started it hears of it.
 func (c *cluster) crash(n lamport.Node) {
-	c.replica(n).machine = nil
-	c.master.machine.Lost(n)
+	r := c.replica(n)
+	r.machine = nil
+	c.flying = slices.DeleteFunc(c.flying, func(f flying) bool { return f.to == n })
 	c.line(n.String()+" ends", "")
+	c.master.turn(c, func(*master.Output) { c.master.machine.Lost(n, r.pid) })
+}
+
+// run delivers until nothing is in flight but for replicas that are paused.
+func (c *cluster) run() {
+	for {
+		at := slices.IndexFunc(c.flying, func(f flying) bool { return f.to.IsMaster() || !c.replica(f.to).paused })
+		if at < 0 {
+			return
+		}
+		f := c.flying[at]
+		c.flying = slices.Delete(c.flying, at, at+1)
+		c.deliver(f)
+	}
+}
+
+// pass lets time pass everywhere.
+func (c *cluster) pass(n int) {
+	c.brief = true
+	for range n {
+		c.tickNode(lamport.Master(1))
+		for _, r := range c.replicas {
+			if !r.paused {
+				c.tickNode(r.id)
+			}
+		}
+		c.run()
+	}
+	c.brief = false
 }
 
 func (c *cluster) deliver(f flying) {
@@ -186,6 +230,26 @@ func (m *masterNode) turn(c *cluster, step func(*master.Output)) {
 	for _, r := range out.Replies {
 		c.line(c.clients[r.Token]+" hears", "%s", replyOf(&r))
 	}
+	if out.Command != nil {
+		result := c.execute(out.Command)
+		m.turn(c, func(out *master.Output) { m.machine.Result(result, out) })
+	}
+}
+
+// execute is the store of the record.
+func (c *cluster) execute(command *membership.Command) membership.Result {
+	if command.Propose == nil {
+		c.line("m1 reads", "%s", recordOf(c.record))
+		return membership.Result{Number: command.Number, Outcome: membership.Read, Record: c.record, Revision: c.revision}
+	}
+	if command.Revision != c.revision {
+		c.line("m1 loses", "%s", recordOf(command.Propose))
+		return membership.Result{Number: command.Number, Outcome: membership.Lost}
+	}
+	c.record = command.Propose
+	c.revision++
+	c.line("m1 decides", "%s", recordOf(c.record))
+	return membership.Result{Number: command.Number, Outcome: membership.Won, Revision: c.revision}
 }
 
 func (c *cluster) send(from lamport.Node, sends []abcast.Send) {
@@ -195,7 +259,9 @@ func (c *cluster) send(from lamport.Node, sends []abcast.Send) {
 			names[i] = to.String()
 			c.flying = append(c.flying, flying{to: to, msg: s.Msg})
 		}
-		c.line(from.String()+" -> "+strings.Join(names, ","), "%s", messageOf(s.Msg))
+		if k := s.Msg.Kind(); !c.brief || k != message.KindProbe && k != message.KindReport {
+			c.line(from.String()+" -> "+strings.Join(names, ","), "%s", messageOf(s.Msg))
+		}
 	}
 }
 
@@ -213,7 +279,11 @@ func (c *cluster) state(t *testing.T, d *datadriven.TestData) {
 			continue
 		}
 		s := r.machine.Stats()
-		c.line(r.id.String(), "clock %d, position %d, queue %d, causal held %d safe %d, tentative %d, pending %d, committed {%s}",
+		who := r.id.String()
+		if s.Phase != message.PhaseMember {
+			who += " " + phaseOf(s.Phase)
+		}
+		c.line(who, "clock %d, position %d, queue %d, causal held %d safe %d, tentative %d, pending %d, committed {%s}",
 			s.Clock, s.Position, s.Queue, s.Watermark, s.Safe, s.Tentative, s.Pending, committedOf(r.store))
 	}
 }

@@ -47,10 +47,21 @@ func messageOf(msg message.Message) string {
 			fmt.Fprintf(&b, " [%s]", answerOf(&m.Answers[i]))
 		}
 	case *message.Hello:
-		fmt.Fprintf(&b, " incarnation %d for master %d view %s position %d causal held %d safe %d highest #%d",
-			m.Incarnation, m.Master, viewOf(m.View), m.Position, m.Watermark, m.Safe, m.LastRID)
+		fmt.Fprintf(&b, " incarnation %d %s for master %d position %d keys %d highest #%d",
+			m.Incarnation, phaseOf(m.Phase), m.Master, m.Position, m.Keys, m.LastRID)
 	case *message.Install:
-		fmt.Fprintf(&b, " view %s%s", viewOf(m.View), marksOf(m.Marks))
+		fmt.Fprintf(&b, " %s", recordOf(&m.Record))
+	case *message.Prepare:
+		fmt.Fprintf(&b, " round %d", m.Round)
+		if m.Holder != 0 {
+			fmt.Fprintf(&b, ": hold the causal numbers up to %d, %s has them", m.High, m.Holder)
+		}
+	case *message.State:
+		fmt.Fprintf(&b, " round %d holds %v causal held %d position %d highest #%d", m.Round, m.Contiguous, m.Watermark, m.Position, m.LastRID)
+	case *message.Pull:
+		fmt.Fprintf(&b, " has entries up to %d, keys %s%s", m.Entry, keysOf(m.Cursor, m.Scanned), wedgedOf(m.Wedged))
+	case *message.Chunk:
+		b.WriteString(chunkOf(m))
 	case *message.Probe:
 		fmt.Fprintf(&b, " nonce %d%s", m.Nonce, marksOf(m.Marks))
 	case *message.Report:
@@ -156,6 +167,80 @@ func viewOf(v message.View) string {
 		names[i] = fmt.Sprintf("%s/%d", m.Node, m.Incarnation)
 	}
 	return fmt.Sprintf("e%d{%s} f=%d", v.Epoch, strings.Join(names, " "), v.Faults)
+}
+
+// recordOf tells a record but for its nonce.
+func recordOf(r *message.Record) string {
+	if r == nil {
+		return "no record"
+	}
+	s := "record " + viewOf(r.View)
+	if r.Cut != nil {
+		s += fmt.Sprintf(" cut %v", r.Cut)
+	}
+	return s + fmt.Sprintf(" high-water %d start %d of master %d", r.High, r.Start, r.Master)
+}
+
+func phaseOf(p message.Phase) string {
+	switch p {
+	case message.PhaseBoot:
+		return "new"
+	case message.PhaseMember:
+		return "member"
+	case message.PhaseWedged:
+		return "wedged"
+	case message.PhaseLearning:
+		return "learning"
+	case message.PhaseCaught:
+		return "caught up"
+	}
+	return "?"
+}
+
+func keysOf(cursor string, scanned bool) string {
+	switch {
+	case scanned:
+		return "all"
+	case cursor == "":
+		return "none"
+	}
+	return "below " + cursor
+}
+
+func wedgedOf(wedged bool) string {
+	if wedged {
+		return ", of one that is wedged"
+	}
+	return ""
+}
+
+func chunkOf(c *message.Chunk) string {
+	if c.Restart {
+		return " begin anew"
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, " position %d", c.Position)
+	if n := len(c.Entries); n > 0 {
+		fmt.Fprintf(&b, " entries %d to %d", c.First, c.First+uint64(n)-1)
+	}
+	for i := range c.Records {
+		r := &c.Records[i]
+		fmt.Fprintf(&b, " [%s = %s at %s]", r.Key, r.Value, r.Version)
+	}
+	fmt.Fprintf(&b, " keys %s", keysOf(c.Cursor, c.Scanned))
+	if c.Wedged {
+		fmt.Fprintf(&b, ", holds %v causal held %d", c.Contiguous, c.Watermark)
+		for _, d := range c.Data {
+			for i := range d.Ops {
+				fmt.Fprintf(&b, " [%s seq %d: %s]", d.From, d.Seq, opOf(&d.Ops[i]))
+			}
+		}
+		b.WriteString(writesOf(c.Writes))
+	}
+	if c.Done {
+		b.WriteString(", that is all")
+	}
+	return b.String()
 }
 
 // committedOf lists the committed layer: key = value, its version, its causal number.

@@ -8,16 +8,19 @@
 //
 // The commands of a script:
 //
-//	cluster replicas=N [faults=F] [boot] [mutant=NAME]   a cluster; boot: with the view installed, unseen
+//	cluster replicas=N [missing=F] [boot] [mutant=NAME]  a cluster; boot: with the view installed, unseen
 //	ask                                                  a turn of the master with these requests, one a line:
 //	  NAME [to=rN] [id=ID] [min=M]: MODEL set|get KEY [= VALUE]
 //	deliver|drop|duplicate KIND [from=N] [to=N] [seq=N] [first]
 //	                                                     messages in flight that match, oldest first, or only the first
 //	run                                                  deliver until nothing is in flight
 //	tick NODE… [n=N]                                     time passes at these nodes
+//	pass [n=N]                                           time passes everywhere, and everything is delivered;
+//	                                                     heartbeats are not written down
 //	state [NODE…]                                        what the replicas hold
 //	restart-master                                       the master dies; another one starts
-//	crash rN | start rN                                  a replica's process ends, or starts anew
+//	crash rN | start rN                                  a replica's process ends, or starts without memory
+//	pause rN | resume rN                                 a replica's process stands still, and goes on
 package transcript_test
 
 import (
@@ -78,11 +81,11 @@ func (c *cluster) command(t *testing.T, d *datadriven.TestData) string {
 		taken := c.take(t, d)
 		c.flying = append(append(c.flying, taken...), taken...)
 	case "run":
-		for len(c.flying) > 0 {
-			f := c.flying[0]
-			c.flying = c.flying[1:]
-			c.deliver(f)
-		}
+		c.run()
+	case "pass":
+		n := 1
+		d.MaybeScanArgs(t, "n", &n)
+		c.pass(n)
 	case "tick":
 		c.tick(t, d)
 	case "state":
@@ -91,6 +94,10 @@ func (c *cluster) command(t *testing.T, d *datadriven.TestData) string {
 		c.restartMaster()
 	case "crash":
 		c.crash(c.node(t, d.CmdArgs[0].Key))
+	case "pause":
+		c.replica(c.node(t, d.CmdArgs[0].Key)).paused = true
+	case "resume":
+		c.replica(c.node(t, d.CmdArgs[0].Key)).paused = false
 	case "start":
 		c.startReplica(c.node(t, d.CmdArgs[0].Key))
 	default:
@@ -103,9 +110,9 @@ func (c *cluster) command(t *testing.T, d *datadriven.TestData) string {
 }
 
 func (c *cluster) start(t *testing.T, d *datadriven.TestData) {
-	replicas, faults, mutant := 3, 1, ""
+	replicas, missing, mutant := 3, -1, ""
 	d.MaybeScanArgs(t, "replicas", &replicas)
-	d.MaybeScanArgs(t, "faults", &faults)
+	d.MaybeScanArgs(t, "missing", &missing)
 	d.MaybeScanArgs(t, "mutant", &mutant)
 	switch mutant {
 	case "":
@@ -115,10 +122,10 @@ func (c *cluster) start(t *testing.T, d *datadriven.TestData) {
 	default:
 		t.Fatalf("%s: unknown mutant %q", d.Pos, mutant)
 	}
-	c.open(replicas, faults)
+	c.open(replicas, missing)
 	if d.HasArg("boot") {
 		c.boot()
-		c.line("view", "%s", viewOf(c.replicas[0].machine.View()))
+		c.line("view", "%s", viewOf(c.replicas[0].machine.Record().View))
 	}
 }
 
