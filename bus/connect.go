@@ -159,11 +159,18 @@ type Subscription struct{ sub *nats.Subscription }
 // [Subscription.Dropped], and logged by a connection of [Dial]. When Subscribe returns,
 // the server knows the subscription. The error wraps [ErrSubscribe].
 func Subscribe(nc *nats.Conn, subject string, push func(*nats.Msg)) (*Subscription, error) {
-	return subscribe(nc, subject, push, PendingMessages, PendingBytes)
+	return subscribe(nc, subject, "", push, PendingMessages, PendingBytes)
 }
 
-func subscribe(nc *nats.Conn, subject string, push func(*nats.Msg), messages, size int) (*Subscription, error) {
-	sub, err := nc.Subscribe(subject, push)
+// SubscribeQueue is Subscribe as one of a group: the server gives each message to one
+// subscription of the group.
+func SubscribeQueue(nc *nats.Conn, subject, group string, push func(*nats.Msg)) (*Subscription, error) {
+	return subscribe(nc, subject, group, push, PendingMessages, PendingBytes)
+}
+
+// subscribe with an empty group is a subscription of its own.
+func subscribe(nc *nats.Conn, subject, group string, push func(*nats.Msg), messages, size int) (*Subscription, error) {
+	sub, err := nc.QueueSubscribe(subject, group, push)
 	if err != nil {
 		return nil, fmt.Errorf("%w to %q: %w", ErrSubscribe, subject, err)
 	}

@@ -1,7 +1,11 @@
 package bus
 
+import "github.com/nats-io/nats.go"
+
 // SubscribeLimited is Subscribe with pending limits that a test can reach.
-var SubscribeLimited = subscribe
+func SubscribeLimited(nc *nats.Conn, subject string, push func(*nats.Msg), messages, size int) (*Subscription, error) {
+	return subscribe(nc, subject, "", push, messages, size)
+}
 
 // Redact is redact.
 var Redact = redact

@@ -7,6 +7,7 @@ type Status struct {
 	Reason   string          `json:"reason,omitempty"` // why it is not ready, one line
 	Version  string          `json:"version"`          // of the quartet that answers
 	Data     string          `json:"data"`             // where data are: [DataMemory] or [DataDisk]
+	Sync     string          `json:"sync,omitempty"`   // of DataDisk: "interval" (survives kill -9) or "always" (a power cut)
 	Epoch    uint64          `json:"epoch"`            // of the installed view; 0: none yet
 	Master   MasterStatus    `json:"master"`
 	Replicas []ReplicaStatus `json:"replicas"` // by id, members or not; never null
@@ -44,4 +45,9 @@ type ReplicaStatus struct {
 	Tentative   uint64 `json:"tentative"`        // weak writes not yet committed
 	Queue       uint64 `json:"queue"`            // broadcasts received and not yet delivered
 	Reason      string `json:"reason,omitempty"` // why it is no member, one line
+	Phase       string `json:"phase,omitempty"`  // boot, member, wedged, learning or caught; "": never heard
+
+	// Of a process that this master starts and restarts.
+	Restarts  int    `json:"restarts,omitempty"`   // how often in a row it has ended since it last lived for half a minute
+	LastError string `json:"last_error,omitempty"` // how it ended last, one line
 }

@@ -28,6 +28,7 @@ const precomputed = 9
 type Subjects struct {
 	prefix, dotted          string
 	request, status, report string
+	recover, remove         string
 	node, nodes, all        string
 	ready                   []string // subject of replica i, from 1 to precomputed
 }
@@ -48,6 +49,7 @@ func NewSubjects(prefix string) (Subjects, error) {
 	s := Subjects{
 		prefix: prefix, dotted: prefix + ".",
 		request: prefix + ".request", status: prefix + ".status", report: prefix + ".report",
+		recover: prefix + ".recover", remove: prefix + ".remove",
 		node: prefix + ".node.", nodes: prefix + ".node.*", all: prefix + ".>",
 		ready: make([]string, precomputed+1),
 	}
@@ -68,6 +70,16 @@ func (s Subjects) Status() string { return s.status }
 
 // Report is where anyone asks for the master's report of requests.
 func (s Subjects) Report() string { return s.report }
+
+// Recover is where an operator lets the cluster go on with fewer replicas than its rules
+// ask for: see [RecoverRequest].
+func (s Subjects) Recover() string { return s.recover }
+
+// Remove is where an operator takes a replica out of the cluster: see [RemoveRequest].
+func (s Subjects) Remove() string { return s.remove }
+
+// Masters is the queue group of the masters: of several, one hears what a client sends.
+func (s Subjects) Masters() string { return s.dotted + "masters" }
 
 // Node is the one subject on which node n hears everything from other nodes.
 func (s Subjects) Node(n lamport.Node) string {

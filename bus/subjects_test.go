@@ -16,7 +16,7 @@ func TestSubjects(t *testing.T) {
 		}
 		for got, want := range map[string]string{
 			s.Prefix(): prefix, s.Request(): prefix + ".request", s.Status(): prefix + ".status",
-			s.Report(): prefix + ".report", s.Nodes(): prefix + ".node.*", s.All(): prefix + ".>",
+			s.Report(): prefix + ".report", s.Recover(): prefix + ".recover", s.Remove(): prefix + ".remove", s.Nodes(): prefix + ".node.*", s.All(): prefix + ".>",
 			s.Node(lamport.Replica(1)): prefix + ".node.r1", s.Node(lamport.Replica(9)): prefix + ".node.r9",
 			s.Node(lamport.Replica(10)): prefix + ".node.r10", s.Node(lamport.Master(1)): prefix + ".node.m1",
 		} {

@@ -35,19 +35,24 @@ func Master(stdout, stderr io.Writer, version string, signals func() Signals) *c
 		Use:   "master",
 		Short: "Run a cluster: the NATS server, the master and its replicas",
 		Long: `Run a cluster: start the embedded NATS server, spawn the replicas, and serve
-requests on quartet.request until Ctrl-C. When every replica has reported, one
-line that begins with "ready" and names the URL goes to stdout.
+requests on quartet.request until Ctrl-C. When every replica works, or enough of
+them after 10 s, one line that begins with "ready" and names the URL goes to
+stdout. A replica that ends is started again.
+
+The same command again, after whatever end, goes on where the last one stopped: it
+takes over the replicas that still run and starts the others. With --dir all data
+are there again, with --memory those of the replicas that still run.
 
 Ctrl-C (or SIGTERM) finishes the requests under way, stops the replicas and
 writes the reports; a second one stops at once.`,
 		Example: `  quartet master --memory
   quartet master --listen 127.0.0.1:-1 --replicas 5 --memory
-  quartet master --dir quartet-data --log-dir log --log-level debug
+  quartet master --dir quartet-data --sync always --log-level debug
   quartet master --nats nats://127.0.0.1:4222 --memory`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if o.Memory && cmd.Flags().Changed("dir") {
-				return exit.Usage(errors.New("--dir and --memory exclude each other"))
+			if o.Memory && (cmd.Flags().Changed("dir") || cmd.Flags().Changed("sync")) {
+				return exit.Usage(errors.New("--memory excludes --dir and --sync"))
 			}
 			o.Args = []string{"--log-level", level, "--log-format", format}
 			return run(signals(), o, level, format, stderr)
@@ -62,10 +67,11 @@ writes the reports; a second one stops at once.`,
 	f.IntVar(&o.Missing, "missing", -1, "how many replicas may be missing (default: so that a majority remains)")
 	f.StringVar(&o.Dir, "dir", "quartet-data", "`DIR` of what outlives the process")
 	f.BoolVar(&o.Memory, "memory", false, "keep nothing on disk but logs")
+	f.StringVar(&o.Sync, "sync", node.SyncInterval, "with --dir, what survives: interval (kill -9 of every process) or always (a power cut)")
 	f.DurationVar(&o.Timeout, "timeout", 5*time.Second, "a request without an outcome after this is answered 504")
 	f.DurationVar(&o.CausalWait, "causal-wait", 50*time.Millisecond, "how long a replica waits for a request's minimum timestamp or position")
 	f.DurationVar(&o.OrphanTimeout, "orphan-timeout", 10*time.Second, "how long a replica waits for a master to come back")
-	f.DurationVar(&o.Suspect, "suspect", time.Second, "silence that makes a replica suspected")
+	f.DurationVar(&o.Suspect, "suspect", time.Second, "silence after which a replica is left out of the view")
 	f.StringVar(&o.LogDir, "log-dir", "log", "`DIR` of process logs and reports")
 	nodelog.Flags(f, &level, &format)
 	return cmd

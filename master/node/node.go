@@ -1,8 +1,8 @@
 // Package node promises a master's process: it embeds the NATS server or uses one,
-// spawns the replicas or adopts those that still run, and then one goroutine owns the
-// machine (package master): it takes what clients and replicas have sent, steps the
-// machine, and sends what the turn produced. Callbacks of the bus only append to the
-// inbox.
+// spawns the replicas or adopts those that still run and starts those again that end, and
+// one goroutine owns the machine (package master): it takes what clients and replicas have
+// sent, steps the machine, and sends what the turn produced. Callbacks of the bus only
+// append to the inbox; the store of the views' record is asked beside the loop.
 package node
 
 import (
@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -22,19 +21,31 @@ import (
 	"quartet/bus/server"
 	"quartet/master"
 	"quartet/replica/lamport"
+	"quartet/replica/message"
 )
 
 // Errors of Run.
 var (
 	ErrOptions = errors.New("master: wrong options")
 	ErrStopped = errors.New("master: stopped before the cluster was ready")
+	// ErrSuperseded: a newer master leads the cluster. This one has answered nothing since
+	// it knows, and leaves the replicas' processes to run.
+	ErrSuperseded = errors.New("master: a newer master leads this cluster; this one ends, and its replicas go on with the newer one")
 )
 
 // event is what callbacks hand to the loop.
 type event struct {
-	source source
-	msg    *nats.Msg
-	at     time.Time
+	source  source
+	msg     *nats.Msg
+	at      time.Time
+	outcome *outcome // fromStore, which has no msg
+}
+
+func (e event) size() int {
+	if e.msg == nil {
+		return 0
+	}
+	return len(e.msg.Data)
 }
 
 type source uint8
@@ -44,6 +55,9 @@ const (
 	fromClient
 	askStatus
 	askReport
+	askRecover
+	askRemove
+	fromStore
 )
 
 // node is the shell around the machine.
@@ -58,6 +72,9 @@ type node struct {
 	subjects bus.Subjects
 	inbox    *bus.Inbox[event]
 	super    *supervisor
+	views    views
+	commands context.Context // of the commands for the views' store
+	cancel   context.CancelFunc
 	machine  *master.Machine
 	out      master.Output
 	rand     *rand.Rand
@@ -65,7 +82,9 @@ type node struct {
 	replies   bus.ReplyWriter
 	taken     map[uint64]*taken // by token
 	lastToken uint64
-	asked     map[uint64]string // status requests: token → reply subject
+	asked     map[uint64]string              // status requests: token → reply subject
+	phases    map[lamport.Node]message.Phase // as the replicas said last
+	room      room
 	failing   bool
 	debug     bool // the log shows every message
 	refused   uint64
@@ -85,10 +104,11 @@ func Run(ctx context.Context, now <-chan struct{}, o Options) (err error) {
 	}
 	n := &node{
 		opts: &o, dir: dir, taken: map[uint64]*taken{}, asked: map[uint64]string{},
-		inbox: bus.NewBoundedInbox(inboxBytes, func(e event) int { return len(e.msg.Data) }),
+		inbox: bus.NewBoundedInbox(inboxBytes, event.size), phases: map[lamport.Node]message.Phase{},
 		rand:  rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 		debug: o.Log.Enabled(ctx, slog.LevelDebug),
 	}
+	n.commands, n.cancel = context.WithCancel(context.Background()) // they outlive ctx: the drain may need a view
 	clean, begun := false, false
 	defer func() {
 		n.close()
@@ -101,9 +121,14 @@ func Run(ctx context.Context, now <-chan struct{}, o Options) (err error) {
 		return err
 	}
 	defer func() { // before the server goes
+		if errors.Is(err, ErrSuperseded) {
+			begun = true // they run, and look at the lock in this directory
+			err = errors.Join(err, dir.save())
+			return
+		}
 		n.super.stop(now)
 		if err == nil {
-			err = dir.settle(n.machine.NextRID(), n.machine.Now()+1)
+			err = n.settle()
 			clean = err == nil
 		}
 	}()
@@ -118,6 +143,18 @@ func Run(ctx context.Context, now <-chan struct{}, o Options) (err error) {
 	return n.drain(now)
 }
 
+// settle leaves behind, at a clean stop, what the next start is to find.
+func (n *node) settle() error {
+	if n.opts.Memory && n.server == nil && n.lost() { // of an embedded server nothing stays anyway
+		ctx, cancel := context.WithTimeout(context.Background(), storeWait)
+		defer cancel()
+		if err := n.forgetViews(ctx); err != nil {
+			return err
+		}
+	}
+	return n.dir.settle(n.machine.NextRID(), n.machine.Now()+1)
+}
+
 func check(o *Options) error {
 	switch {
 	case o.Replicas < MinReplicas || o.Replicas > MaxReplicas:
@@ -126,6 +163,11 @@ func check(o *Options) error {
 		return fmt.Errorf("%w: %d of %d replicas cannot be missing: one must remain", ErrOptions, o.Missing, o.Replicas)
 	case o.Timeout < Tick || o.CausalWait < 0 || o.OrphanTimeout <= 0 || o.Suspect < 10*Tick:
 		return fmt.Errorf("%w: a duration is too short", ErrOptions)
+	case o.Sync != "" && o.Sync != SyncInterval && o.Sync != SyncAlways:
+		return fmt.Errorf("%w: sync %q: want %s or %s", ErrOptions, o.Sync, SyncInterval, SyncAlways)
+	}
+	if o.Sync == "" {
+		o.Sync = SyncInterval
 	}
 	if _, err := bus.NewSubjects(o.Prefix); err != nil {
 		return fmt.Errorf("%w: %w", ErrOptions, err)
@@ -139,9 +181,7 @@ func (n *node) connect(ctx context.Context) error {
 	n.subjects, _ = bus.NewSubjects(o.Prefix) // checked
 	clients := bus.DialOptions{URL: o.NATS, Name: "quartet master", Log: o.Log}
 	nodes := bus.DialOptions{URL: o.NATS, Name: "quartet master, nodes", Log: o.Log}
-	n.super = &supervisor{
-		opts: o, dir: n.dir, url: o.NATS, children: map[lamport.Node]*child{}, ended: bus.NewInbox[ended](),
-	}
+	n.super = newSupervisor(o, n.dir)
 	if o.NATS == "" {
 		var err error
 		n.server, err = server.Start(ctx, server.Options{
@@ -164,7 +204,23 @@ func (n *node) connect(ctx context.Context) error {
 	if n.nodes, err = bus.Dial(ctx, nodes); err != nil {
 		return err
 	}
-	n.machine = n.newMachine()
+	if err := n.openViews(ctx); err != nil {
+		return err
+	}
+	if n.lost() {
+		o.Log.Warn("the cluster that was here is gone with its replicas' memory; a new one begins", "epoch", n.views.newest.Epoch)
+		if err := n.forgetViews(ctx); err != nil {
+			return err
+		}
+		if err := n.openViews(ctx); err != nil {
+			return err
+		}
+	}
+	set, err := n.replicaSet()
+	if err != nil {
+		return err
+	}
+	n.machine = n.newMachine(set)
 	if err := n.dir.reserve(n.machine.NextRID(), n.machine.Now()); err != nil {
 		return err
 	}
@@ -172,30 +228,29 @@ func (n *node) connect(ctx context.Context) error {
 	return err
 }
 
-func (n *node) newMachine() *master.Machine {
+func (n *node) newMachine(replicas []lamport.Node) *master.Machine {
 	o := n.opts
-	cfg := master.Config{
-		Self: lamport.Master(1), Incarnation: uint64(time.Now().UnixNano()), Faults: o.faults(),
+	return master.New(master.Config{
+		Self: lamport.Master(1), Incarnation: uint64(time.Now().UnixNano()), Replicas: replicas, Missing: o.Missing,
 		NextRID: n.dir.record.NextRID, Clock: n.dir.record.Clock,
-		TimeoutTicks: uint64(o.Timeout / Tick), SuspectTicks: uint64(o.Suspect / Tick),
-		ProbeTicks: 10, AgainTicks: 50, MaxInFlight: 1 << 16,
-	}
-	for i := range o.Replicas {
-		cfg.Replicas = append(cfg.Replicas, lamport.Replica(i+1))
-	}
-	return master.New(cfg)
+		TimeoutTicks: uint64(o.Timeout / Tick), ProbeTicks: 10, AgainTicks: 50,
+		SuspectTicks: uint64(o.Suspect / Tick), ReadmitTicks: uint64(o.Suspect / Tick), JoinTicks: 50,
+		MaxInFlight: 1 << 16,
+	})
 }
 
 func (n *node) push(from source) func(*nats.Msg) {
 	return func(m *nats.Msg) { n.inbox.Push(event{source: from, msg: m, at: time.Now()}) }
 }
 
-// subscribe opens the doors for clients.
+// subscribe opens the doors for clients. Of several masters one hears each message: the
+// moment in which there are two is short, but nobody is answered twice in it.
 func (n *node) subscribe() error {
 	for subject, from := range map[string]source{
 		n.subjects.Request(): fromClient, n.subjects.Status(): askStatus, n.subjects.Report(): askReport,
+		n.subjects.Recover(): askRecover, n.subjects.Remove(): askRemove,
 	} {
-		sub, err := bus.Subscribe(n.clients, subject, n.push(from))
+		sub, err := bus.SubscribeQueue(n.clients, subject, n.subjects.Masters(), n.push(from))
 		if err != nil {
 			return err
 		}
@@ -204,61 +259,9 @@ func (n *node) subscribe() error {
 	return nil
 }
 
-// boot finds or starts the replicas and waits until all work in one view.
-func (n *node) boot(ctx context.Context) error {
-	if err := n.subscribe(); err != nil {
-		return err
-	}
-	living := n.super.living()
-	deadline := time.Now().Add(adoptWait)
-	spawned := false
-	return n.loop(ctx, func(time.Time) (bool, error) {
-		if !spawned && (n.reported(living) || time.Now().After(deadline)) {
-			spawned = true
-			if err := n.populate(living); err != nil {
-				return false, err
-			}
-		}
-		return spawned && n.machine.Ready(), nil
-	}, ErrStopped)
-}
-
-// reported reports whether all replicas that live have said HELLO.
-func (n *node) reported(living map[lamport.Node]int) bool {
-	if len(living) == 0 {
-		return true
-	}
-	heard := 0
-	for _, r := range n.machine.Snapshot().Replicas {
-		if r.PID != 0 && living[r.Node] == r.PID {
-			heard++
-		}
-	}
-	return heard == len(living)
-}
-
-// populate adopts the replicas that have reported and spawns the missing ones.
-func (n *node) populate(living map[lamport.Node]int) error {
-	for _, r := range n.machine.Snapshot().Replicas {
-		var err error
-		if r.PID != 0 {
-			n.opts.Log.Info("adopting a replica that still runs", "replica", r.Node, "pid", r.PID)
-			err = n.super.adopt(r.Node, r.PID)
-		} else {
-			if pid := living[r.Node]; pid != 0 {
-				n.opts.Log.Warn("a process that may be this replica still runs but does not report", "replica", r.Node, "pid", pid)
-			}
-			err = n.super.spawn(r.Node)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return n.dir.save()
-}
-
 // close shuts everything that was opened.
 func (n *node) close() {
+	n.cancel()
 	if n.clients != nil {
 		n.clients.Close()
 	}
@@ -268,26 +271,6 @@ func (n *node) close() {
 	if n.server != nil {
 		n.server.Shutdown()
 	}
-}
-
-// banner prints the ready line and what one needs to begin.
-func (n *node) banner() {
-	s := n.machine.Snapshot()
-	fmt.Fprintf(n.opts.Stdout, "ready %s\n", n.url())
-	where := "in memory"
-	if !n.opts.Memory {
-		where = n.opts.Dir + " (ids and streams; in this version the replicas' data are in memory and end with them)"
-	}
-	fmt.Fprintf(n.opts.Stdout, "  data      %s\n  logs      %s\n", where, n.opts.LogDir)
-	for i, r := range s.Replicas {
-		label := ""
-		if i == 0 {
-			label = "replicas"
-		}
-		fmt.Fprintf(n.opts.Stdout, "  %-9s %s  pid %d\n", label, r.Node, r.PID)
-	}
-	fmt.Fprintf(n.opts.Stdout, "  try       nats -s %s req %s '1, 1, key ::: value'\n", n.url(), n.subjects.Request())
-	n.opts.Log.Info("ready", "url", n.url(), "pid", os.Getpid(), "epoch", s.Epoch, "replicas", len(s.Replicas))
 }
 
 func (n *node) url() string {

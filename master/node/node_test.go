@@ -116,6 +116,7 @@ func TestCheckRefusesOptions(t *testing.T) {
 		"negative causal wait": func(o *Options) { o.CausalWait = -1 },
 		"no orphan timeout":    func(o *Options) { o.OrphanTimeout = 0 },
 		"hasty suspicion":      func(o *Options) { o.Suspect = Tick },
+		"sync that is none":    func(o *Options) { o.Sync = "sometimes" },
 		"prefix with a blank":  func(o *Options) { o.Prefix = "a b" },
 	} {
 		o := good
@@ -123,17 +124,6 @@ func TestCheckRefusesOptions(t *testing.T) {
 		if err := Run(t.Context(), nil, o); !errors.Is(err, ErrOptions) {
 			t.Errorf("%s: %v", name, err)
 		}
-	}
-}
-
-func TestFaults(t *testing.T) {
-	for replicas, want := range map[int]int{1: 0, 2: 0, 3: 1, 4: 1, 5: 2, 9: 4} {
-		if o := (Options{Replicas: replicas, Missing: -1}); o.faults() != want {
-			t.Errorf("of %d replicas %d may be missing, want %d", replicas, o.faults(), want)
-		}
-	}
-	if o := (Options{Replicas: 5, Missing: 0}); o.faults() != 0 {
-		t.Errorf("none may be missing, and yet %d", o.faults())
 	}
 }
 

@@ -38,7 +38,7 @@ type Options struct {
 	Timeout       time.Duration // a request without an outcome is answered 504
 	CausalWait    time.Duration // passed on to the replicas
 	OrphanTimeout time.Duration // passed on to the replicas
-	Suspect       time.Duration // silence that makes a replica suspected
+	Suspect       time.Duration // silence that makes a replica suspected; so long one that was stays out at first
 
 	Executable string   // starts a replica when called as EXECUTABLE replica …
 	Args       []string // passed on to the replicas: logging
@@ -48,11 +48,4 @@ type Options struct {
 	Stdout io.Writer // the ready line and the banner
 	Log    *slog.Logger
 	Ledger *ledger.Ledger
-}
-
-func (o *Options) faults() int {
-	if o.Missing >= 0 {
-		return o.Missing
-	}
-	return o.Replicas - (o.Replicas/2 + 1)
 }

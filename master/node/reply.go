@@ -6,7 +6,6 @@ import (
 	"quartet/bus"
 	"quartet/master"
 	"quartet/master/ledger"
-	"quartet/replica/lamport"
 	"quartet/replica/model"
 )
 
@@ -46,25 +45,4 @@ func (n *node) reply(r *master.Reply) {
 	if err := n.clients.PublishMsg(n.replies.Msg(t.reply, &out)); err != nil {
 		n.noteSend(err)
 	}
-}
-
-// StatusOf writes a status in the words of the public contract.
-func StatusOf(s *master.Status, version string, pid int) bus.Status {
-	out := bus.Status{
-		Ready: s.Ready, Reason: s.Why, Version: version, Data: bus.DataMemory, Epoch: s.Epoch,
-		Master: bus.MasterStatus{
-			ID: lamport.Master(1).String(), PID: pid, Incarnation: s.Incarnation, Clock: s.Clock,
-			Last: s.Marks.Last, Safe: s.Marks.Safe, Pending: uint64(s.InFlight),
-		},
-		Replicas: []bus.ReplicaStatus{},
-	}
-	for _, r := range s.Replicas {
-		out.Replicas = append(out.Replicas, bus.ReplicaStatus{
-			ID: r.Node.String(), PID: r.PID, Incarnation: r.Incarnation, Member: r.Member,
-			Clock: r.Report.Clock, Position: r.Report.Position, Timestamp: r.Report.Watermark, Safe: r.Report.Safe,
-			Keys: r.Report.Keys, Pending: r.Report.Pending, Tentative: r.Report.Tentative, Queue: r.Report.Queue,
-			Reason: r.Reason,
-		})
-	}
-	return out
 }

@@ -10,8 +10,10 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -36,21 +38,23 @@ type runDir struct {
 	temporary bool // its contents end with a clean stop, or with a start that failed
 	fresh     bool // no earlier master had left a record
 	lock      *flock.Flock
-	record    record
+	record    kept
 	reserved  reservation
+	retryAt   time.Time  // not before, after a write that failed
 	writing   chan error // a write that is under way; nil: none
 }
 
-// record is what outlives the master's process.
-type record struct {
+// kept is what outlives the master's process.
+type kept struct {
 	NextRID  uint64         `json:"next_rid"` // every id below may have been given out
 	Clock    uint64         `json:"clock"`    // every Lamport time below may have been told
 	Password string         `json:"password"` // of the nodes' account
 	Replicas map[string]int `json:"replicas"` // pids of the replicas that were spawned or adopted
+	Own      []string       `json:"own"`      // replicas whose processes this directory's master runs
 }
 
-func (r record) clone() record {
-	r.Replicas = maps.Clone(r.Replicas)
+func (r kept) clone() kept {
+	r.Replicas, r.Own = maps.Clone(r.Replicas), slices.Clone(r.Own)
 	return r
 }
 
@@ -111,7 +115,7 @@ func (d *runDir) load() error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		d.fresh = true
-		d.record = record{NextRID: 1, Password: rand.Text()}
+		d.record = kept{NextRID: 1, Password: rand.Text()}
 	case err != nil:
 		return fmt.Errorf("master: %w", err)
 	default:
@@ -137,15 +141,26 @@ func (d *runDir) save() error {
 }
 
 // write leaves the old record or the new one, whenever the process or, with --dir, the
-// machine stops.
-func (d *runDir) write(r record) error {
+// machine stops. On a disk without any room the record is written over itself: that needs
+// none, and only a power cut in that very moment could spoil it.
+func (d *runDir) write(r kept) error {
 	b, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(d.path, recordFile+".*")
+	if err = d.replace(b); errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		err = d.overwrite(b)
+	}
 	if err != nil {
 		return fmt.Errorf("master: cannot keep its record: %w", err)
+	}
+	return nil
+}
+
+func (d *runDir) replace(b []byte) error {
+	f, err := os.CreateTemp(d.path, recordFile+".*")
+	if err != nil {
+		return err
 	}
 	_, err = f.Write(b)
 	if err == nil && !d.temporary {
@@ -159,9 +174,27 @@ func (d *runDir) write(r record) error {
 	}
 	if err != nil {
 		_ = os.Remove(f.Name())
-		return fmt.Errorf("master: cannot keep its record: %w", err)
 	}
-	return nil
+	return err
+}
+
+func (d *runDir) overwrite(b []byte) error {
+	f, err := os.OpenFile(filepath.Join(d.path, recordFile), os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	for int64(len(b)) < info.Size() { // blanks behind an object are no part of it
+		b = append(b, ' ')
+	}
+	if _, err = f.WriteAt(b, 0); err == nil && !d.temporary {
+		err = f.Sync()
+	}
+	return err
 }
 
 // Blocks of ids and times that are reserved at once. A restart after a crash skips what
@@ -174,30 +207,38 @@ const (
 // reservation is what no later master will give out again.
 type reservation struct{ rid, clock uint64 }
 
+// reserveAgain is how long after a failed write the next one is tried, while there is
+// something left of what was reserved.
+const reserveAgain = 100 * time.Millisecond
+
 func (r reservation) covers(rid, clock uint64) bool { return rid < r.rid && clock < r.clock }
 
 // reserve makes sure that neither ids below rid nor times below clock are given out
 // again by a later master. The next block is written behind the requests' back when half
-// of the last is used up; only when all of it is does a turn wait for the disk.
+// of the last is used up; only when all of it is does a turn wait for the disk. A write
+// that fails is an error only then, too.
 func (d *runDir) reserve(rid, clock uint64) error {
-	if d.writing == nil && !d.reserved.covers(rid+ridBlock/2, clock+clockBlock/2) {
+	covered := d.reserved.covers(rid, clock)
+	if d.writing == nil && !d.reserved.covers(rid+ridBlock/2, clock+clockBlock/2) && !(covered && time.Now().Before(d.retryAt)) {
 		d.record.NextRID = max(d.record.NextRID, rid+ridBlock)
 		d.record.Clock = max(d.record.Clock, clock+clockBlock)
 		d.writing = make(chan error, 1)
-		go func(r record, done chan<- error) { done <- d.write(r) }(d.record.clone(), d.writing)
+		go func(r kept, done chan<- error) { done <- d.write(r) }(d.record.clone(), d.writing)
 	}
-	if d.writing == nil {
+	switch {
+	case d.writing == nil:
 		return nil
+	case !covered:
+		return d.written(<-d.writing)
 	}
-	if d.reserved.covers(rid, clock) {
-		select {
-		case err := <-d.writing:
-			return d.written(err)
-		default:
-			return nil
+	select {
+	case err := <-d.writing:
+		if d.written(err) != nil {
+			d.retryAt = time.Now().Add(reserveAgain)
 		}
+	default:
 	}
-	return d.written(<-d.writing)
+	return nil
 }
 
 func (d *runDir) written(err error) error {

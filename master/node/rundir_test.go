@@ -73,7 +73,7 @@ func TestIDsAreReserved(t *testing.T) {
 }
 
 // readRecord reads what a successor would find now.
-func readRecord(t *testing.T, dir string) record {
+func readRecord(t *testing.T, dir string) kept {
 	t.Helper()
 	d := &runDir{path: dir}
 	if err := d.load(); err != nil {

@@ -4,13 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
 	"quartet/master"
+	"quartet/master/supervise"
 	"quartet/replica/lamport"
 	"quartet/replica/message"
 	"quartet/replica/model"
@@ -50,26 +50,26 @@ func (n *node) loop(ctx context.Context, done func(time.Time) (bool, error), sto
 	ticker := time.NewTicker(Tick)
 	defer ticker.Stop()
 	var batch []event
-	var ends []ended
 	for {
-		over, err := done(time.Now())
+		now := time.Now()
+		over, err := done(now)
 		if over || err != nil {
 			return err
 		}
 		tick := false
 		select {
 		case <-n.inbox.Ready():
-		case <-n.super.ended.Ready():
-			ends = n.super.ended.Drain(ends)
-			for _, e := range ends {
-				if err := n.childEnded(e); err != nil {
-					return err
-				}
-			}
-		case <-ticker.C:
+		case <-n.super.ready():
+			err = n.supervise(time.Now())
+		case now := <-ticker.C:
 			tick = true
+			n.lookRoom(now)
+			err = n.supervise(now)
 		case <-ctx.Done():
 			return stopped
+		}
+		if err != nil {
+			return err
 		}
 		batch = n.inbox.Drain(batch)
 		if err := n.turn(batch, tick); err != nil {
@@ -78,48 +78,68 @@ func (n *node) loop(ctx context.Context, done func(time.Time) (bool, error), sto
 	}
 }
 
-// childEnded reacts to the end of a replica's process. Before the cluster is ready it
-// ends the start; afterwards the replica is suspected at once.
-func (n *node) childEnded(e ended) error {
-	if n.machine.Snapshot().Epoch == 0 {
-		return fmt.Errorf("master: replica %s ended during the start: %w (see %s/%s.out and %s.log)", e.node, e.err, n.opts.LogDir, e.node, e.node)
+// supervise tells the machine of replicas' processes that have ended: it need not wait
+// until their silence shows it. In the very first start of a cluster such an end is the
+// end of the start: it is a mistake that somebody should see.
+func (n *node) supervise(now time.Time) error {
+	for _, e := range n.super.step(now) {
+		switch {
+		case e.Kind == supervise.Started:
+		case n.views.newest == nil:
+			return fmt.Errorf("master: replica %s ended during the start: %w (see %s/%s.out and %s.log)", e.Node, e.Err, n.opts.LogDir, e.Node, e.Node)
+		default:
+			n.machine.Lost(e.Node, e.PID)
+		}
 	}
-	n.opts.Log.Error("a replica's process has ended; linearizable and sequential requests need every member of the view and are refused from now on",
-		"replica", e.node, "error", e.err)
-	n.machine.Lost(e.node)
 	return nil
 }
 
 // turn steps the machine through a batch and sends what came of it. Ids and times are
-// reserved on disk before anything that carries them leaves.
+// reserved on disk before anything that carries them leaves. Once a newer master is known
+// nothing leaves any more.
 func (n *node) turn(batch []event, tick bool) error {
 	for i := range batch {
-		e := &batch[i]
-		switch e.source {
-		case fromNode:
-			if msg, ok := n.link.Receive(e.msg); ok {
-				n.machine.Step(msg, &n.out)
-			}
-		case fromClient:
-			n.request(e)
-		case askStatus:
-			n.lastToken++
-			n.asked[n.lastToken] = e.msg.Reply
-			n.machine.Status(n.lastToken, &n.out)
-		case askReport:
-			n.report(e.msg.Reply)
-		}
+		n.take(&batch[i])
 	}
 	if tick {
 		n.machine.Tick(&n.out)
 		n.watch()
 	}
 	n.machine.EndTurn(&n.out)
+	if n.machine.Superseded() {
+		n.opts.Log.Error("a newer master leads this cluster: this one ends, its replicas' processes go on")
+		return ErrSuperseded
+	}
 	if err := n.dir.reserve(n.machine.NextRID(), n.machine.Now()); err != nil {
 		return err
 	}
 	n.flush()
 	return nil
+}
+
+// take takes one event to where it belongs.
+func (n *node) take(e *event) {
+	switch e.source {
+	case fromNode:
+		if msg, ok := n.link.Receive(e.msg); ok {
+			n.noteHello(msg)
+			n.machine.Step(msg, &n.out)
+		}
+	case fromStore:
+		n.decided(e.outcome)
+	case fromClient:
+		n.request(e)
+	case askStatus:
+		n.lastToken++
+		n.asked[n.lastToken] = e.msg.Reply
+		n.machine.Status(n.lastToken, &n.out)
+	case askReport:
+		n.report(e.msg.Reply)
+	case askRecover:
+		n.recoverView(e.msg)
+	case askRemove:
+		n.removeReplica(e.msg)
+	}
 }
 
 func (n *node) flush() {
@@ -131,6 +151,10 @@ func (n *node) flush() {
 	}
 	for i := range n.out.Statuses {
 		n.status(&n.out.Statuses[i])
+	}
+	if n.out.Command != nil {
+		n.execute(n.out.Command)
+		n.out.Command = nil
 	}
 	clear(n.out.Sends)
 	clear(n.out.Replies)
@@ -181,6 +205,10 @@ func (n *node) request(e *event) {
 		n.refuse(token, err)
 		return
 	}
+	if r.Type == model.Set && n.room.why != "" {
+		n.machine.Refuse(token, model.Unavailable, n.room.why, &n.out)
+		return
+	}
 	in := master.Incoming{Token: token, Draw: n.rand.Uint32(), Request: message.Request{
 		Identity: o.Identity, Model: r.Model, Type: r.Type, Key: r.Key, Value: r.Value, Min: o.MinTimestamp,
 	}}
@@ -207,7 +235,7 @@ func (n *node) refuse(token uint64, err error) {
 func (n *node) status(s *master.StatusReply) {
 	reply := n.asked[s.Token]
 	delete(n.asked, s.Token)
-	n.respond(reply, StatusOf(&s.Status, n.opts.Version, os.Getpid()))
+	n.respond(reply, n.statusOf(&s.Status))
 }
 
 func (n *node) report(reply string) { n.respond(reply, n.opts.Ledger.Summary()) }

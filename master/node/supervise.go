@@ -72,7 +72,7 @@ func (s *supervisor) lock() string { return filepath.Join(s.dir.path, lockFile) 
 func (s *supervisor) living() map[lamport.Node]int {
 	found := map[lamport.Node]int{}
 	for name, pid := range s.dir.record.Replicas {
-		if n, err := lamport.ParseNode(name); err == nil && alive(pid) {
+		if n, err := lamport.ParseNode(name); err == nil && s.ours(n, pid) {
 			found[n] = pid
 		}
 	}
@@ -126,6 +126,25 @@ func (s *supervisor) ours(n lamport.Node, pid int) bool {
 func follows(args []string, flag, value string) bool {
 	i := slices.Index(args, flag)
 	return i >= 0 && i+1 < len(args) && args[i+1] == value
+}
+
+// own are the replicas whose processes are this master's to run, in rising order.
+func (s *supervisor) own() []lamport.Node {
+	var list []lamport.Node
+	for _, name := range s.dir.record.Own {
+		if n, err := lamport.ParseNode(name); err == nil {
+			list = append(list, n)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// disown ends the process of a replica that was removed from the cluster, for good.
+func (s *supervisor) disown(n lamport.Node) {
+	s.dir.record.Own = slices.DeleteFunc(s.dir.record.Own, func(name string) bool { return name == n.String() })
+	s.unsaved = true
+	s.dismiss(n)
 }
 
 // dismiss ends the process of a replica that was removed from the cluster; it is not

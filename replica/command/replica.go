@@ -5,6 +5,7 @@ package command
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"quartet/bus/exit"
 	"quartet/bus/nodelog"
 	"quartet/bus/tune"
+	"quartet/replica/disk"
 	"quartet/replica/lamport"
 	"quartet/replica/node"
 )
@@ -23,23 +25,43 @@ import (
 // at the first signal.
 func Replica(stderr io.Writer, stop func() context.Context) *cobra.Command {
 	var o node.Options
-	var id, dir, logDir, level, format string
+	var id, sync, logDir, level, format string
 	var memory bool
 	cmd := &cobra.Command{
 		Use:   "replica",
-		Short: "Run one replica (the master does this for you)",
+		Short: "Run one replica (the master does this for its own)",
 		Long: `Run one replica of a cluster whose master and NATS server are there already. The
-master starts its replicas itself; by hand this is for a replica that the master
-is configured for and did not start. QUARTET_NODE_USER and QUARTET_NODE_PASSWORD
-hold the credentials of the nodes' account.`,
-		Example: `  quartet replica --nats nats://127.0.0.1:4222 --id r2 --memory`,
-		Args:    cobra.NoArgs,
+master starts and restarts its own replicas itself. By hand, on this machine or
+another, this adds a replica to a running cluster: it is loaded while the others
+work, and becomes a member. "quartet remove ID" takes it out again.
+
+A replica speaks to the others in the account of the nodes. Its credentials are
+taken from the environment, QUARTET_NODE_USER and QUARTET_NODE_PASSWORD, or from
+the URL. Of the server that a master embeds the user is "quartet-node", and the
+password stands in master.json in the master's --dir (with --memory, in the
+directory that the master's banner names):
+
+  export QUARTET_NODE_USER=quartet-node
+  export QUARTET_NODE_PASSWORD=$(jq -r .password quartet-data/master.json)
+
+--dir keeps the data on disk, one directory for each replica; else they are in
+memory. --sync interval survives kill -9 of every process, --sync always a power
+cut, too: it syncs before anything is acknowledged.
+
+Exit status: 0 stopped, or removed from the cluster; 7 the data in --dir are
+damaged and are not served; 1 anything else.`,
+		Example: `  quartet replica --nats nats://127.0.0.1:4222 --id r4 --memory
+  quartet replica --nats nats://10.0.0.7:4222 --id r4 --dir r4-data --sync always`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if o.ID, err = lamport.ParseNode(id); err != nil || !o.ID.IsReplica() {
 				return exit.Usage(errors.New("--id must be r1, r2, …"))
 			}
-			if dir != "" {
-				return exit.Usage(errors.New("--dir: this version keeps a replica's data in memory only; say --memory"))
+			if o.Dir != "" && memory {
+				return exit.Usage(errors.New("--dir and --memory exclude each other"))
+			}
+			if o.Sync, err = parseSync(sync); err != nil {
+				return exit.Usage(err)
 			}
 			log, closer, err := nodelog.Open(nodelog.Options{Dir: logDir, Node: id, Level: level, Format: format, Stderr: stderr})
 			if err != nil {
@@ -49,8 +71,11 @@ hold the credentials of the nodes' account.`,
 			tune.Replica()
 			o.Log, o.User, o.Password = log, os.Getenv(bus.EnvNodeUser), os.Getenv(bus.EnvNodePassword)
 			err = node.Run(stop(), o)
-			if errors.Is(err, node.ErrOrphaned) {
+			switch {
+			case errors.Is(err, node.ErrOrphaned):
 				return nil // it has been told to end this way
+			case errors.Is(err, disk.ErrDamaged):
+				return exit.Damaged(err)
 			}
 			return err
 		},
@@ -59,8 +84,9 @@ hold the credentials of the nodes' account.`,
 	f.StringVar(&o.URL, "nats", "nats://127.0.0.1:4222", "`URL` of the NATS server")
 	f.StringVar(&id, "id", "", "the replica's name: r1, r2, …")
 	f.StringVar(&o.Prefix, "prefix", bus.DefaultPrefix, "of all subjects")
-	f.BoolVar(&memory, "memory", true, "keep data in memory")
-	f.StringVar(&dir, "dir", "", "keep data in `DIR` (not in this version)")
+	f.BoolVar(&memory, "memory", false, "keep the data in memory (as without --dir)")
+	f.StringVar(&o.Dir, "dir", "", "keep the data in `DIR`, which is of this replica alone")
+	f.StringVar(&sync, "sync", disk.Interval.String(), "with --dir, what survives: interval (kill -9) or always (a power cut)")
 	f.DurationVar(&o.CausalWait, "causal-wait", 50*time.Millisecond, "how long a get or set waits for its minimum timestamp or position")
 	f.StringVar(&o.MasterLock, "master-lock", "", "`FILE` that a living master keeps locked; without one the replica never counts as orphaned")
 	f.DurationVar(&o.OrphanTimeout, "orphan-timeout", 10*time.Second, "how long to wait for a master to come back")
@@ -68,4 +94,13 @@ hold the credentials of the nodes' account.`,
 	nodelog.Flags(f, &level, &format)
 	_ = cmd.MarkFlagRequired("id")
 	return cmd
+}
+
+func parseSync(s string) (disk.Sync, error) {
+	for _, mode := range []disk.Sync{disk.Interval, disk.Always} {
+		if s == mode.String() {
+			return mode, nil
+		}
+	}
+	return 0, fmt.Errorf("--sync %q: want interval or always", s)
 }

@@ -1,0 +1,150 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"quartet/master"
+	"quartet/replica/lamport"
+)
+
+const (
+	bootWait    = 10 * time.Second // for all replicas; then those that work are enough
+	sayWhyEvery = 5 * time.Second  // a start takes long
+)
+
+// boot finds or starts the replicas, and waits until all work in one view, or, after
+// bootWait, as many as are needed. Requests are taken meanwhile: those that can be served
+// are.
+func (n *node) boot(ctx context.Context) error {
+	if err := n.subscribe(); err != nil {
+		return err
+	}
+	begun := time.Now()
+	say := begun.Add(sayWhyEvery)
+	waiting := n.super.own()
+	living := n.super.living()
+	return n.loop(ctx, func(now time.Time) (bool, error) {
+		if len(waiting) > 0 {
+			var err error
+			if waiting, err = n.populate(waiting, living, now.Sub(begun) > adoptWait); err != nil {
+				return false, err
+			}
+		}
+		if now.After(say) {
+			say = now.Add(sayWhyEvery)
+			n.opts.Log.Warn("not ready yet", "reason", n.why())
+		}
+		return n.machine.Complete() || n.machine.Ready() && now.Sub(begun) > bootWait, nil
+	}, ErrStopped)
+}
+
+// populate starts the processes of our own replicas, but for those that still run, which
+// it adopts once they have reported. It returns those that it still waits for; when they
+// are late it waits no longer.
+func (n *node) populate(waiting []lamport.Node, living map[lamport.Node]int, late bool) ([]lamport.Node, error) {
+	reported := map[lamport.Node]int{}
+	for _, r := range n.machine.Snapshot().Replicas {
+		reported[r.Node] = r.PID
+	}
+	var left []lamport.Node
+	for _, own := range waiting {
+		pid := reported[own]
+		switch {
+		case pid == 0 && living[own] != 0 && !late:
+			left = append(left, own)
+			continue
+		case pid == 0 && living[own] != 0:
+			pid = living[own]
+			n.opts.Log.Warn("a replica's process still runs and does not report", "replica", own, "pid", pid)
+		case pid == 0:
+			if err := n.super.spawn(own); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		switch ok, err := n.super.adopt(own, pid); {
+		case err != nil:
+			return nil, err
+		case ok:
+			n.opts.Log.Info("adopting a replica that still runs", "replica", own, "pid", pid)
+		default:
+			n.opts.Log.Warn("a replica was started by somebody else; it is left alone", "replica", own, "pid", pid)
+		}
+	}
+	return left, n.dir.save()
+}
+
+// why says why the cluster is not ready, or what else is missing.
+func (n *node) why() string {
+	s := n.machine.Snapshot()
+	if s.Why != "" {
+		return s.Why
+	}
+	var missing []string
+	for _, r := range s.Replicas {
+		if !r.Member {
+			missing = append(missing, fmt.Sprintf("%s: %s", r.Node, r.Reason))
+		}
+	}
+	return strings.Join(missing, "; ")
+}
+
+// banner prints the ready line and what one needs to begin.
+func (n *node) banner() {
+	s := n.machine.Snapshot()
+	fmt.Fprintf(n.opts.Stdout, "ready %s\n  data      %s\n  logs      %s\n", n.url(), n.where(), n.opts.LogDir)
+	for i, r := range s.Replicas {
+		label, missing := "", ""
+		if i == 0 {
+			label = "replicas"
+		}
+		if !r.Member {
+			missing = "  missing: " + n.reason(&r)
+		}
+		fmt.Fprintf(n.opts.Stdout, "  %-9s %s  pid %d%s\n", label, r.Node, r.PID, missing)
+	}
+	fmt.Fprintf(n.opts.Stdout, "  try       nats -s %s req %s '1, 1, key ::: value'\n", n.url(), n.subjects.Request())
+	n.opts.Log.Info("ready", "url", n.url(), "pid", os.Getpid(), "epoch", s.Epoch, "replicas", len(s.Replicas), "missing", n.why())
+}
+
+// where says where the data are, and what they survive.
+func (n *node) where() string {
+	switch {
+	case n.opts.Memory:
+		return fmt.Sprintf("in memory (survives the death of the master and of %s; run files in %s)", n.spare(), n.dir.path)
+	case n.opts.Sync == SyncAlways:
+		return n.opts.Dir + ", sync always (survives a power cut)"
+	}
+	return n.opts.Dir + ", sync interval (survives kill -9 of every process)"
+}
+
+// spare says how many replicas may die at once.
+func (n *node) spare() string {
+	switch f := n.views.newest.Faults; f {
+	case 0:
+		return "no replica"
+	case 1:
+		return "any one replica"
+	default:
+		return fmt.Sprintf("any %d replicas", f)
+	}
+}
+
+// reason says why a replica is no member: as the machine has it, and what is known of its
+// process.
+func (n *node) reason(r *master.ReplicaStatus) string {
+	if r.Member {
+		return ""
+	}
+	p, ok := n.super.restarts()[r.Node]
+	if !ok || p.PID != 0 || p.Err == nil {
+		return r.Reason
+	}
+	return fmt.Sprintf("its process has ended %d times in a row, last: %s", max(p.InARow, 1), oneLine(p.Err))
+}
+
+func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }

@@ -1,0 +1,56 @@
+package node
+
+import (
+	"fmt"
+	"syscall"
+	"time"
+)
+
+// A set of the causal model is numbered here and comes to every replica, so no replica can
+// refuse it: the door asks for room, too.
+const (
+	minFree   = 64 << 20 // bytes, as for a replica's disk
+	roomEvery = 100 * time.Millisecond
+)
+
+// room is whether the file system of the data has any.
+type room struct {
+	next time.Time // when it is asked again
+	why  string    // sets are refused; "": they are not
+}
+
+// lookRoom asks the file system, ten times a second at the most.
+func (n *node) lookRoom(now time.Time) {
+	if n.opts.Memory || now.Before(n.room.next) {
+		return
+	}
+	n.room.next = now.Add(roomEvery)
+	free, err := freeBytes(n.dir.path)
+	was := n.room.why
+	need := uint64(minFree)
+	if was != "" {
+		need += need / 8 // so that a disk at the limit does not flap
+	}
+	switch {
+	case err != nil:
+		n.room.why = "the room on the master's disk is not known; gets go on"
+	case free < need:
+		n.room.why = fmt.Sprintf("the disk is full: %d MiB left, %d MiB wanted; gets go on", free>>20, need>>20)
+	default:
+		n.room.why = ""
+	}
+	switch {
+	case was == "" && n.room.why != "":
+		n.opts.Log.Error("sets are refused", "reason", n.room.why, "dir", n.dir.path, "error", err)
+	case was != "" && n.room.why == "":
+		n.opts.Log.Info("there is room on the disk: sets are taken again")
+	}
+}
+
+func freeBytes(dir string) (uint64, error) {
+	var s syscall.Statfs_t
+	if err := syscall.Statfs(dir, &s); err != nil {
+		return 0, err
+	}
+	return s.Bavail * uint64(s.Bsize), nil
+}

@@ -1,0 +1,58 @@
+package node
+
+import (
+	"os"
+
+	"quartet/bus"
+	"quartet/master"
+	"quartet/replica/lamport"
+	"quartet/replica/message"
+)
+
+// statusOf writes a status in the words of the public contract.
+func (n *node) statusOf(s *master.Status) bus.Status {
+	out := bus.Status{
+		Ready: s.Ready, Reason: s.Why, Version: n.opts.Version, Data: bus.DataMemory, Epoch: s.Epoch,
+		Master: bus.MasterStatus{
+			ID: lamport.Master(1).String(), PID: os.Getpid(), Incarnation: s.Incarnation, Clock: s.Clock,
+			Last: s.Marks.Last, Safe: s.Marks.Safe, Pending: uint64(s.InFlight),
+		},
+		Replicas: []bus.ReplicaStatus{},
+	}
+	if !n.opts.Memory {
+		out.Data, out.Sync = bus.DataDisk, n.opts.Sync
+	}
+	if s.Ready && n.room.why != "" {
+		out.Reason = n.room.why
+	}
+	processes := n.super.restarts()
+	for i := range s.Replicas {
+		r := &s.Replicas[i]
+		row := bus.ReplicaStatus{
+			ID: r.Node.String(), PID: r.PID, Incarnation: r.Incarnation, Member: r.Member,
+			Clock: r.Report.Clock, Position: r.Report.Position, Timestamp: r.Report.Watermark, Safe: r.Report.Safe,
+			Keys: r.Report.Keys, Pending: r.Report.Pending, Tentative: r.Report.Tentative, Queue: r.Report.Queue,
+			Reason: n.reason(r), Phase: phaseNames[n.phases[r.Node]], Restarts: processes[r.Node].InARow,
+		}
+		if err := processes[r.Node].Err; err != nil {
+			row.LastError = oneLine(err)
+		}
+		out.Replicas = append(out.Replicas, row)
+	}
+	return out
+}
+
+var phaseNames = map[message.Phase]string{
+	message.PhaseBoot: "boot", message.PhaseMember: "member", message.PhaseWedged: "wedged",
+	message.PhaseLearning: "learning", message.PhaseCaught: "caught",
+}
+
+// noteHello keeps what a replica says of itself, for status.
+func (n *node) noteHello(msg message.Message) {
+	switch msg := msg.(type) {
+	case *message.Hello:
+		n.phases[msg.From] = msg.Phase
+	case *message.Report, *message.Installed:
+		n.phases[msg.Head().From] = message.PhaseMember
+	}
+}

@@ -1,0 +1,208 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"quartet/master/membership"
+	"quartet/master/record"
+	"quartet/replica/lamport"
+	"quartet/replica/message"
+)
+
+// views is the shell's part in the decisions about views: it executes the commands of the
+// machine on the store of the record, and knows the newest record.
+type views struct {
+	store    *record.Store
+	newest   *message.Record // nil: none was ever written
+	failing  string          // what the store said last; "": it answers
+	complain time.Time       // not before
+}
+
+// outcome is how a command ended, for the inbox.
+type outcome struct {
+	result   membership.Result
+	proposed *message.Record // nil: it was a read
+	err      error           // why the result is Unknown
+}
+
+const (
+	storeWait     = 5 * time.Second // for one attempt to open the store
+	storeAgain    = 500 * time.Millisecond
+	complainEvery = 5 * time.Second
+)
+
+// openViews finds the record's store and reads what stands there. A bus that gives no
+// answer yet is asked until ctx ends; a record that is damaged ends the start.
+func (n *node) openViews(ctx context.Context) error {
+	o := record.Options{Prefix: n.opts.Prefix}
+	if n.server != nil && !n.opts.Memory {
+		o.Sync = n.server.SyncNodes
+	}
+	for {
+		err := n.tryViews(ctx, o)
+		if !errors.Is(err, record.ErrUnavailable) {
+			return err
+		}
+		n.opts.Log.Warn("the record of the views cannot be read yet", "error", err)
+		select {
+		case <-time.After(storeAgain):
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", ErrStopped, err)
+		}
+	}
+}
+
+func (n *node) tryViews(ctx context.Context, o record.Options) (err error) {
+	if n.views.store == nil {
+		ctx, cancel := context.WithTimeout(ctx, storeWait)
+		defer cancel()
+		if n.views.store, err = record.Open(ctx, n.nodes, o); err != nil {
+			return fmt.Errorf("master: %w", err)
+		}
+	}
+	if n.views.newest, _, err = n.views.store.Read(ctx); err != nil {
+		return fmt.Errorf("master: %w", err)
+	}
+	return nil
+}
+
+// forgetViews removes the record of a cluster whose replicas, all of them this master's
+// own and in memory, are gone: the next begins anew.
+func (n *node) forgetViews(ctx context.Context) error {
+	js, err := jetstream.New(n.nodes)
+	if err != nil {
+		return fmt.Errorf("master: %w", err)
+	}
+	err = js.DeleteKeyValue(ctx, n.views.store.Bucket())
+	if err != nil && !errors.Is(err, jetstream.ErrBucketNotFound) && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return fmt.Errorf("master: cannot remove the record of the views: %w", err)
+	}
+	n.views = views{}
+	return nil
+}
+
+// execute runs a command of the machine beside the loop; its outcome comes by the inbox.
+func (n *node) execute(c *membership.Command) {
+	go func(store *record.Store) {
+		o := &outcome{result: membership.Result{Number: c.Number}, proposed: c.Propose}
+		if c.Propose == nil {
+			o.read(n.commands, store)
+		} else {
+			o.propose(n.commands, store, c)
+		}
+		n.inbox.Push(event{source: fromStore, outcome: o})
+	}(n.views.store)
+}
+
+func (o *outcome) read(ctx context.Context, store *record.Store) {
+	r, revision, err := store.Read(ctx)
+	o.result.Outcome, o.result.Record, o.result.Revision, o.err = membership.Read, r, revision, err
+	if err != nil {
+		o.result.Outcome = membership.Unknown
+	}
+}
+
+func (o *outcome) propose(ctx context.Context, store *record.Store, c *membership.Command) {
+	var what record.Outcome
+	what, o.err = store.Propose(ctx, *c.Propose, c.Revision)
+	switch what {
+	case record.Won:
+		o.result.Outcome = membership.Won
+	case record.Lost:
+		o.result.Outcome = membership.Lost
+	default:
+		o.result.Outcome = membership.Unknown
+	}
+}
+
+// decided takes the outcome of a command to the machine.
+func (n *node) decided(o *outcome) {
+	n.noteStore(o.err)
+	n.machine.Result(o.result, &n.out)
+	switch {
+	case o.result.Outcome == membership.Won:
+		n.learn(o.proposed)
+	case o.result.Record != nil:
+		n.learn(o.result.Record)
+	}
+}
+
+// noteStore logs when the store ceases and begins to answer.
+func (n *node) noteStore(err error) {
+	v := &n.views
+	if err == nil {
+		if v.failing != "" {
+			n.opts.Log.Info("the record of the views can be reached again")
+		}
+		v.failing = ""
+		return
+	}
+	if now := time.Now(); v.failing == "" || !now.Before(v.complain) {
+		v.complain = now.Add(complainEvery)
+		n.opts.Log.Error("the view cannot be changed: its record cannot be reached", "error", err)
+	}
+	v.failing = err.Error()
+}
+
+// learn takes note of a record. A replica of our own that it has not any more was removed
+// by an operator: its process ends, and is not started again.
+func (n *node) learn(r *message.Record) {
+	if v := n.views.newest; v != nil && v.Epoch >= r.Epoch {
+		return
+	}
+	n.views.newest = r
+	members := make([]string, len(r.Members))
+	for i, m := range r.Members {
+		members[i] = m.Node.String()
+	}
+	n.opts.Log.Info("view", "epoch", r.Epoch, "members", members, "of", names(r.Configured), "causal", r.High)
+	for _, own := range n.super.own() {
+		if !r.Configures(own) {
+			n.opts.Log.Info("a replica was removed from the cluster; its process ends", "replica", own)
+			n.super.disown(own)
+		}
+	}
+}
+
+func names(nodes []lamport.Node) []string {
+	list := make([]string, len(nodes))
+	for i, n := range nodes {
+		list[i] = n.String()
+	}
+	return list
+}
+
+// replicaSet says of which replicas the cluster consists: at its first start, as many as
+// the options say, all of them our own; later, those of the record.
+func (n *node) replicaSet() ([]lamport.Node, error) {
+	if r := n.views.newest; r != nil {
+		if len(r.Configured) != n.opts.Replicas {
+			n.opts.Log.Warn("the cluster has another number of replicas than --replicas says, and keeps it: add one with \"quartet replica\", take one out with \"quartet remove\"",
+				"replicas", names(r.Configured), "asked_for", n.opts.Replicas)
+		}
+		return slices.Clone(r.Configured), nil
+	}
+	set := make([]lamport.Node, n.opts.Replicas)
+	for i := range set {
+		set[i] = lamport.Replica(i + 1)
+	}
+	n.dir.record.Own = names(set)
+	return set, n.dir.save()
+}
+
+// lost reports whether the cluster of the record is gone for good: it was in memory, all
+// its replicas were our own, and none runs any more.
+func (n *node) lost() bool {
+	r := n.views.newest
+	if r == nil || !n.opts.Memory || len(n.super.living()) > 0 {
+		return false
+	}
+	own := n.super.own()
+	return !slices.ContainsFunc(r.Configured, func(c lamport.Node) bool { return !slices.Contains(own, c) })
+}

@@ -1,0 +1,72 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+
+	"quartet/replica/disk"
+	"quartet/replica/message"
+)
+
+// look asks the disk for its room: without, sets are refused until there is some again.
+func (n *node) look() error {
+	if n.disk == nil {
+		return nil
+	}
+	room := n.disk.Room()
+	if err := n.disk.Err(); err != nil {
+		n.log.Error("replica stops: its disk fails", "error", err)
+		return fmt.Errorf("%w: %w", ErrDisk, err)
+	}
+	if full := room != nil; full != n.full {
+		n.full = full
+		switch {
+		case !full:
+			n.log.Info("there is room on the disk: sets are taken again")
+			n.machine.Full("")
+		case errors.Is(room, disk.ErrFull):
+			n.log.Error("sets are refused: the disk is full", "error", room)
+			n.machine.Full(fmt.Sprintf("the disk of replica %s is full; gets go on", n.opts.ID))
+		default:
+			n.log.Error("sets are refused: the room on the disk is not known", "error", room)
+			n.machine.Full(fmt.Sprintf("replica %s cannot tell how much room its disk has; gets go on", n.opts.ID))
+		}
+	}
+	return nil
+}
+
+// condition is what is logged when it changes.
+type condition struct {
+	phase message.Phase
+	epoch uint64
+}
+
+// tell logs a change of the view, or of the part that this replica has in it.
+func (n *node) tell() {
+	r := n.machine.Record()
+	now := condition{phase: n.machine.Stats().Phase, epoch: r.Epoch}
+	if now == n.seen {
+		return
+	}
+	n.seen = now
+	members := make([]string, len(r.Members))
+	for i, m := range r.Members {
+		members[i] = m.Node.String()
+	}
+	text := map[message.Phase]string{
+		message.PhaseBoot:     "waiting for the first view",
+		message.PhaseMember:   "member: works in the view",
+		message.PhaseWedged:   "wedged: waits for the next view",
+		message.PhaseLearning: "learning: outside of the view, and being loaded",
+		message.PhaseCaught:   "caught: outside of the view, loaded, and waiting to be let in",
+	}[now.phase]
+	n.log.Info(text, "epoch", r.Epoch, "members", members, "incarnation", n.machine.Incarnation(), "position", n.machine.Stats().Position)
+}
+
+// watch logs messages that the machine refused, at most once a tick.
+func (n *node) watch() {
+	if refused := n.machine.Stats().Refused; refused != n.refused {
+		n.log.Warn("messages refused: of another epoch or incarnation, or against a rule", "new", refused-n.refused, "all", refused)
+		n.refused = refused
+	}
+}
