@@ -28,7 +28,7 @@ type cluster struct {
 	mutant   replica.Mutant
 	missing  int
 	quiet    bool // nothing is written down
-	brief    bool // heartbeats are not
+	brief    bool // what is idle is not
 
 	tokens  uint64
 	clients map[uint64]string // by token
@@ -259,10 +259,23 @@ func (c *cluster) send(from lamport.Node, sends []abcast.Send) {
 			names[i] = to.String()
 			c.flying = append(c.flying, flying{to: to, msg: s.Msg})
 		}
-		if k := s.Msg.Kind(); !c.brief || k != message.KindProbe && k != message.KindReport {
+		if !c.brief || !idle(s.Msg) {
 			c.line(from.String()+" -> "+strings.Join(names, ","), "%s", messageOf(s.Msg))
 		}
 	}
+}
+
+// idle reports whether a message is one that goes to and fro while nothing happens.
+func idle(msg message.Message) bool {
+	switch m := msg.(type) {
+	case *message.Probe, *message.Report, *message.Hello:
+		return true
+	case *message.Pull:
+		return m.Scanned && !m.Wedged
+	case *message.Chunk:
+		return len(m.Entries)+len(m.Records) == 0 && m.Scanned && !m.Wedged
+	}
+	return false
 }
 
 // line writes one line: who does what, and the rest in a column of its own.
