@@ -1,5 +1,5 @@
-// Package command promises the commands of a client: client, set, get, status, demo and
-// bench. Data go to stdout, talk goes to stderr, colour and progress to terminals only,
+// Package command promises the commands of a client: client, set, get, status, recover,
+// remove, demo and bench. Data go to stdout, talk goes to stderr, colour and progress to terminals only,
 // and every command ends with an exit status of the public contract (package exit).
 package command
 
@@ -58,7 +58,8 @@ func (e *Env) program() (string, error) {
 // Commands returns the client's commands.
 func Commands(env Env) []*cobra.Command {
 	commands := []*cobra.Command{
-		clientCommand(env), setCommand(env), getCommand(env), statusCommand(env), demoCommand(env), benchCommand(env),
+		clientCommand(env), setCommand(env), getCommand(env), statusCommand(env),
+		recoverCommand(env), removeCommand(env), demoCommand(env), benchCommand(env),
 	}
 	for _, cmd := range commands {
 		cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit.Usage(err) })

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -57,11 +58,15 @@ func printStatus(w io.Writer, s *bus.Status) error {
 	ready := "ready"
 	if !s.Ready {
 		ready = "not ready"
-		if s.Reason != "" {
-			ready += ": " + printable([]byte(s.Reason))
-		}
 	}
-	if _, err := fmt.Fprintf(w, "%s\nepoch %d, data: %s, version %s\n\n", ready, s.Epoch, orDash(s.Data), orDash(s.Version)); err != nil {
+	if s.Reason != "" {
+		ready += ": " + printable([]byte(s.Reason))
+	}
+	data := orDash(s.Data)
+	if s.Sync != "" {
+		data += ", sync " + s.Sync
+	}
+	if _, err := fmt.Fprintf(w, "%s\nepoch %d, data: %s, version %s\n\n", ready, s.Epoch, data, orDash(s.Version)); err != nil {
 		return err
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
@@ -69,15 +74,41 @@ func printStatus(w io.Writer, s *bus.Status) error {
 	m := s.Master
 	fmt.Fprintf(t, "%s\t%d\tmaster\t%d\t-\t%d\t-\t%d\t\n", m.ID, m.PID, m.Clock, m.Last, m.Pending)
 	for _, r := range s.Replicas {
-		member := "yes"
-		if !r.Member {
-			member = "no"
-		}
-		reason := ""
-		if r.Reason != "" {
-			reason = "  " + printable([]byte(r.Reason))
-		}
-		fmt.Fprintf(t, "%s\t%d\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", r.ID, r.PID, member, r.Clock, r.Position, r.Timestamp, r.Keys, r.Pending, reason)
+		fmt.Fprintf(t, "%s\t%d\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n",
+			r.ID, r.PID, membership(&r), r.Clock, r.Position, r.Timestamp, r.Keys, r.Pending, remark(&r))
 	}
 	return t.Flush()
+}
+
+// membership is yes, or no and what the replica is doing.
+func membership(r *bus.ReplicaStatus) string {
+	switch {
+	case r.Member:
+		return "yes"
+	case r.Phase == "" || r.Phase == "member":
+		return "no"
+	}
+	return "no, " + printable([]byte(r.Phase))
+}
+
+// remark is why a replica is no member, and how its process ended last.
+func remark(r *bus.ReplicaStatus) string {
+	var parts []string
+	if r.Reason != "" {
+		parts = append(parts, printable([]byte(r.Reason)))
+	}
+	if r.Restarts > 0 {
+		ended := fmt.Sprintf("ended %d times in a row", r.Restarts)
+		if r.Restarts == 1 {
+			ended = "ended lately"
+		}
+		if r.LastError != "" && !strings.Contains(r.Reason, r.LastError) {
+			ended += ": " + printable([]byte(r.LastError))
+		}
+		parts = append(parts, ended)
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "  " + strings.Join(parts, "; ")
 }
