@@ -10,7 +10,11 @@ import (
 )
 
 // source draws values from the fuzzer's bytes; behind their end it gives zeros.
-type source struct{ data []byte }
+type source struct {
+	data  []byte
+	epoch uint64 // that most messages are of
+	nonce uint64 // that most CHUNKs have
+}
 
 func (s *source) byte() byte {
 	if len(s.data) == 0 {
@@ -45,7 +49,7 @@ func (s *source) node() lamport.Node {
 }
 
 func (s *source) header(from lamport.Node, incarnation uint64, clock uint64) message.Header {
-	h := message.Header{From: from, Incarnation: incarnation, Epoch: 1, Clock: clock + uint64(s.below(3))}
+	h := message.Header{From: from, Incarnation: incarnation, Epoch: s.epoch, Clock: clock + uint64(s.below(3))}
 	switch s.below(16) { // mostly right, so that what stands behind the door is reached
 	case 0:
 		h.From = s.node()
@@ -113,26 +117,77 @@ func (s *source) marks() message.Marks {
 	return message.Marks{Last: s.number(), Safe: s.number(), Held: s.number()}
 }
 
-func (s *source) view() message.View {
-	v := message.View{Epoch: 1, Faults: 1, Members: []message.Member{{Node: 1, Incarnation: 1}, {Node: 2, Incarnation: 1}, {Node: 3, Incarnation: 1}}}
-	switch s.below(8) {
-	case 0:
-		v.Epoch = s.number()
-	case 1:
-		v.Faults = int(int8(s.byte()))
-	case 2:
-		v.Members = some(s, 4, func() message.Member { return message.Member{Node: s.node(), Incarnation: s.number()} })
+// record is mostly the record of the next epoch, with r1 in it or not.
+func (s *source) record() message.Record {
+	r := message.Record{
+		View:       message.View{Epoch: s.epoch + uint64(s.below(3)), Faults: 1},
+		Configured: []lamport.Node{1, 2, 3}, Missing: 1, Cut: []uint64{s.number(), s.number(), s.number()},
+		High: s.number(), Start: s.number(), Master: 1, Nonce: uint64(s.below(2)),
 	}
-	return v
+	for n := range 3 {
+		r.Members = append(r.Members, message.Member{Node: lamport.Replica(n + 1), Incarnation: 1 + uint64(s.below(2))})
+	}
+	switch s.below(12) {
+	case 0:
+		r.Epoch = s.number()
+	case 1:
+		r.Faults, r.Missing = int(int8(s.byte())), int(int8(s.byte()))
+	case 2:
+		r.Members = some(s, 4, func() message.Member { return message.Member{Node: s.node(), Incarnation: s.number()} })
+	case 3:
+		r.Configured = some(s, 4, s.node)
+	case 4:
+		r.Cut = some(s, 4, s.number)
+	case 5:
+		r.Master = s.number()
+	case 6, 7:
+		r.Members = r.Members[1:]
+	}
+	if s.below(3) > 0 {
+		r.High, r.Start = 0, 0
+		clear(r.Cut)
+	}
+	return r
+}
+
+func (s *source) chunk(from message.Header) *message.Chunk {
+	c := &message.Chunk{
+		Header: from, Nonce: s.nonce, Restart: s.below(16) == 0, Position: s.number(), Place: lamport.Timestamp{Time: s.number(), Node: s.node()},
+		First: uint64(s.below(4)), Last: uint64(s.below(6)), Scanned: s.below(2) == 0, LastRID: s.number(),
+		Wedged: s.below(2) == 0, Done: s.below(2) == 0, Committed: s.number(), Watermark: s.number(), Safe: s.number(),
+	}
+	c.Entries = some(s, 3, func() message.Executed {
+		return message.Executed{Identity: string(rune('x' + s.below(3))), RID: s.number(), Digest: s.number(), Position: s.number(), Timestamp: s.number(), Key: "a"}
+	})
+	c.Records = some(s, 2, func() message.KeyRecord {
+		return message.KeyRecord{Key: string(rune('a' + s.below(3))), Kind: s.byte(), Value: []byte{s.byte()}, Number: s.number(), RID: s.number()}
+	})
+	c.Contiguous = []uint64{s.number(), s.number(), s.number()}
+	c.Data = some(s, 2, func() *message.Data {
+		h := s.header(lamport.Replica(1+s.below(3)), 1, 0)
+		return &message.Data{Header: h, Seq: s.number(), Received: s.received(), Ops: some(s, 2, s.operation)}
+	})
+	c.Writes = some(s, 2, s.write)
+	switch s.below(12) {
+	case 0:
+		c.Nonce = s.number()
+	case 1:
+		c.First, c.Last = s.number(), s.number()
+	case 2:
+		c.Contiguous = some(s, 4, s.number)
+	case 3:
+		c.Cursor = string(rune('a' + s.below(3)))
+	}
+	return c
 }
 
 // toReplica is any message for r1, mostly from who may say it.
 func (s *source) toReplica(clock uint64) message.Message {
 	master := s.header(lamport.Master(1), 1, clock)
 	peer := s.header(lamport.Replica(2+s.below(2)), 1, clock)
-	switch s.below(12) {
+	switch s.below(18) {
 	case 0:
-		return &message.Install{Header: master, View: s.view(), Marks: s.marks()}
+		return &message.Install{Header: master, Record: s.record()}
 	case 1, 2:
 		return &message.Forward{Header: master, Marks: s.marks(), Requests: some(s, 3, s.request), Writes: some(s, 2, s.write)}
 	case 3:
@@ -149,30 +204,57 @@ func (s *source) toReplica(clock uint64) message.Message {
 		return &message.Gap{Header: peer, Causal: s.below(2) == 0, First: s.number(), Last: s.number()}
 	case 10:
 		return &message.Fill{Header: peer, Writes: some(s, 3, s.write)}
+	case 11:
+		p := &message.Prepare{Header: master, Round: s.number()}
+		if s.below(3) == 0 {
+			p.High, p.Holder = s.number(), s.node()
+		}
+		return p
+	case 12:
+		return &message.Pull{
+			Header: peer, Nonce: s.number(), Entry: s.number(), Cursor: string(rune('a' + s.below(3))), Scanned: s.below(2) == 0,
+			Wedged: s.below(2) == 0, Held: some(s, 4, s.number), Number: s.number(),
+		}
+	case 13, 14, 15, 16:
+		return s.chunk(peer)
 	}
 	return s.toMaster(clock) // not a replica's to hear
 }
 
 // toMaster is any message for m1, mostly from who may say it.
 func (s *source) toMaster(clock uint64) message.Message {
-	h := s.header(lamport.Replica(1+s.below(3)), 1, clock)
-	switch s.below(6) {
-	case 0:
+	h := s.header(lamport.Replica(1+s.below(3)), 1+uint64(s.below(8)/7), clock)
+	switch s.below(9) {
+	case 0, 1:
 		m := &message.Hello{
-			Header: h, PID: s.below(100), View: s.view(), Position: s.number(), Watermark: s.number(), Safe: s.number(),
-			LastRID: s.number(), Master: 1,
+			Header: h, PID: s.below(3), Phase: message.Phase(s.below(7)), Position: s.number(), Keys: s.number(), LastRID: uint64(s.below(9)), Master: 1,
 		}
-		if s.below(3) == 0 {
-			m.View = message.View{}
+		switch s.below(4) {
+		case 0:
+			m.Epoch, m.Phase = 0, message.PhaseBoot
+		case 1:
+			m.LastRID = s.number()
+		}
+		if s.below(40) == 0 {
+			m.Master = s.number()
 		}
 		return m
-	case 1:
-		return &message.Installed{Header: h}
 	case 2, 3:
+		st := &message.State{Header: h, Round: s.number(), Contiguous: []uint64{s.number(), s.number(), s.number()}, Watermark: uint64(s.below(9))}
+		switch s.below(12) {
+		case 0:
+			st.Contiguous = some(s, 4, s.number)
+		case 1:
+			st.Watermark, st.LastRID = s.number(), s.number()
+		}
+		return st
+	case 4:
+		return &message.Installed{Header: h}
+	case 5, 6:
 		return &message.Answers{Header: h, Watermark: s.number(), Position: s.number(), Answers: some(s, 4, func() message.Answer {
 			return message.Answer{RID: s.number(), FirstRID: s.number(), Code: model.Code(200 + int(s.number()%400)), Timestamp: s.number(), Clock: s.number()}
 		})}
-	case 4:
+	case 7:
 		return &message.Gap{Header: h, Causal: s.below(4) > 0, First: s.number(), Last: s.number()}
 	}
 	return &message.Report{Header: h, Nonce: s.number(), Watermark: s.number(), Position: s.number()}
