@@ -26,6 +26,7 @@ type load struct {
 	scanned bool
 	cursor  string
 	caught  bool // with the newest piece nothing was missing
+	partial bool // some keys may be ahead of the table
 
 	final     bool // members are wedged: the rest is to be had
 	fresh     bool // there is news that makes it worth to ask at once
@@ -49,12 +50,18 @@ const (
 	pullMisses = 9
 )
 
+// whole reports whether a learner's committed layer is a prefix of the order, be it the
+// empty one.
+func (m *Machine) whole() bool {
+	return m.load.scanned && !m.load.partial || m.executed.number == 0 && m.store.Len() == 0
+}
+
 // beginLoad makes the machine a learner. What it has delivered is a prefix of the order,
 // since everything that was delivered anywhere is inside the cut: so it needs only what
 // came later, if the members still know that.
 func (m *Machine) beginLoad() {
 	if l := m.load; l != nil { // the epoch ended before it was let in: it goes on
-		m.load = &load{nonce: l.nonce, donor: l.donor, scanned: l.scanned, cursor: l.cursor, committed: l.committed}
+		m.load = &load{nonce: l.nonce, donor: l.donor, scanned: l.scanned, cursor: l.cursor, committed: l.committed, partial: l.partial}
 		return
 	}
 	m.load = &load{scanned: m.executed.number > 0, committed: m.causal.committed}
@@ -153,7 +160,8 @@ func (m *Machine) chunk(c *message.Chunk) {
 	} else if !l.scanned {
 		l.cursor = c.Cursor
 	}
-	l.caught = l.scanned && m.executed.number >= c.Last
+	l.partial = m.executed.number < c.Last
+	l.caught = l.scanned && !l.partial
 	m.turn.Changed = true
 	if c.Wedged {
 		l.fresh = true // if this was not all, the next piece is to be had at once
@@ -205,7 +213,16 @@ func (m *Machine) copyRest(c *message.Chunk) {
 
 // replaceCausal throws the learner's own causal log away, and takes the donor's.
 func (m *Machine) replaceCausal() {
-	l, c := m.load, &m.causal
+	l := m.load
+	m.dropCausal()
+	m.causal.marks = message.Marks{Last: l.committed, Safe: min(l.last.Safe, l.last.Watermark)}
+	m.prepared.high = max(m.prepared.high, l.last.Watermark) // what the donor holds comes in
+	m.causalWrites(l.writes)
+}
+
+// dropCausal forgets all causal writes that are not committed.
+func (m *Machine) dropCausal() {
+	c := &m.causal
 	for _, h := range m.tentative.causal() {
 		if h.key != "" {
 			m.forgetWeak(h.request())
@@ -213,11 +230,9 @@ func (m *Machine) replaceCausal() {
 	}
 	clear(c.log)
 	m.voidKept(0)
-	c.committed, c.marker = l.committed, l.committed
-	c.watermark, c.safe = l.committed, l.committed
-	c.marks = message.Marks{Last: l.committed, Safe: min(l.last.Safe, l.last.Watermark)}
-	m.prepared.high = max(m.prepared.high, l.last.Watermark) // what the donor holds comes in
-	m.causalWrites(l.writes)
+	c.committed, c.marker = m.load.committed, m.load.committed
+	c.watermark, c.safe = c.committed, c.committed
+	c.marks = message.Marks{Last: c.committed}
 }
 
 // becomeCopy ends the life as a learner: the DATA of the copy are what they would have

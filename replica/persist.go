@@ -33,7 +33,7 @@ func (m *Machine) state() durable.State {
 	}
 	switch {
 	case m.load != nil:
-		s.Scratch, s.Place, s.Committed = !m.load.scanned, m.load.place, m.load.committed
+		s.Scratch, s.Place, s.Committed = !m.whole(), m.load.place, m.load.committed
 		s.Watermark, s.Safe = s.Committed, s.Committed // a learner's causal log is not its own yet
 	case m.cast != nil:
 		s.Contiguous, s.Place = m.cast.Contiguous(), m.cast.Place()

@@ -25,10 +25,14 @@ func (m *Machine) phase() message.Phase {
 
 // hello is the boot acknowledgement, and what a replica says while it does not work.
 func (m *Machine) hello(to lamport.Node, out *Output) {
-	out.send(&message.Hello{
+	h := &message.Hello{
 		Header: m.header(), PID: m.cfg.PID, Phase: m.phase(), Position: m.position, Keys: uint64(m.store.Len()),
 		LastRID: m.lastRID, Master: m.master.Incarnation,
-	}, to)
+	}
+	if m.load != nil {
+		h.Whole, h.Committed = m.whole(), m.load.committed
+	}
+	out.send(h, to)
 }
 
 // probed answers a master's heartbeat.
@@ -130,6 +134,8 @@ func (m *Machine) install(r *message.Record, out *Output) {
 			m.cast, m.rest = m.abandoned, nil
 		}
 		m.entered = m.entered || m.cast != nil // its acknowledgement was lost
+	case named && m.load != nil && r.Epoch == m.record.Epoch+1 && len(r.Cut) == 0:
+		m.begin(r)
 	case named && m.rest != nil && r.Epoch == m.record.Epoch+1:
 		m.survive(r)
 	case named && m.cast != nil && r.Epoch == m.record.Epoch+1 && m.cfg.Mutant.AcksAfterPrepare:
@@ -172,6 +178,19 @@ func (m *Machine) survive(r *message.Record) {
 	m.enter(r)
 }
 
+// begin makes a learner's state the cluster's: no member was left with all that it had
+// acknowledged, and an operator has decided to go on with this one (a record without a
+// cut). Its committed layer is a prefix of the order, and the order ends there.
+func (m *Machine) begin(r *message.Record) {
+	if !m.whole() || r.High != m.load.committed {
+		m.stop(fmt.Sprintf("epoch %d begins with what this replica has, and that is not whole", r.Epoch))
+		return
+	}
+	m.dropCausal()
+	m.rest, m.load = nil, nil
+	m.enter(r)
+}
+
 // enter begins the work in an epoch.
 func (m *Machine) enter(r *message.Record) {
 	m.dropStrong()
@@ -204,9 +223,14 @@ func (m *Machine) outside(r *message.Record) {
 	}
 	m.dropStrong()
 	m.cast, m.rest, m.prepared = nil, nil, prepared{}
+	ended := m.record.Epoch > 0 && m.record.Epoch < r.Since
 	m.record = *r
 	m.dropData()
 	m.beginLoad()
+	if ended { // what it has may be of a history that an operator has let end
+		m.store.Clear()
+		m.restartLoad()
+	}
 }
 
 // dropStrong forgets the requests that wait for the order of an epoch that has ended.

@@ -13,7 +13,7 @@ import (
 
 // The heads of messages from r1, and parts that are right.
 const (
-	helloHead   = "\x9c\x02\x01\x01\x00\x00\x00"
+	helloHead   = "\x9e\x02\x01\x01\x00\x00\x00"
 	installHead = "\x97\x02\x02\x01\x00\x00\x00"
 	prepareHead = "\x99\x02\x0c\x01\x00\x00\x00"
 	stateHead   = "\x9b\x02\x0d\x01\x00\x00\x00"
@@ -21,7 +21,7 @@ const (
 	chunkHead   = "\xdc\x00\x1a\x02\x0f\x01\x00\x00\x00"
 
 	goodMembers   = "\x91\x92\x01\x01"
-	goodRecord    = "\x9a\x01\x00" + goodMembers + "\x91\x01\x00\x90\x00\x00\x01\x00"
+	goodRecord    = "\x9b\x01\x00" + goodMembers + "\x91\x01\x00\x90\x00\x00\x01\x00\x00"
 	goodEntry     = "\x96\xa0\x01\x00\x00\x00\xa0"
 	goodKeyRecord = "\x98\xa1k\x01\xc0\x00\x00\x00\x00\x00"
 	goodData      = "\x98\x01\x00\x00\x00\x01\x00\x90\x90"
@@ -60,14 +60,14 @@ var vector65 = "\xdc\x00\x41" + strings.Repeat("\x00", 65)
 
 func TestRecordsRefused(t *testing.T) {
 	record := func(faults, members, configured, missing, cut, rest string) string {
-		return installHead + "\x9a\x01" + faults + members + configured + missing + cut + rest
+		return installHead + "\x9b\x01" + faults + members + configured + missing + cut + rest + "\x00"
 	}
 	expect(t, map[string]expected{
 		"install":               {installHead + goodRecord, ""},
 		"record":                {record("\x00", goodMembers, "\x91\x01", "\x00", "\x90", "\x00\x00\x01\x00"), ""},
-		"record of nine":        {installHead + "\x99" + goodRecord[1:len(goodRecord)-1], "10"},
+		"record of ten":         {installHead + "\x9a" + goodRecord[1:len(goodRecord)-1], "11"},
 		"record is nil":         {installHead + "\xc0", "array"},
-		"epoch 0":               {installHead + "\x9a\x00" + goodRecord[2:], "impossible"},
+		"epoch 0":               {installHead + "\x9b\x00" + goodRecord[2:], "impossible"},
 		"faults 1 of 1":         {record("\x01", goodMembers, "\x91\x01", "\x00", "\x90", "\x00\x00\x01\x00"), "impossible"},
 		"faults 65":             {record("\x41", goodMembers, "\x91\x01", "\x00", "\x90", "\x00\x00\x01\x00"), "faults 65"},
 		"no members":            {record("\x00", "\x90", "\x91\x01", "\x00", "\x90", "\x00\x00\x01\x00"), "impossible"},
@@ -88,11 +88,11 @@ func TestRefusedInViewChanges(t *testing.T) {
 	keyRecord := func(s string) string { return bytesOfChunk("", "\x91"+s, "", "", "", "") }
 	data := func(s string) string { return bytesOfChunk("", "", "", "", "\x91"+s, "") }
 	expect(t, map[string]expected{
-		"hello":                {helloHead + "\x00\x05\x00\x00\x00\x00", ""},
-		"phase 0":              {helloHead + "\x00\x00\x00\x00\x00\x00", "phase 0"},
-		"phase 6":              {helloHead + "\x00\x06\x00\x00\x00\x00", "phase 6"},
-		"phase 257":            {helloHead + "\x00\xcd\x01\x01\x00\x00\x00\x00", "phase 257"},
-		"pid":                  {helloHead + "\xce\x80\x00\x00\x00\x05\x00\x00\x00\x00", "pid"},
+		"hello":                {helloHead + "\x00\x05\x00\x00\x00\x00\xc2\x00", ""},
+		"phase 0":              {helloHead + "\x00\x00\x00\x00\x00\x00\xc2\x00", "phase 0"},
+		"phase 6":              {helloHead + "\x00\x06\x00\x00\x00\x00\xc2\x00", "phase 6"},
+		"phase 257":            {helloHead + "\x00\xcd\x01\x01\x00\x00\x00\x00\xc2\x00", "phase 257"},
+		"pid":                  {helloHead + "\xce\x80\x00\x00\x00\x05\x00\x00\x00\x00\xc2\x00", "pid"},
 		"prepare":              {prepareHead + "\x01\x00\x03", ""},
 		"holder m1":            {prepareHead + "\x01\x00\xce\x00\x01\x00\x01", "holder"},
 		"state":                {stateHead + "\x01\x90\x00\x00\x00", ""},
@@ -135,8 +135,8 @@ func TestDeclaredLengthsInViewChangesAllocateNothing(t *testing.T) {
 	const many = "\xdd\x00\x01\x00\x00" // 65,536
 	d := NewDecoder()
 	for name, b := range map[string]string{
-		"members":    installHead + "\x9a\x01\x00\xdc\x00\x40" + strings.Repeat("\x92\x01", 64),
-		"configured": installHead + "\x9a\x01\x00" + goodMembers + "\xdd\xff\xff\xff\xff\x01",
+		"members":    installHead + "\x9b\x01\x00\xdc\x00\x40" + strings.Repeat("\x92\x01", 64),
+		"configured": installHead + "\x9b\x01\x00" + goodMembers + "\xdd\xff\xff\xff\xff\x01",
 		"contiguous": stateHead + "\x01" + many + strings.Repeat("\x00", 1000),
 		"entries":    bytesOfChunk(many+strings.Repeat(goodEntry, 100), "", "", "", "", ""),
 		"records":    bytesOfChunk("", many+strings.Repeat(goodKeyRecord, 100), "", "", "", ""),

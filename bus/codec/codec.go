@@ -34,7 +34,7 @@ const headFields = 6
 // bodyFields is how many fields each kind has of its own; -1: no such kind.
 var bodyFields = [...]int{
 	0:                     -1,
-	message.KindHello:     6,
+	message.KindHello:     8,
 	message.KindInstall:   1,
 	message.KindInstalled: 0,
 	message.KindForward:   3,
@@ -55,7 +55,7 @@ var bodyFields = [...]int{
 // more than these is also the least that such an array can take.
 const (
 	marksFields     = 3
-	recordFields    = 10
+	recordFields    = 11
 	memberFields    = 2
 	requestFields   = 11
 	writeFields     = 2

@@ -44,7 +44,7 @@ func (d *Decoder) record() message.Record {
 	r := message.Record{
 		View:       message.View{Epoch: d.uint(), Faults: int(d.limited(MaxMembers, "faults")), Members: d.members()},
 		Configured: d.nodes(), Missing: int(d.limited(MaxMembers, "missing")), Cut: d.uints(MaxMembers),
-		High: d.uint(), Start: d.uint(), Master: d.uint(), Nonce: d.uint(),
+		High: d.uint(), Start: d.uint(), Master: d.uint(), Nonce: d.uint(), Since: d.uint(),
 	}
 	if d.err != nil {
 		return message.Record{}

@@ -12,6 +12,8 @@ func (e *Encoder) hello(m *message.Hello) {
 	e.uint(uint64(max(m.PID, 0)))
 	e.uint(uint64(m.Phase))
 	e.uints4(m.Position, m.Keys, m.LastRID, m.Master)
+	e.bool(m.Whole)
+	e.uint(m.Committed)
 }
 
 func (e *Encoder) prepare(m *message.Prepare) {
@@ -107,6 +109,7 @@ func (e *Encoder) record(r *message.Record) {
 	e.uint(uint64(r.Missing))
 	e.vector(r.Cut)
 	e.uints4(r.High, r.Start, r.Master, r.Nonce)
+	e.uint(r.Since)
 }
 
 // data is a DATA inside of something else: its header comes with it, Acked does not.

@@ -81,8 +81,8 @@ func (m *Machine) missing(r *Replica, member message.Member) bool {
 	switch {
 	case r == nil || r.Lost || r.Suspected || r.Incarnation > member.Incarnation:
 		return true
-	case r.Incarnation == 0: // not heard by this master yet
-		return false
+	case r.Incarnation == 0: // not heard by this master yet, or not for so long that it was forgotten
+		return m.ticks-r.heard > m.cfg.SuspectTicks
 	}
 	return r.Epoch == m.record.Epoch && r.Phase != message.PhaseMember && r.Phase != 0
 }
@@ -113,6 +113,12 @@ func (m *Machine) change(out *Output) {
 			m.install(r, out)
 		}
 		m.stage = steady
+		return
+	}
+	if _, present := m.AtRisk(); m.recover && len(present) == 0 {
+		if base := m.Base(); base != nil {
+			m.propose(m.beginning(base), out)
+		}
 		return
 	}
 	if c.awaited && !m.cfg.Mutant.Hasty || !m.suffice(c) {
@@ -249,7 +255,7 @@ func (m *Machine) next(c *candidates) message.Record {
 	configured := m.configured(c)
 	r := message.Record{
 		View: message.View{Epoch: m.record.Epoch + 1}, Configured: configured,
-		Cut: slices.Clone(c.survivors[0].state.Contiguous), High: m.high, Start: m.clock.Now() + 1,
+		Cut: slices.Clone(c.survivors[0].state.Contiguous), High: m.high, Start: m.clock.Now() + 1, Since: m.record.Since,
 	}
 	for _, p := range c.all() {
 		for i, n := range p.state.Contiguous {
@@ -261,6 +267,27 @@ func (m *Machine) next(c *candidates) message.Record {
 	}
 	slices.SortFunc(r.Members, func(a, b message.Member) int { return int(a.Node) - int(b.Node) })
 	return r
+}
+
+// Base is the learner that has come furthest of those whose state is a prefix of the
+// order: what is left to go on with when no member is left with all that it had
+// acknowledged. nil: there is none.
+func (m *Machine) Base() *Replica {
+	var base *Replica
+	for _, r := range m.replicas {
+		if !m.Member(r) && r.Whole && r.Epoch == m.record.Epoch && !r.Lost && !r.Suspected && (base == nil || r.Position > base.Position) {
+			base = r
+		}
+	}
+	return base
+}
+
+// beginning is a record that makes a learner's state the cluster's: it has no cut.
+func (m *Machine) beginning(base *Replica) message.Record {
+	return message.Record{
+		View:       message.View{Epoch: m.record.Epoch + 1, Members: []message.Member{{Node: base.Node, Incarnation: base.Incarnation}}},
+		Configured: slices.Clone(m.record.Configured), High: base.Committed, Start: m.clock.Now() + 1, Since: m.record.Epoch + 1,
+	}
 }
 
 // installAgain repeats the record for those who have not acknowledged it, or don't know it.

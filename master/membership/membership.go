@@ -49,10 +49,12 @@ type Replica struct {
 	Epoch       uint64        // that it knows
 	Position    uint64
 	Keys        uint64
-	Suspected   bool // it is silent
-	Lost        bool // its process is known to have ended
-	Removed     bool // an operator wants it out
-	Left        bool // and it is; a process of it that is born later may join anew
+	Whole       bool   // a learner whose committed layer is a prefix of the order …
+	Committed   uint64 // … with the causal numbers up to this
+	Suspected   bool   // it is silent
+	Lost        bool   // its process is known to have ended
+	Removed     bool   // an operator wants it out
+	Left        bool   // and it is; a process of it that is born later may join anew
 
 	heard      uint64 // tick
 	lostAt     uint64 // tick
@@ -187,7 +189,7 @@ func (m *Machine) Heard(h *message.Header) bool {
 
 // newcomer is a replica that nobody has configured: it may join.
 func (m *Machine) newcomer(n lamport.Node) *Replica {
-	r := &Replica{Node: n}
+	r := &Replica{Node: n, heard: m.ticks}
 	m.replicas = append(m.replicas, r)
 	slices.SortFunc(m.replicas, func(a, b *Replica) int { return int(a.Node) - int(b.Node) })
 	return r
@@ -204,6 +206,7 @@ func (m *Machine) Hello(h *message.Hello, out *Output) {
 		r.Lost, r.installed = false, false
 	}
 	r.PID, r.Phase, r.Epoch, r.Position, r.Keys = h.PID, h.Phase, h.Epoch, h.Position, h.Keys
+	r.Whole, r.Committed = h.Whole, h.Committed
 	switch {
 	case m.stage == stopped:
 	case m.stage == booting && h.Epoch > 0: // a record was written after this master had looked

@@ -159,6 +159,7 @@ type Record struct {
 	Start      uint64         // Lamport time with which members begin, at the least
 	Master     uint64         // incarnation of the master that leads the epoch: no other is obeyed in it
 	Nonce      uint64         // drawn for each proposal, so that its proposer knows its own
+	Since      uint64         // the last epoch that an operator let begin with a learner's state; 0: none. What others had of earlier epochs may be of a history that has ended
 }
 
 // Sound reports whether r can be the record of an epoch.
@@ -173,7 +174,7 @@ func (r *Record) Sound() bool {
 			return false
 		}
 	}
-	return r.View.Sound() && r.Missing >= 0 && r.Missing < len(r.Configured) &&
+	return r.View.Sound() && r.Since <= r.Epoch && r.Missing >= 0 && r.Missing < len(r.Configured) &&
 		max(r.High, r.Start) < lamport.Limit && r.Master > 0
 }
 
@@ -209,6 +210,11 @@ type Hello struct {
 	Keys     uint64
 	LastRID  uint64 // highest rID seen
 	Master   uint64 // incarnation of the newest master that it has heard; no older one is heard any more
+
+	// Whole and Committed are for the case that no member is left with what it had
+	// acknowledged, and an operator wants to go on with a learner's state.
+	Whole     bool   // the committed layer of this learner is a prefix of the order
+	Committed uint64 // highest causal number in it
 }
 
 // Install tells a replica, member or not, the record of an epoch.

@@ -139,6 +139,8 @@ func TestSoundRecords(t *testing.T) {
 		"high beyond the limit":      {func(r *message.Record) { r.High = lamport.Limit }, false},
 		"start beyond the limit":     {func(r *message.Record) { r.Start = lamport.Limit }, false},
 		"no master":                  {func(r *message.Record) { r.Master = 0 }, false},
+		"since this epoch":           {func(r *message.Record) { r.Since = 2 }, true},
+		"since a later epoch":        {func(r *message.Record) { r.Since = 3 }, false},
 	} {
 		r := message.Record{
 			View:       message.View{Epoch: 2, Members: []message.Member{{Node: 1, Incarnation: 5}, {Node: 2, Incarnation: 6}}, Faults: 1},

@@ -76,6 +76,7 @@ type cluster struct {
 
 	nodes        []*node // replicas, then two masters
 	left         bool
+	cutAt        int64        // step of the history at which the power was cut
 	leaving      lamport.Node // that an operator wants out
 	net          network
 	registry     registry
@@ -153,6 +154,29 @@ func (c *cluster) boot() {
 	for i := range c.nodes {
 		c.agenda.push(event{at: 1 + c.rand.Int64N(tickUnits), kind: ticks, node: i})
 	}
+}
+
+// powerCut ends all processes. Each disk has lost an end of what was written to it, and
+// its replica is not who it was.
+func (c *cluster) powerCut() {
+	for i, n := range c.nodes {
+		if !n.dead {
+			c.kill(i)
+		}
+		if n.disk == nil || n.disk.synced == nil {
+			continue
+		}
+		n.disk = n.disk.synced
+		n.born++
+		n.disk.reborn(uint64(n.born) * 1000)
+	}
+	for _, s := range c.sessions { // what they had seen may be gone
+		s.position, s.read = 0, 0
+		clear(s.wrote)
+	}
+	c.cutAt = c.step
+	c.watch.off = true
+	c.watch.log, c.watch.prints = nil, nil
 }
 
 func (c *cluster) happen(e event) {
@@ -257,6 +281,9 @@ func (c *cluster) turn(i int) {
 	n.store.changed = nil
 	if n.disk != nil {
 		n.disk.commit(c.out.Turn, puts, n.store)
+		if c.opts.PowerCut && c.rand.IntN(20) == 0 {
+			n.disk.synced = n.disk.clone()
+		}
 	}
 	sends := c.out.Sends
 	switch n.ending {
@@ -301,6 +328,11 @@ func (c *cluster) masterTurn(i int, inbox []message.Message, tick bool) {
 	}
 	if tick {
 		n.master.Tick(out)
+		if c.opts.PowerCut && c.healed && c.now > c.healedAt+50*tickUnits {
+			if !n.master.Ready() {
+				n.master.Recover() // the operator sees that it does not come back by itself
+			}
+		}
 	}
 	n.master.EndTurn(out)
 	n.nextRID, n.clock = max(n.nextRID, n.master.NextRID()), max(n.clock, n.master.Now())

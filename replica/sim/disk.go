@@ -14,6 +14,12 @@ import (
 type recording struct {
 	*store.Memory
 	changed []string
+	cleared bool
+}
+
+func (r *recording) Clear() {
+	r.cleared, r.changed = true, nil
+	r.Memory.Clear()
 }
 
 func (r *recording) Put(key string, rec store.Record) {
@@ -31,6 +37,7 @@ type disk struct {
 	weak     map[durable.WeakID]message.Request
 	executed map[uint64]message.Executed
 	window   uint64
+	synced   *disk // what a power cut leaves
 }
 
 func newDisk(window int) *disk {
@@ -42,6 +49,10 @@ func newDisk(window int) *disk {
 
 // commit makes a turn durable.
 func (d *disk) commit(t *durable.Turn, puts []string, s *recording) {
+	if s.cleared {
+		clear(d.records)
+		s.cleared = false
+	}
 	for _, key := range puts {
 		d.records[key], _ = s.Get(key)
 	}
@@ -108,6 +119,26 @@ func (d *disk) saved() *durable.Saved {
 		s.Executed = append(s.Executed, d.executed[n])
 	}
 	return s
+}
+
+// clone copies a disk.
+func (d *disk) clone() *disk {
+	return &disk{
+		state: d.state, records: maps.Clone(d.records), data: maps.Clone(d.data), writes: maps.Clone(d.writes),
+		weak: maps.Clone(d.weak), executed: maps.Clone(d.executed), window: d.window,
+	}
+}
+
+// reborn makes the disk that of a new incarnation: its end may be missing.
+func (d *disk) reborn(incarnation uint64) {
+	if d.state.Incarnation == 0 {
+		return
+	}
+	d.state.Incarnation = incarnation
+	d.state.Learning = d.state.Record.Epoch > 0
+	d.state.Contiguous, d.state.Watermark, d.state.Safe = nil, d.state.Committed, d.state.Committed
+	clear(d.data)
+	clear(d.writes)
 }
 
 // store is the committed layer that a process finds.

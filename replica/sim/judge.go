@@ -124,6 +124,14 @@ func (c *cluster) judge() {
 	}
 	c.forgive()
 	verdicts := []history.Verdict{history.Converged(stores), history.Converged(versions)}
+	if c.opts.PowerCut { // what was acknowledged may be lost: nobody has promised more
+		for _, v := range verdicts {
+			if !v.OK() {
+				c.fail("history", "%s", v)
+			}
+		}
+		return
+	}
 	verdicts = append(verdicts, history.All(c.history, history.Budget{Time: 20 * time.Second})...)
 	verdicts = append(verdicts, history.Eventual(c.history, stores[c.living()[0].id.String()]))
 	if !c.opts.HistoriesOnly {

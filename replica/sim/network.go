@@ -275,7 +275,10 @@ func (c *cluster) heal() {
 	if c.healed {
 		return
 	}
-	if c.opts.Forever {
+	switch {
+	case c.opts.PowerCut:
+		c.powerCut()
+	case c.opts.Forever:
 		c.dieForever()
 	}
 	c.trace("%6d  everything heals", c.now)

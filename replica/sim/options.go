@@ -36,6 +36,10 @@ type Options struct {
 	Durable    bool // replicas have disks
 	ChunkBytes int  // of the pieces in which learners are loaded
 	Forever    bool // a minority dies and does not come back
+	// PowerCut ends the power for everybody before everything heals. The disks have lost
+	// what was not synced; an operator goes on with what is left. What clients were told
+	// may be lost then, and nothing else.
+	PowerCut bool
 
 	// Faults is how many of the kinds that are allowed begin before Horizon.
 	Faults  int

@@ -212,7 +212,7 @@ func (s *session) record(c *cluster, w *sending, reply *outcome) history.Operati
 			o.Output = string(reply.Value)
 		}
 	}
-	if o.Outcome == history.OK {
+	if o.Outcome == history.OK && o.Call >= c.cutAt {
 		s.learn(&o)
 	}
 	c.history = append(c.history, o)

@@ -77,6 +77,16 @@ func root(t *testing.T) string {
 	return name
 }
 
+// TestPowerCuts ends every run with a power cut that leaves disks without their ends, and
+// an operator who goes on with what is left: the cluster must come to rest and agree.
+func TestPowerCuts(t *testing.T) {
+	run(t, func(seed uint64) Options {
+		o := FromSeed(seed)
+		o.Durable, o.PowerCut, o.Forever = true, true, false
+		return o
+	}, *seeds/20)
+}
+
 // The seeds that found something keep being run.
 func TestKeptSeeds(t *testing.T) {
 	b, err := os.ReadFile("../../testdata/seeds.txt")

@@ -69,6 +69,9 @@ func (m *Memory) Put(key string, r Record) {
 	m.insert(slot{prefix: prefixOf(key), entry: e})
 }
 
+// Clear implements [Store].
+func (m *Memory) Clear() { *m = *NewMemory() }
+
 // Len implements [Store].
 func (m *Memory) Len() int { return len(m.entries) }
 

@@ -51,6 +51,8 @@ type Store interface {
 	// Len returns the number of keys that have a record, of whatever kind.
 	Len() int
 
+	// Clear removes all records.
+	Clear()
 	// Ascend calls fn for every key that is not below from, in the byte order of
 	// keys, until fn returns false; from "" begins at the first key. fn must not call
 	// Put. A caller that must not stop the world for long stops after a chunk and
