@@ -561,3 +561,72 @@ func TestSuperseded(t *testing.T) {
 		t.Error("it goes on with views")
 	}
 }
+
+// One that is taken out gets nothing new, and goes once nothing is held by it alone.
+func TestRemoveDrainsFirst(t *testing.T) {
+	o := ready(t, configured(3, 1))
+	if o.Remove(9) {
+		t.Error("removed one that is not there")
+	}
+	o.ask(at(2, in("eventual set a 1")))
+	o.turn(func() {
+		if !o.Remove(2) {
+			t.Error("not removed")
+		}
+	})
+	o.ask(at(2, in("eventual get a")))
+	o.expect("2 #2 503")
+	for range 8 {
+		o.ask(in("eventual get a"), in("linearizable get a"))
+		for _, line := range o.forwarded() {
+			if strings.HasPrefix(line, "r2") {
+				t.Errorf("forwarded %s", line)
+			}
+		}
+	}
+	report := func(own uint64) {
+		o.turn(func() { o.Status(1, &o.out) })
+		nonce := taken[*message.Probe](o)[0].Nonce
+		o.step(&message.Report{Header: o.from(2), Nonce: nonce, Own: own})
+	}
+	begun := func() bool { return len(taken[*message.Prepare](o)) > 0 }
+	report(1)
+	if begun() {
+		t.Fatal("it goes, and has not answered #1")
+	}
+	o.answer(2, 1, model.OK)
+	report(1)
+	if begun() {
+		t.Fatal("it goes with a write that nobody else has")
+	}
+	report(0)
+	if !begun() {
+		t.Fatal("it does not go")
+	}
+	o.wedged(0, 1, 2, 3)
+	r := o.out.Command.Propose
+	if len(r.Members) != 2 || slices.Contains(r.Configured, 2) {
+		t.Errorf("proposed %+v", r)
+	}
+}
+
+// One that is taken out and cannot be reached is not waited for.
+func TestRemoveOneThatIsLost(t *testing.T) {
+	o := ready(t, configured(3, 1))
+	o.lost(3)
+	o.wedged(0, 1, 2)
+	o.decide()
+	o.installed()
+	o.turn(func() {
+		if !o.Remove(3) {
+			t.Error("not removed")
+		}
+	})
+	if len(taken[*message.Prepare](o)) == 0 {
+		t.Fatal("no change was begun")
+	}
+	o.wedged(0, 1, 2)
+	if r := o.out.Command.Propose; slices.Contains(r.Configured, 3) || r.Missing != 0 && r.Missing != 1 {
+		t.Errorf("proposed %+v", r)
+	}
+}

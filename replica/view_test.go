@@ -410,3 +410,22 @@ func TestFull(t *testing.T) {
 	o.Full("")
 	o.expect(o.ask(request(6, "linearizable set a 2")), "#6 200 at 3")
 }
+
+// A member that hears no heartbeat says HELLO: perhaps nobody knows any more that it is here.
+func TestAMemberWithoutAHeartbeatAsks(t *testing.T) {
+	o := alone(t, 3, 10)
+	o.pass(49)
+	if h := taken[*message.Hello](o); len(h) != 0 {
+		t.Errorf("HELLO %+v", h[0])
+	}
+	o.pass(51)
+	if h := taken[*message.Hello](o); len(h) != 2 || h[0].Phase != message.PhaseMember || h[0].Epoch != 1 {
+		t.Errorf("HELLO %+v", h)
+	}
+	o.pass(9)
+	o.step(&message.Probe{Header: o.master()})
+	o.pass(49)
+	if h := taken[*message.Hello](o); len(h) != 0 {
+		t.Errorf("HELLO %+v", h[0])
+	}
+}
