@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -46,13 +47,9 @@ type before struct {
 	clock     uint64
 }
 
-// The same command again after kill -9 of the master: the replicas are adopted, nothing
-// is lost, and everything that rises goes on rising.
-func TestMasterIsKilledAndComesBack(t *testing.T) {
-	p := newPlace(t)
-	args := []string{"--memory", "--listen", freeAddress(t)}
-	m := startIn(t, p, args...)
-	nc := connect(t, m.url, nats.MaxReconnects(0))
+// seeded sets something in each model and says what is known then.
+func seeded(t *testing.T, nc *nats.Conn) before {
+	t.Helper()
 	was := before{replies: map[string]*nats.Msg{}, bodies: map[string]string{}}
 	for n := range 3 * len(model.All) {
 		c := model.All[n%4]
@@ -68,19 +65,101 @@ func TestMasterIsKilledAndComesBack(t *testing.T) {
 			was.position = max(was.position, number(t, r, bus.HeaderPosition))
 		}
 	}
-	was.status = atRest(t, nc)
-	killLeftovers(t, pids(was.status))
-	m.kill(t)
+	return was
+}
 
+// The same command again after kill -9 of the master: the replicas are adopted, nothing
+// is lost, and everything that rises goes on rising.
+func TestMasterIsKilledAndComesBack(t *testing.T) {
+	for _, data := range []string{"--memory", "--dir"} {
+		t.Run(data, func(t *testing.T) {
+			p := newPlace(t)
+			args := []string{"--listen", freeAddress(t), "--memory"}
+			if data == "--dir" {
+				args = []string{"--listen", args[1], "--dir", filepath.Join(p.tmp, "data")}
+			}
+			m := startIn(t, p, args...)
+			nc := connect(t, m.url, nats.MaxReconnects(0))
+			was := seeded(t, nc)
+			was.status = atRest(t, nc)
+			killLeftovers(t, pids(was.status))
+			m.kill(t)
+			again := startIn(t, p, args...)
+			nc = connect(t, again.url)
+			s := mustStatus(t, nc)
+			if !slices.Equal(pids(s), pids(was.status)) {
+				t.Errorf("replicas %v, were %v", pids(s), pids(was.status))
+			}
+			if s.Master.PID != again.pid() || !s.Ready {
+				t.Errorf("master %d, want %d, ready %v: %s", s.Master.PID, again.pid(), s.Ready, s.Reason)
+			}
+			checkAll(t, nc, was)
+			if status := again.stop(t, syscall.SIGTERM); status != 0 {
+				t.Errorf("status %d\n%s", status, again.stderr.String())
+			}
+			awaitDead(t, time.Second, pids(was.status)...)
+		})
+	}
+}
+
+// kill -9 of every process at once, then the same command: every acknowledged write of
+// every model is there, and what was promised across restarts holds.
+func TestEverythingIsKilledAndComesBack(t *testing.T) {
+	for _, sync := range []string{"interval", "always"} {
+		t.Run(sync, func(t *testing.T) {
+			p := newPlace(t)
+			args := []string{"--dir", filepath.Join(p.tmp, "data"), "--sync", sync, "--listen", freeAddress(t)}
+			m := startIn(t, p, args...)
+			nc := connect(t, m.url, nats.MaxReconnects(0))
+			was := seeded(t, nc) // and at once, whatever is under way behind it:
+			running := pids(mustStatus(t, nc))
+			for _, pid := range append(running, m.pid()) {
+				if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+					t.Fatal(err)
+				}
+			}
+			<-m.exited
+			awaitDead(t, time.Second, running...)
+			again := startIn(t, p, args...)
+			nc = connect(t, again.url)
+			if s := mustStatus(t, nc); s.Data != bus.DataDisk || s.Sync != sync {
+				t.Errorf("status says %q, sync %q", s.Data, s.Sync)
+			}
+			checkAll(t, nc, was)
+		})
+	}
+}
+
+// With --memory nothing outlives the death of everything, and the same command begins anew.
+func TestEverythingInMemoryIsKilled(t *testing.T) {
+	p := newPlace(t)
+	args := []string{"--memory", "--listen", freeAddress(t)}
+	m := startIn(t, p, args...)
+	nc := connect(t, m.url, nats.MaxReconnects(0))
+	last := rid(t, mustOK(t, nc, "1, 1, key ::: value"))
+	running := pids(mustStatus(t, nc))
+	for _, pid := range append(running, m.pid()) {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-m.exited
+	awaitDead(t, time.Second, running...)
 	again := startIn(t, p, args...)
 	nc = connect(t, again.url)
-	s := mustStatus(t, nc)
-	if !slices.Equal(pids(s), pids(was.status)) {
-		t.Errorf("replicas %v, were %v", pids(s), pids(was.status))
+	got := ask(t, nc, "1, 2, key")
+	if code(got) != "404" || rid(t, got) <= last {
+		t.Errorf("%q %q, rID %d, before %d", code(got), got.Data, rid(t, got), last)
 	}
-	if s.Master.PID != again.pid() || !s.Ready {
-		t.Errorf("master %d, want %d, ready %v: %s", s.Master.PID, again.pid(), s.Ready, s.Reason)
+	if !strings.Contains(again.stderr.String(), "a new one begins") {
+		t.Errorf("it is not said that the data are gone: %s", again.stderr.String())
 	}
+	serves(t, nc)
+}
+
+// checkAll checks what must hold after a restart.
+func checkAll(t *testing.T, nc *nats.Conn, was before) {
+	t.Helper()
 	checkRising(t, nc, was)
 	for id := range was.replies {
 		for _, c := range model.All {
@@ -93,10 +172,6 @@ func TestMasterIsKilledAndComesBack(t *testing.T) {
 	checkRetries(t, nc, was)
 	serves(t, nc)
 	atRest(t, nc)
-	if status := again.stop(t, syscall.SIGTERM); status != 0 {
-		t.Errorf("status %d\n%s", status, again.stderr.String())
-	}
-	awaitDead(t, time.Second, pids(was.status)...)
 }
 
 func checkRising(t *testing.T, nc *nats.Conn, was before) {
@@ -141,49 +216,6 @@ func checkRetries(t *testing.T, nc *nats.Conn, was before) {
 	for id := range was.replies {
 		if r := ask(t, nc, was.bodies[id]+" other", bus.HeaderMsgID, id); code(r) != "409" {
 			t.Errorf("%q with another value after the crash: %q %s", was.bodies[id], code(r), r.Data)
-		}
-	}
-}
-
-// When a replica is killed the models that need every member refuse, the others go on.
-func TestReplicaIsKilled(t *testing.T) {
-	m := start(t)
-	nc := connect(t, m.url)
-	mustOK(t, nc, "1, 1, key ::: value")
-	atRest(t, nc)
-	if err := syscall.Kill(pids(mustStatus(t, nc))[2], syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, 10*time.Second, "status says that r3 is gone", func() error {
-		s, err := status(nc)
-		if err == nil && (s.Ready || s.Reason == "" || s.Replicas[2].Reason == "") {
-			err = fmt.Errorf("%+v", s)
-		}
-		return err
-	})
-	if m.gone() {
-		t.Fatal("the master is gone")
-	}
-	for n := range 30 {
-		mustOK(t, nc, fmt.Sprintf("4, 1, weak ::: %d", n))
-		mustOK(t, nc, "4, 2, key")
-		set := mustOK(t, nc, fmt.Sprintf("3, 1, causal ::: %d", n))
-		got := mustOK(t, nc, "3, 2, causal", bus.HeaderMinTimestamp, set.Header.Get(bus.HeaderTimestamp))
-		if string(got.Data) != fmt.Sprint(n) {
-			t.Errorf("causal get %d: %q", n, got.Data)
-		}
-	}
-	for _, body := range []string{"1, 1, key ::: other", "1, 2, key", "2, 1, key ::: other", "2, 2, key"} {
-		if got := ask(t, nc, body); code(got) != "503" {
-			t.Errorf("%q without r3: %q %s", body, code(got), got.Data)
-		}
-	}
-	if got := ask(t, nc, "4, 2, key", bus.HeaderReplica, "r3"); code(got) != "503" {
-		t.Errorf("r3 is asked for: %q %s", code(got), got.Data)
-	}
-	for _, replica := range []string{"r1", "r2"} {
-		if got := mustOK(t, nc, "4, 2, key", bus.HeaderReplica, replica); string(got.Data) != "value" {
-			t.Errorf("a refused set took effect at %s: %q", replica, got.Data)
 		}
 	}
 }

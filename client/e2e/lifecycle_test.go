@@ -33,7 +33,7 @@ func TestStartAndStop(t *testing.T) {
 				t.Errorf("status %d\n%s", status, m.stderr.String())
 			}
 			banner := regexp.MustCompile(`^ready nats://127\.0\.0\.1:\d+
-  data      in memory
+  data      in memory \(survives the death of the master and of no replica; run files in \S+\)
   logs      \S+
   replicas  r1  pid ` + strconv.Itoa(running[0]) + `
             r2  pid ` + strconv.Itoa(running[1]) + `
@@ -165,7 +165,12 @@ func TestWrongUsage(t *testing.T) {
 		{"master", "argument"},
 		{"replica", "--memory"},
 		{"replica", "--memory", "--id", "m1"},
-		{"replica", "--id", "r1", "--dir", "x"},
+		{"replica", "--id", "r1", "--dir", "x", "--memory"},
+		{"replica", "--id", "r1", "--dir", "x", "--sync", "sometimes"},
+		{"master", "--dir", "x", "--sync", "never"},
+		{"master", "--memory", "--sync", "always"},
+		{"remove"},
+		{"recover", "r1"},
 		{"client"},
 		{"client", "1, 1, no separator"},
 		{"client", "no-such-file"},
@@ -194,8 +199,9 @@ func freeAddress(t testing.TB) string {
 	return l.Addr().String()
 }
 
-// With --nats the master uses a server that is there, and leaves it alone.
-func TestExternalServer(t *testing.T) {
+// externalServer is a bus that no master owns.
+func externalServer(t *testing.T) *server.Server {
+	t.Helper()
 	s, err := server.NewServer(&server.Options{
 		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true, JetStream: true, StoreDir: t.TempDir(),
 	})
@@ -210,6 +216,13 @@ func TestExternalServer(t *testing.T) {
 	if !s.ReadyForConnections(10 * time.Second) {
 		t.Fatal("the server is not ready")
 	}
+	return s
+}
+
+// With --nats the master uses a server that is there, and leaves it alone: the same command
+// again begins anew, since the data were in memory.
+func TestExternalServer(t *testing.T) {
+	s := externalServer(t)
 	m := startIn(t, newPlace(t), "--memory", "--nats", s.ClientURL())
 	if m.url != s.ClientURL() {
 		t.Errorf("ready at %s, want %s", m.url, s.ClientURL())
@@ -235,6 +248,8 @@ func TestExternalServer(t *testing.T) {
 		}
 		return nil
 	})
+	startIn(t, newPlace(t), "--memory", "--nats", s.ClientURL())
+	serves(t, nc)
 }
 
 // replay says again, whole, cut short and spoilt, what the nodes said to each other: on a

@@ -30,9 +30,8 @@ func (n *node) boot(ctx context.Context) error {
 	return n.loop(ctx, func(now time.Time) (bool, error) {
 		if len(waiting) > 0 {
 			var err error
-			if waiting, err = n.populate(waiting, living, now.Sub(begun) > adoptWait); err != nil {
-				return false, err
-			}
+			waiting, err = n.populate(waiting, living, now.Sub(begun) > adoptWait)
+			return false, err
 		}
 		if now.After(say) {
 			say = now.Add(sayWhyEvery)
@@ -43,8 +42,8 @@ func (n *node) boot(ctx context.Context) error {
 }
 
 // populate starts the processes of our own replicas, but for those that still run, which
-// it adopts once they have reported. It returns those that it still waits for; when they
-// are late it waits no longer.
+// it adopts: at once, or, where the system does not say what a process is, when the
+// replica has reported that it is this one. It returns those that it waits for.
 func (n *node) populate(waiting []lamport.Node, living map[lamport.Node]int, late bool) ([]lamport.Node, error) {
 	reported := map[lamport.Node]int{}
 	for _, r := range n.machine.Snapshot().Replicas {
@@ -53,29 +52,36 @@ func (n *node) populate(waiting []lamport.Node, living map[lamport.Node]int, lat
 	var left []lamport.Node
 	for _, own := range waiting {
 		pid := reported[own]
-		switch {
-		case pid == 0 && living[own] != 0 && !late:
-			left = append(left, own)
-			continue
-		case pid == 0 && living[own] != 0:
+		if pid == 0 && recognised(living[own]) {
 			pid = living[own]
-			n.opts.Log.Warn("a replica's process still runs and does not report", "replica", own, "pid", pid)
-		case pid == 0:
-			if err := n.super.spawn(own); err != nil {
-				return nil, err
-			}
-			continue
 		}
-		switch ok, err := n.super.adopt(own, pid); {
-		case err != nil:
-			return nil, err
-		case ok:
-			n.opts.Log.Info("adopting a replica that still runs", "replica", own, "pid", pid)
+		var err error
+		switch {
+		case pid != 0:
+			err = n.adopt(own, pid)
+		case living[own] != 0 && !late:
+			left = append(left, own)
 		default:
-			n.opts.Log.Warn("a replica was started by somebody else; it is left alone", "replica", own, "pid", pid)
+			err = n.super.spawn(own)
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
 	return left, n.dir.save()
+}
+
+func (n *node) adopt(own lamport.Node, pid int) error {
+	ok, err := n.super.adopt(own, pid)
+	switch {
+	case err != nil:
+		return err
+	case ok:
+		n.opts.Log.Info("adopting a replica that still runs", "replica", own, "pid", pid)
+	default:
+		n.opts.Log.Warn("a replica was started by somebody else; it is left alone", "replica", own, "pid", pid)
+	}
+	return nil
 }
 
 // why says why the cluster is not ready, or what else is missing.
@@ -105,7 +111,7 @@ func (n *node) banner() {
 		if !r.Member {
 			missing = "  missing: " + n.reason(&r)
 		}
-		fmt.Fprintf(n.opts.Stdout, "  %-9s %s  pid %d%s\n", label, r.Node, r.PID, missing)
+		fmt.Fprintf(n.opts.Stdout, "  %-9s %s  pid %d%s\n", label, r.Node, n.pid(&r), missing)
 	}
 	fmt.Fprintf(n.opts.Stdout, "  try       nats -s %s req %s '1, 1, key ::: value'\n", n.url(), n.subjects.Request())
 	n.opts.Log.Info("ready", "url", n.url(), "pid", os.Getpid(), "epoch", s.Epoch, "replicas", len(s.Replicas), "missing", n.why())
@@ -132,6 +138,15 @@ func (n *node) spare() string {
 	default:
 		return fmt.Sprintf("any %d replicas", f)
 	}
+}
+
+// pid is that of a replica's process: as it has reported, or as it was started or adopted,
+// since a member that a new master finds at work need not report.
+func (n *node) pid(r *master.ReplicaStatus) int {
+	if r.PID != 0 {
+		return r.PID
+	}
+	return n.super.restarts()[r.Node].PID
 }
 
 // reason says why a replica is no member: as the machine has it, and what is known of its

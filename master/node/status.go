@@ -29,7 +29,7 @@ func (n *node) statusOf(s *master.Status) bus.Status {
 	for i := range s.Replicas {
 		r := &s.Replicas[i]
 		row := bus.ReplicaStatus{
-			ID: r.Node.String(), PID: r.PID, Incarnation: r.Incarnation, Member: r.Member,
+			ID: r.Node.String(), PID: n.pid(r), Incarnation: r.Incarnation, Member: r.Member,
 			Clock: r.Report.Clock, Position: r.Report.Position, Timestamp: r.Report.Watermark, Safe: r.Report.Safe,
 			Keys: r.Report.Keys, Pending: r.Report.Pending, Tentative: r.Report.Tentative, Queue: r.Report.Queue,
 			Reason: n.reason(r), Phase: phaseNames[n.phases[r.Node]], Restarts: processes[r.Node].InARow,

@@ -81,6 +81,10 @@ func (s *supervisor) living() map[lamport.Node]int {
 
 func alive(pid int) bool { return supervise.Alive(pid) }
 
+// recognised reports whether the system says what the process is that living has found,
+// so that it is certain to be the replica.
+func recognised(pid int) bool { return pid != 0 && supervise.Arguments(pid) != nil }
+
 // spawn starts a replica's process and keeps it running from now on.
 func (s *supervisor) spawn(n lamport.Node) error {
 	pid, err := s.processes.Start(n, time.Now())

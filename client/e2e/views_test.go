@@ -1,0 +1,412 @@
+package e2e_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"quartet/bus"
+	"quartet/client"
+)
+
+const (
+	suspicion  = time.Second            // the default of --suspect
+	mostOnTop  = 500 * time.Millisecond // of the suspicion, until linearizable requests succeed again
+	rejoinTime = 5 * time.Second
+)
+
+// stream sets keys linearizably, one after the other, as fast as it can.
+type stream struct {
+	mu      sync.Mutex
+	acked   int
+	longest time.Duration // between two outcomes
+	bad     []error
+	stop    chan struct{}
+	done    chan struct{}
+}
+
+// begin begins a stream on keys that begin with prefix. end ends it.
+func begin(t *testing.T, url, prefix string) *stream {
+	t.Helper()
+	c, err := client.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &stream{stop: make(chan struct{}), done: make(chan struct{})}
+	go func() {
+		defer close(s.done)
+		defer c.Close()
+		last := time.Now()
+		for n := 0; ; n++ {
+			select {
+			case <-s.stop:
+				return
+			default:
+			}
+			_, err := c.Set(t.Context(), fmt.Sprintf("%s-%d", prefix, n), fmt.Append(nil, n))
+			now := time.Now()
+			s.mu.Lock()
+			s.longest, last = max(s.longest, now.Sub(last)), now
+			if err != nil {
+				s.bad = append(s.bad, err)
+			} else {
+				s.acked = n + 1
+			}
+			s.mu.Unlock()
+		}
+	}()
+	t.Cleanup(s.end)
+	return s
+}
+
+func (s *stream) end() {
+	select {
+	case <-s.stop:
+	default:
+		close(s.stop)
+	}
+	<-s.done
+}
+
+// count returns how many sets were acknowledged.
+func (s *stream) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.acked
+}
+
+// goesOn waits until it has set some more.
+func (s *stream) goesOn(t *testing.T) {
+	t.Helper()
+	from := s.count()
+	eventually(t, 10*time.Second, "sets go on", func() error {
+		if n := s.count(); n < from+20 {
+			return fmt.Errorf("%d more", n-from)
+		}
+		return nil
+	})
+}
+
+// check ends the stream and looks for every set that was acknowledged, at each replica.
+func (s *stream) check(t *testing.T, nc *nats.Conn, prefix string, limit time.Duration) {
+	t.Helper()
+	s.end()
+	if len(s.bad) > 0 {
+		t.Errorf("%d sets failed, the first: %v", len(s.bad), s.bad[0])
+	}
+	if s.longest > limit {
+		t.Errorf("the longest pause was %s, want %s at the most", s.longest, limit)
+	}
+	t.Logf("%d sets, the longest pause %s", s.acked, s.longest)
+	for _, r := range atRest(t, nc).Replicas {
+		for n := range s.acked {
+			key := fmt.Sprintf("%s-%d", prefix, n)
+			if got := ask(t, nc, "2, 2, "+key, bus.HeaderReplica, r.ID); string(got.Data) != fmt.Sprint(n) {
+				t.Fatalf("%s at %s: %q %q", key, r.ID, code(got), got.Data)
+			}
+		}
+	}
+}
+
+// replicaOf returns a replica's line of the status; nil if it has none.
+func replicaOf(s bus.Status, id string) *bus.ReplicaStatus {
+	i := slices.IndexFunc(s.Replicas, func(r bus.ReplicaStatus) bool { return r.ID == id })
+	if i < 0 {
+		return nil
+	}
+	return &s.Replicas[i]
+}
+
+// awaitMember waits until a replica works as another process than pid.
+func awaitMember(t *testing.T, nc *nats.Conn, id string, not int) {
+	t.Helper()
+	begun := time.Now()
+	eventually(t, 2*rejoinTime, id+" is a member", func() error {
+		s, err := status(nc)
+		if err != nil {
+			return err
+		}
+		if r := replicaOf(s, id); r == nil || !r.Member || r.PID == not {
+			return fmt.Errorf("%+v", s)
+		}
+		return nil
+	})
+	if took := time.Since(begun); took > rejoinTime {
+		t.Errorf("%s was a member after %s", id, took)
+	}
+}
+
+func modes(t *testing.T) map[string][]string {
+	return map[string][]string{"memory": {"--memory"}, "dir": {"--dir", filepath.Join(t.TempDir(), "data")}}
+}
+
+// A replica that is killed is started again and becomes a member; nothing that was
+// acknowledged is lost, and who sets keys notices a pause only.
+func TestReplicaIsKilled(t *testing.T) {
+	for name, data := range modes(t) {
+		t.Run(name, func(t *testing.T) {
+			m := startIn(t, newPlace(t), append(data, "--listen", "127.0.0.1:-1")...)
+			nc := connect(t, m.url)
+			s := begin(t, m.url, "x")
+			for i, id := range []string{"r3", "r1", "r1"} {
+				s.goesOn(t)
+				pid := replicaOf(mustStatus(t, nc), id).PID
+				if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+					t.Fatal(err)
+				}
+				awaitMember(t, nc, id, pid)
+				if r := replicaOf(mustStatus(t, nc), id); r.Restarts == 0 || !strings.Contains(r.LastError, "killed") {
+					t.Errorf("kill %d: status says %+v", i, r)
+				}
+			}
+			s.goesOn(t)
+			s.check(t, nc, "x", suspicion+mostOnTop)
+		})
+	}
+}
+
+// A replica that stands still for longer than the suspicion time is left out, finds out
+// when it wakes, and comes back.
+func TestReplicaIsPaused(t *testing.T) {
+	for name, data := range modes(t) {
+		t.Run(name, func(t *testing.T) {
+			m := startIn(t, newPlace(t), append(data, "--listen", "127.0.0.1:-1")...)
+			nc := connect(t, m.url)
+			s := begin(t, m.url, "x")
+			s.goesOn(t)
+			pid := replicaOf(mustStatus(t, nc), "r2").PID
+			if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGCONT) })
+			eventually(t, 10*time.Second, "r2 is left out", func() error {
+				if st := mustStatus(t, nc); replicaOf(st, "r2").Member || !st.Ready {
+					return fmt.Errorf("%+v", st)
+				}
+				return nil
+			})
+			s.goesOn(t)
+			if got := ask(t, nc, "4, 2, key", bus.HeaderReplica, "r2"); code(got) != "503" {
+				t.Errorf("r2 is asked for: %q %s", code(got), got.Data)
+			}
+			if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+				t.Fatal(err)
+			}
+			awaitMember(t, nc, "r2", 0)
+			if now := replicaOf(mustStatus(t, nc), "r2").PID; now != pid {
+				t.Errorf("it is another process: %d, was %d", now, pid)
+			}
+			s.check(t, nc, "x", suspicion+mostOnTop)
+		})
+	}
+}
+
+// joined starts a replica by hand, as on another machine.
+func joined(t *testing.T, m *master, dir string, args ...string) *exec.Cmd {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(dir, "master.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(b), `"password":"`)
+	password, _, _ := strings.Cut(after, `"`)
+	cmd := exec.Command(binary, append([]string{"replica", "--nats", m.url, "--log-dir", t.TempDir()}, args...)...)
+	cmd.Env = append(os.Environ(), bus.EnvNodeUser+"=quartet-node", bus.EnvNodePassword+"="+password)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // an error: it has been waited for
+	})
+	return cmd
+}
+
+// A replica is added to a running cluster and taken out again, and one that the master
+// runs is taken out, too; the next start of the master knows.
+func TestReplicasJoinAndAreRemoved(t *testing.T) {
+	p := newPlace(t)
+	dir := filepath.Join(p.tmp, "data")
+	m := startIn(t, p, "--dir", dir, "--listen", "127.0.0.1:-1")
+	nc := connect(t, m.url)
+	s := begin(t, m.url, "x")
+	s.goesOn(t)
+	r4 := joined(t, m, dir, "--id", "r4", "--dir", filepath.Join(p.tmp, "r4"))
+	awaitMember(t, nc, "r4", 0)
+	s.goesOn(t)
+	for _, c := range []struct {
+		args   []string
+		status int
+		says   string
+	}{
+		{[]string{"r7"}, 1, "r7 is not one of this cluster's (r1, r2, r3, r4)"},
+		{[]string{"m1"}, 1, "not the name of a replica"},
+		{[]string{"r4"}, 0, ""},
+		{[]string{"r2"}, 0, ""},
+	} {
+		o := quartet(t, append([]string{"remove", "--nats", m.url}, c.args...)...)
+		if o.status != c.status || !strings.Contains(o.stderr, c.says) {
+			t.Errorf("remove %q: status %d, want %d\n%s", c.args, o.status, c.status, o.stderr)
+		}
+	}
+	if err := r4.Wait(); err != nil {
+		t.Errorf("the replica that was removed ended badly: %v", err)
+	}
+	s.goesOn(t)
+	s.check(t, nc, "x", suspicion+mostOnTop)
+	if status := m.stop(t, os.Interrupt); status != 0 {
+		t.Fatalf("status %d\n%s", status, m.stderr.String())
+	}
+	again := startIn(t, p, "--dir", dir, "--listen", "127.0.0.1:-1")
+	if st := atRest(t, connect(t, again.url)); len(st.Replicas) != 2 || replicaOf(st, "r2") != nil {
+		t.Errorf("%+v", st.Replicas)
+	}
+}
+
+func TestReplicaWithoutCredentials(t *testing.T) {
+	m := start(t, "--replicas", "1")
+	o := quartet(t, "replica", "--nats", m.url, "--id", "r4", "--memory")
+	if o.status != 1 || !strings.Contains(o.stderr, bus.EnvNodePassword) {
+		t.Errorf("status %d: %s", o.status, o.stderr)
+	}
+}
+
+// With too many members gone for good the cluster refuses, says why, and goes on only
+// when an operator has been told what that may cost.
+func TestRecover(t *testing.T) {
+	m := start(t)
+	nc := connect(t, m.url)
+	mustOK(t, nc, "1, 1, key ::: value")
+	if o := quartet(t, "recover", "--nats", m.url); o.status != 0 || !strings.Contains(o.stdout, "nothing to recover") {
+		t.Errorf("a cluster that works: status %d\n%s%s", o.status, o.stdout, o.stderr)
+	}
+	s := atRest(t, nc)
+	for _, r := range s.Replicas[:2] { // in memory: what comes back is empty
+		if err := syscall.Kill(r.PID, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, 10*time.Second, "strong requests are refused", func() error {
+		got, err := request(nc, "1, 1, key ::: other")
+		if err != nil {
+			return err
+		}
+		if code(got) != "503" {
+			return fmt.Errorf("%q %s", code(got), got.Data)
+		}
+		return nil
+	})
+	if got := mustOK(t, nc, "4, 2, key"); string(got.Data) != "value" {
+		t.Errorf("an eventual get: %q", got.Data)
+	}
+	if st := mustStatus(t, nc); st.Ready || !strings.Contains(st.Reason, "r1, r2") {
+		t.Errorf("%+v", st)
+	}
+	o := quartet(t, "recover", "--nats", m.url)
+	if o.status != 1 || !strings.Contains(o.stdout, "only r1, r2 hold are lost") || !strings.Contains(o.stderr, "--yes") {
+		t.Errorf("without --yes: status %d\n%s%s", o.status, o.stdout, o.stderr)
+	}
+	if st := mustStatus(t, nc); st.Ready {
+		t.Error("it was done without --yes")
+	}
+	if o := quartet(t, "recover", "--yes", "--nats", m.url); o.status != 0 || !strings.Contains(o.stdout, "ready") {
+		t.Errorf("with --yes: status %d\n%s%s", o.status, o.stdout, o.stderr)
+	}
+	serves(t, nc)
+	for _, id := range []string{"r1", "r2"} {
+		awaitMember(t, nc, id, 0)
+		if got := mustOK(t, nc, "2, 2, key", bus.HeaderReplica, id); string(got.Data) != "value" {
+			t.Errorf("at %s: %q", id, got.Data)
+		}
+	}
+	atRest(t, nc)
+}
+
+// A replica whose data are damaged is not served: it says so, is tried again, and comes
+// back once its directory was moved away.
+func TestDamagedReplicaIsNotServed(t *testing.T) {
+	p := newPlace(t)
+	dir := filepath.Join(p.tmp, "data")
+	args := []string{"--dir", dir, "--listen", "127.0.0.1:-1"}
+	m := startIn(t, p, args...)
+	mustOK(t, connect(t, m.url), "1, 1, key ::: value")
+	if status := m.stop(t, os.Interrupt); status != 0 {
+		t.Fatalf("status %d", status)
+	}
+	r2 := filepath.Join(dir, "replicas", "r2")
+	marks, err := filepath.Glob(filepath.Join(r2, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	spoilt := 0
+	for _, name := range marks {
+		if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() {
+			spoilt++
+			if err := os.WriteFile(name, []byte("nonsense"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if spoilt == 0 {
+		t.Fatal("there is nothing to spoil")
+	}
+	m = launch(t, p, args...)
+	m.awaitReady(t)
+	nc := connect(t, m.url)
+	r := replicaOf(mustStatus(t, nc), "r2")
+	if r == nil || r.Member || !strings.Contains(r.LastError, "damaged") || !strings.Contains(m.stdout.String(), "missing") {
+		t.Errorf("status says %+v\nstdout %s", r, m.stdout.String())
+	}
+	serves(t, nc)
+	if err := os.Rename(r2, r2+".damaged"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 20*time.Second, "r2 is a member", func() error {
+		if r := replicaOf(mustStatus(t, nc), "r2"); r == nil || !r.Member {
+			return errors.New("it is not")
+		}
+		return nil
+	})
+	if got := mustOK(t, nc, "2, 2, key", bus.HeaderReplica, "r2"); string(got.Data) != "value" {
+		t.Errorf("r2 has %q", got.Data)
+	}
+}
+
+// Two masters of one cluster, on a bus that neither of them owns: the older one ends and
+// leaves its replicas to the newer one.
+func TestNewerMasterTakesOver(t *testing.T) {
+	s := externalServer(t)
+	args := []string{"--memory", "--nats", s.ClientURL(), "--orphan-timeout", "1s"}
+	first := startIn(t, newPlace(t), args...)
+	nc := connect(t, s.ClientURL())
+	was := seeded(t, nc)
+	running := pids(atRest(t, nc))
+	killLeftovers(t, running)
+	second := startIn(t, newPlace(t), args...)
+	if status := first.await(t, startLimit); status != 1 || !strings.Contains(first.stderr.String(), "newer master leads") {
+		t.Errorf("the first ended with status %d\n%s", status, first.stderr.String())
+	}
+	if st := mustStatus(t, nc); st.Master.PID != second.pid() || len(st.Replicas) != 3 {
+		t.Errorf("%+v", st)
+	}
+	for _, pid := range running {
+		if !alive(pid) {
+			t.Errorf("process %d is gone with the first master", pid)
+		}
+	}
+	checkAll(t, nc, was)
+	if status := second.stop(t, os.Interrupt); status != 0 {
+		t.Errorf("status %d\n%s", status, second.stderr.String())
+	}
+	awaitDead(t, 10*time.Second, running...)
+}
