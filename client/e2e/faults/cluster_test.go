@@ -1,0 +1,362 @@
+package faults_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"quartet/bus"
+)
+
+const (
+	startLimit = 60 * time.Second // the machine may be busy
+	stopLimit  = 30 * time.Second
+	healLimit  = 60 * time.Second // until a cluster is whole again: a replica that was out is let in after a while only
+	look       = 10 * time.Millisecond
+)
+
+// buffer may be written to by several goroutines.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// child is a process that this one started. It ends with the test, whatever happens.
+type child struct {
+	cmd            *exec.Cmd
+	stdout, stderr buffer
+	exited         chan struct{} // closed once it is gone
+}
+
+func launch(t testing.TB, cmd *exec.Cmd) *child {
+	t.Helper()
+	c := &child{cmd: cmd, exited: make(chan struct{})}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Stdout, cmd.Stderr = &c.stdout, &c.stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	children.add(cmd.Process.Pid)
+	go func() {
+		_ = cmd.Wait() // how it ended stands in ProcessState
+		children.remove(cmd.Process.Pid)
+		close(c.exited)
+	}()
+	t.Cleanup(func() {
+		if !c.gone() {
+			c.kill()
+		}
+	})
+	return c
+}
+
+func (c *child) pid() int { return c.cmd.Process.Pid }
+
+func (c *child) gone() bool {
+	select {
+	case <-c.exited:
+		return true
+	default:
+		return false
+	}
+}
+
+func (c *child) kill() {
+	_ = c.cmd.Process.Kill() // fails only if it is gone
+	<-c.exited
+}
+
+// stop asks it to end and returns its exit status.
+func (c *child) stop(t testing.TB) int {
+	t.Helper()
+	if err := c.cmd.Process.Signal(os.Interrupt); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		t.Fatal(err)
+	}
+	timer := time.NewTimer(stopLimit)
+	defer timer.Stop()
+	select {
+	case <-c.exited:
+	case <-timer.C:
+		c.kill()
+		t.Errorf("%q did not end in %s", c.cmd.Args, stopLimit)
+	}
+	return c.cmd.ProcessState.ExitCode()
+}
+
+// cluster is a master with its replicas, and perhaps replicas and a bus that were started
+// by hand.
+type cluster struct {
+	dir, logs, tmp, data string
+	memory               bool
+	address              string // of the bus
+	args                 []string
+	master               *child
+	bus                  *natsServer // nil: embedded in the master
+	hands                map[string]*child
+	nc                   *nats.Conn
+	seen                 map[int]bool // pids of replicas that the master started
+}
+
+// shape says what cluster a scenario needs.
+type shape struct {
+	replicas int // 0: three
+	memory   bool
+	external bool // the bus is a process of its own
+}
+
+func newCluster(t testing.TB, s shape, more ...string) *cluster {
+	t.Helper()
+	dir := t.TempDir()
+	c := &cluster{
+		dir: dir, logs: filepath.Join(dir, "log"), tmp: filepath.Join(dir, "tmp"), data: filepath.Join(dir, "data"),
+		memory: s.memory, address: freeAddress(t), hands: map[string]*child{}, seen: map[int]bool{},
+	}
+	if err := os.MkdirAll(c.tmp, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	c.args = append([]string{"--replicas", fmt.Sprint(max(s.replicas, 3)), "--log-dir", c.logs}, more...)
+	if s.memory {
+		c.args = append(c.args, "--memory")
+	} else {
+		c.args = append(c.args, "--dir", c.data)
+	}
+	if s.external {
+		c.bus = startBus(t, c.address, filepath.Join(dir, "bus"))
+		c.args = append(c.args, "--nats", c.url())
+	} else {
+		c.args = append(c.args, "--listen", c.address)
+	}
+	t.Cleanup(c.end)
+	c.start(t)
+	var err error
+	if c.nc, err = nats.Connect(c.url(), nats.ReconnectBufSize(-1), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.nc.Close)
+	return c
+}
+
+func (c *cluster) url() string { return "nats://" + c.address }
+
+var readyLine = regexp.MustCompile(`(?m)^ready `)
+
+// start runs the master, the same command each time, and waits for its ready line.
+func (c *cluster) start(t testing.TB) {
+	t.Helper()
+	c.launch(t)
+	eventually(t, startLimit, "the master's ready line", func() error {
+		switch {
+		case readyLine.MatchString(c.master.stdout.String()):
+			return nil
+		case c.master.gone():
+			t.Fatalf("the master ended with status %d\n%s", c.master.cmd.ProcessState.ExitCode(), c.master.stderr.String())
+		}
+		return errors.New(c.master.stderr.String())
+	})
+}
+
+func (c *cluster) launch(t testing.TB) {
+	t.Helper()
+	cmd := exec.Command(binary, append([]string{"master"}, c.args...)...)
+	cmd.Env = append(os.Environ(), "TMPDIR="+c.tmp)
+	c.master = launch(t, cmd)
+}
+
+// byHand runs a replica at the master's side, which goes to the bus by url.
+func (c *cluster) byHand(t testing.TB, id, url string) *child {
+	t.Helper()
+	args := []string{"replica", "--id", id, "--nats", url, "--log-dir", c.logs}
+	if c.memory {
+		args = append(args, "--memory")
+	} else {
+		args = append(args, "--dir", filepath.Join(c.dir, id))
+	}
+	cmd := exec.Command(binary, args...)
+	cmd.Env = os.Environ()
+	if c.bus == nil {
+		cmd.Env = append(cmd.Env, bus.EnvNodeUser+"=quartet-node", bus.EnvNodePassword+"="+c.password(t))
+	}
+	c.hands[id] = launch(t, cmd)
+	return c.hands[id]
+}
+
+// password is the nodes' one, from where the documentation of `quartet replica` says.
+func (c *cluster) password(t testing.TB) string {
+	t.Helper()
+	pattern := filepath.Join(c.tmp, "quartet-*", "master.json")
+	if !c.memory {
+		pattern = filepath.Join(c.data, "master.json")
+	}
+	found, err := filepath.Glob(pattern)
+	if err != nil || len(found) != 1 {
+		t.Fatalf("%s: %q, %v", pattern, found, err)
+	}
+	var record struct {
+		Password string `json:"password"`
+	}
+	b, err := os.ReadFile(found[0])
+	if err == nil {
+		err = json.Unmarshal(b, &record)
+	}
+	if err != nil || record.Password == "" {
+		t.Fatalf("no password in %s: %v", found[0], err)
+	}
+	return record.Password
+}
+
+// end kills what a failed test may have left: a master that is asked to stop takes its
+// replicas with it.
+func (c *cluster) end() {
+	if c.master == nil || c.master.gone() && c.master.cmd.ProcessState.Success() {
+		return
+	}
+	c.master.kill()
+	for pid := range c.seen {
+		if c.ours(pid) {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+}
+
+// ours reports whether a process is a replica of this cluster: its arguments name the
+// test's own directory.
+func (c *cluster) ours(pid int) bool {
+	args, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	return err == nil && strings.Contains(string(args), c.dir)
+}
+
+// status asks the cluster how it is.
+func (c *cluster) status() (bus.Status, error) {
+	var s bus.Status
+	m, err := c.nc.Request("quartet.status", nil, time.Second)
+	if err != nil {
+		return s, err
+	}
+	if err := json.Unmarshal(m.Data, &s); err != nil {
+		return s, err
+	}
+	for _, r := range s.Replicas {
+		if r.PID != 0 && c.hands[r.ID] == nil {
+			c.seen[r.PID] = true
+		}
+	}
+	return s, nil
+}
+
+func find(s bus.Status, id string) bus.ReplicaStatus {
+	for _, r := range s.Replicas {
+		if r.ID == id {
+			return r
+		}
+	}
+	return bus.ReplicaStatus{ID: id}
+}
+
+// await polls the status until it is as wanted; why says what is not.
+func (c *cluster) await(t testing.TB, limit time.Duration, what string, why func(bus.Status) error) bus.Status {
+	t.Helper()
+	var s bus.Status
+	eventually(t, limit, what, func() (err error) {
+		if s, err = c.status(); err != nil {
+			return err
+		}
+		return why(s)
+	})
+	return s
+}
+
+// whole is what a cluster is when all is well: ready, and every replica a member.
+func whole(replicas int) func(bus.Status) error {
+	return func(s bus.Status) error {
+		if !s.Ready || len(s.Replicas) != replicas {
+			return fmt.Errorf("ready %t, %d replicas of %d: %s", s.Ready, len(s.Replicas), replicas, s.Reason)
+		}
+		for _, r := range s.Replicas {
+			if !r.Member {
+				return fmt.Errorf("%s is no member: %s, %s", r.ID, r.Phase, r.Reason)
+			}
+		}
+		return nil
+	}
+}
+
+// atRest is whole with nothing under way and all replicas at one place.
+func atRest(replicas int) func(bus.Status) error {
+	return func(s bus.Status) error {
+		if err := whole(replicas)(s); err != nil {
+			return err
+		}
+		for _, r := range s.Replicas {
+			if f := s.Replicas[0]; r.Position != f.Position || r.Keys != f.Keys || r.Timestamp != s.Master.Last || r.Tentative+r.Queue+r.Pending != 0 {
+				return fmt.Errorf("not at rest: last causal number %d, %+v", s.Master.Last, s.Replicas)
+			}
+		}
+		return nil
+	}
+}
+
+// eventually polls until try succeeds.
+func eventually(t testing.TB, limit time.Duration, what string, try func() error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	tick := time.NewTicker(look)
+	defer tick.Stop()
+	for {
+		err := try()
+		if err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("not in %s: %s: %v", limit, what, err)
+		}
+	}
+}
+
+// outcome is how a command of the program ended.
+type outcome struct {
+	stdout, stderr string
+	status         int
+}
+
+// quartet runs a command of the program on the cluster.
+func (c *cluster) quartet(t testing.TB, args ...string) outcome {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), healLimit)
+	defer cancel()
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, binary, append(args, "--nats", c.url())...)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	var bad *exec.ExitError
+	if err := cmd.Run(); err != nil && !errors.As(err, &bad) {
+		t.Fatalf("quartet %q: %v", args, err)
+	}
+	return outcome{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
+}
