@@ -2,6 +2,7 @@ package faults_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -139,7 +140,7 @@ func newCluster(t testing.TB, s shape, more ...string) *cluster {
 	if err := os.MkdirAll(c.tmp, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	c.args = append([]string{"--replicas", fmt.Sprint(max(s.replicas, 3)), "--log-dir", c.logs}, more...)
+	c.args = append([]string{"--replicas", fmt.Sprint(cmp.Or(s.replicas, 3)), "--log-dir", c.logs}, more...)
 	if s.memory {
 		c.args = append(c.args, "--memory")
 	} else {
@@ -154,7 +155,7 @@ func newCluster(t testing.TB, s shape, more ...string) *cluster {
 	t.Cleanup(c.end)
 	c.start(t)
 	var err error
-	if c.nc, err = nats.Connect(c.url(), nats.ReconnectBufSize(-1), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond)); err != nil {
+	if c.nc, err = c.dial(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.nc.Close)
@@ -162,6 +163,10 @@ func newCluster(t testing.TB, s shape, more ...string) *cluster {
 }
 
 func (c *cluster) url() string { return "nats://" + c.address }
+
+func (c *cluster) dial() (*nats.Conn, error) {
+	return nats.Connect(c.url(), nats.ReconnectBufSize(-1), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
+}
 
 var readyLine = regexp.MustCompile(`(?m)^ready `)
 
@@ -252,12 +257,8 @@ func (c *cluster) ours(pid int) bool {
 
 // status asks the cluster how it is.
 func (c *cluster) status() (bus.Status, error) {
-	var s bus.Status
-	m, err := c.nc.Request("quartet.status", nil, time.Second)
+	s, err := ask(c.nc, time.Second)
 	if err != nil {
-		return s, err
-	}
-	if err := json.Unmarshal(m.Data, &s); err != nil {
 		return s, err
 	}
 	for _, r := range s.Replicas {
@@ -266,6 +267,15 @@ func (c *cluster) status() (bus.Status, error) {
 		}
 	}
 	return s, nil
+}
+
+func ask(nc *nats.Conn, limit time.Duration) (bus.Status, error) {
+	var s bus.Status
+	m, err := nc.Request("quartet.status", nil, limit)
+	if err == nil {
+		err = json.Unmarshal(m.Data, &s)
+	}
+	return s, err
 }
 
 func find(s bus.Status, id string) bus.ReplicaStatus {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -45,6 +46,7 @@ type trial struct {
 	random  *rand.Rand
 	began   bus.Status // before the fault
 	hit     int64      // when the fault struck
+	over    int64      // when a fault that lasts was over; 0: it is one of a moment
 	lostAt  map[string]int64
 	masters int
 	reborn  int64 // when more replicas lost their memory than may; 0: never
@@ -154,15 +156,47 @@ func (tr *trial) strike(t *testing.T, s scenario, r *row) {
 	if tr.began, err = tr.c.status(); err != nil {
 		t.Fatal(err)
 	}
+	epoch := tr.began.Epoch
 	tr.hit = now()
+	healed := tr.watch(t)
 	s.inject(t, tr)
-	whole := tr.c.await(t, healLimit, "the cluster whole again", whole(tr.size))
-	r.heal = time.Duration(now() - tr.hit)
-	r.epochs = whole.Epoch - tr.began.Epoch
+	is := tr.c.await(t, healLimit, "the cluster whole again", whole(tr.size))
+	r.heal = time.Duration(max(0, healed()-max(tr.hit, tr.over)))
+	r.epochs = is.Epoch - epoch
 	if tr.idle {
 		tr.load.resume()
 	}
 	tr.load.more(t, after, nil)
+}
+
+// watch looks at the status from now on. What it returns ends that, and says since when
+// the cluster has been whole.
+func (tr *trial) watch(t *testing.T) func() int64 {
+	nc, err := tr.c.dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	since := now()
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		defer nc.Close()
+		tick := time.NewTicker(look)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+			case <-stop:
+				return
+			}
+			if s, err := ask(nc, look*10); err != nil || whole(tr.size)(s) != nil {
+				since = now()
+			}
+		}
+	}()
+	end := sync.OnceFunc(func() { close(stop); <-done })
+	t.Cleanup(end)
+	return func() int64 { end(); return since }
 }
 
 // settle ends the load, asks what it wants to know in the end, and judges.

@@ -108,17 +108,17 @@ type worker struct {
 // idle is the traffic in which nobody asks while the fault lasts.
 const idle = "idle"
 
-// cast lists the sessions of a kind of traffic.
+// cast lists the sessions of a kind of traffic: of one model alone, or of all.
 func cast(traffic, target string) []worker {
 	var list []worker
+	if c, err := model.ParseConsistency(traffic); err == nil {
+		for n := range 8 {
+			list = append(list, worker{name: fmt.Sprintf("%s%d", c.Word(), n+1), models: []model.Consistency{c}, hasty: n%4 == 3})
+		}
+		return append(list, worker{name: "pinned", models: []model.Consistency{c}, pinned: target})
+	}
 	for i, c := range model.All {
 		alone := []model.Consistency{c}
-		if traffic == c.Word() {
-			for n := range 8 {
-				list = append(list, worker{name: fmt.Sprintf("%s%d", c.Word(), n+1), models: alone, hasty: n%4 == 3})
-			}
-			return append(list, worker{name: "pinned", models: alone, pinned: target})
-		}
 		list = append(list,
 			worker{name: c.Word() + "1", models: alone, hasty: i%2 == 0},
 			worker{name: c.Word() + "2", models: alone},

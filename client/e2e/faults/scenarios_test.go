@@ -109,12 +109,8 @@ func (tr *trial) back(t *testing.T, killed ...string) {
 		return whole(tr.size)(s)
 	})
 	for _, id := range killed {
-		switch was, is := find(tr.began, id).Incarnation, find(s, id).Incarnation; {
-		case tr.c.memory && is <= was:
+		if was, is := find(tr.began, id).Incarnation, find(s, id).Incarnation; tr.c.memory && is <= was {
 			t.Errorf("%s lost its memory and has incarnation %d, had %d", id, is, was)
-		case !tr.c.memory && is != was:
-			// It may have been removed, and loaded again, while its process started.
-			tr.note("%s came back as incarnation %d, was %d", id, is, was)
 		}
 	}
 }
@@ -233,6 +229,7 @@ func pause(t *testing.T, pid int, d time.Duration) {
 
 func pauseShort(t *testing.T, tr *trial) {
 	pause(t, find(tr.began, tr.target).PID, shorter)
+	tr.over = now()
 	tr.under(t, 5)
 }
 
@@ -253,6 +250,7 @@ func pauseLong(t *testing.T, tr *trial) {
 	tr.under(t, 10)
 	tr.refusedAt(t, tr.target)
 	signal(t, pid, syscall.SIGCONT)
+	tr.over = now()
 	s := tr.c.await(t, healLimit, tr.target+" is a member again", whole(tr.size))
 	if is := find(s, tr.target).PID; is != pid {
 		t.Errorf("%s is process %d, was %d: it was to wake and find out", tr.target, is, pid)
@@ -273,6 +271,7 @@ func (tr *trial) refusedAt(t *testing.T, id string) {
 // pauseMaster stops the master and, where it embeds it, the bus.
 func pauseMaster(t *testing.T, tr *trial, d time.Duration) {
 	pause(t, tr.c.master.pid(), d)
+	tr.over = now()
 	tr.under(t, 5)
 }
 
@@ -285,6 +284,7 @@ func cut(t *testing.T, tr *trial, ways ...direction) {
 	tr.under(t, 10)
 	tr.refusedAt(t, tr.target)
 	tr.proxy.release(broken)
+	tr.over = now()
 	if broken {
 		tr.note("connection broken")
 	} else {
