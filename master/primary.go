@@ -117,6 +117,17 @@ func (m *Machine) renumber(high uint64, out *Output) []*flight {
 	pr.log, pr.bytes, pr.waiting = map[uint64]*message.CausalWrite{}, 0, map[uint64]*flight{}
 	pr.marks = message.Marks{Last: high, Safe: high, Held: high}
 	var void []*flight
+	known := pr.found[:0]
+	for _, f := range pr.found { // numbered by an earlier master
+		if f.number <= high {
+			known = append(known, f)
+			continue
+		}
+		f.number, f.firstRID = 0, 0
+		void = append(void, f)
+	}
+	clear(pr.found[len(known):])
+	pr.found = known
 	for _, n := range numbers {
 		f := waiting[n]
 		if n <= high {

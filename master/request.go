@@ -75,7 +75,8 @@ func causalSet(r *message.Request) bool { return r.Model == model.Causal && r.Ty
 // launchOrPause sends a flight on its way, unless it needs a view while views change.
 func (m *Machine) launchOrPause(f *flight, p *peer, draw uint32) {
 	r := &f.request
-	if (r.Model.Strong() || causalSet(r)) && (m.members.Changing() || f.wanted != 0 && p != nil && !p.works) {
+	if r.Model.Strong() && f.wanted != 0 && p != nil && !p.works || causalSet(r) && !m.heldBySome() ||
+		(r.Model.Strong() || causalSet(r)) && m.members.Changing() {
 		m.paused = append(m.paused, f)
 		return
 	}

@@ -136,6 +136,10 @@ func (m *Machine) launchPaused(out *Output) {
 			kept = append(kept, f)
 			continue
 		case causalSet(&f.request):
+			if !m.heldBySome() {
+				kept = append(kept, f)
+				continue
+			}
 			if p = m.recaller(&f.request); p == nil && m.mayRecall(&f.request) {
 				kept = append(kept, f)
 				continue
@@ -147,6 +151,12 @@ func (m *Machine) launchPaused(out *Output) {
 	}
 	clear(m.paused[len(kept):])
 	m.paused = kept
+}
+
+// heldBySome reports whether so many members work that a number can become safe: a causal
+// set that is numbered earlier would be sent to nobody, and each member would have to ask.
+func (m *Machine) heldBySome() bool {
+	return m.count(func(p *peer) bool { return p.works && !p.known.Suspected }) > m.members.Record().Faults
 }
 
 // refusePaused refuses what waits while no view can be formed. What was forwarded before
@@ -206,7 +216,7 @@ func (m *Machine) dismiss() {
 		drained := p.report.Nonce > p.leftAt && p.report.Own == 0 && p.works && p.report.Epoch == m.members.Record().Epoch
 		for _, f := range m.flights { // any order
 			if f.replica == p.node && !f.request.Model.Strong() {
-				drained = false
+				drained, p.leftAt = false, m.nonce // only what it says later counts
 			}
 		}
 		if drained || p.known.Suspected || !p.member {

@@ -171,7 +171,8 @@ func (m *Machine) Step(msg message.Message, out *Output) {
 		m.refused++
 		return
 	}
-	if _, record := msg.(*message.Install); record || m.record.Epoch == 0 || m.load != nil {
+	in, record := msg.(*message.Install)
+	if record && in.Record.Epoch > m.record.Epoch || m.record.Epoch == 0 || m.load != nil {
 		// Outside of a view there is no order to guard: the cluster's clock is taken over,
 		// however far it has come.
 		m.clock.Restore(h.Clock)

@@ -69,12 +69,13 @@ func (m *Machine) voidKept(above uint64) {
 		return
 	}
 	if t.Void {
-		above = min(above, t.VoidAbove)
+		t.VoidAbove = min(above, t.VoidAbove)
+	} else {
+		t.Void, t.VoidAbove = true, above
 	}
-	t.Void, t.VoidAbove = true, above
 	kept := t.Writes[:0]
 	for _, w := range t.Writes {
-		if w.Number <= m.causal.marks.Last || w.Number <= above {
+		if w.Number <= above {
 			kept = append(kept, w)
 		}
 	}

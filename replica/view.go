@@ -71,6 +71,9 @@ func (m *Machine) prepare(p *message.Prepare, out *Output) {
 		m.hello(p.From, out)
 		return
 	}
+	if p.High != m.prepared.high || p.Holder != m.prepared.holder {
+		m.causal.askedFor = 0 // the question goes to somebody else now
+	}
 	m.prepared = prepared{round: p.Round, high: p.High, holder: p.Holder, from: p.From, owed: true}
 	switch {
 	case m.load != nil:
@@ -174,6 +177,10 @@ func (m *Machine) survive(r *message.Record) {
 		m.stop(fmt.Sprintf("epoch %d begins with causal number %d, and %d are held", r.Epoch, r.High, m.causal.watermark))
 		return
 	}
+	if r.High < m.causal.safe {
+		m.stop(fmt.Sprintf("epoch %d makes causal numbers above %d void, and they were safe up to %d", r.Epoch, r.High, m.causal.safe))
+		return
+	}
 	m.rest, m.load = nil, nil
 	m.enter(r)
 }
@@ -204,6 +211,7 @@ func (m *Machine) enter(r *message.Record) {
 	m.entered, m.served = true, true
 	m.told = told{}
 	m.dropData()
+	m.causal.askedFor = 0
 	m.void(r.High)
 	m.submitWeakAgain()
 }

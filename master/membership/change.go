@@ -96,7 +96,7 @@ func (m *Machine) admissible(r *Replica) bool {
 // begin begins a change. It is never given up (rule F7): whoever has got PREPARE is wedged
 // for good in its epoch.
 func (m *Machine) begin() {
-	m.stage, m.began, m.round, m.high, m.holder, m.asked = changing, m.ticks, 1, 0, 0, 0
+	m.stage, m.began, m.round, m.high, m.holder, m.sent = changing, m.ticks, 1, 0, 0, false
 	for _, r := range m.replicas {
 		r.state = nil
 	}
@@ -105,7 +105,7 @@ func (m *Machine) begin() {
 // change asks, and proposes the next record when the answers suffice.
 func (m *Machine) change(out *Output) {
 	c := m.candidates()
-	if m.asked == 0 || m.ticks-m.asked >= m.cfg.AgainTicks {
+	if !m.sent || m.ticks-m.asked >= m.cfg.AgainTicks {
 		m.prepare(out)
 	}
 	if m.cfg.Mutant.Abandon && len(c.survivors) == len(m.record.Members) && m.Leads() {
@@ -115,7 +115,7 @@ func (m *Machine) change(out *Output) {
 		m.stage = steady
 		return
 	}
-	if _, present := m.AtRisk(); m.recover && len(present) == 0 {
+	if _, present := m.AtRisk(); m.recover && len(present) == 0 && !c.awaited {
 		if base := m.Base(); base != nil {
 			m.propose(m.beginning(base), out)
 		}
@@ -211,7 +211,7 @@ func (m *Machine) mayMiss(n int) int {
 // prepare asks the members and those that load (rule F1), also those that have answered
 // an earlier round if they lack causal numbers.
 func (m *Machine) prepare(out *Output) {
-	m.asked = m.ticks
+	m.asked, m.sent = m.ticks, true
 	var to []lamport.Node
 	for _, r := range m.replicas {
 		member := m.Member(r) || r.Incarnation == 0 && m.record.Index(r.Node) >= 0

@@ -94,6 +94,7 @@ type Machine struct {
 	high     uint64 // that the members are asked to hold
 	holder   lamport.Node
 	asked    uint64 // tick of the last PREPARE
+	sent     bool   // there was one in this change
 	told     uint64 // tick of the last INSTALL
 	recover  bool   // an operator wants to go on with fewer
 	proposal *message.Record
@@ -271,8 +272,11 @@ func (m *Machine) Remove(n lamport.Node) bool {
 	return true
 }
 
-// Recover lets the next view be formed of whoever is there.
-func (m *Machine) Recover() { m.recover = true }
+// Recover lets the view that is to be formed now be formed of whoever is there. While the
+// view stands it does nothing: nobody has been asked about what may happen later.
+func (m *Machine) Recover() {
+	m.recover = m.recover || m.stage == changing || m.stage == deciding
+}
 
 // Tick counts time: silence makes suspicion.
 func (m *Machine) Tick() {

@@ -33,7 +33,7 @@ func (n *node) lookRoom(now time.Time) {
 	}
 	switch {
 	case err != nil:
-		n.room.why = "the room on the master's disk is not known; gets go on"
+		n.room.why = fmt.Sprintf("the room on the master's disk is not known (%v); gets go on", err)
 	case free < need:
 		n.room.why = fmt.Sprintf("the disk is full: %d MiB left, %d MiB wanted; gets go on", free>>20, need>>20)
 	default:
@@ -41,7 +41,7 @@ func (n *node) lookRoom(now time.Time) {
 	}
 	switch {
 	case was == "" && n.room.why != "":
-		n.opts.Log.Error("sets are refused", "reason", n.room.why, "dir", n.dir.path, "error", err)
+		n.opts.Log.Error("sets are refused", "reason", n.room.why, "dir", n.dir.path)
 	case was != "" && n.room.why == "":
 		n.opts.Log.Info("there is room on the disk: sets are taken again")
 	}

@@ -32,24 +32,30 @@ type outcome struct {
 }
 
 const (
-	storeWait     = 5 * time.Second // for one attempt to open the store
+	storeWait     = 5 * time.Second  // for one attempt to open the store
+	storePatience = 10 * time.Second // for all of them
 	storeAgain    = 500 * time.Millisecond
 	complainEvery = 5 * time.Second
 )
 
-// openViews finds the record's store and reads what stands there. A bus that gives no
-// answer yet is asked until ctx ends; a record that is damaged ends the start.
+// openViews finds the record's store and reads what stands there. Servers that are still
+// agreeing on a leader are given time; a record that is damaged ends the start.
 func (n *node) openViews(ctx context.Context) error {
 	o := record.Options{Prefix: n.opts.Prefix}
 	if n.server != nil && !n.opts.Memory {
 		o.Sync = n.server.SyncNodes
 	}
-	for {
+	begun := time.Now()
+	for said := false; ; said = true {
 		err := n.tryViews(ctx, o)
-		if !errors.Is(err, record.ErrUnavailable) {
+		switch {
+		case !errors.Is(err, record.ErrUnavailable):
 			return err
+		case time.Since(begun) > storePatience:
+			return fmt.Errorf("%w (are the servers up, and is JetStream enabled on them?)", err)
+		case !said:
+			n.opts.Log.Warn("the record of the views cannot be read yet", "error", err)
 		}
-		n.opts.Log.Warn("the record of the views cannot be read yet", "error", err)
 		select {
 		case <-time.After(storeAgain):
 		case <-ctx.Done():
