@@ -200,10 +200,10 @@ func freeAddress(t testing.TB) string {
 }
 
 // externalServer is a bus that no master owns.
-func externalServer(t *testing.T) *server.Server {
+func externalServer(t *testing.T, jetstream bool) *server.Server {
 	t.Helper()
 	s, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true, JetStream: true, StoreDir: t.TempDir(),
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true, JetStream: jetstream, StoreDir: t.TempDir(),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -222,7 +222,7 @@ func externalServer(t *testing.T) *server.Server {
 // With --nats the master uses a server that is there, and leaves it alone: the same command
 // again begins anew, since the data were in memory.
 func TestExternalServer(t *testing.T) {
-	s := externalServer(t)
+	s := externalServer(t, true)
 	m := startIn(t, newPlace(t), "--memory", "--nats", s.ClientURL())
 	if m.url != s.ClientURL() {
 		t.Errorf("ready at %s, want %s", m.url, s.ClientURL())
@@ -291,5 +291,13 @@ func replay(t *testing.T, nc *nats.Conn) {
 	}
 	if len(kinds) < 5 { // FORWARD, ANSWERS, DATA, ACK, PROBE, REPORT
 		t.Errorf("only kinds %v were said again", kinds)
+	}
+}
+
+// Without JetStream there is no place for the record of the views.
+func TestExternalServerWithoutJetStream(t *testing.T) {
+	m := launch(t, newPlace(t), "--memory", "--nats", externalServer(t, false).ClientURL())
+	if status := m.await(t, startLimit); status != 1 || !strings.Contains(m.stderr.String(), "JetStream") {
+		t.Errorf("status %d\n%s", status, m.stderr.String())
 	}
 }

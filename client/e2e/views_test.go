@@ -385,7 +385,7 @@ func TestDamagedReplicaIsNotServed(t *testing.T) {
 // Two masters of one cluster, on a bus that neither of them owns: the older one ends and
 // leaves its replicas to the newer one.
 func TestNewerMasterTakesOver(t *testing.T) {
-	s := externalServer(t)
+	s := externalServer(t, true)
 	args := []string{"--memory", "--nats", s.ClientURL(), "--orphan-timeout", "1s"}
 	first := startIn(t, newPlace(t), args...)
 	nc := connect(t, s.ClientURL())

@@ -27,12 +27,15 @@ func (n *node) recoverView(m *nats.Msg) {
 	absent, present := n.machine.AtRisk()
 	s := n.machine.Snapshot()
 	a := bus.RecoverReply{Ready: s.Ready, Reason: s.Why, Absent: names(absent), Present: names(present)}
+	if base, position := n.machine.Base(); len(present) == 0 && base != 0 {
+		a.Base, a.Position = base.String(), position
+	}
 	switch {
 	case s.Ready || !q.Yes:
 	case n.views.newest == nil:
 		a.Error = "there is no view yet, so nothing can be lost: " + s.Why
-	case len(present) == 0:
-		a.Error = "no member of the newest view is there: nobody has the data to go on with"
+	case len(present) == 0 && a.Base == "":
+		a.Error = "no member of the newest view is there, and no replica with a state to go on with"
 	case len(absent) == 0:
 		a.Error = "no member of the newest view is missing: " + s.Why
 	default:
@@ -42,7 +45,7 @@ func (n *node) recoverView(m *nats.Msg) {
 			}
 		}
 		if a.Error == "" {
-			n.opts.Log.Warn("an operator lets the cluster go on without some members of its view", "absent", strings.Join(a.Absent, " "), "present", strings.Join(a.Present, " "))
+			n.opts.Log.Warn("an operator lets the cluster go on without some members of its view", "absent", strings.Join(a.Absent, " "), "present", strings.Join(a.Present, " "), "base", a.Base, "position", a.Position)
 			n.machine.Recover()
 			a.Begun = true
 		}

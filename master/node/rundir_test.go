@@ -1,9 +1,11 @@
 package node
 
 import (
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -69,6 +71,48 @@ func TestIDsAreReserved(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(o.Dir, recordFile+".*")); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// A disk that takes nothing more is no reason to stop while there are reserved ids; and a
+// record can be written over itself.
+func TestReservationOutlastsAFullDisk(t *testing.T) {
+	o := Options{Dir: filepath.Join(t.TempDir(), "data")}
+	d := openDir(t, &o)
+	if err := d.reserve(1, 1); err != nil {
+		t.Fatal(err)
+	}
+	gone := o.Dir + ".gone" // stands for a disk on which no file can be made
+	if err := os.Rename(o.Dir, gone); err != nil {
+		t.Fatal(err)
+	}
+	for rid := uint64(1); rid < ridBlock; rid += 100 {
+		if err := d.reserve(rid, 1); err != nil {
+			t.Fatalf("id %d of %d reserved ones: %v", rid, ridBlock, err)
+		}
+	}
+	if err := d.reserve(ridBlock+1, 1); err == nil {
+		t.Error("an id may be told that is not reserved")
+	}
+	if err := os.Rename(gone, o.Dir); err != nil {
+		t.Fatal(err)
+	}
+	d.record.Own = []string{"r1", "r2", "r3"}
+	if err := d.reserve(ridBlock+2, 1); err != nil {
+		t.Fatalf("there is room again: %v", err)
+	}
+	for _, own := range [][]string{{"r1"}, {"r1", "r2", "r3", "r4"}} {
+		d.record.Own = own
+		b, err := json.Marshal(d.record)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.overwrite(b); err != nil {
+			t.Fatal(err)
+		}
+		if kept := readRecord(t, o.Dir); !slices.Equal(kept.Own, own) || kept.NextRID != d.record.NextRID {
+			t.Errorf("%+v, want %+v", kept, d.record)
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"quartet/master/membership"
@@ -34,6 +35,7 @@ type outcome struct {
 const (
 	storeWait     = 5 * time.Second  // for one attempt to open the store
 	storePatience = 10 * time.Second // for all of them
+	silentServers = 2 * time.Second  // where nobody listens: without JetStream nobody ever will
 	storeAgain    = 500 * time.Millisecond
 	complainEvery = 5 * time.Second
 )
@@ -51,7 +53,7 @@ func (n *node) openViews(ctx context.Context) error {
 		switch {
 		case !errors.Is(err, record.ErrUnavailable):
 			return err
-		case time.Since(begun) > storePatience:
+		case time.Since(begun) > storePatience, errors.Is(err, nats.ErrNoResponders) && time.Since(begun) > silentServers:
 			return fmt.Errorf("%w (are the servers up, and is JetStream enabled on them?)", err)
 		case !said:
 			n.opts.Log.Warn("the record of the views cannot be read yet", "error", err)

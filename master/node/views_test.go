@@ -1,0 +1,138 @@
+package node
+
+import (
+	"bytes"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"quartet/master"
+	"quartet/replica/lamport"
+	"quartet/replica/message"
+)
+
+// shell is a node without a bus, which knows a record.
+func shell(t *testing.T, newest *message.Record, change func(*Options)) (*node, *bytes.Buffer) {
+	t.Helper()
+	s := supervised(t, "mute", change)
+	var said bytes.Buffer
+	s.opts.Log = slog.New(slog.NewTextHandler(&said, nil))
+	return &node{opts: s.opts, dir: s.dir, super: s, views: views{newest: newest}, phases: map[lamport.Node]message.Phase{}}, &said
+}
+
+func recordOf(epoch uint64, replicas ...lamport.Node) *message.Record {
+	r := &message.Record{View: message.View{Epoch: epoch}, Configured: replicas}
+	for _, n := range replicas {
+		r.Members = append(r.Members, message.Member{Node: n, Incarnation: 1})
+	}
+	return r
+}
+
+// At its first start a cluster has the replicas that the options say, and they are this
+// master's own; later the record says which there are.
+func TestReplicaSet(t *testing.T) {
+	n, _ := shell(t, nil, nil)
+	set, err := n.replicaSet()
+	if err != nil || !slices.Equal(set, []lamport.Node{1, 2}) {
+		t.Errorf("%v, %v", set, err)
+	}
+	if kept := readRecord(t, n.dir.path); !slices.Equal(kept.Own, []string{"r1", "r2"}) {
+		t.Errorf("before anything is started it is kept that they are %v", kept.Own)
+	}
+	n, said := shell(t, recordOf(7, 1, 3, 4), nil)
+	n.dir.record.Own = []string{"r1", "r3"}
+	if set, err = n.replicaSet(); err != nil || !slices.Equal(set, []lamport.Node{1, 3, 4}) {
+		t.Errorf("%v, %v", set, err)
+	}
+	if own := n.super.own(); !slices.Equal(own, []lamport.Node{1, 3}) {
+		t.Errorf("a replica from elsewhere is started here, or one of our own is not: %v", own)
+	}
+	if !strings.Contains(said.String(), "another number of replicas") {
+		t.Errorf("nothing is said of --replicas: %s", said)
+	}
+}
+
+// A cluster in memory is gone when no replica of it can run any more, and not before.
+func TestLostClusters(t *testing.T) {
+	for name, c := range map[string]struct {
+		newest *message.Record
+		own    []string
+		dir    bool
+		lives  bool
+		want   bool
+	}{
+		"all dead":               {recordOf(3, 1, 2), []string{"r1", "r2"}, false, false, true},
+		"there was none":         {nil, []string{"r1", "r2"}, false, false, false},
+		"one lives":              {recordOf(3, 1, 2), []string{"r1", "r2"}, false, true, false},
+		"one runs elsewhere":     {recordOf(3, 1, 2, 3), []string{"r1", "r2"}, false, false, false},
+		"all run elsewhere":      {recordOf(3, 1, 2), nil, false, false, false},
+		"the data are on a disk": {recordOf(3, 1, 2), []string{"r1", "r2"}, true, false, false},
+	} {
+		n, _ := shell(t, c.newest, func(o *Options) {
+			if c.dir {
+				o.Memory, o.Dir = false, t.TempDir()
+			}
+		})
+		n.dir.record.Own = c.own
+		if c.lives {
+			if err := n.super.spawn(1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := n.lost(); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+// The process of a replica that a record does not have any more ends, and stays so.
+func TestRemovedReplicaEnds(t *testing.T) {
+	n, _ := shell(t, recordOf(3, 1, 2), nil)
+	n.dir.record.Own = []string{"r1", "r2"}
+	for _, r := range []lamport.Node{1, 2} {
+		if err := n.super.spawn(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pid := n.dir.record.Replicas["r2"]
+	n.learn(recordOf(2, 1)) // old news
+	if own := n.super.own(); len(own) != 2 {
+		t.Fatalf("an older record counts: %v", own)
+	}
+	n.learn(recordOf(4, 1))
+	await(t, "r2 has ended and that is kept", func() bool {
+		n.super.step(time.Now())
+		kept := readRecord(t, n.dir.path)
+		return !alive(pid) && slices.Equal(kept.Own, []string{"r1"}) && kept.Replicas["r2"] == 0 && kept.Replicas["r1"] != 0
+	})
+	if !alive(n.dir.record.Replicas["r1"]) {
+		t.Error("r1 has ended, too")
+	}
+}
+
+// What status says of a replica whose process does not stay.
+func TestStatusOfProcesses(t *testing.T) {
+	n, _ := shell(t, recordOf(3, 1, 2), func(o *Options) { t.Setenv(role, "") }) // it says "no replica today" and ends
+	if err := n.super.spawn(1); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "r1 has ended", func() bool { return len(n.super.step(time.Now())) > 0 })
+	n.noteHello(&message.Hello{Header: message.Header{From: 2}, Phase: message.PhaseLearning})
+	n.noteHello(&message.Report{Header: message.Header{From: 1}})
+	s := n.statusOf(&master.Status{
+		Ready: true, Epoch: 3,
+		Replicas: []master.ReplicaStatus{{Node: 1, PID: 77, Reason: "it is gone"}, {Node: 2, PID: 78, Reason: "it is being loaded"}},
+	})
+	r1, r2 := s.Replicas[0], s.Replicas[1]
+	if r1.Restarts != 1 || !strings.Contains(r1.LastError, "no replica today") || !strings.Contains(r1.Reason, "ended") || r1.Phase != "member" {
+		t.Errorf("%+v", r1)
+	}
+	if r2.Restarts != 0 || r2.LastError != "" || r2.Reason != "it is being loaded" || r2.Phase != "learning" {
+		t.Errorf("%+v", r2)
+	}
+	if !s.Ready || s.Data != "memory" || s.Sync != "" {
+		t.Errorf("%+v", s)
+	}
+}
