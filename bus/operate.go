@@ -16,7 +16,11 @@ type RecoverReply struct {
 	Reason  string   `json:"reason,omitempty"` // why it is not ready
 	Absent  []string `json:"absent"`           // members of the newest view that are missing: what only they hold is lost
 	Present []string `json:"present"`          // members that are there
-	Begun   bool     `json:"begun"`            // the next view will be formed of those that are there
+	// Base and Position are set if no member is there, but a replica that has come back
+	// with a part of what was acknowledged: the one that has come furthest, and how far.
+	Base     string `json:"base,omitempty"`
+	Position uint64 `json:"position,omitempty"`
+	Begun    bool   `json:"begun"` // the next view will be formed of those that are there
 }
 
 // RemoveRequest asks, on [Subjects.Remove], to take a replica out of the cluster for good.

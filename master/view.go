@@ -232,6 +232,15 @@ func (m *Machine) Recover() { m.members.Recover() }
 // there.
 func (m *Machine) AtRisk() (absent, present []lamport.Node) { return m.members.AtRisk() }
 
+// Base returns the replica whose state is to be gone on with if no member is left, and its
+// position; 0: there is none.
+func (m *Machine) Base() (lamport.Node, uint64) {
+	if r := m.members.Base(); r != nil {
+		return r.Node, r.Position
+	}
+	return 0, 0
+}
+
 // take hands on what the membership sends and asks for.
 func (m *Machine) take(members *membership.Output, out *Output) {
 	out.Sends = append(out.Sends, members.Sends...)

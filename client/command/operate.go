@@ -74,6 +74,9 @@ func recoverCluster(ctx context.Context, env Env, c *client.Client, yes bool, wa
 		fmt.Fprintf(env.Stdout, "missing: %s\nthere:   %s\n"+
 			"Acknowledged writes that only %s hold are lost if the cluster goes on without them.\n",
 			list(a.Absent), list(a.Present), list(a.Absent))
+	case a.Base != "":
+		fmt.Fprintf(env.Stdout, "no member of the view is left with all that it had acknowledged (after a power cut with --sync interval the last moments are missing).\n"+
+			"%s has come furthest: %d ordered operations. What was acknowledged after them is lost if the cluster goes on with it.\n", a.Base, a.Position)
 	case len(a.Absent) > 0:
 		fmt.Fprintf(env.Stdout, "missing: %s\nno member of the view is there: bring one of them back\n", list(a.Absent))
 	}
