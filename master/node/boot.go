@@ -11,10 +11,7 @@ import (
 	"quartet/replica/lamport"
 )
 
-const (
-	bootWait    = 10 * time.Second // for all replicas; then those that work are enough
-	sayWhyEvery = 5 * time.Second  // a start takes long
-)
+const bootWait = 10 * time.Second // for all replicas; then those that work are enough
 
 // boot finds or starts the replicas, and waits until all work in one view, or, after
 // bootWait, as many as are needed. Requests are taken meanwhile: those that can be served
@@ -24,7 +21,6 @@ func (n *node) boot(ctx context.Context) error {
 		return err
 	}
 	begun := time.Now()
-	say := begun.Add(sayWhyEvery)
 	waiting := n.super.own()
 	living := n.super.living()
 	return n.loop(ctx, func(now time.Time) (bool, error) {
@@ -32,10 +28,6 @@ func (n *node) boot(ctx context.Context) error {
 			var err error
 			waiting, err = n.populate(waiting, living, now.Sub(begun) > adoptWait)
 			return false, err
-		}
-		if now.After(say) {
-			say = now.Add(sayWhyEvery)
-			n.opts.Log.Warn("not ready yet", "reason", n.why())
 		}
 		return n.machine.Complete() || n.machine.Ready() && now.Sub(begun) > bootWait, nil
 	}, ErrStopped)

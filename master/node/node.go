@@ -85,6 +85,8 @@ type node struct {
 	asked     map[uint64]string              // status requests: token → reply subject
 	phases    map[lamport.Node]message.Phase // as the replicas said last
 	room      room
+	unready   time.Time // since when the cluster is not ready; zero: it is
+	said      bool      // that it is not
 	failing   bool
 	debug     bool // the log shows every message
 	refused   uint64
@@ -230,8 +232,12 @@ func (n *node) connect(ctx context.Context) error {
 
 func (n *node) newMachine(replicas []lamport.Node) *master.Machine {
 	o := n.opts
+	incarnation := uint64(time.Now().UnixNano())
+	if r := n.views.newest; r != nil {
+		incarnation = max(incarnation, r.Master+1) // the clock may have been set back
+	}
 	return master.New(master.Config{
-		Self: lamport.Master(1), Incarnation: uint64(time.Now().UnixNano()), Replicas: replicas, Missing: o.Missing,
+		Self: lamport.Master(1), Incarnation: incarnation, Replicas: replicas, Missing: o.Missing,
 		NextRID: n.dir.record.NextRID, Clock: n.dir.record.Clock,
 		TimeoutTicks: uint64(o.Timeout / Tick), ProbeTicks: 10, AgainTicks: 50,
 		SuspectTicks: uint64(o.Suspect / Tick), ReadmitTicks: uint64(o.Suspect / Tick), JoinTicks: 50,

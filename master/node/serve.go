@@ -103,7 +103,7 @@ func (n *node) turn(batch []event, tick bool) error {
 	}
 	if tick {
 		n.machine.Tick(&n.out)
-		n.watch()
+		n.watch(time.Now())
 	}
 	n.machine.EndTurn(&n.out)
 	if n.machine.Superseded() {
@@ -173,11 +173,27 @@ func (n *node) noteSend(err error) {
 	}
 }
 
-// watch logs messages that the machine refused.
-func (n *node) watch() {
+// sayUnready is how long a cluster may be not ready before that is worth a word: a change
+// of views takes a moment.
+const sayUnready = 2 * time.Second
+
+// watch logs messages that the machine refused, and that the cluster is not ready.
+func (n *node) watch(now time.Time) {
 	if refused := n.machine.Refused(); refused != n.refused {
 		n.opts.Log.Warn("messages of replicas refused: of another epoch or incarnation, or against a rule", "new", refused-n.refused, "all", refused)
 		n.refused = refused
+	}
+	switch ready := n.machine.Ready(); {
+	case ready && n.said:
+		n.opts.Log.Info("ready again", "after", now.Sub(n.unready))
+		n.unready, n.said = time.Time{}, false
+	case ready:
+		n.unready = time.Time{}
+	case n.unready.IsZero():
+		n.unready = now
+	case !n.said && now.Sub(n.unready) >= sayUnready:
+		n.said = true
+		n.opts.Log.Error("not ready", "reason", n.why())
 	}
 }
 
