@@ -37,6 +37,9 @@ func (d *Disk) fill(b *pebble.Batch, t *durable.Turn) error {
 	if err := errors.Join(d.data(b, t), d.writes(b, t), d.weak(b, t), d.executed(b, t, &before)); err != nil {
 		return fmt.Errorf("%w: %w", ErrTurn, err)
 	}
+	if d.cleared {
+		removeRange(b, []byte{prefixKey}, []byte{prefixKey + 1})
+	}
 	for _, e := range d.dirty {
 		d.scratch = append(append(d.scratch[:0], prefixKey), e.key...)
 		d.value = appendRecord(d.value[:0], &e.record)

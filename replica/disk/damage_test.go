@@ -109,9 +109,9 @@ func TestDamageIsNoticed(t *testing.T) {
 			noticed[what+" "+kind]++
 		}
 		tables := 0
-		for _, name := range files(t, fs) {
+		for _, name := range slices.Backward(files(t, fs)) { // the older ones may have been replaced
 			if path.Ext(name) == ".sst" {
-				if tables++; tables > 3 {
+				if tables++; tables > 4 {
 					continue // they are all alike
 				}
 			}
@@ -140,7 +140,7 @@ func TestDamageIsNoticed(t *testing.T) {
 		}
 		t.Logf("clean=%t: noticed %v", clean, noticed)
 		for _, kind := range []string{"sst", "log", "MANIFEST", "mark"} {
-			for _, what := range []string{"flip", "half", "gone"} {
+			for _, what := range []string{"flip", "gone"} {
 				if noticed[what+" "+kind] == 0 {
 					t.Errorf("clean=%t: %s of %s was never noticed", clean, what, kind)
 				}
@@ -215,7 +215,7 @@ func TestWhatIsMissingIsNoticed(t *testing.T) {
 		"a marker is gone":             gone(numberKey(prefixLog, d.lastMark)),
 	} {
 		spoilt := killed(fs)
-		db, err := pebble.Open("/r1/engine", &pebble.Options{FS: spoilt, Logger: engineLog{log: slog.New(slog.DiscardHandler), g: &guard{fault: &fault{}}}, FormatMajorVersion: pebble.FormatTableFormatV6})
+		db, err := pebble.Open("/r1/engine", &pebble.Options{FS: spoilt, Logger: engineLog{log: slog.New(slog.DiscardHandler), g: &guard{fault: newFault()}}, FormatMajorVersion: pebble.FormatTableFormatV6})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -239,11 +239,12 @@ func TestDamageWhileItRuns(t *testing.T) {
 	if err := d.db.Compact(context.Background(), []byte{0}, []byte{0xff}, false); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range files(t, fs) {
-		if path.Ext(name) != ".sst" {
-			continue
-		}
-		b, err := fs.UnsafeGetFileDataBuffer(name)
+	levels, err := d.db.SSTables()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range slices.Concat(levels...) {
+		b, err := fs.UnsafeGetFileDataBuffer(fmt.Sprintf("/r1/engine/%06d.sst", uint64(table.BackingSSTNum)))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -15,17 +15,18 @@ import (
 // Disk is a replica's durable storage. It is a [store.Store] whose records are on disk
 // after the next Commit, and it keeps what durable.Turn says.
 type Disk struct {
-	o     Options
-	guard *guard
-	fault *fault
-	lock  *pebble.Lock
-	db    *pebble.DB
-	mark  *markFile
-	enc   *codec.Encoder
-	stuck *stuck
+	o       Options
+	guard   *guard
+	fault   *fault
+	lock    *pebble.Lock
+	db      *pebble.DB
+	mark    *markFile
+	enc     *codec.Encoder
+	flushes *flushes
 
 	cache   *cache
 	dirty   []*entry // put in this turn, each once
+	cleared bool     // in this turn, before dirty
 	keys    uint64   // with those of the turn
 	scratch []byte
 	value   []byte
@@ -44,7 +45,8 @@ type Disk struct {
 	tail   bool
 	room   error
 	roomAt time.Time
-	broken bool // the engine has panicked: it is not to be touched
+	ready  atomic.Bool // the engine may compact
+	broken bool        // the engine has panicked: it is not to be touched
 	closed bool
 	done   chan struct{} // the goroutine that syncs has ended
 }
@@ -72,7 +74,7 @@ func (d *Disk) Commit(t *durable.Turn) error {
 	if t == nil {
 		t = &durable.Turn{}
 	}
-	if t.Empty() && len(d.dirty) == 0 {
+	if t.Empty() && len(d.dirty) == 0 && !d.cleared {
 		return nil
 	}
 	b := d.db.NewBatch()
@@ -92,22 +94,57 @@ func (d *Disk) Commit(t *durable.Turn) error {
 		})
 	}
 	if err != nil {
+		d.broken = errors.Is(err, errEngine)
 		return d.fault.set(err)
 	}
 	d.turns.Store(d.counts.turn)
 	d.cache.settle(d.dirty)
 	clear(d.dirty)
-	d.dirty = d.dirty[:0]
+	d.dirty, d.cleared = d.dirty[:0], false
 	return nil
 }
 
-// apply hands the batch to the engine. Its log does not fail (guard), and some of its
-// errors reach only its logger: so what counts is the fault.
-func (d *Disk) apply(b *pebble.Batch) (err error) {
+// errEngine: the engine has panicked.
+var errEngine = errors.New("disk: the engine has stopped")
+
+// apply hands the batch to the engine. The engine waits while too much is in memory that
+// is not in tables yet; if tables cannot be written, for ever. So whenever it may wait,
+// somebody else does, and if it takes too long, a fault makes an end (guard).
+func (d *Disk) apply(b *pebble.Batch) error {
+	if d.flushes.idle(d.guard.created.Load()) && b.Len() < d.o.memTable/2 {
+		return d.hand(b)
+	}
+	handed := make(chan error, 1)
+	go func() { handed <- d.hand(b) }()
+	tick := time.NewTicker(stallStep)
+	defer tick.Stop()
+	for failing := 0; ; {
+		select {
+		case err := <-handed:
+			return err
+		case <-tick.C:
+		}
+		if failing++; d.flushes.err() == nil {
+			failing = 0
+		}
+		if failing == stallSteps {
+			_ = d.fault.set(fmt.Errorf("disk: commit: %w: %w", ErrFull, d.flushes.err()))
+		}
+	}
+}
+
+// How long a commit that waits for tables to be written waits while they cannot be.
+const (
+	stallStep  = 50 * time.Millisecond
+	stallSteps = 20
+)
+
+// hand commits the batch. The engine's log does not fail (guard), and some of its errors
+// reach only its logger: so what counts is the fault.
+func (d *Disk) hand(b *pebble.Batch) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			d.broken = true
-			err = fmt.Errorf("disk: the engine has stopped: %v", r)
+			err = fmt.Errorf("%w: %v", errEngine, r)
 		}
 	}()
 	if err := b.Commit(pebble.Sync); err != nil {
@@ -125,13 +162,13 @@ func (d *Disk) apply(b *pebble.Batch) (err error) {
 // allow refuses a batch that the engine might wait with for ever: it stops taking writes
 // when its memtables are full, and they are while it cannot write tables.
 func (d *Disk) allow(size int) error {
-	if d.stuck.err() == nil {
+	if d.flushes.err() == nil {
 		d.unflushed = 0
 		return nil
 	}
 	d.unflushed += size
 	if d.unflushed > d.o.memTable {
-		return fmt.Errorf("disk: commit: %w: %w", ErrFull, d.stuck.err())
+		return fmt.Errorf("disk: commit: %w: %w", ErrFull, d.flushes.err())
 	}
 	return nil
 }
@@ -147,7 +184,7 @@ func (d *Disk) Room() error {
 	if err := d.Err(); err != nil {
 		return err
 	}
-	if err := d.stuck.err(); err != nil {
+	if err := d.flushes.err(); err != nil {
 		return fmt.Errorf("disk: %s: %w: %w", d.o.Dir, ErrFull, err)
 	}
 	now := time.Now()

@@ -35,23 +35,32 @@ func (e engineLog) Fatalf(format string, args ...any) {
 	e.g.fail(err)
 }
 
-// stuck says whether the engine's last attempt to write a table of its memtable has
-// failed. It tries again until it succeeds.
-type stuck struct{ last atomic.Pointer[error] }
+// flushes are the engine's attempts to write memtables as tables. It tries until it
+// succeeds.
+type flushes struct {
+	last  atomic.Pointer[error] // of the last attempt; nil: it has succeeded
+	began atomic.Uint64         // how many logs there were when the running attempt began
+	done  atomic.Uint64         // how many when the last began that has succeeded
+}
 
-func (s *stuck) err() error {
-	if p := s.last.Load(); p != nil {
+func (f *flushes) err() error {
+	if p := f.last.Load(); p != nil {
 		return *p
 	}
 	return nil
 }
 
-// flushed notes the outcome of an attempt and reports whether it differs from the last.
-func (s *stuck) flushed(err error) bool {
-	if err == nil {
-		return s.last.Swap(nil) != nil
+// idle reports that nothing waits to be written, if there have been so many logs: with
+// each log begins a memtable.
+func (f *flushes) idle(logs uint64) bool { return f.done.Load() == logs }
+
+// end notes the outcome of an attempt and reports whether it differs from the last.
+func (f *flushes) end(err error) bool {
+	if err != nil {
+		return f.last.Swap(&err) == nil
 	}
-	return s.last.Swap(&err) == nil
+	f.done.Store(f.began.Load())
+	return f.last.Swap(nil) != nil
 }
 
 // emptyTable is how the engine says that a flush has succeeded and that nothing was left to
@@ -60,11 +69,12 @@ const emptyTable = "pebble: empty table"
 
 func (d *Disk) listener() *pebble.EventListener {
 	l := pebble.EventListener{
+		FlushBegin: func(pebble.FlushInfo) { d.flushes.began.Store(d.guard.created.Load()) },
 		FlushEnd: func(i pebble.FlushInfo) {
 			if i.Err != nil && i.Err.Error() == emptyTable {
 				i.Err = nil
 			}
-			if !d.stuck.flushed(i.Err) {
+			if !d.flushes.end(i.Err) {
 				return
 			}
 			if i.Err != nil {

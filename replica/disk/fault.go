@@ -1,18 +1,30 @@
 package disk
 
-import "sync/atomic"
+import "sync"
 
 // fault keeps the first error. It is set from the engine's goroutines, too.
-type fault struct{ first atomic.Pointer[error] }
+type fault struct {
+	once  sync.Once
+	first error
+	ch    chan struct{} // closed when there is one
+}
 
+func newFault() *fault { return &fault{ch: make(chan struct{})} }
+
+// set keeps err if it is the first, and returns the first.
 func (f *fault) set(err error) error {
-	f.first.CompareAndSwap(nil, &err)
-	return *f.first.Load()
+	f.once.Do(func() {
+		f.first = err
+		close(f.ch)
+	})
+	return f.first
 }
 
 func (f *fault) err() error {
-	if p := f.first.Load(); p != nil {
-		return *p
+	select {
+	case <-f.ch:
+		return f.first
+	default:
+		return nil
 	}
-	return nil
 }

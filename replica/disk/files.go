@@ -29,11 +29,13 @@ const backOff = 100 * time.Millisecond
 // Log files: in Interval mode their syncs are answered at once (see logFile).
 //
 // After the first error that may have cost data nothing is written, renamed or removed any
-// more, so the store stays as it was: the engine goes on after such an error only because
-// its logger does not end the process. For its log the engine cannot go on at all, it
-// panics, at times while it holds a lock that it then releases twice, which nothing can
-// recover from. So it is told that all is well, and [Disk.Commit], which asks for the
-// fault afterwards, tells the caller.
+// more, so the store stays as it was. The engine is not told, of this or of the error
+// itself, since it cannot go on with either: it panics where it begins a log, at times while
+// it holds a lock that it then releases twice, which nothing can recover from; where it
+// opens a store it closes what its goroutines still use; and a commit that waits for a
+// table waits for ever if none can be written. So it believes that all is well, in memory,
+// and [Disk.Commit] and [Open], which ask for the fault afterwards, tell the caller. Only
+// of tables it has the error, because it tries them again.
 //
 // A full disk: compactions leave the last room to the log and to flushes, and a table that
 // could not be written is not tried again at once.
@@ -61,39 +63,44 @@ func newGuard(under vfs.FS, dir string, o *Options, f *fault) *guard {
 func (g *guard) Unwrap() vfs.FS { return g.FS }
 
 func (g *guard) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	if category == writesLog {
-		return g.log(func() (vfs.File, error) { return g.FS.Create(name, category) }), nil
+	open := func() (vfs.File, error) { return g.FS.Create(name, category) }
+	switch category {
+	case writesLog:
+		return g.log(open), nil
+	case writesFlush, writesCompaction:
+		return g.table(name, category, open)
+	case writesManifest:
+		return &manifestFile{otherFile: g.other(open)}, nil
 	}
-	if err := g.fault.err(); err != nil {
-		return nil, err
+	return g.other(open), nil
+}
+
+// table opens a table.
+func (g *guard) table(name string, category vfs.DiskWriteCategory, open func() (vfs.File, error)) (vfs.File, error) {
+	if g.fault.err() != nil {
+		return &tableFile{File: nowhere(), g: g}, nil
 	}
 	if category == writesCompaction && g.tight() {
 		g.wait()
 		return nil, &fs.PathError{Op: "create", Path: name, Err: syscall.ENOSPC}
 	}
-	f, err := g.FS.Create(name, category)
+	f, err := open()
 	if err != nil {
 		g.waitIfFull(err)
 		return nil, err
 	}
-	switch category {
-	case writesManifest:
-		return &manifestFile{File: f, g: g}, nil
-	case writesFlush, writesCompaction:
-		return &tableFile{File: f, g: g}, nil
-	}
-	return f, nil
+	return &tableFile{File: f, g: g}, nil
 }
+
+// nowhere is a file that is never written to.
+func nowhere() vfs.File { return vfs.NewMemFile(nil) }
 
 func (g *guard) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	open := func() (vfs.File, error) { return g.FS.ReuseForWrite(oldname, newname, category) }
 	if category == writesLog {
 		return g.log(open), nil
 	}
-	if err := g.fault.err(); err != nil {
-		return nil, err
-	}
-	return open()
+	return g.other(open), nil
 }
 
 func (g *guard) OpenDir(name string) (vfs.File, error) {
@@ -101,28 +108,44 @@ func (g *guard) OpenDir(name string) (vfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &dirFile{File: f, g: g}, nil
+	return &otherFile{File: f, g: g}, nil
 }
 
 func (g *guard) Remove(name string) error {
-	if err := g.fault.err(); err != nil {
-		return err
-	}
-	return g.FS.Remove(name)
+	return g.change(func() error { return g.FS.Remove(name) })
 }
 
 func (g *guard) RemoveAll(name string) error {
-	if err := g.fault.err(); err != nil {
-		return err
-	}
-	return g.FS.RemoveAll(name)
+	return g.change(func() error { return g.FS.RemoveAll(name) })
 }
 
 func (g *guard) Rename(oldname, newname string) error {
-	if err := g.fault.err(); err != nil {
+	return g.change(func() error { return g.FS.Rename(oldname, newname) })
+}
+
+// change does something that must not fail, unless nothing may be done any more.
+func (g *guard) change(do func() error) error {
+	if g.fault.err() != nil {
+		return nil
+	}
+	err := do()
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return g.FS.Rename(oldname, newname)
+	g.fail(err)
+	return nil
+}
+
+// other opens a file that is neither a log nor a table.
+func (g *guard) other(open func() (vfs.File, error)) *otherFile {
+	if g.fault.err() == nil {
+		f, err := open()
+		if err == nil {
+			return &otherFile{File: f, g: g}
+		}
+		g.fail(err)
+	}
+	return &otherFile{File: nowhere(), g: g}
 }
 
 // log opens a log file. If that fails, or nothing may be written any more, the file is one
@@ -140,7 +163,7 @@ func (g *guard) log(open func() (vfs.File, error)) vfs.File {
 		}
 		g.fail(err)
 	}
-	return &logFile{File: vfs.NewMemFile(nil), g: g}
+	return &logFile{File: nowhere(), g: g}
 }
 
 func (g *guard) fail(err error) { _ = g.fault.set(classified(err)) }
@@ -257,11 +280,41 @@ func (l *logFile) Close() error {
 	return nil
 }
 
-// manifestFile reserves its room before it needs it: when the disk is full, tables that
-// were written can still be entered. It writes nothing after a fault.
-type manifestFile struct {
+// tableFile waits after it found the disk full.
+type tableFile struct {
 	vfs.File
-	g        *guard
+	g *guard
+}
+
+func (t *tableFile) Write(p []byte) (int, error) {
+	if t.g.fault.err() != nil {
+		return len(p), nil
+	}
+	n, err := t.File.Write(p)
+	if err != nil {
+		t.g.waitIfFull(err)
+	}
+	return n, err
+}
+
+// otherFile is a directory, the manifest, or a small file of the engine.
+type otherFile struct {
+	vfs.File
+	g *guard
+}
+
+func (o *otherFile) Write(p []byte) (int, error) {
+	_ = o.g.change(func() error { _, err := o.File.Write(p); return err })
+	return len(p), nil
+}
+
+func (o *otherFile) Sync() error     { return o.g.change(o.File.Sync) }
+func (o *otherFile) SyncData() error { return o.g.change(o.File.SyncData) }
+
+// manifestFile reserves its room before it needs it: when the disk is full, tables that
+// were written can still be entered.
+type manifestFile struct {
+	*otherFile
 	offset   int64
 	reserved int64
 }
@@ -272,45 +325,9 @@ const (
 )
 
 func (m *manifestFile) Write(p []byte) (int, error) {
-	if err := m.g.fault.err(); err != nil {
-		return 0, err
+	if m.offset+int64(len(p)) > m.reserved-manifestLow && m.File.Preallocate(m.reserved, manifestStep) == nil {
+		m.reserved += manifestStep
 	}
-	if m.offset+int64(len(p)) > m.reserved-manifestLow {
-		if m.File.Preallocate(m.reserved, manifestStep) == nil {
-			m.reserved += manifestStep
-		}
-	}
-	n, err := m.File.Write(p)
-	m.offset += int64(n)
-	return n, err
-}
-
-// tableFile waits after it found the disk full.
-type tableFile struct {
-	vfs.File
-	g *guard
-}
-
-func (t *tableFile) Write(p []byte) (int, error) {
-	n, err := t.File.Write(p)
-	if err != nil {
-		t.g.waitIfFull(err)
-	}
-	return n, err
-}
-
-// dirFile is a directory. The engine panics if it cannot sync the logs' one.
-type dirFile struct {
-	vfs.File
-	g *guard
-}
-
-func (d *dirFile) Sync() error {
-	if d.g.fault.err() != nil {
-		return nil
-	}
-	if err := d.File.Sync(); err != nil {
-		d.g.fail(err)
-	}
-	return nil
+	m.offset += int64(len(p))
+	return m.otherFile.Write(p)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"syscall"
 
@@ -28,7 +29,7 @@ func Open(ctx context.Context, o Options) (*Disk, *durable.Saved, error) {
 		return nil, nil, err
 	}
 	d := &Disk{
-		o: o, fault: &fault{}, stuck: &stuck{}, enc: codec.NewEncoder(), cache: newCache(o.CacheSize),
+		o: o, fault: newFault(), flushes: &flushes{}, enc: codec.NewEncoder(), cache: newCache(o.CacheSize),
 		counts: counts{firstEntry: 1, firstMark: 1}, done: make(chan struct{}),
 	}
 	engine := o.fs.PathJoin(o.Dir, engineDir)
@@ -87,6 +88,8 @@ func (d *Disk) open(ctx context.Context, engine string) (*durable.Saved, error) 
 		return nil, fmt.Errorf("disk: %s: %w", d.o.Dir, classified(err))
 	}
 	d.turns.Store(d.counts.turn)
+	d.flushes.done.Store(d.guard.created.Load())
+	d.ready.Store(true)
 	return saved, nil
 }
 
@@ -142,8 +145,10 @@ func (d *Disk) openEngine(dir string, exists bool) (err error) {
 			err = damaged(d.o.Dir, fmt.Errorf("the engine cannot read it: %v", r))
 		}
 	}()
-	d.db, err = pebble.Open(dir, d.engineOptions(exists))
-	return err
+	if d.db, err = pebble.Open(dir, d.engineOptions(exists)); err != nil {
+		return err
+	}
+	return d.Err()
 }
 
 func (d *Disk) engineOptions(exists bool) *pebble.Options {
@@ -159,6 +164,18 @@ func (d *Disk) engineOptions(exists bool) *pebble.Options {
 		// has long refused writes.
 		L0CompactionThreshold: 4, L0StopWritesThreshold: 10_000,
 	}
+	// None while it is being opened: if that fails, the engine closes what a compaction
+	// that it has begun still uses. None after a fault: tables may be missing that it
+	// believes it has written. Otherwise one at a time: there are other replicas.
+	o.CompactionConcurrencyRange = func() (lower, upper int) {
+		if !d.ready.Load() || d.Err() != nil {
+			return 0, 1
+		}
+		return 1, 1
+	}
+	o.Experimental.L0CompactionConcurrency = math.MaxInt32
+	o.Experimental.CompactionDebtConcurrency = math.MaxInt64
+	o.Experimental.CompactionGarbageFractionForMaxConcurrency = func() float64 { return 0 }
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}

@@ -34,6 +34,12 @@ func (d *Disk) Put(key string, r store.Record) {
 	}
 }
 
+// Clear removes all records; see [store.Store]. They are gone on disk with the next Commit.
+func (d *Disk) Clear() {
+	d.cache, d.dirty = newCache(d.o.CacheSize), nil
+	d.cleared, d.keys = true, 0
+}
+
 // Len returns the number of keys, those of the turn included.
 func (d *Disk) Len() int { return int(d.keys) }
 
@@ -44,6 +50,14 @@ func (d *Disk) Ascend(from string, fn func(key string, r store.Record) bool) {
 		return
 	}
 	turn := d.dirtyFrom(from)
+	if d.cleared {
+		for _, e := range turn {
+			if !fn(e.key, e.record) {
+				return
+			}
+		}
+		return
+	}
 	it, err := d.db.NewIter(&pebble.IterOptions{LowerBound: append([]byte{prefixKey}, from...), UpperBound: []byte{prefixKey + 1}})
 	if err != nil {
 		d.readFailed(err)
@@ -117,7 +131,7 @@ func (d *Disk) lookup(key string) *entry {
 }
 
 func (d *Disk) read(key string) (store.Record, bool) {
-	if d.Err() != nil {
+	if d.cleared || d.Err() != nil {
 		return store.Record{}, false
 	}
 	d.scratch = append(append(d.scratch[:0], prefixKey), key...)

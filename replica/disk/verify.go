@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/cockroachdb/pebble/v2/record"
 	"github.com/cockroachdb/pebble/v2/sstable"
@@ -27,8 +26,7 @@ func (d *Disk) verify(ctx context.Context, dir string) error {
 				return err
 			}
 			name := fmt.Sprintf("%06d.sst", uint64(table.BackingSSTNum))
-			err := verifyTable(ctx, d.o.fs, d.o.fs.PathJoin(dir, name), options)
-			if err != nil && !errors.Is(err, os.ErrNotExist) { // a compaction has replaced it, and has checked it
+			if err := verifyTable(ctx, d.o.fs, d.o.fs.PathJoin(dir, name), options); err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
 		}

@@ -3,6 +3,7 @@ package disk
 import (
 	"bytes"
 	"cmp"
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -32,11 +33,12 @@ type world struct {
 	keys     map[string]store.Record
 	value    int // bytes of the longest value
 	names    int // of keys
+	clears   int // percent of the turns
 }
 
 func newWorld(seed uint64, window int) *world {
 	w := &world{
-		rnd: rand.New(rand.NewPCG(seed, 1)), window: window, value: 300, names: 500,
+		rnd: rand.New(rand.NewPCG(seed, 1)), window: window, value: 300, names: 500, clears: 1,
 		data: map[durable.DataID]*message.Data{}, writes: map[uint64]message.CausalWrite{},
 		weak: map[durable.WeakID]message.Request{}, keys: map[string]store.Record{},
 	}
@@ -48,8 +50,9 @@ func (w *world) chance(percent int) bool { return w.rnd.IntN(100) < percent }
 
 func (w *world) bytes() []byte {
 	b := make([]byte, w.rnd.IntN(w.value))
-	for i := range b {
-		b[i] = byte(w.rnd.Uint32())
+	var word [8]byte
+	for i := 0; i < len(b); i += copy(b[i:], word[:]) {
+		binary.LittleEndian.PutUint64(word[:], w.rnd.Uint64())
 	}
 	return b
 }
@@ -108,6 +111,10 @@ func (w *world) turn(s store.Store) *durable.Turn {
 	w.state.Contiguous = []uint64{w.rnd.Uint64(), 0, w.rnd.Uint64()}
 	w.state.Learning, w.state.Scratch = w.chance(50), w.chance(50)
 	t.State = w.state
+	if w.chance(w.clears) {
+		s.Clear()
+		clear(w.keys)
+	}
 	for range w.rnd.IntN(6) {
 		key := fmt.Sprintf("k%d", w.rnd.IntN(w.names))
 		r := store.Record{Kind: store.KindValue, Value: w.bytes(), RID: w.rnd.Uint64(), Number: w.rnd.Uint64(), Version: lamport.Version{Epoch: 1, Timestamp: t.State.Place}}
@@ -276,3 +283,4 @@ func mustClose(t *testing.T, d *Disk) {
 type discard struct{ store.Store }
 
 func (discard) Put(string, store.Record) {}
+func (discard) Clear()                   {}
