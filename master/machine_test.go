@@ -32,6 +32,7 @@ type one struct {
 	record   message.Record // decided
 	revision uint64
 	silent   map[lamport.Node]bool
+	nonce    uint64 // of the newest PROBE
 }
 
 func configured(replicas, missing int) master.Config {
@@ -159,11 +160,14 @@ func (o *one) pass(n int) {
 			if !o.silent[m.Node] {
 				h := o.from(m.Node)
 				h.Incarnation = m.Incarnation
-				o.Step(&message.Report{Header: h}, &o.out)
+				o.Step(&message.Report{Header: h, Nonce: o.nonce}, &o.out)
 			}
 		}
 		o.Tick(&o.out)
 		o.EndTurn(&o.out)
+		for _, p := range taken[*message.Probe](o) {
+			o.nonce = max(o.nonce, p.Nonce)
+		}
 	}
 }
 

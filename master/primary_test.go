@@ -103,7 +103,7 @@ func TestTheReplicaAskedFor(t *testing.T) {
 	o.pass(suspect + 1)
 	o.ask(at(1, in("eventual get a")), at(2, in("eventual get a")))
 	o.expect("4 #4 503")
-	o.step(&message.Report{Header: o.from(1)}) // it is heard again, and trusted
+	o.step(&message.Report{Header: o.from(1), Nonce: o.nonce}) // it is heard again, and trusted
 	o.ask(at(1, in("eventual get a")))
 	o.expect()
 }

@@ -90,6 +90,7 @@ type Machine struct {
 
 	lastRID  uint64
 	ticks    uint64
+	nonce    uint64 // of the newest heartbeat of master
 	probedAt uint64 // tick of the last heartbeat of its master
 	refused  uint64
 

@@ -27,7 +27,7 @@ func (m *Machine) phase() message.Phase {
 func (m *Machine) hello(to lamport.Node, out *Output) {
 	h := &message.Hello{
 		Header: m.header(), PID: m.cfg.PID, Phase: m.phase(), Position: m.position, Keys: uint64(m.store.Len()),
-		LastRID: m.lastRID, Master: m.master.Incarnation,
+		LastRID: m.lastRID, Master: m.master.Incarnation, Nonce: m.nonce,
 	}
 	if m.load != nil {
 		h.Whole, h.Committed = m.whole(), m.load.committed
@@ -38,6 +38,9 @@ func (m *Machine) hello(to lamport.Node, out *Output) {
 // probed answers a master's heartbeat.
 func (m *Machine) probed(p *message.Probe, out *Output) {
 	m.heard(p.From, p.Incarnation)
+	if p.Incarnation == m.master.Incarnation {
+		m.nonce = max(m.nonce, p.Nonce)
+	}
 	if m.cast == nil || p.Epoch != m.record.Epoch || p.Incarnation != m.record.Master || m.master.Incarnation != p.Incarnation {
 		m.hello(p.From, out)
 		return

@@ -13,7 +13,7 @@ import (
 
 // The heads of messages from r1, and parts that are right.
 const (
-	helloHead   = "\x9e\x02\x01\x01\x00\x00\x00"
+	helloHead   = "\x9f\x02\x01\x01\x00\x00\x00"
 	installHead = "\x97\x02\x02\x01\x00\x00\x00"
 	prepareHead = "\x99\x02\x0c\x01\x00\x00\x00"
 	stateHead   = "\x9b\x02\x0d\x01\x00\x00\x00"
@@ -88,11 +88,11 @@ func TestRefusedInViewChanges(t *testing.T) {
 	keyRecord := func(s string) string { return bytesOfChunk("", "\x91"+s, "", "", "", "") }
 	data := func(s string) string { return bytesOfChunk("", "", "", "", "\x91"+s, "") }
 	expect(t, map[string]expected{
-		"hello":                {helloHead + "\x00\x05\x00\x00\x00\x00\xc2\x00", ""},
-		"phase 0":              {helloHead + "\x00\x00\x00\x00\x00\x00\xc2\x00", "phase 0"},
-		"phase 6":              {helloHead + "\x00\x06\x00\x00\x00\x00\xc2\x00", "phase 6"},
-		"phase 257":            {helloHead + "\x00\xcd\x01\x01\x00\x00\x00\x00\xc2\x00", "phase 257"},
-		"pid":                  {helloHead + "\xce\x80\x00\x00\x00\x05\x00\x00\x00\x00\xc2\x00", "pid"},
+		"hello":                {helloHead + "\x00\x05\x00\x00\x00\x00\x00\xc2\x00", ""},
+		"phase 0":              {helloHead + "\x00\x00\x00\x00\x00\x00\x00\xc2\x00", "phase 0"},
+		"phase 6":              {helloHead + "\x00\x06\x00\x00\x00\x00\x00\xc2\x00", "phase 6"},
+		"phase 257":            {helloHead + "\x00\xcd\x01\x01\x00\x00\x00\x00\x00\xc2\x00", "phase 257"},
+		"pid":                  {helloHead + "\xce\x80\x00\x00\x00\x05\x00\x00\x00\x00\x00\xc2\x00", "pid"},
 		"prepare":              {prepareHead + "\x01\x00\x03", ""},
 		"holder m1":            {prepareHead + "\x01\x00\xce\x00\x01\x00\x01", "holder"},
 		"state":                {stateHead + "\x01\x90\x00\x00\x00", ""},

@@ -34,7 +34,7 @@ const headFields = 6
 // bodyFields is how many fields each kind has of its own; -1: no such kind.
 var bodyFields = [...]int{
 	0:                     -1,
-	message.KindHello:     8,
+	message.KindHello:     9,
 	message.KindInstall:   1,
 	message.KindInstalled: 0,
 	message.KindForward:   3,

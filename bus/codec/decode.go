@@ -66,7 +66,7 @@ func (d *Decoder) body(kind message.Kind, h message.Header) message.Message {
 	switch kind {
 	case message.KindHello:
 		return &message.Hello{Header: h, PID: int(d.limited(math.MaxInt32, "pid")), Phase: d.phase(),
-			Position: d.uint(), Keys: d.uint(), LastRID: d.uint(), Master: d.uint(), Whole: d.bool(), Committed: d.uint()}
+			Position: d.uint(), Keys: d.uint(), LastRID: d.uint(), Master: d.uint(), Nonce: d.uint(), Whole: d.bool(), Committed: d.uint()}
 	case message.KindInstall:
 		return &message.Install{Header: h, Record: d.record()}
 	case message.KindInstalled:

@@ -12,6 +12,7 @@ func (e *Encoder) hello(m *message.Hello) {
 	e.uint(uint64(max(m.PID, 0)))
 	e.uint(uint64(m.Phase))
 	e.uints4(m.Position, m.Keys, m.LastRID, m.Master)
+	e.uint(m.Nonce)
 	e.bool(m.Whole)
 	e.uint(m.Committed)
 }

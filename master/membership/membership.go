@@ -56,7 +56,8 @@ type Replica struct {
 	Removed     bool   // an operator wants it out
 	Left        bool   // and it is; a process of it that is born later may join anew
 
-	heard      uint64 // tick
+	heard      uint64 // tick of the last sign of life
+	nonce      uint64 // of the newest heartbeat that it has answered
 	lostAt     uint64 // tick
 	installed  bool   // it has acknowledged the record
 	state      *message.State
@@ -178,14 +179,27 @@ func (m *Machine) Heard(h *message.Header) bool {
 			Node: r.Node, Incarnation: h.Incarnation, Removed: r.Removed,
 			admitAfter: r.admitAfter, flaps: r.flaps,
 		}
+		m.lives(r)
 	}
 	if r.Lost && m.ticks-r.lostAt > m.cfg.SuspectTicks {
 		// The word that its process has ended was of an earlier one with the same disk: what
 		// that one had sent has arrived by now.
 		r.Lost = false
 	}
-	r.heard, r.Suspected = m.ticks, false
 	return true
+}
+
+// lives takes note of a sign of life: something that answers what this master has sent.
+// What a replica says by itself is none: one that hears nothing may say a lot, and
+// everybody would wait for it.
+func (m *Machine) lives(r *Replica) { r.heard, r.Suspected = m.ticks, false }
+
+// answers takes note of the answer to a heartbeat; each counts once.
+func (m *Machine) answers(r *Replica, nonce uint64) {
+	if nonce > r.nonce {
+		r.nonce = nonce
+		m.lives(r)
+	}
 }
 
 // newcomer is a replica that nobody has configured: it may join.
@@ -205,9 +219,13 @@ func (m *Machine) Hello(h *message.Hello, out *Output) {
 	}
 	if r.PID != h.PID { // it has come back with its disk, as the same incarnation
 		r.Lost, r.installed = false, false
+		m.lives(r)
 	}
 	r.PID, r.Phase, r.Epoch, r.Position, r.Keys = h.PID, h.Phase, h.Epoch, h.Position, h.Keys
 	r.Whole, r.Committed = h.Whole, h.Committed
+	if h.Master == m.cfg.Incarnation {
+		m.answers(r, h.Nonce)
+	}
 	switch {
 	case m.stage == stopped:
 	case m.stage == booting && h.Epoch > 0: // a record was written after this master had looked
@@ -226,6 +244,7 @@ func (m *Machine) State(s *message.State) bool {
 	if s.Epoch != m.record.Epoch || len(s.Contiguous) != len(m.record.Members) || max(s.Watermark, s.LastRID) >= lamport.Limit {
 		return false
 	}
+	m.lives(r)
 	if r.state == nil || s.Watermark >= r.state.Watermark {
 		r.state = s
 	}
@@ -239,12 +258,14 @@ func (m *Machine) Installed(h *message.Header) {
 			r.installed, r.settled = true, m.ticks
 		}
 		r.Phase, r.Epoch = message.PhaseMember, h.Epoch
+		m.lives(r)
 	}
 }
 
 // Reported takes what a working member says of itself, after Heard.
 func (m *Machine) Reported(p *message.Report) {
 	r := m.Replica(p.From)
+	m.answers(r, p.Nonce)
 	if p.Epoch == m.record.Epoch {
 		r.Phase, r.Epoch, r.Position, r.Keys = message.PhaseMember, p.Epoch, p.Position, p.Keys
 	}

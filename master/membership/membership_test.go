@@ -27,6 +27,7 @@ type one struct {
 	clock  lamport.Clock
 	out    membership.Output
 	silent map[lamport.Node]bool
+	nonce  uint64
 }
 
 type option func(*membership.Config)
@@ -113,7 +114,8 @@ func (o *one) hello(n lamport.Node, change func(*message.Hello)) {
 }
 
 func (o *one) helloIn(n lamport.Node, change func(*message.Hello)) {
-	h := &message.Hello{Header: o.head(n), PID: 100 + int(n), Phase: message.PhaseBoot, Master: self}
+	o.nonce++
+	h := &message.Hello{Header: o.head(n), PID: 100 + int(n), Phase: message.PhaseBoot, Master: self, Nonce: o.nonce}
 	change(h)
 	o.silent[n] = false
 	if o.Heard(h.Head()) {
@@ -202,7 +204,10 @@ func (o *one) pass(n int) {
 	for range n {
 		for _, r := range o.Replicas() {
 			if r.Incarnation > 0 && !o.silent[r.Node] {
-				o.Heard(&message.Header{From: r.Node, Incarnation: r.Incarnation})
+				o.nonce++
+				h := message.Header{From: r.Node, Incarnation: r.Incarnation}
+				o.Heard(&h)
+				o.Reported(&message.Report{Header: h, Nonce: o.nonce})
 			}
 		}
 		o.Tick()

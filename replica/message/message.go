@@ -211,6 +211,8 @@ type Hello struct {
 	LastRID  uint64 // highest rID seen
 	Master   uint64 // incarnation of the newest master that it has heard; no older one is heard any more
 
+	Nonce uint64 // of the newest PROBE of that master; 0: none
+
 	// Whole and Committed are for the case that no member is left with what it had
 	// acknowledged, and an operator wants to go on with a learner's state.
 	Whole     bool   // the committed layer of this learner is a prefix of the order

@@ -51,6 +51,7 @@ type node struct {
 
 	dead    bool
 	forever bool // it is not started again
+	deaf    bool // it hears nothing any more
 	away    bool // it has not joined yet, or has been taken out
 	ending  ending
 	born    int // processes so far

@@ -256,17 +256,19 @@ func (c *cluster) dieForever() {
 		if faults == 0 || n.forever || n.away || !c.record().Configures(n.id) {
 			continue
 		}
-		if !n.dead {
-			if !c.mayLose(i) {
-				continue
-			}
-			c.kill(i)
-		} else if !c.mayLose(i) {
+		if !c.mayLose(i) {
 			continue
 		}
-		n.disk, n.lostAt = nil, c.step
-		n.forever = true
+		if !n.dead && c.rand.IntN(2) == 0 {
+			c.kill(i)
+		}
+		n.forever, n.lostAt = true, c.step
 		faults--
+		if !n.dead {
+			n.deaf = true // it lives, says what it says by itself, and hears nothing
+			continue
+		}
+		n.disk = nil
 	}
 }
 
@@ -285,6 +287,13 @@ func (c *cluster) heal() {
 	c.healed, c.healedAt = true, c.now
 	c.net.heal()
 	c.clientDrop, c.registryLoss = 0, 0
+	for i, n := range c.nodes {
+		for from := range c.nodes {
+			if n.deaf && from != i {
+				c.net.cuts[from][i]++
+			}
+		}
+	}
 	for i, n := range c.nodes {
 		n.slow, n.paused, n.ending = 0, 0, lives
 		if n.dead && i <= c.opts.Replicas {
