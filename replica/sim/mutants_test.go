@@ -35,7 +35,7 @@ var mutants = []mutant{
 	{"a known identity numbered again", 300, 300, func(o *Options) { o.Master.NumberAgain = true }},
 	{"a joiner counted before it is loaded", 300, 300, machine(func(m *replica.Mutant) { m.UnloadedJoiner = true })},
 	{"weak writes beyond the cut dropped", 300, 300, machine(func(m *replica.Mutant) { m.DropWeak = true })},
-	{"weak writes beyond the cut kept by who accepted them", 3000, 0, machine(func(m *replica.Mutant) { m.DropOthersWeak = true })},
+	{"weak writes beyond the cut kept by who accepted them", 1000, 0, machine(func(m *replica.Mutant) { m.DropOthersWeak = true })},
 	{"versions without the epoch", 300, 0, func(o *Options) { o.Replica.NoEpochVersions, o.Master.NoEpochVersions = true, true }},
 }
 
