@@ -86,6 +86,7 @@ func (c *cache) shrink(keep *entry, steps int) {
 			c.hand++
 		default:
 			c.remove(e)
+			c.hand++ // or the newest, which has taken this place, would be the next to go
 		}
 	}
 }

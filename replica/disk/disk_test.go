@@ -192,6 +192,28 @@ func TestLocked(t *testing.T) {
 	mustClose(t, d)
 }
 
+// Keys that are asked for again and again stay, whatever passes by.
+func TestCacheKeepsWhatIsHot(t *testing.T) {
+	c := newCache(100 * (entryCost + 6))
+	misses := 0
+	ask := func(key string) {
+		if c.get(key) == nil {
+			c.add(key, store.Record{}, true)
+			misses++
+		}
+	}
+	for i := range 10_000 {
+		ask(fmt.Sprintf("%06d", i)) // once
+		if i == 5000 {
+			misses = 0
+		}
+		ask(fmt.Sprint("hot", i%40))
+	}
+	if misses > 5000+50 {
+		t.Errorf("%d of 5000 hot gets have missed", misses-5000)
+	}
+}
+
 func TestCache(t *testing.T) {
 	c := newCache(40 * (entryCost + 2 + 10))
 	rnd := rand.New(rand.NewPCG(1, 1))

@@ -63,12 +63,12 @@ type Options struct {
 }
 
 const (
-	memTableSize   = 16 << 20
+	memTableSize   = 8 << 20
 	memTableStop   = 4        // memtables; then writes wait for the disk
-	engineCache    = 64 << 20 // blocks and memtables together
+	engineCache    = 48 << 20 // blocks and memtables together
 	engineFiles    = 256      // open files of the engine
 	defaultWindow  = 100_000
-	defaultMinFree = 4 * memTableSize
+	defaultMinFree = 64 << 20
 	defaultCache   = 32 << 20
 	maxBootID      = 64
 )
