@@ -33,6 +33,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"ascend stops when told", testAscendStops},
 		{"ascend in chunks sees every key once", testAscendChunks},
 		{"rising, falling and shuffled keys", testOrders},
+		{"clear removes everything", testClear},
 		{"behaves like a map", testModel},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, open(t)) })
@@ -243,11 +244,35 @@ func testOrders(t *testing.T, s store.Store) {
 	}
 }
 
+func testClear(t *testing.T, s store.Store) {
+	s.Clear()
+	testEmpty(t, s)
+	for round := range 3 {
+		for i := range 500 {
+			s.Put(fmt.Sprint(i), record(i))
+		}
+		s.Clear()
+		testEmpty(t, s)
+		wantNone(t, s, "7")
+		s.Put("7", record(round)) // what comes afterwards is there, and nothing else
+		wantGet(t, s, "7", record(round))
+		wantKeys(t, s, "", []string{"7"})
+		wantKeys(t, s, "70", nil)
+		if s.Len() != 1 {
+			t.Errorf("Len = %d, want 1", s.Len())
+		}
+	}
+}
+
 func testModel(t *testing.T, s store.Store) {
 	const seed, steps, keys = 1, 20_000, 3000
 	rnd := rand.New(rand.NewSource(seed))
 	model := make(map[string]store.Record)
 	for i := range steps {
+		if i == steps/3 {
+			s.Clear()
+			clear(model)
+		}
 		key := fmt.Sprintf("k%d", rnd.Intn(keys))
 		switch want, ok := model[key]; {
 		case rnd.Intn(2) == 0:
