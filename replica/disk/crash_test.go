@@ -8,6 +8,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"quartet/replica/durable"
+	"quartet/replica/message"
 )
 
 const (
@@ -107,6 +108,34 @@ func TestPowerCutInIntervalMode(t *testing.T) {
 	}
 	if lost < 10 {
 		t.Errorf("only %d of the power cuts lost anything: they show nothing", lost)
+	}
+}
+
+// A causal write that came behind a gap is not given back, so it does not stay either: its
+// number may be void by now.
+func TestForgetsWhatCameBehindAGap(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	o := inMemory(fs)
+	d, _ := mustOpen(t, o)
+	w := newWorld(1, 50)
+	turn := &durable.Turn{Changed: true, State: durable.State{Watermark: 1}}
+	for _, number := range []uint64{1, 3} {
+		turn.Writes = append(turn.Writes, &message.CausalWrite{Number: number, Request: w.request()})
+	}
+	mustCommit(t, d, turn)
+	mustClose(t, d)
+	d, saved := mustOpen(t, o)
+	if len(saved.Writes) != 1 || saved.Writes[0].Number != 1 {
+		t.Fatalf("%+v was given back", saved.Writes)
+	}
+	mustCommit(t, d, &durable.Turn{Changed: true, State: saved.State})
+	if err := d.scan(t.Context(), above(0), func(key, _ []byte) error {
+		if number, _ := numberOf(key); number != 1 {
+			t.Errorf("causal write %d is still there", number)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -207,7 +207,9 @@ func TestCacheKeepsWhatIsHot(t *testing.T) {
 		if i == 5000 {
 			misses = 0
 		}
-		ask(fmt.Sprint("hot", i%40))
+		if i > 1000 { // what comes into a full cache must be able to stay
+			ask(fmt.Sprint("hot", i%40))
+		}
 	}
 	if misses > 5000+50 {
 		t.Errorf("%d of 5000 hot gets have missed", misses-5000)
