@@ -114,6 +114,7 @@ func (m *Machine) execute(r *message.Request, o outcome) {
 	o.rid, o.digest = r.RID, r.Digest
 	m.executed.add(done{id: r.Identity, key: r.Key, outcome: o})
 	if m.cfg.Durable {
+		m.applied.bytes += len(r.Value)
 		m.turn.Executed = append(m.turn.Executed, exported(m.executed.entry(m.executed.number)))
 	}
 }

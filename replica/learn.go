@@ -209,6 +209,9 @@ func (m *Machine) copyRest(c *message.Chunk) {
 	m.rest = &abcast.Remains{View: m.record.View, Contiguous: c.Contiguous, Queue: l.queue, Place: l.place}
 	m.rest.Sort()
 	m.replaceCausal()
+	if m.cfg.Durable {
+		m.turn.Data = append(m.turn.Data, l.queue...)
+	}
 }
 
 // replaceCausal throws the learner's own causal log away, and takes the donor's.

@@ -40,8 +40,9 @@ type Config struct {
 // Output collects what a turn sends. The caller resets Sends between turns.
 type Output struct {
 	Sends []abcast.Send
-	// Turn is what must be on disk before any of Sends leaves; only if Config.Durable.
-	// It is valid until the next EndTurn.
+	// Turn is what must be on disk before any of Sends leaves, together with all that was
+	// put into the store since the last one; only if Config.Durable. nil: nothing, and what
+	// was put into the store must not be on disk yet either.
 	Turn *durable.Turn
 }
 
@@ -106,7 +107,9 @@ type Machine struct {
 	answers []message.Answer
 	pending int
 	told    told
-	turn    durable.Turn // of the turn that is under way
+	turn    durable.Turn // what is not handed over to the disk yet
+
+	applied applied
 }
 
 // told is what the master was last told of the watermark, so that only news is sent.

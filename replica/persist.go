@@ -3,6 +3,7 @@ package replica
 import (
 	"quartet/replica/abcast"
 	"quartet/replica/durable"
+	"quartet/replica/lamport"
 	"quartet/replica/message"
 )
 
@@ -16,13 +17,45 @@ func (m *Machine) persist(out *Output) {
 		return
 	}
 	m.keepData()
-	if m.turn.Empty() {
+	t := &m.turn
+	due := t.Changed || t.DropData || m.load != nil || m.ticks-m.applied.at >= appliedTicks ||
+		len(t.Executed) >= appliedEntries || m.applied.bytes >= appliedBytes
+	if t.Empty() || !due && !t.Urgent() {
 		return
 	}
-	m.turn.Changed, m.turn.State = true, m.state()
-	saved := m.turn
-	m.turn = durable.Turn{}
+	state := m.state()
+	if due {
+		m.applied = applied{
+			at: m.ticks, position: state.Position, place: state.Place, entries: state.Entries, committed: state.Committed,
+		}
+	}
+	state.Position, state.Place, state.Entries, state.Committed = m.applied.position, m.applied.place, m.applied.entries, m.applied.committed
+	var saved durable.Turn
+	if due {
+		saved, m.turn = *t, durable.Turn{}
+	} else {
+		saved = t.Split()
+	}
+	saved.Changed, saved.State = true, state
 	out.Turn = &saved
+}
+
+// What was delivered is handed over a few times a second, or when it is much: sets of one
+// key are one write then, and most batches hold DATA only.
+const (
+	appliedTicks   = 20
+	appliedEntries = 4000
+	appliedBytes   = 4 << 20
+)
+
+// applied is how far the disk has come with what was delivered.
+type applied struct {
+	at        uint64 // tick
+	bytes     int    // of values that were put since
+	position  uint64
+	place     lamport.Timestamp
+	entries   uint64
+	committed uint64
 }
 
 func (m *Machine) state() durable.State {
@@ -34,7 +67,11 @@ func (m *Machine) state() durable.State {
 	switch {
 	case m.load != nil:
 		s.Scratch, s.Place, s.Committed = !m.whole(), m.load.place, m.load.committed
-		s.Watermark, s.Safe = s.Committed, s.Committed // a learner's causal log is not its own yet
+		if m.load.copied { // it has said so: a record may count on it
+			s.Contiguous = m.rest.Contiguous
+		} else {
+			s.Watermark, s.Safe = s.Committed, s.Committed // its causal log is not its own yet
+		}
 	case m.cast != nil:
 		s.Contiguous, s.Place = m.cast.Contiguous(), m.cast.Place()
 	case m.rest != nil:
@@ -93,6 +130,7 @@ func (m *Machine) restore(s *durable.Saved) {
 	for i := range s.Executed {
 		m.executed.add(imported(&s.Executed[i]))
 	}
+	m.applied = applied{position: st.Position, place: st.Place, entries: st.Entries, committed: st.Committed}
 	c := &m.causal
 	c.committed, c.marker, c.safe, c.watermark = st.Committed, st.Committed, st.Committed, st.Committed
 	for i := range s.Weak {
@@ -110,15 +148,26 @@ func (m *Machine) restore(s *durable.Saved) {
 		if st.Scratch {
 			m.restartLoad()
 		}
+		if len(st.Contiguous) > 0 {
+			m.load.caught, m.load.copied = true, true
+			m.restoreRest(s)
+		}
 	default:
 		m.served = true
-		m.rest = &abcast.Remains{View: st.Record.View, Contiguous: st.Contiguous, Queue: s.Data, Place: st.Place}
-		m.rest.Sort()
-		m.prepared.high = st.Watermark // what it holds comes in
-		m.causalWrites(s.Writes)
-		m.prepared.high = 0
-		m.marks(message.Marks{Safe: st.Safe})
-		m.receive(m.rest.Queue)
-		m.turn.Reset()
+		m.restoreRest(s)
 	}
+}
+
+// restoreRest makes what a disk holds of an epoch what the wedged member, or the copy of
+// one, holds.
+func (m *Machine) restoreRest(s *durable.Saved) {
+	st := &s.State
+	m.rest = &abcast.Remains{View: st.Record.View, Contiguous: st.Contiguous, Queue: s.Data, Place: st.Place}
+	m.rest.Sort()
+	m.prepared.high = st.Watermark // what it holds comes in
+	m.causalWrites(s.Writes)
+	m.prepared.high = 0
+	m.marks(message.Marks{Safe: st.Safe})
+	m.receive(m.rest.Queue)
+	m.turn.Reset()
 }

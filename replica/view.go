@@ -228,7 +228,9 @@ func (m *Machine) outside(r *message.Record) {
 	}
 	configured := m.record.Epoch > 0 && m.record.Configures(m.cfg.Self)
 	m.dismissed = configured && !r.Configures(m.cfg.Self)
-	if m.served {
+	if i := r.Index(m.cfg.Self); m.served || i >= 0 && r.Members[i].Incarnation == m.cfg.Incarnation {
+		// Also one that the record names, but that has lost the copy by which it was let in:
+		// what it copies now is another member's, and must not count as what it held itself.
 		m.cfg.Incarnation++
 		m.served = false
 	}

@@ -286,7 +286,7 @@ func (m *Machine) Base() *Replica {
 func (m *Machine) beginning(base *Replica) message.Record {
 	return message.Record{
 		View:       message.View{Epoch: m.record.Epoch + 1, Members: []message.Member{{Node: base.Node, Incarnation: base.Incarnation}}},
-		Configured: slices.Clone(m.record.Configured), High: base.Committed, Start: m.clock.Now() + 1, Since: m.record.Epoch + 1,
+		Configured: m.configured(&candidates{joiners: []*Replica{base}}), High: base.Committed, Start: m.clock.Now() + 1, Since: m.record.Epoch + 1,
 	}
 }
 

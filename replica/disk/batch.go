@@ -1,6 +1,8 @@
 package disk
 
 import (
+	"cmp"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -37,16 +39,10 @@ func (d *Disk) fill(b *pebble.Batch, t *durable.Turn) error {
 	if err := errors.Join(d.data(b, t), d.writes(b, t), d.weak(b, t), d.executed(b, t, &before)); err != nil {
 		return fmt.Errorf("%w: %w", ErrTurn, err)
 	}
-	if d.cleared {
-		removeRange(b, []byte{prefixKey}, []byte{prefixKey + 1})
-	}
-	for _, e := range d.dirty {
-		d.scratch = append(append(d.scratch[:0], prefixKey), e.key...)
-		d.value = appendRecord(d.value[:0], &e.record)
-		put(b, d.scratch, d.value)
+	if !t.Partial {
+		d.records(b)
 	}
 	d.counts.turn++
-	d.counts.keys = d.keys
 	d.leaveMarker(b)
 	if err := d.putState(b); err != nil {
 		return fmt.Errorf("%w: %w", ErrTurn, err)
@@ -56,6 +52,21 @@ func (d *Disk) fill(b *pebble.Batch, t *durable.Turn) error {
 	}
 	d.began = true
 	return nil
+}
+
+// records writes what was put, in the order of the keys: the engine then finds each place
+// near the last.
+func (d *Disk) records(b *pebble.Batch) {
+	if d.cleared {
+		removeRange(b, []byte{prefixKey}, []byte{prefixKey + 1})
+	}
+	slices.SortFunc(d.dirty, func(a, b *entry) int { return cmp.Compare(a.key, b.key) })
+	for _, e := range d.dirty {
+		d.scratch = append(append(d.scratch[:0], prefixKey), e.key...)
+		d.value = appendRecord(d.value[:0], &e.record)
+		put(b, d.scratch, d.value)
+	}
+	d.counts.keys = d.keys
 }
 
 func (d *Disk) putState(b *pebble.Batch) error {
@@ -163,12 +174,17 @@ func (d *Disk) executed(b *pebble.Batch, t *durable.Turn, before *durable.State)
 		removeRange(b, []byte{prefixExecuted}, []byte{prefixExecuted + 1})
 		c.firstEntry = first
 	}
+	// One value for all of the turn: a key of the engine costs more than what it holds.
+	value := append(d.scratch[:0], layout)
 	for i := range t.Executed {
 		encoded, err := d.enc.EncodeExecuted(&t.Executed[i])
 		if err != nil {
 			return err
 		}
-		put(b, numberKey(prefixExecuted, first+uint64(i)), d.laidOut(encoded))
+		value = append(binary.AppendUvarint(value, uint64(len(encoded))), encoded...)
+	}
+	if d.scratch = value; n > 0 {
+		put(b, numberKey(prefixExecuted, newest), value)
 	}
 	window := uint64(d.o.Window)
 	if oldest := oldestEntry(newest, window); oldest > c.firstEntry+window/trimParts {

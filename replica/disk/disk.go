@@ -64,7 +64,7 @@ func (d *Disk) Err() error { return d.fault.err() }
 func (d *Disk) Mode() Sync { return d.o.Sync }
 
 // Commit makes the turn t durable together with the records that were put since the last
-// one; nil stands for a turn that changed nothing but them. The very first turn must have
+// one that was not Partial; nil stands for a turn that changed nothing but them. The very first turn must have
 // a State, and so must one that has Executed. An error is the end: it is kept, the turn
 // may be on disk or not, and nothing later will be.
 func (d *Disk) Commit(t *durable.Turn) error {
@@ -98,6 +98,9 @@ func (d *Disk) Commit(t *durable.Turn) error {
 		return d.fault.set(err)
 	}
 	d.turns.Store(d.counts.turn)
+	if t.Partial {
+		return nil
+	}
 	d.cache.settle(d.dirty)
 	clear(d.dirty)
 	d.dirty, d.cleared = d.dirty[:0], false

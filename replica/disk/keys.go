@@ -12,7 +12,7 @@ import (
 const (
 	prefixWrite    = 'c' // + number: a causal write
 	prefixData     = 'd' // + sender, seq: a DATA
-	prefixExecuted = 'e' // + number: an entry of the table of executed requests
+	prefixExecuted = 'e' // + number of the last: entries of the table of executed requests, those of one turn
 	prefixKey      = 'k' // + key: a record of the committed layer
 	prefixLog      = 'l' // + number: the marker that a log of the engine has left
 	prefixState    = 's' // the state, and what the disk counts

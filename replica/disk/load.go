@@ -153,16 +153,17 @@ func (d *Disk) loadExecuted(ctx context.Context, dec *codec.Decoder, saved *dura
 		saved.Executed = make([]message.Executed, 0, min(newest-next+1, uint64(d.o.Window)))
 	}
 	err := d.scan(ctx, numberKey(prefixExecuted, next), func(key, value []byte) error {
-		number, ok := numberOf(key)
-		if !ok || number != next || number > newest {
+		last, ok := numberOf(key)
+		entries, err := decodeExecuted(dec, value)
+		if err != nil {
+			return err
+		}
+		first := last - uint64(len(entries)) + 1
+		if !ok || last > newest || first > next || last < next {
 			return fmt.Errorf("%w: entry %d of the table of executed requests", errMissing, next)
 		}
-		x, err := dec.DecodeExecuted(value)
-		if err != nil {
-			return fmt.Errorf("%w: %w", errValue, err)
-		}
-		next++
-		saved.Executed = append(saved.Executed, x)
+		saved.Executed = append(saved.Executed, entries[next-first:]...)
+		next = last + 1
 		return nil
 	})
 	if err == nil && next <= newest {
@@ -184,4 +185,25 @@ func (d *Disk) loadMarkers(ctx context.Context, _ *codec.Decoder, _ *durable.Sav
 		err = fmt.Errorf("%w: a log with marker %d", errMissing, next)
 	}
 	return err
+}
+
+// decodeExecuted reads the entries of one turn, each behind its length.
+func decodeExecuted(dec *codec.Decoder, value []byte) ([]message.Executed, error) {
+	var entries []message.Executed
+	for len(value) > 0 {
+		n, width := binary.Uvarint(value)
+		if width <= 0 || n > uint64(len(value)-width) {
+			return nil, errValue
+		}
+		x, err := dec.DecodeExecuted(value[width : width+int(n)])
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", errValue, err)
+		}
+		entries = append(entries, x)
+		value = value[width+int(n):]
+	}
+	if len(entries) == 0 {
+		return nil, errValue
+	}
+	return entries, nil
 }

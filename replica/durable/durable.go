@@ -31,7 +31,7 @@ type State struct {
 	Position    uint64
 	Place       lamport.Timestamp // of the last delivered operation in the epoch
 	Entries     uint64            // number of the newest entry of the table of executed requests
-	Contiguous  []uint64          // by index in the view
+	Contiguous  []uint64          // by index in the view; of a learner: it is the copy of a member that held so much
 	Committed   uint64
 	Watermark   uint64
 	Safe        uint64
@@ -41,6 +41,11 @@ type State struct {
 // turn put into the [store.Store], before anything of the turn is sent. The lists are
 // applied in the order of the fields.
 type Turn struct {
+	// Partial: what was delivered since the last turn that was not partial is not in it, and
+	// neither are the records that were put into the store. State is as of that turn in all
+	// that depends on them.
+	Partial bool
+
 	Changed bool  // State is new
 	State   State // its slices are not changed afterwards
 
@@ -70,6 +75,21 @@ type WeakID struct {
 // Empty reports whether nothing changed.
 func (p *Turn) Empty() bool {
 	return !p.Changed && !p.DropData && !p.Void && len(p.Data)+len(p.Delivered)+len(p.Writes)+len(p.Weak)+len(p.WeakGone)+len(p.Executed) == 0
+}
+
+// Urgent reports whether anything that leaves with this turn may rest on what it changed.
+// What is only delivered is not: its DATA are on every member's disk, and whoever comes
+// back without it delivers it again.
+func (p *Turn) Urgent() bool {
+	return p.Changed || p.DropData || p.Void || len(p.Data)+len(p.Writes)+len(p.Weak) > 0
+}
+
+// Split returns the urgent part of p, and leaves in p what is only delivered.
+func (p *Turn) Split() Turn {
+	urgent := *p
+	urgent.Partial, urgent.Delivered, urgent.WeakGone, urgent.Executed = true, nil, nil, nil
+	*p = Turn{Delivered: p.Delivered, WeakGone: p.WeakGone, Executed: p.Executed}
+	return urgent
 }
 
 // Reset empties p for the next turn and keeps its memory.

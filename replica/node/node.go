@@ -189,7 +189,7 @@ func (n *node) turn(batch []*nats.Msg, tick bool) error {
 		n.log.Error("replica stops: " + why)
 		return fmt.Errorf("%w: %s", ErrBroken, why)
 	}
-	if n.disk != nil {
+	if n.disk != nil && n.out.Turn != nil {
 		if err := n.disk.Commit(n.out.Turn); err != nil {
 			n.log.Error("replica stops: its disk fails; nothing of this turn has been said to anybody", "error", err)
 			return fmt.Errorf("%w: %w", ErrDisk, err)

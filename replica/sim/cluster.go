@@ -278,10 +278,8 @@ func (c *cluster) turn(i int) {
 		n.replica.Tick(&c.out)
 	}
 	n.replica.EndTurn(&c.out)
-	puts := n.store.changed
-	n.store.changed = nil
 	if n.disk != nil {
-		n.disk.commit(c.out.Turn, puts, n.store)
+		n.disk.commit(c.out.Turn, n.store)
 		if c.opts.PowerCut && c.rand.IntN(20) == 0 {
 			n.disk.synced = n.disk.clone()
 		}

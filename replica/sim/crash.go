@@ -133,7 +133,7 @@ func (c *cluster) notWhole(i int) int {
 	count := 0
 	for j, n := range c.nodes[:c.opts.Replicas] {
 		k := r.Index(n.id)
-		if j != i && r.Configures(n.id) && (k < 0 || !n.holds(r.Members[k].Incarnation)) {
+		if j != i && r.Configures(n.id) && (n.forever || k < 0 || !n.holds(r.Members[k].Incarnation)) {
 			count++
 		}
 	}

@@ -48,16 +48,12 @@ func newDisk(window int) *disk {
 }
 
 // commit makes a turn durable.
-func (d *disk) commit(t *durable.Turn, puts []string, s *recording) {
-	if s.cleared {
-		clear(d.records)
-		s.cleared = false
-	}
-	for _, key := range puts {
-		d.records[key], _ = s.Get(key)
-	}
+func (d *disk) commit(t *durable.Turn, s *recording) {
 	if t == nil {
 		return
+	}
+	if !t.Partial {
+		d.put(s)
 	}
 	d.state = t.State
 	if t.DropData {
@@ -87,6 +83,18 @@ func (d *disk) commit(t *durable.Turn, puts []string, s *recording) {
 		d.executed[number] = x
 		delete(d.executed, number-d.window)
 	}
+}
+
+// put takes what was put into the store.
+func (d *disk) put(s *recording) {
+	if s.cleared {
+		clear(d.records)
+		s.cleared = false
+	}
+	for _, key := range s.changed {
+		d.records[key], _ = s.Get(key)
+	}
+	s.changed = s.changed[:0]
 }
 
 // saved is what a process that starts finds.
