@@ -490,6 +490,7 @@ func TestZombiesDoNotLive(t *testing.T) {
 	if !Alive(pid) || birth(pid) == 0 {
 		t.Fatalf("alive %v, born %d", Alive(pid), birth(pid))
 	}
+	await(t, "it has become its program", func() bool { return len(Arguments(pid)) > 0 })
 	if got := Arguments(pid); !slices.Equal(got[1:], []string{"replica", "--id", "r1"}) {
 		t.Errorf("arguments %q", got)
 	}
