@@ -220,7 +220,7 @@ func (m *Machine) dismiss() {
 			}
 		}
 		if drained || p.known.Suspected || !p.member {
-			m.members.Remove(p.node)
+			m.members.Remove(p.node, drained)
 		}
 	}
 }

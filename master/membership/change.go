@@ -174,7 +174,7 @@ func (m *Machine) suffice(c *candidates) bool {
 	}
 	staying := len(c.joiners)
 	for _, r := range c.survivors {
-		if !r.Removed {
+		if !r.leaves() {
 			staying++
 		}
 	}
@@ -187,7 +187,7 @@ func (m *Machine) suffice(c *candidates) bool {
 func (m *Machine) configured(c *candidates) []lamport.Node {
 	var list []lamport.Node
 	for _, n := range m.record.Configured {
-		if r := m.Replica(n); r == nil || !r.Removed {
+		if r := m.Replica(n); r == nil || !r.leaves() {
 			list = append(list, n)
 		}
 	}
@@ -261,7 +261,7 @@ func (m *Machine) next(c *candidates) message.Record {
 		for i, n := range p.state.Contiguous {
 			r.Cut[i] = min(r.Cut[i], n)
 		}
-		if !p.Removed {
+		if !p.leaves() {
 			r.Members = append(r.Members, message.Member{Node: p.Node, Incarnation: p.Incarnation})
 		}
 	}

@@ -341,11 +341,11 @@ func TestRecover(t *testing.T) {
 
 func TestRemove(t *testing.T) {
 	o := led(t, 3)
-	if o.Remove(9) {
+	if o.Remove(9, true) {
 		t.Error("removed one that is not there")
 	}
 	o.turn(func() {
-		if !o.Remove(2) {
+		if !o.Remove(2, true) {
 			t.Error("not removed")
 		}
 	})
@@ -364,15 +364,15 @@ func TestRemove(t *testing.T) {
 	o.expectSent("INSTALL r1", "INSTALL r2", "INSTALL r3") // it hears that it is out
 	o.installAll()
 	o.expectWhy("why", o.Why(), "")
-	if o.Remove(2) {
+	if o.Remove(2, true) {
 		t.Error("removed twice")
 	}
-	o.turn(func() { o.Remove(1) })
+	o.turn(func() { o.Remove(1, true) })
 	o.state(1, 3, 0, 0)
 	o.state(3, 3, 0, 0)
 	o.wins()
 	o.installAll()
-	if o.Remove(3) {
+	if o.Remove(3, true) {
 		t.Error("the last one was removed")
 	}
 }

@@ -56,6 +56,7 @@ type Replica struct {
 	Removed     bool   // an operator wants it out
 	Left        bool   // and it is; a process of it that is born later may join anew
 
+	drained    bool   // and it holds nothing alone
 	heard      uint64 // tick of the last sign of life
 	nonce      uint64 // of the newest heartbeat that it has answered
 	lostAt     uint64 // tick
@@ -284,14 +285,19 @@ func (m *Machine) Removable(n lamport.Node) bool {
 }
 
 // Remove takes a replica out of the cluster with the next record, and reports whether it
-// can.
-func (m *Machine) Remove(n lamport.Node) bool {
+// can. One that is not drained, since it cannot be reached, stays if it answers in time:
+// it may hold weak writes alone.
+func (m *Machine) Remove(n lamport.Node, drained bool) bool {
 	if !m.Removable(n) {
 		return false
 	}
-	m.Replica(n).Removed = true
+	r := m.Replica(n)
+	r.Removed, r.drained = true, drained
 	return true
 }
+
+// leaves reports whether r is not to be in the next record.
+func (r *Replica) leaves() bool { return r.Removed && (r.drained || r.state == nil) }
 
 // Recover lets the view that is to be formed now be formed of whoever is there. While the
 // view stands it does nothing: nobody has been asked about what may happen later.

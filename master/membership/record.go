@@ -107,10 +107,9 @@ func (m *Machine) adopt(r *message.Record, revision uint64, out *Output) {
 	}
 	for _, p := range m.replicas {
 		p.installed, p.state = false, nil
-		if p.Removed && !r.Configures(p.Node) {
-			p.Removed, p.Left = false, true
-		}
-		if !first { // else nothing is known yet of who needs it
+		p.Left = p.Left || p.Removed && !r.Configures(p.Node)
+		p.Removed = false // one that has stayed is taken out when it has drained
+		if !first {       // else nothing is known yet of who needs it
 			m.install(p, out)
 		}
 	}

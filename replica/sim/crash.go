@@ -123,7 +123,11 @@ func (c *cluster) mayLose(i int) bool {
 			good++
 		}
 	}
-	return (!member || good >= len(r.Members)-r.Faults) && c.notWhole(i)+1 <= r.Missing
+	missing := r.Missing
+	if n := len(r.Configured) - 1; c.left { // one is about to leave, and fewer may be missing then
+		missing = min(missing, n-(n/2+1))
+	}
+	return (!member || good >= len(r.Members)-r.Faults) && c.notWhole(i)+1 <= missing
 }
 
 // notWhole counts the replicas beside i that are not, or not yet again, members with all
