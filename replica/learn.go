@@ -102,7 +102,8 @@ func (m *Machine) pull(out *Output) {
 	if to == 0 {
 		return
 	}
-	l.nonce++
+	m.pulls++
+	l.nonce = m.pulls
 	l.asked, l.askedAt, l.fresh = true, m.ticks, false
 	out.send(&message.Pull{
 		Header: m.header(), Nonce: l.nonce, Entry: m.executed.number, Cursor: l.cursor, Scanned: l.scanned,

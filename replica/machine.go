@@ -12,7 +12,7 @@ import (
 // Config is what a replica is born with.
 type Config struct {
 	Self        lamport.Node
-	Incarnation uint64 // greater than that of any earlier process under this name; not used with a Saved of one's own
+	Incarnation uint64 // greater than that of any earlier process under this name; with a Saved the machine keeps that one's
 	PID         int    // told to the master, for people
 	Store       store.Store
 	// Saved is what the replica's disk holds beside Store; nil: nothing.
@@ -81,6 +81,7 @@ type Machine struct {
 
 	abandoned *abcast.Broadcast // a mutant's
 
+	pulls     uint64         // counts PULLs, from a number on that no earlier process has used: an answer to one of those must not be taken
 	master    message.Member // the newest that was heard
 	prepared  prepared       // the PREPARE that rest answers
 	entered   bool           // INSTALLED is to be sent
@@ -124,6 +125,7 @@ func New(cfg Config) *Machine {
 		tentative: newTentative(),
 		executed:  newExecuted(cfg.Window),
 		causal:    newCausal(),
+		pulls:     cfg.Incarnation,
 	}
 	if cfg.Saved != nil {
 		m.restore(cfg.Saved)
