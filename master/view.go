@@ -115,7 +115,7 @@ func (m *Machine) repeats(f *flight) bool {
 	return p == nil || !p.weak
 }
 
-// resume launches what has waited for the view. A request for a certain replica waits for
+// launchPaused launches what has waited for the view. A request for a certain replica waits for
 // that one, if it is on its way into the view.
 func (m *Machine) launchPaused(out *Output) {
 	if len(m.paused) == 0 {

@@ -238,9 +238,3 @@ func (m *Machine) dropCausal() {
 	c.watermark, c.safe = c.committed, c.committed
 	c.marks = message.Marks{Last: c.committed}
 }
-
-// becomeCopy ends the life as a learner: the DATA of the copy are what they would have
-// been for a member.
-func (m *Machine) becomeCopy() {
-	m.receive(m.rest.Queue)
-}

@@ -8,8 +8,8 @@ import (
 )
 
 // persist hands over what this turn changed. Nothing of it is done without a disk, where
-// the shell and the simulation commit it before anything of the turn is sent. So an ACK,
-// an answer and a STATE never say more than a disk holds, and there is no need to write
+// the shell and the simulation commit it before anything of the turn is sent. So an ACK
+// and a STATE never say more than a disk holds, nor an answer more than the disks of all members, and there is no need to write
 // down a wedge: whoever comes back with a disk comes back wedged.
 func (m *Machine) persist(out *Output) {
 	if !m.cfg.Durable {

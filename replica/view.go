@@ -167,8 +167,8 @@ func (m *Machine) survive(r *message.Record) {
 		m.stop(fmt.Sprintf("epoch %d cannot be installed: %v", r.Epoch, err))
 		return
 	}
-	if m.load != nil {
-		m.becomeCopy()
+	if m.load != nil { // the DATA of a copy are what they would have been for a member
+		m.receive(m.rest.Queue)
 	}
 	for _, d := range inside {
 		m.deliver(d)
