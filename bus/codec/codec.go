@@ -8,10 +8,18 @@ import (
 	"quartet/replica/model"
 )
 
-// Version is the first field of every message and of every value that stands alone.
-// Another layout is another version. Version 1, in which HELLO and INSTALL had other
-// fields, is not read: it knows no view change, and nothing of it was ever on a disk.
-const Version = 2
+// Version is the first field of every message. Another layout is another version. In
+// version 2, which is still read, FORWARD and ANSWERS have no round. Version 1, in which HELLO
+// and INSTALL had other fields, is not read: it knows no view change, and nothing of it was
+// ever on a disk.
+const Version = 3
+
+// withoutRounds is the version before.
+const withoutRounds = 2
+
+// valueVersion is the first field of every value that stands alone: their layout is still
+// that of version 2, so an older build reads what a newer one has kept.
+const valueVersion = 2
 
 // ErrMessage is wrapped by every error: the message cannot be encoded or decoded.
 var ErrMessage = errors.New("codec: bad message")
@@ -37,8 +45,8 @@ var bodyFields = [...]int{
 	message.KindHello:     9,
 	message.KindInstall:   1,
 	message.KindInstalled: 0,
-	message.KindForward:   3,
-	message.KindAnswers:   3,
+	message.KindForward:   4,
+	message.KindAnswers:   4,
 	message.KindData:      4,
 	message.KindAck:       3,
 	message.KindGap:       3,
@@ -66,6 +74,19 @@ const (
 	keyRecordFields = 8
 	valueFields     = 2 // of the array around a value that stands alone
 )
+
+// fieldsOf is how many fields a kind has of its own in a version that is read.
+func fieldsOf(kind message.Kind, version uint64) int {
+	if n := bodyFields[kind]; version > withoutRounds || !hasRound(kind) {
+		return n
+	}
+	return bodyFields[kind] - 1
+}
+
+// hasRound: the round is their last field.
+func hasRound(kind message.Kind) bool {
+	return kind == message.KindForward || kind == message.KindAnswers
+}
 
 func knownKind(k message.Kind) bool { return int(k) < len(bodyFields) && bodyFields[k] >= 0 }
 

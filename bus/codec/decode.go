@@ -38,19 +38,19 @@ func (d *Decoder) Decode(b []byte) (message.Message, error) {
 	d.in.Reset(b)
 	d.b, d.err = b, nil
 	n := d.array(64)
-	d.version()
+	version := d.version(withoutRounds, Version)
 	kind := message.Kind(d.limited(math.MaxUint8, "kind"))
 	if d.err == nil && !knownKind(kind) {
 		d.fail("unknown kind %d", kind)
 	}
-	if d.err == nil && n != headFields+bodyFields[kind] {
-		d.fail("%v of %d fields (want %d)", kind, n, headFields+bodyFields[kind])
+	if d.err == nil && n != headFields+fieldsOf(kind, version) {
+		d.fail("%v of %d fields (want %d)", kind, n, headFields+fieldsOf(kind, version))
 	}
 	h := d.header()
 	if d.err != nil {
 		return nil, d.err
 	}
-	m := d.body(kind, h)
+	m := d.body(kind, h, version)
 	if d.err == nil && d.in.Len() > 0 {
 		d.fail("%d bytes after %v", d.in.Len(), kind)
 	}
@@ -62,7 +62,7 @@ func (d *Decoder) Decode(b []byte) (message.Message, error) {
 
 // body reads the fields of a known kind. Go evaluates the calls of each composite
 // literal in the order in which they stand, which is the order of the fields.
-func (d *Decoder) body(kind message.Kind, h message.Header) message.Message {
+func (d *Decoder) body(kind message.Kind, h message.Header, version uint64) message.Message {
 	switch kind {
 	case message.KindHello:
 		return &message.Hello{Header: h, PID: int(d.limited(math.MaxInt32, "pid")), Phase: d.phase(),
@@ -72,9 +72,9 @@ func (d *Decoder) body(kind message.Kind, h message.Header) message.Message {
 	case message.KindInstalled:
 		return &message.Installed{Header: h}
 	case message.KindForward:
-		return &message.Forward{Header: h, Marks: d.marks(), Requests: d.requests(), Writes: d.writes()}
+		return &message.Forward{Header: h, Marks: d.marks(), Requests: d.requests(), Writes: d.writes(), Round: d.round(version)}
 	case message.KindAnswers:
-		return &message.Answers{Header: h, Watermark: d.uint(), Position: d.uint(), Answers: d.answers()}
+		return &message.Answers{Header: h, Watermark: d.uint(), Position: d.uint(), Answers: d.answers(), Round: d.round(version)}
 	case message.KindData:
 		return &message.Data{Header: h, Seq: d.uint(), Received: d.received(), Ops: d.operations()}
 	case message.KindAck:

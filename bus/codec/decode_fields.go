@@ -8,6 +8,14 @@ import (
 	"quartet/replica/model"
 )
 
+// round reads what only messages of a version with rounds have.
+func (d *Decoder) round(version uint64) uint64 {
+	if version <= withoutRounds {
+		return 0
+	}
+	return d.uint()
+}
+
 func (d *Decoder) marks() message.Marks {
 	d.tuple(marksFields, "marks")
 	return message.Marks{Last: d.uint(), Safe: d.uint(), Held: d.uint()}

@@ -69,6 +69,7 @@ func (e *Encoder) body(m message.Message) {
 			e.request(&m.Requests[i])
 		}
 		e.writes(m.Writes)
+		e.uint(m.Round)
 	case *message.Answers:
 		e.uint(m.Watermark)
 		e.uint(m.Position)
@@ -76,6 +77,7 @@ func (e *Encoder) body(m message.Message) {
 		for i := range m.Answers {
 			e.answer(&m.Answers[i])
 		}
+		e.uint(m.Round)
 	case *message.Data:
 		e.dataBody(m)
 	case *message.Ack:

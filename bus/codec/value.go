@@ -123,7 +123,7 @@ func (d *Decoder) DecodeKeyRecord(b []byte) (message.KeyRecord, error) {
 func (e *Encoder) open() {
 	e.out.b, e.fault = e.out.b[:0], ""
 	e.array(valueFields)
-	e.uint(Version)
+	e.uint(valueVersion)
 }
 
 func (e *Encoder) close(what string) ([]byte, error) {
@@ -137,14 +137,16 @@ func (d *Decoder) open(b []byte) {
 	d.in.Reset(b)
 	d.b, d.err = b, nil
 	d.tuple(valueFields, "value")
-	d.version()
+	d.version(valueVersion, valueVersion)
 }
 
-// version reads the field that everything begins with.
-func (d *Decoder) version() {
-	if v := d.uint(); d.err == nil && v != Version {
-		d.fail("version %d (want %d)", v, Version)
+// version reads the field that everything begins with: one of first to last.
+func (d *Decoder) version(first, last uint64) uint64 {
+	v := d.uint()
+	if d.err == nil && (v < first || v > last) {
+		d.fail("version %d (want %d to %d)", v, first, last)
 	}
+	return v
 }
 
 func (d *Decoder) close(what string) error {

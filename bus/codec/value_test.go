@@ -135,7 +135,7 @@ func TestValuesRefused(t *testing.T) {
 			refused("cut short", good[:n])
 		}
 		refused("with a byte more", append(bytes.Clone(good), 0))
-		for _, version := range []byte{0, 1, Version + 1} {
+		for _, version := range []byte{0, 1, valueVersion + 1} {
 			other := bytes.Clone(good)
 			other[1] = version
 			refused("of another version", other)

@@ -232,6 +232,9 @@ type Installed struct{ Header }
 // to every replica.
 type Forward struct {
 	Header
+	// Round is what the replica is to echo if it works in Header.Epoch under this master; 0:
+	// nothing. The linearizable gets in a Forward with a Round are fenced, in others ordered.
+	Round    uint64
 	Marks    Marks
 	Requests []Request
 	Writes   []CausalWrite // numbers rise
@@ -252,6 +255,7 @@ type Answer struct {
 // Answers carries outcomes to the master, and what it needs as the primary.
 type Answers struct {
 	Header
+	Round     uint64 // the echo: the highest that it has received in Header.Epoch, in which it works; 0: none
 	Watermark uint64 // highest causal number held without a gap
 	Position  uint64
 	Answers   []Answer
