@@ -48,6 +48,11 @@ type DialOptions struct {
 	InProcess nats.InProcessConnProvider // the embedded server of this process, or nil
 	TLS       *tls.Config                // nil: as the URL says
 	Log       *slog.Logger               // nil: nothing is logged
+
+	// Connect makes the connection with these options in place of [nats.Connect] to URL,
+	// which then only names the server in errors: package dial's, with what a user has set.
+	// nil: nats.Connect. It may be called again, at the same time too.
+	Connect func(options ...nats.Option) (*nats.Conn, error)
 }
 
 // Dial connects to a server that is there now: with none it fails at once, wrapping
@@ -65,7 +70,7 @@ func Dial(ctx context.Context, o DialOptions) (*nats.Conn, error) {
 	}
 	done := make(chan result, 1)
 	go func() {
-		nc, err := nats.Connect(o.URL, o.natsOptions(ctx)...)
+		nc, err := o.connect(o.natsOptions(ctx)...)
 		done <- result{nc, err}
 	}()
 	select {
@@ -84,11 +89,18 @@ func Dial(ctx context.Context, o DialOptions) (*nats.Conn, error) {
 	}
 }
 
+func (o *DialOptions) connect(options ...nats.Option) (*nats.Conn, error) {
+	if o.Connect != nil {
+		return o.Connect(options...)
+	}
+	return nats.Connect(o.URL, options...)
+}
+
 func (o *DialOptions) target() string {
 	if o.InProcess != nil {
 		return "the server in this process"
 	}
-	return redact(o.URL)
+	return Redact(o.URL)
 }
 
 func (o *DialOptions) natsOptions(ctx context.Context) []nats.Option {

@@ -6,6 +6,3 @@ import "github.com/nats-io/nats.go"
 func SubscribeLimited(nc *nats.Conn, subject string, push func(*nats.Msg), messages, size int) (*Subscription, error) {
 	return subscribe(nc, subject, "", push, messages, size)
 }
-
-// Redact is redact.
-var Redact = redact

@@ -2,9 +2,9 @@ package bus
 
 import "strings"
 
-// redact hides user, password and token of URLs joined by commas. It reads no more of
+// Redact hides user, password and token of URLs joined by commas. It reads no more of
 // them than it must: what is no URL may still hold a password.
-func redact(urls string) string {
+func Redact(urls string) string {
 	parts := strings.Split(urls, ",")
 	for i, part := range parts {
 		scheme, rest, found := strings.Cut(strings.TrimSpace(part), "://")

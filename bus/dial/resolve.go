@@ -1,0 +1,333 @@
+package dial
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/synadia-io/orbit.go/natscontext"
+
+	"quartet/bus"
+)
+
+// Errors of [Flags.Resolve].
+var (
+	ErrContext = errors.New("bus/dial: cannot use the context")
+	ErrSetting = errors.New("bus/dial: wrong connection setting")
+)
+
+// source is how strong a setting is. The greater one wins.
+type source uint8
+
+const (
+	nowhere source = iota
+	fromDefault
+	fromContext
+	fromEnvironment
+	fromFlag
+	sources
+)
+
+// Setting is one setting of a connection and where it came from.
+type Setting struct {
+	Name   string `json:"name"`
+	Value  string `json:"value"`            // of a secret, "***"
+	From   string `json:"from"`             // --creds, NATS_CREDS, context NAME, default
+	Unused string `json:"unused,omitempty"` // why it is set aside; "": it is used
+}
+
+// value is a setting as it was found.
+type value struct {
+	text   string
+	from   source
+	unused string
+}
+
+// Settings say how to reach a server. Make them with [Flags.Resolve] or [To].
+type Settings struct {
+	values   map[name]value
+	context  string // the context's name, "": none
+	file     string // absolute, of the context
+	selected bool   // the context is one that nobody asked for by name
+}
+
+// To returns the settings that reach url with nothing else said.
+func To(url string) *Settings {
+	return &Settings{values: map[name]value{urlName: {text: url, from: fromFlag}}}
+}
+
+// Resolve puts together what flags, environment, context and defaults say. The error
+// wraps [ErrContext] or [ErrSetting] and says which setting is wrong and where it stands.
+func (f *Flags) Resolve(getenv func(string) string) (*Settings, error) {
+	s := &Settings{values: make(map[name]value, len(specs))}
+	given := func(sp *spec) value {
+		if text, ok := f.flag(sp); ok {
+			return value{text: text, from: fromFlag}
+		}
+		if sp.env != "" {
+			if text := getenv(sp.env); text != "" {
+				return value{text: text, from: fromEnvironment}
+			}
+		}
+		return value{}
+	}
+	for i := range specs {
+		s.values[specs[i].name] = given(&specs[i])
+	}
+	config, err := s.loadContext(f.Selected, getenv)
+	if err != nil {
+		return nil, err
+	}
+	for i := range specs {
+		sp := &specs[i]
+		if text := inContext(config, sp.name); s.values[sp.name].from == nowhere && text != "" {
+			s.values[sp.name] = value{text: text, from: fromContext}
+		}
+	}
+	if s.values[urlName].text == "" {
+		s.values[urlName] = value{text: DefaultURL, from: fromDefault}
+	}
+	s.authenticate(config, given)
+	return s, s.check()
+}
+
+// loadContext finds the context and reads it; nil where there is none.
+func (s *Settings) loadContext(selected bool, getenv func(string) string) (*natscontext.Settings, error) {
+	asked := s.values[contextName]
+	s.context = asked.text
+	folder := configFolder(getenv)
+	if asked.from == nowhere && selected && s.values[urlName].from == nowhere && folder != "" {
+		if b, err := os.ReadFile(filepath.Join(folder, "context.txt")); err == nil {
+			s.context, s.selected = strings.TrimSpace(string(b)), true
+		}
+	}
+	if s.context == "" {
+		return nil, nil
+	}
+	switch {
+	case filepath.IsAbs(s.context):
+		s.file = s.context
+		s.context = strings.TrimSuffix(filepath.Base(s.file), filepath.Ext(s.file))
+	case strings.Contains(s.context, "..") || strings.ContainsRune(s.context, filepath.Separator):
+		return nil, fmt.Errorf("%w %q: %s: want a name, or the absolute path of a file", ErrContext, s.context, s.whereContext())
+	case folder == "":
+		return nil, fmt.Errorf("%w %q: %s: no home directory to look for it", ErrContext, s.context, s.whereContext())
+	default:
+		s.file = filepath.Join(folder, "context", s.context+".json")
+	}
+	b, err := os.ReadFile(s.file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w %q: %s: there is no file %s (list contexts with: nats context ls)", ErrContext, s.context, s.whereContext(), s.file)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w %q: %s: %w", ErrContext, s.context, s.whereContext(), err)
+	}
+	config := new(natscontext.Settings)
+	if err := json.Unmarshal(b, config); err != nil {
+		return nil, fmt.Errorf("%w %q: %s is not JSON: %w", ErrContext, s.context, s.file, err)
+	}
+	config.Creds = os.Expand(config.Creds, getenv)
+	return config, nil
+}
+
+// whereContext says who named the context.
+func (s *Settings) whereContext() string {
+	if s.selected {
+		return "it is selected with the nats command"
+	}
+	return s.origin(contextName)
+}
+
+// configFolder is where the nats command keeps contexts; "" where there is no home.
+func configFolder(getenv func(string) string) string {
+	if dir := getenv("XDG_CONFIG_HOME"); dir != "" {
+		return filepath.Join(dir, "nats")
+	}
+	if home := getenv("HOME"); home != "" {
+		return filepath.Join(home, ".config", "nats")
+	}
+	return ""
+}
+
+func inContext(c *natscontext.Settings, n name) string {
+	if c == nil {
+		return ""
+	}
+	switch n {
+	case urlName:
+		return c.URL
+	case credsName:
+		return c.Creds
+	case nkeyName:
+		return c.NKey
+	case userName:
+		return c.User
+	case passName:
+		return c.Password
+	case tokenName:
+		return c.Token
+	case certName:
+		return c.Cert
+	case keyName:
+		return c.Key
+	case caName:
+		return c.CA
+	case firstName:
+		if c.TLSFirst {
+			return "true"
+		}
+	case proxyName:
+		return c.SocksProxy
+	case inboxName:
+		return c.InboxPrefix
+	case domainName:
+		return c.JSDomain
+	}
+	return ""
+}
+
+// methods are the ways to prove who we are, the first one first where one source gives several.
+var methods = [...]name{credsName, nkeyName, userName, tokenName}
+
+// authenticate decides for one way to prove who we are and sets the others aside.
+func (s *Settings) authenticate(config *natscontext.Settings, given func(*spec) value) {
+	winner, strongest := name(""), nowhere
+	for _, n := range methods {
+		if v := s.values[n]; v.text != "" && v.from > strongest {
+			winner, strongest = n, v.from
+		}
+	}
+	server := s.values[urlName]
+	if hasUser(server.text) && server.from > strongest {
+		winner = urlName
+	} else if winner != "" && hasUser(server.text) {
+		server.text = withoutUser(server.text)
+		s.values[urlName] = server
+	}
+	for _, n := range methods {
+		if v := s.values[n]; n != winner && v.text != "" {
+			v.unused = fmt.Sprintf("%s comes first", s.origin(winner))
+			s.values[n] = v
+		}
+	}
+	password := s.values[passName]
+	switch {
+	case password.text == "":
+	case winner != userName:
+		password.unused = "there is no user that it would be of"
+	case password.from == fromContext && strongest != fromContext:
+		password.unused = "it is of another user"
+	}
+	s.values[passName] = password
+}
+
+func (s *Settings) check() error {
+	for i := range specs {
+		sp := &specs[i]
+		v := s.values[sp.name]
+		if !sp.file || v.text == "" || v.unused != "" {
+			continue
+		}
+		if _, err := os.Stat(expandHome(v.text)); err != nil {
+			return fmt.Errorf("%w: %s (%s): %w", ErrSetting, sp.name, s.origin(sp.name), err)
+		}
+	}
+	if (s.values[certName].text == "") != (s.values[keyName].text == "") {
+		return fmt.Errorf("%w: a TLS certificate and its key go together: give both --tlscert (NATS_CERT) and --tlskey (NATS_KEY)", ErrSetting)
+	}
+	return nil
+}
+
+// origin says where a setting came from.
+func (s *Settings) origin(n name) string {
+	for i := range specs {
+		if specs[i].name != n {
+			continue
+		}
+		switch s.values[n].from {
+		case fromFlag:
+			return "--" + specs[i].flag
+		case fromEnvironment:
+			return specs[i].env
+		case fromContext:
+			return "context " + s.context
+		case fromDefault:
+			return "default"
+		}
+	}
+	return ""
+}
+
+// List returns what is set, in a fixed order, without secrets.
+func (s *Settings) List() []Setting {
+	var out []Setting
+	for i := range specs {
+		sp := &specs[i]
+		v := s.values[sp.name]
+		from := s.origin(sp.name)
+		if sp.name == contextName && s.context != "" {
+			v.text = s.context
+			if s.selected {
+				from = "selected with the nats command"
+			}
+		}
+		if v.text == "" {
+			continue
+		}
+		text := bus.Redact(v.text)
+		if sp.secret {
+			text = "***"
+		}
+		out = append(out, Setting{Name: string(sp.name), Value: text, From: from, Unused: v.unused})
+	}
+	return out
+}
+
+// URL returns the server's URLs, joined by commas, with a user where one stands in them.
+func (s *Settings) URL() string { return s.values[urlName].text }
+
+// Redacted returns URL without secrets.
+func (s *Settings) Redacted() string { return bus.Redact(s.URL()) }
+
+// InboxPrefix returns what reply subjects begin with; "": the library's own _INBOX.
+func (s *Settings) InboxPrefix() string { return s.values[inboxName].text }
+
+// Given reports whether a flag or the environment names a server or a context.
+func (s *Settings) Given() bool {
+	return s.values[urlName].from >= fromContext || s.context != "" && !s.selected
+}
+
+func hasUser(urls string) bool { return withoutUser(urls) != urls }
+
+// withoutUser cuts user and password out of URLs joined by commas.
+func withoutUser(urls string) string {
+	parts := strings.Split(urls, ",")
+	for i, part := range parts {
+		bare := strings.TrimSpace(part)
+		if !strings.Contains(bare, "://") {
+			bare = "nats://" + bare
+		}
+		if u, err := url.Parse(bare); err == nil && u.User != nil {
+			u.User = nil
+			parts[i] = u.String()
+		}
+	}
+	return strings.Join(parts, ",")
+}
+
+func expandHome(path string) string {
+	rest, found := strings.CutPrefix(path, "~")
+	if !found {
+		return path
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return path
+	}
+	return home + rest
+}
