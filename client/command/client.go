@@ -43,6 +43,8 @@ event1 event2 are built in. Everything is read before anything is sent.
 
 For each reply a block goes to stdout whose line "data: " holds its body, as a JSON
 string where it has line ends or other control characters. What is sent is told on stderr.
+With -o json stdout is one array of replies, with -o jsonl a reply a line, with -o raw the
+bodies of the OK replies alone, one line end after each; other replies go to stderr then.
 
 ` + EnvRequests + ` and --also hold requests that are sent first.
 
@@ -50,7 +52,7 @@ Exit status: 0 all answered, 2 malformed, 4 refused, 5 an outcome unknown, 6 no 
 		Example: `  quartet client '1, 1, key ::: value' '1, 2, key'
   quartet client linear1
   quartet client --name Client3 --consistency causal seq2
-  quartet client --async -o json event1 my-requests.txt
+  quartet client --async -o jsonl event1 my-requests.txt
   QUARTET_REQUESTS='4, 1, hello ::: world' quartet client '4, 2, hello'`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -66,7 +68,7 @@ Exit status: 0 all answered, 2 malformed, 4 refused, 5 an outcome unknown, 6 no 
 			}
 			defer c.Close()
 			r := runner{name: conn.name, stderr: env.Stderr, printer: newPrinter(env, out)}
-			return r.send(ctx, c, requests, async)
+			return errors.Join(r.send(ctx, c, requests, async), r.printer.end())
 		},
 	}
 	f := cmd.Flags()

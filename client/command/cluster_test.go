@@ -60,7 +60,7 @@ func TestRealCluster(t *testing.T) {
 	}
 	// Each file alone, so that its gets have one right answer, in all models.
 	for _, file := range []string{"linear1", "seq1", "causal1"} {
-		w := quartet(t, cluster.URL, "client", "-o", "json", file)
+		w := quartet(t, cluster.URL, "client", "-o", "jsonl", file)
 		var data []string
 		for line := range strings.Lines(w.stdout) {
 			var reply struct{ Request, Ack, Data string }

@@ -11,21 +11,14 @@ import (
 	"io/fs"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
-	"quartet/bus"
 	"quartet/bus/exit"
 	"quartet/client"
 	"quartet/replica/model"
 )
-
-// DefaultURL is where a cluster is looked for when neither --nats nor NATS_URL says.
-const DefaultURL = "nats://127.0.0.1:4222"
 
 // DefaultName is the role name of a client that is given none.
 const DefaultName = "Client1"
@@ -82,40 +75,6 @@ func interruptible(cmd *cobra.Command) (context.Context, context.CancelFunc) {
 	return signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 }
 
-// connection is how to reach a cluster, as flags.
-type connection struct {
-	url, prefix, name string
-	timeout           time.Duration
-	retries           int
-}
-
-func (c *connection) flags(f *pflag.FlagSet, env Env) {
-	url := env.Getenv("NATS_URL")
-	if url == "" {
-		url = DefaultURL
-	}
-	f.StringVar(&c.url, "nats", url, "`URL` of the NATS server (default from NATS_URL)")
-	f.StringVar(&c.prefix, "prefix", bus.DefaultPrefix, "first part of the cluster's subjects")
-	f.DurationVar(&c.timeout, "timeout", client.DefaultTimeout, "how long one sending of a request waits for its reply")
-	f.IntVar(&c.retries, "retries", client.DefaultRetries, "how often a request is sent again, with the same id")
-}
-
-func (c *connection) nameFlag(f *pflag.FlagSet) {
-	f.StringVar(&c.name, "name", DefaultName, "role `NAME` of this client, for logs and reports")
-}
-
-func (c *connection) connect(ctx context.Context) (*client.Client, error) {
-	conn, err := client.Connect(ctx, c.url, client.WithPrefix(c.prefix), client.WithName(c.name),
-		client.WithTimeout(c.timeout), client.WithRetries(c.retries))
-	switch {
-	case errors.Is(err, client.ErrNoCluster):
-		return nil, exit.NoCluster(fmt.Errorf("%w\nstart a cluster with: quartet master --memory", err))
-	case errors.Is(err, client.ErrRefused), errors.Is(err, bus.ErrPrefix):
-		return nil, exit.Usage(err)
-	}
-	return conn, err
-}
-
 // consistency is a flag that names a model.
 type consistency struct{ model.Consistency }
 
@@ -131,31 +90,6 @@ func (c *consistency) Type() string { return "MODEL" }
 func (c *consistency) Set(s string) (err error) {
 	c.Consistency, err = model.ParseConsistency(s)
 	return err
-}
-
-// format is the flag -o.
-type format string
-
-const (
-	formatText format = "text"
-	formatJSON format = "json"
-)
-
-func (f *format) String() string { return string(*f) }
-func (f *format) Type() string   { return "FORMAT" }
-
-func (f *format) Set(s string) error {
-	switch got := format(strings.ToLower(s)); got {
-	case formatText, formatJSON:
-		*f = got
-		return nil
-	}
-	return fmt.Errorf("unknown format %q (want text or json)", s)
-}
-
-func (f *format) flag(flags *pflag.FlagSet) {
-	*f = formatText
-	flags.VarP(f, "output", "o", "text or json")
 }
 
 // status maps a request's end to an exit status.

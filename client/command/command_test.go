@@ -144,7 +144,7 @@ Client1 sent a request! eventual, get, missing
 
 func TestClientJSON(t *testing.T) {
 	r := responder.Start(t, nil)
-	w := quartet(t, r.URL, "client", "-o", "json", "--name", "C<9>", "1, 1, a ::: <b>", "1, 2, a", "2, 2, none")
+	w := quartet(t, r.URL, "client", "-o", "jsonl", "--name", "C<9>", "1, 1, a ::: <b>", "1, 2, a", "2, 2, none")
 	wantOut(t, w, exit.StatusOK, `{"client":"C<9>","replica":"r2","consistency":"LINEARIZABLE","request":"SET","key":"a","ack":"OK","code":200,"data":"a ::: <b>","l_Clock":"1.r2","rID":1,"position":1,"attempts":1}
 {"client":"C<9>","replica":"r3","consistency":"LINEARIZABLE","request":"GET","key":"a","ack":"OK","code":200,"data":"<b>","l_Clock":"2.r3","rID":2,"position":2,"attempts":1}
 {"client":"C<9>","replica":"r1","consistency":"SEQUENTIAL","request":"GET","key":"none","ack":"FAIL","code":404,"data":"no value for this key","l_Clock":"3.r1","rID":3,"position":3,"attempts":1,"error":"client: not found (404): no value for this key"}
@@ -152,7 +152,7 @@ func TestClientJSON(t *testing.T) {
 	if w := quartet(t, r.URL, "set", "bin", "\xff\n"); w.status != 0 {
 		t.Fatal(w.err)
 	}
-	w = quartet(t, r.URL, "client", "-o", "json", "1, 2, bin")
+	w = quartet(t, r.URL, "client", "-o", "jsonl", "1, 2, bin")
 	if !strings.Contains(w.stdout, `"data_base64":"/wo="`) || strings.Contains(w.stdout, `"data":`) {
 		t.Errorf("bytes that are no UTF-8: %s", w.stdout)
 	}
@@ -232,7 +232,7 @@ func TestNothingIsSentAfterAMistake(t *testing.T) {
 		{[]string{"client", "--also", "1, 1, k", "1, 2, fine"}, []string{"--also 1, column 8", ":::"}},
 		{[]string{"client", file}, []string{file + ":3:4: unknown request", file + ":4:8: ", "want 1 set or 2 get"}},
 		{[]string{"client", "--consistency", "strong", "1, 2, fine"}, []string{"want 1 linearizable"}},
-		{[]string{"client", "-o", "xml", "1, 2, fine"}, []string{"want text or json"}},
+		{[]string{"client", "-o", "xml", "1, 2, fine"}, []string{"want table, json, jsonl or raw"}},
 		{[]string{"client", "--wrong", "1, 2, fine"}, []string{"unknown flag"}},
 		{[]string{"client", "--name", "a\nb", "1, 2, fine"}, []string{"Quartet-Client"}},
 		{[]string{"client", "--prefix", "a b", "1, 2, fine"}, []string{"prefix"}},
@@ -368,7 +368,7 @@ epoch 1, data: memory, version test
     r2  4713     yes      1         1          0     1        0
     r3  4714      no      1         1          0     1        0
 `)
-	w := quartet(t, r.URL, "status", "-o", "json")
+	w := quartet(t, r.URL, "status", "-o", "jsonl")
 	if !strings.HasPrefix(w.stdout, `{"ready":true,`) || strings.Count(w.stdout, "\n") != 1 {
 		t.Errorf("JSON %s", w.stdout)
 	}
@@ -376,7 +376,7 @@ epoch 1, data: memory, version test
 
 func TestHelpHasExamples(t *testing.T) {
 	for _, cmd := range command.Commands(command.Env{Getenv: func(string) string { return "" }}) {
-		if cmd.Example == "" || cmd.Long == "" || !strings.Contains(cmd.Long, "xit status") && cmd.Name() != "demo" {
+		if cmd.Example == "" || cmd.Long == "" || !strings.Contains(cmd.Long, "xit status") {
 			t.Errorf("%s: no example, or no exit statuses", cmd.Name())
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"quartet/bus/dial"
 	"quartet/bus/exit"
 	"quartet/client/internal/process"
 	"quartet/client/requestfile"
@@ -29,6 +30,7 @@ type demo struct {
 	logDir   string
 	async    bool
 	external bool // the cluster is not ours
+	settings *dial.Settings
 }
 
 func demoCommand(env Env) *cobra.Command {
@@ -43,13 +45,21 @@ stop the cluster and print its report.
   Client1 causal1   Client2 linear1   Client3 seq2     Client4 linear2
   Client5 event1    Client6 causal2   Client7 event2   Client8 causal2
 
-With --nats the clients use the cluster that runs there, which is left running.`,
+With --nats or --context the clients use the cluster that runs there, which is left running.
+
+Exit status: that of the worst reply: 0 all answered, 4 one refused, 5 an outcome unknown,
+6 no cluster.`,
 		Example: `  quartet demo
   quartet demo --nats nats://127.0.0.1:4222
-  quartet demo -o json > replies.jsonl`,
+  quartet demo -o jsonl > replies.jsonl`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			d.external = cmd.Flags().Changed("nats")
+			s, err := d.conn.resolve()
+			if err != nil {
+				return err
+			}
+			d.external = cmd.Flags().Changed("nats") || cmd.Flags().Changed("context")
+			d.settings = s
 			ctx, cancel := interruptible(cmd)
 			defer cancel()
 			return d.run(ctx)
@@ -85,7 +95,8 @@ func (d *demo) run(ctx context.Context) error {
 		if ctx.Err() != nil || exit.Status(failed) == exit.StatusNoCluster {
 			return failed // there is nobody to report
 		}
-		return errors.Join(failed, report(ctx, d.env, d.talk(), "--nats", d.conn.url, "--prefix", d.conn.prefix))
+		args := append(d.settings.Args(), "--nats", d.conn.url, "--prefix", d.conn.prefix)
+		return errors.Join(failed, report(ctx, d.env, d.talk(), d.settings, args...))
 	}
 	program, err := d.env.program()
 	if err != nil {
@@ -95,18 +106,18 @@ func (d *demo) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.conn.url = cluster.URL
+	d.conn.own = cluster.URL
 	fmt.Fprintf(d.env.Stderr, "a cluster is ready at %s; moving to the clients\n", cluster.URL)
 	failed := d.play(ctx, plays, total)
 	if err := cluster.Stop(); err != nil || ctx.Err() != nil {
 		return errors.Join(failed, err)
 	}
-	return errors.Join(failed, report(ctx, d.env, d.talk(), "--log-dir", d.logDir))
+	return errors.Join(failed, report(ctx, d.env, d.talk(), nil, "--log-dir", d.logDir))
 }
 
 // talk is where the report goes: not between objects for a machine.
 func (d *demo) talk() io.Writer {
-	if d.out == formatJSON {
+	if d.out != formatTable {
 		return d.env.Stderr
 	}
 	return d.env.Stdout
@@ -151,9 +162,7 @@ func (d *demo) play(ctx context.Context, plays [][]requestfile.Request, total in
 		})
 	}
 	group.Wait()
-	p.mu.Lock()
-	bar.clear()
-	p.mu.Unlock()
+	ends = append(ends, p.end())
 	return errors.Join(ends...)
 }
 

@@ -30,6 +30,7 @@ func terminal(w io.Writer) bool {
 type printer struct {
 	mu     sync.Mutex
 	out    io.Writer
+	talk   io.Writer // for what is no data, with raw
 	format format
 	colour bool
 	before func() // is called before each reply: takes the progress line away
@@ -38,8 +39,8 @@ type printer struct {
 
 func newPrinter(env Env, f format) *printer {
 	return &printer{
-		out: env.Stdout, format: f, first: true,
-		colour: f == formatText && terminal(env.Stdout) && env.Getenv("NO_COLOR") == "",
+		out: env.Stdout, talk: env.Stderr, format: f, first: true,
+		colour: f == formatTable && coloured(env, env.Stdout),
 	}
 }
 
@@ -51,9 +52,22 @@ func (p *printer) print(name string, r client.Request, result client.Result, fai
 		p.before()
 	}
 	var b []byte
-	if p.format == formatJSON {
+	switch p.format {
+	case formatJSON: // the array is closed by end
+		b = append(b, "[\n"...)
+		if !p.first {
+			b = append(b[:0], ",\n"...)
+		}
+		b = bytes.TrimSuffix(appendJSON(b, name, r, result, failure), []byte("\n"))
+	case formatJSONL:
 		b = appendJSON(nil, name, r, result, failure)
-	} else {
+	case formatRaw:
+		if result.Code != model.OK {
+			_, err := fmt.Fprintf(p.talk, "%s: %s\n", name, printable([]byte(failure.Error())))
+			return err
+		}
+		b = append(append(b, result.Body...), '\n')
+	default:
 		if !p.first {
 			b = append(b, '\n')
 		}
@@ -63,6 +77,27 @@ func (p *printer) print(name string, r client.Request, result client.Result, fai
 	_, err := p.out.Write(b)
 	return err
 }
+
+// end closes what print has begun. Nothing is printed after it.
+func (p *printer) end() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.before != nil {
+		p.before()
+	}
+	if p.format != formatJSON {
+		return nil
+	}
+	text := "\n]\n"
+	if p.first {
+		text = "[]\n"
+	}
+	_, err := io.WriteString(p.out, text)
+	return err
+}
+
+// coloured reports whether w is a terminal whose user wants colour.
+func coloured(env Env, w io.Writer) bool { return terminal(w) && env.Getenv("NO_COLOR") == "" }
 
 // field is one "label: value"; width is what it is padded to, so that the fields of one
 // block stand under those of the last.
@@ -149,7 +184,7 @@ func orDash(s string) string {
 
 // printable returns body as it is, or as a JSON string where it holds a line end or
 // another control character that a terminal would obey. Bytes that are no UTF-8 are
-// replaced in such a string; -o json keeps them.
+// replaced in such a string; the other formats keep them.
 func printable(body []byte) string {
 	s := string(body)
 	if !strings.ContainsFunc(s, func(r rune) bool {
@@ -170,8 +205,8 @@ func quoteJSON(s string) []byte {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
-// record is a request and its end as -o json writes it, one object a line.
-type record struct {
+// replyObject is a request and its end as -o json and jsonl write it.
+type replyObject struct {
 	Client      string  `json:"client"`
 	Replica     string  `json:"replica,omitempty"`
 	Consistency string  `json:"consistency"`
@@ -191,7 +226,7 @@ type record struct {
 
 func appendJSON(b []byte, name string, r client.Request, result client.Result, failure error) []byte {
 	ack, _ := acknowledgement(result)
-	out := record{
+	out := replyObject{
 		Client: name, Replica: result.Replica, Consistency: r.Consistency.String(), Request: r.Type.String(),
 		Key: r.Key, Ack: ack, Code: uint16(result.Code), RID: result.RID, Timestamp: result.Timestamp, Attempts: result.Attempts,
 	}

@@ -43,8 +43,8 @@ func (s *single) do(cmd *cobra.Command, env Env, r client.Request) (client.Resul
 	defer c.Close()
 	r.Consistency, r.Replica, r.ID = s.model.Consistency, s.replica, s.id
 	result, err := c.Do(ctx, r)
-	if s.out == formatJSON && (result.Code != 0 || errors.Is(err, client.ErrUnknownOutcome)) {
-		if failed := newPrinter(env, s.out).print(s.conn.name, r, result, err); failed != nil {
+	if s.out.objects() && (result.Code != 0 || errors.Is(err, client.ErrUnknownOutcome)) {
+		if failed := newPrinter(env, formatJSONL).print(s.conn.name, r, result, err); failed != nil {
 			return result, fmt.Errorf("write the reply: %w", failed)
 		}
 	}
@@ -67,7 +67,7 @@ func setCommand(env Env) *cobra.Command {
 		Use:   "set [flags] KEY VALUE",
 		Short: "Write one key",
 		Long: `Write one key. VALUE "-" is read from stdin, byte for byte, to its end. Nothing goes
-to stdout (with -o json, the reply does).
+to stdout (with -o json or jsonl, the reply does).
 
 Exit status: 0 written, 2 malformed, 4 refused, 5 outcome unknown, 6 no cluster.`,
 		Example: `  quartet set colour green
@@ -98,7 +98,7 @@ func getCommand(env Env) *cobra.Command {
 		Use:   "get [flags] KEY",
 		Short: "Read one key",
 		Long: `Read one key and print its value alone to stdout, with one line end after it
-(--raw: without, byte for byte).
+(-o raw, or --raw: without, byte for byte). -o json and jsonl print the whole reply.
 
 Exit status: 0 found, 2 malformed, 3 no value, 4 refused, 5 no reply, 6 no cluster.`,
 		Example: `  quartet get colour
@@ -107,11 +107,11 @@ Exit status: 0 found, 2 malformed, 3 no value, 4 refused, 5 no reply, 6 no clust
 		Args: usageArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			result, err := s.do(cmd, env, client.Request{Type: model.Get, Key: args[0]})
-			if err != nil || s.out == formatJSON {
+			if err != nil || s.out.objects() {
 				return err
 			}
 			value := result.Value
-			if !raw {
+			if !raw && s.out != formatRaw {
 				value = append(value[:len(value):len(value)], '\n')
 			}
 			if _, err := env.Stdout.Write(value); err != nil {

@@ -20,7 +20,7 @@ func statusCommand(env Env) *cobra.Command {
 		Use:   "status [flags]",
 		Short: "Show how the cluster is",
 		Long: `Show the master and the replicas: which are members, how far each has come.
--o json prints the JSON object with which the cluster answers.
+-o json and jsonl print the JSON object with which the cluster answers, -o raw as it came.
 
 Exit status: 0 answered (ready or not), 6 no cluster.`,
 		Example: `  quartet status
@@ -42,9 +42,8 @@ Exit status: 0 answered (ready or not), 6 no cluster.`,
 			if err := json.Unmarshal(body, &s); err != nil {
 				return fmt.Errorf("the cluster's status is no JSON object that this version can read: %w", err)
 			}
-			if out == formatJSON {
-				_, err = fmt.Fprintf(env.Stdout, "%s\n", body)
-				return err
+			if out != formatTable {
+				return out.answer(env.Stdout, body)
 			}
 			return printStatus(env.Stdout, &s)
 		},

@@ -257,7 +257,7 @@ func oneShots(t *testing.T, r *recorder, url, name string, requests int) {
 			op.Type, op.Value = client.TypeSet, fmt.Sprint(name, n)
 			text = fmt.Sprintf("%s, set, %s ::: %s", c.Word(), op.Key, op.Value)
 		}
-		o := quartet(t, "client", "--nats", url, "-o", "json", text)
+		o := quartet(t, "client", "--nats", url, "-o", "jsonl", text)
 		op.Return = now()
 		got := replies(t, o.stdout)
 		if o.status != 0 || len(got) != 1 {

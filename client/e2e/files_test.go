@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// reply is a line of `quartet client -o json`, as far as these tests read it.
+// reply is a line of `quartet client -o jsonl`, as far as these tests read it.
 type reply struct {
 	Replica     string  `json:"replica"`
 	Consistency string  `json:"consistency"`
@@ -48,7 +48,7 @@ func TestRequestFiles(t *testing.T) {
 	sets := []string{"key1 ::: first", "key2 ::: second", "key3 ::: third", "key1 ::: firstOW", "key1 ::: firstOOW"}
 	gets := []string{"firstOOW", "third", "second", "firstOOW"} // of key1, key3, key2, key1
 	for _, file := range []string{"linear1", "linear2", "seq1", "seq2", "causal1", "causal2", "event1", "event2"} {
-		o := quartet(t, "client", "--nats", m.url, "-o", "json", file)
+		o := quartet(t, "client", "--nats", m.url, "-o", "jsonl", file)
 		if o.status != 0 {
 			t.Fatalf("%s: status %d\n%s", file, o.status, o.stderr)
 		}
