@@ -1,7 +1,10 @@
-// Package load promises a measured load: a closed loop that keeps a fixed number of
-// requests outstanding and records how long each took and how it ended. Replies are
-// taken, and the next requests sent, in the connections' own goroutines, so that no
-// goroutine per request takes part in what is measured; only a [Caller] has one.
+// Package load promises a measured load. A closed loop keeps a fixed number of requests
+// outstanding; an open loop sends at a given rate, whatever becomes of the requests
+// before, and counts latency from the moment when a request was due, so that a stall is
+// not hidden by the generator's waiting for it. Either records how long each request took
+// and how it ended. Replies are taken, and a closed loop's next requests sent, in the
+// connections' own goroutines, so that no goroutine per request takes part in what is
+// measured; only a [Caller], which is what most programs are, has one.
 //
 // A [Bucket] of NATS JetStream can be driven in two ways: as its users do, by the
 // official Go API, and through the very same loop and transport as a cluster, which
@@ -10,26 +13,13 @@ package load
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/HdrHistogram/hdrhistogram-go"
-
 	"quartet/replica/model"
-)
-
-// ErrOptions is wrapped by errors about impossible [Options].
-var ErrOptions = errors.New("load: impossible options")
-
-// What the histogram can hold: 1 µs to 1 minute, with three significant digits.
-const (
-	lowest  = 1
-	highest = int64(time.Minute / time.Microsecond)
-	digits  = 3
 )
 
 // Op is one request of the load. Its strings and bytes are shared and never written to.
@@ -37,6 +27,9 @@ type Op struct {
 	Type  model.Type
 	Key   string
 	Value []byte // of a set
+	// Place is which of the outstanding requests it is, 0 to Concurrency-1. One place
+	// has one request at a time.
+	Place int
 }
 
 // Outcome is how a request ended.
@@ -64,104 +57,26 @@ type Caller interface {
 	Call(op Op) Outcome
 }
 
-// Options describe a load.
-type Options struct {
-	Concurrency int           // requests outstanding, over all senders: 1 to 65,536
-	Warmup      time.Duration // before anything counts
-	Duration    time.Duration // that counts
-	Gets        int           // percentage of gets, 0 to 100
-	Keys        int           // how many keys are used, each equally often: 1 to 10,000,000
-	KeySize     int           // bytes, enough for the number of the key
-	ValueSize   int           // bytes
-	Seed        uint64        // of the choice of keys and of gets
-
-	// Processes are those whose processor time is measured, where there is a /proc.
-	Processes []Process
-}
-
-// Check refuses impossible options.
-func (o *Options) Check() error {
-	switch {
-	case o.Concurrency < 1 || o.Concurrency > 65536:
-		return fmt.Errorf("%w: concurrency %d (want 1 to 65536)", ErrOptions, o.Concurrency)
-	case o.Duration <= 0 || o.Warmup < 0:
-		return fmt.Errorf("%w: a duration that is not positive", ErrOptions)
-	case o.Gets < 0 || o.Gets > 100:
-		return fmt.Errorf("%w: %d %% of gets", ErrOptions, o.Gets)
-	case o.Keys < 1 || o.Keys > 10_000_000:
-		return fmt.Errorf("%w: %d keys (want 1 to 10000000)", ErrOptions, o.Keys)
-	case o.KeySize > model.MaxKey || o.KeySize < len(fmt.Sprint("k", o.Keys-1)):
-		return fmt.Errorf("%w: keys of %d bytes (want %d to %d for %d keys)", ErrOptions, o.KeySize, len(fmt.Sprint("k", o.Keys-1)), model.MaxKey, o.Keys)
-	case o.ValueSize < 0 || o.KeySize+o.ValueSize > model.MaxKeyValue:
-		return fmt.Errorf("%w: values of %d bytes (key and value: at most %d)", ErrOptions, o.ValueSize, model.MaxKeyValue)
-	}
-	return nil
-}
-
-// Result is what a run measured.
-type Result struct {
-	Window  time.Duration // in which the counted requests ended
-	Counts  [4]uint64     // by Outcome, in the window
-	Outside [4]uint64     // by Outcome, before and after it
-	NotSent uint64        // requests that could not be sent; each ended its place in the loop
-	Latency *hdrhistogram.Histogram
-
-	// CPU is what each of [Options.Processes] used, user and system, over the whole run;
-	// negative where that is not known. The system counts in steps of 10 ms.
-	CPU []time.Duration
-}
-
-// Ops returns how many answers came in the window.
-func (r *Result) Ops() uint64 { return r.Counts[OK] + r.Counts[Missing] }
-
-// Answers returns how many answers came, at any time of the run: what [Result.CPU] was
-// used for.
-func (r *Result) Answers() uint64 { return r.Ops() + r.Outside[OK] + r.Outside[Missing] }
-
-// Rate returns the answers per second.
-func (r *Result) Rate() float64 {
-	if r.Window <= 0 {
-		return 0
-	}
-	return float64(r.Ops()) / r.Window.Seconds()
-}
-
-// Failed returns how many requests failed, at any time of the run.
-func (r *Result) Failed() uint64 { return r.Counts[Failed] + r.Outside[Failed] + r.NotSent }
-
-// Unknown returns how many ended without a known outcome, at any time of the run.
-func (r *Result) Unknown() uint64 { return r.Counts[Unknown] + r.Outside[Unknown] }
-
-// Keys returns the names of the load's keys. They are letters and digits.
-func (o *Options) keys() []string {
-	keys := make([]string, o.Keys)
-	for i := range keys {
-		keys[i] = fmt.Sprintf("k%0*d", o.KeySize-1, i)
-	}
-	return keys
-}
-
-func (o *Options) value() []byte {
-	value := make([]byte, o.ValueSize)
-	for i := range value {
-		value[i] = 'a' + byte(i%26)
-	}
-	return value
-}
-
-// Fill sets every key once, 64 at a time, so that gets find something. Any set that
-// does not succeed is an error.
+// Fill sets every key once so that gets find something, up to 256 at a time (fewer if
+// values are large). Any set that does not succeed is an error.
 func Fill(ctx context.Context, o Options, s Sender) error {
 	if err := o.Check(); err != nil {
 		return err
 	}
-	const window = 64
+	// What is outstanding has to stay far below what a server keeps for a slow consumer.
+	window := min(256, max(8, (4<<20)/(o.KeySize+o.ValueSize)))
 	free := make(chan struct{}, window)
 	for range window {
 		free <- struct{}{}
 	}
-	var bad atomic.Int64
-	value := o.value()
+	var bad, good atomic.Uint64
+	began := time.Now()
+	defer report(o.Progress, func() Progress {
+		return Progress{
+			Phase: Filling, Elapsed: time.Since(began), Share: float64(good.Load()) / float64(o.Keys),
+			Answers: good.Load(), Failed: bad.Load(),
+		}
+	})()
 	take := func() error {
 		select {
 		case <-free:
@@ -170,12 +85,15 @@ func Fill(ctx context.Context, o Options, s Sender) error {
 			return context.Cause(ctx)
 		}
 	}
-	for _, key := range o.keys() {
+	keys, value := o.keyspace(), o.value()
+	for i := range o.Keys {
 		if err := take(); err != nil {
 			return err
 		}
-		err := s.Send(Op{model.Set, key, value}, func(outcome Outcome) {
-			if outcome != OK {
+		err := s.Send(Op{Type: model.Set, Key: keys.key(i), Value: value}, func(outcome Outcome) {
+			if outcome == OK {
+				good.Add(1)
+			} else {
 				bad.Add(1)
 			}
 			free <- struct{}{}
@@ -195,6 +113,18 @@ func Fill(ctx context.Context, o Options, s Sender) error {
 	return nil
 }
 
+// run is what the parts of one run share.
+type run struct {
+	o         Options
+	window    window
+	keys      keyspace
+	value     []byte
+	group     sync.WaitGroup // one for each place that is in use
+	workers   []*worker
+	recorders []*recorder
+	values    atomic.Uint64 // of distinct values, so many were used
+}
+
 // Run puts the load on the senders, which share its concurrency evenly, and returns once
 // every request has ended. When ctx ends it stops early with what it has; the error then
 // is ctx's cause.
@@ -205,30 +135,102 @@ func Run(ctx context.Context, o Options, senders []Sender) (Result, error) {
 	if len(senders) == 0 || len(senders) > o.Concurrency {
 		return Result{}, fmt.Errorf("%w: %d senders for %d requests at once", ErrOptions, len(senders), o.Concurrency)
 	}
-	keys, value := o.keys(), o.value()
+	r := newRun(o, senders)
 	before := cpuTimes(o.Processes)
 	start := time.Now()
-	w := window{from: start.Add(o.Warmup), to: start.Add(o.Warmup + o.Duration)}
-	stop := context.AfterFunc(ctx, func() { w.stopped.Store(true) })
+	r.window.from, r.window.to = start.Add(o.Warmup), start.Add(o.Warmup+o.Duration)
+	stop := context.AfterFunc(ctx, func() { r.window.stopped.Store(true) })
 	defer stop()
-	workers := make([]*worker, len(senders))
-	var group sync.WaitGroup
-	group.Add(o.Concurrency)
-	for i, sender := range senders {
-		workers[i] = &worker{
-			sender: sender, window: &w, group: &group, gets: o.Gets, keys: keys, value: value,
-			rng:    rand.New(rand.NewPCG(o.Seed, uint64(i))),
-			result: Result{Latency: hdrhistogram.New(lowest, highest, digits)},
-		}
+	finish := report(o.Progress, func() Progress { return r.progress(start) })
+	if o.Rate > 0 {
+		r.open(start)
+	} else {
+		r.closed()
 	}
-	for i := range o.Concurrency {
-		workers[i%len(workers)].start()
-	}
-	group.Wait()
-	total := Result{Window: min(o.Duration, max(0, time.Since(w.from))), Latency: hdrhistogram.New(lowest, highest, digits)}
+	r.group.Wait()
+	finish()
+	total := r.total()
+	total.Window = min(o.Duration, max(0, time.Since(r.window.from)))
 	total.CPU = cpuUsed(before, cpuTimes(o.Processes))
-	for _, worker := range workers {
-		worker.addTo(&total)
-	}
 	return total, context.Cause(ctx)
+}
+
+// maxRecorders bounds the memory of a run: a histogram takes about 150 KB, and a lock
+// shared by several connections costs less than a histogram for each.
+const maxRecorders = 8
+
+func newRun(o Options, senders []Sender) *run {
+	r := &run{o: o, keys: o.keyspace(), value: o.value()}
+	for range min(len(senders), maxRecorders) {
+		r.recorders = append(r.recorders, newRecorder(o.Rate > 0))
+	}
+	for i, sender := range senders {
+		w := &worker{run: r, sender: sender, recorder: r.recorders[i%len(r.recorders)], rng: rand.New(rand.NewPCG(o.Seed, uint64(i)))}
+		if o.KeyChoice == Zipf {
+			w.zipf = rand.NewZipf(w.rng, o.Skew, 1, uint64(o.Keys-1))
+		}
+		r.workers = append(r.workers, w)
+	}
+	return r
+}
+
+func (r *run) total() Result {
+	total := newRecorder(r.o.Rate > 0).result
+	for _, rec := range r.recorders {
+		rec.mu.Lock()
+		total.add(&rec.result)
+		rec.mu.Unlock()
+	}
+	return total
+}
+
+func (r *run) progress(start time.Time) Progress {
+	now := time.Now()
+	p := Progress{Phase: Measuring, Elapsed: now.Sub(start)}
+	switch {
+	case r.window.over(now):
+		p.Phase = Ending
+	case now.Before(r.window.from):
+		p.Phase = WarmingUp
+	}
+	p.Share = min(1, p.Elapsed.Seconds()/(r.o.Warmup+r.o.Duration).Seconds())
+	for _, rec := range r.recorders {
+		rec.mu.Lock()
+		p.Answers += rec.result.Answers()
+		p.Failed += rec.result.Failed()
+		p.Unknown += rec.result.Unknown()
+		p.Beyond += rec.result.Beyond
+		rec.mu.Unlock()
+	}
+	return p
+}
+
+// reportEvery is how often a progress is told of.
+const reportEvery = 250 * time.Millisecond
+
+// report tells to of what now returns until the function that it returns is called,
+// which tells of the end.
+func report(to func(Progress), now func() Progress) (finish func()) {
+	if to == nil {
+		return func() {}
+	}
+	var reporter sync.WaitGroup
+	end := make(chan struct{})
+	reporter.Go(func() {
+		ticker := time.NewTicker(reportEvery)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				to(now())
+			case <-end:
+				to(now())
+				return
+			}
+		}
+	})
+	return func() {
+		close(end)
+		reporter.Wait()
+	}
 }

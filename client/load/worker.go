@@ -18,62 +18,119 @@ type window struct {
 // over reports whether nothing more needs to be sent.
 func (w *window) over(now time.Time) bool { return now.After(w.to) || w.stopped.Load() }
 
-// worker keeps its places in the loop busy through one sender. Its lock is contended
-// only where a sender calls done from more than one goroutine.
-type worker struct {
-	sender Sender
-	window *window
-	group  *sync.WaitGroup // one for each place
-	gets   int
-	keys   []string
-	value  []byte
+func (w *window) holds(t time.Time) bool { return !t.Before(w.from) && !t.After(w.to) }
 
+// recorder keeps the result of some of the workers. Its lock is contended only where
+// replies come in several goroutines.
+type recorder struct {
 	mu     sync.Mutex
-	rng    *rand.Rand
 	result Result
 }
 
-// place is one of the requests that are outstanding.
+func newRecorder(open bool) *recorder {
+	r := &recorder{result: Result{Latency: newHistogram()}}
+	if open {
+		r.result.Late = newHistogram()
+	}
+	return r
+}
+
+func (r *recorder) record(counts bool, latency time.Duration, outcome Outcome) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !counts {
+		r.result.Outside[outcome]++
+		return
+	}
+	r.result.Counts[outcome]++
+	if outcome == OK || outcome == Missing {
+		recordIn(r.result.Latency, latency)
+	}
+}
+
+func (r *recorder) notSent() {
+	r.mu.Lock()
+	r.result.NotSent++
+	r.mu.Unlock()
+}
+
+// worker chooses what is sent through one sender.
+type worker struct {
+	run      *run
+	sender   Sender
+	recorder *recorder
+
+	mu   sync.Mutex
+	rng  *rand.Rand
+	zipf *rand.Zipf // nil: uniform
+}
+
+func (w *worker) next(place int) Op {
+	r := w.run
+	op := Op{Type: model.Set, Value: r.value, Place: place}
+	w.mu.Lock()
+	var key int
+	if w.zipf != nil {
+		key = int(w.zipf.Uint64())
+	} else {
+		key = w.rng.IntN(r.keys.n)
+	}
+	if r.o.Gets > 0 && w.rng.IntN(100) < r.o.Gets {
+		op.Type, op.Value = model.Get, nil
+	}
+	w.mu.Unlock()
+	op.Key = r.keys.key(key)
+	if r.o.DistinctValues && op.Type == model.Set {
+		op.Value = distinct(r.value, r.o.Seed, r.values.Add(1))
+	}
+	return op
+}
+
+// place is one of a closed loop's requests that are outstanding.
 type place struct {
 	w     *worker
+	n     int
 	began time.Time
 	done  func(Outcome)
 }
 
-func (w *worker) start() {
-	p := &place{w: w}
-	if caller, ok := w.sender.(Caller); ok {
-		go p.call(caller)
-		return
+// closed starts a closed loop.
+func (r *run) closed() {
+	r.group.Add(r.o.Concurrency)
+	for i := range r.o.Concurrency {
+		p := &place{w: r.workers[i%len(r.workers)], n: i}
+		if caller, ok := p.w.sender.(Caller); ok {
+			go p.call(caller)
+			continue
+		}
+		p.done = p.ended
+		p.send(time.Now())
 	}
-	p.done = p.ended
-	p.send(time.Now())
 }
 
 // call makes one request after the other.
 func (p *place) call(c Caller) {
-	defer p.w.group.Done()
-	for now := time.Now(); !p.w.window.over(now); {
+	r := p.w.run
+	defer r.group.Done()
+	for now := time.Now(); !r.window.over(now); {
 		began := now
-		outcome := c.Call(p.w.next())
+		outcome := c.Call(p.w.next(p.n))
 		now = time.Now()
-		p.w.record(began, now, outcome)
+		p.w.recorder.record(r.window.holds(now), now.Sub(began), outcome)
 	}
 }
 
 // send sends the next request; a place that cannot, or need not any more, is given up.
 func (p *place) send(now time.Time) {
-	w := p.w
-	if w.window.over(now) {
-		w.group.Done()
+	r := p.w.run
+	if r.window.over(now) {
+		r.group.Done()
 		return
 	}
 	p.began = now
-	if err := w.sender.Send(w.next(), p.done); err != nil {
-		w.mu.Lock()
-		w.result.NotSent++
-		w.mu.Unlock()
-		w.group.Done()
+	if err := p.w.sender.Send(p.w.next(p.n), p.done); err != nil {
+		p.w.recorder.notSent()
+		r.group.Done()
 	}
 }
 
@@ -81,42 +138,6 @@ func (p *place) send(now time.Time) {
 // train of replies releases; a goroutine that gathers it first was tried and won nothing.
 func (p *place) ended(outcome Outcome) {
 	now := time.Now()
-	p.w.record(p.began, now, outcome)
+	p.w.recorder.record(p.w.run.window.holds(now), now.Sub(p.began), outcome)
 	p.send(now)
-}
-
-func (w *worker) next() Op {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	op := Op{Type: model.Set, Key: w.keys[w.rng.IntN(len(w.keys))], Value: w.value}
-	if w.gets > 0 && w.rng.IntN(100) < w.gets {
-		op.Type, op.Value = model.Get, nil
-	}
-	return op
-}
-
-// record counts a request by when it ended: whatever ends in the window was served in it.
-func (w *worker) record(began, now time.Time, outcome Outcome) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if now.Before(w.window.from) || now.After(w.window.to) {
-		w.result.Outside[outcome]++
-		return
-	}
-	w.result.Counts[outcome]++
-	if outcome == OK || outcome == Missing {
-		us := min(max(now.Sub(began).Microseconds(), lowest), highest)
-		_ = w.result.Latency.RecordValue(us) // within its range
-	}
-}
-
-func (w *worker) addTo(total *Result) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for i := range total.Counts {
-		total.Counts[i] += w.result.Counts[i]
-		total.Outside[i] += w.result.Outside[i]
-	}
-	total.NotSent += w.result.NotSent
-	total.Latency.Merge(w.result.Latency)
 }
