@@ -1,22 +1,14 @@
 package history
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"unicode/utf8"
 
 	"quartet/replica/model"
 )
-
-// ErrFormat is wrapped by every error of [Decode] that is not the reader's own.
-var ErrFormat = errors.New("history: malformed record")
-
-// maxLine bounds a record, in bytes: a key and value of the largest size, escaped.
-const maxLine = 8 << 20
 
 // record is one line of a history. The names are a stable format: a field is never
 // renamed or given another meaning.
@@ -38,27 +30,44 @@ type record struct {
 	Position  uint64 `json:"position,omitempty"`
 	Timestamp uint64 `json:"timestamp,omitempty"`
 	Outcome   string `json:"outcome"`
+	Code      uint16 `json:"code,omitempty"`
 	Identity  string `json:"identity,omitempty"`
+	Rest      bool   `json:"rest,omitempty"`
 }
 
-// Encode writes h as JSON lines. Values that are not UTF-8 go into the base64 fields.
+// Encode writes h as JSON lines, without a header. Values that are not UTF-8 go into the
+// base64 fields.
 func Encode(w io.Writer, h []Operation) error {
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
+	var line []byte
 	for i := range h {
-		o := &h[i]
-		r := record{
-			ID: o.ID, Client: o.Client, Session: o.Session, Model: o.Model.Word(), Type: o.Type.Word(),
-			Key: o.Key, Found: o.Found, Call: o.Call, Return: o.Return, Replica: o.Replica,
-			Position: o.Position, Timestamp: o.Timestamp, Outcome: o.Outcome.String(), Identity: o.Identity,
+		var err error
+		if line, err = Append(line[:0], &h[i]); err != nil {
+			return fmt.Errorf("operation %d: %w", i, err)
 		}
-		r.Value, r.Value64 = split(o.Value)
-		r.Output, r.Output64 = split(o.Output)
-		if err := enc.Encode(&r); err != nil {
+		if _, err = w.Write(line); err != nil {
 			return fmt.Errorf("history: operation %d: %w", i, err)
 		}
 	}
 	return nil
+}
+
+// Append appends an operation's line.
+func Append(dst []byte, o *Operation) ([]byte, error) {
+	r := record{
+		ID: o.ID, Client: o.Client, Session: o.Session, Model: o.Model.Word(), Type: o.Type.Word(),
+		Key: o.Key, Found: o.Found, Call: o.Call, Return: o.Return, Replica: o.Replica,
+		Position: o.Position, Timestamp: o.Timestamp, Outcome: o.Outcome.String(), Code: o.Code,
+		Identity: o.Identity, Rest: o.Rest,
+	}
+	r.Value, r.Value64 = split(o.Value)
+	r.Output, r.Output64 = split(o.Output)
+	b := bytes.NewBuffer(dst)
+	enc := json.NewEncoder(b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(&r); err != nil {
+		return dst, fmt.Errorf("history: %w", err)
+	}
+	return b.Bytes(), nil
 }
 
 func split(s string) (string, []byte) {
@@ -66,31 +75,6 @@ func split(s string) (string, []byte) {
 		return s, nil
 	}
 	return "", []byte(s)
-}
-
-// Decode reads JSON lines. Blank lines and lines that begin with # are passed over. An
-// error names the line, counted from 1, and wraps [ErrFormat].
-func Decode(r io.Reader) ([]Operation, error) {
-	var h []Operation
-	lines := bufio.NewScanner(r)
-	lines.Buffer(make([]byte, 0, 64<<10), maxLine)
-	n := 0
-	for lines.Scan() {
-		n++
-		line := bytes.TrimSpace(lines.Bytes())
-		if len(line) == 0 || line[0] == '#' {
-			continue
-		}
-		o, err := decodeLine(line)
-		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", n, err)
-		}
-		h = append(h, o)
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("history: after line %d: %w", n, err)
-	}
-	return h, nil
 }
 
 func decodeLine(line []byte) (Operation, error) {
@@ -106,7 +90,7 @@ func decodeLine(line []byte) (Operation, error) {
 	o := Operation{
 		ID: r.ID, Client: r.Client, Session: r.Session, Key: r.Key, Value: join(r.Value, r.Value64),
 		Output: join(r.Output, r.Output64), Found: r.Found, Call: r.Call, Return: r.Return, Replica: r.Replica,
-		Position: r.Position, Timestamp: r.Timestamp, Identity: r.Identity,
+		Position: r.Position, Timestamp: r.Timestamp, Code: r.Code, Identity: r.Identity, Rest: r.Rest,
 	}
 	var err error
 	if o.Model, err = model.ParseConsistency(r.Model); err != nil {
@@ -125,6 +109,8 @@ func decodeLine(line []byte) (Operation, error) {
 		return Operation{}, fmt.Errorf("%w: outcome %q (want ok, fail or unknown)", ErrFormat, r.Outcome)
 	case o.Key == "":
 		return Operation{}, fmt.Errorf("%w: no key", ErrFormat)
+	case o.Rest && (o.Type != model.Get || o.Replica == ""):
+		return Operation{}, fmt.Errorf("%w: only a get of a certain replica can be at rest", ErrFormat)
 	case o.Return < o.Call:
 		return Operation{}, fmt.Errorf("%w: it returned at %d, before its call at %d", ErrFormat, o.Return, o.Call)
 	}

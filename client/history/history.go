@@ -3,8 +3,8 @@
 // same checkers, so that "correct" means the same everywhere.
 //
 // A history is a list of [Operation], one for each request that a client sent, in any
-// order. [Encode] and [Decode] write and read it as JSON lines, a stable format that is
-// described in testdata/histories/README.md. Each checker returns a [Verdict]: OK,
+// order. [Encode] and [Read] write and read it as JSON lines, a stable format that is
+// described in client/record/SCHEMA.md. Each checker returns a [Verdict]: OK,
 // violated, or unknown, and unknown is never a pass.
 //
 //	Linearizable  operations of model 1, key by key (Porcupine)
@@ -75,7 +75,12 @@ type Operation struct {
 	Position  uint64 // models 1 and 2: Quartet-Position of the reply
 	Timestamp uint64 // model 3: Quartet-Timestamp of the reply
 	Outcome   Outcome
+	Code      uint16 // of the reply: 200, or why it failed; 0 if none came or it is not known
 	Identity  string // Nats-Msg-Id
+
+	// Rest marks a get that was made, of one certain replica, after all sets had ended
+	// and the replicas had been given time to agree: see [AtRest].
+	Rest bool
 }
 
 // Ordered reports whether the operation has a place of its own in the total order: a
