@@ -11,6 +11,7 @@ import (
 
 	"quartet/bus/exit"
 	"quartet/client"
+	"quartet/client/record"
 	"quartet/client/requestfile"
 	"quartet/replica/model"
 )
@@ -24,6 +25,7 @@ func clientCommand(env Env) *cobra.Command {
 		conn  connection
 		model consistency
 		out   format
+		rec   recording
 		also  []string
 		async bool
 	)
@@ -53,6 +55,7 @@ Exit status: 0 all answered, 2 malformed, 4 refused, 5 an outcome unknown, 6 no 
   quartet client linear1
   quartet client --name Client3 --consistency causal seq2
   quartet client --async -o jsonl event1 my-requests.txt
+  quartet client --record auto linear1 && quartet check runs/latest
   QUARTET_REQUESTS='4, 1, hello ::: world' quartet client '4, 2, hello'`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -67,8 +70,14 @@ Exit status: 0 all answered, 2 malformed, 4 refused, 5 an outcome unknown, 6 no 
 				return err
 			}
 			defer c.Close()
-			r := runner{name: conn.name, stderr: env.Stderr, printer: newPrinter(env, out)}
-			return errors.Join(r.send(ctx, c, requests, async), r.printer.end())
+			recorder, err := rec.open(false)
+			if err != nil {
+				return err
+			}
+			r := runner{name: conn.name, stderr: env.Stderr, printer: newPrinter(env, out), recorder: recorder}
+			failed := errors.Join(r.send(ctx, c, requests, async), r.printer.end())
+			atRest(ctx, recorder, c, env.Stderr)
+			return recorded(recorder, env.Stderr, failed)
 		},
 	}
 	f := cmd.Flags()
@@ -77,6 +86,7 @@ Exit status: 0 all answered, 2 malformed, 4 refused, 5 an outcome unknown, 6 no 
 	f.Var(&model, "consistency", "send every request under this `MODEL`, whatever its own")
 	f.StringArrayVar(&also, "also", nil, "a `REQUEST` (or file) that is sent first; may be repeated")
 	f.BoolVar(&async, "async", false, "send all at once, then wait; without the guarantees of a session")
+	rec.flag(f)
 	out.flag(f)
 	return cmd
 }
@@ -122,6 +132,8 @@ type runner struct {
 	printer *printer
 	sent    func() // is called after each request's end; may be nil
 	file    string // that was named last
+
+	recorder *record.Recorder // nil: nothing is recorded
 }
 
 func (r *runner) send(ctx context.Context, c *client.Client, requests []requestfile.Request, async bool) error {
@@ -134,12 +146,14 @@ func (r *runner) send(ctx context.Context, c *client.Client, requests []requestf
 // inOrder sends each request after the reply to the last, in one session. It stops when
 // there is no cluster or ctx ends: the rest is then not sent.
 func (r *runner) inOrder(ctx context.Context, c *client.Client, requests []requestfile.Request) error {
-	session := c.Session()
+	session, name := c.Session(), r.recorder.NewSession()
 	worst, why := exit.StatusOK, error(nil)
 	for i, request := range requests {
 		r.say(request)
 		out := outgoing(request)
+		call := r.recorder.Begin(r.name, name, &out)
 		result, err := session.Do(ctx, out)
+		call.End(&result, err)
 		if s := status(err); s > worst {
 			worst, why = s, err
 		}
@@ -156,20 +170,27 @@ func (r *runner) inOrder(ctx context.Context, c *client.Client, requests []reque
 // all sends all at once and then waits, as the original's clients did.
 func (r *runner) all(ctx context.Context, c *client.Client, requests []requestfile.Request) error {
 	pending := make([]*client.Pending, len(requests))
+	calls := make([]record.Call, len(requests))
 	for i, request := range requests {
 		r.say(request)
+		out := outgoing(request)
+		calls[i] = r.recorder.Begin(r.name, "", &out)
 		var err error
-		if pending[i], err = c.Begin(ctx, outgoing(request)); err != nil {
+		if pending[i], err = c.Begin(ctx, out); err != nil {
+			calls[i].End(&client.Result{}, err)
+			giveUp(calls[:i])
 			return r.stopped(ctx, max(status(err), exit.StatusUnknown), err, len(requests))
 		}
 	}
 	worst, why := exit.StatusOK, error(nil)
 	for i, request := range requests {
 		result, err := pending[i].Wait(ctx)
+		calls[i].End(&result, err)
 		if s := status(err); s > worst {
 			worst, why = s, err
 		}
 		if stop := errors.Is(err, client.ErrNoCluster) || ctx.Err() != nil; stop {
+			giveUp(calls[i+1:])
 			return r.stopped(ctx, worst, why, len(requests)-i)
 		}
 		if err := r.ended(outgoing(request), result, err); err != nil {
@@ -177,6 +198,13 @@ func (r *runner) all(ctx context.Context, c *client.Client, requests []requestfi
 		}
 	}
 	return exit.Silent(worst)
+}
+
+// giveUp records requests that were sent and are not waited for: they may take effect.
+func giveUp(calls []record.Call) {
+	for _, call := range calls {
+		call.End(&client.Result{}, client.ErrUnknownOutcome)
+	}
 }
 
 func outgoing(r requestfile.Request) client.Request {

@@ -14,6 +14,7 @@ import (
 	"quartet/bus/dial"
 	"quartet/bus/exit"
 	"quartet/client/internal/process"
+	"quartet/client/record"
 	"quartet/client/requestfile"
 )
 
@@ -27,6 +28,8 @@ type demo struct {
 	env      Env
 	conn     connection
 	out      format
+	rec      recording
+	recorder *record.Recorder // nil: nothing is recorded
 	logDir   string
 	async    bool
 	external bool // the cluster is not ours
@@ -51,7 +54,8 @@ Exit status: that of the worst reply: 0 all answered, 4 one refused, 5 an outcom
 6 no cluster.`,
 		Example: `  quartet demo
   quartet demo --nats nats://127.0.0.1:4222
-  quartet demo -o jsonl > replies.jsonl`,
+  quartet demo -o jsonl > replies.jsonl
+  quartet demo --record auto && quartet check runs/latest`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := d.conn.resolve()
@@ -62,13 +66,14 @@ Exit status: that of the worst reply: 0 all answered, 4 one refused, 5 an outcom
 			d.settings = s
 			ctx, cancel := interruptible(cmd)
 			defer cancel()
-			return d.run(ctx)
+			return d.recorded(ctx, cmd.Flags().Changed("log-dir"))
 		},
 	}
 	f := cmd.Flags()
 	d.conn.flags(f, env)
-	f.StringVar(&d.logDir, "log-dir", "log/demo", "`DIR` of the cluster's logs and reports")
+	f.StringVar(&d.logDir, "log-dir", "log/demo", "`DIR` of the cluster's logs and reports (with --record: its log/)")
 	f.BoolVar(&d.async, "async", false, "each client sends all its requests at once")
+	d.rec.flag(f)
 	d.out.flag(f)
 	return cmd
 }
@@ -157,11 +162,12 @@ func (d *demo) play(ctx context.Context, plays [][]requestfile.Request, total in
 				return
 			}
 			defer c.Close()
-			r := runner{name: role.name, printer: p, sent: bar.step}
+			r := runner{name: role.name, printer: p, sent: bar.step, recorder: d.recorder}
 			ends[i] = named(role.name, r.send(ctx, c, plays[i], d.async))
 		})
 	}
 	group.Wait()
+	d.rest(ctx)
 	ends = append(ends, p.end())
 	return errors.Join(ends...)
 }

@@ -17,6 +17,7 @@ type single struct {
 	conn    connection
 	model   consistency
 	out     format
+	rec     recording
 	replica string
 	id      string
 }
@@ -29,6 +30,7 @@ func (s *single) flags(cmd *cobra.Command, env Env) {
 	f.Var(&s.model, "consistency", "`MODEL`: linearizable, sequential, causal or eventual (or 1 to 4)")
 	f.StringVar(&s.replica, "replica", "", "have this replica serve it (`r1`, r2, …)")
 	f.StringVar(&s.id, "id", "", "the request's own `ID`: a set with the same id again executes nothing")
+	s.rec.flag(f)
 	s.out.flag(f)
 }
 
@@ -42,7 +44,16 @@ func (s *single) do(cmd *cobra.Command, env Env, r client.Request) (client.Resul
 	}
 	defer c.Close()
 	r.Consistency, r.Replica, r.ID = s.model.Consistency, s.replica, s.id
+	recorder, err := s.rec.open(false)
+	if err != nil {
+		return client.Result{}, err
+	}
+	call := recorder.Begin(s.conn.name, "", &r)
 	result, err := c.Do(ctx, r)
+	call.End(&result, err)
+	if failed := recorded(recorder, env.Stderr, nil); failed != nil {
+		return result, errors.Join(failed, exit.With(status(err), err))
+	}
 	if s.out.objects() && (result.Code != 0 || errors.Is(err, client.ErrUnknownOutcome)) {
 		if failed := newPrinter(env, formatJSONL).print(s.conn.name, r, result, err); failed != nil {
 			return result, fmt.Errorf("write the reply: %w", failed)

@@ -174,7 +174,9 @@ func (r *Recorder) add(o *history.Operation) {
 	if o.Type == model.Set && o.Outcome != history.Fail && len(r.written) < maxRest {
 		r.written[o.Key] = true
 	}
-	r.stats.add(o)
+	if !o.Rest {
+		r.stats.add(o)
+	}
 	lines, err := history.Append(r.lines, o)
 	if err != nil {
 		r.fail(err)
