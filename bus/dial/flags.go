@@ -92,6 +92,22 @@ func Add(f *pflag.FlagSet) *Flags {
 	return out
 }
 
+// Asked reports whether a flag names a server or a context.
+func (f *Flags) Asked() bool {
+	return f.set.Changed("nats") && *f.values[urlName] != "" || f.set.Changed("context") && *f.values[contextName] != ""
+}
+
+// Given returns the names of the flags that were given.
+func (f *Flags) Given() []string {
+	var given []string
+	for i := range specs {
+		if _, ok := f.flag(&specs[i]); ok {
+			given = append(given, specs[i].flag)
+		}
+	}
+	return given
+}
+
 // Names returns the flags' names, for a help text that lists them apart.
 func (f *Flags) Names() []string { return f.names }
 

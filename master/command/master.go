@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"quartet/bus"
+	"quartet/bus/dial"
 	"quartet/bus/exit"
 	"quartet/bus/nodelog"
 	"quartet/bus/server"
@@ -31,6 +32,7 @@ type Signals struct {
 func Master(stdout, stderr io.Writer, version string, signals func() Signals) *cobra.Command {
 	o := node.Options{Stdout: stdout, Version: version}
 	var level, format string
+	var connection *dial.Flags
 	cmd := &cobra.Command{
 		Use:   "master",
 		Short: "Run a cluster: the NATS server, the master and its replicas",
@@ -43,16 +45,26 @@ The same command again, after whatever end, goes on where the last one stopped: 
 takes over the replicas that still run and starts the others. With --dir all data
 are there again, with --memory those of the replicas that still run.
 
+With --nats or --context it embeds no server and uses that one, with the connection
+settings that the nats command takes too (NATS_CREDS, NATS_USER, …); its replicas connect
+with the same. A NATS_URL in the environment alone changes nothing.
+
 Ctrl-C (or SIGTERM) finishes the requests under way, stops the replicas and
-writes the reports; a second one stops at once.`,
+writes the reports; a second one stops at once.
+
+Exit status: 0 stopped when asked to, 2 wrong usage, 1 anything else.`,
 		Example: `  quartet master --memory
   quartet master --listen 127.0.0.1:-1 --replicas 5 --memory
   quartet master --dir quartet-data --sync always --log-level debug
-  quartet master --nats nats://127.0.0.1:4222 --memory`,
+  quartet master --nats nats://127.0.0.1:4222 --memory
+  quartet master --context prod --prefix team.quartet --dir quartet-data`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.Memory && (cmd.Flags().Changed("dir") || cmd.Flags().Changed("sync")) {
 				return exit.Usage(errors.New("--memory excludes --dir and --sync"))
+			}
+			if err := external(&o, connection); err != nil {
+				return exit.Usage(err)
 			}
 			o.Args = []string{"--log-level", level, "--log-format", format}
 			return run(signals(), o, level, format, stderr)
@@ -61,7 +73,8 @@ writes the reports; a second one stops at once.`,
 	f := cmd.Flags()
 	f.StringVar(&o.Listen, "listen", server.DefaultListen, "`HOST:PORT` of the embedded NATS server; port -1 picks a free one")
 	f.BoolVar(&o.AllowInsecure, "allow-insecure-bind", false, "let it listen beyond this machine without credentials and TLS")
-	f.StringVar(&o.NATS, "nats", "", "use the NATS servers at `URL[,URL…]` and embed none")
+	connection = dial.Add(f)
+	connection.Selected = false // a master that is told nothing has a server of its own
 	f.StringVar(&o.Prefix, "prefix", bus.DefaultPrefix, "of all subjects")
 	f.IntVar(&o.Replicas, "replicas", 3, "replica processes, 1 to 9")
 	f.IntVar(&o.Missing, "missing", -1, "how many replicas may be missing (default: so that a majority remains)")
@@ -75,6 +88,24 @@ writes the reports; a second one stops at once.`,
 	f.StringVar(&o.LogDir, "log-dir", "log", "`DIR` of process logs and reports")
 	nodelog.Flags(f, &level, &format)
 	return cmd
+}
+
+// external settles whether the master uses servers that are there, and how it reaches them:
+// where --nats or --context says so. The environment alone does not, since clients on the
+// same machine have theirs there.
+func external(o *node.Options, connection *dial.Flags) error {
+	if !connection.Asked() {
+		if given := connection.Given(); len(given) > 0 {
+			return fmt.Errorf("--%s says how to reach a NATS server: say which with --nats or --context", given[0])
+		}
+		return nil
+	}
+	s, err := connection.Resolve(os.Getenv)
+	if err != nil {
+		return err
+	}
+	o.Connection, o.NATS = s, s.Redacted()
+	return nil
 }
 
 func run(s Signals, o node.Options, level, format string, stderr io.Writer) (err error) {

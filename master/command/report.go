@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
 
 	"quartet/bus"
+	"quartet/bus/dial"
 	"quartet/bus/exit"
 	"quartet/master/ledger"
 )
@@ -21,7 +23,8 @@ const reportTimeout = 5 * time.Second
 
 // Report returns the command that prints the statistics of requests, or their list.
 func Report(stdout io.Writer) *cobra.Command {
-	var url, prefix, dir, output string
+	var prefix, dir, output string
+	var connection *dial.Flags
 	var requests bool
 	cmd := &cobra.Command{
 		Use:   "report",
@@ -29,20 +32,23 @@ func Report(stdout io.Writer) *cobra.Command {
 		Long: `Print, per consistency and type, how many requests a cluster has answered, how
 many of them failed, and the time that they took.
 
-With --nats the figures come from the running cluster, else from the files in
+With --nats or --context the figures come from the running cluster, else from the files in
 --log-dir, of a cluster that runs or has ended. The list of requests is read from
-the files. The run before the last one is in the directory's folder "previous".`,
+the files. The run before the last one is in the directory's folder "previous".
+
+Exit status: 0 printed, 1 there is no report, 2 wrong usage, 4 the master refused, 5 it has
+not answered, 6 no cluster.`,
 		Example: `  quartet report
   quartet report --nats nats://127.0.0.1:4222 -o json
   quartet report --requests -o csv
   quartet report --log-dir log/previous`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			format, err := ledger.ParseFormat(output)
+			format, compact, err := parseFormat(output, requests)
 			if err != nil {
 				return exit.Usage(err)
 			}
-			remote := cmd.Flags().Changed("nats")
+			remote := connection.Asked()
 			switch {
 			case remote && requests:
 				return exit.Usage(errors.New("--requests reads the files in --log-dir; it cannot be asked of a cluster with --nats"))
@@ -53,23 +59,43 @@ the files. The run before the last one is in the directory's folder "previous".`
 			}
 			var s ledger.Summary
 			if remote {
-				s, err = ask(cmd.Context(), url, prefix)
+				s, err = ask(cmd.Context(), connection, prefix)
 			} else {
 				s, err = ledger.ReadDir(dir)
 			}
 			if err != nil {
 				return advise(err)
 			}
+			if compact {
+				return json.NewEncoder(stdout).Encode(s)
+			}
 			return format.Write(stdout, s)
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&url, "nats", "", "ask the cluster at `URL[,URL…]`")
+	connection = dial.Add(f)
 	f.StringVar(&prefix, "prefix", bus.DefaultPrefix, "of its subjects")
 	f.StringVar(&dir, "log-dir", "log", "read the files in `DIR`")
-	f.StringVarP(&output, "output", "o", string(ledger.Table), "table, csv or json (of --requests: one object a line)")
+	f.StringVarP(&output, "output", "o", string(ledger.Table), "table, csv, json, jsonl (one object a line; --requests -o json is that, too) or raw (as it is kept)")
 	f.BoolVar(&requests, "requests", false, "print the list of requests")
 	return cmd
+}
+
+// parseFormat reads -o. compact: the statistics as one JSON object on one line.
+func parseFormat(output string, requests bool) (format ledger.Format, compact bool, err error) {
+	switch output {
+	case "jsonl":
+		return ledger.JSON, true, nil
+	case "raw":
+		if requests {
+			return ledger.CSV, false, nil
+		}
+		return ledger.JSON, true, nil
+	}
+	if format, err = ledger.ParseFormat(output); err != nil {
+		return "", false, fmt.Errorf("unknown format %q (want table, csv, json, jsonl or raw)", output)
+	}
+	return format, false, nil
 }
 
 // advise adds what to do about a directory without reports.
@@ -81,15 +107,19 @@ func advise(err error) error {
 }
 
 // ask has the master of a running cluster answer.
-func ask(ctx context.Context, url, prefix string) (ledger.Summary, error) {
+func ask(ctx context.Context, connection *dial.Flags, prefix string) (ledger.Summary, error) {
 	var s ledger.Summary
 	subjects, err := bus.NewSubjects(prefix)
 	if err != nil {
 		return s, exit.Usage(err)
 	}
+	settings, err := connection.Resolve(os.Getenv)
+	if err != nil {
+		return s, exit.Usage(err)
+	}
 	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
 	defer cancel()
-	nc, err := bus.Dial(ctx, bus.DialOptions{URL: url, Name: "quartet report"})
+	nc, err := bus.Dial(ctx, settings.Options("quartet report", nil))
 	if err != nil {
 		return s, exit.NoCluster(err)
 	}

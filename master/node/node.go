@@ -184,6 +184,9 @@ func (n *node) connect(ctx context.Context) error {
 	clients := bus.DialOptions{URL: o.NATS, Name: "quartet master", Log: o.Log}
 	nodes := bus.DialOptions{URL: o.NATS, Name: "quartet master, nodes", Log: o.Log}
 	n.super = newSupervisor(o, n.dir)
+	if o.Connection != nil {
+		clients, nodes = o.Connection.Options(clients.Name, o.Log), o.Connection.Options(nodes.Name, o.Log)
+	}
 	if o.NATS == "" {
 		var err error
 		n.server, err = server.Start(ctx, server.Options{

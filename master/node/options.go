@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"quartet/bus/dial"
 	"quartet/master/ledger"
 )
 
@@ -25,9 +26,10 @@ const (
 
 // Options say what a master runs.
 type Options struct {
-	Listen        string // of the embedded server
-	AllowInsecure bool   // lets it listen beyond this machine without credentials and TLS
-	NATS          string // use these servers and embed none
+	Listen        string         // of the embedded server
+	AllowInsecure bool           // lets it listen beyond this machine without credentials and TLS
+	NATS          string         // use these servers and embed none; names them to people
+	Connection    *dial.Settings // how to reach them; nil: by NATS alone
 	Prefix        string
 	Replicas      int
 	Missing       int // f: how many replicas may be missing; below 0: N minus the majority

@@ -48,9 +48,14 @@ func newSupervisor(o *Options, dir *runDir) *supervisor {
 func (s *supervisor) command(n lamport.Node) *exec.Cmd {
 	o := s.opts
 	args := []string{
-		"replica", "--id", n.String(), "--nats", s.url, "--prefix", o.Prefix,
+		"replica", "--id", n.String(), "--prefix", o.Prefix,
 		"--causal-wait", o.CausalWait.String(), "--orphan-timeout", o.OrphanTimeout.String(),
 		"--master-lock", s.lock(), "--log-dir", o.LogDir,
+	}
+	if o.Connection == nil {
+		args = append(args, "--nats", s.url)
+	} else {
+		args = append(args, o.Connection.Args()...)
 	}
 	if o.Memory {
 		args = append(args, "--memory")
@@ -62,7 +67,9 @@ func (s *supervisor) command(n lamport.Node) *exec.Cmd {
 		args = append(args, "--dir", filepath.Join(s.dir.path, replicas, n.String()), "--sync", sync)
 	}
 	cmd := exec.Command(o.Executable, append(args, o.Args...)...)
-	cmd.Env = append(os.Environ(), bus.EnvNodeUser+"="+s.user, bus.EnvNodePassword+"="+s.password)
+	// Of our own environment no connection setting may reach a replica that connects to an
+	// embedded server, and all of them those that connect as we do.
+	cmd.Env = append(o.Connection.Environment(os.Environ()), bus.EnvNodeUser+"="+s.user, bus.EnvNodePassword+"="+s.password)
 	return cmd
 }
 

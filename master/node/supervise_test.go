@@ -9,7 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spf13/pflag"
+
 	"quartet/bus"
+	"quartet/bus/dial"
 	"quartet/master/supervise"
 	"quartet/replica/lamport"
 )
@@ -67,6 +70,35 @@ func TestWhatAReplicaIsStartedWith(t *testing.T) {
 				t.Error("the credentials are not in the environment")
 			}
 		})
+	}
+}
+
+// A replica hears how the bus is reached from its master alone: of an embedded server by
+// --nats, of any other by the environment, where no secret shows.
+func TestReplicasConnectAsTheirMaster(t *testing.T) {
+	t.Setenv("NATS_CREDS", "/of/some/client")
+	s := supervised(t, "mute", nil)
+	cmd := s.command(lamport.Replica(1))
+	if slices.ContainsFunc(cmd.Env, func(e string) bool { return strings.HasPrefix(e, "NATS_") }) || !slices.Contains(cmd.Args, "--nats") {
+		t.Errorf("of an embedded server: %q, %q", cmd.Args, cmd.Env)
+	}
+	set := pflag.NewFlagSet("master", pflag.ContinueOnError)
+	flags := dial.Add(set)
+	if err := set.Parse([]string{"--nats", "nats://elsewhere:1", "--user", "ann", "--password", "pass"}); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if s.opts.Connection, err = flags.Resolve(func(string) string { return "" }); err != nil {
+		t.Fatal(err)
+	}
+	cmd = s.command(lamport.Replica(1))
+	for _, want := range []string{"NATS_URL=nats://elsewhere:1", "NATS_USER=ann", "NATS_PASSWORD=pass"} {
+		if !slices.Contains(cmd.Env, want) {
+			t.Errorf("%s is not in %q", want, cmd.Env)
+		}
+	}
+	if slices.Contains(cmd.Args, "--nats") || slices.Contains(cmd.Args, "pass") || slices.Contains(cmd.Env, "NATS_CREDS=/of/some/client") {
+		t.Errorf("%q, %q", cmd.Args, cmd.Env)
 	}
 }
 

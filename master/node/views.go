@@ -44,6 +44,9 @@ const (
 // agreeing on a leader are given time; a record that is damaged ends the start.
 func (n *node) openViews(ctx context.Context) error {
 	o := record.Options{Prefix: n.opts.Prefix}
+	if n.opts.Connection != nil {
+		o.Domain = n.opts.Connection.Domain()
+	}
 	if n.server != nil && !n.opts.Memory {
 		o.Sync = n.server.SyncNodes
 	}
@@ -83,7 +86,7 @@ func (n *node) tryViews(ctx context.Context, o record.Options) (err error) {
 // forgetViews removes the record of a cluster whose replicas, all of them this master's
 // own and in memory, are gone: the next begins anew.
 func (n *node) forgetViews(ctx context.Context) error {
-	js, err := jetstream.New(n.nodes)
+	js, err := n.views.store.JetStream(n.nodes)
 	if err != nil {
 		return fmt.Errorf("master: %w", err)
 	}

@@ -67,6 +67,8 @@ const DefaultTimeout = 2 * time.Second
 type Options struct {
 	Prefix string // of the cluster's subjects; "": [bus.DefaultPrefix]
 
+	Domain string // JetStream's; "": the account's own
+
 	// Replicas of the bucket's stream: 1, 3 or 5. 0: an existing bucket stays as it is; a
 	// new one has three where the servers are a cluster, else one.
 	Replicas int
@@ -106,15 +108,29 @@ func Open(ctx context.Context, nc *nats.Conn, o Options) (*Store, error) {
 	default:
 		return nil, fmt.Errorf("%w: %d replicas of the bucket: want 1, 3 or 5", ErrOptions, o.Replicas)
 	}
-	js, err := jetstream.New(nc)
+	s := &Store{subject: subject(o.Prefix), opts: o}
+	js, err := s.JetStream(nc)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrBucket, err)
+		return nil, err
 	}
-	s := &Store{js: js, subject: subject(o.Prefix), opts: o}
+	s.js = js
 	if s.stream, err = openStream(ctx, js, config(o.Prefix, o.Replicas), o.Replicas); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// JetStream returns, on nc, the JetStream in which the bucket is.
+func (s *Store) JetStream(nc *nats.Conn) (js jetstream.JetStream, err error) {
+	if s.opts.Domain == "" {
+		js, err = jetstream.New(nc)
+	} else {
+		js, err = jetstream.NewWithDomain(nc, s.opts.Domain)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrBucket, err)
+	}
+	return js, nil
 }
 
 // Bucket returns the bucket's name.

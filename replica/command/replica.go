@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"quartet/bus"
+	"quartet/bus/dial"
 	"quartet/bus/exit"
 	"quartet/bus/nodelog"
 	"quartet/bus/tune"
@@ -27,6 +28,7 @@ func Replica(stderr io.Writer, stop func() context.Context) *cobra.Command {
 	var o node.Options
 	var id, sync, logDir, level, format string
 	var memory bool
+	var connection *dial.Flags
 	cmd := &cobra.Command{
 		Use:   "replica",
 		Short: "Run one replica (the master does this for its own)",
@@ -36,8 +38,8 @@ another, this adds a replica to a running cluster: it is loaded while the others
 work, and becomes a member. "quartet remove ID" takes it out again.
 
 A replica speaks to the others in the account of the nodes. Its credentials are
-taken from the environment, QUARTET_NODE_USER and QUARTET_NODE_PASSWORD, or from
-the URL. Of the server that a master embeds the user is "quartet-node", and the
+taken from the environment, QUARTET_NODE_USER and QUARTET_NODE_PASSWORD; without
+them, from the connection settings that the nats command takes too. Of the server that a master embeds the user is "quartet-node", and the
 password stands in master.json in the master's --dir (with --memory, in the
 directory that the master's banner names):
 
@@ -49,7 +51,7 @@ memory. --sync interval survives kill -9 of every process, --sync always a power
 cut, too: it syncs before anything is acknowledged.
 
 Exit status: 0 stopped, or removed from the cluster; 7 the data in --dir are
-damaged and are not served; 1 anything else.`,
+damaged and are not served; 2 wrong usage; 1 anything else.`,
 		Example: `  quartet replica --nats nats://127.0.0.1:4222 --id r4 --memory
   quartet replica --nats nats://10.0.0.7:4222 --id r4 --dir r4-data --sync always`,
 		Args: cobra.NoArgs,
@@ -63,13 +65,16 @@ damaged and are not served; 1 anything else.`,
 			if o.Sync, err = parseSync(sync); err != nil {
 				return exit.Usage(err)
 			}
+			if err := reach(&o, connection); err != nil {
+				return exit.Usage(err)
+			}
 			log, closer, err := nodelog.Open(nodelog.Options{Dir: logDir, Node: id, Level: level, Format: format, Stderr: stderr})
 			if err != nil {
 				return err
 			}
 			defer func() { err = errors.Join(err, closer.Close()) }()
 			tune.Replica()
-			o.Log, o.User, o.Password = log, os.Getenv(bus.EnvNodeUser), os.Getenv(bus.EnvNodePassword)
+			o.Log = log
 			err = node.Run(stop(), o)
 			switch {
 			case errors.Is(err, node.ErrOrphaned):
@@ -81,7 +86,7 @@ damaged and are not served; 1 anything else.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.URL, "nats", "nats://127.0.0.1:4222", "`URL` of the NATS server")
+	connection = dial.Add(f)
 	f.StringVar(&id, "id", "", "the replica's name: r1, r2, …")
 	f.StringVar(&o.Prefix, "prefix", bus.DefaultPrefix, "of all subjects")
 	f.BoolVar(&memory, "memory", false, "keep the data in memory (as without --dir)")
@@ -94,6 +99,20 @@ damaged and are not served; 1 anything else.`,
 	nodelog.Flags(f, &level, &format)
 	_ = cmd.MarkFlagRequired("id")
 	return cmd
+}
+
+// reach settles how the bus is reached: as the nodes' user where the environment names
+// one, which a master does for its own replicas; else as the connection settings say.
+func reach(o *node.Options, connection *dial.Flags) error {
+	s, err := connection.Resolve(os.Getenv)
+	if err != nil {
+		return err
+	}
+	if user := os.Getenv(bus.EnvNodeUser); user != "" {
+		s = s.As(user, os.Getenv(bus.EnvNodePassword))
+	}
+	o.URL, o.Connect = s.URL(), s.Options("", nil).Connect
+	return nil
 }
 
 func parseSync(s string) (disk.Sync, error) {

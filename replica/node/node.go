@@ -39,8 +39,9 @@ type Options struct {
 	URL        string
 	User       string // of the nodes' account; "": as the URL says
 	Password   string
-	Prefix     string        // of subjects
-	CausalWait time.Duration // how long a get or set may wait for its minimum
+	Connect    func(...nats.Option) (*nats.Conn, error) // in place of nats.Connect to URL; may be nil
+	Prefix     string                                   // of subjects
+	CausalWait time.Duration                            // how long a get or set may wait for its minimum
 
 	Dir  string    // of this replica's data alone; "": they are in memory
 	Sync disk.Sync // of Dir; 0: disk.Interval
@@ -93,7 +94,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		}
 	}()
 	nc, err := bus.Dial(ctx, bus.DialOptions{
-		URL: o.URL, Name: "quartet replica " + o.ID.String(), User: o.User, Password: o.Password, Log: o.Log,
+		URL: o.URL, Name: "quartet replica " + o.ID.String(), User: o.User, Password: o.Password, Connect: o.Connect, Log: o.Log,
 	})
 	if err != nil {
 		return fmt.Errorf("replica %s: %w", o.ID, err)
