@@ -20,6 +20,9 @@ var files = map[string][]struct {
 	operations    int
 }{
 	"linearizable-good":         nil,
+	"fenced-good":               nil,
+	"fenced-stale":              {{linearizable, "no order", 3}, {sequential, "higher position", 2}},
+	"fenced-against-time":       {{linearizable, "no order", 2}, {sequential, "higher position", 2}},
 	"linearizable-stale-read":   {{linearizable, "no order of these operations on key x", 3}},
 	"linearizable-unknown-late": nil,
 	"linearizable-unknown-twice": {
@@ -35,7 +38,7 @@ var files = map[string][]struct {
 	"sequential-two-at-one-position": {{sequential, "two operations have position 1", 2}, {onlyOnce, "number 1", 2}},
 	"order-against-time":             {{sequential, "higher position", 2}},
 	"weak-write-good":                nil,
-	"weak-write-back-in-time":        {{linearizable, "no order", 3}, {sequential, "cannot have been the value", 2}},
+	"weak-write-back-in-time":        {{linearizable, "no order", 3}, {sequential, "found nothing", 2}},
 	"causal-good":                    nil,
 	"causal-effect-without-cause":    {{causal, "causal past holds a write of x", 5}},
 	"causal-own-write-missed":        {{causal, "causal past holds timestamp 2", 3}, {sessions, "read your writes", 2}},

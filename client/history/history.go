@@ -83,11 +83,9 @@ type Operation struct {
 	Rest bool
 }
 
-// Ordered reports whether the operation has a place of its own in the total order: a
-// set of models 1 and 2, and a linearizable get.
-func (o *Operation) Ordered() bool {
-	return o.Model == model.Linearizable || o.Model == model.Sequential && o.Type == model.Set
-}
+// Ordered reports whether the operation has a place of its own in the total order, as all
+// sets of models 1 and 2 do. A linearizable get has one only in clusters that order gets.
+func (o *Operation) Ordered() bool { return o.Model.Strong() && o.Type == model.Set }
 
 // String describes the operation in one line of words.
 func (o Operation) String() string {

@@ -14,10 +14,12 @@ const sequential = "sequential"
 // own and explains every get.
 //
 //   - An ordered operation ([Operation.Ordered]) stands at its position; no two share one.
-//   - A sequential get at position p reads what stands after p.
+//   - A get at position p reads what stands after p.
 //   - Within a session positions never fall, and an ordered operation is above all that
 //     the session has seen.
-//   - An ordered operation that returned before another was called is below it.
+//   - An ordered operation that returned before another was called is below it. So it is
+//     with linearizable gets, but that these may share a position with what they read and with
+//     each other.
 //   - A weak set, or one of unknown outcome, takes effect at most once, above what its
 //     session had seen when it asked, at a position that nothing else has.
 //
@@ -110,18 +112,34 @@ func (w *witness) sessions() *Verdict {
 }
 
 func (w *witness) realTime() *Verdict {
-	var latest *Operation // of the latest call so far
-	for _, o := range w.ordered {
-		if latest != nil && o.Return < latest.Call {
-			v := violated(sequential, []*Operation{o, latest},
-				"the first of these returned before the second was called, and has the higher position")
+	var below, beside *Operation // of the latest call of those that o stands after, and of the gets at its position
+	for _, o := range w.strong {
+		if o.Type == model.Get && o.Model != model.Linearizable {
+			continue
+		}
+		if beside != nil && beside.Position < o.Position {
+			below, beside = laterCall(below, beside), nil
+		}
+		if below != nil && o.Return < below.Call {
+			v := violated(sequential, []*Operation{o, below},
+				"the first of these returned before the second was called, and has the higher position, or stands behind it at the same")
 			return &v
 		}
-		if latest == nil || o.Call > latest.Call {
-			latest = o
+		if o.Ordered() {
+			below = laterCall(below, o)
+		} else {
+			beside = laterCall(beside, o)
 		}
 	}
 	return nil
+}
+
+// laterCall returns the one that was called later; a may be nil.
+func laterCall(a, b *Operation) *Operation {
+	if a == nil || b.Call > a.Call {
+		return b
+	}
+	return a
 }
 
 // reads runs through the order and compares each get with what stands there.
