@@ -47,7 +47,7 @@ func (m *Machine) admitsMaster(msg message.Message, h *message.Header) bool {
 	case *message.Prepare:
 		return h.Incarnation >= m.master.Incarnation
 	case *message.Forward:
-		return h.Incarnation == m.master.Incarnation && h.From == m.master.Node
+		return h.Incarnation == m.master.Incarnation && h.From == m.master.Node || m.goesOnWedged(msg)
 	case *message.Fill:
 		return m.cast != nil && h.Epoch == m.record.Epoch && h.Incarnation == m.record.Master
 	}
@@ -71,13 +71,27 @@ func (m *Machine) forward(f *message.Forward) {
 	if current {
 		m.marks(f.Marks)
 		m.causalWrites(f.Writes)
+		m.confirm(f)
+	} else if m.goesOnWedged(f) {
+		m.confirm(f)
 	}
 	for i := range f.Requests {
 		r := &f.Requests[i]
-		if current || m.record.Epoch > 0 && servedAnywhere(r) {
-			m.request(r)
+		switch {
+		case current || m.record.Epoch > 0 && servedAnywhere(r):
+			m.request(r, f.Round > 0)
+		case m.cfg.Mutant.ServesWedged && m.goesOnWedged(f) && brings(f.Requests[i:i+1]):
+			m.pending++
+			m.answer(m.readCommitted(r, m.position))
 		}
 	}
+}
+
+// goesOnWedged is a mutant's: it takes fenced gets and fences in the epoch in which it has
+// been wedged, of the master of that epoch.
+func (m *Machine) goesOnWedged(f *message.Forward) bool {
+	return (m.cfg.Mutant.EchoesWedged || m.cfg.Mutant.ServesWedged) && m.cast == nil && m.rest != nil &&
+		f.Round > 0 && f.Epoch == m.record.Epoch && f.Incarnation == m.record.Master
 }
 
 // servedAnywhere reports whether a wedged or removed replica may serve r.

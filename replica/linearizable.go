@@ -7,19 +7,64 @@ import (
 	"quartet/replica/store"
 )
 
-// linearizable: a request is answered at its own place in the total order, between its
+// linearizable: a set is answered at its own place in the total order, between its
 // arrival and its answer. If a was answered before b arrived then every member had
 // witnessed a's time when a was delivered (condition A), so whoever stamps b stamps it
-// later. Gets are ordered operations as well: one that read without a place could miss
-// a set that another replica has delivered and answered already.
+// later.
+//
+// A fenced get is read here, behind all that this replica holds: whatever was answered in
+// this epoch before the get began, every member held (condition B). It is the master that
+// makes sure that no later epoch had begun by then: it keeps the answer until f other
+// members have echoed the round of the FORWARD that brought the get. DESIGN.md,
+// "Linearizable gets", has the argument.
+//
+// An ordered get, one that came without a round, is an ordered operation.
 type linearizable struct {
-	reads   []*message.Request   // gets taken in this turn
-	ordered [][]*message.Request // gets on their way, one batch an own OpReads, oldest first
+	round uint64 // the highest that a FORWARD has brought in this epoch
+	owed  bool   // its echo is to leave in this turn, whatever else there is to say
+
+	reads   []*message.Request   // ordered gets taken in this turn
+	ordered [][]*message.Request // on their way, one batch an own OpReads, oldest first
 }
 
-// linearizableGet joins the other gets of this turn: they share one place.
-func (m *Machine) linearizableGet(r *message.Request) {
-	m.linearizable.reads = append(m.linearizable.reads, r)
+// linearizableGet gives a fenced get a turn in the queue, as a sequential one has it. An
+// ordered one joins the others of this turn: they share one place.
+func (m *Machine) linearizableGet(r *message.Request, fenced bool) {
+	switch {
+	case !fenced:
+		m.linearizable.reads = append(m.linearizable.reads, r)
+	case m.cfg.Mutant.ReadsAtOnce:
+		m.answer(m.readCommitted(r, m.position))
+	default:
+		m.sequential.gets = append(m.sequential.gets, r)
+	}
+}
+
+// confirm takes note of the round of a FORWARD of the master of this epoch. Gets that it
+// carries take the echo along with their answers. Without them somebody else's gets wait
+// for it.
+func (m *Machine) confirm(f *message.Forward) {
+	l := &m.linearizable
+	l.round = max(l.round, f.Round)
+	l.owed = l.owed || f.Round > 0 && !brings(f.Requests)
+}
+
+// brings reports whether there is a linearizable get among requests.
+func brings(requests []message.Request) bool {
+	for i := range requests {
+		if r := &requests[i]; r.Model == model.Linearizable && r.Type == model.Get {
+			return true
+		}
+	}
+	return false
+}
+
+// echo is the round that this replica confirms: that it works, unwedged, in its epoch.
+func (m *Machine) echo() uint64 {
+	if m.cast == nil && !(m.cfg.Mutant.EchoesWedged && m.rest != nil) {
+		return 0
+	}
+	return m.linearizable.round
 }
 
 // flushReads submits the place of the gets of this turn.

@@ -288,7 +288,7 @@ func (m *Machine) deliverAll() {
 
 // request takes a forwarded request to its discipline. Validity was checked at the
 // master's door; a code that this version does not know is answered, not executed.
-func (m *Machine) request(r *message.Request) {
+func (m *Machine) request(r *message.Request, fenced bool) {
 	m.lastRID = max(m.lastRID, r.RID)
 	m.pending++
 	switch {
@@ -297,7 +297,7 @@ func (m *Machine) request(r *message.Request) {
 	case !r.Type.Valid():
 		m.fail(r, model.Malformed, "this replica does not know the request type")
 	case r.Model == model.Linearizable && r.Type == model.Get:
-		m.linearizableGet(r)
+		m.linearizableGet(r, fenced)
 	case r.Model == model.Linearizable:
 		m.strongSet(r)
 	case r.Model == model.Sequential && r.Type == model.Get:
@@ -378,21 +378,23 @@ func (m *Machine) fail(r *message.Request, code model.Code, reason string) {
 	m.answer(message.Answer{RID: r.RID, Code: code, Reason: reason})
 }
 
-// flushAnswers tells the master the outcomes and how far the causal numbers have come. A
-// number that is reached outside of a working view is no acknowledgement.
+// flushAnswers tells the master the outcomes, how far the causal numbers have come, and the
+// round that it has received. A number that is reached outside of a working view is no
+// acknowledgement.
 func (m *Machine) flushAnswers(out *Output) {
-	watermark := m.causal.watermark
+	watermark, owed := m.causal.watermark, m.linearizable.owed
 	if m.cast == nil {
 		watermark = 0
 	}
-	if len(m.answers) == 0 && (m.told.watermark == watermark || m.cast == nil) {
+	m.linearizable.owed = false
+	if len(m.answers) == 0 && (m.told.watermark == watermark || m.cast == nil) && !(owed && m.echo() > 0) {
 		return
 	}
 	m.told.watermark = watermark
 	for first := 0; first == 0 || first < len(m.answers); {
 		next := answersThatFit(m.answers[first:]) + first
 		out.send(&message.Answers{
-			Header: m.header(), Watermark: watermark, Position: m.position,
+			Header: m.header(), Round: m.echo(), Watermark: watermark, Position: m.position,
 			Answers: m.answers[first:next:next],
 		}, m.master.Node)
 		if next == first {

@@ -20,4 +20,7 @@ type Mutant struct {
 	Abandon           bool // takes up its epoch again after PREPARE
 	FlushAll          bool // delivers all that it holds of an epoch, whatever the record's cut
 	NoEpochVersions   bool // versions of strong sets don't begin with the epoch
+	ReadsAtOnce       bool // reads a fenced get without a turn in the queue
+	EchoesWedged      bool // echoes rounds while it is wedged
+	ServesWedged      bool // serves fenced gets while it is wedged
 }

@@ -13,7 +13,7 @@ import (
 // the one order. A session that moves to another replica brings the highest position
 // it has seen, and its request waits there until this replica has come as far.
 type sequential struct {
-	gets    []*message.Request   // taken in this turn
+	gets    []*message.Request   // taken in this turn, fenced ones of model 1 too
 	turns   [][]*message.Request // in the queue, one batch a turn, oldest first
 	waiting []waiting            // for their minimum position
 	refused refusals             // sets
