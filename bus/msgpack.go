@@ -52,7 +52,7 @@ func parseMsgpack(body []byte) (Request, error) {
 	return r, checkSize(len(r.Key), len(r.Value))
 }
 
-func errTruncated() error { return malformed("the msgpack map is cut short") }
+func errTruncated() error { return malformed("the msgpack is cut short") }
 
 // missing refuses a map without all fields, and a get with a value.
 func missing(seen int, t model.Type) error {

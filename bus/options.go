@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"unicode"
@@ -60,13 +61,21 @@ func nameOption(h nats.Header, header string) (string, error) {
 	if !found {
 		return "", nil
 	}
-	if len(value) == 0 || len(value) > model.MaxIdentity {
-		return "", malformed("header %s of %d bytes (want 1 to %d)", header, len(value), model.MaxIdentity)
-	}
-	if !utf8.ValidString(value) || strings.ContainsFunc(value, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return "", malformed("header %s is not printable: %s", header, quote(value))
+	if fault := nameFault(value); fault != "" {
+		return "", malformed("header %s %s", header, fault)
 	}
 	return value, nil
+}
+
+// nameFault says what is wrong with an id or a role name; "" if nothing is.
+func nameFault(value string) string {
+	if len(value) == 0 || len(value) > model.MaxIdentity {
+		return fmt.Sprintf("of %d bytes (want 1 to %d)", len(value), model.MaxIdentity)
+	}
+	if !utf8.ValidString(value) || strings.ContainsFunc(value, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return "is not printable: " + quote(value)
+	}
+	return ""
 }
 
 func minimumOption(h nats.Header, header string) (uint64, error) {
@@ -88,8 +97,15 @@ func replicaOption(h nats.Header) (string, error) {
 	if !found {
 		return "", nil
 	}
-	if n, err := lamport.ParseNode(value); err != nil || !n.IsReplica() {
-		return "", malformed("header %s names no replica: %s (want r1, r2, …)", HeaderReplica, quote(value))
+	if fault := replicaFault(value); fault != "" {
+		return "", malformed("header %s %s", HeaderReplica, fault)
 	}
 	return value, nil
+}
+
+func replicaFault(value string) string {
+	if n, err := lamport.ParseNode(value); err != nil || !n.IsReplica() {
+		return "names no replica: " + quote(value) + " (want r1, r2, …)"
+	}
+	return ""
 }

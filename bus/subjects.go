@@ -28,6 +28,7 @@ const precomputed = 9
 type Subjects struct {
 	prefix, dotted          string
 	request, status, report string
+	batch                   string
 	recover, remove         string
 	node, nodes, all        string
 	ready                   []string // subject of replica i, from 1 to precomputed
@@ -48,7 +49,7 @@ func NewSubjects(prefix string) (Subjects, error) {
 	}
 	s := Subjects{
 		prefix: prefix, dotted: prefix + ".",
-		request: prefix + ".request", status: prefix + ".status", report: prefix + ".report",
+		request: prefix + ".request", batch: prefix + ".batch", status: prefix + ".status", report: prefix + ".report",
 		recover: prefix + ".recover", remove: prefix + ".remove",
 		node: prefix + ".node.", nodes: prefix + ".node.*", all: prefix + ".>",
 		ready: make([]string, precomputed+1),
@@ -64,6 +65,9 @@ func (s Subjects) Prefix() string { return s.prefix }
 
 // Request is where clients send their requests.
 func (s Subjects) Request() string { return s.request }
+
+// Batch is where a program sends several requests in one message: see [ParseBatch].
+func (s Subjects) Batch() string { return s.batch }
 
 // Status is where anyone asks for the cluster's [Status].
 func (s Subjects) Status() string { return s.status }

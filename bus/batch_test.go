@@ -1,0 +1,260 @@
+package bus
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"quartet/replica/lamport"
+	"quartet/replica/model"
+)
+
+func items() []BatchItem {
+	return []BatchItem{
+		{Request: Request{Model: 1, Type: model.Set, Key: "k", Value: []byte("v"), Encoding: Msgpack}},
+		{Request: Request{Model: 4, Type: model.Set, Key: "k", Value: []byte{}, Encoding: Msgpack}, Options: Options{Identity: "id"}},
+		{Request: Request{Model: 4, Type: model.Get, Key: "κλειδί", Encoding: Msgpack}},
+		{Request: Request{Model: 3, Type: model.Get, Key: "k", Encoding: Msgpack}, Options: Options{MinTimestamp: 1 << 40}},
+		{Request: Request{Model: 2, Type: model.Get, Key: "k", Encoding: Msgpack}, Options: Options{MinPosition: 7, Replica: "r2"}},
+		{Request: Request{Model: 2, Type: model.Set, Key: "k", Value: bytes.Repeat([]byte("x"), 70000), Encoding: Msgpack}, Options: Options{Identity: "i", MinPosition: 1}},
+	}
+}
+
+func write(items []BatchItem) []byte {
+	var w BatchWriter
+	w.Begin(len(items))
+	for i := range items {
+		w.Add(&items[i])
+	}
+	return bytes.Clone(w.Bytes())
+}
+
+func TestBatchIsReadAsItWasWritten(t *testing.T) {
+	want := items()
+	body := write(want)
+	got, err := ParseBatch(body, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	size := 0
+	for i := range want {
+		size += want[i].Size()
+	}
+	if size < len(body) {
+		t.Errorf("said to take %d bytes at the most, and took %d", size, len(body))
+	}
+	for cut := range len(body) - 1 {
+		if cut > 200 && cut < len(body)-20 {
+			continue // inside the long value
+		}
+		if _, err := ParseBatch(body[:cut], nil); !errors.Is(err, ErrMalformed) {
+			t.Fatalf("cut after %d bytes: %v", cut, err)
+		}
+	}
+}
+
+// What breaks the form refuses the whole batch.
+func TestBatchesThatAreRefused(t *testing.T) {
+	for name, c := range map[string]struct{ body, want string }{
+		"nothing":             {"", "cut short"},
+		"a lone request":      {"\x83\xabconsistency\x01", "no msgpack array"},
+		"text":                {"1, 2, k", "no msgpack array"},
+		"no requests":         {"\x90", "0 elements"},
+		"four billion":        {"\xdd\xff\xff\xff\xff", "elements (want 1 to 1024)"},
+		"1025 requests":       {"\xdc\x04\x01" + strings.Repeat("\x93\x01\x02\xa1k", 1025), "1025 elements"},
+		"an item that is map": {"\x91\x83\x01\x02\xa1k", "request 0 of the batch: it is no msgpack array"},
+		"too few fields":      {"\x91\x92\x01\x02", "2 elements (want 3 to 7)"},
+		"too many fields":     {"\x91\x98\x01\x02\xa1k\xc0\xa0\x00\xa0\xa0", "8 elements (want 3 to 7)"},
+		"consistency is text": {"\x91\x93\xa11\x02\xa1k", "consistency is no unsigned int"},
+		"a negative request":  {"\x91\x93\x01\xff\xa1k", "request is no unsigned int"},
+		"key of bytes":        {"\x91\x93\x01\x02\xc4\x01k", "key is no str"},
+		"value is an int":     {"\x91\x94\x01\x01\xa1k\x05", "value is neither bin nor str"},
+		"id is nil":           {"\x91\x95\x01\x01\xa1k\xa1v\xc0", "id is no str"},
+		"minimum is text":     {"\x91\x96\x02\x02\xa1k\xc0\xa0\xa17", "minimum is no unsigned int"},
+		"value of 4 GB":       {"\x91\x94\x01\x01\xa1k\xc6\xff\xff\xff\xffabc", "cut short"},
+		"bytes after it":      {"\x91\x93\x01\x02\xa1k\x00", "1 bytes after the batch"},
+	} {
+		got, err := ParseBatch([]byte(c.body), nil)
+		if !errors.Is(err, ErrMalformed) || !strings.Contains(err.Error(), c.want) || len(got) != 0 {
+			t.Errorf("%s: %d items, %v; want %q", name, len(got), err, c.want)
+		}
+	}
+}
+
+// What breaks a rule is one request's own fault, with the code that it would get alone.
+func TestItemsThatAreRefused(t *testing.T) {
+	long := strings.Repeat("k", model.MaxKey+1)
+	for name, c := range map[string]struct {
+		item string
+		code model.Code
+		want string
+	}{
+		"consistency 5":     {"\x93\x05\x02\xa1k", 400, "unknown consistency 5"},
+		"request 9":         {"\x93\x01\x09\xa1k", 400, "unknown request 9"},
+		"empty key":         {"\x93\x01\x02\xa0", 400, "key"},
+		"long key":          {"\x93\x01\x02\xda\x04\x01" + long, 400, "key"},
+		"key with :::":      {"\x93\x01\x02\xa5a:::b", 400, "key"},
+		"set without value": {"\x93\x01\x01\xa1k", 400, "value is missing"},
+		"get with a value":  {"\x94\x01\x02\xa1k\xa1v", 400, "takes no value"},
+		"unprintable id":    {"\x95\x01\x01\xa1k\xa1v\xa1\x07", 400, "the id is not printable"},
+		"long id":           {"\x95\x01\x01\xa1k\xa1v\xda\x01\x01" + strings.Repeat("i", 257), 400, "the id of 257 bytes"},
+		"replica m1":        {"\x97\x01\x02\xa1k\xc0\xa0\x00\xa2m1", 400, "the replica names no replica"},
+		"too large":         {"\x94\x01\x01\xa1k\xc6\x00\x08\x00\x00" + strings.Repeat("v", 512<<10), 413, "bytes"},
+	} {
+		got, err := ParseBatch([]byte("\x92\x93\x04\x02\xa1k"+c.item), nil)
+		if err != nil || len(got) != 2 || got[0].Err != nil {
+			t.Errorf("%s: the rest was refused too: %v, %+v", name, err, got)
+			continue
+		}
+		var e *Error
+		if !errors.As(got[1].Err, &e) || e.Code != c.code || !strings.Contains(e.Reason, c.want) {
+			t.Errorf("%s: %v; want %d, %q", name, got[1].Err, c.code, c.want)
+		}
+	}
+}
+
+func TestAnswersAreReadAsTheyWereWritten(t *testing.T) {
+	clock := lamport.Timestamp{Time: 1 << 33, Node: lamport.Replica(3)}
+	want := []Reply{
+		{RID: 1, Code: model.OK, Clock: clock, Replica: lamport.Replica(3), Position: 0, HasPosition: true, Body: []byte("value")},
+		{RID: 1 << 50, Code: model.OK, Clock: clock, Timestamp: 77, Body: []byte{}},
+		{RID: 3, Code: model.NotFound, Clock: clock, Reason: "no value under key k", Body: []byte("no value under key k")},
+		{RID: 4, Code: model.Unavailable, Clock: lamport.Timestamp{Node: lamport.Master(1)}, Reason: "a b", Body: []byte("a b")},
+	}
+	index := []int{5, 0, 1023, 7}
+	var w AnswersWriter
+	for range 2 { // the writer is used again
+		if w.Len() != 0 {
+			t.Fatalf("%d bytes in an empty writer", w.Len())
+		}
+		for i := range want {
+			r := want[i]
+			if i == 3 {
+				r.Reason = " a\r\nb "
+			}
+			w.Add(index[i], &r)
+		}
+		body, rids := w.Take()
+		if diff := cmp.Diff([]uint64{1, 1 << 50, 3, 4}, rids); diff != "" {
+			t.Error(diff)
+		}
+		var r AnswersReader
+		i := 0
+		err := r.Read(body, func(n int, got *Reply) {
+			if n != index[i] {
+				t.Errorf("answer %d has index %d", i, n)
+			}
+			if diff := cmp.Diff(want[i], *got, cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("answer %d: (-want +got)\n%s", i, diff)
+			}
+			i++
+		})
+		if err != nil || i != len(want) {
+			t.Fatalf("%d answers, %v", i, err)
+		}
+		for cut := range body {
+			if err := r.Read(body[:cut], func(int, *Reply) {}); !errors.Is(err, ErrBatch) {
+				t.Fatalf("cut after %d bytes: %v", cut, err)
+			}
+		}
+	}
+}
+
+func FuzzParseBatch(f *testing.F) {
+	f.Add(write(items()[:5]))
+	f.Add([]byte("\x91\x97\x02\x02\xa1k\xc0\xa0\x07\xa2r1"))
+	f.Add([]byte("\xdd\xff\xff\xff\xff"))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		got, err := ParseBatch(body, nil)
+		if err != nil {
+			checkRefusal(t, err)
+			return
+		}
+		kept := got[:0]
+		for _, item := range got {
+			if item.Err != nil {
+				checkRefusal(t, item.Err)
+				continue
+			}
+			if err := item.Check(); err != nil {
+				t.Fatalf("accepted %+v: %v", item, err)
+			}
+			kept = append(kept, item)
+		}
+		if len(kept) == 0 {
+			return
+		}
+		again, err := ParseBatch(write(kept), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(kept, again); diff != "" {
+			t.Fatal(diff)
+		}
+	})
+}
+
+func FuzzReadAnswers(f *testing.F) {
+	var w AnswersWriter
+	w.Add(0, &Reply{RID: 1, Code: model.OK, Body: []byte("v"), HasPosition: true})
+	w.Add(1, &Reply{RID: 2, Code: model.NotFound, Reason: "no"})
+	body, _ := w.Take()
+	f.Add(body)
+	f.Add([]byte("\xdd\xff\xff\xff\xff"))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var r AnswersReader
+		var w AnswersWriter
+		n := 0
+		err := r.Read(body, func(i int, r *Reply) {
+			n++
+			if i < 0 || i >= MaxBatch {
+				t.Fatalf("index %d", i)
+			}
+			w.Add(i, r)
+		})
+		if err != nil {
+			if !errors.Is(err, ErrBatch) {
+				t.Fatal(err)
+			}
+			return
+		}
+		again, _ := w.Take()
+		m := 0
+		if err := r.Read(again, func(int, *Reply) { m++ }); err != nil || m != n {
+			t.Fatalf("%d answers became %d, %v", n, m, err)
+		}
+	})
+}
+
+func BenchmarkParseBatch64(b *testing.B) {
+	var all []BatchItem
+	for range 64 {
+		all = append(all, BatchItem{Request: Request{Model: 4, Type: model.Set, Key: "k000000000000001", Value: make([]byte, 100)}})
+	}
+	body := write(all)
+	b.ReportAllocs()
+	for b.Loop() {
+		all, _ = ParseBatch(body, all)
+	}
+}
+
+func BenchmarkAnswers64(b *testing.B) {
+	reply := Reply{RID: 1 << 20, Code: model.OK, Clock: lamport.Timestamp{Time: 1 << 20, Node: 1}, Replica: 1, Body: make([]byte, 100)}
+	var w AnswersWriter
+	var r AnswersReader
+	b.ReportAllocs()
+	for b.Loop() {
+		for i := range 64 {
+			w.Add(i, &reply)
+		}
+		body, _ := w.Take()
+		_ = r.Read(body, func(int, *Reply) {})
+	}
+}
