@@ -53,6 +53,7 @@ type source uint8
 const (
 	fromNode source = iota
 	fromClient
+	batchFromClient
 	askStatus
 	askReport
 	askRecover
@@ -80,6 +81,11 @@ type node struct {
 	rand     *rand.Rand
 
 	replies   bus.ReplyWriter
+	items     []bus.BatchItem // of the batch that is being taken
+	answered  []*batch        // in this turn
+	idle      []*batch        // all answered; their memory is used again
+	ridText   []byte
+	ridHeader nats.Header
 	taken     map[uint64]*taken // by token
 	lastToken uint64
 	asked     map[uint64]string              // status requests: token → reply subject
@@ -108,7 +114,7 @@ func Run(ctx context.Context, now <-chan struct{}, o Options) (err error) {
 		opts: &o, dir: dir, taken: map[uint64]*taken{}, asked: map[uint64]string{},
 		inbox: bus.NewBoundedInbox(inboxBytes, event.size), phases: map[lamport.Node]message.Phase{},
 		rand:  rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
-		debug: o.Log.Enabled(ctx, slog.LevelDebug),
+		debug: o.Log.Enabled(ctx, slog.LevelDebug), ridHeader: nats.Header{bus.HeaderRequestID: {""}},
 	}
 	n.commands, n.cancel = context.WithCancel(context.Background()) // they outlive ctx: the drain may need a view
 	clean, begun := false, false
@@ -256,7 +262,7 @@ func (n *node) push(from source) func(*nats.Msg) {
 // moment in which there are two is short, but nobody is answered twice in it.
 func (n *node) subscribe() error {
 	for subject, from := range map[string]source{
-		n.subjects.Request(): fromClient, n.subjects.Status(): askStatus, n.subjects.Report(): askReport,
+		n.subjects.Request(): fromClient, n.subjects.Batch(): batchFromClient, n.subjects.Status(): askStatus, n.subjects.Report(): askReport,
 		n.subjects.Recover(): askRecover, n.subjects.Remove(): askRemove,
 	} {
 		sub, err := bus.SubscribeQueue(n.clients, subject, n.subjects.Masters(), n.push(from))

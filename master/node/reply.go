@@ -15,6 +15,8 @@ type taken struct {
 	at      time.Time
 	client  string
 	request bus.Request
+	batch   *batch // that it came in; nil: it came alone
+	index   int    // in batch
 }
 
 // reply answers a client and writes the ledger.
@@ -41,6 +43,10 @@ func (n *node) reply(r *master.Reply) {
 	}
 	if r.Code == model.OK && t.request.Type == model.Set && t.request.Encoding == bus.Text {
 		out.Body = bus.AppendEcho(nil, t.request.Key, t.request.Value)
+	}
+	if t.batch != nil {
+		n.answer(t.batch, t.index, &out)
+		return
 	}
 	if err := n.clients.PublishMsg(n.replies.Msg(t.reply, &out)); err != nil {
 		n.noteSend(err)

@@ -129,6 +129,8 @@ func (n *node) take(e *event) {
 		n.decided(e.outcome)
 	case fromClient:
 		n.request(e)
+	case batchFromClient:
+		n.requests(e)
 	case askStatus:
 		n.lastToken++
 		n.asked[n.lastToken] = e.msg.Reply
@@ -149,6 +151,7 @@ func (n *node) flush() {
 	for i := range n.out.Replies {
 		n.reply(&n.out.Replies[i])
 	}
+	n.flushAnswers()
 	for i := range n.out.Statuses {
 		n.status(&n.out.Statuses[i])
 	}
@@ -197,26 +200,40 @@ func (n *node) watch(now time.Time) {
 	}
 }
 
-// request checks a client's request at the door and hands it to the machine.
+// notAClients reports whether nobody may be answered on that subject; then the request is
+// dropped.
+func (n *node) notAClients(reply string) bool {
+	if reply == "" || !n.subjects.Reserved(reply) {
+		return false
+	}
+	n.opts.Log.Warn("request dropped: its reply subject is not a client's", "reply", reply)
+	return true
+}
+
+// request takes a client's request.
 func (n *node) request(e *event) {
-	if e.msg.Reply != "" && n.subjects.Reserved(e.msg.Reply) {
-		n.opts.Log.Warn("request dropped: its reply subject is not a client's", "reply", e.msg.Reply)
+	if n.notAClients(e.msg.Reply) {
 		return
 	}
 	r, err := bus.ParseRequest(e.msg.Data)
-	if n.debug {
-		n.opts.Log.Debug("in", "kind", "REQUEST", "reply", e.msg.Reply, "consistency", r.Model, "request", r.Type, "key", r.Key, "bytes", len(e.msg.Data), "error", err)
-	}
 	t := &taken{reply: e.msg.Reply, at: e.at, request: r}
+	var o bus.Options
+	if err == nil {
+		o, err = bus.ParseOptions(e.msg.Header, r.Model)
+	}
+	n.incoming(t, &o, err)
+}
+
+// incoming hands a request to the machine, unless its form was found wrong.
+func (n *node) incoming(t *taken, o *bus.Options, err error) {
+	r := &t.request
+	if n.debug {
+		n.opts.Log.Debug("in", "kind", "REQUEST", "reply", t.reply, "consistency", r.Model, "request", r.Type, "key", r.Key, "bytes", len(r.Value), "error", err)
+	}
+	t.client = o.Client
 	n.lastToken++
 	token := n.lastToken
 	n.taken[token] = t
-	if err != nil {
-		n.refuse(token, err)
-		return
-	}
-	o, err := bus.ParseOptions(e.msg.Header, r.Model)
-	t.client = o.Client
 	if err != nil {
 		n.refuse(token, err)
 		return
