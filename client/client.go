@@ -23,6 +23,8 @@ type Client struct {
 	nc       *nats.Conn
 	owned    bool // nc is ours to close
 	in       *inbox.Inbox
+	out      *gatherer
+	named    nats.Header // of every batch: the client's name, if it has one
 	subjects bus.Subjects
 
 	seen atomic.Uint64 // bit n: replica rn has answered; see another
@@ -77,7 +79,9 @@ func newClient(nc *nats.Conn, o options) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}
-	return &Client{o: o, nc: nc, in: in, subjects: subjects, ids: nuid.New()}, nil
+	c := &Client{o: o, nc: nc, in: in, subjects: subjects, ids: nuid.New(), named: header("", o.name, "", 0, 0)}
+	c.out = newGatherer(c)
+	return c, nil
 }
 
 // unreachable tells a server that is not there from one that refuses us.
@@ -91,6 +95,7 @@ func unreachable(err error) bool {
 // [Connect] made it.
 func (c *Client) Close() error {
 	err := c.in.Close()
+	c.out.close()
 	if c.owned {
 		c.nc.Close()
 	}
@@ -135,19 +140,17 @@ func (c *Client) Do(ctx context.Context, r Request) (Result, error) {
 // replies, so it must not block; it may call Start. When Start returns an error, nothing
 // was sent and done is not called.
 func (c *Client) Start(r Request, done func(Result, error)) error {
-	body, err := r.encode()
-	if err != nil {
+	if err := r.check(); err != nil {
 		return err
 	}
-	_, err = c.in.Send(c.subjects.Request(), r.header(c.o.name, r.Replica), body, c.o.timeout,
-		func(m *nats.Msg, err error) {
-			var result Result
-			v := c.read(m, err, &result)
-			done(result, v.failure(&r, &result))
-		})
-	if err != nil {
-		return notSent(err).failure(&r, &Result{})
+	if !c.in.Connected() {
+		return notSent(inbox.ErrNotConnected).failure(&r, &Result{})
 	}
+	c.out.add(newSending(&r, r.Replica, func(reply *bus.Reply, err error) {
+		var result Result
+		v := c.read(reply, err, &result)
+		done(result, v.failure(&r, &result))
+	}))
 	return nil
 }
 
@@ -197,6 +200,6 @@ func (c *Client) newID() string {
 
 // checkHeaders refuses what the cluster would refuse in the headers.
 func checkHeaders(r *Request, client string) error {
-	_, err := bus.ParseOptions(r.header(client, r.Replica), r.Consistency)
+	_, err := bus.ParseOptions(header(r.ID, client, r.Replica, 0, 0), r.Consistency)
 	return refusal(err)
 }

@@ -20,11 +20,9 @@ import (
 type Pending struct {
 	c       *Client
 	r       Request
-	body    []byte
 	ends    chan ended
-	token   inbox.Token
-	sent    bool   // token is outstanding
-	pinned  string // the replica that the next sending asks for
+	sending *sending // the last; nil: it has ended
+	pinned  string   // the replica that the next sending asks for
 	refused []string
 
 	attempts int
@@ -33,8 +31,8 @@ type Pending struct {
 }
 
 type ended struct {
-	m   *nats.Msg
-	err error
+	reply bus.Reply
+	err   error
 }
 
 // Begin sends a request for the first time, gives a set without an id one, and returns
@@ -50,14 +48,13 @@ func (c *Client) Begin(ctx context.Context, r Request) (*Pending, error) {
 			return nil, err
 		}
 	}
-	body, err := r.encode()
-	if err != nil {
+	if err := r.check(); err != nil {
 		return nil, err
 	}
 	if r.ID == "" && r.Type == model.Set {
 		r.ID = c.newID()
 	}
-	p := &Pending{c: c, r: r, body: body, pinned: r.Replica, ends: make(chan ended, 1)}
+	p := &Pending{c: c, r: r, pinned: r.Replica, ends: make(chan ended, 1)}
 	p.send()
 	return p, nil
 }
@@ -67,11 +64,14 @@ func (p *Pending) ID() string { return p.r.ID }
 
 func (p *Pending) send() {
 	p.attempts++
-	token, err := p.c.in.Send(p.c.subjects.Request(), p.r.header(p.c.o.name, p.pinned), p.body, p.c.o.timeout,
-		func(m *nats.Msg, err error) { p.ends <- ended{m, err} })
-	if p.token, p.sent = token, err == nil; err != nil {
-		p.ends <- ended{err: &unsent{err}}
-	}
+	p.sending = newSending(&p.r, p.pinned, func(reply *bus.Reply, err error) {
+		end := ended{err: err}
+		if reply != nil {
+			end.reply = *reply
+		}
+		p.ends <- end
+	})
+	p.c.out.add(p.sending)
 }
 
 // unsent marks the error of a sending that left nothing behind.
@@ -96,8 +96,8 @@ func (p *Pending) Wait(ctx context.Context) (Result, error) {
 			}
 			p.send()
 		case <-ctx.Done():
-			if p.sent && p.c.in.Cancel(p.token) {
-				p.sent = false
+			if p.sending != nil && p.sending.cancel() {
+				p.sending = nil
 				return p.finish(verdict{unknown: true, err: context.Cause(ctx), reason: "gave up waiting"})
 			}
 			// The end has come, or is on its way: it decides.
@@ -112,14 +112,8 @@ func (p *Pending) Wait(ctx context.Context) (Result, error) {
 
 // judge reads an end and prepares the next sending.
 func (p *Pending) judge(end ended) verdict {
-	p.sent = false
-	var v verdict
-	var no *unsent
-	if errors.As(end.err, &no) {
-		v = notSent(no.error)
-	} else {
-		v = p.c.read(end.m, end.err, &p.result)
-	}
+	p.sending = nil
+	v := p.c.read(&end.reply, end.err, &p.result)
 	p.unknown = p.unknown || v.unknown
 	chosen := p.pinned != p.r.Replica // by us, after a 425
 	switch {
@@ -171,26 +165,22 @@ type verdict struct {
 	err     error
 }
 
-// read fills result from the end of a sending that did leave, and judges it.
-func (c *Client) read(m *nats.Msg, err error, result *Result) verdict {
+// read fills result from the end of a sending, and judges it.
+func (c *Client) read(reply *bus.Reply, err error, result *Result) verdict {
 	if err != nil {
 		*result = Result{}
-		v := verdict{unknown: true, err: err, reason: err.Error()}
-		if errors.Is(err, inbox.ErrClosed) {
-			v.final, v.err = true, ErrClosed
+		var no *unsent
+		switch {
+		case errors.As(err, &no):
+			return notSent(no.error)
+		case errors.Is(err, bus.ErrNoResponders):
+			return verdict{err: fmt.Errorf("%w: %w", ErrNoCluster, err), reason: "nobody answers requests there"}
+		case errors.Is(err, inbox.ErrClosed):
+			return verdict{final: true, unknown: true, err: ErrClosed, reason: err.Error()}
 		}
-		return v
-	}
-	reply, err := bus.ParseReply(m)
-	switch {
-	case errors.Is(err, bus.ErrNoResponders):
-		*result = Result{}
-		return verdict{err: fmt.Errorf("%w: %w", ErrNoCluster, err), reason: "nobody answers requests there"}
-	case err != nil:
-		*result = Result{}
 		return verdict{unknown: true, err: err, reason: err.Error()}
 	}
-	result.fill(&reply)
+	result.fill(reply)
 	c.remember(reply.Replica)
 	v := verdict{code: reply.Code, reason: reply.Reason}
 	switch reply.Code {

@@ -102,30 +102,23 @@ func (r *Result) fill(reply *bus.Reply) {
 	}
 }
 
-// encode returns the request's body, or the *Error with which the cluster would refuse it.
-func (r *Request) encode() ([]byte, error) {
+// check returns the *Error with which the cluster would refuse the request's body.
+func (r *Request) check() error {
 	out := bus.Request{Model: r.Consistency, Type: r.Type, Key: r.Key, Value: r.Value}
-	const overhead = 64 // what both encodings add, at most
-	body := make([]byte, 0, len(r.Key)+len(r.Value)+overhead)
-	if !r.Text {
-		body, err := bus.AppendMsgpack(body, out)
-		return body, refusal(err)
-	}
 	if err := out.Check(); err != nil {
-		return nil, refusal(err)
+		return refusal(err)
 	}
-	if !out.Trimmed() {
-		return nil, &Error{Code: model.Malformed, Reason: "a text request cannot hold blanks at the ends of a key or a value"}
+	if r.Text && !out.Trimmed() {
+		return &Error{Code: model.Malformed, Reason: "a text request cannot hold blanks at the ends of a key or a value"}
 	}
-	return bus.AppendText(body, out), nil
+	return nil
 }
 
-// header returns the request's headers, nil if it needs none. A replica is pinned to
-// is asked for in place of r's.
-func (r *Request) header(client, pinned string) nats.Header {
+// header returns a request's headers, nil if it needs none.
+func header(id, client, replica string, minTimestamp, minPosition uint64) nats.Header {
 	fields := [...]struct{ name, value string }{
-		{bus.HeaderMsgID, r.ID}, {bus.HeaderClient, client}, {bus.HeaderReplica, pinned},
-		{bus.HeaderMinTimestamp, minimum(r.MinTimestamp)}, {bus.HeaderMinPosition, minimum(r.MinPosition)},
+		{bus.HeaderMsgID, id}, {bus.HeaderClient, client}, {bus.HeaderReplica, replica},
+		{bus.HeaderMinTimestamp, minimum(minTimestamp)}, {bus.HeaderMinPosition, minimum(minPosition)},
 	}
 	var h nats.Header
 	for _, f := range fields {

@@ -35,6 +35,10 @@ const sweep = 20 * time.Millisecond
 // is its to keep. A server that says that nobody listens says so in a message (header Status).
 type Done func(*nats.Msg, error)
 
+// More is told of each message that answers a request with [Inbox.SendForMany], and
+// returns whether it waits for another. An error comes last.
+type More func(*nats.Msg, error) bool
+
 // Token names an outstanding request.
 type Token uint64
 
@@ -56,7 +60,17 @@ type Inbox struct {
 
 type entry struct {
 	done     Done
+	more     More // instead of done: stays until it says so
 	deadline time.Time
+}
+
+// fail ends an entry that has been taken.
+func (e *entry) fail(err error) {
+	if e.more != nil {
+		e.more(nil, err)
+		return
+	}
+	e.done(nil, err)
 }
 
 // New subscribes to one wildcard subject under the connection's own inbox prefix.
@@ -84,10 +98,23 @@ func New(nc *nats.Conn) (*Inbox, error) {
 // [Inbox.Cancel] comes before. header may be nil. It refuses to fill the connection's
 // reconnect buffer: an error now beats a message that is old when it arrives.
 func (in *Inbox) Send(subject string, header nats.Header, body []byte, timeout time.Duration, done Done) (Token, error) {
+	return in.send(subject, header, body, timeout, entry{done: done})
+}
+
+// SendForMany is Send for a request that is answered by several messages: more is called
+// for each, as [Done] is, until it wants no more, or once with an error.
+func (in *Inbox) SendForMany(subject string, header nats.Header, body []byte, timeout time.Duration, more More) (Token, error) {
+	return in.send(subject, header, body, timeout, entry{more: more})
+}
+
+// Connected reports whether a request can be sent now.
+func (in *Inbox) Connected() bool { return !in.down.Load() }
+
+func (in *Inbox) send(subject string, header nats.Header, body []byte, timeout time.Duration, e entry) (Token, error) {
 	if in.down.Load() {
 		return 0, ErrNotConnected
 	}
-	token, err := in.register(timeout, done)
+	token, err := in.register(timeout, e)
 	if err != nil {
 		return 0, err
 	}
@@ -109,15 +136,15 @@ func (in *Inbox) Send(subject string, header nats.Header, body []byte, timeout t
 	return 0, err
 }
 
-func (in *Inbox) register(timeout time.Duration, done Done) (Token, error) {
-	deadline := time.Now().Add(timeout)
+func (in *Inbox) register(timeout time.Duration, e entry) (Token, error) {
+	e.deadline = time.Now().Add(timeout)
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.closed {
 		return 0, ErrClosed
 	}
 	in.last++
-	in.waiting[in.last] = entry{done: done, deadline: deadline}
+	in.waiting[in.last] = e
 	if in.timer == nil {
 		in.timer = time.AfterFunc(sweep, in.expire)
 	}
@@ -127,7 +154,7 @@ func (in *Inbox) register(timeout time.Duration, done Done) (Token, error) {
 // Cancel forgets a request and reports whether it was still outstanding; if so, its
 // done is not called any more.
 func (in *Inbox) Cancel(token Token) bool {
-	_, found := in.take(token)
+	_, found := in.take(token, true)
 	return found
 }
 
@@ -157,12 +184,15 @@ func (in *Inbox) Close() error {
 	return err
 }
 
-func (in *Inbox) take(token Token) (Done, bool) {
+// take returns an entry, and forgets it unless it may wait for more.
+func (in *Inbox) take(token Token, last bool) (entry, bool) {
 	in.mu.Lock()
 	e, found := in.waiting[token]
-	delete(in.waiting, token)
+	if last || e.more == nil {
+		delete(in.waiting, token)
+	}
 	in.mu.Unlock()
-	return e.done, found
+	return e, found
 }
 
 // deliver hands a message to whoever waits for it. A second reply finds nobody.
@@ -174,19 +204,23 @@ func (in *Inbox) deliver(m *nats.Msg) {
 	if err != nil {
 		return
 	}
-	if done, found := in.take(Token(token)); found {
-		done(m, nil)
+	switch e, found := in.take(Token(token), false); {
+	case !found:
+	case e.more == nil:
+		e.done(m, nil)
+	case !e.more(m, nil):
+		in.take(Token(token), true)
 	}
 }
 
 // expire ends what is overdue, and comes again while something waits.
 func (in *Inbox) expire() {
 	now := time.Now()
-	var late []Done
+	var late []entry
 	in.mu.Lock()
 	for token, e := range in.waiting {
 		if e.deadline.Before(now) {
-			late = append(late, e.done)
+			late = append(late, e)
 			delete(in.waiting, token)
 		}
 	}
@@ -196,8 +230,8 @@ func (in *Inbox) expire() {
 		in.timer = nil
 	}
 	in.mu.Unlock()
-	for _, done := range late {
-		done(nil, ErrTimeout)
+	for i := range late {
+		late[i].fail(ErrTimeout)
 	}
 }
 
@@ -220,6 +254,6 @@ func (in *Inbox) failAll(err error) {
 	in.waiting = make(map[Token]entry)
 	in.mu.Unlock()
 	for _, e := range lost {
-		e.done(nil, err)
+		e.fail(err)
 	}
 }

@@ -151,27 +151,83 @@ func (r *Responder) request(m *nats.Msg) {
 	if err == nil {
 		options, err = bus.ParseOptions(m.Header, request.Model)
 	}
-	call := Call{N: len(r.calls) + 1, Request: request, Options: options, Header: m.Header, Body: string(m.Data)}
+	reply, action := r.take(Call{Request: request, Options: options, Header: m.Header, Body: string(m.Data)}, err)
+	switch {
+	case action.Raw != nil:
+		action.Raw.Subject = m.Reply
+		r.publish(m, action.Raw)
+	case reply != nil:
+		r.publish(m, reply.Msg(m.Reply))
+	}
+}
+
+// take does with a request what the script says; no reply: none is to be sent.
+func (r *Responder) take(call Call, err error) (*bus.Reply, Action) {
+	call.N = len(r.calls) + 1
 	r.calls = append(r.calls, call)
 	var action Action
 	if r.script != nil {
 		action = r.script(call)
 	}
 	switch {
-	case action.Ignore:
-	case action.Raw != nil:
-		action.Raw.Subject = m.Reply
-		r.publish(m, action.Raw)
+	case action.Ignore || action.Raw != nil:
+		return nil, action
 	case action.Code != 0 && action.Code != model.OK:
 		reply := action.Reply
-		r.stamp(&reply, request)
+		r.stamp(&reply, call.Request)
 		reply.Code = action.Code
-		r.publish(m, reply.Msg(m.Reply))
-	default:
-		reply := r.execute(request, options, err)
-		if !action.Silent {
-			r.publish(m, reply.Msg(m.Reply))
+		return &reply, action
+	}
+	reply := r.execute(call.Request, call.Options, err)
+	if action.Silent {
+		return nil, action
+	}
+	return &reply, action
+}
+
+// TakeBatches makes the responder listen for batches, too, whose answers it sends last
+// first, in messages of at most most each. The returned function says how many came.
+func (r *Responder) TakeBatches(t testing.TB, most int) (count func() int) {
+	t.Helper()
+	batches := 0
+	_, err := r.Conn.Subscribe("quartet.batch", func(m *nats.Msg) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		batches++
+		items, err := bus.ParseBatch(m.Data, nil)
+		if err != nil {
+			r.publish(m, &nats.Msg{Subject: m.Reply, Data: []byte(err.Error())})
+			return
 		}
+		replies := make([]*bus.Reply, len(items))
+		for i, item := range items {
+			item.Options.Client = m.Header.Get(bus.HeaderClient)
+			replies[i], _ = r.take(Call{Request: item.Request, Options: item.Options, Header: m.Header}, item.Err)
+		}
+		var w bus.AnswersWriter
+		inIt := 0
+		for i := len(replies) - 1; i >= 0; i-- {
+			if replies[i] != nil {
+				w.Add(i, replies[i])
+				inIt++
+			}
+			if inIt == most || i == 0 && inIt > 0 {
+				body, _ := w.Take()
+				r.publish(m, &nats.Msg{Subject: m.Reply, Data: body})
+				inIt = 0
+			}
+		}
+	})
+	if err == nil {
+		err = r.Conn.Flush()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() int {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return batches
 	}
 }
 

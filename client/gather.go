@@ -1,0 +1,349 @@
+package client
+
+import (
+	"bytes"
+	"errors"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"quartet/bus"
+	"quartet/replica/model"
+)
+
+// sending is one request on its way, once. Whoever sets over first decides its end.
+type sending struct {
+	item bus.BatchItem
+	text bool // wants the text form, which no batch has
+	done func(*bus.Reply, error)
+	over atomic.Bool
+}
+
+// end hands the end on, unless there was one. err may be an [*unsent].
+func (s *sending) end(reply *bus.Reply, err error) {
+	if s.over.CompareAndSwap(false, true) {
+		s.done(reply, err)
+	}
+}
+
+// cancel forgets the sending and reports whether done is never called then.
+func (s *sending) cancel() bool { return s.over.CompareAndSwap(false, true) }
+
+// gatherer sends requests: a lone one at once and by itself, as any client of the bus
+// would, and those that come while others are on their way in batches. Nothing waits for
+// a timer: what has gathered leaves when the goroutines that are ready to run have had
+// their turn, or when the replies that have come are handed out.
+type gatherer struct {
+	c       *Client
+	wake    chan struct{} // capacity 1: the flusher has something to do
+	closing chan struct{}
+	ended   sync.WaitGroup
+
+	mu        sync.Mutex
+	queue     []*sending
+	spare     []*sending // what queue grows in next
+	scheduled bool       // a flush will come
+	holding   bool       // replies are being handed out: a flush comes after them
+	closed    bool       // there is no flusher any more
+	away      int        // messages sent and not wholly answered
+	alone     time.Time  // until then batches are not tried: nobody took one
+
+	sending sync.Mutex // one flush at a time, so that requests leave in their order
+	writer  bus.BatchWriter
+	reader  bus.AnswersReader // of the goroutine that hands out replies
+}
+
+// aloneFor is how long requests are sent one by one after nobody listened for a batch.
+const aloneFor = 10 * time.Second
+
+func newGatherer(c *Client) *gatherer {
+	g := &gatherer{c: c, wake: make(chan struct{}, 1), closing: make(chan struct{})}
+	g.ended.Add(1)
+	go g.flusher()
+	return g
+}
+
+func (g *gatherer) close() {
+	g.mu.Lock()
+	again := g.closed
+	g.closed = true
+	g.mu.Unlock()
+	if again {
+		return
+	}
+	close(g.closing)
+	g.ended.Wait()
+	g.flush() // into the closed inbox: each ends with its error
+}
+
+// flusher lets goroutines that have just been woken by their replies add to what leaves.
+func (g *gatherer) flusher() {
+	defer g.ended.Done()
+	for {
+		select {
+		case <-g.wake:
+			runtime.Gosched()
+			g.flush()
+		case <-g.closing:
+			return
+		}
+	}
+}
+
+// add takes a request that is known to be well formed. done is called once, unless the
+// sending is cancelled before.
+func (g *gatherer) add(s *sending) {
+	g.mu.Lock()
+	g.queue = append(g.queue, s)
+	if g.scheduled || g.holding {
+		g.mu.Unlock()
+		return
+	}
+	g.scheduled = true
+	lone := g.away == 0 || g.closed
+	g.mu.Unlock()
+	if lone {
+		g.flush()
+		return
+	}
+	g.wake <- struct{}{} // scheduled is set by one at a time: there is room
+}
+
+// flush sends what has gathered. Those that cannot be sent are told so after all others
+// have left: they may add to the next flush.
+func (g *gatherer) flush() {
+	for _, f := range g.send() {
+		f.sending.end(nil, &unsent{f.err})
+	}
+}
+
+type failure struct {
+	sending *sending
+	err     error
+}
+
+func (g *gatherer) send() (failed []failure) {
+	g.sending.Lock()
+	defer g.sending.Unlock()
+	g.mu.Lock()
+	queue := g.queue
+	g.queue, g.spare, g.scheduled = g.spare[:0], nil, false
+	single := time.Now().Before(g.alone)
+	g.mu.Unlock()
+	for rest := queue; len(rest) > 0; {
+		n := 1
+		if !single {
+			n = fits(rest)
+		}
+		var err error
+		if n == 1 {
+			err = g.sendLone(rest[0])
+		} else {
+			err = g.sendBatch(rest[:n])
+		}
+		if err != nil {
+			for _, s := range rest[:n] {
+				failed = append(failed, failure{s, err})
+			}
+		}
+		rest = rest[n:]
+	}
+	clear(queue)
+	g.mu.Lock()
+	g.spare = queue[:0]
+	g.mu.Unlock()
+	return failed
+}
+
+// fits says how many of the first requests make one batch; at least 1.
+func fits(queue []*sending) int {
+	size := 0
+	for i, s := range queue {
+		if size += s.item.Size(); s.text || i > 0 && (size > bus.BatchBytes || i == bus.MaxBatch) {
+			return max(i, 1)
+		}
+	}
+	return len(queue)
+}
+
+func (g *gatherer) sendLone(s *sending) error {
+	if s.over.Load() {
+		return nil
+	}
+	body, err := s.body()
+	if err != nil {
+		return err
+	}
+	g.left(1)
+	_, err = g.c.in.Send(g.c.subjects.Request(), s.header(g.c.o.name), body, g.c.o.timeout, func(m *nats.Msg, err error) {
+		g.left(-1)
+		if err != nil {
+			s.end(nil, err)
+			return
+		}
+		reply, err := bus.ParseReply(m)
+		s.end(&reply, err)
+	})
+	if err != nil {
+		g.left(-1)
+	}
+	return err
+}
+
+func (g *gatherer) left(n int) {
+	g.mu.Lock()
+	g.away += n
+	g.mu.Unlock()
+}
+
+// batch is one message of several requests, of which some are not answered yet.
+type batch struct {
+	g        *gatherer
+	mu       sync.Mutex
+	sendings []*sending // by index; nil: answered
+	open     int
+}
+
+func (g *gatherer) sendBatch(sendings []*sending) error {
+	b := &batch{g: g, sendings: append([]*sending(nil), sendings...), open: len(sendings)}
+	g.writer.Begin(len(sendings))
+	for _, s := range sendings {
+		g.writer.Add(&s.item)
+	}
+	g.left(1)
+	_, err := g.c.in.SendForMany(g.c.subjects.Batch(), g.c.named, g.writer.Bytes(), g.c.o.timeout, b.got)
+	if err != nil {
+		g.left(-1)
+	}
+	return err
+}
+
+// got takes a message of answers, or the end of all that are still open.
+func (b *batch) got(m *nats.Msg, err error) bool {
+	if err != nil {
+		b.g.left(-1)
+		b.end(nil, err)
+		return false
+	}
+	if len(m.Data) == 0 || len(m.Header[bus.HeaderAck]) > 0 {
+		return b.refused(m)
+	}
+	b.g.hold()
+	err = b.g.reader.Read(m.Data, func(index int, r *bus.Reply) {
+		if s := b.take(index); s != nil {
+			r.Model, r.Type = s.item.Model, s.item.Type
+			r.Body = bytes.Clone(r.Body) // who keeps one value need not keep the message
+			s.end(r, nil)
+		}
+	})
+	if err != nil {
+		b.g.c.o.log.Warn("client: bad answers to a batch", "error", err, "bytes", len(m.Data))
+	}
+	b.mu.Lock()
+	open := b.open
+	b.mu.Unlock()
+	b.g.release(open == 0)
+	return open > 0
+}
+
+func (b *batch) take(index int) *sending {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if index >= len(b.sendings) || b.sendings[index] == nil {
+		return nil
+	}
+	s := b.sendings[index]
+	b.sendings[index] = nil
+	b.open--
+	return s
+}
+
+// refused takes an answer to the batch as a whole. Where nobody listens for batches, each
+// request is sent by itself.
+func (b *batch) refused(m *nats.Msg) bool {
+	b.g.left(-1)
+	reply, err := bus.ParseReply(m)
+	if !errors.Is(err, bus.ErrNoResponders) {
+		b.end(&reply, err)
+		return false
+	}
+	b.g.mu.Lock()
+	b.g.alone = time.Now().Add(aloneFor)
+	b.g.mu.Unlock()
+	for _, s := range b.rest() {
+		b.g.add(s)
+	}
+	return false
+}
+
+func (b *batch) rest() []*sending {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var rest []*sending
+	for _, s := range b.sendings {
+		if s != nil {
+			rest = append(rest, s)
+		}
+	}
+	b.sendings, b.open = nil, 0
+	return rest
+}
+
+func (b *batch) end(reply *bus.Reply, err error) {
+	for _, s := range b.rest() {
+		s.end(reply, err)
+	}
+}
+
+// hold keeps what is added while replies are handed out until release.
+func (g *gatherer) hold() {
+	g.mu.Lock()
+	g.holding = true
+	g.mu.Unlock()
+}
+
+func (g *gatherer) release(answered bool) {
+	g.mu.Lock()
+	g.holding = false
+	if answered {
+		g.away--
+	}
+	flush := len(g.queue) > 0 && !g.scheduled
+	g.scheduled = g.scheduled || flush
+	g.mu.Unlock()
+	if flush {
+		g.flush()
+	}
+}
+
+func (s *sending) body() ([]byte, error) {
+	const overhead = 64 // what both encodings add, at most
+	body := make([]byte, 0, len(s.item.Key)+len(s.item.Value)+overhead)
+	if s.text {
+		return bus.AppendText(body, s.item.Request), nil
+	}
+	return bus.AppendMsgpack(body, s.item.Request)
+}
+
+// header returns the headers of a lone request, nil if it needs none.
+func (s *sending) header(client string) nats.Header {
+	o := &s.item.Options
+	return header(o.Identity, client, o.Replica, o.MinTimestamp, o.MinPosition)
+}
+
+func newSending(r *Request, pinned string, done func(*bus.Reply, error)) *sending {
+	s := &sending{text: r.Text, done: done, item: bus.BatchItem{
+		Request: bus.Request{Model: r.Consistency, Type: r.Type, Key: r.Key, Value: r.Value},
+		Options: bus.Options{Identity: r.ID, Replica: pinned},
+	}}
+	switch r.Consistency {
+	case model.Causal:
+		s.item.MinTimestamp = r.MinTimestamp
+	case model.Sequential:
+		s.item.MinPosition = r.MinPosition
+	}
+	return s
+}
