@@ -1,0 +1,159 @@
+package figure
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// axis places values between two places of a canvas.
+type axis struct {
+	log      bool
+	lo, hi   float64 // values at its ends
+	from, to float64 // places of its ends
+}
+
+func (a axis) at(v float64) float64 {
+	share := 0.0
+	if a.log {
+		share = math.Log(max(v, a.lo)/a.lo) / math.Log(a.hi/a.lo)
+	} else if a.hi > a.lo {
+		share = (v - a.lo) / (a.hi - a.lo)
+	}
+	return a.from + (a.to-a.from)*min(1, max(0, share))
+}
+
+// logAxis holds all values, which it rounds outwards to 1, 2 or 5 times a power of ten.
+// Values that are not positive have no place on it.
+func logAxis(values []float64, from, to float64) axis {
+	a := axis{log: true, lo: math.Inf(1), hi: 0, from: from, to: to}
+	for _, v := range values {
+		if v > 0 {
+			a.lo, a.hi = min(a.lo, v), max(a.hi, v)
+		}
+	}
+	if a.hi == 0 {
+		a.lo, a.hi = 1, 10
+	}
+	a.lo, a.hi = roundDown(a.lo), roundUp(a.hi)
+	if a.hi <= a.lo {
+		a.hi = a.lo * 10
+	}
+	return a
+}
+
+// linearAxis begins at 0.
+func linearAxis(values []float64, from, to float64) axis {
+	a := axis{from: from, to: to}
+	for _, v := range values {
+		a.hi = max(a.hi, v)
+	}
+	if a.hi == 0 {
+		a.hi = 1
+	}
+	step := a.step()
+	a.hi = math.Ceil(a.hi/step-1e-9) * step
+	return a
+}
+
+func (a axis) step() float64 { return roundUp(a.hi / 5) }
+
+// ticks are round values, five or so.
+func (a axis) ticks() []float64 {
+	var all []float64
+	if !a.log {
+		step := a.step()
+		for i := 0; float64(i)*step <= a.hi*(1+1e-9); i++ {
+			all = append(all, float64(i)*step)
+		}
+		return all
+	}
+	factors := []float64{1}
+	if a.hi/a.lo <= 2000 {
+		factors = []float64{1, 2, 5}
+	}
+	for decade := math.Pow(10, math.Floor(math.Log10(a.lo))); decade <= a.hi*(1+1e-9); decade *= 10 {
+		for _, f := range factors {
+			if v := decade * f; v >= a.lo*(1-1e-9) && v <= a.hi*(1+1e-9) {
+				all = append(all, v)
+			}
+		}
+	}
+	return all
+}
+
+// steps are what roundUp and roundDown round to.
+var steps = [...]float64{1, 2, 5, 10}
+
+func roundUp(v float64) float64 {
+	decade := math.Pow(10, math.Floor(math.Log10(v)))
+	for _, s := range steps {
+		if s*decade >= v*(1-1e-9) {
+			return s * decade
+		}
+	}
+	return 10 * decade
+}
+
+func roundDown(v float64) float64 {
+	decade := math.Pow(10, math.Floor(math.Log10(v)))
+	for i := len(steps) - 1; i >= 0; i-- {
+		if steps[i]*decade <= v*(1+1e-9) {
+			return steps[i] * decade
+		}
+	}
+	return decade
+}
+
+// duration writes µs for people: 250 µs, 1.5 ms, 2 s.
+func duration(us float64) string {
+	switch {
+	case us >= 999_500:
+		return short(us/1e6) + " s"
+	case us >= 999.5:
+		return short(us/1e3) + " ms"
+	}
+	return short(us) + " µs"
+}
+
+// count writes a number for people: 950, 23.4k, 1.2M.
+func count(v float64) string {
+	switch {
+	case v >= 999_500:
+		return short(v/1e6) + "M"
+	case v >= 999.5:
+		return short(v/1e3) + "k"
+	}
+	return short(v)
+}
+
+// exactly writes a whole number that was chosen, such as 1024: in full unless it is round.
+func exactly(v float64) string {
+	if v < 10_000 {
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	}
+	return count(v)
+}
+
+// bytes writes a number of bytes for people: 100 B, 64 KiB.
+func bytes(v float64) string {
+	units := []string{"B", "KiB", "MiB", "GiB"}
+	n := 0
+	for v >= 1024 && n < len(units)-1 {
+		v, n = v/1024, n+1
+	}
+	return short(v) + " " + units[n]
+}
+
+// short writes three digits that count, and no zeros after the point.
+func short(v float64) string {
+	if v >= 99.95 {
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	}
+	s := fmt.Sprintf("%.1f", v)
+	if v < 9.95 {
+		s = fmt.Sprintf("%.2f", v)
+	}
+	return strings.TrimRight(strings.TrimRight(s, "0"), ".")
+}

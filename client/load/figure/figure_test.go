@@ -1,0 +1,123 @@
+package figure_test
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"image/png"
+	"io"
+	"os"
+	"strings"
+	"testing"
+
+	"quartet/client/load/figure"
+)
+
+func comparison() figure.Comparison {
+	side := func(name string, hue int, rate, p50 float64) figure.Side {
+		return figure.Side{Name: name, Colour: hue, Rate: rate, P50: p50, P90: 2 * p50, P99: 6 * p50, Max: 20 * p50}
+	}
+	return figure.Comparison{
+		Title: "quartet <&> NATS key-value", Notes: []string{"64 at once, connections shared, 1000 keys of 16 bytes, values of 100 bytes", "medians of 5 rounds of 2s"},
+		Groups: []figure.Group{
+			{"linearizable set", []figure.Side{side("quartet", 0, 23_912, 2500), side("kv", 1, 39_400, 1500), side("kv raw", 2, 61_000, 1100)}},
+			{"eventual get", []figure.Side{side("quartet", 0, 38_200, 1600), side("kv", 1, 34_500, 1900), side("kv raw", 2, 57_000, 900)}},
+			{"nothing", []figure.Side{{Name: "quartet"}}},
+		},
+	}
+}
+
+func growth() figure.Growth {
+	return figure.Growth{
+		Title: "cost as work grows", Notes: []string{"a note"}, Quantity: "requests at once",
+		Series: []figure.Series{
+			{Name: "linearizable set", Points: []figure.Point{{1, 3000, 300, 900}, {4, 9000, 410, 1300}, {16, 18_000, 800, 2600}, {64, 25_000, 2500, 7000}, {256, 52_000, 4700, 11_000}, {1024, 70_000, 14_000, 41_000}}},
+			{Name: "linearizable get", Dashed: true, Points: []figure.Point{{1, 3300, 290, 700}, {4, 11_000, 350, 1100}, {16, 21_000, 700, 2100}, {64, 38_000, 1600, 4000}, {256, 90_000, 2500, 9000}, {1024, 0, 0, 0}}},
+			{Name: "eventual set", Colour: 1, Points: []figure.Point{{1, 6000, 150, 400}}},
+		},
+	}
+}
+
+// written returns the figure as a file would hold it; FIGURE_DIR keeps it to look at.
+func written(t *testing.T, name string, write func(io.Writer, figure.Format) error, format figure.Format) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := write(&b, format); err != nil {
+		t.Fatal(err)
+	}
+	if dir := os.Getenv("FIGURE_DIR"); dir != "" {
+		if err := os.WriteFile(dir+"/"+name+map[figure.Format]string{figure.SVG: ".svg", figure.PNG: ".png"}[format], b.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b.Bytes()
+}
+
+func TestFiguresAreWellFormed(t *testing.T) {
+	for name, f := range map[string]struct {
+		write func(io.Writer, figure.Format) error
+		says  []string
+	}{
+		"comparison": {comparison().Write, []string{"quartet <&> NATS key-value", "linearizable set", "kv raw", "medians of 5 rounds", "23.9k", "2.5 ms", "900 µs", "p99"}},
+		"growth":     {growth().Write, []string{"cost as work grows", "requests at once", "1024", "linearizable get", "requests a second"}},
+	} {
+		texts := ""
+		decoder := xml.NewDecoder(bytes.NewReader(written(t, name, f.write, figure.SVG)))
+		for {
+			token, err := decoder.Token()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatalf("%s: no XML: %v", name, err)
+			}
+			if chars, ok := token.(xml.CharData); ok {
+				texts += string(chars) + "\n"
+			}
+		}
+		for _, want := range f.says {
+			if !strings.Contains(texts, want) {
+				t.Errorf("%s does not say %q:\n%s", name, want, texts)
+			}
+		}
+		if strings.Contains(texts, "NaN") || strings.Contains(texts, "Inf") {
+			t.Errorf("%s: %s", name, texts)
+		}
+		img, err := png.Decode(bytes.NewReader(written(t, name, f.write, figure.PNG)))
+		if err != nil {
+			t.Fatalf("%s: no PNG: %v", name, err)
+		}
+		hues := map[[3]uint32]bool{}
+		for y := 0; y < img.Bounds().Dy(); y += 2 {
+			for x := 0; x < img.Bounds().Dx(); x += 2 {
+				r, g, b, _ := img.At(x, y).RGBA()
+				hues[[3]uint32{r >> 8, g >> 8, b >> 8}] = true
+			}
+		}
+		if img.Bounds().Dx() != 2160 || !hues[[3]uint32{0x00, 0x72, 0xB2}] || !hues[[3]uint32{0xD5, 0x5E, 0x00}] || !hues[[3]uint32{255, 255, 255}] {
+			t.Errorf("%s: a picture of %v without its colours", name, img.Bounds())
+		}
+	}
+}
+
+func TestNothingToDraw(t *testing.T) {
+	if err := (figure.Comparison{}).Write(io.Discard, figure.SVG); !errors.Is(err, figure.ErrEmpty) {
+		t.Error(err)
+	}
+	if err := (figure.Growth{Series: []figure.Series{{Name: "a"}}}).Write(io.Discard, figure.PNG); !errors.Is(err, figure.ErrEmpty) {
+		t.Error(err)
+	}
+}
+
+func TestFormatOf(t *testing.T) {
+	for name, want := range map[string]figure.Format{"a.svg": figure.SVG, "b/c.PNG": figure.PNG} {
+		if got, err := figure.FormatOf(name); got != want || err != nil {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+	}
+	for _, name := range []string{"a", "svg", "a.pdf", ""} {
+		if _, err := figure.FormatOf(name); !errors.Is(err, figure.ErrFormat) {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}

@@ -1,0 +1,163 @@
+package figure
+
+import (
+	"io"
+	"slices"
+)
+
+// Growth shows how throughput and latency change with a quantity.
+type Growth struct {
+	Title    string
+	Notes    []string // under the title: the conditions, a line each
+	Quantity string   // what is below the axis
+	Bytes    bool     // the quantity is one of bytes
+	Series   []Series
+}
+
+// Series is one line through both panels.
+type Series struct {
+	Name   string
+	Colour int  // which one of the palette
+	Dashed bool // to tell apart two of one colour
+	Points []Point
+}
+
+// Point is what was reached with one value of the quantity.
+type Point struct {
+	X        float64
+	Rate     float64
+	P50, P99 float64 // µs
+}
+
+const (
+	panelHeight = 320
+	legendRow   = 20
+)
+
+var dashes = []float64{6, 4}
+
+// Write draws it.
+func (f Growth) Write(w io.Writer, format Format) error {
+	var xs, rates, times []float64
+	for _, s := range f.Series {
+		for _, p := range s.Points {
+			xs, rates, times = append(xs, p.X), append(rates, p.Rate), append(times, p.P50, p.P99)
+		}
+	}
+	if len(xs) == 0 {
+		return ErrEmpty
+	}
+	slices.Sort(xs)
+	xs = slices.Compact(xs)
+	const columns = 3
+	rows := (len(f.Series) + columns - 1) / columns
+	top := headHeight(f.Notes) + float64(rows*legendRow) + 40
+	height := top + panelHeight + 60
+	c := newCanvas(format, width, int(height))
+	y := c.head(f.Title, f.Notes)
+	for i, s := range f.Series {
+		x := margin + float64(i%columns)*(width-2*margin)/columns
+		at := y + 10 + float64(i/columns*legendRow)
+		c.line(colour(s.Colour), 2.5, s.dash(), point{x, at}, point{x + 26, at})
+		c.text(s.Name, point{x + 34, at + 4}, smallSize, ink, left)
+	}
+	const gutter = 58
+	half := float64(width-2*margin) / 2
+	across := f.axis(xs, margin+gutter, margin+half-22)
+	c.panel(panel{
+		f: f, xs: xs, x: across, y: linearAxis(rates, top+panelHeight, top), name: "requests a second", format: count,
+		lines: func(s Series) []line { return []line{{2.5, 255, s.each(func(p Point) float64 { return p.Rate })}} },
+	})
+	across = f.axis(xs, margin+half+gutter, width-margin-14)
+	c.panel(panel{
+		f: f, xs: xs, x: across, y: logAxis(times, top+panelHeight, top), name: "latency: p99, and p50 thin", format: duration,
+		lines: func(s Series) []line {
+			return []line{{1, 150, s.each(func(p Point) float64 { return p.P50 })}, {2.5, 255, s.each(func(p Point) float64 { return p.P99 })}}
+		},
+	})
+	return c.save(w)
+}
+
+// axis is logarithmic where the quantity grows by more than five times.
+func (f Growth) axis(xs []float64, from, to float64) axis {
+	lo, hi := xs[0], xs[len(xs)-1]
+	a := axis{lo: lo, hi: hi, from: from, to: to, log: lo > 0 && hi > 5*lo}
+	if hi == lo {
+		a.lo, a.hi = lo-1, lo+1
+	}
+	return a
+}
+
+func (s Series) dash() []float64 {
+	if s.Dashed {
+		return dashes
+	}
+	return nil
+}
+
+func (s Series) each(value func(Point) float64) []point {
+	all := make([]point, len(s.Points))
+	for i, p := range s.Points {
+		all[i] = point{p.X, value(p)}
+	}
+	return all
+}
+
+// panel is one of the two, line a line in it, in values.
+type (
+	panel struct {
+		f      Growth
+		xs     []float64
+		x, y   axis
+		name   string
+		format func(float64) string
+		lines  func(Series) []line
+	}
+	line struct {
+		width  float64
+		alpha  uint8
+		points []point
+	}
+)
+
+func (c *canvas) panel(p panel) {
+	bottom, top := p.y.from, p.y.to
+	c.text(p.name, point{p.x.from, top - 12}, textSize, ink, left)
+	for _, v := range p.y.ticks() {
+		y := p.y.at(v)
+		c.line(rule, 1, nil, point{p.x.from, y}, point{p.x.to, y})
+		c.text(p.format(v), point{p.x.from - 8, y + 4}, smallSize, faint, right)
+	}
+	name := exactly
+	if p.f.Bytes {
+		name = bytes
+	}
+	// The values that were measured are the ticks.
+	end := p.x.from - 1000
+	for _, v := range p.xs {
+		x := p.x.at(v)
+		c.line(rule, 1, nil, point{x, bottom}, point{x, bottom + 5})
+		if wide := c.width(name(v), smallSize); x-wide/2 > end+6 {
+			c.text(name(v), point{x, bottom + 20}, smallSize, faint, centre)
+			end = x + wide/2
+		}
+	}
+	c.text(p.f.Quantity, point{(p.x.from + p.x.to) / 2, bottom + 40}, textSize, ink, centre)
+	for _, s := range p.f.Series {
+		for _, l := range p.lines(s) {
+			hue := colour(s.Colour).WithAlpha(l.alpha)
+			var places []point
+			for _, v := range l.points {
+				if !p.y.log || v.y > 0 {
+					places = append(places, point{p.x.at(v.x), p.y.at(v.y)})
+				}
+			}
+			c.line(hue, l.width, s.dash(), places...)
+			for _, at := range places {
+				if l.alpha == 255 {
+					c.dot(at, 3, hue, s.Dashed)
+				}
+			}
+		}
+	}
+}
