@@ -88,7 +88,7 @@ func commands() []*cobra.Command {
 		versionCommand(),
 	}
 	return append(table, client.Commands(client.Env{
-		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Requests: files,
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Requests: files, Version: version,
 	})...)
 }
 

@@ -1,5 +1,5 @@
 // Package command promises the commands of a client: client, set, get, status, recover,
-// remove, demo and bench. Data go to stdout, talk goes to stderr, colour and progress to terminals only,
+// remove, demo, bench, doctor, shell, explain and top. Data go to stdout, talk goes to stderr, colour and progress to terminals only,
 // and every command ends with an exit status of the public contract (package exit).
 package command
 
@@ -30,6 +30,8 @@ type Env struct {
 	Getenv         func(string) string
 	Requests       fs.FS // request files that are found by their plain name anywhere
 
+	Version string // of this program, to compare with the cluster's; "": not known
+
 	// Program is the quartet program that demo runs as master and for the report; "": the
 	// one that runs now. A test must set it: there the running program is the test
 	// itself, which would start itself again without end.
@@ -54,6 +56,7 @@ func Commands(env Env) []*cobra.Command {
 		clientCommand(env), setCommand(env), getCommand(env), statusCommand(env),
 		recoverCommand(env), removeCommand(env), demoCommand(env), benchCommand(env),
 	}
+	commands = append(commands, doctorCommand(env))
 	for _, cmd := range commands {
 		cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit.Usage(err) })
 	}
