@@ -24,6 +24,11 @@ type Config struct {
 	JoinTicks    uint64 // how long a change of views waits for a learner that is nearly loaded
 	AgainTicks   uint64 // a repeated request is forwarded once more if the first is this old
 
+	// OrderedGets makes every linearizable get an ordered operation, rather than a fenced one:
+	// dearer, and safe even from a master that lives on where an operator has given up more
+	// replicas than may be missing.
+	OrderedGets bool
+
 	Window      int // identities remembered; at least 100,000 outside of tests
 	MaxInFlight int // requests taken and not answered; more are refused
 
@@ -38,6 +43,8 @@ type Mutant struct {
 	RestampRetries  bool // stamps a repeated weak set anew
 	NumberAgain     bool // numbers a causal set without asking whether an earlier master did
 	NoEpochVersions bool // versions of weak sets don't begin with the epoch
+	NoFence         bool // answers fenced gets without echoes
+	OldEchoes       bool // takes the echo of any round for that of a get's
 }
 
 // Incoming is a client's request, checked at the door.
@@ -96,6 +103,7 @@ type Machine struct {
 	sets      window[*known]
 	gets      window[uint64] // identity → digest
 
+	fences   fences
 	primary  primary
 	statuses []statusWait
 }
@@ -202,22 +210,34 @@ func (m *Machine) passRID(seen uint64) {
 }
 
 // answers takes outcomes, whatever the epoch is in which they came about: what was
-// delivered anywhere is inside the cut.
+// delivered anywhere is inside the cut. Those of fenced gets are an exception.
 func (m *Machine) answers(a *message.Answers, out *Output) {
 	p := m.peer(a.From)
 	if p == nil {
 		return
 	}
 	m.watermark(p, a.Head(), a.Watermark)
+	current := m.current(p, a.Head())
+	if current {
+		m.echoed(p, a)
+	}
 	if len(a.Answers) > 0 {
 		p.busyUntil = 0
 	}
 	for i := range a.Answers {
-		if f := m.flights[a.Answers[i].RID]; f != nil && p.gone() && f.request.Model == model.Eventual {
-			continue // it has been sent again: who answers here takes it along when it goes
+		f := m.flights[a.Answers[i].RID]
+		switch {
+		case f == nil: // answered before: by another replica, or Unknown
+		case p.gone() && f.request.Model == model.Eventual: // it has been sent again: who answers here takes it along when it goes
+		case m.fenced(f):
+			if current { // else it is sent again
+				m.read(p, f, &a.Answers[i], out)
+			}
+		default:
+			m.answer(p, f, &a.Answers[i], out)
 		}
-		m.answer(p, &a.Answers[i], out)
 	}
+	m.release(out)
 }
 
 // Tick counts time: timeouts, heartbeats, what has to be repeated.
@@ -226,6 +246,7 @@ func (m *Machine) Tick(out *Output) {
 	m.expire(out)
 	m.members.Tick()
 	m.refresh()
+	m.fenceAgain()
 	if m.ticks%max(m.cfg.ProbeTicks, 1) == 0 {
 		m.probe(out)
 	}
@@ -244,6 +265,7 @@ func (m *Machine) EndTurn(out *Output) {
 	m.answerFound(out)
 	m.launchPaused(out)
 	m.depart(out)
+	m.fence()
 	for _, p := range m.replicas {
 		if p.member {
 			m.forward(p, out)
@@ -252,13 +274,23 @@ func (m *Machine) EndTurn(out *Output) {
 	m.answerStatus(out)
 }
 
+// hears reports whether a turn has something for p.
+func (m *Machine) hears(p *peer) bool {
+	marks := &m.primary.marks
+	return len(p.requests) > 0 || len(p.writes) > 0 || p.works && (p.told.Safe < marks.Safe || p.leads && p.told.Held < marks.Held)
+}
+
 // forward sends what the turn put aside for p, cut so that a message stays below 1 MiB
 // with one value of the largest size in it.
 func (m *Machine) forward(p *peer, out *Output) {
 	const most, mostBytes, overhead = 1024, 256 << 10, 64
 	marks := m.primary.marks
-	for len(p.requests) > 0 || len(p.writes) > 0 || p.works && (p.told.Safe < marks.Safe || p.leads && p.told.Held < marks.Held) {
+	for p.confirms || m.hears(p) {
 		p.told = marks
+		var round uint64
+		if p.confirms {
+			round = m.fences.round
+		}
 		n, w, size := 0, 0, 0
 		for ; w < len(p.writes) && w < most && size < mostBytes; w++ {
 			r := &p.writes[w].Request
@@ -268,11 +300,12 @@ func (m *Machine) forward(p *peer, out *Output) {
 			r := &p.requests[n]
 			size += overhead + len(r.Key) + len(r.Value) + len(r.Identity)
 		}
-		f := &message.Forward{Header: m.header(), Marks: marks, Requests: p.requests[:n:n], Writes: p.writes[:w:w]}
+		f := &message.Forward{Header: m.header(), Round: round, Marks: marks, Requests: p.requests[:n:n], Writes: p.writes[:w:w]}
 		p.requests, p.writes = p.requests[n:], p.writes[w:]
+		p.confirms = p.confirms && len(p.requests) > 0
 		out.send(f, p.node)
 	}
-	p.requests, p.writes = nil, nil // their memory now belongs to the messages
+	p.requests, p.writes, p.reads = nil, nil, false // their memory now belongs to the messages
 }
 
 func (m *Machine) header() message.Header {

@@ -33,6 +33,7 @@ type one struct {
 	revision uint64
 	silent   map[lamport.Node]bool
 	nonce    uint64 // of the newest PROBE
+	round    uint64 // of the newest FORWARD that has one
 }
 
 func configured(replicas, missing int) master.Config {
@@ -141,6 +142,9 @@ func (o *one) turn(f func()) {
 	o.out = master.Output{}
 	f()
 	o.EndTurn(&o.out)
+	for _, f := range taken[*message.Forward](o) {
+		o.round = max(o.round, f.Round)
+	}
 }
 
 func (o *one) step(messages ...message.Message) {
@@ -480,6 +484,8 @@ func TestTooManyInFlight(t *testing.T) {
 	o.ask(at(1, id("x", in("linearizable set a 1"))), at(1, in("linearizable get a")), at(1, in("eventual get a")), at(1, id("x", in("linearizable set a 1"))))
 	o.expect("3 #3 503", "4 #4 503") // one that would only wait as well is one too many
 	o.answer(1, 2, model.NotFound)
+	o.echo(o.round, 2)
+	o.expect("2 #2 404")
 	o.ask(at(1, in("eventual get a")))
 	o.expect()
 }

@@ -24,6 +24,9 @@ type flight struct {
 	waiters   []waiter
 	room      [1]waiter // what waiters begins in: nearly always one sending waits
 	known     *known    // of its identity; nil: it has none
+	round     uint64    // fenced get: of the FORWARD that carries it in this epoch
+	read      bool      // fenced get: it is answered, and the fence is awaited
+	again     uint8     // fenced get: how often it was sent to another replica
 }
 
 // waiter is a sending that waits for the flight's outcome.
@@ -173,6 +176,9 @@ func (m *Machine) dispatch(f *flight, p *peer) {
 		f.asked = append(f.asked, p.node)
 	}
 	p.requests = append(p.requests, f.request)
+	if m.fenced(f) {
+		m.fenceOff(f, p)
+	}
 }
 
 func (m *Machine) join(f *flight, token uint64, repeated bool) {
@@ -251,11 +257,7 @@ const shareLeast = 256
 const busyTicks = 2
 
 // answer takes a replica's outcome to those who wait for it.
-func (m *Machine) answer(p *peer, a *message.Answer, out *Output) {
-	f := m.flights[a.RID]
-	if f == nil {
-		return // answered before: by another replica, or Unknown
-	}
+func (m *Machine) answer(p *peer, f *flight, a *message.Answer, out *Output) {
 	if causalSet(&f.request) {
 		m.recalled(f, a, out)
 		return

@@ -23,6 +23,10 @@ type peer struct {
 	pid       int
 	watermark uint64
 	busyUntil uint64 // tick: it has a batch that it has not answered
+	echo      uint64 // the highest round that it has received in this epoch
+	confirms  bool   // what leaves for it in this turn carries the round
+	reads     bool   // fenced gets are in it
+	held      []held // its answers to fenced gets that others have not confirmed
 	report    message.Report
 
 	told     message.Marks
@@ -84,6 +88,7 @@ func (m *Machine) decided(r *message.Record, out *Output) {
 		p.watermark, p.busyUntil, p.told = r.High, 0, message.Marks{}
 		p.requests, p.writes = nil, nil
 	}
+	m.unfence()
 	m.refresh()
 	void := m.renumber(r.High, out)
 	rids := make([]uint64, 0, len(m.flights))
@@ -95,7 +100,7 @@ func (m *Machine) decided(r *message.Record, out *Output) {
 	slices.Sort(rids)
 	for _, rid := range rids {
 		f := m.flights[rid]
-		f.asked, f.replica = nil, 0
+		f.asked, f.replica, f.round, f.read = nil, 0, 0, false
 		m.paused = append(m.paused, f)
 	}
 	m.paused = append(m.paused, void...)

@@ -112,14 +112,20 @@ func TestRequestsWaitForTheNextView(t *testing.T) {
 	if !slices.Equal(rids, []uint64{2, 3, 4, 5, 6}) {
 		t.Errorf("forwarded %v, want numbers 2 and 3 again and 4 to 6", rids)
 	}
-	if !slices.Contains(o.forwarded(), "r2 #6") {
-		t.Errorf("forwarded %v: #6 asks for r2", o.forwarded())
+	goesTo := o.forwarded()
+	if !slices.Contains(goesTo, "r2 #6") {
+		t.Errorf("forwarded %v: #6 asks for r2", goesTo)
 	}
 	if writes := o.numbered(1); len(writes) != 1 || writes[0].Number != 1 || writes[0].Request.RID != 7 || writes[0].Request.Version.Epoch != 2 {
 		t.Errorf("causal writes %+v", writes)
 	}
+	o.echo(o.round, 1, 2)
 	for rid := uint64(2); rid <= 6; rid++ {
-		o.answer(1, rid, model.OK)
+		by := lamport.Node(1)
+		if slices.Contains(goesTo, fmt.Sprintf("r2 #%d", rid)) {
+			by = 2
+		}
+		o.answer(by, rid, model.OK)
 		o.expect(fmt.Sprintf("%d #%d 200", rid, rid))
 	}
 	o.answer(2, 2, model.OK) // it was sent once more than answered

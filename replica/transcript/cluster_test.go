@@ -21,12 +21,15 @@ import (
 type cluster struct {
 	out      strings.Builder
 	master   *masterNode
+	old      *masterNode // the one before, if it still lives
 	replicas []*replicaNode
 	flying   []flying
 	record   *message.Record // that its store holds
 	revision uint64
 	mutant   replica.Mutant
+	masters  master.Mutant
 	missing  int
+	ordered  bool // linearizable gets
 	quiet    bool // nothing is written down
 	brief    bool // what is idle is not
 
@@ -41,8 +44,10 @@ type flying struct {
 }
 
 type masterNode struct {
+	id          lamport.Node // here: both masters are m1 to everybody else
 	machine     *master.Machine
 	incarnation uint64
+	paused      bool
 }
 
 type replicaNode struct {
@@ -61,7 +66,7 @@ const (
 
 func (c *cluster) open(replicas, missing int) {
 	c.missing, c.clients = missing, map[uint64]string{}
-	c.replicas, c.flying = nil, nil
+	c.replicas, c.flying, c.old = nil, nil, nil
 	c.record, c.revision = nil, 0
 	for i := range replicas {
 		c.replicas = append(c.replicas, &replicaNode{id: lamport.Replica(i + 1)})
@@ -69,7 +74,7 @@ func (c *cluster) open(replicas, missing int) {
 	for _, r := range c.replicas {
 		c.startReplica(r.id)
 	}
-	c.master = &masterNode{incarnation: 1}
+	c.master = &masterNode{id: lamport.Master(1), incarnation: 1}
 	c.newMaster(1, 0)
 	c.quiet = true
 	c.master.turn(c, c.master.machine.Tick)
@@ -89,7 +94,7 @@ func (c *cluster) boot() {
 func (c *cluster) newMaster(nextRID, clock uint64) {
 	cfg := master.Config{
 		Self: lamport.Master(1), Incarnation: c.master.incarnation, Missing: c.missing, NextRID: nextRID, Clock: clock,
-		TimeoutTicks: 60, ProbeTicks: probeTicks, SuspectTicks: 40, ReadmitTicks: 50, JoinTicks: 10, AgainTicks: 3,
+		TimeoutTicks: 60, ProbeTicks: probeTicks, SuspectTicks: 40, ReadmitTicks: 50, JoinTicks: 10, AgainTicks: 3, OrderedGets: c.ordered, Mutant: c.masters,
 	}
 	for _, r := range c.replicas {
 		cfg.Replicas = append(cfg.Replicas, r.id)
@@ -112,6 +117,32 @@ func (c *cluster) restartMaster() {
 	c.flying = kept
 	c.line("m1 starts", "incarnation %d, next id %d, clock %d", c.master.incarnation, c.master.machine.NextRID(), c.master.machine.Now())
 	c.master.turn(c, c.master.machine.Tick)
+}
+
+// secondMaster starts a master, on another machine, beside the first, which stands still.
+func (c *cluster) secondMaster() {
+	c.old = c.master
+	c.old.id, c.old.paused = lamport.Master(2), true
+	c.master = &masterNode{id: lamport.Master(1), incarnation: c.old.incarnation + 1}
+	c.newMaster(1000, c.old.machine.Now())
+	c.line("m1 starts", "incarnation %d", c.master.incarnation)
+	c.master.turn(c, c.master.machine.Tick)
+}
+
+// masterOf returns the master to whom a message is on its way.
+func (c *cluster) masterOf(n lamport.Node) *masterNode {
+	if c.old != nil && n == c.old.id {
+		return c.old
+	}
+	return c.master
+}
+
+// paused is whether a process stands still.
+func (c *cluster) paused(n lamport.Node) *bool {
+	if n.IsMaster() {
+		return &c.masterOf(n).paused
+	}
+	return &c.replica(n).paused
 }
 
 func (c *cluster) replica(n lamport.Node) *replicaNode {
@@ -153,7 +184,7 @@ func (c *cluster) crash(n lamport.Node) {
 // run delivers until nothing is in flight but for replicas that are paused.
 func (c *cluster) run() {
 	for {
-		at := slices.IndexFunc(c.flying, func(f flying) bool { return f.to.IsMaster() || !c.replica(f.to).paused })
+		at := slices.IndexFunc(c.flying, func(f flying) bool { return !*c.paused(f.to) })
 		if at < 0 {
 			return
 		}
@@ -180,10 +211,11 @@ func (c *cluster) pass(n int) {
 
 func (c *cluster) deliver(f flying) {
 	if f.to.IsMaster() {
-		c.master.turn(c, func(out *master.Output) {
-			before := c.master.machine.Refused()
-			c.master.machine.Step(f.msg, out)
-			c.refused(f, before, c.master.machine.Refused())
+		m := c.masterOf(f.to)
+		m.turn(c, func(out *master.Output) {
+			before := m.machine.Refused()
+			m.machine.Step(f.msg, out)
+			c.refused(f, before, m.machine.Refused())
 		})
 		return
 	}
@@ -206,7 +238,8 @@ func (c *cluster) refused(f flying, before, after uint64) {
 
 func (c *cluster) tickNode(n lamport.Node) {
 	if n.IsMaster() {
-		c.master.turn(c, c.master.machine.Tick)
+		m := c.masterOf(n)
+		m.turn(c, m.machine.Tick)
 	} else if r := c.replica(n); r.machine != nil {
 		r.turn(c, r.machine.Tick)
 	}
@@ -226,29 +259,30 @@ func (m *masterNode) turn(c *cluster, step func(*master.Output)) {
 	var out master.Output
 	step(&out)
 	m.machine.EndTurn(&out)
-	c.send(lamport.Master(1), out.Sends)
+	c.send(m.id, out.Sends)
 	for _, r := range out.Replies {
 		c.line(c.clients[r.Token]+" hears", "%s", replyOf(&r))
 	}
 	if out.Command != nil {
-		result := c.execute(out.Command)
+		result := c.execute(m, out.Command)
 		m.turn(c, func(out *master.Output) { m.machine.Result(result, out) })
 	}
 }
 
 // execute is the store of the record.
-func (c *cluster) execute(command *membership.Command) membership.Result {
+func (c *cluster) execute(m *masterNode, command *membership.Command) membership.Result {
+	who := m.id.String()
 	if command.Propose == nil {
-		c.line("m1 reads", "%s", recordOf(c.record))
+		c.line(who+" reads", "%s", recordOf(c.record))
 		return membership.Result{Number: command.Number, Outcome: membership.Read, Record: c.record, Revision: c.revision}
 	}
 	if command.Revision != c.revision {
-		c.line("m1 loses", "%s", recordOf(command.Propose))
+		c.line(who+" loses", "%s", recordOf(command.Propose))
 		return membership.Result{Number: command.Number, Outcome: membership.Lost}
 	}
 	c.record = command.Propose
 	c.revision++
-	c.line("m1 decides", "%s", recordOf(c.record))
+	c.line(who+" decides", "%s", recordOf(c.record))
 	return membership.Result{Number: command.Number, Outcome: membership.Won, Revision: c.revision}
 }
 
@@ -258,6 +292,9 @@ func (c *cluster) send(from lamport.Node, sends []abcast.Send) {
 		for i, to := range s.To {
 			names[i] = to.String()
 			c.flying = append(c.flying, flying{to: to, msg: s.Msg})
+			if to.IsMaster() && c.old != nil {
+				c.flying = append(c.flying, flying{to: c.old.id, msg: s.Msg})
+			}
 		}
 		if !c.brief || !idle(s.Msg) {
 			c.line(from.String()+" -> "+strings.Join(names, ","), "%s", messageOf(s.Msg))

@@ -36,13 +36,13 @@ func messageOf(msg message.Message) string {
 	case *message.Fill:
 		b.WriteString(writesOf(m.Writes))
 	case *message.Forward:
-		b.WriteString(marksOf(m.Marks))
+		b.WriteString(roundOf(m.Round) + marksOf(m.Marks))
 		for i := range m.Requests {
 			fmt.Fprintf(&b, " [%s]", requestOf(&m.Requests[i]))
 		}
 		b.WriteString(writesOf(m.Writes))
 	case *message.Answers:
-		fmt.Fprintf(&b, " causal held %d position %d", m.Watermark, m.Position)
+		fmt.Fprintf(&b, "%s causal held %d position %d", roundOf(m.Round), m.Watermark, m.Position)
 		for i := range m.Answers {
 			fmt.Fprintf(&b, " [%s]", answerOf(&m.Answers[i]))
 		}
@@ -68,6 +68,13 @@ func messageOf(msg message.Message) string {
 		fmt.Fprintf(&b, " nonce %d position %d causal held %d safe %d", m.Nonce, m.Position, m.Watermark, m.Safe)
 	}
 	return b.String()
+}
+
+func roundOf(round uint64) string {
+	if round == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" round %d", round)
 }
 
 func acked(rids []uint64) string {

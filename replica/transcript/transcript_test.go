@@ -8,8 +8,9 @@
 //
 // The commands of a script:
 //
-//	cluster replicas=N [missing=F] [boot] [mutant=NAME]  a cluster; boot: with the view installed, unseen
-//	ask                                                  a turn of the master with these requests, one a line:
+//	cluster replicas=N [missing=F] [boot] [gets=ordered] [mutant=NAME]
+//	                                                     a cluster; boot: with the view installed, unseen
+//	ask [old]                                            a turn of the master with these requests, one a line:
 //	  NAME [to=rN] [id=ID] [min=M]: MODEL set|get KEY [= VALUE]
 //	deliver|drop|duplicate KIND [from=N] [to=N] [seq=N] [first]
 //	                                                     messages in flight that match, oldest first, or only the first
@@ -20,7 +21,9 @@
 //	state [NODE…]                                        what the replicas hold
 //	restart-master                                       the master dies; another one starts
 //	crash rN | start rN                                  a replica's process ends, or starts without memory
-//	pause rN | resume rN                                 a replica's process stands still, and goes on
+//	second-master                                        another master starts, the first one stands still: it is
+//	                                                     m2 here, and whatever is said to masters both get
+//	pause rN | resume rN|m2                              a process stands still, and goes on
 package transcript_test
 
 import (
@@ -43,7 +46,7 @@ import (
 
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("../../testdata/transcripts/*.txt")
-	if err != nil || len(files) < 21 {
+	if err != nil || len(files) < 25 {
 		t.Fatalf("%d transcripts found, error %v", len(files), err)
 	}
 	for _, file := range files {
@@ -64,9 +67,13 @@ func (c *cluster) command(t *testing.T, d *datadriven.TestData) string {
 		for line := range strings.Lines(d.Input) {
 			asked = append(asked, c.parse(t, strings.TrimSpace(line)))
 		}
-		c.master.turn(c, func(out *master.Output) {
+		m := c.master
+		if d.HasArg("old") {
+			m = c.old
+		}
+		m.turn(c, func(out *master.Output) {
 			for _, in := range asked {
-				c.master.machine.Request(in, out)
+				m.machine.Request(in, out)
 			}
 		})
 	case "deliver":
@@ -94,10 +101,10 @@ func (c *cluster) command(t *testing.T, d *datadriven.TestData) string {
 		c.restartMaster()
 	case "crash":
 		c.crash(c.node(t, d.CmdArgs[0].Key))
-	case "pause":
-		c.replica(c.node(t, d.CmdArgs[0].Key)).paused = true
-	case "resume":
-		c.replica(c.node(t, d.CmdArgs[0].Key)).paused = false
+	case "second-master":
+		c.secondMaster()
+	case "pause", "resume":
+		*c.paused(c.node(t, d.CmdArgs[0].Key)) = d.Cmd == "pause"
 	case "start":
 		c.startReplica(c.node(t, d.CmdArgs[0].Key))
 	default:
@@ -110,13 +117,17 @@ func (c *cluster) command(t *testing.T, d *datadriven.TestData) string {
 }
 
 func (c *cluster) start(t *testing.T, d *datadriven.TestData) {
-	replicas, missing, mutant := 3, -1, ""
+	replicas, missing, mutant, gets := 3, -1, "", "fenced"
 	d.MaybeScanArgs(t, "replicas", &replicas)
 	d.MaybeScanArgs(t, "missing", &missing)
 	d.MaybeScanArgs(t, "mutant", &mutant)
+	d.MaybeScanArgs(t, "gets", &gets)
+	c.ordered = gets == "ordered"
+	c.mutant, c.masters = replica.Mutant{}, master.Mutant{}
 	switch mutant {
 	case "":
-		c.mutant = replica.Mutant{}
+	case "without-fence":
+		c.masters.NoFence = true
 	case "without-receipt":
 		c.mutant = replica.Mutant{Broadcast: abcast.WithoutReceipt}
 	default:
