@@ -71,15 +71,25 @@ var registerModel = porcupine.Model{
 }
 
 // registerLinearizable asks Porcupine about the operations of one key.
+func registerLinearizable(ops []*Operation, timeout time.Duration) porcupine.CheckResult {
+	if timeout <= 0 {
+		return porcupine.Unknown
+	}
+	history := registerHistory(ops, nil)
+	if history == nil {
+		return porcupine.Ok
+	}
+	return porcupine.CheckOperationsTimeout(registerModel, history, timeout)
+}
+
+// registerHistory is what Porcupine is asked of the operations of one key: nil if there
+// are no gets, which nothing can be wrong with. each, which may be nil, is told of what is taken.
 //
 // A floating set that no get returned can always stand at the very end, unseen: it is
 // left out. One that was returned, and alone wrote its value, stands before the end of
 // the first get that returned it; giving it that return keeps the search small and
 // changes nothing.
-func registerLinearizable(ops []*Operation, timeout time.Duration) porcupine.CheckResult {
-	if timeout <= 0 {
-		return porcupine.Unknown
-	}
+func registerHistory(ops []*Operation, each func(*Operation, *porcupine.Operation)) []porcupine.Operation {
 	number := make(map[string]int)
 	writers := make(map[string]int)
 	firstRead := make(map[string]int64)
@@ -98,7 +108,7 @@ func registerLinearizable(ops []*Operation, timeout time.Duration) porcupine.Che
 		}
 	}
 	if gets == 0 {
-		return porcupine.Ok
+		return nil
 	}
 	history := make([]porcupine.Operation, 0, len(ops))
 	for _, o := range ops {
@@ -121,9 +131,12 @@ func registerLinearizable(ops []*Operation, timeout time.Duration) porcupine.Che
 			}
 			p.Return = max(p.Call, end)
 		}
+		if each != nil {
+			each(o, &p)
+		}
 		history = append(history, p)
 	}
-	return porcupine.CheckOperationsTimeout(registerModel, history, timeout)
+	return history
 }
 
 // notLinearizable cuts the counterexample down: first to the shortest beginning of the

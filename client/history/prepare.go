@@ -151,32 +151,3 @@ func keys(ops []*Operation) []string {
 	}
 	return slices.Sorted(maps.Keys(set))
 }
-
-// shrink returns a smaller part of ops that still fails. It takes away single gets, and
-// a value with all that wrote and read it: what is left of a correct history is correct
-// again, so what is left of this one is still a counterexample. It stops when tries
-// runs out.
-func shrink(ops []*Operation, tries int, fails func([]*Operation) bool) []*Operation {
-	for progress := true; progress; {
-		progress = false
-		for i := len(ops) - 1; i >= 0; i-- {
-			i = min(i, len(ops)-1)
-			if i < 0 || tries <= 0 {
-				return ops
-			}
-			tries--
-			o := ops[i]
-			rest := slices.DeleteFunc(slices.Clone(ops), func(p *Operation) bool {
-				if o.Type == model.Get {
-					return p == o
-				}
-				return p.Key == o.Key && (p.Type == model.Set && p.Value == o.Value ||
-					p.Type == model.Get && p.Found && p.Output == o.Value)
-			})
-			if fails(rest) {
-				ops, progress = rest, true
-			}
-		}
-	}
-	return ops
-}

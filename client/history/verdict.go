@@ -30,6 +30,11 @@ type Verdict struct {
 	// Operations are the counterexample, in the order of their calls: as few as could
 	// be found cheaply.
 	Operations []Operation
+
+	// Judge fills these in, too.
+	Judged  int      // how many operations the check says something of
+	Culprit int      // the place in Operations, from 1, of a get that returned what it could not; 0: none
+	Allowed []string // what the culprit might have returned, given the other operations
 }
 
 // OK reports whether the history passed.
@@ -100,9 +105,5 @@ func violated(check string, ops []*Operation, format string, args ...any) Verdic
 // All judges h by every checker that needs nothing but the history. Sequential falls
 // back to the search where positions were not recorded.
 func All(h []Operation, budget Budget) []Verdict {
-	sequential := Sequential(h)
-	if sequential.Result == Undecided {
-		sequential = SequentialSearch(h, budget)
-	}
-	return []Verdict{Linearizable(h, budget), sequential, Causal(h), Sessions(h), Steady(h), OnlyOnce(h, nil)}
+	return []Verdict{Linearizable(h, budget), sequentialEither(h, budget), Causal(h), Sessions(h), Steady(h), OnlyOnce(h, nil)}
 }

@@ -1,0 +1,171 @@
+package spacetime
+
+import (
+	"io"
+	"slices"
+)
+
+// Class says how a bar or a message looks.
+type Class uint8
+
+// The classes.
+const (
+	Plain    Class = iota
+	Doubtful       // its end is not known
+	Wrong          // what is shown by the picture
+	Loud           // what is to be seen first
+)
+
+func (c Class) bar() string {
+	return [...]string{"bar", "bar doubtful", "bar wrong", "bar"}[min(c, Loud)]
+}
+
+// Bar is what ran in a lane from one moment to another.
+type Bar struct {
+	Lane     string
+	From, To int64
+	Label    string
+	Class    Class
+}
+
+// Link leads from one bar, by its place, to another.
+type Link struct{ From, To int }
+
+const (
+	column    = 34.0 // pixels between two moments
+	barHeight = 16.0
+	rowHeight = 40.0
+	labelGap  = 8.0 // from a bar to its label
+)
+
+// Bars draws lanes from top to bottom and time from left to right. Moments are told by
+// label under the picture. Lanes stand in the order of their first bars.
+func Bars(w io.Writer, title string, lines []string, bars []Bar, links []Link, label func(int64) string) error {
+	c, top := titled(title, lines)
+	x := moments(bars)
+	left := float64(margin)
+	lanes, rows := arrange(bars, x)
+	for _, lane := range lanes {
+		left = max(left, margin+textWidth(lane.name)+margin)
+	}
+	middle := make([]float64, len(bars)) // height of each bar's line
+	y := top
+	right := 0.0
+	for _, at := range x {
+		right = max(right, left+at)
+	}
+	for _, lane := range lanes {
+		c.text(margin, y+rowHeight/2+fontSize/3, "", lane.name)
+		for row := range lane.rows {
+			at := y + float64(row)*rowHeight + rowHeight/2
+			c.line(left-margin/2, at, right+margin, at, "lane")
+		}
+		for i := range bars {
+			if bars[i].Lane == lane.name {
+				middle[i] = y + float64(rows[i])*rowHeight + rowHeight/2
+			}
+		}
+		y += float64(lane.rows) * rowHeight
+	}
+	for i, b := range bars {
+		from, to := left+x[b.From], left+x[b.To]
+		c.rect(from, middle[i]-barHeight/2, max(to-from, 4), barHeight, b.Class.bar())
+	}
+	for _, l := range links {
+		a, b := bars[l.From], bars[l.To]
+		c.arrow(left+x[a.From]+max(x[a.To]-x[a.From], 4)/2, middle[l.From]+sign(middle[l.To]-middle[l.From])*barHeight/2,
+			left+x[b.From]+max(x[b.To]-x[b.From], 4)/2, middle[l.To]-sign(middle[l.To]-middle[l.From])*barHeight/2, "arrow")
+	}
+	for i, b := range bars {
+		class := "halo"
+		if b.Class == Wrong {
+			class = "halo wrongtext"
+		}
+		c.text(left+x[b.To]+labelGap, middle[i]+fontSize/3, class, b.Label)
+	}
+	scale(c, x, left, y, label)
+	return c.write(w, title)
+}
+
+func sign(d float64) float64 {
+	switch {
+	case d > 0:
+		return 1
+	case d < 0:
+		return -1
+	}
+	return 0
+}
+
+// moments gives each moment its place from the left.
+func moments(bars []Bar) map[int64]float64 {
+	var all []int64
+	for _, b := range bars {
+		all = append(all, b.From, b.To)
+	}
+	slices.Sort(all)
+	x := make(map[int64]float64, len(all))
+	for i, at := range slices.Compact(all) {
+		x[at] = float64(i) * column
+	}
+	return x
+}
+
+type lane struct {
+	name string
+	rows int
+}
+
+// arrange gives each bar a row of its lane in which nothing, labels included, overlaps.
+func arrange(bars []Bar, x map[int64]float64) (lanes []lane, rows []int) {
+	order := make([]int, len(bars))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		switch {
+		case bars[a].From < bars[b].From:
+			return -1
+		case bars[a].From > bars[b].From:
+			return 1
+		}
+		return 0
+	})
+	rows = make([]int, len(bars))
+	ends := make(map[string][]float64) // by lane: where each row is free
+	for _, i := range order {
+		b := bars[i]
+		if ends[b.Lane] == nil {
+			lanes = append(lanes, lane{name: b.Lane})
+		}
+		free := slices.IndexFunc(ends[b.Lane], func(end float64) bool { return end <= x[b.From] })
+		if free < 0 {
+			free = len(ends[b.Lane])
+			ends[b.Lane] = append(ends[b.Lane], 0)
+		}
+		rows[i] = free
+		ends[b.Lane][free] = x[b.To] + labelGap + textWidth(b.Label) + charWidth
+	}
+	for i := range lanes {
+		lanes[i].rows = len(ends[lanes[i].name])
+	}
+	return lanes, rows
+}
+
+// scale writes the moments, as many as have room.
+func scale(c *canvas, x map[int64]float64, left, y float64, label func(int64) string) {
+	all := make([]int64, 0, len(x))
+	for at := range x {
+		all = append(all, at)
+	}
+	slices.Sort(all)
+	free := 0.0
+	for _, at := range all {
+		text := label(at)
+		c.line(left+x[at], y, left+x[at], y+5, "lane")
+		if from := left + x[at]; from >= free {
+			c.text(from, y+fontSize+8, "faint", text)
+			free = from + textWidth(text) + 2*charWidth
+		}
+	}
+}
