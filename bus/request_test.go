@@ -28,6 +28,8 @@ func TestParseText(t *testing.T) {
 		"LINEARIZABLE, SET, k ::: v":                 set(model.Linearizable, "k", "v"),
 		"Sequential, Get, k":                         get(model.Sequential, "k"),
 		"causal,get,k":                               get(model.Causal, "k"),
+		"2, get, key\n":                              get(model.Sequential, "key"), // echo … | nats req
+		"eventual, 1, k ::: v\r\n":                   set(model.Eventual, "k", "v"),
 		"eVENTUAL,sEt,k:::v":                         set(model.Eventual, "k", "v"),
 		"4, 1, a,b ::: c, d,, e":                     set(model.Eventual, "a,b", "c, d,, e"),
 		"1,1,k ::: line 1\nline 2\tx":                set(model.Linearizable, "k", "line 1\nline 2\tx"),

@@ -28,6 +28,7 @@ func clientCommand(env Env) *cobra.Command {
 		rec   recording
 		also  []string
 		async bool
+		only  bool
 	)
 	cmd := &cobra.Command{
 		Use:   "client [flags] REQUEST|FILE ...",
@@ -37,7 +38,8 @@ func clientCommand(env Env) *cobra.Command {
 Each argument is a request, "CONSISTENCY, REQUEST, DATA", or else the name of a
 file with one request a line (blank lines and # comments are passed over): a path,
 or a name in ` + requestfile.Folder + `. The files linear1 linear2 seq1 seq2 causal1 causal2
-event1 event2 are built in. Everything is read before anything is sent.
+event1 event2 are built in. Everything is read before anything is sent; a mistake is shown
+with its line and place. --check only reads.
 
   CONSISTENCY  1 linearizable · 2 sequential · 3 causal · 4 eventual
   REQUEST      1 set · 2 get
@@ -53,6 +55,7 @@ bodies of the OK replies alone, one line end after each; other replies go to std
 Exit status: 0 all answered, 2 malformed, 4 refused, 5 an outcome unknown, 6 no cluster.`,
 		Example: `  quartet client '1, 1, key ::: value' '1, 2, key'
   quartet client linear1
+  quartet client --check my-requests.txt
   quartet client --name Client3 --consistency causal seq2
   quartet client --async -o jsonl event1 my-requests.txt
   quartet client --record auto linear1 && quartet check runs/latest
@@ -62,6 +65,9 @@ Exit status: 0 all answered, 2 malformed, 4 refused, 5 an outcome unknown, 6 no 
 			requests, err := read(env, also, args, model.Consistency)
 			if err != nil {
 				return exit.Usage(err)
+			}
+			if only {
+				return checked(env.Stdout, out, requests)
 			}
 			ctx, cancel := interruptible(cmd)
 			defer cancel()
@@ -85,6 +91,7 @@ Exit status: 0 all answered, 2 malformed, 4 refused, 5 an outcome unknown, 6 no 
 	conn.nameFlag(f)
 	f.Var(&model, "consistency", "send every request under this `MODEL`, whatever its own")
 	f.StringArrayVar(&also, "also", nil, "a `REQUEST` (or file) that is sent first; may be repeated")
+	f.BoolVar(&only, "check", false, "read everything and say what would be sent, but send nothing")
 	f.BoolVar(&async, "async", false, "send all at once, then wait; without the guarantees of a session")
 	rec.flag(f)
 	out.flag(f)
@@ -122,7 +129,7 @@ func read(env Env, also, args []string, override model.Consistency) ([]requestfi
 			requests[i].Model = override
 		}
 	}
-	return requests, errors.Join(mistakes...)
+	return requests, shown(errors.Join(mistakes...))
 }
 
 // runner sends one client's requests and prints their ends.

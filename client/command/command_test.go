@@ -3,6 +3,7 @@ package command_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"strings"
@@ -263,6 +264,59 @@ func TestNothingIsSentAfterAMistake(t *testing.T) {
 	}
 	if n := len(r.Calls()); n != 0 {
 		t.Errorf("%d requests were sent", n)
+	}
+}
+
+// A mistake is shown with its line and a caret under its place; --check sends nothing.
+func TestCheckOnly(t *testing.T) {
+	r := responder.Start(t, nil)
+	file := t.TempDir() + "/bad"
+	if err := os.WriteFile(file, []byte("1, 2, fine\n1, 7, k\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	w := quartet(t, r.URL, "client", "--check", file)
+	if want := file + ":2:4: unknown request \"7\" (want 1 set or 2 get)\n    1, 7, k\n       ^"; w.status != exit.StatusUsage || w.err != want || w.stdout != "" {
+		t.Errorf("status %d, got\n%s\nwant\n%s", w.status, w.err, want)
+	}
+	wantOut(t, quartet(t, r.URL, "client", "--check", "linear1", "4, 2, k"), 0, "10 requests can be sent: 5 sets, 5 gets\n")
+	wantOut(t, quartet(t, r.URL, "client", "--check", "-o", "jsonl", "causal, set, k ::: v", "4, 2, k"), 0,
+		`{"consistency":"CAUSAL","request":"SET","key":"k","value":"v"}`+"\n"+`{"consistency":"EVENTUAL","request":"GET","key":"k"}`+"\n")
+	wantOut(t, quartet(t, r.URL, "client", "--check", "-o", "raw", "3,1,k:::v"), 0, "causal, set, k ::: v\n")
+	if n := len(r.Calls()); n != 0 {
+		t.Errorf("%d requests were sent", n)
+	}
+	if w := quartet(t, "nats://127.0.0.1:1", "client", "--check", "1, 2, k"); w.status != 0 {
+		t.Errorf("without a cluster: status %d, %s", w.status, w.err)
+	}
+}
+
+// The four formats of a list of replies, and of one reply.
+func TestFormats(t *testing.T) {
+	r := responder.Start(t, nil)
+	w := quartet(t, r.URL, "client", "-o", "json", "1, 1, a ::: b", "1, 2, a", "1, 2, none")
+	var list []struct{ Request, Data string }
+	if err := json.Unmarshal([]byte(w.stdout), &list); err != nil || len(list) != 3 || list[1].Data != "b" {
+		t.Errorf("%v\n%s", err, w.stdout)
+	}
+	w = quartet(t, r.URL, "client", "-o", "raw", "1, 1, a ::: b", "1, 2, a", "1, 2, none")
+	wantOut(t, w, 0, "a ::: b\nb\n")
+	if !strings.Contains(w.stderr, "no value for this key") {
+		t.Errorf("raw: a reply that is no data is told nowhere: %s", w.stderr)
+	}
+	for _, out := range []string{"json", "jsonl"} {
+		var one struct{ Data string }
+		w := quartet(t, r.URL, "get", "-o", out, "a")
+		if err := json.Unmarshal([]byte(w.stdout), &one); err != nil || one.Data != "b" {
+			t.Errorf("get -o %s: %v\n%s", out, err, w.stdout)
+		}
+	}
+	wantOut(t, quartet(t, r.URL, "get", "-o", "raw", "a"), 0, "b")
+	for out, lines := range map[string]int{"json": 30, "jsonl": 1, "raw": 1} {
+		var s struct{ Ready bool }
+		w := quartet(t, r.URL, "status", "-o", out)
+		if err := json.Unmarshal([]byte(w.stdout), &s); err != nil || !s.Ready || strings.Count(w.stdout, "\n") < lines {
+			t.Errorf("status -o %s: %v\n%s", out, err, w.stdout)
+		}
 	}
 }
 
