@@ -81,6 +81,7 @@ Exit status: 0 stopped when asked to, 2 wrong usage, 1 anything else.`,
 	f.StringVar(&o.Dir, "dir", "quartet-data", "`DIR` of what outlives the process")
 	f.BoolVar(&o.Memory, "memory", false, "keep nothing on disk but logs")
 	f.StringVar(&o.Sync, "sync", node.SyncInterval, "with --dir, what survives: interval (kill -9 of every process) or always (a power cut)")
+	f.StringVar(&o.Gets, "linearizable-gets", node.GetsFenced, "fenced (a replica reads, others confirm that they work in its view) or ordered (broadcast as sets are)")
 	f.DurationVar(&o.Timeout, "timeout", 5*time.Second, "a request without an outcome after this is answered 504")
 	f.DurationVar(&o.CausalWait, "causal-wait", 50*time.Millisecond, "how long a replica waits for a request's minimum timestamp or position")
 	f.DurationVar(&o.OrphanTimeout, "orphan-timeout", 10*time.Second, "how long a replica waits for a master to come back")

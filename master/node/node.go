@@ -171,6 +171,8 @@ func check(o *Options) error {
 		return fmt.Errorf("%w: %d of %d replicas cannot be missing: one must remain", ErrOptions, o.Missing, o.Replicas)
 	case o.Timeout < Tick || o.CausalWait < 0 || o.OrphanTimeout <= 0 || o.Suspect < 10*Tick:
 		return fmt.Errorf("%w: a duration is too short", ErrOptions)
+	case o.Gets != "" && o.Gets != GetsFenced && o.Gets != GetsOrdered:
+		return fmt.Errorf("%w: linearizable gets %q: want %s or %s", ErrOptions, o.Gets, GetsFenced, GetsOrdered)
 	case o.Sync != "" && o.Sync != SyncInterval && o.Sync != SyncAlways:
 		return fmt.Errorf("%w: sync %q: want %s or %s", ErrOptions, o.Sync, SyncInterval, SyncAlways)
 	}
@@ -250,7 +252,7 @@ func (n *node) newMachine(replicas []lamport.Node) *master.Machine {
 		NextRID: n.dir.record.NextRID, Clock: n.dir.record.Clock,
 		TimeoutTicks: uint64(o.Timeout / Tick), ProbeTicks: 10, AgainTicks: 50,
 		SuspectTicks: uint64(o.Suspect / Tick), ReadmitTicks: uint64(o.Suspect / Tick), JoinTicks: 50,
-		MaxInFlight: 1 << 16,
+		MaxInFlight: 1 << 16, OrderedGets: o.Gets == GetsOrdered,
 	})
 }
 

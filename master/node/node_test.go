@@ -116,6 +116,7 @@ func TestCheckRefusesOptions(t *testing.T) {
 		"negative causal wait": func(o *Options) { o.CausalWait = -1 },
 		"no orphan timeout":    func(o *Options) { o.OrphanTimeout = 0 },
 		"hasty suspicion":      func(o *Options) { o.Suspect = Tick },
+		"gets that are none":   func(o *Options) { o.Gets = "fast" },
 		"sync that is none":    func(o *Options) { o.Sync = "sometimes" },
 		"prefix with a blank":  func(o *Options) { o.Prefix = "a b" },
 	} {

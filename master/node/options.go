@@ -24,6 +24,12 @@ const (
 	SyncAlways   = "always"   // a power cut
 )
 
+// What a linearizable get is: see master.Config.OrderedGets.
+const (
+	GetsFenced  = "fenced"  // read by one replica, confirmed by others
+	GetsOrdered = "ordered" // an ordered operation, as a set is
+)
+
 // Options say what a master runs.
 type Options struct {
 	Listen        string         // of the embedded server
@@ -36,6 +42,7 @@ type Options struct {
 	Dir           string
 	Memory        bool
 	Sync          string // of the replicas' disks: SyncInterval or SyncAlways; "": SyncInterval
+	Gets          string // linearizable ones: GetsFenced or GetsOrdered; "": GetsFenced
 
 	Timeout       time.Duration // a request without an outcome is answered 504
 	CausalWait    time.Duration // passed on to the replicas
