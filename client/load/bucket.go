@@ -14,25 +14,31 @@ import (
 	"quartet/replica/model"
 )
 
-// Bucket is a JetStream key-value bucket with one replica, in a file, made for one run:
-// what a user of NATS would take instead. Puts are publishes that wait for the stream's
-// acknowledgement, gets are direct gets. Its server writes each put to the file and, as
-// long as it is not configured otherwise, does not wait for the disk (no fsync per put).
+// Bucket is a JetStream key-value bucket, in a file, made for one run: what a user of
+// NATS would take instead. Puts are publishes that wait for the stream's acknowledgement
+// (with several replicas: of a majority), gets are direct gets, which any replica answers
+// from what it holds. Its servers write each put to the file and, as long as they are not
+// configured otherwise, do not wait for the disk (no fsync per put).
 type Bucket struct {
 	js   jetstream.JetStream
 	name string
 }
 
-// MakeBucket creates the bucket; [Bucket.Delete] deletes it. The connection is only
-// used for that.
+// MakeBucket creates a bucket with one replica; [Bucket.Delete] deletes it. The
+// connection is only used for that and by [Bucket.Leader].
 func MakeBucket(ctx context.Context, nc *nats.Conn) (*Bucket, error) {
+	return MakeReplicatedBucket(ctx, nc, 1)
+}
+
+// MakeReplicatedBucket creates a bucket with so many replicas, each on a server of its own.
+func MakeReplicatedBucket(ctx context.Context, nc *nats.Conn, replicas int) (*Bucket, error) {
 	js, err := jetstream.New(nc)
 	if err != nil {
 		return nil, fmt.Errorf("load: JetStream: %w", err)
 	}
 	b := &Bucket{js: js, name: "quartet-bench-" + nats.NewInbox()[len(nats.InboxPrefix):]}
 	_, err = js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
-		Bucket: b.name, Storage: jetstream.FileStorage, Replicas: 1, History: 1,
+		Bucket: b.name, Storage: jetstream.FileStorage, Replicas: replicas, History: 1,
 		Description: "made by quartet bench for one comparison; may be deleted",
 	})
 	if err != nil {
@@ -47,6 +53,19 @@ func (b *Bucket) Delete(ctx context.Context) error {
 		return fmt.Errorf("load: delete bucket %s: %w", b.name, err)
 	}
 	return nil
+}
+
+// Leader returns the name of the server that orders the bucket's puts; "" where there is
+// only one server.
+func (b *Bucket) Leader(ctx context.Context) (string, error) {
+	stream, err := b.js.Stream(ctx, "KV_"+b.name)
+	if err != nil {
+		return "", fmt.Errorf("load: bucket %s: %w", b.name, err)
+	}
+	if cluster := stream.CachedInfo().Cluster; cluster != nil {
+		return cluster.Leader, nil
+	}
+	return "", nil
 }
 
 // API returns a caller that drives the bucket by the official Go API, KeyValue.Put and

@@ -1,0 +1,112 @@
+package peers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+
+	"quartet/bus"
+	"quartet/client"
+	"quartet/client/load"
+)
+
+var readyLine = regexp.MustCompile(`(?m)^ready (nats://\S+)$`)
+
+// startQuartet runs a master with its embedded server and three replica processes.
+func (s *store) startQuartet(ctx context.Context, at place, mode string) error {
+	args := []string{"master", "--listen", "127.0.0.1:-1", "--log-dir", filepath.Join(at.disk, "log")}
+	if mode == "memory" {
+		args = append(args, "--memory")
+	} else {
+		args = append(args, "--dir", filepath.Join(at.disk, "kept"), "--sync", mode)
+	}
+	if err := s.start("master", at.programs.Quartet, at.disk, args...); err != nil {
+		return err
+	}
+	err := serving(ctx, s.children, func(context.Context) error {
+		said, err := os.ReadFile(s.children[0].said)
+		if err != nil {
+			return err
+		}
+		match := readyLine.FindSubmatch(said)
+		if match == nil {
+			return errors.New("no ready line")
+		}
+		s.url = string(match[1])
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	c, err := client.Connect(ctx, s.url)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := serving(ctx, s.children, func(ctx context.Context) error { return s.learn(ctx, c) }); err != nil {
+		return err
+	}
+	s.open = func(ctx context.Context, side *side, n int) (connections, error) {
+		return s.openQuartet(ctx, at, side, n)
+	}
+	return nil
+}
+
+// learn waits until three replicas are members and notes their processes.
+func (s *store) learn(ctx context.Context, c *client.Client) error {
+	body, err := c.Status(ctx)
+	if err != nil {
+		return err
+	}
+	var status bus.Status
+	if err := json.Unmarshal(body, &status); err != nil {
+		return fmt.Errorf("the cluster's status: %w", err)
+	}
+	processes := s.processes[:1] // the master
+	for _, r := range status.Replicas {
+		if r.Member {
+			processes = append(processes, load.Process{Name: r.ID, PID: r.PID})
+		}
+	}
+	if len(processes) != 4 || !status.Ready {
+		return fmt.Errorf("%d replicas are members", len(processes)-1)
+	}
+	s.processes, s.version = processes, status.Version
+	return nil
+}
+
+func (s *store) openQuartet(ctx context.Context, at place, side *side, n int) (connections, error) {
+	var all connections
+	for range n {
+		c, err := client.Connect(ctx, s.url, client.WithTimeout(at.o.Timeout))
+		if err != nil {
+			return all, err
+		}
+		sender := load.Sender(load.Quartet{Client: c, Consistency: side.model})
+		if side.driver == goPackage {
+			sender = doing(c, side.model)
+		}
+		all.add(sender, func() { _ = c.Close() })
+	}
+	return all, nil
+}
+
+// doing drives the Go package as its users do. A retry would count as one answer.
+func doing(c *client.Client, m client.Consistency) calls {
+	return func(op load.Op) load.Outcome {
+		_, err := c.Do(context.Background(), client.Request{Consistency: m, Type: op.Type, Key: op.Key, Value: op.Value})
+		switch {
+		case err == nil:
+			return load.OK
+		case errors.Is(err, client.ErrNotFound):
+			return load.Missing
+		case errors.Is(err, client.ErrUnknownOutcome):
+			return load.Unknown
+		}
+		return load.Failed
+	}
+}
