@@ -85,11 +85,25 @@ func (g *gatherer) flusher() {
 	for {
 		select {
 		case <-g.wake:
-			runtime.Gosched()
+			g.yield()
 			g.flush()
 		case <-g.closing:
 			return
 		}
+	}
+}
+
+// yield gives up the processor as long as that lets the queue grow.
+func (g *gatherer) yield() {
+	for before := -1; ; {
+		g.mu.Lock()
+		n := len(g.queue)
+		g.mu.Unlock()
+		if n == before || n >= bus.MaxBatch {
+			return
+		}
+		before = n
+		runtime.Gosched()
 	}
 }
 
