@@ -97,13 +97,13 @@ func TestRealCluster(t *testing.T) {
 	w = quartet(t, cluster.URL, "get", "--replica", "r9", "k")
 	wantOut(t, w, exit.StatusRefused, "")
 
-	w = quartet(t, cluster.URL, "bench", "--compare-kv", "--rounds", "2", "--round", "200ms", "--keys", "50", "-o", "json")
+	w = quartet(t, cluster.URL, "bench", "--compare-kv", "--rounds", "2", "--round", "200ms", "--keys", "50", "-o", "jsonl")
 	if w.status != 0 || strings.Count(w.stdout, `"kv_r1_file":`) != 2 || strings.Count(w.stdout, `"kv_raw_r1_file":`) != 2 || strings.Count(w.stdout, `"ratio_kv":`) != 2 ||
 		strings.Count(w.stdout, `"ratio_kv_raw":`) != 2 || strings.Count(w.stdout, `"durability":"memory"`) != 2 {
 		t.Errorf("bench: status %d, %s\n%s", w.status, w.err, w.stdout)
 	}
 	w = quartet(t, cluster.URL, "bench", "--compare-kv", "--rounds", "1", "--round", "100ms", "--keys", "50", "--request", "set")
-	for _, want := range []string{"QUARTET OPS/S, memory", "KV OPS/S, file", "KV RAW OPS/S, file", "QUARTET/KV RAW", "\nlinearizable  set "} {
+	for _, want := range []string{"QUARTET OPS/S, memory", "KV OPS/S, file", "KV RAW OPS/S, file", "QUARTET/KV RAW", "\nlinearizable set "} {
 		if w.status != 0 || !strings.Contains(w.stdout, want) {
 			t.Errorf("bench: status %d, %s, without %q:\n%s", w.status, w.err, want, w.stdout)
 		}

@@ -245,11 +245,6 @@ func TestNothingIsSentAfterAMistake(t *testing.T) {
 		{[]string{"get"}, []string{"accepts 1 arg"}},
 		{[]string{"get", "k", "--consistency", "9"}, []string{"want 1 linearizable"}},
 		{[]string{"status", "x"}, []string{"unknown command"}},
-		{[]string{"bench", "--request", "put"}, []string{"want set, get or mix"}},
-		{[]string{"bench", "--connections", "many"}, []string{"want shared or separate"}},
-		{[]string{"bench", "--concurrency", "0"}, []string{"concurrency 0"}},
-		{[]string{"bench", "--key-size", "2"}, []string{"keys of 2 bytes"}},
-		{[]string{"bench", "--consistency", "weak"}, []string{"want 1 linearizable"}},
 		{[]string{"demo", "x"}, []string{"unknown command"}},
 	} {
 		w := quartet(t, r.URL, test.args...)

@@ -57,7 +57,13 @@ func linearAxis(values []float64, from, to float64) axis {
 	return a
 }
 
-func (a axis) step() float64 { return roundUp(a.hi / 5) }
+func (a axis) step() float64 {
+	step := roundUp(a.hi / 5)
+	if half := step / 2; half*5 >= a.hi*(1-1e-9) { // 2.5 is between 2 and 5
+		return half
+	}
+	return step
+}
 
 // ticks are round values, five or so.
 func (a axis) ticks() []float64 {

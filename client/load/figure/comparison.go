@@ -22,10 +22,10 @@ type Group struct {
 
 // Side is what one system reached.
 type Side struct {
-	Name               string // "": nothing is to be told apart
-	Colour             int    // which one of the palette
-	Rate               float64
-	P50, P90, P99, Max float64 // µs
+	Name          string // "": nothing is to be told apart
+	Colour        int    // which one of the palette
+	Rate          float64
+	P50, P90, P99 float64 // µs
 }
 
 const (
@@ -58,7 +58,7 @@ func (f Comparison) Write(w io.Writer, format Format) error {
 			rates = append(rates, s.Rate)
 		}
 	}
-	begin := margin + labels + 20
+	begin := margin + labels + 20 + 52 // the p50 stands before its mark
 	middle := begin + (width-begin)*0.58
 	bottom := height - axisHeight
 	time := logAxis(times, begin, middle-60)

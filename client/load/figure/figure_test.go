@@ -15,7 +15,7 @@ import (
 
 func comparison() figure.Comparison {
 	side := func(name string, hue int, rate, p50 float64) figure.Side {
-		return figure.Side{Name: name, Colour: hue, Rate: rate, P50: p50, P90: 2 * p50, P99: 6 * p50, Max: 20 * p50}
+		return figure.Side{Name: name, Colour: hue, Rate: rate, P50: p50, P90: 2 * p50, P99: 6 * p50}
 	}
 	return figure.Comparison{
 		Title: "quartet <&> NATS key-value", Notes: []string{"64 at once, connections shared, 1000 keys of 16 bytes, values of 100 bytes", "medians of 5 rounds of 2s"},

@@ -49,7 +49,7 @@ func (f Growth) Write(w io.Writer, format Format) error {
 	}
 	slices.Sort(xs)
 	xs = slices.Compact(xs)
-	const columns = 3
+	const columns = 4
 	rows := (len(f.Series) + columns - 1) / columns
 	top := headHeight(f.Notes) + float64(rows*legendRow) + 40
 	height := top + panelHeight + 60
