@@ -48,13 +48,32 @@ request names its consistency model: 1 linearizable, 2 sequential, 3 causal,
 		SilenceUsage:  true,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit.Usage(err) })
+	root.AddGroup(groups...)
 	root.AddCommand(commands()...)
+	for _, cmd := range root.Commands() {
+		cmd.GroupID = groupOf[cmd.Name()]
+	}
+	root.SetUsageFunc(client.Usage)
 	err := root.Execute()
 	if err != nil && err.Error() != "" {
 		fmt.Fprintln(os.Stderr, "quartet:", err)
 	}
 	return status(err)
 }
+
+// groups are the parts of the table of commands, and groupOf says what stands in which.
+var (
+	groups = []*cobra.Group{
+		{ID: "run", Title: "Run a cluster:"}, {ID: "ask", Title: "Talk to it:"},
+		{ID: "look", Title: "See how it is:"}, {ID: "learn", Title: "Learn, measure, prove:"},
+	}
+	groupOf = map[string]string{
+		"master": "run", "replica": "run", "recover": "run", "remove": "run",
+		"client": "ask", "set": "ask", "get": "ask", "shell": "ask",
+		"status": "look", "top": "look", "doctor": "look", "report": "look", "trace": "look",
+		"explain": "learn", "demo": "learn", "bench": "learn", "check": "learn", "compare": "learn",
+	}
+)
 
 // status is the exit status of a command. What cobra itself refuses (an unknown command,
 // a missing flag, an argument too many) is wrong usage.

@@ -92,6 +92,23 @@ func Add(f *pflag.FlagSet) *Flags {
 	return out
 }
 
+// Of returns the settings' flags of a set to which [Add] has added them.
+func Of(f *pflag.FlagSet) *Flags {
+	out := &Flags{set: f, values: make(map[name]*string, len(specs)), Selected: true}
+	for _, s := range specs {
+		flag := f.Lookup(s.flag)
+		if flag == nil {
+			continue
+		}
+		text := flag.Value.String()
+		out.values[s.name], out.names = &text, append(out.names, s.flag)
+		if s.name == firstName {
+			out.first = text == "true"
+		}
+	}
+	return out
+}
+
 // Asked reports whether a flag names a server or a context.
 func (f *Flags) Asked() bool {
 	return f.set.Changed("nats") && *f.values[urlName] != "" || f.set.Changed("context") && *f.values[contextName] != ""

@@ -154,6 +154,19 @@ func configFolder(getenv func(string) string) string {
 	return ""
 }
 
+// Contexts returns the names of the contexts that the nats command keeps, sorted.
+func Contexts(getenv func(string) string) []string {
+	files, err := filepath.Glob(filepath.Join(configFolder(getenv), "context", "*.json"))
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, file := range files {
+		names = append(names, strings.TrimSuffix(filepath.Base(file), ".json"))
+	}
+	return names
+}
+
 func inContext(c *natscontext.Settings, n name) string {
 	if c == nil {
 		return ""

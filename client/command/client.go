@@ -60,7 +60,8 @@ Exit status: 0 all answered, 2 malformed, 4 refused, 5 an outcome unknown, 6 no 
   quartet client --async -o jsonl event1 my-requests.txt
   quartet client --record auto linear1 && quartet check runs/latest
   QUARTET_REQUESTS='4, 1, hello ::: world' quartet client '4, 2, hello'`,
-		Args: cobra.ArbitraryArgs,
+		Args:              cobra.ArbitraryArgs,
+		ValidArgsFunction: requestWords(env),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			requests, err := read(env, also, args, model.Consistency)
 			if err != nil {
