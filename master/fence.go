@@ -65,14 +65,19 @@ func (m *Machine) fence() {
 			missing--
 		}
 	}
+	late := func(p *peer) bool { return p.owes > 0 && m.ticks-p.owesSince >= fenceTicks } // it may stand still
 	for _, p := range m.replicas {
-		if m.hears(p) {
+		if m.hears(p) && !late(p) {
 			ask(p)
 		}
 	}
-	for n := len(m.replicas); n > 0 && missing > 0; n-- {
-		s.turn++
-		ask(m.replicas[s.turn%len(m.replicas)])
+	for _, silent := range []bool{false, true} {
+		for n := len(m.replicas); n > 0 && missing > 0; n-- {
+			s.turn++
+			if p := m.replicas[s.turn%len(m.replicas)]; late(p) == silent {
+				ask(p)
+			}
+		}
 	}
 }
 
@@ -149,7 +154,7 @@ func (m *Machine) unfence() {
 	m.fences.waiting, m.fences.begun = m.fences.waiting[:0], false
 	for _, p := range m.replicas {
 		clear(p.held)
-		p.held, p.echo, p.confirms, p.reads = p.held[:0], 0, false, false
+		p.held, p.echo, p.owes, p.confirms, p.reads = p.held[:0], 0, 0, false, false
 	}
 }
 
@@ -167,6 +172,9 @@ func (m *Machine) echoed(p *peer, a *message.Answers) {
 		m.refused++
 	default:
 		p.echo = a.Round
+		if p.echo >= p.owes {
+			p.owes = 0
+		}
 	}
 }
 

@@ -139,6 +139,30 @@ func TestWhoConfirms(t *testing.T) {
 	}
 }
 
+// A member that does not echo is not asked while there is another: it may stand still.
+func TestWhoIsSilentIsNotAsked(t *testing.T) {
+	o := ready(t, configured(3, 1))
+	asked := func() (nodes []string) {
+		for range 4 {
+			o.ask(at(1, in("linearizable get a")))
+			nodes = append(nodes, o.rounds()[1][:2])
+		}
+		return nodes
+	}
+	o.step() // nobody owes anything
+	first := asked()
+	o.echo(o.round, 1, 3)
+	o.pass(2)
+	o.echo(o.round, 3)
+	if got := asked(); slices.Contains(got, "r2") || !slices.Contains(first, "r2") {
+		t.Errorf("asked %v, and %v after r2 was silent", first, got)
+	}
+	o.pass(2) // nor does r3 now: one of them has to be asked
+	if got := asked(); !slices.Contains(got, "r2") || !slices.Contains(got, "r3") {
+		t.Errorf("asked %v while both are silent", got)
+	}
+}
+
 // A lost fence, or its lost echo, is repeated with ticks, at all members; a lost get goes
 // to another replica.
 func TestAFenceIsRepeated(t *testing.T) {

@@ -290,6 +290,9 @@ func (m *Machine) forward(p *peer, out *Output) {
 		var round uint64
 		if p.confirms {
 			round = m.fences.round
+			if p.owes == 0 {
+				p.owes, p.owesSince = round, m.ticks
+			}
 		}
 		n, w, size := 0, 0, 0
 		for ; w < len(p.writes) && w < most && size < mostBytes; w++ {

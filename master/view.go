@@ -26,6 +26,8 @@ type peer struct {
 	echo      uint64 // the highest round that it has received in this epoch
 	confirms  bool   // what leaves for it in this turn carries the round
 	reads     bool   // fenced gets are in it
+	owes      uint64 // a round that it was sent and has not echoed; 0: none
+	owesSince uint64 // tick
 	held      []held // its answers to fenced gets that others have not confirmed
 	report    message.Report
 
