@@ -323,6 +323,9 @@ func (c *cluster) masterTurn(i int, inbox []message.Message, tick bool) {
 	}
 	for _, s := range requests {
 		c.trace("%6d  %s <- %s", c.now, n.id, s)
+		if r := c.record(); r != nil {
+			s.epoch = r.Epoch
+		}
 		n.master.Request(master.Incoming{Token: s.token, Request: s.request, Replica: s.replica, Draw: c.rand.Uint32()}, out)
 	}
 	if tick {
@@ -355,6 +358,7 @@ func (c *cluster) masterTurn(i int, inbox []message.Message, tick bool) {
 		return
 	}
 	for _, r := range out.Replies {
+		c.watch.replied(n.master, &r)
 		c.reply(r)
 	}
 }

@@ -34,13 +34,13 @@ func (d described) String() string {
 	case *message.Fill:
 		writes(&b, m.Writes)
 	case *message.Forward:
-		fmt.Fprintf(&b, " marks %v", m.Marks)
+		fmt.Fprintf(&b, " round %d marks %v", m.Round, m.Marks)
 		for i := range m.Requests {
 			fmt.Fprintf(&b, " [%s]", request(&m.Requests[i]))
 		}
 		writes(&b, m.Writes)
 	case *message.Answers:
-		fmt.Fprintf(&b, " watermark %d position %d", m.Watermark, m.Position)
+		fmt.Fprintf(&b, " round %d watermark %d position %d", m.Round, m.Watermark, m.Position)
 		for i := range m.Answers {
 			a := &m.Answers[i]
 			fmt.Fprintf(&b, " [#%d %d %q position %d timestamp %d]", a.RID, a.Code, a.Value, a.Position, a.Timestamp)

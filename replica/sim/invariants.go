@@ -3,8 +3,10 @@ package sim
 import (
 	"fmt"
 	"math/bits"
+	"slices"
 	"sort"
 
+	"quartet/master"
 	"quartet/replica"
 	"quartet/replica/lamport"
 	"quartet/replica/message"
@@ -16,7 +18,10 @@ import (
 //   - every delivered sequence is a prefix of one order, whose places rise;
 //   - nothing is delivered in a view that a member of it has not received, and nothing
 //     that its record's cut leaves out;
-//   - who has answered PREPARE acknowledges and sends nothing more in that epoch;
+//   - who has answered PREPARE acknowledges, sends and echoes nothing more in that epoch, and
+//     answers no fenced get;
+//   - a linearizable get is answered from no earlier epoch than the one that stood when it
+//     reached its master;
 //   - positions count the delivered operations;
 //   - while a process is a member its clock, position, watermark and safe watermark never
 //     fall, and safe <= watermark;
@@ -32,6 +37,7 @@ type invariants struct {
 	received map[place]uint64 // DATA by place in the order: a bit for each replica that has it
 	reached  []uint64         // by replica: the highest causal number that it held in the newest epoch
 	wedged   map[wedge]bool
+	fenced   map[uint64]bool // gets that were forwarded with a round, by rID
 	ref      reference
 	stamps   map[string]lamport.Version // of weak sets, by master and identity
 	prints   []uint64                   // of the reference's store, after so many operations of the log
@@ -56,7 +62,7 @@ func newInvariants(c *cluster) invariants {
 	n := c.opts.Replicas
 	w := invariants{
 		c: c, off: c.opts.HistoriesOnly, stats: make([]replica.Stats, n), received: make(map[place]uint64),
-		reached: make([]uint64, n), wedged: make(map[wedge]bool),
+		reached: make([]uint64, n), wedged: make(map[wedge]bool), fenced: make(map[uint64]bool),
 		stamps: make(map[string]lamport.Version), ref: newReference(c.opts.Keys),
 	}
 	w.prints = append(w.prints, w.ref.print())
@@ -88,15 +94,30 @@ func (w *invariants) sent(i int, msg message.Message) {
 	}
 	h := msg.Head()
 	name := wedge{h.From, h.Incarnation, h.Epoch}
-	switch msg.(type) {
+	works := false
+	switch msg := msg.(type) {
 	case *message.State:
 		w.wedged[name] = true
+	case *message.Answers:
+		works = msg.Round > 0 || slices.ContainsFunc(msg.Answers, func(a message.Answer) bool { return w.fenced[a.RID] })
 	case *message.Data, *message.Ack:
-		if w.wedged[name] {
-			w.c.fail("invariant", "%s has told what it holds in epoch %d, and sends %s", h.From, h.Epoch, describe(msg))
-		}
+		works = true
+	}
+	if works && w.wedged[name] {
+		w.c.fail("invariant", "%s has told what it holds in epoch %d, and sends %s", h.From, h.Epoch, describe(msg))
 	}
 	w.stepped(i, msg)
+}
+
+// replied sees what a master answers.
+func (w *invariants) replied(m *master.Machine, r *master.Reply) {
+	s := w.c.tokens[r.Token]
+	if w.off || s == nil || r.Replica == 0 || s.request.Model != model.Linearizable || s.request.Type != model.Get {
+		return
+	}
+	if now := m.Snapshot().Epoch; now < s.epoch {
+		w.c.fail("invariant", "%s was answered in epoch %d, and epoch %d stood when it came", s, now, s.epoch)
+	}
 }
 
 // upTo is how many operations of the order end at or below a position.
@@ -245,10 +266,17 @@ func (w *invariants) safe(i int, now replica.Stats) {
 	}
 }
 
-// numbered sees what a master sends: which write got which causal number. One that does
-// not lead the newest epoch numbers in vain.
+// numbered sees what a master sends: which gets are fenced, and which write got which causal
+// number. One that does not lead the newest epoch numbers in vain.
 func (w *invariants) numbered(msg message.Message) {
 	h, r := msg.Head(), w.c.record()
+	if f, ok := msg.(*message.Forward); ok && f.Round > 0 && !w.off {
+		for i := range f.Requests {
+			if q := &f.Requests[i]; q.Model == model.Linearizable && q.Type == model.Get {
+				w.fenced[q.RID] = true
+			}
+		}
+	}
 	if r == nil || h.Epoch != r.Epoch || h.Incarnation != r.Master {
 		return
 	}

@@ -16,6 +16,16 @@ type mutant struct {
 	remove            func(*Options)
 }
 
+// stale is for a rule that guards against a master that was replaced.
+func stale(remove func(*Options)) func(*Options) {
+	return func(o *Options) {
+		historiesOnly := o.HistoriesOnly
+		*o = StaleFromSeed(o.Seed)
+		o.HistoriesOnly = historiesOnly
+		remove(o)
+	}
+}
+
 var mutants = []mutant{
 	{"without (A)", 100, 200, broadcast(abcast.WithoutHeard)},
 	{"without (B)", 100, 0, broadcast(abcast.WithoutReceipt)},
@@ -36,6 +46,11 @@ var mutants = []mutant{
 	{"a joiner counted before it is loaded", 300, 300, machine(func(m *replica.Mutant) { m.UnloadedJoiner = true })},
 	{"weak writes beyond the cut dropped", 300, 300, machine(func(m *replica.Mutant) { m.DropWeak = true })},
 	{"weak writes beyond the cut kept by who accepted them", 1000, 0, machine(func(m *replica.Mutant) { m.DropOthersWeak = true })},
+	{"gets let go without their fence", 100, 200, stale(func(o *Options) { o.Master.NoFence = true })},
+	{"echoes of earlier rounds counted", 100, 200, stale(func(o *Options) { o.Master.OldEchoes = true })},
+	{"rounds echoed while wedged", 300, 0, machine(func(m *replica.Mutant) { m.EchoesWedged = true })},
+	{"fenced gets served while wedged", 300, 0, machine(func(m *replica.Mutant) { m.ServesWedged = true })},
+	{"fenced gets read at once", 100, 100, machine(func(m *replica.Mutant) { m.ReadsAtOnce = true })},
 	{"versions without the epoch", 300, 0, func(o *Options) { o.Replica.NoEpochVersions, o.Master.NoEpochVersions = true, true }},
 }
 

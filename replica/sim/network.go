@@ -101,12 +101,16 @@ func (c *cluster) index(n lamport.Node) int {
 type fault struct {
 	kind     FaultKind
 	node, to int
+	apart    []bool // by node: those of a stale master's side
 	length   int64
 	begun    bool
 }
 
 // planFaults draws what happens when.
 func (c *cluster) planFaults() {
+	if c.opts.Stale {
+		c.agenda.push(event{at: c.rand.Int64N(max(c.opts.Horizon*2/3, 1)), kind: faultBegins, fault: &fault{kind: Stale}})
+	}
 	for range c.opts.Faults {
 		if len(c.opts.Kinds) == 0 {
 			return
@@ -127,6 +131,10 @@ func (c *cluster) planFaults() {
 
 func (c *cluster) beginFault(f *fault) {
 	if c.healed {
+		return
+	}
+	if f.kind == Stale && f.apart == nil {
+		c.part(f)
 		return
 	}
 	n := c.nodes[f.node]
@@ -164,7 +172,44 @@ func (c *cluster) endFault(f *fault) {
 	}
 }
 
+// part draws the sides: the leading master with so many replicas that the others can go on,
+// and the rest with another master. The first one stands still until the others may have gone
+// on, and wakes before the cut between them ends. In half of the cases the cut comes so late
+// that all replicas have heard the other master.
+func (c *cluster) part(f *fault) {
+	first, r := c.opts.Replicas, c.record()
+	if r == nil || r.Faults == 0 || c.leader() == nil {
+		return
+	}
+	f.node = first
+	if c.nodes[first].master != c.leader() {
+		f.node++
+	}
+	f.apart = make([]bool, len(c.nodes))
+	f.apart[f.node] = true
+	for range 1 + c.rand.IntN(r.Faults) {
+		f.apart[int(r.Members[c.rand.IntN(len(r.Members))].Node)-1] = true
+	}
+	length := (10 + c.rand.Int64N(15)) * tickUnits
+	f.length = length + (4+c.rand.Int64N(10))*tickUnits
+	after := c.rand.Int64N(2) * c.rand.Int64N(5*tickUnits)
+	c.nodes[f.node].paused++
+	c.agenda.push(event{at: c.now + length, kind: faultEnds, fault: &fault{kind: Pause, node: f.node, begun: true}})
+	c.agenda.push(event{at: c.now + after, kind: faultBegins, fault: f})
+	c.revive(2*first + 1 - f.node)
+}
+
 func (c *cluster) cut(f *fault, by int) {
+	if f.kind == Stale {
+		for a := range c.nodes {
+			for b := range c.nodes {
+				if f.apart[a] != f.apart[b] {
+					c.net.cuts[a][b] += by
+				}
+			}
+		}
+		return
+	}
 	for other := range c.nodes {
 		if other == f.node || f.kind == CutOne && other != f.to {
 			continue

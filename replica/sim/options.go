@@ -33,6 +33,8 @@ type Options struct {
 	Client    float64 // of requests and replies between clients and master: the share that is lost
 	Registry  float64 // of commands for the views' record: the share of which nobody learns what came of them
 
+	OrderedGets bool // linearizable gets are ordered operations, not fenced
+
 	Durable    bool // replicas have disks
 	ChunkBytes int  // of the pieces in which learners are loaded
 	Forever    bool // a minority dies and does not come back
@@ -41,6 +43,9 @@ type Options struct {
 	// may be lost then, and nothing else.
 	PowerCut bool
 
+	// Stale makes the leading master stand still once, cut off with some replicas, while
+	// another one goes on with the rest; it goes on before the cut ends.
+	Stale bool
 	// Faults is how many of the kinds that are allowed begin before Horizon.
 	Faults  int
 	Kinds   []FaultKind
@@ -78,18 +83,19 @@ const (
 	SecondMaster                  // another one is started while the first lives, perhaps paused
 	Join                          // a replica that nobody has configured is started
 	Leave                         // an operator takes one out of the cluster
+	Stale                         // see Options
 )
 
 var faultNames = [...]string{
 	"cut one way", "not heard", "deaf", "isolated", "slow", "paused", "crash", "crash in a turn", "loss", "crash of all",
-	"death of the master", "death of the master in a turn", "second master", "join", "leave",
+	"death of the master", "death of the master in a turn", "second master", "join", "leave", "stale master",
 }
 
 // String names the kind.
 func (k FaultKind) String() string { return faultNames[k] }
 
 // Kills reports whether the kind ends a process.
-func (k FaultKind) kills() bool { return k >= Crash }
+func (k FaultKind) kills() bool { return k >= Crash && k != Stale }
 
 // FromSeed draws a run. One in eight has a faultless network; the rest mix everything at
 // random strength. In half of the runs all sessions ask for the same models.
@@ -99,6 +105,8 @@ func FromSeed(seed uint64) Options {
 		Seed: seed, Replicas: 3 + r.IntN(3), Sessions: 4 + r.IntN(4), Requests: 8 + r.IntN(8), Keys: 1 + r.IntN(3),
 		Delay: 10 + r.Int64N(90), Horizon: (40 + r.Int64N(120)) * tickUnits, Durable: r.IntN(2) == 0, Forever: r.IntN(6) == 0,
 	}
+	late := rand.New(rand.NewPCG(seed, 0xfe9ce)) // what was added later leaves the other draws as they were
+	o.OrderedGets, o.Stale = late.IntN(6) == 0, late.IntN(4) == 0
 	if r.IntN(20) == 0 {
 		o.Replicas = 1
 	}
@@ -133,5 +141,24 @@ func FromSeed(seed uint64) Options {
 	}
 	o.Drop, o.Duplicate, o.Reorder, o.Client = chance(0.2), chance(0.2), chance(0.4), chance(0.1)
 	o.Registry = chance(0.4)
+	return o
+}
+
+// StaleFromSeed draws a run in which a master that was paused may ask a replica that was
+// removed: the schedule against which linearizable gets are fenced.
+func StaleFromSeed(seed uint64) Options {
+	o := FromSeed(seed)
+	r := rand.New(rand.NewPCG(seed, 0x57a1e))
+	o.Replicas, o.Late = 3+2*r.IntN(2), 0
+	o.Stale, o.OrderedGets, o.Forever = true, false, false
+	o.Sessions, o.Requests, o.Keys = 5+r.IntN(3), 30, 1
+	o.Mixes = []int{0}
+	if r.IntN(3) == 0 {
+		o.Mixes = []int{0, strongOnly}
+	}
+	o.Patience = 3 + r.IntN(8)
+	o.Faults = min(o.Faults, 2)
+	o.Delay = 5 + r.Int64N(30)
+	o.Horizon = (60 + r.Int64N(40)) * tickUnits
 	return o
 }

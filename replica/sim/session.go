@@ -39,6 +39,7 @@ type sending struct {
 	replica lamport.Node
 	request message.Request
 	call    int64
+	epoch   uint64 // that stood when it reached a master
 }
 
 // String describes the request for the transcript.
@@ -74,6 +75,7 @@ var mixes = [][]model.Consistency{
 // session does not give up.
 const (
 	causalOnly    = 2 // among the mixes
+	strongOnly    = 4
 	clientTimeout = (requestTimeout + 10) * tickUnits
 	mostTries     = 3
 )

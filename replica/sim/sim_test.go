@@ -87,6 +87,10 @@ func TestPowerCuts(t *testing.T) {
 	}, *seeds/20)
 }
 
+// TestStaleMasters runs clusters in which a master that was paused, and then replaced, may
+// ask a replica that was removed and does not know it: nothing old must come of that.
+func TestStaleMasters(t *testing.T) { run(t, StaleFromSeed, *seeds/40) }
+
 // The seeds that found something keep being run.
 func TestKeptSeeds(t *testing.T) {
 	b, err := os.ReadFile("../../testdata/seeds.txt")
