@@ -189,7 +189,7 @@ func (s *source) toReplica(clock uint64) message.Message {
 	case 0:
 		return &message.Install{Header: master, Record: s.record()}
 	case 1, 2:
-		return &message.Forward{Header: master, Marks: s.marks(), Requests: some(s, 3, s.request), Writes: some(s, 2, s.write)}
+		return &message.Forward{Header: master, Round: s.number(), Marks: s.marks(), Requests: some(s, 3, s.request), Writes: some(s, 2, s.write)}
 	case 3:
 		return &message.Probe{Header: master, Nonce: s.number(), Marks: s.marks()}
 	case 4, 5, 6:
@@ -251,7 +251,7 @@ func (s *source) toMaster(clock uint64) message.Message {
 	case 4:
 		return &message.Installed{Header: h}
 	case 5, 6:
-		return &message.Answers{Header: h, Watermark: s.number(), Position: s.number(), Answers: some(s, 4, func() message.Answer {
+		return &message.Answers{Header: h, Round: s.number(), Watermark: s.number(), Position: s.number(), Answers: some(s, 4, func() message.Answer {
 			return message.Answer{RID: s.number(), FirstRID: s.number(), Code: model.Code(200 + int(s.number()%400)), Timestamp: s.number(), Clock: s.number()}
 		})}
 	case 7:
