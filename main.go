@@ -21,6 +21,7 @@ import (
 	"quartet/bus/exit"
 	client "quartet/client/command"
 	master "quartet/master/command"
+	"quartet/master/inprocess"
 	replica "quartet/replica/command"
 )
 
@@ -101,7 +102,7 @@ func commands() []*cobra.Command {
 		panic(err) // the embedded folder is part of the program
 	}
 	table := []*cobra.Command{
-		master.Master(os.Stdout, os.Stderr, version, signals),
+		master.Master(os.Stdout, os.Stderr, version, signals, inprocess.Replicas),
 		replica.Replica(os.Stderr, gently),
 		master.Report(os.Stdout),
 		versionCommand(),

@@ -3,14 +3,15 @@ package bus
 // Status is the JSON object that answers on [Subjects.Status]. Fields may be added;
 // those of the public contract keep their names and meanings.
 type Status struct {
-	Ready    bool            `json:"ready"`            // the cluster serves all four models
-	Reason   string          `json:"reason,omitempty"` // why it is not ready, one line
-	Version  string          `json:"version"`          // of the quartet that answers
-	Data     string          `json:"data"`             // where data are: [DataMemory] or [DataDisk]
-	Sync     string          `json:"sync,omitempty"`   // of DataDisk: "interval" (survives kill -9) or "always" (a power cut)
-	Epoch    uint64          `json:"epoch"`            // of the installed view; 0: none yet
-	Master   MasterStatus    `json:"master"`
-	Replicas []ReplicaStatus `json:"replicas"` // by id, members or not; never null
+	Ready     bool            `json:"ready"`                // the cluster serves all four models
+	Reason    string          `json:"reason,omitempty"`     // why it is not ready, one line
+	Version   string          `json:"version"`              // of the quartet that answers
+	Data      string          `json:"data"`                 // where data are: [DataMemory] or [DataDisk]
+	Sync      string          `json:"sync,omitempty"`       // of DataDisk: "interval" (survives kill -9) or "always" (a power cut)
+	Epoch     uint64          `json:"epoch"`                // of the installed view; 0: none yet
+	InProcess bool            `json:"in_process,omitempty"` // the master's own replicas are goroutines of its process, and end with it
+	Master    MasterStatus    `json:"master"`
+	Replicas  []ReplicaStatus `json:"replicas"` // by id, members or not; never null
 }
 
 // The values of [Status.Data].

@@ -71,6 +71,20 @@ var between = map[string]map[string]string{
 		"replica":         "a client knows the public contract only: it works with a cluster that it cannot see into",
 		"replica/lamport": "", "replica/model": "", // the words of the contract
 	},
+	"client/quartettest": {
+		// It hands tests a cluster and clients of it.
+		"replica":     "it starts replicas by master/inprocess",
+		"master":      "it starts a master by master/inprocess",
+		"master/node": "", "master/inprocess": "",
+	},
+	// The one place below the command that knows masters and replicas: it is where both
+	// become goroutines of one process.
+	"master/inprocess": {
+		"client":       "the cluster does not know its clients",
+		"replica":      "it runs replicas, and does not look into them",
+		"replica/sim":  "the simulation is for tests",
+		"replica/node": "", "replica/disk": "",
+	},
 	"master": {
 		"client":         "the cluster does not know its clients",
 		"replica":        "a master speaks to replicas by messages: their machine, store and process are not its own",

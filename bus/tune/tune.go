@@ -23,6 +23,9 @@ func Replica() { apply(4) }
 // processors.
 func Master() { apply(2) }
 
+// Cluster tunes a process that is a whole cluster: all of the processors.
+func Cluster() { apply(1) }
+
 func apply(share int) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)

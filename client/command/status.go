@@ -65,6 +65,9 @@ func printStatus(w io.Writer, s *bus.Status) error {
 	if s.Sync != "" {
 		data += ", sync " + s.Sync
 	}
+	if s.InProcess {
+		data += ", in-process: one process for master and replicas"
+	}
 	if _, err := fmt.Fprintf(w, "%s\nepoch %d, data: %s, version %s\n\n", ready, s.Epoch, data, orDash(s.Version)); err != nil {
 		return err
 	}

@@ -28,10 +28,12 @@ type Signals struct {
 	Now    <-chan struct{} // is closed at the second
 }
 
-// Master returns the command that runs a cluster.
-func Master(stdout, stderr io.Writer, version string, signals func() Signals) *cobra.Command {
+// Master returns the command that runs a cluster. inside makes what runs replicas within
+// this process, with logs as it is told.
+func Master(stdout, stderr io.Writer, version string, signals func() Signals, inside func(nodelog.Options) node.Runner) *cobra.Command {
 	o := node.Options{Stdout: stdout, Version: version}
 	var level, format string
+	var inProcess bool
 	var connection *dial.Flags
 	cmd := &cobra.Command{
 		Use:   "master",
@@ -45,6 +47,13 @@ The same command again, after whatever end, goes on where the last one stopped: 
 takes over the replicas that still run and starts the others. With --dir all data
 are there again, with --memory those of the replicas that still run.
 
+With --in-process the replicas are goroutines of the master's process: nothing is
+spawned, it starts faster and needs less, for development, tests and embedding. The
+price is that the one process is all there is: when it dies every replica dies with it.
+With --memory all is lost then, however many replicas there are. With --dir the same
+command, with --in-process or without, has everything back, and until then nothing is
+served. While replicas of an earlier master still run as processes it does not start.
+
 With --nats or --context it embeds no server and uses that one, with the connection
 settings that the nats command takes too (NATS_CREDS, NATS_USER, …); its replicas connect
 with the same. A NATS_URL in the environment alone changes nothing.
@@ -56,6 +65,7 @@ Exit status: 0 stopped when asked to, 2 wrong usage, 1 anything else.`,
 		Example: `  quartet master --memory
   quartet master --listen 127.0.0.1:-1 --replicas 5 --memory
   quartet master --dir quartet-data --sync always --log-level debug
+  quartet master --in-process --memory
   quartet master --nats nats://127.0.0.1:4222 --memory
   quartet master --context prod --prefix team.quartet --dir quartet-data`,
 		Args: cobra.NoArgs,
@@ -67,7 +77,11 @@ Exit status: 0 stopped when asked to, 2 wrong usage, 1 anything else.`,
 				return exit.Usage(err)
 			}
 			o.Args = []string{"--log-level", level, "--log-format", format}
-			return run(signals(), o, level, format, stderr)
+			logs := nodelog.Options{Dir: o.LogDir, Node: "m1", Level: level, Format: format, Stderr: stderr}
+			if inProcess {
+				o.InProcess = inside(logs)
+			}
+			return run(signals(), o, logs)
 		},
 	}
 	f := cmd.Flags()
@@ -76,7 +90,8 @@ Exit status: 0 stopped when asked to, 2 wrong usage, 1 anything else.`,
 	connection = dial.Add(f)
 	connection.Selected = false // a master that is told nothing has a server of its own
 	f.StringVar(&o.Prefix, "prefix", bus.DefaultPrefix, "of all subjects")
-	f.IntVar(&o.Replicas, "replicas", 3, "replica processes, 1 to 9")
+	f.IntVar(&o.Replicas, "replicas", 3, "replicas, 1 to 9")
+	f.BoolVar(&inProcess, "in-process", false, "replicas are goroutines of this process: one process, whose end is the end of all")
 	f.IntVar(&o.Missing, "missing", -1, "how many replicas may be missing (default: so that a majority remains)")
 	f.StringVar(&o.Dir, "dir", "quartet-data", "`DIR` of what outlives the process")
 	f.BoolVar(&o.Memory, "memory", false, "keep nothing on disk but logs")
@@ -109,12 +124,16 @@ func external(o *node.Options, connection *dial.Flags) error {
 	return nil
 }
 
-func run(s Signals, o node.Options, level, format string, stderr io.Writer) (err error) {
-	tune.Master()
+func run(s Signals, o node.Options, logs nodelog.Options) (err error) {
+	if o.InProcess != nil {
+		tune.Cluster()
+	} else {
+		tune.Master()
+	}
 	if o.Executable, err = os.Executable(); err != nil {
 		return fmt.Errorf("master: cannot find its own program: %w", err)
 	}
-	log, closer, err := nodelog.Open(nodelog.Options{Dir: o.LogDir, Node: "m1", Level: level, Format: format, Stderr: stderr})
+	log, closer, err := nodelog.Open(logs)
 	if err != nil {
 		return err
 	}

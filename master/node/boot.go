@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -95,23 +96,34 @@ func (n *node) why() string {
 func (n *node) banner() {
 	s := n.machine.Snapshot()
 	fmt.Fprintf(n.opts.Stdout, "ready %s\n  data      %s\n  logs      %s\n", n.url(), n.where(), n.opts.LogDir)
+	if n.opts.InProcess != nil {
+		fmt.Fprintf(n.opts.Stdout, "  process   one, pid %d: master and replicas end together (in-process)\n", os.Getpid())
+	}
 	for i, r := range s.Replicas {
-		label, missing := "", ""
+		label, where, missing := "", fmt.Sprintf("pid %d", n.pid(&r)), ""
 		if i == 0 {
 			label = "replicas"
+		}
+		if n.pid(&r) == os.Getpid() {
+			where = "in-process"
 		}
 		if !r.Member {
 			missing = "  missing: " + n.reason(&r)
 		}
-		fmt.Fprintf(n.opts.Stdout, "  %-9s %s  pid %d%s\n", label, r.Node, n.pid(&r), missing)
+		fmt.Fprintf(n.opts.Stdout, "  %-9s %s  %s%s\n", label, r.Node, where, missing)
 	}
 	fmt.Fprintf(n.opts.Stdout, "  try       nats -s %s req %s '1, 1, key ::: value'\n", n.url(), n.subjects.Request())
-	n.opts.Log.Info("ready", "url", n.url(), "pid", os.Getpid(), "epoch", s.Epoch, "replicas", len(s.Replicas), "missing", n.why())
+	n.opts.Log.Info("ready", "url", n.url(), "pid", os.Getpid(), "epoch", s.Epoch, "replicas", len(s.Replicas), "in_process", n.opts.InProcess != nil, "missing", n.why())
+	if n.opts.Ready != nil {
+		n.opts.Ready(n.url())
+	}
 }
 
 // where says where the data are, and what they survive.
 func (n *node) where() string {
 	switch {
+	case n.opts.Memory && n.opts.InProcess != nil:
+		return fmt.Sprintf("in memory (nothing survives the end of this process; run files in %s)", n.dir.path)
 	case n.opts.Memory:
 		return fmt.Sprintf("in memory (survives the death of the master and of %s; run files in %s)", n.spare(), n.dir.path)
 	case n.opts.Sync == SyncAlways:
@@ -136,9 +148,18 @@ func (n *node) spare() string {
 // since a member that a new master finds at work need not report.
 func (n *node) pid(r *master.ReplicaStatus) int {
 	if r.PID != 0 {
-		return r.PID
+		return shown(r.PID)
 	}
-	return n.super.restarts()[r.Node].PID
+	return shown(n.super.restarts()[r.Node].PID)
+}
+
+// logs says where a replica of our own has said why it ended.
+func (n *node) logs(r lamport.Node) string {
+	log := filepath.Join(n.opts.LogDir, r.String()+".log")
+	if n.opts.InProcess != nil {
+		return log
+	}
+	return filepath.Join(n.opts.LogDir, r.String()+".out") + " and " + log
 }
 
 // reason says why a replica is no member: as the machine has it, and what is known of its
@@ -151,7 +172,11 @@ func (n *node) reason(r *master.ReplicaStatus) string {
 	if !ok || p.PID != 0 || p.Err == nil {
 		return r.Reason
 	}
-	return fmt.Sprintf("its process has ended %d times in a row, last: %s", max(p.InARow, 1), oneLine(p.Err))
+	what := "its process"
+	if n.opts.InProcess != nil {
+		what = "it"
+	}
+	return fmt.Sprintf("%s has ended %d times in a row, last: %s", what, max(p.InARow, 1), oneLine(p.Err))
 }
 
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }

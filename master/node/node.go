@@ -1,6 +1,6 @@
 // Package node promises a master's process: it embeds the NATS server or uses one,
-// spawns the replicas or adopts those that still run and starts those again that end, and
-// one goroutine owns the machine (package master): it takes what clients and replicas have
+// spawns the replicas (as processes, or as goroutines of its own) or adopts those that
+// still run and starts those again that end, and one goroutine owns the machine (package master): it takes what clients and replicas have
 // sent, steps the machine, and sends what the turn produced. Callbacks of the bus only
 // append to the inbox; the store of the views' record is asked beside the loop.
 package node
@@ -29,8 +29,8 @@ var (
 	ErrOptions = errors.New("master: wrong options")
 	ErrStopped = errors.New("master: stopped before the cluster was ready")
 	// ErrSuperseded: a newer master leads the cluster. This one has answered nothing since
-	// it knows, and leaves the replicas' processes to run.
-	ErrSuperseded = errors.New("master: a newer master leads this cluster; this one ends, and its replicas go on with the newer one")
+	// it knows, and leaves the replicas' processes to run; replicas within its own end.
+	ErrSuperseded = errors.New("master: a newer master leads this cluster; this one ends, and those of its replicas that are processes go on with the newer one")
 )
 
 // event is what callbacks hand to the loop.
@@ -129,7 +129,7 @@ func Run(ctx context.Context, now <-chan struct{}, o Options) (err error) {
 		return err
 	}
 	defer func() { // before the server goes
-		if errors.Is(err, ErrSuperseded) {
+		if errors.Is(err, ErrSuperseded) && o.InProcess == nil {
 			begun = true // they run, and look at the lock in this directory
 			err = errors.Join(err, dir.save())
 			return
@@ -192,6 +192,9 @@ func (n *node) connect(ctx context.Context) error {
 	clients := bus.DialOptions{URL: o.NATS, Name: "quartet master", Log: o.Log}
 	nodes := bus.DialOptions{URL: o.NATS, Name: "quartet master, nodes", Log: o.Log}
 	n.super = newSupervisor(o, n.dir)
+	if err := n.super.apart(); err != nil {
+		return err
+	}
 	if o.Connection != nil {
 		clients, nodes = o.Connection.Options(clients.Name, o.Log), o.Connection.Options(nodes.Name, o.Log)
 	}

@@ -1,12 +1,16 @@
 package node
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"quartet/bus/dial"
 	"quartet/master/ledger"
+	"quartet/replica/lamport"
 )
 
 // Tick is the unit in which the machine counts time.
@@ -30,6 +34,24 @@ const (
 	GetsOrdered = "ordered" // an ordered operation, as a set is
 )
 
+// Runner runs a replica within this process until ctx ends. An error with the exit status
+// of damaged data ([exit.Damaged]) tells of those.
+type Runner func(ctx context.Context, r Replica) error
+
+// Replica is what a replica within the master's process is told: what one of its own
+// would get as arguments.
+type Replica struct {
+	ID             lamport.Node
+	Number         int // in place of the pid: each start has another
+	URL            string
+	User, Password string                                   // of the nodes' account; "": as the URL or Connect says
+	Connect        func(...nats.Option) (*nats.Conn, error) // in place of nats.Connect to URL; may be nil
+	Prefix         string
+	CausalWait     time.Duration
+	Dir            string // "": in memory
+	Sync           string // of Dir: SyncInterval or SyncAlways
+}
+
 // Options say what a master runs.
 type Options struct {
 	Listen        string         // of the embedded server
@@ -51,10 +73,13 @@ type Options struct {
 
 	Executable string   // starts a replica when called as EXECUTABLE replica …
 	Args       []string // passed on to the replicas: logging
+	InProcess  Runner   // in place of both: replicas are goroutines of this process; nil: processes
+	RunDir     string   // with Memory: of the run files; "": named by the address, in the temporary directory
 	LogDir     string
 	Version    string
 
-	Stdout io.Writer // the ready line and the banner
+	Stdout io.Writer        // the ready line and the banner
+	Ready  func(url string) // called once, when they are printed, and must not wait; may be nil
 	Log    *slog.Logger
 	Ledger *ledger.Ledger
 }

@@ -63,6 +63,9 @@ func runDirPath(o *Options) (path string, temporary bool) {
 	if !o.Memory {
 		return o.Dir, false
 	}
+	if o.RunDir != "" {
+		return o.RunDir, true
+	}
 	name := o.Listen
 	if o.NATS != "" {
 		name = o.NATS + "-" + o.Prefix

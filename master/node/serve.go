@@ -86,7 +86,7 @@ func (n *node) supervise(now time.Time) error {
 		switch {
 		case e.Kind == supervise.Started:
 		case n.views.newest == nil:
-			return fmt.Errorf("master: replica %s ended during the start: %w (see %s/%s.out and %s.log)", e.Node, e.Err, n.opts.LogDir, e.Node, e.Node)
+			return fmt.Errorf("master: replica %s ended during the start: %w (see %s)", e.Node, e.Err, n.logs(e.Node))
 		default:
 			n.machine.Lost(e.Node, e.PID)
 		}
@@ -107,7 +107,7 @@ func (n *node) turn(batch []event, tick bool) error {
 	}
 	n.machine.EndTurn(&n.out)
 	if n.machine.Superseded() {
-		n.opts.Log.Error("a newer master leads this cluster: this one ends, its replicas' processes go on")
+		n.opts.Log.Error("a newer master leads this cluster: this one ends, those of its replicas that are processes go on")
 		return ErrSuperseded
 	}
 	if err := n.dir.reserve(n.machine.NextRID(), n.machine.Now()); err != nil {

@@ -13,6 +13,7 @@ import (
 func (n *node) statusOf(s *master.Status) bus.Status {
 	out := bus.Status{
 		Ready: s.Ready, Reason: s.Why, Version: n.opts.Version, Data: bus.DataMemory, Epoch: s.Epoch,
+		InProcess: n.opts.InProcess != nil,
 		Master: bus.MasterStatus{
 			ID: lamport.Master(1).String(), PID: os.Getpid(), Incarnation: s.Incarnation, Clock: s.Clock,
 			Last: s.Marks.Last, Safe: s.Marks.Safe, Pending: uint64(s.InFlight),

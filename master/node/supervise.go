@@ -35,11 +35,15 @@ type supervisor struct {
 
 func newSupervisor(o *Options, dir *runDir) *supervisor {
 	s := &supervisor{opts: o, dir: dir, url: o.NATS}
-	s.processes = supervise.New(supervise.Options{
+	how := supervise.Options{
 		Command: s.command,
 		Output:  func(n lamport.Node) string { return filepath.Join(o.LogDir, n.String()+".out") },
 		Log:     o.Log,
-	})
+	}
+	if o.InProcess != nil {
+		how.Inside = s.within
+	}
+	s.processes = supervise.New(how)
 	return s
 }
 
@@ -64,13 +68,18 @@ func (s *supervisor) command(n lamport.Node) *exec.Cmd {
 		if sync == "" {
 			sync = SyncInterval
 		}
-		args = append(args, "--dir", filepath.Join(s.dir.path, replicas, n.String()), "--sync", sync)
+		args = append(args, "--dir", s.home(n), "--sync", sync)
 	}
 	cmd := exec.Command(o.Executable, append(args, o.Args...)...)
 	// Of our own environment no connection setting may reach a replica that connects to an
 	// embedded server, and all of them those that connect as we do.
 	cmd.Env = append(o.Connection.Environment(os.Environ()), bus.EnvNodeUser+"="+s.user, bus.EnvNodePassword+"="+s.password)
 	return cmd
+}
+
+// home is where a replica's data are.
+func (s *supervisor) home(n lamport.Node) string {
+	return filepath.Join(s.dir.path, replicas, n.String())
 }
 
 func (s *supervisor) lock() string { return filepath.Join(s.dir.path, lockFile) }
@@ -182,7 +191,12 @@ func (s *supervisor) step(now time.Time) []supervise.Event {
 	return events
 }
 
+// note keeps the pid of a process; a goroutine ends with this process, and no later
+// master need look for it.
 func (s *supervisor) note(n lamport.Node, pid int) {
+	if pid >= supervise.FirstInside {
+		return
+	}
 	s.dir.record.Replicas[n.String()] = pid
 	s.unsaved = true
 }

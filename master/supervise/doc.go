@@ -3,6 +3,9 @@
 // slowly when it is not, until it is dismissed or the stop has begun. What it knows of
 // each (pid, starts in a row, last error, next try) can be asked for.
 //
+// With Options.Inside a replica is a goroutine of this very process. Everything else is
+// the same, but that it can only be asked to end, and that nothing can be adopted.
+//
 // It knows nothing of the protocol: that a process lives does not mean that its replica
 // works, and the other way round.
 //

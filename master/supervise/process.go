@@ -29,12 +29,13 @@ const (
 	lastBytes = 2048 //
 )
 
-// child is a process: started here, or adopted.
+// child is a process, started here or adopted, or a goroutine of this one.
 type child struct {
-	process *os.Process
-	since   time.Time
-	done    chan struct{} // closed when it has ended
-	err     error         // how; valid after done
+	pid    int
+	signal func(os.Signal) error
+	since  time.Time
+	done   chan struct{} // closed when it has ended
+	err    error         // how; valid after done
 }
 
 // launch starts cmd. It gets a process group of its own, so that a Ctrl-C at the
@@ -55,7 +56,7 @@ func launch(cmd *exec.Cmd, output string, now time.Time, ended func(*child)) (*c
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	c := &child{process: cmd.Process, since: now, done: make(chan struct{})}
+	c := &child{pid: cmd.Process.Pid, signal: cmd.Process.Signal, since: now, done: make(chan struct{})}
 	go func() {
 		c.err = verdict(cmd.Wait(), cmd.ProcessState.ExitCode(), said(output, begin))
 		close(c.done)
@@ -74,7 +75,7 @@ func attach(pid int, output string, poll time.Duration, now time.Time, ended fun
 	if info, err := os.Stat(output); err == nil {
 		begin = info.Size()
 	}
-	c := &child{process: p, since: now, done: make(chan struct{})}
+	c := &child{pid: p.Pid, signal: p.Signal, since: now, done: make(chan struct{})}
 	born := birth(pid)
 	go func() { // not our child: it can only be polled
 		for Alive(pid) && birth(pid) == born {

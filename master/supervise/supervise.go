@@ -1,6 +1,7 @@
 package supervise
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -29,13 +30,18 @@ const (
 	failing   = 5                      // so many ends in a row are worth a louder word
 )
 
-// Options say how processes are started.
+// Options say how replicas are started.
 type Options struct {
 	// Command makes the command that runs a replica, anew for each start.
 	Command func(lamport.Node) *exec.Cmd
 	// Output names the file that gets what the process writes, appended.
 	Output func(lamport.Node) string
-	Log    *slog.Logger // nil: nothing is logged
+
+	// Inside, in place of Command and Output, runs a replica as a goroutine of this
+	// process until ctx ends. The number stands for the pid: see [FirstInside].
+	Inside func(ctx context.Context, n lamport.Node, number int) error
+
+	Log *slog.Logger // nil: nothing is logged
 }
 
 // Kind says what an [Event] tells.
@@ -84,6 +90,7 @@ type Supervisor struct {
 	places   map[lamport.Node]*place
 	ended    *bus.Inbox[end]
 	ends     []end
+	inside   int // goroutines started so far
 	stopping bool
 }
 
@@ -108,7 +115,7 @@ func (s *Supervisor) Start(n lamport.Node, now time.Time) (pid int, err error) {
 	case p == nil:
 		p = &place{}
 	case p.child != nil && p.wanted:
-		return p.child.process.Pid, nil
+		return p.child.pid, nil
 	case p.child != nil:
 		p.wanted = true // and Step starts it when its predecessor has ended
 		return 0, nil
@@ -119,7 +126,7 @@ func (s *Supervisor) Start(n lamport.Node, now time.Time) (pid int, err error) {
 	}
 	p.wanted = true
 	s.places[n] = p
-	return p.child.process.Pid, nil
+	return p.child.pid, nil
 }
 
 // Adopt takes over a process of n that somebody else started, as if it had been started
@@ -128,10 +135,10 @@ func (s *Supervisor) Adopt(n lamport.Node, pid int, now time.Time) error {
 	switch p := s.places[n]; {
 	case s.stopping:
 		return fmt.Errorf("%w: %s", ErrStopped, n)
-	case p != nil && p.child != nil && p.child.process.Pid == pid && p.wanted:
+	case p != nil && p.child != nil && p.child.pid == pid && p.wanted:
 		return nil
 	case p != nil && p.child != nil:
-		return fmt.Errorf("%w: %s has one already (pid %d, not %d)", ErrStart, n, p.child.process.Pid, pid)
+		return fmt.Errorf("%w: %s has one already (pid %d, not %d)", ErrStart, n, p.child.pid, pid)
 	}
 	c, err := attach(pid, s.opts.Output(n), alivePoll, now, s.note(n))
 	if err != nil {
@@ -172,7 +179,7 @@ func (s *Supervisor) Step(now time.Time) []Event {
 		if p == nil || p.child != e.child {
 			continue
 		}
-		events = append(events, Event{Kind: Ended, Node: e.node, PID: e.child.process.Pid, Err: e.child.err})
+		events = append(events, Event{Kind: Ended, Node: e.node, PID: e.child.pid, Err: e.child.err})
 		p.child, p.kill = nil, time.Time{}
 		s.over(e.node, p, now, e.child.err, "life", now.Sub(e.child.since))
 	}
@@ -187,8 +194,8 @@ func (s *Supervisor) Step(now time.Time) []Event {
 				s.over(n, p, now, err)
 				continue
 			}
-			s.opts.Log.Info("replica started again", "replica", n, "pid", p.child.process.Pid, "ends_in_a_row", p.backoff.InARow(now))
-			events = append(events, Event{Kind: Started, Node: n, PID: p.child.process.Pid})
+			s.opts.Log.Info("replica started again", "replica", n, "pid", p.child.pid, "ends_in_a_row", p.backoff.InARow(now))
+			events = append(events, Event{Kind: Started, Node: n, PID: p.child.pid})
 		}
 	}
 	return events
@@ -206,17 +213,22 @@ func (s *Supervisor) over(n lamport.Node, p *place, now time.Time, err error, mo
 		return
 	}
 	p.next = p.backoff.Ended(now)
-	text := "a replica's process has ended and is started again"
+	text := "a replica has ended and is started again"
 	if p.backoff.InARow(now) >= failing {
-		text = "a replica's process ends again and again: look at its log; it is still tried, slowly"
+		text = "a replica ends again and again: look at its log; it is still tried, slowly"
 	}
 	s.opts.Log.Error(text, append([]any{"replica", n, "error", err, "ends_in_a_row", p.backoff.InARow(now), "next_try_in", p.next.Sub(now)}, more...)...)
 }
 
 func (s *Supervisor) launch(n lamport.Node, p *place, now time.Time) error {
-	c, err := launch(s.opts.Command(n), s.opts.Output(n), now, s.note(n))
-	if err != nil {
-		return fmt.Errorf("%w: %s: %w", ErrStart, n, err)
+	var c *child
+	if s.opts.Inside != nil {
+		c = s.enter(n, now)
+	} else {
+		var err error
+		if c, err = launch(s.opts.Command(n), s.opts.Output(n), now, s.note(n)); err != nil {
+			return fmt.Errorf("%w: %s: %w", ErrStart, n, err)
+		}
 	}
 	p.child, p.next = c, time.Time{}
 	p.backoff.Started(now)
@@ -228,7 +240,7 @@ func (s *Supervisor) note(n lamport.Node) func(*child) {
 }
 
 func (s *Supervisor) signal(n lamport.Node, p *place, sig syscall.Signal) {
-	if err := p.child.process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := p.child.signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		s.opts.Log.Warn("cannot signal a replica's process", "replica", n, "signal", sig, "error", err)
 	}
 }
@@ -239,7 +251,7 @@ func (s *Supervisor) Restarts(now time.Time) map[lamport.Node]Restart {
 	for n, p := range s.places {
 		r := Restart{InARow: p.backoff.InARow(now), Err: p.err, Next: p.next}
 		if p.child != nil {
-			r.PID = p.child.process.Pid
+			r.PID = p.child.pid
 		}
 		all[n] = r
 	}
@@ -248,7 +260,8 @@ func (s *Supervisor) Restarts(now time.Time) map[lamport.Node]Restart {
 
 // Stop begins the stop: nothing is started any more. It tells all processes to end and
 // waits for that, for at most [StopWait] or until now is closed; then it kills those that
-// are left, and waits for that.
+// are left, and waits for that. A goroutine cannot be killed: one that does not end is left
+// to run, with a word in the log.
 func (s *Supervisor) Stop(now <-chan struct{}) {
 	s.stopping = true
 	running := slices.Sorted(maps.Keys(s.places))
@@ -262,7 +275,9 @@ func (s *Supervisor) Stop(now <-chan struct{}) {
 	for _, n := range running {
 		s.signal(n, s.places[n], syscall.SIGKILL)
 	}
-	s.wait(running, nil)
+	if !s.wait(running, nil) {
+		s.opts.Log.Error("not every replica has ended", "after", 2*StopWait)
+	}
 }
 
 // wait waits until all have ended, for at most StopWait or until now is closed.

@@ -5,6 +5,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,7 @@ var (
 // Options say who the replica is and how to reach the others.
 type Options struct {
 	ID         lamport.Node // r1, r2, …
+	PID        int          // tells this start from those before; 0: of the process, which has one replica then
 	URL        string
 	User       string // of the nodes' account; "": as the URL says
 	Password   string
@@ -104,7 +106,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		opts: o, log: o.Log, heard: time.Now(), disk: data.disk,
 		inbox: bus.NewBoundedInbox(inboxBytes, func(m *nats.Msg) int { return len(m.Data) }),
 		machine: replica.New(replica.Config{
-			Self: o.ID, Incarnation: data.incarnation, PID: os.Getpid(),
+			Self: o.ID, Incarnation: data.incarnation, PID: cmp.Or(o.PID, os.Getpid()),
 			Store: data.store, Saved: data.saved, Durable: data.disk != nil,
 			WaitTicks: max(uint64(o.CausalWait/Tick), 1), HelloTicks: 10,
 		}),

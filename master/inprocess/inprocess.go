@@ -1,0 +1,150 @@
+// Package inprocess promises a whole cluster within one process: the master and the NATS
+// server of package node, and replicas that are the very ones of package replica/node, as
+// goroutines instead of processes. They speak over the same connections, keep the same
+// files, are supervised and started again.
+//
+// The price: the process is one. When it ends, however, every replica ends with it. In
+// memory nothing is left then; with a directory everything is, once it is started again.
+//
+// It is the one place that knows both kinds of node; package client/quartettest makes
+// clusters for tests of it, and "quartet master --in-process" runs one.
+package inprocess
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"quartet/bus"
+	"quartet/bus/exit"
+	"quartet/bus/nodelog"
+	"quartet/master/ledger"
+	master "quartet/master/node"
+	"quartet/replica/disk"
+	replica "quartet/replica/node"
+)
+
+// Replicas returns what runs a replica within this process. Each has a log of its own as
+// log says, named by the replica.
+func Replicas(log nodelog.Options) master.Runner {
+	return func(ctx context.Context, r master.Replica) (err error) {
+		log := log
+		log.Node = r.ID.String()
+		logger, closer, err := nodelog.Open(log)
+		if err != nil {
+			return fmt.Errorf("replica %s: %w", r.ID, err)
+		}
+		defer func() { err = errors.Join(err, closer.Close()) }()
+		sync := disk.Interval
+		if r.Sync == master.SyncAlways {
+			sync = disk.Always
+		}
+		err = replica.Run(ctx, replica.Options{
+			ID: r.ID, PID: r.Number, URL: r.URL, User: r.User, Password: r.Password, Connect: r.Connect, Prefix: r.Prefix,
+			CausalWait: r.CausalWait, Dir: r.Dir, Sync: sync, Log: logger,
+		})
+		if errors.Is(err, disk.ErrDamaged) {
+			return exit.Damaged(err)
+		}
+		return err
+	}
+}
+
+// Options say what runs; the zero value is a cluster of three replicas in memory on a free
+// port of this machine.
+type Options struct {
+	Listen   string        // of the NATS server; "": 127.0.0.1, a free port
+	Prefix   string        // of all subjects; "": [bus.DefaultPrefix]
+	Replicas int           // 0: three
+	Dir      string        // of what outlives the process; "": it is in memory
+	Sync     string        // of Dir: [master.SyncInterval] or SyncAlways; "": SyncInterval
+	RunDir   string        // without Dir: of files that end with the cluster
+	LogDir   string        // of logs and reports
+	Level    string        // of the logs: debug, info, warn or error; "": info
+	Stderr   io.Writer     // gets warnings and errors too; nil: nobody
+	Suspect  time.Duration // silence after which a replica is left out of the view; 0: a second
+
+	// Around, if not nil, is called with what runs a replica and returns what does so instead.
+	Around func(master.Runner) master.Runner
+}
+
+// Cluster is one that runs. Make it with [Start], end it with [Cluster.Stop].
+type Cluster struct {
+	URL    string // of the NATS server, for clients
+	cancel context.CancelFunc
+	done   chan struct{} // closed when it has ended and err is set
+	err    error
+}
+
+// Start starts a cluster and returns when it is ready. When ctx ends before that, it is
+// stopped; afterwards ctx means nothing. The errors are those of [master.Run].
+func Start(ctx context.Context, o Options) (*Cluster, error) {
+	if o.RunDir == "" && o.Dir == "" || o.LogDir == "" {
+		return nil, fmt.Errorf("%w: a cluster within a process is told its directories", master.ErrOptions)
+	}
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	c := &Cluster{cancel: cancel, done: make(chan struct{})}
+	ready := make(chan string, 1)
+	go func() {
+		defer close(c.done)
+		c.err = o.run(running, func(url string) { ready <- url })
+	}()
+	select {
+	case c.URL = <-ready:
+		return c, nil
+	case <-c.done:
+		cancel()
+		return nil, c.err
+	case <-ctx.Done():
+		return nil, errors.Join(context.Cause(ctx), c.Stop())
+	}
+}
+
+// run runs the cluster until ctx ends.
+func (o Options) run(ctx context.Context, ready func(string)) (err error) {
+	logs := nodelog.Options{Dir: o.LogDir, Node: "m1", Level: o.Level, Stderr: o.Stderr}
+	log, closer, err := nodelog.Open(logs)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closer.Close()) }()
+	l, err := ledger.Open(ledger.Options{Dir: o.LogDir, Logger: log})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	m := master.Options{
+		Listen: o.Listen, Prefix: o.Prefix, Replicas: o.Replicas, Missing: -1, Dir: o.Dir, Memory: o.Dir == "", Sync: o.Sync, RunDir: o.RunDir,
+		Timeout: 5 * time.Second, CausalWait: 50 * time.Millisecond, OrphanTimeout: 10 * time.Second, Suspect: o.Suspect,
+		InProcess: Replicas(logs), LogDir: o.LogDir, Version: "in-process", Stdout: io.Discard, Ready: ready, Log: log, Ledger: l,
+	}
+	if m.Listen == "" {
+		m.Listen = "127.0.0.1:-1"
+	}
+	if m.Prefix == "" {
+		m.Prefix = bus.DefaultPrefix
+	}
+	if m.Replicas == 0 {
+		m.Replicas = 3
+	}
+	if m.Suspect == 0 {
+		m.Suspect = time.Second
+	}
+	if o.Around != nil {
+		m.InProcess = o.Around(m.InProcess)
+	}
+	return master.Run(ctx, nil, m)
+}
+
+// Done is closed when the cluster has ended: stopped, or by itself.
+func (c *Cluster) Done() <-chan struct{} { return c.done }
+
+// Stop ends the requests under way, the replicas, the master and the server, waits until
+// no goroutine of them is left, and returns how the cluster has ended.
+func (c *Cluster) Stop() error {
+	c.cancel()
+	<-c.done
+	return c.err
+}
