@@ -85,7 +85,7 @@ type Ledger struct {
 
 	full  chan []line // has room for all batches: sending never waits
 	empty chan []line
-	asks  chan chan Summary
+	asks  chan func(*counter) // runs with the counter, once it has counted what came before
 	stop  chan struct{}
 	done  chan struct{} // closed when counter and disk have ended
 
@@ -122,7 +122,7 @@ func Open(o Options) (*Ledger, error) {
 		batch: make([]line, 0, batchLen),
 		full:  make(chan []line, maxBatches),
 		empty: make(chan []line, maxBatches),
-		asks:  make(chan chan Summary),
+		asks:  make(chan func(*counter)),
 		stop:  make(chan struct{}),
 		done:  make(chan struct{}),
 		lock:  lock,
@@ -163,18 +163,24 @@ func (l *Ledger) handOver() {
 }
 
 // Summary returns the statistics of everything that was recorded before the call.
-func (l *Ledger) Summary() Summary {
+func (l *Ledger) Summary() (s Summary) {
+	l.ask(func(c *counter) { s = c.summary(time.Now()) })
+	return s
+}
+
+// ask runs look with the counter after everything that was recorded before the call.
+func (l *Ledger) ask(look func(*counter)) {
 	l.mu.Lock()
 	if !l.closed {
 		l.handOver()
 	}
 	l.mu.Unlock()
-	answer := make(chan Summary, 1)
+	looked := make(chan struct{})
 	select {
-	case l.asks <- answer:
-		return <-answer
+	case l.asks <- func(c *counter) { look(c); close(looked) }:
+		<-looked
 	case <-l.done:
-		return l.counter.summary(time.Now())
+		look(&l.counter)
 	}
 }
 
@@ -207,9 +213,9 @@ func (l *Ledger) run() {
 		select {
 		case b := <-l.full:
 			l.count(b)
-		case answer := <-l.asks:
+		case look := <-l.asks:
 			l.drain()
-			answer <- l.counter.summary(time.Now())
+			look(&l.counter)
 		case <-tick.C:
 			l.takePartial()
 			l.drain()

@@ -127,6 +127,34 @@ func TestFigures(t *testing.T) {
 	}
 }
 
+func TestSeries(t *testing.T) {
+	l := open(t, Options{Dir: t.TempDir()})
+	for i := range 1000 {
+		e := Entry{Model: model.Causal, Type: model.Get, Code: model.OK, Replica: 2, Taken: time.Duration(i+1) * time.Millisecond, Duplicate: i == 9}
+		if i >= 990 {
+			e.Code, e.Replica = model.Unknown, 0
+		}
+		l.Record(e)
+	}
+	l.Record(Entry{Model: model.Linearizable, Type: model.Set, Code: model.OK, Replica: 1, Taken: 90 * time.Second})
+	l.Record(Entry{Code: model.Malformed})
+	bounds := []time.Duration{time.Millisecond, 100 * time.Millisecond, 500 * time.Millisecond, 10 * time.Second}
+	want := []Series{
+		{Count: 1, Outcomes: []Outcome{{Code: 400, Count: 1}}, Within: []uint64{1, 1, 1, 1}},
+		{Consistency: "linearizable", Request: "set", Count: 1, Outcomes: []Outcome{{"r1", 200, 1}}, Sum: 90, Within: []uint64{0, 0, 0, 0}},
+		{Consistency: "causal", Request: "get", Count: 1000, Duplicates: 1, Outcomes: []Outcome{{"r2", 200, 990}, {"", 504, 10}},
+			Sum: 500.5, Within: []uint64{1, 100, 500, 1000}},
+	}
+	for _, when := range []string{"running", "closed"} {
+		if got := l.Series(bounds); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: series\n%+v, want\n%+v", when, got, want)
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestQuantilesAreWithinThreeDigits(t *testing.T) {
 	s := newStats(begin2026)
 	const n = 100_000

@@ -68,23 +68,40 @@ type List struct {
 // group counts requests; one of these exists per consistency and type in use.
 type group struct {
 	count, ok, duplicates uint64
-	codes                 map[model.Code]uint64
+	outcomes              []outcome // few, so that looking through them beats a map
 	sum                   float64
 	max                   int64
 	times                 *hdrhistogram.Histogram
 }
 
+// outcome counts a group's requests to which one node has given one code.
+type outcome struct {
+	replica lamport.Node // 0: nobody served them
+	code    model.Code
+	count   uint64
+}
+
 func newGroup() *group {
-	return &group{codes: make(map[model.Code]uint64), times: hdrhistogram.New(fastest, slowest, digits)}
+	return &group{times: hdrhistogram.New(fastest, slowest, digits)}
+}
+
+// note adds n requests that ended alike.
+func (g *group) note(replica lamport.Node, code model.Code, n uint64) {
+	g.count += n
+	if code == model.OK {
+		g.ok += n
+	}
+	for i := range g.outcomes {
+		if o := &g.outcomes[i]; o.replica == replica && o.code == code {
+			o.count += n
+			return
+		}
+	}
+	g.outcomes = append(g.outcomes, outcome{replica, code, n})
 }
 
 func (g *group) add(l *line) {
-	g.count++
-	if l.code == model.OK {
-		g.ok++
-	} else {
-		g.codes[l.code]++
-	}
+	g.note(l.replica, l.code, 1)
 	if l.duplicate {
 		g.duplicates++
 	}
@@ -95,12 +112,10 @@ func (g *group) add(l *line) {
 }
 
 func (g *group) merge(o *group) {
-	g.count += o.count
-	g.ok += o.ok
-	g.duplicates += o.duplicates
-	for code, n := range o.codes {
-		g.codes[code] += n
+	for _, e := range o.outcomes {
+		g.note(e.replica, e.code, e.count)
 	}
+	g.duplicates += o.duplicates
 	g.sum += o.sum
 	g.max = max(g.max, o.max)
 	g.times.Merge(o.times)
@@ -113,8 +128,14 @@ func (g *group) figures() Group {
 		// The histogram gives the upper end of a bucket, which may lie above both.
 		P50: min(q[0], g.max, slowest), P90: min(q[1], g.max, slowest), P99: min(q[2], g.max, slowest), Max: g.max,
 	}
-	if len(g.codes) > 0 {
-		f.Codes = maps.Clone(g.codes)
+	for _, o := range g.outcomes {
+		if o.code == model.OK {
+			continue
+		}
+		if f.Codes == nil {
+			f.Codes = make(map[model.Code]uint64)
+		}
+		f.Codes[o.code] += o.count
 	}
 	if g.count > 0 {
 		f.Mean = g.sum / float64(g.count)
@@ -129,14 +150,13 @@ type groupKey struct {
 
 // stats counts requests. It has one owner.
 type stats struct {
-	started  time.Time
-	total    uint64
-	groups   map[groupKey]*group
-	replicas map[lamport.Node]*Served
+	started time.Time
+	total   uint64
+	groups  map[groupKey]*group
 }
 
 func newStats(started time.Time) *stats {
-	return &stats{started: started, groups: make(map[groupKey]*group), replicas: make(map[lamport.Node]*Served)}
+	return &stats{started: started, groups: make(map[groupKey]*group)}
 }
 
 func (s *stats) add(l *line) {
@@ -151,43 +171,66 @@ func (s *stats) add(l *line) {
 		s.groups[key] = g
 	}
 	g.add(l)
-	r := s.replicas[l.replica]
-	if r == nil {
-		r = &Served{}
-		if l.replica != 0 {
-			r.Replica = l.replica.String()
-		}
-		s.replicas[l.replica] = r
-	}
-	r.Count++
-	if l.code == model.OK {
-		r.OK++
-	} else {
-		r.Failed++
-	}
+}
+
+// keys are those of all groups, in the order of lists.
+func (s *stats) keys() []groupKey {
+	return slices.SortedFunc(maps.Keys(s.groups), func(a, b groupKey) int {
+		return cmp.Or(cmp.Compare(a.model, b.model), cmp.Compare(a.typ, b.typ))
+	})
 }
 
 func (s *stats) summary(now time.Time) Summary {
 	out := Summary{Started: s.started, Updated: now, Groups: []Group{}, Replicas: []Served{}}
 	total := newGroup()
-	keys := slices.SortedFunc(maps.Keys(s.groups), func(a, b groupKey) int {
-		return cmp.Or(cmp.Compare(a.model, b.model), cmp.Compare(a.typ, b.typ))
-	})
-	for _, key := range keys {
+	for _, key := range s.keys() {
 		g := s.groups[key]
 		total.merge(g)
 		f := g.figures()
-		if key.model != 0 {
-			f.Consistency = key.model.Word()
-		}
-		if key.typ != 0 {
-			f.Request = key.typ.Word()
-		}
+		f.Consistency, f.Request = key.words()
 		out.Groups = append(out.Groups, f)
 	}
 	out.Total = total.figures()
-	for _, node := range slices.Sorted(maps.Keys(s.replicas)) {
-		out.Replicas = append(out.Replicas, *s.replicas[node])
-	}
+	out.Replicas = append(out.Replicas, total.served()...)
 	return out
+}
+
+// words name a group; "" where its requests did not say.
+func (k groupKey) words() (consistency, request string) {
+	if k.model != 0 {
+		consistency = k.model.Word()
+	}
+	if k.typ != 0 {
+		request = k.typ.Word()
+	}
+	return consistency, request
+}
+
+// served sums a group up by node, in rising order.
+func (g *group) served() []Served {
+	slices.SortFunc(g.outcomes, func(a, b outcome) int {
+		return cmp.Or(cmp.Compare(a.replica, b.replica), cmp.Compare(a.code, b.code))
+	})
+	var list []Served
+	for i, o := range g.outcomes {
+		if i == 0 || o.replica != g.outcomes[i-1].replica {
+			list = append(list, Served{Replica: nodeName(o.replica)})
+		}
+		s := &list[len(list)-1]
+		s.Count += o.count
+		if o.code == model.OK {
+			s.OK += o.count
+		} else {
+			s.Failed += o.count
+		}
+	}
+	return list
+}
+
+// nodeName is a node's name, "" of none.
+func nodeName(n lamport.Node) string {
+	if n == 0 {
+		return ""
+	}
+	return n.String()
 }

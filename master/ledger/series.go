@@ -1,0 +1,68 @@
+package ledger
+
+import (
+	"time"
+
+	"quartet/replica/model"
+)
+
+// Series is what the requests of one consistency and type have come to since the run began:
+// figures that only rise, for those who draw them over time.
+type Series struct {
+	Consistency string // the model's word; "" where the requests did not say
+	Request     string // the type's word; likewise
+	Count       uint64
+	Duplicates  uint64 // answered with an earlier outcome
+	Outcomes    []Outcome
+	Sum         float64  // seconds that all of them took
+	Within      []uint64 // how many took no longer than each bound, to three digits
+}
+
+// Outcome counts requests to which one replica has given one code.
+type Outcome struct {
+	Replica string // "" where nobody served them
+	Code    model.Code
+	Count   uint64
+}
+
+// Series returns the figures of everything that was recorded before the call, in a fixed
+// order. The bounds must rise, and lie between 1 µs and below 60 s. It may be called after Close.
+func (l *Ledger) Series(bounds []time.Duration) (list []Series) {
+	l.ask(func(c *counter) {
+		for _, key := range c.stats.keys() {
+			s := c.stats.groups[key].series(bounds)
+			s.Consistency, s.Request = key.words()
+			list = append(list, s)
+		}
+	})
+	return list
+}
+
+func (g *group) series(bounds []time.Duration) Series {
+	s := Series{
+		Count: g.count, Duplicates: g.duplicates,
+		Sum: g.sum / 1e6, Within: make([]uint64, len(bounds)),
+	}
+	for _, o := range g.outcomes {
+		s.Outcomes = append(s.Outcomes, Outcome{Replica: nodeName(o.replica), Code: o.code, Count: o.count})
+	}
+	// A bar holds times that are alike to three digits; where a bound falls into one, it
+	// counts for the bound.
+	at := 0
+	for _, bar := range g.times.Distribution() {
+		if bar.Count == 0 {
+			continue
+		}
+		for at < len(bounds) && bar.From > bounds[at].Microseconds() {
+			at++
+		}
+		if at == len(bounds) {
+			break
+		}
+		s.Within[at] += uint64(bar.Count)
+	}
+	for i := range s.Within[min(1, len(s.Within)):] {
+		s.Within[i+1] += s.Within[i]
+	}
+	return s
+}
