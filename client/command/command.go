@@ -54,7 +54,7 @@ func (e *Env) program() (string, error) {
 func Commands(env Env) []*cobra.Command {
 	commands := []*cobra.Command{
 		clientCommand(env), setCommand(env), getCommand(env), statusCommand(env),
-		recoverCommand(env), removeCommand(env), demoCommand(env), benchCommand(env), checkCommand(env),
+		recoverCommand(env), removeCommand(env), demoCommand(env), benchCommand(env), checkCommand(env), traceCommand(env),
 	}
 	commands = append(commands, doctorCommand(env), manCommand(env))
 	for _, cmd := range commands {

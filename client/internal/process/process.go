@@ -36,12 +36,14 @@ type Cluster struct {
 
 var urlPattern = regexp.MustCompile(`nats://[^\s,;]+`)
 
-// Start runs program as a master in memory on a free port and waits for its ready line.
+// Start runs program as a master in memory on a free port, with more flags if there are
+// any, and waits for its ready line.
 // When ctx ends first, or it is not ready in 30 s, it is stopped. The error of a master
 // that ended by itself carries its exit status.
-func Start(ctx context.Context, program, logDir, prefix string) (*Cluster, error) {
+func Start(ctx context.Context, program, logDir, prefix string, more ...string) (*Cluster, error) {
+	args := append([]string{"master", "--memory", "--listen", "127.0.0.1:-1", "--log-dir", logDir, "--prefix", prefix}, more...)
 	c := &Cluster{
-		cmd:  exec.Command(program, "master", "--memory", "--listen", "127.0.0.1:-1", "--log-dir", logDir, "--prefix", prefix),
+		cmd:  exec.Command(program, args...),
 		said: &tail{}, exited: make(chan struct{}),
 	}
 	// Ctrl-C reaches a whole process group. The master must hear it from us alone and

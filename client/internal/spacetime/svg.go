@@ -81,7 +81,7 @@ func (c *canvas) write(w io.Writer, title string) error {
 	width, height := c.width+margin, c.height+margin
 	_, err := fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" width="%.0f" height="%.0f" viewBox="0 0 %.0f %.0f" role="img">
 <title>%s</title><style>%s</style>
-<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto"><path d="M0,0 L8,4 L0,8 z" class="head"/></marker></defs>
+<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="9" markerHeight="9" markerUnits="userSpaceOnUse" orient="auto"><path d="M0,0 L8,4 L0,8 z" class="head"/></marker></defs>
 %s</svg>
 `, width, height, width, height, escaped(title), style, c.b.String())
 	if err != nil {

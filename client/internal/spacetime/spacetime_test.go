@@ -1,0 +1,105 @@
+package spacetime_test
+
+import (
+	"encoding/xml"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"quartet/client/internal/spacetime"
+)
+
+// wellFormed reads all of an XML document and returns its texts.
+func wellFormed(t *testing.T, document string) []string {
+	t.Helper()
+	var texts []string
+	dec := xml.NewDecoder(strings.NewReader(document))
+	for {
+		token, err := dec.Token()
+		if err == io.EOF {
+			return texts
+		}
+		if err != nil {
+			t.Fatalf("%v\n%s", err, document)
+		}
+		if text, ok := token.(xml.CharData); ok {
+			texts = append(texts, string(text))
+		}
+	}
+}
+
+func has(texts []string, want string) bool {
+	for _, text := range texts {
+		if text == want {
+			return true
+		}
+	}
+	return false
+}
+
+func TestBars(t *testing.T) {
+	bars := []spacetime.Bar{
+		{Lane: "a", From: 0, To: 10, Label: `set <x> = "1" & more`}, {Lane: "a", From: 5, To: 5, Label: "at once", Class: spacetime.Doubtful},
+		{Lane: "b", From: 1 << 40, To: 1<<40 + 1, Label: "much later", Class: spacetime.Wrong},
+	}
+	var b strings.Builder
+	if err := spacetime.Bars(&b, "a <title>", []string{"a line"}, bars, []spacetime.Link{{From: 0, To: 2}}, func(int64) string { return "now" }); err != nil {
+		t.Fatal(err)
+	}
+	texts := wellFormed(t, b.String())
+	for _, want := range []string{"a <title>", "a line", "a", "b", `set <x> = "1" & more`, "at once", "much later", "now"} {
+		if !has(texts, want) {
+			t.Errorf("no text %q", want)
+		}
+	}
+	if n := strings.Count(b.String(), "<rect"); n != 3 {
+		t.Errorf("%d bars", n)
+	}
+	// Two bars of one lane whose labels would overlap stand in two rows.
+	if first, second := height(t, b.String(), 0), height(t, b.String(), 1); first == second {
+		t.Errorf("both at %s", first)
+	}
+	if err := spacetime.Bars(failing{}, "", nil, nil, nil, nil); err == nil {
+		t.Error("what cannot be written is no error")
+	}
+}
+
+// height is where the nth bar stands.
+func height(t *testing.T, svg string, n int) string {
+	t.Helper()
+	parts := strings.Split(svg, "<rect ")
+	_, after, found := strings.Cut(parts[n+1], `y="`)
+	if !found {
+		t.Fatal("a bar without a place")
+	}
+	y, _, _ := strings.Cut(after, `"`)
+	return y
+}
+
+func TestMessages(t *testing.T) {
+	lanes := []string{"client", "m1", "r1"}
+	messages := []spacetime.Message{
+		{When: "0 ms", From: "client", To: "m1", Label: "REQUEST", Class: spacetime.Loud},
+		{When: "1 ms", From: "r1", To: "client", Label: "<odd>", Note: "a note"},
+	}
+	var b strings.Builder
+	if err := spacetime.Messages(&b, "title", nil, lanes, messages); err != nil {
+		t.Fatal(err)
+	}
+	texts := wellFormed(t, b.String())
+	for _, want := range []string{"client", "m1", "r1", "REQUEST", "<odd>", "a note", "1 ms"} {
+		if !has(texts, want) {
+			t.Errorf("no text %q", want)
+		}
+	}
+	for _, wrong := range []spacetime.Message{{From: "nobody", To: "m1"}, {From: "m1", To: "nobody"}} {
+		if err := spacetime.Messages(io.Discard, "title", nil, lanes, []spacetime.Message{wrong}); err == nil {
+			t.Errorf("%+v was drawn", wrong)
+		}
+	}
+}
+
+type failing struct{}
+
+func (failing) Write([]byte) (int, error) { return 0, errors.New("no") }

@@ -1,0 +1,244 @@
+package trace
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"quartet/bus"
+	"quartet/bus/codec"
+)
+
+// Limits of what a collector keeps.
+const (
+	mostOpen    = 10_000 // requests under way, and sendings without a reply yet
+	mostUnnamed = 256    // recent messages that name no request
+)
+
+// Linger is how long a request is listened to after its reply: acknowledgements and the
+// broadcast of a weak write come behind it.
+const Linger = 100 * time.Millisecond
+
+// abandonAfter is how long without a message until a request whose reply was not heard is
+// taken to be over: longer than a cluster lets one wait.
+const abandonAfter = 10 * time.Second
+
+// sending is a message of requests that a client has sent: one, or a batch.
+type sending struct {
+	at     time.Time
+	client string
+	items  []bus.BatchItem
+}
+
+// under is a request under way.
+type under struct {
+	trace Trace
+	last  time.Time // when something of it was heard
+	reply bool      // was heard
+}
+
+// collector puts messages together to traces.
+type collector struct {
+	subjects bus.Subjects
+	dec      *codec.Decoder
+	answers  bus.AnswersReader
+
+	mu       sync.Mutex
+	sent     map[string]*sending // by reply subject
+	sentOld  []string            // in the order in which they came
+	requests map[uint64]*under
+	order    []uint64 // rIDs in the order in which they were first heard
+	unnamed  []Event  // FORWARDs and ANSWERS that name no request
+	lost     int      // requests that were forgotten for want of room
+}
+
+func newCollector(subjects bus.Subjects) *collector {
+	return &collector{
+		subjects: subjects, dec: codec.NewDecoder(),
+		sent: make(map[string]*sending), requests: make(map[uint64]*under),
+	}
+}
+
+// hear takes one message that was on the bus at a time.
+func (c *collector) hear(m *nats.Msg, at time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch m.Subject {
+	case c.subjects.Request():
+		c.request(m, at)
+	case c.subjects.Batch():
+		c.batch(m, at)
+	default:
+		if to, node := c.node(m.Subject); node {
+			c.between(m, to, at)
+		} else if s := c.sent[m.Subject]; s != nil {
+			c.replied(m, s, at)
+		}
+	}
+}
+
+// node returns the node that listens on a subject.
+func (c *collector) node(subject string) (string, bool) {
+	prefix := c.subjects.Nodes()
+	prefix = prefix[:len(prefix)-1] // without the wildcard
+	if len(subject) <= len(prefix) || subject[:len(prefix)] != prefix {
+		return "", false
+	}
+	return subject[len(prefix):], true
+}
+
+func (c *collector) request(m *nats.Msg, at time.Time) {
+	r, err := bus.ParseRequest(m.Data)
+	if err != nil || m.Reply == "" {
+		return // refused, or nobody is told: what comes of it has no beginning
+	}
+	name, _ := bus.Lookup(m.Header, bus.HeaderClient)
+	r.Value = nil
+	c.remember(m.Reply, &sending{at: at, client: name, items: []bus.BatchItem{{Request: r}}})
+}
+
+func (c *collector) batch(m *nats.Msg, at time.Time) {
+	items, err := bus.ParseBatch(m.Data, nil)
+	if err != nil || m.Reply == "" {
+		return
+	}
+	for i := range items {
+		items[i].Value = nil
+	}
+	name, _ := bus.Lookup(m.Header, bus.HeaderClient)
+	c.remember(m.Reply, &sending{at: at, client: name, items: items})
+}
+
+func (c *collector) remember(reply string, s *sending) {
+	if c.sent[reply] == nil {
+		c.sentOld = append(c.sentOld, reply)
+	}
+	c.sent[reply] = s
+	if len(c.sentOld) > mostOpen {
+		delete(c.sent, c.sentOld[0])
+		c.sentOld = c.sentOld[1:]
+	}
+}
+
+// of returns the request under way, a new one if it was not heard of before.
+func (c *collector) of(rid uint64) *under {
+	u := c.requests[rid]
+	if u == nil {
+		u = &under{trace: Trace{RID: rid}}
+		c.requests[rid] = u
+		c.order = append(c.order, rid)
+		if len(c.order) > mostOpen {
+			delete(c.requests, c.order[0])
+			c.order = c.order[1:]
+			c.lost++
+		}
+	}
+	return u
+}
+
+// between takes a message from node to node.
+func (c *collector) between(m *nats.Msg, to string, at time.Time) {
+	said, err := c.dec.Decode(m.Data)
+	if err != nil {
+		return // another version's: it tells nothing
+	}
+	e := Event{At: at, From: said.Head().From.String(), To: to, Kind: said.Kind().String(), Clock: said.Head().Clock}
+	text, _ := bus.Lookup(m.Header, bus.HeaderRequestID)
+	rids, err := bus.ParseRIDs(text)
+	if err != nil {
+		return
+	}
+	if len(rids) == 0 {
+		c.passBy(e)
+		return
+	}
+	var own []uint64
+	carries, broadcast := said.(interface{ AppendOwnRIDs([]uint64) []uint64 })
+	if broadcast {
+		own = carries.AppendOwnRIDs(nil)
+	}
+	e.Others = len(rids) - 1
+	for _, rid := range rids {
+		mine := e
+		if broadcast && !slices.Contains(own, rid) {
+			mine.Detail = acknowledges
+		}
+		u := c.of(rid)
+		u.last = at
+		u.trace.Events = append(u.trace.Events, mine)
+	}
+}
+
+// acknowledges says of a DATA that it is an acknowledgement besides.
+const acknowledges = "acknowledges it"
+
+// passBy keeps a message that names no request for a while; see passedBy.
+func (c *collector) passBy(e Event) {
+	if e.Kind != "FORWARD" && e.Kind != "ANSWERS" {
+		return
+	}
+	if c.unnamed = append(c.unnamed, e); len(c.unnamed) > mostUnnamed {
+		c.unnamed = slices.Delete(c.unnamed, 0, len(c.unnamed)-mostUnnamed)
+	}
+}
+
+// replied takes the reply to a request, or to some of a batch.
+func (c *collector) replied(m *nats.Msg, s *sending, at time.Time) {
+	if len(s.items) == 1 {
+		if reply, err := bus.ParseReply(m); err == nil {
+			delete(c.sent, m.Subject)
+			c.end(&reply, s, &s.items[0], at)
+			return
+		}
+	}
+	_ = c.answers.Read(m.Data, func(index int, reply *bus.Reply) { // what cannot be read tells nothing
+		if index < len(s.items) {
+			c.end(reply, s, &s.items[index], at)
+		}
+	})
+}
+
+func (c *collector) end(reply *bus.Reply, s *sending, item *bus.BatchItem, at time.Time) {
+	u := c.of(reply.RID)
+	t := &u.trace
+	t.Client, t.Model, t.Type, t.Key = s.client, item.Model.Word(), item.Type.Word(), item.Key
+	t.Code, t.Position, t.Number = int(reply.Code), reply.Position, reply.Timestamp
+	if reply.Replica != 0 {
+		t.Replica = reply.Replica.String()
+	}
+	master := "m1"
+	for i := range t.Events {
+		if rank(t.Events[i].From) == 1 {
+			master = t.Events[i].From
+		}
+	}
+	others := len(s.items) - 1
+	begin := Event{At: s.at, From: ClientLane, To: master, Kind: KindRequest, Others: others}
+	t.Events = slices.Insert(t.Events, 0, begin)
+	t.Events = append(t.Events, Event{
+		At: at, From: master, To: ClientLane, Kind: KindReply, Clock: reply.Clock.Time, Detail: words(reply), Others: others,
+	})
+	u.reply, u.last = true, at
+	t.passedBy(c.unnamed)
+}
+
+// finished takes out the requests that are over at a time, in the order in which they
+// were first heard of.
+func (c *collector) finished(now time.Time) []*Trace {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var done []*Trace
+	c.order = slices.DeleteFunc(c.order, func(rid uint64) bool {
+		u := c.requests[rid]
+		silent := now.Sub(u.last)
+		if !u.reply && silent < abandonAfter || silent < Linger {
+			return false
+		}
+		delete(c.requests, rid)
+		done = append(done, &u.trace)
+		return true
+	})
+	return done
+}
