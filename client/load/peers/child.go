@@ -28,6 +28,7 @@ type child struct {
 	cmd    *exec.Cmd
 	said   string        // the file
 	exited chan struct{} // is closed once it is gone
+	parent bool          // has processes of its own, which it stops when it is asked to
 }
 
 func startChild(name, program, dir string, args ...string) (*child, error) {
@@ -70,8 +71,15 @@ func (c *child) tail() string {
 	return string(bytes.TrimSpace(b[max(0, len(b)-tailLimit):]))
 }
 
-// askToStop is followed by [child.stop].
-func (c *child) askToStop() { _ = c.cmd.Process.Signal(syscall.SIGTERM) } // gone already: stop returns at once
+// end is followed by [child.stop]. A child without processes of its own is killed: its
+// files are thrown away, and etcd's last node would wait seven seconds for its peers.
+func (c *child) end() {
+	signal := syscall.SIGKILL
+	if c.parent {
+		signal = syscall.SIGTERM
+	}
+	_ = c.cmd.Process.Signal(signal) // gone already: stop returns at once
+}
 
 // stop waits for the end; one that does not end in time is killed.
 func (c *child) stop() error {
@@ -89,7 +97,7 @@ func (c *child) stop() error {
 
 func stopAll(children []*child) error {
 	for _, c := range children {
-		c.askToStop()
+		c.end()
 	}
 	var errs []error
 	for _, c := range children {

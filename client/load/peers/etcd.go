@@ -9,6 +9,7 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
 	"google.golang.org/grpc/codes"
 
 	"quartet/client/load"
@@ -40,9 +41,9 @@ func (s *store) startEtcd(ctx context.Context, at place, dir string) error {
 			return err
 		}
 	}
-	c, err := clientv3.New(clientv3.Config{Endpoints: endpoints})
+	c, err := newEtcdClient(endpoints...)
 	if err != nil {
-		return fmt.Errorf("peers: etcd's client: %w", err)
+		return err
 	}
 	defer c.Close()
 	err = serving(ctx, s.children, func(ctx context.Context) error {
@@ -77,9 +78,9 @@ func (s *store) startEtcd(ctx context.Context, at place, dir string) error {
 // half as much again as one that is given all and spreads its requests, measured: no hop
 // to the leader, and fuller batches.
 func etcdLeader(ctx context.Context, endpoints []string) (string, error) {
-	c, err := clientv3.New(clientv3.Config{Endpoints: endpoints})
+	c, err := newEtcdClient(endpoints...)
 	if err != nil {
-		return "", fmt.Errorf("peers: etcd's client: %w", err)
+		return "", err
 	}
 	defer c.Close()
 	for _, endpoint := range endpoints {
@@ -94,13 +95,22 @@ func etcdLeader(ctx context.Context, endpoints []string) (string, error) {
 	return "", errors.New("peers: etcd has no leader")
 }
 
+// newEtcdClient makes a client as it comes, but silent: what fails is counted.
+func newEtcdClient(endpoints ...string) (*clientv3.Client, error) {
+	c, err := clientv3.New(clientv3.Config{Endpoints: endpoints, Logger: zap.NewNop()})
+	if err != nil {
+		return nil, fmt.Errorf("peers: etcd's client: %w", err)
+	}
+	return c, nil
+}
+
 // openEtcd makes a client for each of the endpoints.
 func openEtcd(at place, endpoints []string) (connections, error) {
 	var all connections
 	for _, endpoint := range endpoints {
-		c, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}})
+		c, err := newEtcdClient(endpoint)
 		if err != nil {
-			return all, fmt.Errorf("peers: etcd's client: %w", err)
+			return all, err
 		}
 		all.add(calls(func(op load.Op) load.Outcome {
 			ctx, cancel := context.WithTimeout(context.Background(), at.o.Timeout)

@@ -27,6 +27,7 @@ func (s *store) startQuartet(ctx context.Context, at place, mode string) error {
 	if err := s.start("master", at.programs.Quartet, at.disk, args...); err != nil {
 		return err
 	}
+	s.children[0].parent = true
 	err := serving(ctx, s.children, func(context.Context) error {
 		said, err := os.ReadFile(s.children[0].said)
 		if err != nil {

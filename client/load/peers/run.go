@@ -22,7 +22,7 @@ const idleTime = time.Second
 var ErrFailures = errors.New("peers: requests failed or came back unknown; the figures are no measure")
 
 // Run starts what the loads need, measures, and stops everything again. The report holds
-// what was measured, on an error too; it is nil only if nothing could begin. When ctx
+// what was measured, on an error too; it is nil only if no load could begin. When ctx
 // ends, it returns early with the rounds that were complete.
 func Run(ctx context.Context, o Options) (_ *Report, err error) {
 	if err := o.Check(); err != nil {
@@ -47,6 +47,9 @@ func Run(ctx context.Context, o Options) (_ *Report, err error) {
 	for _, w := range workloads() {
 		if slices.Contains(o.Loads, w.name) {
 			if err := r.load(ctx, &w); err != nil {
+				if len(r.report.measured) == 0 {
+					return nil, err
+				}
 				r.report.finish()
 				return r.report, err
 			}
@@ -85,16 +88,17 @@ func (r *runner) gone(system string) bool {
 	return slices.ContainsFunc(r.report.Missing, func(m Missing) bool { return m.Peer == system })
 }
 
-// stop stops all systems but those that are kept.
+// stop stops all systems but those that are kept, at once: some take seconds.
 func (r *runner) stop(kept []string) error {
-	var errs []error
+	var children []*child
 	for name, s := range r.running {
 		if !slices.Contains(kept, name) {
-			errs = append(errs, s.stop())
+			s.letGo()
+			children = append(children, s.children...)
 			delete(r.running, name)
 		}
 	}
-	return errors.Join(errs...)
+	return stopAll(children)
 }
 
 // load measures one load with exactly the systems running that it needs.

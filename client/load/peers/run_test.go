@@ -36,9 +36,10 @@ func TestMain(m *testing.M) {
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
+	signals := func() master.Signals { return master.Signals{Gently: ctx, Now: make(chan struct{})} }
 	root := &cobra.Command{Use: "quartet"}
 	root.AddCommand(
-		master.Master(os.Stdout, os.Stderr, "test", func() master.Signals { return master.Signals{Gently: ctx, Now: make(chan struct{})} }),
+		master.Master(os.Stdout, os.Stderr, "test", signals, nil), // nothing is run in process
 		replica.Replica(os.Stderr, func() context.Context { return ctx }),
 	)
 	os.Exit(exit.Status(root.Execute()))

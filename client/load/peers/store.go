@@ -53,10 +53,14 @@ func (s *store) start(name, program, dir string, args ...string) error {
 	return nil
 }
 
-func (s *store) stop() error {
+func (s *store) letGo() {
 	if s.release != nil {
 		s.release()
 	}
+}
+
+func (s *store) stop() error {
+	s.letGo()
 	return stopAll(s.children)
 }
 
