@@ -60,6 +60,7 @@ type node struct {
 	life    int   // counts deaths: what is on its way to an earlier life does not arrive
 	nextRID uint64
 	clock   uint64
+	stated  stated
 }
 
 // loss is what a supervisor tells its master.

@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"slices"
+
 	"quartet/master"
 	"quartet/replica"
 	"quartet/replica/lamport"
@@ -131,17 +133,41 @@ func (c *cluster) mayLose(i int) bool {
 }
 
 // notWhole counts the replicas beside i that are not, or not yet again, members with all
-// that a member has: a proposal that is under way may count on them.
+// that a member has: a proposal that is under way may count on them. So it may on a joiner
+// from when it has answered PREPARE: one that dies then is missing in the view that lets
+// it in.
 func (c *cluster) notWhole(i int) int {
 	r := c.record()
 	count := 0
 	for j, n := range c.nodes[:c.opts.Replicas] {
 		k := r.Index(n.id)
-		if j != i && r.Configures(n.id) && (n.forever || k < 0 || !n.holds(r.Members[k].Incarnation)) {
+		switch {
+		case j == i:
+		case r.Configures(n.id) && (n.forever || k < 0 || !n.holds(r.Members[k].Incarnation)), !r.Configures(n.id) && n.stated.lost(n, r.Epoch):
 			count++
 		}
 	}
 	return count
+}
+
+// stated is what a replica has answered PREPARE as.
+type stated struct {
+	epoch        uint64
+	incarnations []uint64
+}
+
+func (s *stated) add(epoch, incarnation uint64) {
+	if epoch > s.epoch {
+		*s = stated{epoch: epoch}
+	}
+	if epoch == s.epoch && !slices.Contains(s.incarnations, incarnation) {
+		s.incarnations = append(s.incarnations, incarnation)
+	}
+}
+
+// lost reports whether n does not have any more what it said that it had.
+func (s *stated) lost(n *node, epoch uint64) bool {
+	return s.epoch == epoch && slices.ContainsFunc(s.incarnations, func(incarnation uint64) bool { return !n.holds(incarnation) })
 }
 
 // holds reports whether a replica still has what its process incarnation has received:

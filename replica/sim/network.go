@@ -34,6 +34,9 @@ func (n *network) heal() {
 // send puts messages on their way.
 func (c *cluster) send(from int, sends []abcast.Send) {
 	for _, s := range sends {
+		if h := s.Msg.Head(); s.Msg.Kind() == message.KindState {
+			c.nodes[from].stated.add(h.Epoch, h.Incarnation)
+		}
 		for _, to := range s.To {
 			if to == lamport.Master(1) { // all masters listen to one subject
 				c.sendOne(from, c.opts.Replicas, s.Msg)
