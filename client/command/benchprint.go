@@ -194,7 +194,7 @@ func (p *benchPrinter) tableRow(m *measured, r *benchRecord) error {
 		}
 	}
 	if m.early {
-		fmt.Fprintf(&text, "%14sended early: %d of %d rounds, of %.1f s\n", "", r.Rounds, p.b.rounds, r.Seconds)
+		fmt.Fprintf(&text, "%14sended early: %d of %d rounds, %.1f s each\n", "", r.Rounds, p.b.rounds, r.Seconds)
 	}
 	_, err := io.WriteString(p.out, text.String())
 	return err

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"quartet/client/load"
 )
@@ -25,12 +26,13 @@ func (p *benchProgress) of(title string) func(load.Progress) {
 		return nil
 	}
 	var last load.Progress
+	rate := 0.0
 	return func(now load.Progress) {
-		rate := 0.0
-		if d := now.Elapsed - last.Elapsed; d > 0 {
+		// The last comes soon after the one before and would say little.
+		if d := now.Elapsed - last.Elapsed; d > 100*time.Millisecond {
 			rate = float64(now.Answers-last.Answers) / d.Seconds()
+			last = now
 		}
-		last = now
 		p.show(title, now, rate)
 	}
 }

@@ -150,7 +150,10 @@ func Run(ctx context.Context, o Options, senders []Sender) (Result, error) {
 	r.group.Wait()
 	finish()
 	total := r.total()
-	total.Window = min(o.Duration, max(0, time.Since(r.window.from)))
+	total.Window = o.Duration
+	if o.Rate == 0 || ctx.Err() != nil { // an open loop with nothing more due ends before its time is over
+		total.Window = min(o.Duration, max(0, time.Since(r.window.from)))
+	}
 	total.CPU = cpuUsed(before, cpuTimes(o.Processes))
 	return total, context.Cause(ctx)
 }

@@ -51,6 +51,9 @@ func TestOpenLoopKeepsItsRate(t *testing.T) {
 			if got := float64(result.Ops()); math.Abs(got-due) > slack || uint64(result.Latency.TotalCount()) != result.Ops() || uint64(result.Late.TotalCount()) != result.Ops() {
 				t.Errorf("%s, %s: %v requests, %d latencies, %d sent", name, spacing, got, result.Latency.TotalCount(), result.Late.TotalCount())
 			}
+			if result.Window != o.Duration {
+				t.Errorf("%s, %s: a window of %s", name, spacing, result.Window)
+			}
 			if total := float64(result.Answers()); math.Abs(total-600) > slack*1.2 {
 				t.Errorf("%s, %s: %v requests with the warm-up, want about 600", name, spacing, total)
 			}
