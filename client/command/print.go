@@ -21,7 +21,7 @@ import (
 )
 
 // terminal reports whether w is one.
-func terminal(w io.Writer) bool {
+func terminal(w any) bool {
 	f, ok := w.(*os.File)
 	return ok && isatty.IsTerminal(f.Fd())
 }

@@ -176,6 +176,15 @@ func Parse(name string, r io.Reader) ([]Request, error) {
 	return requests, nil
 }
 
+// ParseLine reads one request in text form. The error is an [*Error] without a name.
+func ParseLine(line string) (bus.Request, error) {
+	request, bad := parseLine([]byte(line))
+	if bad != nil {
+		return request, bad
+	}
+	return request, nil
+}
+
 // parseLine reads one request in text form.
 func parseLine(line []byte) (bus.Request, *Error) {
 	var reason string
