@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"quartet/bus"
+	"quartet/bus/dial"
 	"quartet/bus/exit"
 	"quartet/client"
 	"quartet/client/requestfile"
@@ -127,7 +128,12 @@ func (t *tracing) listen(ctx context.Context) (*trace.Watcher, *nats.Conn, error
 		return nil, nil, err
 	}
 	nc, err := bus.Dial(ctx, settings.Options(t.conn.name+" trace", nil))
-	if err != nil {
+	switch {
+	case errors.Is(err, nats.ErrAuthorization):
+		return nil, nil, fmt.Errorf("%w\nsee which credentials were taken from where: quartet doctor", err)
+	case errors.Is(err, dial.ErrSetting):
+		return nil, nil, exit.Usage(err)
+	case err != nil:
 		return nil, nil, exit.NoCluster(fmt.Errorf("%w\nstart a cluster with: quartet master --memory", err))
 	}
 	subjects, err := bus.NewSubjects(t.conn.prefix)
