@@ -133,7 +133,9 @@ func (c *cluster) judge() {
 		return
 	}
 	verdicts = append(verdicts, history.All(c.history, history.Budget{Time: 20 * time.Second})...)
-	verdicts = append(verdicts, history.Eventual(c.history, stores[c.living()[0].id.String()]))
+	if !c.opts.Stale { // else two masters stamp at a time: the greater version stays, not the one that was sent later
+		verdicts = append(verdicts, history.Eventual(c.history, stores[c.living()[0].id.String()]))
+	}
 	if !c.opts.HistoriesOnly {
 		verdicts = append(verdicts, history.OnlyOnce(c.history, c.watch.ref.effects))
 	}
@@ -148,19 +150,8 @@ func (c *cluster) judge() {
 }
 
 // forgive makes eventual sets unknown that were acknowledged by a replica which lost its
-// memory later: they are held by who acknowledged them, and nobody promises more. With two
-// masters at a time so are those that were sent again: if the first sending is held only by
-// a replica that is cut off then another master cannot know of it, and stamps it anew.
+// memory later: they are held by who acknowledged them, and nobody promises more.
 func (c *cluster) forgive() {
-	again := map[string]bool{}
-	for i := len(c.history) - 1; i >= 0 && c.opts.Stale; i-- {
-		if o := &c.history[i]; o.Model == model.Eventual && o.Type == model.Set && o.Identity != "" {
-			if again[o.Identity] && o.Outcome == history.OK {
-				o.Outcome = history.Unknown
-			}
-			again[o.Identity] = true
-		}
-	}
 	first := map[string]int64{} // by identity: when it was sent first
 	for i := range c.history {
 		o := &c.history[i]
