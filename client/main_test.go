@@ -1,52 +1,20 @@
 package client_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"sync"
 	"testing"
-	"time"
 
-	"quartet/bus"
 	"quartet/client"
-	"quartet/client/internal/process"
-	"quartet/client/internal/program"
+	"quartet/client/quartettest"
 )
 
-// TestMain starts a real cluster, master and replicas as processes, for the examples and
-// for the tests that say so.
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) (status int) {
-	fail := func(err error) int {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	dir, err := os.MkdirTemp("", "quartet-client")
-	if err != nil {
-		return fail(err)
-	}
-	defer os.RemoveAll(dir)
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer cancel()
-	binary, err := program.Build(ctx, dir)
-	if err != nil {
-		return fail(err)
-	}
-	cluster, err := process.Start(ctx, binary, filepath.Join(dir, "log"), bus.DefaultPrefix)
-	if err != nil {
-		return fail(err)
-	}
-	defer func() {
-		if err := cluster.Stop(); err != nil {
-			status = fail(err)
-		}
-	}()
-	url = cluster.URL
-	return m.Run()
+// TestMain starts a real cluster within this process, for the examples and for the tests
+// that say so.
+func TestMain(m *testing.M) {
+	os.Exit(quartettest.Run(m, func(c *quartettest.Cluster) { url = c.URL }))
 }
 
 // Sessions of a real cluster, many at once, each on keys of its own: whatever replica

@@ -9,6 +9,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nats-io/nats.go"
+
+	"quartet/bus"
 	"quartet/master/supervise"
 	"quartet/replica/lamport"
 )
@@ -23,6 +26,7 @@ func (s *supervisor) within(ctx context.Context, n lamport.Node, number int) err
 	o := s.opts
 	r := Replica{
 		ID: n, Number: number, URL: s.url, User: s.user, Password: s.password, Prefix: o.Prefix, CausalWait: o.CausalWait,
+		Connect: s.connect,
 	}
 	if o.Connection != nil {
 		r.URL, r.Connect = o.Connection.URL(), o.Connection.Options("", nil).Connect
@@ -31,6 +35,23 @@ func (s *supervisor) within(ctx context.Context, n lamport.Node, number int) err
 		r.Dir, r.Sync = s.home(n), o.Sync
 	}
 	return o.InProcess(ctx, r)
+}
+
+// pipe has the master and the replicas of one process reach the embedded server without
+// sockets. A pipe hands over smaller pieces, so batches are smaller too; but within one
+// process a piece costs no system call. Measured on two shared cores, median of seven, a
+// linearizable set takes 16 µs of the cluster's processor time instead of 30 by loopback
+// TCP, an eventual one 18 instead of 28; gets about the same.
+func (n *node) pipe(clients, nodes *bus.DialOptions) {
+	if n.opts.InProcess == nil {
+		return
+	}
+	server := n.server.InProcess()
+	clients.InProcess, nodes.InProcess = server, server
+	url := n.super.url // what logs say
+	n.super.connect = func(opts ...nats.Option) (*nats.Conn, error) {
+		return nats.Connect(url, append(opts, nats.InProcessServer(server))...)
+	}
 }
 
 // apart refuses to begin with replicas within this process while there are others.

@@ -212,6 +212,7 @@ func (n *node) connect(ctx context.Context) error {
 		clients.URL, nodes.URL = n.super.url, n.super.url
 		nodes.User, nodes.Password = n.super.user, n.super.password
 		clients.User, clients.Password = n.server.FrontCredentials()
+		n.pipe(&clients, &nodes)
 	}
 	var err error
 	if n.clients, err = bus.Dial(ctx, clients); err != nil {

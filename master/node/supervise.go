@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"quartet/bus"
 	"quartet/master/supervise"
 	"quartet/replica/lamport"
@@ -28,6 +30,7 @@ type supervisor struct {
 	url       string // of the bus; with the credentials, to be set before the first spawn
 	user      string
 	password  string
+	connect   func(...nats.Option) (*nats.Conn, error) // of replicas within this process; nil: to url
 	processes *supervise.Supervisor
 	unsaved   bool      // the record holds pids that are not on disk
 	saveAt    time.Time // not before
