@@ -89,6 +89,7 @@ type Machine struct {
 	nextRID uint64
 	ticks   uint64
 	refused uint64
+	resent  uint64
 
 	members  *membership.Machine
 	replicas []*peer // all that are known, in rising order
@@ -136,6 +137,10 @@ func (m *Machine) InFlight() int { return m.inFlight }
 
 // Refused counts messages that were dropped because they broke a rule.
 func (m *Machine) Refused() uint64 { return m.refused }
+
+// Resent counts requests that were forwarded once more: to another replica, in another
+// epoch, or since a client has sent them again.
+func (m *Machine) Resent() uint64 { return m.resent }
 
 // againTicks is how long PREPARE and INSTALL are given before they are repeated.
 const againTicks = 5

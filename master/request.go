@@ -171,6 +171,9 @@ func (m *Machine) draw(random uint32, fits func(*peer) bool) *peer {
 }
 
 func (m *Machine) dispatch(f *flight, p *peer) {
+	if f.forwarded {
+		m.resent++
+	}
 	f.replica, f.since, f.forwarded = p.node, m.ticks, true
 	if !slices.Contains(f.asked, p.node) {
 		f.asked = append(f.asked, p.node)

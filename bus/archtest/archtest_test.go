@@ -83,7 +83,7 @@ var between = map[string]map[string]string{
 		"client":       "the cluster does not know its clients",
 		"replica":      "it runs replicas, and does not look into them",
 		"replica/sim":  "the simulation is for tests",
-		"replica/node": "", "replica/disk": "",
+		"replica/node": "", "replica/disk": "", "replica/metrics": "",
 	},
 	"master": {
 		"client":         "the cluster does not know its clients",

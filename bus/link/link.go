@@ -42,10 +42,20 @@ type Link struct {
 	now       func() time.Time
 	warned    time.Time
 	unwarned  uint64 // bad messages since then
-	sent      atomic.Uint64
-	received  atomic.Uint64
+	sent      byKind
+	received  byKind
 	bad       atomic.Uint64
 	sendError atomic.Uint64
+}
+
+// byKind counts messages, each in the place of its kind.
+type byKind [message.KindChunk + 1]atomic.Uint64
+
+func (b *byKind) all() (sum uint64) {
+	for i := range b {
+		sum += b[i].Load()
+	}
+	return sum
 }
 
 // Counters counts messages since Open.
@@ -104,7 +114,7 @@ func (l *Link) Send(m message.Message, to ...lamport.Node) error {
 			}
 			continue
 		}
-		l.sent.Add(1)
+		l.sent[m.Kind()].Add(1)
 	}
 	if l.log.Enabled(context.Background(), slog.LevelDebug) {
 		l.debugOut(m, to, first)
@@ -148,7 +158,7 @@ func (l *Link) Receive(in *nats.Msg) (message.Message, bool) {
 		l.warn(in, err)
 		return nil, false
 	}
-	l.received.Add(1)
+	l.received[m.Kind()].Add(1)
 	if l.log.Enabled(context.Background(), slog.LevelDebug) {
 		attrs := append(describe(m, in.Header), slog.String("from", m.Head().From.String()))
 		l.log.LogAttrs(context.Background(), slog.LevelDebug, "in", attrs...)
@@ -169,9 +179,39 @@ func (l *Link) warn(in *nats.Msg, err error) {
 // Counters returns a snapshot. Safe for concurrent use.
 func (l *Link) Counters() Counters {
 	return Counters{
-		Sent: l.sent.Load(), Unsent: l.sendError.Load(), Received: l.received.Load(),
+		Sent: l.sent.all(), Unsent: l.sendError.Load(), Received: l.received.all(),
 		Bad: l.bad.Load(), Dropped: l.sub.Dropped(),
 	}
+}
+
+// Kind counts the messages of one kind since Open.
+type Kind struct {
+	Kind     message.Kind
+	Sent     uint64 // handed to the connection, one for each destination
+	Received uint64 // decoded
+}
+
+// Traffic is what a node counts of its messages, for those who watch it.
+type Traffic struct {
+	Counters Counters
+	Kinds    []Kind
+	Waiting  int    // in the node's inbox
+	Dropped  uint64 // by the inbox, which was full
+	Refused  uint64 // by the machine
+	Again    uint64 // of what the machine wanted sent, what was sent before
+}
+
+// Kinds returns the counts of each kind of which there were any, in rising order. Safe
+// for concurrent use.
+func (l *Link) Kinds() []Kind {
+	var list []Kind
+	for i := range l.sent {
+		k := Kind{Kind: message.Kind(i), Sent: l.sent[i].Load(), Received: l.received[i].Load()}
+		if k.Sent+k.Received > 0 {
+			list = append(list, k)
+		}
+	}
+	return list
 }
 
 // MaxPayload returns how many bytes, header included, a message may have on this bus.

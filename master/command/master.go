@@ -8,18 +8,18 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"quartet/bus"
-	"quartet/bus/dial"
 	"quartet/bus/exit"
 	"quartet/bus/nodelog"
 	"quartet/bus/server"
 	"quartet/bus/tune"
 	"quartet/master/ledger"
+	"quartet/master/metrics"
 	"quartet/master/node"
+	"quartet/replica/lamport"
 )
 
 // Signals are the two stages in which a master is asked to stop.
@@ -31,10 +31,8 @@ type Signals struct {
 // Master returns the command that runs a cluster. inside makes what runs replicas within
 // this process, with logs as it is told.
 func Master(stdout, stderr io.Writer, version string, signals func() Signals, inside func(nodelog.Options) node.Runner) *cobra.Command {
-	o := node.Options{Stdout: stdout, Version: version}
-	var level, format string
-	var inProcess bool
-	var connection *dial.Flags
+	o := settings{Options: node.Options{Stdout: stdout, Version: version}}
+	o.log.Node, o.log.Stderr = lamport.Master(1).String(), stderr
 	cmd := &cobra.Command{
 		Use:   "master",
 		Short: "Run a cluster: the NATS server, the master and its replicas",
@@ -66,65 +64,23 @@ Exit status: 0 stopped when asked to, 2 wrong usage, 1 anything else.`,
   quartet master --listen 127.0.0.1:-1 --replicas 5 --memory
   quartet master --dir quartet-data --sync always --log-level debug
   quartet master --in-process --memory
+  quartet master --memory --metrics 127.0.0.1:9420 --replica-metrics 127.0.0.1:9421
   quartet master --nats nats://127.0.0.1:4222 --memory
   quartet master --context prod --prefix team.quartet --dir quartet-data`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if o.Memory && (cmd.Flags().Changed("dir") || cmd.Flags().Changed("sync")) {
-				return exit.Usage(errors.New("--memory excludes --dir and --sync"))
-			}
-			if err := external(&o, connection); err != nil {
+			if err := o.settle(cmd.Flags(), inside); err != nil {
 				return exit.Usage(err)
 			}
-			o.Args = []string{"--log-level", level, "--log-format", format}
-			logs := nodelog.Options{Dir: o.LogDir, Node: "m1", Level: level, Format: format, Stderr: stderr}
-			if inProcess {
-				o.InProcess = inside(logs)
-			}
-			return run(signals(), o, logs)
+			return o.run(signals())
 		},
 	}
-	f := cmd.Flags()
-	f.StringVar(&o.Listen, "listen", server.DefaultListen, "`HOST:PORT` of the embedded NATS server; port -1 picks a free one")
-	f.BoolVar(&o.AllowInsecure, "allow-insecure-bind", false, "let it listen beyond this machine without credentials and TLS")
-	connection = dial.Add(f)
-	connection.Selected = false // a master that is told nothing has a server of its own
-	f.StringVar(&o.Prefix, "prefix", bus.DefaultPrefix, "of all subjects")
-	f.IntVar(&o.Replicas, "replicas", 3, "replicas, 1 to 9")
-	f.BoolVar(&inProcess, "in-process", false, "replicas are goroutines of this process: one process, whose end is the end of all")
-	f.IntVar(&o.Missing, "missing", -1, "how many replicas may be missing (default: so that a majority remains)")
-	f.StringVar(&o.Dir, "dir", "quartet-data", "`DIR` of what outlives the process")
-	f.BoolVar(&o.Memory, "memory", false, "keep nothing on disk but logs")
-	f.StringVar(&o.Sync, "sync", node.SyncInterval, "with --dir, what survives: interval (kill -9 of every process) or always (a power cut)")
-	f.StringVar(&o.Gets, "linearizable-gets", node.GetsFenced, "fenced (a replica reads, others confirm that they work in its view) or ordered (broadcast as sets are)")
-	f.DurationVar(&o.Timeout, "timeout", 5*time.Second, "a request without an outcome after this is answered 504")
-	f.DurationVar(&o.CausalWait, "causal-wait", 50*time.Millisecond, "how long a replica waits for a request's minimum timestamp or position")
-	f.DurationVar(&o.OrphanTimeout, "orphan-timeout", 10*time.Second, "how long a replica waits for a master to come back")
-	f.DurationVar(&o.Suspect, "suspect", time.Second, "silence after which a replica is left out of the view")
-	f.StringVar(&o.LogDir, "log-dir", "log", "`DIR` of process logs and reports")
-	nodelog.Flags(f, &level, &format)
+	o.flags(cmd.Flags())
 	return cmd
 }
 
-// external settles whether the master uses servers that are there, and how it reaches them:
-// where --nats or --context says so. The environment alone does not, since clients on the
-// same machine have theirs there.
-func external(o *node.Options, connection *dial.Flags) error {
-	if !connection.Asked() {
-		if given := connection.Given(); len(given) > 0 {
-			return fmt.Errorf("--%s says how to reach a NATS server: say which with --nats or --context", given[0])
-		}
-		return nil
-	}
-	s, err := connection.Resolve(os.Getenv)
-	if err != nil {
-		return err
-	}
-	o.Connection, o.NATS = s, s.Redacted()
-	return nil
-}
-
-func run(s Signals, o node.Options, logs nodelog.Options) (err error) {
+// run runs the cluster until it is asked to stop.
+func (o *settings) run(s Signals) (err error) {
 	if o.InProcess != nil {
 		tune.Cluster()
 	} else {
@@ -133,7 +89,7 @@ func run(s Signals, o node.Options, logs nodelog.Options) (err error) {
 	if o.Executable, err = os.Executable(); err != nil {
 		return fmt.Errorf("master: cannot find its own program: %w", err)
 	}
-	log, closer, err := nodelog.Open(logs)
+	log, closer, err := nodelog.Open(o.log)
 	if err != nil {
 		return err
 	}
@@ -143,7 +99,16 @@ func run(s Signals, o node.Options, logs nodelog.Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, o.Ledger.Close()) }()
-	err = node.Run(s.Gently, s.Now, o)
+	o.Probe = bus.NewProbe[node.Figures]()
+	if o.Metrics != "" {
+		m, err := metrics.Listen(o.Metrics, o.Probe, o.Ledger, log)
+		if err != nil {
+			return exit.Usage(err)
+		}
+		defer func() { err = errors.Join(err, m.Close()) }()
+		o.Metrics = m.URL()
+	}
+	err = node.Run(s.Gently, s.Now, o.Options)
 	switch {
 	case errors.Is(err, node.ErrOptions):
 		return exit.Usage(err)

@@ -15,14 +15,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"time"
 
 	"quartet/bus"
 	"quartet/bus/exit"
 	"quartet/bus/nodelog"
 	"quartet/master/ledger"
+	figures "quartet/master/metrics"
 	master "quartet/master/node"
 	"quartet/replica/disk"
+	"quartet/replica/metrics"
 	replica "quartet/replica/node"
 )
 
@@ -41,8 +44,10 @@ func Replicas(log nodelog.Options) master.Runner {
 		if r.Sync == master.SyncAlways {
 			sync = disk.Always
 		}
+		probe, stop := watch(&r, logger)
+		defer stop()
 		err = replica.Run(ctx, replica.Options{
-			ID: r.ID, PID: r.Number, URL: r.URL, User: r.User, Password: r.Password, Connect: r.Connect, Prefix: r.Prefix,
+			Probe: probe, ID: r.ID, PID: r.Number, URL: r.URL, User: r.User, Password: r.Password, Connect: r.Connect, Prefix: r.Prefix,
 			CausalWait: r.CausalWait, Dir: r.Dir, Sync: sync, Log: logger,
 		})
 		if errors.Is(err, disk.ErrDamaged) {
@@ -50,6 +55,21 @@ func Replicas(log nodelog.Options) master.Runner {
 		}
 		return err
 	}
+}
+
+// watch serves a replica's figures where it is told to. A port that is taken is no reason
+// to be without the replica.
+func watch(r *master.Replica, log *slog.Logger) (probe *bus.Probe[replica.Figures], stop func()) {
+	if r.Metrics == "" {
+		return nil, func() {}
+	}
+	probe = bus.NewProbe[replica.Figures]()
+	m, err := metrics.Listen(r.Metrics, r.ID, probe, log)
+	if err != nil {
+		log.Error("no metrics", "error", err)
+		return nil, func() {}
+	}
+	return probe, func() { _ = m.Close() }
 }
 
 // Options say what runs; the zero value is a cluster of three replicas in memory on a free
@@ -66,16 +86,19 @@ type Options struct {
 	Stderr   io.Writer     // gets warnings and errors too; nil: nobody
 	Suspect  time.Duration // silence after which a replica is left out of the view; 0: a second
 
+	Metrics string // serve the master's figures at HOST:PORT; "": nowhere
+
 	// Around, if not nil, is called with what runs a replica and returns what does so instead.
 	Around func(master.Runner) master.Runner
 }
 
 // Cluster is one that runs. Make it with [Start], end it with [Cluster.Stop].
 type Cluster struct {
-	URL    string // of the NATS server, for clients
-	cancel context.CancelFunc
-	done   chan struct{} // closed when it has ended and err is set
-	err    error
+	URL     string // of the NATS server, for clients
+	Metrics string // URL of the master's figures; "": they are not served
+	cancel  context.CancelFunc
+	done    chan struct{} // closed when it has ended and err is set
+	err     error
 }
 
 // Start starts a cluster and returns when it is ready. When ctx ends before that, it is
@@ -89,7 +112,7 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 	ready := make(chan string, 1)
 	go func() {
 		defer close(c.done)
-		c.err = o.run(running, func(url string) { ready <- url })
+		c.err = o.run(running, &c.Metrics, func(url string) { ready <- url })
 	}()
 	select {
 	case c.URL = <-ready:
@@ -102,8 +125,8 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 	}
 }
 
-// run runs the cluster until ctx ends.
-func (o Options) run(ctx context.Context, ready func(string)) (err error) {
+// run runs the cluster until ctx ends. Before ready is called, it says where metrics are.
+func (o Options) run(ctx context.Context, metrics *string, ready func(string)) (err error) {
 	logs := nodelog.Options{Dir: o.LogDir, Node: "m1", Level: o.Level, Stderr: o.Stderr}
 	log, closer, err := nodelog.Open(logs)
 	if err != nil {
@@ -134,6 +157,15 @@ func (o Options) run(ctx context.Context, ready func(string)) (err error) {
 	}
 	if o.Around != nil {
 		m.InProcess = o.Around(m.InProcess)
+	}
+	if o.Metrics != "" {
+		m.Probe = bus.NewProbe[master.Figures]()
+		served, err := figures.Listen(o.Metrics, m.Probe, l, log)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, served.Close()) }()
+		*metrics = served.URL()
 	}
 	return master.Run(ctx, nil, m)
 }

@@ -38,6 +38,9 @@ func (l *Ledger) Series(bounds []time.Duration) (list []Series) {
 	return list
 }
 
+// Lost returns how many requests are counted and will never be listed: see [List].
+func (l *Ledger) Lost() uint64 { return l.lost.Load() }
+
 func (g *group) series(bounds []time.Duration) Series {
 	s := Series{
 		Count: g.count, Duplicates: g.duplicates,

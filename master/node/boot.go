@@ -96,6 +96,9 @@ func (n *node) why() string {
 func (n *node) banner() {
 	s := n.machine.Snapshot()
 	fmt.Fprintf(n.opts.Stdout, "ready %s\n  data      %s\n  logs      %s\n", n.url(), n.where(), n.opts.LogDir)
+	if n.opts.Metrics != "" {
+		fmt.Fprintf(n.opts.Stdout, "  metrics   %s\n", n.opts.Metrics)
+	}
 	if n.opts.InProcess != nil {
 		fmt.Fprintf(n.opts.Stdout, "  process   one, pid %d: master and replicas end together (in-process)\n", os.Getpid())
 	}

@@ -34,6 +34,9 @@ func (s *supervisor) within(ctx context.Context, n lamport.Node, number int) err
 	if !o.Memory {
 		r.Dir, r.Sync = s.home(n), o.Sync
 	}
+	if o.ReplicaMetrics != nil {
+		r.Metrics = o.ReplicaMetrics(n)
+	}
 	return o.InProcess(ctx, r)
 }
 

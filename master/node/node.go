@@ -119,6 +119,7 @@ func Run(ctx context.Context, now <-chan struct{}, o Options) (err error) {
 	n.commands, n.cancel = context.WithCancel(context.Background()) // they outlive ctx: the drain may need a view
 	clean, begun := false, false
 	defer func() {
+		o.Probe.End()
 		n.close()
 		if clean || dir.fresh && !begun {
 			dir.remove()
@@ -140,6 +141,7 @@ func Run(ctx context.Context, now <-chan struct{}, o Options) (err error) {
 			clean = err == nil
 		}
 	}()
+	o.Probe.Begin()
 	if err := n.boot(ctx); err != nil {
 		return err
 	}

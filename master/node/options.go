@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"quartet/bus"
 	"quartet/bus/dial"
 	"quartet/master/ledger"
 	"quartet/replica/lamport"
@@ -50,6 +51,7 @@ type Replica struct {
 	CausalWait     time.Duration
 	Dir            string // "": in memory
 	Sync           string // of Dir: SyncInterval or SyncAlways
+	Metrics        string // where it serves its figures; "": nowhere
 }
 
 // Options say what a master runs.
@@ -77,6 +79,11 @@ type Options struct {
 	RunDir     string   // with Memory: of the run files; "": named by the address, in the temporary directory
 	LogDir     string
 	Version    string
+
+	Probe   *bus.Probe[Figures] // asks the loop how it is; may be nil
+	Metrics string              // where they are served, for the banner; "": nowhere
+
+	ReplicaMetrics func(lamport.Node) string // where our own replicas serve theirs; nil: nowhere
 
 	Stdout io.Writer        // the ready line and the banner
 	Ready  func(url string) // called once, when they are printed, and must not wait; may be nil

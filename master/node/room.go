@@ -17,6 +17,7 @@ const (
 type room struct {
 	next time.Time // when it is asked again
 	why  string    // sets are refused; "": they are not
+	free uint64    // bytes, when it was asked last
 }
 
 // lookRoom asks the file system, ten times a second at the most.
@@ -26,6 +27,7 @@ func (n *node) lookRoom(now time.Time) {
 	}
 	n.room.next = now.Add(roomEvery)
 	free, err := freeBytes(n.dir.path)
+	n.room.free = free
 	was := n.room.why
 	need := uint64(minFree)
 	if was != "" {

@@ -59,6 +59,8 @@ func (n *node) loop(ctx context.Context, done func(time.Time) (bool, error), sto
 		tick := false
 		select {
 		case <-n.inbox.Ready():
+		case reply := <-n.opts.Probe.Asked():
+			reply <- n.look()
 		case <-n.super.ready():
 			err = n.supervise(time.Now())
 		case now := <-ticker.C:

@@ -73,6 +73,9 @@ func (s *supervisor) command(n lamport.Node) *exec.Cmd {
 		}
 		args = append(args, "--dir", s.home(n), "--sync", sync)
 	}
+	if o.ReplicaMetrics != nil {
+		args = append(args, "--metrics", o.ReplicaMetrics(n))
+	}
 	cmd := exec.Command(o.Executable, append(args, o.Args...)...)
 	// Of our own environment no connection setting may reach a replica that connects to an
 	// embedded server, and all of them those that connect as we do.

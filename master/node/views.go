@@ -23,6 +23,7 @@ type views struct {
 	newest   *message.Record // nil: none was ever written
 	failing  string          // what the store said last; "": it answers
 	complain time.Time       // not before
+	begun    uint64          // that this process has learned of
 }
 
 // outcome is how a command ended, for the inbox.
@@ -168,6 +169,7 @@ func (n *node) learn(r *message.Record) {
 		return
 	}
 	n.views.newest = r
+	n.views.begun++
 	members := make([]string, len(r.Members))
 	for i, m := range r.Members {
 		members[i] = m.Node.String()

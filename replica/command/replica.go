@@ -15,10 +15,12 @@ import (
 	"quartet/bus"
 	"quartet/bus/dial"
 	"quartet/bus/exit"
+	"quartet/bus/monitor"
 	"quartet/bus/nodelog"
 	"quartet/bus/tune"
 	"quartet/replica/disk"
 	"quartet/replica/lamport"
+	"quartet/replica/metrics"
 	"quartet/replica/node"
 )
 
@@ -26,7 +28,7 @@ import (
 // at the first signal.
 func Replica(stderr io.Writer, stop func() context.Context) *cobra.Command {
 	var o node.Options
-	var id, sync, logDir, level, format string
+	var id, sync, logDir, level, format, listen string
 	var memory bool
 	var connection *dial.Flags
 	cmd := &cobra.Command{
@@ -53,6 +55,7 @@ cut, too: it syncs before anything is acknowledged.
 Exit status: 0 stopped, or removed from the cluster; 7 the data in --dir are
 damaged and are not served; 2 wrong usage; 1 anything else.`,
 		Example: `  quartet replica --nats nats://127.0.0.1:4222 --id r4 --memory
+  quartet replica --nats nats://127.0.0.1:4222 --id r5 --memory --metrics 127.0.0.1:9425
   quartet replica --nats nats://10.0.0.7:4222 --id r4 --dir r4-data --sync always`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
@@ -68,21 +71,7 @@ damaged and are not served; 2 wrong usage; 1 anything else.`,
 			if err := reach(&o, connection); err != nil {
 				return exit.Usage(err)
 			}
-			log, closer, err := nodelog.Open(nodelog.Options{Dir: logDir, Node: id, Level: level, Format: format, Stderr: stderr})
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, closer.Close()) }()
-			tune.Replica()
-			o.Log = log
-			err = node.Run(stop(), o)
-			switch {
-			case errors.Is(err, node.ErrOrphaned):
-				return nil // it has been told to end this way
-			case errors.Is(err, disk.ErrDamaged):
-				return exit.Damaged(err)
-			}
-			return err
+			return run(stop, o, nodelog.Options{Dir: logDir, Node: id, Level: level, Format: format, Stderr: stderr}, listen)
 		},
 	}
 	f := cmd.Flags()
@@ -97,8 +86,51 @@ damaged and are not served; 2 wrong usage; 1 anything else.`,
 	f.DurationVar(&o.OrphanTimeout, "orphan-timeout", 10*time.Second, "how long to wait for a master to come back")
 	f.StringVar(&logDir, "log-dir", "log", "`DIR` of process logs")
 	nodelog.Flags(f, &level, &format)
+	monitor.Flag(f, &listen)
 	_ = cmd.MarkFlagRequired("id")
 	return cmd
+}
+
+// run runs the replica until it is to end.
+func run(stop func() context.Context, o node.Options, logs nodelog.Options, listen string) (err error) {
+	log, closer, err := nodelog.Open(logs)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closer.Close()) }()
+	tune.Replica()
+	o.Log = log
+	stopped, err := watch(&o, listen)
+	if err != nil {
+		return exit.Usage(err)
+	}
+	defer stopped()
+	err = node.Run(stop(), o)
+	switch {
+	case errors.Is(err, node.ErrOrphaned):
+		return nil // it has been told to end this way
+	case errors.Is(err, disk.ErrDamaged):
+		return exit.Damaged(err)
+	}
+	return err
+}
+
+// watch serves the replica's figures, if an address is named. One that a master keeps
+// running goes on without where the port is taken: it is not there for its figures.
+func watch(o *node.Options, listen string) (stop func(), err error) {
+	if listen == "" {
+		return func() {}, nil
+	}
+	o.Probe = bus.NewProbe[node.Figures]()
+	m, err := metrics.Listen(listen, o.ID, o.Probe, o.Log)
+	switch {
+	case errors.Is(err, monitor.ErrListen) && o.MasterLock != "":
+		o.Log.Error("no metrics", "error", err)
+		return func() {}, nil
+	case err != nil:
+		return nil, err
+	}
+	return func() { _ = m.Close() }, nil
 }
 
 // reach settles how the bus is reached: as the nodes' user where the environment names

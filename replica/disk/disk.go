@@ -45,6 +45,7 @@ type Disk struct {
 	tail   bool
 	room   error
 	roomAt time.Time
+	free   uint64      // bytes on the disk, at roomAt
 	ready  atomic.Bool // the engine may compact
 	broken bool        // the engine has panicked: it is not to be touched
 	closed bool
@@ -200,6 +201,7 @@ func (d *Disk) Room() error {
 		d.room = fmt.Errorf("disk: room: %w", err)
 		return d.room
 	}
+	d.free = usage.AvailBytes
 	need := uint64(d.o.MinFree)
 	if d.room != nil {
 		need += need / 8 // so that a disk at the limit does not flap

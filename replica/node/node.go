@@ -54,6 +54,8 @@ type Options struct {
 	MasterLock    string
 	OrphanTimeout time.Duration
 
+	Probe *bus.Probe[Figures] // asks the loop how it is; may be nil
+
 	Log *slog.Logger
 }
 
@@ -71,6 +73,8 @@ type node struct {
 	full    bool      // the disk has too little room
 	refused uint64
 	failing bool // the last send failed
+	sent    sent
+	views   uint64 // that this process has seen to begin
 }
 
 // inboxBytes bounds what waits for the machine; beyond it messages are dropped and
@@ -116,7 +120,9 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	defer n.link.Close()
 	n.log.Info("replica started", "pid", os.Getpid(), "url", nc.ConnectedUrlRedacted(), "data", data.String(), "incarnation", n.machine.Incarnation())
+	defer o.Probe.End()
 	if err = n.begin(nc); err == nil {
+		o.Probe.Begin()
 		err = n.loop(ctx)
 	}
 	n.log.Info("replica stopped", "stats", fmt.Sprintf("%+v", n.machine.Stats()), "link", fmt.Sprintf("%+v", n.link.Counters()), "cause", err)
@@ -149,6 +155,8 @@ func (n *node) loop(ctx context.Context) error {
 		tick := false
 		select {
 		case <-n.inbox.Ready():
+		case reply := <-n.opts.Probe.Asked():
+			reply <- n.figures()
 		case <-ticker.C:
 			tick = true
 		case <-ctx.Done():

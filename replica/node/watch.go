@@ -48,19 +48,15 @@ func (n *node) tell() {
 	if now == n.seen {
 		return
 	}
+	if now.epoch > n.seen.epoch {
+		n.views++
+	}
 	n.seen = now
 	members := make([]string, len(r.Members))
 	for i, m := range r.Members {
 		members[i] = m.Node.String()
 	}
-	text := map[message.Phase]string{
-		message.PhaseBoot:     "waiting for the first view",
-		message.PhaseMember:   "member: works in the view",
-		message.PhaseWedged:   "wedged: waits for the next view",
-		message.PhaseLearning: "learning: outside of the view, and being loaded",
-		message.PhaseCaught:   "caught: outside of the view, loaded, and waiting to be let in",
-	}[now.phase]
-	n.log.Info(text, "epoch", r.Epoch, "members", members, "incarnation", n.machine.Incarnation(), "position", n.machine.Stats().Position)
+	n.log.Info(phaseText[now.phase], "epoch", r.Epoch, "members", members, "incarnation", n.machine.Incarnation(), "position", n.machine.Stats().Position)
 }
 
 // watch logs messages that the machine refused, at most once a tick.

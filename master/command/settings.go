@@ -1,0 +1,89 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"quartet/bus"
+	"quartet/bus/dial"
+	"quartet/bus/monitor"
+	"quartet/bus/nodelog"
+	"quartet/bus/server"
+	"quartet/master/metrics"
+	"quartet/master/node"
+)
+
+// settings are what the command line says of a cluster.
+type settings struct {
+	node.Options
+	log            nodelog.Options
+	connection     *dial.Flags
+	inProcess      bool
+	replicaMetrics string
+}
+
+func (o *settings) flags(f *pflag.FlagSet) {
+	f.StringVar(&o.Listen, "listen", server.DefaultListen, "`HOST:PORT` of the embedded NATS server; port -1 picks a free one")
+	f.BoolVar(&o.AllowInsecure, "allow-insecure-bind", false, "let it listen beyond this machine without credentials and TLS")
+	o.connection = dial.Add(f)
+	o.connection.Selected = false // a master that is told nothing has a server of its own
+	f.StringVar(&o.Prefix, "prefix", bus.DefaultPrefix, "of all subjects")
+	f.IntVar(&o.Replicas, "replicas", 3, "replicas, 1 to 9")
+	f.BoolVar(&o.inProcess, "in-process", false, "replicas are goroutines of this process: one process, whose end is the end of all")
+	f.IntVar(&o.Missing, "missing", -1, "how many replicas may be missing (default: so that a majority remains)")
+	f.StringVar(&o.Dir, "dir", "quartet-data", "`DIR` of what outlives the process")
+	f.BoolVar(&o.Memory, "memory", false, "keep nothing on disk but logs")
+	f.StringVar(&o.Sync, "sync", node.SyncInterval, "with --dir, what survives: interval (kill -9 of every process) or always (a power cut)")
+	f.StringVar(&o.Gets, "linearizable-gets", node.GetsFenced, "fenced (a replica reads, others confirm that they work in its view) or ordered (broadcast as sets are)")
+	f.DurationVar(&o.Timeout, "timeout", 5*time.Second, "a request without an outcome after this is answered 504")
+	f.DurationVar(&o.CausalWait, "causal-wait", 50*time.Millisecond, "how long a replica waits for a request's minimum timestamp or position")
+	f.DurationVar(&o.OrphanTimeout, "orphan-timeout", 10*time.Second, "how long a replica waits for a master to come back")
+	f.DurationVar(&o.Suspect, "suspect", time.Second, "silence after which a replica is left out of the view")
+	f.StringVar(&o.LogDir, "log-dir", "log", "`DIR` of process logs and reports")
+	nodelog.Flags(f, &o.log.Level, &o.log.Format)
+	monitor.Flag(f, &o.Metrics)
+	f.StringVar(&o.replicaMetrics, "replica-metrics", "", "the same of its replicas: `HOST:PORT` of r1; r2 has the next port, and so on; default: off")
+}
+
+// settle makes options of what was said, or finds that it contradicts itself.
+func (o *settings) settle(f *pflag.FlagSet, inside func(nodelog.Options) node.Runner) (err error) {
+	if o.Memory && (f.Changed("dir") || f.Changed("sync")) {
+		return errors.New("--memory excludes --dir and --sync")
+	}
+	if err := external(&o.Options, o.connection); err != nil {
+		return err
+	}
+	if o.replicaMetrics != "" {
+		if o.ReplicaMetrics, err = metrics.OfReplicas(o.replicaMetrics, node.MaxReplicas); err != nil {
+			return fmt.Errorf("--replica-metrics: %w", err)
+		}
+	}
+	o.Args = []string{"--log-level", o.log.Level, "--log-format", o.log.Format}
+	o.log.Dir = o.LogDir
+	if o.inProcess {
+		o.InProcess = inside(o.log)
+	}
+	return nil
+}
+
+// external settles whether the master uses servers that are there, and how it reaches them:
+// where --nats or --context says so. The environment alone does not, since clients on the
+// same machine have theirs there.
+func external(o *node.Options, connection *dial.Flags) error {
+	if !connection.Asked() {
+		if given := connection.Given(); len(given) > 0 {
+			return fmt.Errorf("--%s says how to reach a NATS server: say which with --nats or --context", given[0])
+		}
+		return nil
+	}
+	s, err := connection.Resolve(os.Getenv)
+	if err != nil {
+		return err
+	}
+	o.Connection, o.NATS = s, s.Redacted()
+	return nil
+}
