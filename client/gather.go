@@ -33,9 +33,9 @@ func (s *sending) end(reply *bus.Reply, err error) {
 func (s *sending) cancel() bool { return s.over.CompareAndSwap(false, true) }
 
 // gatherer sends requests: a lone one at once and by itself, as any client of the bus
-// would, and those that come while others are on their way in batches. Nothing waits for
-// a timer: what has gathered leaves when the goroutines that are ready to run have had
-// their turn, or when the replies that have come are handed out.
+// would, and those that come while others are on their way in batches. While window
+// messages have not been answered at all what comes gathers, for patience at the longest:
+// so the batches grow with the load, and who waits for something slow keeps nobody.
 type gatherer struct {
 	c       *Client
 	wake    chan struct{} // capacity 1: the flusher has something to do
@@ -48,13 +48,22 @@ type gatherer struct {
 	scheduled bool       // a flush will come
 	holding   bool       // replies are being handed out: a flush comes after them
 	closed    bool       // there is no flusher any more
-	away      int        // messages sent and not wholly answered
-	alone     time.Time  // until then batches are not tried: nobody took one
+	away      int        // messages sent of which nothing has been answered
+	patient   bool       // the timer runs
+	timer     *time.Timer
+	alone     time.Time // until then batches are not tried: nobody took one
 
 	sending sync.Mutex // one flush at a time, so that requests leave in their order
 	writer  bus.BatchWriter
 	reader  bus.AnswersReader // of the goroutine that hands out replies
 }
+
+// Two messages on their way keep client and cluster busy at the same time. Patience is
+// about what a batch takes on a busy machine.
+const (
+	window   = 2
+	patience = time.Millisecond
+)
 
 // aloneFor is how long requests are sent one by one after nobody listened for a batch.
 const aloneFor = 10 * time.Second
@@ -116,6 +125,11 @@ func (g *gatherer) add(s *sending) {
 		g.mu.Unlock()
 		return
 	}
+	if g.away >= window && !g.closed {
+		g.wait()
+		g.mu.Unlock()
+		return
+	}
 	g.scheduled = true
 	lone := g.away == 0 || g.closed
 	g.mu.Unlock()
@@ -124,6 +138,26 @@ func (g *gatherer) add(s *sending) {
 		return
 	}
 	g.wake <- struct{}{} // scheduled is set by one at a time: there is room
+}
+
+// wait bounds how long the queue is kept; mu is held.
+func (g *gatherer) wait() {
+	switch {
+	case g.patient:
+		return
+	case g.timer == nil:
+		g.timer = time.AfterFunc(patience, g.impatient)
+	default:
+		g.timer.Reset(patience)
+	}
+	g.patient = true
+}
+
+func (g *gatherer) impatient() {
+	g.mu.Lock()
+	g.patient = false
+	g.mu.Unlock()
+	g.flush()
 }
 
 // flush sends what has gathered. Those that cannot be sent are told so after all others
@@ -145,6 +179,9 @@ func (g *gatherer) send() (failed []failure) {
 	g.mu.Lock()
 	queue := g.queue
 	g.queue, g.spare, g.scheduled = g.spare[:0], nil, false
+	if g.patient && g.timer.Stop() {
+		g.patient = false
+	}
 	single := time.Now().Before(g.alone)
 	g.mu.Unlock()
 	for rest := queue; len(rest) > 0; {
@@ -191,9 +228,9 @@ func (g *gatherer) sendLone(s *sending) error {
 	if err != nil {
 		return err
 	}
-	g.left(1)
+	g.left()
 	_, err = g.c.in.Send(g.c.subjects.Request(), s.header(g.c.o.name), body, g.c.o.timeout, func(m *nats.Msg, err error) {
-		g.left(-1)
+		g.answered()
 		if err != nil {
 			s.end(nil, err)
 			return
@@ -202,15 +239,27 @@ func (g *gatherer) sendLone(s *sending) error {
 		s.end(&reply, err)
 	})
 	if err != nil {
-		g.left(-1)
+		g.answered()
 	}
 	return err
 }
 
-func (g *gatherer) left(n int) {
+func (g *gatherer) left() {
 	g.mu.Lock()
-	g.away += n
+	g.away++
 	g.mu.Unlock()
+}
+
+// answered takes note of the first answer to a message, or of its end.
+func (g *gatherer) answered() {
+	g.mu.Lock()
+	g.away--
+	flush := len(g.queue) > 0 && !g.scheduled && !g.holding && g.away < window && !g.closed
+	g.scheduled = g.scheduled || flush
+	g.mu.Unlock()
+	if flush {
+		g.wake <- struct{}{}
+	}
 }
 
 // batch is one message of several requests, of which some are not answered yet.
@@ -219,6 +268,7 @@ type batch struct {
 	mu       sync.Mutex
 	sendings []*sending // by index; nil: answered
 	open     int
+	heard    bool // something has been answered
 }
 
 func (g *gatherer) sendBatch(sendings []*sending) error {
@@ -227,10 +277,10 @@ func (g *gatherer) sendBatch(sendings []*sending) error {
 	for _, s := range sendings {
 		g.writer.Add(&s.item)
 	}
-	g.left(1)
+	g.left()
 	_, err := g.c.in.SendForMany(g.c.subjects.Batch(), g.c.named, g.writer.Bytes(), g.c.o.timeout, b.got)
 	if err != nil {
-		g.left(-1)
+		g.answered()
 	}
 	return err
 }
@@ -238,7 +288,7 @@ func (g *gatherer) sendBatch(sendings []*sending) error {
 // got takes a message of answers, or the end of all that are still open.
 func (b *batch) got(m *nats.Msg, err error) bool {
 	if err != nil {
-		b.g.left(-1)
+		b.first()
 		b.end(nil, err)
 		return false
 	}
@@ -246,6 +296,7 @@ func (b *batch) got(m *nats.Msg, err error) bool {
 		return b.refused(m)
 	}
 	b.g.hold()
+	b.first()
 	err = b.g.reader.Read(m.Data, func(index int, r *bus.Reply) {
 		if s := b.take(index); s != nil {
 			r.Model, r.Type = s.item.Model, s.item.Type
@@ -259,8 +310,19 @@ func (b *batch) got(m *nats.Msg, err error) bool {
 	b.mu.Lock()
 	open := b.open
 	b.mu.Unlock()
-	b.g.release(open == 0)
+	b.g.release()
 	return open > 0
+}
+
+// first takes note of the batch's first answer, or of its end without one.
+func (b *batch) first() {
+	b.mu.Lock()
+	heard := b.heard
+	b.heard = true
+	b.mu.Unlock()
+	if !heard {
+		b.g.answered()
+	}
 }
 
 func (b *batch) take(index int) *sending {
@@ -278,7 +340,7 @@ func (b *batch) take(index int) *sending {
 // refused takes an answer to the batch as a whole. Where nobody listens for batches, each
 // request is sent by itself.
 func (b *batch) refused(m *nats.Msg) bool {
-	b.g.left(-1)
+	b.first()
 	reply, err := bus.ParseReply(m)
 	if !errors.Is(err, bus.ErrNoResponders) {
 		b.end(&reply, err)
@@ -319,17 +381,14 @@ func (g *gatherer) hold() {
 	g.mu.Unlock()
 }
 
-func (g *gatherer) release(answered bool) {
+func (g *gatherer) release() {
 	g.mu.Lock()
 	g.holding = false
-	if answered {
-		g.away--
-	}
 	flush := len(g.queue) > 0 && !g.scheduled
 	g.scheduled = g.scheduled || flush
 	g.mu.Unlock()
 	if flush {
-		g.flush()
+		g.wake <- struct{}{}
 	}
 }
 
