@@ -21,14 +21,6 @@ func options(t *testing.T) inprocess.Options {
 	return inprocess.Options{RunDir: filepath.Join(t.TempDir(), "run"), LogDir: t.TempDir()}
 }
 
-// waits has replicas wait for their end and say nothing, so that no cluster gets ready.
-func waits(node.Runner) node.Runner {
-	return func(ctx context.Context, _ node.Replica) error {
-		<-ctx.Done()
-		return nil
-	}
-}
-
 func TestStartThatCannotBe(t *testing.T) {
 	if _, err := inprocess.Start(t.Context(), inprocess.Options{LogDir: t.TempDir()}); !errors.Is(err, node.ErrOptions) {
 		t.Errorf("without a directory: %v", err)
@@ -59,10 +51,16 @@ func TestStartThatCannotBe(t *testing.T) {
 // A start that is given up leaves nothing that runs, and no run files.
 func TestStartIsGivenUp(t *testing.T) {
 	o := options(t)
-	o.Around = waits
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	if _, err := inprocess.Start(ctx, o); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, node.ErrStopped) {
+	o.Around = func(node.Runner) node.Runner {
+		return func(ctx context.Context, _ node.Replica) error { // says nothing, so that the cluster does not get ready
+			cancel()
+			<-ctx.Done()
+			return nil
+		}
+	}
+	if _, err := inprocess.Start(ctx, o); !errors.Is(err, context.Canceled) || !errors.Is(err, node.ErrStopped) {
 		t.Errorf("error %v", err)
 	}
 	if _, err := os.Stat(o.RunDir); !errors.Is(err, os.ErrNotExist) {
