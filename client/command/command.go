@@ -56,7 +56,7 @@ func Commands(env Env) []*cobra.Command {
 		clientCommand(env), setCommand(env), getCommand(env), statusCommand(env),
 		recoverCommand(env), removeCommand(env), demoCommand(env), benchCommand(env), checkCommand(env), traceCommand(env),
 	}
-	commands = append(commands, doctorCommand(env), shellCommand(env), explainCommand(env), manCommand(env))
+	commands = append(commands, doctorCommand(env), shellCommand(env), explainCommand(env), topCommand(env), manCommand(env))
 	for _, cmd := range commands {
 		completions(cmd, env)
 		cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit.Usage(err) })

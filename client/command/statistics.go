@@ -12,10 +12,11 @@ type statistics struct {
 // group is what it says of requests of one model and type. Times are in µs, from the
 // master's receipt of a request to its answer.
 type group struct {
-	Consistency string `json:"consistency"`
-	Request     string `json:"request"`
-	Count       uint64 `json:"count"`
-	Failed      uint64 `json:"failed"`
-	P50         int64  `json:"p50_us"`
-	P99         int64  `json:"p99_us"`
+	Consistency string  `json:"consistency"`
+	Request     string  `json:"request"`
+	Count       uint64  `json:"count"`
+	Failed      uint64  `json:"failed"`
+	Mean        float64 `json:"mean_us"`
+	P50         int64   `json:"p50_us"`
+	P99         int64   `json:"p99_us"`
 }
