@@ -96,6 +96,7 @@ func TestRealCluster(t *testing.T) {
 	}
 	w = quartet(t, cluster.URL, "get", "--replica", "r9", "k")
 	wantOut(t, w, exit.StatusRefused, "")
+	lookAt(t, cluster.URL)
 
 	w = quartet(t, cluster.URL, "bench", "--compare-kv", "--rounds", "2", "--round", "200ms", "--keys", "50", "-o", "jsonl")
 	if w.status != 0 || strings.Count(w.stdout, `"kv_r1_file":`) != 2 || strings.Count(w.stdout, `"kv_raw_r1_file":`) != 2 || strings.Count(w.stdout, `"ratio_kv":`) != 2 ||
@@ -121,6 +122,25 @@ func TestRealCluster(t *testing.T) {
 	checkDemo(t, external)
 	if w := quartet(t, cluster.URL, "status"); w.status != 0 {
 		t.Errorf("demo did not leave the cluster running: %s", w.err)
+	}
+}
+
+// lookAt has the commands that look at a cluster look at this one.
+func lookAt(t *testing.T, url string) {
+	t.Helper()
+	if w := quartet(t, url, "doctor"); w.status != 0 || strings.Contains(w.stdout, "!!") || !strings.Contains(w.stdout, "(NATS_URL)") {
+		t.Errorf("doctor: status %d\n%s", w.status, w.stdout)
+	}
+	if w := quartet(t, url, "explain", "1"); !strings.Contains(w.stdout, "3 replicas. Times") || !regexp.MustCompile(`set  half within [0-9.]+`).MatchString(w.stdout) {
+		t.Errorf("explain has no figures:\n%s", w.stdout)
+	}
+	for out, want := range map[string]string{"table": `(?m)^ +r3 .*  yes$`, "json": `"positions_per_second": `, "raw": `(?m)^\{"ready":true`} {
+		if w := quartet(t, url, "top", "--once", "--interval", "100ms", "-o", out); w.status != 0 || !regexp.MustCompile(want).MatchString(w.stdout) {
+			t.Errorf("top -o %s: status %d, %s\n%s", out, w.status, w.err, w.stdout)
+		}
+	}
+	if w := shell(t, url, ".consistency causal\nset shell 1\nget shell\n.status\n"); w.status != 0 || !regexp.MustCompile(`(?m)^1  \(r[123], .*causal, timestamp`).MatchString(w.stdout) || !strings.Contains(w.stdout, "NODE") {
+		t.Errorf("shell: status %d\n%s%s", w.status, w.stdout, w.stderr)
 	}
 }
 
