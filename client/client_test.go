@@ -105,6 +105,39 @@ func TestOptionsReachTheCluster(t *testing.T) {
 	}
 }
 
+type traceKey struct{}
+
+// A trace that the caller is in goes along, by header and alone, and a bad one does not.
+func TestTraceparents(t *testing.T) {
+	r := responder.Start(t, nil)
+	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	other := strings.Replace(parent, "b7", "c8", 1)
+	c := dial(t, r.URL, client.WithPropagator(func(ctx context.Context) (string, string) {
+		s, _ := ctx.Value(traceKey{}).(string)
+		return s, "a=b"
+	}))
+	inTrace := context.WithValue(t.Context(), traceKey{}, parent)
+	for _, call := range []struct {
+		ctx           context.Context
+		opts          []client.RequestOption
+		parent, state string
+	}{
+		{t.Context(), nil, "", ""},
+		{inTrace, nil, parent, "a=b"},
+		{inTrace, []client.RequestOption{client.WithTraceparent(other)}, other, ""},
+		{t.Context(), []client.RequestOption{client.WithTraceparent("00-nonsense\r\nEvil: 1")}, "", ""},
+	} {
+		if _, err := c.Set(call.ctx, "k", []byte("v"), call.opts...); err != nil {
+			t.Fatal(err)
+		}
+		calls := r.Calls()
+		h := calls[len(calls)-1].Header
+		if got := h.Get(bus.HeaderTraceparent); got != call.parent || h.Get(bus.HeaderTracestate) != call.state {
+			t.Errorf("%q %q, want %q %q", got, h.Get(bus.HeaderTracestate), call.parent, call.state)
+		}
+	}
+}
+
 func TestRefusedBeforeSending(t *testing.T) {
 	r := responder.Start(t, nil)
 	c := dial(t, r.URL)

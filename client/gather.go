@@ -18,8 +18,10 @@ import (
 type sending struct {
 	item bus.BatchItem
 	text bool // wants the text form, which no batch has
-	done func(*bus.Reply, error)
-	over atomic.Bool
+
+	traceparent, tracestate string // of W3C Trace Context, which no batch has either; "": none
+	done                    func(*bus.Reply, error)
+	over                    atomic.Bool
 }
 
 // end hands the end on, unless there was one. err may be an [*unsent].
@@ -213,7 +215,7 @@ func (g *gatherer) send() (failed []failure) {
 func fits(queue []*sending) int {
 	size := 0
 	for i, s := range queue {
-		if size += s.item.Size(); s.text || i > 0 && (size > bus.BatchBytes || i == bus.MaxBatch) {
+		if size += s.item.Size(); s.lone() || i > 0 && (size > bus.BatchBytes || i == bus.MaxBatch) {
 			return max(i, 1)
 		}
 	}
@@ -392,6 +394,9 @@ func (g *gatherer) release() {
 	}
 }
 
+// lone reports whether a sending has what a request of a batch cannot have.
+func (s *sending) lone() bool { return s.text || s.traceparent != "" }
+
 func (s *sending) body() ([]byte, error) {
 	const overhead = 64 // what both encodings add, at most
 	body := make([]byte, 0, len(s.item.Key)+len(s.item.Value)+overhead)
@@ -404,7 +409,18 @@ func (s *sending) body() ([]byte, error) {
 // header returns the headers of a lone request, nil if it needs none.
 func (s *sending) header(client string) nats.Header {
 	o := &s.item.Options
-	return header(o.Identity, client, o.Replica, o.MinTimestamp, o.MinPosition)
+	h := header(o.Identity, client, o.Replica, o.MinTimestamp, o.MinPosition)
+	if s.traceparent == "" {
+		return h
+	}
+	if h == nil {
+		h = nats.Header{}
+	}
+	h[bus.HeaderTraceparent] = []string{s.traceparent}
+	if s.tracestate != "" {
+		h[bus.HeaderTracestate] = []string{s.tracestate}
+	}
+	return h
 }
 
 func newSending(r *Request, pinned string, done func(*bus.Reply, error)) *sending {
@@ -412,6 +428,7 @@ func newSending(r *Request, pinned string, done func(*bus.Reply, error)) *sendin
 		Request: bus.Request{Model: r.Consistency, Type: r.Type, Key: r.Key, Value: r.Value},
 		Options: bus.Options{Identity: r.ID, Replica: pinned},
 	}}
+	s.trace(r)
 	switch r.Consistency {
 	case model.Causal:
 		s.item.MinTimestamp = r.MinTimestamp

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"crypto/tls"
 	"log/slog"
 	"time"
@@ -30,6 +31,7 @@ type options struct {
 	retries int
 	log     *slog.Logger
 	tls     *tls.Config
+	trace   func(context.Context) (traceparent, tracestate string) // or nil
 }
 
 func defaults() options {
@@ -69,6 +71,21 @@ func WithLogger(log *slog.Logger) Option {
 			o.log = log
 		}
 	}
+}
+
+// WithPropagator has every request that brings no Traceparent of its own ask propagate for
+// one: with OpenTelemetry,
+//
+//	func(ctx context.Context) (string, string) {
+//		c := propagation.MapCarrier{}
+//		propagation.TraceContext{}.Inject(ctx, c)
+//		return c["traceparent"], c["tracestate"]
+//	}
+//
+// It is called once for each request, with the context of [Client.Do] or [Client.Begin], and
+// by any goroutine; "" is none.
+func WithPropagator(propagate func(ctx context.Context) (traceparent, tracestate string)) Option {
+	return func(o *options) { o.trace = propagate }
 }
 
 // WithTLS sets the TLS configuration of [Connect]; [New] has no use for it.

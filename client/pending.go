@@ -54,6 +54,9 @@ func (c *Client) Begin(ctx context.Context, r Request) (*Pending, error) {
 	if r.ID == "" && r.Type == model.Set {
 		r.ID = c.newID()
 	}
+	if c.o.trace != nil && r.Traceparent == "" {
+		r.Traceparent, r.Tracestate = c.o.trace(ctx)
+	}
 	p := &Pending{c: c, r: r, pinned: r.Replica, ends: make(chan ended, 1)}
 	p.send()
 	return p, nil

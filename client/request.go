@@ -48,6 +48,12 @@ type Request struct {
 	// Text sends the text form, whose reply echoes a set's "key ::: value". Key and
 	// value then must not begin or end with blanks.
 	Text bool
+
+	// Traceparent and Tracestate are sent as the headers of W3C Trace Context, so that the
+	// cluster's spans belong to the caller's trace; see [WithPropagator]. A malformed
+	// Traceparent is not sent, and no request is refused for one. Such a request is never
+	// sent in a batch with others.
+	Traceparent, Tracestate string
 }
 
 // RequestOption changes one thing in a request of [Client.Get] or [Client.Set].
@@ -67,6 +73,11 @@ func WithMinTimestamp(t uint64) RequestOption { return func(r *Request) { r.MinT
 
 // WithMinPosition sets what a sequential request must have seen; see [Request].
 func WithMinPosition(p uint64) RequestOption { return func(r *Request) { r.MinPosition = p } }
+
+// WithTraceparent sets the trace that the request belongs to; see [Request].
+func WithTraceparent(parent string) RequestOption {
+	return func(r *Request) { r.Traceparent = parent }
+}
 
 // Result is what a reply said. It comes with an error too, and is then empty or tells
 // of the last reply.
@@ -138,4 +149,15 @@ func minimum(n uint64) string {
 		return ""
 	}
 	return strconv.FormatUint(n, 10)
+}
+
+// trace takes over what of a request's trace may stand in headers.
+func (s *sending) trace(r *Request) {
+	if r.Traceparent == "" || !bus.ValidTraceparent(r.Traceparent) {
+		return
+	}
+	s.traceparent = r.Traceparent
+	if bus.ValidTracestate(r.Tracestate) {
+		s.tracestate = r.Tracestate
+	}
 }

@@ -242,22 +242,27 @@ func TestImportsBetweenParts(t *testing.T) {
 	}
 }
 
-// The storage engine is behind package disk: no other package could tell that it is there.
-func TestOnlyTheDiskKnowsTheEngine(t *testing.T) {
+// Large libraries are behind one package each: no other could tell that they are there.
+func TestOnlyOnePackageKnowsALibrary(t *testing.T) {
 	all, _ := sources(t)
-	known := false
-	for _, s := range all {
-		for _, p := range s.imports {
-			if !within(p, "github.com/cockroachdb/pebble/v2") {
-				continue
-			}
-			if known = true; s.dir != "replica/disk" {
-				t.Errorf("%s imports %s: the storage engine is behind replica/disk", s.name, p)
+	for library, behind := range map[string]string{
+		"github.com/cockroachdb/pebble/v2": "replica/disk",
+		"go.opentelemetry.io":              "master/traces",
+	} {
+		known := false
+		for _, s := range all {
+			for _, p := range s.imports {
+				if !within(p, library) {
+					continue
+				}
+				if known = true; s.dir != behind {
+					t.Errorf("%s imports %s: that library is behind %s", s.name, p, behind)
+				}
 			}
 		}
-	}
-	if !known {
-		t.Error("nobody imports the storage engine")
+		if !known {
+			t.Errorf("nobody imports %s", library)
+		}
 	}
 }
 

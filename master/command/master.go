@@ -19,6 +19,7 @@ import (
 	"quartet/master/ledger"
 	"quartet/master/metrics"
 	"quartet/master/node"
+	"quartet/master/traces"
 	"quartet/replica/lamport"
 )
 
@@ -107,6 +108,19 @@ func (o *settings) run(s Signals) (err error) {
 		}
 		defer func() { err = errors.Join(err, m.Close()) }()
 		o.Metrics = m.URL()
+	}
+	if traces.Wanted(o.traces.Endpoint, os.Getenv) {
+		o.traces.Version, o.traces.Getenv, o.traces.Log = o.Version, os.Getenv, log
+		t, err := traces.Open(s.Gently, o.traces)
+		if err != nil {
+			return exit.Usage(err)
+		}
+		defer func() {
+			if err := t.Close(); err != nil { // nothing of the cluster depends on it
+				log.Warn("the last traces may not have reached their collector", "error", err)
+			}
+		}()
+		o.Tracer = t
 	}
 	err = node.Run(s.Gently, s.Now, o.Options)
 	switch {

@@ -15,6 +15,7 @@ import (
 	"quartet/bus/server"
 	"quartet/master/metrics"
 	"quartet/master/node"
+	"quartet/master/traces"
 )
 
 // settings are what the command line says of a cluster.
@@ -24,6 +25,7 @@ type settings struct {
 	connection     *dial.Flags
 	inProcess      bool
 	replicaMetrics string
+	traces         traces.Options
 }
 
 func (o *settings) flags(f *pflag.FlagSet) {
@@ -47,6 +49,8 @@ func (o *settings) flags(f *pflag.FlagSet) {
 	nodelog.Flags(f, &o.log.Level, &o.log.Format)
 	monitor.Flag(f, &o.Metrics)
 	f.StringVar(&o.replicaMetrics, "replica-metrics", "", "the same of its replicas: `HOST:PORT` of r1; r2 has the next port, and so on; default: off")
+	f.StringVar(&o.traces.Endpoint, "otel", "", "send OpenTelemetry traces to the OTLP/HTTP collector at `URL`, http://127.0.0.1:4318 (OTEL_EXPORTER_OTLP_ENDPOINT; the other OTEL_ variables hold, too); default: off")
+	f.BoolVar(&o.traces.Keys, "otel-keys", false, "let traces carry keys, in place of a hash of them")
 }
 
 // settle makes options of what was said, or finds that it contradicts itself.

@@ -86,7 +86,8 @@ type Options struct {
 	Stderr   io.Writer     // gets warnings and errors too; nil: nobody
 	Suspect  time.Duration // silence after which a replica is left out of the view; 0: a second
 
-	Metrics string // serve the master's figures at HOST:PORT; "": nowhere
+	Metrics string        // serve the master's figures at HOST:PORT; "": nowhere
+	Tracer  master.Tracer // is told of requests that have been answered; may be nil
 
 	// Around, if not nil, is called with what runs a replica and returns what does so instead.
 	Around func(master.Runner) master.Runner
@@ -141,7 +142,7 @@ func (o Options) run(ctx context.Context, metrics *string, ready func(string)) (
 	m := master.Options{
 		Listen: o.Listen, Prefix: o.Prefix, Replicas: o.Replicas, Missing: -1, Dir: o.Dir, Memory: o.Dir == "", Sync: o.Sync, RunDir: o.RunDir,
 		Timeout: 5 * time.Second, CausalWait: 50 * time.Millisecond, OrphanTimeout: 10 * time.Second, Suspect: o.Suspect,
-		InProcess: Replicas(logs), LogDir: o.LogDir, Version: "in-process", Stdout: io.Discard, Ready: ready, Log: log, Ledger: l,
+		InProcess: Replicas(logs), Tracer: o.Tracer, LogDir: o.LogDir, Version: "in-process", Stdout: io.Discard, Ready: ready, Log: log, Ledger: l,
 	}
 	if m.Listen == "" {
 		m.Listen = "127.0.0.1:-1"

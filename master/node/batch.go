@@ -36,6 +36,7 @@ func (n *node) requests(e *event) {
 		item := &n.items[i]
 		item.Client = client.Client
 		all[i] = taken{reply: e.msg.Reply, at: e.at, request: item.Request, batch: b, index: i}
+		n.tracing.take(&all[i], nil)
 		n.incoming(&all[i], &item.Options, item.Err)
 	}
 	clear(n.items) // they hold the message

@@ -90,6 +90,7 @@ type node struct {
 	lastToken uint64
 	asked     map[uint64]string              // status requests: token → reply subject
 	phases    map[lamport.Node]message.Phase // as the replicas said last
+	tracing   *tracing                       // nil: nobody is told
 	room      room
 	unready   time.Time // since when the cluster is not ready; zero: it is
 	said      bool      // that it is not
@@ -113,8 +114,9 @@ func Run(ctx context.Context, now <-chan struct{}, o Options) (err error) {
 	n := &node{
 		opts: &o, dir: dir, taken: map[uint64]*taken{}, asked: map[uint64]string{},
 		inbox: bus.NewBoundedInbox(inboxBytes, event.size), phases: map[lamport.Node]message.Phase{},
-		rand:  rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
-		debug: o.Log.Enabled(ctx, slog.LevelDebug), ridHeader: nats.Header{bus.HeaderRequestID: {""}},
+		tracing: newTracing(o.Tracer),
+		rand:    rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+		debug:   o.Log.Enabled(ctx, slog.LevelDebug), ridHeader: nats.Header{bus.HeaderRequestID: {""}},
 	}
 	n.commands, n.cancel = context.WithCancel(context.Background()) // they outlive ctx: the drain may need a view
 	clean, begun := false, false

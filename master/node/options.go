@@ -83,6 +83,8 @@ type Options struct {
 	Probe   *bus.Probe[Figures] // asks the loop how it is; may be nil
 	Metrics string              // where they are served, for the banner; "": nowhere
 
+	Tracer Tracer // is told of requests that have been answered; may be nil
+
 	ReplicaMetrics func(lamport.Node) string // where our own replicas serve theirs; nil: nowhere
 
 	Stdout io.Writer        // the ready line and the banner

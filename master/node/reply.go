@@ -15,8 +15,9 @@ type taken struct {
 	at      time.Time
 	client  string
 	request bus.Request
-	batch   *batch // that it came in; nil: it came alone
-	index   int    // in batch
+	batch   *batch  // that it came in; nil: it came alone
+	index   int     // in batch
+	traced  *Traced // nil: nobody follows it
 }
 
 // reply answers a client and writes the ledger.
@@ -30,6 +31,7 @@ func (n *node) reply(r *master.Reply) {
 		RID: r.RID, Client: t.client, Model: t.request.Model, Type: t.request.Type, Key: t.request.Key,
 		Replica: r.Replica, Code: r.Code, Received: t.at, Taken: time.Since(t.at), Duplicate: r.Repeated,
 	})
+	n.tracing.answered(t, r)
 	if n.debug {
 		n.opts.Log.Debug("out", "kind", "REPLY", "to", t.reply, "rids", r.RID, "code", r.Code, "clock", r.Clock, "replica", r.Replica, "position", r.Position, "timestamp", r.Timestamp)
 	}

@@ -125,6 +125,7 @@ func (n *node) take(e *event) {
 	case fromNode:
 		if msg, ok := n.link.Receive(e.msg); ok {
 			n.noteHello(msg)
+			n.tracing.heard(msg, e.at)
 			n.machine.Step(msg, &n.out)
 		}
 	case fromStore:
@@ -148,6 +149,7 @@ func (n *node) take(e *event) {
 
 func (n *node) flush() {
 	for _, s := range n.out.Sends {
+		n.tracing.sent(s.Msg)
 		n.noteSend(n.link.Send(s.Msg, s.To...))
 	}
 	for i := range n.out.Replies {
@@ -219,6 +221,7 @@ func (n *node) request(e *event) {
 	}
 	r, err := bus.ParseRequest(e.msg.Data)
 	t := &taken{reply: e.msg.Reply, at: e.at, request: r}
+	n.tracing.take(t, e.msg.Header)
 	var o bus.Options
 	if err == nil {
 		o, err = bus.ParseOptions(e.msg.Header, r.Model)
@@ -256,7 +259,9 @@ func (n *node) incoming(t *taken, o *bus.Options, err error) {
 			return
 		}
 	}
+	before := n.machine.NextRID()
 	n.machine.Request(in, &n.out)
+	n.tracing.accepted(t, before, n.machine.NextRID())
 }
 
 func (n *node) refuse(token uint64, err error) {

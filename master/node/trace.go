@@ -1,0 +1,123 @@
+package node
+
+import (
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"quartet/bus"
+	"quartet/master"
+	"quartet/replica/message"
+	"quartet/replica/model"
+)
+
+// Tracer is told of every request that has been answered. It must neither wait nor keep
+// what it is given.
+type Tracer interface {
+	Answered(r *Traced)
+}
+
+// Traced is a request's way through the master.
+type Traced struct {
+	Traceparent, Tracestate string // as its sender gave them; "": not, or malformed
+
+	RID                 uint64
+	Client, Key         string
+	Model               model.Consistency
+	Type                model.Type
+	Replica             string // that served it; "": none did
+	Code                model.Code
+	Reason              string
+	Position, Timestamp uint64
+	Repeated            bool // answered with an earlier outcome
+
+	Received  time.Time
+	Forwarded time.Time // to a replica, for the first time; zero: to none. A causal set goes to all, and waits for none
+	Heard     time.Time // the last answer of a replica; zero: none
+	Answered  time.Time
+}
+
+// tracing follows requests for a Tracer. Without one there is none, and it costs a look.
+type tracing struct {
+	tracer Tracer
+	under  map[uint64]*Traced // by the id with which it was sent to a replica
+}
+
+func newTracing(t Tracer) *tracing {
+	if t == nil {
+		return nil
+	}
+	return &tracing{tracer: t, under: map[uint64]*Traced{}}
+}
+
+// take begins to follow a request; h are its headers, nil of one in a batch.
+func (t *tracing) take(r *taken, h nats.Header) {
+	if t == nil {
+		return
+	}
+	r.traced = &Traced{}
+	if parent, ok := bus.Lookup(h, bus.HeaderTraceparent); ok && bus.ValidTraceparent(parent) {
+		r.traced.Traceparent = parent
+		if state, _ := bus.Lookup(h, bus.HeaderTracestate); bus.ValidTracestate(state) {
+			r.traced.Tracestate = state
+		}
+	}
+}
+
+// accepted notes the id that a request got from the machine, if it got one: before and
+// after are the next free ids around that.
+func (t *tracing) accepted(r *taken, before, after uint64) {
+	if t != nil && after == before+1 {
+		r.traced.RID = before
+		t.under[before] = r.traced
+	}
+}
+
+// sent notes what leaves for a replica.
+func (t *tracing) sent(msg message.Message) {
+	if t == nil {
+		return
+	}
+	f, ok := msg.(*message.Forward)
+	if !ok {
+		return
+	}
+	now := time.Now()
+	for i := range f.Requests {
+		if r := t.under[f.Requests[i].RID]; r != nil && r.Forwarded.IsZero() {
+			r.Forwarded = now
+		}
+	}
+}
+
+// heard notes what a replica has answered.
+func (t *tracing) heard(msg message.Message, at time.Time) {
+	if t == nil {
+		return
+	}
+	a, ok := msg.(*message.Answers)
+	if !ok {
+		return
+	}
+	for i := range a.Answers {
+		if r := t.under[a.Answers[i].RID]; r != nil {
+			r.Heard = at
+		}
+	}
+}
+
+// answered hands over a request that has its answer.
+func (t *tracing) answered(r *taken, a *master.Reply) {
+	if t == nil || r.traced == nil {
+		return
+	}
+	s := r.traced
+	delete(t.under, s.RID)
+	s.RID, s.Code, s.Reason, s.Position, s.Timestamp, s.Repeated = a.RID, a.Code, a.Reason, a.Position, a.Timestamp, a.Repeated
+	s.Client, s.Key, s.Model, s.Type = r.client, r.request.Key, r.request.Model, r.request.Type
+	if a.Replica != 0 {
+		s.Replica = a.Replica.String()
+	}
+	s.Received, s.Answered = r.at, time.Now()
+	t.tracer.Answered(s)
+}
