@@ -96,6 +96,7 @@ func (m *Machine) admissible(r *Replica) bool {
 // begin begins a change. It is never given up (rule F7): whoever has got PREPARE is wedged
 // for good in its epoch.
 func (m *Machine) begin() {
+	m.looked = m.ticks
 	m.stage, m.began, m.round, m.high, m.holder, m.sent = changing, m.ticks, 1, 0, 0, false
 	for _, r := range m.replicas {
 		r.state = nil
@@ -122,11 +123,23 @@ func (m *Machine) change(out *Output) {
 		return
 	}
 	if c.awaited && !m.cfg.Mutant.Hasty || !m.suffice(c) {
+		m.lookAgain(out)
 		return
 	}
 	if m.fill(c, out) {
 		m.propose(m.next(c), out)
 	}
+}
+
+// lookAgain reads the record now and then while no next one can be proposed: what an
+// earlier master had proposed may be written after this one has read, name others, and
+// suffice with them.
+func (m *Machine) lookAgain(out *Output) {
+	if m.waits || m.ticks-m.looked < lookTicks {
+		return
+	}
+	m.looked = m.ticks
+	m.read(out)
 }
 
 // candidates are those of whom the next view may be formed.

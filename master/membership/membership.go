@@ -96,6 +96,7 @@ type Machine struct {
 	high     uint64 // that the members are asked to hold
 	holder   lamport.Node
 	asked    uint64 // tick of the last PREPARE
+	looked   uint64 // tick at which the record was read last in this change
 	sent     bool   // there was one in this change
 	told     uint64 // tick of the last INSTALL
 	recover  bool   // an operator wants to go on with fewer

@@ -215,6 +215,23 @@ func (o *one) pass(n int) {
 	}
 }
 
+// waitsInVain is n ticks in which nothing is proposed; the record is read again meanwhile,
+// and is what it was.
+func (o *one) waitsInVain(n int) {
+	o.t.Helper()
+	for range n {
+		o.pass(1)
+		c := o.out.Command
+		if c != nil && c.Propose != nil {
+			o.t.Fatalf("proposed %+v", c.Propose)
+		}
+		if c != nil {
+			same := *o.Record()
+			o.reads(&same, 8)
+		}
+	}
+}
+
 // awaitCommand lets time pass until there is a command.
 func (o *one) awaitCommand() {
 	o.t.Helper()

@@ -36,6 +36,9 @@ const readTicks = 5
 // before it looks again whether there is a record.
 const bootTicks = 50
 
+// lookTicks is how often the record is read again while a change makes no progress.
+const lookTicks = 50
+
 // read asks for the record.
 func (m *Machine) read(out *Output) {
 	if m.waits || m.ticks < m.readAt {

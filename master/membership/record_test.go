@@ -103,6 +103,34 @@ func TestTheOutcomeIsRead(t *testing.T) {
 	}
 }
 
+// What an earlier master had proposed is written after this one has read: it is found
+// while nothing can be proposed, and can be gone on with. (Seed 1945990: r1 to r3 were the
+// view's, and two had died; the record that was written late had let one of them in again.)
+func TestARecordIsWrittenLate(t *testing.T) {
+	o := fresh(t, 3)
+	o.reads(recordOf(3, 3, self-2), 7)
+	late := recordOf(4, 3, self-1)
+	late.Members[1].Incarnation = 8 // r2, which had died and was loaded
+	o.hello(1, func(h *message.Hello) { h.Phase = message.PhaseWedged })
+	o.hello(2, func(h *message.Hello) { h.Phase, h.Incarnation, h.PID = message.PhaseCaught, 8, 800 })
+	o.state(1, 0, 0, 0, 0)
+	o.stateOf(2, 8, 0, 0, 0, 0)
+	o.awaitCommand()
+	if o.out.Command.Propose != nil {
+		t.Fatalf("proposed %+v with one of three members", o.out.Command.Propose)
+	}
+	o.reads(late, 8)
+	if o.Record().Nonce != late.Nonce || !o.Changing() {
+		t.Fatalf("epoch %d, changing %t", o.Record().Epoch, o.Changing())
+	}
+	o.state(1, 0, 0, 0, 0)
+	o.state(2, 0, 0, 0, 0)
+	o.pass(suspect)
+	if r := o.proposed(); r.Epoch != 5 || nodes(r) != "r1/7 r2/8" {
+		t.Errorf("proposed %+v", r)
+	}
+}
+
 // stopped checks that a newer master was found: nothing is said or asked any more.
 func (o *one) stopped() {
 	o.t.Helper()
