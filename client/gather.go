@@ -60,10 +60,10 @@ type gatherer struct {
 	reader  bus.AnswersReader // of the goroutine that hands out replies
 }
 
-// Two messages on their way keep client and cluster busy at the same time. Patience is
+// Three messages on their way keep client and cluster busy at the same time. Patience is
 // about what a batch takes on a busy machine.
 const (
-	window   = 2
+	window   = 3
 	patience = time.Millisecond
 )
 
