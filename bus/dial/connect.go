@@ -171,6 +171,13 @@ func (s *Settings) Environment(env []string) []string {
 	if s == nil {
 		return out
 	}
+	if token, user, password := s.userInURL(); user != "" || token != "" {
+		for _, entry := range [...][2]string{{"NATS_TOKEN", token}, {"NATS_USER", user}, {"NATS_PASSWORD", password}} {
+			if entry[1] != "" {
+				out = append(out, entry[0]+"="+entry[1])
+			}
+		}
+	}
 	for i := range specs {
 		sp := &specs[i]
 		text := s.used(sp.name)
@@ -183,6 +190,25 @@ func (s *Settings) Environment(env []string) []string {
 		out = append(out, sp.env+"="+text)
 	}
 	return out
+}
+
+// Bare returns the URLs without a user: for an argument of a child, which has the user
+// from [Settings.Environment].
+func (s *Settings) Bare() string { return withoutUser(s.URL()) }
+
+// userInURL returns the user of the first URL that has one; a user without a password is a token.
+func (s *Settings) userInURL() (token, user, password string) {
+	for part := range strings.SplitSeq(s.URL(), ",") {
+		u, err := url.Parse(strings.TrimSpace(part))
+		if err != nil || u.User == nil {
+			continue
+		}
+		if password, given := u.User.Password(); given {
+			return "", u.User.Username(), password
+		}
+		return u.User.Username(), "", ""
+	}
+	return "", "", ""
 }
 
 // Args returns as arguments of a child what no variable can say; none is a secret.

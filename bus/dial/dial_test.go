@@ -213,6 +213,10 @@ func TestEnvironmentOfAChild(t *testing.T) {
 		t.Fatal(err)
 	}
 	nc.Close()
+	inURL := dial.To(strings.Replace(users, "://", "://ann:right@", 1))
+	if got := inURL.Environment(nil); inURL.Bare() != users || !slices.Contains(got, "NATS_USER=ann") || !slices.Contains(got, "NATS_PASSWORD=right") {
+		t.Errorf("a user in the URL: %q, %q", inURL.Bare(), got)
+	}
 	if nc, err := bus.Dial(t.Context(), child.As("bob", "wrong").Options("child", nil)); err == nil {
 		nc.Close()
 		t.Error("another user was let in")

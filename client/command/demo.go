@@ -100,7 +100,7 @@ func (d *demo) run(ctx context.Context) error {
 		if ctx.Err() != nil || exit.Status(failed) == exit.StatusNoCluster {
 			return failed // there is nobody to report
 		}
-		args := append(d.settings.Args(), "--nats", d.conn.url, "--prefix", d.conn.prefix)
+		args := append(d.settings.Args(), "--nats", d.settings.Bare(), "--prefix", d.conn.prefix)
 		return errors.Join(failed, report(ctx, d.env, d.talk(), d.settings, args...))
 	}
 	program, err := d.env.program()

@@ -12,8 +12,9 @@ bob                        get seat ──▶ 7     always: ann's set was answer
 eve         get seat ─────▶ 7 or nothing      both are right: her get and ann's set overlap
 eve                           get seat ──▶ nothing      never, once anybody has seen 7`,
 		messages: `A set: its DATA to the N-1 other replicas and N-1 ACKs back, shared by all requests of a batch.
-It is answered when every member of the view holds it. A get finds its place in the same order.
-While a replica pauses, everything of this model waits until it answers or is taken out of the view.`,
+It is answered when every member of the view holds it. A get is read at one replica, behind all that
+it has received, while f others confirm that they still work with it: one message to each and one back,
+shared by all gets of a moment. While a replica pauses, sets wait until it answers or is taken out of the view.`,
 		wrong: `When a fast answer matters more than a fresh one; when the service must go on while a majority of
 replicas is missing.`,
 	},

@@ -20,8 +20,6 @@ const (
 	formatJSON  format = "json"  // one document: an object, or an array where there may be several
 	formatJSONL format = "jsonl" // one object a line
 	formatRaw   format = "raw"   // the data alone: values byte for byte, the cluster's own JSON as it came
-
-	formatText = formatTable // what the table was called
 )
 
 // formats are those that every command with -o knows.
@@ -32,8 +30,8 @@ func (f *format) Type() string   { return "FORMAT" }
 
 func (f *format) Set(s string) error {
 	got := format(strings.ToLower(s))
-	if got == "text" {
-		got = formatText
+	if got == "text" { // what the table was called
+		got = formatTable
 	}
 	if !slices.Contains(formats[:], got) {
 		return fmt.Errorf("unknown format %q (want table, json, jsonl or raw)", s)
