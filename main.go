@@ -18,6 +18,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"quartet/bus/config"
 	"quartet/bus/exit"
 	client "quartet/client/command"
 	master "quartet/master/command"
@@ -50,7 +51,13 @@ request names its consistency model: 1 linearizable, 2 sequential, 3 causal,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit.Usage(err) })
 	root.AddGroup(groups...)
-	root.AddCommand(commands()...)
+	table := commands()
+	root.AddCommand(table...)
+	settings := tables(table)
+	env := config.Env{Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Environ: os.Environ}
+	config.FileFlag(root)
+	root.PersistentPreRunE = config.Before(settings, env)
+	root.AddCommand(config.Command(settings, env))
 	for _, cmd := range root.Commands() {
 		cmd.GroupID = groupOf[cmd.Name()]
 	}
@@ -71,7 +78,7 @@ var (
 	groupOf = map[string]string{
 		"master": "run", "replica": "run", "recover": "run", "remove": "run",
 		"client": "ask", "set": "ask", "get": "ask", "shell": "ask",
-		"status": "look", "top": "look", "doctor": "look", "report": "look", "trace": "look",
+		"config": "look", "status": "look", "top": "look", "doctor": "look", "report": "look", "trace": "look",
 		"explain": "learn", "demo": "learn", "bench": "learn", "check": "learn", "compare": "learn",
 	}
 )
@@ -110,6 +117,22 @@ func commands() []*cobra.Command {
 	return append(table, client.Commands(client.Env{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Requests: files, Version: version,
 	})...)
+}
+
+// tables says which settings a configuration file may have for which commands.
+func tables(all []*cobra.Command) config.Tables {
+	t := config.Tables{{Name: "master"}, {Name: "replica"}, {Name: "client", Settings: client.Settings()}}
+	for _, cmd := range all {
+		switch cmd.Name() {
+		case "master":
+			t[0].Commands = append(t[0].Commands, cmd)
+		case "replica":
+			t[1].Commands = append(t[1].Commands, cmd)
+		default:
+			t[2].Commands = append(t[2].Commands, cmd)
+		}
+	}
+	return t
 }
 
 // gently returns a context that ends at the first SIGINT or SIGTERM.

@@ -1,6 +1,10 @@
 package dial
 
-import "github.com/spf13/pflag"
+import (
+	"github.com/spf13/pflag"
+
+	"quartet/bus/config"
+)
 
 // DefaultURL is where a server is looked for when nothing says.
 const DefaultURL = "nats://127.0.0.1:4222"
@@ -81,6 +85,9 @@ func Add(f *pflag.FlagSet) *Flags {
 		default:
 			out.values[s.name] = f.String(s.flag, "", usage)
 		}
+		if s.secret {
+			config.Secret(f, s.flag)
+		}
 	}
 	normal := f.GetNormalizeFunc()
 	f.SetNormalizeFunc(func(f *pflag.FlagSet, given string) pflag.NormalizedName {
@@ -107,6 +114,26 @@ func Of(f *pflag.FlagSet) *Flags {
 		}
 	}
 	return out
+}
+
+// Names returns the names of all the flags that [Add] adds.
+func Names() []string {
+	var list []string
+	for i := range specs {
+		list = append(list, specs[i].flag)
+	}
+	return list
+}
+
+// place returns how strong the place is from which a flag has its value, and where it is.
+func (f *Flags) place(flag string) (source, string) {
+	switch level, where := config.Origin(f.set.Lookup(flag)); level {
+	case config.FromFile:
+		return fromFile, where
+	case config.FromEnvironment:
+		return fromEnvironment, where
+	}
+	return fromFlag, "--" + flag
 }
 
 // Asked reports whether a flag names a server or a context.

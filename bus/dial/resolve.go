@@ -28,6 +28,7 @@ const (
 	nowhere source = iota
 	fromDefault
 	fromContext
+	fromFile // package config's
 	fromEnvironment
 	fromFlag
 	sources
@@ -45,6 +46,7 @@ type Setting struct {
 type value struct {
 	text   string
 	from   source
+	where  string // of a flag that has its value from elsewhere; "": as from says
 	unused string
 }
 
@@ -66,19 +68,22 @@ func To(url string) *Settings {
 func (f *Flags) Resolve(getenv func(string) string) (*Settings, error) {
 	s := &Settings{values: make(map[name]value, len(specs))}
 	given := func(sp *spec) value {
+		var v value
 		if text, ok := f.flag(sp); ok {
-			return value{text: text, from: fromFlag}
+			v.text = text
+			v.from, v.where = f.place(sp.flag)
 		}
-		if sp.env != "" {
+		if v.from < fromEnvironment && sp.env != "" {
 			if text := getenv(sp.env); text != "" {
-				return value{text: text, from: fromEnvironment}
+				return value{text: text, from: fromEnvironment, where: sp.env}
 			}
 		}
-		return value{}
+		return v
 	}
 	for i := range specs {
 		s.values[specs[i].name] = given(&specs[i])
 	}
+	s.ofOneServer()
 	config, err := s.loadContext(f.Selected, getenv)
 	if err != nil {
 		return nil, err
@@ -94,6 +99,20 @@ func (f *Flags) Resolve(getenv func(string) string) (*Settings, error) {
 	}
 	s.authenticate(config, given)
 	return s, s.check()
+}
+
+// ofOneServer drops what the configuration file says of a connection, where a flag or the
+// environment names a server or a context: no credentials go to a server that they may not
+// be for.
+func (s *Settings) ofOneServer() {
+	if max(s.values[urlName].from, s.values[contextName].from) <= fromFile {
+		return
+	}
+	for n, v := range s.values {
+		if v.from == fromFile {
+			s.values[n] = value{}
+		}
+	}
 }
 
 // loadContext finds the context and reads it; nil where there is none.
@@ -233,7 +252,7 @@ func (s *Settings) authenticate(config *natscontext.Settings, given func(*spec) 
 	case password.text == "":
 	case winner != userName:
 		password.unused = "there is no user that it would be of"
-	case password.from == fromContext && strongest != fromContext:
+	case password.from <= fromFile && strongest != password.from:
 		password.unused = "it is of another user"
 	}
 	s.values[passName] = password
@@ -263,10 +282,12 @@ func (s *Settings) origin(n name) string {
 			continue
 		}
 		switch s.values[n].from {
+		case fromFile:
+			return s.values[n].where
 		case fromFlag:
 			return "--" + specs[i].flag
 		case fromEnvironment:
-			return specs[i].env
+			return s.values[n].where
 		case fromContext:
 			return "context " + s.context
 		case fromDefault:

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"quartet/bus/dial"
 	"quartet/bus/exit"
 	"quartet/client"
 	"quartet/replica/model"
@@ -62,6 +63,12 @@ func Commands(env Env) []*cobra.Command {
 		cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit.Usage(err) })
 	}
 	return commands
+}
+
+// Settings returns the flags that a configuration file and the environment may set for the
+// commands of a client; all others say what to do this time.
+func Settings() []string {
+	return append(dial.Names(), "prefix", "name", "timeout", "retries", "consistency")
 }
 
 // usageArgs gives wrong arguments their exit status.

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"quartet/bus"
+	"quartet/bus/config"
 	"quartet/bus/dial"
 	"quartet/bus/exit"
 	"quartet/master/ledger"
@@ -77,6 +78,7 @@ not answered, 6 no cluster.`,
 	f.StringVar(&prefix, "prefix", bus.DefaultPrefix, "of its subjects")
 	f.StringVar(&dir, "log-dir", "log", "read the files in `DIR`")
 	f.StringVarP(&output, "output", "o", string(ledger.Table), "table, csv, json, jsonl (one object a line; --requests -o json is that, too) or raw (as it is kept)")
+	config.Excludes(f, "log-dir", "nats", "context") // those of the environment or a file
 	f.BoolVar(&requests, "requests", false, "print the list of requests")
 	return cmd
 }

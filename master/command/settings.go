@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"quartet/bus"
+	"quartet/bus/config"
 	"quartet/bus/dial"
 	"quartet/bus/monitor"
 	"quartet/bus/nodelog"
@@ -50,6 +51,7 @@ func (o *settings) flags(f *pflag.FlagSet) {
 	monitor.Flag(f, &o.Metrics)
 	f.StringVar(&o.replicaMetrics, "replica-metrics", "", "the same of its replicas: `HOST:PORT` of r1; r2 has the next port, and so on; default: off")
 	f.StringVar(&o.traces.Endpoint, "otel", "", "send OpenTelemetry traces to the OTLP/HTTP collector at `URL`, http://127.0.0.1:4318 (OTEL_EXPORTER_OTLP_ENDPOINT; the other OTEL_ variables hold, too); default: off")
+	config.Excludes(f, "memory", "dir", "sync")
 	f.BoolVar(&o.traces.Keys, "otel-keys", false, "let traces carry keys, in place of a hash of them")
 }
 

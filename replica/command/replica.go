@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"quartet/bus"
+	"quartet/bus/config"
 	"quartet/bus/dial"
 	"quartet/bus/exit"
 	"quartet/bus/monitor"
@@ -80,9 +81,11 @@ damaged and are not served; 2 wrong usage; 1 anything else.`,
 	f.StringVar(&o.Prefix, "prefix", bus.DefaultPrefix, "of all subjects")
 	f.BoolVar(&memory, "memory", false, "keep the data in memory (as without --dir)")
 	f.StringVar(&o.Dir, "dir", "", "keep the data in `DIR`, which is of this replica alone")
+	config.Excludes(f, "memory", "dir")
 	f.StringVar(&sync, "sync", disk.Interval.String(), "with --dir, what survives: interval (kill -9) or always (a power cut)")
 	f.DurationVar(&o.CausalWait, "causal-wait", 50*time.Millisecond, "how long a get or set waits for its minimum timestamp or position")
 	f.StringVar(&o.MasterLock, "master-lock", "", "`FILE` that a living master keeps locked; without one the replica never counts as orphaned")
+	config.Alone(f, "master-lock") // a master has started it, and all its own settings are in the arguments
 	f.DurationVar(&o.OrphanTimeout, "orphan-timeout", 10*time.Second, "how long to wait for a master to come back")
 	f.StringVar(&logDir, "log-dir", "log", "`DIR` of process logs")
 	nodelog.Flags(f, &level, &format)
