@@ -68,7 +68,7 @@ type member struct {
 	announcedClock uint64
 
 	received []uint64 // received_j[·], by index of the sender
-	queued   int      // DATA of this member in the queue
+	awaited  int      // DATA of this member in the queue for which clients wait
 	owed     bool     // it has not been told of all that was received here
 	due      bool     // it is to be told in this turn
 
@@ -186,7 +186,9 @@ func (b *Broadcast) advance(m *member) {
 		b.fresh = append(b.fresh, d)
 		b.keep(d)
 		b.acked = d.AppendOwnRIDs(b.acked)
-		m.queued++
+		if awaited(d) {
+			m.awaited++
+		}
 		b.owe()
 	}
 	if m.announcedSeq <= m.held {
@@ -307,7 +309,9 @@ func (b *Broadcast) Next() (d *message.Data, ok bool) {
 	b.progress = b.ticks
 	if e.data != nil {
 		b.place = e.at
-		b.members[b.cfg.View.Index(e.data.From)].queued--
+		if awaited(e.data) {
+			b.members[b.cfg.View.Index(e.data.From)].awaited--
+		}
 	}
 	return e.data, true
 }

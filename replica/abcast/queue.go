@@ -2,6 +2,7 @@ package abcast
 
 import (
 	"container/heap"
+	"slices"
 
 	"quartet/replica/lamport"
 	"quartet/replica/message"
@@ -12,6 +13,14 @@ import (
 type entry struct {
 	at   lamport.Timestamp
 	data *message.Data
+}
+
+// awaited reports whether clients may wait for the delivery of d. For weak writes, and the
+// places up to which causal ones are committed, nobody does.
+func awaited(d *message.Data) bool {
+	return slices.ContainsFunc(d.Ops, func(op message.Operation) bool {
+		return op.Op != message.OpWeak && op.Op != message.OpCommit
+	})
 }
 
 // holdback is the priority queue of what was received and not delivered, by timestamp.

@@ -36,7 +36,9 @@ func (b *Broadcast) send(ops []message.Operation, sends []Send) []Send {
 	b.lastSeq++
 	d := &message.Data{Header: b.header(), Seq: b.lastSeq, Ops: ops}
 	b.members[b.self].held = b.lastSeq
-	b.members[b.self].queued++
+	if awaited(d) {
+		b.members[b.self].awaited++
+	}
 	d.Received, d.Acked = b.received(b.peers), b.takeAcked()
 	b.queue.insert(entry{at: lamport.Timestamp{Time: time, Node: b.cfg.Self}, data: d})
 	b.keep(d)
@@ -51,10 +53,11 @@ func (b *Broadcast) send(ops []message.Operation, sends []Send) []Send {
 // Settle ends a turn: it drops own DATA that all have received, and appends to sends
 // the ACK that is due and requests for what is missing.
 //
-// News of what was received here goes at once to the members whose DATA stand in the
-// queue: they wait for it, with clients behind them. The others need it only to deliver
-// what is not theirs, and are told by the next DATA, at the next tick, or when they
-// [Broadcast.Hurry]. A broadcast to N members then costs N-1 ACKs instead of (N-1)².
+// News of what was received here goes at once to the members of whom a DATA with strong
+// operations stands in the queue: they wait for it, with clients behind them. The others
+// need it only to deliver what is not theirs, or what nobody waits for, and are told by the
+// next DATA, at the next tick, or when they [Broadcast.Hurry]. A broadcast to N members
+// then costs N-1 ACKs instead of (N-1)², and those of weak writes share one a tick.
 //
 // A member that waits is always told: if its DATA d is not in the queue here, then
 // either d was delivered here, and what came before d in the order was received here and
@@ -89,10 +92,10 @@ func (b *Broadcast) Tick(sends []Send) []Send {
 }
 
 // Hurry asks for the ACKs that the head of the queue needs here, once a head: for a
-// member that serves somebody who waits behind it. With own DATA in the queue they come
-// by themselves.
+// member that serves somebody who waits behind it. With own strong DATA in the queue
+// they come by themselves.
 func (b *Broadcast) Hurry(sends []Send) []Send {
-	if len(b.queue) == 0 || b.members[b.self].queued > 0 || b.queue[0].at == b.hurried {
+	if len(b.queue) == 0 || b.members[b.self].awaited > 0 || b.queue[0].at == b.hurried {
 		return sends
 	}
 	b.hurried = b.queue[0].at
@@ -106,7 +109,7 @@ func (b *Broadcast) owe() {
 	for j := range b.members {
 		if m := &b.members[j]; j != b.self {
 			m.owed = true
-			m.due = m.due || m.queued > 0
+			m.due = m.due || m.awaited > 0
 		}
 	}
 }
