@@ -16,6 +16,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
 	"quartet/bus/config"
@@ -149,7 +150,9 @@ func signals() master.Signals {
 	now := make(chan struct{})
 	go func() {
 		<-got
-		fmt.Fprintln(os.Stderr, "stopping; once more to stop at once")
+		if isatty.IsTerminal(os.Stderr.Fd()) { // elsewhere somebody collects log lines
+			fmt.Fprintln(os.Stderr, "stopping; once more to stop at once")
+		}
 		cancel()
 		<-got
 		close(now)

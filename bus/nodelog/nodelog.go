@@ -1,6 +1,8 @@
 // Package nodelog promises that every node has a log of its own, DIR/NODE.log, which
 // loses at most the last second when the node is killed and nothing when it ends by
-// itself, and that warnings and errors are also seen at once on the terminal.
+// itself, and that warnings and errors are also seen at once on the terminal. Or, where
+// somebody else collects logs, that all of it goes to standard error at once, a line each
+// that names its node.
 //
 // The file is appended to over restarts. It is begun anew at [DefaultRotate] bytes;
 // the part before is kept as DIR/NODE.1.log, older ones are not. Lines wait in a buffer
@@ -14,6 +16,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 
 	"github.com/mattn/go-isatty"
@@ -23,7 +26,13 @@ import (
 // DefaultRotate is the size, in bytes, at which a log is begun anew.
 const DefaultRotate = 64 << 20
 
-// The formats of a log file.
+// Where logs go.
+const (
+	ToFile   = "file" // DIR/NODE.log
+	ToStderr = "-"    // standard error, which several nodes may share
+)
+
+// The formats of a log.
 const (
 	Text = "text" // key=value, times short and in UTC
 	JSON = "json" // one object a line, as slog writes it, with the node
@@ -34,7 +43,8 @@ var ErrOptions = errors.New("nodelog: bad option")
 
 // Options says what is logged where.
 type Options struct {
-	Dir    string    // made if it is missing
+	To     string    // [ToFile] or [ToStderr]; "": a file
+	Dir    string    // of ToFile; made if it is missing
 	Node   string    // "m1", "r1", …: the file's name without .log
 	Level  string    // debug, info, warn or error; "": info
 	Format string    // [Text] or [JSON]; "": text
@@ -42,11 +52,13 @@ type Options struct {
 	Rotate int64     // bytes; 0: [DefaultRotate]
 }
 
-// Flags adds --log-level and --log-format, which refuse what Open would.
-func Flags(f *pflag.FlagSet, level, format *string) {
-	*level, *format = "info", Text
+// Flags adds --log, --log-level and --log-format, which refuse what Open would.
+func Flags(f *pflag.FlagSet, o *Options) {
+	to, level, format := &o.To, &o.Level, &o.Format
+	*to, *level, *format = ToFile, "info", Text
+	f.Var(&oneOf{to, []string{ToFile, ToStderr}}, "log", "where logs go: file (in --log-dir) or - (all of it to stderr, for a collector)")
 	f.Var(&oneOf{level, []string{"debug", "info", "warn", "error"}}, "log-level", "log this and what is graver: debug, info, warn, error")
-	f.Var(&oneOf{format, []string{Text, JSON}}, "log-format", "of the log files: text or json")
+	f.Var(&oneOf{format, []string{Text, JSON}}, "log-format", "of the logs: text or json")
 }
 
 // oneOf is a flag's value out of a list.
@@ -76,7 +88,8 @@ func (o *oneOf) Set(s string) error {
 
 // Open opens the log of one node. The logger may be used by any goroutine. Close
 // writes what is buffered and returns why the last write failed, if it did; what is
-// logged after that reaches Stderr only.
+// logged after that reaches Stderr only. With [ToStderr] there is nothing to close, and a
+// line that cannot be written is lost.
 func Open(o Options) (*slog.Logger, io.Closer, error) {
 	level, err := parseLevel(o.Level)
 	if err != nil {
@@ -87,6 +100,13 @@ func Open(o Options) (*slog.Logger, io.Closer, error) {
 	}
 	if o.Format != "" && o.Format != Text && o.Format != JSON {
 		return nil, nil, fmt.Errorf("%w: log format %q (want text or json)", ErrOptions, o.Format)
+	}
+	if o.To == ToStderr && o.Stderr != nil {
+		h := o.fileHandler(o.Stderr, level)
+		if o.Format != JSON {
+			h = h.WithAttrs([]slog.Attr{slog.String("node", o.Node)})
+		}
+		return slog.New(h), io.NopCloser(nil), nil
 	}
 	if o.Rotate <= 0 {
 		o.Rotate = DefaultRotate
@@ -122,9 +142,20 @@ func parseLevel(s string) (slog.Level, error) {
 
 func (o *Options) fileHandler(w io.Writer, level slog.Level) slog.Handler {
 	if o.Format == JSON {
-		return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}).WithAttrs([]slog.Attr{slog.String("node", o.Node)})
+		return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: named}).WithAttrs([]slog.Attr{slog.String("node", o.Node)})
 	}
 	return slog.NewTextHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: shortTime})
+}
+
+// named writes what has a name, such as a node, by it: JSON would have its number.
+func named(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() != slog.KindAny {
+		return a
+	}
+	if s, ok := a.Value.Any().(fmt.Stringer); ok && reflect.TypeOf(s).Kind() != reflect.Pointer { // that may be nil
+		a.Value = slog.StringValue(s.String())
+	}
+	return a
 }
 
 // shortTime writes a record's own time to the millisecond.

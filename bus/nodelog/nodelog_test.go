@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"quartet/replica/lamport"
 )
 
 func open(t testing.TB, o Options) (*slog.Logger, io.Closer) {
@@ -81,6 +83,35 @@ func TestJSON(t *testing.T) {
 	}
 	if line.Level != "DEBUG" || line.Msg != "message in" || line.Node != "r1" || line.RID != 7 || time.Since(line.Time) > time.Minute {
 		t.Errorf("%+v", line)
+	}
+}
+
+// With "-" nodes share one stream: each line names its node, and nothing is in a file.
+func TestStderr(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "not made")
+	var out bytes.Buffer
+	for _, o := range []Options{{Format: Text, Node: "m1"}, {Format: JSON, Node: "r1"}, {Format: JSON, Node: "r2", Level: "debug"}} {
+		o.To, o.Dir, o.Stderr = ToStderr, dir, &out
+		log, closer := open(t, o)
+		log.Debug("fine")
+		log.Warn("said", "replica", lamport.Replica(3), "after", time.Second)
+		closed(t, closer)
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if len(lines) != 4 || !strings.HasSuffix(lines[0], "level=WARN msg=said node=m1 replica=r3 after=1s") {
+		t.Fatalf("%q", lines)
+	}
+	for i, want := range []string{"", "r1", "r2", "r2"} {
+		var line struct{ Level, Msg, Node, Replica string }
+		if i == 0 {
+			continue
+		}
+		if err := json.Unmarshal([]byte(lines[i]), &line); err != nil || line.Node != want || (line.Msg == "said") != (line.Replica == "r3") {
+			t.Errorf("%s: %+v, %v", lines[i], line, err)
+		}
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the directory: %v", err)
 	}
 }
 
@@ -347,19 +378,19 @@ func TestBadOptions(t *testing.T) {
 }
 
 func TestFlags(t *testing.T) {
-	var level, format string
+	var o Options
 	flags := func() *pflag.FlagSet {
 		f := pflag.NewFlagSet("test", pflag.ContinueOnError)
-		Flags(f, &level, &format)
+		Flags(f, &o)
 		return f
 	}
-	if err := flags().Parse(nil); err != nil || level != "info" || format != Text {
-		t.Errorf("defaults: %q, %q, %v", level, format, err)
+	if err := flags().Parse(nil); err != nil || o.Level != "info" || o.Format != Text || o.To != ToFile {
+		t.Errorf("defaults: %+v, %v", o, err)
 	}
-	if err := flags().Parse([]string{"--log-level", "WARN", "--log-format=json"}); err != nil || level != "warn" || format != JSON {
-		t.Errorf("given: %q, %q, %v", level, format, err)
+	if err := flags().Parse([]string{"--log-level", "WARN", "--log-format=json", "--log=-"}); err != nil || o.Level != "warn" || o.Format != JSON || o.To != ToStderr {
+		t.Errorf("given: %+v, %v", o, err)
 	}
-	for _, args := range []string{"--log-level=loud", "--log-format=xml"} {
+	for _, args := range []string{"--log-level=loud", "--log-format=xml", "--log=here"} {
 		if err := flags().Parse([]string{args}); err == nil || !strings.Contains(err.Error(), "want one of") {
 			t.Errorf("%s: %v", args, err)
 		}

@@ -8,18 +8,17 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
-	"quartet/bus"
 	"quartet/bus/exit"
 	"quartet/bus/nodelog"
 	"quartet/bus/server"
 	"quartet/bus/tune"
 	"quartet/master/ledger"
-	"quartet/master/metrics"
 	"quartet/master/node"
-	"quartet/master/traces"
 	"quartet/replica/lamport"
 )
 
@@ -100,28 +99,14 @@ func (o *settings) run(s Signals) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, o.Ledger.Close()) }()
-	o.Probe = bus.NewProbe[node.Figures]()
-	if o.Metrics != "" {
-		m, err := metrics.Listen(o.Metrics, o.Probe, o.Ledger, log)
-		if err != nil {
-			return exit.Usage(err)
-		}
-		defer func() { err = errors.Join(err, m.Close()) }()
-		o.Metrics = m.URL()
+	if o.log.To == nodelog.ToStderr {
+		signal.Ignore(syscall.SIGPIPE) // whoever collected the lines has gone: that ends no cluster
 	}
-	if traces.Wanted(o.traces.Endpoint, os.Getenv) {
-		o.traces.Version, o.traces.Getenv, o.traces.Log = o.Version, os.Getenv, log
-		t, err := traces.Open(s.Gently, o.traces)
-		if err != nil {
-			return exit.Usage(err)
-		}
-		defer func() {
-			if err := t.Close(); err != nil { // nothing of the cluster depends on it
-				log.Warn("the last traces may not have reached their collector", "error", err)
-			}
-		}()
-		o.Tracer = t
+	over, err := o.observe(s.Gently)
+	if err != nil {
+		return exit.Usage(err)
 	}
+	defer over()
 	err = node.Run(s.Gently, s.Now, o.Options)
 	switch {
 	case errors.Is(err, node.ErrOptions):

@@ -47,7 +47,7 @@ func (o *settings) flags(f *pflag.FlagSet) {
 	f.DurationVar(&o.OrphanTimeout, "orphan-timeout", 10*time.Second, "how long a replica waits for a master to come back")
 	f.DurationVar(&o.Suspect, "suspect", time.Second, "silence after which a replica is left out of the view")
 	f.StringVar(&o.LogDir, "log-dir", "log", "`DIR` of process logs and reports")
-	nodelog.Flags(f, &o.log.Level, &o.log.Format)
+	nodelog.Flags(f, &o.log)
 	monitor.Flag(f, &o.Metrics)
 	f.StringVar(&o.replicaMetrics, "replica-metrics", "", "the same of its replicas: `HOST:PORT` of r1; r2 has the next port, and so on; default: off")
 	f.StringVar(&o.traces.Endpoint, "otel", "", "send OpenTelemetry traces to the OTLP/HTTP collector at `URL`, http://127.0.0.1:4318 (OTEL_EXPORTER_OTLP_ENDPOINT; the other OTEL_ variables hold, too); default: off")
@@ -68,8 +68,8 @@ func (o *settings) settle(f *pflag.FlagSet, inside func(nodelog.Options) node.Ru
 			return fmt.Errorf("--replica-metrics: %w", err)
 		}
 	}
-	o.Args = []string{"--log-level", o.log.Level, "--log-format", o.log.Format}
-	o.log.Dir = o.LogDir
+	o.Args = []string{"--log", o.log.To, "--log-level", o.log.Level, "--log-format", o.log.Format}
+	o.log.Dir, o.Inherit = o.LogDir, o.log.To == nodelog.ToStderr
 	if o.inProcess {
 		o.InProcess = inside(o.log)
 	}

@@ -162,6 +162,9 @@ func (n *node) logs(r lamport.Node) string {
 	if n.opts.InProcess != nil {
 		return log
 	}
+	if n.opts.Inherit {
+		return "its lines on standard error"
+	}
 	return filepath.Join(n.opts.LogDir, r.String()+".out") + " and " + log
 }
 

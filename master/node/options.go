@@ -75,6 +75,7 @@ type Options struct {
 
 	Executable string   // starts a replica when called as EXECUTABLE replica …
 	Args       []string // passed on to the replicas: logging
+	Inherit    bool     // what they write goes to our own standard error, in place of a file in LogDir each
 	InProcess  Runner   // in place of both: replicas are goroutines of this process; nil: processes
 	RunDir     string   // with Memory: of the run files; "": named by the address, in the temporary directory
 	LogDir     string

@@ -40,7 +40,7 @@ func newSupervisor(o *Options, dir *runDir) *supervisor {
 	s := &supervisor{opts: o, dir: dir, url: o.NATS}
 	how := supervise.Options{
 		Command: s.command,
-		Output:  func(n lamport.Node) string { return filepath.Join(o.LogDir, n.String()+".out") },
+		Output:  func(n lamport.Node) string { return s.output(n) },
 		Log:     o.Log,
 	}
 	if o.InProcess != nil {
@@ -81,6 +81,14 @@ func (s *supervisor) command(n lamport.Node) *exec.Cmd {
 	// embedded server, and all of them those that connect as we do.
 	cmd.Env = append(o.Connection.Environment(os.Environ()), bus.EnvNodeUser+"="+s.user, bus.EnvNodePassword+"="+s.password)
 	return cmd
+}
+
+// output is the file that gets what a replica writes besides its log; "": our own standard error.
+func (s *supervisor) output(n lamport.Node) string {
+	if s.opts.Inherit {
+		return ""
+	}
+	return filepath.Join(s.opts.LogDir, n.String()+".out")
 }
 
 // home is where a replica's data are.

@@ -40,16 +40,18 @@ type child struct {
 
 // launch starts cmd. It gets a process group of its own, so that a Ctrl-C at the
 // terminal reaches its parent alone, and its output goes to the end of a file, so that it
-// can outlive the parent's terminal.
+// can outlive the parent's terminal; without a file, to where the parent's own goes.
 func launch(cmd *exec.Cmd, output string, now time.Time, ended func(*child)) (*child, error) {
-	out, err := os.OpenFile(output, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	defer out.Close()
-	begin, err := out.Seek(0, io.SeekEnd)
-	if err != nil {
-		return nil, err
+	out, begin := os.Stderr, int64(0)
+	if output != "" {
+		var err error
+		if out, err = os.OpenFile(output, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644); err != nil {
+			return nil, err
+		}
+		defer out.Close()
+		if begin, err = out.Seek(0, io.SeekEnd); err != nil {
+			return nil, err
+		}
 	}
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -104,6 +106,9 @@ func verdict(err error, status int, words string) error {
 
 // said returns the last lines of what was written to a file from begin on, as one line.
 func said(name string, begin int64) string {
+	if name == "" {
+		return ""
+	}
 	f, err := os.Open(name)
 	if err != nil {
 		return "" // nothing can be said; the error is that of the process

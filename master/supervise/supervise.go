@@ -34,7 +34,8 @@ const (
 type Options struct {
 	// Command makes the command that runs a replica, anew for each start.
 	Command func(lamport.Node) *exec.Cmd
-	// Output names the file that gets what the process writes, appended.
+	// Output names the file that gets what the process writes, appended; "": our own standard
+	// error, and then nobody knows its last words.
 	Output func(lamport.Node) string
 
 	// Inside, in place of Command and Output, runs a replica as a goroutine of this

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,7 +31,8 @@ import (
 // at the first signal.
 func Replica(stderr io.Writer, stop func() context.Context) *cobra.Command {
 	var o node.Options
-	var id, sync, logDir, level, format, listen string
+	var id, sync, listen string
+	logs := nodelog.Options{Stderr: stderr}
 	var memory bool
 	var connection *dial.Flags
 	cmd := &cobra.Command{
@@ -72,7 +75,8 @@ damaged and are not served; 2 wrong usage; 1 anything else.`,
 			if err := reach(&o, connection); err != nil {
 				return exit.Usage(err)
 			}
-			return run(stop, o, nodelog.Options{Dir: logDir, Node: id, Level: level, Format: format, Stderr: stderr}, listen)
+			logs.Node = id
+			return run(stop, o, logs, listen)
 		},
 	}
 	f := cmd.Flags()
@@ -87,8 +91,8 @@ damaged and are not served; 2 wrong usage; 1 anything else.`,
 	f.StringVar(&o.MasterLock, "master-lock", "", "`FILE` that a living master keeps locked; without one the replica never counts as orphaned")
 	config.Alone(f, "master-lock") // a master has started it, and all its own settings are in the arguments
 	f.DurationVar(&o.OrphanTimeout, "orphan-timeout", 10*time.Second, "how long to wait for a master to come back")
-	f.StringVar(&logDir, "log-dir", "log", "`DIR` of process logs")
-	nodelog.Flags(f, &level, &format)
+	f.StringVar(&logs.Dir, "log-dir", "log", "`DIR` of process logs")
+	nodelog.Flags(f, &logs)
 	monitor.Flag(f, &listen)
 	_ = cmd.MarkFlagRequired("id")
 	return cmd
@@ -102,6 +106,9 @@ func run(stop func() context.Context, o node.Options, logs nodelog.Options, list
 	}
 	defer func() { err = errors.Join(err, closer.Close()) }()
 	tune.Replica()
+	if logs.To == nodelog.ToStderr {
+		signal.Ignore(syscall.SIGPIPE) // whoever collected the lines has gone: that ends no replica
+	}
 	o.Log = log
 	stopped, err := watch(&o, listen)
 	if err != nil {
