@@ -258,10 +258,6 @@ func (b *BatchItem) Size() int {
 // node), replica, timestamp, position (nil: none), body.
 const answerFields = 9
 
-// answersHead is the head of a message of answers, whose length is written last: an
-// array of up to 2³²-1.
-const answersHead = 5
-
 // AnswersWriter builds one message of answers to a batch. The zero value is ready.
 type AnswersWriter struct {
 	out  appender
@@ -275,7 +271,7 @@ func (w *AnswersWriter) Add(index int, r *Reply) {
 	if w.enc == nil {
 		w.enc = msgpack.NewEncoder(&w.out)
 	}
-	if len(w.rids) == 0 {
+	if len(w.rids) == 0 { // the length is written last
 		w.out.b = append(w.out.b[:0], msgpcode.Array32, 0, 0, 0, 0)
 	}
 	w.rids = append(w.rids, r.RID)
