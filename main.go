@@ -16,7 +16,6 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
 	"quartet/bus/config"
@@ -150,9 +149,7 @@ func signals() master.Signals {
 	now := make(chan struct{})
 	go func() {
 		<-got
-		if isatty.IsTerminal(os.Stderr.Fd()) { // elsewhere somebody collects log lines
-			fmt.Fprintln(os.Stderr, "stopping; once more to stop at once")
-		}
+		fmt.Fprintln(os.Stderr, "stopping; once more to stop at once")
 		cancel()
 		<-got
 		close(now)

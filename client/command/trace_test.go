@@ -75,7 +75,7 @@ func TestTrace(t *testing.T) {
 		"2, 2, key":       {"REQUEST": 1, "FORWARD": 1, "ANSWERS": 1, "REPLY": 1},
 		"3, 2, key":       {"REQUEST": 1, "FORWARD": 1, "ANSWERS": 1, "REPLY": 1},
 		"4, 2, key":       {"REQUEST": 1, "FORWARD": 1, "ANSWERS": 1, "REPLY": 1},
-		"4, 1, key ::: w": {"REQUEST": 1, "FORWARD": 1, "DATA": 2, "ANSWERS": 1, "REPLY": 1, "ACK": 2},
+		"4, 1, key ::: w": {"REQUEST": 1, "FORWARD": 1, "DATA": 2, "ANSWERS": 1, "REPLY": 1, "ACK": 4},
 	} {
 		got := traced(t, cluster.URL, request)
 		if n := count(&got); !cmp.Equal(n, want) {

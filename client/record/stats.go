@@ -2,6 +2,7 @@ package record
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"time"
@@ -104,9 +105,18 @@ func (c *counters) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(dir, StatsFile)
-	if err := os.WriteFile(path+".new", append(body, '\n'), 0o644); err != nil {
+	// Several programs may record in one folder: each writes a file of its own first.
+	file, err := os.CreateTemp(dir, StatsFile+".*")
+	if err != nil {
 		return err
 	}
-	return os.Rename(path+".new", path)
+	_, err = file.Write(append(body, '\n'))
+	err = errors.Join(err, file.Chmod(0o644), file.Close())
+	if err == nil {
+		err = os.Rename(file.Name(), filepath.Join(dir, StatsFile))
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(file.Name()))
+	}
+	return nil
 }
