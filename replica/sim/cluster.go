@@ -61,6 +61,8 @@ type node struct {
 	nextRID uint64
 	clock   uint64
 	stated  stated
+	deaths  []int64  // steps of the history at which its processes ended
+	out     [2]int64 // steps between which it was no replica of the cluster last
 }
 
 // loss is what a supervisor tells its master.

@@ -64,6 +64,7 @@ func (c *cluster) kill(i int) {
 		return
 	}
 	c.crashes++
+	n.deaths = append(n.deaths, c.step)
 	if !c.opts.Durable {
 		n.lostAt = c.step
 	}

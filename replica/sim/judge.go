@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"sort"
 	"strings"
 	"time"
 
@@ -140,6 +141,9 @@ func (c *cluster) judge() {
 		verdicts = append(verdicts, history.OnlyOnce(c.history, c.watch.ref.effects))
 	}
 	for _, v := range verdicts {
+		if !v.OK() && v.Check == "steady" {
+			v = history.Steady(c.ofOneLife())
+		}
 		// A weak set that is sent again after the master's death may show once more, and one
 		// that was lost with who acknowledged it may show only for a while.
 		if !v.OK() && (v.Check != "steady" || c.masters == 1 && !c.lost()) {
@@ -150,7 +154,8 @@ func (c *cluster) judge() {
 }
 
 // forgive makes eventual sets unknown that were acknowledged by a replica which lost its
-// memory later: they are held by who acknowledged them, and nobody promises more.
+// memory later, or after an operator had taken it out (it and an old master did not know
+// yet): they are held by who acknowledged them, and nobody promises more.
 func (c *cluster) forgive() {
 	first := map[string]int64{} // by identity: when it was sent first
 	for i := range c.history {
@@ -164,10 +169,38 @@ func (c *cluster) forgive() {
 		if o.Model != model.Eventual || o.Type != model.Set || o.Outcome != history.OK || o.Replica == "" {
 			continue
 		}
-		if n, err := lamport.ParseNode(o.Replica); err == nil && c.nodes[int(n)-1].lostAt >= call {
+		id, err := lamport.ParseNode(o.Replica)
+		if err != nil {
+			continue
+		}
+		if n := c.nodes[int(id)-1]; n.lostAt >= call || n.out[0] > 0 && o.Return >= n.out[0] && o.Call <= n.out[1] {
 			o.Outcome = history.Unknown
 		}
 	}
+}
+
+// ofOneLife is the history without what crosses the death of the replica that served it,
+// each of its processes under a name of its own: one that comes back with its disk may
+// begin with less delivered than it had, and shows that to weak gets for a while.
+func (c *cluster) ofOneLife() []history.Operation {
+	var h []history.Operation
+	for _, o := range c.history {
+		id, err := lamport.ParseNode(o.Replica)
+		if err != nil {
+			h = append(h, o)
+			continue
+		}
+		life := func(step int64) int {
+			deaths := c.nodes[int(id)-1].deaths
+			return sort.Search(len(deaths), func(i int) bool { return deaths[i] >= step })
+		}
+		if o.Type == model.Get && life(o.Call) != life(o.Return) {
+			continue
+		}
+		o.Replica = fmt.Sprintf("%s, life %d", o.Replica, life(o.Call))
+		h = append(h, o)
+	}
+	return h
 }
 
 // lost reports whether a replica has lost its memory, or its disk.

@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"math"
+
 	"quartet/master/membership"
 	"quartet/replica/message"
 )
@@ -80,11 +82,17 @@ func (c *cluster) dismissed(r *message.Record) {
 		return
 	}
 	before := &c.registry.records[len(c.registry.records)-2]
+	for _, id := range r.Configured {
+		if n := c.nodes[int(id)-1]; n.out[1] == math.MaxInt64 {
+			n.out[1] = c.step
+		}
+	}
 	for _, id := range before.Configured {
 		n := c.nodes[int(id)-1]
 		if r.Configures(id) {
 			continue
 		}
+		n.out = [2]int64{c.step, math.MaxInt64}
 		reachable := false
 		if m := c.leader(); m != nil {
 			for _, s := range m.Snapshot().Replicas {
