@@ -38,21 +38,7 @@ type Client struct {
 // by itself for ever. The error is [ErrNoCluster] when no server could be reached;
 // whether a cluster answers there is only found out by a request.
 func Connect(ctx context.Context, url string, opts ...Option) (*Client, error) {
-	o := collect(opts)
-	nc, err := bus.Dial(ctx, bus.DialOptions{URL: url, Name: o.name, TLS: o.tls, Log: o.log})
-	if err != nil {
-		if unreachable(err) {
-			return nil, fmt.Errorf("%w: %w", ErrNoCluster, err)
-		}
-		return nil, fmt.Errorf("client: %w", err)
-	}
-	c, err := newClient(nc, o)
-	if err != nil {
-		nc.Close()
-		return nil, err
-	}
-	c.owned = true
-	return c, nil
+	return ConnectWith(ctx, bus.DialOptions{URL: url}, opts...)
 }
 
 // New makes a client on a connection that stays the caller's. Give the connection
@@ -137,7 +123,8 @@ func (c *Client) Do(ctx context.Context, r Request) (Result, error) {
 // Start sends a request once, as it is (a set without an id stays without), and has
 // done called with its end, once: never again sent, never retried. It is what a load
 // generator needs: no goroutine waits. done runs in the goroutine that hands out all
-// replies, so it must not block; it may call Start. When Start returns an error, nothing
+// replies (or, if the request could not be sent after all, in one of its own), so it must
+// not block; it may call Start. When Start returns an error, nothing
 // was sent and done is not called.
 func (c *Client) Start(r Request, done func(Result, error)) error {
 	if err := r.check(); err != nil {

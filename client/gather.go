@@ -139,7 +139,16 @@ func (g *gatherer) add(s *sending) {
 		g.flush()
 		return
 	}
-	g.wake <- struct{}{} // scheduled is set by one at a time: there is room
+	g.signal()
+}
+
+// signal wakes the flusher. A token that is there already will do: what it finds then is
+// all that has gathered. (It must not wait for room: the flusher itself comes here.)
+func (g *gatherer) signal() {
+	select {
+	case g.wake <- struct{}{}:
+	default:
+	}
 }
 
 // wait bounds how long the queue is kept; mu is held.
@@ -162,12 +171,18 @@ func (g *gatherer) impatient() {
 	g.flush()
 }
 
-// flush sends what has gathered. Those that cannot be sent are told so after all others
-// have left: they may add to the next flush.
+// flush sends what has gathered. Those that cannot be sent are told so by a goroutine of
+// its own: who hears it may send the next request, and that may fail in the same way.
 func (g *gatherer) flush() {
-	for _, f := range g.send() {
-		f.sending.end(nil, &unsent{f.err})
+	failed := g.send()
+	if len(failed) == 0 {
+		return
 	}
+	go func() {
+		for _, f := range failed {
+			f.sending.end(nil, &unsent{f.err})
+		}
+	}()
 }
 
 type failure struct {
@@ -186,10 +201,11 @@ func (g *gatherer) send() (failed []failure) {
 	}
 	single := time.Now().Before(g.alone)
 	g.mu.Unlock()
+	most := int(min(bus.BatchBytes, g.c.nc.MaxPayload()-headerRoom))
 	for rest := queue; len(rest) > 0; {
 		n := 1
 		if !single {
-			n = fits(rest)
+			n = fits(rest, most)
 		}
 		var err error
 		if n == 1 {
@@ -211,11 +227,14 @@ func (g *gatherer) send() (failed []failure) {
 	return failed
 }
 
-// fits says how many of the first requests make one batch; at least 1.
-func fits(queue []*sending) int {
+// headerRoom is what a batch's own headers take of the bus's max_payload, at the most.
+const headerRoom = 1024
+
+// fits says how many of the first requests make one batch of most bytes; at least 1.
+func fits(queue []*sending, most int) int {
 	size := 0
 	for i, s := range queue {
-		if size += s.item.Size(); s.lone() || i > 0 && (size > bus.BatchBytes || i == bus.MaxBatch) {
+		if size += s.item.Size(); s.lone() || i > 0 && (size > most || i == bus.MaxBatch) {
 			return max(i, 1)
 		}
 	}
@@ -260,7 +279,7 @@ func (g *gatherer) answered() {
 	g.scheduled = g.scheduled || flush
 	g.mu.Unlock()
 	if flush {
-		g.wake <- struct{}{}
+		g.signal()
 	}
 }
 
@@ -386,11 +405,14 @@ func (g *gatherer) hold() {
 func (g *gatherer) release() {
 	g.mu.Lock()
 	g.holding = false
-	flush := len(g.queue) > 0 && !g.scheduled
-	g.scheduled = g.scheduled || flush
+	flush, closed := len(g.queue) > 0 && !g.scheduled, g.closed
+	g.scheduled = g.scheduled || flush && !closed
 	g.mu.Unlock()
-	if flush {
-		g.wake <- struct{}{}
+	switch {
+	case flush && closed:
+		g.flush()
+	case flush:
+		g.signal()
 	}
 }
 

@@ -223,3 +223,43 @@ func TestGivingUpAndClosing(t *testing.T) {
 		t.Errorf("after the close: %v", err)
 	}
 }
+
+// A bus that carries little carries smaller batches; and the end of a request that it
+// cannot carry at all does not come before Start has returned: each end may start the next.
+func TestANarrowBus(t *testing.T) {
+	const most = 8 << 10
+	r := responder.On(t, responder.Narrow(t, most).ClientURL(), nil)
+	batches := r.TakeBatches(t, 10)
+	c := dial(t, r.URL)
+	value := make([]byte, 300)
+	for i, err := range startMany(t, c, 200, func() {}, func(_ int, r *client.Request) { r.Value = value }) {
+		if err != nil {
+			t.Fatalf("request %d: %v", i, err)
+		}
+	}
+	if got := batches(); got < 200*300/most {
+		t.Errorf("%d batches", got)
+	}
+	large := client.Request{Consistency: 4, Type: 1, Key: "k", Value: make([]byte, 2*most)}
+	ended := make(chan error, 1)
+	var mine sync.Mutex // of who starts it; its end takes it too
+	mine.Lock()
+	go func() {
+		defer mine.Unlock()
+		if err := c.Start(large, func(_ client.Result, err error) {
+			mine.Lock()
+			defer mine.Unlock()
+			ended <- err
+		}); err != nil {
+			ended <- err
+		}
+	}()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, client.ErrRefused) {
+			t.Errorf("a request that the bus cannot carry: %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("its end waits for Start to return")
+	}
+}

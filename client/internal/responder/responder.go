@@ -60,12 +60,16 @@ type stored struct {
 }
 
 // Server starts a NATS server in this process that ends with the test.
-func Server(t testing.TB) *server.Server { return serverAt(t, -1) }
+func Server(t testing.TB) *server.Server { return serverAt(t, -1, 0) }
 
-func serverAt(t testing.TB, port int) *server.Server {
+// Narrow is Server with messages of at most maxPayload bytes.
+func Narrow(t testing.TB, maxPayload int32) *server.Server { return serverAt(t, -1, maxPayload) }
+
+func serverAt(t testing.TB, port int, maxPayload int32) *server.Server {
 	t.Helper()
 	s, err := server.NewServer(&server.Options{
 		Host: "127.0.0.1", Port: port, NoLog: true, NoSigs: true, JetStream: true, StoreDir: storeDir(t),
+		MaxPayload: maxPayload,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -106,7 +110,7 @@ func Again(t testing.TB, url string, script func(Call) Action) *Responder {
 	if !found || err != nil {
 		t.Fatalf("no port in %q", url)
 	}
-	return On(t, serverAt(t, n).ClientURL(), script)
+	return On(t, serverAt(t, n, 0).ClientURL(), script)
 }
 
 // On starts a responder on a server that runs.
