@@ -182,18 +182,24 @@ func (b *Broadcast) advance(m *member) {
 		}
 		m.held, m.lastTime = d.Seq, d.Clock
 		m.heard = max(m.heard, d.Clock)
-		b.queue.insert(entry{at: lamport.Timestamp{Time: d.Clock, Node: d.From}, data: d})
+		b.hold(m, d)
 		b.fresh = append(b.fresh, d)
 		b.keep(d)
 		b.acked = d.AppendOwnRIDs(b.acked)
-		if awaited(d) {
-			m.awaited++
-		}
 		b.owe()
 	}
 	if m.announcedSeq <= m.held {
 		m.heard = max(m.heard, m.announcedClock)
 	}
+}
+
+// hold puts a DATA of m into the queue.
+func (b *Broadcast) hold(m *member, d *message.Data) {
+	e := entry{at: PlaceOf(d), data: d, awaited: awaited(d)}
+	if e.awaited {
+		m.awaited++
+	}
+	b.queue.insert(e)
 }
 
 // announce applies rule S3 to an announcement (clock, lastSeq) of m.
@@ -309,7 +315,7 @@ func (b *Broadcast) Next() (d *message.Data, ok bool) {
 	b.progress = b.ticks
 	if e.data != nil {
 		b.place = e.at
-		if awaited(e.data) {
+		if e.awaited {
 			b.members[b.cfg.View.Index(e.data.From)].awaited--
 		}
 	}

@@ -2,7 +2,6 @@ package abcast
 
 import (
 	"container/heap"
-	"slices"
 
 	"quartet/replica/lamport"
 	"quartet/replica/message"
@@ -11,16 +10,20 @@ import (
 // entry is a place in the holdback queue: a DATA, or a turn that something local
 // (a sequential get) waits for; then data is nil.
 type entry struct {
-	at   lamport.Timestamp
-	data *message.Data
+	at      lamport.Timestamp
+	data    *message.Data
+	awaited bool // see [awaited]
 }
 
 // awaited reports whether clients may wait for the delivery of d. For weak writes, and the
 // places up to which causal ones are committed, nobody does.
 func awaited(d *message.Data) bool {
-	return slices.ContainsFunc(d.Ops, func(op message.Operation) bool {
-		return op.Op != message.OpWeak && op.Op != message.OpCommit
-	})
+	for i := range d.Ops {
+		if op := d.Ops[i].Op; op != message.OpWeak && op != message.OpCommit {
+			return true
+		}
+	}
+	return false
 }
 
 // holdback is the priority queue of what was received and not delivered, by timestamp.

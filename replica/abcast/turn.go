@@ -32,15 +32,12 @@ func (b *Broadcast) Flush(sends []Send) []Send {
 }
 
 func (b *Broadcast) send(ops []message.Operation, sends []Send) []Send {
-	time := b.clock.Increment()
+	b.clock.Increment() // the header says it: the place of this DATA
 	b.lastSeq++
 	d := &message.Data{Header: b.header(), Seq: b.lastSeq, Ops: ops}
 	b.members[b.self].held = b.lastSeq
-	if awaited(d) {
-		b.members[b.self].awaited++
-	}
 	d.Received, d.Acked = b.received(b.peers), b.takeAcked()
-	b.queue.insert(entry{at: lamport.Timestamp{Time: time, Node: b.cfg.Self}, data: d})
+	b.hold(&b.members[b.self], d)
 	b.keep(d)
 	if len(b.peers) == 0 {
 		b.sentBase = b.lastSeq
@@ -59,10 +56,11 @@ func (b *Broadcast) send(ops []message.Operation, sends []Send) []Send {
 // next DATA, at the next tick, or when they [Broadcast.Hurry]. A broadcast to N members
 // then costs N-1 ACKs instead of (N-1)², and those of weak writes share one a tick.
 //
-// A member that waits is always told: if its DATA d is not in the queue here, then
-// either d was delivered here, and what came before d in the order was received here and
-// told while d was in the queue or earlier; or d is yet to come, and the ACK for it
-// will tell of all that came before.
+// A member that waits is always told: if its DATA d with strong operations is not in the
+// queue here, then either d was delivered here, and what came before d in the order was
+// received here and told while d was in the queue or earlier; or d is yet to come, and the
+// ACK for it will tell of all that came before. Gets that wait in a queue for others' DATA
+// have Hurry, in each turn anew.
 func (b *Broadcast) Settle(sends []Send) []Send {
 	b.trim()
 	to := b.take(func(m *member) bool { return m.due })
