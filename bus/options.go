@@ -51,6 +51,10 @@ func ParseOptions(h nats.Header, c model.Consistency) (Options, error) {
 	return o, err
 }
 
+// ParseClient reads the one header of a batch that counts, [HeaderClient], as
+// [ParseOptions] does.
+func ParseClient(h nats.Header) (string, error) { return nameOption(h, HeaderClient) }
+
 func option(h nats.Header, name string) (string, bool) {
 	value, found := Lookup(h, name)
 	return strings.Trim(value, " \t"), found

@@ -88,7 +88,7 @@ func TestBatch(t *testing.T) {
 		setOf(1, "l", "1", ""), setOf(2, "s", "2", "i2"), setOf(3, "c", "3", "i3"), setOf(4, "e", "4", ""),
 		setOf(1, "first", "alone", "known"), setOf(1, "first", "another", "known"),
 		getOf(1, "missing"), pinned, late, nobody, bad,
-	), 11, bus.HeaderClient, "Client1")
+	), 11, bus.HeaderClient, "Client1", bus.HeaderReplica, "none", bus.HeaderMsgID, "") // the last two are not a batch's
 	want := []model.Code{200, 200, 200, 200, 200, 409, 404, 200, 425, 400, 400}
 	seen := map[uint64]bool{}
 	for i, code := range want {

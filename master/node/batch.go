@@ -25,7 +25,7 @@ func (n *node) requests(e *event) {
 		n.incoming(&taken{reply: e.msg.Reply, at: e.at}, &bus.Options{}, err)
 		return
 	}
-	client, err := bus.ParseOptions(e.msg.Header, 0)
+	client, err := bus.ParseClient(e.msg.Header)
 	if err != nil {
 		n.incoming(&taken{reply: e.msg.Reply, at: e.at}, &bus.Options{}, err)
 		return
@@ -34,7 +34,7 @@ func (n *node) requests(e *event) {
 	all := make([]taken, len(n.items))
 	for i := range n.items {
 		item := &n.items[i]
-		item.Client = client.Client
+		item.Client = client
 		all[i] = taken{reply: e.msg.Reply, at: e.at, request: item.Request, batch: b, index: i}
 		n.tracing.take(&all[i], nil)
 		n.incoming(&all[i], &item.Options, item.Err)
