@@ -30,6 +30,8 @@ func TestSettingsOfAFile(t *testing.T) {
 			"url=nats://q:1 < QUARTET_NATS\n"},
 		"a context of a flag": {"nats = 'nats://f:1'\nuser = 'joe'", nil, []string{"--context", "prod"},
 			"url=nats://prod:1 < context prod\ncontext=prod < --context\nuser=ann < context prod\n"},
+		"no context says nothing of a server": {"nats = 'nats://f:1'\ncontext = 'prod'\nuser = 'joe'", nil, []string{"--context", ""},
+			"url=nats://f:1 < F:1\nuser=joe < F:3\n"},
 		"a context of the file": {"context = 'prod'\nuser = 'joe'\n", nil, nil,
 			"url=nats://prod:1 < context prod\ncontext=prod < F:1\nuser=joe < F:2\n"},
 		"who from the environment": {"nats = 'nats://f:1'\nuser = 'joe'\npassword = 'x'", map[string]string{"NATS_USER": "bob"}, nil,

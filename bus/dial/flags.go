@@ -62,7 +62,6 @@ type Flags struct {
 	set    *pflag.FlagSet
 	values map[name]*string
 	first  bool
-	names  []string
 	// Selected lets the context count that is selected with the nats command, though
 	// nobody asked for it here. Add sets it.
 	Selected bool
@@ -72,7 +71,6 @@ type Flags struct {
 func Add(f *pflag.FlagSet) *Flags {
 	out := &Flags{set: f, values: make(map[name]*string, len(specs)), Selected: true}
 	for _, s := range specs {
-		out.names = append(out.names, s.flag)
 		usage := s.usage
 		if s.env != "" {
 			usage += " (" + s.env + ")"
@@ -108,7 +106,7 @@ func Of(f *pflag.FlagSet) *Flags {
 			continue
 		}
 		text := flag.Value.String()
-		out.values[s.name], out.names = &text, append(out.names, s.flag)
+		out.values[s.name] = &text
 		if s.name == firstName {
 			out.first = text == "true"
 		}
@@ -151,9 +149,6 @@ func (f *Flags) Given() []string {
 	}
 	return given
 }
-
-// Names returns the flags' names, for a help text that lists them apart.
-func (f *Flags) Names() []string { return f.names }
 
 // flag returns what a flag was given as, "true" of a switch, and whether it was given.
 func (f *Flags) flag(s *spec) (string, bool) {

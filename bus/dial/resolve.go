@@ -31,7 +31,6 @@ const (
 	fromFile // package config's
 	fromEnvironment
 	fromFlag
-	sources
 )
 
 // Setting is one setting of a connection and where it came from.
@@ -105,7 +104,8 @@ func (f *Flags) Resolve(getenv func(string) string) (*Settings, error) {
 // environment names a server or a context: no credentials go to a server that they may not
 // be for.
 func (s *Settings) ofOneServer() {
-	if max(s.values[urlName].from, s.values[contextName].from) <= fromFile {
+	named := func(n name) bool { return s.values[n].text != "" && s.values[n].from > fromFile }
+	if !named(urlName) && !named(contextName) { // --context '' names none
 		return
 	}
 	for n, v := range s.values {

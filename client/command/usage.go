@@ -32,7 +32,7 @@ func Usage(cmd *cobra.Command) error {
 	listCommands(&b, cmd, "", "Other commands:")
 	own, shared := pflag.NewFlagSet("", pflag.ContinueOnError), pflag.NewFlagSet("", pflag.ContinueOnError)
 	own.SortFlags, shared.SortFlags = false, false
-	names := dial.Add(pflag.NewFlagSet("", pflag.ContinueOnError)).Names()
+	names := dial.Names()
 	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
 		if f.Name != "nats" && slices.Contains(names, f.Name) {
 			shared.AddFlag(f)
