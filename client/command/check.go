@@ -255,8 +255,8 @@ func (c *inquiry) print(j *judgedHistory) error {
 }
 
 func (c *inquiry) table(b *strings.Builder, j *judgedHistory) {
-	colour := terminal(c.env.Stdout) && c.env.Getenv("NO_COLOR") == ""
-	fmt.Fprintf(b, "%s: %d operations, %s\n", j.File, j.Operations, paintVerdict(j.Verdict, colour))
+	p := palette{coloured(c.env, c.env.Stdout)}
+	fmt.Fprintf(b, "%s: %d operations, %s\n", j.File, j.Operations, p.verdict(j.Verdict))
 	if j.Open {
 		fmt.Fprintln(b, "  sets may be missing from it: values that it does not explain are taken for older ones")
 	}
@@ -266,7 +266,7 @@ func (c *inquiry) table(b *strings.Builder, j *judgedHistory) {
 	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	for _, by := range j.Checks {
 		// The verdict stands last: colour has no width on the screen, but for the writer.
-		fmt.Fprintf(w, "  %s\t%d\t%s\n", by.Check, by.Judged, paintVerdict(by.Verdict, colour))
+		fmt.Fprintf(w, "  %s\t%d\t%s\n", by.Check, by.Judged, p.verdict(by.Verdict))
 	}
 	_ = w.Flush() // a strings.Builder takes everything
 	if !slices.ContainsFunc(j.Checks, func(by judgedByCheck) bool { return by.Check == "converged" }) {
@@ -276,7 +276,7 @@ func (c *inquiry) table(b *strings.Builder, j *judgedHistory) {
 		if by.Reason == "" {
 			continue
 		}
-		fmt.Fprintf(b, "\n  %s: %s: %s\n", by.Check, paintVerdict(by.Verdict, colour), by.Reason)
+		fmt.Fprintf(b, "\n  %s: %s: %s\n", by.Check, p.verdict(by.Verdict), by.Reason)
 		for line := range strings.Lines(j.verdicts[i].Words(j.nanoseconds)) {
 			b.WriteString("  " + line)
 		}
@@ -287,14 +287,9 @@ func (c *inquiry) table(b *strings.Builder, j *judgedHistory) {
 	b.WriteByte('\n')
 }
 
-func paintVerdict(verdict string, colour bool) string {
-	if !colour {
-		return verdict
-	}
+func (p palette) verdict(word string) string {
 	hue := map[string]color.Attribute{
 		history.Passed.String(): color.FgGreen, history.Violated.String(): color.FgRed, history.Undecided.String(): color.FgYellow,
-	}[verdict]
-	c := color.New(hue)
-	c.EnableColor()
-	return c.Sprint(verdict)
+	}[word]
+	return p.paint(word, hue)
 }

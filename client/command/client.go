@@ -20,20 +20,7 @@ import (
 // sent before everything else.
 const EnvRequests = "QUARTET_REQUESTS"
 
-func clientCommand(env Env) *cobra.Command {
-	var (
-		conn  connection
-		model consistency
-		out   format
-		rec   recording
-		also  []string
-		async bool
-		only  bool
-	)
-	cmd := &cobra.Command{
-		Use:   "client [flags] REQUEST|FILE ...",
-		Short: "Send requests and request files, print the replies",
-		Long: `Send requests in the order given, each after the reply to the last, in one session.
+const clientLong = `Send requests in the order given, each after the reply to the last, in one session.
 
 Each argument is a request, "CONSISTENCY, REQUEST, DATA", or else the name of a
 file with one request a line (blank lines and # comments are passed over): a path,
@@ -52,7 +39,22 @@ bodies of the OK replies alone, one line end after each; other replies go to std
 
 ` + EnvRequests + ` and --also hold requests that are sent first.
 
-Exit status: 0 all answered, 2 malformed, 4 refused, 5 an outcome unknown, 6 no cluster.`,
+Exit status: 0 all answered, 2 malformed, 4 refused, 5 an outcome unknown, 6 no cluster.`
+
+func clientCommand(env Env) *cobra.Command {
+	var (
+		conn  connection
+		model consistency
+		out   format
+		rec   recording
+		also  []string
+		async bool
+		only  bool
+	)
+	cmd := &cobra.Command{
+		Use:   "client [flags] REQUEST|FILE ...",
+		Short: "Send requests and request files, print the replies",
+		Long:  clientLong,
 		Example: `  quartet client '1, 1, key ::: value' '1, 2, key'
   quartet client linear1
   quartet client --check my-requests.txt

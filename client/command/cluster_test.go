@@ -58,9 +58,24 @@ func TestRealCluster(t *testing.T) {
 	if err := json.Unmarshal([]byte(w.stdout), &s); err != nil || !s.Ready || len(s.Replicas) != 3 {
 		t.Fatalf("status %s, %v", w.stdout, err)
 	}
+	sendTo(t, cluster.URL)
+	lookAt(t, cluster.URL)
+	measure(t, cluster.URL)
+
+	external := world{binary: binary, env: map[string]string{}}
+	external.run(t, "demo", "--nats", cluster.URL)
+	checkDemo(t, external)
+	if w := quartet(t, cluster.URL, "status"); w.status != 0 {
+		t.Errorf("demo did not leave the cluster running: %s", w.err)
+	}
+}
+
+// sendTo has the commands that send requests send them to this cluster.
+func sendTo(t *testing.T, url string) {
+	t.Helper()
 	// Each file alone, so that its gets have one right answer, in all models.
 	for _, file := range []string{"linear1", "seq1", "causal1"} {
-		w := quartet(t, cluster.URL, "client", "-o", "jsonl", file)
+		w := quartet(t, url, "client", "-o", "jsonl", file)
 		var data []string
 		for line := range strings.Lines(w.stdout) {
 			var reply struct{ Request, Ack, Data string }
@@ -77,33 +92,36 @@ func TestRealCluster(t *testing.T) {
 	}
 	for _, file := range []string{"event1", "event2", "linear2", "seq2", "causal2"} {
 		for _, async := range []string{"--async=false", "--async"} {
-			w := quartet(t, cluster.URL, "client", async, file)
+			w := quartet(t, url, "client", async, file)
 			if w.status != 0 || strings.Count(w.stdout, "\ndata: ") != 9 {
 				t.Errorf("%s %s: status %d, %s\n%s", file, async, w.status, w.err, w.stdout)
 			}
 		}
 	}
 	for _, m := range []string{"linearizable", "sequential", "causal", "eventual"} {
-		if w := quartet(t, cluster.URL, "set", "--consistency", m, "--replica", "r1", "one-"+m, m); w.status != 0 {
+		if w := quartet(t, url, "set", "--consistency", m, "--replica", "r1", "one-"+m, m); w.status != 0 {
 			t.Errorf("set, %s: %s", m, w.err)
 		}
 	}
-	wantOut(t, quartet(t, cluster.URL, "get", "one-linearizable"), 0, "linearizable\n")
-	wantOut(t, quartet(t, cluster.URL, "get", "none"), exit.StatusNoValue, "")
-	w = quartet(t, cluster.URL, "client", "--retries", "0", "1, 2, one-linearizable")
+	wantOut(t, quartet(t, url, "get", "one-linearizable"), 0, "linearizable\n")
+	wantOut(t, quartet(t, url, "get", "none"), exit.StatusNoValue, "")
+	w := quartet(t, url, "client", "--retries", "0", "1, 2, one-linearizable")
 	if w.status != 0 || !strings.Contains(w.stdout, "data: linearizable\n") {
 		t.Errorf("client: %s%s", w.stdout, w.err)
 	}
-	w = quartet(t, cluster.URL, "get", "--replica", "r9", "k")
+	w = quartet(t, url, "get", "--replica", "r9", "k")
 	wantOut(t, w, exit.StatusRefused, "")
-	lookAt(t, cluster.URL)
+}
 
-	w = quartet(t, cluster.URL, "bench", "--compare-kv", "--rounds", "2", "--round", "200ms", "--keys", "50", "-o", "jsonl")
+// measure has bench measure this cluster.
+func measure(t *testing.T, url string) {
+	t.Helper()
+	w := quartet(t, url, "bench", "--compare-kv", "--rounds", "2", "--round", "200ms", "--keys", "50", "-o", "jsonl")
 	if w.status != 0 || strings.Count(w.stdout, `"kv_r1_file":`) != 2 || strings.Count(w.stdout, `"kv_raw_r1_file":`) != 2 || strings.Count(w.stdout, `"ratio_kv":`) != 2 ||
 		strings.Count(w.stdout, `"ratio_kv_raw":`) != 2 || strings.Count(w.stdout, `"durability":"memory"`) != 2 {
 		t.Errorf("bench: status %d, %s\n%s", w.status, w.err, w.stdout)
 	}
-	w = quartet(t, cluster.URL, "bench", "--compare-kv", "--rounds", "1", "--round", "100ms", "--keys", "50", "--request", "set")
+	w = quartet(t, url, "bench", "--compare-kv", "--rounds", "1", "--round", "100ms", "--keys", "50", "--request", "set")
 	for _, want := range []string{"QUARTET OPS/S, memory", "KV OPS/S, file", "KV RAW OPS/S, file", "QUARTET/KV RAW", "\nlinearizable set "} {
 		if w.status != 0 || !strings.Contains(w.stdout, want) {
 			t.Errorf("bench: status %d, %s, without %q:\n%s", w.status, w.err, want, w.stdout)
@@ -112,16 +130,9 @@ func TestRealCluster(t *testing.T) {
 	if _, err := os.Stat("/proc/self/stat"); err == nil && strings.Count(w.stdout, "  master ") != 3 {
 		t.Errorf("bench without the master's processor time:\n%s", w.stdout)
 	}
-	w = quartet(t, cluster.URL, "bench", "--warmup", "50ms", "--duration", "200ms", "--keys", "50", "--consistency", "all", "--request", "mix", "--connections", "separate", "--concurrency", "8")
+	w = quartet(t, url, "bench", "--warmup", "50ms", "--duration", "200ms", "--keys", "50", "--consistency", "all", "--request", "mix", "--connections", "separate", "--concurrency", "8")
 	if w.status != 0 || strings.Count(w.stdout, " mix ") != 4 {
 		t.Errorf("bench: status %d, %s\n%s", w.status, w.err, w.stdout)
-	}
-
-	external := world{binary: binary, env: map[string]string{}}
-	external.run(t, "demo", "--nats", cluster.URL)
-	checkDemo(t, external)
-	if w := quartet(t, cluster.URL, "status"); w.status != 0 {
-		t.Errorf("demo did not leave the cluster running: %s", w.err)
 	}
 }
 
@@ -168,7 +179,7 @@ func checkDemo(t *testing.T, w world) {
 func TestDemo(t *testing.T) {
 	logs := filepath.Join(t.TempDir(), "log")
 	w := world{binary: built(t), env: map[string]string{}}
-	w.run(t, "demo", "--log-dir", logs)
+	w.run(t, "demo", "--context", "", "--log-dir", logs)
 	checkDemo(t, w)
 	if _, err := os.Stat(filepath.Join(logs, "report.txt")); err != nil {
 		t.Error(err)

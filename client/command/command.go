@@ -1,6 +1,7 @@
 // Package command promises the commands of a client: client, set, get, status, recover,
-// remove, demo, bench, doctor, shell, explain and top. Data go to stdout, talk goes to stderr, colour and progress to terminals only,
-// and every command ends with an exit status of the public contract (package exit).
+// remove, demo, bench, check, trace, doctor, shell, explain, top and man. Data go to stdout,
+// talk goes to stderr, colour and progress to terminals only, and every command ends with an
+// exit status of the public contract (package exit).
 package command
 
 import (

@@ -396,7 +396,7 @@ func TestNoCluster(t *testing.T) {
 	s := responder.Server(t)
 	url := s.ClientURL()
 	for _, args := range [][]string{
-		{"client", "1, 1, k ::: v", "1, 2, k"}, {"client", "--async", "1, 1, k ::: v"}, {"set", "k", "v"}, {"get", "k"}, {"status"}, {"bench"}, {"demo", "--nats", url},
+		{"client", "1, 1, k ::: v", "1, 2, k"}, {"client", "--async", "1, 1, k ::: v"}, {"set", "k", "v"}, {"get", "k"}, {"trace", "1, 2, k"}, {"status"}, {"bench"}, {"demo", "--nats", url},
 	} {
 		if args[0] != "status" && args[0] != "bench" {
 			args = append(args, "--retries", "1")
@@ -407,7 +407,7 @@ func TestNoCluster(t *testing.T) {
 	}
 	s.Shutdown()
 	s.WaitForShutdown()
-	for _, args := range [][]string{{"client", "1, 1, k ::: v"}, {"get", "k"}, {"status"}, {"bench"}} {
+	for _, args := range [][]string{{"client", "1, 1, k ::: v"}, {"get", "k"}, {"trace", "1, 2, k"}, {"status"}, {"bench"}} {
 		w := quartet(t, url, args...)
 		if w.status != exit.StatusNoCluster || !strings.Contains(w.err, "quartet master") {
 			t.Errorf("%q without a server: status %d, %s", args, w.status, w.err)

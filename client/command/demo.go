@@ -62,7 +62,7 @@ Exit status: that of the worst reply: 0 all answered, 4 one refused, 5 an outcom
 			if err != nil {
 				return err
 			}
-			d.external = cmd.Flags().Changed("nats") || cmd.Flags().Changed("context")
+			d.external = d.conn.settings.Asked()
 			d.settings = s
 			ctx, cancel := interruptible(cmd)
 			defer cancel()

@@ -148,7 +148,6 @@ func (d *doctor) reach(ctx context.Context) *nats.Conn {
 	switch {
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked):
 		d.finding("server", text, "the server does not let us in: look above where user, credentials or token came from, and give others (--creds, --user, --token, --context)")
-		d.status = max(d.status, exit.StatusFailed)
 	case strings.Contains(text, "tls:") || strings.Contains(text, "x509:") || errors.Is(err, nats.ErrSecureConnRequired):
 		d.finding("server", text, "the two sides do not agree on TLS: --tlsca names the authorities to trust, --tlscert and --tlskey our own certificate")
 	default:
@@ -246,14 +245,14 @@ func (d *doctor) table(b *strings.Builder, p palette) {
 	}
 }
 
-// palette paints where colour is wanted.
+// palette paints where colour is wanted; color.Reset paints nothing.
 type palette struct{ on bool }
 
-func (p palette) paint(s string, attributes ...color.Attribute) string {
-	if !p.on || len(attributes) == 0 {
+func (p palette) paint(s string, attribute color.Attribute) string {
+	if !p.on || attribute == color.Reset {
 		return s
 	}
-	c := color.New(attributes...)
+	c := color.New(attribute)
 	c.EnableColor()
 	return c.Sprint(s)
 }

@@ -32,7 +32,7 @@ type printer struct {
 	out    io.Writer
 	talk   io.Writer // for what is no data, with raw
 	format format
-	colour bool
+	paint  palette
 	before func() // is called before each reply: takes the progress line away
 	first  bool   // nothing was printed yet
 }
@@ -40,7 +40,7 @@ type printer struct {
 func newPrinter(env Env, f format) *printer {
 	return &printer{
 		out: env.Stdout, talk: env.Stderr, format: f, first: true,
-		colour: f == formatTable && coloured(env, env.Stdout),
+		paint: palette{f == formatTable && coloured(env, env.Stdout)},
 	}
 }
 
@@ -104,7 +104,7 @@ func coloured(env Env, w io.Writer) bool { return terminal(w) && env.Getenv("NO_
 type field struct {
 	label, value string
 	width        int
-	colour       color.Attribute // 0: plain
+	colour       color.Attribute // color.Reset: plain
 }
 
 // appendBlock appends what the original printed of a reply, as three lines of fields.
@@ -143,23 +143,14 @@ func (p *printer) appendBlock(b []byte, name string, r client.Request, result cl
 func (p *printer) appendFields(b []byte, fields []field) []byte {
 	for i, f := range fields {
 		plain := len(f.label) + len(": ") + utf8.RuneCountInString(f.value)
-		b = append(b, p.paint(f.label+":", color.Faint)...)
+		b = append(b, p.paint.paint(f.label+":", color.Faint)...)
 		b = append(b, ' ')
-		b = append(b, p.paint(f.value, f.colour)...)
+		b = append(b, p.paint.paint(f.value, f.colour)...)
 		if i < len(fields)-1 {
 			b = append(b, strings.Repeat(" ", max(f.width-plain, 0)+2)...)
 		}
 	}
 	return append(b, '\n')
-}
-
-func (p *printer) paint(s string, attribute color.Attribute) string {
-	if !p.colour || attribute == 0 {
-		return s
-	}
-	c := color.New(attribute)
-	c.EnableColor()
-	return c.Sprint(s)
 }
 
 // acknowledgement is a reply's ack; UNKNOWN where no reply came.

@@ -222,10 +222,7 @@ func (s *shell) show(r *client.Request, result *client.Result, failure error, to
 	if result.Timestamp != 0 {
 		about = append(about, fmt.Sprintf("timestamp %d", result.Timestamp))
 	}
-	if hue != color.Reset {
-		text = s.paint.paint(text, hue)
-	}
-	_, err := fmt.Fprintf(s.env.Stdout, "%s  %s\n", text, s.paint.paint("("+strings.Join(about, ", ")+")", color.Faint))
+	_, err := fmt.Fprintf(s.env.Stdout, "%s  %s\n", s.paint.paint(text, hue), s.paint.paint("("+strings.Join(about, ", ")+")", color.Faint))
 	if err != nil {
 		return fmt.Errorf("write the answer: %w", err)
 	}

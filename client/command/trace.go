@@ -94,7 +94,7 @@ func (t *tracing) run(ctx context.Context, args []string) error {
 	case !t.follow && len(args) == 0:
 		return exit.Usage(errors.New("what to trace? give a request like '1, 1, key ::: value', an RID, or --follow"))
 	case t.count < 0 || t.wait <= 0:
-		return exit.Usage(errors.New("--count and --wait must not be negative"))
+		return exit.Usage(errors.New("--count must not be negative, and --wait must be positive"))
 	}
 	var request requestfile.Request
 	if !t.follow && !isRID {
@@ -107,11 +107,26 @@ func (t *tracing) run(ctx context.Context, args []string) error {
 		}
 		request = requests[0]
 	}
-	w, nc, err := t.listen(ctx)
+	nc, subjects, inbox, err := t.dial(ctx)
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
+	c, err := client.New(nc, t.conn.options()...)
+	if err != nil {
+		return exit.Usage(err)
+	}
+	defer c.Close()
+	if !t.follow && !isRID {
+		// Once we listen to all subjects the server no longer says that nobody else does.
+		if _, err := c.Status(ctx); err != nil {
+			return exit.With(status(err), err)
+		}
+	}
+	w, err := trace.Watch(nc, subjects, inbox)
+	if err != nil {
+		return err
+	}
 	defer w.Close()
 	switch {
 	case t.follow:
@@ -119,43 +134,33 @@ func (t *tracing) run(ctx context.Context, args []string) error {
 	case isRID:
 		return t.one(ctx, w, rid)
 	}
-	return t.own(ctx, w, nc, request)
+	return t.own(ctx, w, c, request)
 }
 
-func (t *tracing) listen(ctx context.Context) (*trace.Watcher, *nats.Conn, error) {
+// dial connects, and returns what to listen to: the cluster's subjects and the prefix of inboxes.
+func (t *tracing) dial(ctx context.Context) (*nats.Conn, bus.Subjects, string, error) {
+	subjects, err := bus.NewSubjects(t.conn.prefix)
+	if err != nil {
+		return nil, subjects, "", exit.Usage(err)
+	}
 	settings, err := t.conn.resolve()
 	if err != nil {
-		return nil, nil, err
+		return nil, subjects, "", err
 	}
 	nc, err := bus.Dial(ctx, settings.Options(t.conn.name+" trace", nil))
 	switch {
 	case errors.Is(err, nats.ErrAuthorization):
-		return nil, nil, fmt.Errorf("%w\nsee which credentials were taken from where: quartet doctor", err)
+		err = fmt.Errorf("%w\nsee which credentials were taken from where: quartet doctor", err)
 	case errors.Is(err, dial.ErrSetting):
-		return nil, nil, exit.Usage(err)
+		err = exit.Usage(err)
 	case err != nil:
-		return nil, nil, exit.NoCluster(fmt.Errorf("%w\nstart a cluster with: quartet master --memory", err))
+		err = exit.NoCluster(fmt.Errorf("%w\nstart a cluster with: quartet master --memory\nor see where it was looked for: quartet doctor", err))
 	}
-	subjects, err := bus.NewSubjects(t.conn.prefix)
-	if err != nil {
-		nc.Close()
-		return nil, nil, exit.Usage(err)
-	}
-	w, err := trace.Watch(nc, subjects, settings.InboxPrefix())
-	if err != nil {
-		nc.Close()
-		return nil, nil, err
-	}
-	return w, nc, nil
+	return nc, subjects, settings.InboxPrefix(), err
 }
 
 // own sends a request and shows it. The exit status is that of its reply.
-func (t *tracing) own(ctx context.Context, w *trace.Watcher, nc *nats.Conn, request requestfile.Request) error {
-	c, err := client.New(nc, t.conn.options()...)
-	if err != nil {
-		return exit.Usage(err)
-	}
-	defer c.Close()
+func (t *tracing) own(ctx context.Context, w *trace.Watcher, c *client.Client, request requestfile.Request) error {
 	result, failed := c.Do(ctx, outgoing(request))
 	if result.RID == 0 {
 		return exit.With(max(status(failed), exit.StatusFailed), fmt.Errorf("nothing to show: %w", failed))
