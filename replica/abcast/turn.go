@@ -54,7 +54,7 @@ func (b *Broadcast) send(ops []message.Operation, sends []Send) []Send {
 // operations stands in the queue: they wait for it, with clients behind them. The others
 // need it only to deliver what is not theirs, or what nobody waits for, and are told by the
 // next DATA, at the next tick, or when they [Broadcast.Hurry]. A broadcast to N members
-// then costs N-1 ACKs instead of (N-1)², and those of weak writes share one a tick.
+// then costs N-1 ACKs instead of (N-1)², and all weak writes of a tick share one to each.
 //
 // A member that waits is always told: if its DATA d with strong operations is not in the
 // queue here, then either d was delivered here, and what came before d in the order was
@@ -64,8 +64,8 @@ func (b *Broadcast) send(ops []message.Operation, sends []Send) []Send {
 func (b *Broadcast) Settle(sends []Send) []Send {
 	b.trim()
 	to := b.take(func(m *member) bool { return m.due })
-	if len(to) == 0 && len(b.acked) > 0 {
-		to = b.peers // what a DATA of this turn had no room for
+	if len(b.acked) > 0 && len(b.take(func(m *member) bool { return m.owed })) == 0 {
+		to = b.peers // rIDs that a DATA of this turn had no room for
 	}
 	sends = b.ack(to, false, sends)
 	for i := range b.members {

@@ -1,0 +1,83 @@
+package abcast_test
+
+import (
+	"slices"
+	"testing"
+
+	"quartet/replica/abcast"
+	"quartet/replica/lamport"
+	"quartet/replica/message"
+)
+
+// At once only those are told that wait: whose strong operations stand in the queue. News
+// of weak ones is for the next tick, and then for all.
+func TestS2WhoIsToldWhen(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		op     message.Op
+		atOnce []lamport.Node
+		tick   []lamport.Node
+	}{
+		{"strong", message.OpStrong, []lamport.Node{1}, []lamport.Node{3}},
+		{"gets", message.OpReads, []lamport.Node{1}, []lamport.Node{3}},
+		{"weak", message.OpWeak, nil, []lamport.Node{1, 3}},
+		{"a marker", message.OpCommit, nil, []lamport.Node{1, 3}},
+	} {
+		m := group(3)
+		m[0].Submit(message.Operation{Op: test.op, Number: 1, Reads: []uint64{7}, Request: message.Request{RID: 7}}, true)
+		m[1].take(of[*message.Data](m[0].turn())[0])
+		for _, moment := range []struct {
+			name  string
+			sends []abcast.Send
+			want  []lamport.Node
+		}{{"at once", m[1].turn(), test.atOnce}, {"at the tick", m[1].Tick(nil), test.tick}, {"after it", m[1].turn(), nil}} {
+			var told []lamport.Node
+			for _, s := range moment.sends {
+				told = append(told, s.To...)
+			}
+			if !slices.Equal(told, moment.want) {
+				t.Errorf("%s, %s: %v are told, want %v", test.name, moment.name, told, moment.want)
+			}
+		}
+	}
+}
+
+// Operations that nobody waits for are gathered while the last DATA is on its way, and
+// sent when it has arrived, when a tick has passed, or with one that somebody waits for.
+func TestGathering(t *testing.T) {
+	weak := message.Operation{Op: message.OpWeak}
+	for _, test := range []struct {
+		name    string
+		release func(m []*member)
+		want    int
+	}{
+		{"acknowledged by all", func(m []*member) {
+			for _, a := range of[*message.Ack](append(m[1].Tick(nil), m[2].Tick(nil)...)) {
+				m[0].Ack(a)
+			}
+		}, 2},
+		{"a tick", func(m []*member) { m[0].Tick(nil) }, 2},
+		{"an urgent one", func(m []*member) { m[0].Submit(message.Operation{Op: message.OpStrong}, true) }, 3},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			m := group(3)
+			m[0].Submit(weak, false)
+			first := of[*message.Data](m[0].Flush(nil))
+			if len(first) != 1 {
+				t.Fatalf("the first left in %d DATA, want 1: nothing is on its way", len(first))
+			}
+			m[1].take(first[0])
+			m[2].take(first[0])
+			m[0].Submit(weak, false)
+			m[0].Submit(weak, false)
+			if sends := m[0].Flush(nil); len(sends) != 0 || m[0].Submitted() {
+				t.Fatalf("%d messages left while the first is on its way", len(sends))
+			}
+			test.release(m)
+			later := of[*message.Data](m[0].Flush(nil))
+			if len(later) != 1 || len(later[0].Ops) != test.want {
+				t.Errorf("then left %v, want one DATA of %d operations", later, test.want)
+			}
+		})
+	}
+}
