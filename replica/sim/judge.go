@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -134,9 +135,7 @@ func (c *cluster) judge() {
 		return
 	}
 	verdicts = append(verdicts, history.All(c.history, history.Budget{Time: 20 * time.Second})...)
-	if !c.opts.Stale { // else two masters stamp at a time: the greater version stays, not the one that was sent later
-		verdicts = append(verdicts, history.Eventual(c.history, stores[c.living()[0].id.String()]))
-	}
+	verdicts = append(verdicts, history.Eventual(c.unordered(), stores[c.living()[0].id.String()]))
 	if !c.opts.HistoriesOnly {
 		verdicts = append(verdicts, history.OnlyOnce(c.history, c.watch.ref.effects))
 	}
@@ -155,7 +154,7 @@ func (c *cluster) judge() {
 
 // forgive makes eventual sets unknown that were acknowledged by a replica which lost its
 // memory later, or after an operator had taken it out (it and an old master did not know
-// yet): they are held by who acknowledged them, and nobody promises more.
+// yet; a lone master does): they are held by who acknowledged them, and nobody promises more.
 func (c *cluster) forgive() {
 	first := map[string]int64{} // by identity: when it was sent first
 	for i := range c.history {
@@ -173,10 +172,25 @@ func (c *cluster) forgive() {
 		if err != nil {
 			continue
 		}
-		if n := c.nodes[int(id)-1]; n.lostAt >= call || n.out[0] > 0 && o.Return >= n.out[0] && o.Call <= n.out[1] {
+		if n := c.nodes[int(id)-1]; n.lostAt >= call || c.masters > 1 && n.out[0] > 0 && o.Return >= n.out[0] && o.Call <= n.out[1] {
 			o.Outcome = history.Unknown
 		}
 	}
+}
+
+// unordered is the history, where two masters stamp at a time with its eventual sets all
+// overlapping: of those the greater version stays, not the one that was sent later.
+func (c *cluster) unordered() []history.Operation {
+	if !c.opts.Stale {
+		return c.history
+	}
+	h := slices.Clone(c.history)
+	for i := range h {
+		if o := &h[i]; o.Model == model.Eventual && o.Type == model.Set {
+			o.Call, o.Return = 0, c.step
+		}
+	}
+	return h
 }
 
 // ofOneLife is the history without what crosses the death of the replica that served it,
