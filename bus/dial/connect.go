@@ -13,6 +13,7 @@ import (
 	"golang.org/x/net/proxy"
 
 	"quartet/bus"
+	"quartet/bus/config"
 )
 
 // Options returns what [bus.Dial] needs to connect under the name called.
@@ -162,7 +163,7 @@ func (s *Settings) Environment(env []string) []string {
 		key, _, _ := strings.Cut(entry, "=")
 		ours := false
 		for i := range specs {
-			ours = ours || specs[i].env != "" && key == specs[i].env
+			ours = ours || specs[i].env != "" && key == specs[i].env || key == config.Variable(specs[i].flag)
 		}
 		if !ours {
 			out = append(out, entry)
@@ -214,8 +215,16 @@ func (s *Settings) userInURL() (token, user, password string) {
 // Args returns as arguments of a child what no variable can say; none is a secret.
 func (s *Settings) Args() []string {
 	var args []string
-	if v := s.values[firstName]; v.text != "" && v.from != fromContext {
-		args = append(args, "--tlsfirst")
+	for i := range specs {
+		sp := &specs[i]
+		v := s.values[sp.name]
+		switch {
+		case sp.env != "" || v.text == "" || v.from == fromContext:
+		case sp.name == firstName:
+			args = append(args, "--"+sp.flag)
+		default:
+			args = append(args, "--"+sp.flag, v.text)
+		}
 	}
 	return args
 }

@@ -187,13 +187,13 @@ func TestConnections(t *testing.T) {
 func TestEnvironmentOfAChild(t *testing.T) {
 	users := start(t, func(o *natsserver.Options) { o.Username, o.Password = "ann", "right" })
 	dir := home(t, map[string]string{"users": `{"url":"` + users + `","user":"ann","password":"right"}`}, "")
-	s, err := resolve(t, map[string]string{"HOME": dir, "NATS_TOKEN": "unused"}, "--context", "users", "--user", "ann", "--password", "right", "--tlsfirst")
+	s, err := resolve(t, map[string]string{"HOME": dir, "NATS_TOKEN": "unused"}, "--context", "users", "--user", "ann", "--password", "right", "--tlsfirst", "--inbox-prefix", "my.inbox")
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := s.Environment([]string{"A=1", "NATS_CREDS=x", "NATS_URL=y"})
-	want := []string{"A=1", "NATS_CONTEXT=" + filepath.Join(dir, ".config", "nats", "context", "users.json"), "NATS_USER=ann", "NATS_PASSWORD=right"}
-	if !slices.Equal(got, want) || !slices.Equal(s.Args(), []string{"--tlsfirst"}) {
+	got := s.Environment([]string{"A=1", "NATS_CREDS=x", "NATS_URL=y", "QUARTET_USER=bob", "QUARTET_NODE_USER=z"})
+	want := []string{"A=1", "QUARTET_NODE_USER=z", "NATS_CONTEXT=" + filepath.Join(dir, ".config", "nats", "context", "users.json"), "NATS_USER=ann", "NATS_PASSWORD=right"}
+	if !slices.Equal(got, want) || !slices.Equal(s.Args(), []string{"--tlsfirst", "--inbox-prefix", "my.inbox"}) {
 		t.Errorf("%q, %q, want %q", got, s.Args(), want)
 	}
 	if got := (*dial.Settings)(nil).Environment([]string{"A=1", "NATS_CREDS=x"}); !slices.Equal(got, []string{"A=1"}) {

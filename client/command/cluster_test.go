@@ -178,6 +178,7 @@ func checkDemo(t *testing.T, w world) {
 
 func TestDemo(t *testing.T) {
 	logs := filepath.Join(t.TempDir(), "log")
+	t.Setenv("QUARTET_CONTEXT", "nowhere") // of the user's own cluster: not of the demo's
 	w := world{binary: built(t), env: map[string]string{}}
 	w.run(t, "demo", "--context", "", "--log-dir", logs)
 	checkDemo(t, w)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -49,6 +50,8 @@ func Start(ctx context.Context, program, logDir, prefix string, more ...string) 
 	// Ctrl-C reaches a whole process group. The master must hear it from us alone and
 	// once: a second signal would have it stop without its reports.
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// The user's own settings are of another cluster: this one is in memory, on a free port.
+	c.cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "QUARTET_") })
 	c.cmd.Stderr = c.said
 	out, err := c.cmd.StdoutPipe()
 	if err != nil {
