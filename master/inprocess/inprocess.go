@@ -3,7 +3,7 @@
 // goroutines instead of processes. They speak over the same connections, keep the same
 // files, are supervised and started again.
 //
-// The price: the process is one. When it ends, however, every replica ends with it. In
+// The price: the process is one. When it ends, every replica ends with it. In
 // memory nothing is left then; with a directory everything is, once it is started again.
 //
 // It is the one place that knows both kinds of node; package client/quartettest makes
@@ -161,9 +161,9 @@ func (o Options) run(ctx context.Context, metrics *string, ready func(string)) (
 	}
 	if o.Metrics != "" {
 		m.Probe = bus.NewProbe[master.Figures]()
-		served, err := figures.Listen(o.Metrics, m.Probe, l, log)
-		if err != nil {
-			return err
+		served, failed := figures.Listen(o.Metrics, m.Probe, l, log)
+		if failed != nil {
+			return failed
 		}
 		defer func() { err = errors.Join(err, served.Close()) }()
 		*metrics = served.URL()

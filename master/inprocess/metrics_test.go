@@ -1,7 +1,6 @@
 package inprocess_test
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,17 +18,31 @@ import (
 	master "quartet/master/node"
 )
 
-// scrape returns every sample of the cluster's figures by name and labels.
-func scrape(t *testing.T, url string) map[string]float64 {
+// get returns status and body.
+func get(t *testing.T, url string) (int, string) {
 	t.Helper()
 	r, err := http.Get(url)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.StatusCode, string(b)
+}
+
+// scrape returns every sample of the cluster's figures by name and labels.
+func scrape(t *testing.T, url string) map[string]float64 {
+	t.Helper()
+	status, body := get(t, url)
+	if status != http.StatusOK {
+		t.Fatalf("%d %s", status, body)
+	}
 	out := map[string]float64{}
-	for lines := bufio.NewScanner(r.Body); lines.Scan(); {
-		line := lines.Text()
+	for line := range strings.Lines(body) {
+		line = strings.TrimSpace(line)
 		at := strings.LastIndexByte(line, ' ')
 		if !strings.HasPrefix(line, "quartet_") || at < 0 {
 			continue
@@ -46,16 +59,7 @@ func scrape(t *testing.T, url string) map[string]float64 {
 // readiness returns what /readyz says.
 func readiness(t *testing.T, url string) (int, string) {
 	t.Helper()
-	r, err := http.Get(strings.Replace(url, "/metrics", "/readyz", 1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Body.Close()
-	b, err := io.ReadAll(r.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r.StatusCode, string(b)
+	return get(t, strings.Replace(url, "/metrics", "/readyz", 1))
 }
 
 // A scrape says what the report says, and readiness ends with the second replica.

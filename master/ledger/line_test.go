@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/csv"
 	"errors"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -138,8 +139,10 @@ func FuzzLine(f *testing.F) {
 	})
 }
 
-func TestRendering(t *testing.T) {
-	dir := t.TempDir()
+// threeRequests is a run of three requests: its directory, and its statistics at fixed times.
+func threeRequests(t *testing.T) (dir string, s Summary) {
+	t.Helper()
+	dir = t.TempDir()
 	l := open(t, Options{Dir: dir})
 	e := Entry{RID: 1, Client: "Client1", Model: model.Linearizable, Type: model.Set, Key: "key,1", Replica: lamport.Replica(2), Code: 200,
 		Received: begin2026, Taken: 1234 * time.Microsecond}
@@ -154,6 +157,11 @@ func TestRendering(t *testing.T) {
 	}
 	s.Started, s.Updated = begin2026, begin2026.Add(90*time.Second)
 	s.List.Lost, s.List.Deleted = 4, 5
+	return dir, s
+}
+
+func TestRenderingOfStatistics(t *testing.T) {
+	dir, s := threeRequests(t)
 	for f, want := range map[Format]string{
 		Table: `3 requests in all, from 2026-01-02 03:04:05 UTC to 2026-01-02 03:05:35 UTC (1m30s)
 
@@ -187,6 +195,10 @@ total,,3,2,1,1,825.7,1234,1234,1234,1234,400:1
 	if back, err := ReadDir(dir); err != nil || back.Groups[0].Codes[400] != 1 || back.Groups[1].Mean != 1234 || !back.Started.Equal(begin2026) {
 		t.Errorf("JSON is read back as %+v, %v", back, err)
 	}
+}
+
+func TestRenderingOfRequests(t *testing.T) {
+	dir, _ := threeRequests(t)
 	for f, want := range map[Format]string{
 		Table: `rid           client        consistency   request  key                       replica  code  received                         taken  note
 1             Client1       linearizable  set      key,1                     r2        200  2026-01-02T03:04:05.678901Z     1.23ms
@@ -207,9 +219,16 @@ total,,3,2,1,1,825.7,1234,1234,1234,1234,400:1
 			t.Errorf("requests as %s (%v):\n%s\nwant\n%s", f, err, b.String(), want)
 		}
 	}
-	if err := WriteRequests(&b, filepath.Join(dir, "none"), CSV); !errors.Is(err, ErrNoRun) {
+	if err := WriteRequests(io.Discard, filepath.Join(dir, "none"), CSV); !errors.Is(err, ErrNoRun) {
 		t.Error(err)
 	}
+	if _, err := ParseFormat("xml"); !errors.Is(err, ErrFormat) {
+		t.Error(err)
+	}
+}
+
+func TestRenderingToAFullDisk(t *testing.T) {
+	dir, s := threeRequests(t)
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -219,9 +238,6 @@ total,,3,2,1,1,825.7,1234,1234,1234,1234,400:1
 		if f.Write(full, s) == nil || WriteRequests(full, dir, f) == nil {
 			t.Errorf("%s: a full disk went unnoticed", f)
 		}
-	}
-	if _, err := ParseFormat("xml"); !errors.Is(err, ErrFormat) {
-		t.Error(err)
 	}
 }
 
