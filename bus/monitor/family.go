@@ -36,6 +36,14 @@ func (f Family) Send(to chan<- prometheus.Metric, value float64, labels ...strin
 	to <- prometheus.MustNewConstMetric(f.desc, f.kind, value, labels...)
 }
 
+// Truth is the figure of what is so or not: 1 or 0.
+func Truth(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
+}
+
 // traffic are the families of every node.
 type traffic struct {
 	up, sent, received, lost, waiting, refused, again Family
@@ -88,13 +96,11 @@ func (c *Collector[T]) Collect(to chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), answerWait)
 	defer cancel()
 	answer, err := c.Probe.Ask(ctx)
-	up := 0.0
 	if err == nil {
-		up = 1
 		t.send(to, c.Traffic(&answer))
 		c.Samples(to, &answer)
 	}
-	t.up.Send(to, up)
+	t.up.Send(to, Truth(err == nil))
 	if c.Others != nil {
 		c.Others(to)
 	}

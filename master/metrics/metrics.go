@@ -133,8 +133,8 @@ func outcome(code model.Code) string {
 func (c *Collector) samples(to chan<- prometheus.Metric, f *node.Figures) {
 	s := &f.Status
 	c.info.Send(to, 1, s.Version, s.Data, s.Sync)
-	c.ready.Send(to, number(s.Ready))
-	c.short.Send(to, number(f.Short != ""))
+	c.ready.Send(to, monitor.Truth(s.Ready))
+	c.short.Send(to, monitor.Truth(f.Short != ""))
 	c.epoch.Send(to, float64(s.Epoch))
 	c.views.Send(to, float64(f.Views))
 	c.pending.Send(to, float64(s.Master.Pending))
@@ -156,8 +156,8 @@ func (c *Collector) samples(to chan<- prometheus.Metric, f *node.Figures) {
 }
 
 func (c *Collector) replica(to chan<- prometheus.Metric, r *bus.ReplicaStatus, last, furthest uint64) {
-	c.replicaUp.Send(to, number(r.Phase != ""), r.ID, r.Phase)
-	c.member.Send(to, number(r.Member), r.ID)
+	c.replicaUp.Send(to, monitor.Truth(r.Phase != ""), r.ID, r.Phase)
+	c.member.Send(to, monitor.Truth(r.Member), r.ID)
 	c.restarts.Send(to, float64(r.Restarts), r.ID)
 	if r.Phase == "" {
 		return // it has reported nothing: noughts would say something
@@ -172,11 +172,4 @@ func (c *Collector) replica(to chan<- prometheus.Metric, r *bus.ReplicaStatus, l
 	c.taken.Send(to, float64(r.Pending), r.ID)
 	c.tentative.Send(to, float64(r.Tentative), r.ID)
 	c.queue.Send(to, float64(r.Queue), r.ID)
-}
-
-func number(is bool) float64 {
-	if is {
-		return 1
-	}
-	return 0
 }

@@ -70,8 +70,8 @@ func Ready(f node.Figures) string { return f.Why() }
 
 func (c *collector) samples(to chan<- prometheus.Metric, f *node.Figures) {
 	c.phase.Send(to, 1, c.name, phases[f.Phase])
-	c.member.Send(to, number(f.Phase == message.PhaseMember), c.name)
-	c.short.Send(to, number(f.Full))
+	c.member.Send(to, monitor.Truth(f.Phase == message.PhaseMember), c.name)
+	c.short.Send(to, monitor.Truth(f.Full))
 	c.epoch.Send(to, float64(f.Epoch))
 	c.views.Send(to, float64(f.Views))
 	c.clock.Send(to, float64(f.Clock), c.name)
@@ -83,7 +83,7 @@ func (c *collector) samples(to chan<- prometheus.Metric, f *node.Figures) {
 	c.tentative.Send(to, float64(f.Tentative), c.name)
 	c.own.Send(to, float64(f.Own), c.name)
 	c.queue.Send(to, float64(f.Queue), c.name)
-	c.persisted.Send(to, number(f.Storage != nil))
+	c.persisted.Send(to, monitor.Truth(f.Storage != nil))
 	if f.Storage != nil {
 		c.storage(to, f.Storage)
 	}
@@ -107,11 +107,4 @@ func (c *collector) storage(to chan<- prometheus.Metric, s *disk.Figures) {
 var phases = map[message.Phase]string{
 	message.PhaseBoot: "boot", message.PhaseMember: "member", message.PhaseWedged: "wedged",
 	message.PhaseLearning: "learning", message.PhaseCaught: "caught",
-}
-
-func number(is bool) float64 {
-	if is {
-		return 1
-	}
-	return 0
 }
