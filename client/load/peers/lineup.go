@@ -40,18 +40,18 @@ type workload struct {
 	name        string
 	get         bool
 	concurrency int
-	separate    bool // a connection for each request outstanding; else one for all
+	separate    bool // a client with one connection for each request outstanding; else one client for all
 	baseline    int  // measures the same sides at this concurrency too; 0: no
 }
 
 func (l *workload) String() string {
-	kind, over := "sets", "one shared connection"
+	kind, over := "sets", "one shared client"
 	if l.get {
 		kind = "gets"
 	}
 	switch {
 	case l.separate:
-		over = fmt.Sprintf("%d separate connections", l.concurrency)
+		over = fmt.Sprintf("%d clients with a connection each", l.concurrency)
 	case l.concurrency == 1:
 		return kind + ", one at a time"
 	}
@@ -85,7 +85,7 @@ const (
 	callbacks    driver = "callbacks"     // client.Start: no goroutine waits
 	keyValue     driver = "nats.go"       // KeyValue.Put and Get
 	clientV3     driver = "clientv3"      // Put and Get
-	redisPool    driver = "go-redis"      // its pool of connections
+	redisPool    driver = "go-redis pool" // up to 64 connections: the other clients have one
 	redisBatches driver = "autopipeline"  // go-redis's AutoPipeline
 	redisWait    driver = "go-redis pipe" // SET and WAIT 2 in one pipeline, on the pool
 )
@@ -140,7 +140,7 @@ func sides() []side {
 	all := append(slices.Clone(wide), "set-256", "get-256", "set-durable")
 	const (
 		memory3    = "memory of 3"
-		interval3  = "files of 3, fsync every 0.5 s"
+		interval3  = "files of 3, fsync every 0.2 s"
 		always3    = "fsync on 3"
 		newest     = "linearizable"
 		maybeStale = "may be stale"

@@ -87,27 +87,12 @@ func (s *store) openQuartet(ctx context.Context, at place, side *side, n int) (c
 		if err != nil {
 			return all, err
 		}
-		sender := load.Sender(load.Quartet{Client: c, Consistency: side.model})
+		by := load.Quartet{Client: c, Consistency: side.model}
+		sender := load.Sender(by)
 		if side.driver == goPackage {
-			sender = doing(c, side.model)
+			sender = load.QuartetCaller{Quartet: by}
 		}
 		all.add(sender, func() { _ = c.Close() })
 	}
 	return all, nil
-}
-
-// doing drives the Go package as its users do. A retry would count as one answer.
-func doing(c *client.Client, m client.Consistency) calls {
-	return func(op load.Op) load.Outcome {
-		_, err := c.Do(context.Background(), client.Request{Consistency: m, Type: op.Type, Key: op.Key, Value: op.Value})
-		switch {
-		case err == nil:
-			return load.OK
-		case errors.Is(err, client.ErrNotFound):
-			return load.Missing
-		case errors.Is(err, client.ErrUnknownOutcome):
-			return load.Unknown
-		}
-		return load.Failed
-	}
 }
