@@ -30,8 +30,8 @@ type restGet struct {
 
 // Rest records what every member holds, at rest, of the keys that the recorded sets
 // wrote, at most 1,000 of them: a sequential and an eventual get of each key at each
-// replica. It looks until all replicas agree, or until ctx or limit ends; the last look
-// is what is recorded. It is to be called when nothing more is sent, before Close.
+// replica. It looks until all replicas agree, or until ctx or limit ends; the last whole
+// look is what is recorded. It is to be called when nothing more is sent, before Close.
 func (r *Recorder) Rest(ctx context.Context, c *client.Client, limit time.Duration) error {
 	if r == nil {
 		return nil
@@ -48,8 +48,12 @@ func (r *Recorder) Rest(ctx context.Context, c *client.Client, limit time.Durati
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	var last []restGet
 	for {
 		gets, agreed := r.look(ctx, c, replicas, keys)
+		if last == nil || agreed || ctx.Err() == nil { // one that the limit cut off says less than the one before
+			last = gets
+		}
 		if !agreed {
 			pause := time.NewTimer(restPause)
 			select {
@@ -59,8 +63,8 @@ func (r *Recorder) Rest(ctx context.Context, c *client.Client, limit time.Durati
 				pause.Stop()
 			}
 		}
-		for i := range gets {
-			g := &gets[i]
+		for i := range last {
+			g := &last[i]
 			g.op.Rest = true
 			learn(&g.op, &g.result, g.err)
 			r.add(&g.op)
