@@ -1,6 +1,7 @@
 package history
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,7 +19,7 @@ func (v *Verdict) explain(again func([]Operation) Verdict) {
 		order[i] = i
 	}
 	slices.SortStableFunc(order, func(a, b int) int {
-		return int(max(-1, min(1, v.Operations[b].Return-v.Operations[a].Return)))
+		return cmp.Compare(v.Operations[b].Return, v.Operations[a].Return)
 	})
 	for _, i := range order {
 		if v.Operations[i].Type != model.Get || v.Operations[i].Outcome != OK {

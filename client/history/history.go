@@ -79,7 +79,7 @@ type Operation struct {
 	Identity  string // Nats-Msg-Id
 
 	// Rest marks a get that was made, of one certain replica, after all sets had ended
-	// and the replicas had been given time to agree: see [AtRest].
+	// and the replicas had been given time to agree: see [Agreed].
 	Rest bool
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"strings"
 
 	"github.com/anishathalye/porcupine"
 
@@ -39,7 +40,7 @@ func (v *Verdict) Picture(w io.Writer, nanoseconds bool) error {
 		switch {
 		case i+1 == v.Culprit:
 			bars[i].Class = spacetime.Wrong
-			bars[i].Label += " (could be " + list(v.Allowed) + ")"
+			bars[i].Label += " (could be " + strings.Join(v.Allowed, " or ") + ")"
 		case o.Outcome != OK:
 			bars[i].Class = spacetime.Doubtful
 		}
@@ -86,17 +87,6 @@ func picturesque(o *Operation) string {
 	}
 	if o.Timestamp != 0 {
 		text += fmt.Sprintf(" t%d", o.Timestamp)
-	}
-	return text
-}
-
-func list(words []string) string {
-	text := ""
-	for i, word := range words {
-		if i > 0 {
-			text += " or "
-		}
-		text += word
 	}
 	return text
 }

@@ -44,7 +44,7 @@ func check(t *testing.T, c *client.Client, name string) {
 	have(t, c, name, client.Linearizable, client.Sequential)
 }
 
-// have checks that a key that check has set is there, in these models.
+// have checks that the keys are there, for a linearizable get, that check has set in these models.
 func have(t *testing.T, c *client.Client, name string, models ...client.Consistency) {
 	t.Helper()
 	for _, m := range models {

@@ -70,30 +70,25 @@ const laneWidth = 14 // columns of the terminal between two lanes
 func (t *Trace) Text() string {
 	lanes := t.Lanes()
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n%s\n\n%10s %7s  ", t.Title(), t.Outcome(), "ms", "clock")
-	for _, lane := range lanes {
-		fmt.Fprintf(&b, "%-*s", laneWidth, lane)
+	line := func(ms, clock, rest string) {
+		b.WriteString(strings.TrimRight(fmt.Sprintf("%10s %7s  %s", ms, clock, rest), " ") + "\n")
 	}
-	trim(&b)
+	fmt.Fprintf(&b, "%s\n%s\n\n", t.Title(), t.Outcome())
+	head := ""
+	for _, lane := range lanes {
+		head += fmt.Sprintf("%-*s", laneWidth, lane)
+	}
+	line("ms", "clock", head)
 	for i := range t.Events {
 		e := &t.Events[i]
 		clock := "-"
 		if e.Clock != 0 {
 			clock = fmt.Sprint(e.Clock)
 		}
-		fmt.Fprintf(&b, "%10.3f %7s  ", float64(e.At.Sub(t.Events[0].At))/float64(time.Millisecond), clock)
 		row := arrow(e.Kind, slices.Index(lanes, e.From), slices.Index(lanes, e.To), len(lanes))
-		b.WriteString(row + " " + e.note())
-		trim(&b)
+		line(fmt.Sprintf("%.3f", float64(e.At.Sub(t.Events[0].At))/float64(time.Millisecond)), clock, row+" "+e.note())
 	}
 	return b.String()
-}
-
-// trim ends a line without blanks before its end.
-func trim(b *strings.Builder) {
-	s := strings.TrimRight(b.String(), " ")
-	b.Reset()
-	b.WriteString(s + "\n")
 }
 
 // arrow draws one message between lanes.
