@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -40,6 +42,10 @@ func startChild(name, program, dir string, args ...string) (*child, error) {
 	defer out.Close()
 	c := &child{name: name, cmd: exec.Command(program, args...), said: said, exited: make(chan struct{})}
 	c.cmd.Dir, c.cmd.Stdout, c.cmd.Stderr = dir, out, out
+	// The user's own settings are of other systems: these are measured as the labels say.
+	c.cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool {
+		return strings.HasPrefix(v, "QUARTET_") || strings.HasPrefix(v, "ETCD_")
+	})
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := c.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("peers: start %s: %w", name, err)

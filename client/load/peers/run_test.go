@@ -25,12 +25,14 @@ import (
 
 // asProgram makes this very program nats-server or quartet: the same code, in processes
 // of their own, and nothing to build.
-const asProgram = "QUARTET_TEST_IS_A_PROGRAM"
+const asProgram = "PEERS_TEST_IS_A_PROGRAM"
 
 func TestMain(m *testing.M) {
 	switch {
 	case os.Getenv(asProgram) == "":
 		os.Exit(m.Run())
+	case os.Getenv("QUARTET_SYNC") != "":
+		os.Exit(exit.StatusUsage)
 	case os.Args[1] == "-c":
 		os.Exit(natsServer())
 	}
@@ -83,6 +85,7 @@ func TestRunAndInterrupt(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv(asProgram, "1")
+	t.Setenv("QUARTET_SYNC", "always") // a setting of the user's own must not reach what is measured
 	ctx, cancel := context.WithCancel(t.Context())
 	o := Defaults()
 	o.Peers, o.Modes, o.Loads = []string{natsR1}, []string{"memory"}, []string{"set"}
