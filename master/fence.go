@@ -1,6 +1,8 @@
 package master
 
 import (
+	"slices"
+
 	"quartet/replica/message"
 	"quartet/replica/model"
 )
@@ -187,7 +189,11 @@ func (m *Machine) read(p *peer, f *flight, answer *message.Answer, out *Output) 
 		m.answer(p, f, answer, out)
 	default:
 		f.read = true
-		p.held = append(p.held, held{flight: f, answer: answer})
+		i := len(p.held) // rounds rise, though a get that was sent again may be answered early
+		for i > 0 && p.held[i-1].flight.round > f.round {
+			i--
+		}
+		p.held = slices.Insert(p.held, i, held{flight: f, answer: answer})
 	}
 }
 

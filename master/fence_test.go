@@ -203,6 +203,27 @@ func TestAFenceIsRepeated(t *testing.T) {
 	o.wantRounds()
 }
 
+// A get that was sent again, with a later round, does not hold up one of an earlier round.
+func TestALaterRoundHoldsUpNone(t *testing.T) {
+	cfg := configured(3, 1)
+	cfg.AgainTicks = 6
+	o := ready(t, cfg)
+	o.ask(at(1, in("linearizable get a")))
+	o.pass(3)
+	o.ask(at(1, in("linearizable get b")))
+	o.pass(3) // the first is sent again
+	if got := o.forwarded(); !slices.Equal(got, []string{"r1 #1"}) {
+		t.Fatalf("forwarded %v", got)
+	}
+	o.answer(1, 1, model.OK)
+	o.answer(1, 2, model.OK)
+	o.expect()
+	o.echo(2, 2)
+	o.expect("2 #2 200")
+	o.echo(3, 2)
+	o.expect("1 #1 200")
+}
+
 // What was said in an epoch that has ended answers nothing; the get is sent again.
 func TestFencesEndWithTheirEpoch(t *testing.T) {
 	o := ready(t, configured(3, 1))
