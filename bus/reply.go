@@ -18,8 +18,8 @@ var (
 	ErrNoResponders = errors.New("bus: no cluster there (nobody answers requests)")
 )
 
-// Reply is the answer to one request. Zero values of Model, Type, Replica, Timestamp,
-// Session and Reason: that header is absent. Code [model.OK] is no FAIL.
+// Reply is the answer to one request. Zero values of Model, Type, Replica, Timestamp
+// and Reason: that header is absent. Code [model.OK] is no FAIL.
 type Reply struct {
 	RID         uint64
 	Code        model.Code
@@ -31,8 +31,8 @@ type Reply struct {
 	Timestamp   uint64            // causal
 	Position    uint64            // sequential, linearizable
 	HasPosition bool              // Position is given, even if it is 0
-	Session     string            // token with which the request's session goes on; "": it was in none
 	Body        []byte            // see Msg
+	Encoding    Encoding          // of the request: see Msg
 }
 
 // replyHeaders is no less than the headers that a reply can have.
@@ -49,7 +49,8 @@ var (
 
 // Msg builds the reply as a message to subject. Its body is, for OK, r.Body: the value
 // of a get, [AppendEcho] of a text set, nothing for a msgpack set; for a FAIL it is the
-// reason. The message shares Body's memory.
+// reason. A JSON request's is a JSON object, whatever came of it. The message may share
+// Body's memory.
 func (r *Reply) Msg(subject string) *nats.Msg { return new(ReplyWriter).Msg(subject, r) }
 
 // ReplyWriter builds one reply after the other in the same memory: for who sends many.
@@ -95,18 +96,20 @@ func (w *ReplyWriter) Msg(subject string, r *Reply) *nats.Msg {
 	if r.HasPosition {
 		w.add(HeaderPosition, digits[len(timestamp):len(position)])
 	}
-	if r.Session != "" {
-		w.add(HeaderSession, r.Session)
-	}
 	if r.Code == model.OK {
 		w.add(HeaderAck, AckOK)
+		if r.Encoding == JSON {
+			w.msg.Data = r.json()
+		}
 		return &w.msg
 	}
 	reason := oneLine(r.Reason)
 	w.add(HeaderAck, AckFail)
 	w.add(HeaderErrorCode, digits[len(position):])
 	w.add(HeaderError, reason)
-	w.msg.Data = []byte(reason)
+	if w.msg.Data = []byte(reason); r.Encoding == JSON {
+		w.msg.Data = r.json()
+	}
 	return &w.msg
 }
 
@@ -157,7 +160,6 @@ func ParseReply(m *nats.Msg) (Reply, error) {
 	r.Timestamp = p.number(HeaderTimestamp, 64, false)
 	_, r.HasPosition = Lookup(m.Header, HeaderPosition)
 	r.Position = p.number(HeaderPosition, 64, false)
-	r.Session = p.session()
 	if name, ok := Lookup(m.Header, HeaderConsistency); ok {
 		if r.Model = readConsistency([]byte(name)); r.Model == 0 {
 			p.fail(HeaderConsistency, name)
@@ -218,15 +220,6 @@ func (p *replyParser) clock() lamport.Timestamp {
 		p.fail(HeaderClock, value)
 	}
 	return t
-}
-
-// session keeps a token as it came, of whatever version: it is passed on, not read.
-func (p *replyParser) session() string {
-	token, found := Lookup(p.header, HeaderSession)
-	if found && (len(token) > MaxSession || nameFault(token) != "") {
-		p.fail(HeaderSession, token)
-	}
-	return token
 }
 
 func (p *replyParser) replica() lamport.Node {

@@ -9,6 +9,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/nats-io/nats.go"
+
 	"quartet/replica/model"
 )
 
@@ -39,19 +41,23 @@ func malformed(format string, args ...any) error {
 	return &Error{Code: model.Malformed, Reason: fmt.Sprintf(format, args...)}
 }
 
-// Encoding is one of the two forms of a request's body.
+// Encoding is one of the three forms of a request's body.
 type Encoding uint8
 
-// The two encodings; the body's first byte tells them apart.
+// The encodings; the body's first byte tells them apart.
 const (
 	Text    Encoding = iota // CONSISTENCY, REQUEST, DATA
 	Msgpack                 // a map
+	JSON                    // an object
 )
 
-// String returns "text" or "msgpack".
+// String returns "text", "msgpack" or "json".
 func (e Encoding) String() string {
-	if e == Msgpack {
+	switch e {
+	case Msgpack:
 		return "msgpack"
+	case JSON:
+		return "json"
 	}
 	return "text"
 }
@@ -67,14 +73,21 @@ type Request struct {
 	Key      string
 	Value    []byte
 	Encoding Encoding
+
+	// Asked is what a JSON body says in place of headers, under their names; nil: nothing.
+	// [OptionsOf] reads it.
+	Asked nats.Header
 }
 
-// ParseRequest reads a request's body in either encoding. Value shares body's memory.
+// ParseRequest reads a request's body in any encoding. Value may share body's memory.
 // An error is always an [*Error]; the Request that comes with it holds Encoding, and
 // Model and Type where they could be read, for the reply needs them.
 func ParseRequest(body []byte) (Request, error) {
 	if len(body) > 0 && body[0] >= utf8.RuneSelf {
 		return parseMsgpack(body)
+	}
+	if len(body) > 0 && body[0] == '{' { // begins no text: that begins with a consistency
+		return parseJSON(body)
 	}
 	return parseText(body)
 }

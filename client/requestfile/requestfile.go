@@ -188,8 +188,8 @@ func ParseLine(line string) (bus.Request, error) {
 // parseLine reads one request in text form.
 func parseLine(line []byte) (bus.Request, *Error) {
 	var reason string
-	if len(line) > 0 && line[0] >= utf8.RuneSelf {
-		// The bus would take it for msgpack, which is no text.
+	if len(line) > 0 && (line[0] >= utf8.RuneSelf || line[0] == '{') {
+		// The bus would take it for msgpack or JSON, which are not the text form.
 		reason = "expected a consistency: 1 linearizable, 2 sequential, 3 causal or 4 eventual"
 	} else {
 		request, err := bus.ParseRequest(line)

@@ -15,10 +15,9 @@ type taken struct {
 	at      time.Time
 	client  string
 	request bus.Request
-	batch   *batch       // that it came in; nil: it came alone
-	index   int          // in batch
-	traced  *Traced      // nil: nobody follows it
-	session *bus.Session // that it belongs to, as it was before; nil: to none
+	batch   *batch  // that it came in; nil: it came alone
+	index   int     // in batch
+	traced  *Traced // nil: nobody follows it
 }
 
 // reply answers a client and writes the ledger.
@@ -42,13 +41,10 @@ func (n *node) reply(r *master.Reply) {
 	out := bus.Reply{
 		RID: r.RID, Code: r.Code, Reason: r.Reason, Model: t.request.Model, Type: t.request.Type,
 		Clock: r.Clock, Replica: r.Replica, Timestamp: r.Timestamp, Position: r.Position,
-		HasPosition: t.request.Model.Strong() && r.Replica != 0, Body: r.Value,
+		HasPosition: t.request.Model.Strong() && r.Replica != 0, Body: r.Value, Encoding: t.request.Encoding,
 	}
 	if r.Code == model.OK && t.request.Type == model.Set && t.request.Encoding == bus.Text {
 		out.Body = bus.AppendEcho(nil, t.request.Key, t.request.Value)
-	}
-	if t.session != nil && r.Code != model.Malformed {
-		out.Session = t.session.Seen(&out).Token()
 	}
 	if t.batch != nil {
 		n.answer(t.batch, t.index, &out)
