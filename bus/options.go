@@ -20,12 +20,16 @@ type Options struct {
 	MinTimestamp uint64 // causal
 	MinPosition  uint64 // sequential
 	Replica      string // Quartet-Replica: a replica's name, though perhaps of none that exists
+
+	// Quartet-Session, with InSession; its minimums count in those above already.
+	Session   Session
+	InSession bool
 }
 
 // ParseOptions reads the headers of a request of model c; a minimum of another model is
-// not even looked at. Of a header that is given more than once the first counts; blanks
-// around a value are trimmed. An error is an [*Error] with code 400; the Options that
-// come with it hold what was read before it.
+// not even looked at, a session's token always is. Of a header that is given more than once
+// the first counts; blanks around a value are trimmed. An error is an [*Error] with code
+// 400; the Options that come with it hold what was read before it.
 func ParseOptions(h nats.Header, c model.Consistency) (Options, error) {
 	var o Options
 	if len(h) == 0 {
@@ -47,13 +51,22 @@ func ParseOptions(h nats.Header, c model.Consistency) (Options, error) {
 	if err != nil {
 		return o, err
 	}
+	if err := o.enter(h, c); err != nil {
+		return o, err
+	}
 	o.Replica, err = replicaOption(h)
 	return o, err
 }
 
 // ParseClient reads the one header of a batch that counts, [HeaderClient], as
-// [ParseOptions] does.
-func ParseClient(h nats.Header) (string, error) { return nameOption(h, HeaderClient) }
+// [ParseOptions] does. A batch in a session is refused: its requests are under way at the
+// same time, those of a session are not.
+func ParseClient(h nats.Header) (string, error) {
+	if _, found := Lookup(h, HeaderSession); found {
+		return "", malformed("a batch takes no header %s", HeaderSession)
+	}
+	return nameOption(h, HeaderClient)
+}
 
 func option(h nats.Header, name string) (string, bool) {
 	value, found := Lookup(h, name)

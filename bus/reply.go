@@ -18,8 +18,8 @@ var (
 	ErrNoResponders = errors.New("bus: no cluster there (nobody answers requests)")
 )
 
-// Reply is the answer to one request. Zero values of Model, Type, Replica, Timestamp
-// and Reason: that header is absent. Code [model.OK] is no FAIL.
+// Reply is the answer to one request. Zero values of Model, Type, Replica, Timestamp,
+// Session and Reason: that header is absent. Code [model.OK] is no FAIL.
 type Reply struct {
 	RID         uint64
 	Code        model.Code
@@ -31,6 +31,7 @@ type Reply struct {
 	Timestamp   uint64            // causal
 	Position    uint64            // sequential, linearizable
 	HasPosition bool              // Position is given, even if it is 0
+	Session     string            // token with which the request's session goes on; "": it was in none
 	Body        []byte            // see Msg
 	Encoding    Encoding          // of the request: see Msg
 }
@@ -96,6 +97,9 @@ func (w *ReplyWriter) Msg(subject string, r *Reply) *nats.Msg {
 	if r.HasPosition {
 		w.add(HeaderPosition, digits[len(timestamp):len(position)])
 	}
+	if r.Session != "" {
+		w.add(HeaderSession, r.Session)
+	}
 	if r.Code == model.OK {
 		w.add(HeaderAck, AckOK)
 		if r.Encoding == JSON {
@@ -160,6 +164,7 @@ func ParseReply(m *nats.Msg) (Reply, error) {
 	r.Timestamp = p.number(HeaderTimestamp, 64, false)
 	_, r.HasPosition = Lookup(m.Header, HeaderPosition)
 	r.Position = p.number(HeaderPosition, 64, false)
+	r.Session = p.session()
 	if name, ok := Lookup(m.Header, HeaderConsistency); ok {
 		if r.Model = readConsistency([]byte(name)); r.Model == 0 {
 			p.fail(HeaderConsistency, name)
@@ -220,6 +225,15 @@ func (p *replyParser) clock() lamport.Timestamp {
 		p.fail(HeaderClock, value)
 	}
 	return t
+}
+
+// session keeps a token as it came, of whatever version: it is passed on, not read.
+func (p *replyParser) session() string {
+	token, found := Lookup(p.header, HeaderSession)
+	if found && (len(token) > MaxSession || nameFault(token) != "") {
+		p.fail(HeaderSession, token)
+	}
+	return token
 }
 
 func (p *replyParser) replica() lamport.Node {

@@ -15,9 +15,10 @@ type taken struct {
 	at      time.Time
 	client  string
 	request bus.Request
-	batch   *batch  // that it came in; nil: it came alone
-	index   int     // in batch
-	traced  *Traced // nil: nobody follows it
+	batch   *batch       // that it came in; nil: it came alone
+	index   int          // in batch
+	traced  *Traced      // nil: nobody follows it
+	session *bus.Session // that it belongs to, as it was before; nil: to none
 }
 
 // reply answers a client and writes the ledger.
@@ -45,6 +46,9 @@ func (n *node) reply(r *master.Reply) {
 	}
 	if r.Code == model.OK && t.request.Type == model.Set && t.request.Encoding == bus.Text {
 		out.Body = bus.AppendEcho(nil, t.request.Key, t.request.Value)
+	}
+	if t.session != nil && r.Code != model.Malformed {
+		out.Session = t.session.Seen(&out).Token()
 	}
 	if t.batch != nil {
 		n.answer(t.batch, t.index, &out)

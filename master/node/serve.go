@@ -236,6 +236,10 @@ func (n *node) incoming(t *taken, o *bus.Options, err error) {
 		n.opts.Log.Debug("in", "kind", "REQUEST", "reply", t.reply, "consistency", r.Model, "request", r.Type, "key", r.Key, "bytes", len(r.Value), "error", err)
 	}
 	t.client = o.Client
+	if o.InSession {
+		s := o.Session // of its own, so that o stays where it is
+		t.session = &s
+	}
 	n.lastToken++
 	token := n.lastToken
 	n.taken[token] = t

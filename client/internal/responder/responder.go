@@ -180,13 +180,22 @@ func (r *Responder) take(call Call, err error) (*bus.Reply, Action) {
 		reply := action.Reply
 		r.stamp(&reply, call.Request)
 		reply.Code = action.Code
+		call.session(&reply)
 		return &reply, action
 	}
 	reply := r.execute(call.Request, call.Options, err)
+	call.session(&reply)
 	if action.Silent {
 		return nil, action
 	}
 	return &reply, action
+}
+
+// session gives the reply to a request of a session the session's new token.
+func (c *Call) session(reply *bus.Reply) {
+	if c.Options.InSession && reply.Code != model.Malformed {
+		reply.Session = c.Options.Session.Seen(reply).Token()
+	}
 }
 
 // TakeBatches makes the responder listen for batches, too, whose answers it sends last

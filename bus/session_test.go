@@ -1,0 +1,179 @@
+package bus
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+
+	"quartet/replica/lamport"
+	"quartet/replica/model"
+)
+
+// Tokens are kept by programs and scripts for as long as they like: what was given out once
+// is read by every later version.
+var sessionTokens = map[string]Session{
+	"AQAA_oOzJQ":                         {},
+	"AQwAUjb8KQ":                         {Position: 12},
+	"AQAHYOcmhg":                         {Timestamp: 7},
+	"AYCAgICAIKwCvKGpnQ":                 {Position: 1 << 40, Timestamp: 300},
+	"Af___________wH___________8BfEw8WQ": {Position: 1<<64 - 1, Timestamp: 1<<64 - 1},
+}
+
+func TestSessionTokens(t *testing.T) {
+	for token, want := range sessionTokens {
+		if got := want.Token(); got != token {
+			t.Errorf("%+v: token %s, want %s", want, got, token)
+		}
+		if got, err := ParseSession(token); err != nil || got != want {
+			t.Errorf("%s: %+v %v, want %+v", token, got, err, want)
+		}
+		if len(token) > MaxSession/2 {
+			t.Errorf("%s: %d bytes, which leaves later versions little room", token, len(token))
+		}
+	}
+	if s, err := ParseSession(NewSession); err != nil || s != (Session{}) {
+		t.Errorf("%s: %+v %v", NewSession, s, err)
+	}
+}
+
+// signed makes a token of any bytes, with the right sum.
+func signed(b ...byte) string {
+	b = binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b))
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+func TestSessionTokensRefused(t *testing.T) {
+	good := Session{Position: 300, Timestamp: 77}.Token()
+	bad := map[string]string{
+		"empty": "", "of a later version": signed(2, 1, 1), "of version 0": signed(0, 1, 1), "with a field more": signed(1, 1, 1, 1), "with a field less": signed(1, 1),
+		"with a number too long": signed(1, 0x81, 0, 1), "with a number of more than 64 bits": signed(1, 255, 255, 255, 255, 255, 255, 255, 255, 255, 2, 1),
+		"a wrong sum": "AQEBAAAAAA", "of nothing": signed(), "of a version alone": signed(1), "padded": good + "=", "with a line end in it": good[:4] + "\n" + good[4:],
+		"of 129 bytes": strings.Repeat("A", MaxSession+1), "of a great size": strings.Repeat("A", 1<<20), "in base64": "AQ+/" + good[4:], "not ASCII": "Ä" + good, "a word": "hello", "the word in capitals": "NEW",
+		"twice": good + good, "no base64": "a b",
+	}
+	for i := range good {
+		bad["cut at "+good[:i]] = good[:i]
+		wrong := []byte(good)
+		if wrong[i] = 'x'; good[i] == 'x' {
+			wrong[i] = 'y'
+		}
+		bad["mistyped: "+string(wrong)] = string(wrong)
+	}
+	for name, token := range bad {
+		s, err := ParseSession(token)
+		if err == nil || s != (Session{}) {
+			t.Errorf("%s: %q is read as %+v", name, token, s)
+			continue
+		}
+		checkRefusal(t, err)
+		if name == "empty" {
+			continue
+		}
+		for _, c := range model.All { // whatever the model, it is refused and not passed over
+			o, err := ParseOptions(nats.Header{HeaderSession: {token}}, c)
+			if trimmed := strings.Trim(token, " \t"); trimmed == token && (!errors.Is(err, ErrMalformed) || o.InSession || !strings.Contains(err.Error(), HeaderSession)) {
+				t.Errorf("%s, %s: %+v %v", name, c, o, err)
+			}
+		}
+	}
+	// A variable that a script never set is no session, and not none either.
+	for _, empty := range []string{"", " "} {
+		if _, err := ParseOptions(nats.Header{HeaderSession: {empty}}, 1); !errors.Is(err, ErrMalformed) {
+			t.Errorf("empty header: %v", err)
+		}
+	}
+	if _, err := ParseClient(nats.Header{HeaderSession: {good}}); !errors.Is(err, ErrMalformed) {
+		t.Errorf("a batch in a session: %v", err)
+	}
+}
+
+// The minimum that a token brings is that of the request's model; the greater one counts.
+func TestSessionOfARequest(t *testing.T) {
+	token := Session{Position: 300, Timestamp: 77}.Token()
+	for _, c := range []struct {
+		header              nats.Header
+		model               model.Consistency
+		timestamp, position uint64
+	}{
+		{nats.Header{HeaderSession: {token}}, model.Linearizable, 0, 0},
+		{nats.Header{HeaderSession: {token}}, model.Sequential, 0, 300},
+		{nats.Header{"quartet-session": {" " + token + "\t"}}, model.Causal, 77, 0},
+		{nats.Header{HeaderSession: {token, "x"}}, model.Eventual, 0, 0},
+		{nats.Header{HeaderSession: {token}, HeaderMinPosition: {"301"}}, model.Sequential, 0, 301},
+		{nats.Header{HeaderSession: {token}, HeaderMinTimestamp: {"76"}}, model.Causal, 77, 0},
+		{nats.Header{HeaderSession: {NewSession}, HeaderMinTimestamp: {"76"}}, model.Causal, 76, 0},
+	} {
+		o, err := ParseOptions(c.header, c.model)
+		if err != nil || !o.InSession || o.MinTimestamp != c.timestamp || o.MinPosition != c.position {
+			t.Errorf("%v: %+v %v", c.header, o, err)
+		}
+	}
+}
+
+func TestSessionSees(t *testing.T) {
+	s := Session{Position: 10, Timestamp: 20}
+	for _, c := range []struct {
+		reply Reply
+		want  Session
+	}{
+		{Reply{}, s},
+		{Reply{Position: 99}, s}, // without HasPosition it is none
+		{Reply{Position: 11, HasPosition: true}, Session{11, 20}},
+		{Reply{Position: 9, HasPosition: true, Timestamp: 21}, Session{10, 21}},
+		{Reply{Code: model.TooEarly, Position: 12, HasPosition: true}, Session{12, 20}}, // a FAIL says what it saw
+		{Reply{Timestamp: 19}, s},
+	} {
+		if got := s.Seen(&c.reply); got != c.want {
+			t.Errorf("%+v: %+v, want %+v", c.reply, got, c.want)
+		}
+	}
+	if got := s.Join(Session{Position: 1, Timestamp: 30}); got != (Session{10, 30}) {
+		t.Errorf("joined %+v", got)
+	}
+}
+
+// A reply brings the session's token as it is, of whatever version.
+func TestSessionOfAReply(t *testing.T) {
+	for _, token := range []string{"", Session{Position: 12}.Token(), signed(9, 1, 2, 3), strings.Repeat("A", MaxSession)} {
+		r := Reply{RID: 1, Code: model.NotFound, Reason: "none", Model: 2, Type: 2, Clock: lamport.Timestamp{Time: 2, Node: 3}, Replica: 3, Timestamp: 4, Position: 5, HasPosition: true, Session: token}
+		m := r.Msg("to")
+		if _, found := m.Header[HeaderSession]; found != (token != "") {
+			t.Errorf("%q: headers %v", token, m.Header)
+		}
+		if back, err := ParseReply(m); err != nil || back.Session != token {
+			t.Errorf("%q: read back %q, %v", token, back.Session, err)
+		}
+	}
+	for _, token := range []string{"", "a\x00", strings.Repeat("A", MaxSession+1)} {
+		m := (&Reply{RID: 1, Code: model.OK, Clock: lamport.Timestamp{Time: 2, Node: 3}}).Msg("to")
+		m.Header[HeaderSession] = []string{token}
+		if r, err := ParseReply(m); !errors.Is(err, ErrReply) {
+			t.Errorf("%q: read as %+v, %v", token, r, err)
+		}
+	}
+}
+
+// Whatever is accepted is the one token of what it says; nothing else is taken for one.
+func FuzzParseSession(f *testing.F) {
+	for token := range sessionTokens {
+		f.Add(token)
+	}
+	for _, seed := range []string{"", NewSession, "hello", signed(2, 1, 1), signed(1, 0x81, 0, 1), "AQAA\n", strings.Repeat("A", 200)} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, token string) {
+		s, err := ParseSession(token)
+		switch {
+		case err != nil:
+			checkRefusal(t, err)
+		case token == NewSession && s == Session{}:
+		case s.Token() != token || len(token) > MaxSession:
+			t.Fatalf("%q is read as %+v, whose token is %q", token, s, s.Token())
+		}
+	})
+}
