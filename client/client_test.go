@@ -173,62 +173,6 @@ func TestRefusedBeforeSending(t *testing.T) {
 	}
 }
 
-var sentinels = map[string]error{
-	"not found": client.ErrNotFound, "refused": client.ErrRefused, "too early": client.ErrTooEarly,
-	"unavailable": client.ErrUnavailable, "no cluster": client.ErrNoCluster, "unknown": client.ErrUnknownOutcome,
-	"closed": client.ErrClosed, "deadline": context.DeadlineExceeded,
-}
-
-// checkError checks that err is all of want and none of the other sentinels.
-func checkError(t *testing.T, what string, err error, want ...string) {
-	t.Helper()
-	for name, sentinel := range sentinels {
-		expected := false
-		for _, w := range want {
-			expected = expected || w == name
-		}
-		if errors.Is(err, sentinel) != expected {
-			t.Errorf("%s: error %q: is %q: %v, want %v", what, err, name, !expected, expected)
-		}
-	}
-}
-
-// Every code, answered to every sending: which error, and how often it is sent.
-func TestCodes(t *testing.T) {
-	for _, test := range []struct {
-		code  model.Code
-		sends int
-		is    []string
-	}{
-		{400, 1, []string{"refused"}},
-		{404, 1, []string{"not found"}},
-		{409, 1, []string{"refused"}},
-		{413, 1, []string{"refused"}},
-		{425, 3, []string{"refused", "too early"}},
-		{503, 3, []string{"unavailable"}},
-		{504, 3, []string{"unknown"}},
-		{418, 1, []string{"refused"}},
-		{599, 1, []string{"unknown"}},
-	} {
-		r := responder.Start(t, func(responder.Call) responder.Action {
-			return responder.Action{Code: test.code, Reply: bus.Reply{Reason: "as scripted", Replica: 1, Timestamp: 5}}
-		})
-		c := dial(t, r.URL, client.WithRetries(2))
-		result, err := c.Set(t.Context(), "k", []byte("v"), client.With(client.Causal))
-		checkError(t, fmt.Sprint(test.code), err, test.is...)
-		var e *client.Error
-		if !errors.As(err, &e) || e.Code != test.code || e.Reason != "as scripted" || e.RID == 0 || e.ID == "" || e.Attempts != test.sends {
-			t.Errorf("%d: %#v", test.code, e)
-		}
-		if result.Code != test.code || result.Timestamp != 5 || result.Replica != "r1" {
-			t.Errorf("%d: result %+v", test.code, result)
-		}
-		if n := len(r.Calls()); n != test.sends {
-			t.Errorf("%d: sent %d times, want %d", test.code, n, test.sends)
-		}
-	}
-}
-
 // A set whose reply is lost is sent again with its id and takes effect once.
 func TestRetriesReuseTheID(t *testing.T) {
 	lost := map[string]func(responder.Call) responder.Action{

@@ -20,6 +20,20 @@ var (
 	// it sent anything. The same request will be refused again, but for [ErrTooEarly].
 	ErrRefused = errors.New("client: request refused")
 
+	// ErrMalformed, an ErrRefused: the request breaks a rule of the contract (400), or names
+	// a replica that the cluster does not know.
+	ErrMalformed = errors.New("client: malformed request")
+
+	// ErrConflict, an ErrRefused: the request's id was used for a different one (409).
+	ErrConflict = errors.New("client: id used for a different request")
+
+	// ErrTooLarge, an ErrRefused: key and value together, or the message (413).
+	ErrTooLarge = errors.New("client: request too large")
+
+	// ErrToken, an ErrMalformed: what should be a session's token is none, was cut short, or
+	// is of a later version.
+	ErrToken = errors.New("client: not a session's token")
+
 	// ErrTooEarly, an ErrRefused: no replica has caught up with what the session has seen (425).
 	ErrTooEarly = errors.New("client: no replica has caught up yet")
 
@@ -84,6 +98,12 @@ func (e *Error) Is(target error) bool {
 	switch target {
 	case ErrNotFound:
 		return e.Code == model.NotFound
+	case ErrMalformed:
+		return e.Code == model.Malformed
+	case ErrConflict:
+		return e.Code == model.Conflict
+	case ErrTooLarge:
+		return e.Code == model.TooLarge
 	case ErrTooEarly:
 		return e.Code == model.TooEarly
 	case ErrRefused:

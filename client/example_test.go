@@ -7,6 +7,8 @@ import (
 	"log"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"quartet/client"
 )
 
@@ -111,6 +113,105 @@ func Example_eventual() {
 		fmt.Printf("%s\n", got.Value)
 	}
 	// Output: 42
+}
+
+// A session is passed on as a token: here to a script that speaks to the bus by itself, as
+// with "nats req -H 'Quartet-Session: TOKEN' quartet.request '3, 2, cart'", and back.
+func ExampleSession_Token() {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	c, err := client.Connect(ctx, url)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	s := c.Session()
+	if _, err := s.Set(ctx, "cart", []byte("two apples"), client.With(client.Causal)); err != nil {
+		log.Fatal(err)
+	}
+
+	script, err := nats.Connect(url)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer script.Close()
+	// A get would be answered 425 by a replica that lacks the two apples: then ask again.
+	m := &nats.Msg{Subject: "quartet.request", Header: nats.Header{"Quartet-Session": {s.Token()}}, Data: []byte("3, 1, cart ::: three apples")}
+	reply, err := script.RequestMsgWithContext(ctx, m)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	s, err = c.Resume(reply.Header.Get("Quartet-Session"))
+	if err != nil {
+		log.Fatal(err) // client.ErrToken: it was cut short on its way
+	}
+	got, err := s.Get(ctx, "cart", client.With(client.Causal))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s\n", got.Value)
+	// Output: three apples
+}
+
+// A program that is told something by another one joins its session, and sees at least what
+// the other had seen when it said so.
+func ExampleSession_Join() {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	c, err := client.Connect(ctx, url)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	ann, bob := c.Session(), c.Session()
+	if _, err := ann.Set(ctx, "photo", []byte("sea"), client.With(client.Causal)); err != nil {
+		log.Fatal(err)
+	}
+	message := ann.Token() // travels with "look at my photo", by whatever way
+	if err := bob.Join(message); err != nil {
+		log.Fatal(err)
+	}
+	got, err := bob.Get(ctx, "photo", client.With(client.Causal))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s\n", got.Value)
+	// Output: sea
+}
+
+// Many keys at the same time. A missing one is an answer, and no error of the whole.
+func ExampleSession_GetMany() {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	c, err := client.Connect(ctx, url)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	s := c.Session()
+	for _, planet := range []string{"mercury", "venus", "earth"} {
+		if _, err := s.Set(ctx, planet, []byte("rock"), client.With(client.Sequential)); err != nil {
+			log.Fatal(err)
+		}
+	}
+	planets := []string{"mercury", "venus", "earth", "pluto"}
+	outcomes, err := s.GetMany(ctx, planets, client.With(client.Sequential))
+	if err != nil {
+		log.Fatal(err)
+	}
+	for i, o := range outcomes {
+		if o.Found {
+			fmt.Printf("%s: %s\n", planets[i], o.Value)
+		} else {
+			fmt.Printf("%s: no value\n", planets[i])
+		}
+	}
+	// Output:
+	// mercury: rock
+	// venus: rock
+	// earth: rock
+	// pluto: no value
 }
 
 // What to do with each error.

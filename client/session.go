@@ -18,7 +18,8 @@ const maxWritten = 4096
 //     of each key, with every causal get.
 //
 // It is for one goroutine at a time, and for one request at a time: "a session's own
-// order" means nothing for requests that overlap. Any number of sessions share a client.
+// order" means nothing for requests that overlap ([Session.GetMany] says what a batch
+// is). Any number of sessions share a client. [Session.Token] passes a session on.
 //
 // At most 4,096 written keys are kept one by one. When there are more, the older half is
 // dropped and the highest timestamp among it becomes a floor for every key: a greater
@@ -29,6 +30,7 @@ type Session struct {
 	position uint64
 	read     uint64 // highest timestamp that a get returned
 	floor    uint64 // no key's minimum is below it
+	wrote    uint64 // highest timestamp of a write
 	written  map[string]uint64
 }
 
@@ -50,6 +52,14 @@ func (s *Session) Set(ctx context.Context, key string, value []byte, opts ...Req
 // Do is [Client.Do] within the session. Minimums that r has already are kept where they
 // are greater.
 func (s *Session) Do(ctx context.Context, r Request) (Result, error) {
+	s.ask(&r)
+	result, err := s.c.Do(ctx, r)
+	s.observe(&r, &result)
+	return result, err
+}
+
+// ask has r ask for what the session has seen.
+func (s *Session) ask(r *Request) {
 	switch r.Consistency {
 	case Sequential:
 		r.MinPosition = max(r.MinPosition, s.position)
@@ -58,9 +68,6 @@ func (s *Session) Do(ctx context.Context, r Request) (Result, error) {
 			r.MinTimestamp = max(r.MinTimestamp, s.Minimum(r.Key))
 		}
 	}
-	result, err := s.c.Do(ctx, r)
-	s.observe(&r, &result)
-	return result, err
 }
 
 // Position returns the highest position seen.
@@ -86,6 +93,7 @@ func (s *Session) observe(r *Request, result *Result) {
 }
 
 func (s *Session) write(key string, timestamp uint64) {
+	s.wrote = max(s.wrote, timestamp)
 	if timestamp <= max(s.read, s.floor, s.written[key]) {
 		return // says no more than what is kept
 	}
