@@ -1,6 +1,8 @@
 package history
 
 import (
+	"slices"
+
 	"quartet/replica/model"
 )
 
@@ -30,6 +32,25 @@ func Agreed(h []Operation) Verdict {
 		return undecided(converged, "replica %s did not say what it holds of %s at rest", silent.Replica, silent.Key)
 	}
 	return passed(converged)
+}
+
+// restless makes ordinary gets of those that one program made at rest while another still
+// set their keys, or before it did.
+func restless(h []Operation) []Operation {
+	last := make(map[string]int64) // return of a set
+	for i := range h {
+		if o := &h[i]; o.Type == model.Set && o.Outcome != Fail {
+			last[o.Key] = max(last[o.Key], o.Return)
+		}
+	}
+	h = slices.Clone(h)
+	for i := range h {
+		o := &h[i]
+		if end, set := last[o.Key]; set && o.Call <= end {
+			o.Rest = false
+		}
+	}
+	return h
 }
 
 // Settled judges what each replica returned to gets at rest as [Eventual] does. Keys that

@@ -56,6 +56,9 @@ func Judge(r *Recording, budget Budget) []Verdict {
 		return []Verdict{undecided("history", "it holds no operation")}
 	}
 	h, foreign := r.Operations, map[string]int(nil)
+	if len(r.Headers) > 1 {
+		h = restless(h)
+	}
 	if r.Open() {
 		h, foreign = withEarlier(h)
 	}

@@ -102,6 +102,38 @@ func TestOpenHistories(t *testing.T) {
 	}
 }
 
+// Where several programs recorded, what one saw at rest is so only if no other set the key
+// later.
+func TestAtRestAmongSeveralPrograms(t *testing.T) {
+	set := func(value string, call int64) Operation {
+		return Operation{ID: uint64(call), Model: model.Linearizable, Type: model.Set, Key: "x", Value: value, Call: call, Return: call + 5, Outcome: OK}
+	}
+	rest := func(replica, value string, call int64) Operation {
+		return Operation{Model: model.Eventual, Type: model.Get, Key: "x", Output: value, Found: true, Replica: replica, Rest: true, Call: call, Return: call + 5, Outcome: OK}
+	}
+	h := []Operation{set("1", 10), rest("r1", "1", 20), rest("r2", "1", 20), set("2", 30), rest("r1", "2", 40), rest("r2", "2", 40)}
+	late := append(slices.Clone(h[:5]), rest("r2", "1", 40))
+	during := append(slices.Clone(h), rest("r2", "1", 32))
+	for name, test := range map[string]struct {
+		h       []Operation
+		headers int
+		want    Result
+	}{
+		"one after the other": {h, 2, Passed}, "one saw what the other was setting": {during, 2, Passed},
+		"a replica is behind": {late, 2, Violated}, "one program": {h, 1, Violated},
+	} {
+		worst := Passed
+		for _, v := range Judge(&Recording{Operations: test.h, Headers: make([]Header, test.headers)}, Budget{}) {
+			if v.Result != Passed {
+				worst = v.Result
+			}
+		}
+		if worst != test.want {
+			t.Errorf("%s: %s", name, worst)
+		}
+	}
+}
+
 // Pictures are well formed, whatever the values hold, and writing that fails is told.
 func TestPictures(t *testing.T) {
 	h := load(t, "causal-effect-without-cause")
