@@ -73,6 +73,10 @@ func (b *bench) plan() (benchPlan, error) {
 	if err := b.words(); err != nil {
 		return p, err
 	}
+	if b.driver != driverCallback && b.driver != driverGoroutine {
+		return p, fmt.Errorf("unknown --driver %q (want callback or goroutine)", b.driver)
+	}
+	b.load.DistinctValues = b.rec.dir != ""
 	rows, err := b.asked()
 	if err != nil {
 		return p, err
@@ -105,21 +109,7 @@ func (b *bench) plan() (benchPlan, error) {
 		}
 		p.points = append(p.points, point)
 	}
-	return p, b.checkPlot()
-}
-
-// words reads the flags that are words.
-func (b *bench) words() (err error) {
-	if b.load.KeyChoice, err = load.ParseDistribution(b.keyChoice); err != nil {
-		return err
-	}
-	if b.load.Spacing, err = load.ParseSpacing(b.spacing); err != nil {
-		return err
-	}
-	if b.driver != driverCallback && b.driver != driverGoroutine {
-		return fmt.Errorf("unknown --driver %q (want callback or goroutine)", b.driver)
-	}
-	return nil
+	return p, checkPlot(b.plot)
 }
 
 // times settles the rounds and how long each is.
@@ -147,10 +137,6 @@ func (b *bench) asked() ([]benchRow, error) {
 	if len(b.models) == 1 && b.models[0] == "all" {
 		b.models = []string{"1", "2", "3", "4"}
 	}
-	gets := map[string]int{"set": 0, "get": 100, "mix": b.gets}
-	if b.gets < 0 || b.gets > 100 {
-		return nil, fmt.Errorf("%d %% of --gets (want 0 to 100)", b.gets)
-	}
 	var rows []benchRow
 	for _, name := range b.models {
 		m, err := model.ParseConsistency(name)
@@ -158,9 +144,9 @@ func (b *bench) asked() ([]benchRow, error) {
 			return nil, err
 		}
 		for _, kind := range b.kinds {
-			share, known := gets[kind]
-			if !known {
-				return nil, fmt.Errorf("unknown --request %q (want set, get or mix)", kind)
+			share, err := b.getsOf(kind)
+			if err != nil {
+				return nil, fmt.Errorf("--request: %w", err)
 			}
 			row := benchRow{m, kind, share}
 			if slices.Contains(rows, row) {
@@ -236,14 +222,14 @@ func connections(flag string, concurrency int) (int, error) {
 }
 
 // checkPlot refuses early what could only fail after all has been measured.
-func (b *bench) checkPlot() error {
-	if b.plot == "" {
+func checkPlot(file string) error {
+	if file == "" {
 		return nil
 	}
-	if _, err := figure.FormatOf(b.plot); err != nil {
+	if _, err := figure.FormatOf(file); err != nil {
 		return fmt.Errorf("--plot: %w", err)
 	}
-	dir := cmp.Or(filepath.Dir(b.plot), ".")
+	dir := cmp.Or(filepath.Dir(file), ".")
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return fmt.Errorf("--plot: there is no folder %s", dir)
 	}

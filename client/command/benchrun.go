@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -10,6 +11,7 @@ import (
 	"quartet/client"
 	"quartet/client/inbox"
 	"quartet/client/load"
+	"quartet/client/record"
 	"quartet/replica/model"
 )
 
@@ -26,6 +28,9 @@ type benchRun struct {
 	theirs  [2][]load.Sender // kv and kv raw
 	filled  [3]int           // what the keys that are set look like
 	results []*measured
+
+	recorder *record.Recorder // nil: nothing is recorded
+	series   uint64           // of the values of the last run or fill
 }
 
 // measured are one row's figures at one point.
@@ -129,6 +134,7 @@ func (r *benchRun) measure(ctx context.Context, m *measured, round int) error {
 	}
 	o := m.point.load
 	o.Gets, o.Processes, o.Seed = m.gets, r.load.Processes, m.point.load.Seed+uint64(round)
+	o.Series = r.nextSeries()
 	o.Progress = r.progress.of(r.title(m, round))
 	results := make([]load.Result, len(sides))
 	for i := range sides {
@@ -171,6 +177,30 @@ func (r *benchRun) ours(m model.Consistency) []load.Sender {
 	return senders
 }
 
+// startRecord has every request recorded from now on, if the user asked for it. Whoever records
+// into the same folder draws other values.
+func (r *benchRun) startRecord() (err error) {
+	if r.recorder, err = r.rec.open(false); r.recorder != nil {
+		r.series = uint64(rand.Uint32())
+		r.observe = observer(r.recorder, "bench", "")
+	}
+	return err
+}
+
+// nextSeries numbers the runs and fills, so that no two write one value.
+func (r *benchRun) nextSeries() uint64 {
+	r.series++
+	return r.series
+}
+
+// first returns a client, nil if there is no connection.
+func (r *benchRun) first() *client.Client {
+	if len(r.lines.clients) == 0 {
+		return nil
+	}
+	return r.lines.clients[0]
+}
+
 // prepare makes the connections that a point needs, and sets its keys.
 func (r *benchRun) prepare(ctx context.Context, point *benchPoint) error {
 	first := r.lines.clients == nil
@@ -184,6 +214,9 @@ func (r *benchRun) prepare(ctx context.Context, point *benchPoint) error {
 			if err := r.look(ctx, r.lines.clients[0]); err != nil {
 				return err
 			}
+			if err := r.startRecord(); err != nil {
+				return err
+			}
 		}
 		if err := r.openBucket(ctx); err != nil {
 			return err
@@ -194,9 +227,10 @@ func (r *benchRun) prepare(ctx context.Context, point *benchPoint) error {
 		return nil
 	}
 	o := point.load
+	o.Series = r.nextSeries()
 	o.Progress = r.progress.of(fmt.Sprintf("setting %d keys", o.Keys))
 	c := r.lines.clients[0]
-	if err := load.Fill(ctx, o, load.Quartet{Client: c, Consistency: model.Linearizable}); err != nil {
+	if err := load.Fill(ctx, o, load.Quartet{Client: c, Consistency: model.Linearizable, Observe: r.observe}); err != nil {
 		return explain(ctx, c, err)
 	}
 	if r.compare {

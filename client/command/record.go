@@ -7,12 +7,14 @@ import (
 	"io"
 	"path/filepath"
 	"runtime/debug"
+	"strconv"
 	"time"
 
 	"github.com/spf13/pflag"
 
 	"quartet/bus/exit"
 	"quartet/client"
+	"quartet/client/load"
 	"quartet/client/record"
 )
 
@@ -37,6 +39,19 @@ func (r *recording) open(complete bool) (*record.Recorder, error) {
 		return nil, err
 	}
 	return record.Open(record.Options{Dir: dir, Program: thisProgram(), Complete: complete})
+}
+
+// observer has a load recorded. Clients are called name and the number of their place, from
+// 1; sessions are what is called session and that number, if it is not "".
+func observer(r *record.Recorder, name, session string) load.Observer {
+	return func(o load.Observation) {
+		place, in := strconv.Itoa(o.Op.Place+1), ""
+		if session != "" {
+			in = session + place
+		}
+		request := client.Request{Consistency: o.Consistency, Type: o.Op.Type, Key: o.Op.Key, Value: o.Op.Value}
+		r.Ended(name+place, in, &request, o.Began, o.Ended, &o.Result, o.Err)
+	}
 }
 
 func thisProgram() string {

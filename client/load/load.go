@@ -28,8 +28,10 @@ type Op struct {
 	Key   string
 	Value []byte // of a set
 	// Place is which of the outstanding requests it is, 0 to Concurrency-1. One place
-	// has one request at a time.
+	// has one request at a time, but for those of a [Fill], which all have place 0.
 	Place int
+	// Due is when an open loop's request was due; zero in a closed loop.
+	Due time.Time
 }
 
 // Outcome is how a request ended.
@@ -58,7 +60,8 @@ type Caller interface {
 }
 
 // Fill sets every key once so that gets find something, up to 256 at a time (fewer if
-// values are large). Any set that does not succeed is an error.
+// values are large). Any set that does not succeed is an error. Of distinct values it uses
+// those that a run of the same series does: the two need a series each.
 func Fill(ctx context.Context, o Options, s Sender) error {
 	if err := o.Check(); err != nil {
 		return err
@@ -89,6 +92,9 @@ func Fill(ctx context.Context, o Options, s Sender) error {
 	for i := range o.Keys {
 		if err := take(); err != nil {
 			return err
+		}
+		if o.DistinctValues {
+			value = o.distinct(value, uint64(i)+1)
 		}
 		err := s.Send(Op{Type: model.Set, Key: keys.key(i), Value: value}, func(outcome Outcome) {
 			if outcome == OK {

@@ -94,7 +94,9 @@ func (s *slot) send(due time.Time) {
 		recordIn(rec.result.Late, time.Since(due))
 		rec.mu.Unlock()
 	}
-	if err := s.w.sender.Send(s.w.next(s.n), s.done); err != nil {
+	op := s.w.next(s.n)
+	op.Due = due
+	if err := s.w.sender.Send(op, s.done); err != nil {
 		s.w.recorder.notSent()
 		s.free <- s
 		r.group.Done()

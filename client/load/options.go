@@ -1,6 +1,7 @@
 package load
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -100,7 +101,10 @@ type Options struct {
 
 	// DistinctValues gives each set of a run, and of runs of other seeds, a value of its
 	// own, so that a get's value tells which set it saw. Values then have at least 16 bytes.
+	// Series, if it is not 0, tells runs apart instead of the seed. Of either the lower 32
+	// bits count.
 	DistinctValues bool
+	Series         uint64
 
 	// Processes are those whose processor time is measured, where there is a /proc.
 	Processes []Process
@@ -186,9 +190,9 @@ func (o *Options) value() []byte {
 }
 
 // distinct returns a value that begins with the number of the set, in 16 hexadecimal digits.
-func distinct(pattern []byte, seed, n uint64) []byte {
+func (o *Options) distinct(pattern []byte, n uint64) []byte {
 	var number [distinctSize / 2]byte
-	binary.BigEndian.PutUint64(number[:], seed<<32|n&math.MaxUint32)
+	binary.BigEndian.PutUint64(number[:], cmp.Or(o.Series, o.Seed)<<32|n&math.MaxUint32)
 	value := make([]byte, len(pattern))
 	copy(value, pattern)
 	hex.Encode(value, number[:])

@@ -67,6 +67,30 @@ func (q QuartetCaller) Call(op Op) Outcome {
 	return end
 }
 
+// Sessions calls a cluster as so many clients do that keep a session each: the requests of
+// place n are those of the n-th. A load on it must not have more places than sessions.
+type Sessions struct {
+	Quartet
+	All []*client.Session
+}
+
+// Call implements [Caller], as [QuartetCaller] does.
+func (s Sessions) Call(op Op) Outcome {
+	began := time.Now()
+	result, err := s.All[op.Place].Do(context.Background(), s.request(op))
+	end := outcome(err)
+	if s.Observe != nil {
+		s.Observe(Observation{op, s.Consistency, began, time.Now(), end, result, err})
+	}
+	return end
+}
+
+// Send implements [Sender].
+func (s Sessions) Send(op Op, done func(Outcome)) error {
+	go func() { done(s.Call(op)) }()
+	return nil
+}
+
 // Send implements [Sender].
 func (q QuartetCaller) Send(op Op, done func(Outcome)) error {
 	go func() { done(q.Call(op)) }()

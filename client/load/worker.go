@@ -81,7 +81,7 @@ func (w *worker) next(place int) Op {
 	w.mu.Unlock()
 	op.Key = r.keys.key(key)
 	if r.o.DistinctValues && op.Type == model.Set {
-		op.Value = distinct(r.value, r.o.Seed, r.values.Add(1))
+		op.Value = r.o.distinct(r.value, r.values.Add(1))
 	}
 	return op
 }

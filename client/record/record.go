@@ -117,10 +117,24 @@ func (r *Recorder) Begin(client, session string, request *client.Request) Call {
 	if r == nil {
 		return Call{}
 	}
+	return r.begin(client, session, request, r.now())
+}
+
+func (r *Recorder) begin(client, session string, request *client.Request, at int64) Call {
 	return Call{r: r, op: history.Operation{
 		Client: client, Session: session, Model: request.Consistency, Type: request.Type, Key: request.Key,
-		Value: string(request.Value), Identity: request.ID, Call: r.now(),
+		Value: string(request.Value), Identity: request.ID, Call: at,
 	}}
+}
+
+// Ended notes a request that has ended already: what [Recorder.Begin] and [Call.End] do for
+// a caller that took the time itself, by time.Now just before it was sent and as soon as
+// its end was known.
+func (r *Recorder) Ended(client, session string, request *client.Request, began, ended time.Time, result *client.Result, failure error) {
+	if r == nil {
+		return
+	}
+	r.begin(client, session, request, began.Sub(r.began).Nanoseconds()).end(result, failure, ended.Sub(r.began).Nanoseconds())
 }
 
 // now is the time since the history began, by a clock that never goes back while the
@@ -130,10 +144,13 @@ func (r *Recorder) now() int64 { return time.Since(r.began).Nanoseconds() }
 // End notes how the request ended: what [client.Client.Do] and its like returned. It is
 // to be called once, as soon as they return.
 func (c Call) End(result *client.Result, failure error) {
-	if c.r == nil {
-		return
+	if c.r != nil {
+		c.end(result, failure, c.r.now())
 	}
-	c.op.Return = max(c.op.Call, c.r.now())
+}
+
+func (c Call) end(result *client.Result, failure error, at int64) {
+	c.op.Return = max(c.op.Call, at)
 	c.op.Replica = result.Replica
 	learn(&c.op, result, failure)
 	c.r.add(&c.op)
