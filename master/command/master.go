@@ -19,6 +19,7 @@ import (
 	"quartet/bus/tune"
 	"quartet/master/ledger"
 	"quartet/master/node"
+	"quartet/master/page"
 	"quartet/replica/lamport"
 )
 
@@ -95,7 +96,7 @@ func (o *settings) run(s Signals) (err error) {
 	}
 	defer func() { err = errors.Join(err, closer.Close()) }()
 	o.Log = log
-	if o.Ledger, err = ledger.Open(ledger.Options{Dir: o.LogDir, Logger: log}); err != nil {
+	if o.Ledger, err = ledger.Open(ledger.Options{Dir: o.LogDir, Logger: log, Page: page.Write}); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, o.Ledger.Close()) }()

@@ -17,6 +17,7 @@ import (
 	"quartet/bus/dial"
 	"quartet/bus/exit"
 	"quartet/master/ledger"
+	"quartet/master/page"
 )
 
 // reportTimeout is how long a running cluster may take to be found and to answer.
@@ -37,19 +38,27 @@ With --nats or --context the figures come from the running cluster, else from th
 --log-dir, of a cluster that runs or has ended. The list of requests is read from
 the files. The run before the last one is in the directory's folder "previous".
 
+A master that stops writes report.html, one page that needs nothing else: figures,
+pictures over time, the slowest requests and where their time went. -o html makes it of
+the list, of a run that goes on or was killed; views and steps are not in the list.
+
 Exit status: 0 printed, 1 there is no report, 2 wrong usage, 4 the master refused, 5 it has
 not answered, 6 no cluster.`,
 		Example: `  quartet report
   quartet report --nats nats://127.0.0.1:4222 -o json
   quartet report --requests -o csv
-  quartet report --log-dir log/previous`,
+  quartet report --log-dir log/previous
+  quartet report -o html > report.html`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			remote := connection.Asked()
+			if output == asPage {
+				return writePage(stdout, dir, remote || requests)
+			}
 			format, compact, err := parseFormat(output, requests)
 			if err != nil {
 				return exit.Usage(err)
 			}
-			remote := connection.Asked()
 			switch {
 			case remote && requests:
 				return exit.Usage(errors.New("--requests reads the files in --log-dir; it cannot be asked of a cluster with --nats"))
@@ -77,10 +86,25 @@ not answered, 6 no cluster.`,
 	connection = dial.Add(f)
 	f.StringVar(&prefix, "prefix", bus.DefaultPrefix, "of its subjects")
 	f.StringVar(&dir, "log-dir", "log", "read the files in `DIR`")
-	f.StringVarP(&output, "output", "o", string(ledger.Table), "table, csv, json, jsonl (one object a line; --requests -o json is that, too) or raw (as it is kept)")
+	f.StringVarP(&output, "output", "o", string(ledger.Table), "table, csv, json, jsonl (one object a line; --requests -o json is that, too), raw (as it is kept) or html (a page)")
 	config.Excludes(f, "log-dir", "nats", "context") // those of the environment or a file
 	f.BoolVar(&requests, "requests", false, "print the list of requests")
 	return cmd
+}
+
+// asPage is the output that is a page.
+const asPage = "html"
+
+// writePage writes the page of the run whose files are in dir, as the list tells of it.
+func writePage(stdout io.Writer, dir string, elsewhere bool) error {
+	if elsewhere {
+		return exit.Usage(errors.New("-o html is made of the files in --log-dir: it goes with neither --nats nor --context nor --requests"))
+	}
+	r, err := ledger.ReadRun(dir)
+	if err != nil {
+		return advise(err)
+	}
+	return page.Write(stdout, r)
 }
 
 // parseFormat reads -o. compact: the statistics as one JSON object on one line.
@@ -95,7 +119,7 @@ func parseFormat(output string, requests bool) (format ledger.Format, compact bo
 		return ledger.JSON, true, nil
 	}
 	if format, err = ledger.ParseFormat(output); err != nil {
-		return "", false, fmt.Errorf("unknown format %q (want table, csv, json, jsonl or raw)", output)
+		return "", false, fmt.Errorf("unknown format %q (want table, csv, json, jsonl, raw or html)", output)
 	}
 	return format, false, nil
 }

@@ -72,6 +72,7 @@ func TestReportOfAFinishedRun(t *testing.T) {
 		{[]string{"--requests", "-o", "raw"}, "\n2,,causal,set,key1,r2,200,"},
 		{[]string{"--requests"}, "1             -             causal        set      key1"},
 		{[]string{"--requests", "-o", "csv"}, "\n2,,causal,set,key1,r2,200,"},
+		{[]string{"-o", "html"}, "<code>key1</code>"},
 		{[]string{"--requests", "-o", "json"}, `{"rid":2,"client":"","consistency":"causal"`},
 	} {
 		got, status, err := report(t, append([]string{"--log-dir", dir}, c.args...)...)
@@ -145,6 +146,9 @@ func TestReportWrongUse(t *testing.T) {
 	}{
 		{[]string{"--log-dir", dir, "-o", "xml"}, exit.StatusUsage},
 		{[]string{"--nats", "nats://127.0.0.1:1", "--requests"}, exit.StatusUsage},
+		{[]string{"--nats", "nats://127.0.0.1:1", "-o", "html"}, exit.StatusUsage},
+		{[]string{"--log-dir", dir, "--requests", "-o", "html"}, exit.StatusUsage},
+		{[]string{"--log-dir", t.TempDir(), "-o", "html"}, exit.StatusFailed},
 		{[]string{"--nats", "nats://127.0.0.1:1", "--log-dir", dir}, exit.StatusUsage},
 		{[]string{"--nats", "nats://127.0.0.1:1", "--prefix", "a..b"}, exit.StatusUsage},
 		{[]string{"--log-dir", t.TempDir()}, exit.StatusFailed},

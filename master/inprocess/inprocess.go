@@ -24,6 +24,7 @@ import (
 	"quartet/master/ledger"
 	figures "quartet/master/metrics"
 	master "quartet/master/node"
+	"quartet/master/page"
 	"quartet/replica/disk"
 	"quartet/replica/metrics"
 	replica "quartet/replica/node"
@@ -134,7 +135,7 @@ func (o Options) run(ctx context.Context, metrics *string, ready func(string)) (
 		return err
 	}
 	defer func() { err = errors.Join(err, closer.Close()) }()
-	l, err := ledger.Open(ledger.Options{Dir: o.LogDir, Logger: log})
+	l, err := ledger.Open(ledger.Options{Dir: o.LogDir, Logger: log, Page: page.Write})
 	if err != nil {
 		return err
 	}

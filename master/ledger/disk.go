@@ -17,6 +17,7 @@ const (
 	requestsOld = "requests.1.csv"
 	reportJSON  = "report.json"
 	reportText  = "report.txt"
+	reportHTML  = "report.html"
 	previousRun = "previous"
 )
 
@@ -61,7 +62,7 @@ func begin(o Options) (*disk, error) {
 // archive moves the files of the last run to previous/. A run without a single
 // request doesn't push out an earlier one that had some.
 func archive(dir string) error {
-	files := []string{requestsCSV, requestsOld, reportJSON, reportText}
+	files := []string{requestsCSV, requestsOld, reportJSON, reportText, reportHTML}
 	old := filepath.Join(dir, previousRun)
 	info, err := os.Stat(filepath.Join(dir, requestsCSV))
 	worth := err == nil && info.Size() > int64(len(header))

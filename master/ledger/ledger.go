@@ -11,6 +11,7 @@
 //	                part before that is deleted, and the report says how many lines it had
 //	report.json     the [Summary], rewritten every half second in which something happened
 //	report.txt      the same for people, written by [Ledger.Close]
+//	report.html     the [Run] as a page, likewise; see [Options.Page]
 //	previous/       all of these from the run before, if it had any requests
 //
 // A master that is killed loses at most the last second of both.
@@ -39,7 +40,7 @@ import (
 	"quartet/replica/model"
 )
 
-// Limits of memory: batches take 8 × 2,048 × 144 bytes; texts, which exist only
+// Limits of memory: batches take 8 × 2,048 × 168 bytes; texts, which exist only
 // while the disk is behind, about 64 × 180 KB.
 const (
 	batchLen   = 2048
@@ -61,6 +62,9 @@ type Options struct {
 	Dir    string       // the log directory; made if it is missing
 	Rotate int64        // size limit of requests.csv in bytes; 0: [DefaultRotate]
 	Logger *slog.Logger // told when writing fails and when it works again; nil: nobody
+
+	// Page writes report.html, of a run that has ended; nil: nobody does.
+	Page func(io.Writer, Run) error
 }
 
 // Entry is one answered request.
@@ -75,6 +79,13 @@ type Entry struct {
 	Received  time.Time     // to the microsecond
 	Taken     time.Duration // from there to the answer, to the microsecond
 	Duplicate bool          // answered with the outcome of an earlier request
+
+	// What the list does not hold; it is kept of the slowest requests.
+	Position  uint64 // as answered; 0: none
+	Timestamp uint64 // likewise
+	Clock     lamport.Timestamp
+	Forwarded time.Duration // from Received until it left for a replica, a causal set for all of them; 0: never, or it is not known
+	Heard     time.Duration // from Received to the last word of a replica on it; likewise
 }
 
 // Ledger counts and lists requests. Its methods may be called from any goroutine.
@@ -90,6 +101,8 @@ type Ledger struct {
 	done  chan struct{} // closed when counter and disk have ended
 
 	counter counter
+	about   about
+	page    func(io.Writer, Run) error
 	lost    atomic.Uint64 // lines that were not written
 	lock    *flock.Flock
 	closing sync.Once
@@ -126,6 +139,7 @@ func Open(o Options) (*Ledger, error) {
 		stop:  make(chan struct{}),
 		done:  make(chan struct{}),
 		lock:  lock,
+		page:  o.Page,
 	}
 	for range maxBatches - 1 {
 		l.empty <- make([]line, 0, batchLen)
@@ -184,7 +198,7 @@ func (l *Ledger) ask(look func(*counter)) {
 	}
 }
 
-// Close writes what is left, then report.json and report.txt. It returns the first
+// Close writes what is left, then report.json, report.txt and the page. It returns the first
 // thing that could not be written; a second call returns the same.
 func (l *Ledger) Close() error {
 	l.closing.Do(func() {
@@ -194,7 +208,7 @@ func (l *Ledger) Close() error {
 		l.mu.Unlock()
 		close(l.stop)
 		<-l.done
-		l.err = errors.Join(l.counter.finish(), l.lock.Unlock())
+		l.err = errors.Join(l.finish(), l.lock.Unlock())
 	})
 	return l.err
 }
@@ -320,18 +334,27 @@ func (c *counter) summary(now time.Time) Summary {
 	return s
 }
 
-func (c *counter) finish() error {
+// finish writes the reports of a run that has ended.
+func (l *Ledger) finish() error {
+	c := &l.counter
 	s := c.summary(time.Now())
 	s.Finished = true
 	text, err := jsonOf(s)
 	if err != nil {
 		return fmt.Errorf("ledger: %w", err)
 	}
+	dir := c.disk.dir
 	err = errors.Join(
 		c.disk.close(),
-		replace(filepath.Join(c.disk.dir, reportJSON), func(w io.Writer) error { _, err := w.Write(text); return err }),
-		replace(filepath.Join(c.disk.dir, reportText), func(w io.Writer) error { return WriteTable(w, s) }),
+		replace(filepath.Join(dir, reportJSON), func(w io.Writer) error { _, err := w.Write(text); return err }),
+		replace(filepath.Join(dir, reportText), func(w io.Writer) error { return WriteTable(w, s) }),
 	)
+	if l.page != nil {
+		r := c.stats.run()
+		r.Summary = s
+		l.about.tell(&r)
+		err = errors.Join(err, replace(filepath.Join(dir, reportHTML), func(w io.Writer) error { return l.page(w, r) }))
+	}
 	if err != nil {
 		return fmt.Errorf("ledger: %w", err)
 	}

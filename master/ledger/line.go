@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -27,6 +28,12 @@ type line struct {
 	rid       uint64
 	received  int64 // µs since 1970
 	taken     int64 // µs
+	position  uint64
+	timestamp uint64
+	clock     uint64
+	forwarded int32        // µs
+	heard     int32        // µs
+	by        lamport.Node // whose clock it is
 	replica   lamport.Node
 	code      model.Code
 	model     model.Consistency
@@ -42,8 +49,15 @@ func (l *line) set(e *Entry) {
 	l.rid, l.replica, l.code, l.model, l.typ, l.duplicate = e.RID, e.Replica, e.Code, e.Model, e.Type, e.Duplicate
 	l.received = e.Received.UnixMicro()
 	l.taken = max(0, int64((e.Taken+time.Microsecond/2)/time.Microsecond))
+	l.position, l.timestamp, l.clock, l.by = e.Position, e.Timestamp, e.Clock.Time, e.Clock.Node
+	l.forwarded, l.heard = short(e.Forwarded), short(e.Heard)
 	l.keyLen = uint8(cut(l.key[:], e.Key))
 	l.clientLen = uint8(cut(l.client[:], e.Client))
+}
+
+// short returns µs, as many as there is room for: half an hour.
+func short(d time.Duration) int32 {
+	return int32(min(max(0, d.Microseconds()), math.MaxInt32))
 }
 
 // cut copies s, or as many whole characters of it as fit before a mark.

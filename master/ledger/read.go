@@ -72,12 +72,22 @@ func newest(dir string, names ...string) time.Time {
 	return t
 }
 
-// recount counts the list. The run began, as far as the list knows, with its first
-// request, and the last thing known of it is the last answer.
+// recount counts the list.
 func recount(dir string) (Summary, error) {
-	s := newStats(time.Time{})
-	var last time.Time
-	err := ReadRequests(dir, func(e Entry) error {
+	s, last, err := count(dir)
+	if err != nil {
+		return Summary{}, err
+	}
+	out := s.summary(last)
+	out.List.Lines = s.total
+	return out, nil
+}
+
+// count counts the list. The run began, as far as the list knows, with its first
+// request, and the last thing known of it is the last answer.
+func count(dir string) (s *stats, last time.Time, err error) {
+	s = newStats(time.Time{})
+	err = ReadRequests(dir, func(e Entry) error {
 		if s.started.IsZero() || e.Received.Before(s.started) {
 			s.started = e.Received
 		}
@@ -89,12 +99,7 @@ func recount(dir string) (Summary, error) {
 		s.add(&l)
 		return nil
 	})
-	if err != nil {
-		return Summary{}, err
-	}
-	out := s.summary(last)
-	out.List.Lines = s.total
-	return out, nil
+	return s, last, err
 }
 
 // ReadRequests calls fn for every request in the list of the run whose files are in

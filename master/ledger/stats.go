@@ -153,6 +153,8 @@ type stats struct {
 	started time.Time
 	total   uint64
 	groups  map[groupKey]*group
+	over    over
+	longest [models]longest // by the model's number
 }
 
 func newStats(started time.Time) *stats {
@@ -161,6 +163,8 @@ func newStats(started time.Time) *stats {
 
 func (s *stats) add(l *line) {
 	s.total++
+	s.over.add(l, s.started)
+	s.longest[place(l.model)].add(l)
 	key := groupKey{l.model, l.typ}
 	if !l.model.Valid() {
 		key.model = 0 // whatever a caller passes, there are few groups
