@@ -47,6 +47,7 @@ func clientCommand(env Env) *cobra.Command {
 		model consistency
 		out   format
 		rec   recording
+		from  sessionFlag
 		also  []string
 		async bool
 		only  bool
@@ -60,6 +61,7 @@ func clientCommand(env Env) *cobra.Command {
   quartet client --check my-requests.txt
   quartet client --name Client3 --consistency causal seq2
   quartet client --async -o jsonl event1 my-requests.txt
+  quartet client --session new '3, 1, key ::: value' '3, 2, key'
   quartet client --record auto linear1 && quartet check runs/latest
   QUARTET_REQUESTS='4, 1, hello ::: world' quartet client '4, 2, hello'`,
 		Args:              cobra.ArbitraryArgs,
@@ -68,6 +70,9 @@ func clientCommand(env Env) *cobra.Command {
 			requests, err := read(env, also, args, model.Consistency)
 			if err != nil {
 				return exit.Usage(err)
+			}
+			if async && from.given() {
+				return exit.Usage(errors.New("--async sends all at once, which no session does: leave out --session"))
 			}
 			if only {
 				return checked(env.Stdout, out, requests)
@@ -83,7 +88,7 @@ func clientCommand(env Env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			r := runner{name: conn.name, stderr: env.Stderr, printer: newPrinter(env, out), recorder: recorder}
+			r := runner{name: conn.name, stderr: env.Stderr, printer: newPrinter(env, out), recorder: recorder, from: from}
 			failed := errors.Join(r.send(ctx, c, requests, async), r.printer.end())
 			atRest(ctx, recorder, c, env.Stderr)
 			return recorded(recorder, env.Stderr, failed)
@@ -96,6 +101,7 @@ func clientCommand(env Env) *cobra.Command {
 	f.StringArrayVar(&also, "also", nil, "a `REQUEST` (or file) that is sent first; may be repeated")
 	f.BoolVar(&only, "check", false, "read everything and say what would be sent, but send nothing")
 	f.BoolVar(&async, "async", false, "send all at once, then wait; without the guarantees of a session")
+	from.flag(f)
 	rec.flag(f)
 	out.flag(f)
 	return cmd
@@ -144,6 +150,7 @@ type runner struct {
 	file    string // that was named last
 
 	recorder *record.Recorder // nil: nothing is recorded
+	from     sessionFlag      // of what is sent in order
 }
 
 func (r *runner) send(ctx context.Context, c *client.Client, requests []requestfile.Request, async bool) error {
@@ -156,7 +163,13 @@ func (r *runner) send(ctx context.Context, c *client.Client, requests []requestf
 // inOrder sends each request after the reply to the last, in one session. It stops when
 // there is no cluster or ctx ends: the rest is then not sent.
 func (r *runner) inOrder(ctx context.Context, c *client.Client, requests []requestfile.Request) error {
-	session, name := c.Session(), r.recorder.NewSession()
+	session, err := r.from.resume(c)
+	if err != nil {
+		return err
+	}
+	r.from.show(session, r.printer)
+	defer r.from.tell(session, r.stderr, r.printer.format)
+	name := r.recorder.NewSession()
 	worst, why := exit.StatusOK, error(nil)
 	for i, request := range requests {
 		r.say(request)

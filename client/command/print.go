@@ -33,8 +33,9 @@ type printer struct {
 	talk   io.Writer // for what is no data, with raw
 	format format
 	paint  palette
-	before func() // is called before each reply: takes the progress line away
-	first  bool   // nothing was printed yet
+	before func()        // is called before each reply: takes the progress line away
+	token  func() string // of the session, after each reply; nil: objects do not say it
+	first  bool          // nothing was printed yet
 }
 
 func newPrinter(env Env, f format) *printer {
@@ -58,9 +59,9 @@ func (p *printer) print(name string, r client.Request, result client.Result, fai
 		if !p.first {
 			b = append(b[:0], ",\n"...)
 		}
-		b = bytes.TrimSuffix(appendJSON(b, name, r, result, failure), []byte("\n"))
+		b = bytes.TrimSuffix(p.appendJSON(b, name, r, result, failure), []byte("\n"))
 	case formatJSONL:
-		b = appendJSON(nil, name, r, result, failure)
+		b = p.appendJSON(nil, name, r, result, failure)
 	case formatRaw:
 		if result.Code != model.OK {
 			_, err := fmt.Fprintf(p.talk, "%s: %s\n", name, printable([]byte(failure.Error())))
@@ -212,10 +213,11 @@ type replyObject struct {
 	Position    *uint64 `json:"position,omitempty"`
 	Timestamp   uint64  `json:"timestamp,omitempty"`
 	Attempts    int     `json:"attempts,omitempty"`
+	Session     string  `json:"session,omitempty"` // token of the session after it, where --session was given
 	Error       string  `json:"error,omitempty"`
 }
 
-func appendJSON(b []byte, name string, r client.Request, result client.Result, failure error) []byte {
+func (p *printer) appendJSON(b []byte, name string, r client.Request, result client.Result, failure error) []byte {
 	ack, _ := acknowledgement(result)
 	out := replyObject{
 		Client: name, Replica: result.Replica, Consistency: r.Consistency.String(), Request: r.Type.String(),
@@ -235,6 +237,9 @@ func appendJSON(b []byte, name string, r client.Request, result client.Result, f
 	}
 	if failure != nil {
 		out.Error = failure.Error()
+	}
+	if p.token != nil {
+		out.Session = p.token()
 	}
 	var line bytes.Buffer
 	enc := json.NewEncoder(&line)

@@ -25,7 +25,7 @@ set KEY VALUE                write it; KEY ::: VALUE where the key holds blanks
 1, 1, key ::: value          any request of the public contract, under its own model
 .consistency [MODEL]         the model of get and set: linearizable, sequential, causal, eventual (or 1 to 4)
 .replica [r2|any]            have one replica serve everything
-.session [new]               what the session has seen; begin a new one
+.session [new|TOKEN]         what the session has seen, and its token; begin a new one, or go on with another's
 .status                      how the cluster is
 .explain [MODEL]             what a model promises
 .help                        this
@@ -60,6 +60,7 @@ Exit status: 0 at a prompt. Without one that of the worst line: 0 all answered,
 	s.model.Consistency = model.Linearizable
 	f.Var(&s.model, "consistency", "`MODEL` of get and set, until .consistency says another")
 	f.StringVar(&s.replica, "replica", "", "have this `REPLICA` serve everything, until .replica says another")
+	s.from.flag(f)
 	s.rec.flag(f)
 	s.out.flag(f)
 	return cmd
@@ -72,6 +73,7 @@ type shell struct {
 	out     format
 	rec     recording
 	model   consistency
+	from    sessionFlag
 	replica string // that everything is sent to; "": any
 
 	client   *client.Client
@@ -100,13 +102,19 @@ func (s *shell) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	defer s.client.Close()
-	s.session = s.client.Session()
+	if s.session, err = s.from.resume(s.client); err != nil {
+		cancel()
+		return err
+	}
 	if s.recorder, err = s.rec.open(false); err != nil {
 		cancel()
 		return err
 	}
 	s.name = s.recorder.NewSession()
 	s.printer = newPrinter(s.env, s.out)
+	if s.from.given() {
+		s.printer.token = func() string { return s.session.Token() }
+	}
 	s.paint = palette{coloured(s.env, s.env.Stdout)}
 	s.prompt = terminal(s.env.Stdin) && terminal(s.env.Stdout)
 	var lines lineReader = newPipe(s.env.Stdin)

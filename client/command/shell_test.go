@@ -53,6 +53,7 @@ r3 serves (a causal set is numbered by the master whatever stands here)
 v  (r3, T, causal, timestamp 1)
 no value  (r3, T, eventual)
 position seen 4 (sequential), timestamp seen 1 (causal)
+token AQQB7ehGtw
 any replica serves
 `
 	w.stdout = taken.ReplaceAllString(w.stdout, "T, ")

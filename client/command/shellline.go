@@ -70,7 +70,7 @@ func checkedLine(r client.Request) (typed, error) {
 
 // dots are the commands of the shell with what each takes.
 var dots = [...]struct{ name, argument string }{
-	{"consistency", "MODEL"}, {"replica", "r1, r2, … or any"}, {"session", "or: new"}, {"status", ""}, {"explain", "MODEL"}, {"help", ""}, {"quit", ""},
+	{"consistency", "MODEL"}, {"replica", "r1, r2, … or any"}, {"session", "new, or a token"}, {"status", ""}, {"explain", "MODEL"}, {"help", ""}, {"quit", ""},
 }
 
 // command does what a line that begins with a dot says.
@@ -90,10 +90,7 @@ func (s *shell) command(ctx context.Context, name, argument string) (more bool, 
 	case "replica", "r":
 		err = s.pin(argument)
 	case "session":
-		if argument == "new" {
-			s.session, s.name = s.client.Session(), s.recorder.NewSession()
-		}
-		err = s.print(fmt.Sprintf("position seen %d (sequential), timestamp seen %d (causal)", s.session.Position(), s.session.Minimum("")))
+		err = s.turnTo(argument)
 	case "status":
 		return true, s.tellStatus(ctx)
 	case "explain":

@@ -149,7 +149,7 @@ func (s *shell) complete(line string) []candidate {
 		}
 		out = append(out, candidate{"any", "whichever the master draws"})
 	case ".session":
-		out = append(out, candidate{"new", "has seen nothing"})
+		out = append(out, candidate{bus.NewSession, "has seen nothing"})
 	}
 	return out
 }

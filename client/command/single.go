@@ -18,6 +18,7 @@ type single struct {
 	model   consistency
 	out     format
 	rec     recording
+	session sessionFlag
 	replica string
 	id      string
 }
@@ -30,6 +31,7 @@ func (s *single) flags(cmd *cobra.Command, env Env) {
 	f.Var(&s.model, "consistency", "`MODEL`: linearizable, sequential, causal or eventual (or 1 to 4)")
 	f.StringVar(&s.replica, "replica", "", "have this replica serve it (`r1`, r2, …)")
 	f.StringVar(&s.id, "id", "", "the request's own `ID`: a set with the same id again executes nothing")
+	s.session.flag(f)
 	s.rec.flag(f)
 	s.out.flag(f)
 }
@@ -48,14 +50,21 @@ func (s *single) do(cmd *cobra.Command, env Env, r client.Request) (client.Resul
 	if err != nil {
 		return client.Result{}, err
 	}
+	session, err := s.session.resume(c)
+	if err != nil {
+		return client.Result{}, err
+	}
 	call := recorder.Begin(s.conn.name, "", &r)
-	result, err := c.Do(ctx, r)
+	result, err := session.Do(ctx, r)
 	call.End(&result, err)
+	p := newPrinter(env, formatJSONL)
+	s.session.show(session, p)
+	s.session.tell(session, env.Stderr, s.out)
 	if failed := recorded(recorder, env.Stderr, nil); failed != nil {
 		return result, errors.Join(failed, exit.With(status(err), err))
 	}
 	if s.out.objects() && (result.Code != 0 || errors.Is(err, client.ErrUnknownOutcome)) {
-		if failed := newPrinter(env, formatJSONL).print(s.conn.name, r, result, err); failed != nil {
+		if failed := p.print(s.conn.name, r, result, err); failed != nil {
 			return result, fmt.Errorf("write the reply: %w", failed)
 		}
 	}
@@ -83,6 +92,7 @@ to stdout (with -o json or jsonl, the reply does).
 Exit status: 0 written, 2 malformed, 4 refused, 5 outcome unknown, 6 no cluster.`,
 		Example: `  quartet set colour green
   quartet set colour blue --consistency eventual
+  quartet set colour red --consistency causal --session new
   quartet set picture - < picture.png`,
 		Args: usageArgs(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -114,6 +124,7 @@ func getCommand(env Env) *cobra.Command {
 Exit status: 0 found, 2 malformed, 3 no value, 4 refused, 5 no reply, 6 no cluster.`,
 		Example: `  quartet get colour
   quartet get colour --consistency eventual --replica r2
+  quartet get colour --consistency causal --session AQAHYOcmhg
   quartet get picture --raw > picture.png`,
 		Args: usageArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
