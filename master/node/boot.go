@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"quartet/master"
+	"quartet/master/ledger"
 	"quartet/replica/lamport"
 )
 
@@ -117,6 +118,7 @@ func (n *node) banner() {
 	}
 	fmt.Fprintf(n.opts.Stdout, "  try       nats -s %s req %s '1, 1, key ::: value'\n", n.url(), n.subjects.Request())
 	n.opts.Log.Info("ready", "url", n.url(), "pid", os.Getpid(), "epoch", s.Epoch, "replicas", len(s.Replicas), "in_process", n.opts.InProcess != nil, "missing", n.why())
+	n.opts.Ledger.Describe(n.described())
 	if n.opts.Ready != nil {
 		n.opts.Ready(n.url())
 	}
@@ -124,15 +126,33 @@ func (n *node) banner() {
 
 // where says where the data are, and what they survive.
 func (n *node) where() string {
+	if n.opts.Memory {
+		return fmt.Sprintf("in memory (%s; run files in %s)", n.survives(), n.dir.path)
+	}
+	return fmt.Sprintf("%s, sync %s (%s)", n.opts.Dir, n.opts.Sync, n.survives())
+}
+
+// survives says what the data survive.
+func (n *node) survives() string {
 	switch {
 	case n.opts.Memory && n.opts.InProcess != nil:
-		return fmt.Sprintf("in memory (nothing survives the end of this process; run files in %s)", n.dir.path)
+		return "nothing survives the end of this process"
 	case n.opts.Memory:
-		return fmt.Sprintf("in memory (survives the death of the master and of %s; run files in %s)", n.spare(), n.dir.path)
+		return "survives the death of the master and of " + n.spare()
 	case n.opts.Sync == SyncAlways:
-		return n.opts.Dir + ", sync always (survives a power cut)"
+		return "survives a power cut"
 	}
-	return n.opts.Dir + ", sync interval (survives kill -9 of every process)"
+	return "survives kill -9 of every process"
+}
+
+// described is the cluster for the page of the run.
+func (n *node) described() ledger.Cluster {
+	c := ledger.Cluster{Prefix: n.subjects.Prefix(), URL: n.url(), Version: n.opts.Version}
+	if c.Data = "in memory; "; !n.opts.Memory {
+		c.Data = "on disk, sync " + n.opts.Sync + "; "
+	}
+	c.Data += n.survives()
+	return c
 }
 
 // spare says how many replicas may die at once.

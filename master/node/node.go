@@ -90,7 +90,8 @@ type node struct {
 	lastToken uint64
 	asked     map[uint64]string              // status requests: token → reply subject
 	phases    map[lamport.Node]message.Phase // as the replicas said last
-	tracing   *tracing                       // nil: nobody is told
+	flights   flights
+	tracing   *tracing // nil: nobody is told
 	room      room
 	unready   time.Time // since when the cluster is not ready; zero: it is
 	said      bool      // that it is not

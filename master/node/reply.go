@@ -19,6 +19,9 @@ type taken struct {
 	index   int          // in batch
 	traced  *Traced      // nil: nobody follows it
 	session *bus.Session // that it belongs to, as it was before; nil: to none
+
+	rid              uint64        // 0: it has none of its own
+	forwarded, heard time.Duration // since at, until it left for a replica and until one answered; 0: not
 }
 
 // reply answers a client and writes the ledger.
@@ -28,9 +31,11 @@ func (n *node) reply(r *master.Reply) {
 	if t == nil {
 		return
 	}
+	n.flights.end(t)
 	n.opts.Ledger.Record(ledger.Entry{
 		RID: r.RID, Client: t.client, Model: t.request.Model, Type: t.request.Type, Key: t.request.Key,
 		Replica: r.Replica, Code: r.Code, Received: t.at, Taken: time.Since(t.at), Duplicate: r.Repeated,
+		Position: r.Position, Timestamp: r.Timestamp, Clock: r.Clock, Forwarded: t.forwarded, Heard: t.heard,
 	})
 	n.tracing.answered(t, r)
 	if n.debug {

@@ -125,7 +125,7 @@ func (n *node) take(e *event) {
 	case fromNode:
 		if msg, ok := n.link.Receive(e.msg); ok {
 			n.noteHello(msg)
-			n.tracing.heard(msg, e.at)
+			n.flights.heard(msg, e.at)
 			n.machine.Step(msg, &n.out)
 		}
 	case fromStore:
@@ -149,7 +149,7 @@ func (n *node) take(e *event) {
 
 func (n *node) flush() {
 	for _, s := range n.out.Sends {
-		n.tracing.sent(s.Msg)
+		n.flights.sent(s.Msg)
 		n.noteSend(n.link.Send(s.Msg, s.To...))
 	}
 	for i := range n.out.Replies {
@@ -265,7 +265,7 @@ func (n *node) incoming(t *taken, o *bus.Options, err error) {
 	}
 	before := n.machine.NextRID()
 	n.machine.Request(in, &n.out)
-	n.tracing.accepted(t, before, n.machine.NextRID())
+	n.flights.begin(t, before, n.machine.NextRID())
 }
 
 func (n *node) refuse(token uint64, err error) {

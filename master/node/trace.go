@@ -7,7 +7,6 @@ import (
 
 	"quartet/bus"
 	"quartet/master"
-	"quartet/replica/message"
 	"quartet/replica/model"
 )
 
@@ -37,17 +36,14 @@ type Traced struct {
 	Answered  time.Time
 }
 
-// tracing follows requests for a Tracer. Without one there is none, and it costs a look.
-type tracing struct {
-	tracer Tracer
-	under  map[uint64]*Traced // by the id with which it was sent to a replica
-}
+// tracing tells a Tracer of requests. Without one there is none, and it costs a look.
+type tracing struct{ tracer Tracer }
 
 func newTracing(t Tracer) *tracing {
 	if t == nil {
 		return nil
 	}
-	return &tracing{tracer: t, under: map[uint64]*Traced{}}
+	return &tracing{tracer: t}
 }
 
 // take begins to follow a request; h are its headers, nil of one in a batch.
@@ -64,60 +60,23 @@ func (t *tracing) take(r *taken, h nats.Header) {
 	}
 }
 
-// accepted notes the id that a request got from the machine, if it got one: before and
-// after are the next free ids around that.
-func (t *tracing) accepted(r *taken, before, after uint64) {
-	if t != nil && after == before+1 {
-		r.traced.RID = before
-		t.under[before] = r.traced
-	}
-}
-
-// sent notes what leaves for a replica.
-func (t *tracing) sent(msg message.Message) {
-	if t == nil {
-		return
-	}
-	f, ok := msg.(*message.Forward)
-	if !ok {
-		return
-	}
-	now := time.Now()
-	for i := range f.Requests {
-		if r := t.under[f.Requests[i].RID]; r != nil && r.Forwarded.IsZero() {
-			r.Forwarded = now
-		}
-	}
-}
-
-// heard notes what a replica has answered.
-func (t *tracing) heard(msg message.Message, at time.Time) {
-	if t == nil {
-		return
-	}
-	a, ok := msg.(*message.Answers)
-	if !ok {
-		return
-	}
-	for i := range a.Answers {
-		if r := t.under[a.Answers[i].RID]; r != nil {
-			r.Heard = at
-		}
-	}
-}
-
 // answered hands over a request that has its answer.
 func (t *tracing) answered(r *taken, a *master.Reply) {
 	if t == nil || r.traced == nil {
 		return
 	}
 	s := r.traced
-	delete(t.under, s.RID)
 	s.RID, s.Code, s.Reason, s.Position, s.Timestamp, s.Repeated = a.RID, a.Code, a.Reason, a.Position, a.Timestamp, a.Repeated
 	s.Client, s.Key, s.Model, s.Type = r.client, r.request.Key, r.request.Model, r.request.Type
 	if a.Replica != 0 {
 		s.Replica = a.Replica.String()
 	}
 	s.Received, s.Answered = r.at, time.Now()
+	if r.forwarded > 0 && !(s.Model == model.Causal && s.Type == model.Set) {
+		s.Forwarded = r.at.Add(r.forwarded)
+	}
+	if r.heard > 0 {
+		s.Heard = r.at.Add(r.heard)
+	}
 	t.tracer.Answered(s)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"quartet/master/ledger"
 	"quartet/master/membership"
 	"quartet/master/record"
 	"quartet/replica/lamport"
@@ -174,6 +175,7 @@ func (n *node) learn(r *message.Record) {
 	for i, m := range r.Members {
 		members[i] = m.Node.String()
 	}
+	n.opts.Ledger.Changed(ledger.View{At: time.Now(), Epoch: r.Epoch, Members: members, Configured: names(r.Configured)})
 	n.opts.Log.Info("view", "epoch", r.Epoch, "members", members, "of", names(r.Configured), "causal", r.High)
 	for _, own := range n.super.own() {
 		if !r.Configures(own) {
