@@ -240,7 +240,7 @@ func TestRefusalAfterSilenceIsUnknown(t *testing.T) {
 		_, err := c.Set(t.Context(), "k", []byte("v"))
 		checkError(t, fmt.Sprint("set, ", code), err, "unknown")
 		_, err = c.Get(t.Context(), "k")
-		want := map[model.Code][]string{400: {"refused"}, 409: {"refused"}, 425: {"refused", "too early"}, 503: {"unavailable"}}[code]
+		want := map[model.Code][]string{400: {"refused", "malformed"}, 409: {"refused", "conflict"}, 425: {"refused", "too early"}, 503: {"unavailable"}}[code]
 		checkError(t, fmt.Sprint("get, ", code), err, want...)
 	}
 }
