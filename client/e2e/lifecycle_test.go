@@ -49,7 +49,8 @@ $`)
 			}
 			for file, content := range map[string]string{
 				"report.json": `"linearizable"`, "report.txt": "linearizable", "requests.csv": "Tester",
-				"m1.log": "ready", "r1.log": "replica stopped", "r2.log": "replica stopped",
+				"report.html": "until it left for r", // the steps of the one request
+				"m1.log":      "ready", "r1.log": "replica stopped", "r2.log": "replica stopped",
 			} {
 				b, err := os.ReadFile(filepath.Join(p.logs, file))
 				if err != nil || !strings.Contains(strings.ToLower(string(b)), strings.ToLower(content)) {
