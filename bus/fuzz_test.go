@@ -2,6 +2,7 @@ package bus
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -13,14 +14,15 @@ import (
 	"quartet/replica/model"
 )
 
-// Whatever is accepted keeps the contract's limits and says the same again in both
-// encodings; whatever is refused is refused with a code and one line.
+// Whatever is accepted keeps the contract's limits and says the same again in every
+// encoding; whatever is refused is refused with a code and one line.
 func FuzzParseRequest(f *testing.F) {
 	for _, seed := range []string{
 		"", "1, 1, key1 ::: first", "linearizable,get,k", "4,1,a,b:::c:::d", "1,1,k", "9,2,k", "1,2,a\tb", "1,2,k\xff",
 		"\x84\xabconsistency\x03\xa7request\x01\xa3key\xa3 k \xa5value\xc4\x03\n v",
 		"\x83\xabconsistency\x01\xa7request\x02\xa3key\xa1k", "\x81\xa3ttl\x05", "\xdf\xff\xff\xff\xff",
 		"\x84\xabconsistency\x01\xa7request\x01\xa3key\xa1k\xa5value\xc6\xff\xff\xff\xff", "\xc0", "\x80",
+		`{"consistency":3,"request":"set","key":" k ","value":"\n v"}`, `{"consistency":"eventual","request":1,"key":"k","value_base64":"/w=="}`,
 	} {
 		f.Add([]byte(seed))
 	}
@@ -44,7 +46,14 @@ func FuzzParseRequest(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		forms := [][]byte{packed}
+		object, err := json.Marshal(map[string]any{"consistency": r.Model, "request": r.Type, "key": r.Key})
+		if r.Type == model.Set && err == nil {
+			object, err = json.Marshal(map[string]any{"consistency": r.Model, "request": r.Type, "key": r.Key, "value_base64": r.Value})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		forms := [][]byte{packed, object}
 		if r.Trimmed() {
 			forms = append(forms, AppendText(nil, r))
 		} else if r.Encoding == Text {
@@ -71,6 +80,55 @@ func checkRefusal(t *testing.T, err error) {
 	if e.Reason == "" || len(e.Reason) > 300 || strings.ContainsAny(e.Reason, "\r\n") || !utf8.ValidString(e.Reason) {
 		t.Fatalf("reason %q", e.Reason)
 	}
+}
+
+// What is read of a JSON request is what a JSON library reads there, and nothing else is
+// there; its options are checked as headers are.
+func FuzzParseJSON(f *testing.F) {
+	for _, seed := range []string{
+		`{"consistency":1,"request":2,"key":"k"}`, `{"consistency":"causal","request":"set","key":"k","value":"\ud83d\ude00\u0000","id":"i"}`,
+		`{"consistency":2,"request":1,"key":"k","value_base64":"/wD+","min_position":7,"min_timestamp":8,"replica":"r1","client":"C","session":"new"}`,
+		`{"consistency":1,"request":1,"key":"k","value":"\ud800"}`, `{"key":[[[[`, `{"key":"k","\u006bey":"l"}`, `{"consistency":1e0}`, "{}\x00",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		if len(body) == 0 || body[0] != '{' {
+			return
+		}
+		r, err := ParseRequest(body)
+		if r.Encoding != JSON {
+			t.Fatalf("taken for %v", r.Encoding)
+		}
+		if err != nil {
+			checkRefusal(t, err)
+			return
+		}
+		var fields map[string]any
+		d := json.NewDecoder(bytes.NewReader(body))
+		d.UseNumber()
+		if err := d.Decode(&fields); err != nil || !json.Valid(body) {
+			t.Fatalf("accepted, though %v", err)
+		}
+		want := 3 + len(r.Asked)
+		if r.Type == model.Set {
+			want++
+			if text, ok := fields["value"]; ok && text != string(r.Value) {
+				t.Fatalf("value %q is %q", text, r.Value)
+			}
+		}
+		if len(fields) != want || fields["key"] != r.Key {
+			t.Fatalf("%+v of %v", r, fields)
+		}
+		for name, values := range r.Asked {
+			if len(values) != 1 {
+				t.Fatalf("%s: %v", name, values)
+			}
+		}
+		if _, err := OptionsOf(&r, nil); err != nil {
+			checkRefusal(t, err)
+		}
+	})
 }
 
 func FuzzParseOptions(f *testing.F) {

@@ -26,6 +26,7 @@ var asked = [...]struct {
 	{"min_timestamp", HeaderMinTimestamp, true},
 	{"min_position", HeaderMinPosition, true},
 	{"replica", HeaderReplica, false},
+	{"session", HeaderSession, false},
 }
 
 // parseJSON walks the object itself rather than decode into a struct, which would take the
@@ -293,12 +294,13 @@ type jsonReply struct {
 	Replica     string  `json:"replica,omitempty"`
 	Timestamp   uint64  `json:"timestamp,omitempty"`
 	Position    *uint64 `json:"position,omitempty"`
+	Session     string  `json:"session,omitempty"`
 }
 
 // json is r as a JSON object, which says all that the headers say.
 func (r *Reply) json() []byte {
 	out := jsonReply{
-		Ack: AckOK, Code: uint16(r.Code), RID: r.RID, Clock: r.Clock.String(), Timestamp: r.Timestamp,
+		Ack: AckOK, Code: uint16(r.Code), RID: r.RID, Clock: r.Clock.String(), Timestamp: r.Timestamp, Session: r.Session,
 	}
 	if r.Code != model.OK {
 		out.Ack, out.Error = AckFail, oneLine(r.Reason)

@@ -41,8 +41,8 @@ func TestParseJSON(t *testing.T) {
 		`{"consistency":1,"request":1,"key":"ключ","value":"� \ufffd"}`:                           set(1, "ключ", "� �"),
 		`{"consistency":1,"request":1,"key":"k","value_base64":"/wD+"}`:                           set(1, "k", "\xff\x00\xfe"),
 		`{"consistency":1,"request":1,"key":"k","value_base64":""}`:                               set(1, "k", ""),
-		`{"consistency":3,"request":2,"key":"k","id":"i","client":"C1","min_timestamp":18446744073709551615,"min_position":0,"replica":"r2"}`: with(get(3, "k"), nats.Header{
-			HeaderMsgID: {"i"}, HeaderClient: {"C1"}, HeaderMinTimestamp: {"18446744073709551615"}, HeaderMinPosition: {"0"}, HeaderReplica: {"r2"}}),
+		`{"consistency":3,"request":2,"key":"k","id":"i","client":"C1","min_timestamp":18446744073709551615,"min_position":0,"replica":"r2","session":"new"}`: with(get(3, "k"), nats.Header{
+			HeaderMsgID: {"i"}, HeaderClient: {"C1"}, HeaderMinTimestamp: {"18446744073709551615"}, HeaderMinPosition: {"0"}, HeaderReplica: {"r2"}, HeaderSession: {"new"}}),
 	} {
 		got, err := ParseRequest([]byte(body))
 		if err != nil {
@@ -150,6 +150,7 @@ func TestOptionsOfJSON(t *testing.T) {
 		"nothing":          {parse("3", ""), nil, Options{}},
 		"headers alone":    {parse("3", ""), nats.Header{HeaderMsgID: {"h"}, HeaderMinTimestamp: {"4"}}, Options{Identity: "h", MinTimestamp: 4}},
 		"body alone":       {parse("3", `,"id":"i","min_timestamp":7,"min_position":8,"replica":"r2"`), nil, Options{Identity: "i", MinTimestamp: 7, Replica: "r2"}},
+		"session":          {parse("3", `,"session":"AQAHYOcmhg","min_timestamp":4`), nil, Options{MinTimestamp: 7, Session: Session{Timestamp: 7}, InSession: true}},
 		"both, each other": {parse("2", `,"id":"i","min_timestamp":7,"min_position":8`), other, Options{Identity: "i", MinPosition: 8, Client: "C2"}},
 	} {
 		got, err := OptionsOf(c.request, c.header)
@@ -167,6 +168,7 @@ func TestOptionsOfJSON(t *testing.T) {
 	}{
 		"said twice":               {parse("1", `,"client":"C1"`), other, "field client and header Quartet-Client"},
 		"said twice, alike":        {parse("1", `,"id":"i"`), nats.Header{HeaderMsgID: {"i"}}, "field id and header Nats-Msg-Id"},
+		"session that is none":     {parse("4", `,"session":"x"`), nil, "header Quartet-Session"},
 		"empty id":                 {parse("1", `,"id":""`), nil, "Nats-Msg-Id of 0 bytes"},
 		"id with a line end":       {parse("1", `,"id":"a\r\nb"`), nil, "not printable"},
 		"replica that cannot be":   {parse("1", `,"replica":"m1"`), nil, "names no replica"},
@@ -186,7 +188,7 @@ func jsonReplies() map[string]Reply {
 		"set":         {RID: 41, Code: model.OK, Model: model.Linearizable, Type: model.Set, Clock: clock, Replica: 2, Position: 12, HasPosition: true},
 		"get":         {RID: 42, Code: model.OK, Model: model.Sequential, Type: model.Get, Clock: clock, Replica: 2, HasPosition: true, Body: []byte("<v> & \"w\"\n\u2028é😀\x7f\x00")},
 		"get_empty":   {RID: 43, Code: model.OK, Model: model.Eventual, Type: model.Get, Clock: clock, Replica: 9},
-		"get_binary":  {RID: 44, Code: model.OK, Model: model.Causal, Type: model.Get, Clock: clock, Replica: 1, Timestamp: 7, Body: []byte("\xff\x00\xfe")},
+		"get_binary":  {RID: 44, Code: model.OK, Model: model.Causal, Type: model.Get, Clock: clock, Replica: 1, Timestamp: 7, Session: "AQAHYOcmhg", Body: []byte("\xff\x00\xfe")},
 		"causal_set":  {RID: 1<<64 - 1, Code: model.OK, Model: model.Causal, Type: model.Set, Clock: lamport.Timestamp{Time: 1<<64 - 1, Node: lamport.Master(1)}, Timestamp: 1<<64 - 1},
 		"not_found":   {RID: 45, Code: model.NotFound, Reason: "no value for this key", Model: model.Eventual, Type: model.Get, Clock: clock, Replica: 1},
 		"malformed":   {RID: 46, Code: model.Malformed, Reason: "unknown field \"ttl\"\n", Clock: lamport.Timestamp{Time: 3, Node: lamport.Master(1)}},
