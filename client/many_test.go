@@ -16,7 +16,7 @@ import (
 
 // More keys than are under way at a time: each outcome is that of its key.
 func TestGetManyOfARealCluster(t *testing.T) {
-	c := dial(t, url)
+	c := dial(t, url, client.WithRetries(40))
 	const keys = 2500
 	for _, m := range []client.Consistency{client.Linearizable, client.Sequential, client.Causal} {
 		s := c.Session()
@@ -51,7 +51,7 @@ func TestGetManyOfARealCluster(t *testing.T) {
 // Gets with one position saw one state: never the second of two sets without the first, nor
 // the first of the next round.
 func TestGetsOfOnePositionSawOneState(t *testing.T) {
-	c := dial(t, url)
+	c := dial(t, url, client.WithRetries(40))
 	sequential := client.With(client.Sequential)
 	set := func(key string, n int) {
 		if _, err := c.Set(t.Context(), key, []byte(strconv.Itoa(n)), sequential); err != nil {

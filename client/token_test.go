@@ -26,6 +26,18 @@ func scripted(t *testing.T, nc *nats.Conn, token, body string) (code, next strin
 	return m.Header.Get("Nats-Service-Error-Code"), m.Header.Get("Quartet-Session"), string(m.Data)
 }
 
+// patient asks again where a replica has not caught up.
+func patient(t *testing.T, nc *nats.Conn, token, body string) (code, next string, data string) {
+	t.Helper()
+	limit := time.Now().Add(30 * time.Second)
+	for {
+		code, next, data = scripted(t, nc, token, body)
+		if code != "425" || time.Now().After(limit) {
+			return code, next, data
+		}
+	}
+}
+
 func bare(t *testing.T) *nats.Conn {
 	t.Helper()
 	nc, err := nats.Connect(url)
@@ -49,15 +61,12 @@ func TestASessionIsPassedOn(t *testing.T) {
 				t.Fatal(err)
 			}
 			token := first.Token()
-			code, next, data := scripted(t, nc, token, m.Word()+", get, "+key)
-			for limit := time.Now().Add(20 * time.Second); code == "425" && time.Now().Before(limit); { // the replica has not caught up: a script asks again
-				code, next, data = scripted(t, nc, token, m.Word()+", get, "+key)
-			}
+			code, next, data := patient(t, nc, token, m.Word()+", get, "+key)
 			if code != "" || data != value {
 				t.Fatalf("%s: the script reads %q (%s), not %q", m.Word(), data, code, value)
 			}
 			value = fmt.Sprint("script ", round)
-			if code, next, _ = scripted(t, nc, next, fmt.Sprintf("%s, set, %s ::: %s", m.Word(), key, value)); code != "" {
+			if code, next, _ = patient(t, nc, next, fmt.Sprintf("%s, set, %s ::: %s", m.Word(), key, value)); code != "" {
 				t.Fatalf("%s: the script's set: %s", m.Word(), code)
 			}
 			second, err := c.Resume(next)
@@ -77,9 +86,9 @@ func TestASessionIsPassedOn(t *testing.T) {
 
 // The token of a script's replies is the one that the Go package makes of the same replies.
 func TestBothTokensAreOne(t *testing.T) {
-	nc, c := bare(t), dial(t, url)
+	nc, c := bare(t), dial(t, url, client.WithRetries(40))
 	s := c.Session()
-	_, token, _ := scripted(t, nc, "new", "4, 2, nothing")
+	_, token, _ := scripted(t, nc, bus.NewSession, "4, 2, nothing")
 	if token != s.Token() {
 		t.Errorf("of a new session: %s, and here %s", token, s.Token())
 	}
@@ -93,7 +102,7 @@ func TestBothTokensAreOne(t *testing.T) {
 			t.Errorf("after %+v the token says %+v, %v", r, mine, err)
 		}
 		before := token
-		_, token, _ = scripted(t, nc, token, fmt.Sprintf("%d, 1, both ::: %d", m, i))
+		_, token, _ = patient(t, nc, token, fmt.Sprintf("%d, 1, both ::: %d", m, i))
 		theirs, err := bus.ParseSession(token)
 		switch was, _ := bus.ParseSession(before); {
 		case err != nil:
