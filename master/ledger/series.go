@@ -26,7 +26,7 @@ type Outcome struct {
 }
 
 // Series returns the figures of everything that was recorded before the call, in a fixed
-// order. The bounds must rise, and lie between 1 µs and below 60 s. It may be called after Close.
+// order. The bounds must rise, and lie between 1 µs and below 60 s; there may be none. It may be called after Close.
 func (l *Ledger) Series(bounds []time.Duration) (list []Series) {
 	l.ask(func(c *counter) {
 		for _, key := range c.stats.keys() {
@@ -48,6 +48,9 @@ func (g *group) series(bounds []time.Duration) Series {
 	}
 	for _, o := range g.outcomes {
 		s.Outcomes = append(s.Outcomes, Outcome{Replica: nodeName(o.replica), Code: o.code, Count: o.count})
+	}
+	if len(bounds) == 0 {
+		return s // a histogram is long
 	}
 	// A bar holds times that are alike to three digits; where a bound falls into one, it
 	// counts for the bound.

@@ -70,6 +70,7 @@ type node struct {
 	nodes    *nats.Conn     // in the nodes' account
 	link     *link.Link
 	subs     []*bus.Subscription
+	service  *service
 	subjects bus.Subjects
 	inbox    *bus.Inbox[event]
 	super    *supervisor
@@ -282,7 +283,10 @@ func (n *node) subscribe() error {
 		}
 		n.subs = append(n.subs, sub)
 	}
-	return nil
+	n.service = n.newService()
+	subs, err := n.service.subscribe()
+	n.subs = append(n.subs, subs...)
+	return err
 }
 
 // close shuts everything that was opened.

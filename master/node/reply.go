@@ -38,6 +38,9 @@ func (n *node) reply(r *master.Reply) {
 		Position: r.Position, Timestamp: r.Timestamp, Clock: r.Clock, Forwarded: t.forwarded, Heard: t.heard,
 	})
 	n.tracing.answered(t, r)
+	if r.Code != model.OK {
+		n.service.fail(t.request.Model, r.Code, r.Reason)
+	}
 	if n.debug {
 		n.opts.Log.Debug("out", "kind", "REPLY", "to", t.reply, "rids", r.RID, "code", r.Code, "clock", r.Clock, "replica", r.Replica, "position", r.Position, "timestamp", r.Timestamp)
 	}

@@ -171,6 +171,7 @@ func (n *node) learn(r *message.Record) {
 	}
 	n.views.newest = r
 	n.views.begun++
+	n.service.view(r)
 	members := make([]string, len(r.Members))
 	for i, m := range r.Members {
 		members[i] = m.Node.String()
