@@ -179,6 +179,10 @@ func TestBadTokensAreRefused(t *testing.T) {
 	if err != nil || m.Header.Get("Nats-Service-Error-Code") != "400" {
 		t.Errorf("a batch in a session: %+v, %v", m, err)
 	}
+	m, err = nc.RequestMsg(&nats.Msg{Subject: "quartet.request", Header: nats.Header{"Quartet-Session": {good}, "Quartet-Replica": {"r9"}}, Data: []byte("4, 2, k")}, 20*time.Second)
+	if err != nil || m.Header.Get("Nats-Service-Error-Code") != "400" || m.Header["Quartet-Session"] != nil {
+		t.Errorf("a 400 for another reason: %+v, %v", m, err)
+	}
 }
 
 // A joined session asks for what both have seen, and a token for no more than that.
