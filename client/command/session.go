@@ -63,6 +63,10 @@ func (s *shell) turnTo(argument string) error {
 		}
 		s.session, s.name = session, s.recorder.NewSession()
 	}
-	return s.print(fmt.Sprintf("position seen %d (sequential), timestamp seen %d (causal)\ntoken %s",
-		s.session.Position(), s.session.Minimum(""), s.session.Token()))
+	token := s.session.Token()
+	seen, err := bus.ParseSession(token) // own writes count, too
+	if err != nil {
+		return err
+	}
+	return s.print(fmt.Sprintf("position seen %d (sequential), timestamp seen %d (causal)\ntoken %s", seen.Position, seen.Timestamp, token))
 }
