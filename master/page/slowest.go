@@ -137,7 +137,11 @@ func (s *slow) steps(e *ledger.Entry) {
 	if e.Model == model.Linearizable && e.Type == model.Get {
 		last = "in the master, until the fence confirmed what was read and the answer left"
 	}
-	s.part(e, "there", left, heard, "with "+replica+", the broadcast between replicas included")
+	with := "with " + replica
+	if e.Model.Strong() && e.Type == model.Set {
+		with += ", the broadcast between replicas included"
+	}
+	s.part(e, "there", left, heard, with)
 	s.turn(e, heard, false)
 	s.part(e, "here", heard, e.Taken, last)
 }
