@@ -79,7 +79,7 @@ var (
 		"master": "run", "replica": "run", "recover": "run", "remove": "run",
 		"client": "ask", "set": "ask", "get": "ask", "shell": "ask",
 		"config": "look", "status": "look", "top": "look", "doctor": "look", "report": "look", "trace": "look",
-		"explain": "learn", "demo": "learn", "bench": "learn", "check": "learn",
+		"explain": "learn", "demo": "learn", "bench": "learn", "compare": "learn", "check": "learn",
 	}
 )
 

@@ -38,6 +38,32 @@ func pseudoTerminal(t *testing.T) (terminal, other *os.File) {
 	return terminal, other
 }
 
+// On a terminal the table of compare is explained.
+func TestCompareOnATerminal(t *testing.T) {
+	r := responder.Start(t, nil)
+	terminal, other := pseudoTerminal(t)
+	shown := make(chan string)
+	go func() {
+		all, _ := io.ReadAll(other) // ends in an error when the terminal's last user is gone
+		shown <- string(all)
+	}()
+	root := &cobra.Command{Use: "quartet", SilenceErrors: true, SilenceUsage: true}
+	root.AddCommand(command.Commands(command.Env{
+		Stdout: terminal, Stderr: terminal, Getenv: func(string) string { return "" }, Requests: os.DirFS("."), Program: "no-such-program",
+	})...)
+	root.SetArgs([]string{"compare", "--nats", r.URL, "--times", "1", "1, 1, k ::: v"})
+	err := root.ExecuteContext(context.Background())
+	if err := terminal.Close(); err != nil {
+		t.Error(err)
+	}
+	got := <-shown
+	for _, want := range []string{"comparing: linearizable  [", "/s\r\x1b[K", "eventual     set", "STALE     gets of a value", "OUTDATED  "} {
+		if err != nil || !strings.Contains(got, want) {
+			t.Errorf("%v, without %q: %q", err, want, got)
+		}
+	}
+}
+
 // On a terminal one line tells how far it is, and is gone in the end. The result is on
 // stdout all the same.
 func TestBenchOnATerminal(t *testing.T) {

@@ -130,6 +130,11 @@ func measure(t *testing.T, url string) {
 	if _, err := os.Stat("/proc/self/stat"); err == nil && strings.Count(w.stdout, "  master ") != 3 {
 		t.Errorf("bench without the master's processor time:\n%s", w.stdout)
 	}
+	// A linearizable get that is stale would be status 1.
+	w = quartet(t, url, "compare", "--warmup", "0s", "--duration", "150ms", "--keys", "2", "-o", "csv")
+	if w.status != 0 || strings.Count(w.stdout, ",GET,8,") != 4 || strings.Count(w.stdout, ",SET,8,") != 4 {
+		t.Errorf("compare: status %d, %s\n%s", w.status, w.err, w.stdout)
+	}
 	w = quartet(t, url, "bench", "--warmup", "50ms", "--duration", "200ms", "--keys", "50", "--consistency", "all", "--request", "mix", "--connections", "separate", "--concurrency", "8")
 	if w.status != 0 || strings.Count(w.stdout, " mix ") != 4 {
 		t.Errorf("bench: status %d, %s\n%s", w.status, w.err, w.stdout)

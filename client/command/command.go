@@ -1,5 +1,5 @@
 // Package command promises the commands of a client: client, set, get, status, recover,
-// remove, demo, bench, check, trace, doctor, shell, explain, top and man. Data go to stdout,
+// remove, demo, bench, compare, check, trace, doctor, shell, explain, top and man. Data go to stdout,
 // talk goes to stderr, colour and progress to terminals only, and every command ends with an
 // exit status of the public contract (package exit).
 package command
@@ -56,7 +56,7 @@ func (e *Env) program() (string, error) {
 func Commands(env Env) []*cobra.Command {
 	commands := []*cobra.Command{
 		clientCommand(env), setCommand(env), getCommand(env), statusCommand(env),
-		recoverCommand(env), removeCommand(env), demoCommand(env), benchCommand(env), checkCommand(env), traceCommand(env),
+		recoverCommand(env), removeCommand(env), demoCommand(env), benchCommand(env), compareCommand(env), checkCommand(env), traceCommand(env),
 	}
 	commands = append(commands, doctorCommand(env), shellCommand(env), explainCommand(env), topCommand(env), manCommand(env))
 	for _, cmd := range commands {

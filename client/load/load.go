@@ -145,6 +145,9 @@ func Run(ctx context.Context, o Options, senders []Sender) (Result, error) {
 	before := cpuTimes(o.Processes)
 	start := time.Now()
 	r.window.from, r.window.to = start.Add(o.Warmup), start.Add(o.Warmup+o.Duration)
+	if o.Opens != nil {
+		o.Opens(r.window.from, r.window.to)
+	}
 	stop := context.AfterFunc(ctx, func() { r.window.stopped.Store(true) })
 	defer stop()
 	finish := report(o.Progress, func() Progress { return r.progress(start) })

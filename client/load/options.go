@@ -109,6 +109,9 @@ type Options struct {
 	// Processes are those whose processor time is measured, where there is a /proc.
 	Processes []Process
 
+	// Opens, if not nil, is told which time counts before anything is sent.
+	Opens func(from, to time.Time)
+
 	// Progress, if not nil, is told a few times a second how far a fill or a run is, and
 	// once at its end; never by two goroutines at once. It must not block for long.
 	Progress func(Progress)

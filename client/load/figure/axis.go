@@ -134,6 +134,14 @@ func count(v float64) string {
 	return short(v)
 }
 
+// percent writes a share for people: 0 %, 0.02 %, 12 %. One that is above 0 stays so.
+func percent(v float64) string {
+	if v > 0 && v < 0.01 {
+		return "<0.01 %"
+	}
+	return short(v) + " %"
+}
+
 // exactly writes a whole number that was chosen, such as 1024: in full unless it is round.
 func exactly(v float64) string {
 	if v < 10_000 {

@@ -7,10 +7,12 @@ import (
 )
 
 // Comparison shows side by side what each group's sides reached: the distribution of
-// their latencies on a logarithmic axis, and their throughput from zero.
+// their latencies on a logarithmic axis, their throughput from zero, and, where it has a
+// name, a share.
 type Comparison struct {
 	Title  string
 	Notes  []string // under the title: the conditions, a line each
+	Share  string   // what [Side.Share] is; "": there is none to be shown
 	Groups []Group
 }
 
@@ -26,6 +28,9 @@ type Side struct {
 	Colour        int    // which one of the palette
 	Rate          float64
 	P50, P90, P99 float64 // µs
+
+	Share float64 // percent; negative: it has none
+	Note  string  // beside it, short
 }
 
 const (
@@ -50,23 +55,32 @@ func (f Comparison) Write(w io.Writer, format Format) error {
 	f.legend(c, y+12)
 
 	labels := 0.0
-	var times, rates []float64
+	var times, rates, shares []float64
 	for _, g := range f.Groups {
 		labels = max(labels, c.width(g.Name, textSize))
 		for _, s := range g.Sides {
 			times = append(times, s.P50, s.P99)
 			rates = append(rates, s.Rate)
+			shares = append(shares, s.Share)
 		}
 	}
 	begin := margin + labels + 20 + 52 // the p50 stands before its mark
-	middle := begin + (width-begin)*0.58
+	middle, end := begin+(width-begin)*0.58, float64(width-margin-52)
+	if f.Share != "" {
+		middle, end = begin+(width-begin)*0.44, begin+(width-begin)*0.65
+	}
 	bottom := height - axisHeight
-	time := logAxis(times, begin, middle-60)
-	rate := linearAxis(rates, middle+10, width-margin-52)
+	p := panels{logAxis(times, begin, middle-60), linearAxis(rates, middle+10, end), nil}
 	c.text("latency", point{begin, top - 10}, textSize, ink, left)
 	c.text("requests a second", point{middle + 10, top - 10}, textSize, ink, left)
-	c.grid(time, top, bottom, duration)
-	c.grid(rate, top, bottom, count)
+	c.grid(p.time, top, bottom, duration)
+	c.grid(p.rate, top, bottom, count)
+	if f.Share != "" {
+		share := linearAxis(shares, end+70, width-margin-125)
+		p.share = &share
+		c.text(f.Share, point{share.from, top - 10}, textSize, ink, left)
+		c.grid(share, top, bottom, percent)
+	}
 	y = top + groupGap/2
 	for i, g := range f.Groups {
 		if i > 0 {
@@ -74,7 +88,7 @@ func (f Comparison) Write(w io.Writer, format Format) error {
 		}
 		c.text(g.Name, point{margin, y + sideHeight*float64(len(g.Sides))/2 + 4}, textSize, ink, left)
 		for _, s := range g.Sides {
-			c.side(s, y+sideHeight/2, time, rate)
+			c.side(s, y+sideHeight/2, p)
 			y += sideHeight
 		}
 		y += groupGap
@@ -82,9 +96,15 @@ func (f Comparison) Write(w io.Writer, format Format) error {
 	return c.save(w)
 }
 
+// panels are what stands beside each other; share may be nil.
+type panels struct {
+	time, rate axis
+	share      *axis
+}
+
 // side draws one side's line at height y.
-func (c *canvas) side(s Side, y float64, time, rate axis) {
-	hue := colour(s.Colour)
+func (c *canvas) side(s Side, y float64, p panels) {
+	hue, time, rate := colour(s.Colour), p.time, p.rate
 	if s.P50 > 0 {
 		c.line(hue, 2, nil, point{time.at(s.P50), y}, point{time.at(s.P99), y})
 		c.line(hue, 2, nil, point{time.at(s.P90), y - 6}, point{time.at(s.P90), y + 6})
@@ -95,6 +115,15 @@ func (c *canvas) side(s Side, y float64, time, rate axis) {
 	}
 	c.box(rate.from, y-8, rate.at(s.Rate), y+8, hue)
 	c.text(count(s.Rate), point{rate.at(s.Rate) + 6, y + 4}, smallSize, faint, left)
+	if p.share != nil && s.Share >= 0 {
+		end := p.share.at(s.Share)
+		c.box(p.share.from, y-8, end, y+8, hue)
+		text := percent(s.Share)
+		if s.Note != "" {
+			text += ", " + s.Note
+		}
+		c.text(text, point{end + 6, y + 4}, smallSize, faint, left)
+	}
 }
 
 // grid draws an axis's values from top to bottom, and what they are below.

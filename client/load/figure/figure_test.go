@@ -27,6 +27,19 @@ func comparison() figure.Comparison {
 	}
 }
 
+// shares has a third panel.
+func shares() figure.Comparison {
+	f := comparison()
+	f.Share = "stale gets"
+	for i := range f.Groups {
+		for j := range f.Groups[i].Sides {
+			f.Groups[i].Sides[j].Share = []float64{0, 0.004, -1}[j] + float64(i)*1.26
+			f.Groups[i].Sides[j].Note = "1 behind"
+		}
+	}
+	return f
+}
+
 func growth() figure.Growth {
 	return figure.Growth{
 		Title: "cost as work grows", Notes: []string{"a note"}, Quantity: "requests at once",
@@ -59,6 +72,7 @@ func TestFiguresAreWellFormed(t *testing.T) {
 		says  []string
 	}{
 		"comparison": {comparison().Write, []string{"quartet <&> NATS key-value", "linearizable set", "kv raw", "medians of 5 rounds", "23.9k", "2.5 ms", "900 µs", "p99"}},
+		"shares":     {shares().Write, []string{"stale gets", "0 %, 1 behind", "<0.01 %, 1 behind", "1.26 %, 1 behind", "requests a second"}},
 		"growth":     {growth().Write, []string{"cost as work grows", "requests at once", "1024", "linearizable get", "requests a second"}},
 	} {
 		texts := ""

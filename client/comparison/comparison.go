@@ -1,4 +1,4 @@
-// Package compare promises that the same requests, sent under one model after the other,
+// Package comparison promises that the same requests, sent under one model after the other,
 // can be compared: how long they took, how they ended, and how old was what gets returned.
 //
 // Several clients send at once, each in a session of its own, which keeps what the model
@@ -7,12 +7,13 @@
 //
 // How old a value was is judged afterwards, from the calls and returns of all requests of
 // the part by one clock ([Stale]): it is never claimed where it may not be so.
-package compare
+package comparison
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,7 +25,7 @@ import (
 )
 
 // ErrOptions is wrapped by errors about impossible [Options].
-var ErrOptions = errors.New("compare: impossible options")
+var ErrOptions = errors.New("comparison: impossible options")
 
 // MaxClients is how many sessions there may be.
 const MaxClients = 1024
@@ -39,6 +40,8 @@ type Options struct {
 
 	Script []load.Op // each client sends all of it in this order; Type, Key and Value count
 	Times  int       // how often it does, at least once
+	// Distinct puts a blank and #CLIENT.TIME.LINE behind the value of each of a script's sets, so that a get's value tells which set it saw.
+	Distinct bool
 
 	// Load is sent where there is no script. Its Concurrency and DistinctValues are of no
 	// account: the clients are what is at once, and values differ.
@@ -73,7 +76,11 @@ func (o *Options) Check() error {
 		return fmt.Errorf("%w: %d times", ErrOptions, o.Times)
 	}
 	for _, op := range o.Script {
-		if n := len(o.Prefix) + len(op.Key); n > model.MaxKey || n+len(op.Value) > model.MaxKeyValue {
+		value := len(op.Value)
+		if o.Distinct {
+			value += maxSuffix
+		}
+		if n := len(o.Prefix) + len(op.Key); n > model.MaxKey || n+value > model.MaxKeyValue {
 			return fmt.Errorf("%w: the key %.40q or its value is too long with the %d bytes that are put before it (a key: %d bytes, key and value: %d)",
 				ErrOptions, op.Key, len(o.Prefix), model.MaxKey, model.MaxKeyValue)
 		}
@@ -194,25 +201,30 @@ func drive(ctx context.Context, l load.Options, s prefixed, t *tally) error {
 		return err
 	}
 	l.Series++
-	t.opens(time.Now().Add(l.Warmup), l.Duration)
+	l.Opens = t.opens
 	result, err := load.Run(ctx, l, []load.Sender{s})
 	t.ends(result.Window, result.Beyond)
 	return err
 }
 
+// maxSuffix is the most that makes a value distinct: three numbers.
+const maxSuffix = 64
+
 // play has every client send the script.
 func play(ctx context.Context, o *Options, s prefixed, t *tally) error {
 	began := time.Now()
-	t.opens(began, 0)
+	t.opens(began, time.Time{})
 	var group sync.WaitGroup
 	for place := range o.Clients {
 		group.Go(func() {
-			for range o.Times {
-				for _, op := range o.Script {
+			for n := range o.Times {
+				for i, op := range o.Script {
 					if ctx.Err() != nil {
 						return
 					}
-					op.Place = place
+					if op.Place = place; o.Distinct && op.Type == model.Set {
+						op.Value = fmt.Appendf(slices.Clip(op.Value), " #%d.%d.%d", place+1, n+1, i+1)
+					}
 					s.Call(op)
 				}
 			}

@@ -1,4 +1,4 @@
-package compare
+package comparison
 
 import (
 	"crypto/sha256"
@@ -19,9 +19,8 @@ type tally struct {
 	total    int // requests of a script; 0: of a load, which tells of its progress itself
 
 	mu       sync.Mutex
-	open     bool          // what ends counts if it is in the window
-	from     time.Time     // of the window
-	duration time.Duration // of the window; 0: it has no end
+	open     bool      // what ends counts if it is in the window
+	from, to time.Time // the window; to is zero where it has no end
 	told     time.Time
 	part     Result
 	began    origin
@@ -44,10 +43,10 @@ const (
 )
 
 // opens says which time counts.
-func (t *tally) opens(from time.Time, duration time.Duration) {
+func (t *tally) opens(from, to time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.open, t.from, t.duration = true, from, duration
+	t.open, t.from, t.to = true, from, to
 }
 
 func (t *tally) ends(window time.Duration, beyond uint64) {
@@ -74,7 +73,7 @@ func (t *tally) observe(o load.Observation) {
 	if !o.Op.Due.IsZero() { // of an open loop: a stall shows in every request that it held up
 		since, counts = o.Op.Due, o.Op.Due
 	}
-	if t.open && !counts.Before(t.from) && (t.duration == 0 || !counts.After(t.from.Add(t.duration))) {
+	if t.open && !counts.Before(t.from) && (t.to.IsZero() || !counts.After(t.to)) {
 		k := t.part.Kind(o.Op.Type)
 		k.Counts[o.Outcome]++
 		if o.Outcome == load.OK || o.Outcome == load.Missing {

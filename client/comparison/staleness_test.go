@@ -1,4 +1,4 @@
-package compare_test
+package comparison_test
 
 import (
 	"fmt"
@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"quartet/client/compare"
+	"quartet/client/comparison"
 	"quartet/client/history"
 	"quartet/replica/model"
 )
@@ -30,21 +30,21 @@ func of(key string, o history.Operation) history.Operation {
 	return o
 }
 
-func one(n int64) compare.Quantiles { return compare.Quantiles{P50: n, P99: n, Max: n} }
+func one(n int64) comparison.Quantiles { return comparison.Quantiles{P50: n, P99: n, Max: n} }
 
 func TestStale(t *testing.T) {
 	type h = []history.Operation
 	a, b, c := set("a", 10, 20), set("b", 30, 40), set("c", 50, 60)
-	behind := func(versions, time int64) compare.Staleness {
-		return compare.Staleness{Judged: 1, Stale: 1, Behind: one(versions), Outdated: one(time)}
+	behind := func(versions, time int64) comparison.Staleness {
+		return comparison.Staleness{Judged: 1, Stale: 1, Behind: one(versions), Outdated: one(time)}
 	}
-	fresh := compare.Staleness{Judged: 1}
+	fresh := comparison.Staleness{Judged: 1}
 	for name, test := range map[string]struct {
 		h    h
-		want compare.Staleness
+		want comparison.Staleness
 	}{
-		"nothing":                     {nil, compare.Staleness{}},
-		"no gets":                     {h{a, b}, compare.Staleness{}},
+		"nothing":                     {nil, comparison.Staleness{}},
+		"no gets":                     {h{a, b}, comparison.Staleness{}},
 		"the newest":                  {h{a, b, get("b", 45, 46)}, fresh},
 		"one behind":                  {h{a, b, get("a", 45, 46)}, behind(1, 5)},
 		"two behind, since the first": {h{a, b, c, get("a", 70, 75)}, behind(2, 30)},
@@ -63,26 +63,26 @@ func TestStale(t *testing.T) {
 		"the newer one of unknown outcome":         {h{a, ended(b, history.Unknown), get("a", 45, 46)}, fresh},
 		"the newer one refused":                    {h{a, ended(b, history.Fail), get("a", 45, 46)}, fresh},
 		"the older one of unknown outcome":         {h{ended(a, history.Unknown), b, get("a", 45, 46)}, fresh},
-		"a get that was refused":                   {h{a, b, ended(get("", 45, 46), history.Fail)}, compare.Staleness{}},
-		"a get without an answer":                  {h{a, b, ended(get("", 45, 46), history.Unknown)}, compare.Staleness{}},
+		"a get that was refused":                   {h{a, b, ended(get("", 45, 46), history.Fail)}, comparison.Staleness{}},
+		"a get without an answer":                  {h{a, b, ended(get("", 45, 46), history.Unknown)}, comparison.Staleness{}},
 		"sets of other keys":                       {h{a, of("other", b), get("a", 45, 46)}, fresh},
-		"a value of another key":                   {h{a, of("other", b), get("b", 45, 46)}, compare.Staleness{Foreign: 1}},
-		"a value of nobody's":                      {h{a, get("z", 45, 46)}, compare.Staleness{Foreign: 1}},
-		"a value from the future":                  {h{a, c, get("c", 45, 46)}, compare.Staleness{Foreign: 1}},
-		"a value that was refused":                 {h{a, ended(b, history.Fail), get("b", 45, 46)}, compare.Staleness{Foreign: 1}},
-		"a value twice: may be the newer":          {h{a, b, set("a", 50, 60), get("a", 65, 66)}, compare.Staleness{Judged: 1, Doubted: 1}},
-		"a value twice: may be the one under way":  {h{a, b, set("a", 50, 60), get("a", 55, 56)}, compare.Staleness{Judged: 1, Doubted: 1}},
+		"a value of another key":                   {h{a, of("other", b), get("b", 45, 46)}, comparison.Staleness{Foreign: 1}},
+		"a value of nobody's":                      {h{a, get("z", 45, 46)}, comparison.Staleness{Foreign: 1}},
+		"a value from the future":                  {h{a, c, get("c", 45, 46)}, comparison.Staleness{Foreign: 1}},
+		"a value that was refused":                 {h{a, ended(b, history.Fail), get("b", 45, 46)}, comparison.Staleness{Foreign: 1}},
+		"a value twice: may be the newer":          {h{a, b, set("a", 50, 60), get("a", 65, 66)}, comparison.Staleness{Judged: 1, Doubted: 1}},
+		"a value twice: may be the one under way":  {h{a, b, set("a", 50, 60), get("a", 55, 56)}, comparison.Staleness{Judged: 1, Doubted: 1}},
 		"a value twice: the newer was not yet":     {h{a, b, set("a", 50, 60), get("a", 45, 46)}, behind(1, 5)},
 		"a value twice: stale by either":           {h{a, b, set("a", 41, 45), c, get("a", 65, 66)}, behind(1, 5)},
-		"a value twice, once of unknown outcome":   {h{a, b, ended(set("a", 41, 42), history.Unknown), get("a", 65, 66)}, compare.Staleness{Judged: 1, Doubted: 1}},
+		"a value twice, once of unknown outcome":   {h{a, b, ended(set("a", 41, 42), history.Unknown), get("a", 65, 66)}, comparison.Staleness{Judged: 1, Doubted: 1}},
 	} {
-		if diff := cmp.Diff(test.want, compare.Stale(test.h)); diff != "" {
+		if diff := cmp.Diff(test.want, comparison.Stale(test.h)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
 	rest := get("a", 45, 46)
 	rest.Rest, rest.Replica = true, "r1"
-	if got := compare.Stale(h{a, b, rest}); got != (compare.Staleness{}) {
+	if got := comparison.Stale(h{a, b, rest}); got != (comparison.Staleness{}) {
 		t.Errorf("at rest: %+v", got)
 	}
 }
@@ -92,17 +92,17 @@ func TestQuantiles(t *testing.T) {
 	for i := range int64(200) { // the get after set i is i+1 behind
 		h = append(h, set(fmt.Sprint(i), 10+10*i, 12+10*i), get("first", 15+10*i, 16+10*i))
 	}
-	want := compare.Staleness{
+	want := comparison.Staleness{
 		Judged: 200, Stale: 200,
-		Behind: compare.Quantiles{P50: 100, P99: 198, Max: 200}, Outdated: compare.Quantiles{P50: 993, P99: 1973, Max: 1993},
+		Behind: comparison.Quantiles{P50: 100, P99: 198, Max: 200}, Outdated: comparison.Quantiles{P50: 993, P99: 1973, Max: 1993},
 	}
-	if diff := cmp.Diff(want, compare.Stale(h)); diff != "" {
+	if diff := cmp.Diff(want, comparison.Stale(h)); diff != "" {
 		t.Error(diff)
 	}
 }
 
 // naive is the definition, word by word.
-func naive(h []history.Operation) (s compare.Staleness, behind, outdated int64) {
+func naive(h []history.Operation) (s comparison.Staleness, behind, outdated int64) {
 	for _, g := range h {
 		if g.Type != model.Get || g.Outcome != history.OK {
 			continue
@@ -166,11 +166,11 @@ func TestStaleAgreesWithItsDefinition(t *testing.T) {
 			h = append(h, of([]string{"k", "l"}[rng.IntN(2)], o))
 		}
 		want, behind, outdated := naive(h)
-		got := compare.Stale(h)
+		got := comparison.Stale(h)
 		if got.Behind.Max != behind || got.Outdated.Max != outdated {
 			t.Fatalf("seed %d: %+v, want %d versions, %d behind", seed, got, behind, outdated)
 		}
-		got.Behind, got.Outdated = compare.Quantiles{}, compare.Quantiles{}
+		got.Behind, got.Outdated = comparison.Quantiles{}, comparison.Quantiles{}
 		if got != want {
 			t.Fatalf("seed %d: got %+v, want %+v\n%v", seed, got, want, h)
 		}
