@@ -65,7 +65,8 @@ one that was sent after the returned one had been acknowledged. So concurrent se
 newer than each other, one of unknown outcome is never newer, and where several sets wrote
 the value the newest counts: it is never claimed where it may not be. Values of a load all
 differ. Where those of a file repeat (all clients send the same), it is told how many gets
-more may have been stale; with --distinct the values are told apart.
+more may have been stale; with --distinct the values are told apart. That none was seen is
+no promise: only linearizable excludes stale gets.
 
 --record keeps all requests for "quartet check"; --plot draws the result. Ctrl-C ends it
 early and prints what it has.

@@ -227,7 +227,8 @@ func (r *compareRun) legend() string {
 OPS/S     requests answered a second
 P50…MAX   time to the answer, ` + since + `: of half of them at most P50, of 99 in 100 at most P99
 FAILED    refused, and surely without effect      UNKNOWN   no answer: it may have taken effect
-STALE     gets of a value that had been replaced: a newer set was acknowledged before the get was sent
+STALE     gets of a value that had been replaced: a newer set was acknowledged before the get was sent;
+          that none was seen is no promise: only linearizable excludes it
 BEHIND    of the stale ones, half at most/all at most: how many acknowledged sets were newer
 OUTDATED  of the stale ones, half at most/all at most: how long before the get the first of those was acknowledged
 `
