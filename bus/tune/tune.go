@@ -16,21 +16,28 @@ import (
 
 const gcPercent = 400
 
-// Replica tunes a replica's process: a quarter of the processors.
-func Replica() { apply(4) }
+// Replica tunes a replica's process: a quarter of the processors, and its loop is to tell
+// the [Awake] of its turns.
+func Replica() *Awake { return apply(4, true) }
 
 // Master tunes a master's process, which holds the NATS server too: half of the
-// processors.
-func Master() { apply(2) }
+// processors, and its loop is to tell the [Awake] of its turns.
+func Master() *Awake { return apply(2, true) }
 
 // Cluster tunes a process that is a whole cluster: all of the processors.
-func Cluster() { apply(1) }
+func Cluster() { apply(1, false) }
 
-func apply(share int) {
+// apply returns nil where no processor is to be kept busy.
+func apply(share int, awake bool) *Awake {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(max(1, runtime.NumCPU()/share))
+	if os.Getenv("GOMAXPROCS") != "" {
+		return nil
 	}
+	runtime.GOMAXPROCS(max(1, runtime.NumCPU()/share))
+	if !awake || !sleeps {
+		return nil
+	}
+	return newAwake()
 }

@@ -85,7 +85,8 @@ func (o *settings) run(s Signals) (err error) {
 	if o.InProcess != nil {
 		tune.Cluster()
 	} else {
-		tune.Master()
+		o.Awake = tune.Master()
+		defer o.Awake.Close()
 	}
 	if o.Executable, err = os.Executable(); err != nil {
 		return fmt.Errorf("master: cannot find its own program: %w", err)

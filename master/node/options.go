@@ -10,6 +10,7 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/dial"
+	"quartet/bus/tune"
 	"quartet/master/ledger"
 	"quartet/replica/lamport"
 )
@@ -82,6 +83,7 @@ type Options struct {
 	Version    string
 
 	Probe   *bus.Probe[Figures] // asks the loop how it is; may be nil
+	Awake   *tune.Awake         // is told of the loop's turns; may be nil
 	Metrics string              // where they are served, for the banner; "": nowhere
 
 	Tracer Tracer // is told of requests that have been answered; may be nil

@@ -74,6 +74,7 @@ func (n *node) loop(ctx context.Context, done func(time.Time) (bool, error), sto
 			return err
 		}
 		batch = n.inbox.Drain(batch)
+		n.opts.Awake.Turn(len(batch) > 0, tick)
 		if err := n.turn(batch, tick); err != nil {
 			return err
 		}

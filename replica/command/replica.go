@@ -105,7 +105,8 @@ func run(stop func() context.Context, o node.Options, logs nodelog.Options, list
 		return err
 	}
 	defer func() { err = errors.Join(err, closer.Close()) }()
-	tune.Replica()
+	o.Awake = tune.Replica()
+	defer o.Awake.Close()
 	if logs.To == nodelog.ToStderr {
 		signal.Ignore(syscall.SIGPIPE) // whoever collected the lines has gone: that ends no replica
 	}

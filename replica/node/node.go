@@ -18,6 +18,7 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/link"
+	"quartet/bus/tune"
 	"quartet/replica"
 	"quartet/replica/disk"
 	"quartet/replica/lamport"
@@ -55,6 +56,7 @@ type Options struct {
 	OrphanTimeout time.Duration
 
 	Probe *bus.Probe[Figures] // asks the loop how it is; may be nil
+	Awake *tune.Awake         // is told of the loop's turns; may be nil
 
 	Log *slog.Logger
 }
@@ -166,6 +168,7 @@ func (n *node) loop(ctx context.Context) error {
 		if len(batch) > 0 {
 			n.heard = time.Now()
 		}
+		n.opts.Awake.Turn(len(batch) > 0, tick)
 		if err := n.turn(batch, tick); err != nil {
 			return err
 		}
