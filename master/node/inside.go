@@ -40,17 +40,19 @@ func (s *supervisor) within(ctx context.Context, n lamport.Node, number int) err
 	return o.InProcess(ctx, r)
 }
 
-// pipe has the master and the replicas of one process reach the embedded server without
-// sockets. A pipe hands over smaller pieces, so batches are smaller too; but within one
-// process a piece costs no system call. Measured on two shared cores, median of seven, a
-// linearizable set takes 16 µs of the cluster's processor time instead of 30 by loopback
-// TCP, an eventual one 18 instead of 28; gets about the same.
+// pipe has the master reach the embedded server without sockets where that pays. A pipe
+// costs no system call, but hands messages over in smaller pieces. So the nodes' connection
+// is one: what master and replicas say to each other is gathered already. Clients' requests
+// come one by one, and a socket gathers them while the loop works; it is a pipe only in a
+// process that holds the replicas too, which then all have pipes. Measured:
+// client/load/FIGURES.md.
 func (n *node) pipe(clients, nodes *bus.DialOptions) {
+	server := n.server.InProcess()
+	nodes.InProcess = server
 	if n.opts.InProcess == nil {
 		return
 	}
-	server := n.server.InProcess()
-	clients.InProcess, nodes.InProcess = server, server
+	clients.InProcess = server
 	url := n.super.url // what logs say
 	n.super.connect = func(opts ...nats.Option) (*nats.Conn, error) {
 		return nats.Connect(url, append(opts, nats.InProcessServer(server))...)
