@@ -16,8 +16,9 @@ import (
 
 // sending is one request on its way, once. Whoever sets over first decides its end.
 type sending struct {
-	item bus.BatchItem
-	text bool // wants the text form, which no batch has
+	item   bus.BatchItem
+	text   bool // wants the text form, which no batch has
+	waited bool // a goroutine waits for the end: it may send its next request then
 
 	traceparent, tracestate string // of W3C Trace Context, which no batch has either; "": none
 	done                    func(*bus.Reply, error)
@@ -35,9 +36,9 @@ func (s *sending) end(reply *bus.Reply, err error) {
 func (s *sending) cancel() bool { return s.over.CompareAndSwap(false, true) }
 
 // gatherer sends requests: a lone one at once and by itself, as any client of the bus
-// would, and those that come while others are on their way in batches. While window
-// messages have not been answered at all what comes gathers, for patience at the longest:
-// so the batches grow with the load, and who waits for something slow keeps nobody.
+// would, and those that come while others are on their way in batches. While a message has
+// not been answered at all what comes gathers, for patience at the longest: so the batches
+// grow with the load, and who waits for something slow keeps nobody for long.
 type gatherer struct {
 	c       *Client
 	wake    chan struct{} // capacity 1: the flusher has something to do
@@ -46,12 +47,14 @@ type gatherer struct {
 
 	mu        sync.Mutex
 	queue     []*sending
-	spare     []*sending // what queue grows in next
-	scheduled bool       // a flush will come
-	holding   bool       // replies are being handed out: a flush comes after them
-	closed    bool       // there is no flusher any more
-	away      int        // messages sent of which nothing has been answered
-	patient   bool       // the timer runs
+	spare     []*sending    // what queue grows in next
+	scheduled bool          // a flush will come
+	holding   bool          // replies are being handed out: a flush comes after them
+	closed    bool          // there is no flusher any more
+	away      int           // messages sent of which nothing has been answered
+	due       int           // goroutines that a batch's answers have woken, and that have sent nothing since
+	patient   bool          // the timer runs
+	usual     time.Duration // from a batch to its first answer, smoothed
 	timer     *time.Timer
 	alone     time.Time // until then batches are not tried: nobody took one
 
@@ -60,11 +63,13 @@ type gatherer struct {
 	reader  bus.AnswersReader // of the goroutine that hands out replies
 }
 
-// Three messages on their way keep client and cluster busy at the same time. Patience is
-// about what a batch takes on a busy machine.
+// One message on its way, and the next one large, was measured faster than more and smaller
+// ones; patience is twice what a batch usually takes until its first answer, within bounds.
 const (
-	window   = 3
-	patience = time.Millisecond
+	window        = 1
+	leastPatience = time.Millisecond
+	mostPatience  = 10 * time.Millisecond
+	linger        = 100 * time.Microsecond // see yield
 )
 
 // aloneFor is how long requests are sent one by one after nobody listened for a batch.
@@ -90,7 +95,8 @@ func (g *gatherer) close() {
 	g.flush() // into the closed inbox: each ends with its error
 }
 
-// flusher lets goroutines that have just been woken by their replies add to what leaves.
+// flusher lets goroutines that have just been woken by their replies add to what leaves: a
+// program that has sent a batch is likely to send as many requests again.
 func (g *gatherer) flusher() {
 	defer g.ended.Done()
 	for {
@@ -104,16 +110,22 @@ func (g *gatherer) flusher() {
 	}
 }
 
-// yield gives up the processor as long as that lets the queue grow.
+// yield gives up the processor until those that are due have come, for linger at the
+// longest after the last of them, and as long as that lets the queue grow.
 func (g *gatherer) yield() {
+	grown := time.Now()
 	for before := -1; ; {
 		g.mu.Lock()
-		n := len(g.queue)
-		g.mu.Unlock()
-		if n == before || n >= bus.MaxBatch {
+		n, due := len(g.queue), g.due
+		if n >= bus.MaxBatch || n == before && (due == 0 || time.Since(grown) >= linger) {
+			g.due = 0 // they do something else
+			g.mu.Unlock()
 			return
 		}
-		before = n
+		g.mu.Unlock()
+		if n != before {
+			before, grown = n, time.Now()
+		}
 		runtime.Gosched()
 	}
 }
@@ -123,6 +135,7 @@ func (g *gatherer) yield() {
 func (g *gatherer) add(s *sending) {
 	g.mu.Lock()
 	g.queue = append(g.queue, s)
+	g.due = max(g.due-1, 0)
 	if g.scheduled || g.holding {
 		g.mu.Unlock()
 		return
@@ -133,7 +146,7 @@ func (g *gatherer) add(s *sending) {
 		return
 	}
 	g.scheduled = true
-	lone := g.away == 0 || g.closed
+	lone := g.away == 0 && g.due == 0 || g.closed
 	g.mu.Unlock()
 	if lone {
 		g.flush()
@@ -157,11 +170,16 @@ func (g *gatherer) wait() {
 	case g.patient:
 		return
 	case g.timer == nil:
-		g.timer = time.AfterFunc(patience, g.impatient)
+		g.timer = time.AfterFunc(g.patience(), g.impatient)
 	default:
-		g.timer.Reset(patience)
+		g.timer.Reset(g.patience())
 	}
 	g.patient = true
+}
+
+// patience is how long the queue is kept; mu is held.
+func (g *gatherer) patience() time.Duration {
+	return min(max(2*g.usual, leastPatience), mostPatience)
 }
 
 func (g *gatherer) impatient() {
@@ -286,17 +304,22 @@ func (g *gatherer) answered() {
 // batch is one message of several requests, of which some are not answered yet.
 type batch struct {
 	g        *gatherer
+	sent     time.Time
 	mu       sync.Mutex
 	sendings []*sending // by index; nil: answered
 	open     int
 	heard    bool // something has been answered
+	waited   int  // open ones that goroutines wait for; of the goroutine that hands out replies
 }
 
 func (g *gatherer) sendBatch(sendings []*sending) error {
-	b := &batch{g: g, sendings: append([]*sending(nil), sendings...), open: len(sendings)}
+	b := &batch{g: g, sent: time.Now(), sendings: append([]*sending(nil), sendings...), open: len(sendings)}
 	g.writer.Begin(len(sendings))
 	for _, s := range sendings {
 		g.writer.Add(&s.item)
+		if s.waited {
+			b.waited++
+		}
 	}
 	g.left()
 	_, err := g.c.in.SendForMany(g.c.subjects.Batch(), g.c.named, g.writer.Bytes(), g.c.o.timeout, b.got)
@@ -316,10 +339,13 @@ func (b *batch) got(m *nats.Msg, err error) bool {
 	if len(m.Data) == 0 || len(m.Header[bus.HeaderAck]) > 0 {
 		return b.refused(m)
 	}
-	b.g.hold()
+	b.g.hold(b.waited)
 	b.first()
 	err = b.g.reader.Read(m.Data, func(index int, r *bus.Reply) {
 		if s := b.take(index); s != nil {
+			if s.waited {
+				b.waited--
+			}
 			r.Model, r.Type = s.item.Model, s.item.Type
 			r.Body = bytes.Clone(r.Body) // who keeps one value need not keep the message
 			s.end(r, nil)
@@ -331,7 +357,7 @@ func (b *batch) got(m *nats.Msg, err error) bool {
 	b.mu.Lock()
 	open := b.open
 	b.mu.Unlock()
-	b.g.release()
+	b.g.release(b.waited)
 	return open > 0
 }
 
@@ -342,8 +368,16 @@ func (b *batch) first() {
 	b.heard = true
 	b.mu.Unlock()
 	if !heard {
+		b.g.learn(time.Since(b.sent))
 		b.g.answered()
 	}
+}
+
+// learn smooths what batches take, as TCP does round trips (RFC 6298, 2.3).
+func (g *gatherer) learn(d time.Duration) {
+	g.mu.Lock()
+	g.usual += (min(d, mostPatience) - g.usual) / 8
+	g.mu.Unlock()
 }
 
 func (b *batch) take(index int) *sending {
@@ -395,16 +429,20 @@ func (b *batch) end(reply *bus.Reply, err error) {
 	}
 }
 
-// hold keeps what is added while replies are handed out until release.
-func (g *gatherer) hold() {
+// hold keeps what is added while replies are handed out until release. due of those
+// replies wake a goroutine, at the most.
+func (g *gatherer) hold(due int) {
 	g.mu.Lock()
 	g.holding = true
+	g.due += due
 	g.mu.Unlock()
 }
 
-func (g *gatherer) release() {
+// release ends hold: so many of those that were due have had no reply.
+func (g *gatherer) release(silent int) {
 	g.mu.Lock()
 	g.holding = false
+	g.due = max(g.due-silent, 0)
 	flush, closed := len(g.queue) > 0 && !g.scheduled, g.closed
 	g.scheduled = g.scheduled || flush && !closed
 	g.mu.Unlock()

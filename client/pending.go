@@ -74,6 +74,7 @@ func (p *Pending) send() {
 		}
 		p.ends <- end
 	})
+	p.sending.waited = true
 	p.c.out.add(p.sending)
 }
 
