@@ -1,7 +1,8 @@
 // Package figure promises pictures of measurements that can be read at a glance and
 // printed: how models and systems compare ([Comparison]), and how cost grows with the
 // work ([Growth]). It draws SVG and PNG; colours are told apart by the colour-blind too,
-// and what a figure must say is also written in it as numbers.
+// and what a figure must say is also written in it as numbers. An SVG takes the width that
+// it is given, can be read on a telephone, and is dark where its reader wants that.
 package figure
 
 import (
@@ -60,6 +61,7 @@ func colour(n int) drawing.Color { return palette[(n%len(palette)+len(palette))%
 type canvas struct {
 	r     chartdraw.Renderer
 	scale float64
+	css   bool // texts have classes, which say size, colour and anchor
 }
 
 // dpi makes a font's points the canvas's units.
@@ -71,7 +73,8 @@ func newCanvas(f Format, width, height int) *canvas {
 		c.scale = 2
 		c.r = chartdraw.PNG(2*width, 2*height)
 	} else {
-		c.r = chartdraw.SVG(width, height)
+		c.css = true
+		c.r = chartdraw.SVGWithCSS(css(), "")(width, height)
 	}
 	c.r.SetDPI(dpi)
 	c.r.SetFont(chartdraw.GetDefaultFont())
@@ -147,6 +150,12 @@ func (c *canvas) text(s string, p point, size float64, hue drawing.Color, a alig
 	c.r.SetFontSize(size * c.scale)
 	c.r.SetFontColor(hue)
 	x := c.px(p.x)
+	if c.css { // the reader's font may be another one, so only the reader can align
+		c.r.SetClassName(classOf(size, hue, a))
+		c.r.Text(s, x, c.px(p.y))
+		c.r.SetClassName("") // shapes have none
+		return
+	}
 	switch a {
 	case right:
 		x -= c.r.MeasureText(s).Width()
@@ -156,28 +165,56 @@ func (c *canvas) text(s string, p point, size float64, hue drawing.Color, a alig
 	c.r.Text(s, x, c.px(p.y))
 }
 
-// width returns how wide a text is, in the canvas's units.
+// wider is how much wider than ours the font of an SVG's reader may be.
+const wider = 1.1
+
+// width returns how wide a text is at most, in the canvas's units.
 func (c *canvas) width(s string, size float64) float64 {
 	c.r.SetFontSize(size * c.scale)
-	return float64(c.r.MeasureText(s).Width()) / c.scale
+	w := float64(c.r.MeasureText(s).Width()) / c.scale
+	if c.css {
+		w *= wider
+	}
+	return w
 }
 
 const (
-	titleSize = 19
-	textSize  = 12
-	smallSize = 11
-	margin    = 28
+	width     = 800 // so that letters are 7 pixels high and more on a telephone
+	titleSize = 22
+	textSize  = 16
+	smallSize = 15
+	noteLine  = 21
+	margin    = 20
 )
 
 // head draws the title and what stands under it, and returns where it ends.
 func (c *canvas) head(title string, notes []string) float64 {
-	y := float64(margin + 14)
+	y := float64(margin + 16)
 	c.text(title, point{margin, y}, titleSize, ink, left)
+	y += 4
 	for _, note := range notes {
-		y += 19
-		c.text(note, point{margin, y}, textSize, faint, left)
+		y += noteLine
+		c.text(note, point{margin, y}, smallSize, faint, left)
 	}
-	return y + 14
+	return y + 16
 }
 
-func headHeight(notes []string) float64 { return margin + 28 + 19*float64(len(notes)) }
+func headHeight(notes []string) float64 { return margin + 36 + noteLine*float64(len(notes)) }
+
+// wrap breaks lines that are too long for the picture.
+func (c *canvas) wrap(lines []string) []string {
+	var all []string
+	for _, line := range lines {
+		row := ""
+		for _, word := range strings.Fields(line) {
+			if longer := strings.TrimPrefix(row+" "+word, " "); row == "" || c.width(longer, smallSize) <= width-2*margin {
+				row = longer
+				continue
+			}
+			all = append(all, row)
+			row = word
+		}
+		all = append(all, row)
+	}
+	return all
+}

@@ -34,59 +34,47 @@ type Side struct {
 }
 
 const (
-	width      = 1080
-	sideHeight = 26
-	groupGap   = 16
-	axisHeight = 52
+	sideHeight = 32
+	groupGap   = 18
+	axisHeight = 40
+	panelGap   = 16 // between what belongs to one panel and the next
+	dotRadius  = 5
+	dotGap     = 14 // from a dot's middle to what is written beside it
+	barGap     = 6
 )
+
+const rateName = "requests a second"
 
 // Write draws it.
 func (f Comparison) Write(w io.Writer, format Format) error {
 	if len(f.Groups) == 0 {
 		return ErrEmpty
 	}
-	top := headHeight(f.Notes) + 2*textSize + 22
+	notes := newCanvas(format, 1, 1).wrap(f.Notes)
+	top := headHeight(notes) + 2*textSize + 26
 	height := top + axisHeight
 	for _, g := range f.Groups {
 		height += sideHeight*float64(len(g.Sides)) + groupGap
 	}
 	c := newCanvas(format, width, int(height))
-	y := c.head(f.Title, f.Notes)
+	y := c.head(f.Title, notes)
 	f.legend(c, y+12)
-
-	labels := 0.0
-	var times, rates, shares []float64
-	for _, g := range f.Groups {
-		labels = max(labels, c.width(g.Name, textSize))
-		for _, s := range g.Sides {
-			times = append(times, s.P50, s.P99)
-			rates = append(rates, s.Rate)
-			shares = append(shares, s.Share)
-		}
-	}
-	begin := margin + labels + 20 + 52 // the p50 stands before its mark
-	middle, end := begin+(width-begin)*0.58, float64(width-margin-52)
-	if f.Share != "" {
-		middle, end = begin+(width-begin)*0.44, begin+(width-begin)*0.65
-	}
+	p := f.panels(c)
 	bottom := height - axisHeight
-	p := panels{logAxis(times, begin, middle-60), linearAxis(rates, middle+10, end), nil}
-	c.text("latency", point{begin, top - 10}, textSize, ink, left)
-	c.text("requests a second", point{middle + 10, top - 10}, textSize, ink, left)
+	c.text("latency", point{p.time.from, top - 10}, smallSize, ink, left)
+	c.text(rateName, point{p.rate.from, top - 10}, smallSize, ink, left)
 	c.grid(p.time, top, bottom, duration)
 	c.grid(p.rate, top, bottom, count)
-	if f.Share != "" {
-		share := linearAxis(shares, end+70, width-margin-125)
-		p.share = &share
-		c.text(f.Share, point{share.from, top - 10}, textSize, ink, left)
-		c.grid(share, top, bottom, percent)
+	if p.share != nil {
+		c.text(f.Share, point{p.share.from, top - 10}, smallSize, ink, left)
+		c.grid(*p.share, top, bottom, percent)
 	}
 	y = top + groupGap/2
 	for i, g := range f.Groups {
 		if i > 0 {
 			c.line(rule, 1, nil, point{margin, y - groupGap/2}, point{width - margin, y - groupGap/2})
 		}
-		c.text(g.Name, point{margin, y + sideHeight*float64(len(g.Sides))/2 + 4}, textSize, ink, left)
+		c.text(g.Name, point{margin, y + sideHeight*float64(len(g.Sides))/2 + 5}, textSize, ink, left)
 		for _, s := range g.Sides {
 			c.side(s, y+sideHeight/2, p)
 			y += sideHeight
@@ -94,6 +82,48 @@ func (f Comparison) Write(w io.Writer, format Format) error {
 		y += groupGap
 	}
 	return c.save(w)
+}
+
+// panels shares the width out: what is written takes what it needs, the axes the rest.
+func (f Comparison) panels(c *canvas) panels {
+	var times, rates, shares []float64
+	labels, p50, p99, per, share := 0.0, 0.0, 0.0, 0.0, 0.0
+	for _, g := range f.Groups {
+		labels = max(labels, c.width(g.Name, textSize))
+		for _, s := range g.Sides {
+			times, rates, shares = append(times, s.P50, s.P99), append(rates, s.Rate), append(shares, s.Share)
+			p50, p99 = max(p50, c.width(duration(s.P50), smallSize)), max(p99, c.width(duration(s.P99), smallSize))
+			per, share = max(per, c.width(count(s.Rate), smallSize)), max(share, c.width(s.shareText(), smallSize))
+		}
+	}
+	begin := margin + labels + panelGap + p50 + dotGap
+	afterTime, afterRate, afterShare := dotGap+p99+panelGap, barGap+per, 0.0
+	parts := [...]float64{0.6, 0.4, 0}
+	if f.Share != "" {
+		afterRate, afterShare = afterRate+panelGap, barGap+share
+		parts = [...]float64{0.48, 0.34, 0.18}
+	}
+	rest := max(width-margin-begin-afterTime-afterRate-afterShare, 100) // names may be of any length
+	p := panels{time: logAxis(times, begin, begin+parts[0]*rest)}
+	from := p.time.to + afterTime
+	p.rate = linearAxis(rates, from, from+parts[1]*rest)
+	if f.Share != "" {
+		from = max(p.rate.to+afterRate, p.rate.from+c.width(rateName, smallSize)+panelGap)
+		a := linearAxis(shares, from, from+parts[2]*rest)
+		p.share = &a
+	}
+	return p
+}
+
+// shareText is what stands beside a side's share, "" where it has none.
+func (s *Side) shareText() string {
+	switch {
+	case s.Share < 0:
+		return ""
+	case s.Note == "":
+		return percent(s.Share)
+	}
+	return percent(s.Share) + ", " + s.Note
 }
 
 // panels are what stands beside each other; share may be nil.
@@ -107,22 +137,18 @@ func (c *canvas) side(s Side, y float64, p panels) {
 	hue, time, rate := colour(s.Colour), p.time, p.rate
 	if s.P50 > 0 {
 		c.line(hue, 2, nil, point{time.at(s.P50), y}, point{time.at(s.P99), y})
-		c.line(hue, 2, nil, point{time.at(s.P90), y - 6}, point{time.at(s.P90), y + 6})
-		c.dot(point{time.at(s.P99), y}, 4, hue, true)
-		c.dot(point{time.at(s.P50), y}, 4, hue, false)
-		c.text(duration(s.P99), point{time.at(s.P99) + 9, y + 4}, smallSize, faint, left)
-		c.text(duration(s.P50), point{time.at(s.P50) - 9, y + 4}, smallSize, faint, right)
+		c.line(hue, 2, nil, point{time.at(s.P90), y - 7}, point{time.at(s.P90), y + 7})
+		c.dot(point{time.at(s.P99), y}, dotRadius, hue, true)
+		c.dot(point{time.at(s.P50), y}, dotRadius, hue, false)
+		c.text(duration(s.P99), point{time.at(s.P99) + dotGap, y + 5}, smallSize, faint, left)
+		c.text(duration(s.P50), point{time.at(s.P50) - dotGap, y + 5}, smallSize, faint, right)
 	}
-	c.box(rate.from, y-8, rate.at(s.Rate), y+8, hue)
-	c.text(count(s.Rate), point{rate.at(s.Rate) + 6, y + 4}, smallSize, faint, left)
+	c.box(rate.from, y-9, rate.at(s.Rate), y+9, hue)
+	c.text(count(s.Rate), point{rate.at(s.Rate) + barGap, y + 5}, smallSize, faint, left)
 	if p.share != nil && s.Share >= 0 {
 		end := p.share.at(s.Share)
-		c.box(p.share.from, y-8, end, y+8, hue)
-		text := percent(s.Share)
-		if s.Note != "" {
-			text += ", " + s.Note
-		}
-		c.text(text, point{end + 6, y + 4}, smallSize, faint, left)
+		c.box(p.share.from, y-9, end, y+9, hue)
+		c.text(s.shareText(), point{end + barGap, y + 5}, smallSize, faint, left)
 	}
 }
 
@@ -132,8 +158,8 @@ func (c *canvas) grid(a axis, top, bottom float64, name func(float64) string) {
 	for _, v := range a.ticks() {
 		x := a.at(v)
 		c.line(rule, 1, nil, point{x, top}, point{x, bottom})
-		if wide := c.width(name(v), smallSize); x-wide/2 > end+8 {
-			c.text(name(v), point{x, bottom + 18}, smallSize, faint, centre)
+		if wide := c.width(name(v), smallSize); x-wide/2 > end+10 {
+			c.text(name(v), point{x, bottom + 20}, smallSize, faint, centre)
 			end = x + wide/2
 		}
 	}
@@ -143,22 +169,22 @@ func (c *canvas) grid(a axis, top, bottom float64, name func(float64) string) {
 func (f Comparison) legend(c *canvas, y float64) {
 	x := float64(margin)
 	say := func(s string) {
-		c.text(s, point{x, y + 4}, smallSize, faint, left)
+		c.text(s, point{x, y + 5}, smallSize, faint, left)
 		x += c.width(s, smallSize) + 18
 	}
-	c.dot(point{x + 4, y}, 4, faint, false)
-	x += 14
+	c.dot(point{x + dotRadius, y}, dotRadius, faint, false)
+	x += 18
 	say("p50")
-	c.line(faint, 2, nil, point{x + 3, y - 6}, point{x + 3, y + 6})
+	c.line(faint, 2, nil, point{x + 3, y - 7}, point{x + 3, y + 7})
 	x += 12
 	say("p90")
-	c.dot(point{x + 4, y}, 4, faint, true)
-	x += 14
+	c.dot(point{x + dotRadius, y}, dotRadius, faint, true)
+	x += 18
 	say("p99")
 	x += 16
 	for _, name := range f.names() {
-		c.box(x, y-6, x+14, y+6, name.hue)
-		x += 20
+		c.box(x, y-7, x+16, y+7, name.hue)
+		x += 22
 		say(name.name)
 	}
 }

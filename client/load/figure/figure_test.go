@@ -7,6 +7,7 @@ import (
 	"image/png"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -108,9 +109,41 @@ func TestFiguresAreWellFormed(t *testing.T) {
 				hues[[3]uint32{r >> 8, g >> 8, b >> 8}] = true
 			}
 		}
-		if img.Bounds().Dx() != 2160 || !hues[[3]uint32{0x00, 0x72, 0xB2}] || !hues[[3]uint32{0xD5, 0x5E, 0x00}] || !hues[[3]uint32{255, 255, 255}] {
+		if img.Bounds().Dx() != 1600 || !hues[[3]uint32{0x00, 0x72, 0xB2}] || !hues[[3]uint32{0xD5, 0x5E, 0x00}] || !hues[[3]uint32{255, 255, 255}] {
 			t.Errorf("%s: a picture of %v without its colours", name, img.Bounds())
 		}
+	}
+}
+
+// An SVG is as wide as there is room, and where its reader wants it dark, every colour that
+// would not do there has another one.
+func TestSVGIsForEveryScreen(t *testing.T) {
+	bodies, css := "", ""
+	for name, write := range map[string]func(io.Writer, figure.Format) error{"comparison": comparison().Write, "shares": shares().Write, "growth": growth().Write} {
+		text := string(written(t, name, write, figure.SVG))
+		head, body, styled := strings.Cut(text, "</style>")
+		root, _, _ := strings.Cut(head, ">")
+		if !styled || !strings.Contains(root, `viewBox="0 0 800 `) || strings.Contains(root, "width=") || !strings.Contains(head, "(prefers-color-scheme:dark)") {
+			t.Fatalf("%s: %s", name, head)
+		}
+		for _, element := range regexp.MustCompile(`<text [^>]*>`).FindAllString(body, -1) {
+			if !regexp.MustCompile(`class="(title|body|small) (ink|faint)( middle| end)?( stroke)?( fill)? text"`).MatchString(element) {
+				t.Errorf("%s: %s has no style", name, element)
+			}
+		}
+		bodies, css = bodies+body, head
+	}
+	used := map[string]bool{}
+	for _, m := range regexp.MustCompile(`\[style\*="(?:fill|stroke):([^"]+)"\]`).FindAllStringSubmatch(css, -1) {
+		used[m[1]] = used[m[1]] || strings.Contains(bodies, "fill:"+m[1]) || strings.Contains(bodies, "stroke:"+m[1])
+	}
+	for colour, seen := range used {
+		if !seen {
+			t.Errorf("nothing has the colour %s: the library writes another one", colour)
+		}
+	}
+	if len(used) != 3 || !used["white"] {
+		t.Errorf("colours that change: %v", used)
 	}
 }
 

@@ -31,7 +31,9 @@ type Point struct {
 
 const (
 	panelHeight = 320
-	legendRow   = 20
+	legendRow   = 23
+	legendMark  = 34 // the line before a name
+	mostColumns = 4
 )
 
 var dashes = []float64{6, 4}
@@ -49,23 +51,28 @@ func (f Growth) Write(w io.Writer, format Format) error {
 	}
 	slices.Sort(xs)
 	xs = slices.Compact(xs)
-	const columns = 4
-	rows := (len(f.Series) + columns - 1) / columns
-	top := headHeight(f.Notes) + float64(rows*legendRow) + 40
-	height := top + panelHeight + 60
-	c := newCanvas(format, width, int(height))
-	y := c.head(f.Title, f.Notes)
-	for i, s := range f.Series {
-		x := margin + float64(i%columns)*(width-2*margin)/columns
-		at := y + 10 + float64(i/columns*legendRow)
-		c.line(colour(s.Colour), 2.5, s.dash(), point{x, at}, point{x + 26, at})
-		c.text(s.Name, point{x + 34, at + 4}, smallSize, ink, left)
+	m := newCanvas(format, 1, 1)
+	notes, cell := m.wrap(f.Notes), 0.0
+	for _, s := range f.Series {
+		cell = max(cell, legendMark+m.width(s.Name, smallSize)+16)
 	}
-	const gutter = 58
+	columns := min(mostColumns, max(1, int((width-2*margin)/cell)))
+	rows := (len(f.Series) + columns - 1) / columns
+	top := headHeight(notes) + float64(rows*legendRow) + 46
+	height := top + panelHeight + 64
+	c := newCanvas(format, width, int(height))
+	y := c.head(f.Title, notes)
+	for i, s := range f.Series {
+		x := margin + float64(i%columns*(width-2*margin)/columns)
+		at := y + 10 + float64(i/columns*legendRow)
+		c.line(colour(s.Colour), 2.5, s.dash(), point{x, at}, point{x + legendMark - 8, at})
+		c.text(s.Name, point{x + legendMark, at + 5}, smallSize, ink, left)
+	}
+	const gutter = 64
 	half := float64(width-2*margin) / 2
-	across := f.axis(xs, margin+gutter, margin+half-22)
+	across := f.axis(xs, margin+gutter, margin+half-16)
 	c.panel(panel{
-		f: f, xs: xs, x: across, y: linearAxis(rates, top+panelHeight, top), name: "requests a second", format: count,
+		f: f, xs: xs, x: across, y: linearAxis(rates, top+panelHeight, top), name: rateName, format: count,
 		lines: func(s Series) []line { return []line{{2.5, 255, s.each(func(p Point) float64 { return p.Rate })}} },
 	})
 	across = f.axis(xs, margin+half+gutter, width-margin-14)
@@ -122,11 +129,11 @@ type (
 
 func (c *canvas) panel(p panel) {
 	bottom, top := p.y.from, p.y.to
-	c.text(p.name, point{p.x.from, top - 12}, textSize, ink, left)
+	c.text(p.name, point{p.x.from, top - 14}, smallSize, ink, left)
 	for _, v := range p.y.ticks() {
 		y := p.y.at(v)
 		c.line(rule, 1, nil, point{p.x.from, y}, point{p.x.to, y})
-		c.text(p.format(v), point{p.x.from - 8, y + 4}, smallSize, faint, right)
+		c.text(p.format(v), point{p.x.from - 8, y + 5}, smallSize, faint, right)
 	}
 	name := exactly
 	if p.f.Bytes {
@@ -137,12 +144,12 @@ func (c *canvas) panel(p panel) {
 	for _, v := range p.xs {
 		x := p.x.at(v)
 		c.line(rule, 1, nil, point{x, bottom}, point{x, bottom + 5})
-		if wide := c.width(name(v), smallSize); x-wide/2 > end+6 {
-			c.text(name(v), point{x, bottom + 20}, smallSize, faint, centre)
+		if wide := c.width(name(v), smallSize); x-wide/2 > end+10 {
+			c.text(name(v), point{x, bottom + 22}, smallSize, faint, centre)
 			end = x + wide/2
 		}
 	}
-	c.text(p.f.Quantity, point{(p.x.from + p.x.to) / 2, bottom + 40}, textSize, ink, centre)
+	c.text(p.f.Quantity, point{(p.x.from + p.x.to) / 2, bottom + 46}, textSize, ink, centre)
 	for _, s := range p.f.Series {
 		for _, l := range p.lines(s) {
 			hue := colour(s.Colour).WithAlpha(l.alpha)
