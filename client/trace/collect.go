@@ -94,9 +94,18 @@ func (c *collector) request(m *nats.Msg, at time.Time) {
 	if err != nil || m.Reply == "" {
 		return // refused, or nobody is told: what comes of it has no beginning
 	}
-	name, _ := bus.Lookup(m.Header, bus.HeaderClient)
 	r.Value = nil
-	c.remember(m.Reply, &sending{at: at, client: name, items: []bus.BatchItem{{Request: r}}})
+	c.remember(m.Reply, &sending{at: at, client: clientOf(&r, m.Header), items: []bus.BatchItem{{Request: r}}})
+}
+
+// clientOf is the client's name: of the body where that is JSON, and of the header. (Who
+// says both is refused.)
+func clientOf(r *bus.Request, h nats.Header) string {
+	name, found := bus.Lookup(h, bus.HeaderClient)
+	if said := r.Asked[bus.HeaderClient]; !found && len(said) > 0 {
+		return said[0]
+	}
+	return name
 }
 
 func (c *collector) batch(m *nats.Msg, at time.Time) {

@@ -132,6 +132,27 @@ func TestBatch(t *testing.T) {
 	}
 }
 
+// Who cannot set headers names the client in the body.
+func TestClientOfJSON(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"consistency":1,"request":2,"key":"k","client":"Phone"}`: "Phone",
+		`{"consistency":1,"request":2,"key":"k"}`:                  "Header",
+		"1, 2, k": "Header",
+	} {
+		s := newStage(t)
+		m := &nats.Msg{Subject: s.subjects.Request(), Reply: "_INBOX.x.1", Data: []byte(body)}
+		if want == "Header" {
+			m.Header = nats.Header{bus.HeaderClient: {want}}
+		}
+		s.hear(m)
+		reply := bus.Reply{RID: 7, Code: model.OK, Model: model.Linearizable, Type: model.Get, Clock: lamport.Timestamp{Time: 14, Node: r1}, Replica: r1}
+		s.hear(reply.Msg("_INBOX.x.1"))
+		if done := s.over(Linger); len(done) != 1 || done[0].Client != want || !strings.Contains(done[0].Title(), "of "+want) {
+			t.Errorf("%s: %+v", body, done)
+		}
+	}
+}
+
 // Whatever is on the bus is no harm: foreign messages, damaged ones, and a flood.
 func TestNoise(t *testing.T) {
 	s := newStage(t)
