@@ -35,6 +35,7 @@ type line struct {
 	heard     int32        // µs
 	by        lamport.Node // whose clock it is
 	replica   lamport.Node
+	sent      lamport.Node
 	code      model.Code
 	model     model.Consistency
 	typ       model.Type
@@ -50,7 +51,7 @@ func (l *line) set(e *Entry) {
 	l.received = e.Received.UnixMicro()
 	l.taken = max(0, int64((e.Taken+time.Microsecond/2)/time.Microsecond))
 	l.position, l.timestamp, l.clock, l.by = e.Position, e.Timestamp, e.Clock.Time, e.Clock.Node
-	l.forwarded, l.heard = short(e.Forwarded), short(e.Heard)
+	l.forwarded, l.heard, l.sent = short(e.Forwarded), short(e.Heard), e.Sent
 	l.keyLen = uint8(cut(l.key[:], e.Key))
 	l.clientLen = uint8(cut(l.client[:], e.Client))
 }

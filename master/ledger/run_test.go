@@ -57,6 +57,7 @@ func TestSlowest(t *testing.T) {
 		e.Taken = time.Duration(i*7919%5000) * time.Microsecond // each time once, in no order
 		e.Received = begin2026.Add(time.Duration(i*7919%5000/2) * time.Millisecond)
 		e.Position, e.Timestamp, e.Clock, e.Forwarded, e.Heard = 1, 2, lamport.Timestamp{Time: 3, Node: 4}, 5*time.Microsecond, time.Hour
+		e.Sent = lamport.Replica(3)
 		var l line
 		l.set(&e)
 		s.add(&l)
@@ -80,7 +81,7 @@ func TestSlowest(t *testing.T) {
 			}
 		}
 		e := list[0]
-		if e.Position != 1 || e.Timestamp != 2 || e.Clock != (lamport.Timestamp{Time: 3, Node: 4}) || e.Forwarded != 5*time.Microsecond || e.Heard <= 30*time.Minute {
+		if e.Position != 1 || e.Timestamp != 2 || e.Clock != (lamport.Timestamp{Time: 3, Node: 4}) || e.Forwarded != 5*time.Microsecond || e.Heard <= 30*time.Minute || e.Sent != lamport.Replica(3) {
 			t.Errorf("%v: %+v", m, e)
 		}
 	}

@@ -3,6 +3,7 @@ package node
 import (
 	"time"
 
+	"quartet/replica/lamport"
 	"quartet/replica/message"
 )
 
@@ -58,16 +59,19 @@ func (f *flights) end(t *taken) {
 	}
 }
 
-// sent notes what leaves for a replica: the first time counts.
-func (f *flights) sent(msg message.Message) {
+// sent notes what leaves for a replica, or for several: the first time counts.
+func (f *flights) sent(msg message.Message, to []lamport.Node) {
 	m, ok := msg.(*message.Forward)
 	if !ok || len(m.Requests)+len(m.Writes) == 0 {
 		return
 	}
-	now := time.Now()
+	now, one := time.Now(), lamport.Node(0)
+	if len(to) == 1 {
+		one = to[0]
+	}
 	note := func(rid uint64) {
 		if t := f.find(rid); t != nil && t.forwarded == 0 {
-			t.forwarded = now.Sub(t.at)
+			t.forwarded, t.sent = now.Sub(t.at), one
 		}
 	}
 	for i := range m.Requests {

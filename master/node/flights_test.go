@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"quartet/replica/lamport"
 	"quartet/replica/message"
 )
 
@@ -30,12 +31,16 @@ func TestFlights(t *testing.T) {
 		}
 	}
 	last := uint64(n - 1) // which is open
-	for range 2 {         // the first forward counts, and the last answer
-		f.sent(&message.Forward{Requests: []message.Request{{RID: 1}, {RID: last + 99}}, Writes: []message.CausalWrite{{Request: message.Request{RID: last}}}})
+	for n := range 2 {    // the first forward counts, and the last answer
+		f.sent(&message.Forward{Requests: []message.Request{{RID: 1}, {RID: last + 99}}}, []lamport.Node{lamport.Replica(n + 2)})
+		f.sent(&message.Forward{Writes: []message.CausalWrite{{Request: message.Request{RID: last}}}}, []lamport.Node{1, 2, 3})
 	}
 	first := all[0].forwarded
 	if first < time.Second || all[last-1].forwarded < time.Second || all[3].forwarded != 0 {
 		t.Errorf("forwarded after %s, %s, %s", first, all[last-1].forwarded, all[3].forwarded)
+	}
+	if all[0].sent != lamport.Replica(2) || all[last-1].sent != 0 || all[3].sent != 0 {
+		t.Errorf("left for %d, %d, %d", all[0].sent, all[last-1].sent, all[3].sent)
 	}
 	f.heard(&message.Answers{Answers: []message.Answer{{RID: 1}, {RID: 2}}}, at.Add(3*time.Second))
 	f.heard(&message.Answers{Answers: []message.Answer{{RID: 1}}}, at.Add(4*time.Second))
@@ -64,6 +69,7 @@ func BenchmarkFlights(b *testing.B) {
 	all := make([]taken, window)
 	forward := message.Forward{Requests: make([]message.Request, window)}
 	answers := message.Answers{Answers: make([]message.Answer, window)}
+	to := []lamport.Node{1}
 	now, rid := time.Now(), uint64(1)
 	for range b.N/window + 1 {
 		for i := range all {
@@ -72,7 +78,7 @@ func BenchmarkFlights(b *testing.B) {
 			forward.Requests[i].RID, answers.Answers[i].RID = rid, rid
 			rid++
 		}
-		f.sent(&forward)
+		f.sent(&forward, to)
 		f.heard(&answers, now)
 		for i := range all {
 			f.end(&all[i])

@@ -6,6 +6,7 @@ import (
 	"quartet/bus"
 	"quartet/master"
 	"quartet/master/ledger"
+	"quartet/replica/lamport"
 	"quartet/replica/model"
 )
 
@@ -22,6 +23,7 @@ type taken struct {
 
 	rid              uint64        // 0: it has none of its own
 	forwarded, heard time.Duration // since at, until it left for a replica and until one answered; 0: not
+	sent             lamport.Node  // the replica for which it left first; 0: for none, or for all
 }
 
 // reply answers a client and writes the ledger.
@@ -35,7 +37,7 @@ func (n *node) reply(r *master.Reply) {
 	n.opts.Ledger.Record(ledger.Entry{
 		RID: r.RID, Client: t.client, Model: t.request.Model, Type: t.request.Type, Key: t.request.Key,
 		Replica: r.Replica, Code: r.Code, Received: t.at, Taken: time.Since(t.at), Duplicate: r.Repeated,
-		Position: r.Position, Timestamp: r.Timestamp, Clock: r.Clock, Forwarded: t.forwarded, Heard: t.heard,
+		Position: r.Position, Timestamp: r.Timestamp, Clock: r.Clock, Forwarded: t.forwarded, Heard: t.heard, Sent: t.sent,
 	})
 	n.tracing.answered(t, r)
 	if r.Code != model.OK {

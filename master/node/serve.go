@@ -150,7 +150,7 @@ func (n *node) take(e *event) {
 
 func (n *node) flush() {
 	for _, s := range n.out.Sends {
-		n.flights.sent(s.Msg)
+		n.flights.sent(s.Msg, s.To)
 		n.noteSend(n.link.Send(s.Msg, s.To...))
 	}
 	for i := range n.out.Replies {

@@ -144,7 +144,7 @@ func story(l *ledger.Ledger) {
 		e.Replica, e.Timestamp, e.Forwarded = 0, 77, 250*time.Millisecond
 	})
 	add(model.Sequential, model.Get, 33*time.Second, 5*time.Second, func(e *ledger.Entry) { // 364
-		e.Replica, e.Code, e.Forwarded = 0, model.Unknown, time.Second
+		e.Replica, e.Code, e.Forwarded, e.Sent = 0, model.Unknown, time.Second, lamport.Replica(3)
 	})
 	add(model.Causal, model.Get, 34*time.Second, time.Second/2, func(e *ledger.Entry) { e.Code = model.NotFound })
 	add(0, 0, 35*time.Second, time.Microsecond, func(e *ledger.Entry) { e.Code, e.Replica, e.Key = model.Malformed, 0, "" })
@@ -217,7 +217,7 @@ func TestSlowestRequests(t *testing.T) {
 		t.Errorf("bars %q", bars)
 	}
 	wants(t, "a causal set", words(cards["363"]), "timestamp 77", "left for all replicas", "750 ms until so many had it that it is safe")
-	wants(t, "an unknown outcome", words(cards["364"]), "504 unknown outcome", "1 s in the master, until it left for a replica", "4 s in which no replica answered it")
+	wants(t, "an unknown outcome", words(cards["364"]), "504 unknown outcome", "sent to r3", "1 s in the master, until it left for r3", "4 s in which no replica answered it")
 	wants(t, "what was not seen to leave", words(cards[rids[1]]), "it left for no replica")
 }
 

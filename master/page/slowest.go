@@ -1,6 +1,7 @@
 package page
 
 import (
+	"cmp"
 	"strconv"
 	"time"
 
@@ -82,6 +83,8 @@ func cardOf(e *ledger.Entry, rank int) slow {
 	add := func(name, text string) { s.Details = append(s.Details, fact{name, text}) }
 	if e.Replica != 0 {
 		add("served by", e.Replica.String())
+	} else if e.Sent != 0 {
+		add("sent to", e.Sent.String())
 	}
 	if e.Position != 0 {
 		add("position", strconv.FormatUint(e.Position, 10))
@@ -110,8 +113,8 @@ func (s *slow) steps(e *ledger.Entry) {
 	}
 	replica := "a replica"
 	s.Below = "?"
-	if e.Replica != 0 {
-		replica = e.Replica.String()
+	if by := cmp.Or(e.Replica, e.Sent); by != 0 {
+		replica = by.String()
 		s.Below = replica
 	}
 	switch {
