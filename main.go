@@ -11,8 +11,6 @@ import (
 	"io/fs"
 	"os"
 	"os/signal"
-	"runtime"
-	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -112,7 +110,6 @@ func commands() []*cobra.Command {
 		master.Master(os.Stdout, os.Stderr, version, signals, inprocess.Replicas),
 		replica.Replica(os.Stderr, gently),
 		master.Report(os.Stdout),
-		versionCommand(),
 	}
 	return append(table, client.Commands(client.Env{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Requests: files, Version: version,
@@ -155,23 +152,4 @@ func signals() master.Signals {
 		close(now)
 	}()
 	return master.Signals{Gently: ctx, Now: now}
-}
-
-func versionCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "version",
-		Short: "Print the version",
-		Args:  cobra.NoArgs,
-		Run: func(*cobra.Command, []string) {
-			revision := ""
-			if info, ok := debug.ReadBuildInfo(); ok {
-				for _, s := range info.Settings {
-					if s.Key == "vcs.revision" {
-						revision = " " + s.Value
-					}
-				}
-			}
-			fmt.Printf("quartet %s%s %s %s/%s\n", version, revision, runtime.Version(), runtime.GOOS, runtime.GOARCH)
-		},
-	}
 }

@@ -1,7 +1,7 @@
 // Package command promises the commands of a client: client, set, get, status, recover,
-// remove, demo, bench, compare, check, trace, doctor, shell, explain, top and man. Data go to stdout,
-// talk goes to stderr, colour and progress to terminals only, and every command ends with an
-// exit status of the public contract (package exit).
+// remove, demo, bench, compare, check, trace, doctor, shell, explain, top, man and version.
+// Data go to stdout, talk goes to stderr, colour and progress to terminals only, and every
+// command ends with an exit status of the public contract (package exit).
 package command
 
 import (
@@ -32,7 +32,7 @@ type Env struct {
 	Getenv         func(string) string
 	Requests       fs.FS // request files that are found by their plain name anywhere
 
-	Version string // of this program, to compare with the cluster's; "": not known
+	Version string // of this program; "": not known
 
 	// Program is the quartet program that demo runs as master and for the report; "": the
 	// one that runs now. A test must set it: there the running program is the test
@@ -58,7 +58,7 @@ func Commands(env Env) []*cobra.Command {
 		clientCommand(env), setCommand(env), getCommand(env), statusCommand(env),
 		recoverCommand(env), removeCommand(env), demoCommand(env), benchCommand(env), compareCommand(env), checkCommand(env), traceCommand(env),
 	}
-	commands = append(commands, doctorCommand(env), shellCommand(env), explainCommand(env), topCommand(env), manCommand(env))
+	commands = append(commands, doctorCommand(env), shellCommand(env), explainCommand(env), topCommand(env), manCommand(env), versionCommand(env))
 	for _, cmd := range commands {
 		completions(cmd, env)
 		cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit.Usage(err) })

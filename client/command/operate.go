@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -23,6 +24,7 @@ const (
 
 func recoverCommand(env Env) *cobra.Command {
 	var conn connection
+	var out format
 	var yes bool
 	var wait time.Duration
 	cmd := &cobra.Command{
@@ -35,9 +37,15 @@ Without --yes it only says what may be lost: an acknowledged write that none of 
 replicas that are there holds. First try to bring one of the missing back: a replica
 that comes back with its disk has lost nothing.
 
+-o json, jsonl and raw print one object, also where nothing was done: ready and done (the
+cluster goes on without the missing, and is ready), reason (why it was not ready), missing,
+present, base and position (where no member is left with all that it had acknowledged: who
+has come furthest, and how far), begun, epoch once it is done, error.
+
 Exit status: 0 the cluster is ready, 1 nothing was done or it did not become ready,
 6 no cluster.`,
 		Example: `  quartet recover
+  quartet recover -o json | jq .missing
   quartet recover --yes`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -48,59 +56,119 @@ Exit status: 0 the cluster is ready, 1 nothing was done or it did not become rea
 				return err
 			}
 			defer c.Close()
-			return recoverCluster(ctx, env, c, yes, wait)
+			said, err := c.Recover(ctx, bus.RecoverRequest{})
+			if err != nil {
+				return exit.With(status(err), err)
+			}
+			r := recoveryOf(&said)
+			err = r.goOn(ctx, out.table(env.Stdout), c, yes, wait)
+			r.Error = reasonOf(err)
+			return errors.Join(err, out.operated(env.Stdout, r))
 		},
 	}
 	conn.flags(cmd.Flags(), env)
 	cmd.Flags().BoolVar(&yes, "yes", false, "do it, and lose what may be lost")
 	cmd.Flags().DurationVar(&wait, "wait", operateWait, "how long to wait for the cluster to be ready")
+	out.flag(cmd.Flags())
 	return cmd
 }
 
-func recoverCluster(ctx context.Context, env Env, c *client.Client, yes bool, wait time.Duration) error {
-	a, err := c.Recover(ctx, bus.RecoverRequest{})
+// table is where what is for people goes: nowhere in the other formats.
+func (f format) table(stdout io.Writer) io.Writer {
+	if f == formatTable {
+		return stdout
+	}
+	return io.Discard
+}
+
+// operated prints what came of an operator's command, in the formats for programs.
+func (f format) operated(stdout io.Writer, v any) error {
+	if f == formatTable {
+		return nil
+	}
+	return f.object(stdout, v)
+}
+
+func reasonOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// recovery is what the cluster said that may be lost, and what came of it.
+type recovery struct {
+	Ready    bool     `json:"ready"`
+	Done     bool     `json:"done"`             // it goes on without the missing, and is ready
+	Reason   string   `json:"reason,omitempty"` // why it was not ready
+	Missing  []string `json:"missing"`
+	Present  []string `json:"present"`
+	Base     string   `json:"base,omitempty"` // with Position: see [bus.RecoverReply]
+	Position uint64   `json:"position,omitempty"`
+	Begun    bool     `json:"begun"`           // the cluster was told to go on, and does
+	Epoch    uint64   `json:"epoch,omitempty"` // once it is done
+	Error    string   `json:"error,omitempty"` // why it is not done
+}
+
+func recoveryOf(said *bus.RecoverReply) *recovery {
+	return &recovery{
+		Ready: said.Ready, Reason: said.Reason, Missing: append([]string{}, said.Absent...), Present: append([]string{}, said.Present...),
+		Base: said.Base, Position: said.Position, Error: said.Error,
+	}
+}
+
+// goOn tells an operator what may be lost, and has the cluster go on if yes.
+func (r *recovery) goOn(ctx context.Context, w io.Writer, c *client.Client, yes bool, wait time.Duration) error {
 	switch {
-	case err != nil:
-		return exit.With(status(err), err)
-	case a.Error != "":
-		return errors.New(a.Error)
-	case a.Ready:
-		_, err := fmt.Fprintln(env.Stdout, "the cluster is ready: there is nothing to recover")
+	case r.Error != "":
+		return errors.New(r.Error)
+	case r.Ready:
+		_, err := fmt.Fprintln(w, "the cluster is ready: there is nothing to recover")
 		return err
 	}
-	fmt.Fprintf(env.Stdout, "not ready: %s\n", printable([]byte(a.Reason)))
-	switch {
-	case len(a.Absent) > 0 && len(a.Present) > 0:
-		fmt.Fprintf(env.Stdout, "missing: %s\nthere:   %s\n"+
-			"Acknowledged writes that only %s hold are lost if the cluster goes on without them.\n",
-			list(a.Absent), list(a.Present), list(a.Absent))
-	case a.Base != "":
-		fmt.Fprintf(env.Stdout, "no member of the view is left with all that it had acknowledged (after a power cut with --sync interval the last moments are missing).\n"+
-			"%s has come furthest: %d ordered operations. What was acknowledged after them is lost if the cluster goes on with it.\n", a.Base, a.Position)
-	case len(a.Absent) > 0:
-		fmt.Fprintf(env.Stdout, "missing: %s\nno member of the view is there: bring one of them back\n", list(a.Absent))
-	}
+	r.tell(w)
 	if !yes {
 		return errors.New("nothing was done; say --yes to go on without the missing replicas")
 	}
-	if a, err = c.Recover(ctx, bus.RecoverRequest{Yes: true, Absent: a.Absent}); err != nil {
+	a, err := c.Recover(ctx, bus.RecoverRequest{Yes: true, Absent: r.Missing})
+	if err != nil {
 		return exit.With(status(err), err)
 	}
 	if a.Error != "" {
 		return errors.New(a.Error)
 	}
-	return await(ctx, c, wait, func(s *bus.Status) (bool, string) {
-		if s.Ready {
-			fmt.Fprintf(env.Stdout, "ready, epoch %d\n", s.Epoch)
-		}
+	r.Begun = a.Begun
+	s, err := await(ctx, c, wait, func(s *bus.Status) (bool, string) {
 		return s.Ready, "the cluster is not ready: " + s.Reason
 	})
+	if err != nil {
+		return err
+	}
+	r.Ready, r.Done, r.Epoch = true, true, s.Epoch
+	_, err = fmt.Fprintf(w, "ready, epoch %d\n", s.Epoch)
+	return err
 }
 
-func list(names []string) string { return strings.Join(names, ", ") }
+// tell says what may be lost.
+func (r *recovery) tell(w io.Writer) {
+	fmt.Fprintf(w, "not ready: %s\n", printable([]byte(r.Reason)))
+	missing, present := strings.Join(r.Missing, ", "), strings.Join(r.Present, ", ")
+	switch {
+	case missing != "" && present != "":
+		fmt.Fprintf(w, "missing: %s\nthere:   %s\n"+
+			"Acknowledged writes that only %s hold are lost if the cluster goes on without them.\n",
+			missing, present, missing)
+	case r.Base != "":
+		fmt.Fprintf(w, "no member of the view is left with all that it had acknowledged (after a power cut with --sync interval the last moments are missing).\n"+
+			"%s has come furthest: %d ordered operations. What was acknowledged after them is lost if the cluster goes on with it.\n", r.Base, r.Position)
+	case missing != "":
+		fmt.Fprintf(w, "missing: %s\nno member of the view is there: bring one of them back\n", missing)
+	}
+}
 
 func removeCommand(env Env) *cobra.Command {
 	var conn connection
+	var out format
 	var wait time.Duration
 	cmd := &cobra.Command{
 		Use:   "remove [flags] REPLICA",
@@ -109,9 +177,13 @@ func removeCommand(env Env) *cobra.Command {
 what only it holds, leaves with the next view, and its process ends. The others are
 then the cluster: how many of them may be missing is counted anew.
 
+-o json, jsonl and raw print one object, also where it was refused: replica, removed,
+begun (it leaves with the next view), epoch in which it is out, error.
+
 Exit status: 0 it is out, 1 refused, or not out in time, 6 no cluster.`,
-		Example: `  quartet remove r4`,
-		Args:    usageArgs(cobra.ExactArgs(1)),
+		Example: `  quartet remove r4
+  quartet remove -o json r4 | jq .removed`,
+		Args: usageArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := interruptible(cmd)
 			defer cancel()
@@ -120,26 +192,51 @@ Exit status: 0 it is out, 1 refused, or not out in time, 6 no cluster.`,
 				return err
 			}
 			defer c.Close()
-			a, err := c.Remove(ctx, args[0])
-			switch {
-			case err != nil:
+			said, err := c.Remove(ctx, args[0])
+			if err != nil {
 				return exit.With(status(err), err)
-			case a.Error != "":
-				return errors.New(a.Error)
 			}
-			return await(ctx, c, wait, func(s *bus.Status) (bool, string) {
-				there := slices.ContainsFunc(s.Replicas, func(r bus.ReplicaStatus) bool { return r.ID == args[0] })
-				return !there, strings.TrimSuffix(fmt.Sprintf("replica %s is still there: %s", args[0], s.Reason), ": ")
-			})
+			r := &removal{Replica: args[0], Begun: said.Begun, Error: said.Error}
+			err = r.wait(ctx, out.table(env.Stdout), c, wait)
+			r.Error = reasonOf(err)
+			return errors.Join(err, out.operated(env.Stdout, r))
 		},
 	}
 	conn.flags(cmd.Flags(), env)
 	cmd.Flags().DurationVar(&wait, "wait", operateWait, "how long to wait until it is out")
+	out.flag(cmd.Flags())
 	return cmd
 }
 
-// await looks at the status until it is as wanted; while it is not, done says why.
-func await(ctx context.Context, c *client.Client, limit time.Duration, done func(*bus.Status) (bool, string)) error {
+// removal is what came of taking a replica out of the cluster.
+type removal struct {
+	Replica string `json:"replica"`
+	Removed bool   `json:"removed"`         // it has gone from the status
+	Begun   bool   `json:"begun"`           // it leaves with the next view
+	Epoch   uint64 `json:"epoch,omitempty"` // in which it is out
+	Error   string `json:"error,omitempty"` // why it is not
+}
+
+// wait waits until the replica is out, if the cluster has not refused.
+func (r *removal) wait(ctx context.Context, w io.Writer, c *client.Client, limit time.Duration) error {
+	if r.Error != "" {
+		return errors.New(r.Error)
+	}
+	s, err := await(ctx, c, limit, func(s *bus.Status) (bool, string) {
+		there := slices.ContainsFunc(s.Replicas, func(o bus.ReplicaStatus) bool { return o.ID == r.Replica })
+		return !there, strings.TrimSuffix(fmt.Sprintf("replica %s is still there: %s", r.Replica, s.Reason), ": ")
+	})
+	if err != nil {
+		return err
+	}
+	r.Removed, r.Epoch = true, s.Epoch
+	_, err = fmt.Fprintf(w, "%s is out, epoch %d\n", r.Replica, s.Epoch)
+	return err
+}
+
+// await looks at the status until it is as wanted, and returns it; while it is not, done
+// says why.
+func await(ctx context.Context, c *client.Client, limit time.Duration, done func(*bus.Status) (bool, string)) (*bus.Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	tick := time.NewTicker(lookEvery)
@@ -150,13 +247,13 @@ func await(ctx context.Context, c *client.Client, limit time.Duration, done func
 		if body, err := c.Status(ctx); err == nil && json.Unmarshal(body, &s) == nil {
 			var ok bool
 			if ok, why = done(&s); ok {
-				return nil
+				return &s, nil
 			}
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("after %s: %s", limit, why)
+			return nil, fmt.Errorf("after %s: %s", limit, why)
 		}
 	}
 }

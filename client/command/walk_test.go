@@ -9,9 +9,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"quartet/bus"
 	"quartet/bus/exit"
 	"quartet/client/command"
 	"quartet/client/internal/responder"
@@ -58,10 +60,11 @@ func TestEveryCommandExplainsItself(t *testing.T) {
 // nothing but data goes to stdout.
 func TestEveryFormatOfEveryCommand(t *testing.T) {
 	r := responder.Start(t, nil)
+	operated(t, r)
 	quartet(t, r.URL, "set", "k", "v")
 	for _, args := range [][]string{
 		{"client", "1, 2, k", "1, 2, k"}, {"client", "--check", "linear1"}, {"set", "k", "v"}, {"get", "k"}, {"status"}, {"doctor"},
-		{"shell"}, {"explain", "causal"},
+		{"shell"}, {"explain", "causal"}, {"recover"}, {"remove", "r4"}, {"version"},
 	} {
 		for _, out := range []string{"table", "json", "jsonl", "raw"} {
 			w := world{env: map[string]string{"NATS_URL": r.URL}, stdin: "get k\nget k\n"}
@@ -91,6 +94,25 @@ func TestEveryFormatOfEveryCommand(t *testing.T) {
 		if w := quartet(t, r.URL, append(args, "-o", "xml")...); w.status != exit.StatusUsage {
 			t.Errorf("%q -o xml: status %d", args, w.status)
 		}
+	}
+}
+
+// operated has a responder answer operators: it is ready, and who is to be removed goes.
+func operated(t *testing.T, r *responder.Responder) {
+	t.Helper()
+	for subject, answer := range map[string]any{
+		"quartet.recover": bus.RecoverReply{Ready: true, Present: []string{"r1", "r2", "r3"}}, "quartet.remove": bus.RemoveReply{Begun: true},
+	} {
+		body, err := json.Marshal(answer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Conn.Subscribe(subject, func(m *nats.Msg) { _ = m.Respond(body) }); err != nil { // a closed connection is the test's own doing
+			t.Fatal(err)
+		}
+	}
+	if err := r.Conn.Flush(); err != nil {
+		t.Fatal(err)
 	}
 }
 
