@@ -178,7 +178,7 @@ func TestOddInput(t *testing.T) {
 	if err := nc.PublishMsg(&nats.Msg{Subject: "quartet.request", Data: []byte("3, 1, quiet ::: v")}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 5*time.Second, "a request without a reply subject is executed", func() error {
+	eventually(t, restLimit, "a request without a reply subject is executed", func() error {
 		if got := ask(t, nc, "3, 2, quiet"); string(got.Data) != "v" {
 			return fmt.Errorf("%q", got.Data)
 		}

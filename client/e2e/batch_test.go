@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -28,7 +27,7 @@ func answersTo(t *testing.T, nc *nats.Conn, body []byte, want int, pairs ...stri
 	var messages []*nats.Msg
 	var reader bus.AnswersReader
 	for len(answers) < want {
-		m, err := sub.NextMsg(10 * time.Second)
+		m, err := sub.NextMsg(askLimit)
 		if err != nil {
 			t.Fatalf("%d of %d answers: %v", len(answers), want, err)
 		}
@@ -109,7 +108,7 @@ func TestBatch(t *testing.T) {
 		t.Errorf("from r2: %+v", answers[7])
 	}
 	for key, value := range map[string]string{"l": "1", "s": "2", "c": "3", "e": "4"} {
-		eventually(t, 5*time.Second, "set "+key+" is seen", func() error {
+		eventually(t, restLimit, "set "+key+" is seen", func() error {
 			if got := ask(t, nc, "1, 2, "+key); string(got.Data) != value {
 				return fmt.Errorf("%q", got.Data)
 			}
@@ -152,7 +151,7 @@ func TestBatchesThatAreRefused(t *testing.T) {
 		"no requests": "\x90", "cut": good[:len(good)-1], "more after it": good + "\x00",
 		"a wrong form in the second": "\x92" + good[1:] + "\x92\x01\x01",
 	} {
-		got, err := nc.Request("quartet.batch", []byte(body), 10*time.Second)
+		got, err := nc.Request("quartet.batch", []byte(body), askLimit)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -172,7 +171,7 @@ func TestBatchesThatAreRefused(t *testing.T) {
 	if err := nc.Publish("quartet.batch", batchOf(setOf(1, "quiet", "v", ""))); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 5*time.Second, "a batch without a reply subject is executed", func() error {
+	eventually(t, restLimit, "a batch without a reply subject is executed", func() error {
 		if got := ask(t, nc, "1, 2, quiet"); string(got.Data) != "v" {
 			return fmt.Errorf("%q", got.Data)
 		}

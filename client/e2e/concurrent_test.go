@@ -118,7 +118,7 @@ func workload(ctx context.Context, url, prefix string, sessions, requests int, r
 // the end, in both of its layers.
 func judge(t *testing.T, nc *nats.Conn, ops []history.Operation) {
 	t.Helper()
-	verdicts := append(history.All(ops, history.Budget{Time: 20 * time.Second}), final(t, nc, ops)...)
+	verdicts := append(history.All(ops, history.Budget{Time: time.Minute}), final(t, nc, ops)...)
 	for _, v := range verdicts {
 		if !v.OK() {
 			t.Errorf("%s", v)

@@ -22,7 +22,7 @@ func TestOrphansEnd(t *testing.T) {
 	m := start(t, "--orphan-timeout", "1s")
 	running := pids(mustStatus(t, connect(t, m.url)))
 	m.kill(t)
-	awaitDead(t, 10*time.Second, running...)
+	awaitDead(t, restLimit, running...)
 }
 
 // killLeftovers ends replicas that a failed test would leave to their orphan timeout.
@@ -97,7 +97,7 @@ func TestMasterIsKilledAndComesBack(t *testing.T) {
 			if status := again.stop(t, syscall.SIGTERM); status != 0 {
 				t.Errorf("status %d\n%s", status, again.stderr.String())
 			}
-			awaitDead(t, time.Second, pids(was.status)...)
+			awaitDead(t, deadLimit, pids(was.status)...)
 		})
 	}
 }
@@ -119,7 +119,7 @@ func TestEverythingIsKilledAndComesBack(t *testing.T) {
 				}
 			}
 			<-m.exited
-			awaitDead(t, time.Second, running...)
+			awaitDead(t, deadLimit, running...)
 			again := startIn(t, p, args...)
 			nc = connect(t, again.url)
 			if s := mustStatus(t, nc); s.Data != bus.DataDisk || s.Sync != sync {
@@ -144,7 +144,7 @@ func TestEverythingInMemoryIsKilled(t *testing.T) {
 		}
 	}
 	<-m.exited
-	awaitDead(t, time.Second, running...)
+	awaitDead(t, deadLimit, running...)
 	again := startIn(t, p, args...)
 	nc = connect(t, again.url)
 	got := ask(t, nc, "1, 2, key")

@@ -113,7 +113,7 @@ func (s *stream) count() int {
 func (s *stream) goesOn(t *testing.T) {
 	t.Helper()
 	from := s.count()
-	eventually(t, 10*time.Second, "sets go on", func() error {
+	eventually(t, restLimit, "sets go on", func() error {
 		if n := s.count(); n < from+20 {
 			return fmt.Errorf("%d more", n-from)
 		}

@@ -153,10 +153,7 @@ func (tr *trial) strike(t *testing.T, s scenario, r *row) {
 	if tr.idle {
 		tr.load.rest(t)
 	}
-	var err error
-	if tr.began, err = tr.c.status(); err != nil {
-		t.Fatal(err)
-	}
+	tr.began = tr.c.await(t, healLimit, "a status", anyhow)
 	epoch := tr.began.Epoch
 	tr.hit = now()
 	healed := tr.watch(t)
