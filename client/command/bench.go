@@ -105,6 +105,7 @@ client: Client.Do in a goroutine for each request outstanding, with retries and 
 
 --sweep runs the load for each value of a quantity (concurrency, rate, keys, key-size,
 value-size) and shows how throughput and latency change with it. --plot draws the result.
+--sweep replicas=… starts a cluster of its own in memory for each number, and stops it.
 
 --compare-kv measures, in short rounds that alternate, the same load on a JetStream
 key-value bucket (one replica, in a file, no fsync per write unless the server is set
@@ -139,6 +140,7 @@ func benchCommand(env Env) *cobra.Command {
   quartet bench --driver goroutine --request mix --gets 95 -o jsonl
   quartet bench --sweep concurrency=1,4,16,64,256,1024 --duration 3s --plot growth.png
   quartet bench --sweep value-size=16,1024,65536 -o csv
+  quartet bench --sweep replicas=1,3,5,7 --plot replicas.svg
   quartet bench --compare-kv --rounds 5 -o json
   quartet bench --duration 2s --request mix --record auto && quartet check runs/latest`,
 		Args: usageArgs(cobra.NoArgs),

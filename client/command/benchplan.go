@@ -53,6 +53,7 @@ var quantities = [...]quantity{
 	{"keys", "KEYS", "keys", false, func(o *load.Options, n int) { o.Keys = n }},
 	{"key-size", "KEY B", "bytes of a key", true, func(o *load.Options, n int) { o.KeySize = n }},
 	{"value-size", "VALUE B", "bytes of a value", true, func(o *load.Options, n int) { o.ValueSize = n }},
+	{sweptReplicas, "REPLICAS", "replicas", false, func(*load.Options, int) {}},
 }
 
 const (
@@ -86,7 +87,7 @@ func (b *bench) plan() (benchPlan, error) {
 	if err != nil {
 		return p, err
 	}
-	if err := b.times(); err != nil {
+	if err := errors.Join(b.times(), b.checkOwn(&p)); err != nil {
 		return p, err
 	}
 	open := b.load.Rate > 0 || p.swept != nil && p.swept.name == "rate"

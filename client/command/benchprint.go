@@ -222,6 +222,9 @@ func (p *benchPrinter) notes() []string {
 		time = fmt.Sprintf("medians (min-max) of %d rounds of %s each, in turn", b.rounds, b.load.Duration)
 	}
 	cluster := fmt.Sprintf("%d replicas, data: %s", b.replicas, orDash(b.data))
+	if p.swept != nil && p.swept.name == sweptReplicas {
+		cluster = p.span + " replicas, a cluster of its own for each, data: memory"
+	}
 	if !b.compare {
 		return []string{p.conditions(), cluster + "; " + time}
 	}

@@ -29,6 +29,7 @@ type benchRun struct {
 	filled  [3]int           // what the keys that are set look like
 	results []*measured
 
+	own      ownCluster       // of the point, where the replicas are swept
 	recorder *record.Recorder // nil: nothing is recorded
 	series   uint64           // of the values of the last run or fill
 }
@@ -204,16 +205,21 @@ func (r *benchRun) first() *client.Client {
 // prepare makes the connections that a point needs, and sets its keys.
 func (r *benchRun) prepare(ctx context.Context, point *benchPoint) error {
 	first := r.lines.clients == nil
+	if err := r.begin(ctx, point); err != nil {
+		return err
+	}
 	if len(r.lines.clients) != point.connections {
 		r.lines.close()
 		r.lines = lines{}
 		if err := r.lines.open(ctx, r.bench, point.connections); err != nil {
 			return err
 		}
-		if first {
+		if first || r.own.cluster != nil {
 			if err := r.look(ctx, r.lines.clients[0]); err != nil {
 				return err
 			}
+		}
+		if first {
 			if err := r.startRecord(); err != nil {
 				return err
 			}
@@ -270,7 +276,12 @@ func (r *benchRun) openBucket(ctx context.Context) (err error) {
 
 // close gives back what was opened. Also after Ctrl-C, so with a time of its own.
 func (r *benchRun) close() {
-	defer func() { r.lines.close() }()
+	defer func() {
+		r.lines.close()
+		if err := r.own.stop(); err != nil {
+			fmt.Fprintln(r.env.Stderr, err)
+		}
+	}()
 	if r.bucket != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()

@@ -62,6 +62,11 @@ func TestRealCluster(t *testing.T) {
 	lookAt(t, cluster.URL)
 	measure(t, cluster.URL)
 
+	own := world{binary: binary, env: map[string]string{}}
+	own.run(t, "bench", "--sweep", "replicas=1,2", "--warmup", "0s", "--duration", "100ms", "--keys", "20", "--request", "set", "-o", "csv")
+	if own.status != 0 || strings.Count(own.stdout, ",set,") != 2 {
+		t.Errorf("bench of clusters of its own: status %d, %s\n%s", own.status, own.err, own.stdout)
+	}
 	external := world{binary: binary, env: map[string]string{}}
 	external.run(t, "demo", "--nats", cluster.URL)
 	checkDemo(t, external)
