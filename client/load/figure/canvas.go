@@ -166,7 +166,7 @@ func (c *canvas) text(s string, p point, size float64, hue drawing.Color, a alig
 }
 
 // wider is how much wider than ours the font of an SVG's reader may be.
-const wider = 1.1
+const wider = 1.15
 
 // width returns how wide a text is at most, in the canvas's units.
 func (c *canvas) width(s string, size float64) float64 {

@@ -98,18 +98,21 @@ func (f Comparison) panels(c *canvas) panels {
 	}
 	begin := margin + labels + panelGap + p50 + dotGap
 	afterTime, afterRate, afterShare := dotGap+p99+panelGap, barGap+per, 0.0
-	parts := [...]float64{0.6, 0.4, 0}
 	if f.Share != "" {
 		afterRate, afterShare = afterRate+panelGap, barGap+share
-		parts = [...]float64{0.48, 0.34, 0.18}
 	}
 	rest := max(width-margin-begin-afterTime-afterRate-afterShare, 100) // names may be of any length
-	p := panels{time: logAxis(times, begin, begin+parts[0]*rest)}
+	rateAxis, timePart := 0.4*rest, 1.0
+	if f.Share != "" { // which its panel's name must leave room for
+		rateAxis, timePart = max(0.34*rest, c.width(rateName, smallSize)+panelGap-afterRate), 0.72
+	}
+	rest -= rateAxis
+	p := panels{time: logAxis(times, begin, begin+timePart*rest)}
 	from := p.time.to + afterTime
-	p.rate = linearAxis(rates, from, from+parts[1]*rest)
+	p.rate = linearAxis(rates, from, from+rateAxis)
 	if f.Share != "" {
-		from = max(p.rate.to+afterRate, p.rate.from+c.width(rateName, smallSize)+panelGap)
-		a := linearAxis(shares, from, from+parts[2]*rest)
+		from = p.rate.to + afterRate
+		a := linearAxis(shares, from, from+(1-timePart)*rest)
 		p.share = &a
 	}
 	return p
