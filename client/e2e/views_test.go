@@ -315,7 +315,7 @@ func TestDamagedReplicaIsNotServed(t *testing.T) {
 // leaves its replicas to the newer one.
 func TestNewerMasterTakesOver(t *testing.T) {
 	s := externalServer(t, true)
-	args := []string{"--memory", "--nats", s.ClientURL(), "--orphan-timeout", "3s"}
+	args := []string{"--memory", "--nats", s.ClientURL(), "--orphan-timeout", "2s"}
 	first := startIn(t, newPlace(t), args...)
 	nc := connect(t, s.ClientURL())
 	was := seeded(t, nc)
