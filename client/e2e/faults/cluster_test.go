@@ -23,6 +23,7 @@ import (
 )
 
 const (
+	buildLimit = 5 * time.Minute  // of the program, with a cache that is cold
 	startLimit = 60 * time.Second // the machine may be busy
 	stopLimit  = 30 * time.Second
 	healLimit  = 60 * time.Second // until a cluster is whole again: a replica that was out is let in after a while only

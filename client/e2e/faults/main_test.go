@@ -13,7 +13,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"quartet/client/internal/program"
 )
@@ -55,7 +54,7 @@ func run(m *testing.M) (status int) {
 		return fail(err)
 	}
 	defer os.RemoveAll(dir)
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), buildLimit)
 	defer cancel()
 	if binary = *built; binary == "" {
 		if binary, err = program.Build(ctx, dir); err != nil {
