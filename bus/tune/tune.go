@@ -11,10 +11,7 @@ package tune
 import (
 	"os"
 	"runtime"
-	"runtime/debug"
 )
-
-const gcPercent = 400
 
 // Replica tunes a replica's process: a quarter of the processors, and its loop is to tell
 // the [Awake] of its turns.
@@ -30,7 +27,7 @@ func Cluster() { apply(1, false) }
 // apply returns nil where no processor is to be kept busy.
 func apply(share int, awake bool) *Awake {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
+		pace()
 	}
 	if os.Getenv("GOMAXPROCS") != "" {
 		return nil
