@@ -27,8 +27,8 @@ func (s *Supervisor) enter(n lamport.Node, now time.Time) *child {
 	go func() {
 		defer cancel()
 		c.err = outcome(s.opts.Inside(ctx, n, number))
+		ended(c) // first: who waits for done finds it noted
 		close(c.done)
-		ended(c)
 	}()
 	return c
 }

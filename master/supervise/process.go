@@ -61,8 +61,8 @@ func launch(cmd *exec.Cmd, output string, now time.Time, ended func(*child)) (*c
 	c := &child{pid: cmd.Process.Pid, signal: cmd.Process.Signal, since: now, done: make(chan struct{})}
 	go func() {
 		c.err = verdict(cmd.Wait(), cmd.ProcessState.ExitCode(), said(output, begin))
+		ended(c) // first: who waits for done finds it noted
 		close(c.done)
-		ended(c)
 	}()
 	return c, nil
 }
@@ -84,8 +84,8 @@ func attach(pid int, output string, poll time.Duration, now time.Time, ended fun
 			time.Sleep(poll)
 		}
 		c.err = verdict(ErrAdopted, 0, said(output, begin))
+		ended(c) // first: who waits for done finds it noted
 		close(c.done)
-		ended(c)
 	}()
 	return c, nil
 }
