@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
+	"golang.org/x/mod/semver"
 
 	"quartet/bus"
 	"quartet/master/ledger"
@@ -212,10 +212,8 @@ func (s *service) lastError(m model.Consistency) string {
 // over an answer with another.
 func semantic(v string) string {
 	v = strings.TrimPrefix(v, "v")
-	const number = `(0|[1-9]\d*)`
-	const identifier = `(` + number + `|\d*[A-Za-z-][0-9A-Za-z-]*)`
-	const all = `^` + number + `(\.` + number + `){2}(-` + identifier + `(\.` + identifier + `)*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$`
-	if regexp.MustCompile(all).MatchString(v) { // once in a master's life
+	// Go's own form has a v, and may lack minor and patch.
+	if full := "v" + v; semver.Canonical(full)+semver.Build(full) == full {
 		return v
 	}
 	build := strings.Map(func(r rune) rune {
