@@ -15,6 +15,33 @@ import (
 	"quartet/client/internal/responder"
 )
 
+// onTerminal runs a command whose stderr is a terminal, and its stdout too unless there is
+// another, and returns what the terminal showed.
+func onTerminal(t *testing.T, stdout io.Writer, args ...string) string {
+	t.Helper()
+	terminal, other := pseudoTerminal(t)
+	shown := make(chan string)
+	go func() {
+		all, _ := io.ReadAll(other) // ends in an error when the terminal's last user is gone
+		shown <- string(all)
+	}()
+	if stdout == nil {
+		stdout = terminal
+	}
+	root := &cobra.Command{Use: "quartet", SilenceErrors: true, SilenceUsage: true}
+	root.AddCommand(command.Commands(command.Env{
+		Stdout: stdout, Stderr: terminal, Getenv: func(string) string { return "" }, Requests: os.DirFS("."), Program: "no-such-program",
+	})...)
+	root.SetArgs(args)
+	if err := root.ExecuteContext(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if err := terminal.Close(); err != nil {
+		t.Error(err)
+	}
+	return <-shown
+}
+
 // pseudoTerminal returns a terminal and what is on its other side.
 func pseudoTerminal(t *testing.T) (terminal, other *os.File) {
 	t.Helper()
@@ -41,25 +68,10 @@ func pseudoTerminal(t *testing.T) (terminal, other *os.File) {
 // On a terminal the table of compare is explained.
 func TestCompareOnATerminal(t *testing.T) {
 	r := responder.Start(t, nil)
-	terminal, other := pseudoTerminal(t)
-	shown := make(chan string)
-	go func() {
-		all, _ := io.ReadAll(other) // ends in an error when the terminal's last user is gone
-		shown <- string(all)
-	}()
-	root := &cobra.Command{Use: "quartet", SilenceErrors: true, SilenceUsage: true}
-	root.AddCommand(command.Commands(command.Env{
-		Stdout: terminal, Stderr: terminal, Getenv: func(string) string { return "" }, Requests: os.DirFS("."), Program: "no-such-program",
-	})...)
-	root.SetArgs([]string{"compare", "--nats", r.URL, "--times", "1", "1, 1, k ::: v"})
-	err := root.ExecuteContext(context.Background())
-	if err := terminal.Close(); err != nil {
-		t.Error(err)
-	}
-	got := <-shown
+	got := onTerminal(t, nil, "compare", "--nats", r.URL, "--times", "1", "1, 1, k ::: v")
 	for _, want := range []string{"comparing: linearizable  [", "/s\r\x1b[K", "eventual     set", "STALE     gets of a value", "OUTDATED  "} {
-		if err != nil || !strings.Contains(got, want) {
-			t.Errorf("%v, without %q: %q", err, want, got)
+		if !strings.Contains(got, want) {
+			t.Errorf("without %q: %q", want, got)
 		}
 	}
 }
@@ -68,26 +80,11 @@ func TestCompareOnATerminal(t *testing.T) {
 // stdout all the same.
 func TestBenchOnATerminal(t *testing.T) {
 	r := responder.Start(t, nil)
-	terminal, other := pseudoTerminal(t)
-	shown := make(chan string)
-	go func() {
-		all, _ := io.ReadAll(other) // ends in an error when the terminal's last user is gone
-		shown <- string(all)
-	}()
 	var stdout buffer
-	root := &cobra.Command{Use: "quartet", SilenceErrors: true, SilenceUsage: true}
-	root.AddCommand(command.Commands(command.Env{
-		Stdout: &stdout, Stderr: terminal, Getenv: func(string) string { return "" }, Requests: os.DirFS("."), Program: "no-such-program",
-	})...)
-	root.SetArgs(append(short, "--nats", r.URL, "--request", "get", "--duration", "300ms"))
-	err := root.ExecuteContext(context.Background())
-	if err := terminal.Close(); err != nil {
-		t.Error(err)
-	}
-	got := <-shown
+	got := onTerminal(t, &stdout, append(short, "--nats", r.URL, "--request", "get", "--duration", "300ms")...)
 	for _, want := range []string{"setting 20 keys  [====================] 100 %", "measuring linearizable get  [", "] 100 %  ending  ", "/s"} {
-		if err != nil || !strings.Contains(got, want) {
-			t.Errorf("%v; the terminal showed no %q:\n%q", err, want, got)
+		if !strings.Contains(got, want) {
+			t.Errorf("the terminal showed no %q:\n%q", want, got)
 		}
 	}
 	if !strings.HasSuffix(got, "\r\x1b[K") || strings.Contains(got, "\n") {

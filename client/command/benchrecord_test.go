@@ -15,12 +15,7 @@ import (
 
 func recordedIn(t *testing.T, dir string) *history.Recording {
 	t.Helper()
-	f, err := os.Open(filepath.Join(dir, record.HistoryFile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	rec, err := history.Read(f)
+	rec, err := history.ReadFile(filepath.Join(dir, record.HistoryFile))
 	if err != nil {
 		t.Fatal(err)
 	}

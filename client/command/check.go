@@ -172,12 +172,7 @@ func (c *inquiry) read(file string) (*history.Recording, error) {
 	if file == "-" {
 		return history.Read(c.env.Stdin)
 	}
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return history.Read(f)
+	return history.ReadFile(file)
 }
 
 // judge judges one history and draws what is violated.

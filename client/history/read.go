@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 )
 
@@ -68,6 +69,16 @@ func (r *Recording) Open() bool {
 
 // Nanoseconds reports whether calls and returns are known to be nanoseconds.
 func (r *Recording) Nanoseconds() bool { return len(r.Headers) > 0 }
+
+// ReadFile is [Read] of a file; its error may be that of opening it.
+func ReadFile(name string) (*Recording, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return Read(f)
+}
 
 // Read reads JSON lines. Blank lines and lines that begin with # are passed over. A last
 // line that is only the beginning of a record was cut off, and so was one before a header. An

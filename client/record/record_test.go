@@ -31,12 +31,7 @@ func opened(t *testing.T, o record.Options) *record.Recorder {
 
 func read(t *testing.T, dir string) *history.Recording {
 	t.Helper()
-	f, err := os.Open(filepath.Join(dir, record.HistoryFile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	rec, err := history.Read(f)
+	rec, err := history.ReadFile(filepath.Join(dir, record.HistoryFile))
 	if err != nil {
 		t.Fatal(err)
 	}
