@@ -63,10 +63,10 @@ type gatherer struct {
 	reader  bus.AnswersReader // of the goroutine that hands out replies
 }
 
-// One message on its way, and the next one large, was measured faster than more and smaller
-// ones; patience is twice what a batch usually takes until its first answer, within bounds.
+// One message on its way, and the next one large, was measured faster than two or three
+// smaller ones; patience is twice what a batch usually takes until its first answer, within
+// bounds.
 const (
-	window        = 1
 	leastPatience = time.Millisecond
 	mostPatience  = 10 * time.Millisecond
 	linger        = 100 * time.Microsecond // see yield
@@ -136,23 +136,22 @@ func (g *gatherer) add(s *sending) {
 	g.mu.Lock()
 	g.queue = append(g.queue, s)
 	g.due = max(g.due-1, 0)
-	if g.scheduled || g.holding {
+	switch {
+	case g.scheduled || g.holding:
 		g.mu.Unlock()
-		return
-	}
-	if g.away >= window && !g.closed {
+	case g.away > 0 && !g.closed:
 		g.wait()
 		g.mu.Unlock()
-		return
+	default:
+		g.scheduled = true
+		lone := g.due == 0 || g.closed
+		g.mu.Unlock()
+		if lone {
+			g.flush()
+		} else {
+			g.signal()
+		}
 	}
-	g.scheduled = true
-	lone := g.away == 0 && g.due == 0 || g.closed
-	g.mu.Unlock()
-	if lone {
-		g.flush()
-		return
-	}
-	g.signal()
 }
 
 // signal wakes the flusher. A token that is there already will do: what it finds then is
@@ -293,7 +292,7 @@ func (g *gatherer) left() {
 func (g *gatherer) answered() {
 	g.mu.Lock()
 	g.away--
-	flush := len(g.queue) > 0 && !g.scheduled && !g.holding && g.away < window && !g.closed
+	flush := len(g.queue) > 0 && !g.scheduled && !g.holding && g.away == 0 && !g.closed
 	g.scheduled = g.scheduled || flush
 	g.mu.Unlock()
 	if flush {
