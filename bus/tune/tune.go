@@ -4,8 +4,8 @@
 // A node is one event loop that sleeps until a batch comes. With more processors than it
 // can use, the runtime wakes threads that look for work and find none, and requests reach
 // the loop one by one instead of in batches; on two cores that costs a cluster of four
-// processes up to half of its throughput (client/load/FIGURES.md). And a node makes garbage with every request but keeps
-// little: fewer collections shorten the tail.
+// processes up to half of its throughput (client/load/FIGURES.md). And a node makes garbage
+// with every request: how much of it may lie about follows what is live (pace.go).
 package tune
 
 import (
