@@ -6,8 +6,8 @@ import (
 	"runtime/metrics"
 )
 
-// While little is live a collection every few MiB would be one every few milliseconds. With
-// a million keys the same percentage would let garbage grow to several times the data, on
+// While little is live, garbage may be several times that. With a million keys the same
+// percentage would let garbage grow to several times the data, on
 // pages that the process has never touched, each of which is a page fault: so the room for
 // garbage is bounded. (Between 100 and 1,600 % no difference was measured in the tail, with
 // little live; no collection at all is slower: client/load/FIGURES.md.)
