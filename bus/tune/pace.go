@@ -7,10 +7,10 @@ import (
 )
 
 // While little is live, garbage may be several times that. With a million keys the same
-// percentage would let garbage grow to several times the data, on
-// pages that the process has never touched, each of which is a page fault: so the room for
-// garbage is bounded. (Between 100 and 1,600 % no difference was measured in the tail, with
-// little live; no collection at all is slower: client/load/FIGURES.md.)
+// percentage would let garbage grow to several times the data, on pages that the process
+// has never touched, each of which is a page fault: so the room for garbage is bounded.
+// (Between 100 and 1,600 % no difference was measured in the tail, with little live; no
+// collection at all is slower: client/load/FIGURES.md.)
 const (
 	mostPercent  = 400
 	leastPercent = 100
