@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"quartet/bus/exit"
-	"quartet/client/load/peers"
+	"quartet/client/measure/peers"
 )
 
 func TestArguments(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"quartet/bus/exit"
-	"quartet/client/load/peers"
+	"quartet/client/measure/peers"
 )
 
 func main() {

@@ -9,6 +9,6 @@
 // Only what a load needs is running while it is measured. A peer that is not installed
 // stands in the [Report] as missing.
 //
-// It is a package of its own, with a program of its own (quartet-peers), because it
-// links the clients of etcd and Redis, which a user of quartet has no need of.
+// It is a module of its own, with a program of its own (quartet-peers), because it links
+// the clients of etcd and Redis, which whoever builds quartet has no need of.
 package peers
