@@ -20,6 +20,8 @@ import (
 // compared with the safe watermark. The comparison is with the watermark, never with the
 // version of the key: what the key's value depends on must be here too.
 type causal struct {
+	machine *Machine
+
 	watermark uint64
 	safe      uint64
 	committed uint64
@@ -39,7 +41,9 @@ const (
 	causalAskAgain = 2
 )
 
-func newCausal() causal { return causal{log: map[uint64]*message.CausalWrite{}} }
+func newCausal(m *Machine) causal {
+	return causal{machine: m, log: map[uint64]*message.CausalWrite{}}
+}
 
 // marks takes over what the master knows of the numbers. Marks only rise.
 func (m *Machine) marks(k message.Marks) {
@@ -111,22 +115,25 @@ func (m *Machine) void(high uint64) {
 	m.raiseSafe()
 }
 
-// causalGet answers at once if it may, or waits.
-func (m *Machine) causalGet(r *message.Request) {
-	if m.mayRead(r) {
-		m.answer(m.readWeak(r))
-		return
-	}
-	m.causal.waiting = append(m.causal.waiting, waiting{request: r, until: m.ticks + m.cfg.WaitTicks})
-}
+// set answers a question: the set itself travels as a CausalWrite, from the primary.
+func (c *causal) set(r *message.Request) { c.machine.recall(r) }
 
-func (m *Machine) mayRead(r *message.Request) bool {
-	if m.cfg.Mutant.KeyNotWatermark {
-		if _, number, ok := m.newest(r.Key); ok && number > 0 {
+// mayAnswer: all that the session has seen, or depends on, is safe here. The comparison is
+// with the safe watermark, never with the version of the key.
+func (c *causal) mayAnswer(r *message.Request, s seen) bool {
+	if c.machine.cfg.Mutant.KeyNotWatermark {
+		if _, number, ok := c.machine.newest(r.Key); ok && number > 0 {
 			return true // the key has a causal value: what it depends on may be missing
 		}
 	}
-	return m.causal.safe >= r.Min
+	return s.safe >= r.Min
+}
+
+func (c *causal) read(r *message.Request) message.Answer { return c.machine.readWeak(r) }
+
+// wait keeps the get until the safe watermark has come as far, or WaitTicks are over.
+func (c *causal) wait(r *message.Request, _ bool) {
+	c.waiting = append(c.waiting, waiting{request: r, until: c.machine.ticks + c.machine.cfg.WaitTicks})
 }
 
 // serveCausal answers the gets whose minimum has been reached and refuses those that
@@ -139,8 +146,8 @@ func (m *Machine) serveCausal() {
 	kept := c.waiting[:0]
 	for _, w := range c.waiting {
 		switch {
-		case m.mayRead(w.request):
-			m.answer(m.readWeak(w.request))
+		case c.mayAnswer(w.request, m.seen(false)):
+			m.answer(c.read(w.request))
 		case m.ticks >= w.until:
 			m.fail(w.request, model.TooEarly, fmt.Sprintf(
 				"replica %s has seen causal writes up to timestamp %d, the request asks for a minimum of %d; ask again later",

@@ -15,9 +15,12 @@ import (
 // order that serves the strong models, and a weak write never makes a strong read travel
 // back in time.
 
-// eventualSet applies, answers, broadcasts. A set with an identity that was executed, or
-// is on its way, is not broadcast again.
-func (m *Machine) eventualSet(r *message.Request) {
+type eventual struct{ machine *Machine }
+
+// set applies, answers, broadcasts. A set with an identity that was executed, or is on its
+// way, is not broadcast again.
+func (e *eventual) set(r *message.Request) {
+	m := e.machine
 	if first, ok := m.executed.lookup(r); ok {
 		m.answerAgain(r, first)
 		return
@@ -43,7 +46,13 @@ func (m *Machine) eventualSet(r *message.Request) {
 // is gone holds up: beyond it eventual sets are refused.
 const tentativeMost = 500_000
 
-func (m *Machine) eventualGet(r *message.Request) { m.answer(m.readWeak(r)) }
+// mayAnswer: at once.
+func (e *eventual) mayAnswer(*message.Request, seen) bool { return true }
+
+func (e *eventual) read(r *message.Request) message.Answer { return e.machine.readWeak(r) }
+
+// wait is never asked for: an eventual get may always be answered.
+func (e *eventual) wait(r *message.Request, _ bool) { e.machine.answer(e.read(r)) }
 
 // hold applies a weak write (causal if number is not 0) to the tentative layer, unless
 // its request was executed already.

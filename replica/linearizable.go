@@ -20,6 +20,8 @@ import (
 //
 // An ordered get, one that came without a round, is an ordered operation.
 type linearizable struct {
+	machine *Machine
+
 	round uint64 // the highest that a FORWARD has brought in this epoch
 	owed  bool   // its echo is to leave in this turn, whatever else there is to say
 
@@ -27,18 +29,30 @@ type linearizable struct {
 	ordered [][]*message.Request // on their way, one batch an own OpReads, oldest first
 }
 
-// linearizableGet gives a fenced get a turn in the queue, as a sequential one has it. An
-// ordered one joins the others of this turn: they share one place.
-func (m *Machine) linearizableGet(r *message.Request, fenced bool) {
-	switch {
-	case !fenced:
-		m.linearizable.reads = append(m.linearizable.reads, r)
-	case m.cfg.Mutant.ReadsAtOnce:
-		m.answer(m.readCommitted(r, m.position))
-	default:
-		m.sequential.gets = append(m.sequential.gets, r)
-	}
+func (l *linearizable) set(r *message.Request) { l.machine.strongSet(r) }
+
+// mayAnswer: the turn of the get has come, so all that this replica held when it came is
+// delivered. That no later epoch had begun by then is the master's to make sure of.
+func (l *linearizable) mayAnswer(_ *message.Request, s seen) bool {
+	return s.turn || l.machine.cfg.Mutant.ReadsAtOnce
 }
+
+func (l *linearizable) read(r *message.Request) message.Answer {
+	return l.machine.readCommitted(r, l.machine.position)
+}
+
+// wait gives a fenced get a turn in the queue, as a sequential one has it. An ordered one
+// joins the others of this turn: they share one place.
+func (l *linearizable) wait(r *message.Request, fenced bool) {
+	if fenced {
+		l.machine.sequential.wait(r, fenced)
+		return
+	}
+	l.reads = append(l.reads, r)
+}
+
+// forget drops what waits for the order of an epoch that has ended.
+func (l *linearizable) forget() { *l = linearizable{machine: l.machine} }
 
 // confirm takes note of the round of a FORWARD of the master of this epoch. Gets that it
 // carries take the echo along with their answers. Without them somebody else's gets wait

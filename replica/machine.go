@@ -104,6 +104,8 @@ type Machine struct {
 	linearizable linearizable
 	sequential   sequential
 	causal       causal
+	eventual     eventual
+	disciplines  [model.Eventual + 1]discipline // the four, by the code of their model
 
 	answers []message.Answer
 	pending int
@@ -124,9 +126,11 @@ func New(cfg Config) *Machine {
 		store:     cfg.Store,
 		tentative: newTentative(),
 		executed:  newExecuted(cfg.Window),
-		causal:    newCausal(),
 		pulls:     cfg.Incarnation,
 	}
+	m.linearizable.machine, m.sequential.machine, m.eventual.machine = m, m, m
+	m.causal = newCausal(m)
+	m.disciplines = m.disciplined()
 	if cfg.Saved != nil {
 		m.restore(cfg.Saved)
 	}
@@ -283,37 +287,6 @@ func (m *Machine) deliverAll() {
 			continue
 		}
 		m.deliver(d)
-	}
-}
-
-// request takes a forwarded request to its discipline. Validity was checked at the
-// master's door; a code that this version does not know is answered, not executed.
-func (m *Machine) request(r *message.Request, fenced bool) {
-	m.lastRID = max(m.lastRID, r.RID)
-	m.pending++
-	switch {
-	case m.full != "" && r.Type == model.Set:
-		m.fail(r, model.Unavailable, m.full)
-	case !r.Type.Valid():
-		m.fail(r, model.Malformed, "this replica does not know the request type")
-	case r.Model == model.Linearizable && r.Type == model.Get:
-		m.linearizableGet(r, fenced)
-	case r.Model == model.Linearizable:
-		m.strongSet(r)
-	case r.Model == model.Sequential && r.Type == model.Get:
-		m.sequentialGet(r)
-	case r.Model == model.Sequential:
-		m.sequentialSet(r)
-	case r.Model == model.Causal && r.Type == model.Get:
-		m.causalGet(r)
-	case r.Model == model.Causal && r.Type == model.Set:
-		m.recall(r) // a question: the set itself travels as a CausalWrite
-	case r.Model == model.Eventual && r.Type == model.Get:
-		m.eventualGet(r)
-	case r.Model == model.Eventual:
-		m.eventualSet(r)
-	default:
-		m.fail(r, model.Malformed, "this replica does not know the consistency model for this request")
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 // the one order. A session that moves to another replica brings the highest position
 // it has seen, and its request waits there until this replica has come as far.
 type sequential struct {
+	machine *Machine
+
 	gets    []*message.Request   // taken in this turn, fenced ones of model 1 too
 	turns   [][]*message.Request // in the queue, one batch a turn, oldest first
 	waiting []waiting            // for their minimum position
@@ -25,28 +27,41 @@ type waiting struct {
 	until   uint64 // tick
 }
 
-func (m *Machine) sequentialGet(r *message.Request) {
-	m.sequential.gets = append(m.sequential.gets, r)
-}
-
-// sequentialSet submits the set once this replica has delivered what the session has
-// seen. (Its place would be behind that in any case: whatever was delivered anywhere,
-// this replica's clock has passed. The wait is what makes a minimum that the cluster
-// never reached a refusal rather than a silent success.)
-func (m *Machine) sequentialSet(r *message.Request) {
+// set submits the set once this replica has delivered what the session has seen. (Its place
+// would be behind that in any case: whatever was delivered anywhere, this replica's clock has
+// passed. The wait is what makes a minimum that the cluster never reached a refusal rather
+// than a silent success.)
+func (s *sequential) set(r *message.Request) {
+	m := s.machine
 	switch {
-	case m.sequential.refused.has(r.RID):
+	case s.refused.has(r.RID):
 		m.tooEarly(r)
 	case m.position >= r.Min:
 		m.strongSet(r)
 	default:
-		m.wait(r)
+		s.hold(r)
 	}
 }
 
-func (m *Machine) wait(r *message.Request) {
-	m.sequential.waiting = append(m.sequential.waiting, waiting{request: r, until: m.ticks + m.cfg.WaitTicks})
+// mayAnswer: the turn of the get has come, and this replica is not behind its session.
+func (s *sequential) mayAnswer(r *message.Request, seen seen) bool {
+	return seen.turn && seen.position >= r.Min
 }
+
+func (s *sequential) read(r *message.Request) message.Answer {
+	return s.machine.readCommitted(r, s.machine.position)
+}
+
+// wait gives the get a turn in the queue, behind all that this replica holds.
+func (s *sequential) wait(r *message.Request, _ bool) { s.gets = append(s.gets, r) }
+
+// hold keeps a request until this replica has come as far as its session.
+func (s *sequential) hold(r *message.Request) {
+	s.waiting = append(s.waiting, waiting{request: r, until: s.machine.ticks + s.machine.cfg.WaitTicks})
+}
+
+// forget drops what waits for the order of an epoch that has ended.
+func (s *sequential) forget() { s.gets, s.turns, s.waiting = nil, nil, nil }
 
 // queueSequential gives the gets of this turn their place behind the sets of this turn.
 func (m *Machine) queueSequential() {
@@ -65,11 +80,11 @@ func (m *Machine) serveTurn() {
 	batch := s.turns[0]
 	s.turns = s.turns[1:]
 	for _, r := range batch {
-		if m.position < r.Min {
-			m.wait(r)
+		if d := m.disciplines[r.Model]; d.mayAnswer(r, m.seen(true)) {
+			m.answer(d.read(r))
 			continue
 		}
-		m.answer(m.readCommitted(r, m.position))
+		s.hold(r)
 	}
 }
 
@@ -83,11 +98,12 @@ func (m *Machine) serveWaiting() {
 	kept := s.waiting[:0]
 	for _, w := range s.waiting {
 		r := w.request
+		d := m.disciplines[r.Model]
 		switch {
-		case m.position >= r.Min && r.Type == model.Get:
-			m.answer(m.readCommitted(r, m.position))
-		case m.position >= r.Min:
-			m.sequentialSet(r)
+		case r.Type == model.Get && d.mayAnswer(r, m.seen(true)): // it has had its turn
+			m.answer(d.read(r))
+		case r.Type == model.Set && m.position >= r.Min:
+			d.set(r)
 		case m.ticks >= w.until:
 			m.tooEarly(r)
 		default:

@@ -248,7 +248,7 @@ func (m *Machine) outside(r *message.Record) {
 
 // dropStrong forgets the requests that wait for the order of an epoch that has ended.
 func (m *Machine) dropStrong() {
-	m.linearizable = linearizable{}
-	m.sequential.gets, m.sequential.turns, m.sequential.waiting = nil, nil, nil
+	m.linearizable.forget()
+	m.sequential.forget()
 	m.pending = len(m.causal.waiting)
 }

@@ -1,0 +1,84 @@
+package replica
+
+import (
+	"quartet/replica/message"
+	"quartet/replica/model"
+)
+
+// discipline is a consistency model at a replica. All models share one broadcast and one
+// order; they differ in how much of that order this replica must have seen before it may
+// answer. That is mayAnswer, and the whole of the difference:
+//
+//	model         a get may be answered when …                     and reads
+//	linearizable  its turn in this replica's queue has come         the committed layer
+//	              (f other members confirm the epoch meanwhile:
+//	              master/fence.go)
+//	sequential    its turn has come, and this replica has come as    the committed layer
+//	              far as the session
+//	causal        all that the session depends on is safe here       both layers
+//	eventual      at once                                            both layers
+//
+// A set of models 1 and 2 is answered when it is delivered at its place in the order, one of
+// model 3 when f+1 members hold its number, one of model 4 when this replica has applied it.
+type discipline interface {
+	// set takes a set on its way into the order.
+	set(r *message.Request)
+	// mayAnswer is the condition under which this replica may answer the get r.
+	mayAnswer(r *message.Request, s seen) bool
+	// read answers the get r.
+	read(r *message.Request) message.Answer
+	// wait keeps a get that may not be answered yet. fenced: it came with a round, and has no
+	// place in the order (model 1 only).
+	wait(r *message.Request, fenced bool)
+}
+
+// seen is how much of the one order a replica has seen.
+type seen struct {
+	turn     bool   // all that stood in its queue before the get is delivered
+	position uint64 // ordered operations delivered
+	safe     uint64 // causal numbers up to this one may be read
+}
+
+// seen says how far this replica is. turn: it is asked for a get whose turn has come.
+func (m *Machine) seen(turn bool) seen {
+	return seen{turn: turn, position: m.position, safe: m.causal.safe}
+}
+
+// disciplined is the table of the four, by the code of their model.
+func (m *Machine) disciplined() [model.Eventual + 1]discipline {
+	return [...]discipline{
+		model.Linearizable: &m.linearizable,
+		model.Sequential:   &m.sequential,
+		model.Causal:       &m.causal,
+		model.Eventual:     &m.eventual,
+	}
+}
+
+// request takes a forwarded request to its discipline. Validity was checked at the
+// master's door; a code that this version does not know is answered, not executed.
+func (m *Machine) request(r *message.Request, fenced bool) {
+	m.lastRID = max(m.lastRID, r.RID)
+	m.pending++
+
+	switch {
+	case m.full != "" && r.Type == model.Set:
+		m.fail(r, model.Unavailable, m.full)
+		return
+	case !r.Type.Valid():
+		m.fail(r, model.Malformed, "this replica does not know the request type")
+		return
+	case !r.Model.Valid():
+		m.fail(r, model.Malformed, "this replica does not know the consistency model for this request")
+		return
+	}
+
+	d := m.disciplines[r.Model]
+	switch {
+	case r.Type == model.Set:
+		d.set(r)
+	case d.mayAnswer(r, m.seen(false)):
+		m.answer(d.read(r))
+	default:
+		d.wait(r, fenced)
+	}
+}
