@@ -22,6 +22,7 @@ type Config struct {
 	SuspectTicks uint64 // silence that makes a replica suspected
 	ReadmitTicks uint64 // how long one that was silent stays out of the view
 	JoinTicks    uint64 // how long a change of views waits for a learner that is nearly loaded
+	CheckTicks   uint64 // how often the store of the view's record is tried while all is well; 0: never
 	AgainTicks   uint64 // a repeated request is forwarded once more if the first is this old
 
 	// OrderedGets makes every linearizable get an ordered operation, rather than a fenced one:
@@ -119,7 +120,7 @@ func New(cfg Config) *Machine {
 	m.clock.Restore(cfg.Clock)
 	m.members = membership.New(membership.Config{
 		Self: cfg.Self, Incarnation: cfg.Incarnation, Replicas: cfg.Replicas, Missing: cfg.Missing,
-		SuspectTicks: cfg.SuspectTicks, ReadmitTicks: cfg.ReadmitTicks, JoinTicks: cfg.JoinTicks, AgainTicks: againTicks,
+		SuspectTicks: cfg.SuspectTicks, ReadmitTicks: cfg.ReadmitTicks, JoinTicks: cfg.JoinTicks, AgainTicks: againTicks, CheckTicks: cfg.CheckTicks,
 		Mutant: cfg.Mutant.Membership,
 	}, &m.clock)
 	m.refresh()

@@ -19,9 +19,12 @@ func (m *Machine) Advance(out *Output) {
 		if m.wanted() {
 			m.begin()
 			m.change(out)
-		} else if m.ticks-m.told >= m.cfg.AgainTicks {
+			return
+		}
+		if m.ticks-m.told >= m.cfg.AgainTicks {
 			m.installAgain(out)
 		}
+		m.check(out)
 	case changing:
 		m.change(out)
 	}
@@ -96,6 +99,7 @@ func (m *Machine) admissible(r *Replica) bool {
 // begin begins a change. It is never given up (rule F7): whoever has got PREPARE is wedged
 // for good in its epoch.
 func (m *Machine) begin() {
+	m.forgetCheck()
 	m.looked = m.ticks
 	m.stage, m.began, m.round, m.high, m.holder, m.sent = changing, m.ticks, 1, 0, 0, false
 	for _, r := range m.replicas {

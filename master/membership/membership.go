@@ -19,6 +19,7 @@ type Config struct {
 	ReadmitTicks uint64 // how long one that was removed for its silence stays out; doubled each time
 	JoinTicks    uint64 // how long a change waits for a learner that is nearly loaded
 	AgainTicks   uint64 // PREPARE and INSTALL are repeated after it
+	CheckTicks   uint64 // how often the record's store is tried while all is well; 0: never
 
 	Mutant Mutant
 }
@@ -104,9 +105,11 @@ type Machine struct {
 	proposed uint64 // proposals so far
 	command  uint64 // number of the outstanding command
 	waits    bool   // one is outstanding
+	checking bool   // it is a check, or comes of one
 	readAt   uint64 // tick before which the record is not read again
 
 	readAgain uint64 // tick at which it is, while there is none
+	checkedAt uint64 // tick of the last check
 }
 
 // New returns a machine that begins by reading the record.

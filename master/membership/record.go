@@ -8,6 +8,7 @@ type Command struct {
 	Number   uint64
 	Propose  *message.Record // nil: read
 	Revision uint64          // 0: there must be none
+	Check    bool            // a read while all is well: find out, too, whether a write would succeed
 }
 
 // Outcome says how a command ended.
@@ -63,6 +64,47 @@ func (m *Machine) propose(r message.Record, out *Output) {
 	out.Command = &Command{Number: m.command, Propose: &r, Revision: m.revision}
 }
 
+// check reads the record now and then while its view works: a store that fails, or that has
+// lost the record, is to be known, and mended, before the next fault needs it.
+func (m *Machine) check(out *Output) {
+	if m.cfg.CheckTicks == 0 || m.waits || m.ticks-m.checkedAt < m.cfg.CheckTicks {
+		return
+	}
+	m.checkedAt = m.ticks
+	m.command++
+	m.waits, m.checking = true, true
+	out.Command = &Command{Number: m.command, Check: true}
+}
+
+// checked takes the outcome of a check, or of writing the record anew after one. What the
+// store has lost, or has an older copy of, is written again: this master leads the epoch, so
+// it is the one to know its record.
+func (m *Machine) checked(r Result, out *Output) {
+	m.checking = false
+	switch {
+	case r.Outcome == Won:
+		m.revision = r.Revision
+	case r.Outcome != Read: // the next check looks again
+	case r.Record != nil && r.Record.Epoch == m.record.Epoch && r.Record.Nonce == m.record.Nonce:
+		m.revision = r.Revision
+	case r.Record != nil && (r.Record.Epoch > m.record.Epoch || r.Record.Master > m.cfg.Incarnation):
+		m.adopt(r.Record, r.Revision, out)
+	default:
+		record := m.record
+		m.command++
+		m.waits, m.checking = true, true
+		out.Command = &Command{Number: m.command, Propose: &record, Revision: r.Revision}
+	}
+}
+
+// forgetCheck lets a change ask the store at once: whatever comes of an outstanding check is
+// passed over.
+func (m *Machine) forgetCheck() {
+	if m.checking {
+		m.waits, m.checking = false, false
+	}
+}
+
 // Result takes the outcome of a command. Whatever is not certain is read: the record
 // itself says what was decided, and by whom.
 func (m *Machine) Result(r Result, out *Output) {
@@ -70,6 +112,10 @@ func (m *Machine) Result(r Result, out *Output) {
 		return
 	}
 	m.waits = false
+	if m.checking {
+		m.checked(r, out)
+		return
+	}
 	switch {
 	case r.Outcome == Won && m.proposal != nil:
 		m.adopt(m.proposal, r.Revision, out)

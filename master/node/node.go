@@ -260,7 +260,7 @@ func (n *node) newMachine(replicas []lamport.Node) *master.Machine {
 	return master.New(master.Config{
 		Self: lamport.Master(1), Incarnation: incarnation, Replicas: replicas, Missing: o.Missing,
 		NextRID: n.dir.record.NextRID, Clock: n.dir.record.Clock,
-		TimeoutTicks: uint64(o.Timeout / Tick), ProbeTicks: 10, AgainTicks: 50,
+		TimeoutTicks: uint64(o.Timeout / Tick), ProbeTicks: 10, AgainTicks: 50, CheckTicks: uint64(checkEvery / Tick),
 		SuspectTicks: uint64(o.Suspect / Tick), ReadmitTicks: uint64(o.Suspect / Tick), JoinTicks: 50,
 		MaxInFlight: 1 << 16, OrderedGets: o.Gets == GetsOrdered,
 	})

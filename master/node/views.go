@@ -23,6 +23,8 @@ type views struct {
 	store    *record.Store
 	newest   *message.Record // nil: none was ever written
 	failing  string          // what the store said last; "": it answers
+	since    time.Time       // of failing: the first time in a row
+	worked   time.Time       // when it answered last
 	complain time.Time       // not before
 	begun    uint64          // that this process has learned of
 }
@@ -40,6 +42,7 @@ const (
 	silentServers = 2 * time.Second  // where nobody listens: without JetStream nobody ever will
 	storeAgain    = 500 * time.Millisecond
 	complainEvery = 5 * time.Second
+	checkEvery    = 5 * time.Second // while the view works
 )
 
 // openViews finds the record's store and reads what stands there. Servers that are still
@@ -104,10 +107,13 @@ func (n *node) forgetViews(ctx context.Context) error {
 func (n *node) execute(c *membership.Command) {
 	go func(store *record.Store) {
 		o := &outcome{result: membership.Result{Number: c.Number}, proposed: c.Propose}
-		if c.Propose == nil {
-			o.read(n.commands, store)
-		} else {
+		switch {
+		case c.Propose != nil:
 			o.propose(n.commands, store, c)
+		case c.Check:
+			o.check(n.commands, store)
+		default:
+			o.read(n.commands, store)
 		}
 		n.inbox.Push(event{source: fromStore, outcome: o})
 	}(n.views.store)
@@ -121,9 +127,20 @@ func (o *outcome) read(ctx context.Context, store *record.Store) {
 	}
 }
 
+// check reads the record, and finds out whether the store would take another.
+func (o *outcome) check(ctx context.Context, store *record.Store) {
+	o.read(ctx, store)
+	switch {
+	case o.err == nil:
+		o.err = store.Try(ctx)
+	case errors.Is(o.err, record.ErrDamaged): // nothing that is of use stands there
+		o.result.Outcome = membership.Read
+	}
+}
+
 func (o *outcome) propose(ctx context.Context, store *record.Store, c *membership.Command) {
 	var what record.Outcome
-	what, o.err = store.Propose(ctx, *c.Propose, c.Revision)
+	what, o.result.Revision, o.err = store.Propose(ctx, *c.Propose, c.Revision)
 	switch what {
 	case record.Won:
 		o.result.Outcome = membership.Won
@@ -150,18 +167,28 @@ func (n *node) decided(o *outcome) {
 func (n *node) noteStore(err error) {
 	v := &n.views
 	if err == nil {
+		v.worked = time.Now()
 		if v.failing != "" {
 			n.opts.Log.Info("the record of the views can be reached again")
 		}
 		v.failing = ""
 		return
 	}
-	if now := time.Now(); v.failing == "" || !now.Before(v.complain) {
+	now := time.Now()
+	if v.failing == "" {
+		v.since = now
+	}
+	if v.failing == "" || !now.Before(v.complain) {
 		v.complain = now.Add(complainEvery)
 		n.opts.Log.Error("the view cannot be changed: its record cannot be reached", "error", err)
 	}
 	v.failing = err.Error()
 }
+
+// trouble says why the next change of the view would fail, and since when that is known, or
+// "". The store is tried every few seconds while all is well (checkEvery), and whenever the
+// view changes.
+func (n *node) trouble() (why string, since time.Time) { return n.views.failing, n.views.since }
 
 // learn takes note of a record. A replica of our own that it has not any more was removed
 // by an operator: its process ends, and is not started again.

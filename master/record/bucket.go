@@ -11,8 +11,11 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Key is the record's key in its bucket.
-const Key = "view"
+// Key is the record's key in its bucket, and TryKey that of [Store.Try].
+const (
+	Key    = "view"
+	TryKey = "try"
+)
 
 const (
 	history       = 10 // records that are kept, for those who ask what happened
@@ -42,6 +45,8 @@ func Bucket(prefix string) string {
 }
 
 func subject(prefix string) string { return "$KV." + Bucket(prefix) + "." + Key }
+
+func trySubject(prefix string) string { return "$KV." + Bucket(prefix) + "." + TryKey }
 
 // config is what nats.go makes of a key-value bucket, but for the direct gets, which
 // nats.go always allows.

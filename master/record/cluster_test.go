@@ -155,7 +155,7 @@ func decide(t *testing.T, s *Store, epoch, revision uint64) {
 	nonce := epoch << 32
 	await(t, "an epoch is decided", func() bool {
 		nonce++
-		o, err := s.Propose(t.Context(), of(epoch, nonce), revision)
+		o, _, err := s.Propose(t.Context(), of(epoch, nonce), revision)
 		rec, at, rerr := s.Read(t.Context())
 		if o == Won && rerr == nil && (rec.Nonce != nonce || at <= revision) {
 			t.Fatalf("epoch %d was won with nonce %d; %d is read at %d", epoch, nonce, rec.Nonce, at)
@@ -180,12 +180,12 @@ func TestOutcomeIsUnknownWithoutAMajority(t *testing.T) {
 	c.stop(2)
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
-	if o, err := stores[0].Propose(ctx, of(2, 2), revision); o != Unknown || !errors.Is(err, ErrUnavailable) {
+	if o, _, err := stores[0].Propose(ctx, of(2, 2), revision); o != Unknown || !errors.Is(err, ErrUnavailable) {
 		t.Fatalf("without a majority: %v %v", o, err)
 	}
 	again, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
-	if o, err := stores[0].Propose(again, of(2, 3), revision); o == Won { // Lost, where a leader still has the first one before it
+	if o, _, err := stores[0].Propose(again, of(2, 3), revision); o == Won { // Lost, where a leader still has the first one before it
 		t.Fatalf("without a majority: %v %v", o, err)
 	}
 	c.start(t, 1)
@@ -294,7 +294,7 @@ func TestOutcomeIsUnknownWhenTheRoadIsCut(t *testing.T) {
 			g.swallow[c.direction].Store(true)
 			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 			defer cancel()
-			if o, err := s.Propose(ctx, of(2, 2), revision); o != Unknown || !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
+			if o, _, err := s.Propose(ctx, of(2, 2), revision); o != Unknown || !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("%v %v", o, err)
 			}
 			if rec, _ := read(t, direct); rec.Epoch != c.epoch {
@@ -320,7 +320,7 @@ func TestServerStopsMidway(t *testing.T) {
 	go func() {
 		last := uint64(0)
 		for epoch := uint64(1); ; epoch++ {
-			o, err := s.Propose(context.Background(), of(epoch, epoch), epoch-1)
+			o, _, err := s.Propose(context.Background(), of(epoch, epoch), epoch-1)
 			if o != Won {
 				if o != Unknown || !errors.Is(err, ErrUnavailable) {
 					t.Errorf("epoch %d: %v %v", epoch, o, err)

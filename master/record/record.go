@@ -137,7 +137,8 @@ func (s *Store) JetStream(nc *nats.Conn) (js jetstream.JetStream, err error) {
 func (s *Store) Bucket() string { return Bucket(s.opts.Prefix) }
 
 // Read returns the record with its revision, or nil and 0 when there is none yet. The
-// error wraps [ErrUnavailable], [ErrDamaged] or [ErrDisk].
+// error wraps [ErrUnavailable], [ErrDamaged] or [ErrDisk]; with ErrDamaged the revision is that
+// of what stands in the record's place, for a proposal that replaces it.
 func (s *Store) Read(ctx context.Context) (*message.Record, uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
@@ -151,11 +152,11 @@ func (s *Store) Read(ctx context.Context) (*message.Record, uint64, error) {
 		return nil, 0, fmt.Errorf("%w: reading %s: %w", ErrUnavailable, s.Bucket(), err)
 	}
 	if op := m.Header.Get(operationHeader); op != "" {
-		return nil, 0, s.damaged(m.Sequence, fmt.Errorf("it was removed (%s)", op))
+		return nil, m.Sequence, s.damaged(m.Sequence, fmt.Errorf("it was removed (%s)", op))
 	}
 	rec, err := codec.NewDecoder().DecodeRecord(m.Data)
 	if err != nil {
-		return nil, 0, s.damaged(m.Sequence, err)
+		return nil, m.Sequence, s.damaged(m.Sequence, err)
 	}
 	// Its writer may have died before its own sync.
 	if err := s.sync(); err != nil {
@@ -171,14 +172,18 @@ func (s *Store) none(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w: reading %s: %w", ErrUnavailable, s.Bucket(), err)
 	}
-	switch state := fresh.CachedInfo().State; {
-	case state.LastSeq == 0:
+	last := fresh.CachedInfo().State.LastSeq
+	if last == 0 {
 		return nil
-	case state.Msgs > 0:
-		return fmt.Errorf("%w: reading %s: a record is being written", ErrUnavailable, s.Bucket())
-	default:
-		return s.damaged(state.LastSeq, errors.New("the bucket was emptied"))
 	}
+	info, err := fresh.Info(ctx, jetstream.WithSubjectFilter(s.subject))
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: reading %s: %w", ErrUnavailable, s.Bucket(), err)
+	case len(info.State.Subjects) > 0:
+		return fmt.Errorf("%w: reading %s: a record is being written", ErrUnavailable, s.Bucket())
+	}
+	return s.damaged(last, errors.New("the bucket was emptied"))
 }
 
 func (s *Store) damaged(revision uint64, why error) error {
@@ -187,36 +192,52 @@ func (s *Store) damaged(revision uint64, why error) error {
 }
 
 // Propose makes rec the record if the record still has this revision, as [Store.Read]
-// returned it (0: there is none). The error is nil for [Won] and, but for an unsound
+// returned it (0: there is none), and returns, if it has won, its new one. The error is nil for [Won] and, but for an unsound
 // record, for [Lost]; with [Unknown] it says why and wraps [ErrUnavailable] or [ErrDisk].
 //
 // Exactly one message is sent. So nothing comes twice, and Lost never means "to myself";
 // but a proposal that was Unknown may still arrive, and then the next one loses to it.
-func (s *Store) Propose(ctx context.Context, rec message.Record, revision uint64) (Outcome, error) {
+func (s *Store) Propose(ctx context.Context, rec message.Record, revision uint64) (Outcome, uint64, error) {
 	b, err := codec.NewEncoder().EncodeRecord(&rec)
 	if err != nil {
-		return Lost, fmt.Errorf("%w: %w", ErrUnsound, err)
+		return Lost, 0, fmt.Errorf("%w: %w", ErrUnsound, err)
 	}
 	if err := s.failed(); err != nil {
-		return Unknown, err
+		return Unknown, 0, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
-	_, err = s.js.PublishMsg(ctx, &nats.Msg{Subject: s.subject, Data: b},
+	ack, err := s.js.PublishMsg(ctx, &nats.Msg{Subject: s.subject, Data: b},
 		jetstream.WithExpectStream(s.stream.CachedInfo().Config.Name),
 		jetstream.WithExpectLastSequencePerSubject(revision),
 		jetstream.WithRetryAttempts(0))
 	switch {
 	case err == nil:
 	case wrongRevision(err):
-		return Lost, nil
+		return Lost, 0, nil
 	default:
-		return Unknown, fmt.Errorf("%w: proposing epoch %d in %s: %w", ErrUnavailable, rec.Epoch, s.Bucket(), err)
+		return Unknown, 0, fmt.Errorf("%w: proposing epoch %d in %s: %w", ErrUnavailable, rec.Epoch, s.Bucket(), err)
 	}
 	if err := s.sync(); err != nil {
-		return Unknown, err
+		return Unknown, 0, err
 	}
-	return Won, nil
+	return Won, ack.Sequence, nil
+}
+
+// Try finds out whether the bucket takes a write: it puts something of no meaning behind
+// another key of it. The error wraps [ErrUnavailable] or [ErrDisk].
+func (s *Store) Try(ctx context.Context) error {
+	if err := s.failed(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
+	defer cancel()
+	_, err := s.js.PublishMsg(ctx, &nats.Msg{Subject: trySubject(s.opts.Prefix), Data: []byte("the store of the view's record was tried")},
+		jetstream.WithExpectStream(s.stream.CachedInfo().Config.Name), jetstream.WithRetryAttempts(0))
+	if err != nil {
+		return fmt.Errorf("%w: trying to write in %s: %w", ErrUnavailable, s.Bucket(), err)
+	}
+	return s.sync()
 }
 
 // wrongRevision reports whether the stream's leader has refused the write because of

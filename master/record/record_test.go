@@ -76,7 +76,7 @@ func read(t *testing.T, s *Store) (*message.Record, uint64) {
 
 func propose(t *testing.T, s *Store, rec message.Record, revision uint64) Outcome {
 	t.Helper()
-	outcome, err := s.Propose(t.Context(), rec, revision)
+	outcome, _, err := s.Propose(t.Context(), rec, revision)
 	if err != nil {
 		t.Fatal(outcome, err)
 	}
@@ -110,6 +110,44 @@ func TestRecordIsReplacedByCompareAndSet(t *testing.T) {
 	again := open(t, dial(t, srv.NodeURL()), Options{})
 	if rec, _ := read(t, again); rec == nil || rec.Nonce != 21 {
 		t.Errorf("another master reads %+v", rec)
+	}
+}
+
+// A proposal that has won knows the revision for the next one. To try whether the bucket takes
+// a write leaves the record and its revision alone, and does not hide that it was lost.
+func TestTry(t *testing.T) {
+	srv, nc := embedded(t)
+	s := open(t, nc, Options{Sync: srv.SyncNodes})
+	_, revision, err := s.Propose(t.Context(), of(1, 11), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Try(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if rec, at := read(t, s); rec == nil || rec.Nonce != 11 || at != revision {
+		t.Errorf("after a try %+v stands at %d, and was proposed at %d", rec, at, revision)
+	}
+	_, revision, err = s.Propose(t.Context(), of(2, 21), revision)
+	if err != nil || revision == 0 {
+		t.Fatal(revision, err)
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.Stream(t.Context(), streamPrefix+s.Bucket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Purge(t.Context(), jetstream.WithPurgeSubject(s.subject)); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.Read(t.Context()); !errors.Is(err, ErrDamaged) {
+		t.Errorf("a bucket that has lost its record, and was tried: %v", err)
+	}
+	if o, _, err := s.Propose(t.Context(), of(2, 21), 0); o != Won {
+		t.Errorf("the record put back %v, %v", o, err)
 	}
 }
 
@@ -282,7 +320,7 @@ func TestDamageIsSaid(t *testing.T) {
 func TestUnsoundRecordsAreNotSent(t *testing.T) {
 	_, nc := embedded(t)
 	s := open(t, nc, Options{})
-	if o, err := s.Propose(t.Context(), message.Record{}, 0); o != Lost || !errors.Is(err, ErrUnsound) {
+	if o, _, err := s.Propose(t.Context(), message.Record{}, 0); o != Lost || !errors.Is(err, ErrUnsound) {
 		t.Errorf("%v %v", o, err)
 	}
 	if rec, _ := read(t, s); rec != nil {
@@ -306,14 +344,14 @@ func TestWonMeansSynced(t *testing.T) {
 		t.Errorf("read revision %d after %d syncs", revision, synced.Load())
 	}
 	fault = errors.New("input/output error")
-	if o, err := s.Propose(t.Context(), of(2, 2), 1); o != Unknown || !errors.Is(err, ErrDisk) || !errors.Is(err, fault) {
+	if o, _, err := s.Propose(t.Context(), of(2, 2), 1); o != Unknown || !errors.Is(err, ErrDisk) || !errors.Is(err, fault) {
 		t.Errorf("%v %v", o, err)
 	}
 	fault = nil
 	if _, _, err := s.Read(t.Context()); !errors.Is(err, ErrDisk) {
 		t.Errorf("read after a failed sync: %v", err)
 	}
-	if o, err := s.Propose(t.Context(), of(3, 3), 2); o != Unknown || !errors.Is(err, ErrDisk) {
+	if o, _, err := s.Propose(t.Context(), of(3, 3), 2); o != Unknown || !errors.Is(err, ErrDisk) {
 		t.Errorf("%v %v", o, err)
 	}
 	if rec, _ := read(t, open(t, nc, Options{})); rec.Epoch != 2 {
@@ -369,7 +407,7 @@ func race(t *testing.T, stores []*Store, epochs int) {
 			done.Go(func() {
 				begin.Wait()
 				var err error
-				outcomes[i], err = s.Propose(t.Context(), of(epoch, uint64(i)+1), revision)
+				outcomes[i], _, err = s.Propose(t.Context(), of(epoch, uint64(i)+1), revision)
 				if (err != nil) != (outcomes[i] == Unknown) || err != nil && !errors.Is(err, ErrUnavailable) {
 					t.Errorf("epoch %d: proposer %d: %v %v", epoch, i, outcomes[i], err)
 				}

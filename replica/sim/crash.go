@@ -98,7 +98,7 @@ func (c *cluster) startMaster(i int) {
 	cfg := master.Config{
 		Self: lamport.Master(1), Incarnation: uint64(c.masters), Missing: -1, NextRID: n.nextRID + 100, Clock: n.clock + 1000,
 		TimeoutTicks: requestTimeout, ProbeTicks: 2, SuspectTicks: 7, ReadmitTicks: 4, JoinTicks: 8,
-		AgainTicks: 3, OrderedGets: c.opts.OrderedGets, Window: 1000, MaxInFlight: 1000, Mutant: c.opts.Master,
+		AgainTicks: 3, CheckTicks: 10, OrderedGets: c.opts.OrderedGets, Window: 1000, MaxInFlight: 1000, Mutant: c.opts.Master,
 	}
 	for r := range c.opts.Replicas - c.opts.Late {
 		cfg.Replicas = append(cfg.Replicas, lamport.Replica(r+1))
