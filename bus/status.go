@@ -24,6 +24,7 @@ const (
 type MasterStatus struct {
 	ID          string `json:"id"`
 	PID         int    `json:"pid"`
+	Host        string `json:"host,omitempty"` // on which its process runs
 	Incarnation uint64 `json:"incarnation"`
 	Clock       uint64 `json:"clock"`   // Lamport time
 	Last        uint64 `json:"last"`    // the highest causal number given out

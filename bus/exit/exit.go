@@ -12,6 +12,7 @@ const (
 	StatusUnknown   = 5 // the outcome of a request is unknown (504, no reply)
 	StatusNoCluster = 6 // no cluster there
 	StatusDamaged   = 7 // "quartet replica": the data that it keeps are damaged, and it does not serve them
+	StatusLed       = 8 // "quartet master": another master is at work; this one has not begun, or has given way
 )
 
 // Error is an error with the status with which the command is to end.

@@ -53,6 +53,17 @@ func Start(ctx context.Context, options Options) (*Server, error) {
 	return s, nil
 }
 
+// Check finds out whether a server could listen as the options say, and leaves nothing
+// behind. Errors wrap [ErrListen], [ErrPortTaken] or [ErrInsecure].
+func Check(ctx context.Context, options Options) error {
+	o := options.withDefaults()
+	host, port, err := o.address(ctx)
+	if err != nil {
+		return err
+	}
+	return probe(ctx, host, port)
+}
+
 func (s *Server) run(ctx context.Context, host string, port int, storeDir string) error {
 	options, err := s.options.natsOptions(host, port, storeDir)
 	if err != nil {

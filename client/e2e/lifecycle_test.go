@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
+	"quartet/bus/exit"
 )
 
 // The ready line and the banner are all that stdout ever holds; a signal ends everything
@@ -134,13 +135,24 @@ func TestTwoMastersOnOneDirectory(t *testing.T) {
 	first := startIn(t, p, "--dir", dir, "--listen", "127.0.0.1:-1", "--replicas", "1", "--suspect", calm)
 	nc := connect(t, first.url)
 	before := mustStatus(t, nc)
-	second := launch(t, newPlace(t), "--dir", dir, "--listen", "127.0.0.1:-1", "--replicas", "1")
-	if status := second.await(t, startLimit); status != 1 {
-		t.Errorf("status %d", status)
-	}
-	for _, word := range []string{dir, strconv.Itoa(first.pid()), "--dir"} {
-		if !strings.Contains(second.stderr.String(), word) {
-			t.Errorf("stderr does not say %q:\n%s", word, second.stderr.String())
+	// In other words and in the same: what is wrong is that a master runs here already, and that
+	// is said although the log directory is its own, too.
+	for _, at := range []place{newPlace(t), p} {
+		second := launch(t, at, "--dir", dir, "--listen", "127.0.0.1:-1", "--replicas", "1")
+		if status := second.await(t, startLimit); status != exit.StatusLed {
+			t.Errorf("status %d", status)
+		}
+		for _, word := range []string{"a master runs here already", dir, strconv.Itoa(first.pid()), first.url, "--dir"} {
+			if !strings.Contains(second.stderr.String(), word) {
+				t.Errorf("stderr does not say %q:\n%s", word, second.stderr.String())
+			}
+		}
+		if _, err := os.Stat(at.logs); at.logs != p.logs && !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("a start that was refused has made a directory for logs: %v", err)
+		}
+		wrong := launch(t, at, "--dir", dir, "--replicas", "0")
+		if status := wrong.await(t, startLimit); status != exit.StatusUsage || !strings.Contains(wrong.stderr.String(), "replicas") {
+			t.Errorf("wrong usage beside a master that runs: status %d\n%s", status, wrong.stderr.String())
 		}
 	}
 	unharmed(t, nc, before)

@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
+	"quartet/bus/exit"
 )
 
 const (
@@ -321,8 +322,8 @@ func TestNewerMasterTakesOver(t *testing.T) {
 	was := seeded(t, nc)
 	running := pids(atRest(t, nc))
 	killLeftovers(t, running)
-	second := startIn(t, newPlace(t), args...)
-	if status := first.await(t, startLimit); status != 1 || !strings.Contains(first.stderr.String(), "newer master leads") {
+	second := startIn(t, newPlace(t), append(args, "--takeover")...)
+	if status := first.await(t, startLimit); status != exit.StatusLed || !strings.Contains(first.stderr.String(), "newer master leads") {
 		t.Errorf("the first ended with status %d\n%s", status, first.stderr.String())
 	}
 	if st := mustStatus(t, nc); st.Master.PID != second.pid() || len(st.Replicas) != 3 {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"syscall"
@@ -60,7 +61,11 @@ with the same. A NATS_URL in the environment alone changes nothing.
 Ctrl-C (or SIGTERM) finishes the requests under way, stops the replicas and
 writes the reports; a second one stops at once.
 
-Exit status: 0 stopped when asked to, 2 wrong usage, 1 anything else.`,
+While another master leads the cluster of those servers this one refuses to start;
+--takeover deposes that one, which then ends.
+
+Exit status: 0 stopped when asked to, 2 wrong usage, 8 another master is at work (it was
+there first, or was told to take over), 1 anything else.`,
 		Example: `  quartet master --memory
   quartet master --listen 127.0.0.1:-1 --replicas 5 --memory
   quartet master --dir quartet-data --sync always --log-level debug
@@ -91,6 +96,24 @@ func (o *settings) run(s Signals) (err error) {
 	if o.Executable, err = os.Executable(); err != nil {
 		return fmt.Errorf("master: cannot find its own program: %w", err)
 	}
+	dir, err := node.Hold(s.Gently, &o.Options) // before logs are opened: a start that is refused leaves nothing behind
+	if err != nil {
+		return status(err)
+	}
+	held := true
+	defer func() {
+		if held {
+			dir.Release()
+		}
+	}()
+	if _, there := os.Stat(o.LogDir); errors.Is(there, fs.ErrNotExist) {
+		defer func() {
+			if errors.Is(err, node.ErrLed) { // the log says no more than the error
+				err = errors.Join(err, os.RemoveAll(o.LogDir))
+			}
+		}()
+	}
+
 	log, closer, err := nodelog.Open(o.log)
 	if err != nil {
 		return err
@@ -101,6 +124,7 @@ func (o *settings) run(s Signals) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, o.Ledger.Close()) }()
+
 	if o.log.To == nodelog.ToStderr {
 		signal.Ignore(syscall.SIGPIPE) // whoever collected the lines has gone: that ends no cluster
 	}
@@ -109,12 +133,18 @@ func (o *settings) run(s Signals) (err error) {
 		return exit.Usage(err)
 	}
 	defer over()
-	err = node.Run(s.Gently, s.Now, o.Options)
+
+	held = false
+	return status(dir.Run(s.Gently, s.Now, o.Options))
+}
+
+// status gives the error of a master its exit status.
+func status(err error) error {
 	switch {
-	case errors.Is(err, node.ErrOptions):
+	case errors.Is(err, node.ErrOptions), errors.Is(err, server.ErrListen), errors.Is(err, server.ErrInsecure):
 		return exit.Usage(err)
-	case errors.Is(err, server.ErrListen), errors.Is(err, server.ErrInsecure):
-		return exit.Usage(err)
+	case errors.Is(err, node.ErrLocked), errors.Is(err, node.ErrLed), errors.Is(err, node.ErrSuperseded):
+		return exit.With(exit.StatusLed, err)
 	}
 	return err
 }

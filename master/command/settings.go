@@ -34,6 +34,7 @@ func (o *settings) flags(f *pflag.FlagSet) {
 	f.BoolVar(&o.AllowInsecure, "allow-insecure-bind", false, "let it listen beyond this machine without credentials and TLS")
 	o.connection = dial.Add(f)
 	o.connection.Selected = false // a master that is told nothing has a server of its own
+	f.BoolVar(&o.TakeOver, "takeover", false, "with --nats or --context, depose the master that leads the cluster there")
 	f.StringVar(&o.Prefix, "prefix", bus.DefaultPrefix, "of all subjects")
 	f.IntVar(&o.Replicas, "replicas", 3, "replicas, 1 to 9")
 	f.BoolVar(&o.inProcess, "in-process", false, "replicas are goroutines of this process: one process, whose end is the end of all")
@@ -83,6 +84,9 @@ func external(o *node.Options, connection *dial.Flags) error {
 	if !connection.Asked() {
 		if given := connection.Given(); len(given) > 0 {
 			return fmt.Errorf("--%s says how to reach a NATS server: say which with --nats or --context", given[0])
+		}
+		if o.TakeOver {
+			return errors.New("--takeover deposes the master on a NATS server: say which with --nats or --context (an embedded server has no other)")
 		}
 		return nil
 	}

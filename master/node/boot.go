@@ -2,15 +2,20 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
+	"quartet/bus/codec"
 	"quartet/master"
 	"quartet/master/ledger"
 	"quartet/replica/lamport"
+	"quartet/replica/message"
 )
 
 const bootWait = 10 * time.Second // for all replicas; then those that work are enough
@@ -24,36 +29,67 @@ func (n *node) boot(ctx context.Context) error {
 	}
 	begun := time.Now()
 	waiting := n.super.own()
-	living := n.super.living()
+	elsewhere := n.elsewhere(waiting)
 	return n.loop(ctx, func(now time.Time) (bool, error) {
 		if len(waiting) > 0 {
 			var err error
-			waiting, err = n.populate(waiting, living, now.Sub(begun) > adoptWait)
+			waiting, err = n.populate(waiting, elsewhere, now.Sub(begun) > adoptWait)
 			return false, err
 		}
 		return n.machine.Complete() || n.machine.Ready() && now.Sub(begun) > bootWait, nil
 	}, ErrStopped)
 }
 
-// populate starts the processes of our own replicas, but for those that still run, which
-// it adopts: at once, or, where the system does not say what a process is, when the
-// replica has reported that it is this one. It returns those that it waits for.
-func (n *node) populate(waiting []lamport.Node, living map[lamport.Node]int, late bool) ([]lamport.Node, error) {
+// elsewhere returns those of our own replicas whose subject somebody listens on, although no
+// process of this directory does: replicas that were started by hand, or by the master of
+// another directory of which this one is a copy.
+func (n *node) elsewhere(own []lamport.Node) map[lamport.Node]bool {
+	found := map[lamport.Node]bool{}
+	for _, r := range own {
+		if n.super.holder(r) == 0 && n.listens(r) {
+			found[r] = true
+		}
+	}
+	return found
+}
+
+// listensWait is for a server's word that nobody listens, which it says at once.
+const listensWait = 300 * time.Millisecond
+
+// listens reports whether somebody listens on a replica's subject: a server says at once if
+// nobody does. What is said there is a heartbeat of no master, which a replica drops. On an
+// embedded server nobody can be before this master has asked them.
+func (n *node) listens(r lamport.Node) bool {
+	if n.server != nil {
+		return false
+	}
+	body, err := codec.NewEncoder().Encode(&message.Probe{Header: message.Header{From: lamport.Master(1)}})
+	if err != nil {
+		return false
+	}
+	_, err = n.nodes.Request(n.subjects.Node(r), body, listensWait)
+	return !errors.Is(err, nats.ErrNoResponders)
+}
+
+// populate starts the processes of our own replicas, but for those that still run, which it
+// adopts. Where somebody else may be that replica it waits for that one to report, and
+// leaves it alone. It returns those that it waits for.
+func (n *node) populate(waiting []lamport.Node, elsewhere map[lamport.Node]bool, late bool) ([]lamport.Node, error) {
 	reported := map[lamport.Node]int{}
 	for _, r := range n.machine.Snapshot().Replicas {
 		reported[r.Node] = r.PID
 	}
 	var left []lamport.Node
 	for _, own := range waiting {
-		pid := reported[own]
-		if pid == 0 && recognised(living[own]) {
-			pid = living[own]
-		}
-		var err error
+		pid := n.super.holder(own)
+		adopted, err := n.super.adopt(own, pid)
 		switch {
-		case pid != 0:
-			err = n.adopt(own, pid)
-		case living[own] != 0 && !late:
+		case err != nil:
+		case adopted:
+			n.opts.Log.Info("adopting a replica that still runs", "replica", own, "pid", pid)
+		case reported[own] != 0 && pid == 0:
+			n.opts.Log.Warn("a replica was started by somebody else; it is left alone", "replica", own, "pid", reported[own])
+		case elsewhere[own] && !late:
 			left = append(left, own)
 		default:
 			err = n.super.spawn(own)
@@ -62,20 +98,7 @@ func (n *node) populate(waiting []lamport.Node, living map[lamport.Node]int, lat
 			return nil, err
 		}
 	}
-	return left, n.dir.save()
-}
-
-func (n *node) adopt(own lamport.Node, pid int) error {
-	ok, err := n.super.adopt(own, pid)
-	switch {
-	case err != nil:
-		return err
-	case ok:
-		n.opts.Log.Info("adopting a replica that still runs", "replica", own, "pid", pid)
-	default:
-		n.opts.Log.Warn("a replica was started by somebody else; it is left alone", "replica", own, "pid", pid)
-	}
-	return nil
+	return left, nil
 }
 
 // why says why the cluster is not ready, or what else is missing.

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/link"
+	"quartet/bus/lock"
 	"quartet/bus/server"
 	"quartet/master"
 	"quartet/replica/lamport"
@@ -105,14 +107,54 @@ const inboxBytes = 512 << 20
 
 // Run serves until ctx ends, then drains, stops the replicas and the server, and
 // returns nil. When now is closed it stops at once.
-func Run(ctx context.Context, now <-chan struct{}, o Options) (err error) {
-	if err := check(&o); err != nil {
-		return err
-	}
-	dir, err := openRunDir(&o)
+func Run(ctx context.Context, now <-chan struct{}, o Options) error {
+	d, err := Hold(ctx, &o)
 	if err != nil {
 		return err
 	}
+	return d.Run(ctx, now, o)
+}
+
+// Directory is a master's directory, which this process holds. Either [Directory.Run] or
+// [Directory.Release] ends that.
+type Directory struct{ dir *runDir }
+
+// Hold checks the options and takes the master's directory, before anything else is opened or
+// made. The error wraps [ErrOptions]; [ErrLocked], where a master works there; or one of
+// [server.Check]. Then nothing was changed.
+func Hold(ctx context.Context, o *Options) (*Directory, error) {
+	if err := check(o); err != nil {
+		return nil, err
+	}
+	dir, err := openRunDir(o)
+	if err != nil {
+		return nil, err
+	}
+	if o.NATS == "" {
+		err := server.Check(ctx, server.Options{Listen: o.Listen, AllowInsecureBind: o.AllowInsecure})
+		if errors.Is(err, server.ErrPortTaken) {
+			err = named(ctx, o, err)
+		}
+		if err != nil {
+			d := &Directory{dir: dir}
+			d.Release()
+			return nil, err
+		}
+	}
+	return &Directory{dir: dir}, nil
+}
+
+// Release lets go of a directory in which nothing was begun, and leaves nothing behind.
+func (d *Directory) Release() {
+	if d.dir.fresh {
+		d.dir.remove()
+	}
+	d.dir.release()
+}
+
+// Run is [Run] in a directory that is held. The options are those with which it was taken.
+func (d *Directory) Run(ctx context.Context, now <-chan struct{}, o Options) (err error) {
+	dir := d.dir
 	n := &node{
 		opts: &o, dir: dir, taken: map[uint64]*taken{}, asked: map[uint64]string{},
 		inbox: bus.NewBoundedInbox(inboxBytes, event.size), phases: map[lamport.Node]message.Phase{},
@@ -120,17 +162,22 @@ func Run(ctx context.Context, now <-chan struct{}, o Options) (err error) {
 		rand:    rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 		debug:   o.Log.Enabled(ctx, slog.LevelDebug), ridHeader: nats.Header{bus.HeaderRequestID: {""}},
 	}
+	for _, note := range dir.notes {
+		o.Log.Warn(note, "dir", dir.path)
+	}
 	n.commands, n.cancel = context.WithCancel(context.Background()) // they outlive ctx: the drain may need a view
 	clean, begun := false, false
 	defer func() {
 		o.Probe.End()
 		n.close()
-		if clean || dir.fresh && !begun {
+		nothingKept := dir.fresh && !begun && (dir.temporary || n.views.newest == nil)
+		if dir.temporary && clean || nothingKept {
 			dir.remove()
 		}
 		dir.release()
 	}()
 	if err := n.connect(ctx); err != nil {
+		n.unmake(err)
 		return err
 	}
 	defer func() { // before the server goes
@@ -140,9 +187,12 @@ func Run(ctx context.Context, now <-chan struct{}, o Options) (err error) {
 			return
 		}
 		n.super.stop(now)
-		if err == nil {
+		switch {
+		case err == nil:
 			err = n.settle()
 			clean = err == nil
+		case !begun:
+			n.unmake(err)
 		}
 	}()
 	o.Probe.Begin()
@@ -155,6 +205,18 @@ func Run(ctx context.Context, now <-chan struct{}, o Options) (err error) {
 		return err
 	}
 	return n.drain(now)
+}
+
+// unmake removes the bucket of a record that never was one: that of a start that has failed.
+func (n *node) unmake(why error) {
+	if n.server != nil || n.views.store == nil || !n.views.store.Made() || n.views.newest != nil {
+		return // with an embedded server it goes with the directory, if it does
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), storeWait)
+	defer cancel()
+	if err := n.forgetViews(ctx); err != nil {
+		n.opts.Log.Warn("the bucket that a start has made which then failed is left behind", "start", why, "error", err)
+	}
 }
 
 // settle leaves behind, at a clean stop, what the next start is to find.
@@ -207,7 +269,7 @@ func (n *node) connect(ctx context.Context) error {
 	if o.NATS == "" {
 		var err error
 		n.server, err = server.Start(ctx, server.Options{
-			Listen: o.Listen, StoreDir: filepath.Join(n.dir.path, "jetstream"), NodePassword: n.dir.record.Password,
+			Listen: o.Listen, StoreDir: filepath.Join(n.dir.path, jetStreamDir), NodePassword: n.dir.record.Password,
 			Prefix: o.Prefix, AllowInsecureBind: o.AllowInsecure, Log: o.Log,
 		})
 		if err != nil {
@@ -220,9 +282,17 @@ func (n *node) connect(ctx context.Context) error {
 		clients.User, clients.Password = n.server.FrontCredentials()
 		n.pipe(&clients, &nodes)
 	}
+	if err := n.dir.lock.Say(lock.Holder{PID: os.Getpid(), URL: n.url()}); err != nil {
+		return fmt.Errorf("master: %w", err)
+	}
 	var err error
 	if n.clients, err = bus.Dial(ctx, clients); err != nil {
 		return err
+	}
+	if n.server == nil {
+		if err := n.alone(ctx); err != nil {
+			return err
+		}
 	}
 	if n.nodes, err = bus.Dial(ctx, nodes); err != nil {
 		return err
@@ -254,12 +324,14 @@ func (n *node) connect(ctx context.Context) error {
 func (n *node) newMachine(replicas []lamport.Node) *master.Machine {
 	o := n.opts
 	incarnation := uint64(time.Now().UnixNano())
+	clock := n.dir.record.Clock
 	if r := n.views.newest; r != nil {
 		incarnation = max(incarnation, r.Master+1) // the clock may have been set back
+		clock = max(clock, r.Start)                // of a directory that has lost its record, or is another's
 	}
 	return master.New(master.Config{
 		Self: lamport.Master(1), Incarnation: incarnation, Replicas: replicas, Missing: o.Missing,
-		NextRID: n.dir.record.NextRID, Clock: n.dir.record.Clock,
+		NextRID: n.dir.record.NextRID, Clock: clock,
 		TimeoutTicks: uint64(o.Timeout / Tick), ProbeTicks: 10, AgainTicks: 50, CheckTicks: uint64(checkEvery / Tick),
 		SuspectTicks: uint64(o.Suspect / Tick), ReadmitTicks: uint64(o.Suspect / Tick), JoinTicks: 50,
 		MaxInFlight: 1 << 16, OrderedGets: o.Gets == GetsOrdered,

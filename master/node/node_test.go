@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"quartet/bus/lock"
 	"quartet/bus/server"
 	"quartet/master/ledger"
 )
@@ -29,10 +31,12 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "replica" {
 		switch os.Getenv(role) {
 		case "mute": // lives and never reports; the first thing it says is that it lives
+			claim()
 			fmt.Println("here", os.Getpid())
 			select {}
 		case "stubborn":
 			signal.Ignore(syscall.SIGTERM)
+			claim()
 			fmt.Println("here", os.Getpid())
 			select {}
 		}
@@ -40,6 +44,16 @@ func TestMain(m *testing.M) {
 		os.Exit(3)
 	}
 	os.Exit(m.Run())
+}
+
+// claim takes the lock that a replica holds in its master's directory.
+func claim() {
+	after := func(flag string) string { return os.Args[slices.Index(os.Args, flag)+1] }
+	path := filepath.Join(filepath.Dir(after("--master-lock")), lock.OfReplica(after("--id")))
+	if _, err := lock.Take(path, 0, lock.Holder{PID: os.Getpid()}); err != nil {
+		fmt.Println(err)
+		os.Exit(4)
+	}
 }
 
 // buffer may be written to by several goroutines.

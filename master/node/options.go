@@ -61,6 +61,7 @@ type Options struct {
 	AllowInsecure bool           // lets it listen beyond this machine without credentials and TLS
 	NATS          string         // use these servers and embed none; names them to people
 	Connection    *dial.Settings // how to reach them; nil: by NATS alone
+	TakeOver      bool           // depose a master that leads the cluster of these servers
 	Prefix        string
 	Replicas      int
 	Missing       int // f: how many replicas may be missing; below 0: N minus the majority

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"quartet/bus/server"
 )
 
 func openDir(t *testing.T, o *Options) *runDir {
@@ -60,16 +63,15 @@ func TestIDsAreReserved(t *testing.T) {
 	if next.record.NextRID <= rid || next.record.NextRID > rid+2*ridBlock || next.record.Clock <= clock || next.record.Password != password {
 		t.Errorf("after a kill at id %d, time %d: %+v", rid, clock, next.record)
 	}
-	next.record.Replicas["r1"] = 4711
 	if err := next.settle(rid+5, clock+5); err != nil {
 		t.Fatal(err)
 	}
 	next.release()
 	last := openDir(t, &o)
-	if last.record.NextRID != rid+5 || last.record.Clock != clock+5 || len(last.record.Replicas) != 0 {
+	if last.record.NextRID != rid+5 || last.record.Clock != clock+5 {
 		t.Errorf("after a clean stop: %+v", last.record)
 	}
-	if left, _ := filepath.Glob(filepath.Join(o.Dir, recordFile+".*")); len(left) > 0 {
+	if left, _ := filepath.Glob(filepath.Join(o.Dir, "*.json.*")); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
 }
@@ -107,8 +109,10 @@ func TestReservationOutlastsAFullDisk(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := d.overwrite(b); err != nil {
-			t.Fatal(err)
+		for _, name := range []string{recordFile, copyFile} {
+			if err := d.overwrite(name, b); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if kept := readRecord(t, o.Dir); !slices.Equal(kept.Own, own) || kept.NextRID != d.record.NextRID {
 			t.Errorf("%+v, want %+v", kept, d.record)
@@ -126,26 +130,123 @@ func readRecord(t *testing.T, dir string) kept {
 	return d.record
 }
 
-func TestDamagedRecordIsRefused(t *testing.T) {
-	for name, content := range map[string]string{
-		"empty": "", "cut short": `{"next_rid": 7, "pass`, "no password": `{"next_rid": 7, "clock": 9}`, "no ids": `{"password": "x"}`,
+// spoilt are ways in which a file is no record of a master.
+var spoilt = map[string]string{
+	"empty": "", "cut short": `{"next_rid": 7, "pass`, "no password": `{"next_rid": 7, "clock": 9}`, "no ids": `{"password": "x"}`,
+}
+
+// One lost or damaged file of the record costs nothing: there are two.
+func TestOneDamagedFileOfTheRecord(t *testing.T) {
+	for name, content := range spoilt {
+		for _, file := range []string{recordFile, copyFile} {
+			o := Options{Dir: t.TempDir()}
+			d := openDir(t, &o)
+			d.record.Own = []string{"r1", "r2"}
+			if err := d.reserve(1000, 1000); err != nil {
+				t.Fatal(err)
+			}
+			if err := d.save(); err != nil {
+				t.Fatal(err)
+			}
+			was := d.record
+			d.release()
+			if err := os.WriteFile(filepath.Join(o.Dir, file), []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			again := openDir(t, &o)
+			if !reflect.DeepEqual(again.record, was) || again.rebuilt || again.fresh {
+				t.Errorf("%s %s: %+v, was %+v", file, name, again.record, was)
+			}
+			// What was damaged is said, and kept for whoever wants to see it.
+			kept, err := filepath.Glob(filepath.Join(o.Dir, file+".damaged-*"))
+			if err != nil || len(kept) != 1 || !strings.Contains(strings.Join(again.notes, " "), filepath.Base(kept[0])) {
+				t.Errorf("%s %s: kept %v, said %q, %v", file, name, kept, again.notes, err)
+			}
+			if err := again.save(); err != nil {
+				t.Fatal(err)
+			}
+			again.release()
+			if last := openDir(t, &o); len(last.notes) > 0 || !reflect.DeepEqual(last.record, was) {
+				t.Errorf("%s %s: it is not whole again: %q, %+v", file, name, last.notes, last.record)
+			}
+		}
+	}
+}
+
+// If both are gone, what they said is found out from what is there: the replicas from their
+// directories and locks, and ids go on above all that can have been given out.
+func TestLostRecordIsRebuilt(t *testing.T) {
+	for name, spoil := range map[string]func(string) error{
+		"gone":    os.Remove,
+		"emptied": func(path string) error { return os.WriteFile(path, nil, 0o600) },
 	} {
 		o := Options{Dir: t.TempDir()}
-		path := filepath.Join(o.Dir, recordFile)
-		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		d := openDir(t, &o)
+		if err := d.reserve(1<<40, 1000); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := openRunDir(&o); err == nil || !strings.Contains(err.Error(), path) {
-			t.Errorf("%s: %v", name, err)
+		was := d.record
+		for _, sub := range []string{"r1", "r3", "lost+found"} {
+			if err := os.MkdirAll(filepath.Join(o.Dir, replicas, sub), 0o700); err != nil {
+				t.Fatal(err)
+			}
 		}
-		// The refusal lets go of the directory, and leaves the file to whoever repairs it.
-		if b, err := os.ReadFile(path); err != nil || string(b) != content {
-			t.Errorf("%s: the file was changed to %q, %v", name, b, err)
-		}
-		if err := os.Remove(path); err != nil {
+		if err := os.WriteFile(filepath.Join(o.Dir, "r2.lock"), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		openDir(t, &o)
+		d.release()
+		for _, file := range []string{recordFile, copyFile} {
+			if err := spoil(filepath.Join(o.Dir, file)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		again := openDir(t, &o)
+		if !again.rebuilt || again.fresh || !slices.Equal(again.record.Own, []string{"r1", "r2", "r3"}) || again.record.NextRID < was.NextRID || again.record.Password == "" {
+			t.Errorf("%s: %+v", name, again.record)
+		}
+		if len(again.notes) == 0 {
+			t.Errorf("%s: nothing is said", name)
+		}
+	}
+}
+
+// A start that is refused leaves nothing behind: no directory that it has made, and of one
+// that was there nothing new.
+func TestRefusedStartLeavesNothing(t *testing.T) {
+	taken, err := server.Start(t.Context(), server.Options{Listen: "127.0.0.1:-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Shutdown()
+	there := t.TempDir()
+	if err := os.WriteFile(filepath.Join(there, "mine"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	parent := t.TempDir()
+	for dir, want := range map[string][]string{filepath.Join(parent, "a", "b"): nil, there: {"mine"}} {
+		for name, change := range map[string]func(*Options){
+			"wrong options":           func(o *Options) { o.Replicas = 0 },
+			"a port that is taken":    func(o *Options) { o.Listen = strings.TrimPrefix(taken.ClientURL(), "nats://") },
+			"an address that is none": func(o *Options) { o.Listen = "nowhere" },
+		} {
+			o := options(t, "")
+			o.Memory, o.Dir = false, dir
+			change(&o)
+			if err := Run(t.Context(), nil, o); err == nil {
+				t.Fatalf("%s: it has started", name)
+			}
+			var left []string
+			list, _ := os.ReadDir(dir)
+			for _, e := range list {
+				left = append(left, e.Name())
+			}
+			if !slices.Equal(left, want) {
+				t.Errorf("%s in %s: %v, want %v", name, dir, left, want)
+			}
+		}
+	}
+	if left, err := os.ReadDir(parent); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v %v", left, err)
 	}
 }
 

@@ -2,6 +2,7 @@ package node
 
 import (
 	"os"
+	"sync"
 
 	"quartet/bus"
 	"quartet/master"
@@ -15,7 +16,7 @@ func (n *node) statusOf(s *master.Status) bus.Status {
 		Ready: s.Ready, Reason: s.Why, Version: n.opts.Version, Data: bus.DataMemory, Epoch: s.Epoch,
 		InProcess: n.opts.InProcess != nil,
 		Master: bus.MasterStatus{
-			ID: lamport.Master(1).String(), PID: os.Getpid(), Incarnation: s.Incarnation, Clock: s.Clock,
+			ID: lamport.Master(1).String(), PID: os.Getpid(), Host: host(), Incarnation: s.Incarnation, Clock: s.Clock,
 			Last: s.Marks.Last, Safe: s.Marks.Safe, Pending: uint64(s.InFlight),
 		},
 		Replicas: []bus.ReplicaStatus{},
@@ -42,6 +43,12 @@ func (n *node) statusOf(s *master.Status) bus.Status {
 	}
 	return out
 }
+
+// host is the name of this machine; "": it has none.
+var host = sync.OnceValue(func() string {
+	name, _ := os.Hostname()
+	return name
+})
 
 var phaseNames = map[message.Phase]string{
 	message.PhaseBoot: "boot", message.PhaseMember: "member", message.PhaseWedged: "wedged",

@@ -11,19 +11,22 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
+	"quartet/bus/lock"
 	"quartet/master/supervise"
 	"quartet/replica/lamport"
 )
 
 const (
-	adoptWait = 3 * time.Second    // for a replica that lives to report
+	adoptWait = 3 * time.Second    // for a replica that lives elsewhere to report
 	stopWait  = supervise.StopWait // after SIGTERM, before SIGKILL
-	saveAgain = time.Second        // after the pids could not be kept
+	saveAgain = time.Second        // after the record could not be kept
 	replicas  = "replicas"         // directory of the replicas' own directories
 )
 
-// supervisor says with what the replicas' processes are started, and keeps their pids in
-// the master's record, so that the next master waits for those that still run.
+// supervisor says with what the replicas' processes are started, and which of them still run
+// when a master comes back. A process is known by the lock that it holds in the master's
+// directory (package lock): not by its pid, which another process may have by then, or in
+// another container; and not by what a copy of the directory says.
 type supervisor struct {
 	opts      *Options
 	dir       *runDir
@@ -32,7 +35,7 @@ type supervisor struct {
 	password  string
 	connect   func(...nats.Option) (*nats.Conn, error) // of replicas within this process; nil: to url
 	processes *supervise.Supervisor
-	unsaved   bool      // the record holds pids that are not on disk
+	unsaved   bool      // the record says of our own replicas what is not on disk
 	saveAt    time.Time // not before
 }
 
@@ -98,68 +101,85 @@ func (s *supervisor) home(n lamport.Node) string {
 
 func (s *supervisor) lock() string { return filepath.Join(s.dir.path, lockFile) }
 
-// living returns the replicas of an earlier master whose processes still run.
+// replicaLock is the file that a replica of this directory holds locked while it lives.
+func (s *supervisor) replicaLock(n lamport.Node) string {
+	return filepath.Join(s.dir.path, lock.OfReplica(n.String()))
+}
+
+// replicaOfLock returns the replica whose lock has this name.
+func replicaOfLock(name string) (lamport.Node, bool) {
+	id, ok := lock.Replica(name)
+	n, err := lamport.ParseNode(id)
+	return n, ok && err == nil && n.IsReplica()
+}
+
+func isReplica(name string) bool {
+	n, err := lamport.ParseNode(name)
+	return err == nil && n.IsReplica()
+}
+
+// living returns the replicas of an earlier master of this directory whose processes still
+// run.
 func (s *supervisor) living() map[lamport.Node]int {
 	found := map[lamport.Node]int{}
-	for name, pid := range s.dir.record.Replicas {
-		if n, err := lamport.ParseNode(name); err == nil && s.ours(n, pid) {
-			found[n] = pid
+	list, err := os.ReadDir(s.dir.path)
+	if err != nil {
+		s.opts.Log.Warn("cannot see which replicas of an earlier master still run", "error", err)
+	}
+	for _, e := range list {
+		if n, ok := replicaOfLock(e.Name()); ok {
+			if pid := s.holder(n); pid != 0 {
+				found[n] = pid
+			}
 		}
 	}
 	return found
 }
 
-func alive(pid int) bool { return supervise.Alive(pid) }
+// holder returns the pid of the process that is a replica of this directory; 0: none, or one
+// in another container.
+func (s *supervisor) holder(n lamport.Node) int {
+	h, held := s.look(n)
+	if !held {
+		return 0
+	}
+	return h.PID
+}
 
-// recognised reports whether the system says what the process is that living has found,
-// so that it is certain to be the replica.
-func recognised(pid int) bool { return pid != 0 && supervise.Arguments(pid) != nil }
+// runs reports whether a process is a replica of this directory, be it in another container.
+// Where that cannot be seen, one may be.
+func (s *supervisor) runs(n lamport.Node) bool {
+	_, held := s.look(n)
+	return held
+}
+
+func (s *supervisor) look(n lamport.Node) (h lock.Holder, held bool) {
+	h, held, err := lock.Look(s.replicaLock(n))
+	if err != nil {
+		s.opts.Log.Warn("cannot see whether a replica of an earlier master still runs", "replica", n, "error", err)
+		return lock.Holder{}, true
+	}
+	return h, held
+}
 
 // spawn starts a replica's process and keeps it running from now on.
 func (s *supervisor) spawn(n lamport.Node) error {
-	pid, err := s.processes.Start(n, time.Now())
-	if err != nil {
+	if _, err := s.processes.Start(n, time.Now()); err != nil {
 		return fmt.Errorf("master: cannot start replica %s: %w", n, err)
-	}
-	if pid != 0 {
-		s.note(n, pid)
 	}
 	return nil
 }
 
-// adopt takes over the process of a replica that has reported, and keeps it running from
-// now on. It reports false for one that was started by hand, perhaps on another machine,
-// where a process of ours may have its pid: that is left alone.
+// adopt takes over the process of a replica of this directory, and keeps it running from now
+// on. It reports false for any other process, which is left alone.
 func (s *supervisor) adopt(n lamport.Node, pid int) (bool, error) {
-	if !s.ours(n, pid) {
+	if pid == 0 || s.holder(n) != pid {
 		return false, nil
 	}
 	if err := s.processes.Adopt(n, pid, time.Now()); err != nil {
 		return false, fmt.Errorf("master: cannot adopt replica %s: %w", n, err)
 	}
-	s.note(n, pid)
 	return true, nil
-}
-
-// ours reports whether a process on this machine is the replica of an earlier master of
-// this directory. That one may have been killed before it could note the pid, but the
-// process was told whose lock to watch.
-func (s *supervisor) ours(n lamport.Node, pid int) bool {
-	if !alive(pid) {
-		return false
-	}
-	noted := s.dir.record.Replicas[n.String()] == pid
-	args := supervise.Arguments(pid)
-	if args == nil { // a system that does not say
-		return noted
-	}
-	return follows(args, "--id", n.String()) && (noted || follows(args, "--master-lock", s.lock()))
-}
-
-// follows reports whether value stands behind flag.
-func follows(args []string, flag, value string) bool {
-	i := slices.Index(args, flag)
-	return i >= 0 && i+1 < len(args) && args[i+1] == value
 }
 
 // own are the replicas whose processes are this master's to run, in rising order.
@@ -192,38 +212,19 @@ func (s *supervisor) ready() <-chan struct{} { return s.processes.Ready() }
 // token of ready, and at each tick.
 func (s *supervisor) step(now time.Time) []supervise.Event {
 	events := s.processes.Step(now)
-	for _, e := range events {
-		switch name := e.Node.String(); {
-		case e.Kind == supervise.Started:
-			s.note(e.Node, e.PID)
-		case s.dir.record.Replicas[name] == e.PID:
-			delete(s.dir.record.Replicas, name)
-			s.unsaved = true
-		}
-	}
 	s.save(now)
 	return events
 }
 
-// note keeps the pid of a process; a goroutine ends with this process, and no later
-// master need look for it.
-func (s *supervisor) note(n lamport.Node, pid int) {
-	if pid >= supervise.FirstInside {
-		return
-	}
-	s.dir.record.Replicas[n.String()] = pid
-	s.unsaved = true
-}
-
-// save keeps the pids. A disk that is full is no reason to stop: it is tried again, and a
-// master that dies meanwhile leaves processes that the next one knows by their arguments.
+// save keeps which replicas are our own. A disk that is full is no reason to stop: it is
+// tried again.
 func (s *supervisor) save(now time.Time) {
 	if !s.unsaved || now.Before(s.saveAt) {
 		return
 	}
 	if err := s.dir.save(); err != nil {
 		s.saveAt = now.Add(saveAgain)
-		s.opts.Log.Warn("the replicas' pids are not on disk", "error", err)
+		s.opts.Log.Warn("which replicas are this master's own is not on disk", "error", err)
 		return
 	}
 	s.unsaved = false

@@ -2,9 +2,9 @@ package node
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -102,18 +102,26 @@ func TestReplicasConnectAsTheirMaster(t *testing.T) {
 	}
 }
 
-// The pid of a process that was started again is on disk: the next master waits for it.
-func TestPidsOfRestartedReplicasAreKept(t *testing.T) {
-	s := supervised(t, "mute", nil)
-	r1 := lamport.Replica(1)
-	if err := s.spawn(r1); err != nil {
+func alive(pid int) bool { return supervise.Alive(pid) }
+
+// started starts a replica and waits until a later master would find it.
+func started(t *testing.T, s *supervisor, n lamport.Node) (pid int) {
+	t.Helper()
+	if err := s.spawn(n); err != nil {
 		t.Fatal(err)
 	}
-	now := time.Now()
-	s.step(now)
-	first := readRecord(t, s.dir.path).Replicas["r1"]
-	if first == 0 || first != s.restarts()[r1].PID || s.living()[r1] != first {
-		t.Fatalf("pid %d is kept of %+v", first, s.restarts()[r1])
+	await(t, "the process holds its lock", func() bool { pid = s.holder(n); return pid != 0 })
+	return pid
+}
+
+// A later master finds the process that runs: not one that has ended, and the one that was
+// started again in its place.
+func TestRestartedReplicasAreFound(t *testing.T) {
+	s := supervised(t, "mute", nil)
+	r1 := lamport.Replica(1)
+	first := started(t, s, r1)
+	if first != s.restarts()[r1].PID || s.living()[r1] != first {
+		t.Fatalf("pid %d is found of %+v", first, s.restarts()[r1])
 	}
 	p, err := os.FindProcess(first)
 	if err != nil {
@@ -122,19 +130,18 @@ func TestPidsOfRestartedReplicasAreKept(t *testing.T) {
 	if err := p.Kill(); err != nil {
 		t.Fatal(err)
 	}
+	now := time.Now()
 	<-s.ready()
 	await(t, "its end is seen", func() bool { return len(s.step(now)) > 0 })
-	if kept := readRecord(t, s.dir.path).Replicas; len(kept) != 0 || len(s.living()) != 0 {
-		t.Errorf("kept of one that has ended: %v", kept)
+	if found := s.living(); len(found) != 0 {
+		t.Errorf("found although it has ended: %v", found)
 	}
 	now = s.restarts()[r1].Next
 	events := s.step(now)
 	if len(events) != 1 || events[0].Kind != supervise.Started {
 		t.Fatalf("events %+v", events)
 	}
-	if kept := readRecord(t, s.dir.path).Replicas["r1"]; kept != events[0].PID || kept == first {
-		t.Errorf("pid %d is kept, %d runs", kept, events[0].PID)
-	}
+	await(t, "the next one is found", func() bool { return s.living()[r1] == events[0].PID })
 	s.dismiss(r1)
 	<-s.ready()
 	await(t, "it has ended", func() bool { return len(s.step(now)) > 0 })
@@ -143,52 +150,52 @@ func TestPidsOfRestartedReplicasAreKept(t *testing.T) {
 	}
 }
 
-// Only a process that an earlier master of the same directory has started is adopted: the
-// pid that a replica reports may be one of another machine.
+// Only a process of this very directory is adopted: the pid that a replica reports may be
+// one of another machine, and a copy of the directory says whatever the original does.
 func TestOnlyOurOwnAreAdopted(t *testing.T) {
 	s := supervised(t, "mute", nil)
-	r1 := lamport.Replica(1)
-	start := func(cmd *exec.Cmd) int {
-		t.Helper()
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			_ = cmd.Process.Kill() // it may have ended
-			_ = cmd.Wait()
-		})
-		return cmd.Process.Pid
+	r1, r2 := lamport.Replica(1), lamport.Replica(2)
+	left, sibling := started(t, s, r1), started(t, s, r2)
+
+	if err := s.dir.save(); err != nil {
+		t.Fatal(err)
 	}
-	left := start(s.command(r1))
-	other := s.command(r1)
-	other.Args[slices.Index(other.Args, s.lock())] = s.lock() + ".other"
-	s.dir.record.Replicas["r1"] = os.Getpid()
+	copied := filepath.Join(t.TempDir(), "copy")
+	if err := os.CopyFS(copied, os.DirFS(s.dir.path)); err != nil {
+		t.Fatal(err)
+	}
+	other := newSupervisor(s.opts, openDir(t, &Options{Dir: copied}))
+	if found := other.living(); len(found) != 0 {
+		t.Errorf("the copy of the directory has found %v", found)
+	}
+	if ok, err := other.adopt(r1, left); ok || err != nil {
+		t.Errorf("the copy of the directory has adopted the original's replica: %v %v", ok, err)
+	}
+	if said := strings.Join(other.dir.notes, "\n"); !strings.Contains(said, "copy of "+s.dir.path) || !strings.Contains(said, strconv.Itoa(os.Getpid())) {
+		t.Errorf("the copy says: %s", said)
+	}
+
+	again := newSupervisor(s.opts, s.dir) // as the next master of the directory
 	for name, pid := range map[string]int{
-		"a process that is no replica": os.Getpid(), "no process": 0, "init": 1,
-		"a replica of another cluster": start(other), "another replica of this one": start(s.command(lamport.Replica(2))),
+		"a process that is no replica": os.Getpid(), "no process": 0, "init": 1, "another replica of this directory": sibling,
 	} {
-		if ok, err := s.adopt(r1, pid); ok || err != nil {
+		if ok, err := again.adopt(r1, pid); ok || err != nil {
 			t.Errorf("%s: %v %v", name, ok, err)
 		}
 	}
-	if s.dir.record.Replicas["r1"] = other.Process.Pid; !s.ours(r1, other.Process.Pid) {
-		t.Error("a noted one whose lock has another name is not known")
-	}
-	s.dir.record.Replicas["r1"] = os.Getpid()
-	if ok, err := s.adopt(r1, left); !ok || err != nil {
+	if ok, err := again.adopt(r1, left); !ok || err != nil {
 		t.Fatalf("its own: %v %v", ok, err)
 	}
-	if got := s.restarts()[r1].PID; got != left {
+	if got := again.restarts()[r1].PID; got != left {
 		t.Errorf("pid %d, want %d", got, left)
 	}
 }
 
-// A disk that is full stops nothing, and the pids are kept once there is room.
-func TestPidsAreKeptLater(t *testing.T) {
+// A disk that is full stops nothing, and what has changed is kept once there is room.
+func TestChangesAreKeptLater(t *testing.T) {
 	s := supervised(t, "mute", nil)
-	if err := s.spawn(lamport.Replica(1)); err != nil {
-		t.Fatal(err)
-	}
+	s.dir.record.Own = []string{"r1", "r2"}
+	s.disown(lamport.Replica(1))
 	path := s.dir.path
 	s.dir.path = filepath.Join(path, "gone")
 	now := time.Now()
@@ -199,7 +206,7 @@ func TestPidsAreKeptLater(t *testing.T) {
 		t.Error("it did not wait")
 	}
 	s.step(now.Add(saveAgain))
-	if kept := readRecord(t, path).Replicas["r1"]; kept == 0 || s.unsaved {
-		t.Errorf("kept: %d", kept)
+	if kept := readRecord(t, path).Own; !slices.Equal(kept, []string{"r2"}) || s.unsaved {
+		t.Errorf("kept: %v", kept)
 	}
 }

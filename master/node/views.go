@@ -240,12 +240,14 @@ func (n *node) replicaSet() ([]lamport.Node, error) {
 }
 
 // lost reports whether the cluster of the record is gone for good: it was in memory, all
-// its replicas were our own, and none runs any more.
+// its replicas were our own, and none runs any more, here or elsewhere.
 func (n *node) lost() bool {
 	r := n.views.newest
-	if r == nil || !n.opts.Memory || len(n.super.living()) > 0 {
+	if r == nil || !n.opts.Memory {
 		return false
 	}
 	own := n.super.own()
-	return !slices.ContainsFunc(r.Configured, func(c lamport.Node) bool { return !slices.Contains(own, c) })
+	return !slices.ContainsFunc(r.Configured, func(c lamport.Node) bool {
+		return !slices.Contains(own, c) || n.super.runs(c) || n.listens(c)
+	})
 }

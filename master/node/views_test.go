@@ -8,6 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
+	"quartet/bus"
+	"quartet/bus/server"
 	"quartet/master"
 	"quartet/replica/lamport"
 	"quartet/replica/message"
@@ -19,7 +23,11 @@ func shell(t *testing.T, newest *message.Record, change func(*Options)) (*node, 
 	s := supervised(t, "mute", change)
 	var said bytes.Buffer
 	s.opts.Log = slog.New(slog.NewTextHandler(&said, nil))
-	return &node{opts: s.opts, dir: s.dir, super: s, views: views{newest: newest}, phases: map[lamport.Node]message.Phase{}}, &said
+	subjects, err := bus.NewSubjects(s.opts.Prefix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &node{opts: s.opts, subjects: subjects, dir: s.dir, super: s, views: views{newest: newest}, phases: map[lamport.Node]message.Phase{}}, &said
 }
 
 func recordOf(epoch uint64, replicas ...lamport.Node) *message.Record {
@@ -56,6 +64,16 @@ func TestReplicaSet(t *testing.T) {
 
 // A cluster in memory is gone when no replica of it can run any more, and not before.
 func TestLostClusters(t *testing.T) {
+	there, err := server.Start(t.Context(), server.Options{Listen: "127.0.0.1:-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer there.Shutdown()
+	nc, err := nats.Connect(there.NodeURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
 	for name, c := range map[string]struct {
 		newest *message.Record
 		own    []string
@@ -76,13 +94,23 @@ func TestLostClusters(t *testing.T) {
 			}
 		})
 		n.dir.record.Own = c.own
+		n.nodes = nc
 		if c.lives {
-			if err := n.super.spawn(1); err != nil {
-				t.Fatal(err)
-			}
+			started(t, n.super, 1)
 		}
 		if got := n.lost(); got != c.want {
 			t.Errorf("%s: %v", name, got)
+		}
+		// This directory may be a copy of the one whose replicas they are.
+		sub, err := nc.SubscribeSync("quartet.node.r2")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n.lost() {
+			t.Errorf("%s: lost, although r2 is there", name)
+		}
+		if err := sub.Unsubscribe(); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
@@ -91,12 +119,7 @@ func TestLostClusters(t *testing.T) {
 func TestRemovedReplicaEnds(t *testing.T) {
 	n, _ := shell(t, recordOf(3, 1, 2), nil)
 	n.dir.record.Own = []string{"r1", "r2"}
-	for _, r := range []lamport.Node{1, 2} {
-		if err := n.super.spawn(r); err != nil {
-			t.Fatal(err)
-		}
-	}
-	pid := n.dir.record.Replicas["r2"]
+	stays, pid := started(t, n.super, 1), started(t, n.super, 2)
 	n.learn(recordOf(2, 1)) // old news
 	if own := n.super.own(); len(own) != 2 {
 		t.Fatalf("an older record counts: %v", own)
@@ -105,9 +128,9 @@ func TestRemovedReplicaEnds(t *testing.T) {
 	await(t, "r2 has ended and that is kept", func() bool {
 		n.super.step(time.Now())
 		kept := readRecord(t, n.dir.path)
-		return !alive(pid) && slices.Equal(kept.Own, []string{"r1"}) && kept.Replicas["r2"] == 0 && kept.Replicas["r1"] != 0
+		return !alive(pid) && slices.Equal(kept.Own, []string{"r1"})
 	})
-	if !alive(n.dir.record.Replicas["r1"]) {
+	if !alive(stays) {
 		t.Error("r1 has ended, too")
 	}
 }

@@ -71,23 +71,24 @@ func config(prefix string, replicas int) jetstream.StreamConfig {
 }
 
 // openStream finds the bucket's stream or makes it, and sees that it is fit.
-func openStream(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig, replicas int) (jetstream.Stream, error) {
-	stream, err := js.Stream(ctx, want.Name)
+func openStream(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig, replicas int) (stream jetstream.Stream, made bool, err error) {
+	stream, err = js.Stream(ctx, want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		stream, err = create(ctx, js, want, replicas)
+		made = err == nil
 		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another was faster
 			stream, err = js.Stream(ctx, want.Name)
 		}
 	}
 	if err != nil {
-		return nil, streamError("opening", want.Name, err)
+		return nil, false, streamError("opening", want.Name, err)
 	}
 	have := stream.CachedInfo().Config
 	switch {
 	case have.Storage != jetstream.FileStorage:
-		return nil, fmt.Errorf("%w: stream %s is kept in memory only: remove it, or use another prefix", ErrBucket, want.Name)
+		return nil, false, fmt.Errorf("%w: stream %s is kept in memory only: remove it, or use another prefix", ErrBucket, want.Name)
 	case !slices.Equal(have.Subjects, want.Subjects) || have.Mirror != nil || len(have.Sources) > 0:
-		return nil, fmt.Errorf("%w: stream %s takes its messages from elsewhere than %s: use another prefix", ErrBucket, want.Name, want.Subjects)
+		return nil, false, fmt.Errorf("%w: stream %s takes its messages from elsewhere than %s: use another prefix", ErrBucket, want.Name, want.Subjects)
 	}
 	fit := have
 	fit.AllowDirect, fit.DenyDelete, fit.MaxAge = want.AllowDirect, want.DenyDelete, want.MaxAge
@@ -98,12 +99,12 @@ func openStream(ctx context.Context, js jetstream.JetStream, want jetstream.Stre
 		fit.Replicas = replicas
 	}
 	if reflect.DeepEqual(fit, have) {
-		return stream, nil
+		return stream, made, nil
 	}
 	if stream, err = js.UpdateStream(ctx, fit); err != nil {
-		return nil, streamError("adjusting", want.Name, err)
+		return nil, false, streamError("adjusting", want.Name, err)
 	}
-	return stream, nil
+	return stream, made, nil
 }
 
 func create(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig, replicas int) (jetstream.Stream, error) {

@@ -86,6 +86,7 @@ type Options struct {
 type Store struct {
 	js      jetstream.JetStream
 	stream  jetstream.Stream
+	made    bool // by this Store: it was not there
 	subject string
 	opts    Options
 	broken  atomic.Pointer[error] // the sync that failed
@@ -114,7 +115,7 @@ func Open(ctx context.Context, nc *nats.Conn, o Options) (*Store, error) {
 		return nil, err
 	}
 	s.js = js
-	if s.stream, err = openStream(ctx, js, config(o.Prefix, o.Replicas), o.Replicas); err != nil {
+	if s.stream, s.made, err = openStream(ctx, js, config(o.Prefix, o.Replicas), o.Replicas); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -132,6 +133,9 @@ func (s *Store) JetStream(nc *nats.Conn) (js jetstream.JetStream, err error) {
 	}
 	return js, nil
 }
+
+// Made reports whether the bucket was not there before it was opened.
+func (s *Store) Made() bool { return s.made }
 
 // Bucket returns the bucket's name.
 func (s *Store) Bucket() string { return Bucket(s.opts.Prefix) }

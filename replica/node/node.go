@@ -11,13 +11,14 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"time"
 
-	"github.com/gofrs/flock"
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
 	"quartet/bus/link"
+	"quartet/bus/lock"
 	"quartet/bus/tune"
 	"quartet/replica"
 	"quartet/replica/disk"
@@ -92,6 +93,11 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
+	own, err := claim(&o)
+	if err != nil {
+		return fmt.Errorf("replica %s: %w", o.ID, err)
+	}
+	defer own()
 	data, err := open(ctx, &o)
 	if err != nil {
 		return fmt.Errorf("replica %s: %w", o.ID, err)
@@ -225,13 +231,28 @@ func (n *node) orphaned() bool {
 		return false
 	}
 	n.heard = time.Now().Add(Tick*50 - n.opts.OrphanTimeout) // look again in half a second
-	lock := flock.New(n.opts.MasterLock)
-	free, err := lock.TryRLock()
-	if err != nil {
-		return os.IsNotExist(err)
+	_, held, err := lock.Look(n.opts.MasterLock)
+	return err == nil && !held
+}
+
+// claimWait is for those that look at the lock, which they hold for a moment.
+const claimWait = time.Second
+
+// claim takes the lock by which the master of its directory knows this process: a later
+// master, too, and no other than that of this very directory. Two processes that are the same
+// replica of one directory cannot be. The function that is returned lets go of it.
+func claim(o *Options) (release func(), err error) {
+	if o.MasterLock == "" {
+		return func() {}, nil
 	}
-	if free {
-		_ = lock.Unlock() // nothing depends on it: the process ends
+	path := filepath.Join(filepath.Dir(o.MasterLock), lock.OfReplica(o.ID.String()))
+	l, err := lock.Take(path, claimWait, lock.Holder{PID: os.Getpid()})
+	switch {
+	case err == nil:
+		return l.Release, nil
+	case errors.Is(err, lock.ErrHeld):
+		return nil, err
 	}
-	return free
+	o.Log.Warn("no later master will know this process for its own: it starts another when this one has ended", "error", err)
+	return func() {}, nil
 }
