@@ -1,5 +1,7 @@
 package bus
 
+import "fmt"
+
 // Status is the JSON object that answers on [Subjects.Status]. Fields may be added;
 // those of the public contract keep their names and meanings.
 type Status struct {
@@ -8,10 +10,20 @@ type Status struct {
 	Version   string          `json:"version"`              // of the quartet that answers
 	Data      string          `json:"data"`                 // where data are: [DataMemory] or [DataDisk]
 	Sync      string          `json:"sync,omitempty"`       // of DataDisk: "interval" (survives kill -9) or "always" (a power cut)
+	Cluster   string          `json:"cluster,omitempty"`    // its identity: see [ClusterName]; "": no view yet
 	Epoch     uint64          `json:"epoch"`                // of the installed view; 0: none yet
 	InProcess bool            `json:"in_process,omitempty"` // the master's own replicas are goroutines of its process, and end with it
 	Master    MasterStatus    `json:"master"`
 	Replicas  []ReplicaStatus `json:"replicas"` // by id, members or not; never null
+}
+
+// ClusterName is a cluster's identity as people and programs are shown it: 16 hexadecimal
+// digits; "" of 0, which is no identity.
+func ClusterName(id uint64) string {
+	if id == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%016x", id)
 }
 
 // The values of [Status.Data].

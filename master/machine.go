@@ -14,6 +14,8 @@ type Config struct {
 	Incarnation uint64         // greater than that of any earlier master of this cluster
 	Replicas    []lamport.Node // of a cluster that begins, in rising order, 1 to 9
 	Missing     int            // how many of them may be missing; below 0: so many that a majority remains
+	Cluster     uint64         // random: the identity of a cluster that begins
+	Nonce       uint64         // random: see membership.Config
 	NextRID     uint64         // the first id to give out; greater than all given out before
 	Clock       uint64         // no smaller than any Lamport time told before
 
@@ -119,7 +121,7 @@ func New(cfg Config) *Machine {
 	}
 	m.clock.Restore(cfg.Clock)
 	m.members = membership.New(membership.Config{
-		Self: cfg.Self, Incarnation: cfg.Incarnation, Replicas: cfg.Replicas, Missing: cfg.Missing,
+		Self: cfg.Self, Incarnation: cfg.Incarnation, Replicas: cfg.Replicas, Missing: cfg.Missing, Cluster: cfg.Cluster, Nonce: cfg.Nonce,
 		SuspectTicks: cfg.SuspectTicks, ReadmitTicks: cfg.ReadmitTicks, JoinTicks: cfg.JoinTicks, AgainTicks: againTicks, CheckTicks: cfg.CheckTicks,
 		Mutant: cfg.Mutant.Membership,
 	}, &m.clock)
@@ -196,7 +198,7 @@ func (m *Machine) change(msg message.Message, out *Output) {
 		}
 		m.passRID(msg.LastRID)
 	case *message.Installed:
-		m.members.Installed(msg.Head())
+		m.members.Installed(msg)
 	default:
 		m.refused++
 	}

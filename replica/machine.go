@@ -97,6 +97,7 @@ type Machine struct {
 	refused  uint64
 
 	position  uint64 // ordered operations delivered
+	began     uint64 // the position with which the epoch began in which it works
 	store     store.Store
 	tentative tentative
 	executed  executed

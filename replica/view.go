@@ -101,7 +101,7 @@ func (m *Machine) wedge() {
 func (m *Machine) flushPrepared(out *Output) {
 	if m.entered {
 		m.entered = false
-		out.send(&message.Installed{Header: m.header()}, m.master.Node)
+		out.send(&message.Installed{Header: m.header(), Position: m.began}, m.master.Node)
 	}
 	p := &m.prepared
 	watermark := m.causal.watermark
@@ -211,7 +211,7 @@ func (m *Machine) enter(r *message.Record) {
 		Keep: m.cfg.Durable, Mutant: m.cfg.Mutant.Broadcast,
 	})
 	m.prepared = prepared{}
-	m.entered, m.served = true, true
+	m.entered, m.served, m.began = true, true, m.position
 	m.told = told{}
 	m.dropData()
 	m.causal.askedFor = 0

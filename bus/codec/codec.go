@@ -9,17 +9,25 @@ import (
 )
 
 // Version is the first field of every message. Another layout is another version. In
-// version 2, which is still read, FORWARD and ANSWERS have no round. Version 1, in which HELLO
-// and INSTALL had other fields, is not read: it knows no view change, and nothing of it was
-// ever on a disk.
-const Version = 3
+// versions 2 and 3, which are still read, a record has no cluster and no lineage, and
+// INSTALLED has no position; in version 2 FORWARD and ANSWERS have no round either.
+// Version 1, in which HELLO and INSTALL had other fields, is not read: it knows no view
+// change, and nothing of it was ever on a disk.
+const Version = 4
 
-// withoutRounds is the version before.
-const withoutRounds = 2
+// Versions before.
+const (
+	withoutLineage = 3 // the last without it
+	withoutRounds  = 2 // the last without them
+)
 
-// valueVersion is the first field of every value that stands alone: their layout is still
-// that of version 2, so an older build reads what a newer one has kept.
-const valueVersion = 2
+// The first field of every value that stands alone. The record of an epoch is written with
+// recordVersion and read with both; all others still have the layout of version 2, so an
+// older build reads what a newer one has kept of them.
+const (
+	valueVersion  = 2
+	recordVersion = 3
+)
 
 // ErrMessage is wrapped by every error: the message cannot be encoded or decoded.
 var ErrMessage = errors.New("codec: bad message")
@@ -44,7 +52,7 @@ var bodyFields = [...]int{
 	0:                     -1,
 	message.KindHello:     9,
 	message.KindInstall:   1,
-	message.KindInstalled: 0,
+	message.KindInstalled: 1,
 	message.KindForward:   4,
 	message.KindAnswers:   4,
 	message.KindData:      4,
@@ -63,7 +71,8 @@ var bodyFields = [...]int{
 // more than these is also the least that such an array can take.
 const (
 	marksFields     = 3
-	recordFields    = 11
+	recordFields    = 13
+	ancestorFields  = 4
 	memberFields    = 2
 	requestFields   = 11
 	writeFields     = 2
@@ -75,12 +84,17 @@ const (
 	valueFields     = 2 // of the array around a value that stands alone
 )
 
+// oldRecordFields is how many a record has up to version withoutLineage.
+const oldRecordFields = recordFields - 2
+
 // fieldsOf is how many fields a kind has of its own in a version that is read.
 func fieldsOf(kind message.Kind, version uint64) int {
-	if n := bodyFields[kind]; version > withoutRounds || !hasRound(kind) {
-		return n
+	lacksRound := version <= withoutRounds && hasRound(kind)
+	lacksPosition := version <= withoutLineage && kind == message.KindInstalled
+	if lacksRound || lacksPosition {
+		return bodyFields[kind] - 1
 	}
-	return bodyFields[kind] - 1
+	return bodyFields[kind]
 }
 
 // hasRound: the round is their last field.

@@ -68,9 +68,12 @@ func (d *Decoder) body(kind message.Kind, h message.Header, version uint64) mess
 		return &message.Hello{Header: h, PID: int(d.limited(math.MaxInt32, "pid")), Phase: d.phase(),
 			Position: d.uint(), Keys: d.uint(), LastRID: d.uint(), Master: d.uint(), Nonce: d.uint(), Whole: d.bool(), Committed: d.uint()}
 	case message.KindInstall:
-		return &message.Install{Header: h, Record: d.record()}
+		return &message.Install{Header: h, Record: d.record(version <= withoutLineage)}
 	case message.KindInstalled:
-		return &message.Installed{Header: h}
+		if version <= withoutLineage {
+			return &message.Installed{Header: h, Position: message.Unknown}
+		}
+		return &message.Installed{Header: h, Position: d.uint()}
 	case message.KindForward:
 		return &message.Forward{Header: h, Marks: d.marks(), Requests: d.requests(), Writes: d.writes(), Round: d.round(version)}
 	case message.KindAnswers:

@@ -39,12 +39,20 @@ func (d *Decoder) chunk(h message.Header) *message.Chunk {
 	}
 }
 
-func (d *Decoder) record() message.Record {
-	d.tuple(recordFields, "record of an epoch")
+// record reads a record; old: as versions without lineage have it.
+func (d *Decoder) record(old bool) message.Record {
+	if old {
+		d.tuple(oldRecordFields, "record of an epoch")
+	} else {
+		d.tuple(recordFields, "record of an epoch")
+	}
 	r := message.Record{
 		View:       message.View{Epoch: d.uint(), Faults: int(d.limited(MaxMembers, "faults")), Members: d.members()},
 		Configured: d.nodes(), Missing: int(d.limited(MaxMembers, "missing")), Cut: d.uints(MaxMembers),
 		High: d.uint(), Start: d.uint(), Master: d.uint(), Nonce: d.uint(), Since: d.uint(),
+	}
+	if !old {
+		r.Cluster, r.Lineage = d.uint(), d.lineage()
 	}
 	if d.err != nil {
 		return message.Record{}
@@ -53,6 +61,19 @@ func (d *Decoder) record() message.Record {
 		d.fail("%s", fault)
 	}
 	return r
+}
+
+func (d *Decoder) lineage() []message.Ancestor {
+	n := d.list(message.MaxLineage, ancestorFields+1)
+	if n == 0 {
+		return nil
+	}
+	lineage := make([]message.Ancestor, n)
+	for i := 0; i < n && d.err == nil; i++ {
+		d.tuple(ancestorFields, "ancestor")
+		lineage[i] = message.Ancestor{Epoch: d.uint(), Nonce: d.uint(), High: d.uint(), Position: d.uint()}
+	}
+	return lineage
 }
 
 func (d *Decoder) members() []message.Member {

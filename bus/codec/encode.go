@@ -62,6 +62,7 @@ func (e *Encoder) body(m message.Message) {
 	case *message.Install:
 		e.record(&m.Record)
 	case *message.Installed:
+		e.uint(m.Position)
 	case *message.Forward:
 		e.marks(&m.Marks)
 		e.list(len(m.Requests))

@@ -111,6 +111,12 @@ func (e *Encoder) record(r *message.Record) {
 	e.vector(r.Cut)
 	e.uints4(r.High, r.Start, r.Master, r.Nonce)
 	e.uint(r.Since)
+	e.uint(r.Cluster)
+	e.array(len(r.Lineage))
+	for _, a := range r.Lineage {
+		e.array(ancestorFields)
+		e.uints4(a.Epoch, a.Nonce, a.High, a.Position)
+	}
 }
 
 // data is a DATA inside of something else: its header comes with it, Acked does not.

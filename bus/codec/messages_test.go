@@ -32,7 +32,7 @@ func samples() map[string]message.Message {
 		"hello_first":    &message.Hello{Header: message.Header{From: 1}, Phase: message.PhaseBoot},
 		"install":        &message.Install{Header: head(lamport.Master(1)), Record: record},
 		"install_first":  &message.Install{Header: message.Header{From: lamport.Master(1)}, Record: smallestRecord()},
-		"installed":      &message.Installed{Header: head(3)},
+		"installed":      &message.Installed{Header: head(3), Position: 512},
 		"forward":        &message.Forward{Header: head(lamport.Master(1)), Round: 1 << 40, Marks: marks, Requests: []message.Request{request(11, model.Linearizable, "key1", "first"), get, empty}, Writes: writes},
 		"forward_empty":  &message.Forward{Header: head(lamport.Master(1))},
 		"answers":        &message.Answers{Header: head(1), Round: 300, Watermark: 9, Position: 512, Answers: []message.Answer{{RID: 11, FirstRID: 3, Code: model.OK, Value: []byte("first"), Position: 512, Timestamp: 8, Clock: 290}, {RID: 12, Code: model.NotFound, Reason: "no value"}, {RID: 13, Code: model.OK, Value: []byte{}}}},
@@ -63,6 +63,7 @@ func epochRecord() message.Record {
 	return message.Record{
 		View:       message.View{Epoch: 2, Faults: 1, Members: []message.Member{{Node: 1, Incarnation: 1}, {Node: 2, Incarnation: 1 << 40}, {Node: 3, Incarnation: 3}}},
 		Configured: []lamport.Node{1, 2, 3, 65535}, Missing: 2, Cut: []uint64{5, 0, 1 << 33}, High: 9, Start: lamport.Limit - 1, Master: 7, Nonce: 1<<64 - 1, Since: 1,
+		Cluster: 1 << 63, Lineage: []message.Ancestor{{Epoch: 1, Nonce: 1 << 62, High: 8, Position: message.Unknown}},
 	}
 }
 

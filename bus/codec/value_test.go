@@ -135,11 +135,16 @@ func TestValuesRefused(t *testing.T) {
 			refused("cut short", good[:n])
 		}
 		refused("with a byte more", append(bytes.Clone(good), 0))
-		for _, version := range []byte{0, 1, valueVersion + 1} {
+		for _, version := range []byte{0, 1, recordVersion + 1} {
 			other := bytes.Clone(good)
 			other[1] = version
 			refused("of another version", other)
 		}
+		otherwise := []byte{recordVersion}
+		if name == "record" {
+			otherwise[0] = valueVersion // in which it has fewer fields
+		}
+		refused("of another's version", append([]byte{good[0]}, append(otherwise, good[2:]...)...))
 		three := append(bytes.Clone(good), 0)
 		three[0]++
 		refused("with a field more", three)

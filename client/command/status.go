@@ -68,7 +68,11 @@ func printStatus(w io.Writer, s *bus.Status) error {
 	if s.InProcess {
 		data += ", in-process: one process for master and replicas"
 	}
-	if _, err := fmt.Fprintf(w, "%s\nepoch %d, data: %s, version %s\n\n", ready, s.Epoch, data, orDash(s.Version)); err != nil {
+	cluster := ""
+	if s.Cluster != "" {
+		cluster = "cluster " + printable([]byte(s.Cluster)) + ", "
+	}
+	if _, err := fmt.Fprintf(w, "%s\n%sepoch %d, data: %s, version %s\n\n", ready, cluster, s.Epoch, data, orDash(s.Version)); err != nil {
 		return err
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)

@@ -47,8 +47,11 @@ func TestMicroServiceIsFound(t *testing.T) {
 	var s bus.Status
 	says(t, nc, "made.up.status", &s)
 	want := micro.ServiceIdentity{Name: "quartet", ID: strconv.FormatUint(s.Master.Incarnation, 10), Version: "0.0.0+in-process", Metadata: map[string]string{
-		"prefix": "made.up", "data": "memory", "epoch": strconv.FormatUint(s.Epoch, 10), "members": "r1 r2 r3", "replicas": "r1 r2 r3",
+		"prefix": "made.up", "data": "memory", "cluster": s.Cluster, "epoch": strconv.FormatUint(s.Epoch, 10), "members": "r1 r2 r3", "replicas": "r1 r2 r3",
 	}}
+	if len(s.Cluster) != 16 {
+		t.Errorf("the cluster's identity is %q", s.Cluster)
+	}
 	for _, who := range []string{"", ".quartet", ".quartet." + want.ID} {
 		var ping micro.Ping
 		var info micro.Info

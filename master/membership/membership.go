@@ -14,6 +14,8 @@ type Config struct {
 	Incarnation uint64
 	Replicas    []lamport.Node // of a cluster that begins, in rising order
 	Missing     int            // how many replicas may be missing; below 0: so many that a majority remains
+	Cluster     uint64         // random: the identity of a cluster that begins
+	Nonce       uint64         // random: the nonces of this master's proposals follow it
 
 	SuspectTicks uint64 // silence that makes a replica suspected
 	ReadmitTicks uint64 // how long one that was removed for its silence stays out; doubled each time
@@ -91,6 +93,7 @@ type Machine struct {
 	stage    stage
 	record   message.Record
 	revision uint64 // of the record in its store
+	position uint64 // with which the record's epoch began; Unknown: no member has said so
 
 	began    uint64 // tick of the change
 	round    uint64
@@ -257,8 +260,11 @@ func (m *Machine) State(s *message.State) bool {
 }
 
 // Installed takes the acknowledgement of a record, after Heard.
-func (m *Machine) Installed(h *message.Header) {
+func (m *Machine) Installed(h *message.Installed) {
 	if r := m.Replica(h.From); h.Epoch == m.record.Epoch && m.Member(r) {
+		if m.position == message.Unknown {
+			m.position = h.Position
+		}
 		if !r.installed {
 			r.installed, r.settled = true, m.ticks
 		}

@@ -37,7 +37,7 @@ func missing(n int) option { return func(c *membership.Config) { c.Missing = n }
 func fresh(t *testing.T, replicas int, options ...option) *one {
 	t.Helper()
 	cfg := membership.Config{
-		Self: lamport.Master(1), Incarnation: self, Missing: -1,
+		Self: lamport.Master(1), Incarnation: self, Missing: -1, Cluster: 77, Nonce: 1 << 40,
 		SuspectTicks: suspect, ReadmitTicks: readmit, JoinTicks: join, AgainTicks: repeated,
 	}
 	for i := range replicas {
@@ -177,9 +177,9 @@ func (o *one) wins() {
 }
 
 func (o *one) install(n lamport.Node) {
-	h := o.head(n)
+	h := message.Installed{Header: o.head(n), Position: 100 * o.Record().Epoch}
 	o.turn(func() {
-		if o.Heard(&h) {
+		if o.Heard(&h.Header) {
 			o.Installed(&h)
 		}
 	})

@@ -1,6 +1,10 @@
 package membership
 
-import "quartet/replica/message"
+import (
+	"slices"
+
+	"quartet/replica/message"
+)
 
 // Command is for the store of the record: to read it, through its leader, or to write it
 // by compare-and-set on a revision.
@@ -56,8 +60,12 @@ func (m *Machine) propose(r message.Record, out *Output) {
 		return
 	}
 	m.proposed++
-	r.Master, r.Nonce, r.Missing = m.cfg.Incarnation, m.cfg.Incarnation+m.proposed, m.mayMiss(len(r.Configured))
+	r.Master, r.Nonce, r.Missing = m.cfg.Incarnation, m.cfg.Nonce+m.proposed, m.mayMiss(len(r.Configured))
 	r.Faults = min(r.Missing, len(r.Members)-1)
+	r.Cluster, r.Lineage = m.record.Cluster, m.lineage()
+	if r.Cluster == 0 { // a cluster that begins, or one of an older build
+		r.Cluster = m.cfg.Cluster
+	}
 	m.proposal, m.stage = &r, deciding
 	m.command++
 	m.waits = true
@@ -105,6 +113,16 @@ func (m *Machine) forgetCheck() {
 	}
 }
 
+// lineage is that of the next record: the newest record's own, and it.
+func (m *Machine) lineage() []message.Ancestor {
+	if m.record.Epoch == 0 {
+		return nil
+	}
+	self := message.Ancestor{Epoch: m.record.Epoch, Nonce: m.record.Nonce, High: m.record.High, Position: m.position}
+	lineage := append(slices.Clone(m.record.Lineage), self)
+	return lineage[max(0, len(lineage)-message.MaxLineage):]
+}
+
 // Result takes the outcome of a command. Whatever is not certain is read: the record
 // itself says what was decided, and by whom.
 func (m *Machine) Result(r Result, out *Output) {
@@ -148,7 +166,7 @@ func (m *Machine) adopt(r *message.Record, revision uint64, out *Output) {
 	}
 	m.holdBack(r)
 	first := m.record.Epoch == 0 && !(r.Master == m.cfg.Incarnation)
-	m.record, m.revision, m.proposal = *r, revision, nil
+	m.record, m.revision, m.proposal, m.position = *r, revision, nil, message.Unknown
 	for _, n := range r.Configured {
 		if m.Replica(n) == nil {
 			m.newcomer(n)

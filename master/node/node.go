@@ -331,6 +331,7 @@ func (n *node) newMachine(replicas []lamport.Node) *master.Machine {
 	}
 	return master.New(master.Config{
 		Self: lamport.Master(1), Incarnation: incarnation, Replicas: replicas, Missing: o.Missing,
+		Cluster: max(1, rand.Uint64()), Nonce: rand.Uint64(), // of the runtime's generator: seeded by the system
 		NextRID: n.dir.record.NextRID, Clock: clock,
 		TimeoutTicks: uint64(o.Timeout / Tick), ProbeTicks: 10, AgainTicks: 50, CheckTicks: uint64(checkEvery / Tick),
 		SuspectTicks: uint64(o.Suspect / Tick), ReadmitTicks: uint64(o.Suspect / Tick), JoinTicks: 50,

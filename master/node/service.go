@@ -113,6 +113,7 @@ func (s *service) view(r *message.Record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	metadata := maps.Clone(s.self.Metadata)
+	metadata["cluster"] = bus.ClusterName(r.Cluster)
 	metadata["epoch"] = strconv.FormatUint(r.Epoch, 10)
 	metadata["members"] = strings.Join(members, " ")
 	metadata["replicas"] = strings.Join(names(r.Configured), " ")

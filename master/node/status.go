@@ -21,6 +21,9 @@ func (n *node) statusOf(s *master.Status) bus.Status {
 		},
 		Replicas: []bus.ReplicaStatus{},
 	}
+	if r := n.views.newest; r != nil {
+		out.Cluster = bus.ClusterName(r.Cluster)
+	}
 	if !n.opts.Memory {
 		out.Data, out.Sync = bus.DataDisk, n.opts.Sync
 	}

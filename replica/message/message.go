@@ -160,7 +160,29 @@ type Record struct {
 	Master     uint64         // incarnation of the master that leads the epoch: no other is obeyed in it
 	Nonce      uint64         // drawn for each proposal, so that its proposer knows its own
 	Since      uint64         // the last epoch that an operator let begin with a learner's state; 0: none. What others had of earlier epochs may be of a history that has ended
+
+	// Cluster is the cluster's identity: a random number, drawn for the first record and kept
+	// by all later ones. 0: the record is of a build that drew none.
+	Cluster uint64
+	// Lineage holds the newest of the records before this one, oldest first. Two records of
+	// the same epoch have different nonces, so it tells this history from one that branched
+	// off, as when a backup was restored.
+	Lineage []Ancestor
 }
+
+// MaxLineage bounds a record's lineage, in records.
+const MaxLineage = 32
+
+// Ancestor is what is kept of an earlier record.
+type Ancestor struct {
+	Epoch    uint64
+	Nonce    uint64
+	High     uint64 // its causal high-water: no causal number above it was told in an earlier epoch
+	Position uint64 // with which its epoch began: no position above it was told in an earlier epoch; Unknown: its master did not learn it
+}
+
+// Unknown stands for a position that is not known.
+const Unknown = 1<<64 - 1
 
 // Sound reports whether r can be the record of an epoch.
 func (r *Record) Sound() bool {
@@ -173,6 +195,16 @@ func (r *Record) Sound() bool {
 		if m.Incarnation == 0 || !slices.Contains(r.Configured, m.Node) {
 			return false
 		}
+	}
+	if len(r.Lineage) > MaxLineage {
+		return false
+	}
+	before := uint64(0)
+	for _, a := range r.Lineage {
+		if a.Epoch <= before || a.Epoch >= r.Epoch || a.High >= lamport.Limit {
+			return false
+		}
+		before = a.Epoch
 	}
 	return r.View.Sound() && r.Since <= r.Epoch && r.Missing >= 0 && r.Missing < len(r.Configured) &&
 		max(r.High, r.Start) < lamport.Limit && r.Master > 0
@@ -226,7 +258,10 @@ type Install struct {
 }
 
 // Installed acknowledges an Install: the replica works in Header.Epoch.
-type Installed struct{ Header }
+type Installed struct {
+	Header
+	Position uint64 // with which the epoch began: the same at every member
+}
 
 // Forward carries requests to the replica that is to serve them, and causal writes
 // to every replica.

@@ -139,17 +139,33 @@ func TestSoundRecords(t *testing.T) {
 		"high beyond the limit":      {func(r *message.Record) { r.High = lamport.Limit }, false},
 		"start beyond the limit":     {func(r *message.Record) { r.Start = lamport.Limit }, false},
 		"no master":                  {func(r *message.Record) { r.Master = 0 }, false},
-		"since this epoch":           {func(r *message.Record) { r.Since = 2 }, true},
-		"since a later epoch":        {func(r *message.Record) { r.Since = 3 }, false},
+		"since this epoch":           {func(r *message.Record) { r.Since = 5 }, true},
+		"since a later epoch":        {func(r *message.Record) { r.Since = 6 }, false},
+		"no cluster and no lineage":  {func(r *message.Record) { r.Cluster, r.Lineage = 0, nil }, true},
+		"ancestor without an epoch":  {func(r *message.Record) { r.Lineage[0].Epoch = 0 }, false},
+		"its own ancestor":           {func(r *message.Record) { r.Lineage[1].Epoch = 5 }, false},
+		"an ancestor twice":          {func(r *message.Record) { r.Lineage[1].Epoch = 3 }, false},
+		"ancestor's high too high":   {func(r *message.Record) { r.Lineage[0].High = lamport.Limit }, false},
+		"the longest lineage":        {func(r *message.Record) { r.Epoch, r.Lineage = 100, lineage(message.MaxLineage) }, true},
+		"too long a lineage":         {func(r *message.Record) { r.Epoch, r.Lineage = 100, lineage(message.MaxLineage+1) }, false},
 	} {
 		r := message.Record{
-			View:       message.View{Epoch: 2, Members: []message.Member{{Node: 1, Incarnation: 5}, {Node: 2, Incarnation: 6}}, Faults: 1},
+			View:       message.View{Epoch: 5, Members: []message.Member{{Node: 1, Incarnation: 5}, {Node: 2, Incarnation: 6}}, Faults: 1},
 			Configured: []lamport.Node{1, 2, 4, 65535}, Missing: 3, Cut: []uint64{7, 0, 8}, High: 9, Start: 10, Master: 1, Nonce: 11,
+			Cluster: 12, Lineage: []message.Ancestor{{Epoch: 3, Nonce: 13, High: 14, Position: 15}, {Epoch: 4, Position: message.Unknown}},
 		}
 		if test.change(&r); r.Sound() != test.sound {
 			t.Errorf("%s: %+v: sound %t", name, r, r.Sound())
 		}
 	}
+}
+
+func lineage(n int) []message.Ancestor {
+	list := make([]message.Ancestor, n)
+	for i := range list {
+		list[i].Epoch = uint64(i + 1)
+	}
+	return list
 }
 
 // A FILL stays within one message, whatever a GAP asks for.

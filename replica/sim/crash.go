@@ -96,7 +96,7 @@ func (c *cluster) startMaster(i int) {
 	n := c.nodes[i]
 	c.masters++
 	cfg := master.Config{
-		Self: lamport.Master(1), Incarnation: uint64(c.masters), Missing: -1, NextRID: n.nextRID + 100, Clock: n.clock + 1000,
+		Self: lamport.Master(1), Incarnation: uint64(c.masters), Missing: -1, Cluster: 7, Nonce: uint64(c.masters) << 32, NextRID: n.nextRID + 100, Clock: n.clock + 1000,
 		TimeoutTicks: requestTimeout, ProbeTicks: 2, SuspectTicks: 7, ReadmitTicks: 4, JoinTicks: 8,
 		AgainTicks: 3, CheckTicks: 10, OrderedGets: c.opts.OrderedGets, Window: 1000, MaxInFlight: 1000, Mutant: c.opts.Master,
 	}
