@@ -106,7 +106,7 @@ type cost struct {
 func (f *clusterFigures) of(m model.Consistency) []cost {
 	var costs []cost
 	for _, g := range f.report.Groups {
-		if g.Consistency == m.Word() && g.Count > 0 {
+		if g.Consistency == m.Word() && g.Timed > 0 { // what was refused at sight has cost nothing
 			costs = append(costs, cost{g.Request, g.Count, g.Failed, g.P50, g.P99})
 		}
 	}
@@ -175,7 +175,7 @@ func (f *clusterFigures) text(m model.Consistency) string {
 	fmt.Fprintf(&b, "%d replicas. Times from the master's receipt of a request to its answer, since %s:\n", f.replicas, f.report.Started.Local().Format("2006-01-02 15:04"))
 	costs := f.of(m)
 	for _, c := range costs {
-		fmt.Fprintf(&b, "  %s  half within %s, 99 %% within %s  (%d requests, %d not OK)\n", c.Request, micros(c.P50), micros(c.P99), c.Count, c.Failed)
+		fmt.Fprintf(&b, "  %s  half within %s, 99 %% within %s  (%d requests, %d failed)\n", c.Request, micros(c.P50), micros(c.P99), c.Count, c.Failed)
 	}
 	if len(costs) == 0 {
 		fmt.Fprintf(&b, "  none under this model yet: quartet get some-key --consistency %s\n", m.Word())

@@ -15,7 +15,8 @@ type group struct {
 	Consistency string  `json:"consistency"`
 	Request     string  `json:"request"`
 	Count       uint64  `json:"count"`
-	Failed      uint64  `json:"failed"`
+	Failed      uint64  `json:"failed"` // refused, or of unknown outcome
+	Timed       uint64  `json:"timed"`  // how many the times are of
 	Mean        float64 `json:"mean_us"`
 	P50         int64   `json:"p50_us"`
 	P99         int64   `json:"p99_us"`

@@ -83,8 +83,8 @@ func compare(before, now *sample) *view {
 			Consistency: g.Consistency, Request: g.Request, P50: g.P50, P99: g.P99, Count: g.Count,
 			Rate: rate(was.Count, g.Count, seconds), Failed: rate(was.Failed, g.Failed, seconds),
 		}
-		if n := g.Count - min(was.Count, g.Count); n > 0 {
-			r.Mean = max(0, g.Mean*float64(g.Count)-was.Mean*float64(was.Count)) / float64(n)
+		if n := g.Timed - min(was.Timed, g.Timed); n > 0 {
+			r.Mean = max(0, g.Mean*float64(g.Timed)-was.Mean*float64(was.Timed)) / float64(n)
 		}
 		v.Master.Rate += r.Rate
 		v.Requests = append(v.Requests, r)
@@ -144,13 +144,17 @@ func (v *view) table(p palette) string {
 	}
 	_ = t.Flush() // a strings.Builder refuses nothing
 	b.WriteString("\n")
-	fmt.Fprintln(t, "MODEL\tREQUEST\tREQ/S\tNOT OK/S\tMEAN\tP50\tP99\tALL\t")
+	fmt.Fprintln(t, "MODEL\tREQUEST\tREQ/S\tFAILED/S\tMEAN\tP50\tP99\tALL\t")
 	for _, r := range v.Requests {
 		mean := "-"
 		if r.Mean > 0 {
 			mean = micros(int64(math.Round(r.Mean)))
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t\n", orDash(r.Consistency), orDash(r.Request), count(r.Rate), count(r.Failed), mean, micros(r.P50), micros(r.P99), r.Count)
+		p50, p99 := "-", "-"
+		if r.P99 > 0 {
+			p50, p99 = micros(r.P50), micros(r.P99)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t\n", orDash(r.Consistency), orDash(r.Request), count(r.Rate), count(r.Failed), mean, p50, p99, r.Count)
 	}
 	_ = t.Flush()
 	if len(v.Requests) == 0 {

@@ -141,7 +141,7 @@ func TestMetricsOfARealCluster(t *testing.T) {
 // sameAsReport compares counts and times.
 func sameAsReport(t *testing.T, got map[string]float64, report *ledger.Summary) {
 	t.Helper()
-	byGroup, byReplica, byCode := map[string]float64{}, map[string]float64{}, map[string]float64{}
+	byGroup, byReplica, byCode, byOutcome := map[string]float64{}, map[string]float64{}, map[string]float64{}, map[string]float64{}
 	label := func(sample, name string) string {
 		_, rest, _ := strings.Cut(sample, name+`="`)
 		value, _, _ := strings.Cut(rest, `"`)
@@ -152,6 +152,7 @@ func sameAsReport(t *testing.T, got map[string]float64, report *ledger.Summary) 
 			byGroup[label(sample, "model")+" "+label(sample, "type")] += n
 			byReplica[label(sample, "replica")] += n
 			byCode[label(sample, "code")] += n
+			byOutcome[label(sample, "outcome")] += n
 		}
 	}
 	if len(byGroup) != len(report.Groups) || len(byReplica) != len(report.Replicas) {
@@ -163,7 +164,10 @@ func sameAsReport(t *testing.T, got map[string]float64, report *ledger.Summary) 
 			t.Errorf("%s: %v, report %d", name, byGroup[name], g.Count)
 		}
 		sum := got[fmt.Sprintf(`quartet_request_duration_seconds_sum{model="%s",node="m1",type="%s"}`, g.Consistency, g.Request)]
-		if want := g.Mean * float64(g.Count) / 1e6; sum < want*0.999 || sum > want*1.001 {
+		if timed := got[fmt.Sprintf(`quartet_request_duration_seconds_count{model="%s",node="m1",type="%s"}`, g.Consistency, g.Request)]; timed != float64(g.Timed) {
+			t.Errorf("%s: %v have a time, report %d", name, timed, g.Timed)
+		}
+		if want := g.Mean * float64(g.Timed) / 1e6; sum < want*0.999 || sum > want*1.001 {
 			t.Errorf("%s: took %v s, report %v", name, sum, want)
 		}
 	}
@@ -171,6 +175,9 @@ func sameAsReport(t *testing.T, got map[string]float64, report *ledger.Summary) 
 		if byReplica[r.Replica] != float64(r.Count) {
 			t.Errorf("%q: %v, report %d", r.Replica, byReplica[r.Replica], r.Count)
 		}
+	}
+	if byOutcome["ok"]+byOutcome["absent"] != float64(report.Total.OK+report.Total.NoValue) || byOutcome["refused"]+byOutcome["unknown"] != float64(report.Total.Failed) {
+		t.Errorf("%v, report %+v", byOutcome, report.Total)
 	}
 	if byCode["200"] != float64(report.Total.OK) || byCode["404"] != 4 || byCode["400"] != 1 {
 		t.Errorf("%v, report %+v", byCode, report.Total)

@@ -145,15 +145,18 @@ func TestMicroServiceCountsAsTheReportDoes(t *testing.T) {
 	send(200, "1, 2, k", nil)
 	send(404, "4, 2, nothing", nil)
 	send(400, "4, 2, a:::b", nil)
-	send(400, "7, 2, k", nil) // of no model
+	send(404, "4, 2, nothing", nil) // an answer: the last error stays
+	send(400, "7, 2, k", nil)       // of no model
 	send(425, "3, 2, k", nats.Header{bus.HeaderMinTimestamp: {"1000000"}})
 	var stats micro.Stats
 	serviceSays(t, nc, micro.StatsVerb, before.ID, &stats)
 	var report ledger.Summary
 	says(t, nc, "quartet.report", &report)
-	took := map[string]float64{}
+	took, timed, failed := map[string]float64{}, map[string]uint64{}, map[string]uint64{}
 	for _, g := range report.Groups {
-		took[g.Consistency] += g.Mean * float64(g.Count)
+		took[g.Consistency] += g.Mean * float64(g.Timed)
+		timed[g.Consistency] += g.Timed
+		failed[g.Consistency] += g.Failed
 	}
 	var got []string
 	for _, e := range stats.Endpoints {
@@ -161,15 +164,18 @@ func TestMicroServiceCountsAsTheReportDoes(t *testing.T) {
 		if us := float64(e.ProcessingTime.Microseconds()); us < took[e.Name]-10 || us > took[e.Name]+10 {
 			t.Errorf("%s: %v, the report has %v µs", e.Name, e.ProcessingTime, took[e.Name])
 		}
-		if e.NumRequests > 0 && e.AverageProcessingTime != e.ProcessingTime/time.Duration(e.NumRequests) {
+		if n := timed[e.Name]; n > 0 && e.AverageProcessingTime != e.ProcessingTime/time.Duration(n) {
 			t.Errorf("%s: average %v of %v", e.Name, e.AverageProcessingTime, e.ProcessingTime)
+		}
+		if uint64(e.NumErrors) != failed[e.Name] {
+			t.Errorf("%s: %d errors, the report has %d failures", e.Name, e.NumErrors, failed[e.Name])
 		}
 	}
 	if diff := cmp.Diff([]string{
 		`linearizable|4 1|409:the Nats-Msg-Id was used for a different request|{"get":{"requests":1,"duplicates":0,"codes":{"200":1}},"set":{"requests":3,"duplicates":1,"codes":{"200":2,"409":1}}}`,
 		`sequential|0 0||{}`,
 		`causal|1 1|` + stats.Endpoints[2].LastError + `|{"get":{"requests":1,"duplicates":0,"codes":{"425":1}}}`,
-		`eventual|2 2|400:key holds :::|{"get":{"requests":2,"duplicates":0,"codes":{"400":1,"404":1}}}`,
+		`eventual|3 1|400:key holds :::|{"get":{"requests":3,"duplicates":0,"codes":{"400":1,"404":2}}}`,
 	}, got); diff != "" || !strings.HasPrefix(stats.Endpoints[2].LastError, "425:") {
 		t.Errorf("(-want +got)\n%s", diff)
 	}

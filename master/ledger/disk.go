@@ -21,11 +21,13 @@ const (
 	previousRun = "previous"
 )
 
-// job is work for the disk: lines, or a report that replaces the last one.
+// job is work for the disk: lines, or a report that replaces the last one. The report says
+// how many lines the list has once those of the jobs before it are written, which the disk
+// alone knows.
 type job struct {
 	lines  []byte
 	count  uint64 // of lines
-	report []byte
+	report *Summary
 }
 
 // disk writes files. Its fields belong to the goroutine in run, and after that to
@@ -125,10 +127,8 @@ func (d *disk) buffer() []byte {
 func (d *disk) run() {
 	for j := range d.jobs {
 		if j.report != nil {
-			d.note(replace(filepath.Join(d.dir, reportJSON), func(w io.Writer) error {
-				_, err := w.Write(j.report)
-				return err
-			}))
+			j.report.List = d.list()
+			d.note(replace(filepath.Join(d.dir, reportJSON), func(w io.Writer) error { return WriteJSON(w, *j.report) }))
 			continue
 		}
 		err := d.write(j.lines)
@@ -144,6 +144,11 @@ func (d *disk) run() {
 		default:
 		}
 	}
+}
+
+// list says what has become of the lines so far. Any goroutine may ask.
+func (d *disk) list() List {
+	return List{Lines: d.lines.Load(), Lost: d.lost.Load(), Deleted: d.deleted.Load()}
 }
 
 // write appends lines whole or, with an error, not at all. It writes where the last

@@ -323,15 +323,14 @@ func (c *counter) report(now time.Time) {
 	if c.stats.total == c.told {
 		return
 	}
-	text, err := jsonOf(c.summary(now))
-	if err == nil && c.send(job{report: text}) {
+	if s := c.summary(now); c.send(job{report: &s}) {
 		c.told = c.stats.total
 	}
 }
 
 func (c *counter) summary(now time.Time) Summary {
 	s := c.stats.summary(now)
-	s.List = List{Lines: c.disk.lines.Load(), Lost: c.lost.Load(), Deleted: c.disk.deleted.Load()}
+	s.List = c.disk.list()
 	return s
 }
 

@@ -111,9 +111,9 @@ func TestFigures(t *testing.T) {
 	want := []Group{
 		{Count: 1, Failed: 1, Codes: map[model.Code]uint64{400: 1}},
 		// Beyond the histogram's range: quantiles end there, mean and maximum do not.
-		{Consistency: "linearizable", Request: "set", Count: 1, OK: 1, Mean: 9e7, P50: 6e7, P90: 6e7, P99: 6e7, Max: 9e7},
+		{Consistency: "linearizable", Request: "set", Count: 1, OK: 1, Timed: 1, Mean: 9e7, P50: 6e7, P90: 6e7, P99: 6e7, Max: 9e7},
 		{Consistency: "causal", Request: "get", Count: 1000, OK: 990, Failed: 10, Codes: map[model.Code]uint64{425: 7, 504: 3},
-			Duplicates: 1, Mean: 500.5, P50: 500, P90: 900, P99: 990, Max: 1000},
+			Duplicates: 1, Timed: 1000, Mean: 500.5, P50: 500, P90: 900, P99: 990, Max: 1000},
 	}
 	if !reflect.DeepEqual(s.Groups, want) {
 		t.Errorf("groups\n%+v, want\n%+v", s.Groups, want)
@@ -121,9 +121,114 @@ func TestFigures(t *testing.T) {
 	if s.Total.Count != 1002 || s.Total.OK != 991 || s.Total.Failed != 11 || s.Total.Max != 9e7 || s.Total.Duplicates != 1 || s.Total.Codes[504] != 3 {
 		t.Errorf("total %+v", s.Total)
 	}
-	served := []Served{{"", 4, 0, 4}, {"r1", 1, 1, 0}, {"r2", 997, 990, 7}}
+	served := []Served{{"", 4, 0, 0, 4}, {"r1", 1, 1, 0, 0}, {"r2", 997, 990, 0, 7}}
 	if !slices.Equal(s.Replicas, served) {
 		t.Errorf("replicas %+v, want %+v", s.Replicas, served)
+	}
+}
+
+// Whatever counts requests counts by one meaning of answered and failed: a get without a value
+// is an answer, and each request is one of the two.
+func TestAnsweredMeansOneThing(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, Options{Dir: dir})
+	answers, failures := []model.Code{model.OK, model.NotFound}, []model.Code{
+		model.Malformed, model.Conflict, model.TooLarge, model.TooEarly, model.Unavailable, model.Unknown, 599,
+	}
+	for i, code := range slices.Concat(answers, answers, failures) {
+		e := entry(i)
+		e.Code, e.Model, e.Type, e.Replica = code, model.Eventual, model.Get, lamport.Replica(1)
+		l.Record(e)
+	}
+	r := l.Run()
+	closed(t, l)
+	read, err := ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, s := range map[string]Summary{"asked": r.Summary, "read": read} {
+		for _, g := range []Group{s.Total, s.Groups[0]} {
+			if g.Count != 11 || g.OK != 2 || g.NoValue != 2 || g.Failed != 7 || g.Codes[model.NotFound] != 2 {
+				t.Errorf("%s: %+v", name, g)
+			}
+		}
+		if !slices.Equal(s.Replicas, []Served{{"r1", 11, 2, 2, 7}}) {
+			t.Errorf("%s: %+v", name, s.Replicas)
+		}
+	}
+	var overTime, spread uint64
+	for _, s := range r.Spans {
+		for _, n := range s.Failed {
+			overTime += n
+		}
+	}
+	for _, b := range r.Spread[0].Bars {
+		spread += b.Count
+	}
+	if overTime != 7 {
+		t.Errorf("%d failed over time", overTime)
+	}
+	// What was refused at sight is in no distribution of times, nor among the slowest.
+	if g := r.Summary.Groups[0]; g.Timed != 9 || spread != 9 || slices.ContainsFunc(r.Slowest, func(e Entry) bool { return !e.Code.Timed() }) {
+		t.Errorf("%d timed, %d drawn, slowest %+v", g.Timed, spread, r.Slowest)
+	}
+	var text strings.Builder
+	if err := WriteTable(&text, r.Summary); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"eventual     get         11   2         2       7 ", "r1          11   2         2       7\n", "400:1 409:1 413:1 425:1 503:1 504:1 599:1\n"} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("lacks %q:\n%s", want, text.String())
+		}
+	}
+}
+
+// A report that was written before a get without a value was an answer is read as if it had
+// been written today.
+func TestReportsOfEarlierVersions(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, reportJSON), `{"total": {"count": 5, "ok": 2, "failed": 3, "codes": {"404": 2, "503": 1}, "p50_us": 7, "max_us": 9},
+		"groups": [{"consistency": "causal", "request": "get", "count": 5, "ok": 2, "failed": 3, "codes": {"404": 2, "503": 1}, "max_us": 9}]}`)
+	s, err := ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range append(s.Groups, s.Total) {
+		if g.Count != 5 || g.OK != 2 || g.NoValue != 2 || g.Failed != 1 || g.Timed != 5 {
+			t.Errorf("%+v", g)
+		}
+	}
+}
+
+// What is told of the list is so at the moment of the telling: a report knows how many lines
+// were written before it, and what has not come so far is said to be on its way.
+func TestTheListIsToldAsItIs(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, Options{Dir: dir})
+	deadline := time.Now().Add(time.Minute)
+	for n := range uint64(200) {
+		l.Record(entry(int(n)))
+		if s := l.Summary(); s.Coming() != s.Total.Count-s.List.Lines {
+			t.Errorf("%d are on their way, of %d requests and %d lines", s.Coming(), s.Total.Count, s.List.Lines)
+		}
+	}
+	for { // nothing happens any more, so no later report mends this one
+		s, _, err := readReport(dir)
+		if err == nil && s.Total.Count == 200 {
+			if s.List.Lines != 200 || s.Coming() != 0 {
+				t.Errorf("the report of the whole run: %+v", s.List)
+			}
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("no current report within a minute: %+v, %v", s, err)
+		}
+		time.Sleep(5 * time.Millisecond) // polling
+	}
+	s := Summary{Total: Group{Count: 14}, List: List{Lines: 3, Lost: 1}}
+	var b strings.Builder
+	if err := WriteTable(&b, s); err != nil || !strings.Contains(b.String(), "The list of requests has 3 lines; 10 more are on their way to it; 1 were never written") {
+		t.Errorf("%v\n%s", err, b.String())
 	}
 }
 
@@ -140,10 +245,10 @@ func TestSeries(t *testing.T) {
 	l.Record(Entry{Code: model.Malformed})
 	bounds := []time.Duration{time.Millisecond, 100 * time.Millisecond, 500 * time.Millisecond, 10 * time.Second}
 	want := []Series{
-		{Count: 1, Outcomes: []Outcome{{Code: 400, Count: 1}}, Within: []uint64{1, 1, 1, 1}},
-		{Consistency: "linearizable", Request: "set", Count: 1, Outcomes: []Outcome{{"r1", 200, 1}}, Sum: 90, Within: []uint64{0, 0, 0, 0}},
+		{Count: 1, Outcomes: []Outcome{{Code: 400, Count: 1}}, Within: []uint64{0, 0, 0, 0}},
+		{Consistency: "linearizable", Request: "set", Count: 1, Outcomes: []Outcome{{"r1", 200, 1}}, Timed: 1, Sum: 90, Within: []uint64{0, 0, 0, 0}},
 		{Consistency: "causal", Request: "get", Count: 1000, Duplicates: 1, Outcomes: []Outcome{{"r2", 200, 990}, {"", 504, 10}},
-			Sum: 500.5, Within: []uint64{1, 100, 500, 1000}},
+			Timed: 1000, Sum: 500.5, Within: []uint64{1, 100, 500, 1000}},
 	}
 	for _, when := range []string{"running", "closed"} {
 		if got := l.Series(bounds); !reflect.DeepEqual(got, want) {

@@ -16,8 +16,8 @@ const (
 	longestRun  = 100 * 365 * 86400 * firstBucket       // what comes later (by a clock that is wrong) is in the last one
 )
 
-// failures are the codes that are counted over time. A key without a value is an answer,
-// and what is none of these stands in a place of its own.
+// failures are the codes that are counted over time. Any other that is no answer stands in a
+// place of its own.
 var failures = [...]model.Code{
 	model.Malformed, model.Conflict, model.TooLarge, model.TooEarly, model.Unavailable, model.Unknown,
 }
@@ -65,8 +65,7 @@ func (o *over) add(l *line, start time.Time) {
 	o.used = max(o.used, int(at)+1)
 	s := &o.buckets[at]
 	s.answered[place(l.model)]++
-	switch l.code {
-	case model.OK, model.NotFound:
+	if l.code.Answered() {
 		return
 	}
 	for i, code := range failures {
@@ -99,12 +98,15 @@ func (o *over) double() {
 // SlowestKept is how many of the slowest requests of each model a [Run] has.
 const SlowestKept = 10
 
-// longest keeps the requests of one model that took longest, the slowest first. Of those
-// that were received in one moment, which is to say in one message, it keeps the slowest:
+// longest keeps the requests of one model that took longest, the slowest first; see
+// [model.Code.Timed] for those that have no time. Of those that were received in one moment, which is to say in one message, it keeps the slowest:
 // they shared what held them up.
 type longest struct{ lines []line }
 
 func (s *longest) add(l *line) {
+	if !l.code.Timed() {
+		return
+	}
 	if len(s.lines) == SlowestKept && l.taken <= s.lines[SlowestKept-1].taken {
 		return
 	}

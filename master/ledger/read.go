@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"quartet/replica/model"
 )
 
 // Errors of the reading side.
@@ -59,7 +61,22 @@ func readReport(dir string) (Summary, time.Time, error) {
 	if err := json.Unmarshal(text, &s); err != nil {
 		return Summary{}, time.Time{}, fmt.Errorf("%w: %s: %w", ErrDamaged, path, err)
 	}
+	s.Total.modern()
+	for i := range s.Groups {
+		s.Groups[i].modern()
+	}
 	return s, info.ModTime(), nil
+}
+
+// modern reads the figures of a report from before 2026-11-28, in which a get without a value
+// was a failure and everything had a time.
+func (g *Group) modern() {
+	if n := g.Codes[model.NotFound]; g.NoValue == 0 && n <= g.Failed && g.OK+g.Failed == g.Count {
+		g.NoValue, g.Failed = n, g.Failed-n
+	}
+	if g.Timed == 0 && g.Max > 0 {
+		g.Timed = g.Count
+	}
 }
 
 func newest(dir string, names ...string) time.Time {

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"quartet/replica/model"
 )
 
 // Format is how the list of requests is printed.
@@ -61,7 +64,7 @@ func WriteJSON(w io.Writer, s Summary) error {
 func WriteCSV(w io.Writer, s Summary) error {
 	out := csv.NewWriter(w)
 	_ = out.Write([]string{"consistency", "request", "count", "ok", "failed", "duplicates",
-		"mean_us", "p50_us", "p90_us", "p99_us", "max_us", "codes"})
+		"mean_us", "p50_us", "p90_us", "p99_us", "max_us", "codes", "no_value", "timed"})
 	for i, g := range append(slices.Clone(s.Groups), s.Total) {
 		if i == len(s.Groups) {
 			g.Consistency = "total"
@@ -74,7 +77,7 @@ func WriteCSV(w io.Writer, s Summary) error {
 		for _, n := range []int64{g.P50, g.P90, g.P99, g.Max} {
 			row = append(row, strconv.FormatInt(n, 10))
 		}
-		_ = out.Write(append(row, codes(g)))
+		_ = out.Write(append(row, codes(g.Codes), number(g.NoValue), number(g.Timed)))
 	}
 	out.Flush()
 	return out.Error() // of any of the writes
@@ -93,13 +96,22 @@ func WriteTable(w io.Writer, s Summary) error {
 	if s.Total.Count > 0 {
 		groupTable(&b, s)
 		b.WriteByte('\n')
-		rows := [][]string{{"replica", "count", "ok", "failed"}}
+		rows := [][]string{{"replica", "count", "ok", "no value", "failed"}}
 		for _, r := range s.Replicas {
-			rows = append(rows, []string{orDash(r.Replica), number(r.Count), number(r.OK), number(r.Failed)})
+			name := cmp.Or(r.Replica, "none (the master answered)")
+			rows = append(rows, []string{name, number(r.Count), number(r.OK), number(r.NoValue), number(r.Failed)})
 		}
-		align(&b, "lrrr", rows)
+		align(&b, "lrrrr", rows)
+		b.WriteString(`
+No value: a get of a key that has none, which is an answer. Failed: refused, or of unknown
+outcome (code 504). Times are from the master's receipt of a request to its answer, failed ones
+included, but for those that were refused at sight as malformed or too large.
+`)
 	}
 	fmt.Fprintf(&b, "\nThe list of requests has %d lines", s.List.Lines)
+	if n := s.Coming(); n > 0 {
+		fmt.Fprintf(&b, "; %d more are on their way to it", n)
+	}
 	if s.List.Deleted > 0 {
 		fmt.Fprintf(&b, "; %d older ones were deleted to keep it small", s.List.Deleted)
 	}
@@ -112,18 +124,26 @@ func WriteTable(w io.Writer, s Summary) error {
 }
 
 func groupTable(b *strings.Builder, s Summary) {
-	rows := [][]string{{"consistency", "request", "count", "ok", "failed", "mean", "p50", "p90", "p99", "max", "duplicates", "codes of the failed"}}
+	rows := [][]string{{"consistency", "request", "count", "ok", "no value", "failed", "mean", "p50", "p90", "p99", "max", "duplicates", "codes of the failed"}}
 	row := func(g Group, name string) {
-		rows = append(rows, []string{name, orDash(g.Request), number(g.Count), number(g.OK), number(g.Failed),
-			span(g.Mean), span(float64(g.P50)), span(float64(g.P90)), span(float64(g.P99)), span(float64(g.Max)),
-			number(g.Duplicates), codes(g)})
+		failed := maps.Clone(g.Codes)
+		maps.DeleteFunc(failed, func(code model.Code, _ uint64) bool { return code.Answered() })
+		cells := []string{name, orDash(g.Request), number(g.Count), number(g.OK), number(g.NoValue), number(g.Failed)}
+		for _, micros := range []float64{g.Mean, float64(g.P50), float64(g.P90), float64(g.P99), float64(g.Max)} {
+			if g.Timed == 0 {
+				cells = append(cells, "-")
+			} else {
+				cells = append(cells, span(micros))
+			}
+		}
+		rows = append(rows, append(cells, number(g.Duplicates), codes(failed)))
 	}
 	for _, g := range s.Groups {
 		row(g, orDash(g.Consistency))
 	}
 	row(s.Total, "total")
 	b.WriteByte('\n')
-	align(b, "llrrrrrrrrrl", rows)
+	align(b, "llrrrrrrrrrrl", rows)
 }
 
 // align writes rows in columns, each set to the left (l) or right (r).
@@ -170,10 +190,11 @@ func span(micros float64) string {
 	return fmt.Sprintf("%.0fs", micros/1e6)
 }
 
-func codes(g Group) string {
+// codes lists counts by code.
+func codes(counts map[model.Code]uint64) string {
 	var parts []string
-	for _, code := range slices.Sorted(maps.Keys(g.Codes)) {
-		parts = append(parts, fmt.Sprintf("%d:%d", code, g.Codes[code]))
+	for _, code := range slices.Sorted(maps.Keys(counts)) {
+		parts = append(parts, fmt.Sprintf("%d:%d", code, counts[code]))
 	}
 	return strings.Join(parts, " ")
 }

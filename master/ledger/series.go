@@ -14,8 +14,9 @@ type Series struct {
 	Count       uint64
 	Duplicates  uint64 // answered with an earlier outcome
 	Outcomes    []Outcome
-	Sum         float64  // seconds that all of them took
-	Within      []uint64 // how many took no longer than each bound, to three digits
+	Timed       uint64   // how many have a time; see [Group]
+	Sum         float64  // seconds that those took
+	Within      []uint64 // how many of those took no longer than each bound, to three digits
 }
 
 // Outcome counts requests to which one replica has given one code.
@@ -44,7 +45,7 @@ func (l *Ledger) Lost() uint64 { return l.lost.Load() }
 func (g *group) series(bounds []time.Duration) Series {
 	s := Series{
 		Count: g.count, Duplicates: g.duplicates,
-		Sum: g.sum / 1e6, Within: make([]uint64, len(bounds)),
+		Timed: g.timed, Sum: g.sum / 1e6, Within: make([]uint64, len(bounds)),
 	}
 	for _, o := range g.outcomes {
 		s.Outcomes = append(s.Outcomes, Outcome{Replica: nodeName(o.replica), Code: o.code, Count: o.count})

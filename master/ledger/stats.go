@@ -32,16 +32,21 @@ type Summary struct {
 	List     List      `json:"list"`
 }
 
-// Group is the statistics of some requests. Times are in µs, from the master's receipt
-// of a request to its answer, of all requests, failed ones too.
+// Group is the statistics of some requests. Count is the sum of OK, NoValue and Failed.
+//
+// Times are in µs, from the master's receipt of a request to its answer, of the requests that
+// were worth a try, failed ones too: what was refused at sight, as malformed or too large,
+// has no time (see [model.Code.Timed]).
 type Group struct {
 	Consistency string                `json:"consistency,omitempty"` // the model's word; "" in the total, and where the request did not say
 	Request     string                `json:"request,omitempty"`     // the type's word; likewise
 	Count       uint64                `json:"count"`
 	OK          uint64                `json:"ok"`
-	Failed      uint64                `json:"failed"`          // all others; a key that was not found is among them, as in a reply's Quartet-Ack
-	Codes       map[model.Code]uint64 `json:"codes,omitempty"` // of the failed
+	NoValue     uint64                `json:"no_value"`        // gets of a key without a value: answered, as OK is
+	Failed      uint64                `json:"failed"`          // refused, or of unknown outcome: not answered
+	Codes       map[model.Code]uint64 `json:"codes,omitempty"` // of all but OK
 	Duplicates  uint64                `json:"duplicates"`      // answered with an earlier outcome
+	Timed       uint64                `json:"timed"`           // how many the times are of
 	Mean        float64               `json:"mean_us"`
 	P50         int64                 `json:"p50_us"`
 	P90         int64                 `json:"p90_us"`
@@ -54,11 +59,18 @@ type Served struct {
 	Replica string `json:"replica"` // "" for requests that nobody served
 	Count   uint64 `json:"count"`
 	OK      uint64 `json:"ok"`
+	NoValue uint64 `json:"no_value"`
 	Failed  uint64 `json:"failed"`
 }
 
+// Coming is how many requests are counted and have not reached the list yet: the disk is
+// still at them.
+func (s *Summary) Coming() uint64 {
+	return s.Total.Count - min(s.Total.Count, s.List.Lines+s.List.Lost+s.List.Deleted)
+}
+
 // List says how complete the list of requests is. Requests that are counted and in
-// none of the three are still on their way.
+// none of the three are still on their way: see [Summary.Coming].
 type List struct {
 	Lines   uint64 `json:"lines"`   // in the files
 	Lost    uint64 `json:"lost"`    // never written: the disk was too slow or refused
@@ -68,6 +80,8 @@ type List struct {
 // group counts requests; one of these exists per consistency and type in use.
 type group struct {
 	count, ok, duplicates uint64
+	noValue               uint64
+	timed                 uint64    // those with a time
 	outcomes              []outcome // few, so that looking through them beats a map
 	sum                   float64
 	max                   int64
@@ -88,8 +102,11 @@ func newGroup() *group {
 // note adds n requests that ended alike.
 func (g *group) note(replica lamport.Node, code model.Code, n uint64) {
 	g.count += n
-	if code == model.OK {
+	switch code {
+	case model.OK:
 		g.ok += n
+	case model.NotFound:
+		g.noValue += n
 	}
 	for i := range g.outcomes {
 		if o := &g.outcomes[i]; o.replica == replica && o.code == code {
@@ -105,6 +122,11 @@ func (g *group) add(l *line) {
 	if l.duplicate {
 		g.duplicates++
 	}
+	if !l.code.Timed() {
+		return
+	}
+
+	g.timed++
 	g.sum += float64(l.taken)
 	g.max = max(g.max, l.taken)
 	// A value within the range is never refused.
@@ -116,6 +138,7 @@ func (g *group) merge(o *group) {
 		g.note(e.replica, e.code, e.count)
 	}
 	g.duplicates += o.duplicates
+	g.timed += o.timed
 	g.sum += o.sum
 	g.max = max(g.max, o.max)
 	g.times.Merge(o.times)
@@ -124,7 +147,7 @@ func (g *group) merge(o *group) {
 func (g *group) figures() Group {
 	q := g.times.ValueAtPercentilesSlice([]float64{50, 90, 99})
 	f := Group{
-		Count: g.count, OK: g.ok, Failed: g.count - g.ok, Duplicates: g.duplicates,
+		Count: g.count, OK: g.ok, NoValue: g.noValue, Failed: g.count - g.ok - g.noValue, Duplicates: g.duplicates, Timed: g.timed,
 		// The histogram gives the upper end of a bucket, which may lie above both.
 		P50: min(q[0], g.max, slowest), P90: min(q[1], g.max, slowest), P99: min(q[2], g.max, slowest), Max: g.max,
 	}
@@ -137,8 +160,8 @@ func (g *group) figures() Group {
 		}
 		f.Codes[o.code] += o.count
 	}
-	if g.count > 0 {
-		f.Mean = g.sum / float64(g.count)
+	if g.timed > 0 {
+		f.Mean = g.sum / float64(g.timed)
 	}
 	return f
 }
@@ -222,9 +245,12 @@ func (g *group) served() []Served {
 		}
 		s := &list[len(list)-1]
 		s.Count += o.count
-		if o.code == model.OK {
+		switch {
+		case o.code == model.OK:
 			s.OK += o.count
-		} else {
+		case o.code.Answered():
+			s.NoValue += o.count
+		default:
 			s.Failed += o.count
 		}
 	}

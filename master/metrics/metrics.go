@@ -48,10 +48,10 @@ func New(probe *bus.Probe[node.Figures], l *ledger.Ledger) prometheus.Collector 
 	c := &Collector{
 		ledger: l,
 
-		requests: counter("requests_total", "requests answered, by model and type (empty where the request did not say), by the replica that served them (empty: none did), by code, and by outcome: ok, absent (a get without a value), refused (not executed) or unknown",
+		requests: counter("requests_total", "requests answered, by model and type (empty where the request did not say), by the replica that served them (empty: none did), by code, and by outcome: ok or absent (a get without a value), which are answers, refused (not executed) or unknown, which are failures",
 			"model", "type", "replica", "code", "outcome"),
 		duplicates: counter("requests_repeated_total", "requests answered with the outcome of an earlier sending", "model", "type"),
-		latency:    monitor.Describe("request_duration_seconds", "from the master's receipt of a request to its answer", "model", "type"),
+		latency:    monitor.Describe("request_duration_seconds", "from the master's receipt of a request to its answer; without requests that were refused at sight, as malformed or too large", "model", "type"),
 		listLost:   counter("ledger_lost_lines_total", "requests that are counted but not listed in requests.csv, since the disk was too slow or refused"),
 
 		info:     g("build_info", "1; the version, and where the data are", "version", "data", "sync"),
@@ -110,7 +110,7 @@ func (c *Collector) counted(to chan<- prometheus.Metric) {
 		for i, n := range s.Within {
 			within[bounds[i].Seconds()] = n
 		}
-		to <- prometheus.MustNewConstHistogram(c.latency, s.Count, s.Sum, within, s.Consistency, s.Request)
+		to <- prometheus.MustNewConstHistogram(c.latency, s.Timed, s.Sum, within, s.Consistency, s.Request)
 	}
 	c.listLost.Send(to, float64(c.ledger.Lost()))
 }

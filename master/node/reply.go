@@ -40,7 +40,7 @@ func (n *node) reply(r *master.Reply) {
 		Position: r.Position, Timestamp: r.Timestamp, Clock: r.Clock, Forwarded: t.forwarded, Heard: t.heard, Sent: t.sent,
 	})
 	n.tracing.answered(t, r)
-	if r.Code != model.OK {
+	if !r.Code.Answered() {
 		n.service.fail(t.request.Model, r.Code, r.Reason)
 	}
 	if n.debug {

@@ -120,7 +120,7 @@ func (s *service) view(r *message.Record) {
 	s.self.Metadata = metadata
 }
 
-// fail takes note of a FAIL.
+// fail takes note of a reply that is no answer.
 func (s *service) fail(m model.Consistency, code model.Code, reason string) {
 	if s == nil || !m.Valid() {
 		return
@@ -160,12 +160,13 @@ type served struct {
 	Codes      map[model.Code]uint64 `json:"codes"`
 }
 
-// stats adds up what the ledger has counted since the master began. A reply with a code is
-// an error here, as with every service: also 404, which the figures by code tell apart.
+// stats adds up what the ledger has counted since the master began. Errors are the replies
+// that are no answers; a get of a key without a value is one, which the figures by code tell.
 func (s *service) stats() any {
 	out := micro.Stats{ServiceIdentity: s.identity(), Type: micro.StatsResponseType, Started: s.started}
 	endpoints := map[string]*micro.EndpointStats{}
 	kinds := map[string]map[string]served{}
+	timed := map[string]uint64{} // how many requests the processing time is of
 	for _, m := range model.All {
 		e := &micro.EndpointStats{Name: m.Word(), Subject: s.subjects.Request(), QueueGroup: s.subjects.Masters(), LastError: s.lastError(m)}
 		out.Endpoints = append(out.Endpoints, e)
@@ -177,11 +178,12 @@ func (s *service) stats() any {
 			continue // the requests did not say
 		}
 		e.NumRequests += int(series.Count)
+		timed[e.Name] += series.Timed
 		e.ProcessingTime += time.Duration(series.Sum * float64(time.Second))
 		kind := served{Requests: series.Count, Duplicates: series.Duplicates, Codes: map[model.Code]uint64{}}
 		for _, o := range series.Outcomes {
 			kind.Codes[o.Code] += o.Count
-			if o.Code != model.OK {
+			if !o.Code.Answered() {
 				e.NumErrors += int(o.Count)
 			}
 		}
@@ -190,8 +192,8 @@ func (s *service) stats() any {
 		}
 	}
 	for _, e := range out.Endpoints {
-		if e.NumRequests > 0 {
-			e.AverageProcessingTime = e.ProcessingTime / time.Duration(e.NumRequests)
+		if n := timed[e.Name]; n > 0 {
+			e.AverageProcessingTime = e.ProcessingTime / time.Duration(n)
 		}
 		e.Data, _ = json.Marshal(kinds[e.Name]) // numbers by names: cannot fail
 	}

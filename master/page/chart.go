@@ -92,7 +92,7 @@ func requests(r *ledger.Run) *chart {
 			c.Legend = append(c.Legend, legend{s.class, s.name, count(total)})
 		}
 	}
-	c.stack(stack, func(v float64) string { return short(v) + "/s" })
+	c.stack(stack, 0, func(v float64) string { return short(v) + "/s" })
 	for i, span := range r.Spans {
 		c.Hovers = append(c.Hovers, hover{
 			X: percent(float64(i) / float64(len(r.Spans))), Width: percent(1 / float64(len(r.Spans))), Text: spanText(r, i, span),
@@ -142,7 +142,7 @@ func failures(r *ledger.Run) *chart {
 		stack = append(stack, s)
 		c.Legend = append(c.Legend, legend{s.class, s.name, count(totals[code])})
 	}
-	c.stack(stack, short)
+	c.stack(stack, 1, short)
 	return c
 }
 
@@ -203,8 +203,9 @@ func timeTicks(whole time.Duration) []time.Duration {
 	return list
 }
 
-// stack draws layers on top of each other.
-func (c *chart) stack(all []series, label func(float64) string) {
+// stack draws layers on top of each other. Lines are least apart, or more: 1 for what is
+// counted.
+func (c *chart) stack(all []series, least float64, label func(float64) string) {
 	lower := make([]float64, c.Wide)
 	uppers := make([][]float64, len(all))
 	most := 0.0
@@ -218,16 +219,16 @@ func (c *chart) stack(all []series, label func(float64) string) {
 			most = max(most, uppers[i][j])
 		}
 	}
-	top := c.rules(most, label)
+	top := c.rules(most, least, label)
 	for i, s := range all {
 		c.Layers = append(c.Layers, layer{s.class, area(lower, uppers[i], top)})
 		lower = uppers[i]
 	}
 }
 
-// rules draws lines at round values, and returns the value at the top.
-func (c *chart) rules(most float64, label func(float64) string) float64 {
-	step := roundUp(most / 3)
+// rules draws lines at round values, least apart or more, and returns the value at the top.
+func (c *chart) rules(most, least float64, label func(float64) string) float64 {
+	step := max(least, roundUp(most/3))
 	top := step * math.Ceil(most/step-1e-9)
 	for v := step; v <= top*(1+1e-9); v += step {
 		c.Grid = append(c.Grid, rule{percent(1 - v/top), label(v)})

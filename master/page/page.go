@@ -48,6 +48,7 @@ type content struct {
 	Drawn    uint64
 	Undrawn  uint64 // requests of which only the figures are known
 	List     ledger.List
+	Coming   uint64 // requests that have not reached the list yet
 }
 
 // fact is a line of the heading.
@@ -82,7 +83,7 @@ func contentOf(r *ledger.Run) *content {
 	c := &content{
 		Title: "quartet: " + count(s.Total.Count) + " requests", Facts: facts(r), Empty: s.Total.Count == 0, Served: s.Replicas,
 		Requests: requests(r), Failures: failures(r), Times: spreads(r), Slowest: slowest(r), Steps: r.Steps,
-		Kept: ledger.SlowestKept, Drawn: r.Drawn, List: s.List, Undrawn: undrawn(r), Earlier: r.Earlier,
+		Kept: ledger.SlowestKept, Drawn: r.Drawn, List: s.List, Coming: s.Coming(), Undrawn: undrawn(r), Earlier: r.Earlier,
 	}
 	for _, g := range s.Groups {
 		c.Groups = append(c.Groups, rowOf(g))
@@ -139,13 +140,17 @@ func facts(r *ledger.Run) []fact {
 }
 
 func rowOf(g ledger.Group) row {
-	noValue, unknown := g.Codes[model.NotFound], g.Codes[model.Unknown]
-	return row{
+	unknown := g.Codes[model.Unknown]
+	r := row{
 		Class: class(g.Consistency), Model: orDash(g.Consistency), Request: orDash(g.Request),
-		Count: count(g.Count), OK: count(g.OK), NoValue: count(noValue), Unknown: count(unknown),
-		Refused: count(g.Failed - min(g.Failed, noValue+unknown)),
-		P50:     micros(float64(g.P50)), P90: micros(float64(g.P90)), P99: micros(float64(g.P99)), Max: micros(float64(g.Max)),
+		Count: count(g.Count), OK: count(g.OK), NoValue: count(g.NoValue), Unknown: count(unknown),
+		Refused: count(g.Failed - min(g.Failed, unknown)),
+		P50:     "–", P90: "–", P99: "–", Max: "–",
 	}
+	if g.Timed > 0 {
+		r.P50, r.P90, r.P99, r.Max = micros(float64(g.P50)), micros(float64(g.P90)), micros(float64(g.P99)), micros(float64(g.Max))
+	}
+	return r
 }
 
 // class is the style of a model's colour.

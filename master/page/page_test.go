@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -167,7 +168,7 @@ func TestPage(t *testing.T) {
 		rows = append(rows, words(r))
 	}
 	want := []string{
-		"– – – 1 0 0 1 0 1 µs 1 µs 1 µs 1 µs",
+		"– – – 1 0 0 1 0 – – – –",
 		"linearizable set set 62 62 0 0 0 1 ms 1 ms 1 s 2 s",
 		"sequential get get 62 60 0 1 1 30 µs 55 µs 30 ms 5 s",
 		"all 367 363 1 2 1",
@@ -191,6 +192,77 @@ func TestPage(t *testing.T) {
 		}
 	}
 	wants(t, "views", words(all(root, "table")[2]), "2 30 s r1, r2 r3")
+}
+
+// What is refused at sight neither has a picture nor changes those of others: the axis that
+// they share, and the share of each step, are as without it.
+func TestMalformedRequestsLeaveThePicturesAlone(t *testing.T) {
+	times := func(malformed bool) (text string) {
+		root := parsed(t, written(t, func(l *ledger.Ledger) {
+			for i := range 40 {
+				l.Record(ledger.Entry{RID: uint64(i), Model: model.All[i%4], Type: model.Types[i/4%2], Key: "k", Replica: lamport.Replica(1),
+					Code: model.OK, Received: time.Now(), Taken: time.Duration(2+i) * time.Millisecond})
+			}
+			for i := range 5 * 3 {
+				if !malformed {
+					break
+				}
+				l.Record(ledger.Entry{RID: 100, Model: model.Consistency(i % 5), Type: model.Type(i / 5), Received: time.Now(), Taken: time.Microsecond,
+					Code: []model.Code{model.Malformed, model.TooLarge}[i%2]})
+			}
+		}))
+		for _, s := range all(root, "section") {
+			for d := range s.Descendants() {
+				if d.Data == "path" {
+					text += attr(d, "d") + "\n"
+				}
+			}
+			text += words(s) + "\n"
+		}
+		return text
+	}
+	with, without := times(true), times(false)
+	if with != without || strings.Count(with, "\n") != 4+8 {
+		t.Errorf("with malformed requests:\n%s\nwithout:\n%s", with, without)
+	}
+}
+
+// A colour has one meaning on a page, by day and by night: that of a model is of no failure.
+func TestColoursMeanOneThing(t *testing.T) {
+	text := written(t, story)
+	value := regexp.MustCompile(`--(m[0-4]|f[1-6]): (#[0-9a-f]{6});`)
+	day, night, _ := strings.Cut(text, "prefers-color-scheme: dark")
+	for _, theme := range []string{day, night} {
+		of := map[string]string{}
+		for _, m := range value.FindAllStringSubmatch(theme, -1) {
+			if was := of[m[2]]; was != "" {
+				t.Errorf("%s is both %s and %s", m[2], was, m[1])
+			}
+			of[m[2]] = m[1]
+		}
+		if len(of) != 5+6 {
+			t.Errorf("%d colours", len(of))
+		}
+	}
+	for class, family := range map[string]string{"m": "m", "c": "f"} {
+		for _, m := range regexp.MustCompile(`\.`+class+`[0-9]+ \{ --c: var\(--([a-z]+)[0-9]*\)`).FindAllStringSubmatch(text, -1) {
+			if m[1] != family && m[0] != ".c0 { --c: var(--faint)" {
+				t.Errorf("%s", m[0])
+			}
+		}
+	}
+}
+
+// Requests come one by one: no line of a picture of counts lies between two of them.
+func TestFailuresAreCountedInWholes(t *testing.T) {
+	root := parsed(t, written(t, func(l *ledger.Ledger) {
+		l.Record(ledger.Entry{Model: model.Causal, Type: model.Set, Code: model.Unavailable, Received: time.Now()})
+	}))
+	for _, label := range all(all(root, "figure")[1], "text") {
+		if attr(label, "dy") != "" && strings.Contains(words(label), ".") { // of a line from left to right
+			t.Errorf("a line at %s failures", words(label))
+		}
+	}
 }
 
 func TestSlowestRequests(t *testing.T) {

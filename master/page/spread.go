@@ -23,13 +23,14 @@ type timesLine struct {
 }
 
 // spreads draws for each model how long its requests took, all on one axis, so that models
-// can be compared. What did not name a model has no picture.
+// can be compared. What has no picture (it did not name a model, or was refused at sight)
+// has no part in the axis either.
 func spreads(r *ledger.Run) []times {
 	from, to := decades(r.Spread)
 	var list []times
 	for i := range r.Spread {
 		s := &r.Spread[i]
-		if s.Consistency == "" || len(s.Bars) == 0 {
+		if !drawn(s) {
 			continue
 		}
 		if n := len(list); n == 0 || list[n-1].Model != s.Consistency {
@@ -43,10 +44,16 @@ func spreads(r *ledger.Run) []times {
 	return list
 }
 
-// decades are the powers of ten between which all times lie.
+// drawn tells whether a group has a picture.
+func drawn(s *ledger.Spread) bool { return s.Consistency != "" && s.Request != "" && len(s.Bars) > 0 }
+
+// decades are the powers of ten between which all times of groups with a picture lie.
 func decades(all []ledger.Spread) (from, to int) {
 	from, to = math.MaxInt, 0
 	for _, s := range all {
+		if !drawn(&s) {
+			continue
+		}
 		for _, b := range s.Bars {
 			from = min(from, int(math.Floor(math.Log10(b.From)+1e-9)))
 			to = max(to, int(math.Ceil(math.Log10(b.To)-1e-9)))
@@ -87,7 +94,7 @@ func (t *times) add(s *ledger.Spread, group, from int, r *ledger.Run) {
 	}
 	t.Chart.shares = append(t.Chart.shares, shares)
 	t.Chart.Layers = append(t.Chart.Layers, layer{Class: kind})
-	line := timesLine{Class: kind, Request: orDash(s.Request), Count: count(total)}
+	line := timesLine{Class: kind, Request: s.Request, Count: count(total)}
 	if group < len(r.Summary.Groups) && undrawn(r) == 0 {
 		g := &r.Summary.Groups[group]
 		line.P50, line.P99, line.Max = micros(float64(g.P50)), micros(float64(g.P99)), micros(float64(g.Max))
@@ -103,7 +110,7 @@ func (c *chart) finish() {
 			most = max(most, v)
 		}
 	}
-	top := c.rules(most, func(v float64) string { return digits(100*v) + " %" })
+	top := c.rules(most, 0, func(v float64) string { return digits(100*v) + " %" })
 	ground := make([]float64, c.Wide)
 	for i, s := range c.shares {
 		if strings.HasSuffix(c.Layers[i].Class, "line") {

@@ -121,6 +121,15 @@ const (
 	Unknown     Code = 504
 )
 
+// Answered reports whether a reply with this code is an answer: the set is done, this is
+// the value, or there is none. Every other code is a failure: the request was refused, or its
+// outcome is unknown. Whatever counts requests counts them by this.
+func (c Code) Answered() bool { return c == OK || c == NotFound }
+
+// Timed reports whether the time to a reply with this code says how long a request of the
+// model takes. What is malformed or too large is refused at sight, whatever the model.
+func (c Code) Timed() bool { return c != Malformed && c != TooLarge }
+
 // Executed reports whether a reply with this code says that the request took
 // effect (OK, not found: an answer), and whether that is known at all (504 is not).
 func (c Code) Executed() (executed, known bool) {
