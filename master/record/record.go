@@ -211,7 +211,7 @@ func (s *Store) Propose(ctx context.Context, rec message.Record, revision uint64
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
-	ack, err := s.js.PublishMsg(ctx, &nats.Msg{Subject: s.subject, Data: b},
+	ack, err := s.js.PublishMsg(ctx, &nats.Msg{Subject: s.written(s.subject), Data: b},
 		jetstream.WithExpectStream(s.stream.CachedInfo().Config.Name),
 		jetstream.WithExpectLastSequencePerSubject(revision),
 		jetstream.WithRetryAttempts(0))
@@ -236,12 +236,22 @@ func (s *Store) Try(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
-	_, err := s.js.PublishMsg(ctx, &nats.Msg{Subject: trySubject(s.opts.Prefix), Data: []byte("the store of the view's record was tried")},
+	_, err := s.js.PublishMsg(ctx, &nats.Msg{Subject: s.written(trySubject(s.opts.Prefix)), Data: []byte("the store of the view's record was tried")},
 		jetstream.WithExpectStream(s.stream.CachedInfo().Config.Name), jetstream.WithRetryAttempts(0))
 	if err != nil {
 		return fmt.Errorf("%w: trying to write in %s: %w", ErrUnavailable, s.Bucket(), err)
 	}
 	return s.sync()
+}
+
+// written is the subject to which a write to a key's subject is published. A publish is not
+// put into the handle's domain, as reads and streams are: where JetStream is another server's,
+// behind a leaf node, only what begins as its API does gets there (and is mapped to the key).
+func (s *Store) written(subject string) string {
+	if s.opts.Domain == "" {
+		return subject
+	}
+	return "$JS." + s.opts.Domain + ".API." + subject
 }
 
 // wrongRevision reports whether the stream's leader has refused the write because of
