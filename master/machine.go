@@ -123,7 +123,8 @@ func New(cfg Config) *Machine {
 	m.members = membership.New(membership.Config{
 		Self: cfg.Self, Incarnation: cfg.Incarnation, Replicas: cfg.Replicas, Missing: cfg.Missing, Cluster: cfg.Cluster, Nonce: cfg.Nonce,
 		SuspectTicks: cfg.SuspectTicks, ReadmitTicks: cfg.ReadmitTicks, JoinTicks: cfg.JoinTicks, AgainTicks: againTicks, CheckTicks: cfg.CheckTicks,
-		Mutant: cfg.Mutant.Membership,
+		QuietTicks: quietBeats * max(cfg.ProbeTicks, 1),
+		Mutant:     cfg.Mutant.Membership,
 	}, &m.clock)
 	m.refresh()
 	return m
@@ -144,6 +145,10 @@ func (m *Machine) Refused() uint64 { return m.refused }
 // Resent counts requests that were forwarded once more: to another replica, in another
 // epoch, or since a client has sent them again.
 func (m *Machine) Resent() uint64 { return m.resent }
+
+// quietBeats is how many heartbeats without an answer, or without a word of one replica to
+// another, make silence.
+const quietBeats = 3
 
 // againTicks is how long PREPARE and INSTALL are given before they are repeated.
 const againTicks = 5

@@ -88,7 +88,7 @@ func (m *Machine) answerFound(out *Output) {
 
 // whyNotNumbered says why causal sets cannot be taken now, or "".
 func (m *Machine) whyNotNumbered() string {
-	if why := m.whyNotStrong(); why != "" {
+	if why := m.whyNoView(); why != "" {
 		return why
 	}
 	if m.members.Changing() {

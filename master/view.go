@@ -132,6 +132,7 @@ func (m *Machine) launchPaused(out *Output) {
 		m.refusePaused(out)
 		return
 	}
+	split := m.members.Split()
 	kept := m.paused[:0]
 	for _, f := range m.paused {
 		if m.flights[f.request.RID] != f {
@@ -139,6 +140,9 @@ func (m *Machine) launchPaused(out *Output) {
 		}
 		p := m.peer(f.wanted)
 		switch {
+		case split != "" && f.request.Model.Strong() && !f.forwarded: // it would not be delivered
+			m.land(f, Reply{RID: f.request.RID, Code: model.Unavailable, Reason: split, Clock: m.now()}, out)
+			continue
 		case p != nil && p.member && !p.works && !p.known.Suspected:
 			kept = append(kept, f)
 			continue
@@ -284,9 +288,18 @@ func (m *Machine) Complete() bool {
 	return m.Ready()
 }
 
-// whyNotStrong says why requests that need the view cannot be taken now, or "". While the
-// view changes they are taken, and wait.
+// whyNotStrong says why requests of models 1 and 2 cannot be taken now, or "": those that need
+// the view, or that nothing is delivered in it.
 func (m *Machine) whyNotStrong() string {
+	if why := m.whyNoView(); why != "" {
+		return why
+	}
+	return m.members.Split()
+}
+
+// whyNoView says why requests that need the view cannot be taken now, or "". While the view
+// changes they are taken, and wait.
+func (m *Machine) whyNoView() string {
 	if !m.members.Leads() && m.members.Record().Epoch == 0 || m.members.Superseded() {
 		return m.members.Why()
 	}

@@ -26,6 +26,8 @@ func (m *Machine) admits(msg message.Message, h *message.Header) bool {
 		return m.load == nil
 	case *message.Chunk:
 		return m.load != nil && m.isMember(h)
+	case *message.Beat:
+		return true
 	}
 	return false
 }

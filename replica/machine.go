@@ -107,6 +107,7 @@ type Machine struct {
 	causal       causal
 	eventual     eventual
 	disciplines  [model.Eventual + 1]discipline // the four, by the code of their model
+	hearing      hearing
 
 	answers []message.Answer
 	pending int
@@ -178,6 +179,12 @@ func (m *Machine) Step(msg message.Message, out *Output) {
 		return
 	}
 	h := msg.Head()
+	if h.From.IsReplica() {
+		m.hear(h.From)
+		if msg.Kind() == message.KindBeat && h.Epoch != m.record.Epoch {
+			return // it has said all by being heard
+		}
+	}
 	if !m.admits(msg, h) {
 		m.refused++
 		return
@@ -219,6 +226,7 @@ func (m *Machine) Step(msg message.Message, out *Output) {
 		m.donate(msg, out)
 	case *message.Chunk:
 		m.chunk(msg)
+	case *message.Beat:
 	default:
 		m.refused++
 	}
@@ -255,6 +263,7 @@ func (m *Machine) EndTurn(out *Output) {
 	m.askCausal(out)
 	m.flushAnswers(out)
 	m.flushPrepared(out)
+	m.beat(out)
 	m.persist(out)
 }
 

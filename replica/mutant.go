@@ -23,4 +23,5 @@ type Mutant struct {
 	ReadsAtOnce       bool // reads a fenced get without a turn in the queue
 	EchoesWedged      bool // echoes rounds while it is wedged
 	ServesWedged      bool // serves fenced gets while it is wedged
+	NoBeats           bool // sends nothing to the others where it has nothing to say
 }

@@ -27,7 +27,7 @@ func (m *Machine) phase() message.Phase {
 func (m *Machine) hello(to lamport.Node, out *Output) {
 	h := &message.Hello{
 		Header: m.header(), PID: m.cfg.PID, Phase: m.phase(), Position: m.position, Keys: uint64(m.store.Len()),
-		LastRID: m.lastRID, Master: m.master.Incarnation, Nonce: m.nonce,
+		LastRID: m.lastRID, Master: m.master.Incarnation, Nonce: m.nonce, Heard: m.heardOf(),
 	}
 	if m.load != nil {
 		h.Whole, h.Committed = m.whole(), m.load.committed
@@ -40,6 +40,7 @@ func (m *Machine) probed(p *message.Probe, out *Output) {
 	m.heard(p.From, p.Incarnation)
 	if p.Incarnation == m.master.Incarnation {
 		m.nonce = max(m.nonce, p.Nonce)
+		m.hearing.due = true
 	}
 	if m.cast == nil || p.Epoch != m.record.Epoch || p.Incarnation != m.record.Master || m.master.Incarnation != p.Incarnation {
 		m.hello(p.From, out)
@@ -51,7 +52,7 @@ func (m *Machine) probed(p *message.Probe, out *Output) {
 	out.send(&message.Report{
 		Header: m.header(), Nonce: p.Nonce, Position: s.Position, Watermark: s.Watermark, Safe: s.Safe,
 		Keys: uint64(s.Keys), Pending: uint64(max(s.Pending, 0)), Tentative: uint64(s.Tentative), Queue: uint64(s.Queue),
-		Own: uint64(s.Own),
+		Own: uint64(s.Own), Heard: m.heardOf(),
 	}, p.From)
 }
 

@@ -9,15 +9,16 @@ import (
 )
 
 // Version is the first field of every message. Another layout is another version. In
-// versions 2 and 3, which are still read, a record has no cluster and no lineage, and
-// INSTALLED has no position; in version 2 FORWARD and ANSWERS have no round either.
-// Version 1, in which HELLO and INSTALL had other fields, is not read: it knows no view
-// change, and nothing of it was ever on a disk.
+// versions 2 and 3, which are still read, a record has no cluster and no lineage, INSTALLED
+// has no position, and HELLO and REPORT do not say who was heard; in version 2 FORWARD and
+// ANSWERS have no round either. Version 1, in which HELLO and INSTALL had other fields, is not
+// read: it knows no view change, and nothing of it was ever on a disk.
 const Version = 4
 
 // Versions before.
 const (
 	withoutLineage = 3 // the last without it
+	withoutHeard   = 3 // the last without it
 	withoutRounds  = 2 // the last without them
 )
 
@@ -50,7 +51,7 @@ const headFields = 6
 // bodyFields is how many fields each kind has of its own; -1: no such kind.
 var bodyFields = [...]int{
 	0:                     -1,
-	message.KindHello:     9,
+	message.KindHello:     10,
 	message.KindInstall:   1,
 	message.KindInstalled: 1,
 	message.KindForward:   4,
@@ -60,11 +61,12 @@ var bodyFields = [...]int{
 	message.KindGap:       3,
 	message.KindFill:      1,
 	message.KindProbe:     2,
-	message.KindReport:    9,
+	message.KindReport:    10,
 	message.KindPrepare:   3,
 	message.KindState:     5,
 	message.KindPull:      7,
 	message.KindChunk:     20,
+	message.KindBeat:      0,
 }
 
 // Fields of the arrays inside messages. Since every field takes at least one byte, one
@@ -81,6 +83,7 @@ const (
 	dataFields      = 8
 	executedFields  = 6
 	keyRecordFields = 8
+	heardFields     = 2
 	valueFields     = 2 // of the array around a value that stands alone
 )
 
@@ -91,7 +94,8 @@ const oldRecordFields = recordFields - 2
 func fieldsOf(kind message.Kind, version uint64) int {
 	lacksRound := version <= withoutRounds && hasRound(kind)
 	lacksPosition := version <= withoutLineage && kind == message.KindInstalled
-	if lacksRound || lacksPosition {
+	lacksHeard := version <= withoutHeard && hasHeard(kind)
+	if lacksRound || lacksPosition || lacksHeard {
 		return bodyFields[kind] - 1
 	}
 	return bodyFields[kind]
@@ -100,6 +104,11 @@ func fieldsOf(kind message.Kind, version uint64) int {
 // hasRound: the round is their last field.
 func hasRound(kind message.Kind) bool {
 	return kind == message.KindForward || kind == message.KindAnswers
+}
+
+// hasHeard: whom the sender has heard is their last field.
+func hasHeard(kind message.Kind) bool {
+	return kind == message.KindHello || kind == message.KindReport
 }
 
 func knownKind(k message.Kind) bool { return int(k) < len(bodyFields) && bodyFields[k] >= 0 }

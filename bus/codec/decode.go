@@ -66,7 +66,7 @@ func (d *Decoder) body(kind message.Kind, h message.Header, version uint64) mess
 	switch kind {
 	case message.KindHello:
 		return &message.Hello{Header: h, PID: int(d.limited(math.MaxInt32, "pid")), Phase: d.phase(),
-			Position: d.uint(), Keys: d.uint(), LastRID: d.uint(), Master: d.uint(), Nonce: d.uint(), Whole: d.bool(), Committed: d.uint()}
+			Position: d.uint(), Keys: d.uint(), LastRID: d.uint(), Master: d.uint(), Nonce: d.uint(), Whole: d.bool(), Committed: d.uint(), Heard: d.heard(version)}
 	case message.KindInstall:
 		return &message.Install{Header: h, Record: d.record(version <= withoutLineage)}
 	case message.KindInstalled:
@@ -90,7 +90,9 @@ func (d *Decoder) body(kind message.Kind, h message.Header, version uint64) mess
 		return &message.Probe{Header: h, Nonce: d.uint(), Marks: d.marks()}
 	case message.KindReport:
 		return &message.Report{Header: h, Nonce: d.uint(), Position: d.uint(), Watermark: d.uint(), Safe: d.uint(),
-			Keys: d.uint(), Pending: d.uint(), Tentative: d.uint(), Queue: d.uint(), Own: d.uint()}
+			Keys: d.uint(), Pending: d.uint(), Tentative: d.uint(), Queue: d.uint(), Own: d.uint(), Heard: d.heard(version)}
+	case message.KindBeat:
+		return &message.Beat{Header: h}
 	case message.KindPrepare:
 		return &message.Prepare{Header: h, Round: d.uint(), High: d.uint(), Holder: d.holder()}
 	case message.KindState:

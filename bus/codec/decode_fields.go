@@ -16,6 +16,26 @@ func (d *Decoder) round(version uint64) uint64 {
 	return d.uint()
 }
 
+// heard reads whom the sender has heard, which earlier versions do not say.
+func (d *Decoder) heard(version uint64) []message.Heard {
+	if version <= withoutHeard {
+		return nil
+	}
+	n := d.list(MaxMembers, heardFields+1)
+	if n == 0 {
+		return nil
+	}
+	list := make([]message.Heard, n)
+	for i := 0; i < n && d.err == nil; i++ {
+		d.tuple(heardFields, "heard")
+		list[i] = message.Heard{Node: d.node(), Silent: d.uint()}
+		if d.err == nil && !list[i].Node.IsReplica() {
+			d.fail("no replica has the number %d", list[i].Node)
+		}
+	}
+	return list
+}
+
 func (d *Decoder) marks() message.Marks {
 	d.tuple(marksFields, "marks")
 	return message.Marks{Last: d.uint(), Safe: d.uint(), Held: d.uint()}

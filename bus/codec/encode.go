@@ -97,6 +97,8 @@ func (e *Encoder) body(m message.Message) {
 		e.uints4(m.Nonce, m.Position, m.Watermark, m.Safe)
 		e.uints4(m.Keys, m.Pending, m.Tentative, m.Queue)
 		e.uint(m.Own)
+		e.heard(m.Heard)
+	case *message.Beat:
 	case *message.Prepare:
 		e.prepare(m)
 	case *message.State:

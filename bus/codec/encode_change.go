@@ -15,6 +15,22 @@ func (e *Encoder) hello(m *message.Hello) {
 	e.uint(m.Nonce)
 	e.bool(m.Whole)
 	e.uint(m.Committed)
+	e.heard(m.Heard)
+}
+
+func (e *Encoder) heard(list []message.Heard) {
+	if len(list) > MaxMembers {
+		e.fail("more replicas heard than there can be")
+	}
+	e.array(len(list))
+	for _, h := range list {
+		if !h.Node.IsReplica() {
+			e.fail("one was heard that is no replica")
+		}
+		e.array(heardFields)
+		e.uint(uint64(h.Node))
+		e.uint(h.Silent)
+	}
 }
 
 func (e *Encoder) prepare(m *message.Prepare) {

@@ -22,13 +22,14 @@ func request(rid uint64, c model.Consistency, key, value string) message.Request
 // samples holds every kind, each with every field set and with as few as may be.
 func samples() map[string]message.Message {
 	record := epochRecord()
+	heard := []message.Heard{{Node: 1, Silent: 0}, {Node: 65535, Silent: 1 << 20}}
 	marks := message.Marks{Last: 9, Safe: 8, Held: 7}
 	get := message.Request{RID: 12, Model: model.Sequential, Type: model.Get, Key: "ключ"}
 	empty := request(13, model.Eventual, "k", "")
 	received := message.Received{LastSeq: 5, Received: []uint64{5, 0, 1 << 33}}
 	writes := []message.CausalWrite{{Number: 8, Request: request(21, model.Causal, "a", "1")}, {Number: 9, Request: request(22, model.Causal, "b", "\x00\xff")}}
 	return map[string]message.Message{
-		"hello":          &message.Hello{Header: head(2), PID: 4711, Phase: message.PhaseCaught, Position: 1, Keys: 2, LastRID: 3, Master: 1 << 40, Nonce: 5, Whole: true, Committed: 4},
+		"hello":          &message.Hello{Header: head(2), PID: 4711, Phase: message.PhaseCaught, Position: 1, Keys: 2, LastRID: 3, Master: 1 << 40, Nonce: 5, Whole: true, Committed: 4, Heard: heard},
 		"hello_first":    &message.Hello{Header: message.Header{From: 1}, Phase: message.PhaseBoot},
 		"install":        &message.Install{Header: head(lamport.Master(1)), Record: record},
 		"install_first":  &message.Install{Header: message.Header{From: lamport.Master(1)}, Record: smallestRecord()},
@@ -46,7 +47,7 @@ func samples() map[string]message.Message {
 		"fill":           &message.Fill{Header: head(2), Writes: writes},
 		"fill_empty":     &message.Fill{Header: head(2)},
 		"probe":          &message.Probe{Header: head(lamport.Master(65535)), Nonce: 1 << 50, Marks: marks},
-		"report":         &message.Report{Header: head(2), Nonce: 1, Position: 2, Watermark: 3, Safe: 4, Keys: 5, Pending: 6, Tentative: 7, Queue: 8, Own: 3},
+		"report":         &message.Report{Header: head(2), Nonce: 1, Position: 2, Watermark: 3, Safe: 4, Keys: 5, Pending: 6, Tentative: 7, Queue: 8, Own: 3, Heard: heard},
 		"report_nothing": &message.Report{Header: head(2)},
 		"prepare":        &message.Prepare{Header: head(lamport.Master(1)), Round: 2, High: 1 << 40, Holder: 65535},
 		"prepare_first":  &message.Prepare{Header: head(lamport.Master(1)), Round: 1},
@@ -56,6 +57,7 @@ func samples() map[string]message.Message {
 		"pull_first":     &message.Pull{Header: head(4)},
 		"chunk":          chunk(),
 		"chunk_empty":    &message.Chunk{Header: head(2)},
+		"beat":           &message.Beat{Header: head(2)},
 	}
 }
 

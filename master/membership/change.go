@@ -66,16 +66,16 @@ func (m *Machine) wanted() bool {
 		return false // INSTALL is on its way
 	}
 	for _, r := range m.replicas {
-		if r.Removed && m.record.Configures(r.Node) || m.caught(r) {
+		if r.Removed && m.record.Configures(r.Node) {
 			return true
 		}
 	}
-	return false
+	return m.improves()
 }
 
-// caught reports whether a replica outside the view can be let in by a change.
+// caught reports whether a replica outside the view is loaded, so that a change can let it in.
 func (m *Machine) caught(r *Replica) bool {
-	return !m.Member(r) && r.Phase == message.PhaseCaught && r.Epoch == m.record.Epoch && m.admissible(r)
+	return !m.Member(r) && r.Phase == message.PhaseCaught && r.Epoch == m.record.Epoch && r.present()
 }
 
 // missing reports whether a member cannot go on in the record's epoch. One that says that
@@ -90,11 +90,15 @@ func (m *Machine) missing(r *Replica, member message.Member) bool {
 	return r.Epoch == m.record.Epoch && r.Phase != message.PhaseMember && r.Phase != 0
 }
 
-// admissible reports whether a replica outside the view may be let in now. One that was
-// removed for its silence waits for longer each time.
-func (m *Machine) admissible(r *Replica) bool {
-	return r.Incarnation > 0 && !r.Lost && !r.Suspected && !r.Removed && m.ticks >= r.admitAfter
+// present reports whether a replica is there, and wanted.
+func (r *Replica) present() bool {
+	return r.Incarnation > 0 && !r.Lost && !r.Suspected && !r.Removed
 }
+
+// admissible reports whether a replica outside the view may be let in now. One that was left
+// out, since it was silent or did not hear another one, waits for longer each time; but not if
+// no view can be formed without it.
+func (m *Machine) admissible(r *Replica) bool { return r.present() && m.ticks >= r.admitAfter }
 
 // begin begins a change. It is never given up (rule F7): whoever has got PREPARE is wedged
 // for good in its epoch.
@@ -126,13 +130,36 @@ func (m *Machine) change(out *Output) {
 		}
 		return
 	}
-	if c.awaited && !m.cfg.Mutant.Hasty || !m.suffice(c) {
+	next := m.chosen(c)
+	if c.awaited && !m.cfg.Mutant.Hasty || next == nil {
 		m.lookAgain(out)
 		return
 	}
-	if m.fill(c, out) {
-		m.propose(m.next(c), out)
+	if m.fill(next, out) {
+		m.propose(m.next(next), out)
 	}
+}
+
+// chosen are those of the candidates who are to form the next view; nil: they do not suffice.
+// If not enough of them hear each other all of them are: what the next view must deliver waits
+// then until they do, and all else goes on.
+func (m *Machine) chosen(c *candidates) *candidates {
+	if m.recover { // whoever is left out now may hold what nobody else does
+		if !m.suffice(c) {
+			return nil
+		}
+		return c
+	}
+	if next := m.together(c); next != nil {
+		return next
+	}
+	all := &candidates{survivors: c.survivors, joiners: append(slices.Clone(c.joiners), c.late...)}
+	for _, next := range []*candidates{m.together(all), c, all} {
+		if next != nil && m.suffice(next) {
+			return next
+		}
+	}
+	return nil
 }
 
 // lookAgain reads the record now and then while no next one can be proposed: what an
@@ -150,6 +177,7 @@ func (m *Machine) lookAgain(out *Output) {
 type candidates struct {
 	survivors []*Replica // S: members that have said what they hold, also one that is to leave
 	joiners   []*Replica // learners that have become the copy of a member
+	late      []*Replica // such ones that are kept out for a while
 	awaited   bool       // somebody else may answer soon
 }
 
@@ -172,10 +200,12 @@ func (m *Machine) candidates() *candidates {
 	}
 	for _, r := range m.replicas {
 		switch {
-		case m.Member(r) || !m.admissible(r) || r.Epoch != m.record.Epoch:
-		case r.state != nil:
+		case m.Member(r) || !r.present() || r.Epoch != m.record.Epoch:
+		case r.state != nil && m.admissible(r):
 			c.joiners = append(c.joiners, r)
-		case m.caught(r) && waited < m.cfg.JoinTicks:
+		case r.state != nil:
+			c.late = append(c.late, r)
+		case m.caught(r) && m.admissible(r) && waited < m.cfg.JoinTicks:
 			c.awaited = true
 		}
 	}
@@ -233,7 +263,7 @@ func (m *Machine) prepare(out *Output) {
 	for _, r := range m.replicas {
 		member := m.Member(r) || r.Incarnation == 0 && m.record.Index(r.Node) >= 0
 		answered := r.state != nil && r.state.Watermark >= m.high
-		if r.Lost || answered || !member && !m.admissible(r) {
+		if r.Lost || answered || !member && !r.present() {
 			continue
 		}
 		to = append(to, r.Node)

@@ -22,6 +22,7 @@ type Config struct {
 	JoinTicks    uint64 // how long a change waits for a learner that is nearly loaded
 	AgainTicks   uint64 // PREPARE and INSTALL are repeated after it
 	CheckTicks   uint64 // how often the record's store is tried while all is well; 0: never
+	QuietTicks   uint64 // some heartbeats: who answers none, or hears nothing of another replica, for longer is silent
 
 	Mutant Mutant
 }
@@ -30,6 +31,8 @@ type Config struct {
 type Mutant struct {
 	Abandon bool // F7: gives a PREPARE up when all members answer
 	Hasty   bool // F3: decides without enough of the members
+	Deaf    bool // H3: does not mind members that do not hear each other
+	Unheard bool // H4: lets those in who do not hear every member
 }
 
 // Output collects what a turn sends and asks for. The caller resets it between turns.
@@ -66,8 +69,11 @@ type Replica struct {
 	installed  bool   // it has acknowledged the record
 	state      *message.State
 	admitAfter uint64 // tick
+	why        string // it is not admitted earlier
 	flaps      int    // how often in a row it was removed for its silence
 	settled    uint64 // tick since which it is a member
+	born       uint64 // tick of the first word of its process
+	ears       []ear  // what it hears of the others, rising by node
 }
 
 // stage is what the machine is about.
@@ -113,6 +119,8 @@ type Machine struct {
 
 	readAgain uint64 // tick at which it is, while there is none
 	checkedAt uint64 // tick of the last check
+
+	deaf bool // a replica is known not to hear another one
 }
 
 // New returns a machine that begins by reading the record.
@@ -185,7 +193,7 @@ func (m *Machine) Heard(h *message.Header) bool {
 	case h.Incarnation > r.Incarnation:
 		*r = Replica{
 			Node: r.Node, Incarnation: h.Incarnation, Removed: r.Removed,
-			admitAfter: r.admitAfter, flaps: r.flaps,
+			admitAfter: r.admitAfter, why: r.why, flaps: r.flaps, born: m.ticks,
 		}
 		m.lives(r)
 	}
@@ -227,10 +235,12 @@ func (m *Machine) Hello(h *message.Hello, out *Output) {
 	}
 	if r.PID != h.PID { // it has come back with its disk, as the same incarnation
 		r.Lost, r.installed = false, false
+		r.born, r.ears = m.ticks, nil
 		m.lives(r)
 	}
 	r.PID, r.Phase, r.Epoch, r.Position, r.Keys = h.PID, h.Phase, h.Epoch, h.Position, h.Keys
 	r.Whole, r.Committed = h.Whole, h.Committed
+	m.hears(r, h.Heard)
 	if h.Master == m.cfg.Incarnation {
 		m.answers(r, h.Nonce)
 	}
@@ -277,6 +287,7 @@ func (m *Machine) Installed(h *message.Installed) {
 func (m *Machine) Reported(p *message.Report) {
 	r := m.Replica(p.From)
 	m.answers(r, p.Nonce)
+	m.hears(r, p.Heard)
 	if p.Epoch == m.record.Epoch {
 		r.Phase, r.Epoch, r.Position, r.Keys = message.PhaseMember, p.Epoch, p.Position, p.Keys
 	}
@@ -335,6 +346,7 @@ func (m *Machine) Tick() {
 	}
 	clear(m.replicas[len(kept):])
 	m.replicas = kept
+	m.listen()
 }
 
 // install tells a replica the record.

@@ -16,6 +16,7 @@ const (
 	readmit  = 100
 	join     = 10
 	repeated = 5
+	quiet    = 10
 	self     = 5 // incarnation of the master
 )
 
@@ -28,6 +29,9 @@ type one struct {
 	out    membership.Output
 	silent map[lamport.Node]bool
 	nonce  uint64
+	now    uint64
+	cut    map[membership.Pair]bool
+	last   map[membership.Pair]uint64 // when the one heard the other last
 }
 
 type option func(*membership.Config)
@@ -39,6 +43,7 @@ func fresh(t *testing.T, replicas int, options ...option) *one {
 	cfg := membership.Config{
 		Self: lamport.Master(1), Incarnation: self, Missing: -1, Cluster: 77, Nonce: 1 << 40,
 		SuspectTicks: suspect, ReadmitTicks: readmit, JoinTicks: join, AgainTicks: repeated,
+		QuietTicks: quiet,
 	}
 	for i := range replicas {
 		cfg.Replicas = append(cfg.Replicas, lamport.Replica(i+1))
@@ -46,7 +51,7 @@ func fresh(t *testing.T, replicas int, options ...option) *one {
 	for _, o := range options {
 		o(&cfg)
 	}
-	o := &one{t: t, silent: map[lamport.Node]bool{}}
+	o := &one{t: t, silent: map[lamport.Node]bool{}, cut: map[membership.Pair]bool{}, last: map[membership.Pair]uint64{}}
 	o.Machine = membership.New(cfg, &o.clock)
 	o.turn(func() {})
 	if c := o.out.Command; c == nil || c.Propose != nil {
@@ -115,7 +120,7 @@ func (o *one) hello(n lamport.Node, change func(*message.Hello)) {
 
 func (o *one) helloIn(n lamport.Node, change func(*message.Hello)) {
 	o.nonce++
-	h := &message.Hello{Header: o.head(n), PID: 100 + int(n), Phase: message.PhaseBoot, Master: self, Nonce: o.nonce}
+	h := &message.Hello{Header: o.head(n), PID: 100 + int(n), Phase: message.PhaseBoot, Master: self, Nonce: o.nonce, Heard: o.heardBy(n)}
 	change(h)
 	o.silent[n] = false
 	if o.Heard(h.Head()) {
@@ -123,11 +128,46 @@ func (o *one) helloIn(n lamport.Node, change func(*message.Hello)) {
 	}
 }
 
-// caught is a turn in which a learner says that it is loaded.
+// caught is a turn in which a learner says that it is loaded. It and the others hear each
+// other.
 func (o *one) caught(n lamport.Node, incarnation uint64) {
-	o.hello(n, func(h *message.Hello) {
-		h.Incarnation, h.Phase, h.PID = incarnation, message.PhaseCaught, 100*int(incarnation)
+	o.turn(func() {
+		o.helloIn(n, func(h *message.Hello) {
+			h.Incarnation, h.Phase, h.PID = incarnation, message.PhaseCaught, 100*int(incarnation)
+		})
+		for _, r := range o.Replicas() {
+			if r.Node != n {
+				o.report(r)
+			}
+		}
 	})
+}
+
+// report is what a replica answers a heartbeat with, if it can.
+func (o *one) report(r *membership.Replica) {
+	if r.Incarnation == 0 || o.silent[r.Node] {
+		return
+	}
+	o.nonce++
+	h := message.Header{From: r.Node, Incarnation: r.Incarnation}
+	o.Heard(&h)
+	o.Reported(&message.Report{Header: h, Nonce: o.nonce, Heard: o.heardBy(r.Node)})
+}
+
+// heardBy is what n hears of the others: all that are not silent, but for links that are cut.
+func (o *one) heardBy(n lamport.Node) []message.Heard {
+	var list []message.Heard
+	for _, r := range o.Replicas() {
+		if r.Node == n {
+			continue
+		}
+		link := membership.Pair{Deaf: n, Of: r.Node}
+		if !o.silent[r.Node] && !o.cut[link] {
+			o.last[link] = o.now
+		}
+		list = append(list, message.Heard{Node: r.Node, Silent: o.now - o.last[link]})
+	}
+	return list
 }
 
 // state is a turn in which a replica says what it holds.
@@ -203,13 +243,9 @@ func (o *one) pass(n int) {
 	o.out = membership.Output{}
 	for range n {
 		for _, r := range o.Replicas() {
-			if r.Incarnation > 0 && !o.silent[r.Node] {
-				o.nonce++
-				h := message.Header{From: r.Node, Incarnation: r.Incarnation}
-				o.Heard(&h)
-				o.Reported(&message.Report{Header: h, Nonce: o.nonce})
-			}
+			o.report(r)
 		}
+		o.now++
 		o.Tick()
 		o.Advance(&o.out)
 	}

@@ -189,23 +189,34 @@ func (m *Machine) adopt(r *message.Record, revision uint64, out *Output) {
 	out.Decided = &m.record
 }
 
-// holdBack keeps those out for a while who are removed for their silence, or for whom a
-// change has waited in vain: a replica that comes and goes would cost the others a change
-// of views each time.
+// holdBack keeps those out for a while who are removed for their silence, or since they do
+// not hear another one, or for whom a change has waited in vain: a replica that comes and goes
+// would cost the others a change of views each time.
 func (m *Machine) holdBack(next *message.Record) {
-	const most = 5
 	for _, member := range m.record.Members {
 		r := m.Replica(member.Node)
-		if r == nil || next.Index(member.Node) >= 0 || r.Incarnation != member.Incarnation || !r.Suspected || r.Lost {
+		if r == nil || next.Index(member.Node) >= 0 || r.Incarnation != member.Incarnation || r.Lost {
 			continue
 		}
-		r.admitAfter = m.ticks + m.cfg.ReadmitTicks<<min(r.flaps, most)
-		r.flaps++
-	}
-	for _, r := range m.replicas {
-		if next.Index(r.Node) < 0 && m.caught(r) {
-			r.admitAfter = m.ticks + m.cfg.ReadmitTicks<<min(r.flaps, most)
-			r.flaps++
+		apart := m.apartFrom(r, next)
+		switch {
+		case apart != "":
+			m.keepOut(r, apart+" for a while, and it is kept out for as long")
+		case r.Suspected:
+			m.keepOut(r, "it was silent and is kept out for a while")
 		}
 	}
+	for _, r := range m.replicas {
+		if next.Index(r.Node) < 0 && m.caught(r) && m.admissible(r) {
+			m.keepOut(r, "a change of views has waited for it in vain, and it is kept out for a while")
+		}
+	}
+}
+
+// keepOut lets a replica into no view for a while, for twice as long each time in a row. why
+// is a sentence.
+func (m *Machine) keepOut(r *Replica, why string) {
+	const most = 5
+	r.admitAfter, r.why = m.ticks+m.cfg.ReadmitTicks<<min(r.flaps, most), why
+	r.flaps++
 }

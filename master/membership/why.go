@@ -22,7 +22,10 @@ func (m *Machine) Why() string {
 	case booting:
 		return m.whyBooting()
 	case steady:
-		return m.list(func(r *Replica) bool { return m.Member(r) && !r.installed }, "waiting for %s to install the view")
+		if why := m.list(func(r *Replica) bool { return m.Member(r) && !r.installed }, "waiting for %s to install the view"); why != "" {
+			return why
+		}
+		return m.Split()
 	}
 	if short := m.Short(); short != "" {
 		return short
@@ -69,7 +72,7 @@ func (m *Machine) Short() string {
 		}
 	}
 	for _, r := range m.replicas {
-		if !m.Member(r) && m.admissible(r) && (r.state != nil || r.Phase == message.PhaseCaught) {
+		if !m.Member(r) && r.present() && (r.state != nil || r.Phase == message.PhaseCaught) {
 			others++
 		}
 	}
@@ -83,6 +86,21 @@ func (m *Machine) Short() string {
 		return fmt.Sprintf("only %d of %d replicas can be reached, and %d are needed", survivors+others, len(m.record.Configured), total)
 	}
 	return ""
+}
+
+// Split says which members of a view that stands do not hear each other, so that nothing is
+// delivered in it, or "". A view of others is formed where one can be; it is said only where
+// none can.
+func (m *Machine) Split() string {
+	if m.stage != steady || !m.deaf {
+		return ""
+	}
+	apart := m.whyApart()
+	if apart == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s, and without one of them no view of %d of %d replicas can be formed: mend the network between them",
+		apart, len(m.record.Configured)-m.mayMiss(len(m.record.Configured)), len(m.record.Configured))
 }
 
 // list puts the nodes that fit into a sentence; "" if none does.
@@ -114,8 +132,12 @@ func (m *Machine) WhyNot(r *Replica) string {
 		return "it has not installed the view yet"
 	case r.Phase == message.PhaseLearning:
 		return fmt.Sprintf("it is being loaded (%d keys so far)", r.Keys)
+	case m.apartFrom(r, &m.record) != "":
+		return m.apartFrom(r, &m.record)
 	case m.ticks < r.admitAfter:
-		return "it was silent and is kept out for a while"
+		return r.why
+	case r.Phase == message.PhaseCaught && m.record.Epoch == r.Epoch && !m.met(r):
+		return "it is loaded and waits until it and every member have heard each other"
 	case r.Phase == message.PhaseCaught:
 		return "it is loaded and waits for the next view"
 	}

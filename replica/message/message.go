@@ -35,9 +35,10 @@ const (
 	KindState     Kind = 13 // replica → master: answer to a prepare
 	KindPull      Kind = 14 // learner → member: the next piece of the state
 	KindChunk     Kind = 15 // member → learner: it
+	KindBeat      Kind = 16 // replica → replica: you can hear me
 )
 
-var kindNames = [...]string{"", "HELLO", "INSTALL", "INSTALLED", "FORWARD", "ANSWERS", "DATA", "ACK", "GAP", "FILL", "PROBE", "REPORT", "PREPARE", "STATE", "PULL", "CHUNK"}
+var kindNames = [...]string{"", "HELLO", "INSTALL", "INSTALLED", "FORWARD", "ANSWERS", "DATA", "ACK", "GAP", "FILL", "PROBE", "REPORT", "PREPARE", "STATE", "PULL", "CHUNK", "BEAT"}
 
 // String returns the kind's name in capitals.
 func (k Kind) String() string {
@@ -249,6 +250,14 @@ type Hello struct {
 	// acknowledged, and an operator wants to go on with a learner's state.
 	Whole     bool   // the committed layer of this learner is a prefix of the order
 	Committed uint64 // highest causal number in it
+
+	Heard []Heard // rising by node
+}
+
+// Heard says when a replica has last received anything from another one.
+type Heard struct {
+	Node   lamport.Node
+	Silent uint64 // ticks since then, by the clock of the replica that says it
 }
 
 // Install tells a replica, member or not, the record of an epoch.
@@ -353,4 +362,10 @@ type Report struct {
 	Tentative uint64 // weak writes not yet committed
 	Queue     uint64 // DATA received and not yet delivered
 	Own       uint64 // weak writes not yet committed that this replica has accepted: only it may hold them
+
+	Heard []Heard // rising by node
 }
+
+// Beat is what a replica sends to another one to which it has sent nothing else since the
+// last heartbeat of the master: whoever receives it knows that the link works.
+type Beat struct{ Header }

@@ -33,6 +33,9 @@ func (*Probe) Kind() Kind { return KindProbe }
 // Kind implements [Message].
 func (*Report) Kind() Kind { return KindReport }
 
+// Kind returns KindBeat.
+func (*Beat) Kind() Kind { return KindBeat }
+
 // Kind implements [Message].
 func (*Prepare) Kind() Kind { return KindPrepare }
 

@@ -305,7 +305,7 @@ func (c *cluster) send(from lamport.Node, sends []abcast.Send) {
 // idle reports whether a message is one that goes to and fro while nothing happens.
 func idle(msg message.Message) bool {
 	switch m := msg.(type) {
-	case *message.Probe, *message.Report, *message.Hello:
+	case *message.Probe, *message.Report, *message.Hello, *message.Beat:
 		return true
 	case *message.Pull:
 		return m.Scanned && !m.Wedged
