@@ -49,7 +49,7 @@ type Link struct {
 }
 
 // byKind counts messages, each in the place of its kind.
-type byKind [message.KindChunk + 1]atomic.Uint64
+type byKind [message.KindLast + 1]atomic.Uint64
 
 func (b *byKind) all() (sum uint64) {
 	for i := range b {

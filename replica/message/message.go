@@ -36,6 +36,8 @@ const (
 	KindPull      Kind = 14 // learner → member: the next piece of the state
 	KindChunk     Kind = 15 // member → learner: it
 	KindBeat      Kind = 16 // replica → replica: you can hear me
+
+	KindLast = KindBeat
 )
 
 var kindNames = [...]string{"", "HELLO", "INSTALL", "INSTALLED", "FORWARD", "ANSWERS", "DATA", "ACK", "GAP", "FILL", "PROBE", "REPORT", "PREPARE", "STATE", "PULL", "CHUNK", "BEAT"}
