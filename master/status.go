@@ -24,9 +24,10 @@ type ReplicaStatus struct {
 	Node        lamport.Node
 	Incarnation uint64
 	PID         int
-	Member      bool   // of the view, working, and not suspected
-	Serves      bool   // it has been a member as the process that it is, and is not suspected
-	Reason      string // why it is not, or ""
+	Member      bool          // of the view, working, and not suspected
+	Serves      bool          // it has been a member as the process that it is, and is not suspected
+	Reason      string        // why it is not, or ""
+	Keeps       message.Keeps // of a member: what its data survive
 	Report      message.Report
 }
 
@@ -88,7 +89,7 @@ func (m *Machine) Snapshot() Status {
 		report := p.report
 		report.Position, report.Keys = max(report.Position, r.Position), max(report.Keys, r.Keys)
 		s.Replicas = append(s.Replicas, ReplicaStatus{
-			Node: p.node, Incarnation: r.Incarnation, PID: r.PID, Member: p.works && !r.Suspected, Serves: p.weak && !r.Suspected, Reason: m.members.WhyNot(r), Report: report,
+			Node: p.node, Incarnation: r.Incarnation, PID: r.PID, Member: p.works && !r.Suspected, Serves: p.weak && !r.Suspected, Reason: m.members.WhyNot(r), Keeps: r.Keeps, Report: report,
 		})
 	}
 	return s

@@ -20,6 +20,9 @@ type Config struct {
 	// Durable fills Output.Turn.
 	Durable bool
 
+	// Keeps is what the data survive, for the master to know.
+	Keeps message.Keeps
+
 	// WaitTicks is how long a get or set may wait for this replica to reach its
 	// minimum timestamp or position before it is refused.
 	WaitTicks uint64

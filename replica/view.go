@@ -102,7 +102,7 @@ func (m *Machine) wedge() {
 func (m *Machine) flushPrepared(out *Output) {
 	if m.entered {
 		m.entered = false
-		out.send(&message.Installed{Header: m.header(), Position: m.began}, m.master.Node)
+		out.send(&message.Installed{Header: m.header(), Position: m.began, PID: m.cfg.PID, Keeps: m.cfg.Keeps}, m.master.Node)
 	}
 	p := &m.prepared
 	watermark := m.causal.watermark

@@ -53,7 +53,7 @@ var bodyFields = [...]int{
 	0:                     -1,
 	message.KindHello:     10,
 	message.KindInstall:   1,
-	message.KindInstalled: 1,
+	message.KindInstalled: 3,
 	message.KindForward:   4,
 	message.KindAnswers:   4,
 	message.KindData:      4,
@@ -92,10 +92,12 @@ const oldRecordFields = recordFields - 2
 
 // fieldsOf is how many fields a kind has of its own in a version that is read.
 func fieldsOf(kind message.Kind, version uint64) int {
+	if kind == message.KindInstalled && version <= withoutLineage {
+		return 0
+	}
 	lacksRound := version <= withoutRounds && hasRound(kind)
-	lacksPosition := version <= withoutLineage && kind == message.KindInstalled
 	lacksHeard := version <= withoutHeard && hasHeard(kind)
-	if lacksRound || lacksPosition || lacksHeard {
+	if lacksRound || lacksHeard {
 		return bodyFields[kind] - 1
 	}
 	return bodyFields[kind]

@@ -105,7 +105,7 @@ func TestVersion2IsRead(t *testing.T) {
 }
 
 // Records of the versions before are read, in messages and alone: they have neither cluster
-// nor lineage. An INSTALLED has no position, which is then not known.
+// nor lineage. An INSTALLED says nothing: neither position nor pid nor what data survive is known.
 func TestRecordsOfVersion3AreRead(t *testing.T) {
 	all, d := samples(), NewDecoder()
 	bare := func(r message.Record) message.Record {
@@ -122,7 +122,7 @@ func TestRecordsOfVersion3AreRead(t *testing.T) {
 		case *message.Install:
 			m.Record = bare(m.Record)
 		case *message.Installed:
-			m.Position = message.Unknown
+			m.Position, m.PID, m.Keeps = message.Unknown, 0, message.KeepsUnsaid
 		}
 		b := undump(t, golden)
 		for _, version := range []byte{withoutRounds, withoutLineage} {

@@ -62,7 +62,12 @@ func (e *Encoder) body(m message.Message) {
 	case *message.Install:
 		e.record(&m.Record)
 	case *message.Installed:
+		if m.Keeps > message.KeepsAlways {
+			e.fail("unknown way of keeping data")
+		}
 		e.uint(m.Position)
+		e.uint(uint64(max(m.PID, 0)))
+		e.uint(uint64(m.Keeps))
 	case *message.Forward:
 		e.marks(&m.Marks)
 		e.list(len(m.Requests))

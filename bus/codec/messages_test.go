@@ -33,7 +33,7 @@ func samples() map[string]message.Message {
 		"hello_first":    &message.Hello{Header: message.Header{From: 1}, Phase: message.PhaseBoot},
 		"install":        &message.Install{Header: head(lamport.Master(1)), Record: record},
 		"install_first":  &message.Install{Header: message.Header{From: lamport.Master(1)}, Record: smallestRecord()},
-		"installed":      &message.Installed{Header: head(3), Position: 512},
+		"installed":      &message.Installed{Header: head(3), Position: 512, PID: 4713, Keeps: message.KeepsInterval},
 		"forward":        &message.Forward{Header: head(lamport.Master(1)), Round: 1 << 40, Marks: marks, Requests: []message.Request{request(11, model.Linearizable, "key1", "first"), get, empty}, Writes: writes},
 		"forward_empty":  &message.Forward{Header: head(lamport.Master(1))},
 		"answers":        &message.Answers{Header: head(1), Round: 300, Watermark: 9, Position: 512, Answers: []message.Answer{{RID: 11, FirstRID: 3, Code: model.OK, Value: []byte("first"), Position: 512, Timestamp: 8, Clock: 290}, {RID: 12, Code: model.NotFound, Reason: "no value"}, {RID: 13, Code: model.OK, Value: []byte{}}}},

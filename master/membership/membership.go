@@ -55,12 +55,13 @@ type Replica struct {
 	Epoch       uint64        // that it knows
 	Position    uint64
 	Keys        uint64
-	Whole       bool   // a learner whose committed layer is a prefix of the order …
-	Committed   uint64 // … with the causal numbers up to this
-	Suspected   bool   // it is silent
-	Lost        bool   // its process is known to have ended
-	Removed     bool   // an operator wants it out
-	Left        bool   // and it is; a process of it that is born later may join anew
+	Whole       bool          // a learner whose committed layer is a prefix of the order …
+	Committed   uint64        // … with the causal numbers up to this
+	Keeps       message.Keeps // of a member: what its data survive
+	Suspected   bool          // it is silent
+	Lost        bool          // its process is known to have ended
+	Removed     bool          // an operator wants it out
+	Left        bool          // and it is; a process of it that is born later may join anew
 
 	drained    bool   // and it holds nothing alone
 	heard      uint64 // tick of the last sign of life
@@ -274,6 +275,10 @@ func (m *Machine) Installed(h *message.Installed) {
 	if r := m.Replica(h.From); h.Epoch == m.record.Epoch && m.Member(r) {
 		if m.position == message.Unknown {
 			m.position = h.Position
+		}
+		r.Keeps = h.Keeps
+		if r.PID == 0 { // this master has found it at work, and it need not say HELLO
+			r.PID = h.PID
 		}
 		if !r.installed {
 			r.installed, r.settled = true, m.ticks

@@ -268,10 +268,24 @@ type Install struct {
 	Record Record
 }
 
-// Installed acknowledges an Install: the replica works in Header.Epoch.
+// Keeps says what a member's data survive: explicit codes, never reused.
+type Keeps uint8
+
+// What data survive.
+const (
+	KeepsUnsaid   Keeps = 0 // a member of an earlier version does not say
+	KeepsMemory   Keeps = 1 // not the end of its process
+	KeepsInterval Keeps = 2 // on disk: kill -9 of every process
+	KeepsAlways   Keeps = 3 // on disk, synced before anything leaves: a power cut
+)
+
+// Installed acknowledges an Install: the replica works in Header.Epoch. A master that finds
+// members at work learns from it what they are.
 type Installed struct {
 	Header
 	Position uint64 // with which the epoch began: the same at every member
+	PID      int
+	Keeps    Keeps
 }
 
 // Forward carries requests to the replica that is to serve them, and causal writes

@@ -119,7 +119,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		inbox: bus.NewBoundedInbox(inboxBytes, func(m *nats.Msg) int { return len(m.Data) }),
 		machine: replica.New(replica.Config{
 			Self: o.ID, Incarnation: data.incarnation, PID: cmp.Or(o.PID, os.Getpid()),
-			Store: data.store, Saved: data.saved, Durable: data.disk != nil,
+			Store: data.store, Saved: data.saved, Durable: data.disk != nil, Keeps: data.keeps(),
 			WaitTicks: max(uint64(o.CausalWait/Tick), 1), HelloTicks: 10,
 		}),
 	}

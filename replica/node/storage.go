@@ -86,6 +86,17 @@ func (s *storage) close() error {
 	return s.disk.Close()
 }
 
+// keeps says what the data survive.
+func (s *storage) keeps() message.Keeps {
+	switch {
+	case s.disk == nil:
+		return message.KeepsMemory
+	case s.disk.Mode() == disk.Always:
+		return message.KeepsAlways
+	}
+	return message.KeepsInterval
+}
+
 // String says where the data are.
 func (s *storage) String() string {
 	if s.disk == nil {
