@@ -179,7 +179,7 @@ func TestHowManyAreNeeded(t *testing.T) {
 		if o.out.Command != nil {
 			t.Fatalf("proposed %+v", o.out.Command.Propose)
 		}
-		o.expectWhy("short", o.Short(), "only 1 of 3 replicas can be reached, and 2 are needed")
+		o.expectWhy("short", o.Short(), "only 1 of 3 replicas can be reached, and 2 are needed: r2, r3 cannot go on, or are not loaded yet")
 		// r3 comes as a learner and becomes the copy of r1: with it there are two.
 		o.silent[3] = false
 		o.caught(3, 8)

@@ -52,6 +52,21 @@ func (m *Machine) whyBooting() string {
 	return "the first view is being formed"
 }
 
+// unfit are the configured replicas that no view can be formed of now: they cannot be reached,
+// or are outside of the view and not loaded yet.
+func (m *Machine) unfit() []string {
+	var list []string
+	for _, n := range m.record.Configured {
+		r := m.Replica(n)
+		lost := r == nil || !r.present()
+		outside := !lost && !m.Member(r) && r.state == nil && r.Phase != message.PhaseCaught
+		if lost || outside {
+			list = append(list, n.String())
+		}
+	}
+	return list
+}
+
 // Short says why no next view can be formed with the replicas that are there, or "". It
 // is said while a change is under way only: requests are refused then, not kept waiting.
 func (m *Machine) Short() string {
@@ -83,7 +98,8 @@ func (m *Machine) Short() string {
 		return fmt.Sprintf("%s of the view's %d members cannot be reached, and %d of them are needed to go on without losing what was acknowledged",
 			strings.Join(absent, ", "), len(m.record.Members), need)
 	case survivors+others < total:
-		return fmt.Sprintf("only %d of %d replicas can be reached, and %d are needed", survivors+others, len(m.record.Configured), total)
+		return fmt.Sprintf("only %d of %d replicas can be reached, and %d are needed: %s cannot go on, or are not loaded yet",
+			survivors+others, len(m.record.Configured), total, strings.Join(m.unfit(), ", "))
 	}
 	return ""
 }
