@@ -8,10 +8,11 @@ type Status struct {
 	Ready     bool            `json:"ready"`                // the cluster serves all four models
 	Reason    string          `json:"reason,omitempty"`     // why it is not ready, one line
 	Version   string          `json:"version"`              // of the quartet that answers
-	Data      string          `json:"data"`                 // where data are: [DataMemory] or [DataDisk]
-	Sync      string          `json:"sync,omitempty"`       // of DataDisk: "interval" (survives kill -9) or "always" (a power cut)
+	Data      string          `json:"data"`                 // where the members keep data: [DataMemory], [DataDisk] or [DataMixed]
+	Sync      string          `json:"sync,omitempty"`       // of disks, the weakest: "interval" (survives kill -9) or "always" (a power cut)
 	Cluster   string          `json:"cluster,omitempty"`    // its identity: see [ClusterName]; "": no view yet
 	Epoch     uint64          `json:"epoch"`                // of the installed view; 0: none yet
+	Survives  string          `json:"survives,omitempty"`   // what acknowledged data survive, one line
 	InProcess bool            `json:"in_process,omitempty"` // the master's own replicas are goroutines of its process, and end with it
 	Master    MasterStatus    `json:"master"`
 	Replicas  []ReplicaStatus `json:"replicas"` // by id, members or not; never null
@@ -30,6 +31,7 @@ func ClusterName(id uint64) string {
 const (
 	DataMemory = "memory"
 	DataDisk   = "disk"
+	DataMixed  = "mixed" // some members have disks, some have not
 )
 
 // MasterStatus is the master's part.
@@ -61,7 +63,11 @@ type ReplicaStatus struct {
 	Reason      string `json:"reason,omitempty"` // why it is no member, one line
 	Phase       string `json:"phase,omitempty"`  // boot, member, wedged, learning or caught; "": never heard
 
+	Data string `json:"data,omitempty"` // of a member, as it says itself: [DataMemory] or [DataDisk]; "": it has not said
+	Sync string `json:"sync,omitempty"` // of DataDisk
+
 	// Of a process that this master starts and restarts.
-	Restarts  int    `json:"restarts,omitempty"`   // how often in a row it has ended since it last lived for half a minute
-	LastError string `json:"last_error,omitempty"` // how it ended last, one line
+	Supervised bool   `json:"supervised,omitempty"` // it is one; false: another master's, or started by hand: this one doesn't start it again
+	Restarts   int    `json:"restarts,omitempty"`   // how often in a row it has ended since it last lived for half a minute
+	LastError  string `json:"last_error,omitempty"` // how it ended last, one line
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"quartet/bus"
 	"quartet/bus/exit"
 )
 
@@ -196,4 +197,93 @@ func runFiles(t *testing.T, m *master) string {
 		t.Fatalf("the banner names no run files: %s", m.stdout.String())
 	}
 	return dir
+}
+
+// A master that is told to keep data otherwise than the replicas that run do is refused: what
+// it would say of them would not be so. They go on, and so does the master that is as they are.
+func TestMasterThatDiffersIsRefused(t *testing.T) {
+	s := externalServer(t, true)
+	p := newPlace(t)
+	args := []string{"--memory", "--nats", s.ClientURL(), "--suspect", calm, "--orphan-timeout", "1m"}
+	first := startIn(t, p, args...)
+	nc := connect(t, s.ClientURL())
+	was := seeded(t, nc)
+	was.status = atRest(t, nc)
+	killLeftovers(t, pids(was.status))
+	if was.status.Data != bus.DataMemory || !was.status.Replicas[0].Supervised {
+		t.Errorf("%+v", was.status)
+	}
+
+	refused := func(args ...string) {
+		t.Helper()
+		dir := filepath.Join(t.TempDir(), "data")
+		other := launch(t, newPlace(t), append([]string{"--nats", s.ClientURL(), "--dir", dir, "--suspect", calm}, args...)...)
+		if status := other.await(t, startLimit); status != exit.StatusUsage || other.stdout.String() != "" {
+			t.Errorf("%v: status %d, stdout %s", args, status, other.stdout.String())
+		}
+		for _, word := range []string{"in memory", "--dir " + dir} {
+			if !strings.Contains(other.stderr.String(), word) {
+				t.Errorf("%v: stderr does not say %q:\n%s", args, word, other.stderr.String())
+			}
+		}
+		if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%v: its directory is left behind: %v", args, err)
+		}
+	}
+	refused("--takeover")
+	unharmed(t, nc, mustStatus(t, nc))
+	if first.gone() {
+		t.Fatalf("the master that leads has given way: %s", first.stderr.String())
+	}
+	first.kill(t)
+	refused()
+
+	startIn(t, p, args...)
+	if now := mustStatus(t, nc); !slices.Equal(pids(now), pids(was.status)) {
+		t.Errorf("replicas %v, were %v", pids(now), pids(was.status))
+	}
+	checkAll(t, nc, was)
+}
+
+// The same of the way in which disks are synced, in the same directory.
+func TestMasterThatSyncsOtherwiseIsRefused(t *testing.T) {
+	p := newPlace(t)
+	args := []string{"--dir", filepath.Join(p.tmp, "data"), "--listen", freeAddress(t), "--suspect", calm, "--orphan-timeout", "1m"}
+	first := startIn(t, p, args...)
+	nc := connect(t, first.url, nats.MaxReconnects(0))
+	was := seeded(t, nc)
+	was.status = atRest(t, nc)
+	killLeftovers(t, pids(was.status))
+	first.kill(t)
+	other := launch(t, p, append(args, "--sync", "always")...)
+	if status := other.await(t, startLimit); status != exit.StatusUsage || !strings.Contains(other.stderr.String(), "--sync interval") {
+		t.Errorf("status %d\n%s", status, other.stderr.String())
+	}
+	again := startIn(t, p, args...)
+	nc = connect(t, again.url)
+	if now := mustStatus(t, nc); !slices.Equal(pids(now), pids(was.status)) || now.Data != bus.DataDisk || now.Sync != "interval" {
+		t.Errorf("%+v", now)
+	}
+	checkAll(t, nc, was)
+}
+
+// A member that keeps its data in memory is told, though the master's flags say disk.
+func TestMemberInMemoryAmongDisks(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	m := startIn(t, newPlace(t), "--dir", dir, "--replicas", "1", "--listen", "127.0.0.1:-1", "--suspect", calm)
+	nc := connect(t, m.url)
+	if s := mustStatus(t, nc); s.Data != bus.DataDisk || s.Replicas[0].Data != bus.DataDisk || s.Survives != "survives kill -9 of every process" {
+		t.Errorf("%+v", s)
+	}
+	joined(t, m, dir, "--id", "r2", "--memory")
+	eventually(t, restLimit, "r2 is a member", func() error {
+		if r := replicaOf(mustStatus(t, nc), "r2"); r == nil || !r.Member || r.Data == "" {
+			return fmt.Errorf("%+v", r)
+		}
+		return nil
+	})
+	s := mustStatus(t, nc)
+	if r := replicaOf(s, "r2"); s.Data != bus.DataMixed || r.Data != bus.DataMemory || r.Supervised || !strings.Contains(s.Survives, "in memory only: r2") {
+		t.Errorf("%+v", s)
+	}
 }

@@ -326,8 +326,19 @@ func TestNewerMasterTakesOver(t *testing.T) {
 	if status := first.await(t, startLimit); status != exit.StatusLed || !strings.Contains(first.stderr.String(), "newer master leads") {
 		t.Errorf("the first ended with status %d\n%s", status, first.stderr.String())
 	}
-	if st := mustStatus(t, nc); st.Master.PID != second.pid() || len(st.Replicas) != 3 {
+	st := mustStatus(t, nc)
+	if st.Master.PID != second.pid() || !slices.Equal(pids(st), running) {
 		t.Errorf("%+v", st)
+	}
+	for _, r := range st.Replicas {
+		if r.Supervised { // who starts it again is said
+			t.Errorf("%s is said to be started again by a master that did not start it", r.ID)
+		}
+	}
+	for i, pid := range running {
+		if line := fmt.Sprintf("r%d  pid %d, started elsewhere", i+1, pid); !strings.Contains(second.stdout.String(), line) {
+			t.Errorf("the banner does not say %q:\n%s", line, second.stdout.String())
+		}
 	}
 	for _, pid := range running {
 		if !alive(pid) {

@@ -141,7 +141,7 @@ func (o *settings) run(s Signals) (err error) {
 // status gives the error of a master its exit status.
 func status(err error) error {
 	switch {
-	case errors.Is(err, node.ErrOptions), errors.Is(err, server.ErrListen), errors.Is(err, server.ErrInsecure):
+	case errors.Is(err, node.ErrOptions), errors.Is(err, node.ErrDiffers), errors.Is(err, server.ErrListen), errors.Is(err, server.ErrInsecure):
 		return exit.Usage(err)
 	case errors.Is(err, node.ErrLocked), errors.Is(err, node.ErrLed), errors.Is(err, node.ErrSuperseded):
 		return exit.With(exit.StatusLed, err)

@@ -27,15 +27,18 @@ const (
 // running by somebody, each would depose the other for ever. A master that listens and does
 // not answer leads no more: it is paused, or its machine is gone.
 func (n *node) alone(ctx context.Context) error {
+	wait := leaderWait
 	if n.opts.TakeOver {
-		return nil
+		wait = leaderAgain
 	}
-	s, err := leader(ctx, n.clients, n.subjects, leaderWait)
+	s, err := leader(ctx, n.clients, n.subjects, wait)
 	switch {
 	case err != nil:
 		return fmt.Errorf("master: cannot ask whether another master leads: %w", err)
 	case s == nil:
 		return nil
+	case n.opts.TakeOver:
+		return n.opts.differsFrom(s)
 	}
 	return fmt.Errorf("%w: %s; stop that one first, or say --takeover: it then ends, and its replicas go on with this one", ErrLed, describe(s))
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"quartet/bus"
 	"quartet/bus/codec"
 	"quartet/master"
 	"quartet/master/ledger"
@@ -34,6 +35,9 @@ func (n *node) boot(ctx context.Context) error {
 		if len(waiting) > 0 {
 			var err error
 			waiting, err = n.populate(waiting, elsewhere, now.Sub(begun) > adoptWait)
+			return false, err
+		}
+		if err := n.differs(); err != nil {
 			return false, err
 		}
 		return n.machine.Complete() || n.machine.Ready() && now.Sub(begun) > bootWait, nil
@@ -119,7 +123,7 @@ func (n *node) why() string {
 // banner prints the ready line and what one needs to begin.
 func (n *node) banner() {
 	s := n.machine.Snapshot()
-	fmt.Fprintf(n.opts.Stdout, "ready %s\n  data      %s\n  logs      %s\n", n.url(), n.where(), n.opts.LogDir)
+	fmt.Fprintf(n.opts.Stdout, "ready %s\n  data      %s\n  logs      %s\n", n.url(), n.where(&s), n.opts.LogDir)
 	if n.opts.Metrics != "" {
 		fmt.Fprintf(n.opts.Stdout, "  metrics   %s\n", n.opts.Metrics)
 	}
@@ -134,6 +138,9 @@ func (n *node) banner() {
 		if n.pid(&r) == os.Getpid() {
 			where = "in-process"
 		}
+		if _, own := n.super.restarts()[r.Node]; !own {
+			where += ", started elsewhere: this master does not start it again"
+		}
 		if !r.Member {
 			missing = "  missing: " + n.reason(&r)
 		}
@@ -141,41 +148,41 @@ func (n *node) banner() {
 	}
 	fmt.Fprintf(n.opts.Stdout, "  try       nats -s %s req %s '1, 1, key ::: value'\n", n.url(), n.subjects.Request())
 	n.opts.Log.Info("ready", "url", n.url(), "pid", os.Getpid(), "epoch", s.Epoch, "replicas", len(s.Replicas), "in_process", n.opts.InProcess != nil, "missing", n.why())
-	n.opts.Ledger.Describe(n.described())
+	n.opts.Ledger.Describe(n.described(&s))
 	if n.opts.Ready != nil {
 		n.opts.Ready(n.url())
 	}
 }
 
-// where says where the data are, and what they survive.
-func (n *node) where() string {
-	if n.opts.Memory {
-		return fmt.Sprintf("in memory (%s; run files in %s)", n.survives(), n.dir.path)
+// where says where the data are, and what they survive: as the members say themselves.
+func (n *node) where(s *master.Status) string {
+	k := n.keeping(s)
+	if data, _ := k.data(); data == bus.DataMemory {
+		return fmt.Sprintf("in memory (%s; run files in %s)", n.survives(&k), n.dir.path)
 	}
-	return fmt.Sprintf("%s, sync %s (%s)", n.opts.Dir, n.opts.Sync, n.survives())
+	if len(n.super.own()) == 0 {
+		return fmt.Sprintf("%s, each replica's its own (%s)", &k, n.survives(&k))
+	}
+	_, sync := k.data()
+	return fmt.Sprintf("%s, sync %s (%s)", n.opts.Dir, sync, n.survives(&k))
 }
 
 // survives says what the data survive.
-func (n *node) survives() string {
-	switch {
-	case n.opts.Memory && n.opts.InProcess != nil:
+func (n *node) survives(k *keeping) string {
+	if data, _ := k.data(); data == bus.DataMemory && n.opts.InProcess != nil {
 		return "nothing survives the end of this process"
-	case n.opts.Memory:
-		return "survives the death of the master and of " + n.spare()
-	case n.opts.Sync == SyncAlways:
-		return "survives a power cut"
 	}
-	return "survives kill -9 of every process"
+	return k.survives(n.views.newest.Faults, n.spare())
 }
 
 // described is the cluster for the page of the run.
-func (n *node) described() ledger.Cluster {
-	c := ledger.Cluster{Prefix: n.subjects.Prefix(), URL: n.url(), Version: n.opts.Version}
-	if c.Data = "in memory; "; !n.opts.Memory {
-		c.Data = "on disk, sync " + n.opts.Sync + "; "
+func (n *node) described(s *master.Status) ledger.Cluster {
+	k := n.keeping(s)
+	data := k.String()
+	if d, sync := k.data(); d == bus.DataDisk {
+		data = "on disk, sync " + sync
 	}
-	c.Data += n.survives()
-	return c
+	return ledger.Cluster{Prefix: n.subjects.Prefix(), URL: n.url(), Version: n.opts.Version, Data: data + "; " + n.survives(&k)}
 }
 
 // spare says how many replicas may die at once.
@@ -218,7 +225,13 @@ func (n *node) reason(r *master.ReplicaStatus) string {
 		return ""
 	}
 	p, ok := n.super.restarts()[r.Node]
-	if !ok || p.PID != 0 || p.Err == nil {
+	comes := n.phases[r.Node] == message.PhaseLearning || n.phases[r.Node] == message.PhaseCaught
+	switch {
+	case !ok && comes:
+		return r.Reason
+	case !ok:
+		return r.Reason + " (its process was started elsewhere, and this master does not start it again)"
+	case p.PID != 0 || p.Err == nil:
 		return r.Reason
 	}
 	what := "its process"

@@ -170,7 +170,7 @@ func (d *Directory) Run(ctx context.Context, now <-chan struct{}, o Options) (er
 	defer func() {
 		o.Probe.End()
 		n.close()
-		nothingKept := dir.fresh && !begun && (dir.temporary || n.views.newest == nil)
+		nothingKept := dir.fresh && !begun && (dir.temporary || n.views.newest == nil || len(dir.record.Own) == 0)
 		if dir.temporary && clean || nothingKept {
 			dir.remove()
 		}
@@ -181,8 +181,12 @@ func (d *Directory) Run(ctx context.Context, now <-chan struct{}, o Options) (er
 		return err
 	}
 	defer func() { // before the server goes
-		if errors.Is(err, ErrSuperseded) && o.InProcess == nil {
-			begun = true // they run, and look at the lock in this directory
+		leaves := errors.Is(err, ErrSuperseded) || errors.Is(err, ErrDiffers)
+		if leaves && o.InProcess == nil {
+			begun = len(n.super.restarts()) > 0 // they run, and look at the lock in this directory
+			if !begun {
+				return
+			}
 			err = errors.Join(err, dir.save())
 			return
 		}

@@ -54,7 +54,7 @@ type failure struct {
 func (n *node) newService() *service {
 	s := &service{nc: n.clients, subjects: n.subjects, ledger: n.opts.Ledger, started: time.Now().UTC(), failed: n.noService}
 	metadata := map[string]string{"prefix": n.subjects.Prefix(), "data": bus.DataMemory}
-	if !n.opts.Memory {
+	if !n.opts.Memory { // and replicas that keep it otherwise are refused
 		metadata["data"], metadata["sync"] = bus.DataDisk, n.opts.Sync
 	}
 	s.self = micro.ServiceIdentity{

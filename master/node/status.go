@@ -13,7 +13,7 @@ import (
 // statusOf writes a status in the words of the public contract.
 func (n *node) statusOf(s *master.Status) bus.Status {
 	out := bus.Status{
-		Ready: s.Ready, Reason: s.Why, Version: n.opts.Version, Data: bus.DataMemory, Epoch: s.Epoch,
+		Ready: s.Ready, Reason: s.Why, Version: n.opts.Version, Epoch: s.Epoch,
 		InProcess: n.opts.InProcess != nil,
 		Master: bus.MasterStatus{
 			ID: lamport.Master(1).String(), PID: os.Getpid(), Host: host(), Incarnation: s.Incarnation, Clock: s.Clock,
@@ -24,8 +24,10 @@ func (n *node) statusOf(s *master.Status) bus.Status {
 	if r := n.views.newest; r != nil {
 		out.Cluster = bus.ClusterName(r.Cluster)
 	}
-	if !n.opts.Memory {
-		out.Data, out.Sync = bus.DataDisk, n.opts.Sync
+	k := n.keeping(s)
+	out.Data, out.Sync = k.data()
+	if n.views.newest != nil {
+		out.Survives = n.survives(&k)
 	}
 	if s.Ready && n.room.why != "" {
 		out.Reason = n.room.why
@@ -39,12 +41,19 @@ func (n *node) statusOf(s *master.Status) bus.Status {
 			Keys: r.Report.Keys, Pending: r.Report.Pending, Tentative: r.Report.Tentative, Queue: r.Report.Queue,
 			Reason: n.reason(r), Phase: phaseNames[n.phases[r.Node]], Restarts: processes[r.Node].InARow,
 		}
+		row.Data, row.Sync = keeps[r.Keeps].data, keeps[r.Keeps].sync
+		_, row.Supervised = processes[r.Node]
 		if err := processes[r.Node].Err; err != nil {
 			row.LastError = oneLine(err)
 		}
 		out.Replicas = append(out.Replicas, row)
 	}
 	return out
+}
+
+// keeps are the words of the contract for what a member says of its data.
+var keeps = map[message.Keeps]struct{ data, sync string }{
+	message.KeepsMemory: {bus.DataMemory, ""}, message.KeepsInterval: {bus.DataDisk, SyncInterval}, message.KeepsAlways: {bus.DataDisk, SyncAlways},
 }
 
 // host is the name of this machine; "": it has none.
