@@ -48,6 +48,7 @@ type Mutant struct {
 	NoEpochVersions bool // versions of weak sets don't begin with the epoch
 	NoFence         bool // answers fenced gets without echoes
 	OldEchoes       bool // takes the echo of any round for that of a get's
+	DrawsAgain      bool // gives a get that names a replica which has left to another
 }
 
 // Incoming is a client's request, checked at the door.

@@ -142,7 +142,7 @@ func (m *Machine) place(in *Incoming) (*peer, model.Code, string) {
 		case p == nil || !m.members.Record().Configures(in.Replica):
 			return nil, model.Malformed, fmt.Sprintf("replica %s is not one of this cluster's", in.Replica)
 		case !fits(p):
-			return nil, model.Unavailable, fmt.Sprintf("replica %s cannot serve requests now: %s", in.Replica, m.members.WhyNot(p.known))
+			return nil, model.Unavailable, m.whyNotServed(p)
 		}
 		return p, 0, ""
 	}

@@ -122,8 +122,8 @@ func (m *Machine) repeats(f *flight) bool {
 	return p == nil || !p.weak
 }
 
-// launchPaused launches what has waited for the view. A request for a certain replica waits for
-// that one, if it is on its way into the view.
+// launchPaused launches what has waited for the view. A request that names a replica waits for
+// that replica, if it is on its way into the view; else it is [Machine.strand]ed.
 func (m *Machine) launchPaused(out *Output) {
 	if len(m.paused) == 0 {
 		return
@@ -132,21 +132,18 @@ func (m *Machine) launchPaused(out *Output) {
 		m.refusePaused(out)
 		return
 	}
-	split := m.members.Split()
+
 	kept := m.paused[:0]
 	for _, f := range m.paused {
 		if m.flights[f.request.RID] != f {
 			continue // answered meanwhile
 		}
+
 		p := m.peer(f.wanted)
+		isComing := p != nil && p.member && !p.works && !p.known.Suspected
+		isAway := f.wanted != 0 && (p == nil || !p.serves())
 		switch {
-		case split != "" && f.request.Model.Strong() && !f.forwarded: // it would not be delivered
-			m.land(f, Reply{RID: f.request.RID, Code: model.Unavailable, Reason: split, Clock: m.now()}, out)
-			continue
-		case p != nil && p.member && !p.works && !p.known.Suspected:
-			kept = append(kept, f)
-			continue
-		case causalSet(&f.request):
+		case causalSet(&f.request): // the primary's, whatever replica it names
 			if !m.heldBySome() {
 				kept = append(kept, f)
 				continue
@@ -155,13 +152,50 @@ func (m *Machine) launchPaused(out *Output) {
 				kept = append(kept, f)
 				continue
 			}
-		case p != nil && !p.serves():
-			p = nil
+
+		case isComing:
+			kept = append(kept, f)
+			continue
+
+		case isAway:
+			if m.strand(f, p, out) {
+				continue
+			}
+			p = nil // another finishes it
 		}
 		m.launch(f, p, uint32(f.request.RID))
 	}
 	clear(m.paused[len(kept):])
 	m.paused = kept
+}
+
+// strand ends a flight whose client has named a replica, p, that is not in the view that it has
+// waited for, unless another replica must finish it; it reports whether the flight has ended.
+//
+// A get has no effect, and whoever names a replica wants that replica's state: it is refused (rule
+// P1). So is a set that no replica has been sent. A set that one has been sent may have been
+// executed, and a refusal would be a lie: another replica finishes it (rule P2).
+func (m *Machine) strand(f *flight, p *peer, out *Output) bool {
+	mayHaveHappened := f.request.Type == model.Set && f.forwarded
+	if mayHaveHappened || m.cfg.Mutant.DrawsAgain {
+		return false
+	}
+
+	why := fmt.Sprintf("replica %s has left the cluster", f.wanted)
+	if p != nil && m.members.Record().Configures(f.wanted) {
+		why = m.whyNotServed(p)
+	}
+	m.land(f, Reply{RID: f.request.RID, Code: model.Unavailable, Reason: why, Clock: m.now()}, out)
+	return true
+}
+
+// whyNotServed says that a replica which a request names takes none now, and why.
+func (m *Machine) whyNotServed(p *peer) string {
+	why := m.members.WhyNot(p.known)
+	if p.leaving {
+		why = "it is being taken out of the cluster"
+	}
+	return fmt.Sprintf("replica %s cannot serve requests now: %s", p.node, why)
 }
 
 // heldBySome reports whether so many members work that a number can become safe: a causal

@@ -51,6 +51,7 @@ var mutants = []mutant{
 	{"rounds echoed while wedged", 300, 0, machine(func(m *replica.Mutant) { m.EchoesWedged = true })},
 	{"fenced gets served while wedged", 300, 0, machine(func(m *replica.Mutant) { m.ServesWedged = true })},
 	{"fenced gets read at once", 100, 100, machine(func(m *replica.Mutant) { m.ReadsAtOnce = true })},
+	{"a get that names a replica drawn again", 300, 300, func(o *Options) { o.Master.DrawsAgain = true }},
 	{"versions without the epoch", 300, 0, func(o *Options) { o.Replica.NoEpochVersions, o.Master.NoEpochVersions = true, true }},
 }
 

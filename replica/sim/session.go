@@ -209,6 +209,7 @@ func (s *session) record(c *cluster, w *sending, reply *outcome) history.Operati
 		if reply.Replica != 0 {
 			o.Replica = reply.Replica.String()
 		}
+		c.fromWhomItAsked(w, reply)
 		o.Found = r.Type == model.Get && reply.Code == model.OK
 		if o.Found {
 			o.Output = string(reply.Value)
@@ -219,6 +220,15 @@ func (s *session) record(c *cluster, w *sending, reply *outcome) history.Operati
 	}
 	c.history = append(c.history, o)
 	return o
+}
+
+// fromWhomItAsked is what a client sees of rule P1: a get that names a replica is answered by that
+// one, or by none.
+func (c *cluster) fromWhomItAsked(w *sending, reply *outcome) {
+	by := reply.Replica
+	if named := w.replica; named != 0 && w.request.Type == model.Get && by != 0 && by != named {
+		c.fail("history", "%s was answered by %s", w, by)
+	}
 }
 
 func (s *session) learn(o *history.Operation) {
