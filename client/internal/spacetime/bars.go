@@ -1,6 +1,7 @@
 package spacetime
 
 import (
+	"cmp"
 	"io"
 	"slices"
 )
@@ -36,6 +37,7 @@ const (
 	barHeight = 16.0
 	rowHeight = 40.0
 	labelGap  = 8.0 // from a bar to its label
+	shortest  = 4.0 // width of a bar that takes no time
 )
 
 // Bars draws lanes from top to bottom and time from left to right. Moments are told by
@@ -44,7 +46,8 @@ func Bars(w io.Writer, title string, lines []string, bars []Bar, links []Link, l
 	c, top := titled(title, lines)
 	x := moments(bars)
 	left := float64(margin)
-	lanes, rows := arrange(bars, x)
+	order := byBegin(bars)
+	lanes, rows := arrange(bars, order, x)
 	for _, lane := range lanes {
 		left = max(left, margin+textWidth(lane.name)+margin)
 	}
@@ -57,8 +60,17 @@ func Bars(w io.Writer, title string, lines []string, bars []Bar, links []Link, l
 	for _, lane := range lanes {
 		c.text(margin, y+rowHeight/2+fontSize/3, "", lane.name)
 		for row := range lane.rows {
+			from := left - margin/2
 			at := y + float64(row)*rowHeight + rowHeight/2
-			c.line(left-margin/2, at, right+margin, at, "lane")
+			for _, i := range order { // the line ends where a bar begins, and goes on behind its label
+				if b := bars[i]; b.Lane == lane.name && rows[i] == row {
+					c.line(from, at, left+x[b.From], at, "lane")
+					from = left + labelEnd(&b, x)
+				}
+			}
+			if from < right+margin {
+				c.line(from, at, right+margin, at, "lane")
+			}
 		}
 		for i := range bars {
 			if bars[i].Lane == lane.name {
@@ -69,12 +81,12 @@ func Bars(w io.Writer, title string, lines []string, bars []Bar, links []Link, l
 	}
 	for i, b := range bars {
 		from, to := left+x[b.From], left+x[b.To]
-		c.rect(from, middle[i]-barHeight/2, max(to-from, 4), barHeight, b.Class.bar())
+		c.rect(from, middle[i]-barHeight/2, max(to-from, shortest), barHeight, b.Class.bar())
 	}
 	for _, l := range links {
 		a, b := bars[l.From], bars[l.To]
-		c.arrow(left+x[a.From]+max(x[a.To]-x[a.From], 4)/2, middle[l.From]+sign(middle[l.To]-middle[l.From])*barHeight/2,
-			left+x[b.From]+max(x[b.To]-x[b.From], 4)/2, middle[l.To]-sign(middle[l.To]-middle[l.From])*barHeight/2, "arrow")
+		c.arrow(left+x[a.From]+max(x[a.To]-x[a.From], shortest)/2, middle[l.From]+sign(middle[l.To]-middle[l.From])*barHeight/2,
+			left+x[b.From]+max(x[b.To]-x[b.From], shortest)/2, middle[l.To]-sign(middle[l.To]-middle[l.From])*barHeight/2, "arrow")
 	}
 	for i, b := range bars {
 		class := "halo"
@@ -116,21 +128,24 @@ type lane struct {
 	rows int
 }
 
-// arrange gives each bar a row of its lane in which nothing, labels included, overlaps.
-func arrange(bars []Bar, x map[int64]float64) (lanes []lane, rows []int) {
+// byBegin are the places of bars in the order in which they begin.
+func byBegin(bars []Bar) []int {
 	order := make([]int, len(bars))
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		switch {
-		case bars[a].From < bars[b].From:
-			return -1
-		case bars[a].From > bars[b].From:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(bars[a].From, bars[b].From) })
+	return order
+}
+
+// labelEnd is where a bar's label ends, and a little more.
+func labelEnd(b *Bar, x map[int64]float64) float64 {
+	return max(x[b.To], x[b.From]+shortest) + labelGap + textWidth(b.Label) + charWidth
+}
+
+// arrange gives each bar, in order of their beginnings, a row of its lane in which nothing,
+// labels included, overlaps.
+func arrange(bars []Bar, order []int, x map[int64]float64) (lanes []lane, rows []int) {
 	rows = make([]int, len(bars))
 	ends := make(map[string][]float64) // by lane: where each row is free
 	for _, i := range order {
@@ -144,7 +159,7 @@ func arrange(bars []Bar, x map[int64]float64) (lanes []lane, rows []int) {
 			ends[b.Lane] = append(ends[b.Lane], 0)
 		}
 		rows[i] = free
-		ends[b.Lane][free] = x[b.To] + labelGap + textWidth(b.Label) + charWidth
+		ends[b.Lane][free] = labelEnd(&b, x)
 	}
 	for i := range lanes {
 		lanes[i].rows = len(ends[lanes[i].name])

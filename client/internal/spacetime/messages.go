@@ -16,9 +16,10 @@ type Message struct {
 }
 
 const (
-	laneRoom   = 150.0
+	laneRoom   = 150.0 // between two lanes, or more where a label needs it
 	messageRow = 34.0
 	slope      = 10.0 // how much lower a message arrives than it leaves
+	labelRise  = 5.0  // of a label above the place from which its arrow leaves
 )
 
 // Messages draws lanes from left to right and time from top to bottom, one message a row.
@@ -30,12 +31,16 @@ func Messages(w io.Writer, title string, lines, lanes []string, messages []Messa
 		left = max(left, margin+textWidth(m.When)+margin)
 	}
 	left += textWidth(first(lanes)) / 2
+	room := laneRoom
+	for _, m := range messages {
+		room = max(room, textWidth(m.Label)+2*charWidth)
+	}
 	x := func(name string) (float64, error) {
 		i := slices.Index(lanes, name)
 		if i < 0 {
 			return 0, fmt.Errorf("spacetime: no lane %q", name)
 		}
-		return left + float64(i)*laneRoom, nil
+		return left + float64(i)*room, nil
 	}
 	bottom := top + 2*fontSize + float64(len(messages))*messageRow + margin
 	for _, name := range lanes {
@@ -43,7 +48,7 @@ func Messages(w io.Writer, title string, lines, lanes []string, messages []Messa
 		c.middle(at, top+fontSize, "title", name)
 		c.line(at, top+fontSize+8, at, bottom, "lane")
 	}
-	right := left + float64(len(lanes)-1)*laneRoom + margin
+	right := left + float64(len(lanes)-1)*room + margin
 	for i, m := range messages {
 		y := top + 3*fontSize + float64(i)*messageRow
 		from, err := x(m.From)
@@ -60,10 +65,19 @@ func Messages(w io.Writer, title string, lines, lanes []string, messages []Messa
 		}
 		c.text(margin, y+fontSize/2, "faint", m.When)
 		c.arrow(from, y, to, y+slope, class)
-		c.middle((from+to)/2, y-1, "halo", m.Label)
+		c.middle(between(slices.Index(lanes, m.From), slices.Index(lanes, m.To))*room+left, y-labelRise, "halo", m.Label)
 		c.text(right, y+fontSize/2, "faint", m.Note)
 	}
 	return c.write(w, title)
+}
+
+// between is the middle of the way from one lane to another or, where that is a lane, the middle
+// of the room before it: so that no line runs through a label.
+func between(from, to int) float64 {
+	if (from+to)%2 == 0 && from != to {
+		return float64(from+to)/2 - 0.5
+	}
+	return float64(from+to) / 2
 }
 
 func first(lanes []string) string {

@@ -4,6 +4,8 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -63,6 +65,61 @@ func TestBars(t *testing.T) {
 	if err := spacetime.Bars(failing{}, "", nil, nil, nil, nil); err == nil {
 		t.Error("what cannot be written is no error")
 	}
+}
+
+// No line of a lane runs through a text, be it of an operation or of a message.
+func TestLinesLeaveTextsAlone(t *testing.T) {
+	bars := []spacetime.Bar{
+		{Lane: "a", From: 0, To: 10, Label: "an operation with a long label"}, {Lane: "a", From: 300, To: 300, Label: "a moment"},
+		{Lane: "b", From: 10, To: 20, Label: "short"}, {Lane: "b", From: 400, To: 410, Label: "later in the same row"},
+	}
+	for i := range 30 { // moments that make room
+		bars = append(bars, spacetime.Bar{Lane: "c", From: int64(20 + 10*i), To: int64(25 + 10*i), Label: "x"})
+	}
+	var operations, messages strings.Builder
+	if err := spacetime.Bars(&operations, "t", nil, bars, nil, func(int64) string { return "" }); err != nil {
+		t.Fatal(err)
+	}
+	lanes := []string{"client", "m1", "r1", "r2", "r3"}
+	var list []spacetime.Message
+	for _, from := range lanes {
+		for _, to := range lanes {
+			if from != to {
+				list = append(list, spacetime.Message{When: "1 ms", From: from, To: to, Label: "ANSWERS @12345678901234"})
+			}
+		}
+	}
+	if err := spacetime.Messages(&messages, "t", nil, lanes, list); err != nil {
+		t.Fatal(err)
+	}
+	for name, svg := range map[string]string{"operations": operations.String(), "messages": messages.String()} {
+		texts := regexp.MustCompile(`<text x="([\d.]+)" y="([\d.]+)" class="halo[^"]*"( text-anchor="middle")?>([^<]*)<`).FindAllStringSubmatch(svg, -1)
+		lines := regexp.MustCompile(`<line x1="([\d.]+)" y1="([\d.]+)" x2="([\d.]+)" y2="([\d.]+)" class="lane"`).FindAllStringSubmatch(svg, -1)
+		if len(texts) < 10 || len(lines) < 5 {
+			t.Fatalf("%s: %d texts, %d lines", name, len(texts), len(lines))
+		}
+		for _, text := range texts {
+			x, y, wide := number(t, text[1]), number(t, text[2]), 7.8*float64(len(text[4]))
+			if text[3] != "" {
+				x -= wide / 2
+			}
+			for _, line := range lines {
+				x1, y1, x2, y2 := number(t, line[1]), number(t, line[2]), number(t, line[3]), number(t, line[4])
+				if x1 < x+wide && x2 > x && y1 < y && y2 > y-10 {
+					t.Errorf("%s: a line from %v,%v to %v,%v runs through %q at %v,%v", name, x1, y1, x2, y2, text[4], x, y)
+				}
+			}
+		}
+	}
+}
+
+func number(t *testing.T, s string) float64 {
+	t.Helper()
+	v, err := strconv.ParseFloat(s, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
 }
 
 // height is where the nth bar stands.
