@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"time"
 
 	"quartet/client/load/figure"
@@ -49,14 +50,14 @@ func (r *benchRun) comparison() figure.Comparison {
 	}
 	for _, m := range r.results {
 		record := r.record(m)
-		group := figure.Group{Name: m.name()}
+		group := figure.Group{Name: m.name(), Colour: int(m.model) - 1}
 		for i, side := range record.sides() {
 			s := figure.Side{
-				Name: side.name, Colour: i,
+				Name: side.name, Faded: i,
 				Rate: side.Rate.Median, P50: side.P50.Median, P90: side.P90.Median, P99: side.P99.Median,
 			}
 			if !r.compare {
-				s.Name, s.Colour = "", int(m.model)-1
+				s.Name = ""
 			}
 			group.Sides = append(group.Sides, s)
 		}
@@ -65,14 +66,14 @@ func (r *benchRun) comparison() figure.Comparison {
 	return f
 }
 
-// growth has a line for each row and side. The colour is the side's or, where there is
-// one side, the model's; the lines of gets and mixes are dashed.
+// growth has a line for each row and side. The colour is the model's; dashes tell the kinds of
+// load apart, and systems beside quartet are paler.
 func (r *benchRun) growth() figure.Growth {
 	f := figure.Growth{
 		Title: "Throughput and latency by " + r.swept.axis, Notes: r.drawingNotes(),
 		Quantity: r.swept.axis, Bytes: r.swept.bytes,
 	}
-	for n, row := range r.rows {
+	for _, row := range r.rows {
 		var lines []figure.Series
 		for _, m := range r.results {
 			if m.benchRow != row {
@@ -81,9 +82,9 @@ func (r *benchRun) growth() figure.Growth {
 			record := r.record(m)
 			for i, side := range record.sides() {
 				if i == len(lines) {
-					s := figure.Series{Name: row.name(), Colour: int(row.model) - 1, Dashed: row.kind != r.rows[0].kind}
+					s := figure.Series{Name: row.name(), Colour: int(row.model) - 1, Faded: i, Dash: slices.Index(r.kinds, row.kind)}
 					if r.compare {
-						s.Name, s.Colour = side.name+": "+row.name(), i+3*(n/len(r.kinds))
+						s.Name = side.name + ": " + row.name()
 					}
 					lines = append(lines, s)
 				}

@@ -64,9 +64,9 @@ A get is STALE if a newer set of its key was acknowledged before the get was sen
 one that was sent after the returned one had been acknowledged. So concurrent sets are not
 newer than each other, one of unknown outcome is never newer, and where several sets wrote
 the value the newest counts: it is never claimed where it may not be. Values of a load all
-differ. Where those of a file repeat (all clients send the same), it is told how many gets
-more may have been stale; with --distinct the values are told apart. That none was seen is
-no promise: only linearizable excludes stale gets.
+differ. Where those of a file repeat (all clients send the same), the value of a get does not
+tell which set it saw, and its age may be unclear; with --distinct the values are told apart.
+That no stale get was seen is no promise: only linearizable excludes them.
 
 --record keeps all requests for "quartet check"; --plot draws the result. Ctrl-C ends it
 early and prints what it has.

@@ -35,7 +35,7 @@ type comparedAge struct {
 	Judged   int     `json:"judged"`   // gets, those of the warm-up included
 	Stale    int     `json:"stale"`    // of them
 	Percent  float64 `json:"percent"`  // stale of judged
-	Doubted  int     `json:"doubted"`  // may be stale, too: several sets wrote the value
+	Doubted  int     `json:"doubted"`  // of judged, neither: several sets wrote the value, so that it does not tell which of them was seen
 	Foreign  int     `json:"foreign"`  // not judged: no set of this comparison wrote the value
 	Unjudged uint64  `json:"unjudged"` // not judged: too many
 	Behind   spanned `json:"versions_behind"`
@@ -130,7 +130,7 @@ func (r *compareRun) print() error {
 	for _, head := range []string{"OPS/S", "P50 µs", "P90 µs", "P99 µs", "MAX µs", "FAILED", "UNKNOWN"} {
 		columns = append(columns, column{head, 8, nil})
 	}
-	columns = append(columns, column{"STALE", 16, nil}, column{"BEHIND", 8, nil}, column{"OUTDATED ms", 11, nil})
+	columns = append(columns, column{"STALE", 22, nil}, column{"BEHIND", 8, nil}, column{"OUTDATED ms", 11, nil})
 	line := func(cells ...any) {
 		for i, c := range columns[:len(cells)] {
 			cells[i] = c.pad(fmt.Sprint(cells[i]))
@@ -143,12 +143,14 @@ func (r *compareRun) print() error {
 	}
 	line(heads...)
 	for i := range all {
+		rate := any(all[i].Rate) // of sets and gets together: each by itself only shows the mix of what is sent
 		for t, k := range all[i].kinds() {
-			cells := []any{strings.ToLower(all[i].Consistency), t.Word(), k.Rate, k.P50, k.P90, k.P99, k.Max, k.Failed, k.Unknown}
+			cells := []any{strings.ToLower(all[i].Consistency), t.Word(), rate, k.P50, k.P90, k.P99, k.Max, k.Failed, k.Unknown}
 			if t == model.Get {
 				cells = append(cells, all[i].Staleness.cells()...)
 			}
 			line(cells...)
+			rate = ""
 		}
 	}
 	b.WriteString(r.remarks(all))
@@ -173,12 +175,27 @@ func (p *compared) kinds() func(yield func(model.Type, *comparedKind) bool) {
 
 // cells are the last of a line of gets.
 func (s *comparedAge) cells() []any {
+	stale := fmt.Sprint(s.Stale)
+	if s.Stale > 0 {
+		stale += fmt.Sprintf(" = %.2f %%", s.Percent)
+	}
+	if s.Doubted > 0 {
+		stale += fmt.Sprintf(" (%d unclear)", s.Doubted)
+	}
 	if s.Stale == 0 {
-		return []any{0, "-", "-"}
+		return []any{stale, "-", "-"}
 	}
 	return []any{
-		fmt.Sprintf("%d = %.2f %%", s.Stale, s.Percent), fmt.Sprintf("%.0f/%.0f", s.Behind.P50, s.Behind.Max), fmt.Sprintf("%.3g/%.3g", s.Outdated.P50, s.Outdated.Max),
+		stale, fmt.Sprintf("%.0f/%.0f", s.Behind.P50, s.Behind.Max), fmt.Sprintf("%.3g/%.3g", s.Outdated.P50, s.Outdated.Max),
 	}
+}
+
+// note is what stands beside the share of stale gets in a figure.
+func (s *comparedAge) note() string {
+	if s.Doubted == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%g %% unclear", math.Round(1000*float64(s.Doubted)/float64(s.Judged))/10)
 }
 
 // conditions are a line each.
@@ -202,7 +219,7 @@ func (r *compareRun) remarks(all []compared) string {
 			continue
 		}
 		if s.Doubted > 0 {
-			fmt.Fprintf(&b, "%s: %d gets more may have been stale: several sets wrote what they returned (--distinct tells them apart)\n", name, s.Doubted)
+			fmt.Fprintf(&b, "%s: of %d gets it is unclear how old their value was, since several sets wrote the same one (--distinct tells them apart); %s\n", name, s.Doubted, allowance(r.results[i].Model))
 		}
 		if s.Foreign > 0 {
 			fmt.Fprintf(&b, "%s: %d gets returned what none of these requests wrote, and are not judged\n", name, s.Foreign)
@@ -217,6 +234,19 @@ func (r *compareRun) remarks(all []compared) string {
 	return "\n" + b.String()
 }
 
+// allowance says what a model promises about how old a get's value may be.
+func allowance(m model.Consistency) string {
+	switch m {
+	case model.Linearizable:
+		return "this model allows no stale get"
+	case model.Sequential:
+		return "this model allows stale gets, never out of the one order"
+	case model.Causal:
+		return "this model allows stale gets, but of what the session has seen or written"
+	}
+	return "this model allows stale gets"
+}
+
 // legend explains the columns, a line each.
 func (r *compareRun) legend() string {
 	since := "from when it was sent"
@@ -224,11 +254,12 @@ func (r *compareRun) legend() string {
 		since = "from when it was due"
 	}
 	return `
-OPS/S     requests answered a second
+OPS/S     requests of the model answered a second, sets and gets together
 P50…MAX   time to the answer, ` + since + `: of half of them at most P50, of 99 in 100 at most P99
 FAILED    refused, and surely without effect      UNKNOWN   no answer: it may have taken effect
 STALE     gets of a value that had been replaced: a newer set was acknowledged before the get was sent;
-          that none was seen is no promise: only linearizable excludes it
+          that none was seen is no promise: only linearizable excludes it;
+          unclear: several sets wrote the value, so that it does not tell which of them was seen
 BEHIND    of the stale ones, half at most/all at most: how many acknowledged sets were newer
 OUTDATED  of the stale ones, half at most/all at most: how long before the get the first of those was acknowledged
 `
@@ -273,22 +304,27 @@ func (r *compareRun) draw() error {
 	f := figure.Comparison{
 		Title: "The same requests under each model",
 		Notes: append(r.conditions(), fmt.Sprintf("%s, %s/%s, %d processors", time.Now().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())),
-		Share: "stale gets",
 	}
+	unclear := false
 	for i := range r.results {
 		p := r.compared(&r.results[i])
-		group := figure.Group{Name: r.results[i].Model.Word()}
+		group := figure.Group{Name: r.results[i].Model.Word(), Colour: int(r.results[i].Model) - 1, Rate: p.Rate}
 		for t, k := range p.kinds() {
-			side := figure.Side{Name: t.Word(), Colour: int(t) - 1, Rate: k.Rate, P50: float64(k.P50), P90: float64(k.P90), P99: float64(k.P99), Share: -1}
+			side := figure.Side{Name: t.Word(), P50: float64(k.P50), P90: float64(k.P90), P99: float64(k.P99), Share: -1}
 			if t == model.Get {
-				side.Share = p.Staleness.Percent
-				if p.Staleness.Stale > 0 {
-					side.Note = fmt.Sprintf("at most %.1f ms", p.Staleness.Outdated.Max)
-				}
+				f.Share, side.Share = "stale gets", p.Staleness.Percent
+				unclear = unclear || p.Staleness.Doubted > 0
+				side.Note = p.Staleness.note()
 			}
 			group.Sides = append(group.Sides, side)
 		}
 		f.Groups = append(f.Groups, group)
+	}
+	if f.Share != "" {
+		f.Notes = append(f.Notes, "stale: a newer set was acknowledged before the get was sent")
+	}
+	if unclear {
+		f.Notes = append(f.Notes, "unclear: several sets wrote the value, so that it does not tell which of them was seen")
 	}
 	var b bytes.Buffer
 	if err := f.Write(&b, kind); err != nil {

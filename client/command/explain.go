@@ -106,7 +106,7 @@ type cost struct {
 func (f *clusterFigures) of(m model.Consistency) []cost {
 	var costs []cost
 	for _, g := range f.report.Groups {
-		if g.Consistency == m.Word() && g.Timed > 0 { // what was refused at sight has cost nothing
+		if g.Consistency == m.Word() && g.P99 > 0 { // what was refused at sight has cost nothing
 			costs = append(costs, cost{g.Request, g.Count, g.Failed, g.P50, g.P99})
 		}
 	}

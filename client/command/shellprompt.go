@@ -67,8 +67,9 @@ func (s *shell) open() (lineReader, error) {
 	return editor{lines}, err
 }
 
+// modelColour is that of figures and reports, as near as a terminal has it.
 var modelColour = map[model.Consistency]color.Attribute{
-	model.Linearizable: color.FgGreen, model.Sequential: color.FgCyan, model.Causal: color.FgYellow, model.Eventual: color.FgMagenta,
+	model.Linearizable: color.FgHiBlue, model.Sequential: color.FgYellow, model.Causal: color.FgGreen, model.Eventual: color.FgMagenta,
 }
 
 func (e editor) next() (string, error) {

@@ -3,6 +3,7 @@ package figure
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -87,6 +88,48 @@ func (a axis) ticks() []float64 {
 		}
 	}
 	return all
+}
+
+// named are the ticks whose names, so wide, have room beside each other: every second, third, …
+// of a linear axis; of a logarithmic one the powers of ten before what lies between them.
+func (a axis) named(wide func(float64) float64) []float64 {
+	const apart = 10
+	fits := func(all []float64) bool {
+		end := math.Inf(-1)
+		for _, v := range all {
+			if a.at(v)-wide(v)/2 < end+apart {
+				return false
+			}
+			end = a.at(v) + wide(v)/2
+		}
+		return true
+	}
+	all := a.ticks()
+	if !a.log {
+		for every := 1; every <= len(all); every++ {
+			var some []float64
+			for i := 0; i < len(all); i += every {
+				some = append(some, all[i])
+			}
+			if fits(some) {
+				return some
+			}
+		}
+		return nil
+	}
+	isDecade := func(v float64) bool { d := math.Log10(v); return math.Abs(d-math.Round(d)) < 1e-9 }
+	var some []float64
+	for _, decades := range []bool{true, false} {
+		for _, v := range all {
+			if more := append(slices.Clone(some), v); isDecade(v) == decades {
+				slices.Sort(more)
+				if fits(more) {
+					some = more
+				}
+			}
+		}
+	}
+	return some
 }
 
 // steps are what roundUp and roundDown round to.

@@ -42,11 +42,16 @@ func FormatOf(name string) (Format, error) {
 	return 0, fmt.Errorf("%w: %q ends in neither .svg nor .png", ErrFormat, name)
 }
 
-// The palette is Okabe and Ito's, of colours that differ in brightness too.
+// palette is made after Okabe and Ito's, of colours that the colour-blind tell apart. Each is a
+// consistency model's, in the order of their numbers, and nothing else has a colour: so a colour
+// means the same in every figure, and on the page that a master writes (master/page).
 var palette = [...]drawing.Color{
-	{R: 0x00, G: 0x72, B: 0xB2, A: 255}, {R: 0xD5, G: 0x5E, B: 0x00, A: 255}, {R: 0x00, G: 0x9E, B: 0x73, A: 255},
-	{R: 0xCC, G: 0x79, B: 0xA7, A: 255}, {R: 0xE6, G: 0x9F, B: 0x00, A: 255}, {R: 0x56, G: 0xB4, B: 0xE9, A: 255},
+	{R: 0x00, G: 0x72, B: 0xB2, A: 255}, {R: 0xC4, G: 0x7A, B: 0x00, A: 255}, {R: 0x00, G: 0x9E, B: 0x73, A: 255},
+	{R: 0xCC, G: 0x79, B: 0xA7, A: 255},
 }
+
+// alphas tell apart what is of one colour: the first system that is compared, and its peers.
+var alphas = [...]uint8{255, 140, 80}
 
 var (
 	ink   = drawing.Color{R: 0x22, G: 0x22, B: 0x22, A: 255}
@@ -55,7 +60,10 @@ var (
 	paper = drawing.Color{R: 0xFF, G: 0xFF, B: 0xFF, A: 255}
 )
 
-func colour(n int) drawing.Color { return palette[(n%len(palette)+len(palette))%len(palette)] }
+// colour is a model's, the paler the more it is faded.
+func colour(n, faded int) drawing.Color {
+	return palette[(n%len(palette)+len(palette))%len(palette)].WithAlpha(alphas[min(max(faded, 0), len(alphas)-1)])
+}
 
 // canvas draws in units of its own, whatever the format's pixels.
 type canvas struct {
@@ -163,6 +171,20 @@ func (c *canvas) text(s string, p point, size float64, hue drawing.Color, a alig
 		x -= c.r.MeasureText(s).Width() / 2
 	}
 	c.r.Text(s, x, c.px(p.y))
+}
+
+// label writes text over lines, which end where it stands.
+func (c *canvas) label(s string, p point, hue drawing.Color, a align) {
+	const above, below, beside = smallSize - 3, 4, 3
+	wide, from := c.width(s, smallSize), p.x
+	switch a {
+	case right:
+		from -= wide
+	case centre:
+		from -= wide / 2
+	}
+	c.box(from-beside, p.y-above, from+wide+beside, p.y+below, paper)
+	c.text(s, p, smallSize, hue, a)
 }
 
 // wider is how much wider than ours the font of an SVG's reader may be.

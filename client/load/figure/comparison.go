@@ -8,7 +8,8 @@ import (
 
 // Comparison shows side by side what each group's sides reached: the distribution of
 // their latencies on a logarithmic axis, their throughput from zero, and, where it has a
-// name, a share.
+// name, a share. The colour is the group's; sides are told apart by their names, which stand
+// before them.
 type Comparison struct {
 	Title  string
 	Notes  []string // under the title: the conditions, a line each
@@ -18,14 +19,16 @@ type Comparison struct {
 
 // Group is one kind of load.
 type Group struct {
-	Name  string
-	Sides []Side
+	Name   string
+	Colour int     // of the model: its number less one
+	Rate   float64 // of all sides together, where one by itself says nothing; 0: each has its own
+	Sides  []Side
 }
 
-// Side is what one system reached.
+// Side is what one system, or one type of request, reached.
 type Side struct {
 	Name          string // "": nothing is to be told apart
-	Colour        int    // which one of the palette
+	Faded         int    // how pale it is; 0: not at all
 	Rate          float64
 	P50, P90, P99 float64 // µs
 
@@ -43,7 +46,11 @@ const (
 	barGap     = 6
 )
 
-const rateName = "requests a second"
+// rateName is what a panel of throughput shows; the short one is for a narrow panel.
+const (
+	rateName  = "requests a second"
+	shortRate = "requests/s"
+)
 
 // Write draws it.
 func (f Comparison) Write(w io.Writer, format Format) error {
@@ -62,7 +69,7 @@ func (f Comparison) Write(w io.Writer, format Format) error {
 	p := f.panels(c)
 	bottom := height - axisHeight
 	c.text("latency", point{p.time.from, top - 10}, smallSize, ink, left)
-	c.text(rateName, point{p.rate.from, top - 10}, smallSize, ink, left)
+	c.text(f.rateName(), point{p.rate.from, top - 10}, smallSize, ink, left)
 	c.grid(p.time, top, bottom, duration)
 	c.grid(p.rate, top, bottom, count)
 	if p.share != nil {
@@ -74,9 +81,13 @@ func (f Comparison) Write(w io.Writer, format Format) error {
 		if i > 0 {
 			c.line(rule, 1, nil, point{margin, y - groupGap/2}, point{width - margin, y - groupGap/2})
 		}
-		c.text(g.Name, point{margin, y + sideHeight*float64(len(g.Sides))/2 + 5}, textSize, ink, left)
+		middle := y + sideHeight*float64(len(g.Sides))/2
+		c.text(g.Name, point{margin, middle + 5}, textSize, ink, left)
+		if g.Rate > 0 {
+			c.rate(g.Rate, colour(g.Colour, 0), middle, p.rate)
+		}
 		for _, s := range g.Sides {
-			c.side(s, y+sideHeight/2, p)
+			c.side(s, &g, y+sideHeight/2, p)
 			y += sideHeight
 		}
 		y += groupGap
@@ -87,16 +98,23 @@ func (f Comparison) Write(w io.Writer, format Format) error {
 // panels shares the width out: what is written takes what it needs, the axes the rest.
 func (f Comparison) panels(c *canvas) panels {
 	var times, rates, shares []float64
-	labels, p50, p99, per, share := 0.0, 0.0, 0.0, 0.0, 0.0
+	labels, names, p50, p99, per, share := 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
 	for _, g := range f.Groups {
 		labels = max(labels, c.width(g.Name, textSize))
 		for _, s := range g.Sides {
-			times, rates, shares = append(times, s.P50, s.P99), append(rates, s.Rate), append(shares, s.Share)
+			rate := s.Rate
+			if g.Rate > 0 {
+				rate = g.Rate
+			}
+			if s.Name != "" {
+				names = max(names, c.width(s.Name, smallSize)+panelGap)
+			}
+			times, rates, shares = append(times, s.P50, s.P99), append(rates, rate), append(shares, s.Share)
 			p50, p99 = max(p50, c.width(duration(s.P50), smallSize)), max(p99, c.width(duration(s.P99), smallSize))
-			per, share = max(per, c.width(count(s.Rate), smallSize)), max(share, c.width(s.shareText(), smallSize))
+			per, share = max(per, c.width(count(rate), smallSize)), max(share, c.width(s.shareText(), smallSize))
 		}
 	}
-	begin := margin + labels + panelGap + p50 + dotGap
+	begin := margin + labels + panelGap + names + p50 + dotGap
 	afterTime, afterRate, afterShare := dotGap+p99+panelGap, barGap+per, 0.0
 	if f.Share != "" {
 		afterRate, afterShare = afterRate+panelGap, barGap+share
@@ -104,10 +122,10 @@ func (f Comparison) panels(c *canvas) panels {
 	rest := max(width-margin-begin-afterTime-afterRate-afterShare, 100) // names may be of any length
 	rateAxis, timePart := 0.4*rest, 1.0
 	if f.Share != "" { // which its panel's name must leave room for
-		rateAxis, timePart = max(0.34*rest, c.width(rateName, smallSize)+panelGap-afterRate), 0.72
+		rateAxis, timePart = max(0.34*rest, c.width(f.rateName(), smallSize)+panelGap-afterRate), 0.72
 	}
 	rest -= rateAxis
-	p := panels{time: logAxis(times, begin, begin+timePart*rest)}
+	p := panels{names: margin + labels + panelGap, time: logAxis(times, begin, begin+timePart*rest)}
 	from := p.time.to + afterTime
 	p.rate = linearAxis(rates, from, from+rateAxis)
 	if f.Share != "" {
@@ -116,6 +134,14 @@ func (f Comparison) panels(c *canvas) panels {
 		p.share = &a
 	}
 	return p
+}
+
+// rateName is the panel's.
+func (f Comparison) rateName() string {
+	if f.Share != "" {
+		return shortRate
+	}
+	return rateName
 }
 
 // shareText is what stands beside a side's share, "" where it has none.
@@ -131,44 +157,52 @@ func (s *Side) shareText() string {
 
 // panels are what stands beside each other; share may be nil.
 type panels struct {
+	names      float64 // where those of sides begin
 	time, rate axis
 	share      *axis
 }
 
 // side draws one side's line at height y.
-func (c *canvas) side(s Side, y float64, p panels) {
-	hue, time, rate := colour(s.Colour), p.time, p.rate
+func (c *canvas) side(s Side, g *Group, y float64, p panels) {
+	hue, time := colour(g.Colour, s.Faded), p.time
+	c.text(s.Name, point{p.names, y + 5}, smallSize, ink, left)
 	if s.P50 > 0 {
 		c.line(hue, 2, nil, point{time.at(s.P50), y}, point{time.at(s.P99), y})
 		c.line(hue, 2, nil, point{time.at(s.P90), y - 7}, point{time.at(s.P90), y + 7})
 		c.dot(point{time.at(s.P99), y}, dotRadius, hue, true)
 		c.dot(point{time.at(s.P50), y}, dotRadius, hue, false)
-		c.text(duration(s.P99), point{time.at(s.P99) + dotGap, y + 5}, smallSize, faint, left)
-		c.text(duration(s.P50), point{time.at(s.P50) - dotGap, y + 5}, smallSize, faint, right)
+		c.label(duration(s.P99), point{time.at(s.P99) + dotGap, y + 5}, faint, left)
+		c.label(duration(s.P50), point{time.at(s.P50) - dotGap, y + 5}, faint, right)
 	}
-	c.box(rate.from, y-9, rate.at(s.Rate), y+9, hue)
-	c.text(count(s.Rate), point{rate.at(s.Rate) + barGap, y + 5}, smallSize, faint, left)
+	if g.Rate == 0 {
+		c.rate(s.Rate, hue, y, p.rate)
+	}
 	if p.share != nil && s.Share >= 0 {
 		end := p.share.at(s.Share)
-		c.box(p.share.from, y-9, end, y+9, hue)
-		c.text(s.shareText(), point{end + barGap, y + 5}, smallSize, faint, left)
+		if s.Share > 0 {
+			c.box(p.share.from, y-9, end, y+9, hue)
+		}
+		c.label(s.shareText(), point{end + barGap, y + 5}, faint, left)
 	}
 }
 
-// grid draws an axis's values from top to bottom, and what they are below.
+// rate draws a throughput's bar at height y.
+func (c *canvas) rate(v float64, hue drawing.Color, y float64, a axis) {
+	c.box(a.from, y-9, a.at(v), y+9, hue)
+	c.label(count(v), point{a.at(v) + barGap, y + 5}, faint, left)
+}
+
+// grid draws an axis's values from top to bottom, and what they are below: as many as have
+// room for their names.
 func (c *canvas) grid(a axis, top, bottom float64, name func(float64) string) {
-	end := a.from - 1000
-	for _, v := range a.ticks() {
+	for _, v := range a.named(func(v float64) float64 { return c.width(name(v), smallSize) }) {
 		x := a.at(v)
 		c.line(rule, 1, nil, point{x, top}, point{x, bottom})
-		if wide := c.width(name(v), smallSize); x-wide/2 > end+10 {
-			c.text(name(v), point{x, bottom + 20}, smallSize, faint, centre)
-			end = x + wide/2
-		}
+		c.text(name(v), point{x, bottom + 20}, smallSize, faint, centre)
 	}
 }
 
-// legend says what the marks and the colours mean.
+// legend says what the marks mean.
 func (f Comparison) legend(c *canvas, y float64) {
 	x := float64(margin)
 	say := func(s string) {
@@ -184,30 +218,4 @@ func (f Comparison) legend(c *canvas, y float64) {
 	c.dot(point{x + dotRadius, y}, dotRadius, faint, true)
 	x += 18
 	say("p99")
-	x += 16
-	for _, name := range f.names() {
-		c.box(x, y-7, x+16, y+7, name.hue)
-		x += 22
-		say(name.name)
-	}
-}
-
-type named struct {
-	name string
-	hue  drawing.Color
-}
-
-// names are those of the sides, each once.
-func (f Comparison) names() []named {
-	var all []named
-	seen := map[string]bool{"": true}
-	for _, g := range f.Groups {
-		for _, s := range g.Sides {
-			if !seen[s.Name] {
-				seen[s.Name] = true
-				all = append(all, named{s.Name, colour(s.Colour)})
-			}
-		}
-	}
-	return all
 }

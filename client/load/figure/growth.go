@@ -17,8 +17,9 @@ type Growth struct {
 // Series is one line through both panels.
 type Series struct {
 	Name   string
-	Colour int  // which one of the palette
-	Dashed bool // to tell apart two of one colour
+	Colour int // of the model: its number less one
+	Faded  int // how pale it is; 0: not at all
+	Dash   int // of its line; 0: none
 	Points []Point
 }
 
@@ -36,7 +37,8 @@ const (
 	mostColumns = 4
 )
 
-var dashes = []float64{6, 4}
+// dashes tell lines of one colour apart.
+var dashes = [...][]float64{nil, {6, 4}, {2, 4}}
 
 // Write draws it.
 func (f Growth) Write(w io.Writer, format Format) error {
@@ -65,7 +67,7 @@ func (f Growth) Write(w io.Writer, format Format) error {
 	for i, s := range f.Series {
 		x := margin + float64(i%columns*(width-2*margin)/columns)
 		at := y + 10 + float64(i/columns*legendRow)
-		c.line(colour(s.Colour), 2.5, s.dash(), point{x, at}, point{x + legendMark - 8, at})
+		c.line(colour(s.Colour, s.Faded), 2.5, s.dash(), point{x, at}, point{x + legendMark - 8, at})
 		c.text(s.Name, point{x + legendMark, at + 5}, smallSize, ink, left)
 	}
 	const gutter = 64
@@ -73,13 +75,13 @@ func (f Growth) Write(w io.Writer, format Format) error {
 	across := f.axis(xs, margin+gutter, margin+half-16)
 	c.panel(panel{
 		f: f, xs: xs, x: across, y: linearAxis(rates, top+panelHeight, top), name: rateName, format: count,
-		lines: func(s Series) []line { return []line{{2.5, 255, s.each(func(p Point) float64 { return p.Rate })}} },
+		lines: func(s Series) []line { return []line{{thick, s.each(func(p Point) float64 { return p.Rate })}} },
 	})
 	across = f.axis(xs, margin+half+gutter, width-margin-14)
 	c.panel(panel{
 		f: f, xs: xs, x: across, y: logAxis(times, top+panelHeight, top), name: "latency: p99, and p50 thin", format: duration,
 		lines: func(s Series) []line {
-			return []line{{1, 150, s.each(func(p Point) float64 { return p.P50 })}, {2.5, 255, s.each(func(p Point) float64 { return p.P99 })}}
+			return []line{{thin, s.each(func(p Point) float64 { return p.P50 })}, {thick, s.each(func(p Point) float64 { return p.P99 })}}
 		},
 	})
 	return c.save(w)
@@ -95,12 +97,7 @@ func (f Growth) axis(xs []float64, from, to float64) axis {
 	return a
 }
 
-func (s Series) dash() []float64 {
-	if s.Dashed {
-		return dashes
-	}
-	return nil
-}
+func (s Series) dash() []float64 { return dashes[min(max(s.Dash, 0), len(dashes)-1)] }
 
 func (s Series) each(value func(Point) float64) []point {
 	all := make([]point, len(s.Points))
@@ -122,10 +119,12 @@ type (
 	}
 	line struct {
 		width  float64
-		alpha  uint8
 		points []point
 	}
 )
+
+// Widths of lines.
+const thin, thick = 1, 2.5
 
 func (c *canvas) panel(p panel) {
 	bottom, top := p.y.from, p.y.to
@@ -152,7 +151,7 @@ func (c *canvas) panel(p panel) {
 	c.text(p.f.Quantity, point{(p.x.from + p.x.to) / 2, bottom + 46}, textSize, ink, centre)
 	for _, s := range p.f.Series {
 		for _, l := range p.lines(s) {
-			hue := colour(s.Colour).WithAlpha(l.alpha)
+			hue := colour(s.Colour, s.Faded)
 			var places []point
 			for _, v := range l.points {
 				if !p.y.log || v.y > 0 {
@@ -161,8 +160,8 @@ func (c *canvas) panel(p panel) {
 			}
 			c.line(hue, l.width, s.dash(), places...)
 			for _, at := range places {
-				if l.alpha == 255 {
-					c.dot(at, 3, hue, s.Dashed)
+				if l.width == thick {
+					c.dot(at, 3, hue, s.Dash > 0)
 				}
 			}
 		}
