@@ -157,6 +157,14 @@ const againTicks = 5
 // Step takes a message from a replica. One that breaks a rule is counted and dropped.
 func (m *Machine) Step(msg message.Message, out *Output) {
 	h := msg.Head()
+	if hello, ok := msg.(*message.Hello); ok {
+		var members membership.Output
+		if m.members.Refuses(hello, &members) {
+			m.refused++
+			out.Sends = append(out.Sends, members.Sends...)
+			return
+		}
+	}
 	if !m.members.Heard(h) {
 		m.refused++
 		return

@@ -178,6 +178,7 @@ func (m *Machine) watermark(p *peer, h *message.Header, n uint64) {
 		m.refused++
 	default:
 		p.watermark = max(p.watermark, n)
+		m.members.Counted(p.node, n)
 	}
 }
 

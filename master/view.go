@@ -283,6 +283,9 @@ func (m *Machine) Base() (lamport.Node, uint64) {
 	if r := m.members.Base(); r != nil {
 		return r.Node, r.Position
 	}
+	if r := m.members.GoneBack(); r != nil {
+		return r.Node, r.Position
+	}
 	return 0, 0
 }
 

@@ -44,6 +44,8 @@ func (m *Machine) admitsMaster(msg message.Message, h *message.Header) bool {
 	switch msg := msg.(type) {
 	case *message.Install:
 		return msg.Record.Sound() && msg.Record.Epoch >= m.record.Epoch
+	case *message.Outdated:
+		return h.Incarnation >= m.master.Incarnation
 	case *message.Probe: // an older master is told that there is a newer one
 		return true
 	case *message.Prepare:

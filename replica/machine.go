@@ -13,6 +13,7 @@ import (
 type Config struct {
 	Self        lamport.Node
 	Incarnation uint64 // greater than that of any earlier process under this name; with a Saved the machine keeps that one's
+	Life        uint64 // drawn for this process: tells it from all others with the same disk
 	PID         int    // told to the master, for people
 	Store       store.Store
 	// Saved is what the replica's disk holds beside Store; nil: nothing.
@@ -91,6 +92,10 @@ type Machine struct {
 	served    bool           // it has been a member under its incarnation
 	dismissed bool           // an operator has taken it out of the cluster
 	full      string         // why sets are refused here; "": they are not
+	lives     lives          // that have used this disk since the newest record that it knows
+	back      string         // its data were found to be older than what it had told; "": no, or it has been let in since
+	aside     string         // it cannot follow the cluster, and keeps what it has; "": it can
+	replaced  bool           // another process of this replica was started later
 	fault     string         // an invariant was found broken: nothing is done any more
 
 	lastRID  uint64
@@ -139,8 +144,9 @@ func New(cfg Config) *Machine {
 	if cfg.Saved != nil {
 		m.restore(cfg.Saved)
 	}
-	// Who it is must be on disk before it says so: the first view may name it.
-	m.turn.Changed = cfg.Saved == nil
+	// Who it is must be on disk before it says so: the next view may name it.
+	m.lives = m.lives.with(cfg.Life)
+	m.turn.Changed = true
 	return m
 }
 
@@ -172,6 +178,13 @@ func (m *Machine) Incarnation() uint64 { return m.cfg.Incarnation }
 
 // Dismissed reports whether an operator took this replica out of the cluster.
 func (m *Machine) Dismissed() bool { return m.dismissed }
+
+// Replaced reports whether another process of this replica was started later: this one is to
+// end.
+func (m *Machine) Replaced() bool { return m.replaced }
+
+// Reason says why what this replica holds counts for nothing, or "".
+func (m *Machine) Reason() string { return m.reason() }
 
 // Full makes the machine refuse sets (why is a sentence) until it is called with "".
 func (m *Machine) Full(why string) { m.full = why }
@@ -230,6 +243,8 @@ func (m *Machine) Step(msg message.Message, out *Output) {
 	case *message.Chunk:
 		m.chunk(msg)
 	case *message.Beat:
+	case *message.Outdated:
+		m.outdated(msg)
 	default:
 		m.refused++
 	}

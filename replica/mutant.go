@@ -22,6 +22,7 @@ type Mutant struct {
 	NoEpochVersions   bool // versions of strong sets don't begin with the epoch
 	ReadsAtOnce       bool // reads a fenced get without a turn in the queue
 	EchoesWedged      bool // echoes rounds while it is wedged
+	NoLives           bool // does not ask whether the process that a record names has used its disk
 	ServesWedged      bool // serves fenced gets while it is wedged
 	NoBeats           bool // sends nothing to the others where it has nothing to say
 }

@@ -23,10 +23,14 @@ func (m *Machine) persist(out *Output) {
 	if t.Empty() || !due && !t.Urgent() {
 		return
 	}
+	if due && m.cast != nil {
+		m.applied.told = m.cast.Told()
+	}
 	state := m.state()
 	if due {
 		m.applied = applied{
 			at: m.ticks, position: state.Position, place: state.Place, entries: state.Entries, committed: state.Committed,
+			told: m.applied.told,
 		}
 	}
 	state.Position, state.Place, state.Entries, state.Committed = m.applied.position, m.applied.place, m.applied.entries, m.applied.committed
@@ -56,11 +60,21 @@ type applied struct {
 	place     lamport.Timestamp
 	entries   uint64
 	committed uint64
+	told      [][]uint64 // what the others had told by then; only while it works
+}
+
+// Settle hands over, at a clean stop, what the disk is still to learn. Nothing is sent.
+func (m *Machine) Settle(out *Output) {
+	out.Turn = nil
+	if m.fault == "" {
+		m.turn.Changed = true
+		m.persist(out)
+	}
 }
 
 func (m *Machine) state() durable.State {
 	s := durable.State{
-		Incarnation: m.cfg.Incarnation, Record: m.record, Learning: m.load != nil, Clock: m.clock.Now(), LastRID: m.lastRID,
+		Node: m.cfg.Self, Incarnation: m.cfg.Incarnation, Lives: m.lives, Aside: m.aside, Back: m.back, Record: m.record, Learning: m.load != nil, Clock: m.clock.Now(), LastRID: m.lastRID,
 		Position: m.position, Entries: m.executed.number,
 		Committed: m.causal.committed, Watermark: m.causal.watermark, Safe: m.causal.safe,
 	}
@@ -73,9 +87,9 @@ func (m *Machine) state() durable.State {
 			s.Watermark, s.Safe = s.Committed, s.Committed // its causal log is not its own yet
 		}
 	case m.cast != nil:
-		s.Contiguous, s.Place = m.cast.Contiguous(), m.cast.Place()
+		s.Contiguous, s.Place, s.Told = m.cast.Contiguous(), m.cast.Place(), m.applied.told
 	case m.rest != nil:
-		s.Contiguous, s.Place = m.rest.Contiguous, m.rest.Place
+		s.Contiguous, s.Place, s.Told = m.rest.Contiguous, m.rest.Place, m.rest.Told
 	}
 	return s
 }
@@ -124,6 +138,7 @@ func (m *Machine) voidKept(above uint64) {
 func (m *Machine) restore(s *durable.Saved) {
 	st := &s.State
 	m.cfg.Incarnation, m.record = st.Incarnation, st.Record
+	m.lives, m.aside, m.back = st.Lives, st.Aside, st.Back
 	m.clock.Restore(st.Clock)
 	m.lastRID, m.position = st.LastRID, st.Position
 	m.executed.reset(st.Entries - uint64(len(s.Executed)))
@@ -162,7 +177,7 @@ func (m *Machine) restore(s *durable.Saved) {
 // one, holds.
 func (m *Machine) restoreRest(s *durable.Saved) {
 	st := &s.State
-	m.rest = &abcast.Remains{View: st.Record.View, Contiguous: st.Contiguous, Queue: s.Data, Place: st.Place}
+	m.rest = &abcast.Remains{View: st.Record.View, Contiguous: st.Contiguous, Queue: s.Data, Place: st.Place, Told: st.Told}
 	m.rest.Sort()
 	m.prepared.high = st.Watermark // what it holds comes in
 	m.causalWrites(s.Writes)

@@ -173,17 +173,18 @@ func TestTurns(t *testing.T) {
 	o.agree(4, 1)
 	o.expectTurn("nothing")
 
-	// A wedge needs nothing: whoever comes back with a disk comes back wedged.
+	// A wedge is not written down, for whoever comes back with a disk comes back wedged; but
+	// what was delivered is, and what the others had told by then.
 	o.step(strong(o.peer(2), 2, request(6, "linearizable set a 6")), weak(o.peer(2), 3, request(7, "eventual set w 1")))
 	o.expectTurn("data r2.2 data r2.3 e1 i7 at 0 held [4 3 0] causal 0/1/2 entries 0 rid 24")
 	o.wedge()
-	o.expectTurn("nothing")
+	o.expectTurn("delivered r2.1 delivered r1.1 delivered r1.2 delivered r1.3 delivered r1.4 gone #5 executed #1 executed #2 executed #5 executed #21 e1 i7 at 5 held [4 3 0] causal 1/1/2 entries 4 rid 24")
 	o.ask(request(8, "eventual set v 1"))
-	o.expectTurn("weak #8 e1 i7 at 0 held [4 3 0] causal 0/1/2 entries 0 rid 24")
+	o.expectTurn("weak #8 e1 i7 at 5 held [4 3 0] causal 1/1/2 entries 4 rid 24")
 	r := o.next(4, 2, 0)
 	r.High = 1
 	o.install(r)
-	o.expectTurn("drop void>1 data r1.1 weak #7 gone #5 executed #1 executed #2 executed #5 executed #21 executed #6 e2 i7 at 6 held [1 0 0] causal 1/1/1 entries 5 rid 24")
+	o.expectTurn("drop void>1 data r1.1 weak #7 executed #6 e2 i7 at 6 held [1 0 0] causal 1/1/1 entries 5 rid 24")
 }
 
 func numbered(number, rid uint64) message.CausalWrite {
@@ -233,7 +234,7 @@ func TestBackWithTheDisk(t *testing.T) {
 	if h := taken[*message.Hello](b); len(h) != 1 || h[0].Phase != message.PhaseWedged || h[0].Epoch != 1 || h[0].LastRID != 23 || h[0].Incarnation != 7 || h[0].Position != 1 {
 		t.Errorf("HELLO %+v", h)
 	}
-	b.expectTurn("nothing")
+	b.expectTurn("e1 i7 at 1 held [2 2 0] causal 0/2/3 entries 1 rid 23")
 	b.step(&message.Probe{Header: b.master()})
 	b.expect(b.ask(request(10, "causal get n2"), request(11, "causal get n3"), request(12, "eventual get v"), request(13, "eventual get w"), request(14, "linearizable get a")),
 		"#10 200 1 number 2", "#11 404", "#12 200 1", "#13 200 1")

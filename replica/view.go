@@ -32,6 +32,7 @@ func (m *Machine) hello(to lamport.Node, out *Output) {
 	if m.load != nil {
 		h.Whole, h.Committed = m.whole(), m.load.committed
 	}
+	h.Past = m.past()
 	out.send(h, to)
 }
 
@@ -95,6 +96,7 @@ func (m *Machine) wedge() {
 	}
 	m.rest = m.cast.Wedge()
 	m.cast = nil
+	m.turn.Changed = true // with what the others have told
 }
 
 // flushPrepared answers PREPARE: at once with what this replica holds, and again when it
@@ -123,32 +125,36 @@ func (m *Machine) flushPrepared(out *Output) {
 	p.owed, p.fetching = false, watermark < p.high
 	out.send(&message.State{
 		Header: m.header(), Round: p.round, Contiguous: contiguous, Watermark: watermark,
-		Position: m.position, LastRID: m.lastRID,
+		Position: m.position, LastRID: m.lastRID, Proof: m.proof(),
 	}, p.from)
 }
 
 // install takes the record of an epoch, from whatever master.
 func (m *Machine) install(r *message.Record, out *Output) {
+	if m.aside != "" {
+		return
+	}
 	m.heard(lamport.Master(1), r.Master)
-	i := r.Index(m.cfg.Self)
-	named := i >= 0 && r.Members[i].Incarnation == m.cfg.Incarnation
+	named := m.named(r)
+	next := r.Epoch == m.record.Epoch+1
 	switch {
-	case r.Epoch == m.record.Epoch:
-		if r.Nonce != m.record.Nonce {
-			m.stop(fmt.Sprintf("epoch %d has two records", r.Epoch))
-		}
+	case r.Epoch == m.record.Epoch && r.Nonce != m.record.Nonce:
+		m.refused++ // of another history: this one goes on, or waits, in its own
+	case r.Epoch == m.record.Epoch: // its acknowledgement was lost
 		if m.cfg.Mutant.Abandon && m.rest != nil && m.load == nil {
 			m.cast, m.rest = m.abandoned, nil
 		}
-		m.entered = m.entered || m.cast != nil // its acknowledgement was lost
-	case named && m.load != nil && r.Epoch == m.record.Epoch+1 && len(r.Cut) == 0:
+		m.entered = m.entered || m.cast != nil
+	case named != nil && !m.remembers(named):
+		m.goBack(r, fmt.Sprintf("its data were put back to an older copy: epoch %d knows it by a process that has never used them", r.Epoch))
+	case named != nil && m.load != nil && next && len(r.Cut) == 0: // an operator goes on with what it has
 		m.begin(r)
-	case named && m.rest != nil && r.Epoch == m.record.Epoch+1:
+	case named != nil && m.rest != nil && next: // a survivor, or a learner that is let in
 		m.survive(r)
-	case named && m.cast != nil && r.Epoch == m.record.Epoch+1 && m.cfg.Mutant.AcksAfterPrepare:
+	case named != nil && m.cast != nil && next && m.cfg.Mutant.AcksAfterPrepare:
 		m.wedge()
 		m.survive(r)
-	case named && m.record.Epoch == 0 && (r.Epoch == 1 || m.cfg.Mutant.SameIncarnation):
+	case named != nil && m.record.Epoch == 0 && (r.Epoch == 1 || m.cfg.Mutant.SameIncarnation): // the first view
 		m.enter(r)
 	default:
 		m.outside(r)
@@ -163,9 +169,17 @@ func (m *Machine) survive(r *message.Record) {
 	if m.cfg.Mutant.FlushAll {
 		cut = m.rest.Contiguous
 	}
+	if lacks := m.lacks(cut, r.High); lacks != "" {
+		m.goBack(r, fmt.Sprintf("its data were put back to an older copy: %s", lacks))
+		return
+	}
 	inside, err := m.rest.Cut(cut)
 	if err != nil {
-		m.stop(fmt.Sprintf("epoch %d cannot be installed: %v", r.Epoch, err))
+		m.setAside(fmt.Sprintf("epoch %d leaves out what this replica has delivered: %v", r.Epoch, err))
+		return
+	}
+	if r.High < m.causal.safe {
+		m.setAside(fmt.Sprintf("epoch %d leaves out causal writes above %d, and here they were read up to %d", r.Epoch, r.High, m.causal.safe))
 		return
 	}
 	if m.load != nil { // the DATA of a copy are what they would have been for a member
@@ -177,16 +191,22 @@ func (m *Machine) survive(r *message.Record) {
 	if m.fault != "" {
 		return
 	}
-	if m.causal.watermark < r.High && !m.cfg.Mutant.NoFill {
-		m.stop(fmt.Sprintf("epoch %d begins with causal number %d, and %d are held", r.Epoch, r.High, m.causal.watermark))
-		return
-	}
-	if r.High < m.causal.safe {
-		m.stop(fmt.Sprintf("epoch %d makes causal numbers above %d void, and they were safe up to %d", r.Epoch, r.High, m.causal.safe))
-		return
-	}
 	m.rest, m.load = nil, nil
 	m.enter(r)
+}
+
+// lacks says what a record counts on that is not here, although the process that it names has
+// said so, or "".
+func (m *Machine) lacks(cut []uint64, high uint64) string {
+	if m.causal.watermark < high && !m.cfg.Mutant.NoFill {
+		return fmt.Sprintf("causal writes up to %d are needed, and held up to %d", high, m.causal.watermark)
+	}
+	for i, n := range cut {
+		if held := m.rest.Contiguous; i < len(held) && n > held[i] {
+			return fmt.Sprintf("%d broadcasts of %s are needed, and %d are held", n, m.rest.View.Members[i].Node, held[i])
+		}
+	}
+	return ""
 }
 
 // begin makes a learner's state the cluster's: no member was left with all that it had
@@ -212,11 +232,19 @@ func (m *Machine) enter(r *message.Record) {
 		Keep: m.cfg.Durable, Mutant: m.cfg.Mutant.Broadcast,
 	})
 	m.prepared = prepared{}
-	m.entered, m.served, m.began = true, true, m.position
-	m.told = told{}
+	m.served, m.began = true, m.position
+	m.back = ""
+	m.told, m.applied.told = told{}, nil
 	m.dropData()
 	m.causal.askedFor = 0
 	m.void(r.High)
+	named := m.named(r)
+	m.lives = m.lives.since(named.Life)
+	if !m.isThis(named) { // it waits for the next epoch
+		m.wedge()
+		return
+	}
+	m.entered = true
 	m.submitWeakAgain()
 }
 
@@ -229,12 +257,16 @@ func (m *Machine) outside(r *message.Record) {
 	}
 	configured := m.record.Epoch > 0 && m.record.Configures(m.cfg.Self)
 	m.dismissed = configured && !r.Configures(m.cfg.Self)
-	if i := r.Index(m.cfg.Self); m.served || i >= 0 && r.Members[i].Incarnation == m.cfg.Incarnation {
+	if i := r.Index(m.cfg.Self); m.served || i >= 0 && r.Members[i].Incarnation >= m.cfg.Incarnation {
 		// Also one that the record names, but that has lost the copy by which it was let in:
 		// what it copies now is another member's, and must not count as what it held itself.
+		if i >= 0 {
+			m.cfg.Incarnation = max(m.cfg.Incarnation, r.Members[i].Incarnation)
+		}
 		m.cfg.Incarnation++
 		m.served = false
 	}
+	m.lives = lives{m.cfg.Life}
 	m.dropStrong()
 	m.cast, m.rest, m.prepared = nil, nil, prepared{}
 	ended := m.record.Epoch > 0 && m.record.Epoch < r.Since

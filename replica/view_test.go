@@ -270,18 +270,16 @@ func TestSentAgainAfterTheChange(t *testing.T) {
 	}
 }
 
-// A record that contradicts what this replica knows ends the machine: it serves nothing
-// wrong.
-func TestARecordThatCannotBe(t *testing.T) {
+// A record that counts on what is not here shows that the disk was put back: the replica is a
+// learner, and says why.
+func TestARecordThatCountsOnMore(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		change func(r *message.Record)
 		want   string
 	}{
-		{"a cut beyond what is held", func(r *message.Record) { r.Cut = []uint64{0, 2, 0} }, "epoch 2 cannot be installed: the cut has 2 DATA of r2, and 1 are held"},
-		{"a cut of another view", func(r *message.Record) { r.Cut = []uint64{0, 1} }, "epoch 2 cannot be installed: a cut of 2 members for a view of 3"},
-		{"a high-water that is not held", func(r *message.Record) { r.High = 1 }, "epoch 2 begins with causal number 1, and 0 are held"},
-		{"another record of the epoch", func(r *message.Record) { r.Epoch = 1 }, "epoch 1 has two records"},
+		{"a cut beyond what is held", func(r *message.Record) { r.Cut = []uint64{0, 2, 0} }, "its data were put back to an older copy: 2 broadcasts of r2 are needed, and 1 are held"},
+		{"a high-water that is not held", func(r *message.Record) { r.High = 1 }, "its data were put back to an older copy: causal writes up to 1 are needed, and held up to 0"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			o := alone(t, 3, 10)
@@ -290,25 +288,56 @@ func TestARecordThatCannotBe(t *testing.T) {
 			r := o.next(0, 1, 0)
 			test.change(&r)
 			o.install(r)
-			if o.Fault() != test.want || len(o.out.Sends) != 0 {
-				t.Errorf("fault %q, want %q; sent %s", o.Fault(), test.want, o.sent())
+			if o.Reason() != test.want || o.Fault() != "" || o.Stats().Phase != message.PhaseLearning || o.Incarnation() != 8 {
+				t.Errorf("reason %q, want %q; fault %q, incarnation %d, %+v", o.Reason(), test.want, o.Fault(), o.Incarnation(), o.Stats())
 			}
-			o.record.Epoch = 1
-			o.step(&message.Prepare{Header: o.master(), Round: 9}, &message.Probe{Header: o.master()})
-			o.pass(20)
-			o.expectSent("")
 		})
 	}
-	t.Run("a cut behind what was delivered", func(t *testing.T) {
-		o := alone(t, 3, 10)
-		o.step(strong(o.peer(2), 1, request(1, "linearizable set a 1")))
-		o.agree(0, 1)
-		o.wedge()
-		o.install(o.next(0, 0, 0))
-		if want := "epoch 2 cannot be installed: the cut has 0 DATA of r2, and 1 were delivered"; o.Fault() != want {
-			t.Errorf("fault %q, want %q", o.Fault(), want)
-		}
-	})
+}
+
+// A replica that has delivered what the record leaves out does not follow, and does not end: it
+// keeps what it has, and says why.
+func TestARecordThatLeavesOut(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		cut  []uint64
+		want string
+	}{
+		{"a cut behind what was delivered", []uint64{0, 0, 0}, "epoch 2 leaves out what this replica has delivered: the cut has 0 DATA of r2, and 1 were delivered"},
+		{"a cut of another view", []uint64{0, 1}, "epoch 2 leaves out what this replica has delivered: a cut of 2 members for a view of 3"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			o := alone(t, 3, 10)
+			o.step(strong(o.peer(2), 1, request(1, "linearizable set a 1")))
+			o.agree(0, 1)
+			o.wedge()
+			r := o.next(0, 1, 0)
+			r.Cut = test.cut
+			o.install(r)
+			if o.Reason() != test.want || o.Fault() != "" || o.Stats().Phase != message.PhaseWedged || o.Stats().Position != 1 {
+				t.Errorf("reason %q, want %q; fault %q, %+v", o.Reason(), test.want, o.Fault(), o.Stats())
+			}
+			r.Epoch++
+			o.install(r)
+			o.record.Epoch = 1
+			o.step(&message.Probe{Header: o.master()})
+			if h := taken[*message.Hello](o); len(h) == 0 || h[0].Past.Reason != test.want || h[0].Epoch != 1 {
+				t.Errorf("HELLO %+v", h)
+			}
+		})
+	}
+}
+
+// Another record of the epoch that is known is not followed, whoever brings it.
+func TestAnotherRecordOfTheEpoch(t *testing.T) {
+	o := alone(t, 3, 10)
+	other := o.record
+	other.Nonce += 5
+	o.step(o.installs(other))
+	o.expectSent("")
+	if s := o.Stats(); s.Phase != message.PhaseMember || o.Fault() != "" || s.Refused != 1 {
+		t.Errorf("%+v, fault %q", s, o.Fault())
+	}
 }
 
 // INSTALL that comes again is acknowledged again; so is one by another master (F4).
@@ -338,7 +367,7 @@ func TestOutside(t *testing.T) {
 			r.Members = slices.Clone(r.Members)
 			r.Members[0].Incarnation = 9
 			return r
-		}, 8, false},
+		}, 10, false},
 		{"an epoch was missed", func(r message.Record) message.Record { r.Epoch++; return r }, 8, false},
 		{"dismissed", func(r message.Record) message.Record {
 			r = without(r, 1)
@@ -365,7 +394,7 @@ func TestOutside(t *testing.T) {
 				o.expectSent("PULL r2")
 				// It serves nothing strong, and no longer as the member that it was.
 				o.expect(o.ask(request(4, "linearizable get a"), request(5, "sequential get a"), request(6, "eventual get b")), "#6 200 1")
-				if a := taken[*message.Answers](o); a[0].Incarnation != 8 || a[0].Watermark != 0 {
+				if a := taken[*message.Answers](o); a[0].Incarnation != test.incarnation || a[0].Watermark != 0 {
 					t.Errorf("ANSWERS %+v", a[0])
 				}
 			})

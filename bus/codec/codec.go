@@ -9,8 +9,9 @@ import (
 )
 
 // Version is the first field of every message. Another layout is another version. In
-// versions 2 and 3, which are still read, a record has no cluster and no lineage, INSTALLED
-// has no position, and HELLO and REPORT do not say who was heard; in version 2 FORWARD and
+// versions 2 and 3, which are still read, a record has no cluster and no lineage, its members
+// have no lives, INSTALLED has no position, HELLO has no past and STATE no proof, and HELLO and
+// REPORT do not say who was heard; in version 2 FORWARD and
 // ANSWERS have no round either. Version 1, in which HELLO and INSTALL had other fields, is not
 // read: it knows no view change, and nothing of it was ever on a disk.
 const Version = 4
@@ -19,6 +20,7 @@ const Version = 4
 const (
 	withoutLineage = 3 // the last without it
 	withoutHeard   = 3 // the last without it
+	withoutLives   = 3 // the last without them
 	withoutRounds  = 2 // the last without them
 )
 
@@ -51,7 +53,7 @@ const headFields = 6
 // bodyFields is how many fields each kind has of its own; -1: no such kind.
 var bodyFields = [...]int{
 	0:                     -1,
-	message.KindHello:     10,
+	message.KindHello:     11,
 	message.KindInstall:   1,
 	message.KindInstalled: 3,
 	message.KindForward:   4,
@@ -63,10 +65,11 @@ var bodyFields = [...]int{
 	message.KindProbe:     2,
 	message.KindReport:    10,
 	message.KindPrepare:   3,
-	message.KindState:     5,
+	message.KindState:     6,
 	message.KindPull:      7,
 	message.KindChunk:     20,
 	message.KindBeat:      0,
+	message.KindOutdated:  3,
 }
 
 // Fields of the arrays inside messages. Since every field takes at least one byte, one
@@ -75,7 +78,9 @@ const (
 	marksFields     = 3
 	recordFields    = 13
 	ancestorFields  = 4
-	memberFields    = 2
+	memberFields    = 3
+	pastFields      = 3
+	proofFields     = 3
 	requestFields   = 11
 	writeFields     = 2
 	answerFields    = 8
@@ -95,12 +100,13 @@ func fieldsOf(kind message.Kind, version uint64) int {
 	if kind == message.KindInstalled && version <= withoutLineage {
 		return 0
 	}
-	lacksRound := version <= withoutRounds && hasRound(kind)
-	lacksHeard := version <= withoutHeard && hasHeard(kind)
-	if lacksRound || lacksHeard {
-		return bodyFields[kind] - 1
+	n := bodyFields[kind]
+	for _, lacks := range []bool{version <= withoutRounds && hasRound(kind), version <= withoutHeard && hasHeard(kind), version <= withoutLives && hasLife(kind)} {
+		if lacks {
+			n--
+		}
 	}
-	return bodyFields[kind]
+	return n
 }
 
 // hasRound: the round is their last field.
@@ -111,6 +117,11 @@ func hasRound(kind message.Kind) bool {
 // hasHeard: whom the sender has heard is their last field.
 func hasHeard(kind message.Kind) bool {
 	return kind == message.KindHello || kind == message.KindReport
+}
+
+// hasLife: the past, or the proof, is their last field.
+func hasLife(kind message.Kind) bool {
+	return kind == message.KindHello || kind == message.KindState
 }
 
 func knownKind(k message.Kind) bool { return int(k) < len(bodyFields) && bodyFields[k] >= 0 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"runtime"
 	"strings"
 	"testing"
@@ -88,7 +89,7 @@ func TestVersion2IsRead(t *testing.T) {
 		case *message.Answers:
 			m.Round = 0
 		case *message.Hello:
-			m.Heard = nil
+			m.Heard, m.Past = nil, message.Past{}
 		}
 		b := undump(t, golden)
 		back, err := d.Decode(b)
@@ -105,14 +106,18 @@ func TestVersion2IsRead(t *testing.T) {
 }
 
 // Records of the versions before are read, in messages and alone: they have neither cluster
-// nor lineage. An INSTALLED says nothing: neither position nor pid nor what data survive is known.
+// nor lineage, and their members no lives. HELLO has no past and STATE no proof. An INSTALLED says nothing: neither position nor pid nor what data survive is known.
 func TestRecordsOfVersion3AreRead(t *testing.T) {
 	all, d := samples(), NewDecoder()
 	bare := func(r message.Record) message.Record {
 		r.Cluster, r.Lineage = 0, nil
+		r.Members = slices.Clone(r.Members)
+		for i := range r.Members {
+			r.Members[i].Life = 0
+		}
 		return r
 	}
-	for _, name := range []string{"install", "install_first", "installed"} {
+	for _, name := range []string{"install", "install_first", "installed", "hello", "state"} {
 		golden, err := os.ReadFile(filepath.Join("testdata", "version3", name+".hex"))
 		if err != nil {
 			t.Fatal(err)
@@ -121,6 +126,10 @@ func TestRecordsOfVersion3AreRead(t *testing.T) {
 		switch m := want.(type) {
 		case *message.Install:
 			m.Record = bare(m.Record)
+		case *message.Hello:
+			m.Heard, m.Past = nil, message.Past{}
+		case *message.State:
+			m.Proof = message.Proof{}
 		case *message.Installed:
 			m.Position, m.PID, m.Keeps = message.Unknown, 0, message.KeepsUnsaid
 		}
@@ -269,7 +278,7 @@ func TestRefused(t *testing.T) {
 		"version 1":               "\x96\x01\x03\x01\x00\x00\x00",
 		"version 5":               "\x96\x05\x03\x01\x00\x00\x00",
 		"kind 0":                  "\x96\x03\x00\x01\x00\x00\x00",
-		"kind 17":                 "\x96\x03\x11\x01\x00\x00\x00",
+		"kind 18":                 "\x96\x03\x12\x01\x00\x00\x00",
 		"kind 259":                "\x96\x03\xcd\x01\x03\x01\x00\x00\x00",
 		"from nobody":             "\x96\x03\x03\x00\x00\x00\x00",
 		"from 65536":              "\x96\x03\x03\xce\x00\x01\x00\x00\x00\x00\x00",
@@ -339,7 +348,7 @@ func TestDeclaredLengthsAllocateNothing(t *testing.T) {
 
 type stranger struct{ message.Installed }
 
-func (*stranger) Kind() message.Kind { return 17 }
+func (*stranger) Kind() message.Kind { return 18 }
 
 type impostor struct{ message.Installed }
 
@@ -352,7 +361,7 @@ func TestEncoderKeepsTheDecodersLimits(t *testing.T) {
 		return &message.Forward{Header: head(1), Requests: []message.Request{r}}
 	}
 	for name, m := range map[string]message.Message{
-		"kind 17":        &stranger{message.Installed{Header: head(1)}},
+		"kind 18":        &stranger{message.Installed{Header: head(1)}},
 		"unknown type":   &impostor{message.Installed{Header: head(1)}},
 		"no sender":      &message.Installed{},
 		"65 received":    &message.Ack{Header: head(1), Received: message.Received{Received: make([]uint64, 65)}},

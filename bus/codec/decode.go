@@ -66,7 +66,7 @@ func (d *Decoder) body(kind message.Kind, h message.Header, version uint64) mess
 	switch kind {
 	case message.KindHello:
 		return &message.Hello{Header: h, PID: int(d.limited(math.MaxInt32, "pid")), Phase: d.phase(),
-			Position: d.uint(), Keys: d.uint(), LastRID: d.uint(), Master: d.uint(), Nonce: d.uint(), Whole: d.bool(), Committed: d.uint(), Heard: d.heard(version)}
+			Position: d.uint(), Keys: d.uint(), LastRID: d.uint(), Master: d.uint(), Nonce: d.uint(), Whole: d.bool(), Committed: d.uint(), Heard: d.heard(version), Past: d.past(version)}
 	case message.KindInstall:
 		return &message.Install{Header: h, Record: d.record(version <= withoutLineage)}
 	case message.KindInstalled:
@@ -97,12 +97,14 @@ func (d *Decoder) body(kind message.Kind, h message.Header, version uint64) mess
 		return &message.Prepare{Header: h, Round: d.uint(), High: d.uint(), Holder: d.holder()}
 	case message.KindState:
 		return &message.State{Header: h, Round: d.uint(), Contiguous: d.uints(MaxMembers),
-			Watermark: d.uint(), Position: d.uint(), LastRID: d.uint()}
+			Watermark: d.uint(), Position: d.uint(), LastRID: d.uint(), Proof: d.proof(version)}
 	case message.KindPull:
 		return &message.Pull{Header: h, Nonce: d.uint(), Entry: d.uint(), Cursor: d.str(MaxCursor, "cursor"),
 			Scanned: d.bool(), Wedged: d.bool(), Held: d.uints(MaxMembers), Number: d.uint()}
 	case message.KindChunk:
 		return d.chunk(h)
+	case message.KindOutdated:
+		return &message.Outdated{Header: h, Newest: d.uint(), Life: d.uint(), Replaced: d.bool()}
 	}
 	d.fail("unknown kind %d", kind)
 	return nil

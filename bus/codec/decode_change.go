@@ -47,7 +47,7 @@ func (d *Decoder) record(old bool) message.Record {
 		d.tuple(recordFields, "record of an epoch")
 	}
 	r := message.Record{
-		View:       message.View{Epoch: d.uint(), Faults: int(d.limited(MaxMembers, "faults")), Members: d.members()},
+		View:       message.View{Epoch: d.uint(), Faults: int(d.limited(MaxMembers, "faults")), Members: d.members(old)},
 		Configured: d.nodes(), Missing: int(d.limited(MaxMembers, "missing")), Cut: d.uints(MaxMembers),
 		High: d.uint(), Start: d.uint(), Master: d.uint(), Nonce: d.uint(), Since: d.uint(),
 	}
@@ -76,17 +76,54 @@ func (d *Decoder) lineage() []message.Ancestor {
 	return lineage
 }
 
-func (d *Decoder) members() []message.Member {
-	n := d.list(MaxMembers, memberFields+1)
+func (d *Decoder) members(old bool) []message.Member {
+	fields := memberFields
+	if old {
+		fields--
+	}
+	n := d.list(MaxMembers, fields+1)
 	if n == 0 {
 		return nil
 	}
 	members := make([]message.Member, n)
 	for i := 0; i < n && d.err == nil; i++ {
-		d.tuple(memberFields, "member")
+		d.tuple(fields, "member")
 		members[i] = message.Member{Node: d.node(), Incarnation: d.uint()}
+		if !old {
+			members[i].Life = d.uint()
+		}
 	}
 	return members
+}
+
+// past reads what earlier versions do not say.
+func (d *Decoder) past(version uint64) message.Past {
+	if version <= withoutLives {
+		return message.Past{}
+	}
+	d.tuple(pastFields, "past")
+	p := message.Past{Life: d.uint(), Reason: d.str(MaxReason, "reason")}
+	if d.list(1, recordFields+1) == 1 {
+		r := d.record(false)
+		p.Record = &r
+	}
+	return p
+}
+
+// proof reads what earlier versions do not say.
+func (d *Decoder) proof(version uint64) message.Proof {
+	if version <= withoutLives {
+		return message.Proof{}
+	}
+	d.tuple(proofFields, "proof")
+	p := message.Proof{Life: d.uint(), Safe: d.uint()}
+	if n := d.list(MaxMembers, 1); n > 0 {
+		p.Told = make([][]uint64, n)
+		for i := 0; i < n && d.err == nil; i++ {
+			p.Told[i] = d.uints(MaxMembers)
+		}
+	}
+	return p
 }
 
 func (d *Decoder) nodes() []lamport.Node {

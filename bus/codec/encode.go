@@ -112,6 +112,10 @@ func (e *Encoder) body(m message.Message) {
 		e.pull(m)
 	case *message.Chunk:
 		e.chunk(m)
+	case *message.Outdated:
+		e.uint(m.Newest)
+		e.uint(m.Life)
+		e.bool(m.Replaced)
 	default:
 		e.fail("unknown type of message")
 	}

@@ -16,6 +16,7 @@ func (e *Encoder) hello(m *message.Hello) {
 	e.bool(m.Whole)
 	e.uint(m.Committed)
 	e.heard(m.Heard)
+	e.past(&m.Past)
 }
 
 func (e *Encoder) heard(list []message.Heard) {
@@ -30,6 +31,34 @@ func (e *Encoder) heard(list []message.Heard) {
 		e.array(heardFields)
 		e.uint(uint64(h.Node))
 		e.uint(h.Silent)
+	}
+}
+
+func (e *Encoder) past(p *message.Past) {
+	if len(p.Reason) > MaxReason {
+		e.fail("reason too long")
+	}
+	e.array(pastFields)
+	e.uint(p.Life)
+	e.str(p.Reason)
+	if p.Record == nil {
+		e.array(0)
+		return
+	}
+	e.array(1)
+	e.record(p.Record)
+}
+
+func (e *Encoder) proof(p *message.Proof) {
+	if len(p.Told) > MaxMembers {
+		e.fail("vector too long")
+	}
+	e.array(proofFields)
+	e.uint(p.Life)
+	e.uint(p.Safe)
+	e.array(len(p.Told))
+	for _, v := range p.Told {
+		e.vector(v)
 	}
 }
 
@@ -48,6 +77,7 @@ func (e *Encoder) state(m *message.State) {
 	e.uint(m.Watermark)
 	e.uint(m.Position)
 	e.uint(m.LastRID)
+	e.proof(&m.Proof)
 }
 
 func (e *Encoder) pull(m *message.Pull) {
@@ -118,6 +148,7 @@ func (e *Encoder) record(r *message.Record) {
 		e.array(memberFields)
 		e.uint(uint64(r.Members[i].Node))
 		e.uint(r.Members[i].Incarnation)
+		e.uint(r.Members[i].Life)
 	}
 	e.array(len(r.Configured))
 	for _, n := range r.Configured {

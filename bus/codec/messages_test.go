@@ -29,7 +29,7 @@ func samples() map[string]message.Message {
 	received := message.Received{LastSeq: 5, Received: []uint64{5, 0, 1 << 33}}
 	writes := []message.CausalWrite{{Number: 8, Request: request(21, model.Causal, "a", "1")}, {Number: 9, Request: request(22, model.Causal, "b", "\x00\xff")}}
 	return map[string]message.Message{
-		"hello":          &message.Hello{Header: head(2), PID: 4711, Phase: message.PhaseCaught, Position: 1, Keys: 2, LastRID: 3, Master: 1 << 40, Nonce: 5, Whole: true, Committed: 4, Heard: heard},
+		"hello":          &message.Hello{Header: head(2), PID: 4711, Phase: message.PhaseCaught, Position: 1, Keys: 2, LastRID: 3, Master: 1 << 40, Nonce: 5, Whole: true, Committed: 4, Heard: heard, Past: message.Past{Life: 1 << 60, Reason: "put back", Record: &record}},
 		"hello_first":    &message.Hello{Header: message.Header{From: 1}, Phase: message.PhaseBoot},
 		"install":        &message.Install{Header: head(lamport.Master(1)), Record: record},
 		"install_first":  &message.Install{Header: message.Header{From: lamport.Master(1)}, Record: smallestRecord()},
@@ -51,11 +51,12 @@ func samples() map[string]message.Message {
 		"report_nothing": &message.Report{Header: head(2)},
 		"prepare":        &message.Prepare{Header: head(lamport.Master(1)), Round: 2, High: 1 << 40, Holder: 65535},
 		"prepare_first":  &message.Prepare{Header: head(lamport.Master(1)), Round: 1},
-		"state":          &message.State{Header: head(2), Round: 2, Contiguous: received.Received, Watermark: 9, Position: 512, LastRID: 22},
+		"state":          &message.State{Header: head(2), Round: 2, Contiguous: received.Received, Watermark: 9, Position: 512, LastRID: 22, Proof: message.Proof{Life: 1 << 60, Safe: 8, Told: [][]uint64{{1, 2}, nil, {3}}}},
 		"state_empty":    &message.State{Header: head(2)},
 		"pull":           &message.Pull{Header: head(4), Nonce: 1 << 50, Entry: 70_000, Cursor: "ключ\x00", Scanned: true, Wedged: true, Held: received.Received, Number: 9},
 		"pull_first":     &message.Pull{Header: head(4)},
 		"chunk":          chunk(),
+		"outdated":       &message.Outdated{Header: head(lamport.Master(1)), Newest: 1 << 61, Life: 1 << 60, Replaced: true},
 		"chunk_empty":    &message.Chunk{Header: head(2)},
 		"beat":           &message.Beat{Header: head(2)},
 	}
@@ -63,7 +64,7 @@ func samples() map[string]message.Message {
 
 func epochRecord() message.Record {
 	return message.Record{
-		View:       message.View{Epoch: 2, Faults: 1, Members: []message.Member{{Node: 1, Incarnation: 1}, {Node: 2, Incarnation: 1 << 40}, {Node: 3, Incarnation: 3}}},
+		View:       message.View{Epoch: 2, Faults: 1, Members: []message.Member{{Node: 1, Incarnation: 1, Life: 9}, {Node: 2, Incarnation: 1 << 40, Life: 1 << 63}, {Node: 3, Incarnation: 3}}},
 		Configured: []lamport.Node{1, 2, 3, 65535}, Missing: 2, Cut: []uint64{5, 0, 1 << 33}, High: 9, Start: lamport.Limit - 1, Master: 7, Nonce: 1<<64 - 1, Since: 1,
 		Cluster: 1 << 63, Lineage: []message.Ancestor{{Epoch: 1, Nonce: 1 << 62, High: 8, Position: message.Unknown}},
 	}

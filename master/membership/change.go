@@ -43,7 +43,7 @@ func (m *Machine) boot(out *Output) {
 			}
 			return
 		}
-		r.Members = append(r.Members, message.Member{Node: n, Incarnation: p.Incarnation})
+		r.Members = append(r.Members, message.Member{Node: n, Incarnation: p.Incarnation, Life: p.Life})
 	}
 	m.propose(r, out)
 }
@@ -82,7 +82,7 @@ func (m *Machine) caught(r *Replica) bool {
 // it is wedged in it has come back with its disk, or another master has asked it.
 func (m *Machine) missing(r *Replica, member message.Member) bool {
 	switch {
-	case r == nil || r.Lost || r.Suspected || r.Incarnation > member.Incarnation:
+	case r == nil || r.Lost || r.Suspected || r.Incarnation > member.Incarnation || r.Back != "":
 		return true
 	case r.Incarnation == 0: // not heard by this master yet, or not for so long that it was forgotten
 		return m.ticks-r.heard > m.cfg.SuspectTicks
@@ -124,7 +124,7 @@ func (m *Machine) change(out *Output) {
 		m.stage = steady
 		return
 	}
-	if _, present := m.AtRisk(); m.recover && len(present) == 0 && !c.awaited {
+	if _, present := m.AtRisk(); m.recover && len(present) == 0 && !c.awaited && !c.back {
 		if base := m.Base(); base != nil {
 			m.propose(m.beginning(base), out)
 		}
@@ -179,16 +179,22 @@ type candidates struct {
 	joiners   []*Replica // learners that have become the copy of a member
 	late      []*Replica // such ones that are kept out for a while
 	awaited   bool       // somebody else may answer soon
+	back      bool       // the survivors hold less than they had told: an operator goes on with them
 }
 
 func (c *candidates) all() []*Replica { return append(slices.Clone(c.survivors), c.joiners...) }
 
 func (m *Machine) candidates() *candidates {
 	c := &candidates{}
+	var back []*Replica
 	waited := m.ticks - m.began
 	for _, member := range m.record.Members {
 		switch r := m.Replica(member.Node); {
 		case r == nil || r.Lost || r.Incarnation > member.Incarnation:
+		case r.Back != "": // it holds less than it has acknowledged
+			if r.state != nil && !r.Suspected {
+				back = append(back, r)
+			}
 		case r.Incarnation == 0:
 			c.awaited = c.awaited || waited < m.cfg.SuspectTicks
 		case r.Suspected:
@@ -201,6 +207,7 @@ func (m *Machine) candidates() *candidates {
 	for _, r := range m.replicas {
 		switch {
 		case m.Member(r) || !r.present() || r.Epoch != m.record.Epoch:
+		case r.state != nil && !m.complete(r): // the copy of a member that has gone back
 		case r.state != nil && m.admissible(r):
 			c.joiners = append(c.joiners, r)
 		case r.state != nil:
@@ -208,6 +215,9 @@ func (m *Machine) candidates() *candidates {
 		case m.caught(r) && m.admissible(r) && waited < m.cfg.JoinTicks:
 			c.awaited = true
 		}
+	}
+	if m.recover && len(c.survivors) == 0 && !c.awaited {
+		c.survivors, c.back = back, len(back) > 0
 	}
 	return c
 }
@@ -309,10 +319,13 @@ func (m *Machine) next(c *candidates) message.Record {
 			r.Cut[i] = min(r.Cut[i], n)
 		}
 		if !p.leaves() {
-			r.Members = append(r.Members, message.Member{Node: p.Node, Incarnation: p.Incarnation})
+			r.Members = append(r.Members, message.Member{Node: p.Node, Incarnation: p.Incarnation, Life: p.state.Proof.Life})
 		}
 	}
 	slices.SortFunc(r.Members, func(a, b message.Member) int { return int(a.Node) - int(b.Node) })
+	if c.back { // others have delivered what these do not hold
+		r.Since = r.Epoch
+	}
 	return r
 }
 
@@ -332,7 +345,7 @@ func (m *Machine) Base() *Replica {
 // beginning is a record that makes a learner's state the cluster's: it has no cut.
 func (m *Machine) beginning(base *Replica) message.Record {
 	return message.Record{
-		View:       message.View{Epoch: m.record.Epoch + 1, Members: []message.Member{{Node: base.Node, Incarnation: base.Incarnation}}},
+		View:       message.View{Epoch: m.record.Epoch + 1, Members: []message.Member{{Node: base.Node, Incarnation: base.Incarnation, Life: base.Life}}},
 		Configured: m.configured(&candidates{joiners: []*Replica{base}}), High: base.Committed, Start: m.clock.Now() + 1, Since: m.record.Epoch + 1,
 	}
 }

@@ -30,6 +30,7 @@ type Config struct {
 // Mutant removes a rule: for the simulation only.
 type Mutant struct {
 	Abandon bool // F7: gives a PREPARE up when all members answer
+	NoTold  bool // F9: does not compare what members hold with what they have told
 	Hasty   bool // F3: decides without enough of the members
 	Deaf    bool // H3: does not mind members that do not hear each other
 	Unheard bool // H4: lets those in who do not hear every member
@@ -50,6 +51,8 @@ func (o *Output) send(msg message.Message, to ...lamport.Node) {
 type Replica struct {
 	Node        lamport.Node
 	Incarnation uint64 // of the process that was heard last; 0: none yet
+	Life        uint64 // that it has drawn; 0: it has not said
+	Back        string // why what it holds counts for nothing; "": it does
 	PID         int
 	Phase       message.Phase // as it said; 0: it has not
 	Epoch       uint64        // that it knows
@@ -69,12 +72,15 @@ type Replica struct {
 	lostAt     uint64 // tick
 	installed  bool   // it has acknowledged the record
 	state      *message.State
-	admitAfter uint64 // tick
-	why        string // it is not admitted earlier
-	flaps      int    // how often in a row it was removed for its silence
-	settled    uint64 // tick since which it is a member
-	born       uint64 // tick of the first word of its process
-	ears       []ear  // what it hears of the others, rising by node
+	admitAfter uint64   // tick
+	why        string   // it is not admitted earlier
+	flaps      int      // how often in a row it was removed for its silence
+	settled    uint64   // tick since which it is a member
+	born       uint64   // tick of the first word of its process
+	ears       []ear    // what it hears of the others, rising by node
+	gone       []uint64 // lives of processes that a later one has replaced
+	fresh      bool     // nothing but its incarnation is known of the process yet
+	counted    uint64   // the highest causal number that it has told this master of in the record's epoch
 }
 
 // stage is what the machine is about.
@@ -193,7 +199,7 @@ func (m *Machine) Heard(h *message.Header) bool {
 		return false
 	case h.Incarnation > r.Incarnation:
 		*r = Replica{
-			Node: r.Node, Incarnation: h.Incarnation, Removed: r.Removed,
+			Node: r.Node, Incarnation: h.Incarnation, Life: r.Life, Back: r.Back, gone: r.gone, fresh: true, Removed: r.Removed,
 			admitAfter: r.admitAfter, why: r.why, flaps: r.flaps, born: m.ticks,
 		}
 		m.lives(r)
@@ -234,6 +240,12 @@ func (m *Machine) Hello(h *message.Hello, out *Output) {
 		m.stage = stopped
 		return
 	}
+	if !m.speaks(r, h) {
+		return
+	}
+	if h.Past.Reason != "" {
+		r.Back = h.Past.Reason
+	}
 	if r.PID != h.PID { // it has come back with its disk, as the same incarnation
 		r.Lost, r.installed = false, false
 		r.born, r.ears = m.ticks, nil
@@ -263,10 +275,14 @@ func (m *Machine) State(s *message.State) bool {
 	if s.Epoch != m.record.Epoch || len(s.Contiguous) != len(m.record.Members) || max(s.Watermark, s.LastRID) >= lamport.Limit {
 		return false
 	}
+	if r.Life != 0 && r.Life != s.Proof.Life { // of an earlier process, or of one that has not said HELLO yet
+		return false
+	}
 	m.lives(r)
 	if r.state == nil || s.Watermark >= r.state.Watermark {
 		r.state = s
 	}
+	m.compare()
 	return true
 }
 
@@ -283,6 +299,7 @@ func (m *Machine) Installed(h *message.Installed) {
 		if !r.installed {
 			r.installed, r.settled = true, m.ticks
 		}
+		r.Back = ""
 		r.Phase, r.Epoch = message.PhaseMember, h.Epoch
 		m.lives(r)
 	}

@@ -173,7 +173,10 @@ func (m *Machine) adopt(r *message.Record, revision uint64, out *Output) {
 		}
 	}
 	for _, p := range m.replicas {
-		p.installed, p.state = false, nil
+		p.installed, p.state, p.counted = false, nil, 0
+		if m.Member(p) {
+			p.Back = ""
+		}
 		p.Left = p.Left || p.Removed && !r.Configures(p.Node)
 		p.Removed = false // one that has stayed is taken out when it has drained
 		if !first {       // else nothing is known yet of who needs it

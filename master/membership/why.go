@@ -78,7 +78,7 @@ func (m *Machine) Short() string {
 	for _, member := range m.record.Members {
 		r := m.Replica(member.Node)
 		switch {
-		case r == nil || r.Lost || r.Incarnation > member.Incarnation:
+		case r == nil || r.Lost || r.Incarnation > member.Incarnation || r.Back != "":
 			absent = append(absent, member.Node.String())
 		case r.Suspected, r.Incarnation == 0 && m.ticks-m.began >= m.cfg.SuspectTicks:
 			absent = append(absent, member.Node.String())
@@ -144,6 +144,10 @@ func (m *Machine) WhyNot(r *Replica) string {
 		return "it does not answer"
 	case m.Works(r):
 		return ""
+	case r.Back != "" && r.Phase == message.PhaseLearning:
+		return fmt.Sprintf("it is being loaded (%d keys so far): %s", r.Keys, r.Back)
+	case r.Back != "":
+		return r.Back
 	case m.Member(r):
 		return "it has not installed the view yet"
 	case r.Phase == message.PhaseLearning:
@@ -165,7 +169,7 @@ func (m *Machine) WhyNot(r *Replica) string {
 func (m *Machine) AtRisk() (absent, present []lamport.Node) {
 	for _, member := range m.record.Members {
 		r := m.Replica(member.Node)
-		if r == nil || r.Lost || r.Suspected || r.Incarnation != member.Incarnation {
+		if r == nil || r.Lost || r.Suspected || r.Incarnation != member.Incarnation || r.Back != "" {
 			absent = append(absent, member.Node)
 		} else {
 			present = append(present, member.Node)

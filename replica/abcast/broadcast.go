@@ -1,6 +1,8 @@
 package abcast
 
 import (
+	"slices"
+
 	"quartet/replica/lamport"
 	"quartet/replica/message"
 )
@@ -297,6 +299,22 @@ func (b *Broadcast) Contiguous() []uint64 {
 		held[i] = b.members[i].held
 	}
 	return held
+}
+
+// Told returns, for each member, how many DATA of each it has told that it holds: of its own,
+// as many as it has announced. What the member itself holds stands in its own place.
+func (b *Broadcast) Told() [][]uint64 {
+	told := make([][]uint64, len(b.members))
+	for i := range b.members {
+		m := &b.members[i]
+		if i == b.self {
+			told[i] = b.Contiguous()
+			continue
+		}
+		told[i] = slices.Clone(m.received)
+		told[i][i] = max(told[i][i], m.held, m.announcedSeq)
+	}
+	return told
 }
 
 // Place is where the last delivered DATA stood.

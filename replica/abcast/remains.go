@@ -15,12 +15,13 @@ type Remains struct {
 	Contiguous []uint64          // by index in the view: DATA held without a gap
 	Queue      []*message.Data   // held and not delivered, by place
 	Place      lamport.Timestamp // of the last that was delivered
+	Told       [][]uint64        // by index: what that member has told that it holds
 }
 
 // Wedge ends the member's part in the epoch for good: nothing is stamped, acknowledged,
 // taken or delivered in it any more. The Broadcast is not used afterwards.
 func (b *Broadcast) Wedge() *Remains {
-	r := &Remains{View: b.cfg.View, Contiguous: b.Contiguous(), Place: b.place}
+	r := &Remains{View: b.cfg.View, Contiguous: b.Contiguous(), Place: b.place, Told: b.Told()}
 	for _, e := range b.queue {
 		if e.data != nil {
 			r.Queue = append(r.Queue, e.data)

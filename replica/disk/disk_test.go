@@ -98,6 +98,25 @@ func TestEveryFieldOfTheState(t *testing.T) {
 	}
 }
 
+// A state of the layout before is read: it says neither whose disk it is, nor which processes
+// have used it, nor what was told.
+func TestAStateOfTheLayoutBefore(t *testing.T) {
+	b := appendNumbers([]byte{layout}, 1, 2, 3, 4, 5)
+	b = appendNumbers(b, flagLearning, 7, 8, 9, 10, 11, 2)
+	b = appendNumbers(b, 12, 13, 14, 15, 2, 16, 17)
+	c, s, err := decodeState(b, codec.NewDecoder())
+	want := durable.State{
+		Learning: true, Incarnation: 7, Clock: 8, LastRID: 9, Position: 10, Place: lamport.Timestamp{Time: 11, Node: 2},
+		Entries: 12, Committed: 13, Watermark: 14, Safe: 15, Contiguous: []uint64{16, 17},
+	}
+	if err != nil || c != (counts{1, 2, 3, 4, 5}) {
+		t.Fatalf("%+v, %v", c, err)
+	}
+	if diff := gocmp.Diff(want, s); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // fillFields sets every field to something that is not zero, but for the record.
 func fillFields(t *testing.T, v reflect.Value) {
 	for i := range v.NumField() {
@@ -106,7 +125,13 @@ func fillFields(t *testing.T, v reflect.Value) {
 			f.SetUint(rand.Uint64()>>33 + 1)
 		case reflect.Bool:
 			f.SetBool(true)
+		case reflect.String:
+			f.SetString("why")
 		case reflect.Slice:
+			if f.Type() == reflect.TypeFor[[][]uint64]() {
+				f.Set(reflect.ValueOf([][]uint64{{1}, {1 << 40, 2}}))
+				continue
+			}
 			f.Set(reflect.ValueOf([]uint64{1, 1 << 40}))
 		case reflect.Struct:
 			if f.Type() != reflect.TypeFor[message.Record]() {

@@ -16,6 +16,16 @@ import (
 // layout is the first byte of every value. Another layout is another number.
 const layout = 1
 
+// layoutLives is that of the state, since it says whose disk it is, which processes have used
+// it, and what the other members have told. One of the layout before is read.
+const layoutLives = 2
+
+// Bounds of what a state says of its past.
+const (
+	maxLives  = 64
+	maxReason = codec.MaxReason
+)
+
 // maxContiguous is how many members' receipts a state can hold: the codec's limit.
 const maxContiguous = codec.MaxMembers
 
@@ -58,7 +68,7 @@ const (
 // appendState appends the state and what the disk counts. record is the encoded record of
 // the epoch, empty if there is none.
 func appendState(b []byte, c *counts, s *durable.State, record []byte) []byte {
-	b = append(b, layout)
+	b = append(b, layoutLives)
 	b = appendNumbers(b, c.turn, c.keys, c.firstEntry, c.firstMark, c.lastMark)
 	var flags uint64
 	if s.Learning {
@@ -71,12 +81,47 @@ func appendState(b []byte, c *counts, s *durable.State, record []byte) []byte {
 	b = appendNumbers(b, s.Entries, s.Committed, s.Watermark, s.Safe)
 	b = appendNumbers(b, uint64(len(s.Contiguous)))
 	b = appendNumbers(b, s.Contiguous...)
+	b = appendPast(b, s)
 	return append(b, record...)
+}
+
+func appendPast(b []byte, s *durable.State) []byte {
+	b = appendNumbers(b, uint64(s.Node), uint64(len(s.Lives)))
+	b = appendNumbers(b, s.Lives...)
+	for _, text := range []string{s.Back, s.Aside} {
+		text = text[:min(len(text), maxReason)]
+		b = append(appendNumbers(b, uint64(len(text))), text...)
+	}
+	b = appendNumbers(b, uint64(len(s.Told)))
+	for _, v := range s.Told {
+		b = appendNumbers(b, uint64(len(v)))
+		b = appendNumbers(b, v...)
+	}
+	return b
+}
+
+func (in *input) past(s *durable.State) {
+	node := in.number()
+	if node > math.MaxUint32 {
+		in.bad = true
+	}
+	s.Node, s.Lives = lamport.Node(node), in.numbers(maxLives)
+	s.Back, s.Aside = in.text(maxReason), in.text(maxReason)
+	n := in.number()
+	if n > maxContiguous {
+		in.bad = true
+	}
+	for ; n > 0 && !in.bad; n-- {
+		s.Told = append(s.Told, in.numbers(maxContiguous))
+	}
 }
 
 func decodeState(b []byte, d *codec.Decoder) (counts, durable.State, error) {
 	in := input{b: b}
-	in.layout()
+	first := in.byte()
+	if first != layout && first != layoutLives {
+		in.bad = true
+	}
 	c := counts{turn: in.number(), keys: in.number(), firstEntry: in.number(), firstMark: in.number(), lastMark: in.number()}
 	flags := in.number()
 	s := durable.State{
@@ -84,12 +129,12 @@ func decodeState(b []byte, d *codec.Decoder) (counts, durable.State, error) {
 		Incarnation: in.number(), Clock: in.number(), LastRID: in.number(), Position: in.number(), Place: in.timestamp(),
 		Entries: in.number(), Committed: in.number(), Watermark: in.number(), Safe: in.number(),
 	}
-	n := in.number()
-	if flags > flagLearning|flagScratch || n > maxContiguous {
+	if flags > flagLearning|flagScratch {
 		in.bad = true
 	}
-	for ; n > 0 && !in.bad; n-- {
-		s.Contiguous = append(s.Contiguous, in.number())
+	s.Contiguous = in.numbers(maxContiguous)
+	if first == layoutLives {
+		in.past(&s)
 	}
 	if in.bad {
 		return counts{}, durable.State{}, fmt.Errorf("%w: the state", errValue)
@@ -141,6 +186,30 @@ func (in *input) number() uint64 {
 	}
 	in.b = in.b[size:]
 	return n
+}
+
+// numbers reads a list of at most most numbers; an empty one is nil.
+func (in *input) numbers(most uint64) []uint64 {
+	n := in.number()
+	if n > most {
+		in.bad = true
+	}
+	var list []uint64
+	for ; n > 0 && !in.bad; n-- {
+		list = append(list, in.number())
+	}
+	return list
+}
+
+func (in *input) text(most uint64) string {
+	n := in.number()
+	if n > most || n > uint64(len(in.b)) {
+		in.bad = true
+		return ""
+	}
+	text := string(in.b[:n])
+	in.b = in.b[n:]
+	return text
 }
 
 func (in *input) timestamp() lamport.Timestamp {

@@ -22,7 +22,11 @@ type Saved struct {
 
 // State is the small part of what is saved; it is written whole.
 type State struct {
+	Node        lamport.Node // whose disk it is; 0: an earlier version did not say
 	Incarnation uint64
+	Lives       []uint64       // processes that have used it since Record; the last is the present one
+	Back        string         // why what it held when it came back counts for nothing; "": it does
+	Aside       string         // why it cannot follow the cluster; "": it can
 	Record      message.Record // installed; Epoch 0: none yet
 	Learning    bool           // outside of Record's view: removed from it, or never in it
 	Scratch     bool           // the committed layer is being loaded and is no prefix of the order yet
@@ -32,6 +36,7 @@ type State struct {
 	Place       lamport.Timestamp // of the last delivered operation in the epoch
 	Entries     uint64            // number of the newest entry of the table of executed requests
 	Contiguous  []uint64          // by index in the view; of a learner: it is the copy of a member that held so much
+	Told        [][]uint64        // by index in the view: what that member had told this one that it holds, by the time of Position or later
 	Committed   uint64
 	Watermark   uint64
 	Safe        uint64

@@ -21,6 +21,23 @@ type State struct {
 	Watermark  uint64   // highest causal number held without a gap
 	Position   uint64   // ordered operations delivered
 	LastRID    uint64   // highest rID seen
+	Proof      Proof
+}
+
+// Proof is what members can be compared by: who holds less than it once said has gone back.
+type Proof struct {
+	Life uint64     // of the process
+	Safe uint64     // the highest causal number that may have been read
+	Told [][]uint64 // by index in the view: what that member has told this one that it holds, as State.Contiguous; empty: nothing is known
+}
+
+// Outdated tells the processes of a replica that another one of that replica is known, which
+// the master takes for the replica from now on.
+type Outdated struct {
+	Header
+	Newest   uint64 // the greatest incarnation of the replica that is known
+	Life     uint64 // of the process that is meant; 0: any of an incarnation below Newest
+	Replaced bool   // a process that was started later speaks as the replica: this one is to end
 }
 
 // Pull asks a member for the next piece of the state (rule F6). It says all that the

@@ -36,15 +36,16 @@ const (
 	KindPull      Kind = 14 // learner → member: the next piece of the state
 	KindChunk     Kind = 15 // member → learner: it
 	KindBeat      Kind = 16 // replica → replica: you can hear me
+	KindOutdated  Kind = 17 // master → replica: a later process of your name is known
 
-	KindLast = KindBeat
+	KindLast = KindOutdated
 )
 
-var kindNames = [...]string{"", "HELLO", "INSTALL", "INSTALLED", "FORWARD", "ANSWERS", "DATA", "ACK", "GAP", "FILL", "PROBE", "REPORT", "PREPARE", "STATE", "PULL", "CHUNK", "BEAT"}
+var kindNames = [...]string{"", "HELLO", "INSTALL", "INSTALLED", "FORWARD", "ANSWERS", "DATA", "ACK", "GAP", "FILL", "PROBE", "REPORT", "PREPARE", "STATE", "PULL", "CHUNK", "BEAT", "OUTDATED"}
 
 // String returns the kind's name in capitals.
 func (k Kind) String() string {
-	if k == 0 || int(k) >= len(kindNames) {
+	if int(k) >= len(kindNames) || kindNames[k] == "" {
 		return "KIND?"
 	}
 	return kindNames[k]
@@ -121,6 +122,7 @@ func (o *Operation) Count() uint64 {
 type Member struct {
 	Node        lamport.Node
 	Incarnation uint64
+	Life        uint64 // of the process that said what the member holds; 0: a record of an earlier version does not say
 }
 
 // View is the group of an epoch. Members are sorted by node.
@@ -254,12 +256,21 @@ type Hello struct {
 	Committed uint64 // highest causal number in it
 
 	Heard []Heard // rising by node
+
+	Past Past
 }
 
 // Heard says when a replica has last received anything from another one.
 type Heard struct {
 	Node   lamport.Node
 	Silent uint64 // ticks since then, by the clock of the replica that says it
+}
+
+// Past is what a replica says of where it comes from.
+type Past struct {
+	Life   uint64  // drawn by the process when it started
+	Reason string  // why what it holds counts for nothing; "": it does
+	Record *Record // that it knows, of Header.Epoch; nil: none
 }
 
 // Install tells a replica, member or not, the record of an epoch.

@@ -50,6 +50,7 @@ func TestAppendRIDs(t *testing.T) {
 			Data: []*message.Data{data}, Writes: []message.CausalWrite{{Number: 1, Request: request(8)}},
 		}, 15, "CHUNK", nil},
 		{&message.Beat{}, 16, "BEAT", nil},
+		{&message.Outdated{}, 17, "OUTDATED", nil},
 	} {
 		if got := test.msg.AppendRIDs([]uint64{100}); !slices.Equal(got, append([]uint64{100}, test.want...)) {
 			t.Errorf("%s: %v behind 100, want %v", test.name, got, test.want)
@@ -61,7 +62,7 @@ func TestAppendRIDs(t *testing.T) {
 	if got := data.AppendOwnRIDs(nil); !slices.Equal(got, []uint64{7, 8, 9, 10}) {
 		t.Errorf("own rIDs %v", got)
 	}
-	for _, k := range []message.Kind{0, 17, 255} {
+	for _, k := range []message.Kind{0, 18, 255} {
 		if k.String() != "KIND?" {
 			t.Errorf("kind %d prints as %q", uint8(k), k)
 		}

@@ -48,6 +48,9 @@ func (*Pull) Kind() Kind { return KindPull }
 // Kind implements [Message].
 func (*Chunk) Kind() Kind { return KindChunk }
 
+// Kind implements [Message].
+func (*Outdated) Kind() Kind { return KindOutdated }
+
 // AppendRIDs implements [Message]: a message that concerns no request appends
 // nothing. It is overridden by those that do. PREPARE, STATE, PULL and CHUNK are not among
 // them: they move state, and the story of the requests that made it is told elsewhere.

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"time"
@@ -33,6 +34,8 @@ var (
 	ErrOrphaned    = errors.New("replica: the master is gone and none came back")
 	ErrBroken      = errors.New("replica: an invariant was found broken")
 	ErrDisk        = errors.New("replica: its disk fails")
+	ErrReplaced    = errors.New("replica: another process of this replica was started later; this one ends, for only one may speak as it")
+	ErrForeign     = errors.New("replica: the directory holds the data of another replica")
 	ErrCredentials = errors.New("replica: the server does not let it speak to other nodes: the credentials of the nodes' account are missing or wrong")
 )
 
@@ -118,7 +121,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		opts: o, log: o.Log, heard: time.Now(), disk: data.disk,
 		inbox: bus.NewBoundedInbox(inboxBytes, func(m *nats.Msg) int { return len(m.Data) }),
 		machine: replica.New(replica.Config{
-			Self: o.ID, Incarnation: data.incarnation, PID: cmp.Or(o.PID, os.Getpid()),
+			Self: o.ID, Incarnation: data.incarnation, Life: rand.Uint64() | 1, PID: cmp.Or(o.PID, os.Getpid()),
 			Store: data.store, Saved: data.saved, Durable: data.disk != nil, Keeps: data.keeps(),
 			WaitTicks: max(uint64(o.CausalWait/Tick), 1), HelloTicks: 10,
 		}),
@@ -132,6 +135,9 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err = n.begin(nc); err == nil {
 		o.Probe.Begin()
 		err = n.loop(ctx)
+	}
+	if err == nil {
+		err = n.settle()
 	}
 	n.log.Info("replica stopped", "stats", fmt.Sprintf("%+v", n.machine.Stats()), "link", fmt.Sprintf("%+v", n.link.Counters()), "cause", err)
 	return err
@@ -178,6 +184,10 @@ func (n *node) loop(ctx context.Context) error {
 		if err := n.turn(batch, tick); err != nil {
 			return err
 		}
+		if n.machine.Replaced() {
+			n.log.Error("another process of this replica was started later; this one ends", "replica", n.opts.ID)
+			return ErrReplaced
+		}
 		if n.machine.Dismissed() {
 			n.log.Info("removed from the cluster by an operator")
 			return nil
@@ -221,6 +231,18 @@ func (n *node) turn(batch []*nats.Msg, tick bool) error {
 	clear(n.out.Sends)
 	n.out.Sends = n.out.Sends[:0]
 	n.tell()
+	return nil
+}
+
+// settle puts on disk, at a clean stop, what was only in memory.
+func (n *node) settle() error {
+	n.machine.Settle(&n.out)
+	if n.disk == nil || n.out.Turn == nil {
+		return nil
+	}
+	if err := n.disk.Commit(n.out.Turn); err != nil {
+		return fmt.Errorf("%w: %w", ErrDisk, err)
+	}
 	return nil
 }
 

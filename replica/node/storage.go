@@ -36,6 +36,10 @@ func open(ctx context.Context, o *Options) (*storage, error) {
 		return nil, err
 	}
 	s.store = s.disk
+	if s.saved != nil && s.saved.State.Node != 0 && s.saved.State.Node != o.ID {
+		err := fmt.Errorf("%w: %s is that of %s; give each replica its own", ErrForeign, o.Dir, s.saved.State.Node)
+		return nil, errors.Join(err, s.disk.Close())
+	}
 	if s.saved == nil || !s.disk.TailMayBeMissing() {
 		return s, nil
 	}
@@ -71,7 +75,7 @@ func reborn(s *durable.Saved, incarnation uint64) *durable.Turn {
 	s.Data, s.Writes = nil, nil
 	st.Incarnation = max(incarnation, st.Incarnation+1)
 	st.Learning = st.Record.Epoch > 0
-	st.Contiguous = nil
+	st.Contiguous, st.Told = nil, nil
 	st.Watermark, st.Safe = st.Committed, st.Committed
 	t.State = *st
 	return t

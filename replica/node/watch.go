@@ -37,19 +37,23 @@ func (n *node) look() error {
 
 // condition is what is logged when it changes.
 type condition struct {
-	phase message.Phase
-	epoch uint64
+	phase  message.Phase
+	epoch  uint64
+	reason string
 }
 
 // tell logs a change of the view, or of the part that this replica has in it.
 func (n *node) tell() {
 	r := n.machine.Record()
-	now := condition{phase: n.machine.Stats().Phase, epoch: r.Epoch}
+	now := condition{phase: n.machine.Stats().Phase, epoch: r.Epoch, reason: n.machine.Reason()}
 	if now == n.seen {
 		return
 	}
 	if now.epoch > n.seen.epoch {
 		n.views++
+	}
+	if now.reason != "" && now.reason != n.seen.reason {
+		n.log.Error("what this replica holds counts for nothing until it is loaded by the others: "+now.reason, "epoch", r.Epoch)
 	}
 	n.seen = now
 	members := make([]string, len(r.Members))

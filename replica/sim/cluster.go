@@ -56,8 +56,10 @@ type node struct {
 	ending  ending
 	born    int // processes so far
 	pid     int
-	lostAt  int64 // step of the history at which it lost its memory or its disk last
-	life    int   // counts deaths: what is on its way to an earlier life does not arrive
+	lostAt  int64   // step of the history at which it lost its memory or its disk last
+	life    int     // counts deaths: what is on its way to an earlier life does not arrive
+	copies  []*disk // of its disk, made at times
+	putBack putBack
 	nextRID uint64
 	clock   uint64
 	stated  stated
@@ -283,6 +285,9 @@ func (c *cluster) turn(i int) {
 	n.replica.EndTurn(&c.out)
 	if n.disk != nil {
 		n.disk.commit(c.out.Turn, n.store)
+		if c.opts.PutBack && c.rand.IntN(15) == 0 {
+			n.copy(c.rand.IntN(mostCopies))
+		}
 		if c.opts.PowerCut && c.rand.IntN(20) == 0 {
 			n.disk.synced = n.disk.clone()
 		}

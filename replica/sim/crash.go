@@ -28,7 +28,7 @@ func (c *cluster) bear(i int) {
 	n := c.nodes[i]
 	n.born++
 	cfg := replica.Config{
-		Self: n.id, Incarnation: uint64(n.born) * 1000, PID: 1000*i + n.born, WaitTicks: 5, HelloTicks: 5, Window: windowSize,
+		Self: n.id, Incarnation: uint64(n.born) * 1000, Life: uint64(i+1)<<32 | uint64(n.born), PID: 1000*i + n.born, WaitTicks: 5, HelloTicks: 5, Window: windowSize,
 		Delivered:  func(at lamport.Version, position uint64, op *message.Operation) { c.delivered(i, at, position, op) },
 		ChunkBytes: c.opts.ChunkBytes, Mutant: c.opts.Replica,
 	}
@@ -174,6 +174,9 @@ func (s *stated) lost(n *node, epoch uint64) bool {
 // holds reports whether a replica still has what its process incarnation has received:
 // it lives as that one, or its disk is that one's.
 func (n *node) holds(incarnation uint64) bool {
+	if incarnation <= n.putBack.incarnation {
+		return false
+	}
 	if n.disk != nil {
 		return n.disk.state.Incarnation == incarnation || !n.dead && n.replica.Incarnation() == incarnation
 	}

@@ -210,6 +210,12 @@ func (w *invariants) turned(i int) {
 	if why := m.Fault(); why != "" {
 		w.c.fail("invariant", "%s stopped: %s", id, why)
 	}
+	if why := m.Reason(); why != "" && !w.c.opts.PutBack {
+		w.c.fail("invariant", "%s counts for nothing, and no disk was put back: %s", id, why)
+	}
+	if m.Replaced() {
+		w.c.fail("invariant", "%s is to end for a later process, and there is none", id)
+	}
 	old, now := w.stats[i], m.Stats()
 	w.stats[i] = now
 	if now.Pending < 0 {

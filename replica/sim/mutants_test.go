@@ -26,6 +26,16 @@ func stale(remove func(*Options)) func(*Options) {
 	}
 }
 
+// back is for a rule that guards against disks that were put back.
+func back(remove func(*Options)) func(*Options) {
+	return func(o *Options) {
+		historiesOnly := o.HistoriesOnly
+		*o = PutBackFromSeed(o.Seed)
+		o.HistoriesOnly = historiesOnly
+		remove(o)
+	}
+}
+
 var mutants = []mutant{
 	{"without (A)", 100, 200, broadcast(abcast.WithoutHeard)},
 	{"without (B)", 100, 0, broadcast(abcast.WithoutReceipt)},
@@ -36,7 +46,9 @@ var mutants = []mutant{
 	{"weak writes straight into the committed layer", 100, 100, machine(func(m *replica.Mutant) { m.MergeWeak = true })},
 	{"a retry is stamped anew", 300, 0, func(o *Options) { o.Master.RestampRetries = true }},
 	{"acknowledges after PREPARE", 300, 300, machine(func(m *replica.Mutant) { m.AcksAfterPrepare = true })},
-	{"restart in the same epoch after memory loss", 300, 300, func(o *Options) { o.Durable, o.Replica.SameIncarnation = false, true }},
+	{"restart in the same epoch after memory loss", 300, 300, func(o *Options) {
+		o.Durable, o.Replica.SameIncarnation, o.Replica.NoLives = false, true, true
+	}},
 	{"DATA and ACKs of old epochs accepted", 1000, 0, machine(func(m *replica.Mutant) { m.AnyEpoch = true })},
 	{"PREPARE abandoned", 300, 300, func(o *Options) { o.Replica.Abandon, o.Master.Membership.Abandon = true, true }},
 	{"a view formed by too few", 300, 300, func(o *Options) { o.Master.Membership.Hasty = true }},
@@ -52,6 +64,8 @@ var mutants = []mutant{
 	{"fenced gets served while wedged", 300, 0, machine(func(m *replica.Mutant) { m.ServesWedged = true })},
 	{"fenced gets read at once", 100, 100, machine(func(m *replica.Mutant) { m.ReadsAtOnce = true })},
 	{"a get that names a replica drawn again", 300, 300, func(o *Options) { o.Master.DrawsAgain = true }},
+	{"lives not asked for", 300, 300, back(func(o *Options) { o.Replica.NoLives = true })},
+	{"what was told not compared", 300, 300, back(func(o *Options) { o.Master.Membership.NoTold = true })},
 	{"versions without the epoch", 300, 0, func(o *Options) { o.Replica.NoEpochVersions, o.Master.NoEpochVersions = true, true }},
 }
 

@@ -114,6 +114,11 @@ func (c *cluster) planFaults() {
 	if c.opts.Stale {
 		c.agenda.push(event{at: c.rand.Int64N(max(c.opts.Horizon*2/3, 1)), kind: faultBegins, fault: &fault{kind: Stale}})
 	}
+	for range c.opts.PutBacks {
+		c.agenda.push(event{at: c.rand.Int64N(c.opts.Horizon), kind: faultBegins, fault: &fault{
+			kind: PutBack, node: c.rand.IntN(c.opts.Replicas), length: tickUnits + c.rand.Int64N(20*tickUnits),
+		}})
+	}
 	for range c.opts.Faults {
 		if len(c.opts.Kinds) == 0 {
 			return
@@ -251,7 +256,7 @@ func (c *cluster) strike(f *fault) {
 			c.trace("%6d  %s is to leave", c.now, n.id)
 		}
 	case CrashAll:
-		if !c.opts.Durable {
+		if !c.opts.Durable || c.unrecognised() {
 			return
 		}
 		for i := range c.nodes {
@@ -279,8 +284,12 @@ func (c *cluster) strike(f *fault) {
 
 func (c *cluster) strikeReplica(f *fault, n *node, back func(int)) {
 	switch {
-	case n.dead || n.ending != lives:
+	case n.dead || n.ending != lives || c.unrecognised():
 		return
+	case f.kind == PutBack:
+		if !c.putDiskBack(f.node) {
+			return
+		}
 	case f.kind == Lose || !c.opts.Durable:
 		if !c.lose(f.node) {
 			return

@@ -38,6 +38,9 @@ type Options struct {
 	Durable    bool // replicas have disks
 	ChunkBytes int  // of the pieces in which learners are loaded
 	Forever    bool // a minority dies and does not come back
+	// PutBack lets disks be put back to an older copy of themselves.
+	PutBack  bool
+	PutBacks int // how often
 	// PowerCut ends the power for everybody before everything heals. The disks have lost
 	// what was not synced; an operator goes on with what is left. What clients were told
 	// may be lost then, and nothing else.
@@ -84,11 +87,12 @@ const (
 	Join                          // a replica that nobody has configured is started
 	Leave                         // an operator takes one out of the cluster
 	Stale                         // see Options
+	PutBack                       // a replica dies, and finds an older copy of its disk
 )
 
 var faultNames = [...]string{
 	"cut one way", "not heard", "deaf", "isolated", "slow", "paused", "crash", "crash in a turn", "loss", "crash of all",
-	"death of the master", "death of the master in a turn", "second master", "join", "leave", "stale master",
+	"death of the master", "death of the master in a turn", "second master", "join", "leave", "stale master", "put back",
 }
 
 // String names the kind.
@@ -141,6 +145,22 @@ func FromSeed(seed uint64) Options {
 	}
 	o.Drop, o.Duplicate, o.Reorder, o.Client = chance(0.2), chance(0.2), chance(0.4), chance(0.1)
 	o.Registry = chance(0.4)
+	return o
+}
+
+// PutBackFromSeed draws a run in which disks are put back to older copies of themselves, made
+// at any time: within the same view, or views and lives before.
+func PutBackFromSeed(seed uint64) Options {
+	o := FromSeed(seed)
+	r := rand.New(rand.NewPCG(seed, 0x01dd15c))
+	o.Replicas, o.Late = 3+r.IntN(3), 0
+	o.Durable, o.PutBack, o.Forever, o.Stale = true, true, false, false
+	o.Faults = min(o.Faults, 4)
+	o.PutBacks = 2 + r.IntN(4)
+	if r.IntN(2) == 0 {
+		o.Kinds = append(o.Kinds, Crash, MasterDies)
+	}
+	o.Requests += 6
 	return o
 }
 

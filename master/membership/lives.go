@@ -1,0 +1,64 @@
+package membership
+
+import (
+	"slices"
+
+	"quartet/replica/lamport"
+	"quartet/replica/message"
+)
+
+// goneMost bounds the list of replaced processes of a replica.
+const goneMost = 16
+
+// Refuses reports whether a HELLO comes from a process that is not taken for its replica, and
+// answers it (rule F10): one that a later process has replaced is to end, and one that is new
+// under an incarnation which is not goes on above the newest that is known. Incarnations are
+// drawn from the clock of a machine, which may be set back; lives are not.
+func (m *Machine) Refuses(h *message.Hello, out *Output) bool {
+	r := m.Replica(h.From)
+	if r == nil || h.Past.Life == 0 {
+		return false
+	}
+	replaced := slices.Contains(r.gone, h.Past.Life)
+	if !replaced && h.Incarnation >= m.newestOf(h.From) {
+		return false
+	}
+	out.send(&message.Outdated{Header: m.header(), Newest: m.newestOf(h.From), Life: h.Past.Life, Replaced: replaced}, h.From)
+	return true
+}
+
+// speaks reports whether a HELLO comes from the process that speaks as the replica, or from a
+// new one, which does so from now on. What a dead process had sent may come late; only a living
+// one answers a heartbeat that its predecessor has not.
+func (m *Machine) speaks(r *Replica, h *message.Hello) bool {
+	life := h.Past.Life
+	if r.Life == life {
+		r.fresh = false
+		return true
+	}
+	answers := h.Master == m.cfg.Incarnation && h.Nonce > r.nonce
+	if r.Life != 0 && !r.fresh && !answers {
+		return false
+	}
+	if r.Life != 0 {
+		if len(r.gone) >= goneMost {
+			r.gone = slices.Clone(r.gone[1:])
+		}
+		r.gone = append(slices.Clip(r.gone), r.Life)
+	}
+	// What its disk holds may be something else than what the one before has told.
+	r.Life, r.Back, r.state, r.fresh = life, "", nil, false
+	return true
+}
+
+// newestOf is the greatest incarnation of a replica that is known.
+func (m *Machine) newestOf(n lamport.Node) uint64 {
+	var newest uint64
+	if i := m.record.Index(n); i >= 0 {
+		newest = m.record.Members[i].Incarnation
+	}
+	if r := m.Replica(n); r != nil {
+		newest = max(newest, r.Incarnation)
+	}
+	return newest
+}
