@@ -44,6 +44,7 @@ request names its consistency model: 1 linearizable, 2 sequential, 3 causal,
   quartet get key --consistency eventual
   quartet client linear1 '4, 2, key1'          request files and requests
   quartet demo                                 eight clients at once, then the report`,
+		Version:       version, // quartet --version
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
@@ -60,6 +61,7 @@ request names its consistency model: 1 linearizable, 2 sequential, 3 causal,
 		cmd.GroupID = groupOf[cmd.Name()]
 	}
 	root.SetUsageFunc(client.Usage)
+	root.SetVersionTemplate(client.Release(version) + "\n")
 	err := root.Execute()
 	if err != nil && err.Error() != "" {
 		fmt.Fprintln(os.Stderr, "quartet:", err)

@@ -185,8 +185,9 @@ func (c *Client) newID() string {
 	return c.ids.Next()
 }
 
-// checkHeaders refuses what the cluster would refuse in the headers.
+// checkHeaders refuses what the cluster would refuse in the headers, but for the name of a
+// replica: which there are only the cluster can say.
 func checkHeaders(r *Request, client string) error {
-	_, err := bus.ParseOptions(header(r.ID, client, r.Replica, 0, 0), r.Consistency)
+	_, err := bus.ParseOptions(header(r.ID, client, "", 0, 0), r.Consistency)
 	return refusal(err)
 }

@@ -153,7 +153,6 @@ func TestRefusedBeforeSending(t *testing.T) {
 		"too large":     {client.Request{Consistency: 1, Type: 1, Key: "a", Value: make([]byte, model.MaxKeyValue)}, 413},
 		"id":            {client.Request{Consistency: 1, Type: 1, Key: "a", ID: "line\nend"}, 400},
 		"long id":       {client.Request{Consistency: 1, Type: 1, Key: "a", ID: strings.Repeat("x", 257)}, 400},
-		"replica":       {client.Request{Consistency: 1, Type: 1, Key: "a", Replica: "m1"}, 400},
 		"blank in text": {client.Request{Consistency: 1, Type: 1, Key: "a", Value: []byte(" v"), Text: true}, 400},
 	} {
 		_, err := c.Do(t.Context(), test.r)

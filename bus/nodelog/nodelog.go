@@ -21,6 +21,8 @@ import (
 
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/pflag"
+
+	"quartet/bus/config"
 )
 
 // DefaultRotate is the size, in bytes, at which a log is begun anew.
@@ -56,34 +58,9 @@ type Options struct {
 func Flags(f *pflag.FlagSet, o *Options) {
 	to, level, format := &o.To, &o.Level, &o.Format
 	*to, *level, *format = ToFile, "info", Text
-	f.Var(&oneOf{to, []string{ToFile, ToStderr}}, "log", "where logs go: file (in --log-dir) or - (all of it to stderr, for a collector)")
-	f.Var(&oneOf{level, []string{"debug", "info", "warn", "error"}}, "log-level", "log this and what is graver: debug, info, warn, error")
-	f.Var(&oneOf{format, []string{Text, JSON}}, "log-format", "of the logs: text or json")
-}
-
-// oneOf is a flag's value out of a list.
-type oneOf struct {
-	value   *string
-	choices []string
-}
-
-func (o *oneOf) String() string {
-	if o.value == nil {
-		return ""
-	}
-	return *o.value
-}
-
-func (o *oneOf) Type() string { return "string" }
-
-func (o *oneOf) Set(s string) error {
-	for _, choice := range o.choices {
-		if strings.EqualFold(s, choice) {
-			*o.value = choice
-			return nil
-		}
-	}
-	return fmt.Errorf("want one of %s", strings.Join(o.choices, ", "))
+	config.OneOf(f, to, "log", *to, []string{ToFile, ToStderr}, "where logs go: file (in --log-dir) or - (all of it to stderr, for a collector)")
+	config.OneOf(f, level, "log-level", *level, []string{"debug", "info", "warn", "error"}, "log this and what is graver: debug, info, warn, error")
+	config.OneOf(f, format, "log-format", *format, []string{Text, JSON}, "of the logs: text or json")
 }
 
 // Open opens the log of one node. The logger may be used by any goroutine. Close

@@ -12,9 +12,11 @@ import (
 	"github.com/spf13/pflag"
 
 	"quartet/bus"
+	"quartet/bus/config"
 	"quartet/bus/exit"
 	"quartet/client"
 	"quartet/client/load"
+	"quartet/replica/model"
 )
 
 // bench is the load generator's command.
@@ -56,16 +58,16 @@ type workload struct {
 // flags are those of a load. What w.load holds are the defaults.
 func (w *workload) flags(f *pflag.FlagSet) {
 	l := &w.load
-	f.IntVar(&w.gets, "gets", 50, "percentage of gets in a mix")
+	config.Int(f, &w.gets, "gets", 50, 0, 100, "percentage of gets in a mix")
 	f.Float64Var(&l.Rate, "rate", 0, "an open loop of so many requests a second; 0: a closed loop")
 	f.StringVar(&w.spacing, "spacing", "poisson", "of the requests of an open loop: poisson (at random) or fixed")
-	f.DurationVar(&l.Warmup, "warmup", l.Warmup, "time before anything counts; in rounds at most a quarter of one")
-	f.DurationVar(&l.Duration, "duration", l.Duration, "time that counts")
-	f.IntVar(&l.Keys, "keys", l.Keys, "how many keys are used")
+	config.Duration(f, &l.Warmup, "warmup", l.Warmup, 0, config.Forever, "time before anything counts; in rounds at most a quarter of one")
+	config.Duration(f, &l.Duration, "duration", l.Duration, time.Millisecond, config.Forever, "time that counts")
+	config.Int(f, &l.Keys, "keys", l.Keys, 1, load.MaxKeys, "how many keys are used")
 	f.StringVar(&w.keyChoice, "keys-distribution", "uniform", "how often each key is used: uniform or zipf")
 	f.Float64Var(&l.Skew, "skew", 1.1, "of zipf, above 1: key number n is used in proportion to (1+n)^-skew")
-	f.IntVar(&l.KeySize, "key-size", 16, "bytes of a key")
-	f.IntVar(&l.ValueSize, "value-size", 100, "bytes of a value")
+	config.Int(f, &l.KeySize, "key-size", 16, 1, model.MaxKey, "bytes of a key")
+	config.Int(f, &l.ValueSize, "value-size", 100, 0, model.MaxKeyValue, "bytes of a value")
 	f.Uint64Var(&l.Seed, "seed", 1, "of the choice of keys and of an open loop's times")
 }
 
@@ -172,14 +174,14 @@ func (b *bench) loadFlags(f *pflag.FlagSet) {
 	f.StringSliceVar(&b.models, "consistency", []string{"linearizable"}, "`MODELS` to measure, joined by commas; or all")
 	f.StringSliceVar(&b.kinds, "request", []string{"set", "get"}, "`KINDS` of load, joined by commas: set, get, mix")
 	b.workload.flags(f)
-	f.IntVar(&b.load.Concurrency, "concurrency", 64, "requests outstanding at once; with --rate at most, and by default 4096")
+	config.Int(f, &b.load.Concurrency, "concurrency", 64, 1, load.MaxConcurrency, "requests outstanding at once; with --rate at most, and by default 4096")
 	f.StringVar(&b.driver, "driver", "callback", "callback, or goroutine: as programs use package client")
 	f.StringVar(&b.connections, "connections", "shared", "`NUMBER` of connections; shared: 1; separate: one for each request outstanding")
-	f.StringVar(&b.sweep, "sweep", "", "`QUANTITY=VALUES`, joined by commas: run the load for each, as in concurrency=1,16,256")
-	f.StringVar(&b.plot, "plot", "", "draw the result into `FILE`, .svg or .png")
+	config.NotEmpty(f, &b.sweep, "sweep", "", "`QUANTITY=VALUES`, joined by commas: run the load for each, as in concurrency=1,16,256")
+	config.NotEmpty(f, &b.plot, "plot", "", "draw the result into `FILE`, .svg or .png")
 	f.BoolVar(&b.compare, "compare-kv", false, "measure a JetStream key-value bucket beside it")
-	f.IntVar(&b.rounds, "rounds", 1, "measure each model and kind so often, in turn; with --compare-kv by default 5")
-	f.DurationVar(&b.round, "round", 2*time.Second, "time that counts of one round, with --rounds and --compare-kv")
+	config.Int(f, &b.rounds, "rounds", 1, 1, maxRounds, "measure each model and kind so often, in turn; with --compare-kv by default 5")
+	config.Duration(f, &b.round, "round", 2*time.Second, time.Millisecond, config.Forever, "time that counts of one round, with --rounds and --compare-kv")
 }
 
 func (b *bench) run(ctx context.Context) error {

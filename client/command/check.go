@@ -15,6 +15,7 @@ import (
 	"github.com/fatih/color"
 	"github.com/spf13/cobra"
 
+	"quartet/bus/config"
 	"quartet/bus/exit"
 	"quartet/client/history"
 	"quartet/client/record"
@@ -60,16 +61,11 @@ be read as a history.`,
   quartet check --budget 5m -o json runs/latest
   quartet check --pictures /tmp testdata/histories/causal-effect-without-cause.jsonl`,
 		Args: usageArgs(cobra.MinimumNArgs(1)),
-		RunE: func(_ *cobra.Command, args []string) error {
-			if c.budget <= 0 {
-				return exit.Usage(fmt.Errorf("--budget %s: must be positive", c.budget))
-			}
-			return c.run(args)
-		},
+		RunE: func(_ *cobra.Command, args []string) error { return c.run(args) },
 	}
 	f := cmd.Flags()
-	f.DurationVar(&c.budget, "budget", 10*time.Second, "how long one history may be searched, and once more for a small counterexample")
-	f.StringVar(&c.pictures, "pictures", "", "`DIR` for the pictures of violations (default: beside the history); "+noPictures+": draw none")
+	config.Duration(f, &c.budget, "budget", 10*time.Second, time.Nanosecond, config.Forever, "how long one history may be searched, and once more for a small counterexample")
+	config.NotEmpty(f, &c.pictures, "pictures", "", "`DIR` for the pictures of violations (default: beside the history); "+noPictures+": draw none")
 	c.out.flag(f)
 	return cmd
 }

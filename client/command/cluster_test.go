@@ -58,6 +58,19 @@ func TestRealCluster(t *testing.T) {
 	if err := json.Unmarshal([]byte(w.stdout), &s); err != nil || !s.Ready || len(s.Replicas) != 3 {
 		t.Fatalf("status %s, %v", w.stdout, err)
 	}
+
+	// A wrong name of a replica is refused, and it is the same whatever is wrong with it.
+	for _, wrong := range []string{"r9", "r65536", "one", "R1", "m1"} {
+		if w := quartet(t, cluster.URL, "get", "k", "--replica", wrong); w.status != exit.StatusRefused || !strings.Contains(w.err, "(400)") || !strings.Contains(w.err, wrong) {
+			t.Errorf("--replica %s: status %d, %s", wrong, w.status, w.err)
+		}
+	}
+
+	// What does not fit is not told in a size that it has not.
+	large := world{env: map[string]string{"NATS_URL": cluster.URL}, stdin: strings.Repeat("v", 3<<20)}
+	if large.run(t, "set", "large", "-"); large.status != exit.StatusUsage || !strings.Contains(large.err, "more than 524288 bytes") {
+		t.Errorf("3 MB: status %d, %s", large.status, large.err)
+	}
 	sendTo(t, cluster.URL)
 	lookAt(t, cluster.URL)
 	measure(t, cluster.URL)

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"quartet/bus/config"
 	"quartet/bus/exit"
 	"quartet/client"
 	"quartet/client/comparison"
@@ -117,10 +119,10 @@ func (c *comparing) compareFlags(f *pflag.FlagSet) {
 	f.Lookup("warmup").Usage = "time of a load before anything counts"
 	f.Lookup("duration").Usage = "time of a load that counts, of each model"
 	f.StringVar(&c.kind, "workload", "mix", "the `KIND` of load where no requests are given: set, get or mix")
-	f.IntVar(&c.clients, "clients", 8, fmt.Sprintf("how many send at once, each in a session of its own; at most %d", comparison.MaxClients))
-	f.IntVar(&c.times, "times", 10, "how often each client sends the requests that are given")
+	config.Int(f, &c.clients, "clients", 8, 1, comparison.MaxClients, fmt.Sprintf("how many send at once, each in a session of its own; at most %d", comparison.MaxClients))
+	config.Int(f, &c.times, "times", 10, 1, math.MaxInt32, "how often each client sends the requests that are given")
 	f.BoolVar(&c.tell, "distinct", false, "put #CLIENT.TIME.LINE behind each value of the requests that are given, to tell repeated values apart")
-	f.StringVar(&c.plot, "plot", "", "draw the result into `FILE`, .svg or .png")
+	config.NotEmpty(f, &c.plot, "plot", "", "draw the result into `FILE`, .svg or .png")
 }
 
 // loadFlags are those that say something of a load only.

@@ -284,7 +284,7 @@ func TestCompareStatuses(t *testing.T) {
 		"load and requests":  {refusing.URL, []string{"--keys", "3", "1, 2, k"}, exit.StatusUsage, "--keys describes a load"},
 		"times of a load":    {refusing.URL, []string{"--times", "3"}, exit.StatusUsage, "--times"},
 		"no such workload":   {refusing.URL, []string{"--workload", "none"}, exit.StatusUsage, "want set, get or mix"},
-		"no clients":         {refusing.URL, []string{"--clients", "0"}, exit.StatusUsage, "0 clients"},
+		"no clients":         {refusing.URL, []string{"--clients", "0"}, exit.StatusUsage, "from 1 to 1024"},
 		"no such picture":    {refusing.URL, []string{"--plot", "x.pdf"}, exit.StatusUsage, ".svg"},
 		"values too short":   {refusing.URL, []string{"--value-size", "3"}, exit.StatusUsage, "distinct values"},
 		"the longest of key": {refusing.URL, []string{"1, 2, " + strings.Repeat("k", model.MaxKey)}, exit.StatusUsage, "too long"},

@@ -10,10 +10,15 @@ import (
 	"github.com/spf13/pflag"
 
 	"quartet/bus"
+	"quartet/bus/config"
 	"quartet/bus/dial"
 	"quartet/bus/exit"
 	"quartet/client"
 )
+
+// mostRetries is how often a request may be sent again: with the pauses between them the
+// last of so many would be sent after a quarter of an hour.
+const mostRetries = 1000
 
 // connection is how to reach a cluster, as flags.
 type connection struct {
@@ -28,13 +33,13 @@ type connection struct {
 
 func (c *connection) flags(f *pflag.FlagSet, env Env) {
 	c.settings, c.getenv = dial.Add(f), env.Getenv
-	f.StringVar(&c.prefix, "prefix", bus.DefaultPrefix, "first part of the cluster's subjects")
-	f.DurationVar(&c.timeout, "timeout", client.DefaultTimeout, "how long one sending of a request waits for its reply")
-	f.IntVar(&c.retries, "retries", client.DefaultRetries, "how often a request is sent again, with the same id")
+	config.NotEmpty(f, &c.prefix, "prefix", bus.DefaultPrefix, "first part of the cluster's subjects")
+	config.Duration(f, &c.timeout, "timeout", client.DefaultTimeout, config.Moment, config.Forever, "how long one sending of a request waits for its reply")
+	config.Int(f, &c.retries, "retries", client.DefaultRetries, 0, mostRetries, "how often a request is sent again, with the same id")
 }
 
 func (c *connection) nameFlag(f *pflag.FlagSet) {
-	f.StringVar(&c.name, "name", DefaultName, "role `NAME` of this client, for logs and reports")
+	config.NotEmpty(f, &c.name, "name", DefaultName, "role `NAME` of this client, for logs and reports")
 }
 
 // resolve puts the settings together; an error is wrong usage.

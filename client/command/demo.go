@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"quartet/bus/config"
 	"quartet/bus/dial"
 	"quartet/bus/exit"
 	"quartet/client/internal/process"
@@ -71,7 +72,7 @@ Exit status: that of the worst reply: 0 all answered, 4 one refused, 5 an outcom
 	}
 	f := cmd.Flags()
 	d.conn.flags(f, env)
-	f.StringVar(&d.logDir, "log-dir", "log/demo", "`DIR` of the cluster's logs and reports (with --record: its log/)")
+	config.NotEmpty(f, &d.logDir, "log-dir", "log/demo", "`DIR` of the cluster's logs and reports (with --record: its log/)")
 	f.BoolVar(&d.async, "async", false, "each client sends all its requests at once")
 	d.rec.flag(f)
 	d.out.flag(f)

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
 
+	"quartet/bus/config"
 	"quartet/bus/exit"
 )
 
@@ -49,7 +50,7 @@ Exit status: 0 written, 1 it could not be written, 2 there is no such command.`,
 			return names, cobra.ShellCompDirectiveNoFileComp
 		},
 	}
-	cmd.Flags().StringVar(&dir, "dir", "", "write the pages of all commands into `DIR`")
+	config.NotEmpty(cmd.Flags(), &dir, "dir", "", "write the pages of all commands into `DIR`")
 	_ = cmd.MarkFlagDirname("dir")
 	return cmd
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"quartet/bus"
+	"quartet/bus/config"
 	"quartet/bus/exit"
 	"quartet/client"
 )
@@ -68,7 +69,7 @@ Exit status: 0 the cluster is ready, 1 nothing was done or it did not become rea
 	}
 	conn.flags(cmd.Flags(), env)
 	cmd.Flags().BoolVar(&yes, "yes", false, "do it, and lose what may be lost")
-	cmd.Flags().DurationVar(&wait, "wait", operateWait, "how long to wait for the cluster to be ready")
+	config.Duration(cmd.Flags(), &wait, "wait", operateWait, 0, config.Forever, "how long to wait for the cluster to be ready")
 	out.flag(cmd.Flags())
 	return cmd
 }
@@ -203,7 +204,7 @@ Exit status: 0 it is out, 1 refused, or not out in time, 6 no cluster.`,
 		},
 	}
 	conn.flags(cmd.Flags(), env)
-	cmd.Flags().DurationVar(&wait, "wait", operateWait, "how long to wait until it is out")
+	config.Duration(cmd.Flags(), &wait, "wait", operateWait, 0, config.Forever, "how long to wait until it is out")
 	out.flag(cmd.Flags())
 	return cmd
 }

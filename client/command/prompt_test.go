@@ -16,7 +16,7 @@ func TestCompletionsAndHints(t *testing.T) {
 		s.keys.add(key)
 	}
 	for line, want := range map[string]string{
-		"get ": "old new", "set n": "old new", "set old v": "", ".replica ": "r1 r2 any", ".consistency c": "linearizable sequential causal eventual",
+		"get ": "old new", "set n": "old  new ", "set old v": "", ".replica ": "r1 r2 any", ".consistency c": "linearizable sequential causal eventual",
 		".session ": "new", "1, 1, ": "",
 	} {
 		var got []string
@@ -25,6 +25,11 @@ func TestCompletionsAndHints(t *testing.T) {
 		}
 		if strings.Join(got, " ") != want {
 			t.Errorf("%q: %q, want %q", line, got, want)
+		}
+	}
+	for word, want := range map[string]bool{"get ": true, "set ": true, ".consistency ": true, ".status": true, ".quit": true} {
+		if got := slices.ContainsFunc(s.complete(""), func(c candidate) bool { return c.word == word }); got != want {
+			t.Errorf("%q is offered: %v", word, got) // with a blank where something follows
 		}
 	}
 	if first := s.complete("."); !slices.ContainsFunc(first, func(c candidate) bool { return c.word == ".status" }) {

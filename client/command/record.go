@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"quartet/bus/config"
 	"quartet/bus/exit"
 	"quartet/client"
 	"quartet/client/load"
@@ -25,7 +26,7 @@ const restLimit = 5 * time.Second
 type recording struct{ dir string }
 
 func (r *recording) flag(f *pflag.FlagSet) {
-	f.StringVar(&r.dir, "record", "", "keep what was sent and heard in `DIR`, for \"quartet check\"; auto: in a new folder, runs/TIME")
+	config.NotEmpty(f, &r.dir, "record", "", "keep what was sent and heard in `DIR`, for \"quartet check\"; auto: in a new folder, runs/TIME")
 }
 
 // open returns the recorder that was asked for, or nil. A complete history holds every

@@ -59,7 +59,7 @@ Exit status: 0 at a prompt. Without one that of the worst line: 0 all answered,
 	s.conn.nameFlag(f)
 	s.model.Consistency = model.Linearizable
 	f.Var(&s.model, "consistency", "`MODEL` of get and set, until .consistency says another")
-	f.StringVar(&s.replica, "replica", "", "have this `REPLICA` serve everything, until .replica says another")
+	f.Var(&s.replica, "replica", "have this `REPLICA` serve everything, until .replica says another")
 	s.from.flag(f)
 	s.rec.flag(f)
 	s.out.flag(f)
@@ -74,7 +74,7 @@ type shell struct {
 	rec     recording
 	model   consistency
 	from    sessionFlag
-	replica string // that everything is sent to; "": any
+	replica replicaName // that everything is sent to; "": any
 
 	client   *client.Client
 	session  *client.Session
@@ -184,7 +184,7 @@ func (s *shell) take(ctx context.Context, line string) (more bool, err error) {
 
 // ask sends a request and prints its answer.
 func (s *shell) ask(ctx context.Context, r client.Request) error {
-	r.Replica = s.replica
+	r.Replica = string(s.replica)
 	s.keys.add(r.Key)
 	call := s.recorder.Begin(s.conn.name, s.name, &r)
 	began := time.Now()

@@ -129,12 +129,12 @@ func (s *shell) pin(argument string) error {
 			s.mistake(fmt.Errorf("no replica is called %q (want r1, r2, … or any)", argument))
 			return nil
 		}
-		s.replica = argument
+		s.replica = replicaName(argument)
 	}
 	if s.replica == "" {
 		return s.print("any replica serves")
 	}
-	return s.print(s.replica + " serves (a causal set is numbered by the master whatever stands here)")
+	return s.print(string(s.replica) + " serves (a causal set is numbered by the master whatever stands here)")
 }
 
 func (s *shell) tellStatus(ctx context.Context) error {

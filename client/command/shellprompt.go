@@ -34,7 +34,7 @@ func (s *shell) open() (lineReader, error) {
 	lines.Prompt.Primary(func() string {
 		at := s.model.Word()
 		if s.replica != "" {
-			at += " " + s.replica
+			at += " " + string(s.replica)
 		}
 		return s.paint.paint("quartet", color.Bold) + " " + s.paint.paint(at, modelColour[s.model.Consistency]) + "> "
 	})
@@ -119,7 +119,8 @@ func historyFile(getenv func(string) string) (string, error) {
 type candidate struct{ word, about string }
 
 // complete returns the words that could stand at the end of line; of those the editor
-// shows the ones that begin as the last word does.
+// shows the words that begin as the last word does. A word that must be followed by another
+// ends with a blank, since the editor adds none.
 func (s *shell) complete(line string) []candidate {
 	var out []candidate
 	first, rest, begun := strings.Cut(strings.TrimLeft(line, " \t"), " ")
@@ -129,15 +130,25 @@ func (s *shell) complete(line string) []candidate {
 		for _, d := range dots {
 			out = append(out, candidate{"." + d.name, d.argument})
 		}
+
+		for i := range out {
+			if out[i].about != "" { // something follows
+				out[i].word += " "
+			}
+		}
 		return out
 	case strings.Contains(strings.TrimLeft(rest, " "), " "):
 		return nil // a value, or too much
 	}
+	after := "" // a key
 	switch strings.ToLower(first) {
-	case "get", "set":
+	case "set":
+		after = " "
+		fallthrough
+	case "get":
 		for _, key := range s.keys {
 			if !strings.ContainsAny(key, " \t") {
-				out = append(out, candidate{key, ""})
+				out = append(out, candidate{key + after, ""})
 			}
 		}
 	case ".consistency", ".explain":

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"quartet/bus/config"
 	"quartet/bus/exit"
 	"quartet/client"
 	"quartet/replica/model"
@@ -19,8 +20,27 @@ type single struct {
 	out     format
 	rec     recording
 	session sessionFlag
-	replica string
+	replica replicaName
 	id      string
+}
+
+// replicaName is a replica's name as a flag. Whether a replica is called so, the cluster
+// says: every wrong name is refused in the same way.
+type replicaName string
+
+// String implements pflag.Value.
+func (r *replicaName) String() string { return string(*r) }
+
+// Type implements pflag.Value.
+func (r *replicaName) Type() string { return "string" }
+
+// Set implements pflag.Value.
+func (r *replicaName) Set(text string) error {
+	if text == "" {
+		return errors.New("want r1, r2, …; leave it out, and any replica serves")
+	}
+	*r = replicaName(text)
+	return nil
 }
 
 func (s *single) flags(cmd *cobra.Command, env Env) {
@@ -29,8 +49,8 @@ func (s *single) flags(cmd *cobra.Command, env Env) {
 	s.conn.nameFlag(f)
 	s.model.Consistency = model.Linearizable
 	f.Var(&s.model, "consistency", "`MODEL`: linearizable, sequential, causal or eventual (or 1 to 4)")
-	f.StringVar(&s.replica, "replica", "", "have this replica serve it (`r1`, r2, …)")
-	f.StringVar(&s.id, "id", "", "the request's own `ID`: a set with the same id again executes nothing")
+	f.Var(&s.replica, "replica", "have this replica serve it (`r1`, r2, …)")
+	config.NotEmpty(f, &s.id, "id", "", "the request's own `ID`: a set with the same id again executes nothing")
 	s.session.flag(f)
 	s.rec.flag(f)
 	s.out.flag(f)
@@ -45,7 +65,7 @@ func (s *single) do(cmd *cobra.Command, env Env, r client.Request) (client.Resul
 		return client.Result{}, err
 	}
 	defer c.Close()
-	r.Consistency, r.Replica, r.ID = s.model.Consistency, s.replica, s.id
+	r.Consistency, r.Replica, r.ID = s.model.Consistency, string(s.replica), s.id
 	recorder, err := s.rec.open(false)
 	if err != nil {
 		return client.Result{}, err
@@ -99,9 +119,14 @@ Exit status: 0 written, 2 malformed, 4 refused, 5 outcome unknown, 6 no cluster.
 			value := []byte(args[1])
 			if args[1] == "-" {
 				var err error
-				// One byte more than fits is enough to be refused.
+				// One byte more than fits is enough to be refused; how many follow is not known.
 				if value, err = io.ReadAll(io.LimitReader(env.Stdin, model.MaxKeyValue+1)); err != nil {
 					return fmt.Errorf("read the value: %w", err)
+				}
+
+				if len(value) > model.MaxKeyValue {
+					err := &client.Error{Code: model.TooLarge, Reason: fmt.Sprintf("the value on stdin has more than %d bytes, which key and value together have at most", model.MaxKeyValue)}
+					return exit.With(status(err), err)
 				}
 			}
 			_, err := s.do(cmd, env, client.Request{Type: model.Set, Key: args[0], Value: value})

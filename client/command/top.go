@@ -14,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"quartet/bus"
+	"quartet/bus/config"
 	"quartet/bus/exit"
 	"quartet/client"
 )
@@ -46,9 +47,6 @@ Exit status: 0, 2 wrong usage, 6 no cluster.`,
   quartet top -o jsonl | jq -c '.requests[]'`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if t.interval < shortestInterval {
-				return exit.Usage(fmt.Errorf("--interval %s: want at least %s", t.interval, shortestInterval))
-			}
 			ctx, cancel := interruptible(cmd)
 			defer cancel()
 			c, err := t.conn.connect(ctx)
@@ -61,7 +59,7 @@ Exit status: 0, 2 wrong usage, 6 no cluster.`,
 	}
 	f := cmd.Flags()
 	t.conn.flags(f, env)
-	f.DurationVar(&t.interval, "interval", time.Second, "time between two looks, at least 100ms")
+	config.Duration(f, &t.interval, "interval", time.Second, shortestInterval, config.Forever, "time between two looks")
 	f.BoolVar(&t.once, "once", false, "measure one interval, print, and end")
 	t.out.flag(f)
 	return cmd

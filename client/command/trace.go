@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -15,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"quartet/bus"
+	"quartet/bus/config"
 	"quartet/bus/dial"
 	"quartet/bus/exit"
 	"quartet/client"
@@ -70,10 +72,10 @@ Exit status: 0 shown, 1 not seen, 2 wrong usage, 4 and 5 the request's own, 6 no
 	t.conn.flags(f, env)
 	t.conn.nameFlag(f)
 	f.BoolVarP(&t.follow, "follow", "f", false, "show every request as it ends")
-	f.IntVar(&t.count, "count", 0, "with --follow: end after `N` requests; 0: never")
-	f.DurationVar(&t.wait, "wait", 30*time.Second, "how long to wait for the request with that RID")
-	f.StringVar(&t.logDir, "log-dir", "", "`DIR` with the nodes' logs, for a request of the past")
-	f.StringVar(&t.svg, "svg", "", "draw it in `FILE`, too; with --follow the RID comes before its ending")
+	config.Int(f, &t.count, "count", 0, 0, math.MaxInt, "with --follow: end after `N` requests; 0: never")
+	config.Duration(f, &t.wait, "wait", 30*time.Second, config.Moment, config.Forever, "how long to wait for the request with that RID")
+	config.NotEmpty(f, &t.logDir, "log-dir", "", "`DIR` with the nodes' logs, for a request of the past")
+	config.NotEmpty(f, &t.svg, "svg", "", "draw it in `FILE`, too; with --follow the RID comes before its ending")
 	t.out.flag(f)
 	return cmd
 }
@@ -93,8 +95,6 @@ func (t *tracing) run(ctx context.Context, args []string) error {
 		return t.fromLogs(rid)
 	case !t.follow && len(args) == 0:
 		return exit.Usage(errors.New("what to trace? give a request like '1, 1, key ::: value', an RID, or --follow"))
-	case t.count < 0 || t.wait <= 0:
-		return exit.Usage(errors.New("--count must not be negative, and --wait must be positive"))
 	}
 	var request requestfile.Request
 	if !t.follow && !isRID {

@@ -17,6 +17,31 @@ type release struct {
 	Arch     string `json:"arch"`
 }
 
+func releaseOf(version string) release {
+	r := release{Version: version, Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				r.Revision = s.Value
+			}
+		}
+	}
+	return r
+}
+
+// String is one line: the program's name, its version, the revision if it is known, and what
+// it was built for.
+func (r release) String() string {
+	text := "quartet " + r.Version
+	if r.Revision != "" {
+		text += " " + r.Revision
+	}
+	return text + fmt.Sprintf(" %s %s/%s", r.Go, r.OS, r.Arch)
+}
+
+// Release is the line that "quartet version" and "quartet --version" print of a version.
+func Release(version string) string { return releaseOf(version).String() }
+
 func versionCommand(env Env) *cobra.Command {
 	var out format
 	cmd := &cobra.Command{
@@ -31,24 +56,14 @@ Exit status: 0.`,
   quartet version -o json | jq -r .revision`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
-			r := release{Version: env.Version, Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
-			if info, ok := debug.ReadBuildInfo(); ok {
-				for _, s := range info.Settings {
-					if s.Key == "vcs.revision" {
-						r.Revision = s.Value
-					}
-				}
-			}
+			r := releaseOf(env.Version)
 			if out.objects() {
 				return out.object(env.Stdout, r)
 			}
+
 			text := r.Version
 			if out == formatTable {
-				text = "quartet " + text
-				if r.Revision != "" {
-					text += " " + r.Revision
-				}
-				text += fmt.Sprintf(" %s %s/%s", r.Go, r.OS, r.Arch)
+				text = r.String()
 			}
 			if _, err := fmt.Fprintln(env.Stdout, text); err != nil {
 				return fmt.Errorf("write the version: %w", err)

@@ -117,19 +117,27 @@ type Options struct {
 	Progress func(Progress)
 }
 
+// Limits of [Options].
+const (
+	MaxConcurrency = 65536
+	MaxKeys        = 10_000_000
+)
+
 // Check refuses impossible options.
 func (o *Options) Check() error {
 	switch {
-	case o.Concurrency < 1 || o.Concurrency > 65536:
-		return fmt.Errorf("%w: concurrency %d (want 1 to 65536)", ErrOptions, o.Concurrency)
+	case o.Concurrency < 1 || o.Concurrency > MaxConcurrency:
+		return fmt.Errorf("%w: concurrency %d (want 1 to %d)", ErrOptions, o.Concurrency, MaxConcurrency)
 	case !(o.Rate == 0 || o.Rate >= 0.001 && o.Rate <= 10_000_000): // NaN too
 		return fmt.Errorf("%w: %v requests a second (want 0.001 to 10000000, or 0 for a closed loop)", ErrOptions, o.Rate)
-	case o.Duration <= 0 || o.Warmup < 0:
-		return fmt.Errorf("%w: a duration that is not positive", ErrOptions)
+	case o.Duration <= 0:
+		return fmt.Errorf("%w: a duration of %s (want more than 0s)", ErrOptions, o.Duration)
+	case o.Warmup < 0:
+		return fmt.Errorf("%w: a warm-up of %s (want 0s or more)", ErrOptions, o.Warmup)
 	case o.Gets < 0 || o.Gets > 100:
 		return fmt.Errorf("%w: %d %% of gets", ErrOptions, o.Gets)
-	case o.Keys < 1 || o.Keys > 10_000_000:
-		return fmt.Errorf("%w: %d keys (want 1 to 10000000)", ErrOptions, o.Keys)
+	case o.Keys < 1 || o.Keys > MaxKeys:
+		return fmt.Errorf("%w: %d keys (want 1 to %d)", ErrOptions, o.Keys, MaxKeys)
 	case o.KeyChoice == Zipf && !(o.Skew > 1 && o.Skew <= 10):
 		return fmt.Errorf("%w: a skew of %v (want above 1, at most 10)", ErrOptions, o.Skew)
 	case o.KeySize > model.MaxKey || o.KeySize < len(fmt.Sprint("k", o.Keys-1)):

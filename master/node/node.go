@@ -241,8 +241,14 @@ func check(o *Options) error {
 		return fmt.Errorf("%w: %d replicas: want %d to %d", ErrOptions, o.Replicas, MinReplicas, MaxReplicas)
 	case o.Missing >= o.Replicas:
 		return fmt.Errorf("%w: %d of %d replicas cannot be missing: one must remain", ErrOptions, o.Missing, o.Replicas)
-	case o.Timeout < Tick || o.CausalWait < 0 || o.OrphanTimeout <= 0 || o.Suspect < 10*Tick:
-		return fmt.Errorf("%w: a duration is too short", ErrOptions)
+	case o.Timeout < LeastTimeout:
+		return fmt.Errorf("%w: a request timeout of %s: want at least %s", ErrOptions, o.Timeout, LeastTimeout)
+	case o.CausalWait < 0 || o.CausalWait >= o.Timeout:
+		return fmt.Errorf("%w: a causal wait of %s: want at least 0s, and less than the request timeout of %s", ErrOptions, o.CausalWait, o.Timeout)
+	case o.OrphanTimeout < LeastOrphanTimeout:
+		return fmt.Errorf("%w: an orphan timeout of %s: want at least %s", ErrOptions, o.OrphanTimeout, LeastOrphanTimeout)
+	case o.Suspect < LeastSuspect:
+		return fmt.Errorf("%w: a suspicion time of %s: want at least %s", ErrOptions, o.Suspect, LeastSuspect)
 	case o.Gets != "" && o.Gets != GetsFenced && o.Gets != GetsOrdered:
 		return fmt.Errorf("%w: linearizable gets %q: want %s or %s", ErrOptions, o.Gets, GetsFenced, GetsOrdered)
 	case o.Sync != "" && o.Sync != SyncInterval && o.Sync != SyncAlways:

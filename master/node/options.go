@@ -24,6 +24,13 @@ const (
 	MaxReplicas = 9
 )
 
+// The least that durations of [Options] may be.
+const (
+	LeastTimeout       = Tick
+	LeastOrphanTimeout = Tick
+	LeastSuspect       = 10 * Tick
+)
+
 // What survives with --dir: see --sync of the replica.
 const (
 	SyncInterval = "interval" // kill -9 of every process

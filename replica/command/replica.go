@@ -69,6 +69,9 @@ damaged and are not served; 2 wrong usage; 1 anything else.`,
 			if o.Dir != "" && memory {
 				return exit.Usage(errors.New("--dir and --memory exclude each other"))
 			}
+			if o.Dir == "" && cmd.Flags().Changed("sync") {
+				return exit.Usage(errors.New("--sync says what data in a --dir survive, and none is given: the data would be in memory"))
+			}
 			if o.Sync, err = parseSync(sync); err != nil {
 				return exit.Usage(err)
 			}
@@ -82,16 +85,16 @@ damaged and are not served; 2 wrong usage; 1 anything else.`,
 	f := cmd.Flags()
 	connection = dial.Add(f)
 	f.StringVar(&id, "id", "", "the replica's name: r1, r2, …")
-	f.StringVar(&o.Prefix, "prefix", bus.DefaultPrefix, "of all subjects")
+	config.NotEmpty(f, &o.Prefix, "prefix", bus.DefaultPrefix, "of all subjects")
 	f.BoolVar(&memory, "memory", false, "keep the data in memory (as without --dir)")
-	f.StringVar(&o.Dir, "dir", "", "keep the data in `DIR`, which is of this replica alone")
+	config.NotEmpty(f, &o.Dir, "dir", "", "keep the data in `DIR`, which is of this replica alone")
 	config.Excludes(f, "memory", "dir")
-	f.StringVar(&sync, "sync", disk.Interval.String(), "with --dir, what survives: interval (kill -9) or always (a power cut)")
-	f.DurationVar(&o.CausalWait, "causal-wait", 50*time.Millisecond, "how long a get or set waits for its minimum timestamp or position")
-	f.StringVar(&o.MasterLock, "master-lock", "", "`FILE` that a living master keeps locked; without one the replica never counts as orphaned")
+	config.OneOf(f, &sync, "sync", disk.Interval.String(), []string{disk.Interval.String(), disk.Always.String()}, "with --dir, what survives: interval (kill -9) or always (a power cut)")
+	config.Duration(f, &o.CausalWait, "causal-wait", 50*time.Millisecond, 0, config.Forever, "how long a get or set waits for its minimum timestamp or position")
+	config.NotEmpty(f, &o.MasterLock, "master-lock", "", "`FILE` that a living master keeps locked; without one the replica never counts as orphaned")
 	config.Alone(f, "master-lock") // a master has started it, and all its own settings are in the arguments
-	f.DurationVar(&o.OrphanTimeout, "orphan-timeout", 10*time.Second, "how long to wait for a master to come back")
-	f.StringVar(&logs.Dir, "log-dir", "log", "`DIR` of process logs")
+	config.Duration(f, &o.OrphanTimeout, "orphan-timeout", 10*time.Second, config.Moment, config.Forever, "how long to wait for a master to come back")
+	config.NotEmpty(f, &logs.Dir, "log-dir", "log", "`DIR` of process logs")
 	nodelog.Flags(f, &logs)
 	monitor.Flag(f, &listen)
 	_ = cmd.MarkFlagRequired("id")
