@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -126,8 +127,8 @@ The ratios are taken round by round. Processor time for each answer is shown of 
 bench itself and, on the cluster's machine, of the master and the replicas (Linux).
 Ctrl-C ends it early and prints what it has; once more ends it at once.
 
-Exit status: 0 all answered, 1 a request failed or its outcome is unknown, or it was
-ended early, 2 wrong usage, 6 no cluster.`
+Exit status: 0 all answered, 1 it was ended early, or a request to the bucket failed,
+2 wrong usage, 4 a request was refused, 5 an outcome is unknown, 6 no cluster.`
 
 func benchCommand(env Env) *cobra.Command {
 	b := bench{env: env, workload: workload{load: load.Options{Warmup: time.Second, Duration: 5 * time.Second, Keys: 1000}}}
@@ -212,19 +213,40 @@ func (r *benchRun) finish() error {
 		}
 		fmt.Fprintln(r.env.Stderr, "drawn into", r.plot)
 	}
-	var beyond uint64
-	failed := false
+	var beyond, refused, unknown, peers uint64
 	for _, m := range r.results {
 		beyond += m.beyond()
-		failed = failed || m.failed()
+		a, b, c := m.failures()
+		refused, unknown, peers = refused+a, unknown+b, peers+c
 	}
 	if beyond > 0 {
 		fmt.Fprintf(r.env.Stderr, "%d requests were due while as many as --concurrency allows were outstanding, and were not sent: the cluster did not keep up with the rate\n", beyond)
 	}
-	if failed {
-		return errors.New("bench: requests failed or came back unknown; the figures are no measure")
+	return measure(refused, unknown, peers)
+}
+
+// measure says that figures are no measure where requests were not answered, with the exit
+// status that every command has then.
+func measure(refused, unknown, peers uint64) error {
+	status := exit.StatusFailed
+	switch {
+	case unknown > 0:
+		status = exit.StatusUnknown
+	case refused > 0:
+		status = exit.StatusRefused
+	case peers == 0:
+		return nil
 	}
-	return nil
+	var what []string
+	for _, of := range []struct {
+		n    uint64
+		text string
+	}{{refused, "refused"}, {unknown, "of unknown outcome"}, {peers, "of the peer's not answered"}} {
+		if of.n > 0 {
+			what = append(what, fmt.Sprintf("%d %s", of.n, of.text))
+		}
+	}
+	return exit.With(status, fmt.Errorf("bench: not every request was answered (%s); the figures are no measure", strings.Join(what, ", ")))
 }
 
 // look learns from the cluster where its data are and which processes it has.

@@ -225,7 +225,7 @@ func TestBenchSaysWhatFailed(t *testing.T) {
 		return responder.Action{}
 	})
 	w := bench(t, refusing.URL, "--request", "set")
-	if w.status != exit.StatusFailed || !strings.Contains(w.err, "no measure") || !strings.Contains(w.stdout, "linearizable set") {
+	if w.status != exit.StatusRefused || !strings.Contains(w.err, " refused); the figures are no measure") || !strings.Contains(w.stdout, "linearizable set") {
 		t.Errorf("status %d, %s\n%s", w.status, w.err, w.stdout)
 	}
 	// 20 keys are set, then one request in three is lost, until as many as allowed are outstanding.
@@ -236,7 +236,7 @@ func TestBenchSaysWhatFailed(t *testing.T) {
 	var got struct {
 		Quartet struct{ Ops, Unknown, Beyond uint64 }
 	}
-	if err := json.Unmarshal([]byte(w.stdout), &got); err != nil || w.status != exit.StatusFailed || got.Quartet.Unknown == 0 || got.Quartet.Beyond == 0 {
+	if err := json.Unmarshal([]byte(w.stdout), &got); err != nil || w.status != exit.StatusUnknown || !strings.Contains(w.err, " of unknown outcome)") || got.Quartet.Unknown == 0 || got.Quartet.Beyond == 0 {
 		t.Errorf("status %d, %s, %+v", w.status, w.err, got)
 	}
 	if !strings.Contains(w.stderr, "were not sent: the cluster did not keep up") {

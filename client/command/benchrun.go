@@ -42,15 +42,20 @@ type measured struct {
 	early bool            // it was ended before its time
 }
 
-func (m *measured) failed() bool {
-	for _, side := range m.sides {
+// failures are the requests that were refused, those of unknown outcome, and those of a peer of
+// which one or the other is true.
+func (m *measured) failures() (refused, unknown, peers uint64) {
+	for n, side := range m.sides {
 		for i := range side {
-			if side[i].Failed()+side[i].Unknown() > 0 {
-				return true
+			if n > 0 {
+				peers += side[i].Failed() + side[i].Unknown()
+				continue
 			}
+			refused += side[i].Failed()
+			unknown += side[i].Unknown()
 		}
 	}
-	return false
+	return refused, unknown, peers
 }
 
 func (m *measured) beyond() (n uint64) {

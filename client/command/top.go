@@ -33,8 +33,9 @@ and how fast. The master is asked for its status and its statistics at each inte
   BEHIND  ordered operations that the furthest replica has applied and this one has not
   LAG     causal numbers given out that this replica may not let be read yet
   QUEUE   broadcasts received and not yet delivered
+  FAILED  requests that were refused, or of unknown outcome; a get without a value is answered
   MEAN    from the master's receipt to its answer, of the requests of the last interval;
-          P50 and P99 are of all since the master started
+          P50 and P99 are of all since the master started, as many as ALL says
 
 On a terminal it goes on until q or Ctrl-C. With --once, or where stdout is no terminal, it
 measures one interval and prints one table; -o json does too, -o jsonl goes on with an object

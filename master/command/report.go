@@ -31,8 +31,9 @@ func Report(stdout io.Writer) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "report",
 		Short: "Print the statistics of a cluster's requests, or their list",
-		Long: `Print, per consistency and type, how many requests a cluster has answered, how
-many of them failed, and the time that they took.
+		Long: `Print, per consistency and type, how many requests a cluster has had, how many of them
+were answered (ok, or with "no value") and how many failed (refused, or of unknown
+outcome), and the time that they took.
 
 With --nats or --context the figures come from the running cluster, else from the files in
 --log-dir, of a cluster that runs or has ended. The list of requests is read from
