@@ -39,8 +39,9 @@ type Holder struct {
 
 // Lock is a file that this process holds.
 type Lock struct {
-	path string
-	lock *flock.Flock
+	path   string
+	lock   *flock.Flock
+	holder Holder
 }
 
 // Take takes the lock of a file, which is made if it is missing, and writes down who holds
@@ -90,6 +91,7 @@ const room = 256
 
 // Say replaces what the file says of its holder.
 func (l *Lock) Say(h Holder) error {
+	l.holder = h
 	b, err := json.Marshal(h)
 	if err != nil {
 		return err
@@ -109,6 +111,22 @@ func (l *Lock) Say(h Holder) error {
 // Lost reports whether the file at the path is no longer the one that is locked: somebody
 // has removed it, or put another in its place.
 func (l *Lock) Lost() bool { return !isAt(l.lock, l.path) }
+
+// Renew takes the lock again, in a file of the same name, if the file that is held was removed:
+// by a cleaner of temporary files, perhaps. The error wraps [ErrHeld] if another process has
+// taken it meanwhile.
+func (l *Lock) Renew() error {
+	if !l.Lost() {
+		return nil
+	}
+	next, err := Take(l.path, 0, l.holder)
+	if err != nil {
+		return err
+	}
+	_ = l.lock.Close() // nobody can find that file any more
+	l.lock = next.lock
+	return nil
+}
 
 // Release lets go of the lock. The file stays.
 func (l *Lock) Release() { _ = l.lock.Unlock() } // the process ends: the system would do it

@@ -151,4 +151,22 @@ func TestRemovedFile(t *testing.T) {
 	if !l.Lost() {
 		t.Error("another's file is taken for one's own")
 	}
+	if err := l.Renew(); !errors.Is(err, ErrHeld) {
+		t.Errorf("taken again from another: %v", err)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time there is nothing to do
+		if err := l.Renew(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if h, held := look(t, path); !held || l.Lost() || procfs() && h.PID != os.Getpid() {
+		t.Errorf("taken again: %v %+v", held, h)
+	}
 }

@@ -287,3 +287,67 @@ func TestMemberInMemoryAmongDisks(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// A cleaner of temporary files takes what nobody has touched for days: everything that a
+// cluster in memory keeps in the temporary directory. The cluster goes on: a replica that dies
+// is started again and let in, sets are taken, and the files are there again for a later
+// master.
+func TestRunFilesAreCleaned(t *testing.T) {
+	for what, clean := range map[string]func(string) error{
+		"the directory": os.RemoveAll,
+		"what is in it": func(dir string) error {
+			list, err := os.ReadDir(dir)
+			for _, e := range list {
+				err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
+			}
+			return err
+		},
+	} {
+		t.Run(what, func(t *testing.T) { cleanRunFiles(t, clean) })
+	}
+}
+
+func cleanRunFiles(t *testing.T, clean func(string) error) {
+	p := newPlace(t)
+	args := []string{"--memory", "--listen", freeAddress(t), "--orphan-timeout", "1m"}
+	m := startIn(t, p, args...)
+	nc := connect(t, m.url, nats.MaxReconnects(0))
+	was := seeded(t, nc)
+	before := atRest(t, nc)
+	killLeftovers(t, pids(before))
+	dir := runFiles(t, m)
+	if err := clean(dir); err != nil {
+		t.Fatal(err)
+	}
+
+	dead := replicaOf(before, "r2").PID
+	if err := syscall.Kill(dead, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, restLimit, "r2 is a member again, as another process", func() error {
+		s := mustStatus(t, nc)
+		if r := replicaOf(s, "r2"); !s.Ready || r == nil || !r.Member || r.PID == dead {
+			return fmt.Errorf("ready %v (%s): %+v", s.Ready, s.Reason, r)
+		}
+		return nil
+	})
+	serves(t, nc)
+	was.status = atRest(t, nc)
+	killLeftovers(t, pids(was.status))
+
+	eventually(t, restLimit, "the files are there again", func() error {
+		for _, name := range []string{"master.json", "master.copy.json", "master.lock", "r1.lock", "r2.lock", "r3.lock"} {
+			if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	m.kill(t)
+	again := startIn(t, p, args...)
+	nc = connect(t, again.url)
+	if s := mustStatus(t, nc); !slices.Equal(pids(s), pids(was.status)) {
+		t.Errorf("replicas %v, were %v", pids(s), pids(was.status))
+	}
+	checkAll(t, nc, was)
+}

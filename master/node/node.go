@@ -98,6 +98,7 @@ type node struct {
 	room      room
 	unready   time.Time // since when the cluster is not ready; zero: it is
 	said      bool      // that it is not
+	filesGone bool      // of the directory, and cannot be written again: that has been said
 	failing   bool
 	debug     bool // the log shows every message
 	refused   uint64
@@ -310,6 +311,7 @@ func (n *node) connect(ctx context.Context) error {
 	if err := n.openViews(ctx); err != nil {
 		return err
 	}
+	n.restoreView()
 	if n.lost() {
 		o.Log.Warn("the cluster that was here is gone with its replicas' memory; a new one begins", "epoch", n.views.newest.Epoch)
 		if err := n.forgetViews(ctx); err != nil {
@@ -318,6 +320,9 @@ func (n *node) connect(ctx context.Context) error {
 		if err := n.openViews(ctx); err != nil {
 			return err
 		}
+	}
+	if err := n.seedView(ctx); err != nil {
+		return err
 	}
 	set, err := n.replicaSet()
 	if err != nil {

@@ -28,6 +28,7 @@ const (
 	lockFile     = "master.lock"
 	recordFile   = "master.json"
 	copyFile     = "master.copy.json" // the same again: one of them may be lost
+	viewFile     = "view.record"      // kept.View once more
 	jetStreamDir = "jetstream"        // the embedded server's
 	lockWait     = time.Second
 )
@@ -48,16 +49,18 @@ type runDir struct {
 	record    kept
 	reserved  reservation
 	retryAt   time.Time  // not before, after a write that failed
+	renewAt   time.Time  // when it is looked next whether the files are there
 	writing   chan error // a write that is under way; nil: none
 }
 
 // kept is what outlives the master's process.
 type kept struct {
-	NextRID  uint64   `json:"next_rid"` // every id below may have been given out
-	Clock    uint64   `json:"clock"`    // every Lamport time below may have been told
-	Password string   `json:"password"` // of the nodes' account
-	Own      []string `json:"own"`      // replicas whose processes this directory's master runs
-	Path     string   `json:"path"`     // of the directory when this was written: a copy has another
+	NextRID  uint64   `json:"next_rid"`       // every id below may have been given out
+	Clock    uint64   `json:"clock"`          // every Lamport time below may have been told
+	Password string   `json:"password"`       // of the nodes' account
+	Own      []string `json:"own"`            // replicas whose processes this directory's master runs
+	View     []byte   `json:"view,omitempty"` // the newest record of the views, where its bucket is in memory
+	Path     string   `json:"path"`           // of the directory when this was written: a copy has another
 }
 
 func (r kept) clone() kept {
@@ -102,6 +105,9 @@ func openRunDir(o *Options) (*runDir, error) {
 	d := &runDir{path: path, temporary: temporary}
 	if err := d.make(); err != nil {
 		return nil, fmt.Errorf("master: cannot make its directory: %w", err)
+	}
+	if err := d.ours(); err != nil {
+		return nil, err
 	}
 
 	d.lock, err = lock.Take(filepath.Join(path, lockFile), lockWait, lock.Holder{PID: os.Getpid()})
@@ -149,6 +155,26 @@ func (d *runDir) make() error {
 		d.found = append(d.found, e.Name())
 	}
 	return err
+}
+
+// ours refuses a directory among the temporary ones that another user has made: whoever made
+// it can read the password and replace the files.
+func (d *runDir) ours() error {
+	if !d.temporary {
+		return nil
+	}
+	info, err := os.Lstat(d.path)
+	if err != nil {
+		return fmt.Errorf("master: %w", err)
+	}
+	made, known := info.Sys().(*syscall.Stat_t)
+	switch {
+	case !info.IsDir():
+		return fmt.Errorf("master: %s is no directory: remove it, or set TMPDIR to a directory of your own", d.path)
+	case known && int(made.Uid) != os.Getuid():
+		return fmt.Errorf("master: %s is another user's: set TMPDIR to a directory of your own", d.path)
+	}
+	return nil
 }
 
 // load reads the record, or what is left of it.
@@ -311,6 +337,11 @@ func (d *runDir) write(r kept) error {
 	if err != nil {
 		return err
 	}
+	if len(r.View) > 0 {
+		if err := d.replace(viewFile, r.View); err != nil {
+			return fmt.Errorf("master: cannot keep the record of the views: %w", err)
+		}
+	}
 	for _, name := range []string{recordFile, copyFile} {
 		if err = d.replace(name, b); errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 			err = d.overwrite(name, b)
@@ -362,56 +393,32 @@ func (d *runDir) overwrite(name string, b []byte) error {
 	return err
 }
 
-// Blocks of ids and times that are reserved at once. A restart after a crash skips what
-// is left of them.
-const (
-	ridBlock   = 20_000
-	clockBlock = 1_000_000
-)
+// renewEvery is how often a master looks whether its files are there.
+const renewEvery = time.Second
 
-// reservation is what no later master will give out again.
-type reservation struct{ rid, clock uint64 }
-
-// reserveAgain is how long after a failed write the next one is tried, while there is
-// something left of what was reserved.
-const reserveAgain = 100 * time.Millisecond
-
-func (r reservation) covers(rid, clock uint64) bool { return rid < r.rid && clock < r.clock }
-
-// reserve makes sure that neither ids below rid nor times below clock are given out
-// again by a later master. The next block is written behind the requests' back when half
-// of the last is used up; only when all of it is does a turn wait for the disk. A write
-// that fails is an error only then, too.
-func (d *runDir) reserve(rid, clock uint64) error {
-	covered := d.reserved.covers(rid, clock)
-	if d.writing == nil && !d.reserved.covers(rid+ridBlock/2, clock+clockBlock/2) && !(covered && time.Now().Before(d.retryAt)) {
-		d.record.NextRID = max(d.record.NextRID, rid+ridBlock)
-		d.record.Clock = max(d.record.Clock, clock+clockBlock)
-		d.writing = make(chan error, 1)
-		go func(r kept, done chan<- error) { done <- d.write(r) }(d.record.clone(), d.writing)
+// renew writes the lock and the record again if somebody has removed them: nobody touches them
+// for days, so a cleaner of temporary files may take them for left behind. It reports whether
+// it has written something.
+func (d *runDir) renew(now time.Time) (bool, error) {
+	if now.Before(d.renewAt) || d.writing != nil {
+		return false, nil
 	}
-	switch {
-	case d.writing == nil:
-		return nil
-	case !covered:
-		return d.written(<-d.writing)
+	d.renewAt = now.Add(renewEvery)
+	if !d.lock.Lost() && d.has(recordFile) && d.has(copyFile) {
+		return false, nil
 	}
-	select {
-	case err := <-d.writing:
-		if d.written(err) != nil {
-			d.retryAt = time.Now().Add(reserveAgain)
-		}
-	default:
+	if err := os.MkdirAll(d.path, 0o700); err != nil {
+		return false, fmt.Errorf("master: %w", err)
 	}
-	return nil
+	if err := d.lock.Renew(); err != nil {
+		return false, fmt.Errorf("master: %w", err)
+	}
+	return true, d.save()
 }
 
-func (d *runDir) written(err error) error {
-	d.writing = nil
-	if err == nil {
-		d.reserved = reservation{rid: d.record.NextRID, clock: d.record.Clock}
-	}
-	return err
+func (d *runDir) has(name string) bool {
+	_, err := os.Stat(filepath.Join(d.path, name))
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // settle replaces the reserved blocks by what was really used: for a clean stop.
@@ -430,7 +437,7 @@ func (d *runDir) remove() {
 	if d.temporary {
 		d.found = nil
 	}
-	for _, name := range []string{recordFile, copyFile, jetStreamDir, replicas} {
+	for _, name := range []string{recordFile, copyFile, viewFile, jetStreamDir, replicas} {
 		d.removeNew(name)
 	}
 	if list, err := os.ReadDir(d.path); err == nil {

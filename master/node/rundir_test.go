@@ -273,6 +273,13 @@ func TestDirectoryInMemoryMode(t *testing.T) {
 	if path(x) == path(y) {
 		t.Errorf("two prefixes on one server share %s", path(x))
 	}
+	planted, _ := runDirPath(&Options{Listen: "127.0.0.1:4224", Memory: true})
+	if err := os.Symlink(t.TempDir(), planted); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openRunDir(&Options{Listen: "127.0.0.1:4224", Memory: true}); err == nil || !strings.Contains(err.Error(), planted) {
+		t.Errorf("what another has put in its place is used: %v", err)
+	}
 	d := openDir(t, &Options{Listen: "127.0.0.1:4222", Memory: true})
 	if info, err := os.Stat(d.path); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("the directory holds a password: %v, %v", info.Mode(), err)

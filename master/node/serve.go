@@ -66,6 +66,7 @@ func (n *node) loop(ctx context.Context, done func(time.Time) (bool, error), sto
 		case now := <-ticker.C:
 			tick = true
 			n.lookRoom(now)
+			n.lookFiles(now)
 			err = n.supervise(now)
 		case <-ctx.Done():
 			return stopped
@@ -78,6 +79,18 @@ func (n *node) loop(ctx context.Context, done func(time.Time) (bool, error), sto
 		if err := n.turn(batch, tick); err != nil {
 			return err
 		}
+	}
+}
+
+// lookFiles sees that the files of this master's directory are there.
+func (n *node) lookFiles(now time.Time) {
+	switch again, err := n.dir.renew(now); {
+	case err != nil && !n.filesGone:
+		n.filesGone = true
+		n.opts.Log.Error("files of this master were removed and cannot be written again: a master after this one may not find its replicas", "dir", n.dir.path, "error", err)
+	case err == nil && again:
+		n.filesGone = false
+		n.opts.Log.Warn("files of this master were removed by somebody and are written again: is a cleaner of temporary files at work?", "dir", n.dir.path)
 	}
 }
 

@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"quartet/bus/codec"
 	"quartet/master/ledger"
 	"quartet/master/membership"
 	"quartet/master/record"
@@ -52,7 +56,8 @@ func (n *node) openViews(ctx context.Context) error {
 	if n.opts.Connection != nil {
 		o.Domain = n.opts.Connection.Domain()
 	}
-	if n.server != nil && !n.opts.Memory {
+	o.Memory = n.viewInMemory()
+	if n.server != nil && !o.Memory {
 		o.Sync = n.server.SyncNodes
 	}
 	begun := time.Now()
@@ -100,6 +105,70 @@ func (n *node) forgetViews(ctx context.Context) error {
 		return fmt.Errorf("master: cannot remove the record of the views: %w", err)
 	}
 	n.views = views{}
+	n.dir.record.View = nil
+	if err := os.Remove(filepath.Join(n.dir.path, viewFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("master: cannot remove the record of the views: %w", err)
+	}
+	return nil
+}
+
+// viewInMemory reports whether the bucket of the record is in memory: with --memory and an
+// embedded server, so that no cleaner of temporary files can take it from a cluster at work.
+// Then this master keeps the record beside its own, before any replica is told of it.
+func (n *node) viewInMemory() bool { return n.server != nil && n.opts.Memory }
+
+// keepView keeps a record for a later master of the same command. A disk that is full is no
+// reason to stop: it is tried again (lookFiles, supervisor.save).
+func (n *node) keepView(r *message.Record) {
+	if !n.viewInMemory() {
+		return
+	}
+	b, err := codec.NewEncoder().EncodeRecord(r)
+	if err == nil {
+		n.dir.record.View = slices.Clone(b)
+		err = n.dir.save()
+	}
+	if err != nil {
+		n.super.unsaved = true
+		n.opts.Log.Warn("the record of the views is not kept for a later master", "epoch", r.Epoch, "error", err)
+	}
+}
+
+// restoreView takes the record that an earlier master has kept for the newest. It is kept
+// three times, in files that are written one after the other: the newest that can be read
+// counts.
+func (n *node) restoreView() {
+	if !n.viewInMemory() || n.views.newest != nil {
+		return
+	}
+	alone, err := os.ReadFile(filepath.Join(n.dir.path, viewFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		n.opts.Log.Warn("a copy of the record of the views cannot be read", "error", err)
+	}
+	for _, b := range [][]byte{n.dir.record.View, alone} {
+		if len(b) == 0 {
+			continue
+		}
+		r, err := codec.NewDecoder().DecodeRecord(b)
+		switch {
+		case err != nil:
+			n.opts.Log.Warn("a copy of the record of the views is damaged", "error", err)
+		case n.views.newest == nil || n.views.newest.Epoch < r.Epoch:
+			n.views.newest = &r
+		}
+	}
+}
+
+// seedView puts the record that was restored into the new server's bucket, which nobody else
+// knows.
+func (n *node) seedView(ctx context.Context) error {
+	if !n.viewInMemory() || n.views.newest == nil {
+		return nil
+	}
+	what, _, err := n.views.store.Propose(ctx, *n.views.newest, 0)
+	if what != record.Won {
+		return fmt.Errorf("master: cannot put the record of the views back (%s): %w", what, err)
+	}
 	return nil
 }
 
@@ -198,6 +267,7 @@ func (n *node) learn(r *message.Record) {
 	}
 	n.views.newest = r
 	n.views.begun++
+	n.keepView(r)
 	n.service.view(r)
 	members := make([]string, len(r.Members))
 	for i, m := range r.Members {

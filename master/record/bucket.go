@@ -50,13 +50,17 @@ func trySubject(prefix string) string { return "$KV." + Bucket(prefix) + "." + T
 
 // config is what nats.go makes of a key-value bucket, but for the direct gets, which
 // nats.go always allows.
-func config(prefix string, replicas int) jetstream.StreamConfig {
+func (o *Options) config() jetstream.StreamConfig {
+	prefix, storage := o.Prefix, jetstream.FileStorage
+	if o.Memory {
+		storage = jetstream.MemoryStorage
+	}
 	return jetstream.StreamConfig{
 		Name:              streamPrefix + Bucket(prefix),
 		Description:       "quartet: the record of the view",
 		Subjects:          []string{"$KV." + Bucket(prefix) + ".>"},
-		Storage:           jetstream.FileStorage,
-		Replicas:          max(replicas, 1),
+		Storage:           storage,
+		Replicas:          max(o.Replicas, 1),
 		MaxMsgsPerSubject: history,
 		MaxMsgs:           -1,
 		MaxBytes:          -1,
@@ -85,7 +89,7 @@ func openStream(ctx context.Context, js jetstream.JetStream, want jetstream.Stre
 	}
 	have := stream.CachedInfo().Config
 	switch {
-	case have.Storage != jetstream.FileStorage:
+	case have.Storage == jetstream.MemoryStorage && want.Storage != jetstream.MemoryStorage:
 		return nil, false, fmt.Errorf("%w: stream %s is kept in memory only: remove it, or use another prefix", ErrBucket, want.Name)
 	case !slices.Equal(have.Subjects, want.Subjects) || have.Mirror != nil || len(have.Sources) > 0:
 		return nil, false, fmt.Errorf("%w: stream %s takes its messages from elsewhere than %s: use another prefix", ErrBucket, want.Name, want.Subjects)

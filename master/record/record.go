@@ -67,6 +67,10 @@ const DefaultTimeout = 2 * time.Second
 type Options struct {
 	Prefix string // of the cluster's subjects; "": [bus.DefaultPrefix]
 
+	// Memory: the bucket is kept in memory. For a server that ends with its master, which keeps
+	// the record itself.
+	Memory bool
+
 	Domain string // JetStream's; "": the account's own
 
 	// Replicas of the bucket's stream: 1, 3 or 5. 0: an existing bucket stays as it is; a
@@ -115,7 +119,7 @@ func Open(ctx context.Context, nc *nats.Conn, o Options) (*Store, error) {
 		return nil, err
 	}
 	s.js = js
-	if s.stream, s.made, err = openStream(ctx, js, config(o.Prefix, o.Replicas), o.Replicas); err != nil {
+	if s.stream, s.made, err = openStream(ctx, js, o.config(), o.Replicas); err != nil {
 		return nil, err
 	}
 	return s, nil

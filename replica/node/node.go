@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -72,6 +71,7 @@ type node struct {
 	machine *replica.Machine
 	disk    *disk.Disk // nil: in memory
 	link    *link.Link
+	own     *claimed
 	inbox   *bus.Inbox[*nats.Msg]
 	out     replica.Output
 	heard   time.Time // the last message of any kind, the master's heartbeat among them
@@ -100,7 +100,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return fmt.Errorf("replica %s: %w", o.ID, err)
 	}
-	defer own()
+	defer own.release()
 	data, err := open(ctx, &o)
 	if err != nil {
 		return fmt.Errorf("replica %s: %w", o.ID, err)
@@ -118,7 +118,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	defer nc.Close()
 	n := &node{
-		opts: o, log: o.Log, heard: time.Now(), disk: data.disk,
+		opts: o, log: o.Log, heard: time.Now(), disk: data.disk, own: own,
 		inbox: bus.NewBoundedInbox(inboxBytes, func(m *nats.Msg) int { return len(m.Data) }),
 		machine: replica.New(replica.Config{
 			Self: o.ID, Incarnation: data.incarnation, Life: rand.Uint64() | 1, PID: cmp.Or(o.PID, os.Getpid()),
@@ -192,6 +192,9 @@ func (n *node) loop(ctx context.Context) error {
 			n.log.Info("removed from the cluster by an operator")
 			return nil
 		}
+		if tick {
+			n.own.renew(time.Now())
+		}
 		if tick && n.orphaned() {
 			n.log.Warn("the master is gone and none came back", "after", n.opts.OrphanTimeout)
 			return ErrOrphaned
@@ -255,26 +258,4 @@ func (n *node) orphaned() bool {
 	n.heard = time.Now().Add(Tick*50 - n.opts.OrphanTimeout) // look again in half a second
 	_, held, err := lock.Look(n.opts.MasterLock)
 	return err == nil && !held
-}
-
-// claimWait is for those that look at the lock, which they hold for a moment.
-const claimWait = time.Second
-
-// claim takes the lock by which the master of its directory knows this process: a later
-// master, too, and no other than that of this very directory. Two processes that are the same
-// replica of one directory cannot be. The function that is returned lets go of it.
-func claim(o *Options) (release func(), err error) {
-	if o.MasterLock == "" {
-		return func() {}, nil
-	}
-	path := filepath.Join(filepath.Dir(o.MasterLock), lock.OfReplica(o.ID.String()))
-	l, err := lock.Take(path, claimWait, lock.Holder{PID: os.Getpid()})
-	switch {
-	case err == nil:
-		return l.Release, nil
-	case errors.Is(err, lock.ErrHeld):
-		return nil, err
-	}
-	o.Log.Warn("no later master will know this process for its own: it starts another when this one has ended", "error", err)
-	return func() {}, nil
 }
