@@ -131,13 +131,19 @@ func (m *Machine) change(out *Output) {
 		return
 	}
 	next := m.chosen(c)
-	if c.awaited && !m.cfg.Mutant.Hasty || next == nil {
+	if m.waitsFor(c) && !m.cfg.Mutant.Hasty || next == nil {
 		m.lookAgain(out)
 		return
 	}
 	if m.fill(next, out) {
 		m.propose(m.next(next), out)
 	}
+}
+
+// waitsFor reports whether somebody may answer soon who is to be in the next view. One that is
+// kept out for a while is waited for only if enough others do not hear each other.
+func (m *Machine) waitsFor(c *candidates) bool {
+	return c.awaited || c.lateAwaited && m.together(c) == nil
 }
 
 // chosen are those of the candidates who are to form the next view; nil: they do not suffice.
@@ -153,8 +159,9 @@ func (m *Machine) chosen(c *candidates) *candidates {
 	if next := m.together(c); next != nil {
 		return next
 	}
-	all := &candidates{survivors: c.survivors, joiners: append(slices.Clone(c.joiners), c.late...)}
-	for _, next := range []*candidates{m.together(all), c, all} {
+	all := *c
+	all.joiners = append(slices.Clone(c.joiners), c.late...)
+	for _, next := range []*candidates{m.together(&all), c, &all} {
 		if next != nil && m.suffice(next) {
 			return next
 		}
@@ -177,9 +184,11 @@ func (m *Machine) lookAgain(out *Output) {
 type candidates struct {
 	survivors []*Replica // S: members that have said what they hold, also one that is to leave
 	joiners   []*Replica // learners that have become the copy of a member
-	late      []*Replica // such ones that are kept out for a while
 	awaited   bool       // somebody else may answer soon
 	back      bool       // the survivors hold less than they had told: an operator goes on with them
+
+	late        []*Replica // joiners that are kept out for a while
+	lateAwaited bool       // and another one of them may answer soon
 }
 
 func (c *candidates) all() []*Replica { return append(slices.Clone(c.survivors), c.joiners...) }
@@ -212,8 +221,11 @@ func (m *Machine) candidates() *candidates {
 			c.joiners = append(c.joiners, r)
 		case r.state != nil:
 			c.late = append(c.late, r)
-		case m.caught(r) && m.admissible(r) && waited < m.cfg.JoinTicks:
+		case !m.caught(r) || waited >= m.cfg.JoinTicks:
+		case m.admissible(r):
 			c.awaited = true
+		case m.ticks >= r.lateAfter:
+			c.lateAwaited = true
 		}
 	}
 	if m.recover && len(c.survivors) == 0 && !c.awaited {

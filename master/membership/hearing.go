@@ -21,6 +21,8 @@ type ear struct {
 	silent bool   // it said last that it had not heard it for more than QuietTicks
 	missed uint64 // ticks of silence, less those since in which it heard it
 	deaf   bool   // missed has passed the limit, and has not come back to zero since
+
+	counted bool // the silence of the last tick was
 }
 
 // Pair is a replica that does not hear another one.
@@ -67,22 +69,22 @@ func (m *Machine) listen() {
 			switch {
 			case !e.silent && e.missed > 0:
 				e.missed--
+			case e.silent && !e.counted: // what made it silent counts, too
+				e.missed = min(e.missed+m.cfg.QuietTicks, limit+1)
 			case e.silent && e.missed <= limit:
 				e.missed++
 			}
+			e.counted = e.silent
 			e.deaf = e.missed > limit || e.deaf && e.missed > 0
 			m.deaf = m.deaf || e.deaf
 		}
 	}
 }
 
-// deafTicks is after how many ticks of silence a link counts as cut, beside those that make
-// it silent: together about as many as make a replica suspected.
+// deafTicks is after how many ticks of silence a link counts as cut: as many as make a replica
+// suspected, and more than make it silent.
 func (m *Machine) deafTicks() uint64 {
-	if m.cfg.SuspectTicks > 2*m.cfg.QuietTicks {
-		return m.cfg.SuspectTicks - m.cfg.QuietTicks
-	}
-	return max(m.cfg.SuspectTicks/2, 1)
+	return max(m.cfg.SuspectTicks, m.cfg.QuietTicks+m.cfg.SuspectTicks/2)
 }
 
 // awake reports whether r answers this master's heartbeats now.
@@ -165,7 +167,9 @@ func (c *candidates) without(r *Replica) *candidates {
 	others := func(list []*Replica) []*Replica {
 		return slices.DeleteFunc(slices.Clone(list), func(o *Replica) bool { return o == r })
 	}
-	return &candidates{survivors: others(c.survivors), joiners: others(c.joiners)}
+	rest := *c
+	rest.survivors, rest.joiners = others(c.survivors), others(c.joiners)
+	return &rest
 }
 
 // better returns the one of two sets that keeps more of the members, then the one that is
@@ -220,7 +224,7 @@ func (m *Machine) expected(late bool) *candidates {
 		}
 	}
 	for _, r := range m.replicas {
-		if m.caught(r) && (late || m.ticks >= r.admitAfter) {
+		if m.caught(r) && (m.admissible(r) || late && m.ticks >= r.lateAfter) {
 			c.joiners = append(c.joiners, r)
 		}
 	}

@@ -73,6 +73,7 @@ type Replica struct {
 	installed  bool   // it has acknowledged the record
 	state      *message.State
 	admitAfter uint64   // tick
+	lateAfter  uint64   // tick; before it, it is not asked for even if no view can be formed without it
 	why        string   // it is not admitted earlier
 	flaps      int      // how often in a row it was removed for its silence
 	settled    uint64   // tick since which it is a member
@@ -200,7 +201,7 @@ func (m *Machine) Heard(h *message.Header) bool {
 	case h.Incarnation > r.Incarnation:
 		*r = Replica{
 			Node: r.Node, Incarnation: h.Incarnation, Life: r.Life, Back: r.Back, gone: r.gone, fresh: true, Removed: r.Removed,
-			admitAfter: r.admitAfter, why: r.why, flaps: r.flaps, born: m.ticks,
+			admitAfter: r.admitAfter, lateAfter: r.lateAfter, why: r.why, flaps: r.flaps, born: m.ticks,
 		}
 		m.lives(r)
 	}

@@ -210,16 +210,22 @@ func (m *Machine) holdBack(next *message.Record) {
 		}
 	}
 	for _, r := range m.replicas {
-		if next.Index(r.Node) < 0 && m.caught(r) && m.admissible(r) {
+		if next.Index(r.Node) >= 0 || !m.caught(r) {
+			continue
+		}
+		r.lateAfter = m.ticks + 2*m.cfg.ReadmitTicks
+		if m.admissible(r) {
 			m.keepOut(r, "a change of views has waited for it in vain, and it is kept out for a while")
 		}
 	}
 }
 
+// mostDoubled is how often the time for which a replica is kept out is doubled.
+const mostDoubled = 5
+
 // keepOut lets a replica into no view for a while, for twice as long each time in a row. why
 // is a sentence.
 func (m *Machine) keepOut(r *Replica, why string) {
-	const most = 5
-	r.admitAfter, r.why = m.ticks+m.cfg.ReadmitTicks<<min(r.flaps, most), why
+	r.admitAfter, r.why = m.ticks+m.cfg.ReadmitTicks<<min(r.flaps, mostDoubled), why
 	r.flaps++
 }

@@ -20,6 +20,7 @@ type Result struct {
 	History []history.Operation
 
 	Requests, Events, Messages, Delivered, Crashes, Masters, Views int
+	Waited                                                         int64 // see serving.longest
 	Time                                                           int64 // simulated, in time units
 }
 
@@ -98,6 +99,7 @@ type cluster struct {
 	failure  *Failure
 
 	watch   invariants
+	live    serving
 	history []history.Operation
 
 	events, messages, crashes, masters, views int
@@ -124,6 +126,8 @@ func Run(o Options) Result {
 	c.boot()
 	c.open()
 	c.planFaults()
+	c.planLinks()
+	c.live.begin(c)
 	c.agenda.push(event{at: o.Horizon, kind: heals})
 	for c.failure == nil && !c.finished() {
 		e := c.agenda.pop()
@@ -139,7 +143,7 @@ func Run(o Options) Result {
 	}
 	return Result{
 		Failure: c.failure, History: c.history, Requests: len(c.history), Events: c.events, Messages: c.messages,
-		Delivered: len(c.watch.log), Crashes: c.crashes, Masters: c.masters, Views: c.views, Time: c.now,
+		Delivered: len(c.watch.log), Crashes: c.crashes, Masters: c.masters, Views: c.views, Time: c.now, Waited: c.live.longest,
 	}
 }
 
@@ -195,6 +199,9 @@ func (c *cluster) happen(e event) {
 	case ticks:
 		c.nodes[e.node].tick = true
 		c.schedule(e.node)
+		if e.node == c.opts.Replicas {
+			c.live.tick(c)
+		}
 		c.agenda.push(event{at: c.now + tickUnits, kind: ticks, node: e.node})
 	case turns:
 		c.turn(e.node)

@@ -36,11 +36,21 @@ func back(remove func(*Options)) func(*Options) {
 	}
 }
 
+// cut is for a rule about links between replicas.
+func cut(remove func(*Options)) func(*Options) {
+	return func(o *Options) {
+		historiesOnly := o.HistoriesOnly
+		*o = LinksFromSeed(o.Seed)
+		o.HistoriesOnly = historiesOnly
+		remove(o)
+	}
+}
+
 var mutants = []mutant{
 	{"without (A)", 100, 200, broadcast(abcast.WithoutHeard)},
 	{"without (B)", 100, 0, broadcast(abcast.WithoutReceipt)},
 	{"no gap detection", 100, 100, broadcast(abcast.WithoutGaps)},
-	{"dedup at receipt only", 100, 300, machine(func(m *replica.Mutant) { m.DedupAtReceipt = true })},
+	{"dedup at receipt only", 100, 600, machine(func(m *replica.Mutant) { m.DedupAtReceipt = true })},
 	{"causal get against the key's version", 400, 400, machine(func(m *replica.Mutant) { m.KeyNotWatermark = true })},
 	{"causal reads of numbers that are not safe", 100, 0, machine(func(m *replica.Mutant) { m.UnsafeCausalReads = true })},
 	{"weak writes straight into the committed layer", 100, 100, machine(func(m *replica.Mutant) { m.MergeWeak = true })},
@@ -55,7 +65,7 @@ var mutants = []mutant{
 	{"flush of all that is held, whatever the record says", 300, 300, machine(func(m *replica.Mutant) { m.FlushAll = true })},
 	{"no fill before the decision", 300, 300, machine(func(m *replica.Mutant) { m.NoFill = true })},
 	{"a known identity numbered again", 300, 300, func(o *Options) { o.Master.NumberAgain = true }},
-	{"a joiner counted before it is loaded", 300, 300, machine(func(m *replica.Mutant) { m.UnloadedJoiner = true })},
+	{"a joiner counted before it is loaded", 600, 600, machine(func(m *replica.Mutant) { m.UnloadedJoiner = true })},
 	{"weak writes beyond the cut dropped", 300, 300, machine(func(m *replica.Mutant) { m.DropWeak = true })},
 	{"weak writes beyond the cut kept by who accepted them", 1000, 0, machine(func(m *replica.Mutant) { m.DropOthersWeak = true })},
 	{"gets let go without their fence", 100, 200, stale(func(o *Options) { o.Master.NoFence = true })},
@@ -66,6 +76,9 @@ var mutants = []mutant{
 	{"a get that names a replica drawn again", 300, 300, func(o *Options) { o.Master.DrawsAgain = true }},
 	{"lives not asked for", 300, 300, back(func(o *Options) { o.Replica.NoLives = true })},
 	{"what was told not compared", 300, 300, back(func(o *Options) { o.Master.Membership.NoTold = true })},
+	{"members that do not hear each other kept together", 20, 20, cut(func(o *Options) { o.Master.Membership.Deaf = true })},
+	{"one let in who does not hear every member", 100, 100, cut(func(o *Options) { o.Master.Membership.Unheard = true })},
+	{"nothing said where nothing is to be said", 20, 20, cut(func(o *Options) { o.Replica.NoBeats = true })},
 	{"versions without the epoch", 300, 0, func(o *Options) { o.Replica.NoEpochVersions, o.Master.NoEpochVersions = true, true }},
 }
 

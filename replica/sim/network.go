@@ -224,9 +224,11 @@ func (c *cluster) cut(f *fault, by int) {
 		}
 		if f.kind != CutIn {
 			c.net.cuts[f.node][other] += by
+			c.live.cut(c, f.node, other)
 		}
 		if f.kind == CutIn || f.kind == Isolate {
 			c.net.cuts[other][f.node] += by
+			c.live.cut(c, other, f.node)
 		}
 	}
 }
@@ -342,6 +344,9 @@ func (c *cluster) heal() {
 	}
 	c.trace("%6d  everything heals", c.now)
 	c.healed, c.healedAt = true, c.now
+	if s := c.live.session; s != nil {
+		s.left = 0
+	}
 	c.net.heal()
 	c.clientDrop, c.registryLoss = 0, 0
 	for i, n := range c.nodes {

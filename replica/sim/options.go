@@ -54,6 +54,9 @@ type Options struct {
 	Kinds   []FaultKind
 	Horizon int64 // when everything heals, in time units
 
+	// Links is how many links between replicas are cut before Horizon; see serving.
+	Links int
+
 	// HistoriesOnly leaves the invariants out: what is caught, the clients saw.
 	HistoriesOnly bool
 	// Replica and Master remove a rule.

@@ -59,6 +59,7 @@ func (c *cluster) execute(i int, d *command) {
 		c.views++
 		c.trace("%6d  RECORD %s", c.now, describeRecord(d.cmd.Propose))
 		c.watch.recorded(d.cmd.Propose)
+		c.live.recorded(c)
 		c.dismissed(d.cmd.Propose)
 	}
 	if !d.unanswered {

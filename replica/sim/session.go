@@ -28,6 +28,7 @@ type session struct {
 	wrote    map[string]uint64
 	answered []*sending // sets with an identity, to be sent once more for no reason
 	script   []*sending // the last gets of the run
+	steady   bool       // it asks until everything heals, for each request until it is served
 }
 
 // sending is one request on its way.
@@ -111,6 +112,8 @@ func (s *session) next(c *cluster) {
 		old.again, old.try = true, old.try+1
 		s.answered = append(s.answered[1:], s.answered[0])
 		s.send(c, &old)
+	case s.steady:
+		s.send(c, s.inventSteady(c))
 	default:
 		s.left--
 		s.send(c, s.invent(c))
@@ -248,6 +251,12 @@ func (s *session) again(c *cluster, w *sending, o history.Operation, reply *outc
 	set := w.request.Type == model.Set && w.request.Identity != ""
 	if set && o.Outcome == history.OK && !w.again {
 		s.answered = append(s.answered, w)
+	}
+	if s.steady && !served(reply) && !c.healed {
+		next := *w
+		next.try++
+		s.send(c, &next)
+		return true
 	}
 	retry := set && o.Outcome == history.Unknown || reply != nil && reply.Code == model.TooEarly
 	if !retry || !c.healed && (w.try >= mostTries || c.rand.IntN(5) == 0) {

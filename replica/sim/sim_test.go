@@ -95,6 +95,10 @@ func TestStaleMasters(t *testing.T) { run(t, StaleFromSeed, *seeds/40) }
 // is loaded by the others, and takes nothing with it that was acknowledged.
 func TestPutBack(t *testing.T) { run(t, PutBackFromSeed, *seeds/10) }
 
+// TestLinks runs clusters in which links between replicas are cut: strong requests must be
+// answered wherever some set of replicas could do so.
+func TestLinks(t *testing.T) { run(t, LinksFromSeed, *seeds/40) }
+
 // The seeds that found something keep being run.
 func TestKeptSeeds(t *testing.T) {
 	b, err := os.ReadFile("../../testdata/seeds.txt")
