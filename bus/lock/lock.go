@@ -165,7 +165,7 @@ func Look(path string) (h Holder, held bool, err error) {
 // may have.
 func mayHave(pid int, path string) bool {
 	const processes = "/proc"
-	if pid <= 1 {
+	if pid < 1 {
 		return false
 	}
 	file, err := os.Stat(path)

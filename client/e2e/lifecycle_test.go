@@ -155,14 +155,22 @@ func TestTwoMastersOnOneDirectory(t *testing.T) {
 			t.Errorf("wrong usage beside a master that runs: status %d\n%s", status, wrong.stderr.String())
 		}
 	}
+	// In another directory at the same address.
+	third := launch(t, newPlace(t), "--dir", filepath.Join(p.tmp, "other"), "--listen", strings.TrimPrefix(first.url, "nats://"))
+	if status := third.await(t, startLimit); status != 1 || !strings.Contains(third.stderr.String(), fmt.Sprintf("a master runs there already: m1, pid %d", first.pid())) {
+		t.Errorf("status %d\n%s", status, third.stderr.String())
+	}
+	if _, err := os.Stat(filepath.Join(p.tmp, "other")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("its directory is left behind: %v", err)
+	}
 	unharmed(t, nc, before)
 	// A clean stop and a start on the same directory go on counting.
 	last := rid(t, mustOK(t, nc, "1, 2, serves1"))
 	if status := first.stop(t, os.Interrupt); status != 0 {
 		t.Fatalf("status %d\n%s", status, first.stderr.String())
 	}
-	third := startIn(t, p, "--dir", dir, "--listen", "127.0.0.1:-1", "--replicas", "1")
-	if next := rid(t, mustOK(t, connect(t, third.url), "4, 1, key ::: value")); next <= last {
+	again := startIn(t, p, "--dir", dir, "--listen", "127.0.0.1:-1", "--replicas", "1")
+	if next := rid(t, mustOK(t, connect(t, again.url), "4, 1, key ::: value")); next <= last {
 		t.Errorf("rID %d after a restart, %d before", next, last)
 	}
 }

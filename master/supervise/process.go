@@ -1,16 +1,16 @@
 package supervise
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/prometheus/procfs"
 
 	"quartet/bus/exit"
 )
@@ -133,40 +133,23 @@ func Alive(pid int) bool {
 	if pid <= 1 || syscall.Kill(pid, 0) != nil {
 		return false
 	}
-	fields := stat(pid)
-	return len(fields) == 0 || fields[0] != "Z" && fields[0] != "X"
+	s, known := stat(pid)
+	return !known || s.State != "Z" && s.State != "X"
 }
 
 // birth tells a process from a later one with its pid: when it began, in a unit of the
 // system; 0 where that is not known.
 func birth(pid int) uint64 {
-	const field = 22 - 3 // starttime, counted from the state
-	fields := stat(pid)
-	if len(fields) <= field {
-		return 0
-	}
-	n, err := strconv.ParseUint(fields[field], 10, 64)
-	if err != nil {
-		return 0
-	}
-	return n
+	s, _ := stat(pid)
+	return s.Starttime
 }
 
-// stat returns the fields of /proc/PID/stat from the state on; those before it are the
-// pid and the name, which may hold anything.
-func stat(pid int) []string {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+// stat is what the system says of a process; false: it does not.
+func stat(pid int) (procfs.ProcStat, bool) {
+	p, err := procfs.NewProc(pid)
 	if err != nil {
-		return nil
+		return procfs.ProcStat{}, false
 	}
-	return strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
-}
-
-// Arguments returns the command line of a process, nil where it cannot be read.
-func Arguments(pid int) []string {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
-	if err != nil || len(b) == 0 {
-		return nil
-	}
-	return strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00")
+	s, err := p.Stat()
+	return s, err == nil
 }
