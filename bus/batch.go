@@ -36,7 +36,7 @@ type BatchItem struct {
 // once for every request. Those after the key may be left out from the end.
 const (
 	itemLeast = 3 // consistency, request, key
-	itemMost  = 7 // value, id, minimum, replica
+	itemMost  = 8 // value, id, minimum, replica, history
 )
 
 // ParseBatch reads a batch: a msgpack array of 1 to [MaxBatch] items. An error, an
@@ -91,7 +91,7 @@ func (w *walker) item(item *BatchItem) error {
 		return err
 	}
 	var consistency, request uint64
-	var key, id, replica []byte
+	var key, id, replica, history []byte
 	if consistency, err = w.uint("consistency"); err != nil {
 		return err
 	}
@@ -122,8 +122,16 @@ func (w *walker) item(item *BatchItem) error {
 			return err
 		}
 	}
+	if n > 7 {
+		if history, err = w.bytes("history", false); err != nil {
+			return err
+		}
+	}
 	item.Key, item.Identity, item.Replica = string(key), string(id), string(replica)
-	item.Err = item.check(consistency, request, least)
+	if item.Err = item.check(consistency, request, least); item.Err == nil && len(history) > 0 {
+		item.AsksHistory = true
+		item.History, item.Err = ParseHistory(string(history))
+	}
 	return nil
 }
 
@@ -213,6 +221,8 @@ func (w *BatchWriter) Add(item *BatchItem) {
 	least := max(item.MinTimestamp, item.MinPosition)
 	n := itemLeast
 	switch {
+	case item.AsksHistory:
+		n = 8
 	case item.Replica != "":
 		n = 7
 	case least != 0:
@@ -243,6 +253,18 @@ func (w *BatchWriter) Add(item *BatchItem) {
 	if n > 6 {
 		_ = w.enc.EncodeString(item.Replica)
 	}
+	if n > 7 {
+		_ = w.enc.EncodeString(AskedHistory(item.History))
+	}
+}
+
+// AskedHistory is what a request says of the history that it goes on from: [NewSession] for
+// none, to be told it.
+func AskedHistory(h History) string {
+	if h == (History{}) {
+		return NewSession
+	}
+	return HistoryWord(h)
 }
 
 // Bytes returns the batch, valid until the next Begin.
@@ -250,7 +272,7 @@ func (w *BatchWriter) Bytes() []byte { return w.out.b }
 
 // Size is how many bytes an item takes at the most.
 func (b *BatchItem) Size() int {
-	const overhead = 40
+	const overhead = 40 + 2 + 32 // of the numbers, and of a history
 	return overhead + len(b.Key) + len(b.Value) + len(b.Identity) + len(b.Replica)
 }
 

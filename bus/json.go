@@ -27,6 +27,7 @@ var asked = [...]struct {
 	{"min_position", HeaderMinPosition, true},
 	{"replica", HeaderReplica, false},
 	{"session", HeaderSession, false},
+	{"history", HeaderHistory, false},
 }
 
 // parseJSON walks the object itself rather than decode into a struct, which would take the
@@ -295,12 +296,14 @@ type jsonReply struct {
 	Timestamp   uint64  `json:"timestamp,omitempty"`
 	Position    *uint64 `json:"position,omitempty"`
 	Session     string  `json:"session,omitempty"`
+	History     string  `json:"history,omitempty"`
 }
 
 // json is r as a JSON object, which says all that the headers say.
 func (r *Reply) json() []byte {
 	out := jsonReply{
 		Ack: AckOK, Code: uint16(r.Code), RID: r.RID, Clock: r.Clock.String(), Timestamp: r.Timestamp, Session: r.Session,
+		History: HistoryWord(r.History),
 	}
 	if r.Code != model.OK {
 		out.Ack, out.Error = AckFail, oneLine(r.Reason)

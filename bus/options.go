@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quartet/replica/lamport"
+	"quartet/replica/message"
 	"quartet/replica/model"
 )
 
@@ -20,6 +21,10 @@ type Options struct {
 	MinTimestamp uint64 // causal
 	MinPosition  uint64 // sequential
 	Replica      string // Quartet-Replica: a replica's name, though perhaps of none that exists
+
+	// Quartet-History, with AsksHistory: where the minimums were told, or nothing.
+	History     History
+	AsksHistory bool
 
 	// Quartet-Session, with InSession; its minimums count in those above already.
 	Session   Session
@@ -54,16 +59,35 @@ func ParseOptions(h nats.Header, c model.Consistency) (Options, error) {
 	if err := o.enter(h, c); err != nil {
 		return o, err
 	}
+	if word, found := option(h, HeaderHistory); found {
+		if o.InSession {
+			return o, malformed("a session's token holds its history already: no header %s beside it", HeaderHistory)
+		}
+		if o.History, err = ParseHistory(word); err != nil {
+			return o, err
+		}
+		o.AsksHistory = true
+	}
 	o.Replica, err = replicaOption(h)
 	return o, err
 }
 
+// Told is what the request goes on from, as its token says it, or its headers.
+func (o *Options) Told() message.Told {
+	if o.InSession {
+		return o.Session.Told()
+	}
+	return message.Told{History: o.History, Position: o.MinPosition, Timestamp: o.MinTimestamp}
+}
+
 // ParseClient reads the one header of a batch that counts, [HeaderClient], as
 // [ParseOptions] does. A batch in a session is refused: its requests are under way at the
-// same time, those of a session are not.
+// same time, those of a session are not; and the history is each request's own.
 func ParseClient(h nats.Header) (string, error) {
-	if _, found := Lookup(h, HeaderSession); found {
-		return "", malformed("a batch takes no header %s", HeaderSession)
+	for _, header := range []string{HeaderSession, HeaderHistory} {
+		if _, found := Lookup(h, header); found {
+			return "", malformed("a batch takes no header %s", header)
+		}
 	}
 	return nameOption(h, HeaderClient)
 }

@@ -31,13 +31,14 @@ type Reply struct {
 	Timestamp   uint64            // causal
 	Position    uint64            // sequential, linearizable
 	HasPosition bool              // Position is given, even if it is 0
+	History     History           // the point at which it was answered; zero: it was not asked for
 	Session     string            // token with which the request's session goes on; "": it was in none
 	Body        []byte            // see Msg
 	Encoding    Encoding          // of the request: see Msg
 }
 
 // replyHeaders is no less than the headers that a reply can have.
-const replyHeaders = 12
+const replyHeaders = 13
 
 // Words of the two code headers, so that a reply allocates none of them.
 var (
@@ -99,6 +100,9 @@ func (w *ReplyWriter) Msg(subject string, r *Reply) *nats.Msg {
 	}
 	if r.Session != "" {
 		w.add(HeaderSession, r.Session)
+	}
+	if r.History != (History{}) {
+		w.add(HeaderHistory, HistoryWord(r.History))
 	}
 	if r.Code == model.OK {
 		w.add(HeaderAck, AckOK)
@@ -165,6 +169,7 @@ func ParseReply(m *nats.Msg) (Reply, error) {
 	_, r.HasPosition = Lookup(m.Header, HeaderPosition)
 	r.Position = p.number(HeaderPosition, 64, false)
 	r.Session = p.session()
+	r.History = HistoryOf(m.Header)
 	if name, ok := Lookup(m.Header, HeaderConsistency); ok {
 		if r.Model = readConsistency([]byte(name)); r.Model == 0 {
 			p.fail(HeaderConsistency, name)
@@ -225,6 +230,19 @@ func (p *replyParser) clock() lamport.Timestamp {
 		p.fail(HeaderClock, value)
 	}
 	return t
+}
+
+// HistoryOf returns the history that a reply names, of a version that is known here.
+func HistoryOf(h nats.Header) History {
+	word, found := Lookup(h, HeaderHistory)
+	if !found {
+		return History{}
+	}
+	history, err := ParseHistory(word)
+	if err != nil {
+		return History{}
+	}
+	return history
 }
 
 // session keeps a token as it came, of whatever version: it is passed on, not read.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"quartet/replica/message"
 	"quartet/replica/model"
 )
 
@@ -22,31 +23,36 @@ const (
 	MaxSession = 128
 )
 
-// Session is what a session has seen, as its token passes it on. It grows with what the
-// session sees, never with how long the session is. The zero value has seen nothing.
+// Session is what a session has seen, as its token passes it on, and where it was told so.
+// It grows with what the session sees, never with how long the session is. The zero value
+// has seen nothing.
 type Session struct {
+	History          // of the last reply; the zero value: of none, or of a quartet that named none
 	Position  uint64 // the highest, of the total order
 	Timestamp uint64 // the highest causal one, read or written
 }
 
-// A token is base64url, without padding, of: the version, position and timestamp as
-// unsigned varints, and the CRC-32 (IEEE) of all that, big endian. The sum guards against
-// a token that was cut short or mistyped, not against one that was made up. The version
-// comes first, and makes no token begin with a dash.
+// A token is base64url, without padding, of: the version, the history (see [HistoryWord]),
+// position and timestamp as unsigned varints, and the CRC-32 (IEEE) of all that, big endian.
+// Version 1 had no history: of a session without one it still is the token, so an older
+// build can go on with it. The version comes first, and makes no token begin with a dash.
 const (
-	sessionVersion = 1
-	sessionBytes   = 1 + 2*binary.MaxVarintLen64 + crc32.Size
+	sessionVersion = 2
+	withoutHistory = 1
+	sessionBytes   = 1 + historyBytes + 2*binary.MaxVarintLen64 + crc32.Size
 )
 
 // Token returns s as a token, of at most [MaxSession] letters, digits, "-" and "_". Of
 // equal sessions it is equal.
 func (s Session) Token() string {
 	var scratch [sessionBytes]byte
-	b := append(scratch[:0], sessionVersion)
+	b := append(scratch[:0], withoutHistory)
+	if s.History != (History{}) {
+		b[0] = sessionVersion
+		b = appendHistory(b, s.History)
+	}
 	b = binary.AppendUvarint(b, s.Position)
-	b = binary.AppendUvarint(b, s.Timestamp)
-	b = binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b))
-	return base64.RawURLEncoding.EncodeToString(b)
+	return sealed(binary.AppendUvarint(b, s.Timestamp))
 }
 
 // ParseSession reads what [Session.Token] returns, and only that, or [NewSession]. An error
@@ -74,34 +80,55 @@ func readSession(token string) (s Session, fault string) {
 	switch {
 	case err != nil || len(b) <= crc32.Size:
 		return s, "is none, or was cut short: " + quote(token)
-	case b[0] != sessionVersion:
-		return s, fmt.Sprintf("is none, or of a version that is not known here (%d, not %d): %s", b[0], sessionVersion, quote(token))
+	case b[0] != sessionVersion && b[0] != withoutHistory:
+		return s, fmt.Sprintf("is none, or of a version that is not known here (%d, not up to %d): %s", b[0], sessionVersion, quote(token))
 	}
 	var n, m int
+	ok := true
+	version := b[0]
 	b = b[1 : len(b)-crc32.Size]
+	if version == sessionVersion {
+		s.History, b, ok = readHistory(b)
+	}
 	if s.Position, n = binary.Uvarint(b); n > 0 {
 		s.Timestamp, m = binary.Uvarint(b[n:])
 	}
 	// One session has one token: this finds a wrong sum, and a line end or bits that the
 	// decoders pass over.
-	if m <= 0 || s.Token() != token {
+	if !ok || m <= 0 || s.Token() != token {
 		return Session{}, "is damaged: " + quote(token)
 	}
 	return s, ""
 }
 
-// Join returns what two sessions have seen.
+// Join returns what two sessions have seen. Of their histories the later point stands: they
+// must be of one history.
 func (s Session) Join(other Session) Session {
-	return Session{Position: max(s.Position, other.Position), Timestamp: max(s.Timestamp, other.Timestamp)}
+	j := Session{History: s.History, Position: max(s.Position, other.Position), Timestamp: max(s.Timestamp, other.Timestamp)}
+	if other.Epoch > s.Epoch {
+		j.History = other.History
+	}
+	return j
 }
 
-// Seen returns s after a reply, a FAIL too: what it carries has been seen.
-func (s Session) Seen(r *Reply) Session {
-	seen := Session{Timestamp: r.Timestamp}
+// Seen returns s after a reply, a FAIL too: what it carries has been seen. now is the point
+// of the history at which it was answered. A session that names no history, of an older
+// quartet's token, names one only once a reply has shown that this one has come as far as
+// the session: it may be another's.
+func (s Session) Seen(r *Reply, now History) Session {
+	seen := Session{History: now, Timestamp: r.Timestamp}
 	if r.HasPosition {
 		seen.Position = r.Position
 	}
+	if s.History == (History{}) && (s.Position > seen.Position || s.Timestamp > seen.Timestamp) {
+		seen.History = History{}
+	}
 	return s.Join(seen)
+}
+
+// Told is what the session goes on from.
+func (s Session) Told() message.Told {
+	return message.Told{History: s.History, Position: s.Position, Timestamp: s.Timestamp}
 }
 
 // enter reads the header of a request of model c, and raises the minimum that concerns it.

@@ -22,6 +22,9 @@ var sessionTokens = map[string]Session{
 	"AQAHYOcmhg":                         {Timestamp: 7},
 	"AYCAgICAIKwCvKGpnQ":                 {Position: 1 << 40, Timestamp: 300},
 	"Af___________wH___________8BfEw8WQ": {Position: 1<<64 - 1, Timestamp: 1<<64 - 1},
+
+	"AsGMGY34dpF9AAAAAFyhqx4DrAJNfA64lA":                                   {History: History{Cluster: 0xc18c198df876917d, Epoch: 3, Nonce: 0x5ca1ab1e}, Position: 300, Timestamp: 77},
+	"Av________________________________8B____________Af___________wHjQrGp": {History: History{Cluster: 1<<64 - 1, Epoch: 1<<64 - 1, Nonce: 1<<64 - 1}, Position: 1<<64 - 1, Timestamp: 1<<64 - 1},
 }
 
 func TestSessionTokens(t *testing.T) {
@@ -32,7 +35,7 @@ func TestSessionTokens(t *testing.T) {
 		if got, err := ParseSession(token); err != nil || got != want {
 			t.Errorf("%s: %+v %v, want %+v", token, got, err, want)
 		}
-		if len(token) > MaxSession/2 {
+		if len(token) > MaxSession*3/4 {
 			t.Errorf("%s: %d bytes, which leaves later versions little room", token, len(token))
 		}
 	}
@@ -50,7 +53,7 @@ func signed(b ...byte) string {
 func TestSessionTokensRefused(t *testing.T) {
 	good := Session{Position: 300, Timestamp: 77}.Token()
 	bad := map[string]string{
-		"empty": "", "of a later version": signed(2, 1, 1), "of version 0": signed(0, 1, 1), "with a field more": signed(1, 1, 1, 1), "with a field less": signed(1, 1),
+		"empty": "", "of a later version": signed(3, 1, 1), "of version 2, and cut short": signed(2, 1, 1), "of version 0": signed(0, 1, 1), "with a field more": signed(1, 1, 1, 1), "with a field less": signed(1, 1),
 		"with a number too long": signed(1, 0x81, 0, 1), "with a number of more than 64 bits": signed(1, 255, 255, 255, 255, 255, 255, 255, 255, 255, 2, 1),
 		"a wrong sum": "AQEBAAAAAA", "of nothing": signed(), "of a version alone": signed(1), "padded": good + "=", "with a line end in it": good[:4] + "\n" + good[4:],
 		"of 129 bytes": strings.Repeat("A", MaxSession+1), "of a great size": strings.Repeat("A", 1<<20), "in base64": "AQ+/" + good[4:], "not ASCII": "Ä" + good, "a word": "hello", "the word in capitals": "NEW",
@@ -123,17 +126,81 @@ func TestSessionSees(t *testing.T) {
 	}{
 		{Reply{}, s},
 		{Reply{Position: 99}, s}, // without HasPosition it is none
-		{Reply{Position: 11, HasPosition: true}, Session{11, 20}},
-		{Reply{Position: 9, HasPosition: true, Timestamp: 21}, Session{10, 21}},
-		{Reply{Code: model.TooEarly, Position: 12, HasPosition: true}, Session{12, 20}}, // a FAIL says what it saw
+		{Reply{Position: 11, HasPosition: true}, Session{Position: 11, Timestamp: 20}},
+		{Reply{Position: 9, HasPosition: true, Timestamp: 21}, Session{Position: 10, Timestamp: 21}},
+		{Reply{Code: model.TooEarly, Position: 12, HasPosition: true}, Session{Position: 12, Timestamp: 20}}, // a FAIL says what it saw
 		{Reply{Timestamp: 19}, s},
 	} {
-		if got := s.Seen(&c.reply); got != c.want {
+		if got := s.Seen(&c.reply, History{}); got != c.want {
 			t.Errorf("%+v: %+v, want %+v", c.reply, got, c.want)
 		}
 	}
-	if got := s.Join(Session{Position: 1, Timestamp: 30}); got != (Session{10, 30}) {
+	if got := s.Join(Session{Position: 1, Timestamp: 30}); got != (Session{Position: 10, Timestamp: 30}) {
 		t.Errorf("joined %+v", got)
+	}
+}
+
+// A session names the point at which it was told last. One that came without a history, from
+// an older quartet, names none until a reply shows that it asks for nothing that is not here.
+func TestSessionNamesItsHistory(t *testing.T) {
+	at := func(epoch uint64) History { return History{Cluster: 1, Epoch: epoch, Nonce: 10 * epoch} }
+	for name, c := range map[string]struct {
+		before Session
+		reply  Reply
+		now    History
+		want   History
+	}{
+		"new":                          {Session{}, Reply{}, at(3), at(3)},
+		"later":                        {Session{History: at(2), Position: 5}, Reply{}, at(3), at(3)},
+		"of an older master":           {Session{History: at(4), Position: 5}, Reply{}, at(3), at(4)},
+		"nobody says":                  {Session{History: at(4)}, Reply{}, History{}, at(4)},
+		"old, and behind":              {Session{Position: 5}, Reply{Position: 5, HasPosition: true}, at(3), at(3)},
+		"old, and ahead":               {Session{Position: 5}, Reply{Position: 4, HasPosition: true}, at(3), History{}},
+		"old, and nothing is shown":    {Session{Timestamp: 5}, Reply{Position: 9, HasPosition: true}, at(3), History{}},
+		"old, and its timestamp shown": {Session{Timestamp: 5}, Reply{Timestamp: 6}, at(3), at(3)},
+	} {
+		if got := c.before.Seen(&c.reply, c.now).History; got != c.want {
+			t.Errorf("%s: %+v, want %+v", name, got, c.want)
+		}
+	}
+}
+
+func TestHistoryWords(t *testing.T) {
+	for word, want := range map[string]History{
+		"AcGMGY34dpF9AAAAAFyhqx4DFfY7Tg":             {Cluster: 0xc18c198df876917d, Epoch: 3, Nonce: 0x5ca1ab1e},
+		"Af________________________________8Bc_j0mw": {Cluster: 1<<64 - 1, Epoch: 1<<64 - 1, Nonce: 1<<64 - 1},
+	} {
+		if got := HistoryWord(want); got != word {
+			t.Errorf("%+v: %s, want %s", want, got, word)
+		}
+		if got, err := ParseHistory(word); err != nil || got != want {
+			t.Errorf("%s: %+v %v", word, got, err)
+		}
+		for i := range word {
+			wrong := []byte(word)
+			if wrong[i] = 'x'; word[i] == 'x' {
+				wrong[i] = 'y'
+			}
+			for _, bad := range []string{word[:i], string(wrong)} {
+				if got, err := ParseHistory(bad); !errors.Is(err, ErrMalformed) || got != (History{}) {
+					t.Errorf("%s is read as %+v", bad, got)
+				}
+			}
+		}
+		o, err := ParseOptions(nats.Header{HeaderHistory: {word}, HeaderMinPosition: {"7"}}, model.Sequential)
+		if told := o.Told(); err != nil || !o.AsksHistory || told.History != want || told.Position != 7 {
+			t.Errorf("%s as a header: %+v %v", word, o, err)
+		}
+	}
+	if h, err := ParseHistory(NewSession); err != nil || h != (History{}) || HistoryWord(h) != "" {
+		t.Errorf("%s: %+v %v", NewSession, h, err)
+	}
+	both := nats.Header{HeaderHistory: {NewSession}, HeaderSession: {NewSession}}
+	if _, err := ParseOptions(both, model.Causal); !errors.Is(err, ErrMalformed) {
+		t.Errorf("a token and a history: %v", err)
+	}
+	if _, err := ParseClient(nats.Header{HeaderHistory: {NewSession}}); !errors.Is(err, ErrMalformed) {
+		t.Errorf("the history of a batch: %v", err)
 	}
 }
 

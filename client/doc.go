@@ -19,7 +19,7 @@
 // An error that is [ErrUnknownOutcome] is indefinite: the set may have taken effect or
 // may yet. Every other error is definite: it has not and will not (that of several requests
 // tells of the worst; each has its own). By the contract's codes: 400 [ErrMalformed], 409
-// [ErrConflict], 413 [ErrTooLarge] and 425 [ErrTooEarly], each an [ErrRefused]; 404
-// [ErrNotFound]; 503 [ErrUnavailable]; 504 ErrUnknownOutcome, as is no answer at all. A refusal of a retry
+// [ErrConflict], 413 [ErrTooLarge], 421 [ErrOtherHistory] and 425 [ErrTooEarly], each an
+// [ErrRefused]; 404 [ErrNotFound]; 503 [ErrUnavailable]; 504 ErrUnknownOutcome, as is no answer at all. A refusal of a retry
 // says nothing of an earlier sending that got no answer, so such a set ends as unknown.
 package client

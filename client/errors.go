@@ -16,7 +16,7 @@ var (
 	// timestamp like any other.
 	ErrNotFound = errors.New("client: key not found")
 
-	// ErrRefused: the cluster said no (400, 409, 413, 425), or this package did before
+	// ErrRefused: the cluster said no (400, 409, 413, 421, 425), or this package did before
 	// it sent anything. The same request will be refused again, but for [ErrTooEarly].
 	ErrRefused = errors.New("client: request refused")
 
@@ -33,6 +33,10 @@ var (
 	// ErrToken, an ErrMalformed: what should be a session's token is none, was cut short, or
 	// is of a later version.
 	ErrToken = errors.New("client: not a session's token")
+
+	// ErrOtherHistory, an ErrRefused: the session is another cluster's, or of a history that
+	// has ended, as when a backup was restored (421). It can never go on: begin a new one.
+	ErrOtherHistory = errors.New("client: the session is of another history")
 
 	// ErrTooEarly, an ErrRefused: no replica has caught up with what the session has seen (425).
 	ErrTooEarly = errors.New("client: no replica has caught up yet")
@@ -104,6 +108,8 @@ func (e *Error) Is(target error) bool {
 		return e.Code == model.Conflict
 	case ErrTooLarge:
 		return e.Code == model.TooLarge
+	case ErrOtherHistory:
+		return e.Code == model.Misdirected
 	case ErrTooEarly:
 		return e.Code == model.TooEarly
 	case ErrRefused:

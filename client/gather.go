@@ -338,6 +338,7 @@ func (b *batch) got(m *nats.Msg, err error) bool {
 	if len(m.Data) == 0 || len(m.Header[bus.HeaderAck]) > 0 {
 		return b.refused(m)
 	}
+	history := bus.HistoryOf(m.Header)
 	b.g.hold(b.waited)
 	b.first()
 	err = b.g.reader.Read(m.Data, func(index int, r *bus.Reply) {
@@ -345,7 +346,7 @@ func (b *batch) got(m *nats.Msg, err error) bool {
 			if s.waited {
 				b.waited--
 			}
-			r.Model, r.Type = s.item.Model, s.item.Type
+			r.Model, r.Type, r.History = s.item.Model, s.item.Type, history
 			r.Body = bytes.Clone(r.Body) // who keeps one value need not keep the message
 			s.end(r, nil)
 		}
@@ -465,27 +466,10 @@ func (s *sending) body() ([]byte, error) {
 	return bus.AppendMsgpack(body, s.item.Request)
 }
 
-// header returns the headers of a lone request, nil if it needs none.
-func (s *sending) header(client string) nats.Header {
-	o := &s.item.Options
-	h := header(o.Identity, client, o.Replica, o.MinTimestamp, o.MinPosition)
-	if s.traceparent == "" {
-		return h
-	}
-	if h == nil {
-		h = nats.Header{}
-	}
-	h[bus.HeaderTraceparent] = []string{s.traceparent}
-	if s.tracestate != "" {
-		h[bus.HeaderTracestate] = []string{s.tracestate}
-	}
-	return h
-}
-
 func newSending(r *Request, pinned string, done func(*bus.Reply, error)) *sending {
 	s := &sending{text: r.Text, done: done, item: bus.BatchItem{
 		Request: bus.Request{Model: r.Consistency, Type: r.Type, Key: r.Key, Value: r.Value},
-		Options: bus.Options{Identity: r.ID, Replica: pinned},
+		Options: bus.Options{Identity: r.ID, Replica: pinned, History: r.history, AsksHistory: r.inSession},
 	}}
 	s.trace(r)
 	switch r.Consistency {

@@ -188,7 +188,7 @@ func (c *Client) read(reply *bus.Reply, err error, result *Result) verdict {
 	c.remember(reply.Replica)
 	v := verdict{code: reply.Code, reason: reply.Reason}
 	switch reply.Code {
-	case model.OK, model.NotFound, model.Malformed, model.Conflict, model.TooLarge:
+	case model.OK, model.NotFound, model.Malformed, model.Conflict, model.TooLarge, model.Misdirected:
 		v.final = true
 	case model.TooEarly, model.Unavailable:
 	case model.Unknown:

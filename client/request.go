@@ -54,6 +54,10 @@ type Request struct {
 	// Traceparent is not sent, and no request is refused for one. Such a request is never
 	// sent in a batch with others.
 	Traceparent, Tracestate string
+
+	// Of a session: where its minimums were told.
+	history   bus.History
+	inSession bool
 }
 
 // RequestOption changes one thing in a request of [Client.Get] or [Client.Set].
@@ -96,6 +100,7 @@ type Result struct {
 	Timestamp   uint64            // causal timestamp; 0: none
 	Position    uint64            // in the total order, if HasPosition
 	HasPosition bool
+	history     bus.History
 	Attempts    int // how often the request was sent; 0 from [Client.Start]
 }
 
@@ -103,7 +108,7 @@ func (r *Result) fill(reply *bus.Reply) {
 	*r = Result{
 		Body: reply.Body, Code: reply.Code, Reason: reply.Reason,
 		Consistency: reply.Model, Type: reply.Type, RID: reply.RID, Clock: reply.Clock,
-		Timestamp: reply.Timestamp, Position: reply.Position, HasPosition: reply.HasPosition,
+		Timestamp: reply.Timestamp, Position: reply.Position, HasPosition: reply.HasPosition, history: reply.History,
 	}
 	if reply.Replica != 0 {
 		r.Replica = reply.Replica.String()
@@ -140,6 +145,29 @@ func header(id, client, replica string, minTimestamp, minPosition uint64) nats.H
 			h = make(nats.Header, len(fields))
 		}
 		h[f.name] = []string{f.value}
+	}
+	return h
+}
+
+// header returns the headers of a lone request, nil if it needs none.
+func (s *sending) header(client string) nats.Header {
+	o := &s.item.Options
+	h := header(o.Identity, client, o.Replica, o.MinTimestamp, o.MinPosition)
+	if o.AsksHistory {
+		if h == nil {
+			h = nats.Header{}
+		}
+		h[bus.HeaderHistory] = []string{bus.AskedHistory(o.History)}
+	}
+	if s.traceparent == "" {
+		return h
+	}
+	if h == nil {
+		h = nats.Header{}
+	}
+	h[bus.HeaderTraceparent] = []string{s.traceparent}
+	if s.tracestate != "" {
+		h[bus.HeaderTracestate] = []string{s.tracestate}
 	}
 	return h
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"quartet/bus"
 	"quartet/replica/model"
 )
 
@@ -27,6 +28,7 @@ const maxWritten = 4096
 // key that it never wrote may have to wait for a replica that has seen that floor.
 type Session struct {
 	c        *Client
+	history  bus.History // of the newest reply; zero: of none yet
 	position uint64
 	read     uint64 // highest timestamp that a get returned
 	floor    uint64 // no key's minimum is below it
@@ -60,6 +62,9 @@ func (s *Session) Do(ctx context.Context, r Request) (Result, error) {
 
 // ask has r ask for what the session has seen.
 func (s *Session) ask(r *Request) {
+	if r.Consistency != Eventual || s.history != (bus.History{}) { // eventual replies tell a session nothing
+		r.history, r.inSession = s.history, true
+	}
 	switch r.Consistency {
 	case Sequential:
 		r.MinPosition = max(r.MinPosition, s.position)
@@ -80,6 +85,8 @@ func (s *Session) Minimum(key string) uint64 {
 
 // observe takes the tokens of any reply, a FAIL too: whatever carries them has been seen.
 func (s *Session) observe(r *Request, result *Result) {
+	reply := bus.Reply{Position: result.Position, HasPosition: result.HasPosition, Timestamp: result.Timestamp}
+	s.history = s.seen().Seen(&reply, result.history).History
 	if result.HasPosition {
 		s.position = max(s.position, result.Position)
 	}

@@ -14,24 +14,32 @@ import (
 // instead of each key that was written it carries the highest timestamp among them, so a
 // causal get of whoever goes on may have to wait for a replica that has seen that.
 //
-// It belongs to the cluster that gave the replies. Another one, and one in memory that has
-// lost everything, refuses it with [ErrTooEarly] until it has come as far by itself; from
-// then on the token asks for nothing.
+// It belongs to the cluster that gave the replies, and to its history. Another cluster, and
+// one whose history has ended (it was in memory and has lost everything, or a backup was
+// restored), refuses it at once with [ErrOtherHistory].
 func (s *Session) Token() string { return s.seen().Token() }
 
 // seen is the session as a token says it.
 func (s *Session) seen() bus.Session {
-	return bus.Session{Position: s.position, Timestamp: max(s.read, s.floor, s.wrote)}
+	return bus.Session{History: s.history, Position: s.position, Timestamp: max(s.read, s.floor, s.wrote)}
 }
 
 // Join adds what the session of the token had seen to what s has seen: afterwards s reads
 // nothing older. It is how causality crosses from one program to another, with the message
 // that the token travels in. "new", the token of a session that has seen nothing, adds
-// nothing. The error is [ErrToken], and s is as before.
+// nothing. The error is [ErrToken], and s is as before; for a token of another cluster it is
+// [ErrOtherHistory], too.
 func (s *Session) Join(token string) error {
 	other, err := bus.ParseSession(token)
 	if err != nil {
 		return &Error{Code: model.Malformed, Err: fmt.Errorf("%w: %w", ErrToken, err), Reason: err.Error()}
+	}
+	if s.history.Cluster != 0 && other.Cluster != 0 && s.history.Cluster != other.Cluster {
+		reason := "the token is of another cluster than the session"
+		return &Error{Code: model.Misdirected, Err: ErrToken, Reason: reason}
+	}
+	if other.Epoch > s.history.Epoch {
+		s.history = other.History
 	}
 	s.position = max(s.position, other.Position)
 	s.floor = max(s.floor, other.Timestamp)

@@ -49,6 +49,7 @@ type Mutant struct {
 	NoFence         bool // answers fenced gets without echoes
 	OldEchoes       bool // takes the echo of any round for that of a get's
 	DrawsAgain      bool // gives a get that names a replica which has left to another
+	NeverAhead      bool // takes an epoch that it does not know for one of a history that has ended
 }
 
 // Incoming is a client's request, checked at the door.
@@ -56,6 +57,7 @@ type Incoming struct {
 	Token   uint64 // the caller's own name for it; comes back in the Reply
 	Request message.Request
 	Replica lamport.Node // asked for by the client; 0: any
+	Told    message.Told // what it goes on from; zero: nothing that could be of another history
 	Draw    uint32       // a random number: picks the replica
 }
 
@@ -71,6 +73,7 @@ type Reply struct {
 	Position  uint64
 	Timestamp uint64
 	Repeated  bool // the outcome of an earlier sending
+	Unjudged  bool // what the request goes on from was not found to be of this history
 }
 
 // Output collects what a turn sends. The caller resets it between turns.
@@ -108,6 +111,8 @@ type Machine struct {
 	sets      window[*known]
 	gets      window[uint64] // identity → digest
 
+	ahead    []ahead           // wait for the record to be read
+	left     []message.History // of histories that have ended, the newest last: found by reading the record
 	fences   fences
 	primary  primary
 	statuses []statusWait
@@ -283,6 +288,7 @@ func (m *Machine) EndTurn(out *Output) {
 	if members.Command != nil || len(members.Sends) > 0 || members.Decided != nil {
 		m.take(&members, out)
 	}
+	m.settleAhead(out)
 	m.acknowledge(out)
 	m.answerFound(out)
 	m.launchPaused(out)

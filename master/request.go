@@ -42,6 +42,14 @@ const conflict = "the Nats-Msg-Id was used for a different request"
 
 // Request takes a client's request whose form was found good.
 func (m *Machine) Request(in Incoming, out *Output) {
+	if m.misdirected(&in, out) {
+		return
+	}
+	m.request(in, out)
+}
+
+// request takes a request that goes on from nothing, or from this history.
+func (m *Machine) request(in Incoming, out *Output) {
 	r := &in.Request
 	if r.Identity != "" {
 		r.Digest = digest(r)

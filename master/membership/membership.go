@@ -29,11 +29,12 @@ type Config struct {
 
 // Mutant removes a rule: for the simulation only.
 type Mutant struct {
-	Abandon bool // F7: gives a PREPARE up when all members answer
-	NoTold  bool // F9: does not compare what members hold with what they have told
-	Hasty   bool // F3: decides without enough of the members
-	Deaf    bool // H3: does not mind members that do not hear each other
-	Unheard bool // H4: lets those in who do not hear every member
+	Abandon  bool // F7: gives a PREPARE up when all members answer
+	NoTold   bool // F9: does not compare what members hold with what they have told
+	Hasty    bool // F3: decides without enough of the members
+	Deaf     bool // H3: does not mind members that do not hear each other
+	Unheard  bool // H4: lets those in who do not hear every member
+	BeganLow bool // F8: takes the first position of an epoch for lower than it was
 }
 
 // Output collects what a turn sends and asks for. The caller resets it between turns.
@@ -122,6 +123,8 @@ type Machine struct {
 	proposed uint64 // proposals so far
 	command  uint64 // number of the outstanding command
 	waits    bool   // one is outstanding
+	seen     uint64 // number of the last command that has shown what stands in the store
+	lookUp   bool   // somebody wants the record to be read, also while the view works
 	checking bool   // it is a check, or comes of one
 	readAt   uint64 // tick before which the record is not read again
 
@@ -175,6 +178,20 @@ func (m *Machine) Replica(n lamport.Node) *Replica {
 
 // Replicas are all that are known.
 func (m *Machine) Replicas() []*Replica { return m.replicas }
+
+// Began is the position with which the record's epoch began; [message.Unknown]: no member
+// has said so.
+func (m *Machine) Began() uint64 { return m.position }
+
+// LookUp has the record read soon, and returns a number: what [Machine.Seen] returns is
+// greater once a command that was given later has shown what stands in the store.
+func (m *Machine) LookUp() uint64 {
+	m.lookUp = true
+	return m.command
+}
+
+// Seen is the number of the last command that has shown what stands in the store.
+func (m *Machine) Seen() uint64 { return m.seen }
 
 // Member reports whether r's process is a member of the record's view.
 func (m *Machine) Member(r *Replica) bool {
@@ -292,6 +309,9 @@ func (m *Machine) Installed(h *message.Installed) {
 	if r := m.Replica(h.From); h.Epoch == m.record.Epoch && m.Member(r) {
 		if m.position == message.Unknown {
 			m.position = h.Position
+			if m.cfg.Mutant.BeganLow {
+				m.position /= 2
+			}
 		}
 		r.Keeps = h.Keeps
 		if r.PID == 0 { // this master has found it at work, and it need not say HELLO

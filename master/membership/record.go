@@ -75,10 +75,11 @@ func (m *Machine) propose(r message.Record, out *Output) {
 // check reads the record now and then while its view works: a store that fails, or that has
 // lost the record, is to be known, and mended, before the next fault needs it.
 func (m *Machine) check(out *Output) {
-	if m.cfg.CheckTicks == 0 || m.waits || m.ticks-m.checkedAt < m.cfg.CheckTicks {
+	due := m.lookUp || m.cfg.CheckTicks > 0 && m.ticks-m.checkedAt >= m.cfg.CheckTicks
+	if !due || m.waits {
 		return
 	}
-	m.checkedAt = m.ticks
+	m.checkedAt, m.lookUp = m.ticks, false
 	m.command++
 	m.waits, m.checking = true, true
 	out.Command = &Command{Number: m.command, Check: true}
@@ -130,6 +131,9 @@ func (m *Machine) Result(r Result, out *Output) {
 		return
 	}
 	m.waits = false
+	if r.Outcome == Read || r.Outcome == Won {
+		m.seen = r.Number
+	}
 	if m.checking {
 		m.checked(r, out)
 		return

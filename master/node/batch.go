@@ -11,7 +11,8 @@ import (
 // answers of them leaves as one message.
 type batch struct {
 	reply   string
-	open    int // requests without an answer
+	open    int         // requests without an answer
+	history bus.History // the point at which what has gathered was answered; zero: nobody asked
 	answers bus.AnswersWriter
 }
 
@@ -61,6 +62,9 @@ func (n *node) answer(b *batch, index int, r *bus.Reply) {
 		n.answered = append(n.answered, b)
 	}
 	b.answers.Add(index, r)
+	if r.History != (bus.History{}) {
+		b.history = r.History
+	}
 	b.open--
 }
 
@@ -86,7 +90,20 @@ func (n *node) sendAnswers(b *batch) {
 	body, rids := b.answers.Take()
 	n.ridText = bus.AppendRIDs(n.ridText[:0], rids)
 	n.ridHeader[bus.HeaderRequestID][0] = string(n.ridText)
+	delete(n.ridHeader, bus.HeaderHistory)
+	if b.history != (bus.History{}) {
+		n.ridHeader[bus.HeaderHistory] = []string{n.historyWord(b.history)}
+		b.history = bus.History{}
+	}
 	if err := n.clients.PublishMsg(&nats.Msg{Subject: b.reply, Header: n.ridHeader, Data: body}); err != nil {
 		n.noteSend(err)
 	}
+}
+
+// historyWord is a history's word. Nearly all are the same, so the last is kept.
+func (n *node) historyWord(h bus.History) string {
+	if h != n.history {
+		n.history, n.word = h, bus.HistoryWord(h)
+	}
+	return n.word
 }

@@ -89,6 +89,8 @@ type node struct {
 	idle      []*batch        // all answered; their memory is used again
 	ridText   []byte
 	ridHeader nats.Header
+	history   bus.History       // the last that a batch's answers named …
+	word      string            // … and its word
 	taken     map[uint64]*taken // by token
 	lastToken uint64
 	asked     map[uint64]string              // status requests: token → reply subject
@@ -347,7 +349,7 @@ func (n *node) newMachine(replicas []lamport.Node) *master.Machine {
 	return master.New(master.Config{
 		Self: lamport.Master(1), Incarnation: incarnation, Replicas: replicas, Missing: o.Missing,
 		Cluster: max(1, rand.Uint64()), Nonce: rand.Uint64(), // of the runtime's generator: seeded by the system
-		NextRID: n.dir.record.NextRID, Clock: clock,
+		NextRID: n.dir.firstRID(time.Now()), Clock: clock,
 		TimeoutTicks: uint64(o.Timeout / Tick), ProbeTicks: 10, AgainTicks: 50, CheckTicks: uint64(checkEvery / Tick),
 		SuspectTicks: uint64(o.Suspect / Tick), ReadmitTicks: uint64(o.Suspect / Tick), JoinTicks: 50,
 		MaxInFlight: 1 << 16, OrderedGets: o.Gets == GetsOrdered,

@@ -21,6 +21,8 @@ type taken struct {
 	traced  *Traced      // nil: nobody follows it
 	session *bus.Session // that it belongs to, as it was before; nil: to none
 
+	tellHistory bool // the reply says at which point of the history it was given
+
 	rid              uint64        // 0: it has none of its own
 	forwarded, heard time.Duration // since at, until it left for a replica and until one answered; 0: not
 	sent             lamport.Node  // the replica for which it left first; 0: for none, or for all
@@ -57,8 +59,12 @@ func (n *node) reply(r *master.Reply) {
 	if r.Code == model.OK && t.request.Type == model.Set && t.request.Encoding == bus.Text {
 		out.Body = bus.AppendEcho(nil, t.request.Key, t.request.Value)
 	}
-	if t.session != nil && r.Code != model.Malformed {
-		out.Session = t.session.Seen(&out).Token()
+	now := n.machine.History()
+	if t.session != nil && r.Code != model.Malformed && !r.Unjudged {
+		out.Session = t.session.Seen(&out, now).Token()
+	}
+	if t.tellHistory && !r.Unjudged {
+		out.History = now
 	}
 	if t.batch != nil {
 		n.answer(t.batch, t.index, &out)

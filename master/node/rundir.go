@@ -61,6 +61,7 @@ type kept struct {
 	Own      []string `json:"own"`            // replicas whose processes this directory's master runs
 	View     []byte   `json:"view,omitempty"` // the newest record of the views, where its bucket is in memory
 	Path     string   `json:"path"`           // of the directory when this was written: a copy has another
+	Created  int64    `json:"created"`        // when the cluster began, in µs of Unix time; 0: not known
 }
 
 func (r kept) clone() kept {
@@ -192,7 +193,7 @@ func (d *runDir) load() error {
 		d.note("%s is %s; its copy says the same, and is used", recordFile, wrong(firstErr))
 	case d.begins(firstErr, secondErr):
 		d.fresh = true
-		d.record = kept{NextRID: 1, Password: rand.Text()}
+		d.record = kept{NextRID: 1, Password: rand.Text(), Created: time.Now().UnixMicro()}
 	default:
 		d.rebuilt = true
 		d.rebuild()
@@ -209,6 +210,18 @@ func (d *runDir) load() error {
 	d.noteCopy()
 	d.record.Path = d.path
 	return nil
+}
+
+// firstRID is the first request id that a master which starts now gives out. It is above all
+// that the cluster can have given out, by this directory or by a later state of it, which a
+// restored backup has ended: as many as microseconds have passed since it began. Nothing gives
+// out a million a second for its whole life. Where the beginning is not known it is taken for
+// 1970. What is in memory has no backup.
+func (d *runDir) firstRID(now time.Time) uint64 {
+	if d.fresh || d.temporary {
+		return d.record.NextRID
+	}
+	return max(d.record.NextRID, uint64(max(0, now.UnixMicro()-d.record.Created)))
 }
 
 func (d *runDir) note(format string, args ...any) {
@@ -250,8 +263,7 @@ func (d *runDir) begins(errs ...error) bool {
 
 // rebuild makes a record in place of the one that is lost. The replicas are those that have
 // left something in the directory; the password of the nodes' account is that of those that
-// still run. Ids go on above all that can have been given out: there
-// were never more of them than microseconds. The Lamport time is found out from the record of
+// still run. Ids go on above all that can have been given out ([runDir.firstRID]). The Lamport time is found out from the record of
 // the views and from the replicas.
 func (d *runDir) rebuild() {
 	d.record = kept{NextRID: uint64(time.Now().UnixMicro()), Password: rand.Text()}

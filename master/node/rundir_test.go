@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"quartet/bus/server"
 )
@@ -73,6 +74,31 @@ func TestIDsAreReserved(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(o.Dir, "*.json.*")); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// A backup that is restored gives out no id that what it has ended gave out.
+func TestIDsPassThoseOfAnEndedHistory(t *testing.T) {
+	begun := time.Now()
+	for name, test := range map[string]struct {
+		record            runDir
+		elapsed           time.Duration
+		least, noMoreThan uint64
+	}{
+		"new":                        {runDir{fresh: true, record: kept{NextRID: 1, Created: begun.UnixMicro()}}, time.Hour, 1, 1},
+		"a day old":                  {runDir{record: kept{NextRID: 500, Created: begun.UnixMicro()}}, 24 * time.Hour, 86_400e6, 86_400e6},
+		"busier than that":           {runDir{record: kept{NextRID: 1 << 50, Created: begun.UnixMicro()}}, time.Hour, 1 << 50, 1 << 50},
+		"the clock was set back":     {runDir{record: kept{NextRID: 500, Created: begun.UnixMicro()}}, -time.Hour, 500, 500},
+		"of a build before":          {runDir{record: kept{NextRID: 500}}, 0, uint64(begun.UnixMicro()), uint64(begun.UnixMicro())},
+		"in memory, and still there": {runDir{temporary: true, record: kept{NextRID: 500}}, time.Hour, 500, 500},
+	} {
+		if got := test.record.firstRID(begun.Add(test.elapsed)); got < test.least || got > test.noMoreThan {
+			t.Errorf("%s: %d, want %d to %d", name, got, test.least, test.noMoreThan)
+		}
+	}
+	d := openDir(t, &Options{Dir: t.TempDir()})
+	if at := time.UnixMicro(d.record.Created); at.Before(begun.Truncate(time.Microsecond)) || at.After(time.Now()) {
+		t.Errorf("a new directory says that its cluster began at %v", at)
 	}
 }
 

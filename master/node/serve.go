@@ -249,7 +249,7 @@ func (n *node) incoming(t *taken, o *bus.Options, err error) {
 	if n.debug {
 		n.opts.Log.Debug("in", "kind", "REQUEST", "reply", t.reply, "consistency", r.Model, "request", r.Type, "key", r.Key, "bytes", len(r.Value), "error", err)
 	}
-	t.client = o.Client
+	t.client, t.tellHistory = o.Client, o.AsksHistory
 	if o.InSession {
 		s := o.Session // of its own, so that o stays where it is
 		t.session = &s
@@ -261,11 +261,12 @@ func (n *node) incoming(t *taken, o *bus.Options, err error) {
 		n.refuse(token, err)
 		return
 	}
-	if r.Type == model.Set && n.room.why != "" {
+	told := o.Told()
+	if r.Type == model.Set && n.room.why != "" && n.machine.Judge(&told) == message.Ours {
 		n.machine.Refuse(token, model.Unavailable, n.room.why, &n.out)
 		return
 	}
-	in := master.Incoming{Token: token, Draw: n.rand.Uint32(), Request: message.Request{
+	in := master.Incoming{Token: token, Draw: n.rand.Uint32(), Told: told, Request: message.Request{
 		Identity: o.Identity, Model: r.Model, Type: r.Type, Key: r.Key, Value: r.Value, Min: o.MinTimestamp,
 	}}
 	if r.Model == model.Sequential {

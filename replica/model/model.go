@@ -116,6 +116,7 @@ const (
 	NotFound    Code = 404
 	Conflict    Code = 409
 	TooLarge    Code = 413
+	Misdirected Code = 421 // goes on from what another cluster, or a history that has ended, had said
 	TooEarly    Code = 425
 	Unavailable Code = 503
 	Unknown     Code = 504

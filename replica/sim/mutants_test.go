@@ -79,6 +79,8 @@ var mutants = []mutant{
 	{"members that do not hear each other kept together", 20, 20, cut(func(o *Options) { o.Master.Membership.Deaf = true })},
 	{"one let in who does not hear every member", 100, 100, cut(func(o *Options) { o.Master.Membership.Unheard = true })},
 	{"nothing said where nothing is to be said", 20, 20, cut(func(o *Options) { o.Replica.NoBeats = true })},
+	{"later epochs taken for histories that have ended", 300, 0, stale(func(o *Options) { o.Master.NeverAhead = true })},
+	{"positions told after an epoch began taken for another history's", 100, 0, func(o *Options) { o.Master.Membership.BeganLow = true }},
 	{"versions without the epoch", 300, 0, func(o *Options) { o.Replica.NoEpochVersions, o.Master.NoEpochVersions = true, true }},
 }
 

@@ -23,6 +23,7 @@ type session struct {
 
 	patience int64
 
+	history  message.History // of the last reply that it has heard
 	position uint64
 	read     uint64
 	wrote    map[string]uint64
@@ -41,6 +42,7 @@ type sending struct {
 	request message.Request
 	call    int64
 	epoch   uint64 // that stood when it reached a master
+	told    message.Told
 }
 
 // String describes the request for the transcript.
@@ -63,7 +65,10 @@ func (s *sending) String() string {
 }
 
 // outcome is a reply on its way.
-type outcome struct{ master.Reply }
+type outcome struct {
+	master.Reply
+	history message.History // at which the master stood
+}
 
 // mixes are what sessions ask for: one model each, or several.
 var mixes = [][]model.Consistency{
@@ -148,6 +153,13 @@ func (s *session) send(c *cluster, w *sending) {
 	case r.Model == model.Causal && r.Type == model.Get:
 		r.Min = max(s.read, s.wrote[r.Key])
 	}
+	w.told = message.Told{}
+	if !c.opts.PowerCut { // else an operator may let a history end
+		w.told = message.Told{History: s.history, Position: s.position, Timestamp: s.read}
+		for _, timestamp := range s.wrote {
+			w.told.Timestamp = max(w.told.Timestamp, timestamp)
+		}
+	}
 	c.step++
 	c.nextToken++
 	w.token, w.call = c.nextToken, c.step
@@ -165,17 +177,21 @@ func (s *session) send(c *cluster, w *sending) {
 }
 
 // reply puts the master's reply on its way.
-func (c *cluster) reply(r master.Reply) {
+func (c *cluster) reply(from *master.Machine, r master.Reply) {
 	w := c.tokens[r.Token]
 	if w == nil {
 		c.fail("invariant", "a reply for token %d, which nobody sent or which was answered before: %+v", r.Token, r)
 		return
 	}
 	delete(c.tokens, r.Token)
+	if r.Code == model.Misdirected {
+		c.fail("invariant", "%s goes on from %+v, and is refused as of another history: %s", w, w.told, r.Reason)
+		return
+	}
 	if c.rand.Float64() < c.clientDrop {
 		return
 	}
-	c.agenda.push(event{at: c.now + 1 + c.rand.Int64N(c.net.delay), kind: answers, sent: w, reply: &outcome{r}})
+	c.agenda.push(event{at: c.now + 1 + c.rand.Int64N(c.net.delay), kind: answers, sent: w, reply: &outcome{r, from.History()}})
 }
 
 // answered takes a reply, or nil when the session has waited for long enough.
@@ -202,6 +218,9 @@ func (s *session) record(c *cluster, w *sending, reply *outcome) history.Operati
 		Call: w.call, Return: c.step, Identity: r.Identity, Outcome: history.Unknown,
 	}
 	if reply != nil {
+		if reply.history.Epoch > s.history.Epoch {
+			s.history = reply.history
+		}
 		switch executed, known := reply.Code.Executed(); {
 		case executed:
 			o.Outcome = history.OK

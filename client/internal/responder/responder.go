@@ -194,7 +194,7 @@ func (r *Responder) take(call Call, err error) (*bus.Reply, Action) {
 // session gives the reply to a request of a session the session's new token.
 func (c *Call) session(reply *bus.Reply) {
 	if c.Options.InSession && reply.Code != model.Malformed {
-		reply.Session = c.Options.Session.Seen(reply).Token()
+		reply.Session = c.Options.Session.Seen(reply, bus.History{}).Token()
 	}
 }
 

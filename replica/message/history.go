@@ -1,0 +1,80 @@
+package message
+
+// History names a point of a cluster's history: a record of the view, by what no other
+// record shares with it. Whoever goes on from something that the cluster said earlier (a
+// session, a revision, a cursor) names the record under which it was said. The zero value
+// names nothing.
+type History struct {
+	Cluster uint64
+	Epoch   uint64
+	Nonce   uint64
+}
+
+// Told is what a client goes on from: the point of the history at which it was told last,
+// and the most that it had been told by then. 0: nothing.
+type Told struct {
+	History
+	Position  uint64 // of the total order
+	Timestamp uint64 // causal
+}
+
+// Verdict says what a record knows of somebody's history.
+type Verdict uint8
+
+// The verdicts. Ahead is none yet: there may be a newer record, which has to be read.
+const (
+	Ours         Verdict = iota // it is this history's, or too old or too vague to be told from it
+	OtherCluster                // it is another cluster's
+	Ended                       // it is one that this cluster has left: it will never come that far
+	Ahead                       // it names a later epoch than the record's
+)
+
+// History is the point of the history at which r stands. It is the zero value for a record
+// of a build that drew no identities.
+func (r *Record) History() History {
+	if r.Cluster == 0 {
+		return History{}
+	}
+	return History{Cluster: r.Cluster, Epoch: r.Epoch, Nonce: r.Nonce}
+}
+
+// Judge says whether told is of r's history (rule F8 of replica/DESIGN.md). began is the
+// position with which r's epoch began; [Unknown]: not known. What names an epoch before r's
+// lineage is judged only by what it was told.
+func (r *Record) Judge(told *Told, began uint64) Verdict {
+	switch {
+	case told.Cluster == 0 || r.Cluster == 0 && r.Epoch > 0: // one of them has no identity
+		return Ours
+	case r.Epoch > 0 && told.Cluster != r.Cluster:
+		return OtherCluster
+	case told.Epoch > r.Epoch:
+		return Ahead
+	case told.Epoch == r.Epoch:
+		return judged(told.Nonce != r.Nonce)
+	}
+
+	// What was told in an epoch is no more than what the next one began with.
+	for i := range r.Lineage {
+		a := &r.Lineage[i]
+		switch {
+		case a.Epoch < told.Epoch:
+		case a.Epoch == told.Epoch && a.Nonce != told.Nonce:
+			return Ended
+		case a.Epoch > told.Epoch && told.beyond(a.High, a.Position):
+			return Ended
+		}
+	}
+	return judged(told.beyond(r.High, began))
+}
+
+func judged(ended bool) Verdict {
+	if ended {
+		return Ended
+	}
+	return Ours
+}
+
+// beyond reports whether more was told than there was when an epoch began.
+func (t *Told) beyond(high, position uint64) bool {
+	return t.Timestamp > high || t.Position > position // Unknown is above all positions
+}
