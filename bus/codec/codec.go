@@ -35,6 +35,10 @@ const (
 // ErrMessage is wrapped by every error: the message cannot be encoded or decoded.
 var ErrMessage = errors.New("codec: bad message")
 
+// ErrNewer is wrapped, beside [ErrMessage], where what was to be decoded has a version above those
+// that this build reads: it is not damaged.
+var ErrNewer = errors.New("written by a newer version of quartet")
+
 // Limits beyond those of the public contract. Both sides keep to them, so that what a
 // node can send its peers can read.
 const (

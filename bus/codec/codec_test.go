@@ -73,6 +73,16 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+// What a later version wrote is not readable, and not damaged either.
+func TestWhatIsNewerIsToldFromDamage(t *testing.T) {
+	for version, newer := range map[byte]bool{0: false, 1: false, Version + 1: true, 100: true} {
+		_, err := NewDecoder().Decode([]byte{0x96, version, 3, 1, 0, 0, 0})
+		if !errors.Is(err, ErrMessage) || errors.Is(err, ErrNewer) != newer {
+			t.Errorf("version %d: %v", version, err)
+		}
+	}
+}
+
 // Messages of earlier versions are read: in version 2 FORWARD and ANSWERS have no round, and
 // HELLO and REPORT do not say who was heard before version 4.
 func TestVersion2IsRead(t *testing.T) {

@@ -144,7 +144,11 @@ func (d *Decoder) open(b []byte, last uint64) uint64 {
 // version reads the field that everything begins with: one of first to last.
 func (d *Decoder) version(first, last uint64) uint64 {
 	v := d.uint()
-	if d.err == nil && (v < first || v > last) {
+	switch {
+	case d.err != nil:
+	case v > last:
+		d.err = fmt.Errorf("%w: %w: version %d (this one reads %d to %d)", ErrMessage, ErrNewer, v, first, last)
+	case v < first:
 		d.fail("version %d (want %d to %d)", v, first, last)
 	}
 	return v

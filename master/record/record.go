@@ -25,6 +25,9 @@ var (
 	ErrUnavailable = errors.New("record: no answer")
 	// ErrDamaged is wrapped by Read: there was a record, and it cannot be read.
 	ErrDamaged = errors.New("record: the record of the view is damaged")
+	// ErrNewer is wrapped by Read: there is a record in a form that only a newer version of
+	// quartet reads. It is whole, and nothing may take its place.
+	ErrNewer = errors.New("record: the record of the view is of a newer version of quartet")
 	// ErrUnsound is wrapped by Propose for a record that cannot be one. Nothing was sent.
 	ErrUnsound = errors.New("record: not a record")
 	// ErrDisk is wrapped when the bucket could not be synced to disk. No later call
@@ -145,7 +148,7 @@ func (s *Store) Made() bool { return s.made }
 func (s *Store) Bucket() string { return Bucket(s.opts.Prefix) }
 
 // Read returns the record with its revision, or nil and 0 when there is none yet. The
-// error wraps [ErrUnavailable], [ErrDamaged] or [ErrDisk]; with ErrDamaged the revision is that
+// error wraps [ErrUnavailable], [ErrDamaged], [ErrNewer] or [ErrDisk]; with ErrDamaged the revision is that
 // of what stands in the record's place, for a proposal that replaces it.
 func (s *Store) Read(ctx context.Context) (*message.Record, uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
@@ -163,6 +166,9 @@ func (s *Store) Read(ctx context.Context) (*message.Record, uint64, error) {
 		return nil, m.Sequence, s.damaged(m.Sequence, fmt.Errorf("it was removed (%s)", op))
 	}
 	rec, err := codec.NewDecoder().DecodeRecord(m.Data)
+	if errors.Is(err, codec.ErrNewer) {
+		return nil, 0, fmt.Errorf("%w: bucket %s, key %s, revision %d: %w; start the version that wrote it, or a later one", ErrNewer, s.Bucket(), Key, m.Sequence, err)
+	}
 	if err != nil {
 		return nil, m.Sequence, s.damaged(m.Sequence, err)
 	}

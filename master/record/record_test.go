@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -314,6 +315,37 @@ func TestDamageIsSaid(t *testing.T) {
 				t.Errorf("read %+v, %v", rec, err)
 			}
 		})
+	}
+}
+
+// A record that a newer version has written is whole: it is not called damaged, what would let a
+// master write another over it, and who reads that is told what to start.
+func TestARecordOfANewerVersionIsNotDamaged(t *testing.T) {
+	_, nc := embedded(t)
+	s := open(t, nc, Options{})
+	if o := propose(t, s, of(1, 1), 0); o != Won {
+		t.Fatal(o)
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kv, err := js.KeyValue(t.Context(), s.Bucket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, err := kv.Get(t.Context(), Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	newer := slices.Clone(kept.Value())
+	newer[1] = 100 // the version
+	if _, err := kv.Put(t.Context(), Key, newer); err != nil {
+		t.Fatal(err)
+	}
+	rec, _, err := s.Read(t.Context())
+	if !errors.Is(err, ErrNewer) || errors.Is(err, ErrDamaged) || rec != nil || !strings.Contains(err.Error(), "version 100") || strings.Contains(err.Error(), "backup") {
+		t.Errorf("read %+v, %v", rec, err)
 	}
 }
 
