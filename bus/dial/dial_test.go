@@ -102,7 +102,9 @@ func TestTheStrongestSourceWins(t *testing.T) {
 }
 
 func TestMistakesNameTheirPlace(t *testing.T) {
-	dir := home(t, map[string]string{"bad": `{"url":`, "lost": `{"url":"nats://x","creds":"/no/such/creds"}`}, "gone")
+	dir := home(t, map[string]string{
+		"urls": `{"urls": "nats://x", "colour": 1}`, "empty": `{"url": " "}`, "nsc": `{"nsc": "nsc://o/a/u"}`, "bad": `{"url":`, "lost": `{"url":"nats://x","creds":"/no/such/creds"}`,
+	}, "gone")
 	for want, args := range map[string][]string{
 		"selected with the nats command": nil,
 		"there is no file":               {"--context", "nowhere"},
@@ -111,11 +113,32 @@ func TestMistakesNameTheirPlace(t *testing.T) {
 		"credentials (context lost)":     {"--context", "lost"},
 		"nkey (--nkey)":                  {"--context", "", "--nkey", "/no/such/nkey"},
 		"go together":                    {"--context", "", "--tlscert", os.Args[0]},
+		"no such field is known":         {"--context", "urls"},
+		"(colour, urls: ":                {"--context", "urls"},
+		`has no "url"`:                   {"--context", "empty"},
+		"which quartet does not ask":     {"--context", "nsc"},
+		`url (--nats) is ""`:             {"--nats", ""},
+		`is "nats://x,"`:                 {"--nats", "nats://x,"},
+		"JetStream domain has no blanks": {"--context", "", "--js-domain", "a.b"},
+		"creds":                          {"--context", "", "--creds", "/no/such/creds"},
+		"ca":                             {"--context", "", "--tlsca", "/no/such/ca"},
 	} {
 		_, err := resolve(t, map[string]string{"HOME": dir}, args...)
 		if err == nil || !strings.Contains(err.Error(), want) || !errors.Is(err, dial.ErrContext) && !errors.Is(err, dial.ErrSetting) {
 			t.Errorf("%q: %v, want %q", args, err, want)
 		}
+	}
+}
+
+// A context without a server serves where a server is named otherwise.
+func TestAContextBesideAServer(t *testing.T) {
+	dir := home(t, map[string]string{"urls": `{"urls": "nats://x", "user": "u"}`}, "")
+	s, err := resolve(t, map[string]string{"HOME": dir}, "--context", "urls", "--nats", "nats://y")
+	if err != nil || s.URL() != "nats://y" || !slices.Equal(s.UnknownFields(), []string{"urls"}) {
+		t.Errorf("%+v %v", s, err)
+	}
+	if s, err = resolve(t, map[string]string{"HOME": dir, "NATS_URL": ""}, "--context", ""); err != nil || s.URL() != dial.DefaultURL {
+		t.Errorf("nothing is asked for: %+v %v", s, err)
 	}
 }
 

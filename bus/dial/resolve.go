@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/synadia-io/orbit.go/natscontext"
@@ -52,9 +55,10 @@ type value struct {
 // Settings say how to reach a server. Make them with [Flags.Resolve] or [To].
 type Settings struct {
 	values   map[name]value
-	context  string // the context's name, "": none
-	file     string // absolute, of the context
-	selected bool   // the context is one that nobody asked for by name
+	context  string   // the context's name, "": none
+	file     string   // absolute, of the context
+	selected bool     // the context is one that nobody asked for by name
+	unknown  []string // fields of the context's file that no version known here has, sorted
 }
 
 // To returns the settings that reach url with nothing else said.
@@ -93,12 +97,63 @@ func (f *Flags) Resolve(getenv func(string) string) (*Settings, error) {
 			s.values[sp.name] = value{text: text, from: fromContext}
 		}
 	}
+	if err := s.serverless(config); err != nil {
+		return nil, err
+	}
 	if s.values[urlName].text == "" {
 		s.values[urlName] = value{text: DefaultURL, from: fromDefault}
 	}
 	s.authenticate(config, given)
 	return s, s.check()
 }
+
+// serverless refuses settings that ask for a server and name none: the default server would
+// be another one. A variable that is empty counts as one that is not set.
+func (s *Settings) serverless(config *natscontext.Settings) error {
+	server := s.values[urlName]
+	for part := range strings.SplitSeq(server.text, ",") {
+		said := server.from == fromFlag || server.text != ""
+		if said && strings.TrimSpace(part) == "" {
+			return fmt.Errorf("%w: %s (%s) is %q: want the URL of a server, or several joined by commas", ErrSetting, urlName, s.origin(urlName), server.text)
+		}
+	}
+	if config == nil || server.text != "" {
+		return nil
+	}
+	lacks := `has no "url"`
+	if config.NSCLookup != "" {
+		lacks = fmt.Sprintf("leaves the server to nsc (%s), which quartet does not ask", config.NSCLookup)
+	}
+	if len(s.unknown) > 0 {
+		lacks += fmt.Sprintf(" (%s: no such field is known)", strings.Join(s.unknown, ", "))
+	}
+	return fmt.Errorf("%w %q: %s: its file %s %s: write the server into it as \"url\", name one with --nats, or leave the context out with --context ''",
+		ErrContext, s.context, s.whereContext(), s.file, lacks)
+}
+
+// unknownFields returns the names of an object's fields that a context does not have, sorted.
+func unknownFields(b []byte) []string {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(b, &fields) != nil {
+		return nil
+	}
+	t := reflect.TypeFor[natscontext.Settings]()
+	for i := range t.NumField() {
+		known, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+		for name := range fields {
+			if strings.EqualFold(name, known) { // as the decoder takes them
+				delete(fields, name)
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(fields))
+}
+
+// UnknownFields returns the names of the fields of the context's file that say nothing here.
+func (s *Settings) UnknownFields() []string { return s.unknown }
+
+// ContextFile returns the path of the context's file; "" where there is no context.
+func (s *Settings) ContextFile() string { return s.file }
 
 // ofOneServer drops what the configuration file says of a connection, where a flag or the
 // environment names a server or a context: no credentials go to a server that they may not
@@ -150,6 +205,8 @@ func (s *Settings) loadContext(selected bool, getenv func(string) string) (*nats
 	if err := json.Unmarshal(b, config); err != nil {
 		return nil, fmt.Errorf("%w %q: %s is not JSON: %w", ErrContext, s.context, s.file, err)
 	}
+	s.unknown = unknownFields(b)
+	config.URL = strings.TrimSpace(config.URL)
 	config.Creds = os.Expand(config.Creds, getenv)
 	return config, nil
 }
@@ -271,6 +328,9 @@ func (s *Settings) check() error {
 	}
 	if (s.values[certName].text == "") != (s.values[keyName].text == "") {
 		return fmt.Errorf("%w: a TLS certificate and its key go together: give both --tlscert (NATS_CERT) and --tlskey (NATS_KEY)", ErrSetting)
+	}
+	if domain := s.values[domainName].text; strings.ContainsAny(domain, " \t.*>") {
+		return fmt.Errorf("%w: %s (%s) is %q: a JetStream domain has no blanks, dots or wildcards", ErrSetting, domainName, s.origin(domainName), domain)
 	}
 	return nil
 }

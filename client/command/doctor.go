@@ -116,6 +116,7 @@ func (d *doctor) examine(ctx context.Context) {
 	defer nc.Close()
 	ctx, d.refused = context.WithCancelCause(ctx)
 	defer d.refused(nil)
+	d.lookAtContext()
 	d.lookAtServer(ctx, nc)
 	d.lookAtUser(ctx, nc)
 	d.lookAtJetStream(ctx, nc)

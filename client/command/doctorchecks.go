@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -24,6 +25,14 @@ const (
 	userInfo     = "$SYS.REQ.USER.INFO"        // where a server says who we are
 	laggingQueue = 10_000                      // broadcasts that wait in a replica, worth a note
 )
+
+// lookAtContext finds what the context's file says in vain.
+func (d *doctor) lookAtContext() {
+	if unknown := d.settings.UnknownFields(); len(unknown) > 0 {
+		d.finding("context", fmt.Sprintf("%s has fields that say nothing: %s", d.settings.ContextFile(), strings.Join(unknown, ", ")),
+			"correct their names (nats context edit), or take them out")
+	}
+}
 
 func (d *doctor) lookAtServer(ctx context.Context, nc *nats.Conn) {
 	rtt, err := nc.RTT()
