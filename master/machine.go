@@ -46,6 +46,7 @@ type Mutant struct {
 	RestampRetries  bool // stamps a repeated weak set anew
 	NumberAgain     bool // numbers a causal set without asking whether an earlier master did
 	NoEpochVersions bool // versions of weak sets don't begin with the epoch
+	WeakNeedsRecord bool // serves gets of model 3 and requests of model 4 only once it has led a view
 	NoFence         bool // answers fenced gets without echoes
 	OldEchoes       bool // takes the echo of any round for that of a get's
 	DrawsAgain      bool // gives a get that names a replica which has left to another
@@ -295,7 +296,7 @@ func (m *Machine) EndTurn(out *Output) {
 	m.depart(out)
 	m.fence()
 	for _, p := range m.replicas {
-		if p.member {
+		if p.member || p.weak {
 			m.forward(p, out)
 		}
 	}

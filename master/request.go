@@ -147,7 +147,7 @@ func (m *Machine) place(in *Incoming) (*peer, model.Code, string) {
 	if in.Replica != 0 {
 		p := m.peer(in.Replica)
 		switch {
-		case p == nil || !m.members.Record().Configures(in.Replica):
+		case p == nil || m.members.Record().Epoch > 0 && !m.members.Record().Configures(in.Replica):
 			return nil, model.Malformed, fmt.Sprintf("replica %s is not one of this cluster's", in.Replica)
 		case !fits(p):
 			return nil, model.Unavailable, m.whyNotServed(p)
@@ -380,7 +380,11 @@ func (m *Machine) takeRID() uint64 {
 
 // stamp gives a weak write its version, once for each request.
 func (m *Machine) stamp() lamport.Version {
-	v := lamport.Version{Epoch: m.members.Record().Epoch, Timestamp: m.now()}
+	epoch := m.members.Record().Epoch
+	if epoch == 0 { // it is not read yet, and the replicas know better
+		epoch = m.members.NewestEpoch()
+	}
+	v := lamport.Version{Epoch: epoch, Timestamp: m.now()}
 	if m.cfg.Mutant.NoEpochVersions {
 		v.Epoch = 0
 	}

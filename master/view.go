@@ -41,7 +41,7 @@ func (p *peer) serves() bool { return p.works && !p.known.Suspected && !p.leavin
 
 // servesWeak reports whether p can be given gets of model 3 and requests of model 4:
 // these go on while the view changes.
-func (p *peer) servesWeak() bool { return p.weak && p.member && !p.known.Suspected && !p.leaving }
+func (p *peer) servesWeak() bool { return p.weak && !p.known.Suspected && !p.leaving }
 
 // gone reports whether p was taken out of the cluster, or is about to be.
 func (p *peer) gone() bool { return p.known.Removed || p.known.Left }
@@ -76,7 +76,8 @@ func (m *Machine) refresh() {
 		p.leaving = p.leaving && m.members.Removable(p.node)
 		p.member = m.members.Member(p.known)
 		p.works = m.members.Leads() && m.members.Works(p.known)
-		p.weak = p.member && (p.weak || p.works)
+		atWork := p.weak || p.works || m.members.AtWork(p.known) && !m.cfg.Mutant.WeakNeedsRecord
+		p.weak = atWork && m.members.MayServe(p.known)
 		p.leads = p.works && p.node == record.Members[0].Node
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"quartet/master"
+	"quartet/master/membership"
 	"quartet/replica/lamport"
 	"quartet/replica/message"
 	"quartet/replica/model"
@@ -637,5 +638,46 @@ func TestRemoveOneThatIsLost(t *testing.T) {
 	o.wedged(0, 1, 2)
 	if r := o.out.Command.Propose; slices.Contains(r.Configured, 3) || r.Missing != 0 && r.Missing != 1 {
 		t.Errorf("proposed %+v", r)
+	}
+}
+
+// W1: a master that takes over running replicas, and cannot read the record, or has read it and
+// cannot write the next, goes on with what needs no view.
+func TestWeakRequestsNeedNoRecord(t *testing.T) {
+	o := &one{t: t, Machine: master.New(configured(3, 1)), silent: map[lamport.Node]bool{}}
+	o.turn(func() {})
+	atWork := func(n lamport.Node, epoch uint64) *message.Hello {
+		h := o.hello(n, 7)
+		h.Epoch, h.Phase, h.Nonce, h.Clock = epoch, message.PhaseMember, 1, 9000
+		return h
+	}
+	o.ask(in("eventual get a"))
+	o.expect("1 #1 503")
+	o.step(atWork(1, 6), atWork(2, 6), atWork(3, 5)) // r3 may have been taken out of the cluster since
+	o.ask(at(1, in("eventual set a 1")), at(2, in("causal get a")), at(3, in("eventual get a")), in("linearizable get a"), in("causal set a 1"))
+	o.expect("4 #4 503", "5 #5 503", "6 #6 503")
+	if got := o.forwarded(); !slices.Equal(got, []string{"r1 #2", "r2 #3"}) {
+		t.Errorf("forwarded %v", got)
+	}
+	for _, f := range taken[*message.Forward](o) {
+		for _, r := range f.Requests {
+			if v := r.Version; r.Type == model.Set && (v.Epoch != 6 || v.Time <= 9000) {
+				t.Errorf("the version is %v: it must be above all that the replicas have seen", v)
+			}
+		}
+	}
+	o.answer(1, 2, model.OK)
+	o.expect("2 #2 200")
+
+	// The record can be read, and the next one is written without anybody learning it.
+	o.record = message.Record{View: message.View{Epoch: 6, Faults: 1}, Configured: []lamport.Node{1, 2, 3}, Missing: 1, Start: 1, Master: 4}
+	for n := range 3 {
+		o.record.Members = append(o.record.Members, message.Member{Node: lamport.Replica(n + 1), Incarnation: 7})
+	}
+	o.Result(membership.Result{Number: 1, Outcome: membership.Read, Record: &o.record, Revision: 9}, &o.out)
+	o.wedged(0, 1, 2, 3)
+	o.ask(at(1, in("eventual get a")), at(2, in("eventual set a 2")))
+	if got := o.forwarded(); !slices.Equal(got, []string{"r1 #7", "r2 #8"}) {
+		t.Errorf("forwarded %v", got)
 	}
 }

@@ -181,16 +181,37 @@ func (c *cluster) forgive() {
 // unordered is the history, where two masters stamp at a time with its eventual sets all
 // overlapping: of those the greater version stays, not the one that was sent later.
 func (c *cluster) unordered() []history.Operation {
-	if !c.opts.Stale {
+	if c.masters == 1 {
 		return c.history
 	}
 	h := slices.Clone(c.history)
+	if !c.opts.Stale {
+		spread(h)
+		return h
+	}
 	for i := range h {
 		if o := &h[i]; o.Model == model.Eventual && o.Type == model.Set {
 			o.Call, o.Return = 0, c.step
 		}
 	}
 	return h
+}
+
+// spread lets an eventual set that was sent again last until its last sending was answered: a
+// master that does not know it stamps it anew, and a replica that has not received the first
+// one yet accepts it. Of the two the one that is delivered first counts.
+func spread(h []history.Operation) {
+	last := map[string]int64{}
+	for i := range h {
+		if o := &h[i]; o.Model == model.Eventual && o.Type == model.Set && o.Identity != "" {
+			last[o.Identity] = max(last[o.Identity], o.Return)
+		}
+	}
+	for i := range h {
+		if o := &h[i]; last[o.Identity] > 0 && o.Outcome == history.OK {
+			o.Return = max(o.Return, last[o.Identity])
+		}
+	}
 }
 
 // ofOneLife is the history without what crosses the death of the replica that served it,
