@@ -111,6 +111,8 @@ func (m *Machine) outdated(o *message.Outdated) {
 	case o.Replaced:
 		m.replaced = true
 		return
+	case o.Newest < m.cfg.Incarnation, o.Newest == m.cfg.Incarnation && m.load == nil:
+		return // it has gone on as a greater one since it said what this answers
 	}
 	m.rename(o.Newest)
 }
