@@ -36,7 +36,7 @@ type BatchItem struct {
 // once for every request. Those after the key may be left out from the end.
 const (
 	itemLeast = 3 // consistency, request, key
-	itemMost  = 8 // value, id, minimum, replica, history
+	itemMost  = 9 // value, id, minimum, replica, history, age
 )
 
 // ParseBatch reads a batch: a msgpack array of 1 to [MaxBatch] items. An error, an
@@ -124,6 +124,11 @@ func (w *walker) item(item *BatchItem) error {
 	}
 	if n > 7 {
 		if history, err = w.bytes("history", false); err != nil {
+			return err
+		}
+	}
+	if n > 8 {
+		if item.Age, err = w.uint("age"); err != nil {
 			return err
 		}
 	}
@@ -221,6 +226,8 @@ func (w *BatchWriter) Add(item *BatchItem) {
 	least := max(item.MinTimestamp, item.MinPosition)
 	n := itemLeast
 	switch {
+	case item.Age != 0:
+		n = 9
 	case item.AsksHistory:
 		n = 8
 	case item.Replica != "":
@@ -254,7 +261,14 @@ func (w *BatchWriter) Add(item *BatchItem) {
 		_ = w.enc.EncodeString(item.Replica)
 	}
 	if n > 7 {
-		_ = w.enc.EncodeString(AskedHistory(item.History))
+		history := ""
+		if item.AsksHistory {
+			history = AskedHistory(item.History)
+		}
+		_ = w.enc.EncodeString(history)
+	}
+	if n > 8 {
+		_ = w.enc.EncodeUint(item.Age)
 	}
 }
 
@@ -272,7 +286,7 @@ func (w *BatchWriter) Bytes() []byte { return w.out.b }
 
 // Size is how many bytes an item takes at the most.
 func (b *BatchItem) Size() int {
-	const overhead = 40 + 2 + 32 // of the numbers, and of a history
+	const overhead = 50 + 2 + 32 // of the numbers, and of a history
 	return overhead + len(b.Key) + len(b.Value) + len(b.Identity) + len(b.Replica)
 }
 

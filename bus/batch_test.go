@@ -21,6 +21,7 @@ func items() []BatchItem {
 		{Request: Request{Model: 3, Type: model.Get, Key: "k", Encoding: Msgpack}, Options: Options{MinTimestamp: 1 << 40}},
 		{Request: Request{Model: 2, Type: model.Get, Key: "k", Encoding: Msgpack}, Options: Options{MinPosition: 7, Replica: "r2"}},
 		{Request: Request{Model: 2, Type: model.Set, Key: "k", Value: bytes.Repeat([]byte("x"), 70000), Encoding: Msgpack}, Options: Options{Identity: "i", MinPosition: 1}},
+		{Request: Request{Model: 1, Type: model.Set, Key: "k", Value: []byte("v"), Encoding: Msgpack}, Options: Options{Identity: "i", Age: 1<<64 - 1}},
 	}
 }
 
@@ -70,8 +71,9 @@ func TestBatchesThatAreRefused(t *testing.T) {
 		"four billion":        {"\xdd\xff\xff\xff\xff", "elements (want 1 to 1024)"},
 		"1025 requests":       {"\xdc\x04\x01" + strings.Repeat("\x93\x01\x02\xa1k", 1025), "1025 elements"},
 		"an item that is map": {"\x91\x83\x01\x02\xa1k", "request 0 of the batch: it is no msgpack array"},
-		"too few fields":      {"\x91\x92\x01\x02", "2 elements (want 3 to 8)"},
-		"too many fields":     {"\x91\x99\x01\x02\xa1k\xc0\xa0\x00\xa0\xa0\xa0", "9 elements (want 3 to 8)"},
+		"too few fields":      {"\x91\x92\x01\x02", "2 elements (want 3 to 9)"},
+		"too many fields":     {"\x91\x9a\x01\x02\xa1k\xc0\xa0\x00\xa0\xa0\x00\x00", "10 elements (want 3 to 9)"},
+		"age is text":         {"\x91\x99\x01\x02\xa1k\xc0\xa0\x00\xa0\xa0\xa17", "age is no unsigned int"},
 		"consistency is text": {"\x91\x93\xa11\x02\xa1k", "consistency is no unsigned int"},
 		"a negative request":  {"\x91\x93\x01\xff\xa1k", "request is no unsigned int"},
 		"key of bytes":        {"\x91\x93\x01\x02\xc4\x01k", "key is no str"},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -15,6 +16,7 @@ const (
 	HeaderClient       = "Quartet-Client"
 	HeaderMinTimestamp = "Quartet-Min-Timestamp"
 	HeaderMinPosition  = "Quartet-Min-Position"
+	HeaderAge          = "Quartet-Age" // of a request that is sent again: milliseconds since it was sent first
 )
 
 // On a reply; HeaderReplica also on a request, HeaderRequestID also between nodes.
@@ -36,6 +38,10 @@ const (
 	AckOK   = "OK"
 	AckFail = "FAIL"
 )
+
+// RetryWindow is for how long, from its first sending on, a set may be sent again under its
+// [HeaderMsgID] and is recognised, whatever else is set meanwhile and whoever sends it.
+const RetryWindow = 2 * time.Minute
 
 // ErrRIDs is wrapped by [ParseRIDs] for a text that is no list of request ids.
 var ErrRIDs = errors.New("bus: bad list of request ids")

@@ -25,6 +25,7 @@ var asked = [...]struct {
 	{"client", HeaderClient, false},
 	{"min_timestamp", HeaderMinTimestamp, true},
 	{"min_position", HeaderMinPosition, true},
+	{"age", HeaderAge, true},
 	{"replica", HeaderReplica, false},
 	{"session", HeaderSession, false},
 	{"history", HeaderHistory, false},

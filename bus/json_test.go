@@ -41,8 +41,8 @@ func TestParseJSON(t *testing.T) {
 		`{"consistency":1,"request":1,"key":"ключ","value":"� \ufffd"}`:                           set(1, "ключ", "� �"),
 		`{"consistency":1,"request":1,"key":"k","value_base64":"/wD+"}`:                           set(1, "k", "\xff\x00\xfe"),
 		`{"consistency":1,"request":1,"key":"k","value_base64":""}`:                               set(1, "k", ""),
-		`{"consistency":3,"request":2,"key":"k","id":"i","client":"C1","min_timestamp":18446744073709551615,"min_position":0,"replica":"r2","session":"new"}`: with(get(3, "k"), nats.Header{
-			HeaderMsgID: {"i"}, HeaderClient: {"C1"}, HeaderMinTimestamp: {"18446744073709551615"}, HeaderMinPosition: {"0"}, HeaderReplica: {"r2"}, HeaderSession: {"new"}}),
+		`{"consistency":3,"request":2,"key":"k","id":"i","client":"C1","age":250,"min_timestamp":18446744073709551615,"min_position":0,"replica":"r2","session":"new"}`: with(get(3, "k"), nats.Header{
+			HeaderMsgID: {"i"}, HeaderClient: {"C1"}, HeaderAge: {"250"}, HeaderMinTimestamp: {"18446744073709551615"}, HeaderMinPosition: {"0"}, HeaderReplica: {"r2"}, HeaderSession: {"new"}}),
 	} {
 		got, err := ParseRequest([]byte(body))
 		if err != nil {

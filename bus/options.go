@@ -20,6 +20,7 @@ type Options struct {
 	Client       string // Quartet-Client
 	MinTimestamp uint64 // causal
 	MinPosition  uint64 // sequential
+	Age          uint64 // Quartet-Age, milliseconds; 0: sent for the first time, or not known
 	Replica      string // Quartet-Replica: a replica's name, though perhaps of none that exists
 
 	// Quartet-History, with AsksHistory: where the minimums were told, or nothing.
@@ -47,11 +48,14 @@ func ParseOptions(h nats.Header, c model.Consistency) (Options, error) {
 	if o.Identity, err = nameOption(h, HeaderMsgID); err != nil {
 		return o, err
 	}
+	if o.Age, err = numberOption(h, HeaderAge); err != nil {
+		return o, err
+	}
 	switch c {
 	case model.Causal:
-		o.MinTimestamp, err = minimumOption(h, HeaderMinTimestamp)
+		o.MinTimestamp, err = numberOption(h, HeaderMinTimestamp)
 	case model.Sequential:
-		o.MinPosition, err = minimumOption(h, HeaderMinPosition)
+		o.MinPosition, err = numberOption(h, HeaderMinPosition)
 	}
 	if err != nil {
 		return o, err
@@ -119,7 +123,7 @@ func nameFault(value string) string {
 	return ""
 }
 
-func minimumOption(h nats.Header, header string) (uint64, error) {
+func numberOption(h nats.Header, header string) (uint64, error) {
 	value, found := option(h, header)
 	if !found {
 		return 0, nil

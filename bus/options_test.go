@@ -32,6 +32,7 @@ func TestParseOptions(t *testing.T) {
 		"blanks around":                                  {nats.Header{HeaderMsgID: {" a b\t"}, HeaderMinTimestamp: {" 7 "}}, model.Causal, Options{Identity: "a b", MinTimestamp: 7}},
 		"longest":                                        {nats.Header{HeaderMsgID: {long}, HeaderClient: {long}}, model.Causal, Options{Identity: long, Client: long}},
 		"not ASCII":                                      {nats.Header{HeaderMsgID: {"é键"}}, model.Causal, Options{Identity: "é键"}},
+		"age":                                            {nats.Header{HeaderAge: {"120000"}, HeaderMsgID: {"id"}}, model.Linearizable, Options{Identity: "id", Age: 120_000}},
 		"leading zeros":                                  {nats.Header{HeaderMinTimestamp: {"007"}}, model.Causal, Options{MinTimestamp: 7}},
 		"replica that may not exist":                     {nats.Header{HeaderReplica: {"r99"}}, model.Causal, Options{Replica: "r99"}},
 	} {
@@ -70,6 +71,8 @@ func TestOptionsRefused(t *testing.T) {
 		"timestamp of 65 bits":       {nats.Header{HeaderMinTimestamp: {"18446744073709551616"}}, 3},
 		"position of 65 bits":        {nats.Header{HeaderMinPosition: {"18446744073709551616"}}, 2},
 		"position a word":            {nats.Header{HeaderMinPosition: {"x"}}, 2},
+		"age negative":               {nats.Header{HeaderAge: {"-1"}}, 1},
+		"age with unit":              {nats.Header{HeaderAge: {"2s"}}, 1},
 		"replica empty":              {nats.Header{HeaderReplica: {""}}, 4},
 		"replica is a master":        {nats.Header{HeaderReplica: {"m1"}}, 4},
 		"replica is no name":         {nats.Header{HeaderReplica: {"one"}}, 4},

@@ -65,7 +65,7 @@ func newClient(nc *nats.Conn, o options) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}
-	c := &Client{o: o, nc: nc, in: in, subjects: subjects, ids: nuid.New(), named: header("", o.name, "", 0, 0)}
+	c := &Client{o: o, nc: nc, in: in, subjects: subjects, ids: nuid.New(), named: header("", o.name, "", 0, 0, 0)}
 	c.out = newGatherer(c)
 	return c, nil
 }
@@ -133,7 +133,7 @@ func (c *Client) Start(r Request, done func(Result, error)) error {
 	if !c.in.Connected() {
 		return notSent(inbox.ErrNotConnected).failure(&r, &Result{})
 	}
-	c.out.add(newSending(&r, r.Replica, func(reply *bus.Reply, err error) {
+	c.out.add(newSending(&r, r.Replica, age(r.FirstSent), func(reply *bus.Reply, err error) {
 		var result Result
 		v := c.read(reply, err, &result)
 		done(result, v.failure(&r, &result))
@@ -188,6 +188,6 @@ func (c *Client) newID() string {
 // checkHeaders refuses what the cluster would refuse in the headers, but for the name of a
 // replica: which there are only the cluster can say.
 func checkHeaders(r *Request, client string) error {
-	_, err := bus.ParseOptions(header(r.ID, client, "", 0, 0), r.Consistency)
+	_, err := bus.ParseOptions(header(r.ID, client, "", 0, 0, 0), r.Consistency)
 	return refusal(err)
 }

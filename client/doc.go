@@ -11,7 +11,8 @@
 //
 // What a lost reply, a lost connection, 503, 504 or 425 ends is tried again, with the
 // same Nats-Msg-Id, until the context ends or the budget is spent ([WithRetries]). A set
-// always has such an id, so it takes effect at most once however often it is sent.
+// always has such an id, so it takes effect at most once however often it is sent: the cluster
+// remembers it for two minutes at the least, and no set is sent again later than that.
 // After 425 another replica is asked, unless the request is pinned to one.
 //
 // # Definite and indefinite errors
@@ -19,7 +20,8 @@
 // An error that is [ErrUnknownOutcome] is indefinite: the set may have taken effect or
 // may yet. Every other error is definite: it has not and will not (that of several requests
 // tells of the worst; each has its own). By the contract's codes: 400 [ErrMalformed], 409
-// [ErrConflict], 413 [ErrTooLarge], 421 [ErrOtherHistory] and 425 [ErrTooEarly], each an
-// [ErrRefused]; 404 [ErrNotFound]; 503 [ErrUnavailable]; 504 ErrUnknownOutcome, as is no answer at all. A refusal of a retry
+// [ErrConflict], 410 [ErrGone], 413 [ErrTooLarge], 421 [ErrOtherHistory] and 425 [ErrTooEarly],
+// each an [ErrRefused]; 404 [ErrNotFound]; 503 [ErrUnavailable]; 504 ErrUnknownOutcome, as is no
+// answer at all. A refusal of a retry
 // says nothing of an earlier sending that got no answer, so such a set ends as unknown.
 package client

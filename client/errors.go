@@ -3,6 +3,7 @@ package client
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"quartet/bus"
 	"quartet/replica/model"
@@ -16,7 +17,7 @@ var (
 	// timestamp like any other.
 	ErrNotFound = errors.New("client: key not found")
 
-	// ErrRefused: the cluster said no (400, 409, 413, 421, 425), or this package did before
+	// ErrRefused: the cluster said no (400, 409, 410, 413, 421, 425), or this package did before
 	// it sent anything. The same request will be refused again, but for [ErrTooEarly].
 	ErrRefused = errors.New("client: request refused")
 
@@ -26,6 +27,11 @@ var (
 
 	// ErrConflict, an ErrRefused: the request's id was used for a different one (409).
 	ErrConflict = errors.New("client: id used for a different request")
+
+	// ErrGone, an ErrRefused: a set that is sent again was sent first so long ago that the
+	// cluster may have forgotten whether it took effect (410; see [Request.FirstSent]). This
+	// sending took none. What became of the first only the key tells: read it.
+	ErrGone = errors.New("client: too old to be known")
 
 	// ErrTooLarge, an ErrRefused: key and value together, or the message (413).
 	ErrTooLarge = errors.New("client: request too large")
@@ -48,8 +54,12 @@ var (
 	// ErrNoCluster, an ErrUnavailable: nobody listens, or there is no connection.
 	ErrNoCluster = errors.New("client: no cluster there")
 
-	// ErrUnknownOutcome: the one indefinite error. A set took effect at most once,
-	// perhaps later; sending it again with the same id (Error.ID) teaches the outcome. A get merely has no answer.
+	// ErrUnknownOutcome: the one indefinite error. A set took effect at most once, perhaps
+	// later. Sending it again within two minutes of its first sending (Error.FirstSent), with
+	// the same id (Error.ID), teaches the outcome; a [Client] does so by itself as long as its
+	// retries and that time allow. Later the cluster may have forgotten it. Send it then with
+	// [WithFirstSent], or read the key: without, it may be executed a second time. A get merely
+	// has no answer.
 	ErrUnknownOutcome = errors.New("client: outcome unknown")
 
 	// ErrClosed: the client was closed.
@@ -64,7 +74,9 @@ type Error struct {
 	RID      uint64     // of the last reply; 0 when there was none
 	Attempts int        // how often the request was sent or tried to be; 0: refused by this package
 	Unknown  bool       // the request may have taken effect
-	Err      error      // what lies below: a context's error, a connection's; may be nil
+
+	FirstSent time.Time // when the request was sent first; zero: it was not, or [Client.Start] sent it
+	Err       error     // what lies below: a context's error, a connection's; may be nil
 }
 
 // Error says what happened, in one line.
@@ -106,6 +118,8 @@ func (e *Error) Is(target error) bool {
 		return e.Code == model.Malformed
 	case ErrConflict:
 		return e.Code == model.Conflict
+	case ErrGone:
+		return e.Code == model.Gone
 	case ErrTooLarge:
 		return e.Code == model.TooLarge
 	case ErrOtherHistory:

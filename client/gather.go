@@ -466,10 +466,10 @@ func (s *sending) body() ([]byte, error) {
 	return bus.AppendMsgpack(body, s.item.Request)
 }
 
-func newSending(r *Request, pinned string, done func(*bus.Reply, error)) *sending {
+func newSending(r *Request, pinned string, age uint64, done func(*bus.Reply, error)) *sending {
 	s := &sending{text: r.Text, done: done, item: bus.BatchItem{
 		Request: bus.Request{Model: r.Consistency, Type: r.Type, Key: r.Key, Value: r.Value},
-		Options: bus.Options{Identity: r.ID, Replica: pinned, History: r.history, AsksHistory: r.inSession},
+		Options: bus.Options{Identity: r.ID, Replica: pinned, Age: age, History: r.history, AsksHistory: r.inSession},
 	}}
 	s.trace(r)
 	switch r.Consistency {

@@ -25,6 +25,7 @@ type Pending struct {
 	pinned  string   // the replica that the next sending asks for
 	refused []string
 
+	first    time.Time // when it was sent first
 	attempts int
 	unknown  bool // an earlier sending may take effect
 	result   Result
@@ -57,7 +58,10 @@ func (c *Client) Begin(ctx context.Context, r Request) (*Pending, error) {
 	if c.o.trace != nil && r.Traceparent == "" {
 		r.Traceparent, r.Tracestate = c.o.trace(ctx)
 	}
-	p := &Pending{c: c, r: r, pinned: r.Replica, ends: make(chan ended, 1)}
+	p := &Pending{c: c, r: r, pinned: r.Replica, first: r.FirstSent, ends: make(chan ended, 1)}
+	if p.first.IsZero() {
+		p.first = time.Now()
+	}
 	p.send()
 	return p, nil
 }
@@ -67,7 +71,11 @@ func (p *Pending) ID() string { return p.r.ID }
 
 func (p *Pending) send() {
 	p.attempts++
-	p.sending = newSending(&p.r, p.pinned, func(reply *bus.Reply, err error) {
+	var told uint64
+	if p.r.Type == model.Set && (p.attempts > 1 || !p.r.FirstSent.IsZero()) {
+		told = age(p.first)
+	}
+	p.sending = newSending(&p.r, p.pinned, told, func(reply *bus.Reply, err error) {
 		end := ended{err: err}
 		if reply != nil {
 			end.reply = *reply
@@ -76,6 +84,20 @@ func (p *Pending) send() {
 	})
 	p.sending.waited = true
 	p.c.out.add(p.sending)
+}
+
+// age is how long ago something was, in milliseconds rounded up; 0 of the zero time.
+func age(first time.Time) uint64 {
+	if first.IsZero() {
+		return 0
+	}
+	return uint64(max(time.Since(first), 0)/time.Millisecond) + 1
+}
+
+// late reports whether the time is over in which a set is sure to be recognised when it is
+// sent again.
+func (p *Pending) late() bool {
+	return p.r.Type == model.Set && time.Since(p.first) >= bus.RetryWindow
 }
 
 // unsent marks the error of a sending that left nothing behind.
@@ -90,12 +112,15 @@ func (p *Pending) Wait(ctx context.Context) (Result, error) {
 		select {
 		case end := <-p.ends:
 			v := p.judge(end)
-			if v.final || p.attempts > p.c.o.retries {
+			if v.final || p.attempts > p.c.o.retries || p.late() {
 				return p.finish(v)
 			}
 			p.c.o.log.Debug("client: sending again", "id", p.r.ID, "key", p.r.Key, "attempt", p.attempts, "code", uint16(v.code), "reason", v.reason, "error", v.err)
 			if err := p.pause(ctx); err != nil {
 				v.err = err
+				return p.finish(v)
+			}
+			if p.late() { // the pause was long
 				return p.finish(v)
 			}
 			p.send()
@@ -157,6 +182,10 @@ func (p *Pending) finish(v verdict) (Result, error) {
 	// of the later one. A get has no effect to be unknown about.
 	v.unknown = v.unknown || (p.unknown && p.r.Type == model.Set)
 	err := v.failure(&p.r, &p.result)
+	var failed *Error
+	if errors.As(err, &failed) {
+		failed.FirstSent = p.first
+	}
 	return p.result, err
 }
 
@@ -188,7 +217,7 @@ func (c *Client) read(reply *bus.Reply, err error, result *Result) verdict {
 	c.remember(reply.Replica)
 	v := verdict{code: reply.Code, reason: reply.Reason}
 	switch reply.Code {
-	case model.OK, model.NotFound, model.Malformed, model.Conflict, model.TooLarge, model.Misdirected:
+	case model.OK, model.NotFound, model.Malformed, model.Conflict, model.Gone, model.TooLarge, model.Misdirected:
 		v.final = true
 	case model.TooEarly, model.Unavailable:
 	case model.Unknown:

@@ -2,6 +2,7 @@ package client
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -39,6 +40,12 @@ type Request struct {
 	// ID is the request's Nats-Msg-Id, 1 to 256 printable bytes. A set without one is
 	// given a fresh one by Do, so that its retries are recognised.
 	ID string
+	// FirstSent says when a set that is sent again under its ID was sent first: the
+	// Error.FirstSent of the call that failed. Zero: now. The cluster recognises a set for two
+	// minutes at the least; a sending later than that it refuses ([ErrGone]) if it may have
+	// forgotten the first. Of a set that does not say how old it is that cannot be known, and it
+	// is executed again.
+	FirstSent time.Time
 	// Replica pins the request to one replica (r1, r2, …). It is then never sent to another.
 	Replica string
 	// MinTimestamp is the least causal timestamp that a causal get may be answered
@@ -71,6 +78,9 @@ func OnReplica(name string) RequestOption { return func(r *Request) { r.Replica 
 
 // WithID sets the request's own id; see [Request].
 func WithID(id string) RequestOption { return func(r *Request) { r.ID = id } }
+
+// WithFirstSent says that a set is sent again, and when it was sent first; see [Request].
+func WithFirstSent(t time.Time) RequestOption { return func(r *Request) { r.FirstSent = t } }
 
 // WithMinTimestamp sets what a causal get must have seen; see [Request].
 func WithMinTimestamp(t uint64) RequestOption { return func(r *Request) { r.MinTimestamp = t } }
@@ -131,10 +141,11 @@ func (r *Request) check() error {
 }
 
 // header returns a request's headers, nil if it needs none.
-func header(id, client, replica string, minTimestamp, minPosition uint64) nats.Header {
+func header(id, client, replica string, minTimestamp, minPosition, age uint64) nats.Header {
 	fields := [...]struct{ name, value string }{
 		{bus.HeaderMsgID, id}, {bus.HeaderClient, client}, {bus.HeaderReplica, replica},
-		{bus.HeaderMinTimestamp, minimum(minTimestamp)}, {bus.HeaderMinPosition, minimum(minPosition)},
+		{bus.HeaderMinTimestamp, number(minTimestamp)}, {bus.HeaderMinPosition, number(minPosition)},
+		{bus.HeaderAge, number(age)},
 	}
 	var h nats.Header
 	for _, f := range fields {
@@ -152,7 +163,7 @@ func header(id, client, replica string, minTimestamp, minPosition uint64) nats.H
 // header returns the headers of a lone request, nil if it needs none.
 func (s *sending) header(client string) nats.Header {
 	o := &s.item.Options
-	h := header(o.Identity, client, o.Replica, o.MinTimestamp, o.MinPosition)
+	h := header(o.Identity, client, o.Replica, o.MinTimestamp, o.MinPosition, o.Age)
 	if o.AsksHistory {
 		if h == nil {
 			h = nats.Header{}
@@ -172,7 +183,7 @@ func (s *sending) header(client string) nats.Header {
 	return h
 }
 
-func minimum(n uint64) string {
+func number(n uint64) string {
 	if n == 0 {
 		return ""
 	}

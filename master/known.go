@@ -1,7 +1,9 @@
 package master
 
 import (
+	"quartet/replica/dedup"
 	"quartet/replica/lamport"
+	"quartet/replica/message"
 	"quartet/replica/model"
 )
 
@@ -17,6 +19,7 @@ type known struct {
 
 	unknown   bool // a sending was answered Unknown
 	done      bool
+	retired   bool // there was no room for it, and it is only here since its flight is under way
 	position  uint64
 	timestamp uint64
 	replica   lamport.Node
@@ -37,7 +40,7 @@ func (m *Machine) repeated(in *Incoming, out *Output) bool {
 	}
 	k, ok := m.sets.lookup(r.Identity)
 	if !ok {
-		return false
+		return m.repeatedLong(in, out)
 	}
 	if k.digest != r.Digest {
 		m.Refuse(in.Token, model.Conflict, conflict, out)
@@ -61,6 +64,25 @@ func (m *Machine) repeated(in *Incoming, out *Output) bool {
 		return true
 	}
 	m.resume(k, in, out)
+	return true
+}
+
+// repeatedLong is repeated, for the causal sets that are kept longer.
+func (m *Machine) repeatedLong(in *Incoming, out *Output) bool {
+	r := &in.Request
+	x, ok := m.earlier.Lookup(r.Identity, 0)
+	switch {
+	case ok && x.Digest != r.Digest:
+		m.Refuse(in.Token, model.Conflict, conflict, out)
+	case ok:
+		out.Replies = append(out.Replies, Reply{
+			Token: in.Token, RID: x.RID, Code: model.OK, Clock: m.now(), Timestamp: x.Timestamp, Repeated: true,
+		})
+	case m.tooOld(r):
+		m.Refuse(in.Token, model.Gone, tooOld, out)
+	default:
+		return false
+	}
 	return true
 }
 
@@ -108,8 +130,69 @@ func (m *Machine) resume(k *known, in *Incoming, out *Output) {
 	m.launchOrPause(f, p, in.Draw)
 }
 
+// retire is what becomes of an identity for which there is no room any more, and reports
+// whether it stays all the same. One whose flight is under way stays until that has landed:
+// a second flight would be a second write. Of causal sets the outcomes are kept for as long
+// as replicas keep them, for no replica is asked before a causal set gets its number. All
+// others the replicas recognise.
+func (m *Machine) retire(id string, k *known) bool {
+	if m.flights[k.rid] != nil {
+		k.retired = true
+		return true
+	}
+	if k.done && k.timestamp > 0 && !m.cfg.Mutant.ForgetsNumbers {
+		m.earlier.Add(&dedup.Entry{ID: id, RID: k.rid, Digest: k.digest, Timestamp: k.timestamp, Time: m.time()})
+		for m.earlier.Cost() > m.cfg.KeepBytes {
+			m.forgetOldest()
+		}
+	}
+	return false
+}
+
+// landed retires an identity that has waited for it.
+func (m *Machine) landed(id string, k *known) {
+	if k.retired {
+		m.sets.remove(id)
+		m.retire(id, k)
+	}
+}
+
+// forgetOld drops the outcomes of causal sets that are older than is promised.
+func (m *Machine) forgetOld() {
+	for {
+		x, some := m.earlier.Oldest()
+		if !some || x.Time+m.cfg.KeepTicks >= m.time() {
+			return
+		}
+		m.forgetOldest()
+	}
+}
+
+func (m *Machine) forgetOldest() {
+	x, _ := m.earlier.Oldest()
+	m.horizon = max(m.horizon, x.Time+1)
+	m.earlier.Forget()
+}
+
+// tooOld reports whether a causal set that is not remembered was sent for the first time
+// when one that took effect may be forgotten by now (rule S6: the replicas say it of all
+// other sets).
+func (m *Machine) tooOld(r *message.Request) bool {
+	return causalSet(r) && r.First > 0 && m.horizon > 0 && r.First < m.horizon+m.cfg.KeepTicks/5
+}
+
+const tooOld = "sent for the first time so long ago that whether it took effect then is no longer known; " +
+	"this sending was not executed: read the key"
+
+// time is what the replicas count the order's time by: this machine's ticks.
+func (m *Machine) time() uint64 { return message.TimeBase + m.ticks }
+
+// first is the time at which a request was sent first that is so many ticks old.
+func (m *Machine) first(age uint64) uint64 { return m.time() - min(age, m.time()-1) }
+
 // window remembers the last so many identities.
 type window[T any] struct {
+	retire  func(id string, entry T) (stays bool) // or nil: none does
 	entries map[string]remembered[T]
 	order   []place // ring, oldest at next once it is full
 	next    int
@@ -127,8 +210,12 @@ type place struct {
 	added uint64
 }
 
-// defaultWindow is what the public contract promises for Nats-Msg-Id.
-const defaultWindow = 100_000
+// What is kept, where the configuration says nothing else: as on replicas.
+const (
+	defaultWindow    = 100_000
+	defaultKeep      = 15_000 // ticks
+	defaultKeepBytes = 384 << 20
+)
 
 func newWindow[T any](size int) window[T] {
 	if size <= 0 {
@@ -151,7 +238,7 @@ func (w *window[T]) add(id string, entry T) {
 		w.order = append(w.order, p)
 	} else {
 		old := w.order[w.next]
-		if w.entries[old.id].added == old.added {
+		if r := w.entries[old.id]; r.added == old.added && !(w.retire != nil && w.retire(old.id, r.entry)) {
 			delete(w.entries, old.id)
 		}
 		w.order[w.next] = p

@@ -3,6 +3,7 @@ package master
 import (
 	"quartet/master/membership"
 	"quartet/replica/abcast"
+	"quartet/replica/dedup"
 	"quartet/replica/lamport"
 	"quartet/replica/message"
 	"quartet/replica/model"
@@ -32,8 +33,10 @@ type Config struct {
 	// replicas than may be missing.
 	OrderedGets bool
 
-	Window      int // identities remembered; at least 100,000 outside of tests
-	MaxInFlight int // requests taken and not answered; more are refused
+	Window      int    // identities remembered; at least 100,000 outside of tests
+	KeepTicks   uint64 // how long those of causal sets are remembered beyond that; 0: 150 s
+	KeepBytes   int    // about how much memory those may take; 0: 384 MiB
+	MaxInFlight int    // requests taken and not answered; more are refused
 
 	// Mutant removes a rule: for the simulation only.
 	Mutant Mutant
@@ -51,6 +54,7 @@ type Mutant struct {
 	OldEchoes       bool // takes the echo of any round for that of a get's
 	DrawsAgain      bool // gives a get that names a replica which has left to another
 	NeverAhead      bool // takes an epoch that it does not know for one of a history that has ended
+	ForgetsNumbers  bool // remembers causal sets no longer than others
 }
 
 // Incoming is a client's request, checked at the door.
@@ -59,6 +63,7 @@ type Incoming struct {
 	Request message.Request
 	Replica lamport.Node // asked for by the client; 0: any
 	Told    message.Told // what it goes on from; zero: nothing that could be of another history
+	Age     uint64       // ticks since the client has sent it first; 0: now, or not known
 	Draw    uint32       // a random number: picks the replica
 }
 
@@ -111,6 +116,8 @@ type Machine struct {
 	deadlines []deadline // rising
 	sets      window[*known]
 	gets      window[uint64] // identity → digest
+	earlier   *dedup.Memory  // causal sets that were in sets before
+	horizon   uint64         // those that were retired before this time may be forgotten
 
 	ahead    []ahead           // wait for the record to be read
 	left     []message.History // of histories that have ended, the newest last: found by reading the record
@@ -124,8 +131,16 @@ func New(cfg Config) *Machine {
 	m := &Machine{
 		cfg: cfg, nextRID: max(cfg.NextRID, 1), flights: map[uint64]*flight{},
 		sets: newWindow[*known](cfg.Window), gets: newWindow[uint64](cfg.Window),
-		primary: newPrimary(),
+		primary: newPrimary(), earlier: dedup.New(cfg.Incarnation),
 	}
+	m.sets.retire = m.retire
+	if m.cfg.KeepTicks == 0 {
+		m.cfg.KeepTicks = defaultKeep
+	}
+	if m.cfg.KeepBytes <= 0 {
+		m.cfg.KeepBytes = defaultKeepBytes
+	}
+	m.cfg.KeepBytes = min(m.cfg.KeepBytes, dedup.MaxCost)
 	m.clock.Restore(cfg.Clock)
 	m.members = membership.New(membership.Config{
 		Self: cfg.Self, Incarnation: cfg.Incarnation, Replicas: cfg.Replicas, Missing: cfg.Missing, Cluster: cfg.Cluster, Nonce: cfg.Nonce,
@@ -272,6 +287,7 @@ func (m *Machine) answers(a *message.Answers, out *Output) {
 func (m *Machine) Tick(out *Output) {
 	m.ticks++
 	m.expire(out)
+	m.forgetOld()
 	m.members.Tick()
 	m.refresh()
 	m.fenceAgain()
@@ -332,7 +348,7 @@ func (m *Machine) forward(p *peer, out *Output) {
 			r := &p.requests[n]
 			size += overhead + len(r.Key) + len(r.Value) + len(r.Identity)
 		}
-		f := &message.Forward{Header: m.header(), Round: round, Marks: marks, Requests: p.requests[:n:n], Writes: p.writes[:w:w]}
+		f := &message.Forward{Header: m.header(), Round: round, Time: m.time(), Marks: marks, Requests: p.requests[:n:n], Writes: p.writes[:w:w]}
 		p.requests, p.writes = p.requests[n:], p.writes[w:]
 		p.confirms = p.confirms && len(p.requests) > 0
 		out.send(f, p.node)

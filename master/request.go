@@ -53,6 +53,9 @@ func (m *Machine) request(in Incoming, out *Output) {
 	r := &in.Request
 	if r.Identity != "" {
 		r.Digest = digest(r)
+		if r.Type == model.Set && in.Age > 0 {
+			r.First = m.first(in.Age)
+		}
 		if m.repeated(&in, out) {
 			return
 		}
@@ -307,9 +310,11 @@ func (m *Machine) land(f *flight, reply Reply, out *Output) {
 		switch {
 		case executed:
 			f.known.settle(&reply)
+			m.landed(f.request.Identity, f.known)
 		case f.known.unknown && !f.request.Model.Strong():
 			// An earlier sending may yet take effect, with the stamp it got: the next
 			// must not be a younger write.
+			m.landed(f.request.Identity, f.known)
 		default:
 			m.sets.remove(f.request.Identity) // not executed: the identity is free again
 		}
@@ -360,6 +365,9 @@ func (m *Machine) expireOne(d deadline, out *Output) {
 	}
 	if len(f.waiters) == 0 && f.number == 0 {
 		delete(m.flights, d.rid)
+		if f.known != nil {
+			m.landed(f.request.Identity, f.known)
+		}
 	}
 	if f.known != nil && m.untouched(f) && !f.known.unknown {
 		m.sets.remove(f.request.Identity) // the identity is free again

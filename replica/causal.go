@@ -260,5 +260,9 @@ func (m *Machine) recall(r *message.Request) {
 			return
 		}
 	}
+	if m.executed.tooOld(r, m.forwarded) {
+		m.refuseTooOld(r)
+		return
+	}
 	m.answer(message.Answer{RID: r.RID, Code: model.NotFound, Reason: "not numbered yet"})
 }

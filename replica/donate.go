@@ -43,7 +43,7 @@ func (m *Machine) donate(p *message.Pull, out *Output) {
 	}
 	c := &message.Chunk{
 		Header: m.header(), Nonce: p.Nonce, Position: m.position, Cursor: p.Cursor, Scanned: p.Scanned,
-		Last: m.executed.number, LastRID: m.lastRID, Committed: m.causal.committed,
+		Last: m.executed.number, Order: m.executed.state(), LastRID: m.lastRID, Committed: m.causal.committed,
 	}
 	if m.rest != nil {
 		c.Place = m.rest.Place
@@ -52,7 +52,7 @@ func (m *Machine) donate(p *message.Pull, out *Output) {
 	}
 	room := m.newRoom()
 	switch {
-	case (p.Entry > 0 || p.Cursor != "" || p.Scanned) && p.Entry+1 < m.executed.oldest():
+	case m.outOfReach(p):
 		c.Restart = true
 	case !m.donateEntries(p, c, &room):
 	case !p.Scanned && !m.donateKeys(c, &room):
@@ -62,15 +62,28 @@ func (m *Machine) donate(p *message.Pull, out *Output) {
 	out.send(c, p.From)
 }
 
+// outOfReach reports whether the table does not go on from where the learner is: the next
+// entries are forgotten, or, if it needs the records of their keys, only their outcomes are
+// here.
+func (m *Machine) outOfReach(p *message.Pull) bool {
+	if p.Cursor != "" || p.Scanned {
+		return p.Entry+1 < m.executed.oldest()
+	}
+	return p.Entry > 0 && p.Entry+1 < m.executed.first()
+}
+
 // donateEntries adds the entries of the table that the learner lacks, and the records of
 // their keys as they are now, and reports whether all found room. Before the learner has
 // begun to read the keys it needs no records: it will read every key later.
 func (m *Machine) donateEntries(p *message.Pull, c *message.Chunk, room *size) bool {
-	c.First = max(p.Entry+1, m.executed.oldest())
+	c.First = max(p.Entry+1, m.executed.first())
+	if m.cfg.Mutant.LoadForgets {
+		c.First = max(c.First, m.executed.oldest())
+	}
 	records := p.Cursor != "" || p.Scanned
 	seen := map[string]bool{}
-	for number := c.First; number <= m.executed.number; number++ {
-		d := m.executed.entry(number)
+	all := true
+	m.executed.each(c.First, func(d *done) bool {
 		var rec store.Record
 		ok := records && !seen[d.key]
 		if ok {
@@ -81,6 +94,7 @@ func (m *Machine) donateEntries(p *message.Pull, c *message.Chunk, room *size) b
 			n += len(d.key) + len(rec.Value)
 		}
 		if len(c.Entries) == chunkEntries || !room.add(n) {
+			all = false
 			return false
 		}
 		c.Entries = append(c.Entries, exported(d))
@@ -88,8 +102,9 @@ func (m *Machine) donateEntries(p *message.Pull, c *message.Chunk, room *size) b
 			seen[d.key] = true
 			c.Records = append(c.Records, keyRecord(d.key, rec))
 		}
-	}
-	return true
+		return true
+	})
+	return all
 }
 
 func keyRecord(key string, rec store.Record) message.KeyRecord {

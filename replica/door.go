@@ -73,12 +73,14 @@ func (m *Machine) heard(from lamport.Node, incarnation uint64) {
 func (m *Machine) forward(f *message.Forward) {
 	current := m.cast != nil && f.Epoch == m.record.Epoch && f.Incarnation == m.record.Master
 	if current {
+		m.cast.Heard(f.Time)
 		m.marks(f.Marks)
 		m.causalWrites(f.Writes)
 		m.confirm(f)
 	} else if m.goesOnWedged(f) {
 		m.confirm(f)
 	}
+	m.forwarded = f.Time
 	for i := range f.Requests {
 		r := &f.Requests[i]
 		switch {

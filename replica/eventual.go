@@ -29,6 +29,10 @@ func (e *eventual) set(r *message.Request) {
 		m.answerAgain(r, outcome{rid: held.rid, digest: held.digest})
 		return
 	}
+	if m.executed.tooOld(r, m.forwarded) {
+		m.refuseTooOld(r)
+		return
+	}
 	if m.tentative.len() >= tentativeMost {
 		m.fail(r, model.Unavailable, "too many weak writes wait for a member that does not answer")
 		return

@@ -1,17 +1,22 @@
 package replica
 
 import (
+	"quartet/replica/dedup"
 	"quartet/replica/message"
 	"quartet/replica/model"
 )
 
-// executed is the table of executed requests (rule S5): identity → first outcome, for
-// the last sets of the total order. It is part of the replicated state: filled and
-// trimmed at delivery only, so at one position it is the same on every replica.
+// executed is the table of executed requests (rules S5 and S6): identity → first outcome. It
+// is part of the replicated state: filled and trimmed at delivery only, so at one position
+// it is the same on every replica.
 //
-// Every set is looked up here several times on every replica, so the outcomes stand in
-// a ring, in the order of delivery, and two small maps lead into it: most sets carry no
-// id of their client's, and a map from numbers to numbers is the cheapest there is.
+// It is in two parts. The newest entries stand in a ring with all that a learner needs of
+// them. What leaves the ring is kept in few bytes, as long as somebody may send the request
+// again: see forget.
+//
+// Every set is looked up here several times on every replica, so the outcomes stand in the
+// ring in the order of delivery, and two small maps lead into it: a map from numbers to
+// numbers, for sets without a client's id, is the cheapest there is.
 type executed struct {
 	byRID  map[uint64]uint32 // of sets without a client's id
 	byID   map[string]uint32
@@ -19,6 +24,14 @@ type executed struct {
 	next   int
 	window int
 	number uint64 // of the newest entry, counted over the whole order
+
+	earlier *dedup.Memory // the entries before those of the ring, without a gap
+	seed    uint64
+	keep    uint64 // how long at least, in the order's time
+	most    int    // bytes that earlier may cost
+	order   message.OrderTime
+
+	mutant *Mutant
 }
 
 // done is an entry of the ring.
@@ -34,20 +47,43 @@ type outcome struct {
 	digest    uint64
 	position  uint64 // strong sets
 	timestamp uint64 // causal sets
+	time      uint64 // the order's
 }
 
-// defaultWindow is what the public contract promises for Nats-Msg-Id.
-const defaultWindow = 100_000
+// DefaultKeepTicks is 150 s. A set may be sent again during the first four fifths of that.
+const DefaultKeepTicks = 15_000
 
-func newExecuted(window int) executed {
-	if window <= 0 {
-		window = defaultWindow
+// What is kept, where the configuration says nothing else. The public contract promises two
+// minutes; the rest is for what clients cannot know: how long the bus has had a message.
+const (
+	defaultWindow = 100_000
+	defaultKeep   = DefaultKeepTicks
+	defaultMost   = 384 << 20 // bytes: 45,000 sets a second for as long, with ids of 22 bytes
+)
+
+func newExecuted(cfg *Config) executed {
+	e := executed{window: cfg.Window, keep: cfg.KeepTicks, most: cfg.KeepBytes, seed: cfg.Incarnation, mutant: &cfg.Mutant}
+	if e.window <= 0 {
+		e.window = defaultWindow
 	}
+	if e.keep == 0 {
+		e.keep = defaultKeep
+	}
+	if e.most <= 0 {
+		e.most = defaultMost
+	}
+	e.most = min(e.most, dedup.MaxCost)
+	e.clear(0)
+	return e
+}
+
+// clear empties the table; the next entry gets the number after this one. The order's time
+// stays.
+func (e *executed) clear(number uint64) {
 	// Made in its full size: growing on the way would stop the replica for milliseconds.
-	return executed{
-		byRID: make(map[uint64]uint32, window), byID: map[string]uint32{},
-		ring: make([]done, 0, window), window: window,
-	}
+	e.byRID, e.byID = make(map[uint64]uint32, e.window), map[string]uint32{}
+	e.ring, e.next, e.number = make([]done, 0, e.window), 0, number
+	e.earlier = dedup.New(e.seed)
 }
 
 func (e *executed) lookup(r *message.Request) (outcome, bool) {
@@ -58,20 +94,25 @@ func (e *executed) lookup(r *message.Request) (outcome, bool) {
 	} else {
 		at, ok = e.byRID[r.RID]
 	}
+	if ok {
+		return e.ring[at].outcome, true
+	}
+	x, ok := e.earlier.Lookup(r.Identity, r.RID)
 	if !ok {
 		return outcome{}, false
 	}
-	return e.ring[at].outcome, true
+	return outcome{rid: x.RID, digest: x.Digest, position: x.Position, timestamp: x.Timestamp, time: x.Time}, true
 }
 
-// add remembers a first outcome; the oldest leaves when the table is full.
+// add remembers a first outcome. When the ring is full its oldest entry becomes an earlier
+// one.
 func (e *executed) add(d done) {
 	at := len(e.ring)
 	if at < e.window {
 		e.ring = append(e.ring, done{})
 	} else {
 		at = e.next
-		e.forget(at)
+		e.retire(at)
 		e.next = (e.next + 1) % e.window
 	}
 	e.number++
@@ -81,24 +122,19 @@ func (e *executed) add(d done) {
 	} else {
 		e.byRID[d.rid] = uint32(at)
 	}
+	for e.earlier.Cost() > e.most && e.forgettable() {
+		e.forgetOldest()
+	}
 }
 
-// oldest is the number of the oldest entry; number+1 if there is none.
-func (e *executed) oldest() uint64 { return e.number - uint64(len(e.ring)) + 1 }
-
-// entry returns the entry with a number from oldest to e.number.
-func (e *executed) entry(number uint64) *done {
-	return &e.ring[(e.next+int(number-e.oldest()))%len(e.ring)]
-}
-
-// reset empties the table; the next entry gets the number after this one.
-func (e *executed) reset(number uint64) {
-	*e = newExecuted(e.window)
-	e.number = number
-}
-
-func (e *executed) forget(at int) {
+// retire makes an entry of the ring an earlier one.
+func (e *executed) retire(at int) {
 	old := &e.ring[at]
+	if !e.mutant.ForgetsByCount {
+		e.earlier.Add(&dedup.Entry{
+			ID: old.id, RID: old.rid, Digest: old.digest, Position: old.position, Timestamp: old.timestamp, Time: old.time,
+		})
+	}
 	switch {
 	case old.id != "":
 		if e.byID[old.id] == uint32(at) {
@@ -109,23 +145,117 @@ func (e *executed) forget(at int) {
 	}
 }
 
+// advance takes the time that a delivered DATA tells, and forgets what is too old then.
+// Masters count their own ticks, so only differences of one master's times mean anything: in
+// each epoch the first DATA sets the mark, and the time in between is not counted. So the
+// order's time is never ahead of the time that passes, whatever clocks do, and a request is
+// kept for at least as long as it says.
+func (e *executed) advance(tick uint64) {
+	o := &e.order
+	if tick <= o.Tick {
+		return
+	}
+	if o.Tick > 0 {
+		o.Now += tick - o.Tick
+	}
+	o.Tick = tick
+	e.forget(o.Now)
+}
+
+// forget drops the entries that are older than is promised: those of the last sets stay.
+func (e *executed) forget(now uint64) {
+	for e.forgettable() {
+		x, _ := e.earlier.Oldest()
+		if x.Time+e.keep >= now {
+			return
+		}
+		e.forgetOldest()
+	}
+}
+
+// forgettable reports whether the oldest entry is none of the last ones.
+func (e *executed) forgettable() bool {
+	return e.earlier.Len() > 0 && e.first()+uint64(e.window) <= e.number
+}
+
+func (e *executed) forgetOldest() {
+	x, _ := e.earlier.Oldest()
+	e.order.Horizon = max(e.order.Horizon, x.Time+1)
+	e.earlier.Forget()
+}
+
+// tooOld reports whether a set that nobody remembers was sent for the first time when what
+// took effect then may be forgotten by now: it may be one of those. tick is the present time
+// of the master that carries it. How long the bus has had this sending is not known, so the
+// last fifth of what is kept is taken for that.
+func (e *executed) tooOld(r *message.Request, tick uint64) bool {
+	o := &e.order
+	if r.First == 0 || o.Horizon == 0 || e.mutant.NeverTooOld {
+		return false
+	}
+	passed := tick - min(tick, r.First)
+	return o.Now-min(o.Now, passed) < o.Horizon+e.keep/5
+}
+
+// oldest is the number of the oldest entry of the ring; number+1 if there is none.
+func (e *executed) oldest() uint64 { return e.number - uint64(len(e.ring)) + 1 }
+
+// first is the number of the oldest entry of all; number+1 if there is none.
+func (e *executed) first() uint64 { return e.oldest() - uint64(e.earlier.Len()) }
+
+// state is the order's time, with the oldest entry that is needed.
+func (e *executed) state() message.OrderTime {
+	o := e.order
+	o.Oldest = e.first()
+	return o
+}
+
+// resume takes the order's time over from a table that has come as far.
+func (e *executed) resume(o message.OrderTime) {
+	e.order = o
+	for e.earlier.Len() > 0 && e.first() < o.Oldest {
+		e.earlier.Forget()
+	}
+}
+
+// each calls f for the entries from a number on, until it returns false.
+func (e *executed) each(number uint64, f func(*done) bool) {
+	more := true
+	if n := e.first(); number < e.oldest() {
+		e.earlier.Each(int(max(number, n)-n), func(x *dedup.Entry) bool {
+			more = f(&done{id: x.ID, outcome: outcome{
+				rid: x.RID, digest: x.Digest, position: x.Position, timestamp: x.Timestamp, time: x.Time,
+			}})
+			return more
+		})
+	}
+	for number = max(number, e.oldest()); more && number <= e.number; number++ {
+		more = f(&e.ring[(e.next+int(number-e.oldest()))%len(e.ring)])
+	}
+}
+
 // execute remembers a set that took effect at its place.
 func (m *Machine) execute(r *message.Request, o outcome) {
-	o.rid, o.digest = r.RID, r.Digest
-	m.executed.add(done{id: r.Identity, key: r.Key, outcome: o})
+	o.rid, o.digest, o.time = r.RID, r.Digest, m.executed.order.Now
+	d := done{id: r.Identity, key: r.Key, outcome: o}
+	m.executed.add(d)
 	if m.cfg.Durable {
 		m.applied.bytes += len(r.Value)
-		m.turn.Executed = append(m.turn.Executed, exported(m.executed.entry(m.executed.number)))
+		m.turn.Executed = append(m.turn.Executed, exported(&d))
 	}
 }
 
 // exported is an entry as messages and disks carry it.
 func exported(d *done) message.Executed {
-	return message.Executed{Identity: d.id, RID: d.rid, Digest: d.digest, Position: d.position, Timestamp: d.timestamp, Key: d.key}
+	return message.Executed{
+		Identity: d.id, RID: d.rid, Digest: d.digest, Position: d.position, Timestamp: d.timestamp, Key: d.key, Time: d.time,
+	}
 }
 
 func imported(x *message.Executed) done {
-	return done{id: x.Identity, key: x.Key, outcome: outcome{rid: x.RID, digest: x.Digest, position: x.Position, timestamp: x.Timestamp}}
+	return done{id: x.Identity, key: x.Key, outcome: outcome{
+		rid: x.RID, digest: x.Digest, position: x.Position, timestamp: x.Timestamp, time: x.Time,
+	}}
 }
 
 // answerAgain answers a set whose identity was seen before: with the first outcome, or,
@@ -140,4 +270,10 @@ func (m *Machine) answerAgain(r *message.Request, first outcome) {
 		a.FirstRID = first.rid
 	}
 	m.answer(a)
+}
+
+// refuseTooOld refuses a set that may be a repetition of one that is forgotten.
+func (m *Machine) refuseTooOld(r *message.Request) {
+	m.fail(r, model.Gone, "sent for the first time so long ago that whether it took effect then is no longer known; "+
+		"this sending was not executed: read the key")
 }

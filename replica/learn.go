@@ -74,7 +74,7 @@ func (m *Machine) restartLoad() {
 	l := m.load
 	nonce, donor, final := l.nonce, l.donor, l.final
 	*l = load{nonce: nonce, donor: donor, final: final}
-	m.executed.reset(0)
+	m.executed.clear(0)
 	m.position = 0
 }
 
@@ -140,7 +140,7 @@ func (m *Machine) chunk(c *message.Chunk) {
 		m.refused++
 		return
 	case len(c.Entries) > 0 && fresh:
-		m.executed.reset(c.First - 1)
+		m.executed.clear(c.First - 1)
 	}
 	m.lastRID = max(m.lastRID, c.LastRID)
 	for i := range c.Entries {
@@ -155,6 +155,7 @@ func (m *Machine) chunk(c *message.Chunk) {
 		// then some keys may be ahead of it; what comes later leaves them as they are, or
 		// is executed again with the same outcome.
 		m.position, l.place, l.committed = c.Position, c.Place, c.Committed
+		m.executed.resume(c.Order)
 	}
 	if c.Scanned {
 		l.scanned = true

@@ -429,7 +429,7 @@ func TestDonors(t *testing.T) {
 	if c = pull(func(p *message.Pull) { p.Entry, p.Scanned = 2, true }); c == nil || !c.Restart || len(c.Entries) != 0 {
 		t.Errorf("trimmed, it answers %+v", c)
 	}
-	if c = pull(func(p *message.Pull) {}); c == nil || c.Restart || c.First != 13 || len(c.Entries) != 10 || c.Last != 22 {
+	if c = pull(func(p *message.Pull) {}); c == nil || c.Restart || c.First != 1 || len(c.Entries) != 22 || c.Last != 22 {
 		t.Errorf("to one that begins it answers %+v", c)
 	}
 	o.step(strong(o.peer(2), 1, request(40, "linearizable set d 1")), strong(o.peer(2), 2, request(41, "linearizable set d 2")))

@@ -137,6 +137,12 @@ func (m *Machine) deliverStrong(r *message.Request, place lamport.Timestamp, own
 		}
 		return
 	}
+	if m.executed.tooOld(r, m.executed.order.Tick) {
+		if own {
+			m.refuseTooOld(r)
+		}
+		return
+	}
 	// A weak version is below the place of the broadcast that carried it, so a strong
 	// set is greater than all that its key holds and needs no comparison.
 	version := lamport.Version{Epoch: m.record.Epoch, Timestamp: place}

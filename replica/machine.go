@@ -29,14 +29,20 @@ type Config struct {
 	WaitTicks uint64
 	// HelloTicks is how often HELLO is repeated while there is no view.
 	HelloTicks uint64
-	// Window is how many executed sets the table of executed requests keeps; at least
-	// 100,000 by contract outside of tests.
+	// Window is how many of the last sets the table of executed requests keeps, whatever
+	// their age; 0: 100,000, which the public contract promises.
 	Window int
+	// KeepTicks is how long it keeps all others, in the order's time; 0: 150 s, of which the
+	// public contract promises two minutes.
+	KeepTicks uint64
+	// KeepBytes is about how much memory those may take; 0: 384 MiB. What finds no room is
+	// forgotten earlier.
+	KeepBytes int
 	// ChunkBytes is about how large the pieces are in which a learner is loaded; 0: 256 KiB.
 	ChunkBytes int
 
-	// Delivered, if set, sees each operation as it is delivered: for the simulation.
-	Delivered func(place lamport.Version, position uint64, op *message.Operation)
+	// Delivered, if set, sees each operation of a DATA as it is delivered: for the simulation.
+	Delivered func(place lamport.Version, position uint64, d *message.Data, op *message.Operation)
 	// Mutant removes a rule of the machine or of its broadcast: for the simulation only.
 	Mutant Mutant
 }
@@ -98,6 +104,8 @@ type Machine struct {
 	replaced  bool           // another process of this replica was started later
 	fault     string         // an invariant was found broken: nothing is done any more
 
+	forwarded uint64 // the time of the FORWARD that is being taken
+
 	lastRID  uint64
 	ticks    uint64
 	nonce    uint64 // of the newest heartbeat of master
@@ -135,7 +143,7 @@ func New(cfg Config) *Machine {
 		cfg:       cfg,
 		store:     cfg.Store,
 		tentative: newTentative(),
-		executed:  newExecuted(cfg.Window),
+		executed:  newExecuted(&cfg),
 		pulls:     cfg.Incarnation,
 	}
 	m.linearizable.machine, m.sequential.machine, m.eventual.machine = m, m, m
@@ -335,6 +343,10 @@ func (m *Machine) receive(fresh []*message.Data) {
 // function of the delivered sequence alone, the same on every member.
 func (m *Machine) deliver(d *message.Data) {
 	place := abcast.PlaceOf(d)
+	m.executed.advance(d.Time)
+	if m.cfg.Mutant.OwnTime {
+		m.executed.forget(m.ticks)
+	}
 	own := d.From == m.cfg.Self && d.Incarnation == m.cfg.Incarnation
 	for i := range d.Ops {
 		if m.fault != "" {
@@ -343,7 +355,7 @@ func (m *Machine) deliver(d *message.Data) {
 		op := &d.Ops[i]
 		m.position += op.Count()
 		if m.cfg.Delivered != nil {
-			m.cfg.Delivered(lamport.Version{Epoch: m.record.Epoch, Timestamp: place}, m.position, op)
+			m.cfg.Delivered(lamport.Version{Epoch: m.record.Epoch, Timestamp: place}, m.position, d, op)
 		}
 		switch op.Op {
 		case message.OpStrong:

@@ -328,42 +328,6 @@ func TestARetryIsExecutedOnce(t *testing.T) {
 	}
 }
 
-// The table of executed requests is filled and trimmed at delivery, so at one position it
-// is the same on every replica: what one forgot, all have.
-func TestExecutedTableIsTrimmedByThePlaceInTheOrder(t *testing.T) {
-	var replicas []*one
-	for range 2 {
-		replicas = append(replicas, alone(t, 1, 3))
-	}
-	for i := range uint64(5) {
-		set := identified(request(i+1, "linearizable set a 1"), fmt.Sprint("id", i), 5)
-		replicas[0].ask(set, set) // the second copy has a place as well, and none in the table
-		replicas[1].ask(set)
-		replicas[1].ask(set, request(100+i, "sequential get a"))
-	}
-	for i, first := range []uint64{1, 2, 3, 4, 5} {
-		for _, o := range replicas {
-			again := o.ask(identified(request(50+first, "linearizable set a 1"), fmt.Sprint("id", i), 5))
-			executed := again[0].FirstRID == 0
-			// Asking about an old one executes it, which makes the table forget the next.
-			if !executed {
-				t.Errorf("id%d is remembered: %+v", i, again[0])
-			}
-		}
-	}
-	if a, b := replicas[0].Stats(), replicas[1].Stats(); a.Position != b.Position {
-		t.Errorf("positions %d and %d", a.Position, b.Position)
-	}
-	// The last three are remembered everywhere.
-	for _, o := range replicas {
-		for i := 2; i < 5; i++ {
-			if again := o.ask(identified(request(90, "linearizable set a 1"), fmt.Sprint("id", i), 5)); again[0].FirstRID == 0 {
-				t.Errorf("id%d was forgotten", i)
-			}
-		}
-	}
-}
-
 func TestMinimumPosition(t *testing.T) {
 	min := func(n uint64) func(*message.Request) { return func(r *message.Request) { r.Min = n } }
 	t.Run("reached: served", func(t *testing.T) {

@@ -25,4 +25,8 @@ type Mutant struct {
 	NoLives           bool // does not ask whether the process that a record names has used its disk
 	ServesWedged      bool // serves fenced gets while it is wedged
 	NoBeats           bool // sends nothing to the others where it has nothing to say
+	ForgetsByCount    bool // keeps the last executed sets, however young the others are
+	OwnTime           bool // forgets executed sets by its own ticks, not in the order's time
+	LoadForgets       bool // gives a learner no executed sets before the last ones
+	NeverTooOld       bool // executes what may be a repetition of a set that is forgotten
 }

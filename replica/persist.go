@@ -29,11 +29,12 @@ func (m *Machine) persist(out *Output) {
 	state := m.state()
 	if due {
 		m.applied = applied{
-			at: m.ticks, position: state.Position, place: state.Place, entries: state.Entries, committed: state.Committed,
-			told: m.applied.told,
+			at: m.ticks, position: state.Position, place: state.Place, entries: state.Entries, order: state.Order,
+			committed: state.Committed, told: m.applied.told,
 		}
 	}
-	state.Position, state.Place, state.Entries, state.Committed = m.applied.position, m.applied.place, m.applied.entries, m.applied.committed
+	state.Position, state.Place, state.Committed = m.applied.position, m.applied.place, m.applied.committed
+	state.Entries, state.Order = m.applied.entries, m.applied.order
 	var saved durable.Turn
 	if due {
 		saved, m.turn = *t, durable.Turn{}
@@ -59,6 +60,7 @@ type applied struct {
 	position  uint64
 	place     lamport.Timestamp
 	entries   uint64
+	order     message.OrderTime
 	committed uint64
 	told      [][]uint64 // what the others had told by then; only while it works
 }
@@ -75,7 +77,7 @@ func (m *Machine) Settle(out *Output) {
 func (m *Machine) state() durable.State {
 	s := durable.State{
 		Node: m.cfg.Self, Incarnation: m.cfg.Incarnation, Lives: m.lives, Aside: m.aside, Back: m.back, Record: m.record, Learning: m.load != nil, Clock: m.clock.Now(), LastRID: m.lastRID,
-		Position: m.position, Entries: m.executed.number,
+		Position: m.position, Entries: m.executed.number, Order: m.executed.state(),
 		Committed: m.causal.committed, Watermark: m.causal.watermark, Safe: m.causal.safe,
 	}
 	switch {
@@ -141,11 +143,17 @@ func (m *Machine) restore(s *durable.Saved) {
 	m.lives, m.aside, m.back = st.Lives, st.Aside, st.Back
 	m.clock.Restore(st.Clock)
 	m.lastRID, m.position = st.LastRID, st.Position
-	m.executed.reset(st.Entries - uint64(len(s.Executed)))
+	m.executed.clear(st.Entries - uint64(len(s.Executed)))
+	if s.Earlier != nil {
+		m.executed.earlier = s.Earlier
+	}
 	for i := range s.Executed {
 		m.executed.add(imported(&s.Executed[i]))
 	}
-	m.applied = applied{position: st.Position, place: st.Place, entries: st.Entries, committed: st.Committed}
+	m.executed.order = st.Order
+	m.applied = applied{
+		position: st.Position, place: st.Place, entries: st.Entries, order: m.executed.state(), committed: st.Committed,
+	}
 	c := &m.causal
 	c.committed, c.marker, c.safe, c.watermark = st.Committed, st.Committed, st.Committed, st.Committed
 	for i := range s.Weak {

@@ -232,6 +232,7 @@ func (m *Machine) enter(r *message.Record) {
 		Keep: m.cfg.Durable, Mutant: m.cfg.Mutant.Broadcast,
 	})
 	m.prepared = prepared{}
+	m.executed.order.Tick = 0 // the next time may be another master's
 	m.served, m.began = true, m.position
 	m.back = ""
 	m.told, m.applied.told = told{}, nil

@@ -30,7 +30,7 @@ const (
 // pure are the packages that decide: deterministic, so that a schedule from a seed is the
 // same each time, and a bug in one can be shown again.
 var pure = []string{
-	"master", "master/membership", "replica", "replica/abcast", "replica/durable", "replica/lamport", "replica/message", "replica/model", "replica/store",
+	"master", "master/membership", "replica", "replica/abcast", "replica/dedup", "replica/durable", "replica/lamport", "replica/message", "replica/model", "replica/store",
 }
 
 // impure is what a pure package may not import, and why. A name stands for all below it.
@@ -88,7 +88,7 @@ var between = map[string]map[string]string{
 	"master": {
 		"client":         "the cluster does not know its clients",
 		"replica":        "a master speaks to replicas by messages: their machine, store and process are not its own",
-		"replica/abcast": "", "replica/lamport": "", "replica/message": "", "replica/model": "",
+		"replica/abcast": "", "replica/dedup": "", "replica/lamport": "", "replica/message": "", "replica/model": "",
 	},
 	"replica": {
 		"client": "the cluster does not know its clients",
@@ -99,7 +99,7 @@ var between = map[string]map[string]string{
 		"master":    "a disk keeps what a replica says, and knows nobody",
 		"bus":       "a disk keeps what a replica says, and knows nobody",
 		"replica":   "a disk is below the machine, which does not know that there is one",
-		"bus/codec": "", "replica/durable": "", "replica/lamport": "", "replica/message": "", "replica/model": "", "replica/store": "",
+		"bus/codec": "", "replica/dedup": "", "replica/durable": "", "replica/lamport": "", "replica/message": "", "replica/model": "", "replica/store": "",
 	},
 	// The simulation drives machines of both kinds in one thread, and judges histories.
 	"replica/sim": {"bus": "a simulation that needs a bus is not one", "replica/node": "a simulation has no process", "master/node": "a simulation has no process"},

@@ -10,26 +10,26 @@ import (
 
 // Version is the first field of every message. Another layout is another version. In
 // versions 2 and 3, which are still read, a record has no cluster and no lineage, its members
-// have no lives, INSTALLED has no position, HELLO has no past and STATE no proof, and HELLO and
-// REPORT do not say who was heard; in version 2 FORWARD and
-// ANSWERS have no round either. Version 1, in which HELLO and INSTALL had other fields, is not
-// read: it knows no view change, and nothing of it was ever on a disk.
+// have no lives, INSTALLED has no position, HELLO has no past and STATE no proof, HELLO and
+// REPORT do not say who was heard, and there are none of the times by which the order forgets
+// requests: FORWARD, DATA, requests and entries are a field shorter, a CHUNK four. In version 2
+// FORWARD and ANSWERS have no round either. Version 1, in which HELLO and INSTALL had other
+// fields, is not read: it knows no view change, and nothing of it was ever on a disk.
 const Version = 4
 
 // Versions before.
 const (
-	withoutLineage = 3 // the last without it
+	withoutLineage = 3 // the last without it, and without times
 	withoutHeard   = 3 // the last without it
 	withoutLives   = 3 // the last without them
 	withoutRounds  = 2 // the last without them
 )
 
-// The first field of every value that stands alone. The record of an epoch is written with
-// recordVersion and read with both; all others still have the layout of version 2, so an
-// older build reads what a newer one has kept of them.
+// valueVersion is the first field of every value that stands alone. Version 2 is still read:
+// in it a record has no lineage, and there are no times.
 const (
-	valueVersion  = 2
-	recordVersion = 3
+	valueVersion    = 3
+	oldValueVersion = 2
 )
 
 // ErrMessage is wrapped by every error: the message cannot be encoded or decoded.
@@ -60,9 +60,9 @@ var bodyFields = [...]int{
 	message.KindHello:     11,
 	message.KindInstall:   1,
 	message.KindInstalled: 3,
-	message.KindForward:   4,
+	message.KindForward:   5,
 	message.KindAnswers:   4,
-	message.KindData:      4,
+	message.KindData:      5,
 	message.KindAck:       3,
 	message.KindGap:       3,
 	message.KindFill:      1,
@@ -71,7 +71,7 @@ var bodyFields = [...]int{
 	message.KindPrepare:   3,
 	message.KindState:     6,
 	message.KindPull:      7,
-	message.KindChunk:     20,
+	message.KindChunk:     24,
 	message.KindBeat:      0,
 	message.KindOutdated:  3,
 }
@@ -85,12 +85,12 @@ const (
 	memberFields    = 3
 	pastFields      = 3
 	proofFields     = 3
-	requestFields   = 11
+	requestFields   = 12
 	writeFields     = 2
 	answerFields    = 8
 	operationFields = 2
-	dataFields      = 8
-	executedFields  = 6
+	dataFields      = 9
+	executedFields  = 7
 	keyRecordFields = 8
 	heardFields     = 2
 	valueFields     = 2 // of the array around a value that stands alone
@@ -101,31 +101,33 @@ const oldRecordFields = recordFields - 2
 
 // fieldsOf is how many fields a kind has of its own in a version that is read.
 func fieldsOf(kind message.Kind, version uint64) int {
-	if kind == message.KindInstalled && version <= withoutLineage {
-		return 0
-	}
 	n := bodyFields[kind]
-	for _, lacks := range []bool{version <= withoutRounds && hasRound(kind), version <= withoutHeard && hasHeard(kind), version <= withoutLives && hasLife(kind)} {
-		if lacks {
-			n--
-		}
+	if version <= withoutLineage {
+		n -= newFieldsOf(kind)
+	}
+	if version <= withoutRounds && hasRound(kind) {
+		n--
 	}
 	return n
 }
 
-// hasRound: the round is their last field.
+// newFieldsOf is how many fields of a kind came after version withoutLineage.
+func newFieldsOf(kind message.Kind) int {
+	switch kind {
+	case message.KindForward, message.KindData, message.KindReport, message.KindState:
+		return 1
+	case message.KindHello:
+		return 2
+	case message.KindInstalled:
+		return 3
+	case message.KindChunk:
+		return 4
+	}
+	return 0
+}
+
 func hasRound(kind message.Kind) bool {
 	return kind == message.KindForward || kind == message.KindAnswers
-}
-
-// hasHeard: whom the sender has heard is their last field.
-func hasHeard(kind message.Kind) bool {
-	return kind == message.KindHello || kind == message.KindReport
-}
-
-// hasLife: the past, or the proof, is their last field.
-func hasLife(kind message.Kind) bool {
-	return kind == message.KindHello || kind == message.KindState
 }
 
 func knownKind(k message.Kind) bool { return int(k) < len(bodyFields) && bodyFields[k] >= 0 }

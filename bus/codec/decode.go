@@ -20,6 +20,8 @@ type Decoder struct {
 	in  bytes.Reader // dec reads through it without buffering
 	b   []byte       // what in reads
 	err error        // the first error; after it every read returns zero
+
+	times bool // what is read is of a version with times
 }
 
 // NewDecoder returns a decoder.
@@ -39,6 +41,7 @@ func (d *Decoder) Decode(b []byte) (message.Message, error) {
 	d.b, d.err = b, nil
 	n := d.array(64)
 	version := d.version(withoutRounds, Version)
+	d.times = version > withoutLineage
 	kind := message.Kind(d.limited(math.MaxUint8, "kind"))
 	if d.err == nil && !knownKind(kind) {
 		d.fail("unknown kind %d", kind)
@@ -75,11 +78,11 @@ func (d *Decoder) body(kind message.Kind, h message.Header, version uint64) mess
 		}
 		return &message.Installed{Header: h, Position: d.uint(), PID: int(d.limited(math.MaxInt32, "pid")), Keeps: message.Keeps(d.limited(uint64(message.KeepsAlways), "way of keeping data"))}
 	case message.KindForward:
-		return &message.Forward{Header: h, Marks: d.marks(), Requests: d.requests(), Writes: d.writes(), Round: d.round(version)}
+		return &message.Forward{Header: h, Marks: d.marks(), Requests: d.requests(), Writes: d.writes(), Round: d.round(version), Time: d.time()}
 	case message.KindAnswers:
 		return &message.Answers{Header: h, Watermark: d.uint(), Position: d.uint(), Answers: d.answers(), Round: d.round(version)}
 	case message.KindData:
-		return &message.Data{Header: h, Seq: d.uint(), Received: d.received(), Ops: d.operations()}
+		return &message.Data{Header: h, Seq: d.uint(), Received: d.received(), Ops: d.operations(), Time: d.time()}
 	case message.KindAck:
 		return &message.Ack{Header: h, Received: d.received(), Solicit: d.bool()}
 	case message.KindGap:

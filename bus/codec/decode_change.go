@@ -35,8 +35,12 @@ func (d *Decoder) chunk(h message.Header) *message.Chunk {
 		First: d.uint(), Entries: d.entries(), Last: d.uint(), Records: d.keyRecords(),
 		Cursor: d.str(MaxCursor, "cursor"), Scanned: d.bool(), LastRID: d.uint(),
 		Wedged: d.bool(), Done: d.bool(), Contiguous: d.uints(MaxMembers), Data: d.dataList(), Writes: d.writes(),
-		Committed: d.uint(), Watermark: d.uint(), Safe: d.uint(),
+		Committed: d.uint(), Watermark: d.uint(), Safe: d.uint(), Order: d.orderTime(),
 	}
+}
+
+func (d *Decoder) orderTime() message.OrderTime {
+	return message.OrderTime{Now: d.time(), Tick: d.time(), Horizon: d.time(), Oldest: d.time()}
 }
 
 // record reads a record; old: as versions without lineage have it.
@@ -140,16 +144,16 @@ func (d *Decoder) nodes() []lamport.Node {
 
 // data reads a DATA inside of something else.
 func (d *Decoder) data() *message.Data {
-	d.tuple(dataFields, "DATA")
+	d.tuple(d.timed(dataFields), "DATA")
 	h := d.header()
 	if d.err != nil {
 		return nil
 	}
-	return &message.Data{Header: h, Seq: d.uint(), Received: d.received(), Ops: d.operations()}
+	return &message.Data{Header: h, Seq: d.uint(), Received: d.received(), Ops: d.operations(), Time: d.time()}
 }
 
 func (d *Decoder) dataList() []*message.Data {
-	n := d.list(MaxList, dataFields+1)
+	n := d.list(MaxList, d.timed(dataFields)+1)
 	if n == 0 {
 		return nil
 	}
@@ -161,7 +165,7 @@ func (d *Decoder) dataList() []*message.Data {
 }
 
 func (d *Decoder) entries() []message.Executed {
-	n := d.list(MaxList, executedFields+1)
+	n := d.list(MaxList, d.timed(executedFields)+1)
 	if n == 0 {
 		return nil
 	}
@@ -173,10 +177,11 @@ func (d *Decoder) entries() []message.Executed {
 }
 
 func (d *Decoder) executed(x *message.Executed) {
-	d.tuple(executedFields, "entry")
+	d.tuple(d.timed(executedFields), "entry")
 	x.Identity = d.str(model.MaxIdentity, "identity")
 	x.RID, x.Digest, x.Position, x.Timestamp = d.uint(), d.uint(), d.uint(), d.uint()
 	x.Key = d.str(model.MaxKey, "key")
+	x.Time = d.time()
 }
 
 func (d *Decoder) keyRecords() []message.KeyRecord {

@@ -36,13 +36,30 @@ func (d *Decoder) heard(version uint64) []message.Heard {
 	return list
 }
 
+// time reads what only versions with times have.
+func (d *Decoder) time() uint64 {
+	if !d.times {
+		return 0
+	}
+	return d.uint()
+}
+
+// timed is how many fields an array of n has in the version that is read: its last is a
+// time.
+func (d *Decoder) timed(n int) int {
+	if !d.times {
+		return n - 1
+	}
+	return n
+}
+
 func (d *Decoder) marks() message.Marks {
 	d.tuple(marksFields, "marks")
 	return message.Marks{Last: d.uint(), Safe: d.uint(), Held: d.uint()}
 }
 
 func (d *Decoder) requests() []message.Request {
-	n := d.list(MaxList, requestFields+1)
+	n := d.list(MaxList, d.timed(requestFields)+1)
 	if n == 0 {
 		return nil
 	}
@@ -54,7 +71,7 @@ func (d *Decoder) requests() []message.Request {
 }
 
 func (d *Decoder) request(r *message.Request) {
-	d.tuple(requestFields, "request")
+	d.tuple(d.timed(requestFields), "request")
 	r.RID = d.uint()
 	r.Identity = d.str(model.MaxIdentity, "identity")
 	r.Digest = d.uint()
@@ -66,6 +83,7 @@ func (d *Decoder) request(r *message.Request) {
 	r.Version.Time = d.uint()
 	r.Version.Node = d.node()
 	r.Min = d.uint()
+	r.First = d.time()
 	if d.err != nil {
 		return
 	}
@@ -75,7 +93,7 @@ func (d *Decoder) request(r *message.Request) {
 }
 
 func (d *Decoder) writes() []message.CausalWrite {
-	n := d.list(MaxList, writeFields+1+requestFields)
+	n := d.list(MaxList, writeFields+1+d.timed(requestFields))
 	if n == 0 {
 		return nil
 	}

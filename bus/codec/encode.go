@@ -76,6 +76,7 @@ func (e *Encoder) body(m message.Message) {
 		}
 		e.writes(m.Writes)
 		e.uint(m.Round)
+		e.uint(m.Time)
 	case *message.Answers:
 		e.uint(m.Watermark)
 		e.uint(m.Position)
@@ -182,6 +183,7 @@ func (e *Encoder) request(r *message.Request) {
 	e.uint(r.Version.Time)
 	e.uint(uint64(r.Version.Node))
 	e.uint(r.Min)
+	e.uint(r.First)
 }
 
 func (e *Encoder) writes(writes []message.CausalWrite) {
@@ -234,6 +236,7 @@ func (e *Encoder) dataBody(m *message.Data) {
 	for i := range m.Ops {
 		e.operation(&m.Ops[i])
 	}
+	e.uint(m.Time)
 }
 
 // received is two fields: lastSeq and the vector.

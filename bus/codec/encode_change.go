@@ -119,6 +119,7 @@ func (e *Encoder) chunk(m *message.Chunk) {
 	e.uint(m.Committed)
 	e.uint(m.Watermark)
 	e.uint(m.Safe)
+	e.uints4(m.Order.Now, m.Order.Tick, m.Order.Horizon, m.Order.Oldest)
 }
 
 func (e *Encoder) cursor(s string) {
@@ -185,6 +186,7 @@ func (e *Encoder) executed(x *message.Executed) {
 	e.str(x.Identity)
 	e.uints4(x.RID, x.Digest, x.Position, x.Timestamp)
 	e.str(x.Key)
+	e.uint(x.Time)
 }
 
 func (e *Encoder) keyRecord(r *message.KeyRecord) {

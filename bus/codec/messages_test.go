@@ -15,7 +15,7 @@ func head(from lamport.Node) message.Header {
 func request(rid uint64, c model.Consistency, key, value string) message.Request {
 	return message.Request{
 		RID: rid, Identity: "id-1", Digest: 1<<64 - 1, Model: c, Type: model.Set, Key: key, Value: []byte(value),
-		Version: lamport.Version{Epoch: 2, Timestamp: lamport.Timestamp{Time: 70_000, Node: lamport.Master(1)}}, Min: 300,
+		Version: lamport.Version{Epoch: 2, Timestamp: lamport.Timestamp{Time: 70_000, Node: lamport.Master(1)}}, Min: 300, First: 1_048_576,
 	}
 }
 
@@ -34,11 +34,11 @@ func samples() map[string]message.Message {
 		"install":        &message.Install{Header: head(lamport.Master(1)), Record: record},
 		"install_first":  &message.Install{Header: message.Header{From: lamport.Master(1)}, Record: smallestRecord()},
 		"installed":      &message.Installed{Header: head(3), Position: 512, PID: 4713, Keeps: message.KeepsInterval},
-		"forward":        &message.Forward{Header: head(lamport.Master(1)), Round: 1 << 40, Marks: marks, Requests: []message.Request{request(11, model.Linearizable, "key1", "first"), get, empty}, Writes: writes},
+		"forward":        &message.Forward{Header: head(lamport.Master(1)), Round: 1 << 40, Marks: marks, Requests: []message.Request{request(11, model.Linearizable, "key1", "first"), get, empty}, Writes: writes, Time: 1_048_577},
 		"forward_empty":  &message.Forward{Header: head(lamport.Master(1))},
 		"answers":        &message.Answers{Header: head(1), Round: 300, Watermark: 9, Position: 512, Answers: []message.Answer{{RID: 11, FirstRID: 3, Code: model.OK, Value: []byte("first"), Position: 512, Timestamp: 8, Clock: 290}, {RID: 12, Code: model.NotFound, Reason: "no value"}, {RID: 13, Code: model.OK, Value: []byte{}}}},
 		"answers_empty":  &message.Answers{Header: head(1)},
-		"data":           &message.Data{Header: head(1), Seq: 5, Received: received, Ops: []message.Operation{{Op: message.OpStrong, Request: request(11, model.Linearizable, "key1", "first")}, {Op: message.OpReads, Reads: []uint64{14, 15, 1 << 63}}, {Op: message.OpWeak, Request: empty}, {Op: message.OpCommit, Number: 9}}},
+		"data":           &message.Data{Header: head(1), Seq: 5, Received: received, Ops: []message.Operation{{Op: message.OpStrong, Request: request(11, model.Linearizable, "key1", "first")}, {Op: message.OpReads, Reads: []uint64{14, 15, 1 << 63}}, {Op: message.OpWeak, Request: empty}, {Op: message.OpCommit, Number: 9}}, Time: 1_048_578},
 		"data_empty":     &message.Data{Header: head(1)},
 		"ack":            &message.Ack{Header: head(1), Received: received, Solicit: true},
 		"ack_first":      &message.Ack{Header: head(65535)},
@@ -76,7 +76,7 @@ func smallestRecord() message.Record {
 
 func executed() []message.Executed {
 	return []message.Executed{
-		{Identity: "id-1", RID: 11, Digest: 1<<64 - 1, Position: 512, Key: "key1"},
+		{Identity: "id-1", RID: 11, Digest: 1<<64 - 1, Position: 512, Key: "key1", Time: 1_048_579},
 		{RID: 21, Timestamp: 8, Key: strings.Repeat("k", model.MaxKey)},
 		{},
 	}
@@ -96,7 +96,7 @@ func held() []*message.Data {
 		{Header: head(3), Seq: 6, Received: message.Received{LastSeq: 6, Received: []uint64{5, 0, 6}}, Ops: []message.Operation{
 			{Op: message.OpStrong, Request: request(11, model.Linearizable, "key1", "first")}, {Op: message.OpReads, Reads: []uint64{14, 1 << 63}},
 			{Op: message.OpWeak, Request: request(13, model.Eventual, "k", "")}, {Op: message.OpCommit, Number: 9},
-		}},
+		}, Time: 1_048_578},
 		{Header: message.Header{From: 1}},
 	}
 }
@@ -107,6 +107,6 @@ func chunk() *message.Chunk {
 		First: 70_001, Entries: executed(), Last: 70_003, Records: keyRecords(), Cursor: strings.Repeat("k", MaxCursor), Scanned: true, LastRID: 22,
 		Wedged: true, Done: true, Contiguous: []uint64{5, 0, 1 << 33}, Data: held(),
 		Writes:    []message.CausalWrite{{Number: 9, Request: request(22, model.Causal, "b", "\x00\xff")}},
-		Committed: 7, Watermark: 9, Safe: 8,
+		Committed: 7, Watermark: 9, Safe: 8, Order: message.OrderTime{Now: 2, Tick: 1_048_580, Horizon: 1, Oldest: 70_000},
 	}
 }

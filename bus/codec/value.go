@@ -16,28 +16,28 @@ import (
 
 // EncodeData encodes a DATA with its header and without Acked.
 func (e *Encoder) EncodeData(m *message.Data) ([]byte, error) {
-	e.open(valueVersion)
+	e.open()
 	e.data(m)
 	return e.close("DATA")
 }
 
 // EncodeWrites encodes up to [MaxList] causal writes.
 func (e *Encoder) EncodeWrites(writes []message.CausalWrite) ([]byte, error) {
-	e.open(valueVersion)
+	e.open()
 	e.writes(writes)
 	return e.close("causal writes")
 }
 
 // EncodeRequest encodes a request.
 func (e *Encoder) EncodeRequest(r *message.Request) ([]byte, error) {
-	e.open(valueVersion)
+	e.open()
 	e.request(r)
 	return e.close("request")
 }
 
 // EncodeExecuted encodes an entry of the table of executed requests.
 func (e *Encoder) EncodeExecuted(x *message.Executed) ([]byte, error) {
-	e.open(valueVersion)
+	e.open()
 	e.executed(x)
 	return e.close("entry")
 }
@@ -45,21 +45,21 @@ func (e *Encoder) EncodeExecuted(x *message.Executed) ([]byte, error) {
 // EncodeRecord encodes the record of an epoch. One that is not [message.Record.Sound] is
 // refused, so the zero record is: who has none writes none.
 func (e *Encoder) EncodeRecord(r *message.Record) ([]byte, error) {
-	e.open(recordVersion)
+	e.open()
 	e.record(r)
 	return e.close("record of an epoch")
 }
 
 // EncodeKeyRecord encodes a record of the committed layer with its key.
 func (e *Encoder) EncodeKeyRecord(r *message.KeyRecord) ([]byte, error) {
-	e.open(valueVersion)
+	e.open()
 	e.keyRecord(r)
 	return e.close("record of a key")
 }
 
 // DecodeData reads what EncodeData wrote. Acked is nil.
 func (d *Decoder) DecodeData(b []byte) (*message.Data, error) {
-	d.open(b, valueVersion)
+	d.open(b)
 	m := d.data()
 	if err := d.close("DATA"); err != nil {
 		return nil, err
@@ -69,7 +69,7 @@ func (d *Decoder) DecodeData(b []byte) (*message.Data, error) {
 
 // DecodeWrites reads what EncodeWrites wrote; no writes are nil.
 func (d *Decoder) DecodeWrites(b []byte) ([]message.CausalWrite, error) {
-	d.open(b, valueVersion)
+	d.open(b)
 	writes := d.writes()
 	if err := d.close("causal writes"); err != nil {
 		return nil, err
@@ -80,7 +80,7 @@ func (d *Decoder) DecodeWrites(b []byte) ([]message.CausalWrite, error) {
 // DecodeRequest reads what EncodeRequest wrote.
 func (d *Decoder) DecodeRequest(b []byte) (message.Request, error) {
 	var r message.Request
-	d.open(b, valueVersion)
+	d.open(b)
 	d.request(&r)
 	if err := d.close("request"); err != nil {
 		return message.Request{}, err
@@ -91,7 +91,7 @@ func (d *Decoder) DecodeRequest(b []byte) (message.Request, error) {
 // DecodeExecuted reads what EncodeExecuted wrote.
 func (d *Decoder) DecodeExecuted(b []byte) (message.Executed, error) {
 	var x message.Executed
-	d.open(b, valueVersion)
+	d.open(b)
 	d.executed(&x)
 	if err := d.close("entry"); err != nil {
 		return message.Executed{}, err
@@ -101,8 +101,8 @@ func (d *Decoder) DecodeExecuted(b []byte) (message.Executed, error) {
 
 // DecodeRecord reads what EncodeRecord wrote. What it returns is [message.Record.Sound].
 func (d *Decoder) DecodeRecord(b []byte) (message.Record, error) {
-	version := d.open(b, recordVersion)
-	r := d.record(version < recordVersion)
+	old := d.open(b) == oldValueVersion
+	r := d.record(old)
 	if err := d.close("record of an epoch"); err != nil {
 		return message.Record{}, err
 	}
@@ -112,7 +112,7 @@ func (d *Decoder) DecodeRecord(b []byte) (message.Record, error) {
 // DecodeKeyRecord reads what EncodeKeyRecord wrote.
 func (d *Decoder) DecodeKeyRecord(b []byte) (message.KeyRecord, error) {
 	var r message.KeyRecord
-	d.open(b, valueVersion)
+	d.open(b)
 	d.keyRecord(&r)
 	if err := d.close("record of a key"); err != nil {
 		return message.KeyRecord{}, err
@@ -120,10 +120,10 @@ func (d *Decoder) DecodeKeyRecord(b []byte) (message.KeyRecord, error) {
 	return r, nil
 }
 
-func (e *Encoder) open(version uint64) {
+func (e *Encoder) open() {
 	e.out.b, e.fault = e.out.b[:0], ""
 	e.array(valueFields)
-	e.uint(version)
+	e.uint(valueVersion)
 }
 
 func (e *Encoder) close(what string) ([]byte, error) {
@@ -133,12 +133,14 @@ func (e *Encoder) close(what string) ([]byte, error) {
 	return e.out.b, nil
 }
 
-// open begins with a value of a version up to last, and returns the version.
-func (d *Decoder) open(b []byte, last uint64) uint64 {
+// open begins with a value, and returns its version.
+func (d *Decoder) open(b []byte) uint64 {
 	d.in.Reset(b)
 	d.b, d.err = b, nil
 	d.tuple(valueFields, "value")
-	return d.version(valueVersion, last)
+	version := d.version(oldValueVersion, valueVersion)
+	d.times = version > oldValueVersion
+	return version
 }
 
 // version reads the field that everything begins with: one of first to last.

@@ -59,7 +59,7 @@ func values() map[string]alone {
 		"request": byPointer((*Encoder).EncodeRequest, (*Decoder).DecodeRequest).with(set,
 			[]any{message.Request{Model: model.Sequential, Type: model.Get, Key: "k"}}, []any{message.Request{}}),
 		"executed": byPointer((*Encoder).EncodeExecuted, (*Decoder).DecodeExecuted).with(
-			message.Executed{Identity: "id-1", RID: 11, Digest: 1<<64 - 1, Position: 512, Timestamp: 8, Key: "key1"},
+			message.Executed{Identity: "id-1", RID: 11, Digest: 1<<64 - 1, Position: 512, Timestamp: 8, Key: "key1", Time: 9},
 			[]any{message.Executed{}}, []any{message.Executed{Key: long}, message.Executed{Identity: long}}),
 		"record": byPointer((*Encoder).EncodeRecord, (*Decoder).DecodeRecord).with(epochRecord(),
 			[]any{smallestRecord()}, []any{message.Record{}}),
@@ -135,16 +135,14 @@ func TestValuesRefused(t *testing.T) {
 			refused("cut short", good[:n])
 		}
 		refused("with a byte more", append(bytes.Clone(good), 0))
-		for _, version := range []byte{0, 1, recordVersion + 1} {
+		for _, version := range []byte{0, 1, valueVersion + 1} {
 			other := bytes.Clone(good)
 			other[1] = version
 			refused("of another version", other)
 		}
-		otherwise := []byte{recordVersion}
-		if name == "record" {
-			otherwise[0] = valueVersion // in which it has fewer fields
+		if name != "keyrecord" { // all others have fewer fields in it
+			refused("of the version before", append([]byte{good[0], oldValueVersion}, good[2:]...))
 		}
-		refused("of another's version", append([]byte{good[0]}, append(otherwise, good[2:]...)...))
 		three := append(bytes.Clone(good), 0)
 		three[0]++
 		refused("with a field more", three)

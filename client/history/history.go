@@ -34,7 +34,7 @@ type Outcome uint8
 // The outcomes.
 const (
 	OK      Outcome = 1 // answered; a get of a key without a value is an answer
-	Fail    Outcome = 2 // definitely not executed (400, 409, 413, 421, 425, 503)
+	Fail    Outcome = 2 // definitely not executed (400, 409, 410, 413, 421, 425, 503)
 	Unknown Outcome = 3 // no answer, or 504: executed at most once, perhaps later
 )
 

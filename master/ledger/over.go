@@ -19,7 +19,7 @@ const (
 // failures are the codes that are counted over time. Any other that is no answer stands in a
 // place of its own.
 var failures = [...]model.Code{
-	model.Malformed, model.Conflict, model.TooLarge, model.Misdirected, model.TooEarly, model.Unavailable, model.Unknown,
+	model.Malformed, model.Conflict, model.Gone, model.TooLarge, model.Misdirected, model.TooEarly, model.Unavailable, model.Unknown,
 }
 
 // models is how many there are, and one for requests that did not say.

@@ -266,7 +266,7 @@ func (n *node) incoming(t *taken, o *bus.Options, err error) {
 		n.machine.Refuse(token, model.Unavailable, n.room.why, &n.out)
 		return
 	}
-	in := master.Incoming{Token: token, Draw: n.rand.Uint32(), Told: told, Request: message.Request{
+	in := master.Incoming{Token: token, Draw: n.rand.Uint32(), Told: told, Age: ticksOf(o.Age), Request: message.Request{
 		Identity: o.Identity, Model: r.Model, Type: r.Type, Key: r.Key, Value: r.Value, Min: o.MinTimestamp,
 	}}
 	if r.Model == model.Sequential {
@@ -281,6 +281,16 @@ func (n *node) incoming(t *taken, o *bus.Options, err error) {
 	before := n.machine.NextRID()
 	n.machine.Request(in, &n.out)
 	n.flights.begin(t, before, n.machine.NextRID())
+}
+
+// ticksOf is how many ticks some milliseconds are, rounded up.
+func ticksOf(ms uint64) uint64 {
+	const tick = uint64(Tick / time.Millisecond)
+	ticks := ms / tick
+	if ms%tick > 0 {
+		ticks++
+	}
+	return ticks
 }
 
 func (n *node) refuse(token uint64, err error) {

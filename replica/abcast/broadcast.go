@@ -90,6 +90,7 @@ type Broadcast struct {
 	sent      []*message.Data // own DATA that not all members have received; sent[0] is number sentBase+1
 	sentBase  uint64
 	lastSeq   uint64
+	time      uint64 // the greatest of the master's that was heard
 	outgoing  []message.Operation
 	urgent    bool              // somebody waits for the delivery of one of outgoing
 	gathering uint64            // the tick of the first of outgoing
@@ -121,6 +122,9 @@ func (b *Broadcast) Refused() uint64 { return b.refused }
 
 // Queued is how many DATA were received and not yet delivered.
 func (b *Broadcast) Queued() int { return len(b.queue) }
+
+// Heard takes note of the time of the epoch's master, which the next DATA tell.
+func (b *Broadcast) Heard(time uint64) { b.time = max(b.time, time) }
 
 // Submit appends an operation to the DATA that the end of this turn sends. If nobody
 // waits for its delivery it may wait itself: see [Broadcast.Flush].

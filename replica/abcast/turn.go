@@ -34,7 +34,7 @@ func (b *Broadcast) Flush(sends []Send) []Send {
 func (b *Broadcast) send(ops []message.Operation, sends []Send) []Send {
 	b.clock.Increment() // the header says it: the place of this DATA
 	b.lastSeq++
-	d := &message.Data{Header: b.header(), Seq: b.lastSeq, Ops: ops}
+	d := &message.Data{Header: b.header(), Seq: b.lastSeq, Time: b.time, Ops: ops}
 	b.members[b.self].held = b.lastSeq
 	d.Received, d.Acked = b.received(b.peers), b.takeAcked()
 	b.hold(&b.members[b.self], d)

@@ -19,7 +19,7 @@ import (
 const (
 	trimWrites = 1024     // causal writes that are no longer needed
 	trimBytes  = 4 << 20  // or bytes of them
-	trimParts  = 8        // the table is up to 1/8 larger on disk than its window
+	trimParts  = 8        // the table is up to 1/8 larger on disk than what is needed of it
 	markedLogs = 32       // logs whose markers are kept: far more than the engine has not yet made tables of
 	markedTurn = 16 << 10 // bytes: two smaller turns fit into the engine's smallest memtable
 )
@@ -186,20 +186,27 @@ func (d *Disk) executed(b *pebble.Batch, t *durable.Turn, before *durable.State)
 	if d.scratch = value; n > 0 {
 		put(b, numberKey(prefixExecuted, newest), value)
 	}
-	window := uint64(d.o.Window)
-	if oldest := oldestEntry(newest, window); oldest > c.firstEntry+window/trimParts {
+	oldest := d.oldestEntry()
+	kept := max(newest-min(newest, oldest), uint64(d.o.Window))
+	if oldest > c.firstEntry+kept/trimParts {
 		removeRange(b, numberKey(prefixExecuted, 0), numberKey(prefixExecuted, oldest))
 		c.firstEntry = oldest
 	}
 	return nil
 }
 
-// oldestEntry returns the number of the oldest of the window entries up to newest.
-func oldestEntry(newest, window uint64) uint64 {
-	if newest <= window {
-		return 1
+// oldestEntry returns the number of the oldest entry that is needed. An older layout does
+// not say; then it is the oldest of the window.
+func (d *Disk) oldestEntry() uint64 {
+	if oldest := d.state.Order.Oldest; oldest > 0 {
+		return oldest
 	}
-	return newest - window + 1
+	return d.lastEntries()
+}
+
+// lastEntries returns the number of the oldest of the window entries.
+func (d *Disk) lastEntries() uint64 {
+	return d.state.Entries + 1 - min(d.state.Entries, uint64(d.o.Window))
 }
 
 // leaveMarker makes sure that each log of the engine that has a turn has a marker, too.

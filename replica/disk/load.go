@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"quartet/bus/codec"
+	"quartet/replica/dedup"
 	"quartet/replica/durable"
 	"quartet/replica/lamport"
 	"quartet/replica/message"
@@ -146,11 +147,16 @@ func (d *Disk) loadWeak(ctx context.Context, dec *codec.Decoder, saved *durable.
 	})
 }
 
+// loadExecuted reads the table: the last entries as they are, those before in few bytes,
+// for there may be millions of them.
 func (d *Disk) loadExecuted(ctx context.Context, dec *codec.Decoder, saved *durable.Saved) error {
-	newest := saved.State.Entries
-	next := max(d.counts.firstEntry, oldestEntry(newest, uint64(d.o.Window)))
+	newest, recent := saved.State.Entries, d.lastEntries()
+	next := max(d.counts.firstEntry, d.oldestEntry())
+	if next < recent {
+		saved.Earlier = dedup.New(saved.State.Incarnation)
+	}
 	if next <= newest {
-		saved.Executed = make([]message.Executed, 0, min(newest-next+1, uint64(d.o.Window)))
+		saved.Executed = make([]message.Executed, 0, newest-max(next, recent)+1)
 	}
 	err := d.scan(ctx, numberKey(prefixExecuted, next), func(key, value []byte) error {
 		last, ok := numberOf(key)
@@ -162,7 +168,15 @@ func (d *Disk) loadExecuted(ctx context.Context, dec *codec.Decoder, saved *dura
 		if !ok || last > newest || first > next || last < next {
 			return fmt.Errorf("%w: entry %d of the table of executed requests", errMissing, next)
 		}
-		saved.Executed = append(saved.Executed, entries[next-first:]...)
+		entries = entries[next-first:]
+		for i := range entries {
+			x := &entries[i]
+			if next+uint64(i) < recent {
+				saved.Earlier.Add(earlier(x))
+			} else {
+				saved.Executed = append(saved.Executed, *x)
+			}
+		}
 		next = last + 1
 		return nil
 	})
@@ -170,6 +184,12 @@ func (d *Disk) loadExecuted(ctx context.Context, dec *codec.Decoder, saved *dura
 		err = fmt.Errorf("%w: entry %d of the table of executed requests", errMissing, next)
 	}
 	return err
+}
+
+func earlier(x *message.Executed) *dedup.Entry {
+	return &dedup.Entry{
+		ID: x.Identity, RID: x.RID, Digest: x.Digest, Position: x.Position, Timestamp: x.Timestamp, Time: x.Time,
+	}
 }
 
 func (d *Disk) loadMarkers(ctx context.Context, _ *codec.Decoder, _ *durable.Saved) error {

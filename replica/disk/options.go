@@ -52,7 +52,7 @@ type Options struct {
 	Dir       string        // of this replica alone; made if it does not exist
 	Sync      Sync          // 0: Interval
 	SyncEvery time.Duration // Interval: how often the log is synced in the background; 0: 200 ms
-	Window    int           // entries of the table of executed requests that are kept; 0: 100,000
+	Window    int           // the last entries of the table of executed requests, which a learner needs in full; 0: 100,000
 	BootID    string        // of the machine, up to 64 bytes: differs after each start of it
 	MinFree   int64         // bytes; with less room on the disk, Room refuses; 0: 64 MiB
 	CacheSize int           // bytes of records that are kept in memory; 0: 32 MiB

@@ -10,6 +10,7 @@ import (
 	"quartet/bus/codec"
 	"quartet/replica/durable"
 	"quartet/replica/lamport"
+	"quartet/replica/message"
 	"quartet/replica/store"
 )
 
@@ -17,7 +18,7 @@ import (
 const layout = 1
 
 // layoutLives is that of the state, since it says whose disk it is, which processes have used
-// it, and what the other members have told. One of the layout before is read.
+// it, what the other members have told, and the order's time. One of the layout before is read.
 const layoutLives = 2
 
 // Bounds of what a state says of its past.
@@ -79,6 +80,7 @@ func appendState(b []byte, c *counts, s *durable.State, record []byte) []byte {
 	}
 	b = appendNumbers(b, flags, s.Incarnation, s.Clock, s.LastRID, s.Position, s.Place.Time, uint64(s.Place.Node))
 	b = appendNumbers(b, s.Entries, s.Committed, s.Watermark, s.Safe)
+	b = appendNumbers(b, s.Order.Now, s.Order.Tick, s.Order.Horizon, s.Order.Oldest)
 	b = appendNumbers(b, uint64(len(s.Contiguous)))
 	b = appendNumbers(b, s.Contiguous...)
 	b = appendPast(b, s)
@@ -128,6 +130,9 @@ func decodeState(b []byte, d *codec.Decoder) (counts, durable.State, error) {
 		Learning: flags&flagLearning != 0, Scratch: flags&flagScratch != 0,
 		Incarnation: in.number(), Clock: in.number(), LastRID: in.number(), Position: in.number(), Place: in.timestamp(),
 		Entries: in.number(), Committed: in.number(), Watermark: in.number(), Safe: in.number(),
+	}
+	if first == layoutLives {
+		s.Order = message.OrderTime{Now: in.number(), Tick: in.number(), Horizon: in.number(), Oldest: in.number()}
 	}
 	if flags > flagLearning|flagScratch {
 		in.bad = true

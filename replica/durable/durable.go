@@ -6,6 +6,7 @@
 package durable
 
 import (
+	"quartet/replica/dedup"
 	"quartet/replica/lamport"
 	"quartet/replica/message"
 )
@@ -17,7 +18,8 @@ type Saved struct {
 	Data     []*message.Data       // held and not delivered, each once, in any order
 	Writes   []message.CausalWrite // numbers State.Committed+1 to State.Watermark, rising
 	Weak     []message.Request     // tentative eventual writes that no Data holds
-	Executed []message.Executed    // the table, oldest first
+	Earlier  *dedup.Memory         // the table up to those, without their keys; nil: nothing
+	Executed []message.Executed    // the newest entries of the table, oldest first
 }
 
 // State is the small part of what is saved; it is written whole.
@@ -37,6 +39,7 @@ type State struct {
 	Entries     uint64            // number of the newest entry of the table of executed requests
 	Contiguous  []uint64          // by index in the view; of a learner: it is the copy of a member that held so much
 	Told        [][]uint64        // by index in the view: what that member had told this one that it holds, by the time of Position or later
+	Order       message.OrderTime // as of Position
 	Committed   uint64
 	Watermark   uint64
 	Safe        uint64
@@ -62,7 +65,7 @@ type Turn struct {
 	Writes    []*message.CausalWrite // now held; those up to State.Committed are no longer needed
 	Weak      []*message.Request     // tentative eventual writes that are not in a DATA
 	WeakGone  []WeakID               // no longer tentative
-	Executed  []message.Executed     // new entries of the table; those more than Window older are no longer needed
+	Executed  []message.Executed     // new entries of the table; those before State.Order.Oldest are no longer needed
 }
 
 // DataID names a DATA of an epoch.

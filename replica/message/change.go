@@ -61,7 +61,17 @@ type Executed struct {
 	Digest    uint64
 	Position  uint64 // strong sets
 	Timestamp uint64 // causal sets
-	Key       string // that was set: a learner needs its record again
+	Key       string // that was set: a learner needs its record again; "" in what it gets before it reads the keys
+	Time      uint64 // in the order's own time, when it took effect
+}
+
+// OrderTime is the order's own time, a part of the replicated state (rule S6): ticks of the
+// masters that have led, as delivered DATA have told them.
+type OrderTime struct {
+	Now     uint64 // never falls
+	Tick    uint64 // the greatest Data.Time delivered in this epoch; 0: none
+	Horizon uint64 // requests that took effect before this time may be forgotten
+	Oldest  uint64 // number of the oldest entry of the table that is not
 }
 
 // KeyRecord is a record of the committed layer with its key.
@@ -86,6 +96,7 @@ type Chunk struct {
 	First    uint64            // number of the first of Entries
 	Entries  []Executed
 	Last     uint64      // number of the member's newest entry
+	Order    OrderTime   // of the member
 	Records  []KeyRecord // of the keys of Entries, then of a range of keys
 	Cursor   string      // keys below it are held now
 	Scanned  bool        // all keys are

@@ -83,6 +83,7 @@ type Request struct {
 	Value    []byte
 	Version  lamport.Version // the master's stamp; the version of a weak write
 	Min      uint64          // causal get: minimum timestamp; sequential: minimum position
+	First    uint64          // set that is sent again: when it was sent first, in the time of the master that carries it (Forward.Time); 0: not known
 }
 
 // CausalWrite is a causal set with the number that the primary gave it: its timestamp.
@@ -306,6 +307,7 @@ type Forward struct {
 	// Round is what the replica is to echo if it works in Header.Epoch under this master; 0:
 	// nothing. The linearizable gets in a Forward with a Round are fenced, in others ordered.
 	Round    uint64
+	Time     uint64 // ticks of this master; from TimeBase on, so that what came before its start has a time, too
 	Marks    Marks
 	Requests []Request
 	Writes   []CausalWrite // numbers rise
@@ -338,9 +340,13 @@ type Data struct {
 	Header
 	Seq uint64 // 1, 2, 3, … for each sender and epoch
 	Received
+	Time  uint64 // the greatest Forward.Time that the sender has from the master of the epoch; 0: none
 	Ops   []Operation
 	Acked []uint64 // rIDs first acknowledged by this message; in its request-id header only
 }
+
+// TimeBase is the time at which every master's process begins to count its ticks.
+const TimeBase = 1 << 20
 
 // Ack is ACK(e, sender, clock, lastSeq, received[·]): cumulative, idempotent,
 // unnumbered; losing one is harmless.

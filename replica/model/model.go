@@ -115,6 +115,7 @@ const (
 	Malformed   Code = 400
 	NotFound    Code = 404
 	Conflict    Code = 409
+	Gone        Code = 410
 	TooLarge    Code = 413
 	Misdirected Code = 421 // goes on from what another cluster, or a history that has ended, had said
 	TooEarly    Code = 425

@@ -341,7 +341,7 @@ func (c *cluster) masterTurn(i int, inbox []message.Message, tick bool) {
 		if r := c.record(); r != nil {
 			s.epoch = r.Epoch
 		}
-		n.master.Request(master.Incoming{Token: s.token, Request: s.request, Replica: s.replica, Told: s.told, Draw: c.rand.Uint32()}, out)
+		n.master.Request(master.Incoming{Token: s.token, Request: s.request, Replica: s.replica, Told: s.told, Age: s.age, Draw: c.rand.Uint32()}, out)
 	}
 	if tick {
 		n.master.Tick(out)

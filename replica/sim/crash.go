@@ -7,6 +7,7 @@ import (
 	"quartet/replica"
 	"quartet/replica/lamport"
 	"quartet/replica/message"
+	"quartet/replica/model"
 )
 
 // ending is how a process ends within its turn.
@@ -23,13 +24,37 @@ const (
 // trimmed now and then.
 const windowSize = 400
 
+// window is how many of the last sets replicas remember, whatever their age.
+func (c *cluster) window() int {
+	if c.opts.Window > 0 {
+		return c.opts.Window
+	}
+	return windowSize
+}
+
+// asksEventual reports whether there are eventual sets. A master that has forgotten one
+// stamps it again, and who has not received the first then shows the second for a moment:
+// of 100,000 sets in between, the table of a master outside of tests, none is on its way.
+func (c *cluster) asksEventual() bool {
+	for i := range c.opts.Sessions {
+		if slices.Contains(mixes[c.opts.Mixes[i%len(c.opts.Mixes)]], model.Eventual) {
+			return true
+		}
+	}
+	return false
+}
+
 // bear starts a replica's process: with its disk, if it has one.
 func (c *cluster) bear(i int) {
 	n := c.nodes[i]
 	n.born++
 	cfg := replica.Config{
-		Self: n.id, Incarnation: uint64(n.born) * 1000, Life: uint64(i+1)<<32 | uint64(n.born), PID: 1000*i + n.born, WaitTicks: 5, HelloTicks: 5, Window: windowSize,
-		Delivered:  func(at lamport.Version, position uint64, op *message.Operation) { c.delivered(i, at, position, op) },
+		Self: n.id, Incarnation: uint64(n.born) * 1000, Life: uint64(i+1)<<32 | uint64(n.born),
+		PID: 1000*i + n.born, WaitTicks: 5, HelloTicks: 5, Window: c.window(),
+		KeepTicks: uint64(c.opts.Keep),
+		Delivered: func(at lamport.Version, position uint64, d *message.Data, op *message.Operation) {
+			c.delivered(i, at, position, d, op)
+		},
 		ChunkBytes: c.opts.ChunkBytes, Mutant: c.opts.Replica,
 	}
 	if c.opts.Replica.SameIncarnation {
@@ -37,7 +62,7 @@ func (c *cluster) bear(i int) {
 	}
 	if c.opts.Durable {
 		if n.disk == nil {
-			n.disk = newDisk(windowSize)
+			n.disk = newDisk(c.window())
 		}
 		cfg.Saved, cfg.Durable = n.disk.saved(), true
 		n.store = n.disk.store()
@@ -98,7 +123,10 @@ func (c *cluster) startMaster(i int) {
 	cfg := master.Config{
 		Self: lamport.Master(1), Incarnation: uint64(c.masters), Missing: -1, Cluster: 7, Nonce: uint64(c.masters) << 32, NextRID: n.nextRID + 100, Clock: n.clock + 1000,
 		TimeoutTicks: requestTimeout, ProbeTicks: 2, SuspectTicks: 7, ReadmitTicks: 4, JoinTicks: 8,
-		AgainTicks: 3, CheckTicks: 10, OrderedGets: c.opts.OrderedGets, Window: 1000, MaxInFlight: 1000, Mutant: c.opts.Master,
+		AgainTicks: 3, CheckTicks: 10, OrderedGets: c.opts.OrderedGets, Window: 1000, KeepTicks: uint64(c.opts.Keep), MaxInFlight: 1000, Mutant: c.opts.Master,
+	}
+	if c.opts.Window > 0 && !c.asksEventual() {
+		cfg.Window = c.opts.Window
 	}
 	for r := range c.opts.Replicas - c.opts.Late {
 		cfg.Replicas = append(cfg.Replicas, lamport.Replica(r+1))

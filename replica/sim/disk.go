@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"quartet/replica/dedup"
 	"quartet/replica/durable"
 	"quartet/replica/message"
 	"quartet/replica/store"
@@ -81,8 +82,8 @@ func (d *disk) commit(t *durable.Turn, s *recording) {
 	for i, x := range t.Executed {
 		number := t.State.Entries - uint64(len(t.Executed)-1-i)
 		d.executed[number] = x
-		delete(d.executed, number-d.window)
 	}
+	maps.DeleteFunc(d.executed, func(n uint64, _ message.Executed) bool { return n < t.State.Order.Oldest })
 }
 
 // put takes what was put into the store.
@@ -124,7 +125,17 @@ func (d *disk) saved() *durable.Saved {
 		first--
 	}
 	for n := first; n <= d.state.Entries; n++ {
-		s.Executed = append(s.Executed, d.executed[n])
+		x := d.executed[n]
+		if n+d.window > d.state.Entries {
+			s.Executed = append(s.Executed, x)
+			continue
+		}
+		if s.Earlier == nil {
+			s.Earlier = dedup.New(d.state.Incarnation)
+		}
+		s.Earlier.Add(&dedup.Entry{
+			ID: x.Identity, RID: x.RID, Digest: x.Digest, Position: x.Position, Timestamp: x.Timestamp, Time: x.Time,
+		})
 	}
 	return s
 }

@@ -27,6 +27,8 @@ import (
 //     fall, and safe <= watermark;
 //   - a safe number was reached by f+1 members of the epoch, or is not above its record's
 //     high-water;
+//   - a set of models 1 to 3 that is sent again has its first outcome, and nothing is refused as too
+//     old before it is;
 //   - the store at a position is what the reference makes of the order (reference.go);
 //   - no machine has stopped.
 type invariants struct {
@@ -39,6 +41,7 @@ type invariants struct {
 	wedged   map[wedge]bool
 	fenced   map[uint64]bool // gets that were forwarded with a round, by rID
 	ref      reference
+	outcomes map[string]*outcome        // the first of each identity that was acknowledged
 	stamps   map[string]lamport.Version // of weak sets, by master and identity
 	prints   []uint64                   // of the reference's store, after so many operations of the log
 }
@@ -63,7 +66,7 @@ func newInvariants(c *cluster) invariants {
 	w := invariants{
 		c: c, off: c.opts.HistoriesOnly, stats: make([]replica.Stats, n), received: make(map[place]uint64),
 		reached: make([]uint64, n), wedged: make(map[wedge]bool), fenced: make(map[uint64]bool),
-		stamps: make(map[string]lamport.Version), ref: newReference(c.opts.Keys),
+		outcomes: make(map[string]*outcome), stamps: make(map[string]lamport.Version), ref: newReference(&c.opts, c.window()),
 	}
 	w.prints = append(w.prints, w.ref.print())
 	return w
@@ -112,11 +115,38 @@ func (w *invariants) sent(i int, msg message.Message) {
 // replied sees what a master answers.
 func (w *invariants) replied(m *master.Machine, r *master.Reply) {
 	s := w.c.tokens[r.Token]
+	if executed, known := r.Code.Executed(); known && !executed && s != nil && s.request.Identity != "" {
+		// Its identity is free again, and the next sending is a write of its own.
+		delete(w.stamps, fmt.Sprintf("%d/%s", m.Snapshot().Incarnation, s.request.Identity))
+	}
 	if w.off || s == nil || r.Replica == 0 || s.request.Model != model.Linearizable || s.request.Type != model.Get {
 		return
 	}
 	if now := m.Snapshot().Epoch; now < s.epoch {
 		w.c.fail("invariant", "%s was answered in epoch %d, and epoch %d stood when it came", s, now, s.epoch)
+	}
+}
+
+// outcome sees what a session hears of a set.
+func (w *invariants) outcome(s *sending, o *outcome) {
+	r := &s.request
+	if w.off || r.Type != model.Set || r.Identity == "" {
+		return
+	}
+	if age := w.c.now - s.first; o.Code == model.Gone && (w.c.opts.Keep == 0 || !s.session.tellsAge || age < w.c.promised()) {
+		w.c.fail("invariant", "%s is refused as too old after %d units", s, age)
+	}
+	if o.Code != model.OK || r.Model == model.Eventual { // of that another replica may not know yet
+		return
+	}
+	first := w.outcomes[r.Identity]
+	if first == nil {
+		w.outcomes[r.Identity] = o
+		return
+	}
+	if first.RID != o.RID || first.Position != o.Position || first.Timestamp != o.Timestamp {
+		w.c.fail("invariant", "%s was request %d, position %d, timestamp %d, and is now %d, %d, %d",
+			s, first.RID, first.Position, first.Timestamp, o.RID, o.Position, o.Timestamp)
 	}
 }
 
@@ -126,7 +156,7 @@ func (w *invariants) upTo(position uint64) int {
 }
 
 // delivered is called by replica i before it executes op, which takes it to position.
-func (c *cluster) delivered(i int, at place, position uint64, op *message.Operation) {
+func (c *cluster) delivered(i int, at place, position uint64, d *message.Data, op *message.Operation) {
 	w := &c.watch
 	id := c.nodes[i].id
 	before := position - op.Count()
@@ -154,6 +184,7 @@ func (c *cluster) delivered(i int, at place, position uint64, op *message.Operat
 			c.fail("invariant", "%s delivers %s at %s first of all, and the record of epoch %d stands", id, describeOp(op), at, r.Epoch)
 		}
 		w.log = append(w.log, delivered{at, position, op})
+		w.ref.memory.advance(at.Epoch, d.Time)
 		if what := w.ref.apply(at, position, op); what != "" {
 			c.fail("invariant", "%s", what)
 		}

@@ -46,6 +46,17 @@ func cut(remove func(*Options)) func(*Options) {
 	}
 }
 
+// forgetful is for a rule about how long executed sets are known: tables are small, and time
+// passes.
+func forgetful(remove func(*Options)) func(*Options) {
+	return func(o *Options) {
+		if o.Keep == 0 {
+			o.Window, o.Keep = 3, 80
+		}
+		remove(o)
+	}
+}
+
 var mutants = []mutant{
 	{"without (A)", 100, 200, broadcast(abcast.WithoutHeard)},
 	{"without (B)", 100, 0, broadcast(abcast.WithoutReceipt)},
@@ -81,6 +92,11 @@ var mutants = []mutant{
 	{"nothing said where nothing is to be said", 20, 20, cut(func(o *Options) { o.Replica.NoBeats = true })},
 	{"later epochs taken for histories that have ended", 300, 0, stale(func(o *Options) { o.Master.NeverAhead = true })},
 	{"positions told after an epoch began taken for another history's", 100, 0, func(o *Options) { o.Master.Membership.BeganLow = true }},
+	{"executed sets forgotten by their number", 100, 300, forgetful(machine(func(m *replica.Mutant) { m.ForgetsByCount = true }))},
+	{"executed sets forgotten by a replica's own time", 300, 0, forgetful(machine(func(m *replica.Mutant) { m.OwnTime = true }))},
+	{"executed sets forgotten in a load", 300, 0, forgetful(machine(func(m *replica.Mutant) { m.LoadForgets = true }))},
+	{"sets executed that may be forgotten", 600, 600, forgetful(machine(func(m *replica.Mutant) { m.NeverTooOld = true }))},
+	{"numbers of causal sets forgotten", 300, 0, forgetful(func(o *Options) { o.Master.ForgetsNumbers = true })},
 	{"versions without the epoch", 300, 0, func(o *Options) { o.Replica.NoEpochVersions, o.Master.NoEpochVersions = true, true }},
 }
 

@@ -35,6 +35,12 @@ type Options struct {
 
 	OrderedGets bool // linearizable gets are ordered operations, not fenced
 
+	// Window is how many of the last sets are remembered whatever their age, Keep for how
+	// many ticks all others are; 0: so many that none is ever forgotten. Sessions send sets
+	// again long after, and say how old they are, or keep to what is promised.
+	Window int
+	Keep   int
+
 	Durable    bool // replicas have disks
 	ChunkBytes int  // of the pieces in which learners are loaded
 	Forever    bool // a minority dies and does not come back
@@ -114,6 +120,9 @@ func FromSeed(seed uint64) Options {
 	}
 	late := rand.New(rand.NewPCG(seed, 0xfe9ce)) // what was added later leaves the other draws as they were
 	o.OrderedGets, o.Stale = late.IntN(6) == 0, late.IntN(4) == 0
+	if late.IntN(2) == 0 {
+		o.Window, o.Keep = 2+late.IntN(12), 60+late.IntN(100)
+	}
 	if r.IntN(20) == 0 {
 		o.Replicas = 1
 	}

@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"strings"
 
 	"quartet/client/history"
@@ -17,6 +18,7 @@ type reference struct {
 	keys    []string
 	store   map[string]record
 	done    map[string]bool // requests, by identity
+	memory  memory          // of those that are not forgotten
 	causal  map[uint64]*message.Request
 	up      uint64 // causal numbers committed
 	effects []history.Effect
@@ -27,12 +29,55 @@ type record struct {
 	version lamport.Version
 }
 
-func newReference(keys int) reference {
+func newReference(o *Options, window int) reference {
 	r := reference{store: make(map[string]record), done: make(map[string]bool), causal: make(map[uint64]*message.Request)}
-	for i := range keys {
+	for i := range o.Keys {
 		r.keys = append(r.keys, string(rune('a'+i)))
 	}
+	r.memory = memory{window: window, keep: uint64(o.Keep)}
 	return r
+}
+
+// memory says which requests are still known: the last ones, and those that took effect not
+// long ago by the time that DATA tell.
+type memory struct {
+	window int
+	keep   uint64 // 0: nothing is forgotten
+
+	epoch, tick, now, horizon uint64
+	entries                   []remembered // oldest first
+}
+
+type remembered struct {
+	id string
+	at uint64
+}
+
+func (m *memory) advance(epoch, tick uint64) {
+	if epoch > m.epoch {
+		m.epoch, m.tick = epoch, 0
+	}
+	if tick <= m.tick {
+		return
+	}
+	if m.tick > 0 {
+		m.now += tick - m.tick
+	}
+	m.tick = tick
+	for m.keep > 0 && len(m.entries) > m.window && m.entries[0].at+m.keep < m.now {
+		m.horizon = m.entries[0].at + 1
+		m.entries = m.entries[1:]
+	}
+}
+
+func (m *memory) knows(id string) bool {
+	return slices.ContainsFunc(m.entries, func(r remembered) bool { return r.id == id })
+}
+
+// tooOld reports whether a request was sent first when what took effect then may be
+// forgotten by now.
+func (m *memory) tooOld(q *message.Request) bool {
+	return q.First > 0 && m.horizon > 0 && m.now+min(q.First, m.tick) < m.tick+m.horizon+m.keep/5
 }
 
 // number notes which write has a causal number; it never changes.
@@ -60,12 +105,14 @@ func (r *reference) apply(at lamport.Version, position uint64, op *message.Opera
 		if old := r.store[op.Request.Key]; v.Less(old.version) {
 			return fmt.Sprintf("a strong set at %s finds %q with the greater version %s", v, old.value, old.version)
 		}
-		r.execute(&op.Request, v, position)
+		if !r.memory.tooOld(&op.Request) || r.memory.knows(name(&op.Request)) {
+			return r.execute(&op.Request, v, position)
+		}
 	case message.OpWeak:
 		if !op.Request.Version.Less(at) {
 			return fmt.Sprintf("the version %s of a weak write is not below its place %s", op.Request.Version, at)
 		}
-		r.execute(&op.Request, op.Request.Version, position)
+		return r.execute(&op.Request, op.Request.Version, position)
 	case message.OpCommit:
 		for ; r.up < op.Number; r.up++ {
 			w := r.causal[r.up+1]
@@ -75,27 +122,44 @@ func (r *reference) apply(at lamport.Version, position uint64, op *message.Opera
 			if !w.Version.Less(at) {
 				return fmt.Sprintf("the version %s of causal write %d is not below the place of its commit, %s", w.Version, r.up+1, at)
 			}
-			r.execute(w, w.Version, position)
+			if what := r.execute(w, w.Version, position); what != "" {
+				return what
+			}
 		}
 	}
 	return ""
 }
 
-// execute takes effect once for each identity, where the key holds nothing greater. (Two
-// strong sets of one DATA have one version; the second comes later.)
-func (r *reference) execute(q *message.Request, version lamport.Version, position uint64) {
-	id := q.Identity
-	if id == "" {
-		id = fmt.Sprintf("#%d", q.RID)
+func name(q *message.Request) string {
+	if q.Identity == "" {
+		return fmt.Sprintf("#%d", q.RID)
 	}
+	return q.Identity
+}
+
+// execute takes effect once for each identity, where the key holds nothing greater. (Two
+// strong sets of one DATA have one version; the second comes later.) A weak set that is
+// forgotten and comes again may be committed again as long as nothing becomes of that.
+func (r *reference) execute(q *message.Request, version lamport.Version, position uint64) string {
+	id := name(q)
+	if r.memory.knows(id) {
+		return ""
+	}
+	r.memory.entries = append(r.memory.entries, remembered{id, r.memory.now})
+	old, ok := r.store[q.Key]
+	greater := !ok || !version.Less(old.version)
 	if r.done[id] {
-		return
+		if q.Model.Strong() || greater && version != old.version {
+			return fmt.Sprintf("%s takes effect a second time", request(q))
+		}
+		return ""
 	}
 	r.done[id] = true
 	r.effects = append(r.effects, history.Effect{Identity: q.Identity, ID: q.RID, Key: q.Key, Value: string(q.Value), Position: position})
-	if old, ok := r.store[q.Key]; !ok || !version.Less(old.version) {
+	if greater {
 		r.store[q.Key] = record{string(q.Value), version}
 	}
+	return ""
 }
 
 // print is a fingerprint of the store.

@@ -27,7 +27,8 @@ type session struct {
 	position uint64
 	read     uint64
 	wrote    map[string]uint64
-	answered []*sending // sets with an identity, to be sent once more for no reason
+	answered []*sending // sets with an identity, to be sent once more for no reason, or since it has given up
+	tellsAge bool       // says of a set that it sends again how old it is; else it keeps to what is promised
 	script   []*sending // the last gets of the run
 	steady   bool       // it asks until everything heals, for each request until it is served
 }
@@ -40,6 +41,8 @@ type sending struct {
 	again   bool // of a set that was answered already
 	replica lamport.Node
 	request message.Request
+	first   int64  // when it was sent first
+	age     uint64 // in ticks, as the session tells it
 	call    int64
 	epoch   uint64 // that stood when it reached a master
 	told    message.Told
@@ -97,6 +100,7 @@ func (c *cluster) open() {
 		if c.opts.Patience > 0 && c.rand.IntN(3) > 0 {
 			s.patience = tickUnits * int64(c.opts.Patience+c.rand.IntN(10))
 		}
+		s.tellsAge = i%2 == 0
 		c.sessions = append(c.sessions, s)
 		c.agenda.push(event{at: 5*tickUnits + c.rand.Int64N(10*tickUnits), kind: goesOn, node: i})
 	}
@@ -112,8 +116,13 @@ func (s *session) next(c *cluster) {
 		next := s.script[0]
 		s.script = s.script[1:]
 		s.send(c, next)
-	case len(s.answered) > 0 && c.rand.IntN(12) == 0:
+	case len(s.answered) > 0 && c.rand.IntN(c.rarely()) == 0:
 		old := *s.answered[0]
+		if !s.maySendAgain(c, &old) {
+			s.answered = s.answered[1:]
+			s.next(c)
+			return
+		}
 		old.again, old.try = true, old.try+1
 		s.answered = append(s.answered[1:], s.answered[0])
 		s.send(c, &old)
@@ -124,6 +133,23 @@ func (s *session) next(c *cluster) {
 		s.send(c, s.invent(c))
 	}
 }
+
+// rarely is in how many requests one is an old set's once more.
+func (c *cluster) rarely() int {
+	if c.opts.Keep > 0 {
+		return 4
+	}
+	return 12
+}
+
+// maySendAgain reports whether the contract lets a set be sent again: one whose sender says
+// how old it is, always; another one within the promised time.
+func (s *session) maySendAgain(c *cluster, w *sending) bool {
+	return c.opts.Keep == 0 || s.tellsAge || c.now-w.first < c.promised()
+}
+
+// promised is for how long a set may be sent again, in time units.
+func (c *cluster) promised() int64 { return int64(c.opts.Keep) * tickUnits * 4 / 5 }
 
 // invent makes up the next request.
 func (s *session) invent(c *cluster) *sending {
@@ -159,6 +185,12 @@ func (s *session) send(c *cluster, w *sending) {
 		for _, timestamp := range s.wrote {
 			w.told.Timestamp = max(w.told.Timestamp, timestamp)
 		}
+	}
+	if w.first == 0 {
+		w.first = c.now
+	}
+	if s.tellsAge {
+		w.age = uint64((c.now - w.first + tickUnits - 1) / tickUnits)
 	}
 	c.step++
 	c.nextToken++
@@ -227,6 +259,7 @@ func (s *session) record(c *cluster, w *sending, reply *outcome) history.Operati
 		case known:
 			o.Outcome = history.Fail
 		}
+		c.watch.outcome(w, reply)
 		o.ID, o.Position, o.Timestamp = reply.RID, reply.Position, reply.Timestamp
 		if reply.Replica != 0 {
 			o.Replica = reply.Replica.String()
@@ -278,7 +311,13 @@ func (s *session) again(c *cluster, w *sending, o history.Operation, reply *outc
 		return true
 	}
 	retry := set && o.Outcome == history.Unknown || reply != nil && reply.Code == model.TooEarly
-	if !retry || !c.healed && (w.try >= mostTries || c.rand.IntN(5) == 0) {
+	if !retry || !s.maySendAgain(c, w) {
+		return false
+	}
+	if !c.healed && (w.try >= mostTries || c.rand.IntN(5) == 0) {
+		if set && c.opts.Keep > 0 { // later
+			s.answered = append(s.answered, w)
+		}
 		return false
 	}
 	next := *w

@@ -1,0 +1,42 @@
+package dedup_test
+
+import (
+	"fmt"
+	"runtime"
+	"testing"
+
+	"quartet/replica/dedup"
+)
+
+// What an entry takes, and what it costs to look one up that is not there, remember it and
+// forget the oldest, with a million of them.
+func BenchmarkMemory(b *testing.B) {
+	const n = 1_000_000
+	ids := make([]string, 2*n)
+	for i := range ids {
+		ids[i] = fmt.Sprintf("V4hXjQ9tU3cbJm%08x", uint32(i)*2654435761)
+	}
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	m := dedup.New(1)
+	add := func(i int) {
+		m.Add(&dedup.Entry{ID: ids[i%len(ids)], RID: uint64(i), Digest: uint64(i) * 0x9e3779b97f4a7c15, Position: uint64(i), Time: uint64(i / 400)})
+	}
+	for i := range n {
+		add(i)
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	i := n
+	for b.Loop() {
+		if _, known := m.Lookup(ids[i%len(ids)], uint64(i)); known {
+			b.Fatal("it is known")
+		}
+		add(i)
+		m.Forget()
+		i++
+	}
+	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/n, "B/entry")
+	b.ReportMetric(float64(m.Cost())/n, "cost/entry")
+}

@@ -1,0 +1,248 @@
+// Package dedup promises a memory of requests that took effect: identity → first outcome, for
+// millions of them, in few bytes each. It is a queue, oldest first: entries are added at
+// one end and forgotten at the other, and are found by their identity. It is pure, and what
+// it answers depends on nothing but what was added and forgotten: two replicas with the same
+// calls know the same.
+//
+// An entry stands in a block of bytes without pointers (the garbage collector passes over
+// them), as differences to the first one of its block. A map leads from 32 bits of a hash of
+// the identity to the newest entry with that hash, and each entry to the one before it with
+// the same.
+package dedup
+
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
+// Entry is a request that took effect.
+type Entry struct {
+	ID        string // the client's; "": the identity is RID
+	RID       uint64
+	Digest    uint64 // of the request; only with an ID
+	Position  uint64 // strong sets
+	Timestamp uint64 // causal sets
+	Time      uint64 // when it took effect; never falls from one entry to the next
+}
+
+// Cost is how many bytes an entry counts for in [Memory.Cost]: about what it takes. It
+// depends on the entry alone, so that replicas forget the same entries for lack of room.
+func (e *Entry) Cost() int { return overhead + len(e.ID) }
+
+// overhead is what an entry takes beside its id, about: 15 to 30 bytes in its block, and 14
+// in the map.
+const overhead = 38
+
+// Memory is the memory. The zero value is not ready: see [New]. It has one owner.
+type Memory struct {
+	seed   uint64
+	index  map[uint32]uint32 // hash → place of the newest entry with it
+	blocks []*block          // oldest first
+	spare  *block
+	first  uint64 // place of the first byte of blocks[0]
+	head   uint64 // place of the oldest entry
+	tail   uint64 // place behind the newest
+	count  int
+	cost   int
+}
+
+// block is blockBytes of places, of which the last few may be unused: no entry is in two.
+type block struct {
+	base  Entry // what its entries are written as differences to
+	used  int
+	count int // entries, those that are forgotten included
+	data  [blockBytes]byte
+}
+
+// blockBytes is much more than the largest entry: 256 bytes of ID and seven numbers.
+const blockBytes = 1 << 16
+
+const largestEntry = 256 + 8*binary.MaxVarintLen64
+
+// MaxCost is the greatest sum of costs that a Memory can hold: a place is written with 32
+// bits.
+const MaxCost = 1 << 31
+
+// New returns an empty memory. The seed makes hashes hard to foresee for clients who choose
+// identities; nothing that the memory answers depends on it.
+func New(seed uint64) *Memory {
+	return &Memory{seed: seed, index: map[uint32]uint32{}}
+}
+
+// Len returns how many entries there are.
+func (m *Memory) Len() int { return m.count }
+
+// Cost returns the sum of the entries' costs.
+func (m *Memory) Cost() int { return m.cost }
+
+// Add remembers an entry as the newest.
+func (m *Memory) Add(e *Entry) {
+	b := m.room(e)
+	h := m.hash(e.ID, e.RID)
+
+	var back uint64 // how far back the one before it is with the same hash
+	if low, ok := m.index[h]; ok {
+		if p := m.place(low); p >= m.head {
+			back = m.tail - p
+		}
+	}
+	m.index[h] = uint32(m.tail)
+
+	n := b.put(e, back)
+	b.used += n
+	b.count++
+	m.tail += uint64(n)
+	m.count++
+	m.cost += e.Cost()
+}
+
+// room returns the block that the next entry goes into.
+func (m *Memory) room(e *Entry) *block {
+	if n := len(m.blocks); n > 0 && m.blocks[n-1].used <= blockBytes-largestEntry {
+		return m.blocks[n-1]
+	}
+	b := m.spare
+	if b == nil {
+		b = new(block)
+	}
+	m.spare = nil
+	b.base, b.used, b.count = *e, 0, 0
+	b.base.ID = ""
+
+	if m.count == 0 {
+		m.blocks = m.blocks[:0]
+		m.first = (m.tail + blockBytes - 1) / blockBytes * blockBytes
+		m.head = m.first
+	}
+	m.blocks = append(m.blocks, b)
+	m.tail = m.first + uint64(len(m.blocks)-1)*blockBytes
+	return b
+}
+
+// place returns the place whose lower 32 bits these are: the last one before the tail.
+func (m *Memory) place(low uint32) uint64 {
+	return m.tail - uint64(uint32(m.tail)-low)
+}
+
+// Lookup returns the newest entry with an identity: the id, or, if that is "", the rID.
+func (m *Memory) Lookup(id string, rid uint64) (Entry, bool) {
+	if m.count == 0 {
+		return Entry{}, false
+	}
+	low, ok := m.index[m.hash(id, rid)]
+	if !ok {
+		return Entry{}, false
+	}
+	for p := m.place(low); p >= m.head; {
+		b, at := m.at(p)
+		if b.is(at, id, rid) {
+			e, _, _ := b.get(at)
+			return e, true
+		}
+		back := b.back(at)
+		if back == 0 || back > p {
+			break
+		}
+		p -= back
+	}
+	return Entry{}, false
+}
+
+// Oldest returns the oldest entry.
+func (m *Memory) Oldest() (Entry, bool) {
+	if m.count == 0 {
+		return Entry{}, false
+	}
+	b, at := m.at(m.head)
+	e, _, _ := b.get(at)
+	return e, true
+}
+
+// Forget removes the oldest entry.
+func (m *Memory) Forget() {
+	if m.count == 0 {
+		return
+	}
+	b, at := m.at(m.head)
+	e, n, _ := b.get(at)
+	h := m.hash(e.ID, e.RID)
+	if m.index[h] == uint32(m.head) {
+		delete(m.index, h)
+	}
+	m.count--
+	m.cost -= e.Cost()
+
+	if m.count == 0 {
+		seed, tail, spare := m.seed, m.tail, b
+		*m = *New(seed) // a map that has been large never becomes smaller
+		m.tail, m.spare = tail, spare
+		return
+	}
+	m.head += uint64(n)
+	if m.head-m.first >= uint64(b.used) {
+		m.spare = b
+		m.blocks[0] = nil
+		m.blocks = m.blocks[1:]
+		m.first += blockBytes
+		m.head = m.first
+	}
+}
+
+// Each calls f for the entries from the one with an index (0: the oldest) on, until f
+// returns false.
+func (m *Memory) Each(from int, f func(*Entry) bool) {
+	i := 0
+	for k, b := range m.blocks {
+		at := 0
+		if k == 0 {
+			at = int(m.head - m.first)
+		}
+		if n := b.count; k > 0 && i+n <= from { // all of it is passed over
+			i += n
+			continue
+		}
+		for at < b.used {
+			if i < from {
+				at += b.length(at)
+				i++
+				continue
+			}
+			e, n, _ := b.get(at)
+			if !f(&e) {
+				return
+			}
+			at += n
+			i++
+		}
+	}
+}
+
+// at returns the block of a place, and where in it.
+func (m *Memory) at(p uint64) (*block, int) {
+	d := p - m.first
+	return m.blocks[d/blockBytes], int(d % blockBytes)
+}
+
+// hash is 32 bits of a product hash, eight bytes a step.
+func (m *Memory) hash(id string, rid uint64) uint32 {
+	h := m.seed ^ 0x9e3779b97f4a7c15
+	if id == "" {
+		h = mix(h, rid)
+	}
+	for len(id) >= 8 {
+		h = mix(h, uint64(id[0])|uint64(id[1])<<8|uint64(id[2])<<16|uint64(id[3])<<24|
+			uint64(id[4])<<32|uint64(id[5])<<40|uint64(id[6])<<48|uint64(id[7])<<56)
+		id = id[8:]
+	}
+	rest := uint64(len(id))
+	for i := range len(id) {
+		rest = rest<<8 | uint64(id[i])
+	}
+	h = mix(h, rest)
+	return uint32(h ^ h>>32)
+}
+
+func mix(h, v uint64) uint64 {
+	high, low := bits.Mul64(h^v, 0xd6e8feb86659fd93)
+	return high ^ low
+}

@@ -1,0 +1,112 @@
+package dedup_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"quartet/replica/dedup"
+)
+
+// A memory answers as a plain list does, whatever is added and forgotten.
+func TestAgainstAList(t *testing.T) {
+	for seed := range uint64(20) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		m := dedup.New(seed)
+		var list []dedup.Entry
+		now, cost := uint64(0), 0
+		most := 1 + r.IntN(6000)
+		for step := range 20_000 {
+			switch {
+			case len(list) > 0 && (r.IntN(3) == 0 || len(list) > most):
+				cost -= list[0].Cost()
+				m.Forget()
+				list = list[1:]
+			case len(list) > 0 && r.IntN(4000) == 0:
+				for range list {
+					m.Forget()
+				}
+				list, cost = nil, 0
+			default:
+				now += r.Uint64N(3)
+				e := randomEntry(r, now)
+				m.Add(&e)
+				cost += e.Cost()
+				list = append(list, e)
+			}
+			if step%500 == 0 {
+				compare(t, m, list, r)
+			}
+			if m.Len() != len(list) || m.Cost() != cost {
+				t.Fatalf("seed %d, step %d: %d entries of %d bytes, want %d of %d", seed, step, m.Len(), m.Cost(), len(list), cost)
+			}
+		}
+	}
+}
+
+func randomEntry(r *rand.Rand, now uint64) dedup.Entry {
+	e := dedup.Entry{RID: r.Uint64() >> r.IntN(64), Time: now}
+	switch r.IntN(3) {
+	case 0:
+		e.Position = r.Uint64() >> r.IntN(64)
+	case 1:
+		e.Timestamp = r.Uint64() >> r.IntN(64)
+	}
+	switch r.IntN(4) {
+	case 0:
+	case 1: // few of them, so that identities come again
+		e.ID, e.Digest = fmt.Sprint(r.IntN(50)), r.Uint64()
+	case 2:
+		e.ID, e.Digest = strings.Repeat("x", 1+r.IntN(256)), r.Uint64()
+	default:
+		e.ID, e.Digest = fmt.Sprintf("client-%d", r.Uint64()), r.Uint64()
+	}
+	return e
+}
+
+func compare(t *testing.T, m *dedup.Memory, list []dedup.Entry, r *rand.Rand) {
+	t.Helper()
+	newest := map[string]dedup.Entry{}
+	for _, e := range list {
+		newest[fmt.Sprint(e.ID, "/", identity(&e))] = e
+	}
+	for _, want := range newest {
+		if got, ok := m.Lookup(want.ID, want.RID); !ok || got != want {
+			t.Fatalf("%+v is found as %+v, %t", want, got, ok)
+		}
+	}
+	for range 100 {
+		e := randomEntry(r, 0)
+		if _, known := newest[fmt.Sprint(e.ID, "/", identity(&e))]; known {
+			continue
+		}
+		if got, ok := m.Lookup(e.ID, e.RID); ok {
+			t.Fatalf("%+v was never added, and is found as %+v", e, got)
+		}
+	}
+	if oldest, ok := m.Oldest(); ok != (len(list) > 0) || ok && oldest != list[0] {
+		t.Fatalf("the oldest is %+v, %t", oldest, ok)
+	}
+	for _, from := range []int{0, 1, len(list) / 2, len(list) - 1, len(list)} {
+		i := max(from, 0)
+		m.Each(i, func(e *dedup.Entry) bool {
+			if i >= len(list) || *e != list[i] {
+				t.Fatalf("entry %d of %d, from %d on, is %+v", i, len(list), from, *e)
+			}
+			i++
+			return i%1000 != 0
+		})
+		if i%1000 != 0 && i != max(len(list), 0) {
+			t.Fatalf("entries %d to %d of %d", from, i, len(list))
+		}
+	}
+}
+
+// identity is what an entry is found by.
+func identity(e *dedup.Entry) uint64 {
+	if e.ID != "" {
+		return 0
+	}
+	return e.RID
+}
