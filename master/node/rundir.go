@@ -257,7 +257,7 @@ func (d *runDir) begins(errs ...error) bool {
 	}
 	return !slices.ContainsFunc(d.found, func(name string) bool {
 		_, ofReplica := replicaOfLock(name)
-		return ofReplica || name == jetStreamDir || name == replicas
+		return ofReplica || name == jetStreamDir || name == replicas || name == viewFile
 	})
 }
 

@@ -126,7 +126,12 @@ func (n *node) keepView(r *message.Record) {
 	b, err := codec.NewEncoder().EncodeRecord(r)
 	if err == nil {
 		n.dir.record.View = slices.Clone(b)
-		err = n.dir.save()
+		if err = n.dir.save(); err != nil { // the directory may be gone
+			n.dir.renewAt = time.Time{}
+			if again, rerr := n.dir.renew(time.Now()); again {
+				err = rerr
+			}
+		}
 	}
 	if err != nil {
 		n.super.unsaved = true

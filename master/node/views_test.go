@@ -2,7 +2,10 @@ package node
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -157,5 +160,47 @@ func TestStatusOfProcesses(t *testing.T) {
 	}
 	if !s.Ready || s.Data != "memory" || s.Sync != "" {
 		t.Errorf("%+v", s)
+	}
+}
+
+// With --memory the newest record outlives its master three times over: a later one takes the
+// newest that can be read, and the directory itself is made again if a cleaner took it.
+func TestRecordOfViewsInMemoryIsKept(t *testing.T) {
+	there, err := server.Start(t.Context(), server.Options{Listen: "127.0.0.1:-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer there.Shutdown()
+	n, _ := shell(t, nil, nil)
+	n.server = there
+	whole := func(epoch uint64) *message.Record {
+		r := recordOf(epoch, 1, 2)
+		r.Cut, r.Master, r.Nonce = []uint64{}, 1, epoch
+		return r
+	}
+	for i, spoil := range []func(path string) error{
+		func(string) error { return nil },
+		func(path string) error { return os.Truncate(filepath.Join(path, viewFile), 3) },
+		func(path string) error { return os.Remove(filepath.Join(path, viewFile)) },
+		func(path string) error {
+			return errors.Join(os.Remove(filepath.Join(path, recordFile)), os.Truncate(filepath.Join(path, copyFile), 0))
+		},
+	} {
+		if err := os.RemoveAll(n.dir.path); err != nil {
+			t.Fatal(err)
+		}
+		n.keepView(whole(uint64(3 + i)))
+		if err := spoil(n.dir.path); err != nil {
+			t.Fatal(err)
+		}
+		next, _ := shell(t, nil, nil)
+		next.server, next.dir = there, &runDir{path: n.dir.path}
+		if err := next.dir.load(); err != nil {
+			t.Fatal(err)
+		}
+		next.restoreView()
+		if got := next.views.newest; got == nil || got.Epoch != uint64(3+i) {
+			t.Errorf("%d: %+v", i, got)
+		}
 	}
 }
