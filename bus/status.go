@@ -7,6 +7,7 @@ import "fmt"
 type Status struct {
 	Ready     bool            `json:"ready"`                // the cluster serves all four models
 	Reason    string          `json:"reason,omitempty"`     // why it is not ready, one line
+	Warnings  []string        `json:"warnings,omitempty"`   // what will fail at the next fault, and what anybody may do; a line each
 	Version   string          `json:"version"`              // of the quartet that answers
 	Data      string          `json:"data"`                 // where the members keep data: [DataMemory], [DataDisk] or [DataMixed]
 	Sync      string          `json:"sync,omitempty"`       // of disks, the weakest: "interval" (survives kill -9) or "always" (a power cut)

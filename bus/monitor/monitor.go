@@ -50,8 +50,8 @@ type Options struct {
 	Listen     string // HOST:PORT, or PORT alone for one on loopback; port 0 or -1: a free one
 	Node       string // "m1", "r1", …: a label of all the node's own figures
 	Collectors []prometheus.Collector
-	Alive      func(context.Context) error
-	Ready      func(context.Context) error
+	Alive      func(context.Context) (string, error)
+	Ready      func(context.Context) (string, error)
 	Log        *slog.Logger
 }
 
@@ -156,45 +156,55 @@ func (m *Monitor) Close() error {
 	return err
 }
 
-// answering answers 200 and "ok", or 503 and why not.
-func answering(ask func(context.Context) error) http.Handler {
+// answering answers 200 and what ask has said, or 503 and why not.
+func answering(ask func(context.Context) (string, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), answerWait)
 		defer cancel()
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Header().Set("Cache-Control", "no-store")
-		if err := ask(ctx); err != nil {
+		answer, err := ask(ctx)
+		if err != nil {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			_, _ = io.WriteString(w, err.Error()+"\n") // nobody is left to tell
 			return
 		}
-		_, _ = io.WriteString(w, "ok\n")
+		_, _ = io.WriteString(w, answer+"\n")
 	})
 }
 
 // Alive asks whether the loop behind a probe turns. A node that has not begun, or has
 // ended and is about to end its process, is no reason to end it by force.
-func Alive[T any](p *bus.Probe[T]) func(context.Context) error {
-	return func(ctx context.Context) error {
+func Alive[T any](p *bus.Probe[T]) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
 		switch _, err := p.Ask(ctx); {
 		case err == nil, errors.Is(err, bus.ErrNotBegun), errors.Is(err, bus.ErrEnded):
-			return nil
+			return well, nil
 		default:
-			return fmt.Errorf("the node's loop stands still: %w", err)
+			return "", fmt.Errorf("the node's loop stands still: %w", err)
 		}
 	}
 }
 
-// Ready asks what is behind a probe whether it is ready; why says why not, or "".
-func Ready[T any](p *bus.Probe[T], why func(T) string) func(context.Context) error {
-	return func(ctx context.Context) error {
+// Ready asks what is behind a probe whether it is ready. why says why not, or ""; warned, which
+// may be nil, what is ready and will not stay so, in one line, or "": that is still 200, with
+// "ok, but …" in place of "ok".
+func Ready[T any](p *bus.Probe[T], why, warned func(T) string) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
 		answer, err := p.Ask(ctx)
 		if err != nil {
-			return err
+			return "", err
 		}
+
 		if reason := why(answer); reason != "" {
-			return errors.New(reason)
+			return "", errors.New(reason)
 		}
-		return nil
+		if warned == nil || warned(answer) == "" {
+			return well, nil
+		}
+		return well + ", but " + warned(answer), nil
 	}
 }
+
+// well is the answer of a node with which all is well.
+const well = "ok"

@@ -53,16 +53,22 @@ func get(t *testing.T, url string) (int, string) {
 // What is asked of a node that has not begun, works, stands still, and has ended.
 func TestAnswersFollowTheLoop(t *testing.T) {
 	probe := bus.NewProbe[string]()
-	ready := Ready(probe, func(s string) string { return s })
+	const later = "later: "
+	ready := Ready(probe, func(s string) string {
+		if strings.HasPrefix(s, later) {
+			return ""
+		}
+		return s
+	}, func(s string) string { return strings.TrimPrefix(s, later) })
 	alive := Alive(probe)
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	check := func(when string, ctx context.Context, wantAlive, wantReady bool) {
 		t.Helper()
-		if err := alive(ctx); (err == nil) != wantAlive {
+		if _, err := alive(ctx); (err == nil) != wantAlive {
 			t.Errorf("%s: alive: %v", when, err)
 		}
-		if err := ready(ctx); (err == nil) != wantReady {
+		if _, err := ready(ctx); (err == nil) != wantReady {
 			t.Errorf("%s: ready: %v", when, err)
 		}
 	}
@@ -87,8 +93,12 @@ func TestAnswersFollowTheLoop(t *testing.T) {
 	check("ready", t.Context(), true, true)
 	why <- "two replicas are missing"
 	check("not ready", t.Context(), true, false)
-	if err := ready(t.Context()); err == nil || err.Error() != "two replicas are missing" {
+	if _, err := ready(t.Context()); err == nil || err.Error() != "two replicas are missing" {
 		t.Errorf("the reason: %v", err)
+	}
+	why <- later + "one replica may not fail"
+	if answer, err := ready(t.Context()); err != nil || answer != "ok, but one replica may not fail" {
+		t.Errorf("the warning: %q, %v", answer, err)
 	}
 	close(stop)
 	if _, err := probe.Ask(t.Context()); err != nil && !errors.Is(err, bus.ErrEnded) {
@@ -100,7 +110,7 @@ func TestServing(t *testing.T) {
 	var log bytes.Buffer
 	probe := bus.NewProbe[string]()
 	m, err := Listen(Options{
-		Listen: "0.0.0.0:0", Node: "m1", Alive: Alive(probe), Ready: Ready(probe, func(s string) string { return s }),
+		Listen: "0.0.0.0:0", Node: "m1", Alive: Alive(probe), Ready: Ready(probe, func(s string) string { return s }, nil),
 		Collectors: collectorsOf(probe), Log: slog.New(slog.NewTextHandler(&log, nil)),
 	})
 	if err != nil {

@@ -38,6 +38,7 @@ const (
 	defaultNodeUser = "quartet-node"
 	anonymousUser   = "quartet-anonymous" // what a connection without credentials is taken for
 	frontUser       = "quartet-front"     // the master among its clients
+	operatorUser    = "quartet-operator"  // who may remove and recover where everybody is let in
 	// writeDeadline is how long a client that doesn't read may hold up others before it
 	// is cut off (NATS: 10 s).
 	writeDeadline = 2 * time.Second
@@ -96,9 +97,16 @@ func (o *Options) address(ctx context.Context) (host string, port int, err error
 	}
 	secured := o.ClientUser != "" && o.ClientPassword != "" && o.TLS != nil
 	if !loopback && !secured && !o.AllowInsecureBind {
-		return "", 0, fmt.Errorf("%w: %s (listen on 127.0.0.1, or give a client user, a password and a certificate)", ErrInsecure, o.Listen)
+		return "", 0, fmt.Errorf("%w: %s (listen on 127.0.0.1; or run a NATS server that has users and TLS, and name it with --nats; or let everybody in who reaches the port: --allow-insecure-bind)", ErrInsecure, o.Listen)
 	}
 	return host, max(port, 0), nil
+}
+
+// open reports whether a server on host lets everybody in who reaches it from beyond this
+// machine.
+func (o *Options) open(host string) bool {
+	loopback, err := isLoopback(context.Background(), host)
+	return (err != nil || !loopback) && o.ClientUser == ""
 }
 
 // isLoopback reports whether every address of host is one of this machine's own loop.
@@ -151,6 +159,10 @@ func (o *Options) natsOptions(host string, port int, storeDir string) (*nats.Opt
 		// It could not reach a node anyway; this keeps it from pretending to listeners.
 		Permissions: &nats.Permissions{Publish: &nats.SubjectPermission{Deny: []string{internal}}},
 	}
+	if o.open(host) {
+		// Nobody has proved who they are: what an operator does takes the nodes' password.
+		client.Permissions.Publish.Deny = append(client.Permissions.Publish.Deny, subjects.Recover(), subjects.Remove())
+	}
 	if o.ClientUser == "" {
 		client.Username, client.Password = anonymousUser, ""
 		n.NoAuthUser = anonymousUser
@@ -158,6 +170,7 @@ func (o *Options) natsOptions(host string, port int, storeDir string) (*nats.Opt
 	n.Users = []*nats.User{
 		client,
 		{Username: frontUser, Password: o.NodePassword, Account: account[AccountClients]},
+		{Username: operatorUser, Password: o.NodePassword, Account: account[AccountClients]},
 		{Username: o.NodeUser, Password: o.NodePassword, Account: account[AccountNodes]},
 	}
 	n.ServerName = "quartet"

@@ -22,6 +22,7 @@ type Server struct {
 	nats    *nats.Server
 	fatal   chan error
 	options Options
+	open    bool
 	scratch string // the temporary store, or ""
 	stop    sync.Once
 }
@@ -38,7 +39,7 @@ func Start(ctx context.Context, options Options) (*Server, error) {
 	if err := probe(ctx, host, port); err != nil {
 		return nil, err
 	}
-	s := &Server{options: o}
+	s := &Server{options: o, open: o.open(host)}
 	storeDir := o.StoreDir
 	if storeDir == "" {
 		if s.scratch, err = os.MkdirTemp("", "quartet-bus-"); err != nil {
@@ -148,6 +149,10 @@ func probe(ctx context.Context, host string, port int) error {
 	}
 	return fmt.Errorf("%w %s: %w", ErrListen, address, err)
 }
+
+// Open reports whether everybody who reaches the server, from beyond this machine too, is a
+// client.
+func (s *Server) Open() bool { return s.open }
 
 // ClientURL is where clients connect; without credentials, even if they need some.
 func (s *Server) ClientURL() string { return s.url(nil) }

@@ -301,6 +301,62 @@ func TestListenAddresses(t *testing.T) {
 		t.Errorf("URL of all addresses: %s", open.ClientURL())
 	}
 	dial(t, bus.DialOptions{URL: open.ClientURL()})
+	if !open.Open() {
+		t.Error("it does not say that everybody is let in")
+	}
+	if closed := start(t, Options{Listen: "127.0.0.1:-1"}); closed.Open() {
+		t.Error("loopback is called open")
+	}
+
+	// The refusal names what works today.
+	_, err := Start(t.Context(), Options{Listen: "0.0.0.0:-1"})
+	for _, way := range []string{"--nats", "--allow-insecure-bind", "127.0.0.1"} {
+		if err == nil || !strings.Contains(err.Error(), way) {
+			t.Errorf("the refusal does not say %s: %v", way, err)
+		}
+	}
+}
+
+// Where everybody is let in, operators prove that they can read the master's directory.
+func TestOperatorsOfAnOpenServer(t *testing.T) {
+	for name, test := range map[string]struct {
+		options Options
+		user    string
+		heard   bool
+	}{
+		"anybody, open":     {Options{Listen: "0.0.0.0:-1", AllowInsecureBind: true, NodePassword: "secret"}, "", false},
+		"an operator, open": {Options{Listen: "0.0.0.0:-1", AllowInsecureBind: true, NodePassword: "secret"}, "quartet-operator", true},
+		"anybody, loopback": {Options{Listen: "127.0.0.1:-1", NodePassword: "secret"}, "", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := start(t, test.options)
+			user, password := s.FrontCredentials()
+			master := dial(t, bus.DialOptions{URL: s.ClientURL(), User: user, Password: password})
+			for _, subject := range []string{"quartet.recover", "quartet.remove", "quartet.request"} {
+				if _, err := master.Subscribe(subject, func(m *nats.Msg) { _ = m.Respond(nil) }); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := master.Flush(); err != nil {
+				t.Fatal(err)
+			}
+
+			o := bus.DialOptions{URL: s.ClientURL(), User: test.user}
+			if test.user != "" {
+				o.Password = "secret"
+			}
+			asker := dial(t, o)
+			for subject, want := range map[string]bool{"quartet.recover": test.heard, "quartet.remove": test.heard, "quartet.request": true} {
+				wait := 5 * time.Second
+				if !want {
+					wait = 200 * time.Millisecond
+				}
+				if _, err := asker.Request(subject, nil, wait); (err == nil) != want {
+					t.Errorf("%s: %v", subject, err)
+				}
+			}
+		})
+	}
 }
 
 func TestBadPrefix(t *testing.T) {

@@ -11,8 +11,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
 
+	"quartet/bus"
 	"quartet/bus/exit"
 	"quartet/client/command"
 	"quartet/client/internal/responder"
@@ -415,6 +417,44 @@ func TestNoCluster(t *testing.T) {
 		w := quartet(t, url, args...)
 		if w.status != exit.StatusNoCluster || !strings.Contains(w.err, "quartet master") {
 			t.Errorf("%q without a server: status %d, %s", args, w.status, w.err)
+		}
+	}
+}
+
+// What will fail at the next fault is said while all is well; what is not ready is refused.
+func TestStatusSaysWhatIsSo(t *testing.T) {
+	const failing = "the next change of the view will fail: nothing can be written"
+	for _, test := range []struct {
+		status bus.Status
+		exit   int
+		line   string
+	}{
+		{bus.Status{Ready: true}, exit.StatusOK, "ready\n"},
+		{bus.Status{Ready: true, Warnings: []string{failing}}, exit.StatusOK, "ready, but " + failing + "\n"},
+		{bus.Status{Reason: "the view is being changed"}, exit.StatusRefused, "not ready: the view is being changed\n"},
+		{bus.Status{Reason: "why", Warnings: []string{failing}}, exit.StatusRefused, "not ready: why; and " + failing + "\n"},
+	} {
+		s := responder.Server(t)
+		nc, err := nats.Connect(s.ClientURL())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		body, err := json.Marshal(test.status)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := nc.Subscribe("quartet.status", func(m *nats.Msg) { _ = m.Respond(body) }); err != nil {
+			t.Fatal(err)
+		}
+		if err := nc.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		if w := quartet(t, s.ClientURL(), "status"); w.status != test.exit || !strings.HasPrefix(w.stdout, test.line) || w.err != "" {
+			t.Errorf("%+v: status %d, %q, %s", test.status, w.status, w.stdout, w.err)
+		}
+		if w := quartet(t, s.ClientURL(), "status", "-o", "raw"); w.status != test.exit || w.stdout != string(body) && w.stdout != string(body)+"\n" {
+			t.Errorf("raw: status %d, %q", w.status, w.stdout)
 		}
 	}
 }

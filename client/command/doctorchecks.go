@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -96,9 +97,9 @@ func (d *doctor) lookAtCluster(ctx context.Context, nc *nats.Conn) {
 		return
 	}
 	defer c.Close()
-	ctx, cancel := context.WithTimeout(ctx, doctorLimit)
+	asking, cancel := context.WithTimeout(ctx, doctorLimit)
 	defer cancel()
-	body, err := c.Status(ctx)
+	body, err := c.Status(asking)
 	var s bus.Status
 	if err == nil {
 		err = json.Unmarshal(body, &s)
@@ -125,11 +126,14 @@ func (d *doctor) lookAtStatus(s *bus.Status) {
 	text := fmt.Sprintf("epoch %d, %d replicas, data: %s, version %s", s.Epoch, len(s.Replicas), data, orDash(s.Version))
 	switch {
 	case !s.Ready:
-		d.finding("cluster", fmt.Sprintf("not ready: %s (%s)", orDash(s.Reason), text), "wait a few seconds while a view changes; then bring the missing replicas back, or see what going on without them would lose: quartet recover")
+		d.finding("cluster", fmt.Sprintf("not ready: %s (%s)", orDash(s.Reason), text), remedy(s.Reason))
 	case s.Reason != "":
-		d.finding("cluster", s.Reason+" ("+text+")", "make room on the disk of --dir; service resumes by itself")
+		d.finding("cluster", s.Reason+" ("+text+")", remedy(s.Reason))
 	default:
 		d.ok("cluster", "ready, %s", text)
+	}
+	for _, warning := range s.Warnings {
+		d.finding("next fault", warning, remedy(warning))
 	}
 	if d.env.Version != "" && s.Version != "" && s.Version != d.env.Version {
 		d.note("version", fmt.Sprintf("the cluster is version %s, this command %s", s.Version, d.env.Version), "use the same on both sides where something is unclear")
@@ -173,21 +177,43 @@ func absence(r *bus.ReplicaStatus) string {
 	return "it waits for the next view: look again in a moment"
 }
 
-// askInAllModels shows that each model is served.
+// asked is how a get of one model ended.
+type asked struct {
+	result client.Result
+	err    error
+	took   time.Duration
+}
+
+// askInAllModels shows that each model is served. All are asked at the same time, each with a
+// limit of its own, so that a model that hangs leaves the others theirs.
 func (d *doctor) askInAllModels(ctx context.Context, c *client.Client, s *bus.Status) {
-	for _, m := range model.All {
-		began := time.Now()
-		result, err := c.Get(ctx, doctorKey, client.With(m))
-		took := time.Since(began).Round(time.Microsecond)
+	ends := make([]asked, len(model.All))
+	var all sync.WaitGroup
+	for i, m := range model.All {
+		all.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, doctorLimit)
+			defer cancel()
+			began := time.Now()
+			ends[i].result, ends[i].err = c.Get(ctx, doctorKey, client.With(m))
+			ends[i].took = time.Since(began).Round(time.Microsecond)
+		})
+	}
+	all.Wait()
+
+	for i, m := range model.All {
+		end := &ends[i]
+		hung := errors.Is(end.err, client.ErrUnknownOutcome)
 		switch {
-		case err == nil, errors.Is(err, client.ErrNotFound):
-			d.ok(m.Word(), "a get was answered by %s in %s", orDash(result.Replica), took)
+		case end.err == nil, errors.Is(end.err, client.ErrNotFound):
+			d.ok(m.Word(), "a get was answered by %s in %s", orDash(end.result.Replica), end.took)
 		case d.denied():
-			return
+			return // lookAtPermissions says what
 		case !s.Ready && m.Strong():
-			d.finding(m.Word(), fmt.Sprintf("a get was not served: %v", err), "the strong models come back when the cluster is ready")
+			d.finding(m.Word(), fmt.Sprintf("a get was not served: %v", end.err), "what is said of the cluster above comes first: this model is served again when it is ready")
+		case hung:
+			d.finding(m.Word(), fmt.Sprintf("a get had no answer within %s", end.took.Round(time.Millisecond)), "the request was taken, or somebody else took it: look at the master's log, and at quartet top for a replica that stands still")
 		default:
-			d.finding(m.Word(), fmt.Sprintf("a get was not served: %v", err), "look at the master's log, and at what the server allows this user to publish: "+d.conn.prefix+".request")
+			d.finding(m.Word(), fmt.Sprintf("a get was not served: %v", end.err), "look at the master's log, and at what the server allows this user to publish: "+d.conn.prefix+".request")
 		}
 	}
 }

@@ -22,7 +22,9 @@ func statusCommand(env Env) *cobra.Command {
 		Long: `Show the master and the replicas: which are members, how far each has come.
 -o json and jsonl print the JSON object with which the cluster answers, -o raw as it came.
 
-Exit status: 0 answered (ready or not), 6 no cluster.`,
+"ready, but …" says what is served now and will not be after the next fault.
+
+Exit status: 0 ready, 4 not ready, 6 no cluster.`,
 		Example: `  quartet status
   quartet status -o json | jq .ready`,
 		Args: usageArgs(cobra.NoArgs),
@@ -43,9 +45,14 @@ Exit status: 0 answered (ready or not), 6 no cluster.`,
 				return fmt.Errorf("the cluster's status is no JSON object that this version can read: %w", err)
 			}
 			if out != formatTable {
-				return out.answer(env.Stdout, body)
+				err = out.answer(env.Stdout, body)
+			} else {
+				err = printStatus(env.Stdout, &s)
 			}
-			return printStatus(env.Stdout, &s)
+			if err == nil && !s.Ready {
+				err = exit.Silent(exit.StatusRefused) // stdout says why
+			}
+			return err
 		},
 	}
 	conn.flags(cmd.Flags(), env)
@@ -60,6 +67,13 @@ func printStatus(w io.Writer, s *bus.Status) error {
 	}
 	if s.Reason != "" {
 		ready += ": " + printable([]byte(s.Reason))
+	}
+	if len(s.Warnings) > 0 {
+		but := "; and "
+		if s.Ready {
+			but = ", but "
+		}
+		ready += but + printable([]byte(strings.Join(s.Warnings, "; ")))
 	}
 	data := orDash(s.Data)
 	if s.Sync != "" {

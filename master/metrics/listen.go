@@ -19,7 +19,7 @@ import (
 func Listen(address string, probe *bus.Probe[node.Figures], l *ledger.Ledger, log *slog.Logger) (*monitor.Monitor, error) {
 	return monitor.Listen(monitor.Options{
 		Listen: address, Node: lamport.Master(1).String(), Collectors: []prometheus.Collector{New(probe, l)},
-		Alive: monitor.Alive(probe), Ready: monitor.Ready(probe, Ready), Log: log,
+		Alive: monitor.Alive(probe), Ready: monitor.Ready(probe, Ready, Warned), Log: log,
 	})
 }
 

@@ -5,6 +5,7 @@ package metrics
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -32,13 +33,13 @@ var bounds = [...]time.Duration{
 type Collector struct {
 	ledger *ledger.Ledger
 
-	requests, duplicates, listLost                 monitor.Family
-	latency                                        *prometheus.Desc
-	info, ready, short, epoch, views, pending      monitor.Family
-	replicas, members, last, safe, clock, free     monitor.Family
-	member, position, positionLag, timestamp       monitor.Family
-	watermarkLag, keys, taken, tentative, queue    monitor.Family
-	restarts, replicaSafe, replicaClock, replicaUp monitor.Family
+	requests, duplicates, listLost                                  monitor.Family
+	latency                                                         *prometheus.Desc
+	info, ready, warnings, unwritable, short, epoch, views, pending monitor.Family
+	replicas, members, last, safe, clock, free                      monitor.Family
+	member, position, positionLag, timestamp                        monitor.Family
+	watermarkLag, keys, taken, tentative, queue                     monitor.Family
+	restarts, replicaSafe, replicaClock, replicaUp                  monitor.Family
 }
 
 // New returns what Prometheus asks: the ledger's figures, and those that the loop behind
@@ -54,8 +55,11 @@ func New(probe *bus.Probe[node.Figures], l *ledger.Ledger) prometheus.Collector 
 		latency:    monitor.Describe("request_duration_seconds", "from the master's receipt of a request to its answer; without requests that were refused at sight, as malformed or too large", "model", "type"),
 		listLost:   counter("ledger_lost_lines_total", "requests that are counted but not listed in requests.csv, since the disk was too slow or refused"),
 
-		info:     g("build_info", "1; the version, and where the data are", "version", "data", "sync"),
-		ready:    g("ready", "1 if the cluster serves all four models"),
+		info:       g("build_info", "1; the version, and where the data are", "version", "data", "sync"),
+		ready:      g("ready", "1 if the cluster serves all four models"),
+		warnings:   g("warnings", "what will fail at the next fault: how many lines quartet status tells of it"),
+		unwritable: g("view_record_unwritable", "1 if the record of the views could not be read or written when that was tried last: the next change of the view will fail"),
+
 		short:    g("sets_refused", "1 while sets are refused for want of room on the disk"),
 		epoch:    g("epoch", "of the view in force"),
 		views:    counter("view_changes_total", "views that this node has seen to begin"),
@@ -99,6 +103,9 @@ func Ready(f node.Figures) string {
 	}
 }
 
+// Warned says, in one line, what will not be served after the next fault, or "".
+func Warned(f node.Figures) string { return strings.Join(f.Status.Warnings, "; ") }
+
 // counted are the samples of the ledger.
 func (c *Collector) counted(to chan<- prometheus.Metric) {
 	for _, s := range c.ledger.Series(bounds[:]) {
@@ -134,6 +141,8 @@ func (c *Collector) samples(to chan<- prometheus.Metric, f *node.Figures) {
 	s := &f.Status
 	c.info.Send(to, 1, s.Version, s.Data, s.Sync)
 	c.ready.Send(to, monitor.Truth(s.Ready))
+	c.warnings.Send(to, float64(len(s.Warnings)))
+	c.unwritable.Send(to, monitor.Truth(f.Unwritable))
 	c.short.Send(to, monitor.Truth(f.Short != ""))
 	c.epoch.Send(to, float64(s.Epoch))
 	c.views.Send(to, float64(f.Views))

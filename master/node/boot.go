@@ -146,6 +146,9 @@ func (n *node) banner() {
 		}
 		fmt.Fprintf(n.opts.Stdout, "  %-9s %s  %s%s\n", label, r.Node, where, missing)
 	}
+	for _, warning := range n.warnings(&s) {
+		fmt.Fprintf(n.opts.Stdout, "  WARNING   %s\n", warning)
+	}
 	fmt.Fprintf(n.opts.Stdout, "  try       nats -s %s req %s '1, 1, key ::: value'\n", n.url(), n.subjects.Request())
 	n.opts.Log.Info("ready", "url", n.url(), "pid", os.Getpid(), "epoch", s.Epoch, "replicas", len(s.Replicas), "in_process", n.opts.InProcess != nil, "missing", n.why())
 	n.opts.Ledger.Describe(n.described(&s))

@@ -11,6 +11,7 @@ type Figures struct {
 	Configured int        // replicas of the cluster
 	Serving    int        // of them, members of the view that work
 	Views      uint64     // that this process has seen to begin
+	Unwritable bool       // the record of the views, when it was tried last
 	Short      string     // why sets are refused for want of room on the disk; "": they are not
 	Free       uint64     // bytes on that disk; 0: with --memory, or not known
 	Traffic    link.Traffic
@@ -26,6 +27,8 @@ func (n *node) look() Figures {
 			Refused: n.machine.Refused(), Again: n.machine.Resent(),
 		},
 	}
+	why, _ := n.trouble()
+	f.Unwritable = why != ""
 	for i := range s.Replicas {
 		if s.Replicas[i].Member {
 			f.Serving++

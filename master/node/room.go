@@ -18,6 +18,7 @@ type room struct {
 	next time.Time // when it is asked again
 	why  string    // sets are refused; "": they are not
 	free uint64    // bytes, when it was asked last
+	need uint64    // bytes, below which sets are refused
 }
 
 // lookRoom asks the file system, ten times a second at the most.
@@ -30,6 +31,7 @@ func (n *node) lookRoom(now time.Time) {
 	n.room.free = free
 	was := n.room.why
 	need := uint64(minFree)
+	n.room.need = need
 	if was != "" {
 		need += need / 8 // so that a disk at the limit does not flap
 	}

@@ -32,6 +32,7 @@ func (n *node) statusOf(s *master.Status) bus.Status {
 	if s.Ready && n.room.why != "" {
 		out.Reason = n.room.why
 	}
+	out.Warnings = n.warnings(s)
 	processes := n.super.restarts()
 	for i := range s.Replicas {
 		r := &s.Replicas[i]

@@ -15,6 +15,6 @@ import (
 func Listen(address string, self lamport.Node, probe *bus.Probe[node.Figures], log *slog.Logger) (*monitor.Monitor, error) {
 	return monitor.Listen(monitor.Options{
 		Listen: address, Node: self.String(), Collectors: []prometheus.Collector{New(probe, self)},
-		Alive: monitor.Alive(probe), Ready: monitor.Ready(probe, Ready), Log: log,
+		Alive: monitor.Alive(probe), Ready: monitor.Ready(probe, Ready, nil), Log: log,
 	})
 }
