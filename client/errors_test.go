@@ -18,7 +18,7 @@ var sentinels = map[string]error{
 	"not found": client.ErrNotFound, "refused": client.ErrRefused, "too early": client.ErrTooEarly,
 	"unavailable": client.ErrUnavailable, "no cluster": client.ErrNoCluster, "unknown": client.ErrUnknownOutcome,
 	"closed": client.ErrClosed, "deadline": context.DeadlineExceeded, "malformed": client.ErrMalformed,
-	"conflict": client.ErrConflict, "too large": client.ErrTooLarge, "token": client.ErrToken,
+	"conflict": client.ErrConflict, "too large": client.ErrTooLarge, "gone": client.ErrGone, "another history": client.ErrOtherHistory, "token": client.ErrToken,
 }
 
 // checkError checks that err is all of want and none of the other sentinels.
@@ -57,7 +57,9 @@ func TestCodes(t *testing.T) {
 		{400, 1, []string{"refused", "malformed"}},
 		{404, 1, []string{"not found"}},
 		{409, 1, []string{"refused", "conflict"}},
+		{410, 1, []string{"refused", "gone"}},
 		{413, 1, []string{"refused", "too large"}},
+		{421, 1, []string{"refused", "another history"}},
 		{425, 3, []string{"refused", "too early"}},
 		{503, 3, []string{"unavailable"}},
 		{504, 3, []string{"unknown"}},
