@@ -1,12 +1,14 @@
 package bus
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 
 	"github.com/nats-io/nats.go"
+	"github.com/vmihailenco/msgpack/v5/msgpcode"
 
 	"quartet/replica/lamport"
 	"quartet/replica/model"
@@ -152,12 +154,48 @@ const (
 	statusNoResponders = "503"
 )
 
+// IsReply reports whether m can be the cluster's answer to a request, or the server's that
+// nobody listens. Others may answer on the request's subject, too: a stream that takes it
+// acknowledges what it has stored. Their messages are to be passed over.
+func IsReply(m *nats.Msg) bool {
+	if noResponders(m) {
+		return true
+	}
+	_, acknowledged := Lookup(m.Header, HeaderAck)
+	_, named := Lookup(m.Header, HeaderRequestID)
+	return acknowledged || named
+}
+
+// IsAnswers reports whether a body can be answers to a batch: a msgpack array.
+func IsAnswers(body []byte) bool {
+	return len(body) > 0 && (msgpcode.IsFixedArray(body[0]) || body[0] == msgpcode.Array16 || body[0] == msgpcode.Array32)
+}
+
+// IsAnswer reports whether m can be the cluster's answer in JSON to a question (status,
+// report, recover, remove), or the server's that nobody listens: an object that has this
+// field.
+func IsAnswer(m *nats.Msg, field string) bool {
+	var object map[string]json.RawMessage
+	return noResponders(m) || json.Unmarshal(m.Data, &object) == nil && object[field] != nil
+}
+
+// The field that the answer to each question has, and nobody else's.
+const (
+	StatusField  = "replicas"
+	ReportField  = "started"
+	OperateField = "begun"
+)
+
+func noResponders(m *nats.Msg) bool {
+	return len(m.Data) == 0 && m.Header.Get(statusHeader) == statusNoResponders
+}
+
 // ParseReply reads a reply. Body shares m's memory. The error wraps [ErrReply] for what
 // the cluster never sends, and is [ErrNoResponders] (with code 503 in the Reply) for the
 // server's own message that nobody answers requests. Headers that it does not know are
 // passed over; codes that it does not know are kept.
 func ParseReply(m *nats.Msg) (Reply, error) {
-	if len(m.Data) == 0 && m.Header.Get(statusHeader) == statusNoResponders {
+	if noResponders(m) {
 		return Reply{Code: model.Unavailable, Reason: "no cluster there"}, ErrNoResponders
 	}
 	r := Reply{Body: m.Data}

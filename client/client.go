@@ -144,17 +144,29 @@ func (c *Client) Start(r Request, done func(Result, error)) error {
 // Status asks the cluster how it is and returns its JSON object as it came; package bus
 // has the type for it. The error is [ErrNoCluster] when nobody answers.
 func (c *Client) Status(ctx context.Context) ([]byte, error) {
-	return c.ask(ctx, c.subjects.Status(), nil)
+	return c.ask(ctx, c.subjects.Status(), nil, bus.StatusField)
 }
 
-// ask sends what is no request of the key space once, and returns the reply's body.
-func (c *Client) ask(ctx context.Context, subject string, body []byte) ([]byte, error) {
+// ask sends what is no request of the key space once, and returns the body of the first
+// answer that has a field.
+func (c *Client) ask(ctx context.Context, subject string, body []byte, field string) ([]byte, error) {
 	type answer struct {
 		m   *nats.Msg
 		err error
 	}
 	answers := make(chan answer, 1)
-	token, err := c.in.Send(subject, nil, body, c.o.timeout, func(m *nats.Msg, err error) { answers <- answer{m, err} })
+	strangers := 0
+	token, err := c.in.SendForMany(subject, nil, body, c.o.timeout, func(m *nats.Msg, err error) bool {
+		if err == nil && !bus.IsAnswer(m, field) {
+			strangers++
+			return true
+		}
+		if err != nil {
+			err = besides(strangers, err)
+		}
+		answers <- answer{m, err}
+		return false
+	})
 	if err != nil {
 		return nil, notSent(err).failure(&Request{}, &Result{})
 	}

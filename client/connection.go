@@ -41,5 +41,5 @@ func ConnectWith(ctx context.Context, d bus.DialOptions, opts ...Option) (*Clien
 // and returns its JSON object as it came: see the public contract. The error is
 // [ErrNoCluster] when nobody answers.
 func (c *Client) Report(ctx context.Context) ([]byte, error) {
-	return c.ask(ctx, c.subjects.Report(), nil)
+	return c.ask(ctx, c.subjects.Report(), nil, bus.ReportField)
 }

@@ -267,14 +267,20 @@ func (g *gatherer) sendLone(s *sending) error {
 		return err
 	}
 	g.left()
-	_, err = g.c.in.Send(g.c.subjects.Request(), s.header(g.c.o.name), body, g.c.o.timeout, func(m *nats.Msg, err error) {
+	strangers := 0
+	_, err = g.c.in.SendForMany(g.c.subjects.Request(), s.header(g.c.o.name), body, g.c.o.timeout, func(m *nats.Msg, err error) bool {
+		if err == nil && !bus.IsReply(m) {
+			strangers++
+			return true
+		}
 		g.answered()
 		if err != nil {
-			s.end(nil, err)
-			return
+			s.end(nil, besides(strangers, err))
+			return false
 		}
 		reply, err := bus.ParseReply(m)
 		s.end(&reply, err)
+		return false
 	})
 	if err != nil {
 		g.answered()
@@ -302,13 +308,14 @@ func (g *gatherer) answered() {
 
 // batch is one message of several requests, of which some are not answered yet.
 type batch struct {
-	g        *gatherer
-	sent     time.Time
-	mu       sync.Mutex
-	sendings []*sending // by index; nil: answered
-	open     int
-	heard    bool // something has been answered
-	waited   int  // open ones that goroutines wait for; of the goroutine that hands out replies
+	g         *gatherer
+	sent      time.Time
+	mu        sync.Mutex
+	sendings  []*sending // by index; nil: answered
+	open      int
+	heard     bool // something has been answered
+	strangers int  // messages that were no answers; of the goroutine that hands out replies
+	waited    int  // open ones that goroutines wait for; of the goroutine that hands out replies
 }
 
 func (g *gatherer) sendBatch(sendings []*sending) error {
@@ -332,8 +339,12 @@ func (g *gatherer) sendBatch(sendings []*sending) error {
 func (b *batch) got(m *nats.Msg, err error) bool {
 	if err != nil {
 		b.first()
-		b.end(nil, err)
+		b.end(nil, besides(b.strangers, err))
 		return false
+	}
+	if !bus.IsReply(m) && !bus.IsAnswers(m.Data) {
+		b.strangers++
+		return true
 	}
 	if len(m.Data) == 0 || len(m.Header[bus.HeaderAck]) > 0 {
 		return b.refused(m)

@@ -31,7 +31,7 @@ func (c *Client) operate(ctx context.Context, subject string, question, answer a
 	if err != nil {
 		return fmt.Errorf("client: %w", err)
 	}
-	b, err := c.ask(ctx, subject, q)
+	b, err := c.ask(ctx, subject, q, bus.OperateField)
 	if err != nil {
 		return err
 	}

@@ -198,6 +198,14 @@ type verdict struct {
 	err     error
 }
 
+// besides says of the end of a request without a reply that somebody else has answered it.
+func besides(strangers int, err error) error {
+	if strangers == 0 {
+		return err
+	}
+	return fmt.Errorf("%w (but %d messages that are none of quartet's: who else answers on its subjects says quartet doctor)", err, strangers)
+}
+
 // read fills result from the end of a sending, and judges it.
 func (c *Client) read(reply *bus.Reply, err error, result *Result) verdict {
 	if err != nil {

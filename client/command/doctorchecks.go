@@ -83,10 +83,27 @@ func (d *doctor) lookAtJetStream(ctx context.Context, nc *nats.Conn) {
 				where = "domain " + account.Domain + ", "
 			}
 			d.ok("JetStream", "%s%d streams, %d bytes in files", where, account.Streams, account.Store)
+			d.lookAtStreams(ctx, js)
 			return
 		}
 	}
 	d.note("JetStream", fmt.Sprintf("not to be had: %v", err), remedy)
+}
+
+// lookAtStreams finds streams that take requests: each acknowledges a request where only the
+// cluster should answer, and keeps all keys and values.
+func (d *doctor) lookAtStreams(ctx context.Context, js jetstream.JetStream) {
+	subjects, err := bus.NewSubjects(d.conn.prefix)
+	if err != nil {
+		return // lookAtCluster says so
+	}
+	for _, subject := range []string{subjects.Request(), subjects.Batch(), subjects.Status()} {
+		names := js.StreamNames(ctx, jetstream.WithStreamListSubject(subject))
+		for name := range names.Name() {
+			d.finding("streams", fmt.Sprintf("stream %s takes %s: it answers every message there before the cluster does, and stores it", name, subject),
+				"give it other subjects (nats stream edit "+name+" --subjects …), or NoAck; quartet's own clients pass its answers over, nats req takes the first")
+		}
+	}
 }
 
 func (d *doctor) lookAtCluster(ctx context.Context, nc *nats.Conn) {

@@ -178,7 +178,7 @@ func (c *Cluster) status(ctx context.Context, nc *nats.Conn) (s bus.Status, err 
 	if err != nil {
 		return s, err
 	}
-	m, err := nc.RequestWithContext(ctx, subjects.Status(), nil)
+	m, err := bus.Ask(ctx, nc, subjects.Status(), nil, bus.StatusField)
 	if err != nil {
 		return s, fmt.Errorf("no status: %w", err)
 	}

@@ -151,7 +151,7 @@ func ask(ctx context.Context, connection *dial.Flags, prefix string) (ledger.Sum
 		return s, exit.NoCluster(err)
 	}
 	defer nc.Close()
-	m, err := nc.RequestWithContext(ctx, subjects.Report(), nil)
+	m, err := bus.Ask(ctx, nc, subjects.Report(), nil, bus.ReportField)
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
 		return s, exit.NoCluster(fmt.Errorf("no cluster with the prefix %q at %s", prefix, nc.ConnectedUrlRedacted()))

@@ -1,0 +1,33 @@
+package bus
+
+import (
+	"context"
+
+	"github.com/nats-io/nats.go"
+)
+
+// Ask asks a question that is answered in JSON, and returns the first answer that has the
+// field, or an error's header. What others answer is passed over. The error is
+// [nats.ErrNoResponders] where nobody listens, or says that ctx has ended.
+func Ask(ctx context.Context, nc *nats.Conn, subject string, body []byte, field string) (*nats.Msg, error) {
+	reply := nc.NewInbox()
+	sub, err := nc.SubscribeSync(reply)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = sub.Unsubscribe() }() // fails only where the connection is closed
+	if err := nc.PublishRequest(subject, reply, body); err != nil {
+		return nil, err
+	}
+	for {
+		m, err := sub.NextMsgWithContext(ctx)
+		switch {
+		case err != nil:
+			return nil, err
+		case noResponders(m):
+			return nil, nats.ErrNoResponders
+		case IsAnswer(m, field), m.Header.Get(HeaderError) != "":
+			return m, nil
+		}
+	}
+}

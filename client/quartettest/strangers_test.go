@@ -1,0 +1,64 @@
+package quartettest_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"quartet/bus"
+	"quartet/client"
+	"quartet/client/quartettest"
+)
+
+// Any client may have a stream take all subjects; it then acknowledges every request before
+// the cluster has answered. What is none of the cluster's is passed over.
+func TestAStreamThatTakesRequests(t *testing.T) {
+	cluster := quartettest.Start(t)
+	c := cluster.Client(t)
+	js, err := jetstream.New(cluster.NATS(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "AUDIT", Subjects: []string{"quartet.>"}, Storage: jetstream.MemoryStorage}); err != nil {
+		t.Fatal(err)
+	}
+	m, err := cluster.NATS(t).Request("quartet.status", nil, client.DefaultTimeout)
+	if err != nil || !bytes.Contains(m.Data, []byte("AUDIT")) {
+		t.Fatalf("the stream does not answer first, so nothing is tested: %v %v", m, err)
+	}
+
+	for _, model := range []client.Consistency{client.Linearizable, client.Sequential, client.Causal, client.Eventual} {
+		key := model.Word()
+		if _, err := c.Set(t.Context(), key, []byte("v"), client.With(model)); err != nil {
+			t.Errorf("%s set: %v", key, err)
+		}
+		if r, err := c.Get(t.Context(), key, client.With(client.Linearizable)); err != nil || string(r.Value) != "v" {
+			t.Errorf("%s get: %+v %v", key, r, err)
+		}
+	}
+	keys := make([]string, 300)
+	for i := range keys {
+		keys[i] = fmt.Sprint("none-", i)
+	}
+	if outcomes, err := c.GetMany(t.Context(), keys); err != nil || !errors.Is(outcomes[299].Err, client.ErrNotFound) {
+		t.Errorf("a batch: %v", err)
+	}
+	body, err := c.Status(t.Context())
+	var s bus.Status
+	if err := errors.Join(err, json.Unmarshal(body, &s)); err != nil || s.Epoch == 0 || len(s.Replicas) == 0 {
+		t.Errorf("status: %s %v", body, err)
+	}
+	if report, err := c.Report(t.Context()); err != nil || bytes.Contains(report, []byte("AUDIT")) {
+		t.Errorf("report: %s %v", report, err)
+	}
+	if a, err := c.Remove(t.Context(), "r9"); err != nil || a.Error == "" || a.Begun {
+		t.Errorf("remove: %+v %v", a, err)
+	}
+	if a, err := c.Recover(t.Context(), bus.RecoverRequest{}); err != nil || !a.Ready {
+		t.Errorf("recover: %+v %v", a, err)
+	}
+}
