@@ -147,6 +147,10 @@ func (o *DialOptions) natsOptions(ctx context.Context) []nats.Option {
 }
 
 func logAsync(log *slog.Logger, sub *nats.Subscription, err error) {
+	if p := readRefusal(err); p != nil {
+		log.Error("bus: REFUSED: "+p.Error()+"; allow it in the server's configuration", "subject", p.Subject)
+		return
+	}
 	if sub == nil {
 		log.Error("bus: error", "error", err)
 		return
@@ -169,7 +173,8 @@ type Subscription struct{ sub *nats.Subscription }
 // lose the order between them. push must only append (see [Inbox]). Beyond
 // [PendingMessages] or [PendingBytes] waiting for push, messages are dropped, counted by
 // [Subscription.Dropped], and logged by a connection of [Dial]. When Subscribe returns,
-// the server knows the subscription. The error wraps [ErrSubscribe].
+// the server knows the subscription. The error wraps [ErrSubscribe], and [ErrPermission] where the
+// server refuses it.
 func Subscribe(nc *nats.Conn, subject string, push func(*nats.Msg)) (*Subscription, error) {
 	return subscribe(nc, subject, "", push, PendingMessages, PendingBytes)
 }
@@ -182,15 +187,17 @@ func SubscribeQueue(nc *nats.Conn, subject, group string, push func(*nats.Msg)) 
 
 // subscribe with an empty group is a subscription of its own.
 func subscribe(nc *nats.Conn, subject, group string, push func(*nats.Msg), messages, size int) (*Subscription, error) {
-	sub, err := nc.QueueSubscribe(subject, group, push)
+	var sub *nats.Subscription
+	err := Listen(nc, func() (err error) {
+		if sub, err = nc.QueueSubscribe(subject, group, push); err != nil {
+			return err
+		}
+		return sub.SetPendingLimits(messages, size)
+	})
 	if err != nil {
-		return nil, fmt.Errorf("%w to %q: %w", ErrSubscribe, subject, err)
-	}
-	if err = sub.SetPendingLimits(messages, size); err == nil {
-		err = nc.FlushTimeout(flushTimeout)
-	}
-	if err != nil {
-		_ = sub.Unsubscribe() // the connection is closed or away: nothing to undo there
+		if sub != nil {
+			_ = sub.Unsubscribe() // the connection is closed or away: nothing to undo there
+		}
 		return nil, fmt.Errorf("%w to %q: %w", ErrSubscribe, subject, err)
 	}
 	return &Subscription{sub: sub}, nil

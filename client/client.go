@@ -62,7 +62,10 @@ func newClient(nc *nats.Conn, o options) (*Client, error) {
 		return nil, err
 	}
 	in, err := inbox.New(nc)
-	if err != nil {
+	switch {
+	case errors.Is(err, inbox.ErrDeaf):
+		return nil, (&Client{subjects: subjects}).forbidden(err)
+	case err != nil:
 		return nil, fmt.Errorf("client: %w", err)
 	}
 	c := &Client{o: o, nc: nc, in: in, subjects: subjects, ids: nuid.New(), named: header("", o.name, "", 0, 0, 0)}
@@ -131,7 +134,7 @@ func (c *Client) Start(r Request, done func(Result, error)) error {
 		return err
 	}
 	if !c.in.Connected() {
-		return notSent(inbox.ErrNotConnected).failure(&r, &Result{})
+		return c.notSent(inbox.ErrNotConnected).failure(&r, &Result{})
 	}
 	c.out.add(newSending(&r, r.Replica, age(r.FirstSent), func(reply *bus.Reply, err error) {
 		var result Result
@@ -168,11 +171,13 @@ func (c *Client) ask(ctx context.Context, subject string, body []byte, field str
 		return false
 	})
 	if err != nil {
-		return nil, notSent(err).failure(&Request{}, &Result{})
+		return nil, c.notSent(err).failure(&Request{}, &Result{})
 	}
 	select {
 	case a := <-answers:
 		switch {
+		case errors.Is(a.err, bus.ErrPermission):
+			return nil, c.forbidden(a.err)
 		case a.err != nil:
 			return nil, &Error{Code: model.Unavailable, Reason: "no answer", Attempts: 1, Err: fmt.Errorf("%w: %w", ErrNoCluster, a.err)}
 		case isNoResponders(a.m):

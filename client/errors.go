@@ -18,7 +18,8 @@ var (
 	ErrNotFound = errors.New("client: key not found")
 
 	// ErrRefused: the cluster said no (400, 409, 410, 413, 421, 425), or this package did before
-	// it sent anything. The same request will be refused again, but for [ErrTooEarly].
+	// it sent anything, or the NATS server (403). The same request will be refused again, but for
+	// [ErrTooEarly].
 	ErrRefused = errors.New("client: request refused")
 
 	// ErrMalformed, an ErrRefused: the request breaks a rule of the contract (400), or names
@@ -46,6 +47,10 @@ var (
 
 	// ErrTooEarly, an ErrRefused: no replica has caught up with what the session has seen (425).
 	ErrTooEarly = errors.New("client: no replica has caught up yet")
+
+	// ErrPermission, an ErrRefused: the NATS server's permissions do not let this user ask (403).
+	// Nobody has heard the request.
+	ErrPermission = errors.New("client: not permitted by the NATS server")
 
 	// ErrUnavailable: no replica could serve the request (503), nobody listens, or
 	// there is no connection. Nothing was executed.
@@ -91,6 +96,8 @@ func (e *Error) Error() string {
 		what = "no cluster there"
 	case errors.Is(e, ErrUnavailable):
 		what = "unavailable"
+	case errors.Is(e, ErrPermission):
+		what = "not permitted"
 	case errors.Is(e, ErrRefused):
 		what = "refused"
 	}
@@ -116,6 +123,8 @@ func (e *Error) Is(target error) bool {
 		return e.Code == model.NotFound
 	case ErrMalformed:
 		return e.Code == model.Malformed
+	case ErrPermission:
+		return e.Code == model.Forbidden
 	case ErrConflict:
 		return e.Code == model.Conflict
 	case ErrGone:
@@ -141,4 +150,21 @@ func refusal(err error) error {
 		return &Error{Code: bad.Code, Reason: bad.Reason, Err: err}
 	}
 	return err
+}
+
+// forbidden says what the server does not let us do, and what a client needs.
+func (c *Client) forbidden(err error) *Error {
+	return &Error{
+		Code: model.Forbidden, Attempts: 1, Err: err,
+		Reason: fmt.Sprintf("%s: a client needs to publish to %s, %s, %s and what else it asks, and to subscribe to its inbox",
+			permission(err), c.subjects.Request(), c.subjects.Batch(), c.subjects.Status()),
+	}
+}
+
+func permission(err error) string {
+	var p *bus.PermissionError
+	if errors.As(err, &p) {
+		return p.Error()
+	}
+	return err.Error()
 }

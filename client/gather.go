@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
+	"quartet/client/inbox"
 	"quartet/replica/model"
 )
 
@@ -337,6 +338,9 @@ func (g *gatherer) sendBatch(sendings []*sending) error {
 
 // got takes a message of answers, or the end of all that are still open.
 func (b *batch) got(m *nats.Msg, err error) bool {
+	if errors.Is(err, inbox.ErrRefused) {
+		return b.refused(nil, bus.ErrNoResponders)
+	}
 	if err != nil {
 		b.first()
 		b.end(nil, besides(b.strangers, err))
@@ -347,7 +351,8 @@ func (b *batch) got(m *nats.Msg, err error) bool {
 		return true
 	}
 	if len(m.Data) == 0 || len(m.Header[bus.HeaderAck]) > 0 {
-		return b.refused(m)
+		reply, err := bus.ParseReply(m)
+		return b.refused(&reply, err)
 	}
 	history := bus.HistoryOf(m.Header)
 	b.g.hold(b.waited)
@@ -403,13 +408,12 @@ func (b *batch) take(index int) *sending {
 	return s
 }
 
-// refused takes an answer to the batch as a whole. Where nobody listens for batches, each
-// request is sent by itself.
-func (b *batch) refused(m *nats.Msg) bool {
+// refused takes an answer to the batch as a whole. Where nobody listens for batches, or the
+// server lets none through, each request is sent by itself.
+func (b *batch) refused(reply *bus.Reply, err error) bool {
 	b.first()
-	reply, err := bus.ParseReply(m)
 	if !errors.Is(err, bus.ErrNoResponders) {
-		b.end(&reply, err)
+		b.end(reply, err)
 		return false
 	}
 	b.g.mu.Lock()

@@ -213,7 +213,11 @@ func (c *Client) read(reply *bus.Reply, err error, result *Result) verdict {
 		var no *unsent
 		switch {
 		case errors.As(err, &no):
-			return notSent(no.error)
+			return c.notSent(no.error)
+		case errors.Is(err, inbox.ErrRefused):
+			return c.notSent(err)
+		case errors.Is(err, inbox.ErrDeaf): // it was sent before that was known
+			return verdict{final: true, unknown: true, err: err, reason: permission(err)}
 		case errors.Is(err, bus.ErrNoResponders):
 			return verdict{err: fmt.Errorf("%w: %w", ErrNoCluster, err), reason: "nobody answers requests there"}
 		case errors.Is(err, inbox.ErrClosed):
@@ -238,8 +242,11 @@ func (c *Client) read(reply *bus.Reply, err error, result *Result) verdict {
 }
 
 // notSent judges a sending that failed before it left.
-func notSent(err error) verdict {
+func (c *Client) notSent(err error) verdict {
 	switch {
+	case errors.Is(err, bus.ErrPermission):
+		e := c.forbidden(err)
+		return verdict{final: true, code: e.Code, reason: e.Reason, err: err}
 	case errors.Is(err, nats.ErrMaxPayload):
 		return verdict{final: true, code: model.TooLarge, reason: "larger than the server's max_payload", err: err}
 	case errors.Is(err, inbox.ErrClosed):

@@ -75,6 +75,8 @@ func (c *connection) reach(ctx context.Context, s *dial.Settings) (*client.Clien
 	switch {
 	case errors.Is(err, client.ErrNoCluster):
 		return nil, exit.NoCluster(fmt.Errorf("%w\nstart a cluster with: quartet master --memory\nor see where it was looked for: quartet doctor", err))
+	case errors.Is(err, client.ErrPermission):
+		return nil, exit.With(exit.StatusRefused, err)
 	case errors.Is(err, client.ErrRefused), errors.Is(err, bus.ErrPrefix), errors.Is(err, dial.ErrSetting):
 		return nil, exit.Usage(err)
 	case errors.Is(err, nats.ErrAuthorization):

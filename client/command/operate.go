@@ -245,7 +245,11 @@ func await(ctx context.Context, c *client.Client, limit time.Duration, done func
 	why := "the cluster has not said how it is"
 	for {
 		var s bus.Status
-		if body, err := c.Status(ctx); err == nil && json.Unmarshal(body, &s) == nil {
+		body, err := c.Status(ctx)
+		if errors.Is(err, client.ErrPermission) {
+			return nil, exit.With(status(err), err)
+		}
+		if err == nil && json.Unmarshal(body, &s) == nil {
 			var ok bool
 			if ok, why = done(&s); ok {
 				return &s, nil

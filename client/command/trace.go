@@ -113,7 +113,10 @@ func (t *tracing) run(ctx context.Context, args []string) error {
 	}
 	defer nc.Close()
 	c, err := client.New(nc, t.conn.options()...)
-	if err != nil {
+	switch {
+	case errors.Is(err, client.ErrPermission):
+		return exit.With(exit.StatusRefused, err)
+	case err != nil:
 		return exit.Usage(err)
 	}
 	defer c.Close()
@@ -124,7 +127,10 @@ func (t *tracing) run(ctx context.Context, args []string) error {
 		}
 	}
 	w, err := trace.Watch(nc, subjects, inbox)
-	if err != nil {
+	switch {
+	case errors.Is(err, bus.ErrPermission):
+		return exit.With(exit.StatusRefused, fmt.Errorf("%w: trace listens to all that the cluster says; with --log-dir it reads the nodes' logs instead", err))
+	case err != nil:
 		return err
 	}
 	defer w.Close()

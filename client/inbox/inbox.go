@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"quartet/bus"
 )
 
 // Errors with which a request ends, or (ErrNotConnected, ErrClosed) does not begin.
@@ -24,13 +26,20 @@ var (
 	ErrDisconnected = errors.New("inbox: the connection was lost before a reply came")
 	ErrNotConnected = errors.New("inbox: not connected, nothing was sent")
 	ErrClosed       = errors.New("inbox: closed")
+
+	// ErrRefused wraps a [*bus.PermissionError]: the server did not let the request through.
+	// Nobody has heard it.
+	ErrRefused = errors.New("inbox: refused by the server, nothing was sent")
+	// ErrDeaf wraps a [*bus.PermissionError]: the server does not let us hear replies. A request
+	// that was sent before that was known may have been executed.
+	ErrDeaf = errors.New("inbox: replies cannot be heard")
 )
 
 // sweep is how often deadlines are looked at: a timeout is late by at most this.
 const sweep = 20 * time.Millisecond
 
 // Done is told how a request ended: a message, or an error ([ErrTimeout],
-// [ErrDisconnected], [ErrClosed]) and no message. It runs in the goroutine that hands
+// [ErrDisconnected], [ErrRefused], [ErrDeaf], [ErrClosed]) and no message. It runs in the goroutine that hands
 // out replies, so it must not block and must not call Close; it may send the next request. The message
 // is its to keep. A server that says that nobody listens says so in a message (header Status).
 type Done func(*nats.Msg, error)
@@ -51,15 +60,29 @@ type Inbox struct {
 	watch  sync.WaitGroup
 	down   atomic.Bool
 
+	unwatch func()
+
 	mu      sync.Mutex
+	deaf    error // [ErrDeaf], of this connection to the server; nil: we hear
+	sent    map[string]*tally
 	waiting map[Token]entry
 	last    Token
 	closed  bool
 	timer   *time.Timer // runs expire while something waits
 }
 
+// tally counts what was published to a subject since the connection stands. A server refuses each
+// publish by a message of its own, which does not say which it was. But when all that was
+// published has been answered or refused, what still waits was refused: nobody has heard it. So a
+// refusal is definite or is no answer at all, also when permissions change while requests are
+// under way.
+type tally struct{ published, answered, refused uint64 }
+
 type entry struct {
 	done     Done
+	subject  string
+	tally    *tally
+	heard    bool // something has come: counted as answered
 	more     More // instead of done: stays until it says so
 	deadline time.Time
 }
@@ -74,18 +97,30 @@ func (e *entry) fail(err error) {
 }
 
 // New subscribes to one wildcard subject under the connection's own inbox prefix.
-// [Inbox.Close] undoes it.
+// [Inbox.Close] undoes it. The error wraps [ErrDeaf] where the server refuses the subscription.
 func New(nc *nats.Conn) (*Inbox, error) {
-	in := &Inbox{nc: nc, prefix: nc.NewInbox() + ".", waiting: make(map[Token]entry)}
-	sub, err := nc.Subscribe(in.prefix+"*", in.deliver)
-	if err != nil {
+	in := &Inbox{nc: nc, prefix: nc.NewInbox() + ".", waiting: make(map[Token]entry), sent: make(map[string]*tally)}
+	in.unwatch = bus.OnRefusal(nc, in.refused)
+	connected := nc.Status() == nats.CONNECTED
+	err := bus.Listen(nc, func() (err error) {
+		if in.sub, err = nc.Subscribe(in.prefix+"*", in.deliver); err != nil {
+			return err
+		}
+		// Who sends bounds what is outstanding; a limit here would only lose replies.
+		return in.sub.SetPendingLimits(-1, -1)
+	})
+	// A connection that is away, or has broken meanwhile, subscribes when it is back.
+	standsAnyway := in.sub != nil && (!connected || nc.Status() != nats.CONNECTED) && !errors.Is(err, bus.ErrPermission)
+	if err != nil && !standsAnyway {
+		in.unwatch()
+		if in.sub != nil {
+			err = errors.Join(err, in.sub.Unsubscribe())
+		}
+		if errors.Is(err, bus.ErrPermission) {
+			return nil, fmt.Errorf("%w: %w", ErrDeaf, err)
+		}
 		return nil, fmt.Errorf("inbox: subscribe: %w", err)
 	}
-	// Who sends bounds what is outstanding; a limit here would only lose replies.
-	if err := sub.SetPendingLimits(-1, -1); err != nil {
-		return nil, errors.Join(fmt.Errorf("inbox: pending limits: %w", err), sub.Unsubscribe())
-	}
-	in.sub = sub
 	in.status = nc.StatusChanged(nats.CONNECTED, nats.RECONNECTING, nats.DISCONNECTED, nats.CLOSED)
 	in.down.Store(nc.Status() != nats.CONNECTED)
 	in.watch.Add(1)
@@ -114,6 +149,7 @@ func (in *Inbox) send(subject string, header nats.Header, body []byte, timeout t
 	if in.down.Load() {
 		return 0, ErrNotConnected
 	}
+	e.subject = subject
 	token, err := in.register(timeout, e)
 	if err != nil {
 		return 0, err
@@ -127,7 +163,7 @@ func (in *Inbox) send(subject string, header nats.Header, body []byte, timeout t
 	if err == nil {
 		return token, nil
 	}
-	if !in.Cancel(token) {
+	if !in.unsend(token) {
 		return token, nil // a lost connection has ended it meanwhile, and done knows
 	}
 	if errors.Is(err, nats.ErrReconnectBufExceeded) {
@@ -140,9 +176,19 @@ func (in *Inbox) register(timeout time.Duration, e entry) (Token, error) {
 	e.deadline = time.Now().Add(timeout)
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if in.closed {
+	switch {
+	case in.closed:
 		return 0, ErrClosed
+	case in.deaf != nil:
+		return 0, in.deaf
 	}
+	t := in.sent[e.subject]
+	if t == nil {
+		t = &tally{}
+		in.sent[e.subject] = t
+	}
+	t.published++
+	e.tally = t
 	in.last++
 	in.waiting[in.last] = e
 	if in.timer == nil {
@@ -156,6 +202,58 @@ func (in *Inbox) register(timeout time.Duration, e entry) (Token, error) {
 func (in *Inbox) Cancel(token Token) bool {
 	_, found := in.take(token, true)
 	return found
+}
+
+// unsend is Cancel of a request that was not published after all.
+func (in *Inbox) unsend(token Token) bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	e, found := in.waiting[token]
+	if found {
+		e.tally.published--
+		delete(in.waiting, token)
+	}
+	return found
+}
+
+// refused takes what the server has refused this connection.
+func (in *Inbox) refused(p *bus.PermissionError) {
+	if p.Listen {
+		if p.Subject == in.prefix+"*" {
+			in.deafened(fmt.Errorf("%w: %w", ErrDeaf, p))
+		}
+		return
+	}
+
+	var lost []entry
+	in.mu.Lock()
+	t := in.sent[p.Subject]
+	if t == nil { // somebody else's publish
+		in.mu.Unlock()
+		return
+	}
+	t.refused++
+	if t.published == t.answered+t.refused {
+		for token, e := range in.waiting {
+			if e.subject == p.Subject && !e.heard {
+				lost = append(lost, e)
+				delete(in.waiting, token)
+			}
+		}
+		delete(in.sent, p.Subject)
+	}
+	in.mu.Unlock()
+	for i := range lost {
+		lost[i].fail(fmt.Errorf("%w: %w", ErrRefused, p))
+	}
+}
+
+// deafened ends what is outstanding, and what is sent until the connection is a new one.
+func (in *Inbox) deafened(err error) {
+	in.mu.Lock()
+	in.deaf = err
+	in.mu.Unlock()
+	in.failAll(err)
 }
 
 // Outstanding returns how many requests wait.
@@ -174,6 +272,7 @@ func (in *Inbox) Close() error {
 	}
 	in.closed = true
 	in.mu.Unlock()
+	in.unwatch()
 	err := in.sub.Unsubscribe()
 	in.nc.RemoveStatusListener(in.status)
 	in.watch.Wait()
@@ -184,14 +283,20 @@ func (in *Inbox) Close() error {
 	return err
 }
 
-// take returns an entry, and forgets it unless it may wait for more.
+// take returns an entry, and forgets it unless it may wait for more. Unless it is the last that
+// is heard of it, it is taken for a message, and the first of a request counts as its answer.
 func (in *Inbox) take(token Token, last bool) (entry, bool) {
 	in.mu.Lock()
+	defer in.mu.Unlock()
 	e, found := in.waiting[token]
+	if found && !last && !e.heard {
+		e.heard = true
+		e.tally.answered++
+		in.waiting[token] = e
+	}
 	if last || e.more == nil {
 		delete(in.waiting, token)
 	}
-	in.mu.Unlock()
 	return e, found
 }
 
@@ -243,9 +348,18 @@ func (in *Inbox) watchConnection() {
 		// Events can be dropped; the state of now cannot.
 		in.down.Store(in.nc.Status() != nats.CONNECTED)
 		if status != nats.CONNECTED {
+			in.forget()
 			in.failAll(ErrDisconnected)
 		}
 	}
+}
+
+// forget begins anew with a connection: it is another user's, or has other permissions.
+func (in *Inbox) forget() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.deaf = nil
+	clear(in.sent)
 }
 
 func (in *Inbox) failAll(err error) {

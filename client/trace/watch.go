@@ -16,9 +16,8 @@ import (
 var ErrWatch = errors.New("trace: cannot listen")
 
 const (
-	heard      = 65_536 // messages that may wait to be looked at
-	lookEvery  = 20 * time.Millisecond
-	flushLimit = 5 * time.Second
+	heard     = 65_536 // messages that may wait to be looked at
+	lookEvery = 20 * time.Millisecond
 )
 
 // Watcher listens to all that a cluster says. [Watcher.Close] ends it.
@@ -38,7 +37,8 @@ const usualInboxes = "_INBOX"
 // Watch begins to listen; when it returns, the server knows. inbox is the prefix of the
 // subjects on which some clients await their replies besides the usual one, or "": replies
 // elsewhere are not heard, and nor are those that a server's permissions keep from us.
-// Traces come on [Watcher.Traces] as requests end.
+// Traces come on [Watcher.Traces] as requests end. The error wraps [bus.ErrPermission] where the
+// server does not let us hear the cluster.
 func Watch(nc *nats.Conn, subjects bus.Subjects, inbox string) (*Watcher, error) {
 	listen := []string{subjects.All(), usualInboxes + ".>"}
 	if inbox != "" && inbox != usualInboxes {
@@ -48,15 +48,21 @@ func Watch(nc *nats.Conn, subjects bus.Subjects, inbox string) (*Watcher, error)
 		c: newCollector(subjects), in: make(chan *nats.Msg, heard), done: make(chan struct{}), traces: make(chan *Trace),
 	}
 	// One channel for all, so that requests, what nodes say and replies keep their order.
-	for _, subject := range listen {
-		sub, err := nc.ChanSubscribe(subject, w.in)
+	for i, subject := range listen {
+		err := bus.Listen(nc, func() error {
+			sub, err := nc.ChanSubscribe(subject, w.in)
+			if err == nil {
+				w.subs = append(w.subs, sub)
+			}
+			return err
+		})
+		isReplies := i > 0
+		if isReplies && errors.Is(err, bus.ErrPermission) {
+			continue // the rest is worth showing without them
+		}
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("%w: %w", ErrWatch, err), w.unsubscribe())
 		}
-		w.subs = append(w.subs, sub)
-	}
-	if err := nc.FlushTimeout(flushLimit); err != nil {
-		return nil, errors.Join(fmt.Errorf("%w: %w", ErrWatch, err), w.unsubscribe())
 	}
 	w.ended.Go(w.listen)
 	return w, nil

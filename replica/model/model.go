@@ -113,6 +113,7 @@ type Code uint16
 const (
 	OK          Code = 200
 	Malformed   Code = 400
+	Forbidden   Code = 403 // no cluster says it: the NATS server did not let the request through
 	NotFound    Code = 404
 	Conflict    Code = 409
 	Gone        Code = 410
