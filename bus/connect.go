@@ -122,6 +122,7 @@ func (o *DialOptions) natsOptions(ctx context.Context) []nats.Option {
 		nats.ReconnectBufSize(-1),
 		nats.ReconnectWait(reconnectWait),
 		nats.ReconnectJitter(reconnectJitter, reconnectJitter),
+		nats.DontRandomize(), // in the order given, so that a node stays with the server that is named first
 		nats.FlusherTimeout(flusherTimeout),
 		nats.PingInterval(pingInterval),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {

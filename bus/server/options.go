@@ -42,7 +42,10 @@ const (
 	// writeDeadline is how long a client that doesn't read may hold up others before it
 	// is cut off (NATS: 10 s).
 	writeDeadline = 2 * time.Second
-	startTimeout  = 10 * time.Second // unless the context ends sooner
+	// maxStore is no limit: the disk is one. The server's own, three quarters of what is free
+	// when it starts, would refuse the record of the views for ever after a start on a full disk.
+	maxStore     = 1 << 60
+	startTimeout = 10 * time.Second // unless the context ends sooner
 )
 
 // Options of a server. The zero value listens on [DefaultListen] and keeps JetStream's
@@ -182,6 +185,7 @@ func (o *Options) natsOptions(host string, port int, storeDir string) (*nats.Opt
 		n.Host = "0.0.0.0"
 	}
 	n.JetStream, n.StoreDir, n.DisableJetStreamBanner = true, storeDir, true
+	n.JetStreamMaxStore = maxStore
 	n.NoSigs = true
 	n.MaxPayload = o.MaxPayload
 	n.WriteDeadline = writeDeadline

@@ -317,6 +317,18 @@ func TestListenAddresses(t *testing.T) {
 	}
 }
 
+// What JetStream may store does not depend on how full the disk was at the start, and nodes
+// stay with the server that is named first.
+func TestLimitsAndOrder(t *testing.T) {
+	s := start(t, Options{Listen: "127.0.0.1:-1"})
+	if got := s.nats.JetStreamConfig().MaxStore; got != maxStore {
+		t.Errorf("JetStream may store %d bytes", got)
+	}
+	if nc := dial(t, bus.DialOptions{URL: s.ClientURL()}); !nc.Opts.NoRandomize {
+		t.Error("servers are tried in a random order")
+	}
+}
+
 // Where everybody is let in, operators prove that they can read the master's directory.
 func TestOperatorsOfAnOpenServer(t *testing.T) {
 	for name, test := range map[string]struct {

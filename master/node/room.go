@@ -9,7 +9,8 @@ import (
 // A set of the causal model is numbered here and comes to every replica, so no replica can
 // refuse it: the door asks for room, too.
 const (
-	minFree   = 64 << 20 // bytes, as for a replica's disk
+	minFree   = 64 << 20 // bytes, as for a replica's disk: see replica/disk
+	freeShare = 8        // or, on a small disk, this part of it
 	roomEvery = 100 * time.Millisecond
 )
 
@@ -27,10 +28,10 @@ func (n *node) lookRoom(now time.Time) {
 		return
 	}
 	n.room.next = now.Add(roomEvery)
-	free, err := freeBytes(n.dir.path)
+	free, total, err := freeBytes(n.dir.path)
 	n.room.free = free
 	was := n.room.why
-	need := uint64(minFree)
+	need := min(uint64(minFree), total/freeShare)
 	n.room.need = need
 	if was != "" {
 		need += need / 8 // so that a disk at the limit does not flap
@@ -51,10 +52,11 @@ func (n *node) lookRoom(now time.Time) {
 	}
 }
 
-func freeBytes(dir string) (uint64, error) {
+// freeBytes returns how many bytes of dir's file system are free, and how many it has.
+func freeBytes(dir string) (free, total uint64, err error) {
 	var s syscall.Statfs_t
 	if err := syscall.Statfs(dir, &s); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	return s.Bavail * uint64(s.Bsize), nil
+	return s.Bavail * uint64(s.Bsize), s.Blocks * uint64(s.Bsize), nil
 }

@@ -203,6 +203,9 @@ func (d *Disk) Room() error {
 	}
 	d.free = usage.AvailBytes
 	need := uint64(d.o.MinFree)
+	if need == 0 {
+		need = LeastFree(usage.TotalBytes)
+	}
 	if d.room != nil {
 		need += need / 8 // so that a disk at the limit does not flap
 	}
