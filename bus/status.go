@@ -64,6 +64,10 @@ type ReplicaStatus struct {
 	Reason      string `json:"reason,omitempty"` // why it is no member, one line
 	Phase       string `json:"phase,omitempty"`  // boot, member, wedged, learning or caught; "": never heard
 
+	// Unheard are the other replicas from which it has received nothing for the suspicion time,
+	// although the master hears both: the network between them is cut.
+	Unheard []string `json:"does_not_hear,omitempty"`
+
 	Data string `json:"data,omitempty"` // of a member, as it says itself: [DataMemory] or [DataDisk]; "": it has not said
 	Sync string `json:"sync,omitempty"` // of DataDisk
 

@@ -1,6 +1,7 @@
 package master
 
 import (
+	"quartet/master/membership"
 	"quartet/replica/lamport"
 	"quartet/replica/message"
 )
@@ -29,6 +30,7 @@ type ReplicaStatus struct {
 	Reason      string        // why it is not, or ""
 	Keeps       message.Keeps // of a member: what its data survive
 	Report      message.Report
+	Unheard     []lamport.Node // other replicas that it has not heard for the suspicion time
 }
 
 // StatusReply answers a [Machine.Status] call.
@@ -84,13 +86,26 @@ func (m *Machine) Snapshot() Status {
 		Ready:       why == "", Why: why, Epoch: record.Epoch, Configured: len(record.Configured), Clock: m.clock.Now(), NextRID: m.nextRID,
 		InFlight: m.inFlight, Marks: m.primary.marks,
 	}
+	apart := m.members.Apart()
 	for _, p := range m.replicas {
 		r := p.known
 		report := p.report
 		report.Position, report.Keys = max(report.Position, r.Position), max(report.Keys, r.Keys)
 		s.Replicas = append(s.Replicas, ReplicaStatus{
 			Node: p.node, Incarnation: r.Incarnation, PID: r.PID, Member: p.works && !r.Suspected, Serves: p.weak && !r.Suspected, Reason: m.members.WhyNot(r), Keeps: r.Keeps, Report: report,
+			Unheard: unheard(apart, p.node),
 		})
 	}
 	return s
+}
+
+// unheard are those whom a replica does not hear.
+func unheard(apart []membership.Pair, deaf lamport.Node) []lamport.Node {
+	var list []lamport.Node
+	for _, pair := range apart {
+		if pair.Deaf == deaf {
+			list = append(list, pair.Of)
+		}
+	}
+	return list
 }

@@ -310,6 +310,9 @@ func (m *Machine) probe(out *Output) {
 	}
 }
 
+// Apart lists which replicas have not heard which others for the suspicion time.
+func (m *Machine) Apart() []membership.Pair { return m.members.Apart() }
+
 // Ready reports whether the cluster serves all four models.
 func (m *Machine) Ready() bool { return m.members.Why() == "" }
 

@@ -170,6 +170,10 @@ func (d *doctor) lookAtReplicas(s *bus.Status) {
 	}
 	for i := range s.Replicas {
 		r := &s.Replicas[i]
+		if len(r.Unheard) > 0 {
+			d.finding("network", fmt.Sprintf("%s does not hear %s, and the master hears both", r.ID, strings.Join(r.Unheard, ", ")),
+				"look at the network between their machines, and at the routes between the NATS servers that they use (nats server list)")
+		}
 		switch {
 		case !r.Member:
 			d.finding(r.ID, fmt.Sprintf("is no member (%s): %s", orDash(r.Phase), orDash(r.Reason)), absence(r))
@@ -225,6 +229,8 @@ func (d *doctor) askInAllModels(ctx context.Context, c *client.Client, s *bus.St
 			d.ok(m.Word(), "a get was answered by %s in %s", orDash(end.result.Replica), end.took)
 		case d.denied():
 			return // lookAtPermissions says what
+		case m.Strong() && slices.ContainsFunc(s.Replicas, func(r bus.ReplicaStatus) bool { return len(r.Unheard) > 0 }):
+			d.finding(m.Word(), fmt.Sprintf("a get was not served: %v", end.err), "mend the network between the replicas that do not hear each other: look above")
 		case !s.Ready && m.Strong():
 			d.finding(m.Word(), fmt.Sprintf("a get was not served: %v", end.err), "what is said of the cluster above comes first: this model is served again when it is ready")
 		case hung:

@@ -22,6 +22,7 @@ import (
 	"quartet/bus/lock"
 	"quartet/bus/server"
 	"quartet/master"
+	"quartet/master/membership"
 	"quartet/replica/lamport"
 	"quartet/replica/message"
 )
@@ -98,9 +99,10 @@ type node struct {
 	flights   flights
 	tracing   *tracing // nil: nobody is told
 	room      room
-	unready   time.Time // since when the cluster is not ready; zero: it is
-	said      bool      // that it is not
-	filesGone bool      // of the directory, and cannot be written again: that has been said
+	unready   time.Time         // since when the cluster is not ready; zero: it is
+	said      bool              // that it is not
+	apart     []membership.Pair // replicas that do not hear others: that has been said
+	filesGone bool              // of the directory, and cannot be written again: that has been said
 	failing   bool
 	debug     bool // the log shows every message
 	refused   uint64

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -204,6 +205,7 @@ func (n *node) watch(now time.Time) {
 		n.opts.Log.Warn("messages of replicas refused: of another epoch or incarnation, or against a rule", "new", refused-n.refused, "all", refused)
 		n.refused = refused
 	}
+	n.noteLinks()
 	switch ready := n.machine.Ready(); {
 	case ready && n.said:
 		n.opts.Log.Info("ready again", "after", now.Sub(n.unready))
@@ -216,6 +218,25 @@ func (n *node) watch(now time.Time) {
 		n.said = true
 		n.opts.Log.Error("not ready", "reason", n.why())
 	}
+}
+
+// noteLinks logs which replicas cease, and begin again, to hear which others.
+func (n *node) noteLinks() {
+	apart := n.machine.Apart()
+	if slices.Equal(apart, n.apart) {
+		return
+	}
+	for _, pair := range apart {
+		if !slices.Contains(n.apart, pair) {
+			n.opts.Log.Error("a replica does not hear another one, and the master hears both: look at the network between them", "replica", pair.Deaf, "unheard", pair.Of)
+		}
+	}
+	for _, pair := range n.apart {
+		if !slices.Contains(apart, pair) {
+			n.opts.Log.Info("a replica is no longer known not to hear another one", "replica", pair.Deaf, "heard", pair.Of)
+		}
+	}
+	n.apart = apart
 }
 
 // notAClients reports whether nobody may be answered on that subject; then the request is

@@ -42,6 +42,9 @@ func (n *node) statusOf(s *master.Status) bus.Status {
 			Keys: r.Report.Keys, Pending: r.Report.Pending, Tentative: r.Report.Tentative, Queue: r.Report.Queue,
 			Reason: n.reason(r), Phase: phaseNames[n.phases[r.Node]], Restarts: processes[r.Node].InARow,
 		}
+		if len(r.Unheard) > 0 {
+			row.Unheard = names(r.Unheard)
+		}
 		row.Data, row.Sync = keeps[r.Keeps].data, keeps[r.Keeps].sync
 		_, row.Supervised = processes[r.Node]
 		if err := processes[r.Node].Err; err != nil {
