@@ -15,6 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"quartet/bus/codec"
 	"quartet/replica/durable"
 )
 
@@ -85,6 +86,17 @@ func overwrite(t *testing.T, fs vfs.FS, name string, b []byte) {
 	_, err = f.Write(b)
 	if err := errors.Join(err, f.Sync(), f.Close(), syncDir(fs, path.Dir(name))); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// What a newer version has written is not damaged: nobody is told to throw it away.
+func TestWhatIsNewerIsNotDamaged(t *testing.T) {
+	d := &Disk{fault: &fault{}}
+	for name, b := range map[string][]byte{"the state": {layoutLives + 1}, "the record": appendState(nil, &counts{}, &durable.State{}, []byte{0x92, 100, 0})} {
+		_, _, err := decodeState(b, codec.NewDecoder())
+		if err = d.openError(err); !errors.Is(err, codec.ErrNewer) || errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "start the version that wrote it") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

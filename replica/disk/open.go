@@ -212,6 +212,8 @@ func (d *Disk) openError(err error) error {
 	}
 	var number syscall.Errno
 	switch {
+	case errors.Is(err, codec.ErrNewer):
+		return fmt.Errorf("disk: %s: %w (nothing is damaged: start the version that wrote it, or a later one)", d.o.Dir, err)
 	case isFull(err):
 		return fmt.Errorf("disk: %s: %w", d.o.Dir, classified(err))
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):

@@ -121,6 +121,9 @@ func (in *input) past(s *durable.State) {
 func decodeState(b []byte, d *codec.Decoder) (counts, durable.State, error) {
 	in := input{b: b}
 	first := in.byte()
+	if first > layoutLives {
+		return counts{}, durable.State{}, fmt.Errorf("%w: the state has layout %d: %w", errValue, first, codec.ErrNewer)
+	}
 	if first != layout && first != layoutLives {
 		in.bad = true
 	}
