@@ -12,6 +12,7 @@ import (
 // Config is what a master is born with. Durations are in ticks.
 type Config struct {
 	Self        lamport.Node
+	Draw        uint64         // a random number, see membership.Config
 	Incarnation uint64         // greater than that of any earlier master of this cluster
 	Replicas    []lamport.Node // of a cluster that begins, in rising order, 1 to 9
 	Missing     int            // how many of them may be missing; below 0: so many that a majority remains
@@ -143,7 +144,7 @@ func New(cfg Config) *Machine {
 	m.cfg.KeepBytes = min(m.cfg.KeepBytes, dedup.MaxCost)
 	m.clock.Restore(cfg.Clock)
 	m.members = membership.New(membership.Config{
-		Self: cfg.Self, Incarnation: cfg.Incarnation, Replicas: cfg.Replicas, Missing: cfg.Missing, Cluster: cfg.Cluster, Nonce: cfg.Nonce,
+		Self: cfg.Self, Incarnation: cfg.Incarnation, Draw: cfg.Draw, Replicas: cfg.Replicas, Missing: cfg.Missing, Cluster: cfg.Cluster, Nonce: cfg.Nonce,
 		SuspectTicks: cfg.SuspectTicks, ReadmitTicks: cfg.ReadmitTicks, JoinTicks: cfg.JoinTicks, AgainTicks: againTicks, CheckTicks: cfg.CheckTicks,
 		QuietTicks: quietBeats * max(cfg.ProbeTicks, 1),
 		Mutant:     cfg.Mutant.Membership,
@@ -357,5 +358,5 @@ func (m *Machine) forward(p *peer, out *Output) {
 }
 
 func (m *Machine) header() message.Header {
-	return message.Header{From: m.cfg.Self, Incarnation: m.cfg.Incarnation, Epoch: m.members.Record().Epoch, Clock: m.clock.Now()}
+	return message.Header{From: m.cfg.Self, Incarnation: m.members.Incarnation(), Epoch: m.members.Record().Epoch, Clock: m.clock.Now()}
 }

@@ -82,7 +82,7 @@ func (m *Machine) Snapshot() Status {
 	why := m.members.Why()
 	record := m.members.Record()
 	s := Status{
-		Incarnation: m.cfg.Incarnation,
+		Incarnation: m.members.Incarnation(),
 		Ready:       why == "", Why: why, Epoch: record.Epoch, Configured: len(record.Configured), Clock: m.clock.Now(), NextRID: m.nextRID,
 		InFlight: m.inFlight, Marks: m.primary.marks,
 	}

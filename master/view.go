@@ -274,6 +274,12 @@ func (m *Machine) dismiss() {
 // Recover lets the next view be formed of the replicas that are there.
 func (m *Machine) Recover() { m.members.Recover() }
 
+// LostRecord reports whether the store of the record has lost it, and it is not made anew yet.
+func (m *Machine) LostRecord() bool {
+	_, lost := m.members.LostRecord()
+	return lost
+}
+
 // AtRisk returns the members of the newest view that are missing, and those that are
 // there.
 func (m *Machine) AtRisk() (absent, present []lamport.Node) { return m.members.AtRisk() }

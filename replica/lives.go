@@ -74,6 +74,33 @@ func (m *Machine) setAside(why string) {
 	m.turn.Changed = true
 }
 
+// forked reports whether a record shows that the epoch which this replica knows was decided
+// otherwise than here: its record was lost, and nothing had been done by it.
+func (m *Machine) forked(r *message.Record) bool {
+	if m.record.Epoch == 0 {
+		return false
+	}
+	if r.Epoch == m.record.Epoch {
+		return r.Nonce != m.record.Nonce && r.Master > m.record.Master
+	}
+	return slices.ContainsFunc(r.Lineage, func(a message.Ancestor) bool {
+		return a.Epoch == m.record.Epoch && a.Nonce != m.record.Nonce
+	})
+}
+
+// worked reports whether this replica has delivered something in the epoch that it knows: then
+// every member had installed its record.
+func (m *Machine) worked() bool {
+	var none lamport.Timestamp
+	switch {
+	case m.cast != nil:
+		return m.cast.Place() != none
+	case m.rest != nil && m.load == nil:
+		return m.rest.Place != none
+	}
+	return false
+}
+
 // reason says why what this replica holds counts for nothing, or "".
 func (m *Machine) reason() string {
 	if m.aside != "" {
@@ -94,7 +121,7 @@ func (m *Machine) past() message.Past {
 
 // proof is what STATE says beside what it holds.
 func (m *Machine) proof() message.Proof {
-	p := message.Proof{Life: m.cfg.Life, Safe: m.causal.safe}
+	p := message.Proof{Life: m.cfg.Life, View: m.record.Nonce, Safe: m.causal.safe}
 	if m.rest != nil && m.load == nil {
 		p.Told = m.rest.Told
 	}
@@ -106,8 +133,8 @@ func (m *Machine) proof() message.Proof {
 // replaced ends.
 func (m *Machine) outdated(o *message.Outdated) {
 	switch {
-	case o.Life != 0 && o.Life != m.cfg.Life, o.Life == 0 && o.Newest <= m.cfg.Incarnation:
-		return // it is meant for another process of this name
+	case o.Life != 0 && o.Life != m.cfg.Life: // it is meant for another process of this name
+		return
 	case o.Replaced:
 		m.replaced = true
 		return

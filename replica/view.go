@@ -104,7 +104,7 @@ func (m *Machine) wedge() {
 func (m *Machine) flushPrepared(out *Output) {
 	if m.entered {
 		m.entered = false
-		out.send(&message.Installed{Header: m.header(), Position: m.began, PID: m.cfg.PID, Keeps: m.cfg.Keeps}, m.master.Node)
+		out.send(&message.Installed{Header: m.header(), Position: m.began, PID: m.cfg.PID, Keeps: m.cfg.Keeps, View: m.record.Nonce}, m.master.Node)
 	}
 	p := &m.prepared
 	watermark := m.causal.watermark
@@ -138,8 +138,12 @@ func (m *Machine) install(r *message.Record, out *Output) {
 	named := m.named(r)
 	next := r.Epoch == m.record.Epoch+1
 	switch {
+	case m.forked(r) && m.worked():
+		m.setAside(fmt.Sprintf("epoch %d of the cluster is another than the one in which this replica has worked; move its directory away to have it loaded anew", m.record.Epoch))
+	case m.forked(r): // what it has installed came to nothing: the record was lost before anything was done by it
+		m.outside(r)
 	case r.Epoch == m.record.Epoch && r.Nonce != m.record.Nonce:
-		m.refused++ // of another history: this one goes on, or waits, in its own
+		m.refused++
 	case r.Epoch == m.record.Epoch: // its acknowledgement was lost
 		if m.cfg.Mutant.Abandon && m.rest != nil && m.load == nil {
 			m.cast, m.rest = m.abandoned, nil
@@ -270,7 +274,7 @@ func (m *Machine) outside(r *message.Record) {
 	m.lives = lives{m.cfg.Life}
 	m.dropStrong()
 	m.cast, m.rest, m.prepared = nil, nil, prepared{}
-	ended := m.record.Epoch > 0 && m.record.Epoch < r.Since
+	ended := m.record.Epoch > 0 && m.record.Epoch < r.Since || m.forked(r)
 	m.record = *r
 	m.dropData()
 	m.beginLoad()

@@ -332,7 +332,7 @@ func TestARecordThatLeavesOut(t *testing.T) {
 func TestAnotherRecordOfTheEpoch(t *testing.T) {
 	o := alone(t, 3, 10)
 	other := o.record
-	other.Nonce += 5
+	other.Nonce += 5 // of the same master
 	o.step(o.installs(other))
 	o.expectSent("")
 	if s := o.Stats(); s.Phase != message.PhaseMember || o.Fault() != "" || s.Refused != 1 {

@@ -59,7 +59,7 @@ var bodyFields = [...]int{
 	0:                     -1,
 	message.KindHello:     11,
 	message.KindInstall:   1,
-	message.KindInstalled: 3,
+	message.KindInstalled: 4,
 	message.KindForward:   5,
 	message.KindAnswers:   4,
 	message.KindData:      5,
@@ -84,7 +84,7 @@ const (
 	ancestorFields  = 4
 	memberFields    = 3
 	pastFields      = 3
-	proofFields     = 3
+	proofFields     = 4
 	requestFields   = 12
 	writeFields     = 2
 	answerFields    = 8
@@ -119,7 +119,7 @@ func newFieldsOf(kind message.Kind) int {
 	case message.KindHello:
 		return 2
 	case message.KindInstalled:
-		return 3
+		return 4
 	case message.KindChunk:
 		return 4
 	}

@@ -141,7 +141,7 @@ func TestRecordsOfVersion3AreRead(t *testing.T) {
 		case *message.State:
 			m.Proof = message.Proof{}
 		case *message.Installed:
-			m.Position, m.PID, m.Keeps = message.Unknown, 0, message.KeepsUnsaid
+			m.Position, m.PID, m.Keeps, m.View = message.Unknown, 0, message.KeepsUnsaid, 0
 		}
 		b := undump(t, golden)
 		for _, version := range []byte{withoutRounds, withoutLineage} {

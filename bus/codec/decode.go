@@ -76,7 +76,7 @@ func (d *Decoder) body(kind message.Kind, h message.Header, version uint64) mess
 		if version <= withoutLineage {
 			return &message.Installed{Header: h, Position: message.Unknown}
 		}
-		return &message.Installed{Header: h, Position: d.uint(), PID: int(d.limited(math.MaxInt32, "pid")), Keeps: message.Keeps(d.limited(uint64(message.KeepsAlways), "way of keeping data"))}
+		return &message.Installed{Header: h, Position: d.uint(), PID: int(d.limited(math.MaxInt32, "pid")), Keeps: message.Keeps(d.limited(uint64(message.KeepsAlways), "way of keeping data")), View: d.uint()}
 	case message.KindForward:
 		return &message.Forward{Header: h, Marks: d.marks(), Requests: d.requests(), Writes: d.writes(), Round: d.round(version), Time: d.time()}
 	case message.KindAnswers:

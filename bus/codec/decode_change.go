@@ -120,7 +120,7 @@ func (d *Decoder) proof(version uint64) message.Proof {
 		return message.Proof{}
 	}
 	d.tuple(proofFields, "proof")
-	p := message.Proof{Life: d.uint(), Safe: d.uint()}
+	p := message.Proof{Life: d.uint(), View: d.uint(), Safe: d.uint()}
 	if n := d.list(MaxMembers, 1); n > 0 {
 		p.Told = make([][]uint64, n)
 		for i := 0; i < n && d.err == nil; i++ {

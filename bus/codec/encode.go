@@ -68,6 +68,7 @@ func (e *Encoder) body(m message.Message) {
 		e.uint(m.Position)
 		e.uint(uint64(max(m.PID, 0)))
 		e.uint(uint64(m.Keeps))
+		e.uint(m.View)
 	case *message.Forward:
 		e.marks(&m.Marks)
 		e.list(len(m.Requests))

@@ -55,6 +55,7 @@ func (e *Encoder) proof(p *message.Proof) {
 	}
 	e.array(proofFields)
 	e.uint(p.Life)
+	e.uint(p.View)
 	e.uint(p.Safe)
 	e.array(len(p.Told))
 	for _, v := range p.Told {

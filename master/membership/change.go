@@ -12,7 +12,12 @@ import (
 func (m *Machine) Advance(out *Output) {
 	switch m.stage {
 	case reading:
-		m.read(out)
+		if m.lost {
+			m.rebuild(out)
+		}
+		if m.stage == reading {
+			m.read(out)
+		}
 	case booting:
 		m.boot(out)
 	case steady:
@@ -247,8 +252,12 @@ func (m *Machine) suffice(c *candidates) bool {
 			staying++
 		}
 	}
+	holders := staying - len(c.joiners)
+	if len(c.survivors) == len(m.record.Members) { // then all know of the next record, those that leave, too
+		holders = len(c.survivors)
+	}
 	configured := m.configured(c)
-	return len(c.survivors) >= len(m.record.Members)-m.record.Faults && staying > 0 &&
+	return holders >= len(m.record.Members)-m.record.Faults && staying > 0 &&
 		staying >= len(configured)-m.mayMiss(len(configured))
 }
 

@@ -12,6 +12,7 @@ import (
 type Config struct {
 	Self        lamport.Node
 	Incarnation uint64
+	Draw        uint64         // a random number: two masters that go on above one incarnation have different ones
 	Replicas    []lamport.Node // of a cluster that begins, in rising order
 	Missing     int            // how many replicas may be missing; below 0: so many that a majority remains
 	Cluster     uint64         // random: the identity of a cluster that begins
@@ -29,12 +30,14 @@ type Config struct {
 
 // Mutant removes a rule: for the simulation only.
 type Mutant struct {
-	Abandon  bool // F7: gives a PREPARE up when all members answer
-	NoTold   bool // F9: does not compare what members hold with what they have told
-	Hasty    bool // F3: decides without enough of the members
-	Deaf     bool // H3: does not mind members that do not hear each other
-	Unheard  bool // H4: lets those in who do not hear every member
-	BeganLow bool // F8: takes the first position of an epoch for lower than it was
+	Abandon        bool // F7: gives a PREPARE up when all members answer
+	NoTold         bool // F9: does not compare what members hold with what they have told
+	RebuildFromOne bool // F11: makes a lost record anew from what one replica holds
+	ServesEarly    bool // F11: serves in an epoch before all members have installed it
+	Hasty          bool // F3: decides without enough of the members
+	Deaf           bool // H3: does not mind members that do not hear each other
+	Unheard        bool // H4: lets those in who do not hear every member
+	BeganLow       bool // F8: takes the first position of an epoch for lower than it was
 }
 
 // Output collects what a turn sends and asks for. The caller resets it between turns.
@@ -73,16 +76,18 @@ type Replica struct {
 	lostAt     uint64 // tick
 	installed  bool   // it has acknowledged the record
 	state      *message.State
-	admitAfter uint64   // tick
-	lateAfter  uint64   // tick; before it, it is not asked for even if no view can be formed without it
-	why        string   // it is not admitted earlier
-	flaps      int      // how often in a row it was removed for its silence
-	settled    uint64   // tick since which it is a member
-	born       uint64   // tick of the first word of its process
-	ears       []ear    // what it hears of the others, rising by node
-	gone       []uint64 // lives of processes that a later one has replaced
-	fresh      bool     // nothing but its incarnation is known of the process yet
-	counted    uint64   // the highest causal number that it has told this master of in the record's epoch
+	admitAfter uint64          // tick
+	lateAfter  uint64          // tick; before it, it is not asked for even if no view can be formed without it
+	why        string          // it is not admitted earlier
+	flaps      int             // how often in a row it was removed for its silence
+	settled    uint64          // tick since which it is a member
+	born       uint64          // tick of the first word of its process
+	ears       []ear           // what it hears of the others, rising by node
+	gone       []uint64        // lives of processes that a later one has replaced
+	record     *message.Record // that it knows, as it said
+	obeys      bool            // it has heard of no newer master than this one
+	fresh      bool            // nothing but its incarnation is known of the process yet
+	counted    uint64          // the highest causal number that it has told this master of in the record's epoch
 }
 
 // stage is what the machine is about.
@@ -130,6 +135,11 @@ type Machine struct {
 
 	readAgain uint64 // tick at which it is, while there is none
 	checkedAt uint64 // tick of the last check
+
+	obeyed       bool   // a replica has heard of no newer master than this one
+	knewWhenRead uint64 // the newest epoch of which a replica knew when the record was asked for
+	lost         bool   // the store has no record, or one that is older than what is known
+	established  bool   // every member has installed the record: only then is anything done by it
 
 	deaf bool // a replica is known not to hear another one
 }
@@ -200,7 +210,9 @@ func (m *Machine) Member(r *Replica) bool {
 }
 
 // Works reports whether r is a member that has installed the record.
-func (m *Machine) Works(r *Replica) bool { return m.Member(r) && r.installed }
+func (m *Machine) Works(r *Replica) bool {
+	return m.Member(r) && r.installed && (m.established || m.cfg.Mutant.ServesEarly)
+}
 
 // Heard takes note of a message from a replica, and reports whether it comes from its
 // newest process.
@@ -255,7 +267,7 @@ func (m *Machine) newcomer(n lamport.Node) *Replica {
 func (m *Machine) Hello(h *message.Hello, out *Output) {
 	r := m.Replica(h.From)
 	if h.Master > m.cfg.Incarnation {
-		m.stage = stopped
+		m.newer(h.Master)
 		return
 	}
 	if !m.speaks(r, h) {
@@ -264,6 +276,11 @@ func (m *Machine) Hello(h *message.Hello, out *Output) {
 	if h.Past.Reason != "" {
 		r.Back = h.Past.Reason
 	}
+	if h.Past.Record != nil && h.Past.Record.Epoch == h.Epoch {
+		r.record = h.Past.Record
+	}
+	r.obeys = h.Master == m.cfg.Incarnation
+	m.obeyed = m.obeyed || r.obeys
 	if r.PID != h.PID { // it has come back with its disk, as the same incarnation
 		r.Lost, r.installed = false, false
 		r.born, r.ears = m.ticks, nil
@@ -280,7 +297,7 @@ func (m *Machine) Hello(h *message.Hello, out *Output) {
 	case m.stage == booting && h.Epoch > 0: // a record was written after this master had looked
 		m.stage, m.readAt = reading, m.ticks+readTicks
 	case m.record.Epoch == 0:
-	case h.Epoch < m.record.Epoch:
+	case h.Epoch < m.record.Epoch, h.Epoch == m.record.Epoch && r.record != nil && r.record.Epoch == h.Epoch && r.record.Nonce != m.record.Nonce:
 		m.install(r, out)
 	case h.Epoch > m.record.Epoch && m.stage != deciding: // another master has decided
 		m.stage = reading
@@ -291,6 +308,9 @@ func (m *Machine) Hello(h *message.Hello, out *Output) {
 func (m *Machine) State(s *message.State) bool {
 	r := m.Replica(s.From)
 	if s.Epoch != m.record.Epoch || len(s.Contiguous) != len(m.record.Members) || max(s.Watermark, s.LastRID) >= lamport.Limit {
+		return false
+	}
+	if s.Proof.View != 0 && s.Proof.View != m.record.Nonce { // it holds that of another view with this number
 		return false
 	}
 	if r.Life != 0 && r.Life != s.Proof.Life { // of an earlier process, or of one that has not said HELLO yet
@@ -306,6 +326,9 @@ func (m *Machine) State(s *message.State) bool {
 
 // Installed takes the acknowledgement of a record, after Heard.
 func (m *Machine) Installed(h *message.Installed) {
+	if h.View != 0 && h.View != m.record.Nonce {
+		return
+	}
 	if r := m.Replica(h.From); h.Epoch == m.record.Epoch && m.Member(r) {
 		if m.position == message.Unknown {
 			m.position = h.Position
@@ -321,9 +344,20 @@ func (m *Machine) Installed(h *message.Installed) {
 			r.installed, r.settled = true, m.ticks
 		}
 		r.Back = ""
+		m.establish()
 		r.Phase, r.Epoch = message.PhaseMember, h.Epoch
 		m.lives(r)
 	}
+}
+
+// establish takes note that every member works in the epoch, once it is so.
+func (m *Machine) establish() {
+	for _, member := range m.record.Members {
+		if r := m.Replica(member.Node); r == nil || !m.Member(r) || !r.installed {
+			return
+		}
+	}
+	m.established = true
 }
 
 // Reported takes what a working member says of itself, after Heard.
@@ -366,7 +400,7 @@ func (r *Replica) leaves() bool { return r.Removed && (r.drained || r.state == n
 // Recover lets the view that is to be formed now be formed of whoever is there. While the
 // view stands it does nothing: nobody has been asked about what may happen later.
 func (m *Machine) Recover() {
-	m.recover = m.recover || m.stage == changing || m.stage == deciding
+	m.recover = m.recover || m.stage == changing || m.stage == deciding || m.lost
 }
 
 // Tick counts time: silence makes suspicion.

@@ -31,6 +31,7 @@ type Result struct {
 	Number   uint64
 	Outcome  Outcome
 	Record   *message.Record // Read: what stands there; nil: nothing
+	Damaged  bool            // Read: there was a record, and it cannot be read
 	Revision uint64          // Read and Won
 }
 
@@ -50,7 +51,7 @@ func (m *Machine) read(out *Output) {
 		return
 	}
 	m.command++
-	m.waits = true
+	m.waits, m.knewWhenRead = true, m.newestHeard()
 	out.Command = &Command{Number: m.command}
 }
 
@@ -139,23 +140,28 @@ func (m *Machine) Result(r Result, out *Output) {
 		return
 	}
 	switch {
+	case r.Outcome == Won && m.proposal != nil && m.proposal.Epoch == m.record.Epoch: // written back: the change goes on
+		m.revision, m.proposal, m.lost = r.Revision, nil, false
+		m.begin()
 	case r.Outcome == Won && m.proposal != nil:
 		m.adopt(m.proposal, r.Revision, out)
 	case r.Outcome != Read:
-		m.stage = reading
+		m.stage, m.lost = reading, false
 		m.readAt = m.ticks + 1
 		if r.Outcome == Unknown {
 			m.readAt = m.ticks + readTicks
 		}
-	case r.Record == nil && m.record.Epoch > 0: // the store has lost it: nothing can be decided until it is restored
-		m.stage = reading
-		m.readAt = m.ticks + readTicks
+	case r.Record == nil && (r.Damaged || m.record.Epoch > 0 || m.newestHeard() > 0):
+		m.lose(r.Revision)
+	case r.Record != nil && r.Record.Epoch < max(m.knewWhenRead, m.record.Epoch): // who knows it knew it before this was read
+		m.lose(r.Revision)
 	case r.Record == nil:
-		m.readAgain = m.ticks + bootTicks
+		m.readAgain, m.revision = m.ticks+bootTicks, r.Revision
 		m.stage = booting // if a proposal is still under way, the next is one of the same kind
 	case r.Record.Epoch > m.record.Epoch:
 		m.adopt(r.Record, r.Revision, out)
 	default: // nothing was written: the change goes on with what is known now
+		m.lost = false
 		m.revision = r.Revision
 		m.stage = changing
 	}
@@ -165,11 +171,14 @@ func (m *Machine) Result(r Result, out *Output) {
 // the next change begins: a master leads no epoch but its own.
 func (m *Machine) adopt(r *message.Record, revision uint64, out *Output) {
 	if r.Master > m.cfg.Incarnation {
-		m.stage = stopped
+		m.newer(r.Master)
+	}
+	if m.stage == stopped {
 		return
 	}
 	m.holdBack(r)
 	first := m.record.Epoch == 0 && !(r.Master == m.cfg.Incarnation)
+	m.lost, m.established = false, false
 	m.record, m.revision, m.proposal, m.position = *r, revision, nil, message.Unknown
 	for _, n := range r.Configured {
 		if m.Replica(n) == nil {

@@ -335,7 +335,7 @@ func TestWhyNot(t *testing.T) {
 	o.stateOf(3, 8, 0, 0, 0, 0)
 	o.wins()
 	o.expectWhy("installing", o.WhyNot(o.Replica(3)), "it has not installed the view yet")
-	o.install(3)
+	o.installAll() // before all have, nobody serves
 	o.expectWhy("installed", o.WhyNot(o.Replica(3)), "")
 	if why := fresh(t, 3); !strings.Contains(why.WhyNot(why.Replica(1)), "has not been heard") {
 		t.Errorf("never heard: %s", why.WhyNot(why.Replica(1)))

@@ -15,6 +15,9 @@ func (m *Machine) Why() string {
 	case stopped:
 		return "there is a newer master"
 	case reading:
+		if m.lost {
+			return m.whyLost()
+		}
 		if m.record.Epoch > 0 || !slices.ContainsFunc(m.replicas, func(r *Replica) bool { return r.Epoch > 0 }) {
 			return "the record of the views is being read"
 		}
@@ -167,7 +170,11 @@ func (m *Machine) WhyNot(r *Replica) string {
 // AtRisk says what may be lost if the cluster goes on with the replicas that are there:
 // the members of the newest view that are not.
 func (m *Machine) AtRisk() (absent, present []lamport.Node) {
-	for _, member := range m.record.Members {
+	record := &m.record
+	if held, lost := m.LostRecord(); lost && held != nil {
+		record = held
+	}
+	for _, member := range record.Members {
 		r := m.Replica(member.Node)
 		if r == nil || r.Lost || r.Suspected || r.Incarnation != member.Incarnation || r.Back != "" {
 			absent = append(absent, member.Node)

@@ -32,11 +32,11 @@ func (n *node) recoverView(m *nats.Msg) {
 	}
 	switch {
 	case s.Ready || !q.Yes:
-	case n.views.newest == nil:
+	case n.views.newest == nil && !n.machine.LostRecord():
 		a.Error = "there is no view yet, so nothing can be lost: " + s.Why
 	case len(present) == 0 && a.Base == "":
 		a.Error = "no member of the newest view is there, and no replica with a state to go on with"
-	case len(absent) == 0:
+	case len(absent) == 0 && !n.machine.LostRecord():
 		a.Error = "no member of the newest view is missing: " + s.Why
 	default:
 		for _, name := range a.Absent {

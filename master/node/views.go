@@ -50,7 +50,7 @@ const (
 )
 
 // openViews finds the record's store and reads what stands there. Servers that are still
-// agreeing on a leader are given time; a record that is damaged ends the start.
+// agreeing on a leader are given time; a record that is damaged counts as lost.
 func (n *node) openViews(ctx context.Context) error {
 	o := record.Options{Prefix: n.opts.Prefix}
 	if n.opts.Connection != nil {
@@ -87,7 +87,12 @@ func (n *node) tryViews(ctx context.Context, o record.Options) (err error) {
 			return fmt.Errorf("master: %w", err)
 		}
 	}
-	if n.views.newest, _, err = n.views.store.Read(ctx); err != nil {
+	n.views.newest, _, err = n.views.store.Read(ctx)
+	if errors.Is(err, record.ErrDamaged) { // the replicas hold it, too
+		n.opts.Log.Error("the record of the views is damaged; it is made anew from what the replicas hold", "error", err)
+		n.views.newest, err = nil, nil
+	}
+	if err != nil {
 		return fmt.Errorf("master: %w", err)
 	}
 	return nil
@@ -196,7 +201,10 @@ func (n *node) execute(c *membership.Command) {
 func (o *outcome) read(ctx context.Context, store *record.Store) {
 	r, revision, err := store.Read(ctx)
 	o.result.Outcome, o.result.Record, o.result.Revision, o.err = membership.Read, r, revision, err
-	if err != nil {
+	switch {
+	case errors.Is(err, record.ErrDamaged): // nothing that is of use stands there
+		o.result.Record, o.result.Damaged = nil, true
+	case err != nil:
 		o.result.Outcome = membership.Unknown
 	}
 }
@@ -207,8 +215,6 @@ func (o *outcome) check(ctx context.Context, store *record.Store) {
 	switch {
 	case o.err == nil:
 		o.err = store.Try(ctx)
-	case errors.Is(o.err, record.ErrDamaged): // nothing that is of use stands there
-		o.result.Outcome = membership.Read
 	}
 }
 

@@ -27,6 +27,7 @@ type State struct {
 // Proof is what members can be compared by: who holds less than it once said has gone back.
 type Proof struct {
 	Life uint64     // of the process
+	View uint64     // nonce of the record of the epoch
 	Safe uint64     // the highest causal number that may have been read
 	Told [][]uint64 // by index in the view: what that member has told this one that it holds, as State.Contiguous; empty: nothing is known
 }

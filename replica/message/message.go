@@ -298,6 +298,7 @@ type Installed struct {
 	Position uint64 // with which the epoch began: the same at every member
 	PID      int
 	Keeps    Keeps
+	View     uint64 // nonce of the record
 }
 
 // Forward carries requests to the replica that is to serve them, and causal writes

@@ -50,22 +50,23 @@ type node struct {
 	paused   int
 	slow     int64
 
-	dead    bool
-	forever bool // it is not started again
-	deaf    bool // it hears nothing any more
-	away    bool // it has not joined yet, or has been taken out
-	ending  ending
-	born    int // processes so far
-	pid     int
-	lostAt  int64   // step of the history at which it lost its memory or its disk last
-	life    int     // counts deaths: what is on its way to an earlier life does not arrive
-	copies  []*disk // of its disk, made at times
-	putBack putBack
-	nextRID uint64
-	clock   uint64
-	stated  stated
-	deaths  []int64  // steps of the history at which its processes ended
-	out     [2]int64 // steps between which it was no replica of the cluster last
+	dead      bool
+	forever   bool // it is not started again
+	deaf      bool // it hears nothing any more
+	away      bool // it has not joined yet, or has been taken out
+	ending    ending
+	born      int // processes so far
+	pid       int
+	lostAt    int64          // step of the history at which it lost its memory or its disk last
+	life      int            // counts deaths: what is on its way to an earlier life does not arrive
+	installed map[uint64]int // by the nonce of a record: it has worked by it
+	copies    []*disk        // of its disk, made at times
+	putBack   putBack
+	nextRID   uint64
+	clock     uint64
+	stated    stated
+	deaths    []int64  // steps of the history at which its processes ended
+	out       [2]int64 // steps between which it was no replica of the cluster last
 }
 
 // loss is what a supervisor tells its master.
@@ -310,6 +311,12 @@ func (c *cluster) turn(i int) {
 		c.watch.sent(i, s.Msg)
 	}
 	c.send(i, sends)
+	if r := n.replica.Record(); n.replica.Installed() {
+		if n.installed == nil {
+			n.installed = map[uint64]int{}
+		}
+		n.installed[r.Nonce]++
+	}
 	c.watch.turned(i)
 	if n.ending != lives || n.replica.Dismissed() {
 		n.away = n.replica.Dismissed()

@@ -57,6 +57,9 @@ func (c *cluster) bear(i int) {
 		},
 		ChunkBytes: c.opts.ChunkBytes, Mutant: c.opts.Replica,
 	}
+	if c.opts.ClockSetBack && n.disk == nil {
+		cfg.Incarnation = uint64(1000 - n.born)
+	}
 	if c.opts.Replica.SameIncarnation {
 		cfg.Incarnation = 1000
 	}
@@ -121,12 +124,15 @@ func (c *cluster) startMaster(i int) {
 	n := c.nodes[i]
 	c.masters++
 	cfg := master.Config{
-		Self: lamport.Master(1), Incarnation: uint64(c.masters), Missing: -1, Cluster: 7, Nonce: uint64(c.masters) << 32, NextRID: n.nextRID + 100, Clock: n.clock + 1000,
+		Self: lamport.Master(1), Incarnation: uint64(c.masters) << 20, Draw: uint64(c.masters), Missing: -1, Cluster: 7, Nonce: uint64(c.masters) << 32, NextRID: n.nextRID + 100, Clock: n.clock + 1000,
 		TimeoutTicks: requestTimeout, ProbeTicks: 2, SuspectTicks: 7, ReadmitTicks: 4, JoinTicks: 8,
 		AgainTicks: 3, CheckTicks: 10, OrderedGets: c.opts.OrderedGets, Window: 1000, KeepTicks: uint64(c.opts.Keep), MaxInFlight: 1000, Mutant: c.opts.Master,
 	}
 	if c.opts.Window > 0 && !c.asksEventual() {
 		cfg.Window = c.opts.Window
+	}
+	if c.opts.ClockSetBack { // any number, but none twice
+		cfg.Incarnation = uint64(1000-c.masters*7%1000)<<20 + uint64(c.masters)
 	}
 	for r := range c.opts.Replicas - c.opts.Late {
 		cfg.Replicas = append(cfg.Replicas, lamport.Replica(r+1))

@@ -46,6 +46,16 @@ func cut(remove func(*Options)) func(*Options) {
 	}
 }
 
+// lost is for a rule about a record that the store has lost.
+func lost(remove func(*Options)) func(*Options) {
+	return func(o *Options) {
+		historiesOnly := o.HistoriesOnly
+		*o = LostFromSeed(o.Seed)
+		o.HistoriesOnly = historiesOnly
+		remove(o)
+	}
+}
+
 // forgetful is for a rule about how long executed sets are known: tables are small, and time
 // passes.
 func forgetful(remove func(*Options)) func(*Options) {
@@ -85,6 +95,7 @@ var mutants = []mutant{
 	{"fenced gets served while wedged", 300, 0, machine(func(m *replica.Mutant) { m.ServesWedged = true })},
 	{"fenced gets read at once", 100, 100, machine(func(m *replica.Mutant) { m.ReadsAtOnce = true })},
 	{"a get that names a replica drawn again", 300, 300, func(o *Options) { o.Master.DrawsAgain = true }},
+	{"a lost record made anew from one replica", 1000, 0, lost(func(o *Options) { o.Master.Membership.RebuildFromOne = true })},
 	{"lives not asked for", 300, 300, back(func(o *Options) { o.Replica.NoLives = true })},
 	{"what was told not compared", 300, 300, back(func(o *Options) { o.Master.Membership.NoTold = true })},
 	{"members that do not hear each other kept together", 20, 20, cut(func(o *Options) { o.Master.Membership.Deaf = true })},

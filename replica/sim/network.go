@@ -114,6 +114,9 @@ func (c *cluster) planFaults() {
 	if c.opts.Stale {
 		c.agenda.push(event{at: c.rand.Int64N(max(c.opts.Horizon*2/3, 1)), kind: faultBegins, fault: &fault{kind: Stale}})
 	}
+	for range c.opts.LostRecords {
+		c.agenda.push(event{at: c.rand.Int64N(c.opts.Horizon), kind: faultBegins, fault: &fault{kind: LoseRecord}})
+	}
 	for range c.opts.PutBacks {
 		c.agenda.push(event{at: c.rand.Int64N(c.opts.Horizon), kind: faultBegins, fault: &fault{
 			kind: PutBack, node: c.rand.IntN(c.opts.Replicas), length: tickUnits + c.rand.Int64N(20*tickUnits),
@@ -139,6 +142,10 @@ func (c *cluster) planFaults() {
 
 func (c *cluster) beginFault(f *fault) {
 	if c.healed {
+		return
+	}
+	if f.kind == LoseRecord {
+		c.loseRecord()
 		return
 	}
 	if f.kind == Stale && f.apart == nil {

@@ -3,6 +3,7 @@ package sim
 import (
 	"io"
 	"math/rand/v2"
+	"slices"
 
 	"quartet/master"
 	"quartet/replica"
@@ -44,6 +45,10 @@ type Options struct {
 	Durable    bool // replicas have disks
 	ChunkBytes int  // of the pieces in which learners are loaded
 	Forever    bool // a minority dies and does not come back
+	// LostRecords is how often the store of the views' record loses the newest one.
+	LostRecords int
+	// ClockSetBack gives every process an incarnation that says nothing of when it was started.
+	ClockSetBack bool
 	// PutBack lets disks be put back to an older copy of themselves.
 	PutBack  bool
 	PutBacks int // how often
@@ -96,12 +101,13 @@ const (
 	Join                          // a replica that nobody has configured is started
 	Leave                         // an operator takes one out of the cluster
 	Stale                         // see Options
+	LoseRecord                    // the store of the views' record has an older one, or none
 	PutBack                       // a replica dies, and finds an older copy of its disk
 )
 
 var faultNames = [...]string{
 	"cut one way", "not heard", "deaf", "isolated", "slow", "paused", "crash", "crash in a turn", "loss", "crash of all",
-	"death of the master", "death of the master in a turn", "second master", "join", "leave", "stale master", "put back",
+	"death of the master", "death of the master in a turn", "second master", "join", "leave", "stale master", "loss of the record", "put back",
 }
 
 // String names the kind.
@@ -173,6 +179,22 @@ func PutBackFromSeed(seed uint64) Options {
 		o.Kinds = append(o.Kinds, Crash, MasterDies)
 	}
 	o.Requests += 6
+	return o
+}
+
+// LostFromSeed draws a run in which the store of the views' record loses the newest one, or all.
+func LostFromSeed(seed uint64) Options {
+	o := FromSeed(seed)
+	r := rand.New(rand.NewPCG(seed, 0x105e))
+	o.LostRecords = 1 + r.IntN(4)
+	o.ClockSetBack = r.IntN(2) == 0
+	o.Durable, o.Forever, o.Stale, o.Late = true, false, false, 0
+	o.Replicas = min(o.Replicas, 5)
+	o.Kinds = slices.DeleteFunc(o.Kinds, func(k FaultKind) bool { return k == Lose || k == Leave || k == Join })
+	if r.IntN(2) == 0 {
+		o.Kinds = append(o.Kinds, MasterDies, SecondMaster, Crash)
+		o.Faults += 3
+	}
 	return o
 }
 

@@ -12,6 +12,8 @@ import (
 type registry struct {
 	records  []message.Record // of epoch 1, 2, 3, …
 	revision uint64
+	lost     bool // what it shows is older than the newest, or nothing
+	shown    int  // so many of records, if lost
 }
 
 // command is a command on its way to the registry, and its outcome on the way back.
@@ -46,14 +48,25 @@ func (c *cluster) execute(i int, d *command) {
 	switch {
 	case d.cmd.Propose == nil:
 		result.Outcome = membership.Read
-		if n := len(g.records); n > 0 {
+		n := len(g.records)
+		if g.lost {
+			n = g.shown
+		}
+		if n > 0 {
 			last := g.records[n-1]
 			result.Record = &last
 		}
 	case d.cmd.Revision != g.revision:
 		result.Outcome = membership.Lost
-	default:
+	case c.writtenBack(d.cmd.Propose):
 		g.revision++
+		g.lost = false
+		result.Outcome, result.Revision = membership.Won, g.revision
+		c.trace("%6d  RECORD of epoch %d is back", c.now, d.cmd.Propose.Epoch)
+	default:
+		c.voidRecords(int(d.cmd.Propose.Epoch) - 1)
+		g.revision++
+		g.lost = false
 		g.records = append(g.records, *d.cmd.Propose)
 		result.Outcome, result.Revision = membership.Won, g.revision
 		c.views++
@@ -65,6 +78,53 @@ func (c *cluster) execute(i int, d *command) {
 	if !d.unanswered {
 		d.result = result
 		c.agenda.push(event{at: c.now + 1 + c.rand.Int64N(2*c.net.delay), kind: results, node: i, cmd: d})
+	}
+}
+
+// writtenBack reports whether a record is one that was decided before. The later ones come to
+// nothing then.
+func (c *cluster) writtenBack(r *message.Record) bool {
+	g := &c.registry
+	if n := int(r.Epoch); n > len(g.records) || g.records[n-1].Nonce != r.Nonce {
+		return false
+	}
+	c.voidRecords(int(r.Epoch))
+	return true
+}
+
+// voidRecords forgets all records but the first n: that may only happen to those by which
+// nothing was done, since not all of their members have installed them.
+func (c *cluster) voidRecords(n int) {
+	g := &c.registry
+	if n > len(g.records) {
+		c.fail("invariant", "a record of epoch %d is written, and the newest is of epoch %d", n+1, len(g.records))
+		return
+	}
+	for i := n; i < len(g.records); i++ {
+		if c.established(&g.records[i]) {
+			c.fail("invariant", "the record of epoch %d is given up, and all of its members have installed it", i+1)
+		}
+	}
+	g.records = g.records[:n]
+}
+
+// established reports whether all members of a record have installed it, or a later one.
+func (c *cluster) established(r *message.Record) bool {
+	for _, m := range r.Members {
+		if n := c.nodes[int(m.Node)-1]; n.installed[r.Nonce] == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// loseRecord makes the store forget the newest records, or all of them.
+func (c *cluster) loseRecord() {
+	g := &c.registry
+	if n := len(g.records); n > 0 {
+		g.lost, g.shown = true, c.rand.IntN(n)
+		g.revision += 100 // nothing that is under way may be written by chance
+		c.trace("%6d  the store has lost all records but %d", c.now, g.shown)
 	}
 }
 

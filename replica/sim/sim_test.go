@@ -99,6 +99,10 @@ func TestPutBack(t *testing.T) { run(t, PutBackFromSeed, *seeds/10) }
 // answered wherever some set of replicas could do so.
 func TestLinks(t *testing.T) { run(t, LinksFromSeed, *seeds/40) }
 
+// TestLostRecords makes the store of the views' record lose the newest one, or all: it is made
+// anew from what the replicas hold, and never beside a later one.
+func TestLostRecords(t *testing.T) { run(t, LostFromSeed, *seeds/10) }
+
 // The seeds that found something keep being run.
 func TestKeptSeeds(t *testing.T) {
 	b, err := os.ReadFile("../../testdata/seeds.txt")

@@ -1,0 +1,18 @@
+package membership
+
+// Incarnation is this master's own: it may rise until a replica has obeyed it.
+func (m *Machine) Incarnation() uint64 { return m.cfg.Incarnation }
+
+// newer takes note of a master with a greater incarnation. Whoever was obeyed before is
+// superseded, and ends. A master that nobody has obeyed yet goes on above it: it was started
+// later, by a clock that was set back, or at the same time (rule F12).
+func (m *Machine) newer(incarnation uint64) {
+	if m.obeyed || m.stage == deciding || m.record.Master == m.cfg.Incarnation {
+		m.stage = stopped
+		return
+	}
+	m.cfg.Incarnation = incarnation + 1 + m.cfg.Draw
+	for _, r := range m.replicas {
+		r.obeys = false
+	}
+}
