@@ -155,6 +155,8 @@ func ask(ctx context.Context, connection *dial.Flags, prefix string) (ledger.Sum
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
 		return s, exit.NoCluster(fmt.Errorf("no cluster with the prefix %q at %s", prefix, nc.ConnectedUrlRedacted()))
+	case errors.Is(err, bus.ErrOthersAnswer):
+		return s, exit.With(exit.StatusUnknown, err)
 	case errors.Is(err, context.DeadlineExceeded):
 		return s, exit.With(exit.StatusUnknown, fmt.Errorf("the master has not answered within %s", reportTimeout))
 	case err != nil:
