@@ -89,10 +89,13 @@ func (m *Machine) decided(r *message.Record, out *Output) {
 	m.clock.Restore(r.Start)
 	for _, p := range m.replicas {
 		p.watermark, p.busyUntil, p.told = r.High, 0, message.Marks{}
-		p.requests, p.writes = nil, nil
+		p.writes = nil
 	}
 	m.unfence()
 	m.refresh()
+	for _, p := range m.replicas {
+		p.requests = onItsWay(p)
+	}
 	void := m.renumber(r.High, out)
 	rids := make([]uint64, 0, len(m.flights))
 	for rid, f := range m.flights { // sorted below
@@ -108,6 +111,16 @@ func (m *Machine) decided(r *message.Record, out *Output) {
 	}
 	m.paused = append(m.paused, void...)
 	slices.SortStableFunc(m.paused, func(a, b *flight) int { return int(a.request.RID) - int(b.request.RID) })
+}
+
+// onItsWay is what this turn had for p when the record was decided and is not sent again with
+// all the rest: requests that need no view, of a replica that goes on.
+func onItsWay(p *peer) []message.Request {
+	if !p.weak {
+		return nil
+	}
+	needsView := func(r message.Request) bool { return r.Model.Strong() || causalSet(&r) }
+	return slices.DeleteFunc(p.requests, needsView)
 }
 
 // repeats reports whether a flight is to be sent again after a change of views.

@@ -681,3 +681,28 @@ func TestWeakRequestsNeedNoRecord(t *testing.T) {
 		t.Errorf("forwarded %v", got)
 	}
 }
+
+// A request that needs no view, and that was on its way to a replica in the very turn in
+// which the record was decided, leaves with that turn: nobody sends it again.
+func TestADecisionTakesNothingFromItsTurn(t *testing.T) {
+	for _, text := range []string{"eventual get a", "causal get a", "eventual set a 1"} {
+		t.Run(text, func(t *testing.T) {
+			o := ready(t, configured(3, 1))
+			o.lost(3)
+			o.wedged(0, 1, 2)
+			c := o.out.Command
+			if c == nil || c.Propose == nil {
+				t.Fatal("nothing is proposed")
+			}
+			o.turn(func() {
+				request := at(1, in(text))
+				request.Token = 1
+				o.Request(request, &o.out)
+				o.Result(membership.Result{Number: c.Number, Outcome: membership.Won, Revision: o.revision + 1}, &o.out)
+			})
+			if got := o.forwarded(); !slices.Equal(got, []string{"r1 #1"}) {
+				t.Errorf("forwarded %v", got)
+			}
+		})
+	}
+}

@@ -37,7 +37,7 @@ type Mutant struct {
 	Hasty          bool // F3: decides without enough of the members
 	Deaf           bool // H3: does not mind members that do not hear each other
 	Unheard        bool // H4: lets those in who do not hear every member
-	BeganLow       bool // F8: takes the first position of an epoch for lower than it was
+	BeganLow       bool // F13: takes the first position of an epoch for lower than it was
 }
 
 // Output collects what a turn sends and asks for. The caller resets it between turns.

@@ -38,7 +38,7 @@ func (r *Record) History() History {
 	return History{Cluster: r.Cluster, Epoch: r.Epoch, Nonce: r.Nonce}
 }
 
-// Judge says whether told is of r's history (rule F8 of replica/DESIGN.md). began is the
+// Judge says whether told is of r's history (rule F13 of replica/DESIGN.md). began is the
 // position with which r's epoch began; [Unknown]: not known. What names an epoch before r's
 // lineage is judged only by what it was told.
 func (r *Record) Judge(told *Told, began uint64) Verdict {
