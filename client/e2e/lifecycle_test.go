@@ -38,6 +38,7 @@ func TestStartAndStop(t *testing.T) {
   logs      \S+
   replicas  r1  pid ` + strconv.Itoa(running[0]) + `
             r2  pid ` + strconv.Itoa(running[1]) + `
+  WARNING   the next death of a replica stops models 1 and 2 and causal sets: 2 of 2 replicas work, and 2 are needed
   try       nats -s nats://127\.0\.0\.1:\d+ req quartet\.request '1, 1, key ::: value'
 $`)
 			if out := m.stdout.String(); !banner.MatchString(out) {
