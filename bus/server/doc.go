@@ -8,5 +8,9 @@
 // reach a node. One way is open: CLIENTS imports the stream PREFIX.node.>, so that
 // anyone who listens to PREFIX.> sees what nodes say to each other, headers and all. The
 // master has a connection to each account: it serves clients in one and speaks to
-// replicas in the other. JetStream is on in both, under one store.
+// replicas in the other.
+//
+// Nodes have JetStream. Clients have it only if they are given it (ClientJetStream): whoever
+// has it may make a stream that takes the subjects of requests, answers them before the
+// cluster does, and keeps every key and value.
 package server

@@ -61,6 +61,7 @@ type Options struct {
 	Prefix            string      // of the subjects; "": [bus.DefaultPrefix]
 	MaxPayload        int32       // bytes of a message; 0: NATS's own, 1 MiB
 	AllowInsecureBind bool        // listen beyond loopback without credentials and TLS
+	ClientJetStream   bool        // give clients JetStream, too: they may then have a stream take any subject
 	Log               *slog.Logger
 }
 
@@ -145,11 +146,15 @@ func (o *Options) natsOptions(host string, port int, storeDir string) (*nats.Opt
 	if o.ClientUser == o.NodeUser {
 		return nil, fmt.Errorf("%w: clients and nodes cannot share the user %q", ErrStart, o.NodeUser)
 	}
+	clientJetStream := "disabled"
+	if o.ClientJetStream {
+		clientJetStream = "enabled"
+	}
 	n := &nats.Options{}
 	accounts := fmt.Sprintf(`accounts {
 		%[1]s { jetstream: enabled, exports: [ { stream: %[3]q } ] }
-		%[2]s { jetstream: enabled, imports: [ { stream: { account: %[1]s, subject: %[3]q } } ] }
-	}`, AccountNodes, AccountClients, internal)
+		%[2]s { jetstream: %[4]s, imports: [ { stream: { account: %[1]s, subject: %[3]q } } ] }
+	}`, AccountNodes, AccountClients, internal, clientJetStream)
 	if err := n.ProcessConfigString(accounts); err != nil {
 		return nil, fmt.Errorf("%w: accounts: %w", ErrStart, err)
 	}

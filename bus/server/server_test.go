@@ -202,12 +202,19 @@ func TestJetStreamInBothAccountsOnDisk(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s := start(t, Options{StoreDir: dir})
+	s := start(t, Options{StoreDir: dir, ClientJetStream: true})
 	put(s.ClientURL(), "client's")
 	put(s.NodeURL(), "node's")
 	s.Shutdown()
 
-	again := start(t, Options{StoreDir: dir})
+	// A start without the option in between neither shows nor loses what clients have stored.
+	without := start(t, Options{StoreDir: dir})
+	if _, err := bucket(ctx, dial(t, bus.DialOptions{URL: without.ClientURL()})); !errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
+		t.Errorf("a client's bucket without the option: %v", err)
+	}
+	without.Shutdown()
+
+	again := start(t, Options{StoreDir: dir, ClientJetStream: true})
 	for url, want := range map[string]string{again.ClientURL(): "client's", again.NodeURL(): "node's"} {
 		kv, err := bucket(ctx, dial(t, bus.DialOptions{URL: url}))
 		if err != nil {
@@ -216,6 +223,35 @@ func TestJetStreamInBothAccountsOnDisk(t *testing.T) {
 		if e, err := kv.Get(ctx, "view"); err != nil || string(e.Value()) != want {
 			t.Errorf("after a restart: %v %v, want %q", e, err, want)
 		}
+	}
+}
+
+// Unless clients are given JetStream, none of them can have a stream take requests.
+func TestClientsHaveNoJetStreamUnlessGiven(t *testing.T) {
+	audit := jetstream.StreamConfig{Name: "AUDIT", Subjects: []string{"quartet.>"}, Storage: jetstream.MemoryStorage}
+	for name, c := range map[string]struct {
+		options Options
+		want    error
+	}{
+		"not given": {Options{}, jetstream.ErrJetStreamNotEnabledForAccount},
+		"given":     {Options{ClientJetStream: true}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := start(t, c.options)
+			js, err := jetstream.New(dial(t, bus.DialOptions{URL: s.ClientURL()}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := js.CreateStream(t.Context(), audit); !errors.Is(err, c.want) {
+				t.Errorf("a stream on quartet.>: %v, want %v", err, c.want)
+			}
+			if _, err := js.AccountInfo(t.Context()); !errors.Is(err, c.want) {
+				t.Errorf("JetStream's account: %v, want %v", err, c.want)
+			}
+			if _, err := bucket(t.Context(), dial(t, bus.DialOptions{URL: s.NodeURL()})); err != nil {
+				t.Errorf("a node's bucket: %v", err)
+			}
+		})
 	}
 }
 

@@ -112,7 +112,8 @@ value-size) and shows how throughput and latency change with it. --plot draws th
 
 --compare-kv measures, in short rounds that alternate, the same load on a JetStream
 key-value bucket (one replica, in a file, no fsync per write unless the server is set
-to) of the same NATS server, and prints medians with minimum and maximum:
+to) of the same NATS server, and prints medians with minimum and maximum. The server must
+give clients JetStream; the one within quartet master does with --client-jetstream.
 
   kv      as its users drive it: nats.go's KeyValue.Put and Get, a goroutine for each
           request outstanding

@@ -2,11 +2,13 @@ package command
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"quartet/client"
 	"quartet/client/inbox"
@@ -254,6 +256,16 @@ func (r *benchRun) prepare(ctx context.Context, point *benchPoint) error {
 	return nil
 }
 
+// withoutJetStream adds what to do where the server gives clients no JetStream.
+func withoutJetStream(err error) error {
+	notGiven := errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount)
+	notThere := errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, nats.ErrNoResponders)
+	if notGiven || notThere {
+		return fmt.Errorf("bench: --compare-kv needs JetStream, which the server gives its clients if it is started as quartet master --client-jetstream (any other NATS server: jetstream enabled, for this account too): %w", err)
+	}
+	return err
+}
+
 // openBucket makes the bucket, once, and its senders on the connections of now.
 func (r *benchRun) openBucket(ctx context.Context) (err error) {
 	if !r.compare {
@@ -264,7 +276,7 @@ func (r *benchRun) openBucket(ctx context.Context) (err error) {
 			return fmt.Errorf("bench: %w", err)
 		}
 		if r.bucket, err = load.MakeBucket(ctx, r.admin); err != nil {
-			return err
+			return withoutJetStream(err)
 		}
 	}
 	r.theirs = [2][]load.Sender{}

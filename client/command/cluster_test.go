@@ -44,7 +44,7 @@ func built(t *testing.T) string {
 // The commands on a cluster of real processes.
 func TestRealCluster(t *testing.T) {
 	binary := built(t)
-	cluster, err := process.Start(t.Context(), binary, filepath.Join(t.TempDir(), "log"), bus.DefaultPrefix)
+	cluster, err := process.Start(t.Context(), binary, filepath.Join(t.TempDir(), "log"), bus.DefaultPrefix, "--client-jetstream")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,6 +85,26 @@ func TestRealCluster(t *testing.T) {
 	checkDemo(t, external)
 	if w := quartet(t, cluster.URL, "status"); w.status != 0 {
 		t.Errorf("demo did not leave the cluster running: %s", w.err)
+	}
+}
+
+// Without --client-jetstream there is no bucket to compare with, and bench says what to do.
+func TestCompareWithoutJetStream(t *testing.T) {
+	cluster, err := process.Start(t.Context(), built(t), filepath.Join(t.TempDir(), "log"), bus.DefaultPrefix, "--replicas", "1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := cluster.Stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	w := quartet(t, cluster.URL, "bench", "--compare-kv", "--rounds", "1", "--round", "100ms", "--keys", "5")
+	if w.status != exit.StatusFailed || !strings.Contains(w.err, "--client-jetstream") || !strings.Contains(w.err, "not enabled for account") {
+		t.Errorf("status %d, %s", w.status, w.err)
+	}
+	if w := quartet(t, cluster.URL, "doctor"); !strings.Contains(w.stdout, "--client-jetstream") {
+		t.Errorf("doctor: status %d, %s\n%s", w.status, w.err, w.stdout)
 	}
 }
 

@@ -73,7 +73,7 @@ func (d *doctor) lookAtUser(ctx context.Context, nc *nats.Conn) {
 func (d *doctor) lookAtJetStream(ctx context.Context, nc *nats.Conn) {
 	ctx, cancel := d.aside(ctx, 2*time.Second)
 	defer cancel()
-	const remedy = "clients do not need it; a master that uses this server does: nats-server -js, and jetstream: enabled in the account"
+	const remedy = "clients do not need it (the server within quartet master gives it to them with --client-jetstream); a master that uses this server does: nats-server -js, and jetstream: enabled in the account"
 	js, err := d.settings.JetStream(nc)
 	if err == nil {
 		var account *jetstream.AccountInfo

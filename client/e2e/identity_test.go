@@ -97,7 +97,7 @@ func nothingIn(t *testing.T, dir string) {
 // A master that is sent to the embedded server of another cluster finds that it is led, and
 // leaves no bucket in the account of that cluster's clients.
 func TestMasterOnAnothersEmbeddedServer(t *testing.T) {
-	first := start(t)
+	first := start(t, "--client-jetstream")
 	second := launch(t, newPlace(t), "--memory", "--nats", first.url)
 	if status := second.await(t, startLimit); status != exit.StatusLed {
 		t.Errorf("status %d\n%s", status, second.stderr.String())

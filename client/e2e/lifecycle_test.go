@@ -184,6 +184,7 @@ func TestWrongUsage(t *testing.T) {
 		{"master", "--memory", "--dir", "x"},
 		{"master", "--memory", "--listen", "nowhere"},
 		{"master", "--memory", "--listen", "0.0.0.0:-1"},
+		{"master", "--memory", "--nats", "nats://127.0.0.1:1", "--client-jetstream"},
 		{"master", "--memory", "--listen", "127.0.0.1:-1", "--prefix", "a b"},
 		{"master", "--memory", "--replicas", "3", "--missing", "3"},
 		{"master", "--no-such-flag"},

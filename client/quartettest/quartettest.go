@@ -49,6 +49,10 @@ func Dir(dir string) Option { return func(o *inprocess.Options) { o.Dir = dir } 
 // Prefix is that of all subjects; without it, "quartet".
 func Prefix(prefix string) Option { return func(o *inprocess.Options) { o.Prefix = prefix } }
 
+// JetStream gives clients JetStream on the cluster's NATS server; without it, as with
+// "quartet master", only the nodes have it.
+func JetStream() Option { return func(o *inprocess.Options) { o.ClientJetStream = true } }
+
 // Debug has the logs show every message, in the folder that [Cluster.Logs] names.
 func Debug() Option { return func(o *inprocess.Options) { o.Level = "debug" } }
 

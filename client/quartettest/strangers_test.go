@@ -14,10 +14,10 @@ import (
 	"quartet/client/quartettest"
 )
 
-// Any client may have a stream take all subjects; it then acknowledges every request before
+// A client that has JetStream may have a stream take all subjects; it then acknowledges every request before
 // the cluster has answered. What is none of the cluster's is passed over.
 func TestAStreamThatTakesRequests(t *testing.T) {
-	cluster := quartettest.Start(t)
+	cluster := quartettest.Start(t, quartettest.JetStream())
 	c := cluster.Client(t)
 	js, err := jetstream.New(cluster.NATS(t))
 	if err != nil {

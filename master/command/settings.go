@@ -32,6 +32,7 @@ type settings struct {
 func (o *settings) flags(f *pflag.FlagSet) {
 	config.NotEmpty(f, &o.Listen, "listen", server.DefaultListen, "`HOST:PORT` of the embedded NATS server; port -1 picks a free one")
 	f.BoolVar(&o.AllowInsecure, "allow-insecure-bind", false, "let it listen beyond this machine without credentials and TLS")
+	f.BoolVar(&o.ClientJetStream, "client-jetstream", false, "let clients of the embedded server use JetStream: each may then have a stream take requests")
 	o.connection = dial.Add(f)
 	o.connection.Selected = false // a master that is told nothing has a server of its own
 	f.BoolVar(&o.TakeOver, "takeover", false, "with --nats or --context, depose the master that leads the cluster there")
@@ -89,6 +90,9 @@ func external(o *node.Options, connection *dial.Flags) error {
 			return errors.New("--takeover deposes the master on a NATS server: say which with --nats or --context (an embedded server has no other)")
 		}
 		return nil
+	}
+	if o.ClientJetStream {
+		return errors.New("--client-jetstream is of the embedded server: with --nats or --context the server's own configuration says which account has JetStream")
 	}
 	s, err := connection.Resolve(os.Getenv)
 	if err != nil {

@@ -76,16 +76,17 @@ func watch(r *master.Replica, log *slog.Logger) (probe *bus.Probe[replica.Figure
 // Options say what runs; the zero value is a cluster of three replicas in memory on a free
 // port of this machine.
 type Options struct {
-	Listen   string        // of the NATS server; "": 127.0.0.1, a free port
-	Prefix   string        // of all subjects; "": [bus.DefaultPrefix]
-	Replicas int           // 0: three
-	Dir      string        // of what outlives the process; "": it is in memory
-	Sync     string        // of Dir: [master.SyncInterval] or SyncAlways; "": SyncInterval
-	RunDir   string        // without Dir: of files that end with the cluster
-	LogDir   string        // of logs and reports
-	Level    string        // of the logs: debug, info, warn or error; "": info
-	Stderr   io.Writer     // gets warnings and errors too; nil: nobody
-	Suspect  time.Duration // silence after which a replica is left out of the view; 0: a second
+	Listen          string        // of the NATS server; "": 127.0.0.1, a free port
+	ClientJetStream bool          // gives the NATS server's clients JetStream
+	Prefix          string        // of all subjects; "": [bus.DefaultPrefix]
+	Replicas        int           // 0: three
+	Dir             string        // of what outlives the process; "": it is in memory
+	Sync            string        // of Dir: [master.SyncInterval] or SyncAlways; "": SyncInterval
+	RunDir          string        // without Dir: of files that end with the cluster
+	LogDir          string        // of logs and reports
+	Level           string        // of the logs: debug, info, warn or error; "": info
+	Stderr          io.Writer     // gets warnings and errors too; nil: nobody
+	Suspect         time.Duration // silence after which a replica is left out of the view; 0: a second
 
 	Metrics string        // serve the master's figures at HOST:PORT; "": nowhere
 	Tracer  master.Tracer // is told of requests that have been answered; may be nil
@@ -141,7 +142,7 @@ func (o Options) run(ctx context.Context, metrics *string, ready func(string)) (
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
 	m := master.Options{
-		Listen: o.Listen, Prefix: o.Prefix, Replicas: o.Replicas, Missing: -1, Dir: o.Dir, Memory: o.Dir == "", Sync: o.Sync, RunDir: o.RunDir,
+		Listen: o.Listen, ClientJetStream: o.ClientJetStream, Prefix: o.Prefix, Replicas: o.Replicas, Missing: -1, Dir: o.Dir, Memory: o.Dir == "", Sync: o.Sync, RunDir: o.RunDir,
 		Timeout: 5 * time.Second, CausalWait: 50 * time.Millisecond, OrphanTimeout: 10 * time.Second, Suspect: o.Suspect,
 		InProcess: Replicas(logs), Tracer: o.Tracer, LogDir: o.LogDir, Version: "in-process", Stdout: io.Discard, Ready: ready, Log: log, Ledger: l,
 	}

@@ -285,7 +285,8 @@ func (n *node) connect(ctx context.Context) error {
 		var err error
 		n.server, err = server.Start(ctx, server.Options{
 			Listen: o.Listen, StoreDir: filepath.Join(n.dir.path, jetStreamDir), NodePassword: n.dir.record.Password,
-			Prefix: o.Prefix, AllowInsecureBind: o.AllowInsecure, Log: o.Log,
+			Prefix: o.Prefix, AllowInsecureBind: o.AllowInsecure,
+			ClientJetStream: o.ClientJetStream, Log: o.Log,
 		})
 		if err != nil {
 			return err

@@ -64,18 +64,19 @@ type Replica struct {
 
 // Options say what a master runs.
 type Options struct {
-	Listen        string         // of the embedded server
-	AllowInsecure bool           // lets it listen beyond this machine without credentials and TLS
-	NATS          string         // use these servers and embed none; names them to people
-	Connection    *dial.Settings // how to reach them; nil: by NATS alone
-	TakeOver      bool           // depose a master that leads the cluster of these servers
-	Prefix        string
-	Replicas      int
-	Missing       int // f: how many replicas may be missing; below 0: N minus the majority
-	Dir           string
-	Memory        bool
-	Sync          string // of the replicas' disks: SyncInterval or SyncAlways; "": SyncInterval
-	Gets          string // linearizable ones: GetsFenced or GetsOrdered; "": GetsFenced
+	Listen          string         // of the embedded server
+	AllowInsecure   bool           // lets it listen beyond this machine without credentials and TLS
+	ClientJetStream bool           // gives the embedded server's clients JetStream
+	NATS            string         // use these servers and embed none; names them to people
+	Connection      *dial.Settings // how to reach them; nil: by NATS alone
+	TakeOver        bool           // depose a master that leads the cluster of these servers
+	Prefix          string
+	Replicas        int
+	Missing         int // f: how many replicas may be missing; below 0: N minus the majority
+	Dir             string
+	Memory          bool
+	Sync            string // of the replicas' disks: SyncInterval or SyncAlways; "": SyncInterval
+	Gets            string // linearizable ones: GetsFenced or GetsOrdered; "": GetsFenced
 
 	Timeout       time.Duration // a request without an outcome is answered 504
 	CausalWait    time.Duration // passed on to the replicas

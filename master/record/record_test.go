@@ -37,9 +37,10 @@ func of(epoch, nonce uint64) message.Record {
 }
 
 // embedded starts a server as the master does and connects to its nodes' account.
+// Clients have JetStream there, which is the harder case.
 func embedded(t *testing.T) (*server.Server, *nats.Conn) {
 	t.Helper()
-	s, err := server.Start(t.Context(), server.Options{Listen: "127.0.0.1:-1", StoreDir: t.TempDir()})
+	s, err := server.Start(t.Context(), server.Options{Listen: "127.0.0.1:-1", StoreDir: t.TempDir(), ClientJetStream: true})
 	if err != nil {
 		t.Fatal(err)
 	}
