@@ -110,7 +110,7 @@ func (m *Machine) admissible(r *Replica) bool { return r.present() && m.ticks >=
 func (m *Machine) begin() {
 	m.forgetCheck()
 	m.looked = m.ticks
-	m.stage, m.began, m.round, m.high, m.holder, m.sent = changing, m.ticks, 1, 0, 0, false
+	m.stage, m.began, m.round, m.high, m.holder, m.sent, m.stay = changing, m.ticks, 1, 0, 0, false, false
 	for _, r := range m.replicas {
 		r.state = nil
 	}
@@ -135,8 +135,16 @@ func (m *Machine) change(out *Output) {
 		}
 		return
 	}
+	if m.waitsFor(c) && !m.cfg.Mutant.Hasty {
+		m.lookAgain(out)
+		return
+	}
 	next := m.chosen(c)
-	if m.waitsFor(c) && !m.cfg.Mutant.Hasty || next == nil {
+	if next == nil && m.leaversLack(c) { // they stay in this record, and leave with a later one
+		m.stay = true
+		next = m.chosen(c)
+	}
+	if next == nil {
 		m.lookAgain(out)
 		return
 	}
@@ -248,7 +256,7 @@ func (m *Machine) suffice(c *candidates) bool {
 	}
 	staying := len(c.joiners)
 	for _, r := range c.survivors {
-		if !r.leaves() {
+		if !m.leaves(r) {
 			staying++
 		}
 	}
@@ -261,11 +269,31 @@ func (m *Machine) suffice(c *candidates) bool {
 		staying >= len(configured)-m.mayMiss(len(configured))
 }
 
+// leaversLack reports whether the candidates would suffice but for those that are to leave:
+// they count for F3 only if all members have answered.
+func (m *Machine) leaversLack(c *candidates) bool {
+	if m.stay || m.suffice(c) {
+		return false
+	}
+	staying, leaving := len(c.joiners), 0
+	for _, r := range c.survivors {
+		if m.leaves(r) {
+			leaving++
+		} else {
+			staying++
+		}
+	}
+	configured := len(m.configured(c))
+	enoughAnswer := len(c.survivors) >= len(m.record.Members)-m.record.Faults
+	enoughStay := staying > 0 && staying >= configured-m.mayMiss(configured)
+	return leaving > 0 && enoughAnswer && enoughStay
+}
+
 // configured are the replicas of the next record.
 func (m *Machine) configured(c *candidates) []lamport.Node {
 	var list []lamport.Node
 	for _, n := range m.record.Configured {
-		if r := m.Replica(n); r == nil || !r.leaves() {
+		if r := m.Replica(n); r == nil || !m.leaves(r) {
 			list = append(list, n)
 		}
 	}
@@ -339,7 +367,7 @@ func (m *Machine) next(c *candidates) message.Record {
 		for i, n := range p.state.Contiguous {
 			r.Cut[i] = min(r.Cut[i], n)
 		}
-		if !p.leaves() {
+		if !m.leaves(p) {
 			r.Members = append(r.Members, message.Member{Node: p.Node, Incarnation: p.Incarnation, Life: p.state.Proof.Life})
 		}
 	}

@@ -160,7 +160,7 @@ func (m *Machine) together(c *candidates) *candidates {
 	if a == nil {
 		return c
 	}
-	return better(m.together(c.without(a)), m.together(c.without(b)))
+	return m.better(m.together(c.without(a)), m.together(c.without(b)))
 }
 
 func (c *candidates) without(r *Replica) *candidates {
@@ -175,14 +175,14 @@ func (c *candidates) without(r *Replica) *candidates {
 // better returns the one of two sets that keeps more of the members, then the one that is
 // larger; then the one whose replicas were left out more seldom, so that it is not now one and
 // now another who must go; then the one with the lower nodes.
-func better(a, b *candidates) *candidates {
+func (m *Machine) better(a, b *candidates) *candidates {
 	switch {
 	case a == nil:
 		return b
 	case b == nil:
 		return a
 	}
-	x, y := a.worth(), b.worth()
+	x, y := m.worth(a), m.worth(b)
 	for i := range x {
 		if x[i] != y[i] {
 			if x[i] > y[i] {
@@ -198,10 +198,10 @@ func better(a, b *candidates) *candidates {
 	return b
 }
 
-func (c *candidates) worth() [3]int {
+func (m *Machine) worth(c *candidates) [3]int {
 	var w [3]int
 	for _, r := range c.survivors {
-		if !r.leaves() {
+		if !m.leaves(r) {
 			w[0]++
 			w[1]++
 		}

@@ -122,6 +122,7 @@ type Machine struct {
 	asked    uint64 // tick of the last PREPARE
 	looked   uint64 // tick at which the record was read last in this change
 	sent     bool   // there was one in this change
+	stay     bool   // nobody leaves with this change: those that are to leave are needed for it
 	told     uint64 // tick of the last INSTALL
 	recover  bool   // an operator wants to go on with fewer
 	proposal *message.Record
@@ -395,7 +396,9 @@ func (m *Machine) Remove(n lamport.Node, drained bool) bool {
 }
 
 // leaves reports whether r is not to be in the next record.
-func (r *Replica) leaves() bool { return r.Removed && (r.drained || r.state == nil) }
+func (m *Machine) leaves(r *Replica) bool {
+	return !m.stay && r.Removed && (r.drained || r.state == nil)
+}
 
 // Recover lets the view that is to be formed now be formed of whoever is there. While the
 // view stands it does nothing: nobody has been asked about what may happen later.
