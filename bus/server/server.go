@@ -192,7 +192,7 @@ func (s *Server) FrontCredentials() (user, password string) {
 }
 
 // InProcess connects within the process, without a socket: for [bus.DialOptions].
-func (s *Server) InProcess() client.InProcessConnProvider { return s.nats }
+func (s *Server) InProcess() client.InProcessConnProvider { return pipes{s.nats} }
 
 // Shutdown closes all connections, stops the server, waits until it has stopped, and
 // removes a temporary store. Calling it again does nothing.

@@ -160,6 +160,14 @@ func TestReplySubjectsStayAmongClients(t *testing.T) {
 	}
 }
 
+// refused dials in vain, and is told why: the credentials, not a lost connection.
+func refused(t *testing.T, name string, o bus.DialOptions) {
+	t.Helper()
+	if nc, err := bus.Dial(t.Context(), o); !errors.Is(err, bus.ErrDial) || !errors.Is(err, nats.ErrAuthorization) {
+		t.Errorf("%s: %v %v", name, nc, err)
+	}
+}
+
 func TestCredentials(t *testing.T) {
 	s := start(t, Options{NodePassword: "secret"})
 	for name, o := range map[string]bus.DialOptions{
@@ -167,9 +175,9 @@ func TestCredentials(t *testing.T) {
 		"no password":    {URL: s.ClientURL(), User: defaultNodeUser},
 		"unknown user":   {URL: s.ClientURL(), User: "somebody", Password: "secret"},
 	} {
-		if nc, err := bus.Dial(t.Context(), o); !errors.Is(err, bus.ErrDial) || !errors.Is(err, nats.ErrAuthorization) {
-			t.Errorf("%s: %v %v", name, nc, err)
-		}
+		refused(t, name, o)
+		o.URL, o.InProcess = "", s.InProcess()
+		refused(t, name+", in this process", o)
 	}
 	user, password := s.NodeCredentials()
 	dial(t, bus.DialOptions{URL: s.ClientURL(), User: user, Password: password})
@@ -180,9 +188,8 @@ func TestCredentials(t *testing.T) {
 	next(t, messages)
 
 	closed := start(t, Options{ClientUser: "app", ClientPassword: "pw"})
-	if _, err := bus.Dial(t.Context(), bus.DialOptions{URL: closed.ClientURL()}); !errors.Is(err, nats.ErrAuthorization) {
-		t.Errorf("anonymous, where clients need credentials: %v", err)
-	}
+	refused(t, "anonymous, where clients need credentials", bus.DialOptions{URL: closed.ClientURL()})
+	refused(t, "anonymous, in this process", bus.DialOptions{InProcess: closed.InProcess()})
 	dial(t, bus.DialOptions{URL: closed.ClientURL(), User: "app", Password: "pw"})
 	if _, err := Start(t.Context(), Options{Listen: "127.0.0.1:-1", ClientUser: "same", NodeUser: "same"}); !errors.Is(err, ErrStart) {
 		t.Errorf("one user for both accounts: %v", err)
