@@ -87,6 +87,15 @@ there first, or was told to take over), 1 anything else.`,
 
 // run runs the cluster until it is asked to stop.
 func (o *settings) run(s Signals) (err error) {
+	if o.stopAtEOF {
+		ctx, cancel := context.WithCancel(s.Gently)
+		defer cancel()
+		go func() {
+			_, _ = io.Copy(io.Discard, os.Stdin) // one that cannot be read has ended, too
+			cancel()
+		}()
+		s.Gently = ctx
+	}
 	if o.InProcess != nil {
 		tune.Cluster()
 	} else {
@@ -125,8 +134,8 @@ func (o *settings) run(s Signals) (err error) {
 	}
 	defer func() { err = errors.Join(err, o.Ledger.Close()) }()
 
-	if o.log.To == nodelog.ToStderr {
-		signal.Ignore(syscall.SIGPIPE) // whoever collected the lines has gone: that ends no cluster
+	if o.log.To == nodelog.ToStderr || o.stopAtEOF {
+		signal.Ignore(syscall.SIGPIPE) // whoever read what we say has gone: that is no end without a report
 	}
 	over, err := o.observe(s.Gently)
 	if err != nil {

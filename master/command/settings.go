@@ -26,6 +26,7 @@ type settings struct {
 	connection     *dial.Flags
 	inProcess      bool
 	replicaMetrics string
+	stopAtEOF      bool
 	traces         traces.Options
 }
 
@@ -49,6 +50,7 @@ func (o *settings) flags(f *pflag.FlagSet) {
 	config.Duration(f, &o.OrphanTimeout, "orphan-timeout", 10*time.Second, node.LeastOrphanTimeout, config.Forever, "how long a replica waits for a master to come back")
 	config.Duration(f, &o.Suspect, "suspect", time.Second, node.LeastSuspect, config.Forever, "silence after which a replica is left out of the view")
 	config.NotEmpty(f, &o.LogDir, "log-dir", "log", "`DIR` of process logs and reports")
+	f.BoolVar(&o.stopAtEOF, "stop-at-eof", false, "stop, as at Ctrl-C, when stdin ends: for a program that holds its other end and must leave no cluster behind")
 	nodelog.Flags(f, &o.log)
 	monitor.Flag(f, &o.Metrics)
 	f.StringVar(&o.replicaMetrics, "replica-metrics", "", "the same of its replicas: `HOST:PORT` of r1; r2 has the next port, and so on; default: off")

@@ -1,5 +1,6 @@
 // Package process promises a cluster of the quartet program as a child process that is
-// stopped by whoever started it: demo's, and that of tests with real processes.
+// stopped by whoever started it: demo's, bench's, and that of tests with real processes.
+// However its starter ends, by a signal that cannot be caught too, the cluster stops.
 package process
 
 import (
@@ -42,7 +43,7 @@ var urlPattern = regexp.MustCompile(`nats://[^\s,;]+`)
 // When ctx ends first, or it is not ready in 30 s, it is stopped. The error of a master
 // that ended by itself carries its exit status.
 func Start(ctx context.Context, program, logDir, prefix string, more ...string) (*Cluster, error) {
-	args := append([]string{"master", "--memory", "--listen", "127.0.0.1:-1", "--log-dir", logDir, "--prefix", prefix}, more...)
+	args := append([]string{"master", "--memory", "--stop-at-eof", "--listen", "127.0.0.1:-1", "--log-dir", logDir, "--prefix", prefix}, more...)
 	c := &Cluster{
 		cmd:  exec.Command(program, args...),
 		said: &tail{}, exited: make(chan struct{}),
@@ -53,6 +54,11 @@ func Start(ctx context.Context, program, logDir, prefix string, more ...string) 
 	// The user's own settings are of another cluster: this one is in memory, on a free port.
 	c.cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "QUARTET_") })
 	c.cmd.Stderr = c.said
+	// Nothing is written to it. It ends with this process: when the reader of what we print
+	// has gone (SIGPIPE) or we are killed, no code of ours runs that could stop the master.
+	if _, err := c.cmd.StdinPipe(); err != nil {
+		return nil, fmt.Errorf("start a cluster: %w", err)
+	}
 	out, err := c.cmd.StdoutPipe()
 	if err != nil {
 		return nil, fmt.Errorf("start a cluster: %w", err)
