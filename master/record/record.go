@@ -66,6 +66,13 @@ func (o Outcome) String() string {
 // DefaultTimeout bounds a call whose context ends later or never.
 const DefaultTimeout = 2 * time.Second
 
+// A record that is listed and not found for so long is damaged. Servers that are a cluster may
+// be behind with what they have listed.
+const (
+	listedAlone     = time.Second
+	listedClustered = 5 * time.Second
+)
+
 // Options of a store. The zero value is a bucket with one replica.
 type Options struct {
 	Prefix string // of the cluster's subjects; "": [bus.DefaultPrefix]
@@ -97,6 +104,8 @@ type Store struct {
 	subject string
 	opts    Options
 	broken  atomic.Pointer[error] // the sync that failed
+
+	unreadable atomic.Pointer[time.Time] // since when Read has found a record that is only listed
 }
 
 // Open finds the bucket or makes it; ctx bounds only that. Of several that do so at once
@@ -149,7 +158,9 @@ func (s *Store) Bucket() string { return Bucket(s.opts.Prefix) }
 
 // Read returns the record with its revision, or nil and 0 when there is none yet. The
 // error wraps [ErrUnavailable], [ErrDamaged], [ErrNewer] or [ErrDisk]; with ErrDamaged the revision is that
-// of what stands in the record's place, for a proposal that replaces it.
+// of what stands in the record's place, for a proposal that replaces it. A record that its
+// server lists and does not find is ErrUnavailable at first, and ErrDamaged to who asks again
+// after a second, or after five where the servers are a cluster.
 func (s *Store) Read(ctx context.Context) (*message.Record, uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
@@ -162,6 +173,7 @@ func (s *Store) Read(ctx context.Context) (*message.Record, uint64, error) {
 	if err != nil {
 		return nil, 0, fmt.Errorf("%w: reading %s: %w", ErrUnavailable, s.Bucket(), err)
 	}
+	s.unreadable.Store(nil)
 	if op := m.Header.Get(operationHeader); op != "" {
 		return nil, m.Sequence, s.damaged(m.Sequence, fmt.Errorf("it was removed (%s)", op))
 	}
@@ -180,7 +192,8 @@ func (s *Store) Read(ctx context.Context) (*message.Record, uint64, error) {
 }
 
 // none tells a bucket in which a record never was from one that has lost it: taking the
-// one for the other would begin a second history.
+// one for the other would begin a second history. A server compares a proposal with what it
+// finds, so where it finds nothing only revision 0 wins.
 func (s *Store) none(ctx context.Context) error {
 	fresh, err := s.js.Stream(ctx, s.stream.CachedInfo().Config.Name)
 	if err != nil {
@@ -195,9 +208,24 @@ func (s *Store) none(ctx context.Context) error {
 	case err != nil:
 		return fmt.Errorf("%w: reading %s: %w", ErrUnavailable, s.Bucket(), err)
 	case len(info.State.Subjects) > 0:
-		return fmt.Errorf("%w: reading %s: a record is being written", ErrUnavailable, s.Bucket())
+		return s.listed(info.Cluster != nil)
 	}
-	return s.damaged(last, errors.New("the bucket was emptied"))
+	return s.damaged(0, errors.New("the bucket was emptied"))
+}
+
+// listed tells a record that has been written since it was asked for, which the next Read
+// finds, from one whose bytes on disk are damaged: the server lists it, and never finds it.
+func (s *Store) listed(clustered bool) error {
+	now := time.Now()
+	s.unreadable.CompareAndSwap(nil, &now)
+	limit := listedAlone
+	if clustered {
+		limit = listedClustered
+	}
+	if since := s.unreadable.Load(); since == nil || now.Sub(*since) < limit {
+		return fmt.Errorf("%w: reading %s: a record is listed, and not found: it is being written, or damaged", ErrUnavailable, s.Bucket())
+	}
+	return s.damaged(0, errors.New("the server lists it, and cannot read it"))
 }
 
 func (s *Store) damaged(revision uint64, why error) error {
