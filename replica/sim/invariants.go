@@ -34,10 +34,10 @@ import (
 type invariants struct {
 	c        *cluster
 	off      bool
-	log      []delivered      // the one order
-	stats    []replica.Stats  // by replica, after its last turn
-	received map[place]uint64 // DATA by place in the order: a bit for each replica that has it
-	reached  []uint64         // by replica: the highest causal number that it held in the newest epoch
+	log      []delivered         // the one order
+	stats    []replica.Stats     // by replica, after its last turn
+	received map[place]uint64    // DATA by place in the order: a bit for each replica that has it
+	reached  map[uint64][]uint64 // by a record's nonce, then by replica: the highest causal number that it held in that epoch
 	wedged   map[wedge]bool
 	fenced   map[uint64]bool // gets that were forwarded with a round, by rID
 	ref      reference
@@ -65,7 +65,7 @@ func newInvariants(c *cluster) invariants {
 	n := c.opts.Replicas
 	w := invariants{
 		c: c, off: c.opts.HistoriesOnly, stats: make([]replica.Stats, n), received: make(map[place]uint64),
-		reached: make([]uint64, n), wedged: make(map[wedge]bool), fenced: make(map[uint64]bool),
+		reached: make(map[uint64][]uint64), wedged: make(map[wedge]bool), fenced: make(map[uint64]bool),
 		outcomes: make(map[string]*outcome), stamps: make(map[string]lamport.Version), ref: newReference(&c.opts, c.window()),
 	}
 	w.prints = append(w.prints, w.ref.print())
@@ -80,7 +80,6 @@ func (w *invariants) born(i int) {
 // recorded sees the record of a new epoch.
 func (w *invariants) recorded(r *message.Record) {
 	w.ref.void(r.High)
-	clear(w.reached)
 }
 
 // stepped sees what a replica received.
@@ -288,13 +287,18 @@ func (w *invariants) safe(i int, now replica.Stats) {
 	if newest := w.c.record(); newest.Epoch != record.Epoch {
 		return
 	}
-	w.reached[i] = max(w.reached[i], now.Watermark)
+	reached := w.reached[record.Nonce]
+	if reached == nil {
+		reached = make([]uint64, len(w.c.nodes))
+		w.reached[record.Nonce] = reached
+	}
+	reached[i] = max(reached[i], now.Watermark)
 	if now.Safe <= record.High {
 		return
 	}
 	holders := 0
 	for _, m := range record.Members {
-		if w.reached[m.Node-1] >= now.Safe {
+		if reached[m.Node-1] >= now.Safe {
 			holders++
 		}
 	}
