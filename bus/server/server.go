@@ -19,12 +19,13 @@ import (
 
 // Server is a running embedded server.
 type Server struct {
-	nats    *nats.Server
-	fatal   chan error
-	options Options
-	open    bool
-	scratch string // the temporary store, or ""
-	stop    sync.Once
+	nats      *nats.Server
+	jetStream nats.JetStreamConfig // as it was enabled with, for RestartJetStream
+	fatal     chan error
+	options   Options
+	open      bool
+	scratch   string // the temporary store, or ""
+	stop      sync.Once
 }
 
 // Start starts a server and returns once it accepts connections and JetStream is up; ctx
@@ -82,13 +83,15 @@ func (s *Server) run(ctx context.Context, host string, port int, storeDir string
 		defer close(started)
 		ns.Start()
 	}()
-	err = s.awaitReady(ctx, started, port)
-	if err != nil {
+	if err := s.awaitReady(ctx, started, port); err != nil {
 		// Start must not be overtaken by the Shutdown that follows. It ends by itself:
 		// a fatal error makes it return, and it waits for nobody.
 		<-started
+		return err
 	}
-	return err
+	s.jetStream = *ns.JetStreamConfig()
+	s.jetStream.StoreDir = storeDir // below which the server has its own
+	return nil
 }
 
 // awaitReady waits for the first of: ready, a fatal error, the end of ctx.

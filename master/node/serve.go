@@ -67,6 +67,7 @@ func (n *node) loop(ctx context.Context, done func(time.Time) (bool, error), sto
 		case now := <-ticker.C:
 			tick = true
 			n.lookRoom(now)
+			n.heal(now)
 			n.lookFiles(now)
 			err = n.supervise(now)
 		case <-ctx.Done():

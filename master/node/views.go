@@ -31,6 +31,10 @@ type views struct {
 	worked   time.Time       // when it answered last
 	complain time.Time       // not before
 	begun    uint64          // that this process has learned of
+	filled   bool            // the disk was full since the store has worked last
+	failed   time.Time       // when it has failed last
+	restart  time.Time       // of JetStream: only if it has failed after that
+	healed   chan error      // how its restart ended; nil: none is under way
 }
 
 // outcome is how a command ended, for the inbox.
@@ -47,6 +51,7 @@ const (
 	storeAgain    = 500 * time.Millisecond
 	complainEvery = 5 * time.Second
 	checkEvery    = 5 * time.Second // while the view works
+	healEvery     = 5 * time.Second // JetStream is restarted after a full disk
 )
 
 // openViews finds the record's store and reads what stands there. Servers that are still
@@ -251,10 +256,11 @@ func (n *node) noteStore(err error) {
 		if v.failing != "" {
 			n.opts.Log.Info("the record of the views can be reached again")
 		}
-		v.failing = ""
+		v.failing, v.filled = "", n.room.why != ""
 		return
 	}
 	now := time.Now()
+	v.failed = now
 	if v.failing == "" {
 		v.since = now
 	}
@@ -263,6 +269,34 @@ func (n *node) noteStore(err error) {
 		n.opts.Log.Error("the view cannot be changed: its record cannot be reached", "error", err)
 	}
 	v.failing = err.Error()
+}
+
+// heal restarts JetStream of the embedded server when the record's bucket still fails
+// although a disk that was full has room again: the bucket remembers that it was full. It
+// goes on beside the loop; commands that meet it end as unknown, and are tried again.
+func (n *node) heal(now time.Time) {
+	v := &n.views
+	v.filled = v.filled || n.room.why != ""
+	if v.healed != nil {
+		select {
+		case err := <-v.healed:
+			v.healed, v.restart = nil, now.Add(healEvery)
+			if err != nil {
+				n.opts.Log.Error("the store of the view's record cannot be opened again", "error", err)
+			}
+		default:
+		}
+		return
+	}
+	onDisk := n.server != nil && !n.viewInMemory()
+	roomAgain := v.filled && n.room.why == ""
+	failing := v.failing != "" && v.failed.After(v.restart)
+	if !onDisk || !roomAgain || !failing {
+		return
+	}
+	n.opts.Log.Warn("the disk was full, and the record of the views cannot be written yet: its store is opened again")
+	v.healed = make(chan error, 1)
+	go func(done chan<- error) { done <- n.server.RestartJetStream() }(v.healed)
 }
 
 // trouble says why the next change of the view would fail, and since when that is known, or

@@ -8,14 +8,17 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"golang.org/x/sys/unix"
 
 	"quartet/bus"
 	"quartet/bus/server"
 	"quartet/master"
+	"quartet/master/record"
 	"quartet/replica/lamport"
 	"quartet/replica/message"
 )
@@ -202,5 +205,75 @@ func TestRecordOfViewsInMemoryIsKept(t *testing.T) {
 		if got := next.views.newest; got == nil || got.Epoch != uint64(3+i) {
 			t.Errorf("%d: %+v", i, got)
 		}
+	}
+}
+
+// On an embedded server a bucket that met a full disk is opened again once there is room, by
+// nobody but the master; before that, and while all is well, nothing is restarted.
+func TestTheRecordHealsAfterAFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=16m"); err != nil {
+		t.Fatalf("this test mounts a small disk, as root: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	s, err := server.Start(t.Context(), server.Options{Listen: "127.0.0.1:-1", StoreDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Shutdown)
+	nc, err := bus.Dial(t.Context(), bus.DialOptions{URL: s.NodeURL()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	n, _ := shell(t, nil, func(o *Options) { o.Memory = false })
+	n.server = s
+	if n.views.store, err = record.Open(t.Context(), nc, record.Options{Timeout: 500 * time.Millisecond}); err != nil {
+		t.Fatal(err)
+	}
+	try := func() error {
+		err := n.views.store.Try(t.Context())
+		n.noteStore(err)
+		n.heal(time.Now())
+		return err
+	}
+	if err := try(); err != nil || n.views.healed != nil {
+		t.Fatalf("all is well: %v, restarted: %v", err, n.views.healed != nil)
+	}
+
+	others := filepath.Join(dir, "others")
+	f, err := os.Create(others)
+	for block := make([]byte, 4096); err == nil; {
+		_, err = f.Write(block)
+	}
+	if !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
+	}
+	_ = f.Close()
+	n.room.why = "the disk is full"
+	for deadline := time.Now().Add(20 * time.Second); try() == nil; { // the last page takes some
+		if time.Now().After(deadline) {
+			t.Fatal("the full disk takes all")
+		}
+	}
+	if n.views.healed != nil {
+		t.Fatal("JetStream is restarted on a full disk")
+	}
+
+	if err := os.Remove(others); err != nil {
+		t.Fatal(err)
+	}
+	n.room.why = ""
+	for deadline := time.Now().Add(30 * time.Second); try() != nil; {
+		if time.Now().After(deadline) {
+			t.Fatal("there is room, and the record cannot be written")
+		}
+	}
+	if n.views.failing != "" || n.views.filled {
+		t.Errorf("it has healed: %q, %v", n.views.failing, n.views.filled)
 	}
 }
