@@ -57,6 +57,7 @@ func (m *Machine) repeated(in *Incoming, out *Output) bool {
 		return true
 	}
 	if f := m.flights[k.rid]; f != nil {
+		f.told(r.First)
 		m.join(f, in.Token, true)
 		if len(f.asked) > 0 && m.ticks-f.since >= m.cfg.AgainTicks {
 			m.again(f, in)
@@ -110,6 +111,15 @@ func (m *Machine) again(f *flight, in *Incoming) {
 		f.request.Version = m.stamp()
 	}
 	m.dispatch(f, p)
+}
+
+// told takes over when a sending of the flight says that the set was sent first: the earliest of
+// what they say is nearest the truth, and what the master sends again must not say less, or a
+// replica that has forgotten the set executes it a second time (rule S6).
+func (f *flight) told(first uint64) {
+	if known := f.request.First; first > 0 && (known == 0 || first < known) {
+		f.request.First = first
+	}
 }
 
 // resume starts a new flight for a set whose earlier sending was answered Unknown: the

@@ -82,3 +82,27 @@ func TestAFlightIsNotForgotten(t *testing.T) {
 		t.Errorf("it is known: %+v", o.out.Replies)
 	}
 }
+
+// A sending that joins a flight and says how old the set is says it of the flight: what the
+// master forwards again must not be younger by its word than it is, or a replica that has
+// forgotten the set executes it once more (rule S6).
+func TestAFlightIsAsOldAsItsSendingsSay(t *testing.T) {
+	cfg := configured(3, 1)
+	cfg.AgainTicks = 1
+	o := ready(t, cfg)
+	o.pass(50)
+	o.ask(id("a", in("linearizable set a 1"))) // it may be the first sending, or not: it does not say
+	taken[*message.Forward](o)
+	o.pass(1)
+
+	old := id("a", in("linearizable set a 1"))
+	old.Age = 40
+	o.ask(old)
+	forwards := taken[*message.Forward](o)
+	if len(forwards) != 1 || len(forwards[0].Requests) != 1 {
+		t.Fatalf("forwarded again: %+v", forwards)
+	}
+	if f := forwards[0]; f.Requests[0].First != f.Time-40 {
+		t.Errorf("sent first at %d by its word, want %d", f.Requests[0].First, f.Time-40)
+	}
+}
