@@ -230,7 +230,7 @@ func TestTheRecordHealsAfterAFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	n, _ := shell(t, nil, func(o *Options) { o.Memory = false })
+	n, _ := shell(t, nil, func(o *Options) { o.Memory, o.Dir = false, t.TempDir() })
 	n.server = s
 	if n.views.store, err = record.Open(t.Context(), nc, record.Options{Timeout: 500 * time.Millisecond}); err != nil {
 		t.Fatal(err)
