@@ -158,14 +158,14 @@ func (c *Client) ask(ctx context.Context, subject string, body []byte, field str
 		err error
 	}
 	answers := make(chan answer, 1)
-	strangers := 0
+	var strangers atomic.Int32 // a timer may end what a message has begun
 	token, err := c.in.SendForMany(subject, nil, body, c.o.timeout, func(m *nats.Msg, err error) bool {
 		if err == nil && !bus.IsAnswer(m, field) {
-			strangers++
+			strangers.Add(1)
 			return true
 		}
 		if err != nil {
-			err = besides(strangers, err)
+			err = besides(int(strangers.Load()), err)
 		}
 		answers <- answer{m, err}
 		return false

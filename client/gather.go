@@ -268,15 +268,15 @@ func (g *gatherer) sendLone(s *sending) error {
 		return err
 	}
 	g.left()
-	strangers := 0
+	var strangers atomic.Int32 // a timer may end what a message has begun
 	_, err = g.c.in.SendForMany(g.c.subjects.Request(), s.header(g.c.o.name), body, g.c.o.timeout, func(m *nats.Msg, err error) bool {
 		if err == nil && !bus.IsReply(m) {
-			strangers++
+			strangers.Add(1)
 			return true
 		}
 		g.answered()
 		if err != nil {
-			s.end(nil, besides(strangers, err))
+			s.end(nil, besides(int(strangers.Load()), err))
 			return false
 		}
 		reply, err := bus.ParseReply(m)
@@ -314,9 +314,9 @@ type batch struct {
 	mu        sync.Mutex
 	sendings  []*sending // by index; nil: answered
 	open      int
-	heard     bool // something has been answered
-	strangers int  // messages that were no answers; of the goroutine that hands out replies
-	waited    int  // open ones that goroutines wait for; of the goroutine that hands out replies
+	heard     bool         // something has been answered
+	strangers atomic.Int32 // messages that were no answers: a timer reads it, too
+	waited    int          // open ones that goroutines wait for; of the goroutine that hands out replies
 }
 
 func (g *gatherer) sendBatch(sendings []*sending) error {
@@ -343,11 +343,11 @@ func (b *batch) got(m *nats.Msg, err error) bool {
 	}
 	if err != nil {
 		b.first()
-		b.end(nil, besides(b.strangers, err))
+		b.end(nil, besides(int(b.strangers.Load()), err))
 		return false
 	}
 	if !bus.IsReply(m) && !bus.IsAnswers(m.Data) {
-		b.strangers++
+		b.strangers.Add(1)
 		return true
 	}
 	if len(m.Data) == 0 || len(m.Header[bus.HeaderAck]) > 0 {
