@@ -8,6 +8,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/signal"
@@ -50,10 +51,11 @@ request names its consistency model: 1 linearizable, 2 sequential, 3 causal,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit.Usage(err) })
 	root.AddGroup(groups...)
-	table := commands()
+	stdout := client.NewOutput(os.Stdout)
+	table := commands(stdout)
 	root.AddCommand(table...)
 	settings := tables(table)
-	env := config.Env{Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Environ: os.Environ}
+	env := config.Env{Stdout: stdout, Stderr: os.Stderr, Getenv: os.Getenv, Environ: os.Environ}
 	config.FileFlag(root)
 	root.PersistentPreRunE = config.Before(settings, env)
 	root.AddCommand(config.Command(settings, env))
@@ -62,11 +64,13 @@ request names its consistency model: 1 linearizable, 2 sequential, 3 causal,
 	}
 	root.SetUsageFunc(client.Usage)
 	root.SetVersionTemplate(client.Release(version) + "\n")
-	err := root.Execute()
+	cmd, err := root.ExecuteC()
+	ended := status(err)
+	stdout.Failed(cmd, os.Args[1:], err, ended)
 	if err != nil && err.Error() != "" {
 		fmt.Fprintln(os.Stderr, "quartet:", err)
 	}
-	return status(err)
+	return ended
 }
 
 // groups are the parts of the table of commands, and groupOf says what stands in which.
@@ -103,7 +107,7 @@ func fromCobra(err error) bool {
 }
 
 // commands is the table of subcommands.
-func commands() []*cobra.Command {
+func commands(stdout io.Writer) []*cobra.Command {
 	files, err := fs.Sub(requests, "testdata/requests")
 	if err != nil {
 		panic(err) // the embedded folder is part of the program
@@ -111,10 +115,10 @@ func commands() []*cobra.Command {
 	table := []*cobra.Command{
 		master.Master(os.Stdout, os.Stderr, version, signals, inprocess.Replicas),
 		replica.Replica(os.Stderr, gently),
-		master.Report(os.Stdout),
+		master.Report(stdout),
 	}
 	return append(table, client.Commands(client.Env{
-		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Requests: files, Version: version,
+		Stdin: os.Stdin, Stdout: stdout, Stderr: os.Stderr, Getenv: os.Getenv, Requests: files, Version: version,
 	})...)
 }
 

@@ -282,17 +282,18 @@ func OptionsOf(r *Request, h nats.Header) (Options, error) {
 // times their place.)
 const maxJSON = 700_000
 
-// jsonReply is the body of a reply to a JSON request.
-type jsonReply struct {
-	Ack         string  `json:"ack"`
-	Code        uint16  `json:"code"`
+// JSONReply is the body of a reply to a JSON request, as CONTRACT.md has its fields. The
+// command's -o json and jsonl have the same ones, by the same code.
+type JSONReply struct {
+	Ack         string  `json:"ack,omitempty"`
+	Code        uint16  `json:"code,omitempty"`
 	Error       string  `json:"error,omitempty"`
 	Consistency string  `json:"consistency,omitempty"`
 	Request     string  `json:"request,omitempty"`
 	Value       *string `json:"value,omitempty"`
 	Binary      []byte  `json:"value_base64,omitempty"`
-	RID         uint64  `json:"rID"`
-	Clock       string  `json:"clock"`
+	RID         uint64  `json:"rID,omitempty"`
+	Clock       string  `json:"clock,omitempty"`
 	Replica     string  `json:"replica,omitempty"`
 	Timestamp   uint64  `json:"timestamp,omitempty"`
 	Position    *uint64 `json:"position,omitempty"`
@@ -300,9 +301,9 @@ type jsonReply struct {
 	History     string  `json:"history,omitempty"`
 }
 
-// json is r as a JSON object, which says all that the headers say.
-func (r *Reply) json() []byte {
-	out := jsonReply{
+// JSON is r as a JSON object, which says all that the headers say.
+func (r *Reply) JSON() JSONReply {
+	out := JSONReply{
 		Ack: AckOK, Code: uint16(r.Code), RID: r.RID, Clock: r.Clock.String(), Timestamp: r.Timestamp, Session: r.Session,
 		History: HistoryWord(r.History),
 	}
@@ -321,21 +322,31 @@ func (r *Reply) json() []byte {
 	if r.HasPosition {
 		out.Position = &r.Position
 	}
-	if r.Code != model.OK || r.Type != model.Get {
-		return encodeJSON(&out)
+	if r.Code == model.OK && r.Type == model.Get {
+		out.hold(r.Body)
 	}
-	if value := string(r.Body); utf8.ValidString(value) {
+	return out
+}
+
+// hold takes a value: as text, if that is UTF-8 and not too large in JSON.
+func (out *JSONReply) hold(body []byte) {
+	if value := string(body); utf8.ValidString(value) {
 		out.Value = &value
-		if body := encodeJSON(&out); len(body) <= maxJSON {
-			return body
+		if len(encodeJSON(out)) <= maxJSON {
+			return
 		}
 		out.Value = nil
 	}
-	out.Binary = r.Body
+	out.Binary = body
+}
+
+// json is the body of r.
+func (r *Reply) json() []byte {
+	out := r.JSON()
 	return encodeJSON(&out)
 }
 
-func encodeJSON(r *jsonReply) []byte {
+func encodeJSON(r *JSONReply) []byte {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)

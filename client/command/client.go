@@ -89,7 +89,7 @@ func clientCommand(env Env) *cobra.Command {
 				return err
 			}
 			r := runner{name: conn.name, stderr: env.Stderr, printer: newPrinter(env, out), recorder: recorder, from: from}
-			failed := errors.Join(r.send(ctx, c, requests, async), r.printer.end())
+			failed := r.printer.end(r.send(ctx, c, requests, async))
 			atRest(ctx, recorder, c, env.Stderr)
 			return recorded(recorder, env.Stderr, failed)
 		},
@@ -181,7 +181,7 @@ func (r *runner) inOrder(ctx context.Context, c *client.Client, requests []reque
 			worst, why = s, err
 		}
 		if stop := errors.Is(err, client.ErrNoCluster) || ctx.Err() != nil; stop {
-			return r.stopped(ctx, worst, why, len(requests)-i)
+			return errors.Join(r.last(out, result, err), r.stopped(ctx, worst, why, len(requests)-i))
 		}
 		if err := r.ended(out, result, err); err != nil {
 			return err
@@ -214,7 +214,7 @@ func (r *runner) all(ctx context.Context, c *client.Client, requests []requestfi
 		}
 		if stop := errors.Is(err, client.ErrNoCluster) || ctx.Err() != nil; stop {
 			giveUp(calls[i+1:])
-			return r.stopped(ctx, worst, why, len(requests)-i)
+			return errors.Join(r.last(outgoing(request), result, err), r.stopped(ctx, worst, why, len(requests)-i))
 		}
 		if err := r.ended(outgoing(request), result, err); err != nil {
 			return err
@@ -262,6 +262,15 @@ func (r *runner) ended(out client.Request, result client.Result, failure error) 
 		r.sent()
 	}
 	return nil
+}
+
+// last prints the end of the request after which nothing is sent any more: as an object for
+// a program. People are told by [runner.stopped].
+func (r *runner) last(out client.Request, result client.Result, failure error) error {
+	if !r.printer.format.objects() {
+		return nil
+	}
+	return r.ended(out, result, failure)
 }
 
 // stopped says why the rest has no reply.

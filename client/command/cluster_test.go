@@ -119,12 +119,12 @@ func sendTo(t *testing.T, url string) {
 		w := quartet(t, url, "client", "-o", "jsonl", file)
 		var data []string
 		for line := range strings.Lines(w.stdout) {
-			var reply struct{ Request, Ack, Data string }
+			var reply struct{ Request, Ack, Value string }
 			if err := json.Unmarshal([]byte(line), &reply); err != nil {
 				t.Fatal(err)
 			}
 			if reply.Request == "GET" {
-				data = append(data, reply.Data)
+				data = append(data, reply.Value)
 			}
 		}
 		if diff := cmp.Diff([]string{"firstOOW", "third", "second", "firstOOW"}, data); diff != "" || w.status != 0 {

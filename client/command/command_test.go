@@ -85,20 +85,22 @@ func (w *world) completion(t *testing.T, args ...string) string {
 
 func (w *world) run(t *testing.T, args ...string) {
 	t.Helper()
-	var stdout, stderr, completed buffer
+	var written, stderr, completed buffer
+	stdout := command.NewOutput(&written)
 	root := &cobra.Command{Use: "quartet", SilenceErrors: true, SilenceUsage: true}
 	root.SetOut(&completed)
 	root.SetErr(&stderr)
 	root.AddCommand(command.Commands(command.Env{
-		Stdin: strings.NewReader(w.stdin), Stdout: &stdout, Stderr: &stderr,
+		Stdin: strings.NewReader(w.stdin), Stdout: stdout, Stderr: &stderr,
 		Getenv:   func(name string) string { return w.env[name] },
 		Requests: os.DirFS("../../testdata/requests"),
 		Program:  w.program(),
 	})...)
 	root.SetArgs(args)
-	err := root.ExecuteContext(context.Background())
+	cmd, err := root.ExecuteContextC(context.Background())
+	stdout.Failed(cmd, args, err, exit.Status(err))
 	w.completed = completed.String()
-	w.stdout, w.stderr, w.status, w.err = stdout.String(), stderr.String(), exit.Status(err), ""
+	w.stdout, w.stderr, w.status, w.err = written.String(), stderr.String(), exit.Status(err), ""
 	if err != nil {
 		w.err = err.Error()
 	}
@@ -158,15 +160,15 @@ Client1 sent a request! eventual, get, missing
 func TestClientJSON(t *testing.T) {
 	r := responder.Start(t, nil)
 	w := quartet(t, r.URL, "client", "-o", "jsonl", "--name", "C<9>", "1, 1, a ::: <b>", "1, 2, a", "2, 2, none")
-	wantOut(t, w, exit.StatusOK, `{"client":"C<9>","replica":"r2","consistency":"LINEARIZABLE","request":"SET","key":"a","ack":"OK","code":200,"data":"a ::: <b>","l_Clock":"1.r2","rID":1,"position":1,"attempts":1}
-{"client":"C<9>","replica":"r3","consistency":"LINEARIZABLE","request":"GET","key":"a","ack":"OK","code":200,"data":"<b>","l_Clock":"2.r3","rID":2,"position":2,"attempts":1}
-{"client":"C<9>","replica":"r1","consistency":"SEQUENTIAL","request":"GET","key":"none","ack":"FAIL","code":404,"data":"no value for this key","l_Clock":"3.r1","rID":3,"position":3,"attempts":1,"error":"client: not found (404): no value for this key"}
+	wantOut(t, w, exit.StatusOK, `{"ack":"OK","code":200,"consistency":"LINEARIZABLE","request":"SET","rID":1,"clock":"1.r2","replica":"r2","position":1,"client":"C<9>","key":"a","echo":"a ::: <b>","attempts":1}
+{"ack":"OK","code":200,"consistency":"LINEARIZABLE","request":"GET","value":"<b>","rID":2,"clock":"2.r3","replica":"r3","position":2,"client":"C<9>","key":"a","attempts":1}
+{"ack":"FAIL","code":404,"error":"no value for this key","consistency":"SEQUENTIAL","request":"GET","rID":3,"clock":"3.r1","replica":"r1","position":3,"client":"C<9>","key":"none","attempts":1}
 `)
 	if w := quartet(t, r.URL, "set", "bin", "\xff\n"); w.status != 0 {
 		t.Fatal(w.err)
 	}
 	w = quartet(t, r.URL, "client", "-o", "jsonl", "1, 2, bin")
-	if !strings.Contains(w.stdout, `"data_base64":"/wo="`) || strings.Contains(w.stdout, `"data":`) {
+	if !strings.Contains(w.stdout, `"value_base64":"/wo="`) || strings.Contains(w.stdout, `"value":`) {
 		t.Errorf("bytes that are no UTF-8: %s", w.stdout)
 	}
 }
@@ -305,8 +307,8 @@ func TestCheckOnly(t *testing.T) {
 func TestFormats(t *testing.T) {
 	r := responder.Start(t, nil)
 	w := quartet(t, r.URL, "client", "-o", "json", "1, 1, a ::: b", "1, 2, a", "1, 2, none")
-	var list []struct{ Request, Data string }
-	if err := json.Unmarshal([]byte(w.stdout), &list); err != nil || len(list) != 3 || list[1].Data != "b" {
+	var list []struct{ Request, Value string }
+	if err := json.Unmarshal([]byte(w.stdout), &list); err != nil || len(list) != 3 || list[1].Value != "b" {
 		t.Errorf("%v\n%s", err, w.stdout)
 	}
 	w = quartet(t, r.URL, "client", "-o", "raw", "1, 1, a ::: b", "1, 2, a", "1, 2, none")
@@ -315,9 +317,9 @@ func TestFormats(t *testing.T) {
 		t.Errorf("raw: a reply that is no data is told nowhere: %s", w.stderr)
 	}
 	for _, out := range []string{"json", "jsonl"} {
-		var one struct{ Data string }
+		var one struct{ Value string }
 		w := quartet(t, r.URL, "get", "-o", out, "a")
-		if err := json.Unmarshal([]byte(w.stdout), &one); err != nil || one.Data != "b" {
+		if err := json.Unmarshal([]byte(w.stdout), &one); err != nil || one.Value != "b" {
 			t.Errorf("get -o %s: %v\n%s", out, err, w.stdout)
 		}
 	}

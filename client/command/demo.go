@@ -169,8 +169,7 @@ func (d *demo) play(ctx context.Context, plays [][]requestfile.Request, total in
 	}
 	group.Wait()
 	d.rest(ctx)
-	ends = append(ends, p.end())
-	return errors.Join(ends...)
+	return p.end(errors.Join(ends...))
 }
 
 // named says whose error it is; an error without text stays so.

@@ -3,9 +3,9 @@ package command
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,12 +17,13 @@ import (
 
 	"quartet/bus"
 	"quartet/client"
+	"quartet/client/requestfile"
 	"quartet/replica/model"
 )
 
 // terminal reports whether w is one.
 func terminal(w any) bool {
-	f, ok := w.(*os.File)
+	f, ok := file(w)
 	return ok && isatty.IsTerminal(f.Fd())
 }
 
@@ -79,22 +80,24 @@ func (p *printer) print(name string, r client.Request, result client.Result, fai
 	return err
 }
 
-// end closes what print has begun. Nothing is printed after it.
-func (p *printer) end() error {
+// end closes what print has begun, and returns failure and the writer's error. Nothing is
+// printed after it, but for a failure before there was anything to print: see [Output].
+func (p *printer) end(failure error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.before != nil {
 		p.before()
 	}
-	if p.format != formatJSON {
-		return nil
+	said := failure == nil || failure.Error() == ""
+	if p.format != formatJSON || p.first && !said {
+		return failure
 	}
 	text := "\n]\n"
 	if p.first {
 		text = "[]\n"
 	}
 	_, err := io.WriteString(p.out, text)
-	return err
+	return errors.Join(failure, err)
 }
 
 // coloured reports whether w is a terminal whose user wants colour.
@@ -111,7 +114,8 @@ type field struct {
 // appendBlock appends what the original printed of a reply, as three lines of fields.
 // The data have a line of their own that begins with "data: ".
 func (p *printer) appendBlock(b []byte, name string, r client.Request, result client.Result, failure error) []byte {
-	ack, hue := acknowledgement(result)
+	ack, code := acknowledgement(&result, failure)
+	hue := hueOf(ack, code)
 	b = p.appendFields(b, []field{
 		{"client", name, 18, 0},
 		{"replica", orDash(result.Replica), 14, 0},
@@ -154,17 +158,61 @@ func (p *printer) appendFields(b []byte, fields []field) []byte {
 	return append(b, '\n')
 }
 
-// acknowledgement is a reply's ack; UNKNOWN where no reply came.
-func acknowledgement(result client.Result) (string, color.Attribute) {
-	switch result.Code {
-	case model.OK:
-		return bus.AckOK, color.FgGreen
-	case 0:
-		return "UNKNOWN", color.FgYellow
-	case model.NotFound:
-		return bus.AckFail, color.FgYellow
+// ackUnknown stands where the outcome is unknown and no reply says so.
+const ackUnknown = "UNKNOWN"
+
+// acknowledgement is a request's ack and code: those of its reply, and where none came, or
+// the last one tells only of a later sending, those of the failure. Code 0: none is known.
+func acknowledgement(result *client.Result, failure error) (string, model.Code) {
+	saysUnknown := result.Code >= 500 && result.Code != model.Unavailable
+	switch {
+	case result.Code == model.OK:
+		return bus.AckOK, model.OK
+	case errors.Is(failure, client.ErrUnknownOutcome) && !saysUnknown:
+		return ackUnknown, model.Unknown
+	case result.Code != 0:
+		return bus.AckFail, result.Code
 	}
-	return bus.AckFail, color.FgRed
+	return bus.AckFail, codeOf(failure)
+}
+
+// codeOf is the code of a definite failure without a reply, 0 where the contract has none.
+func codeOf(failure error) model.Code {
+	var e *client.Error
+	var line *requestfile.Error
+	switch {
+	case errors.As(failure, &e) && e.Code != 0:
+		return e.Code
+	case errors.As(failure, &line):
+		return line.Code
+	case errors.Is(failure, client.ErrNoCluster):
+		return model.Unavailable
+	}
+	return 0
+}
+
+// reason is why something failed: without the words about what that means, where it was a
+// request.
+func reason(failure error) string {
+	var e *client.Error
+	switch {
+	case failure == nil:
+		return ""
+	case errors.As(failure, &e) && e.Reason != "":
+		return e.Reason
+	}
+	return failure.Error()
+}
+
+// hueOf is the colour of an ack with its code.
+func hueOf(ack string, code model.Code) color.Attribute {
+	switch {
+	case ack == bus.AckOK:
+		return color.FgGreen
+	case ack == ackUnknown, code == model.NotFound:
+		return color.FgYellow
+	}
+	return color.FgRed
 }
 
 func orDash(s string) string {
@@ -197,55 +245,44 @@ func quoteJSON(s string) []byte {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
-// replyObject is a request and its end as -o json and jsonl write it.
+// replyObject is a request and its end as -o json and jsonl write it: the fields of a reply
+// to a JSON request, then those that only the command knows.
 type replyObject struct {
-	Client      string  `json:"client"`
-	Replica     string  `json:"replica,omitempty"`
-	Consistency string  `json:"consistency"`
-	Request     string  `json:"request"`
-	Key         string  `json:"key"`
-	Ack         string  `json:"ack"`                   // OK, FAIL; UNKNOWN: no reply came
-	Code        uint16  `json:"code,omitempty"`        // 200, or of a FAIL
-	Data        *string `json:"data,omitempty"`        // the reply's body
-	Binary      []byte  `json:"data_base64,omitempty"` // the reply's body where it is no UTF-8
-	Clock       string  `json:"l_Clock,omitempty"`
-	RID         uint64  `json:"rID,omitempty"`
-	Position    *uint64 `json:"position,omitempty"`
-	Timestamp   uint64  `json:"timestamp,omitempty"`
-	Attempts    int     `json:"attempts,omitempty"`
-	Session     string  `json:"session,omitempty"` // token of the session after it, where --session was given
-	Error       string  `json:"error,omitempty"`
+	bus.JSONReply
+	Client   string `json:"client"`
+	Key      string `json:"key"`
+	Echo     string `json:"echo,omitempty"` // the body of a text set's reply
+	Attempts int    `json:"attempts,omitempty"`
 }
 
 func (p *printer) appendJSON(b []byte, name string, r client.Request, result client.Result, failure error) []byte {
-	ack, _ := acknowledgement(result)
-	out := replyObject{
-		Client: name, Replica: result.Replica, Consistency: r.Consistency.String(), Request: r.Type.String(),
-		Key: r.Key, Ack: ack, Code: uint16(result.Code), RID: result.RID, Timestamp: result.Timestamp, Attempts: result.Attempts,
-	}
-	if result.Code != 0 {
-		out.Clock = result.Clock.String()
-		if utf8.Valid(result.Body) {
-			body := string(result.Body)
-			out.Data = &body
-		} else {
-			out.Binary = result.Body
-		}
-	}
-	if result.HasPosition {
-		out.Position = &result.Position
-	}
-	if failure != nil {
-		out.Error = failure.Error()
+	out := replyObject{JSONReply: objectOf(&r, &result, failure), Client: name, Key: r.Key, Attempts: result.Attempts}
+	if result.Code == model.OK && r.Type == model.Set && utf8.Valid(result.Body) {
+		out.Echo = string(result.Body)
 	}
 	if p.token != nil {
 		out.Session = p.token()
 	}
 	var line bytes.Buffer
-	enc := json.NewEncoder(&line)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(out); err != nil { // strings and numbers: cannot fail
+	if err := formatJSONL.object(&line, &out); err != nil { // strings and numbers: cannot fail
 		return fmt.Appendf(b, "{\"error\":%q}\n", err.Error())
 	}
 	return append(b, line.Bytes()...)
+}
+
+// objectOf is the reply as the cluster would have written it, and where none came what is
+// known without.
+func objectOf(r *client.Request, result *client.Result, failure error) bus.JSONReply {
+	out := bus.JSONReply{Error: reason(failure)}
+	if result.Code != 0 {
+		reply := bus.Reply{
+			RID: result.RID, Code: result.Code, Reason: result.Reason, Model: result.Consistency, Type: result.Type, Clock: result.Clock,
+			Timestamp: result.Timestamp, Position: result.Position, HasPosition: result.HasPosition, Body: result.Body,
+		}
+		out = reply.JSON()
+	}
+	ack, code := acknowledgement(result, failure)
+	out.Ack, out.Code, out.Replica = ack, uint16(code), result.Replica
+	out.Consistency, out.Request = r.Consistency.String(), r.Type.String()
+	return out
 }

@@ -128,7 +128,7 @@ func (s *shell) run(cmd *cobra.Command) (err error) {
 		defer cancel()
 	}
 	err = s.loop(cmd, ctx, lines)
-	return recorded(s.recorder, s.env.Stderr, errors.Join(err, s.printer.end()))
+	return recorded(s.recorder, s.env.Stderr, s.printer.end(err))
 }
 
 // loop takes line after line. pipe is the context of all lines where there is no prompt.

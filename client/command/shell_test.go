@@ -99,8 +99,8 @@ func TestShellFormats(t *testing.T) {
 	r := responder.Start(t, nil)
 	wantOut(t, shell(t, r.URL, "set k v\nget k\nget none\n.status\n.help\n", "-o", "raw"), 0, "v\n")
 	w := shell(t, r.URL, "set k v\nget k\n", "-o", "json")
-	var replies []struct{ Data string }
-	if err := json.Unmarshal([]byte(w.stdout), &replies); err != nil || len(replies) != 2 || replies[1].Data != "v" {
+	var replies []struct{ Value string }
+	if err := json.Unmarshal([]byte(w.stdout), &replies); err != nil || len(replies) != 2 || replies[1].Value != "v" {
 		t.Errorf("%v\n%s", err, w.stdout)
 	}
 	w = shell(t, r.URL, "get k\nget k\n.consistency 4\n", "-o", "jsonl")

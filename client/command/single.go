@@ -80,13 +80,14 @@ func (s *single) do(cmd *cobra.Command, env Env, r client.Request) (client.Resul
 	p := newPrinter(env, formatJSONL)
 	s.session.show(session, p)
 	s.session.tell(session, env.Stderr, s.out)
-	if failed := recorded(recorder, env.Stderr, nil); failed != nil {
-		return result, errors.Join(failed, exit.With(status(err), err))
-	}
-	if s.out.objects() && (result.Code != 0 || errors.Is(err, client.ErrUnknownOutcome)) {
+	var unwritten error
+	if s.out.objects() {
 		if failed := p.print(s.conn.name, r, result, err); failed != nil {
-			return result, fmt.Errorf("write the reply: %w", failed)
+			unwritten = fmt.Errorf("write the reply: %w", failed)
 		}
+	}
+	if failed := recorded(recorder, env.Stderr, unwritten); failed != nil {
+		return result, errors.Join(failed, exit.With(status(err), err))
 	}
 	if err == nil {
 		return result, nil

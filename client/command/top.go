@@ -229,7 +229,7 @@ func (t *top) watch(ctx context.Context, c *client.Client, before *sample, leave
 // paint shows text from the upper left corner, as much of it as the screen holds.
 func (t *top) paint(text string) error {
 	width, height := 80, 24
-	if f, ok := t.env.Stdout.(*os.File); ok {
+	if f, ok := file(t.env.Stdout); ok {
 		if w, h, err := term.GetSize(int(f.Fd())); err == nil && w > 0 && h > 0 {
 			width, height = w, h
 		}

@@ -14,16 +14,18 @@ type reply struct {
 	Key         string  `json:"key"`
 	Ack         string  `json:"ack"`
 	Code        int     `json:"code"`
-	Data        *string `json:"data"`
-	Clock       string  `json:"l_Clock"`
+	Data        *string `json:"value"`
+	Clock       string  `json:"clock"`
+	Echo        string  `json:"echo"`
 	RID         uint64  `json:"rID"`
 	Position    *uint64 `json:"position"`
 	Timestamp   uint64  `json:"timestamp"`
 }
 
+// data is the value of a get, the echo of a set.
 func (r reply) data() string {
 	if r.Data == nil {
-		return ""
+		return r.Echo
 	}
 	return *r.Data
 }

@@ -19,6 +19,7 @@ import (
 	"unicode/utf8"
 
 	"quartet/bus"
+	"quartet/replica/model"
 )
 
 // Limits of a file.
@@ -44,6 +45,8 @@ type Error struct {
 	Column int    // of the part at fault, from 1, in characters
 	Reason string // what is wrong and what was expected
 	Text   string // the line
+
+	Code model.Code // with which a cluster would refuse it: 400, or 413 where it is too large
 }
 
 // Error returns NAME:LINE:COLUMN: REASON.
@@ -187,7 +190,7 @@ func ParseLine(line string) (bus.Request, error) {
 
 // parseLine reads one request in text form.
 func parseLine(line []byte) (bus.Request, *Error) {
-	var reason string
+	reason, code := "", model.Malformed
 	if len(line) > 0 && (line[0] >= utf8.RuneSelf || line[0] == '{') {
 		// The bus would take it for msgpack or JSON, which are not the text form.
 		reason = "expected a consistency: 1 linearizable, 2 sequential, 3 causal or 4 eventual"
@@ -197,6 +200,10 @@ func parseLine(line []byte) (bus.Request, *Error) {
 			return request, nil
 		}
 		reason = err.Error()
+		var refused *bus.Error
+		if errors.As(err, &refused) {
+			code = refused.Code
+		}
 	}
-	return bus.Request{}, &Error{Column: column(line), Reason: reason, Text: string(line)}
+	return bus.Request{}, &Error{Column: column(line), Reason: reason, Text: string(line), Code: code}
 }

@@ -161,6 +161,7 @@ func (r *Responder) request(m *nats.Msg) {
 		action.Raw.Subject = m.Reply
 		r.publish(m, action.Raw)
 	case reply != nil:
+		reply.Encoding = request.Encoding
 		r.publish(m, reply.Msg(m.Reply))
 	}
 }
