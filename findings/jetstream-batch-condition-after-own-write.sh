@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 # JetStream atomic batches: a condition on a subject that the batch has already written can never hold
-#
 # Packages: github.com/nats-io/nats-server/v2 v2.15.2, github.com/nats-io/nats.go v1.55.0
 #
 # What one expects: the messages of an atomic batch are applied in order, so Nats-Expected-Last-Subject-Sequence on

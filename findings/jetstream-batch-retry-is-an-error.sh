@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 # JetStream atomic batches: sent again under the same message ids after a lost answer, a batch is refused
-#
 # Packages: github.com/nats-io/nats-server/v2 v2.15.2, github.com/nats-io/nats.go v1.55.0
 #
 # What one expects: Nats-Msg-Id makes a retry safe. A single message that is sent again with its id is

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 # JetStream counters: an increment that is sent again under its Nats-Msg-Id is acknowledged without the sum
-#
 # Packages: github.com/nats-io/nats-server/v2 v2.15.2, github.com/nats-io/nats.go v1.55.0
 #
 # What one expects: a stream with AllowMsgCounter answers each increment with the new sum ("val"). An increment

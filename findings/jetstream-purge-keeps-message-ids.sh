@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 # JetStream: a purge, or the deletion of a message, does not forget its Nats-Msg-Id
-#
 # Packages: github.com/nats-io/nats-server/v2 v2.15.2, github.com/nats-io/nats.go v1.55.0
 #
 # What one expects: the ids that make a publish a duplicate are those of messages in the stream. After a purge

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 # msgpack for Go: a number that does not fit its field is decoded to another number, without an error
-#
 # Package: github.com/vmihailenco/msgpack/v5 v5.4.1
 #
 # What one expects: as encoding/json (which this program prints beside it) and encoding/gob do, Unmarshal refuses a

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 # msgpack for Go: Unmarshal takes the first value and says nothing of what stands behind it
-#
 # Package: github.com/vmihailenco/msgpack/v5 v5.4.1
 #
 # What one expects: Unmarshal decodes *the* value in a byte slice, so bytes that follow it are an error, as in

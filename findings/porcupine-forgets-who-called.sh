@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 # Porcupine: a client's own order is not an order: with a coarse clock a stale read of one's own write passes
-#
 # Package: github.com/anishathalye/porcupine v1.3.1
 #
 # What one expects: Operation has a ClientId, and a client has one operation at a time. So of two operations of one
