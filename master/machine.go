@@ -48,6 +48,7 @@ type Config struct {
 type Mutant struct {
 	Membership      membership.Mutant
 	RestampRetries  bool // stamps a repeated weak set anew
+	StampsAlike     bool // W1: stamps as the master of the epoch does, which it may not lead
 	NumberAgain     bool // numbers a causal set without asking whether an earlier master did
 	NoEpochVersions bool // versions of weak sets don't begin with the epoch
 	WeakNeedsRecord bool // serves gets of model 3 and requests of model 4 only once it has led a view

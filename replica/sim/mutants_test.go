@@ -75,6 +75,7 @@ var mutants = []mutant{
 	{"causal get against the key's version", 400, 400, machine(func(m *replica.Mutant) { m.KeyNotWatermark = true })},
 	{"causal reads of numbers that are not safe", 100, 0, machine(func(m *replica.Mutant) { m.UnsafeCausalReads = true })},
 	{"weak writes straight into the committed layer", 100, 100, machine(func(m *replica.Mutant) { m.MergeWeak = true })},
+	{"a master that does not lead stamps as the one that does", 3000, 0, func(o *Options) { o.Master.StampsAlike = true }},
 	{"a retry is stamped anew", 300, 0, func(o *Options) { o.Master.RestampRetries = true }},
 	{"acknowledges after PREPARE", 300, 300, machine(func(m *replica.Mutant) { m.AcksAfterPrepare = true })},
 	{"restart in the same epoch after memory loss", 300, 300, func(o *Options) {
