@@ -17,8 +17,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"quartet/bus/config"
-	"quartet/bus/exit"
+	"quartet/bus/host/config"
+	"quartet/bus/host/exit"
 	client "quartet/client/command"
 	master "quartet/master/command"
 	"quartet/master/inprocess"

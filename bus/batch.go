@@ -8,8 +8,8 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 	"github.com/vmihailenco/msgpack/v5/msgpcode"
 
-	"quartet/replica/lamport"
-	"quartet/replica/model"
+	"quartet/bus/lamport"
+	"quartet/bus/model"
 )
 
 // Limits of a batch, which its sender keeps to and its receiver checks.

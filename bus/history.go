@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 
-	"quartet/replica/message"
+	"quartet/bus/message"
 )
 
 // HeaderHistory is on a request the point of the cluster's history from which it goes on

@@ -12,7 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"quartet/replica/model"
+	"quartet/bus/model"
 )
 
 // asked are the fields of a JSON request that say what a header says otherwise: who cannot

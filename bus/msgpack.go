@@ -7,7 +7,7 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 	"github.com/vmihailenco/msgpack/v5/msgpcode"
 
-	"quartet/replica/model"
+	"quartet/bus/model"
 )
 
 // The fields of a msgpack request, as bits of what has been seen.

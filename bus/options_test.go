@@ -7,7 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"quartet/replica/model"
+	"quartet/bus/model"
 )
 
 func TestParseOptions(t *testing.T) {

@@ -8,8 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
 
-	"quartet/replica/lamport"
-	"quartet/replica/model"
+	"quartet/bus/lamport"
+	"quartet/bus/model"
 )
 
 func TestReplyMessage(t *testing.T) {

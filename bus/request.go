@@ -11,7 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"quartet/replica/model"
+	"quartet/bus/model"
 )
 
 // Sentinels that an [Error] of this package wraps.

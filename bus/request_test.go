@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/vmihailenco/msgpack/v5"
 
-	"quartet/replica/model"
+	"quartet/bus/model"
 )
 
 func TestParseText(t *testing.T) {

@@ -8,8 +8,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"quartet/replica/message"
-	"quartet/replica/model"
+	"quartet/bus/message"
+	"quartet/bus/model"
 )
 
 // HeaderSession is on a request the token of the session that it belongs to, or

@@ -7,7 +7,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"quartet/replica/lamport"
+	"quartet/bus/lamport"
 )
 
 // DefaultPrefix is the first token of every subject unless told otherwise.

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"quartet/replica/lamport"
+	"quartet/bus/lamport"
 )
 
 func TestSubjects(t *testing.T) {

@@ -12,8 +12,8 @@ import (
 	"github.com/nats-io/nuid"
 
 	"quartet/bus"
+	"quartet/bus/model"
 	"quartet/client/inbox"
-	"quartet/replica/model"
 )
 
 // Client sends requests to one cluster. It is safe for concurrent use, and any number

@@ -12,10 +12,10 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
+	"quartet/bus/lamport"
+	"quartet/bus/model"
 	"quartet/client"
 	"quartet/client/internal/responder"
-	"quartet/replica/lamport"
-	"quartet/replica/model"
 )
 
 func dial(t *testing.T, url string, opts ...client.Option) *client.Client {

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"quartet/bus"
-	"quartet/replica/model"
+	"quartet/bus/model"
 )
 
 // What an error of this package is, for errors.Is. A request's outcome is definite

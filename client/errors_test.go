@@ -9,9 +9,9 @@ import (
 	"testing"
 
 	"quartet/bus"
+	"quartet/bus/model"
 	"quartet/client"
 	"quartet/client/internal/responder"
-	"quartet/replica/model"
 )
 
 var sentinels = map[string]error{

@@ -11,8 +11,8 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
+	"quartet/bus/model"
 	"quartet/client/inbox"
-	"quartet/replica/model"
 )
 
 // sending is one request on its way, once. Whoever sets over first decides its end.

@@ -11,9 +11,9 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
+	"quartet/bus/model"
 	"quartet/client"
 	"quartet/client/internal/responder"
-	"quartet/replica/model"
 )
 
 // startMany begins n sets at once, calls begun, and returns their ends in order.

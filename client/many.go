@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"quartet/bus"
-	"quartet/replica/model"
+	"quartet/bus/model"
 )
 
 // Outcome is how one request of several ended: what [Client.Do] would have returned.

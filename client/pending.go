@@ -11,9 +11,9 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
+	"quartet/bus/lamport"
+	"quartet/bus/model"
 	"quartet/client/inbox"
-	"quartet/replica/lamport"
-	"quartet/replica/model"
 )
 
 // Pending is a request that was sent and has not ended. It belongs to one goroutine.

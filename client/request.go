@@ -7,8 +7,8 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
-	"quartet/replica/lamport"
-	"quartet/replica/model"
+	"quartet/bus/lamport"
+	"quartet/bus/model"
 )
 
 // Consistency is one of the four models, Type what a request does, Code how it ended.

@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"quartet/bus"
-	"quartet/replica/model"
+	"quartet/bus/model"
 )
 
 // maxWritten bounds a session's map of written keys.

@@ -7,9 +7,9 @@ import (
 	"testing"
 
 	"quartet/bus"
+	"quartet/bus/model"
 	"quartet/client"
 	"quartet/client/internal/responder"
-	"quartet/replica/model"
 )
 
 // step is one request of a session, the scripted reply, and what the request must ask for.

@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"quartet/bus"
-	"quartet/replica/model"
+	"quartet/bus/model"
 )
 
 // Token returns what the session has seen as an opaque, printable word of at most 128

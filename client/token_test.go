@@ -11,9 +11,9 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
+	"quartet/bus/model"
 	"quartet/client"
 	"quartet/client/internal/responder"
-	"quartet/replica/model"
 )
 
 // scripted is what a script hears: a client of the bus that knows nothing of this package.

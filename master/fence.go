@@ -3,8 +3,8 @@ package master
 import (
 	"slices"
 
-	"quartet/replica/message"
-	"quartet/replica/model"
+	"quartet/bus/message"
+	"quartet/bus/model"
 )
 
 // fences is what the master has about fenced gets: linearizable ones that a replica reads

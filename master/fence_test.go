@@ -5,10 +5,10 @@ import (
 	"slices"
 	"testing"
 
+	"quartet/bus/lamport"
+	"quartet/bus/message"
+	"quartet/bus/model"
 	"quartet/master"
-	"quartet/replica/lamport"
-	"quartet/replica/message"
-	"quartet/replica/model"
 )
 
 // rounds tells to whom the FORWARDs of this turn that carry a round went, and with which

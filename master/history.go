@@ -3,8 +3,8 @@ package master
 import (
 	"slices"
 
-	"quartet/replica/message"
-	"quartet/replica/model"
+	"quartet/bus/message"
+	"quartet/bus/model"
 )
 
 // ahead is a request that goes on from a later epoch than this master knows: either another

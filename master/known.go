@@ -1,10 +1,10 @@
 package master
 
 import (
+	"quartet/bus/lamport"
+	"quartet/bus/message"
+	"quartet/bus/model"
 	"quartet/replica/dedup"
-	"quartet/replica/lamport"
-	"quartet/replica/message"
-	"quartet/replica/model"
 )
 
 // known is what the master remembers of a set's identity (Nats-Msg-Id): its one stamp,

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"testing"
 
-	"quartet/replica/message"
-	"quartet/replica/model"
+	"quartet/bus/message"
+	"quartet/bus/model"
 )
 
 // causalSet has all replicas acknowledge a causal set, and returns how it is answered.

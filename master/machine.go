@@ -1,12 +1,12 @@
 package master
 
 import (
+	"quartet/bus/lamport"
+	"quartet/bus/message"
+	"quartet/bus/model"
 	"quartet/master/membership"
 	"quartet/replica/abcast"
 	"quartet/replica/dedup"
-	"quartet/replica/lamport"
-	"quartet/replica/message"
-	"quartet/replica/model"
 )
 
 // Config is what a master is born with. Durations are in ticks.

@@ -6,11 +6,11 @@ import (
 	"strings"
 	"testing"
 
+	"quartet/bus/lamport"
+	"quartet/bus/message"
+	"quartet/bus/model"
 	"quartet/master"
 	"quartet/master/membership"
-	"quartet/replica/lamport"
-	"quartet/replica/message"
-	"quartet/replica/model"
 )
 
 const (

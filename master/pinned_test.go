@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"quartet/replica/lamport"
-	"quartet/replica/model"
+	"quartet/bus/lamport"
+	"quartet/bus/model"
 )
 
 // Rules P1 and P2, in every model: a get that was under way at the replica that it names, when that

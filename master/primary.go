@@ -5,8 +5,8 @@ import (
 	"maps"
 	"slices"
 
-	"quartet/replica/message"
-	"quartet/replica/model"
+	"quartet/bus/message"
+	"quartet/bus/model"
 )
 
 // primary numbers causal writes, sends each to every replica with its number (the

@@ -5,9 +5,9 @@ import (
 	"slices"
 	"testing"
 
-	"quartet/replica/lamport"
-	"quartet/replica/message"
-	"quartet/replica/model"
+	"quartet/bus/lamport"
+	"quartet/bus/message"
+	"quartet/bus/model"
 )
 
 // A number is safe when f+1 members hold it, and held when all do.

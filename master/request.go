@@ -5,9 +5,9 @@ import (
 	"hash/fnv"
 	"slices"
 
-	"quartet/replica/lamport"
-	"quartet/replica/message"
-	"quartet/replica/model"
+	"quartet/bus/lamport"
+	"quartet/bus/message"
+	"quartet/bus/model"
 )
 
 // flight is a request that has no outcome yet. A repeated set joins the flight of its

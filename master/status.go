@@ -1,9 +1,9 @@
 package master
 
 import (
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 	"quartet/master/membership"
-	"quartet/replica/lamport"
-	"quartet/replica/message"
 )
 
 // Status is the cluster as the master sees it.

@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"slices"
 
+	"quartet/bus/lamport"
+	"quartet/bus/message"
+	"quartet/bus/model"
 	"quartet/master/membership"
-	"quartet/replica/lamport"
-	"quartet/replica/message"
-	"quartet/replica/model"
 )
 
 // peer is what the master has for a replica.

@@ -3,9 +3,9 @@ package replica
 import (
 	"fmt"
 
-	"quartet/replica/lamport"
-	"quartet/replica/message"
-	"quartet/replica/model"
+	"quartet/bus/lamport"
+	"quartet/bus/message"
+	"quartet/bus/model"
 )
 
 // causal: the primary (the master) numbers causal writes 1, 2, 3, … and sends each to

@@ -1,8 +1,8 @@
 package replica
 
 import (
-	"quartet/replica/message"
-	"quartet/replica/model"
+	"quartet/bus/message"
+	"quartet/bus/model"
 )
 
 // discipline is a consistency model at a replica. All models share one broadcast and one

@@ -1,7 +1,7 @@
 package replica
 
 import (
-	"quartet/replica/message"
+	"quartet/bus/message"
 	"quartet/replica/store"
 )
 

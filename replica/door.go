@@ -1,9 +1,9 @@
 package replica
 
 import (
-	"quartet/replica/lamport"
-	"quartet/replica/message"
-	"quartet/replica/model"
+	"quartet/bus/lamport"
+	"quartet/bus/message"
+	"quartet/bus/model"
 )
 
 // admits is the door: who may say what. What does not come in changes nothing, not even

@@ -4,8 +4,8 @@ import (
 	"strings"
 	"testing"
 
-	"quartet/replica/lamport"
-	"quartet/replica/message"
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 )
 
 // conditions are a machine in each of its phases; but for boot its epoch is 2.

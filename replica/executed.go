@@ -1,9 +1,9 @@
 package replica
 
 import (
+	"quartet/bus/message"
+	"quartet/bus/model"
 	"quartet/replica/dedup"
-	"quartet/replica/message"
-	"quartet/replica/model"
 )
 
 // executed is the table of executed requests (rules S5 and S6): identity → first outcome. It

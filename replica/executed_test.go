@@ -5,9 +5,9 @@ import (
 	"slices"
 	"testing"
 
+	"quartet/bus/message"
+	"quartet/bus/model"
 	"quartet/replica"
-	"quartet/replica/message"
-	"quartet/replica/model"
 )
 
 // at forwards requests at a time of the master's.

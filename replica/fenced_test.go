@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"testing"
 
-	"quartet/replica/message"
+	"quartet/bus/message"
 )
 
 // fenced is a turn with a FORWARD of a round.

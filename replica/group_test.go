@@ -4,10 +4,10 @@ import (
 	"slices"
 	"testing"
 
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 	"quartet/replica"
 	"quartet/replica/abcast"
-	"quartet/replica/lamport"
-	"quartet/replica/message"
 )
 
 // group is some real replicas in one thread; the test is the master, and decides what is

@@ -3,9 +3,9 @@ package replica
 import (
 	"slices"
 
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 	"quartet/replica/abcast"
-	"quartet/replica/lamport"
-	"quartet/replica/message"
 )
 
 // hearing is what a replica knows of the links between it and the other replicas. Delivery

@@ -3,9 +3,9 @@ package replica
 import (
 	"slices"
 
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 	"quartet/replica/abcast"
-	"quartet/replica/lamport"
-	"quartet/replica/message"
 	"quartet/replica/store"
 )
 

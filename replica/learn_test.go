@@ -7,9 +7,9 @@ import (
 	"testing"
 
 	"quartet/bus/codec"
-	"quartet/replica/lamport"
-	"quartet/replica/message"
-	"quartet/replica/model"
+	"quartet/bus/lamport"
+	"quartet/bus/message"
+	"quartet/bus/model"
 )
 
 // chunks counts what donors send, and checks that each fits the bus.

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"slices"
 
-	"quartet/replica/lamport"
-	"quartet/replica/message"
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 )
 
 // A life is one process of a replica: a number that it draws when it starts (rule F8). A disk

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"quartet/bus/message"
 	"quartet/replica"
-	"quartet/replica/message"
 )
 
 // lived is r1 with a disk, in the first view, under life 100; the record names that.

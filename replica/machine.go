@@ -1,11 +1,11 @@
 package replica
 
 import (
+	"quartet/bus/lamport"
+	"quartet/bus/message"
+	"quartet/bus/model"
 	"quartet/replica/abcast"
 	"quartet/replica/durable"
-	"quartet/replica/lamport"
-	"quartet/replica/message"
-	"quartet/replica/model"
 	"quartet/replica/store"
 )
 

@@ -6,10 +6,10 @@ import (
 	"strings"
 	"testing"
 
+	"quartet/bus/lamport"
+	"quartet/bus/message"
+	"quartet/bus/model"
 	"quartet/replica"
-	"quartet/replica/lamport"
-	"quartet/replica/message"
-	"quartet/replica/model"
 	"quartet/replica/store"
 )
 

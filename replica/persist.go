@@ -1,10 +1,10 @@
 package replica
 
 import (
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 	"quartet/replica/abcast"
 	"quartet/replica/durable"
-	"quartet/replica/lamport"
-	"quartet/replica/message"
 )
 
 // persist hands over what this turn changed. Nothing of it is done without a disk, where

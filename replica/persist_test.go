@@ -7,10 +7,10 @@ import (
 	"strings"
 	"testing"
 
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 	"quartet/replica"
 	"quartet/replica/durable"
-	"quartet/replica/lamport"
-	"quartet/replica/message"
 )
 
 func onDisk(c *replica.Config) { c.Durable = true }

@@ -3,8 +3,8 @@ package replica_test
 import (
 	"testing"
 
-	"quartet/replica/lamport"
-	"quartet/replica/message"
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 )
 
 // A record that is told again brings no clock: a jump is refused as in any other message.

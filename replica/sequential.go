@@ -3,8 +3,8 @@ package replica
 import (
 	"fmt"
 
-	"quartet/replica/message"
-	"quartet/replica/model"
+	"quartet/bus/message"
+	"quartet/bus/model"
 )
 
 // sequential: a set is ordered like a linearizable one. A get takes a turn in this

@@ -4,9 +4,9 @@ import (
 	"cmp"
 	"slices"
 
-	"quartet/replica/lamport"
-	"quartet/replica/message"
-	"quartet/replica/model"
+	"quartet/bus/lamport"
+	"quartet/bus/message"
+	"quartet/bus/model"
 )
 
 // tentative is the layer of weak writes that were received and are not delivered yet

@@ -3,9 +3,9 @@ package replica
 import (
 	"fmt"
 
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 	"quartet/replica/abcast"
-	"quartet/replica/lamport"
-	"quartet/replica/message"
 )
 
 // phase is the machine's condition in one word.

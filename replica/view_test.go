@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"quartet/replica/lamport"
-	"quartet/replica/message"
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 )
 
 // strong is a DATA with strong sets.

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"testing"
 
-	"quartet/replica/lamport"
-	"quartet/replica/message"
-	"quartet/replica/model"
+	"quartet/bus/lamport"
+	"quartet/bus/message"
+	"quartet/bus/model"
 )
 
 // benchmarked are the messages on the path of a request: n requests with keys of 16 and

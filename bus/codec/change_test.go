@@ -6,9 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"quartet/replica/lamport"
-	"quartet/replica/message"
-	"quartet/replica/model"
+	"quartet/bus/lamport"
+	"quartet/bus/message"
+	"quartet/bus/model"
 )
 
 // The heads of messages from r1, and parts that are right.

@@ -3,9 +3,9 @@ package codec
 import (
 	"errors"
 
-	"quartet/replica/lamport"
-	"quartet/replica/message"
-	"quartet/replica/model"
+	"quartet/bus/lamport"
+	"quartet/bus/message"
+	"quartet/bus/model"
 )
 
 // Version is the first field of every message. Another layout is another version. In

@@ -16,8 +16,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"quartet/replica/message"
-	"quartet/replica/model"
+	"quartet/bus/message"
+	"quartet/bus/model"
 )
 
 var update = flag.Bool("update", false, "write the golden files of testdata anew (read the diff before you accept it)")

@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"math"
 
-	"quartet/replica/lamport"
-	"quartet/replica/message"
-	"quartet/replica/model"
+	"quartet/bus/lamport"
+	"quartet/bus/message"
+	"quartet/bus/model"
 )
 
 func (d *Decoder) phase() message.Phase {

@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"math"
 
-	"quartet/replica/message"
-	"quartet/replica/model"
+	"quartet/bus/message"
+	"quartet/bus/model"
 )
 
 // round reads what only messages of a version with rounds have.

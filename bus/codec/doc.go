@@ -1,4 +1,4 @@
-// Package codec promises to turn every message of package replica/message into bytes
+// Package codec promises to turn every message of package bus/message into bytes
 // and back, without reflection, and to let no bytes do harm: a message is decoded whole
 // or refused with [ErrMessage]; a declared length never sizes an allocation that the
 // bytes at hand don't back; unknown versions, kinds and codes are refused. The values that

@@ -5,8 +5,8 @@ import (
 
 	"github.com/vmihailenco/msgpack/v5"
 
-	"quartet/replica/message"
-	"quartet/replica/model"
+	"quartet/bus/message"
+	"quartet/bus/model"
 )
 
 // Encoder encodes messages into one buffer that it keeps. It has one owner.

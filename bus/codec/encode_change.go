@@ -1,8 +1,8 @@
 package codec
 
 import (
-	"quartet/replica/lamport"
-	"quartet/replica/message"
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 )
 
 func (e *Encoder) hello(m *message.Hello) {

@@ -3,9 +3,9 @@ package codec
 import (
 	"strings"
 
-	"quartet/replica/lamport"
-	"quartet/replica/message"
-	"quartet/replica/model"
+	"quartet/bus/lamport"
+	"quartet/bus/message"
+	"quartet/bus/model"
 )
 
 func head(from lamport.Node) message.Header {

@@ -3,7 +3,7 @@ package codec
 import (
 	"fmt"
 
-	"quartet/replica/message"
+	"quartet/bus/message"
 )
 
 // What a disk or a bucket keeps: values that stand alone, each with the version in front

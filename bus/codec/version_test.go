@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"quartet/replica/message"
+	"quartet/bus/message"
 )
 
 // timeless is a message without what came with the times of version 4.

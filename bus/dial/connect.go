@@ -13,7 +13,7 @@ import (
 	"golang.org/x/net/proxy"
 
 	"quartet/bus"
-	"quartet/bus/config"
+	"quartet/bus/host/config"
 )
 
 // Options returns what [bus.Dial] needs to connect under the name called.

@@ -6,8 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"quartet/bus/config"
 	"quartet/bus/dial"
+	"quartet/bus/host/config"
 )
 
 // Between a flag and a context of the nats command stand QUARTET_ variables, those of the nats

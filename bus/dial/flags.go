@@ -3,7 +3,7 @@ package dial
 import (
 	"github.com/spf13/pflag"
 
-	"quartet/bus/config"
+	"quartet/bus/host/config"
 )
 
 // DefaultURL is where a server is looked for when nothing says.

@@ -12,8 +12,8 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/codec"
-	"quartet/replica/lamport"
-	"quartet/replica/message"
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 )
 
 // ErrSend is wrapped by [Link.Send].

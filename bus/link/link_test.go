@@ -13,10 +13,10 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/codec"
+	"quartet/bus/lamport"
+	"quartet/bus/message"
+	"quartet/bus/model"
 	"quartet/bus/server"
-	"quartet/replica/lamport"
-	"quartet/replica/message"
-	"quartet/replica/model"
 )
 
 const wait = 10 * time.Second

@@ -19,7 +19,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"quartet/bus"
-	"quartet/replica/lamport"
+	"quartet/bus/lamport"
 )
 
 const wait = 10 * time.Second

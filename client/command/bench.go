@@ -13,11 +13,11 @@ import (
 	"github.com/spf13/pflag"
 
 	"quartet/bus"
-	"quartet/bus/config"
-	"quartet/bus/exit"
+	"quartet/bus/host/config"
+	"quartet/bus/host/exit"
+	"quartet/bus/model"
 	"quartet/client"
-	"quartet/client/load"
-	"quartet/replica/model"
+	"quartet/client/measure/load"
 )
 
 // bench is the load generator's command.

@@ -18,10 +18,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
 
-	"quartet/bus/exit"
+	"quartet/bus/host/exit"
+	"quartet/bus/model"
 	"quartet/client/command"
 	"quartet/client/internal/responder"
-	"quartet/replica/model"
 )
 
 // short are flags of a bench that takes no time worth speaking of.

@@ -10,9 +10,9 @@ import (
 	"strconv"
 	"strings"
 
-	"quartet/client/load"
-	"quartet/client/load/figure"
-	"quartet/replica/model"
+	"quartet/bus/model"
+	"quartet/client/measure/figure"
+	"quartet/client/measure/load"
 )
 
 // benchPlan is what a bench is to measure: each row at each point, in rounds.

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"quartet/client/load/figure"
+	"quartet/client/measure/figure"
 )
 
 // draw writes the figure of what was measured.

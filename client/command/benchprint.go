@@ -8,7 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"quartet/client/load"
+	"quartet/client/measure/load"
 )
 
 // benchPrinter writes results to stdout in the format that was asked for.

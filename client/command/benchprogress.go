@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"quartet/client/load"
+	"quartet/client/measure/load"
 )
 
 // benchProgress tells how far a bench is: on a terminal by one line that is written over

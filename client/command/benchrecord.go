@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"quartet/client/load"
+	"quartet/client/measure/load"
 )
 
 // benchFormat is -o of the bench: that of the other commands, and csv.

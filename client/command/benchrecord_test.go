@@ -6,11 +6,11 @@ import (
 	"strings"
 	"testing"
 
-	"quartet/bus/exit"
-	"quartet/client/history"
+	"quartet/bus/host/exit"
+	"quartet/bus/model"
 	"quartet/client/internal/responder"
-	"quartet/client/record"
-	"quartet/replica/model"
+	"quartet/client/judge/history"
+	"quartet/client/judge/record"
 )
 
 func recordedIn(t *testing.T, dir string) *history.Recording {

@@ -10,11 +10,11 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"quartet/bus/model"
 	"quartet/client"
 	"quartet/client/inbox"
-	"quartet/client/load"
-	"quartet/client/record"
-	"quartet/replica/model"
+	"quartet/client/judge/record"
+	"quartet/client/measure/load"
 )
 
 // benchRun is a bench under way.

@@ -15,10 +15,10 @@ import (
 	"github.com/fatih/color"
 	"github.com/spf13/cobra"
 
-	"quartet/bus/config"
-	"quartet/bus/exit"
-	"quartet/client/history"
-	"quartet/client/record"
+	"quartet/bus/host/config"
+	"quartet/bus/host/exit"
+	"quartet/client/judge/history"
+	"quartet/client/judge/record"
 )
 
 // noPictures is the word that turns pictures off.

@@ -10,8 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"quartet/bus/model"
 	"quartet/client/internal/responder"
-	"quartet/replica/model"
 )
 
 const histories = "../../testdata/histories"

@@ -9,11 +9,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"quartet/bus/exit"
+	"quartet/bus/host/exit"
+	"quartet/bus/model"
 	"quartet/client"
-	"quartet/client/record"
+	"quartet/client/judge/record"
 	"quartet/client/requestfile"
-	"quartet/replica/model"
 )
 
 // EnvRequests names the variable whose lines, each a request or the name of a file, are

@@ -19,7 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"quartet/bus"
-	"quartet/bus/exit"
+	"quartet/bus/host/exit"
 	"quartet/client/internal/process"
 	"quartet/client/internal/program"
 )

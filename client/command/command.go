@@ -17,9 +17,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"quartet/bus/dial"
-	"quartet/bus/exit"
+	"quartet/bus/host/exit"
+	"quartet/bus/model"
 	"quartet/client"
-	"quartet/replica/model"
 )
 
 // DefaultName is the role name of a client that is given none.

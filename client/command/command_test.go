@@ -15,10 +15,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"quartet/bus"
-	"quartet/bus/exit"
+	"quartet/bus/host/exit"
+	"quartet/bus/model"
 	"quartet/client/command"
 	"quartet/client/internal/responder"
-	"quartet/replica/model"
 )
 
 // buffer may be written to by several goroutines.

@@ -13,13 +13,13 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"quartet/bus/config"
-	"quartet/bus/exit"
+	"quartet/bus/host/config"
+	"quartet/bus/host/exit"
+	"quartet/bus/model"
 	"quartet/client"
-	"quartet/client/comparison"
-	"quartet/client/load"
-	"quartet/client/record"
-	"quartet/replica/model"
+	"quartet/client/judge/record"
+	"quartet/client/measure/comparison"
+	"quartet/client/measure/load"
 )
 
 // comparing is the command that sends the same requests under every model.

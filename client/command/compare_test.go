@@ -17,10 +17,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"quartet/bus"
-	"quartet/bus/exit"
+	"quartet/bus/host/exit"
+	"quartet/bus/lamport"
+	"quartet/bus/model"
 	"quartet/client/internal/responder"
-	"quartet/replica/lamport"
-	"quartet/replica/model"
 )
 
 // ofKey tells the parts of a compared key.
@@ -192,7 +192,7 @@ func TestAModelHasOneColour(t *testing.T) {
 	if len(compared) != len(model.All) || len(measured) != 2*len(model.All) {
 		t.Fatalf("%d and %d bars", len(compared), len(measured))
 	}
-	page, err := os.ReadFile("../../master/page/page.html")
+	page, err := os.ReadFile("../../master/ledger/page/page.html")
 	if err != nil {
 		t.Fatal(err)
 	}

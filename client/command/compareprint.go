@@ -10,10 +10,10 @@ import (
 	"strings"
 	"time"
 
-	"quartet/client/comparison"
-	"quartet/client/load"
-	"quartet/client/load/figure"
-	"quartet/replica/model"
+	"quartet/bus/model"
+	"quartet/client/measure/comparison"
+	"quartet/client/measure/figure"
+	"quartet/client/measure/load"
 )
 
 // comparedKind is one type of request under one model, as JSON has it. Latencies are in µs.

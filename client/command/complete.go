@@ -11,8 +11,8 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/dial"
+	"quartet/bus/model"
 	"quartet/client"
-	"quartet/replica/model"
 )
 
 // completionLimit is how long a shell may wait for a cluster to name its replicas.

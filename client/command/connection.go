@@ -10,9 +10,9 @@ import (
 	"github.com/spf13/pflag"
 
 	"quartet/bus"
-	"quartet/bus/config"
 	"quartet/bus/dial"
-	"quartet/bus/exit"
+	"quartet/bus/host/config"
+	"quartet/bus/host/exit"
 	"quartet/client"
 )
 

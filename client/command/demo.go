@@ -11,11 +11,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"quartet/bus/config"
 	"quartet/bus/dial"
-	"quartet/bus/exit"
+	"quartet/bus/host/config"
+	"quartet/bus/host/exit"
 	"quartet/client/internal/process"
-	"quartet/client/record"
+	"quartet/client/judge/record"
 	"quartet/client/requestfile"
 )
 

@@ -17,7 +17,7 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/dial"
-	"quartet/bus/exit"
+	"quartet/bus/host/exit"
 )
 
 // doctorLimit bounds one question of the doctor.

@@ -8,7 +8,7 @@ import (
 
 	natsserver "github.com/nats-io/nats-server/v2/server"
 
-	"quartet/bus/exit"
+	"quartet/bus/host/exit"
 	"quartet/client/internal/responder"
 )
 

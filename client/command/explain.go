@@ -12,8 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"quartet/bus"
-	"quartet/bus/exit"
-	"quartet/replica/model"
+	"quartet/bus/host/exit"
+	"quartet/bus/model"
 )
 
 // explainLimit is how long explain looks for a cluster whose figures it could show.

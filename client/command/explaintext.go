@@ -1,6 +1,6 @@
 package command
 
-import "quartet/replica/model"
+import "quartet/bus/model"
 
 // texts are the explanations. They say what replica/DESIGN.md shows.
 var texts = map[model.Consistency]struct{ promise, example, messages, wrong string }{

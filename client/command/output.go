@@ -11,9 +11,9 @@ import (
 	"github.com/spf13/pflag"
 
 	"quartet/bus"
-	"quartet/bus/exit"
+	"quartet/bus/host/exit"
+	"quartet/bus/model"
 	"quartet/client"
-	"quartet/replica/model"
 )
 
 // Output is stdout for all commands. It knows whether anything was written, so that who

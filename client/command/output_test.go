@@ -14,9 +14,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"quartet/bus"
-	"quartet/bus/exit"
+	"quartet/bus/host/exit"
+	"quartet/bus/model"
 	"quartet/client/internal/responder"
-	"quartet/replica/model"
 )
 
 // end is what a program reads of a command's end.

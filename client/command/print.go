@@ -16,9 +16,9 @@ import (
 	"github.com/mattn/go-isatty"
 
 	"quartet/bus"
+	"quartet/bus/model"
 	"quartet/client"
 	"quartet/client/requestfile"
-	"quartet/replica/model"
 )
 
 // terminal reports whether w is one.

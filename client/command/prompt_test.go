@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"quartet/replica/model"
+	"quartet/bus/model"
 )
 
 func TestCompletionsAndHints(t *testing.T) {

@@ -12,11 +12,11 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"quartet/bus/config"
-	"quartet/bus/exit"
+	"quartet/bus/host/config"
+	"quartet/bus/host/exit"
 	"quartet/client"
-	"quartet/client/load"
-	"quartet/client/record"
+	"quartet/client/judge/record"
+	"quartet/client/measure/load"
 )
 
 // restLimit is how long a recording command waits for the replicas to agree at its end.

@@ -5,8 +5,8 @@ import (
 	"io"
 	"unicode/utf8"
 
+	"quartet/bus/model"
 	"quartet/client/requestfile"
-	"quartet/replica/model"
 )
 
 // mistakes are errors of request files whose text shows the lines and the places.

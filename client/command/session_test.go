@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"quartet/bus"
-	"quartet/bus/exit"
+	"quartet/bus/host/exit"
 	"quartet/client/internal/responder"
 )
 

@@ -14,10 +14,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"quartet/bus"
-	"quartet/bus/exit"
+	"quartet/bus/host/exit"
+	"quartet/bus/model"
 	"quartet/client"
-	"quartet/client/record"
-	"quartet/replica/model"
+	"quartet/client/judge/record"
 )
 
 const shellHelp = `get KEY                      read a key

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"quartet/bus/exit"
+	"quartet/bus/host/exit"
+	"quartet/bus/model"
 	"quartet/client/internal/responder"
-	"quartet/replica/model"
 )
 
 // shell runs it with lines on stdin.

@@ -9,11 +9,11 @@ import (
 	"strings"
 
 	"quartet/bus"
-	"quartet/bus/exit"
+	"quartet/bus/host/exit"
+	"quartet/bus/lamport"
+	"quartet/bus/model"
 	"quartet/client"
 	"quartet/client/requestfile"
-	"quartet/replica/lamport"
-	"quartet/replica/model"
 )
 
 // typed is a line of the shell: a request, a command that begins with a dot, or nothing.

@@ -13,7 +13,7 @@ import (
 	"github.com/reeflective/readline"
 
 	"quartet/bus"
-	"quartet/replica/model"
+	"quartet/bus/model"
 )
 
 // EnvHistory names the variable with the file of the shell's history; "none": there is none.

@@ -7,10 +7,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"quartet/bus/config"
-	"quartet/bus/exit"
+	"quartet/bus/host/config"
+	"quartet/bus/host/exit"
+	"quartet/bus/model"
 	"quartet/client"
-	"quartet/replica/model"
 )
 
 // single is what set and get share.

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"quartet/bus"
-	"quartet/bus/exit"
+	"quartet/bus/host/exit"
 )
 
 func statusCommand(env Env) *cobra.Command {

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/term"
 
 	"quartet/bus"
-	"quartet/bus/config"
-	"quartet/bus/exit"
+	"quartet/bus/host/config"
+	"quartet/bus/host/exit"
 	"quartet/client"
 )
 

@@ -16,9 +16,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"quartet/bus"
-	"quartet/bus/config"
 	"quartet/bus/dial"
-	"quartet/bus/exit"
+	"quartet/bus/host/config"
+	"quartet/bus/host/exit"
 	"quartet/client"
 	"quartet/client/requestfile"
 	"quartet/client/trace"

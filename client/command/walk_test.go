@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"quartet/bus"
-	"quartet/bus/exit"
+	"quartet/bus/host/exit"
 	"quartet/client/command"
 	"quartet/client/internal/responder"
 )

@@ -5,7 +5,7 @@ import (
 	"unicode/utf8"
 
 	"quartet/bus"
-	"quartet/replica/model"
+	"quartet/bus/model"
 )
 
 // column returns where the first part that cannot be read begins, in characters from

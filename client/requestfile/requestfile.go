@@ -19,7 +19,7 @@ import (
 	"unicode/utf8"
 
 	"quartet/bus"
-	"quartet/replica/model"
+	"quartet/bus/model"
 )
 
 // Limits of a file.

@@ -11,7 +11,7 @@ import (
 	"testing/fstest"
 
 	"quartet/bus"
-	"quartet/replica/model"
+	"quartet/bus/model"
 )
 
 func TestParse(t *testing.T) {

@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 
 	"quartet/bus"
+	"quartet/bus/model"
 	"quartet/client/internal/spacetime"
-	"quartet/replica/model"
 )
 
 func words(r *bus.Reply) string {

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"quartet/replica/model"
+	"quartet/bus/model"
 )
 
 // Errors of [ReadLogs].

@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"quartet/replica/model"
+	"quartet/bus/model"
 )
 
 // ClientLane is the name under which clients stand.

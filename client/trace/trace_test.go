@@ -15,9 +15,9 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/codec"
-	"quartet/replica/lamport"
-	"quartet/replica/message"
-	"quartet/replica/model"
+	"quartet/bus/lamport"
+	"quartet/bus/message"
+	"quartet/bus/model"
 )
 
 // stage plays messages to a collector, a millisecond apart.

@@ -14,14 +14,14 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"quartet/bus/exit"
-	"quartet/bus/nodelog"
+	"quartet/bus/host/exit"
+	"quartet/bus/host/nodelog"
+	"quartet/bus/host/tune"
+	"quartet/bus/lamport"
 	"quartet/bus/server"
-	"quartet/bus/tune"
 	"quartet/master/ledger"
+	"quartet/master/ledger/page"
 	"quartet/master/node"
-	"quartet/master/page"
-	"quartet/replica/lamport"
 )
 
 // Signals are the two stages in which a master is asked to stop.

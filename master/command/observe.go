@@ -5,9 +5,9 @@ import (
 	"os"
 
 	"quartet/bus"
-	"quartet/master/metrics"
 	"quartet/master/node"
-	"quartet/master/traces"
+	"quartet/master/node/metrics"
+	"quartet/master/node/traces"
 )
 
 // observe begins what lets others see how the cluster is: its metrics, its traces, and what

@@ -13,11 +13,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"quartet/bus"
-	"quartet/bus/config"
 	"quartet/bus/dial"
-	"quartet/bus/exit"
+	"quartet/bus/host/config"
+	"quartet/bus/host/exit"
 	"quartet/master/ledger"
-	"quartet/master/page"
+	"quartet/master/ledger/page"
 )
 
 // reportTimeout is how long a running cluster may take to be found and to answer.

@@ -14,11 +14,11 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
-	"quartet/bus/exit"
+	"quartet/bus/host/exit"
+	"quartet/bus/lamport"
+	"quartet/bus/model"
 	"quartet/bus/server"
 	"quartet/master/ledger"
-	"quartet/replica/lamport"
-	"quartet/replica/model"
 )
 
 // report runs the command and returns what it printed and the exit status.

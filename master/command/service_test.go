@@ -14,8 +14,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"quartet/bus"
-	"quartet/bus/config"
-	"quartet/bus/nodelog"
+	"quartet/bus/host/config"
+	"quartet/bus/host/nodelog"
 	"quartet/master/node"
 	replica "quartet/replica/command"
 )

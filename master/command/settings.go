@@ -9,14 +9,14 @@ import (
 	"github.com/spf13/pflag"
 
 	"quartet/bus"
-	"quartet/bus/config"
 	"quartet/bus/dial"
-	"quartet/bus/monitor"
-	"quartet/bus/nodelog"
+	"quartet/bus/host/config"
+	"quartet/bus/host/monitor"
+	"quartet/bus/host/nodelog"
 	"quartet/bus/server"
-	"quartet/master/metrics"
 	"quartet/master/node"
-	"quartet/master/traces"
+	"quartet/master/node/metrics"
+	"quartet/master/node/traces"
 )
 
 // settings are what the command line says of a cluster.

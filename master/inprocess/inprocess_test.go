@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"quartet/bus/exit"
+	"quartet/bus/host/exit"
 	"quartet/bus/server"
 	"quartet/master/inprocess"
 	"quartet/master/node"

@@ -12,8 +12,8 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
+	"quartet/bus/model"
 	"quartet/master/inprocess"
-	"quartet/replica/model"
 )
 
 // connect starts a cluster and connects to it.

@@ -13,8 +13,8 @@ import (
 	"github.com/nats-io/nats.go/micro"
 
 	"quartet/bus"
+	"quartet/bus/model"
 	"quartet/master/ledger"
-	"quartet/replica/model"
 )
 
 // serviceSays asks a micro service and reads its answer into v.

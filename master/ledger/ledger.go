@@ -36,8 +36,8 @@ import (
 
 	"github.com/gofrs/flock"
 
-	"quartet/replica/lamport"
-	"quartet/replica/model"
+	"quartet/bus/lamport"
+	"quartet/bus/model"
 )
 
 // Limits of memory: batches take 8 × 2,048 × 168 bytes; texts, which exist only

@@ -16,8 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"quartet/replica/lamport"
-	"quartet/replica/model"
+	"quartet/bus/lamport"
+	"quartet/bus/model"
 )
 
 var begin2026 = time.Date(2026, 1, 2, 3, 4, 5, 678_901_000, time.UTC)

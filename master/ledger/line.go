@@ -10,8 +10,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"quartet/replica/lamport"
-	"quartet/replica/model"
+	"quartet/bus/lamport"
+	"quartet/bus/model"
 )
 
 const header = "rid,client,consistency,request,key,replica,code,received,taken_us,duplicate\n"

@@ -13,8 +13,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"quartet/replica/lamport"
-	"quartet/replica/model"
+	"quartet/bus/lamport"
+	"quartet/bus/model"
 )
 
 func formatted(e Entry) string {

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"quartet/replica/model"
+	"quartet/bus/model"
 )
 
 // A run is counted over time in so many buckets of equal width, which begin at a second and

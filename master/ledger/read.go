@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"quartet/replica/model"
+	"quartet/bus/model"
 )
 
 // Errors of the reading side.

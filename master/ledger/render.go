@@ -15,7 +15,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"quartet/replica/model"
+	"quartet/bus/model"
 )
 
 // Format is how the list of requests is printed.

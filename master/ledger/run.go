@@ -6,8 +6,8 @@ import (
 	"sync"
 	"time"
 
-	"quartet/replica/lamport"
-	"quartet/replica/model"
+	"quartet/bus/lamport"
+	"quartet/bus/model"
 )
 
 // Run is everything that is known of a run, for those who draw it. Its size is bounded,

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"quartet/replica/lamport"
-	"quartet/replica/model"
+	"quartet/bus/lamport"
+	"quartet/bus/model"
 )
 
 // However long a run is, its spans count every request once, in the order of time.

@@ -3,7 +3,7 @@ package ledger
 import (
 	"time"
 
-	"quartet/replica/model"
+	"quartet/bus/model"
 )
 
 // Series is what the requests of one consistency and type have come to since the run began:

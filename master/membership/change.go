@@ -3,8 +3,8 @@ package membership
 import (
 	"slices"
 
-	"quartet/replica/lamport"
-	"quartet/replica/message"
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 )
 
 // Advance ends a turn: it begins a change where one is needed, and takes the one that is

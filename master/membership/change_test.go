@@ -5,8 +5,8 @@ import (
 	"slices"
 	"testing"
 
-	"quartet/replica/lamport"
-	"quartet/replica/message"
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 )
 
 func TestTheFirstRecord(t *testing.T) {

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"quartet/replica/lamport"
-	"quartet/replica/message"
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 )
 
 // Every member must hear every other one: what one of them does not receive is delivered

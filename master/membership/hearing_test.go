@@ -4,9 +4,9 @@ import (
 	"slices"
 	"testing"
 
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 	"quartet/master/membership"
-	"quartet/replica/lamport"
-	"quartet/replica/message"
 )
 
 // split cuts the link from one replica to another.

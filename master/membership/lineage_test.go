@@ -5,9 +5,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 	"quartet/master/membership"
-	"quartet/replica/lamport"
-	"quartet/replica/message"
 )
 
 // again changes the view once more, with the same members.

@@ -3,8 +3,8 @@ package membership
 import (
 	"slices"
 
-	"quartet/replica/lamport"
-	"quartet/replica/message"
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 )
 
 // goneMost bounds the list of replaced processes of a replica.

@@ -3,9 +3,9 @@ package membership
 import (
 	"slices"
 
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 	"quartet/replica/abcast"
-	"quartet/replica/lamport"
-	"quartet/replica/message"
 )
 
 // Config is what the machine is born with. Durations are in ticks.

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"quartet/replica/message"
+	"quartet/bus/message"
 )
 
 // rebuild makes the record anew from what the replicas hold (rule F11): the store has lost it,

@@ -3,7 +3,7 @@ package membership
 import (
 	"slices"
 
-	"quartet/replica/message"
+	"quartet/bus/message"
 )
 
 // Command is for the store of the record: to read it, through its leader, or to write it

@@ -4,9 +4,9 @@ import (
 	"strings"
 	"testing"
 
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 	"quartet/master/membership"
-	"quartet/replica/lamport"
-	"quartet/replica/message"
 )
 
 // changed is a membership that has just proposed the record of epoch 5, without r3.

@@ -3,8 +3,8 @@ package membership_test
 import (
 	"testing"
 
-	"quartet/replica/lamport"
-	"quartet/replica/message"
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 )
 
 // An operator lets the cluster go on; a member is there, and only has not answered yet.

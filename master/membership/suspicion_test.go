@@ -3,7 +3,7 @@ package membership_test
 import (
 	"testing"
 
-	"quartet/replica/message"
+	"quartet/bus/message"
 )
 
 func TestSuspicion(t *testing.T) {

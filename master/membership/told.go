@@ -3,7 +3,7 @@ package membership
 import (
 	"fmt"
 
-	"quartet/replica/lamport"
+	"quartet/bus/lamport"
 )
 
 // compare finds those who have gone back (rule F9): members whose STATE holds less than they

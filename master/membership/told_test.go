@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"quartet/replica/message"
+	"quartet/bus/message"
 )
 
 // says is a turn in which a member says what it holds, and what others have told it.

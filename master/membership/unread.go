@@ -1,6 +1,6 @@
 package membership
 
-import "quartet/replica/message"
+import "quartet/bus/message"
 
 // What needs no view must need no record (rule W1 of replica/DESIGN.md): a master that takes
 // over running replicas, and cannot read or write the record yet, knows from their HELLO who

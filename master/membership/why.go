@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"quartet/replica/lamport"
-	"quartet/replica/message"
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 )
 
 // Why says why strong requests cannot be served now, or "".

@@ -4,7 +4,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
-	"quartet/replica/model"
+	"quartet/bus/model"
 )
 
 // batch is a message of several requests of which some are not answered yet. What a turn

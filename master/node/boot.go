@@ -13,10 +13,10 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/codec"
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 	"quartet/master"
 	"quartet/master/ledger"
-	"quartet/replica/lamport"
-	"quartet/replica/message"
 )
 
 const bootWait = 10 * time.Second // for all replicas; then those that work are enough

@@ -3,8 +3,8 @@ package node
 import (
 	"time"
 
-	"quartet/replica/lamport"
-	"quartet/replica/message"
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 )
 
 // flights finds requests by the id that they were given, to note when they left for a

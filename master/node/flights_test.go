@@ -4,8 +4,8 @@ import (
 	"testing"
 	"time"
 
-	"quartet/replica/lamport"
-	"quartet/replica/message"
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 )
 
 // A request is found by its id however many come after it, until it is answered.

@@ -12,8 +12,8 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
-	"quartet/master/supervise"
-	"quartet/replica/lamport"
+	"quartet/bus/lamport"
+	"quartet/master/node/supervise"
 )
 
 // ErrProcesses is returned by Run when its replicas are to be goroutines, and those of an
@@ -45,7 +45,7 @@ func (s *supervisor) within(ctx context.Context, n lamport.Node, number int) err
 // is one: what master and replicas say to each other is gathered already. Clients' requests
 // come one by one, and a socket gathers them while the loop works; it is a pipe only in a
 // process that holds the replicas too, which then all have pipes. Measured:
-// client/load/FIGURES.md.
+// client/measure/load/FIGURES.md.
 func (n *node) pipe(clients, nodes *bus.DialOptions) {
 	server := n.server.InProcess()
 	nodes.InProcess = server

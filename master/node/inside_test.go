@@ -10,8 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"quartet/master/supervise"
-	"quartet/replica/lamport"
+	"quartet/bus/lamport"
+	"quartet/master/node/supervise"
 )
 
 // never is a runner that must not be called.

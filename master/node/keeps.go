@@ -6,9 +6,9 @@ import (
 	"strings"
 
 	"quartet/bus"
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 	"quartet/master"
-	"quartet/replica/lamport"
-	"quartet/replica/message"
 )
 
 // ErrDiffers is returned by Run: the replicas that are at work keep their data otherwise than

@@ -6,9 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 	"quartet/master"
-	"quartet/replica/lamport"
-	"quartet/replica/message"
 )
 
 // members is a status in which each replica is a member that keeps its data in a way.

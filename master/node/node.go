@@ -18,13 +18,13 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
+	"quartet/bus/host/lock"
+	"quartet/bus/lamport"
 	"quartet/bus/link"
-	"quartet/bus/lock"
+	"quartet/bus/message"
 	"quartet/bus/server"
 	"quartet/master"
 	"quartet/master/membership"
-	"quartet/replica/lamport"
-	"quartet/replica/message"
 )
 
 // Errors of Run.

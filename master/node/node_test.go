@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"quartet/bus/lock"
+	"quartet/bus/host/lock"
 	"quartet/bus/server"
 	"quartet/master/ledger"
 )

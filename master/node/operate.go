@@ -9,7 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
-	"quartet/replica/lamport"
+	"quartet/bus/lamport"
 )
 
 // recoverView answers an operator who wants the cluster to go on with fewer replicas than

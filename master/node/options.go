@@ -10,9 +10,9 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/dial"
-	"quartet/bus/tune"
+	"quartet/bus/host/tune"
+	"quartet/bus/lamport"
 	"quartet/master/ledger"
-	"quartet/replica/lamport"
 )
 
 // Tick is the unit in which the machine counts time.

@@ -4,10 +4,10 @@ import (
 	"time"
 
 	"quartet/bus"
+	"quartet/bus/lamport"
+	"quartet/bus/model"
 	"quartet/master"
 	"quartet/master/ledger"
-	"quartet/replica/lamport"
-	"quartet/replica/model"
 )
 
 // taken is a client's request that is not answered yet.

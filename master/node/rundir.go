@@ -18,7 +18,7 @@ import (
 	"github.com/prometheus/procfs"
 
 	"quartet/bus"
-	"quartet/bus/lock"
+	"quartet/bus/host/lock"
 )
 
 // ErrLocked is returned when another master works on the same directory.

@@ -10,11 +10,11 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
+	"quartet/bus/lamport"
+	"quartet/bus/message"
+	"quartet/bus/model"
 	"quartet/master"
-	"quartet/master/supervise"
-	"quartet/replica/lamport"
-	"quartet/replica/message"
-	"quartet/replica/model"
+	"quartet/master/node/supervise"
 )
 
 // serve runs turns until ctx ends.

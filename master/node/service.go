@@ -14,9 +14,9 @@ import (
 	"golang.org/x/mod/semver"
 
 	"quartet/bus"
+	"quartet/bus/message"
+	"quartet/bus/model"
 	"quartet/master/ledger"
-	"quartet/replica/message"
-	"quartet/replica/model"
 )
 
 // ServiceName is the name of the NATS micro service that a master is.

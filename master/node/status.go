@@ -5,9 +5,9 @@ import (
 	"sync"
 
 	"quartet/bus"
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 	"quartet/master"
-	"quartet/replica/lamport"
-	"quartet/replica/message"
 )
 
 // statusOf writes a status in the words of the public contract.

@@ -11,9 +11,9 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
-	"quartet/bus/lock"
-	"quartet/master/supervise"
-	"quartet/replica/lamport"
+	"quartet/bus/host/lock"
+	"quartet/bus/lamport"
+	"quartet/master/node/supervise"
 )
 
 const (

@@ -13,8 +13,8 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/dial"
-	"quartet/master/supervise"
-	"quartet/replica/lamport"
+	"quartet/bus/lamport"
+	"quartet/master/node/supervise"
 )
 
 // supervised returns a supervisor whose replicas are the test binary in a role.

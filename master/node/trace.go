@@ -6,8 +6,8 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
+	"quartet/bus/model"
 	"quartet/master"
-	"quartet/replica/model"
 )
 
 // Tracer is told of every request that has been answered. It must neither wait nor keep

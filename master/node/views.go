@@ -14,17 +14,17 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"quartet/bus/codec"
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 	"quartet/master/ledger"
 	"quartet/master/membership"
-	"quartet/master/record"
-	"quartet/replica/lamport"
-	"quartet/replica/message"
+	"quartet/master/membership/register"
 )
 
 // views is the shell's part in the decisions about views: it executes the commands of the
 // machine on the store of the record, and knows the newest record.
 type views struct {
-	store    *record.Store
+	store    *register.Store
 	newest   *message.Record // nil: none was ever written
 	failing  string          // what the store said last; "": it answers
 	since    time.Time       // of failing: the first time in a row
@@ -57,7 +57,7 @@ const (
 // openViews finds the record's store and reads what stands there. Servers that are still
 // agreeing on a leader are given time; a record that is damaged counts as lost.
 func (n *node) openViews(ctx context.Context) error {
-	o := record.Options{Prefix: n.opts.Prefix}
+	o := register.Options{Prefix: n.opts.Prefix}
 	if n.opts.Connection != nil {
 		o.Domain = n.opts.Connection.Domain()
 	}
@@ -69,7 +69,7 @@ func (n *node) openViews(ctx context.Context) error {
 	for said := false; ; said = true {
 		err := n.tryViews(ctx, o)
 		switch {
-		case !errors.Is(err, record.ErrUnavailable):
+		case !errors.Is(err, register.ErrUnavailable):
 			return err
 		case time.Since(begun) > storePatience, errors.Is(err, nats.ErrNoResponders) && time.Since(begun) > silentServers:
 			return fmt.Errorf("%w (are the servers up, and is JetStream enabled on them?)", err)
@@ -84,16 +84,16 @@ func (n *node) openViews(ctx context.Context) error {
 	}
 }
 
-func (n *node) tryViews(ctx context.Context, o record.Options) (err error) {
+func (n *node) tryViews(ctx context.Context, o register.Options) (err error) {
 	if n.views.store == nil {
 		ctx, cancel := context.WithTimeout(ctx, storeWait)
 		defer cancel()
-		if n.views.store, err = record.Open(ctx, n.nodes, o); err != nil {
+		if n.views.store, err = register.Open(ctx, n.nodes, o); err != nil {
 			return fmt.Errorf("master: %w", err)
 		}
 	}
 	n.views.newest, _, err = n.views.store.Read(ctx)
-	if errors.Is(err, record.ErrDamaged) { // the replicas hold it, too
+	if errors.Is(err, register.ErrDamaged) { // the replicas hold it, too
 		n.opts.Log.Error("the record of the views is damaged; it is made anew from what the replicas hold", "error", err)
 		n.views.newest, err = nil, nil
 	}
@@ -181,7 +181,7 @@ func (n *node) seedView(ctx context.Context) error {
 		return nil
 	}
 	what, _, err := n.views.store.Propose(ctx, *n.views.newest, 0)
-	if what != record.Won {
+	if what != register.Won {
 		return fmt.Errorf("master: cannot put the record of the views back (%s): %w", what, err)
 	}
 	return nil
@@ -189,7 +189,7 @@ func (n *node) seedView(ctx context.Context) error {
 
 // execute runs a command of the machine beside the loop; its outcome comes by the inbox.
 func (n *node) execute(c *membership.Command) {
-	go func(store *record.Store) {
+	go func(store *register.Store) {
 		o := &outcome{result: membership.Result{Number: c.Number}, proposed: c.Propose}
 		switch {
 		case c.Propose != nil:
@@ -203,11 +203,11 @@ func (n *node) execute(c *membership.Command) {
 	}(n.views.store)
 }
 
-func (o *outcome) read(ctx context.Context, store *record.Store) {
+func (o *outcome) read(ctx context.Context, store *register.Store) {
 	r, revision, err := store.Read(ctx)
 	o.result.Outcome, o.result.Record, o.result.Revision, o.err = membership.Read, r, revision, err
 	switch {
-	case errors.Is(err, record.ErrDamaged): // nothing that is of use stands there
+	case errors.Is(err, register.ErrDamaged): // nothing that is of use stands there
 		o.result.Record, o.result.Damaged = nil, true
 	case err != nil:
 		o.result.Outcome = membership.Unknown
@@ -215,7 +215,7 @@ func (o *outcome) read(ctx context.Context, store *record.Store) {
 }
 
 // check reads the record, and finds out whether the store would take another.
-func (o *outcome) check(ctx context.Context, store *record.Store) {
+func (o *outcome) check(ctx context.Context, store *register.Store) {
 	o.read(ctx, store)
 	switch {
 	case o.err == nil:
@@ -223,13 +223,13 @@ func (o *outcome) check(ctx context.Context, store *record.Store) {
 	}
 }
 
-func (o *outcome) propose(ctx context.Context, store *record.Store, c *membership.Command) {
-	var what record.Outcome
+func (o *outcome) propose(ctx context.Context, store *register.Store, c *membership.Command) {
+	var what register.Outcome
 	what, o.result.Revision, o.err = store.Propose(ctx, *c.Propose, c.Revision)
 	switch what {
-	case record.Won:
+	case register.Won:
 		o.result.Outcome = membership.Won
-	case record.Lost:
+	case register.Lost:
 		o.result.Outcome = membership.Lost
 	default:
 		o.result.Outcome = membership.Unknown

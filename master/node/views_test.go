@@ -16,11 +16,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"quartet/bus"
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 	"quartet/bus/server"
 	"quartet/master"
-	"quartet/master/record"
-	"quartet/replica/lamport"
-	"quartet/replica/message"
+	"quartet/master/membership/register"
 )
 
 // shell is a node without a bus, which knows a record.
@@ -232,7 +232,7 @@ func TestTheRecordHealsAfterAFullDisk(t *testing.T) {
 	t.Cleanup(nc.Close)
 	n, _ := shell(t, nil, func(o *Options) { o.Memory, o.Dir = false, t.TempDir() })
 	n.server = s
-	if n.views.store, err = record.Open(t.Context(), nc, record.Options{Timeout: 500 * time.Millisecond}); err != nil {
+	if n.views.store, err = register.Open(t.Context(), nc, register.Options{Timeout: 500 * time.Millisecond}); err != nil {
 		t.Fatal(err)
 	}
 	try := func() error {

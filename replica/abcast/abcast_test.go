@@ -5,10 +5,10 @@ import (
 	"slices"
 	"testing"
 
+	"quartet/bus/lamport"
+	"quartet/bus/message"
+	"quartet/bus/model"
 	"quartet/replica/abcast"
-	"quartet/replica/lamport"
-	"quartet/replica/message"
-	"quartet/replica/model"
 )
 
 // member is one member's broadcast, driven by hand.

@@ -3,8 +3,8 @@ package abcast
 import (
 	"slices"
 
-	"quartet/replica/lamport"
-	"quartet/replica/message"
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 )
 
 // Bounds of one DATA: a batch is cut when it holds so many operations or bytes. One

@@ -3,8 +3,8 @@ package abcast
 import (
 	"container/heap"
 
-	"quartet/replica/lamport"
-	"quartet/replica/message"
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 )
 
 // entry is a place in the holdback queue: a DATA, or a turn that something local

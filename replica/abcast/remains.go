@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"slices"
 
-	"quartet/replica/lamport"
-	"quartet/replica/message"
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 )
 
 // Remains is what a member holds of an epoch once it is wedged: a member that got

@@ -6,9 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 	"quartet/replica/abcast"
-	"quartet/replica/lamport"
-	"quartet/replica/message"
 )
 
 func names(queue []*message.Data) string {

@@ -1,8 +1,8 @@
 package abcast
 
 import (
-	"quartet/replica/lamport"
-	"quartet/replica/message"
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 )
 
 // Flush stamps and numbers the operations that were submitted and appends their DATA

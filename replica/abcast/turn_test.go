@@ -4,9 +4,9 @@ import (
 	"slices"
 	"testing"
 
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 	"quartet/replica/abcast"
-	"quartet/replica/lamport"
-	"quartet/replica/message"
 )
 
 // At once only those are told that wait: whose strong operations stand in the queue. News

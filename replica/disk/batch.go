@@ -10,8 +10,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"quartet/bus/message"
 	"quartet/replica/durable"
-	"quartet/replica/message"
 )
 
 // Old values are removed in ranges, now and then: a range costs one key in the engine,

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"quartet/bus/lamport"
 	"quartet/replica/durable"
-	"quartet/replica/lamport"
 	"quartet/replica/store"
 )
 

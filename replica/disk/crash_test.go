@@ -7,8 +7,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"quartet/bus/message"
 	"quartet/replica/durable"
-	"quartet/replica/message"
 )
 
 const (

@@ -13,9 +13,9 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"quartet/bus/codec"
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 	"quartet/replica/durable"
-	"quartet/replica/lamport"
-	"quartet/replica/message"
 	"quartet/replica/store"
 	"quartet/replica/store/storetest"
 )

@@ -3,8 +3,8 @@ package disk
 import (
 	"encoding/binary"
 
+	"quartet/bus/lamport"
 	"quartet/replica/durable"
-	"quartet/replica/lamport"
 )
 
 // The first byte of a key says what stands there. The codes are written to disk and never

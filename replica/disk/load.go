@@ -9,10 +9,10 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"quartet/bus/codec"
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 	"quartet/replica/dedup"
 	"quartet/replica/durable"
-	"quartet/replica/lamport"
-	"quartet/replica/message"
 )
 
 // errMissing: something that must be there is not.

@@ -3,9 +3,9 @@ package disk
 import (
 	"testing"
 
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 	"quartet/replica/durable"
-	"quartet/replica/lamport"
-	"quartet/replica/message"
 	"quartet/replica/store"
 )
 

@@ -8,9 +8,9 @@ import (
 	"math"
 
 	"quartet/bus/codec"
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 	"quartet/replica/durable"
-	"quartet/replica/lamport"
-	"quartet/replica/message"
 	"quartet/replica/store"
 )
 

@@ -14,10 +14,10 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"quartet/bus/lamport"
+	"quartet/bus/message"
+	"quartet/bus/model"
 	"quartet/replica/durable"
-	"quartet/replica/lamport"
-	"quartet/replica/message"
-	"quartet/replica/model"
 	"quartet/replica/store"
 )
 

@@ -6,9 +6,9 @@
 package durable
 
 import (
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 	"quartet/replica/dedup"
-	"quartet/replica/lamport"
-	"quartet/replica/message"
 )
 
 // Saved is a replica's state beside its committed layer, as a disk gives it back. A

@@ -6,8 +6,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"quartet/bus"
-	"quartet/bus/monitor"
-	"quartet/replica/lamport"
+	"quartet/bus/host/monitor"
+	"quartet/bus/lamport"
 	"quartet/replica/node"
 )
 

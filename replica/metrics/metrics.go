@@ -7,11 +7,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"quartet/bus"
+	"quartet/bus/host/monitor"
+	"quartet/bus/lamport"
 	"quartet/bus/link"
-	"quartet/bus/monitor"
+	"quartet/bus/message"
 	"quartet/replica/disk"
-	"quartet/replica/lamport"
-	"quartet/replica/message"
 	"quartet/replica/node"
 )
 

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"quartet/bus/lock"
+	"quartet/bus/host/lock"
 )
 
 const (

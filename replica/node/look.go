@@ -2,9 +2,9 @@ package node
 
 import (
 	"quartet/bus/link"
+	"quartet/bus/message"
 	"quartet/replica"
 	"quartet/replica/disk"
-	"quartet/replica/message"
 )
 
 // Figures are what a replica's loop says of itself when it is asked.

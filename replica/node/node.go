@@ -17,12 +17,12 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
+	"quartet/bus/host/lock"
+	"quartet/bus/host/tune"
+	"quartet/bus/lamport"
 	"quartet/bus/link"
-	"quartet/bus/lock"
-	"quartet/bus/tune"
 	"quartet/replica"
 	"quartet/replica/disk"
-	"quartet/replica/lamport"
 )
 
 // Tick is the unit in which the machine counts time.

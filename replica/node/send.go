@@ -1,8 +1,8 @@
 package node
 
 import (
-	"quartet/replica/lamport"
-	"quartet/replica/message"
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 )
 
 // send publishes a message. A failure is a lost message, which the protocol repairs;

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"time"
 
+	"quartet/bus/message"
 	"quartet/replica/disk"
 	"quartet/replica/durable"
-	"quartet/replica/message"
 	"quartet/replica/store"
 )
 

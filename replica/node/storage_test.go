@@ -6,12 +6,12 @@ import (
 	"path/filepath"
 	"testing"
 
+	"quartet/bus/lamport"
+	"quartet/bus/message"
+	"quartet/bus/model"
 	"quartet/replica"
 	"quartet/replica/disk"
 	"quartet/replica/durable"
-	"quartet/replica/lamport"
-	"quartet/replica/message"
-	"quartet/replica/model"
 	"quartet/replica/store"
 )
 

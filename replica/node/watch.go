@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 
+	"quartet/bus/message"
 	"quartet/replica/disk"
-	"quartet/replica/message"
 )
 
 // look asks the disk for its room: without, sets are refused until there is some again.

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"quartet/replica/lamport"
+	"quartet/bus/lamport"
 	"quartet/replica/store"
 	"quartet/replica/store/storetest"
 )

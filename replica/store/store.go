@@ -7,7 +7,7 @@
 // holds the suite that every implementation passes.
 package store
 
-import "quartet/replica/lamport"
+import "quartet/bus/lamport"
 
 // Kind says what a record is. The codes are explicit, are written to disk and are
 // never reused.

@@ -18,7 +18,7 @@ import (
 	"syscall"
 	"time"
 
-	"quartet/bus/exit"
+	"quartet/bus/host/exit"
 )
 
 const (

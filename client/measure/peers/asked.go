@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"slices"
 
-	"quartet/client/load"
-	"quartet/replica/model"
+	"quartet/bus/model"
+	"quartet/client/measure/load"
 )
 
 // Asked is one thing that quartet must reach, and what was measured of it.

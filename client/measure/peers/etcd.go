@@ -12,7 +12,7 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/grpc/codes"
 
-	"quartet/client/load"
+	"quartet/client/measure/load"
 )
 
 const etcdNodes = 3

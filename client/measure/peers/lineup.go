@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"quartet/replica/model"
+	"quartet/bus/model"
 )
 
 // The systems. Quartet's modes are named with [ours] before them.

@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"quartet/client/load"
+	"quartet/client/measure/load"
 )
 
 // startNATS runs servers with JetStream, each a process, and makes a bucket on them.

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"quartet/client/load"
+	"quartet/client/measure/load"
 )
 
 // ErrOptions is wrapped by errors about impossible [Options].

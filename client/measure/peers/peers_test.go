@@ -11,7 +11,7 @@ import (
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
-	"quartet/client/load"
+	"quartet/client/measure/load"
 )
 
 // results are those of one side: answers a second and latency by round.

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"quartet/client/load"
+	"quartet/client/measure/load"
 )
 
 // WriteJSON writes the report as one JSON object.

@@ -11,7 +11,7 @@ import (
 
 	"quartet/bus"
 	"quartet/client"
-	"quartet/client/load"
+	"quartet/client/measure/load"
 )
 
 var readyLine = regexp.MustCompile(`(?m)^ready (nats://\S+)$`)

@@ -9,7 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"quartet/client/load"
+	"quartet/client/measure/load"
 )
 
 const redisReplicas = 2

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"quartet/client/load"
+	"quartet/client/measure/load"
 )
 
 // Report is what a run measured; its JSON form is one object. Spreads are over rounds,

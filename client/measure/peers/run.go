@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"quartet/client/load"
+	"quartet/client/measure/load"
 )
 
 // idleTime is how long the systems are watched without load, at most.

@@ -17,8 +17,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/spf13/cobra"
 
-	"quartet/bus/exit"
-	"quartet/client/load"
+	"quartet/bus/host/exit"
+	"quartet/client/measure/load"
 	master "quartet/master/command"
 	replica "quartet/replica/command"
 )

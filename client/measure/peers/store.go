@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"quartet/client/load"
-	"quartet/replica/model"
+	"quartet/bus/model"
+	"quartet/client/measure/load"
 )
 
 // store is a system that runs.

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"quartet/replica/lamport"
+	"quartet/bus/lamport"
 	"quartet/replica/store"
 )
 

@@ -14,7 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"quartet/bus/exit"
+	"quartet/bus/host/exit"
 	"quartet/client/measure/peers"
 )
 

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"quartet/bus/exit"
+	"quartet/bus/host/exit"
 	"quartet/client/measure/peers"
 )
 

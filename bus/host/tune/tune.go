@@ -1,0 +1,40 @@
+// Package tune promises to tell the Go runtime what kind of process a node is, unless
+// the environment (GOGC, GOMAXPROCS) says otherwise.
+//
+// A node is one event loop that sleeps until a batch comes. With more processors than it
+// can use, the runtime wakes threads that look for work and find none, and requests reach
+// the loop one by one instead of in batches; on two cores that costs a cluster of four
+// processes up to half of its throughput (client/measure/load/FIGURES.md). And a node makes garbage
+// with every request: how much of it may lie about follows what is live (pace.go).
+package tune
+
+import (
+	"os"
+	"runtime"
+)
+
+// Replica tunes a replica's process: a quarter of the processors, and its loop is to tell
+// the [Awake] of its turns.
+func Replica() *Awake { return apply(4, true) }
+
+// Master tunes a master's process, which holds the NATS server too: half of the
+// processors, and its loop is to tell the [Awake] of its turns.
+func Master() *Awake { return apply(2, true) }
+
+// Cluster tunes a process that is a whole cluster: all of the processors.
+func Cluster() { apply(1, false) }
+
+// apply returns nil where no processor is to be kept busy.
+func apply(share int, awake bool) *Awake {
+	if os.Getenv("GOGC") == "" {
+		pace()
+	}
+	if os.Getenv("GOMAXPROCS") != "" {
+		return nil
+	}
+	runtime.GOMAXPROCS(max(1, runtime.NumCPU()/share))
+	if !awake || !sleeps {
+		return nil
+	}
+	return newAwake()
+}

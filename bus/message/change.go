@@ -1,0 +1,115 @@
+package message
+
+import "quartet/bus/lamport"
+
+// Prepare asks a replica to wedge in Header.Epoch for good (rule F1), and, from the second
+// round on, to fetch the causal writes that it lacks (rule F3).
+type Prepare struct {
+	Header
+	Round  uint64       // 1, 2, 3, … of one change; answered by a STATE with the same
+	High   uint64       // the replica is to hold the causal numbers up to this; 0: what it has
+	Holder lamport.Node // a replica that holds them; 0: nobody needs to fetch any
+}
+
+// State says what a wedged replica holds (rule F2). But for Watermark, which a fill may
+// raise, it never changes again in its epoch. A learner that has become the copy of a
+// wedged member says the same of itself.
+type State struct {
+	Header
+	Round      uint64
+	Contiguous []uint64 // by index in the view: how many of each member's DATA are held without a gap
+	Watermark  uint64   // highest causal number held without a gap
+	Position   uint64   // ordered operations delivered
+	LastRID    uint64   // highest rID seen
+	Proof      Proof
+}
+
+// Proof is what members can be compared by: who holds less than it once said has gone back.
+type Proof struct {
+	Life uint64     // of the process
+	View uint64     // nonce of the record of the epoch
+	Safe uint64     // the highest causal number that may have been read
+	Told [][]uint64 // by index in the view: what that member has told this one that it holds, as State.Contiguous; empty: nothing is known
+}
+
+// Outdated tells the processes of a replica that another one of that replica is known, which
+// the master takes for the replica from now on.
+type Outdated struct {
+	Header
+	Newest   uint64 // the greatest incarnation of the replica that is known
+	Life     uint64 // of the process that is meant; 0: any of an incarnation below Newest
+	Replaced bool   // a process that was started later speaks as the replica: this one is to end
+}
+
+// Pull asks a member for the next piece of the state (rule F6). It says all that the
+// learner has, so a piece that is lost, or a member that dies, costs one piece.
+type Pull struct {
+	Header           // Epoch: of the newest record that the learner knows
+	Nonce   uint64   // comes back in the CHUNK
+	Entry   uint64   // entries of the table of executed requests are held up to this number; a member that has not come as far does not answer
+	Cursor  string   // keys below it are held
+	Scanned bool     // all keys are
+	Wedged  bool     // only a member that is wedged may answer: what it holds stays true
+	Held    []uint64 // by index in the view: undelivered DATA are held up to this seq; only if Wedged
+	Number  uint64   // causal writes are held up to this number; only if Wedged
+}
+
+// Executed is an entry of the table of executed requests. Number counts the entries of
+// the whole order, so an entry has the same number on every replica.
+type Executed struct {
+	Identity  string // the client's; "": the identity is RID
+	RID       uint64
+	Digest    uint64
+	Position  uint64 // strong sets
+	Timestamp uint64 // causal sets
+	Key       string // that was set: a learner needs its record again; "" in what it gets before it reads the keys
+	Time      uint64 // in the order's own time, when it took effect
+}
+
+// OrderTime is the order's own time, a part of the replicated state (rule S6): ticks of the
+// masters that have led, as delivered DATA have told them.
+type OrderTime struct {
+	Now     uint64 // never falls
+	Tick    uint64 // the greatest Data.Time delivered in this epoch; 0: none
+	Horizon uint64 // requests that took effect before this time may be forgotten
+	Oldest  uint64 // number of the oldest entry of the table that is not
+}
+
+// KeyRecord is a record of the committed layer with its key.
+type KeyRecord struct {
+	Key     string
+	Kind    uint8 // as store.Kind
+	Value   []byte
+	Version lamport.Version
+	Number  uint64
+	RID     uint64
+}
+
+// Chunk is a piece of a member's state. Applied in the order of their Position, pieces
+// make the committed layer and the table of executed requests of a member; the last, of
+// a wedged member, also what it holds and has not delivered.
+type Chunk struct {
+	Header
+	Nonce    uint64
+	Restart  bool              // the table does not reach back to Pull.Entry any more: begin anew
+	Position uint64            // of the member, when it sent this
+	Place    lamport.Timestamp // of the last operation that it has delivered in Header.Epoch
+	First    uint64            // number of the first of Entries
+	Entries  []Executed
+	Last     uint64      // number of the member's newest entry
+	Order    OrderTime   // of the member
+	Records  []KeyRecord // of the keys of Entries, then of a range of keys
+	Cursor   string      // keys below it are held now
+	Scanned  bool        // all keys are
+	LastRID  uint64
+
+	// Of a wedged member, once the learner has all of the above.
+	Wedged     bool
+	Done       bool     // nothing is missing after this
+	Contiguous []uint64 // as in State
+	Data       []*Data  // held and not delivered, in the order of their senders' seq
+	Writes     []CausalWrite
+	Committed  uint64 // highest causal number committed
+	Watermark  uint64
+	Safe       uint64
+}

@@ -1,0 +1,405 @@
+// Package message promises to list, field by field, everything that nodes say to
+// each other: one struct a message, and nothing that sends or encodes one. The
+// protocol machines of master and replicas speak in these types; package bus/codec
+// gives them their form on the wire; replica/DESIGN.md has them as a table with
+// source, target and subject.
+//
+// A message is immutable once it has been handed to an Output or a machine:
+// sender, receiver and what is kept for a resend may share its memory.
+package message
+
+import (
+	"slices"
+
+	"quartet/bus/lamport"
+	"quartet/bus/model"
+)
+
+// Kind is a message's code on the wire: explicit, never reused.
+type Kind uint8
+
+// The kinds of message between nodes.
+const (
+	KindHello     Kind = 1  // replica → master: here I am (boot acknowledgement), and how far I have come
+	KindInstall   Kind = 2  // master → replica: the record of an epoch
+	KindInstalled Kind = 3  // replica → master: I work in that view
+	KindForward   Kind = 4  // master → replica: requests, causal writes, causal marks
+	KindAnswers   Kind = 5  // replica → master: outcomes, watermark
+	KindData      Kind = 6  // replica → replica: DATA of the broadcast
+	KindAck       Kind = 7  // replica → replica: ACK of the broadcast
+	KindGap       Kind = 8  // replica → replica or master: send this again
+	KindFill      Kind = 9  // replica or master → replica: causal writes that were asked for
+	KindProbe     Kind = 10 // master → replica: heartbeat; how are you?
+	KindReport    Kind = 11 // replica → master: answer to a probe
+	KindPrepare   Kind = 12 // master → replica: wedge, and say what you hold
+	KindState     Kind = 13 // replica → master: answer to a prepare
+	KindPull      Kind = 14 // learner → member: the next piece of the state
+	KindChunk     Kind = 15 // member → learner: it
+	KindBeat      Kind = 16 // replica → replica: you can hear me
+	KindOutdated  Kind = 17 // master → replica: a later process of your name is known
+
+	KindLast = KindOutdated
+)
+
+var kindNames = [...]string{"", "HELLO", "INSTALL", "INSTALLED", "FORWARD", "ANSWERS", "DATA", "ACK", "GAP", "FILL", "PROBE", "REPORT", "PREPARE", "STATE", "PULL", "CHUNK", "BEAT", "OUTDATED"}
+
+// String returns the kind's name in capitals.
+func (k Kind) String() string {
+	if int(k) >= len(kindNames) || kindNames[k] == "" {
+		return "KIND?"
+	}
+	return kindNames[k]
+}
+
+// Header is what every message begins with.
+type Header struct {
+	From        lamport.Node
+	Incarnation uint64 // of the sender's process: a node that lost its memory comes back with a greater one
+	Epoch       uint64 // of the sender's installed view; 0 before the first
+	Clock       uint64 // the sender's Lamport time when it sent this; every receiver witnesses it
+}
+
+// Head returns the header, so that every message that embeds one is a [Message].
+func (h *Header) Head() *Header { return h }
+
+// Message is any message between nodes.
+type Message interface {
+	Kind() Kind
+	Head() *Header
+	// AppendRIDs appends the id of every request that the message concerns; they
+	// travel in the message's Quartet-Request-Id header.
+	AppendRIDs(dst []uint64) []uint64
+}
+
+// Request is a client's request as nodes carry it. The master stamps it once; a
+// retry with the same identity is the same request with the same stamp.
+type Request struct {
+	RID      uint64
+	Identity string // the client's Nats-Msg-Id; "": the rID is the identity
+	Digest   uint64 // of model, type, key and value; 0 when Identity is ""
+	Model    model.Consistency
+	Type     model.Type
+	Key      string
+	Value    []byte
+	Version  lamport.Version // the master's stamp; the version of a weak write
+	Min      uint64          // causal get: minimum timestamp; sequential: minimum position
+	First    uint64          // set that is sent again: when it was sent first, in the time of the master that carries it (Forward.Time); 0: not known
+}
+
+// CausalWrite is a causal set with the number that the primary gave it: its timestamp.
+type CausalWrite struct {
+	Number  uint64
+	Request Request
+}
+
+// Op is the code of an ordered operation: explicit, never reused.
+type Op uint8
+
+// The ordered operations.
+const (
+	OpStrong Op = 1 // a linearizable or sequential request that takes effect at its place
+	OpReads  Op = 2 // the place of one or more linearizable gets; each counts as one operation
+	OpWeak   Op = 3 // an eventual request with its version, committed where nothing greater stands
+	OpCommit Op = 4 // "causal writes up to Number": commits them in number order, by version
+)
+
+// Operation is one entry of a DATA.
+type Operation struct {
+	Op      Op
+	Request Request  // OpStrong, OpWeak
+	Number  uint64   // OpCommit
+	Reads   []uint64 // OpReads: the rIDs of the gets that share this place
+}
+
+// Count is how many totally ordered operations this one stands for in positions.
+func (o *Operation) Count() uint64 {
+	if o.Op == OpReads {
+		return uint64(len(o.Reads))
+	}
+	return 1
+}
+
+// Member is a member of a view.
+type Member struct {
+	Node        lamport.Node
+	Incarnation uint64
+	Life        uint64 // of the process that said what the member holds; 0: a record of an earlier version does not say
+}
+
+// View is the group of an epoch. Members are sorted by node.
+type View struct {
+	Epoch   uint64
+	Members []Member
+	Faults  int // f: how many members may be missing in a view that follows
+}
+
+// Index returns the place of n among the members, or -1.
+func (v *View) Index(n lamport.Node) int {
+	for i := range v.Members {
+		if v.Members[i].Node == n {
+			return i
+		}
+	}
+	return -1
+}
+
+// Sound reports whether v can be the view of an epoch: it has an epoch and members, they
+// are replicas in rising order, and fewer than all of them may be missing.
+func (v *View) Sound() bool {
+	for i := range v.Members {
+		if n := v.Members[i].Node; !n.IsReplica() || i > 0 && n <= v.Members[i-1].Node {
+			return false
+		}
+	}
+	return v.Epoch > 0 && v.Faults >= 0 && v.Faults < len(v.Members)
+}
+
+// Record decides an epoch. It is written once, by compare-and-set on the record of the
+// epoch before; whoever reads it knows all that is needed to install the view.
+type Record struct {
+	View
+	Configured []lamport.Node // the replicas of the cluster, members or not, rising
+	Missing    int            // how many of Configured may be missing for a view to be formed
+	Cut        []uint64       // by index in the view before: how many DATA of each member are delivered in its epoch
+	High       uint64         // causal high-water: numbers above it are void, all others are safe
+	Start      uint64         // Lamport time with which members begin, at the least
+	Master     uint64         // incarnation of the master that leads the epoch: no other is obeyed in it
+	Nonce      uint64         // drawn for each proposal, so that its proposer knows its own
+	Since      uint64         // the last epoch that an operator let begin with a learner's state; 0: none. What others had of earlier epochs may be of a history that has ended
+
+	// Cluster is the cluster's identity: a random number, drawn for the first record and kept
+	// by all later ones. 0: the record is of a build that drew none.
+	Cluster uint64
+	// Lineage holds the newest of the records before this one, oldest first. Two records of
+	// the same epoch have different nonces, so it tells this history from one that branched
+	// off, as when a backup was restored.
+	Lineage []Ancestor
+}
+
+// MaxLineage bounds a record's lineage, in records.
+const MaxLineage = 32
+
+// Ancestor is what is kept of an earlier record.
+type Ancestor struct {
+	Epoch    uint64
+	Nonce    uint64
+	High     uint64 // its causal high-water: no causal number above it was told in an earlier epoch
+	Position uint64 // with which its epoch began: no position above it was told in an earlier epoch; Unknown: its master did not learn it
+}
+
+// Unknown stands for a position that is not known.
+const Unknown = 1<<64 - 1
+
+// Sound reports whether r can be the record of an epoch.
+func (r *Record) Sound() bool {
+	for i, n := range r.Configured {
+		if !n.IsReplica() || i > 0 && n <= r.Configured[i-1] {
+			return false
+		}
+	}
+	for _, m := range r.Members {
+		if m.Incarnation == 0 || !slices.Contains(r.Configured, m.Node) {
+			return false
+		}
+	}
+	if len(r.Lineage) > MaxLineage {
+		return false
+	}
+	before := uint64(0)
+	for _, a := range r.Lineage {
+		if a.Epoch <= before || a.Epoch >= r.Epoch || a.High >= lamport.Limit {
+			return false
+		}
+		before = a.Epoch
+	}
+	return r.View.Sound() && r.Since <= r.Epoch && r.Missing >= 0 && r.Missing < len(r.Configured) &&
+		max(r.High, r.Start) < lamport.Limit && r.Master > 0
+}
+
+// Configures reports whether n is a replica of the cluster.
+func (r *Record) Configures(n lamport.Node) bool { return slices.Contains(r.Configured, n) }
+
+// Marks are the master's knowledge of the causal numbers, on all it says to replicas.
+type Marks struct {
+	Last uint64 // the highest number given out; a replica that lacks one of them asks
+	Safe uint64 // the highest that f+1 members have reached: it may be read
+	Held uint64 // the highest that every member has reached: it may be committed
+}
+
+// Phase is what a replica is doing: explicit codes, never reused.
+type Phase uint8
+
+// The phases of a replica.
+const (
+	PhaseBoot     Phase = 1 // it holds nothing and knows of no view
+	PhaseMember   Phase = 2 // it works in the view of Header.Epoch
+	PhaseWedged   Phase = 3 // a member that stands still and waits for the next view
+	PhaseLearning Phase = 4 // outside the view, and loading
+	PhaseCaught   Phase = 5 // outside the view, with all but the newest: a view change can let it in
+)
+
+// Hello is a replica's boot acknowledgement, and its answer to every PROBE while it does
+// not work in the view of the master that asks.
+type Hello struct {
+	Header
+	PID      int
+	Phase    Phase
+	Position uint64 // ordered operations delivered
+	Keys     uint64
+	LastRID  uint64 // highest rID seen
+	Master   uint64 // incarnation of the newest master that it has heard; no older one is heard any more
+
+	Nonce uint64 // of the newest PROBE of that master; 0: none
+
+	// Whole and Committed are for the case that no member is left with what it had
+	// acknowledged, and an operator wants to go on with a learner's state.
+	Whole     bool   // the committed layer of this learner is a prefix of the order
+	Committed uint64 // highest causal number in it
+
+	Heard []Heard // rising by node
+
+	Past Past
+}
+
+// Heard says when a replica has last received anything from another one.
+type Heard struct {
+	Node   lamport.Node
+	Silent uint64 // ticks since then, by the clock of the replica that says it
+}
+
+// Past is what a replica says of where it comes from.
+type Past struct {
+	Life   uint64  // drawn by the process when it started
+	Reason string  // why what it holds counts for nothing; "": it does
+	Record *Record // that it knows, of Header.Epoch; nil: none
+}
+
+// Install tells a replica, member or not, the record of an epoch.
+type Install struct {
+	Header
+	Record Record
+}
+
+// Keeps says what a member's data survive: explicit codes, never reused.
+type Keeps uint8
+
+// What data survive.
+const (
+	KeepsUnsaid   Keeps = 0 // a member of an earlier version does not say
+	KeepsMemory   Keeps = 1 // not the end of its process
+	KeepsInterval Keeps = 2 // on disk: kill -9 of every process
+	KeepsAlways   Keeps = 3 // on disk, synced before anything leaves: a power cut
+)
+
+// Installed acknowledges an Install: the replica works in Header.Epoch. A master that finds
+// members at work learns from it what they are.
+type Installed struct {
+	Header
+	Position uint64 // with which the epoch began: the same at every member
+	PID      int
+	Keeps    Keeps
+	View     uint64 // nonce of the record
+}
+
+// Forward carries requests to the replica that is to serve them, and causal writes
+// to every replica.
+type Forward struct {
+	Header
+	// Round is what the replica is to echo if it works in Header.Epoch under this master; 0:
+	// nothing. The linearizable gets in a Forward with a Round are fenced, in others ordered.
+	Round    uint64
+	Time     uint64 // ticks of this master; from TimeBase on, so that what came before its start has a time, too
+	Marks    Marks
+	Requests []Request
+	Writes   []CausalWrite // numbers rise
+}
+
+// Answer is the outcome of one forwarded request.
+type Answer struct {
+	RID       uint64 // as forwarded
+	FirstRID  uint64 // of the first request with this identity, where it differs; else 0
+	Code      model.Code
+	Reason    string // one line, of a failure
+	Value     []byte // of a get
+	Position  uint64 // models 1 and 2
+	Timestamp uint64 // causal number of the value that was read
+	Clock     uint64 // Lamport time of the answer
+}
+
+// Answers carries outcomes to the master, and what it needs as the primary.
+type Answers struct {
+	Header
+	Round     uint64 // the echo: the highest that it has received in Header.Epoch, in which it works; 0: none
+	Watermark uint64 // highest causal number held without a gap
+	Position  uint64
+	Answers   []Answer
+}
+
+// Data is DATA(e, sender, seq, timestamp, ops…) of the broadcast. Its timestamp is
+// (Header.Clock, Header.From); timestamps rise with Seq. It carries an ACK.
+type Data struct {
+	Header
+	Seq uint64 // 1, 2, 3, … for each sender and epoch
+	Received
+	Time  uint64 // the greatest Forward.Time that the sender has from the master of the epoch; 0: none
+	Ops   []Operation
+	Acked []uint64 // rIDs first acknowledged by this message; in its request-id header only
+}
+
+// TimeBase is the time at which every master's process begins to count its ticks.
+const TimeBase = 1 << 20
+
+// Ack is ACK(e, sender, clock, lastSeq, received[·]): cumulative, idempotent,
+// unnumbered; losing one is harmless.
+type Ack struct {
+	Header
+	Received
+	Solicit bool     // the sender is waiting: answer with an Ack of your own
+	Acked   []uint64 // rIDs first acknowledged by this message; in its request-id header only
+}
+
+// Received says what a member has received and announces what it has sent.
+type Received struct {
+	LastSeq  uint64   // own DATA sent so far: every later one has a time greater than Header.Clock
+	Received []uint64 // by index in the view: how many of that member's DATA are held without a gap
+}
+
+// Gap asks for messages again: First to Last, both included.
+type Gap struct {
+	Header
+	Causal      bool // causal numbers; else the DATA of the receiver
+	First, Last uint64
+}
+
+// Fill answers a causal Gap.
+type Fill struct {
+	Header
+	Writes []CausalWrite // numbers rise
+}
+
+// Probe is the master's heartbeat.
+type Probe struct {
+	Header
+	Nonce uint64
+	Marks Marks
+}
+
+// Report answers a probe, for the master's primary and for status.
+type Report struct {
+	Header
+	Nonce     uint64
+	Position  uint64
+	Watermark uint64
+	Safe      uint64
+	Keys      uint64
+	Pending   uint64 // requests taken and not yet answered
+	Tentative uint64 // weak writes not yet committed
+	Queue     uint64 // DATA received and not yet delivered
+	Own       uint64 // weak writes not yet committed that this replica has accepted: only it may hold them
+
+	Heard []Heard // rising by node
+}
+
+// Beat is what a replica sends to another one to which it has sent nothing else since the
+// last heartbeat of the master: whoever receives it knows that the link works.
+type Beat struct{ Header }

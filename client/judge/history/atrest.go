@@ -1,0 +1,89 @@
+package history
+
+import (
+	"slices"
+
+	"quartet/bus/model"
+)
+
+// Agreed judges the gets at rest ([Operation.Rest]): of each key all replicas returned the
+// same to the gets of one model. It passes a history without any.
+func Agreed(h []Operation) Verdict {
+	type cell struct {
+		model model.Consistency
+		key   string
+	}
+	first := make(map[cell]*Operation)
+	silent := (*Operation)(nil)
+	for i := range h {
+		o := &h[i]
+		switch c := (cell{o.Model, o.Key}); {
+		case !o.Rest:
+		case o.Outcome != OK:
+			silent = o
+		case first[c] == nil:
+			first[c] = o
+		case first[c].Found != o.Found || first[c].Output != o.Output:
+			return violated(converged, []*Operation{first[c], o}, "at rest replica %s has %s under %s, replica %s has %s",
+				first[c].Replica, held(first[c].Output, first[c].Found), o.Key, o.Replica, held(o.Output, o.Found))
+		}
+	}
+	if silent != nil {
+		return undecided(converged, "replica %s did not say what it holds of %s at rest", silent.Replica, silent.Key)
+	}
+	return passed(converged)
+}
+
+// restless makes ordinary gets of those that one program made at rest while another still
+// set their keys, or before it did.
+func restless(h []Operation) []Operation {
+	last := make(map[string]int64) // return of a set
+	for i := range h {
+		if o := &h[i]; o.Type == model.Set && o.Outcome != Fail {
+			last[o.Key] = max(last[o.Key], o.Return)
+		}
+	}
+	h = slices.Clone(h)
+	for i := range h {
+		o := &h[i]
+		if end, set := last[o.Key]; set && o.Call <= end {
+			o.Rest = false
+		}
+	}
+	return h
+}
+
+// Settled judges what each replica returned to gets at rest as [Eventual] does. Keys that
+// were not looked at say nothing. It passes a history without gets at rest.
+func Settled(h []Operation) Verdict {
+	byKey := make(map[string][]Operation)
+	for i := range h {
+		if !h[i].Rest {
+			byKey[h[i].Key] = append(byKey[h[i].Key], h[i])
+		}
+	}
+	type content struct {
+		key, value string
+		found      bool
+	}
+	known := make(map[content]bool) // what has been judged: replicas that agree are judged once
+	for i := range h {
+		o := &h[i]
+		c := content{o.Key, o.Output, o.Found}
+		if !o.Rest || o.Outcome != OK || known[c] {
+			continue
+		}
+		known[c] = true
+		store := make(map[string]string)
+		if o.Found {
+			store[o.Key] = o.Output
+		}
+		if v := Eventual(byKey[o.Key], store); v.Result != Passed {
+			if v.Result == Violated {
+				v.Operations = append(v.Operations, *o)
+			}
+			return v
+		}
+	}
+	return passed(eventual)
+}

@@ -1,0 +1,236 @@
+package history
+
+import (
+	"maps"
+
+	"quartet/bus/model"
+)
+
+const causal = "causal"
+
+// Causal judges causal convergence (CCv: Bouajjani, Enea, Guerraoui and Hamza, "On
+// Verifying Causal Consistency", POPL 2017) of model 3 over all keys, with the timestamps
+// of the writes as the arbitration. The causal past of an operation is what its session
+// did and read before, and what those values depend on in turn.
+//
+//   - Timestamps are unique and rise along causality.
+//   - A get returns a real write, not one that was called after the get returned.
+//   - A get never returns a write of its key that is older than one in its causal past,
+//     nor nothing where its past holds a write.
+//
+// Together these suffice: what an operation sees is its causal past, ordered by
+// timestamp. A set of unknown outcome counts once a get has returned it. The value of a
+// set of another model satisfies any get: how it compares with causal writes is decided
+// by versions, which a history does not have; [Steady] and [Eventual] look at those.
+func Causal(h []Operation) Verdict {
+	j, err := prepare(h)
+	if err != nil {
+		return undecided(causal, "%v", err)
+	}
+	c := pasts{
+		judged: j, sessions: make(map[any]past), at: make(map[*Operation]past),
+		numbers: make(map[uint64]*Operation), number: make(map[*Operation]uint64),
+	}
+	var ops []*Operation
+	for _, o := range j.ops {
+		if o.Model != model.Causal {
+			continue
+		}
+		ops = append(ops, o)
+		if o.Type != model.Set || o.Outcome != OK {
+			continue
+		}
+		if o.Timestamp == 0 {
+			return undecided(causal, "%s was recorded without a timestamp", o)
+		}
+		if v := c.give(o, o.Timestamp, o); v != nil {
+			return *v
+		}
+	}
+	for _, o := range ops { // timestamps of writes of unknown outcome, from those that read them
+		if o.Type == model.Get && o.Found {
+			if v := c.match(o); v != nil {
+				return *v
+			}
+		}
+	}
+	for _, e := range timeline(ops) {
+		if v := c.take(e); v != nil {
+			return *v
+		}
+	}
+	return passed(causal)
+}
+
+// seen is a write in a causal past: the greatest of its key, and the operation of the
+// session that brought it in.
+type seen struct {
+	write *Operation
+	via   *Operation
+}
+
+// past is a causal past: by key, the greatest write.
+type past map[string]seen
+
+// pasts follows the causal pasts of all sessions through time.
+type pasts struct {
+	*judged
+	sessions map[any]past
+	at       map[*Operation]past // of a set: what stood before it; of a get: the same at its call
+	numbers  map[uint64]*Operation
+	number   map[*Operation]uint64
+}
+
+// give notes the timestamp of a write, as by tells it.
+func (c *pasts) give(w *Operation, n uint64, by *Operation) *Verdict {
+	if other := c.numbers[n]; other != nil && other != w {
+		v := violated(causal, []*Operation{w, other, by}, "two causal writes have timestamp %d", n)
+		return &v
+	}
+	if had := c.number[w]; had != 0 && had != n {
+		v := violated(causal, []*Operation{w, by}, "one causal write has timestamps %d and %d", had, n)
+		return &v
+	}
+	c.numbers[n], c.number[w] = w, n
+	return nil
+}
+
+// match finds the write that a get returned, which must exist and have been called.
+func (c *pasts) match(get *Operation) *Verdict {
+	writers := c.writes[write{get.Key, get.Output}]
+	if len(writers) == 0 {
+		v := c.unwritten(causal, get)
+		return &v
+	}
+	early := true
+	for _, w := range writers {
+		early = early && w.Call > get.Return
+	}
+	if early {
+		v := violated(causal, append([]*Operation{get}, writers...), "a get returned a value that was written after it")
+		return &v
+	}
+	if get.Timestamp == 0 {
+		for _, w := range writers {
+			if w.Model != model.Causal {
+				return nil
+			}
+		}
+		v := violated(causal, append([]*Operation{get}, writers...), "a get of a causal write came without its timestamp")
+		return &v
+	}
+	if w := c.numbers[get.Timestamp]; w != nil {
+		if w.Key == get.Key && w.Value == get.Output {
+			return nil
+		}
+		v := violated(causal, []*Operation{w, get}, "a get returned timestamp %d with another value than its write has", get.Timestamp)
+		return &v
+	}
+	for _, w := range writers {
+		if w.Model == model.Causal && c.number[w] == 0 {
+			return c.give(w, get.Timestamp, get)
+		}
+	}
+	v := violated(causal, append([]*Operation{get}, writers...), "no causal write has the timestamp %d that the get returned", get.Timestamp)
+	return &v
+}
+
+// call notes what the session knows when it asks. It may be called again.
+func (c *pasts) call(o *Operation) past {
+	p, ok := c.at[o]
+	if !ok {
+		p = maps.Clone(c.sessions[o.session()])
+		c.at[o] = p
+	}
+	return p
+}
+
+func (c *pasts) take(e event) *Verdict {
+	o := e.op
+	before := c.call(o)
+	switch {
+	case !e.returns && o.Type == model.Set:
+		return c.rises(o, before)
+	case !e.returns:
+	case o.Type == model.Set && o.Outcome == OK:
+		c.learn(o.session(), before, o, o)
+	case o.Type == model.Get:
+		return c.get(o, before)
+	}
+	return nil
+}
+
+// rises checks that a write's timestamp is above all that it depends on.
+func (c *pasts) rises(set *Operation, before past) *Verdict {
+	n := c.number[set]
+	if n == 0 {
+		return nil
+	}
+	for _, key := range sortedKeys(before) {
+		if s := before[key]; c.number[s.write] >= n {
+			v := violated(causal, append(c.chain(s), set), "a write has timestamp %d, which is not above %d, the timestamp of a write that it depends on",
+				n, c.number[s.write])
+			return &v
+		}
+	}
+	return nil
+}
+
+func (c *pasts) get(get *Operation, before past) *Verdict {
+	s, any := before[get.Key]
+	if !get.Found {
+		if any {
+			v := violated(causal, append(c.chain(s), get), "a get found nothing although its causal past holds a write of %s", get.Key)
+			return &v
+		}
+		return nil
+	}
+	if get.Timestamp == 0 {
+		return nil
+	}
+	w := c.numbers[get.Timestamp]
+	if any && c.number[s.write] > get.Timestamp {
+		v := violated(causal, append(c.chain(s), get, w), "a get returned timestamp %d although its causal past holds timestamp %d of %s",
+			get.Timestamp, c.number[s.write], get.Key)
+		return &v
+	}
+	c.learn(get.session(), c.call(w), w, get)
+	return nil
+}
+
+// learn puts a write and what it depends on into a session's past.
+func (c *pasts) learn(session any, depends past, w, via *Operation) {
+	p := c.sessions[session]
+	if p == nil {
+		p = make(past)
+		c.sessions[session] = p
+	}
+	if c.number[p[w.Key].write] < c.number[w] {
+		p[w.Key] = seen{w, via}
+	}
+	for key, s := range depends {
+		if c.number[p[key].write] < c.number[s.write] {
+			p[key] = seen{s.write, via}
+		}
+	}
+}
+
+// chain lists how a write came into a past: the session's get, the write it returned,
+// the get before that write, and so on.
+func (c *pasts) chain(s seen) []*Operation {
+	ops := []*Operation{s.write}
+	for via := s.via; via != nil && via != s.write; {
+		ops = append(ops, via)
+		if via.Type == model.Get {
+			w := c.numbers[via.Timestamp]
+			ops = append(ops, w)
+			if w == s.write {
+				break
+			}
+			via = c.at[w][s.write.Key].via
+		} else {
+			via = c.at[via][s.write.Key].via
+		}
+	}
+	return ops
+}

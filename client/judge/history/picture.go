@@ -1,0 +1,148 @@
+package history
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strings"
+
+	"github.com/anishathalye/porcupine"
+
+	"quartet/bus/model"
+	"quartet/client/internal/spacetime"
+)
+
+// PictureKind is the file name's ending of the picture that [Verdict.Picture] draws: html
+// of a verdict about linearizability, svg of any other.
+func (v *Verdict) PictureKind() string {
+	if v.Check == linearizable {
+		return "html"
+	}
+	return "svg"
+}
+
+// Picture draws the counterexample: Porcupine's page, in which its linearizations can be
+// explored, of one about linearizability; of any other a space-time diagram with a lane
+// for each session.
+func (v *Verdict) Picture(w io.Writer, nanoseconds bool) error {
+	if v.Check == linearizable {
+		return v.explorable(w)
+	}
+	start := int64(math.MaxInt64)
+	for i := range v.Operations {
+		start = min(start, v.Operations[i].Call)
+	}
+	bars := make([]spacetime.Bar, len(v.Operations))
+	var links []spacetime.Link
+	for i := range v.Operations {
+		o := &v.Operations[i]
+		bars[i] = spacetime.Bar{Lane: lane(o), From: o.Call - start, To: o.Return - start, Label: picturesque(o)}
+		switch {
+		case i+1 == v.Culprit:
+			bars[i].Class = spacetime.Wrong
+			bars[i].Label += " (could be " + strings.Join(v.Allowed, " or ") + ")"
+		case o.Outcome != OK:
+			bars[i].Class = spacetime.Doubtful
+		}
+		if source := v.source(o); source >= 0 {
+			links = append(links, spacetime.Link{From: source, To: i})
+		}
+	}
+	lines := []string{v.Reason}
+	if v.Culprit == 0 {
+		for i := range bars { // nothing that one get returned: all of them together
+			if v.Operations[i].Outcome == OK && len(bars) <= 2 {
+				bars[i].Class = spacetime.Wrong
+			}
+		}
+	}
+	err := spacetime.Bars(w, v.Check+": "+v.Result.String(), lines, bars, links, func(at int64) string {
+		if nanoseconds {
+			return fmt.Sprintf("%.3f ms", float64(at)/1e6)
+		}
+		return fmt.Sprint(at)
+	})
+	if err != nil {
+		return fmt.Errorf("history: picture: %w", err)
+	}
+	return nil
+}
+
+// lane names who did something, for people.
+func lane(o *Operation) string {
+	switch {
+	case o.Rest:
+		return "at rest"
+	case o.Client == "" && o.Session == "":
+		return "someone"
+	}
+	who := o.who()
+	return who[:len(who)-1]
+}
+
+func picturesque(o *Operation) string {
+	text := o.Model.Word() + " " + o.deed()
+	if o.Position != 0 {
+		text += fmt.Sprintf(" @%d", o.Position)
+	}
+	if o.Timestamp != 0 {
+		text += fmt.Sprintf(" t%d", o.Timestamp)
+	}
+	return text
+}
+
+// source is the place of the set whose value a get returned; -1 if there is none, or it
+// is not the only one.
+func (v *Verdict) source(get *Operation) int {
+	found := -1
+	if get.Type != model.Get || !get.Found {
+		return -1
+	}
+	for i := range v.Operations {
+		s := &v.Operations[i]
+		if s.Type != model.Set || s.Key != get.Key || s.Value != get.Output {
+			continue
+		}
+		if found >= 0 {
+			return -1
+		}
+		found = i
+	}
+	return found
+}
+
+// explorable writes Porcupine's page.
+func (v *Verdict) explorable(w io.Writer) error {
+	clients := make(map[string]int)
+	end := int64(0)
+	for i := range v.Operations {
+		end = max(end, v.Operations[i].Return)
+	}
+	part := registerHistory(pointers(v.Operations), func(o *Operation, p *porcupine.Operation) {
+		name := lane(o)
+		if o.Session == "" {
+			name = fmt.Sprintf("%p", o) // of its own: a lane's operations must not overlap
+		}
+		if _, known := clients[name]; !known {
+			clients[name] = len(clients)
+		}
+		p.ClientId, p.Return = clients[name], min(p.Return, end+1)
+		p.Output, p.Metadata = lane(o)+": "+o.deed(), o.facts()
+	})
+	m := registerModel
+	m.DescribeOperation = func(_, output any) string { return output.(string) }
+	values := map[int]string{0: "nothing"} // numbered as registerHistory does
+	known := make(map[string]bool)
+	for i := range v.Operations {
+		if o := &v.Operations[i]; o.Type == model.Set && !known[o.Value] {
+			known[o.Value] = true
+			values[len(known)] = short(o.Value)
+		}
+	}
+	m.DescribeState = func(state any) string { return values[state.(int)] }
+	_, info := porcupine.CheckOperationsVerbose(m, part, 0)
+	if err := porcupine.Visualize(m, info, w); err != nil {
+		return fmt.Errorf("history: picture: %w", err)
+	}
+	return nil
+}

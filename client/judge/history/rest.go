@@ -1,0 +1,242 @@
+package history
+
+import (
+	"fmt"
+
+	"quartet/bus/model"
+)
+
+const (
+	steady    = "steady"
+	onlyOnce  = "only once"
+	converged = "converged"
+	eventual  = "eventual"
+)
+
+// Steady judges the gets of models 3 and 4: no replica, on one key, shows a value, then
+// another, then the first again. Versions at a replica only rise, so a value that has
+// gone stays away; one that returns was written twice. Gets that overlap have no order,
+// and values that several sets wrote say nothing.
+//
+// One thing is allowed by the contract and refused here: after the crash of a master, a
+// weak set that is sent again may show once more in passing.
+func Steady(h []Operation) Verdict {
+	j, err := prepare(h)
+	if err != nil {
+		return undecided(steady, "%v", err)
+	}
+	type place struct{ replica, key string }
+	gets := make(map[place][]*Operation)
+	var places []place
+	for _, o := range j.ops { // by call
+		if o.Type != model.Get || o.Model.Strong() || o.Replica == "" || o.Found && len(j.writes[write{o.Key, o.Output}]) > 1 {
+			continue
+		}
+		p := place{o.Replica, o.Key}
+		if gets[p] == nil {
+			places = append(places, p)
+		}
+		gets[p] = append(gets[p], o)
+	}
+	for _, p := range places {
+		if a, b, c := comesBack(gets[p]); a != nil {
+			return violated(steady, []*Operation{a, b, c}, "replica %s showed a value of %s, then another, then the first again", p.replica, p.key)
+		}
+	}
+	return passed(steady)
+}
+
+// comesBack finds gets a, b, c, each returned before the next was called, of which a and
+// c agree and b does not.
+func comesBack(gets []*Operation) (a, b, c *Operation) {
+	same := func(a, b *Operation) bool { return a.Found == b.Found && a.Output == b.Output }
+	earliest := func(from []*Operation, limit int64, fits func(*Operation) bool) *Operation {
+		var best *Operation
+		for _, o := range from {
+			if o.Call > limit && fits(o) && (best == nil || o.Return < best.Return) {
+				best = o
+			}
+		}
+		return best
+	}
+	first := make(map[string]bool)
+	for _, x := range gets {
+		name := fmt.Sprintf("%t%s", x.Found, x.Output)
+		if first[name] {
+			continue
+		}
+		first[name] = true
+		a = earliest(gets, -1<<63, func(o *Operation) bool { return same(o, x) })
+		if a == nil {
+			continue
+		}
+		if b = earliest(gets, a.Return, func(o *Operation) bool { return !same(o, a) }); b == nil {
+			continue
+		}
+		if c = earliest(gets, b.Return, func(o *Operation) bool { return same(o, a) }); c != nil {
+			return a, b, c
+		}
+	}
+	return nil, nil, nil
+}
+
+// Effect is one execution of a set, as the replicas' common order has it.
+type Effect struct {
+	Identity string // of the request; "" if it had none
+	ID       uint64 // rID
+	Key      string
+	Value    string
+	Position uint64
+}
+
+// OnlyOnce judges that no set takes effect twice: the sendings of one identity are
+// answered alike, no two sets share a number, and among effects, which may be nil where
+// they are not known, no request appears twice. With effects, every set that was answered
+// is among them, and none that was refused.
+func OnlyOnce(h []Operation, effects []Effect) Verdict {
+	j, err := prepare(h)
+	if err != nil {
+		return undecided(onlyOnce, "%v", err)
+	}
+	if v := answeredAlike(h); v != nil {
+		return *v
+	}
+	type request struct {
+		identity string
+		id       uint64
+	}
+	name := func(identity string, id uint64) request {
+		if identity != "" {
+			return request{identity: identity}
+		}
+		return request{id: id}
+	}
+	done := make(map[request]Effect)
+	for _, e := range effects {
+		n := name(e.Identity, e.ID)
+		if first, again := done[n]; again {
+			return violated(onlyOnce, j.writes[write{e.Key, e.Value}], "request %q (#%d) took effect at position %d and again at %d",
+				e.Identity, e.ID, first.Position, e.Position)
+		}
+		done[n] = e
+	}
+	if effects == nil {
+		return passed(onlyOnce)
+	}
+	for _, o := range j.ops {
+		if _, ok := done[name(o.Identity, o.ID)]; !ok && o.Type == model.Set && o.Outcome == OK {
+			return violated(onlyOnce, []*Operation{o}, "a set was answered and never took effect")
+		}
+	}
+	for _, o := range j.failed {
+		_, did := done[name(o.Identity, o.ID)]
+		if did && len(j.writes[write{o.Key, o.Value}]) == 0 && (o.Identity != "" || o.ID != 0) {
+			return violated(onlyOnce, []*Operation{o}, "a set was refused as not executed and took effect")
+		}
+	}
+	return passed(onlyOnce)
+}
+
+// answeredAlike compares the answers to the sendings of one identity, and the numbers of
+// different sets. The rID of an eventual set may differ: after the crash of a master one
+// replica may answer for the second sending before it hears of the first.
+func answeredAlike(h []Operation) *Verdict {
+	type number struct {
+		causal bool
+		n      uint64
+	}
+	byIdentity := make(map[string]*Operation)
+	byNumber := make(map[number]*Operation)
+	for i := range h {
+		o := &h[i]
+		if o.Type != model.Set || o.Outcome != OK {
+			continue
+		}
+		if first := byIdentity[o.Identity]; o.Identity != "" && first != nil {
+			if first.Position != o.Position || first.Timestamp != o.Timestamp || first.ID != o.ID && o.Model != model.Eventual {
+				v := violated(onlyOnce, []*Operation{first, o}, "two sendings of one set were answered with two outcomes")
+				return &v
+			}
+			continue
+		}
+		byIdentity[o.Identity] = o
+		n := number{causal: o.Model == model.Causal, n: o.Position}
+		if n.causal {
+			n.n = o.Timestamp
+		}
+		if n.n == 0 || o.Model == model.Eventual {
+			continue
+		}
+		if other := byNumber[n]; other != nil {
+			v := violated(onlyOnce, []*Operation{other, o}, "two sets have number %d", n.n)
+			return &v
+		}
+		byNumber[n] = o
+	}
+	return nil
+}
+
+// Converged judges stores at rest, by replica: all hold the same.
+func Converged(stores map[string]map[string]string) Verdict {
+	replicas := sortedKeys(stores)
+	for _, r := range replicas {
+		first, other := stores[replicas[0]], stores[r]
+		for _, pair := range [][2]map[string]string{{first, other}, {other, first}} {
+			for _, key := range sortedKeys(pair[0]) {
+				a, okA := first[key]
+				b, okB := other[key]
+				if a != b || okA != okB {
+					return violated(converged, nil, "replica %s has %s under %s, replica %s has %s",
+						replicas[0], held(a, okA), key, r, held(b, okB))
+				}
+			}
+		}
+	}
+	return passed(converged)
+}
+
+func held(value string, ok bool) string {
+	if !ok {
+		return "nothing"
+	}
+	return fmt.Sprintf("%q", value)
+}
+
+// Eventual judges what is left at rest against the sets of all models: every value was
+// written under its key by a set that was not refused, no key is without one whose set
+// was answered, and of two sets that did not overlap the later one stays.
+func Eventual(h []Operation, final map[string]string) Verdict {
+	j, err := prepare(h)
+	if err != nil {
+		return undecided(eventual, "%v", err)
+	}
+	for _, key := range sortedKeys(final) {
+		writers := j.writes[write{key, final[key]}]
+		if len(writers) == 0 {
+			for _, f := range j.failed {
+				if f.Key == key && f.Value == final[key] {
+					return violated(eventual, []*Operation{f}, "a set was refused as not executed, and its value stayed")
+				}
+			}
+			return violated(eventual, nil, "%s holds %q, which nobody wrote", key, final[key])
+		}
+	}
+	for _, o := range j.ops {
+		if o.Type != model.Set || o.Outcome != OK {
+			continue
+		}
+		value, ok := final[o.Key]
+		if !ok {
+			return violated(eventual, []*Operation{o}, "a set was answered, and its key holds nothing")
+		}
+		writers := j.writes[write{o.Key, value}]
+		overwritten := true
+		for _, w := range writers {
+			overwritten = overwritten && w.Outcome == OK && w.Return < o.Call
+		}
+		if overwritten {
+			return violated(eventual, append([]*Operation{o}, writers...), "%s holds a value that had been answered before a later set was called", o.Key)
+		}
+	}
+	return passed(eventual)
+}

@@ -1,0 +1,148 @@
+package sim
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+var (
+	seeds = flag.Uint64("sim.seeds", 20000, "how many seeds to run")
+	first = flag.Uint64("sim.first", 1, "the first of them")
+	one   = flag.Uint64("sim.seed", 0, "run one seed and print its schedule")
+)
+
+// parts is into how many parallel subtests a range of seeds is cut.
+const parts = 8
+
+// TestSeeds runs clusters from seeds, with every fault.
+func TestSeeds(t *testing.T) { run(t, FromSeed, *seeds) }
+
+// run runs seeds in parallel parts. With -sim.seed it runs that one and prints its
+// schedule.
+func run(t *testing.T, from func(uint64) Options, seeds uint64) {
+	if *one != 0 {
+		o := from(*one)
+		o.Trace = os.Stdout
+		if r := Run(o); r.Failure != nil {
+			t.Fatalf("seed %d: %v", *one, r.Failure)
+		}
+		return
+	}
+	var sums [parts]Result
+	t.Run("seeds", func(t *testing.T) {
+		for part := range uint64(parts) {
+			t.Run(fmt.Sprintf("part%d", part+1), func(t *testing.T) {
+				t.Parallel()
+				failures := 0
+				for seed := *first + part; seed < *first+seeds && failures < mostFailures; seed += parts {
+					r := Run(from(seed))
+					sums[part].add(r)
+					if r.Failure != nil {
+						failures++
+						t.Errorf("seed %d: %v\nreproduce: go test ./client/judge/sim -run '^%s$' -sim.seed %d", seed, r.Failure, root(t), seed)
+					}
+				}
+			})
+		}
+	})
+	var total Result
+	for _, s := range sums {
+		total.add(s)
+	}
+	t.Logf("%d seeds: %d requests, %d events, %d messages between nodes, %d operations delivered, %d views, %d replicas died, %d masters",
+		seeds, total.Requests, total.Events, total.Messages, total.Delivered, total.Views, total.Crashes, total.Masters)
+}
+
+// mostFailures ends a part early when everything is broken.
+const mostFailures = 3
+
+func (r *Result) add(s Result) {
+	r.Requests += s.Requests
+	r.Events += s.Events
+	r.Messages += s.Messages
+	r.Delivered += s.Delivered
+	r.Views += s.Views
+	r.Crashes += s.Crashes
+	r.Masters += s.Masters
+}
+
+// root is the name of the test that t is part of.
+func root(t *testing.T) string {
+	name, _, _ := strings.Cut(t.Name(), "/")
+	return name
+}
+
+// TestPowerCuts ends every run with a power cut that leaves disks without their ends, and
+// an operator who goes on with what is left: the cluster must come to rest and agree.
+func TestPowerCuts(t *testing.T) {
+	run(t, func(seed uint64) Options {
+		o := FromSeed(seed)
+		o.Durable, o.PowerCut, o.Forever = true, true, false
+		return o
+	}, *seeds/20)
+}
+
+// TestStaleMasters runs clusters in which a master that was paused, and then replaced, may
+// ask a replica that was removed and does not know it: nothing old must come of that.
+func TestStaleMasters(t *testing.T) { run(t, StaleFromSeed, *seeds/40) }
+
+// TestPutBack puts disks back to older copies of themselves: whoever has gone back is left out,
+// is loaded by the others, and takes nothing with it that was acknowledged.
+func TestPutBack(t *testing.T) { run(t, PutBackFromSeed, *seeds/10) }
+
+// TestLinks runs clusters in which links between replicas are cut: strong requests must be
+// answered wherever some set of replicas could do so.
+func TestLinks(t *testing.T) { run(t, LinksFromSeed, *seeds/40) }
+
+// TestLostRecords makes the store of the views' record lose the newest one, or all: it is made
+// anew from what the replicas hold, and never beside a later one.
+func TestLostRecords(t *testing.T) { run(t, LostFromSeed, *seeds/10) }
+
+// The seeds that found something keep being run.
+func TestKeptSeeds(t *testing.T) {
+	b, err := os.ReadFile("../../../testdata/seeds.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ran := 0
+	for line := range strings.Lines(string(b)) {
+		number, what, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if number == "" || number == "#" {
+			continue
+		}
+		seed, err := strconv.ParseUint(number, 10, 64)
+		if err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		ran++
+		if r := Run(FromSeed(seed)); r.Failure != nil {
+			t.Errorf("seed %d (%s): %v", seed, strings.TrimSpace(what), r.Failure)
+		}
+	}
+	if ran == 0 {
+		t.Error("no seed was run")
+	}
+}
+
+// The same seed gives the same run, event for event.
+func TestReproduces(t *testing.T) {
+	for seed := uint64(1); seed <= 20; seed++ {
+		var runs [2]bytes.Buffer
+		for i := range runs {
+			o := FromSeed(seed)
+			o.Trace = &runs[i]
+			Run(o)
+		}
+		if !bytes.Equal(runs[0].Bytes(), runs[1].Bytes()) {
+			t.Fatalf("seed %d ran in two ways", seed)
+		}
+		if runs[0].Len() == 0 {
+			t.Fatalf("seed %d left no transcript", seed)
+		}
+	}
+}
