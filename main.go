@@ -1,6 +1,6 @@
 // Command quartet is a replicated key-value store on the NATS message bus in which
 // every request names its consistency model. This file parses, starts and exits; the
-// commands live beside what they do: master/command, replica/command, client/command.
+// commands live beside what they do: master/mastercmd, replica/replicacmd, client/clientcmd.
 package main
 
 import (
@@ -19,10 +19,10 @@ import (
 
 	"quartet/bus/host/config"
 	"quartet/bus/host/exit"
-	client "quartet/client/command"
-	master "quartet/master/command"
+	"quartet/client/clientcmd"
 	"quartet/master/inprocess"
-	replica "quartet/replica/command"
+	"quartet/master/mastercmd"
+	"quartet/replica/replicacmd"
 )
 
 // version is set by the build (-ldflags "-X main.version=…").
@@ -51,7 +51,7 @@ request names its consistency model: 1 linearizable, 2 sequential, 3 causal,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit.Usage(err) })
 	root.AddGroup(groups...)
-	stdout := client.NewOutput(os.Stdout)
+	stdout := clientcmd.NewOutput(os.Stdout)
 	table := commands(stdout)
 	root.AddCommand(table...)
 	settings := tables(table)
@@ -62,8 +62,8 @@ request names its consistency model: 1 linearizable, 2 sequential, 3 causal,
 	for _, cmd := range root.Commands() {
 		cmd.GroupID = groupOf[cmd.Name()]
 	}
-	root.SetUsageFunc(client.Usage)
-	root.SetVersionTemplate(client.Release(version) + "\n")
+	root.SetUsageFunc(clientcmd.Usage)
+	root.SetVersionTemplate(clientcmd.Release(version) + "\n")
 	cmd, err := root.ExecuteC()
 	ended := status(err)
 	stdout.Failed(cmd, os.Args[1:], err, ended)
@@ -113,18 +113,18 @@ func commands(stdout io.Writer) []*cobra.Command {
 		panic(err) // the embedded folder is part of the program
 	}
 	table := []*cobra.Command{
-		master.Master(os.Stdout, os.Stderr, version, signals, inprocess.Replicas),
-		replica.Replica(os.Stderr, gently),
-		master.Report(stdout),
+		mastercmd.Master(os.Stdout, os.Stderr, version, signals, inprocess.Replicas),
+		replicacmd.Replica(os.Stderr, gently),
+		mastercmd.Report(stdout),
 	}
-	return append(table, client.Commands(client.Env{
+	return append(table, clientcmd.Commands(clientcmd.Env{
 		Stdin: os.Stdin, Stdout: stdout, Stderr: os.Stderr, Getenv: os.Getenv, Requests: files, Version: version,
 	})...)
 }
 
 // tables says which settings a configuration file may have for which commands.
 func tables(all []*cobra.Command) config.Tables {
-	t := config.Tables{{Name: "master"}, {Name: "replica"}, {Name: "client", Settings: client.Settings()}}
+	t := config.Tables{{Name: "master"}, {Name: "replica"}, {Name: "client", Settings: clientcmd.Settings()}}
 	for _, cmd := range all {
 		switch cmd.Name() {
 		case "master":
@@ -145,7 +145,7 @@ func gently() context.Context {
 }
 
 // signals returns the two stages of being asked to stop.
-func signals() master.Signals {
+func signals() mastercmd.Signals {
 	got := make(chan os.Signal, 2)
 	signal.Notify(got, os.Interrupt, syscall.SIGTERM)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -157,5 +157,5 @@ func signals() master.Signals {
 		<-got
 		close(now)
 	}()
-	return master.Signals{Gently: ctx, Now: now}
+	return mastercmd.Signals{Gently: ctx, Now: now}
 }

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"quartet/bus"
-	master "quartet/master/node"
+	"quartet/master/masternode"
 )
 
 // errKilled is how a replica ends that a test has killed.
@@ -32,8 +32,8 @@ type place struct {
 func newControl() *control { return &control{places: map[string]*place{}} }
 
 // around has a replica start when it may, and end when it is to.
-func (c *control) around(run master.Runner) master.Runner {
-	return func(ctx context.Context, r master.Replica) error {
+func (c *control) around(run masternode.Runner) masternode.Runner {
+	return func(ctx context.Context, r masternode.Replica) error {
 		ctx, end := context.WithCancelCause(ctx)
 		defer end(nil)
 		ran := make(chan struct{})

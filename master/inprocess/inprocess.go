@@ -1,5 +1,5 @@
 // Package inprocess promises a whole cluster within one process: the master and the NATS
-// server of package node, and replicas that are the very ones of package replica/node, as
+// server of package node, and replicas that are the very ones of package replica/replicanode, as
 // goroutines instead of processes. They speak over the same connections, keep the same
 // files, are supervised and started again.
 //
@@ -23,17 +23,17 @@ import (
 	"quartet/bus/host/nodelog"
 	"quartet/master/ledger"
 	"quartet/master/ledger/page"
-	master "quartet/master/node"
-	figures "quartet/master/node/metrics"
+	"quartet/master/masternode"
+	"quartet/master/masternode/mastermetrics"
 	"quartet/replica/disk"
-	"quartet/replica/metrics"
-	replica "quartet/replica/node"
+	"quartet/replica/replicametrics"
+	"quartet/replica/replicanode"
 )
 
 // Replicas returns what runs a replica within this process. Each has a log of its own as
 // log says, named by the replica.
-func Replicas(log nodelog.Options) master.Runner {
-	return func(ctx context.Context, r master.Replica) (err error) {
+func Replicas(log nodelog.Options) masternode.Runner {
+	return func(ctx context.Context, r masternode.Replica) (err error) {
 		log := log
 		log.Node = r.ID.String()
 		logger, closer, err := nodelog.Open(log)
@@ -42,12 +42,12 @@ func Replicas(log nodelog.Options) master.Runner {
 		}
 		defer func() { err = errors.Join(err, closer.Close()) }()
 		sync := disk.Interval
-		if r.Sync == master.SyncAlways {
+		if r.Sync == masternode.SyncAlways {
 			sync = disk.Always
 		}
 		probe, stop := watch(&r, logger)
 		defer stop()
-		err = replica.Run(ctx, replica.Options{
+		err = replicanode.Run(ctx, replicanode.Options{
 			Probe: probe, ID: r.ID, PID: r.Number, URL: r.URL, User: r.User, Password: r.Password, Connect: r.Connect, Prefix: r.Prefix,
 			CausalWait: r.CausalWait, Dir: r.Dir, Sync: sync, Log: logger,
 		})
@@ -60,12 +60,12 @@ func Replicas(log nodelog.Options) master.Runner {
 
 // watch serves a replica's figures where it is told to. A port that is taken is no reason
 // to be without the replica.
-func watch(r *master.Replica, log *slog.Logger) (probe *bus.Probe[replica.Figures], stop func()) {
+func watch(r *masternode.Replica, log *slog.Logger) (probe *bus.Probe[replicanode.Figures], stop func()) {
 	if r.Metrics == "" {
 		return nil, func() {}
 	}
-	probe = bus.NewProbe[replica.Figures]()
-	m, err := metrics.Listen(r.Metrics, r.ID, probe, log)
+	probe = bus.NewProbe[replicanode.Figures]()
+	m, err := replicametrics.Listen(r.Metrics, r.ID, probe, log)
 	if err != nil {
 		log.Error("no metrics", "error", err)
 		return nil, func() {}
@@ -81,18 +81,18 @@ type Options struct {
 	Prefix          string        // of all subjects; "": [bus.DefaultPrefix]
 	Replicas        int           // 0: three
 	Dir             string        // of what outlives the process; "": it is in memory
-	Sync            string        // of Dir: [master.SyncInterval] or SyncAlways; "": SyncInterval
+	Sync            string        // of Dir: [masternode.SyncInterval] or SyncAlways; "": SyncInterval
 	RunDir          string        // without Dir: of files that end with the cluster
 	LogDir          string        // of logs and reports
 	Level           string        // of the logs: debug, info, warn or error; "": info
 	Stderr          io.Writer     // gets warnings and errors too; nil: nobody
 	Suspect         time.Duration // silence after which a replica is left out of the view; 0: a second
 
-	Metrics string        // serve the master's figures at HOST:PORT; "": nowhere
-	Tracer  master.Tracer // is told of requests that have been answered; may be nil
+	Metrics string            // serve the master's figures at HOST:PORT; "": nowhere
+	Tracer  masternode.Tracer // is told of requests that have been answered; may be nil
 
 	// Around, if not nil, is called with what runs a replica and returns what does so instead.
-	Around func(master.Runner) master.Runner
+	Around func(masternode.Runner) masternode.Runner
 }
 
 // Cluster is one that runs. Make it with [Start], end it with [Cluster.Stop].
@@ -105,10 +105,10 @@ type Cluster struct {
 }
 
 // Start starts a cluster and returns when it is ready. When ctx ends before that, it is
-// stopped; afterwards ctx means nothing. The errors are those of [master.Run].
+// stopped; afterwards ctx means nothing. The errors are those of [masternode.Run].
 func Start(ctx context.Context, o Options) (*Cluster, error) {
 	if o.RunDir == "" && o.Dir == "" || o.LogDir == "" {
-		return nil, fmt.Errorf("%w: a cluster within a process is told its directories", master.ErrOptions)
+		return nil, fmt.Errorf("%w: a cluster within a process is told its directories", masternode.ErrOptions)
 	}
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	c := &Cluster{cancel: cancel, done: make(chan struct{})}
@@ -141,7 +141,7 @@ func (o Options) run(ctx context.Context, metrics *string, ready func(string)) (
 		return err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
-	m := master.Options{
+	m := masternode.Options{
 		Listen: o.Listen, ClientJetStream: o.ClientJetStream, Prefix: o.Prefix, Replicas: o.Replicas, Missing: -1, Dir: o.Dir, Memory: o.Dir == "", Sync: o.Sync, RunDir: o.RunDir,
 		Timeout: 5 * time.Second, CausalWait: 50 * time.Millisecond, OrphanTimeout: 10 * time.Second, Suspect: o.Suspect,
 		InProcess: Replicas(logs), Tracer: o.Tracer, LogDir: o.LogDir, Version: "in-process", Stdout: io.Discard, Ready: ready, Log: log, Ledger: l,
@@ -162,15 +162,15 @@ func (o Options) run(ctx context.Context, metrics *string, ready func(string)) (
 		m.InProcess = o.Around(m.InProcess)
 	}
 	if o.Metrics != "" {
-		m.Probe = bus.NewProbe[master.Figures]()
-		served, failed := figures.Listen(o.Metrics, m.Probe, l, log)
+		m.Probe = bus.NewProbe[masternode.Figures]()
+		served, failed := mastermetrics.Listen(o.Metrics, m.Probe, l, log)
 		if failed != nil {
 			return failed
 		}
 		defer func() { err = errors.Join(err, served.Close()) }()
 		*metrics = served.URL()
 	}
-	return master.Run(ctx, nil, m)
+	return masternode.Run(ctx, nil, m)
 }
 
 // Done is closed when the cluster has ended: stopped, or by itself.

@@ -12,7 +12,7 @@ import (
 	"quartet/bus/host/exit"
 	"quartet/bus/server"
 	"quartet/master/inprocess"
-	"quartet/master/node"
+	"quartet/master/masternode"
 	"quartet/replica/disk"
 )
 
@@ -22,12 +22,12 @@ func options(t *testing.T) inprocess.Options {
 }
 
 func TestStartThatCannotBe(t *testing.T) {
-	if _, err := inprocess.Start(t.Context(), inprocess.Options{LogDir: t.TempDir()}); !errors.Is(err, node.ErrOptions) {
+	if _, err := inprocess.Start(t.Context(), inprocess.Options{LogDir: t.TempDir()}); !errors.Is(err, masternode.ErrOptions) {
 		t.Errorf("without a directory: %v", err)
 	}
 	o := options(t)
-	o.Replicas = node.MaxReplicas + 1
-	if _, err := inprocess.Start(t.Context(), o); !errors.Is(err, node.ErrOptions) {
+	o.Replicas = masternode.MaxReplicas + 1
+	if _, err := inprocess.Start(t.Context(), o); !errors.Is(err, masternode.ErrOptions) {
 		t.Errorf("too many replicas: %v", err)
 	}
 	s, err := server.Start(t.Context(), server.Options{Listen: "127.0.0.1:-1"})
@@ -42,7 +42,9 @@ func TestStartThatCannotBe(t *testing.T) {
 	}
 	o = options(t)
 	broken := errors.New("broken")
-	o.Around = func(node.Runner) node.Runner { return func(context.Context, node.Replica) error { return broken } }
+	o.Around = func(masternode.Runner) masternode.Runner {
+		return func(context.Context, masternode.Replica) error { return broken }
+	}
 	if _, err := inprocess.Start(t.Context(), o); !errors.Is(err, broken) {
 		t.Errorf("a replica that ends during the start: %v", err)
 	}
@@ -53,14 +55,14 @@ func TestStartIsGivenUp(t *testing.T) {
 	o := options(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	o.Around = func(node.Runner) node.Runner {
-		return func(ctx context.Context, _ node.Replica) error { // says nothing, so that the cluster does not get ready
+	o.Around = func(masternode.Runner) masternode.Runner {
+		return func(ctx context.Context, _ masternode.Replica) error { // says nothing, so that the cluster does not get ready
 			cancel()
 			<-ctx.Done()
 			return nil
 		}
 	}
-	if _, err := inprocess.Start(ctx, o); !errors.Is(err, context.Canceled) || !errors.Is(err, node.ErrStopped) {
+	if _, err := inprocess.Start(ctx, o); !errors.Is(err, context.Canceled) || !errors.Is(err, masternode.ErrStopped) {
 		t.Errorf("error %v", err)
 	}
 	if _, err := os.Stat(o.RunDir); !errors.Is(err, os.ErrNotExist) {
@@ -104,8 +106,8 @@ func TestDamageIsTold(t *testing.T) {
 		}
 	}
 	ends := make(chan error, 1)
-	o.Around = func(run node.Runner) node.Runner {
-		return func(ctx context.Context, r node.Replica) error {
+	o.Around = func(run masternode.Runner) masternode.Runner {
+		return func(ctx context.Context, r masternode.Replica) error {
 			err := run(ctx, r)
 			if r.ID.String() == "r1" {
 				select {
@@ -132,7 +134,7 @@ func TestDamageIsTold(t *testing.T) {
 		t.Fatalf("the cluster: %v", err)
 	}
 	cancel() // rather than wait until the others go on without it
-	if err := <-ended; !errors.Is(err, node.ErrStopped) {
+	if err := <-ended; !errors.Is(err, masternode.ErrStopped) {
 		t.Errorf("the cluster: %v", err)
 	}
 }

@@ -15,7 +15,7 @@ import (
 
 	"quartet/master/inprocess"
 	"quartet/master/ledger"
-	master "quartet/master/node"
+	"quartet/master/masternode"
 )
 
 // get returns status and body.
@@ -65,8 +65,8 @@ func readiness(t *testing.T, url string) (int, string) {
 // A scrape says what the report says, and readiness ends with the second replica.
 func TestMetricsOfARealCluster(t *testing.T) {
 	ended := make(chan struct{}) // closed: r2 and r3 end, and end again when they are started
-	around := func(run master.Runner) master.Runner {
-		return func(ctx context.Context, r master.Replica) error {
+	around := func(run masternode.Runner) masternode.Runner {
+		return func(ctx context.Context, r masternode.Replica) error {
 			ctx, cancel := context.WithCancel(ctx)
 			defer cancel()
 			if r.ID.String() != "r1" {

@@ -19,8 +19,8 @@ import (
 
 	"quartet/bus/host/exit"
 	"quartet/client/measure/load"
-	master "quartet/master/command"
-	replica "quartet/replica/command"
+	"quartet/master/mastercmd"
+	"quartet/replica/replicacmd"
 )
 
 // asProgram makes this very program nats-server or quartet: the same code, in processes
@@ -38,11 +38,11 @@ func TestMain(m *testing.M) {
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
-	signals := func() master.Signals { return master.Signals{Gently: ctx, Now: make(chan struct{})} }
+	signals := func() mastercmd.Signals { return mastercmd.Signals{Gently: ctx, Now: make(chan struct{})} }
 	root := &cobra.Command{Use: "quartet"}
 	root.AddCommand(
-		master.Master(os.Stdout, os.Stderr, "test", signals, nil), // nothing is run in process
-		replica.Replica(os.Stderr, func() context.Context { return ctx }),
+		mastercmd.Master(os.Stdout, os.Stderr, "test", signals, nil), // nothing is run in process
+		replicacmd.Replica(os.Stderr, func() context.Context { return ctx }),
 	)
 	os.Exit(exit.Status(root.Execute()))
 }

@@ -1,0 +1,255 @@
+package clientcmd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"quartet/bus"
+	"quartet/bus/host/exit"
+	"quartet/bus/model"
+	"quartet/client"
+)
+
+const (
+	slowTrip     = 20 * time.Millisecond       // a round trip to the server worth a note
+	wantPayload  = model.MaxKeyValue + 64*1024 // key, value and headers with room
+	doctorKey    = "quartet-doctor"            // that is asked for; nobody needs to have set it
+	userInfo     = "$SYS.REQ.USER.INFO"        // where a server says who we are
+	laggingQueue = 10_000                      // broadcasts that wait in a replica, worth a note
+)
+
+// lookAtContext finds what the context's file says in vain.
+func (d *doctor) lookAtContext() {
+	if unknown := d.settings.UnknownFields(); len(unknown) > 0 {
+		d.finding("context", fmt.Sprintf("%s has fields that say nothing: %s", d.settings.ContextFile(), strings.Join(unknown, ", ")),
+			"correct their names (nats context edit), or take them out")
+	}
+}
+
+func (d *doctor) lookAtServer(ctx context.Context, nc *nats.Conn) {
+	rtt, err := nc.RTT()
+	if err != nil {
+		d.finding("server", fmt.Sprintf("%s does not answer a ping: %v", nc.ConnectedUrlRedacted(), err), "look at the server's log")
+		return
+	}
+	text := fmt.Sprintf("%s %s at %s, round trip %s", nc.ConnectedServerName(), nc.ConnectedServerVersion(), nc.ConnectedUrlRedacted(), rtt.Round(time.Microsecond))
+	if rtt > slowTrip {
+		d.note("server", text, "every request takes at least this long, and one of the strong models some of the way between master and replicas besides")
+	} else {
+		d.ok("server", "%s", text)
+	}
+	if most := nc.MaxPayload(); most < wantPayload {
+		d.finding("server", fmt.Sprintf("takes messages of at most %d bytes: a request of the greatest size (key and value of %d) does not fit", most, model.MaxKeyValue),
+			"set max_payload in the server's configuration to 1MB")
+	}
+}
+
+// lookAtUser says who the server takes us for, where it says so.
+func (d *doctor) lookAtUser(ctx context.Context, nc *nats.Conn) {
+	ctx, cancel := d.aside(ctx, time.Second)
+	defer cancel()
+	m, err := nc.RequestWithContext(ctx, userInfo, nil)
+	var answer struct {
+		Data struct {
+			User    string `json:"user"`
+			Account string `json:"account"`
+		} `json:"data"`
+	}
+	if err != nil || json.Unmarshal(m.Data, &answer) != nil || answer.Data.Account == "" {
+		return // an old server, or one that keeps it to itself
+	}
+	d.ok("user", "%s of the account %s", orDash(answer.Data.User), answer.Data.Account)
+}
+
+func (d *doctor) lookAtJetStream(ctx context.Context, nc *nats.Conn) {
+	ctx, cancel := d.aside(ctx, 2*time.Second)
+	defer cancel()
+	const remedy = "clients do not need it (the server within quartet master gives it to them with --client-jetstream); a master that uses this server does: nats-server -js, and jetstream: enabled in the account"
+	js, err := d.settings.JetStream(nc)
+	if err == nil {
+		var account *jetstream.AccountInfo
+		if account, err = js.AccountInfo(ctx); err == nil {
+			where := ""
+			if account.Domain != "" {
+				where = "domain " + account.Domain + ", "
+			}
+			d.ok("JetStream", "%s%d streams, %d bytes in files", where, account.Streams, account.Store)
+			d.lookAtStreams(ctx, js)
+			return
+		}
+	}
+	d.note("JetStream", fmt.Sprintf("not to be had: %v", err), remedy)
+}
+
+// lookAtStreams finds streams that take requests: each acknowledges a request where only the
+// cluster should answer, and keeps all keys and values.
+func (d *doctor) lookAtStreams(ctx context.Context, js jetstream.JetStream) {
+	subjects, err := bus.NewSubjects(d.conn.prefix)
+	if err != nil {
+		return // lookAtCluster says so
+	}
+	for _, subject := range []string{subjects.Request(), subjects.Batch(), subjects.Status()} {
+		names := js.StreamNames(ctx, jetstream.WithStreamListSubject(subject))
+		for name := range names.Name() {
+			d.finding("streams", fmt.Sprintf("stream %s takes %s: it answers every message there before the cluster does, and stores it", name, subject),
+				"give it other subjects (nats stream edit "+name+" --subjects …), or NoAck; quartet's own clients pass its answers over, nats req takes the first")
+		}
+	}
+}
+
+func (d *doctor) lookAtCluster(ctx context.Context, nc *nats.Conn) {
+	options := append(d.conn.options(), client.WithRetries(0))
+	c, err := client.New(nc, options...)
+	if err != nil {
+		d.finding("cluster", err.Error(), "look at the settings above")
+		return
+	}
+	defer c.Close()
+	asking, cancel := context.WithTimeout(ctx, doctorLimit)
+	defer cancel()
+	body, err := c.Status(asking)
+	var s bus.Status
+	if err == nil {
+		err = json.Unmarshal(body, &s)
+	}
+	if d.denied() {
+		return // lookAtPermissions says what
+	}
+	if err != nil {
+		d.finding("cluster", fmt.Sprintf("nobody answers on %s.status: %v", d.conn.prefix, err),
+			"is a master running on this server, and is --prefix its own? Start one with: quartet master --nats "+d.settings.Redacted())
+		d.status = exit.StatusNoCluster
+		return
+	}
+	d.lookAtStatus(&s)
+	d.lookAtReplicas(&s)
+	d.askInAllModels(ctx, c, &s)
+}
+
+func (d *doctor) lookAtStatus(s *bus.Status) {
+	data := s.Data
+	if s.Sync != "" {
+		data += ", sync " + s.Sync
+	}
+	text := fmt.Sprintf("epoch %d, %d replicas, data: %s, version %s", s.Epoch, len(s.Replicas), data, orDash(s.Version))
+	switch {
+	case !s.Ready:
+		d.finding("cluster", fmt.Sprintf("not ready: %s (%s)", orDash(s.Reason), text), remedy(s.Reason))
+	case s.Reason != "":
+		d.finding("cluster", s.Reason+" ("+text+")", remedy(s.Reason))
+	default:
+		d.ok("cluster", "ready, %s", text)
+	}
+	for _, warning := range s.Warnings {
+		d.finding("next fault", warning, remedy(warning))
+	}
+	if d.env.Version != "" && s.Version != "" && s.Version != d.env.Version {
+		d.note("version", fmt.Sprintf("the cluster is version %s, this command %s", s.Version, d.env.Version), "use the same on both sides where something is unclear")
+	}
+	if s.Data == bus.DataMemory {
+		d.note("durability", "data are in memory: they are lost when all processes end", "quartet master --dir DIR keeps them; --sync always through a power cut, too")
+	}
+	if members := slices.DeleteFunc(slices.Clone(s.Replicas), func(r bus.ReplicaStatus) bool { return !r.Member }); len(members) < 3 && s.Ready {
+		d.note("replicas", fmt.Sprintf("%d members", len(members)), "three let one die without loss: quartet replica --id … adds one")
+	}
+}
+
+func (d *doctor) lookAtReplicas(s *bus.Status) {
+	var highest uint64
+	for _, r := range s.Replicas {
+		highest = max(highest, r.Position)
+	}
+	for i := range s.Replicas {
+		r := &s.Replicas[i]
+		if len(r.Unheard) > 0 {
+			d.finding("network", fmt.Sprintf("%s does not hear %s, and the master hears both", r.ID, strings.Join(r.Unheard, ", ")),
+				"look at the network between their machines, and at the routes between the NATS servers that they use (nats server list)")
+		}
+		switch {
+		case !r.Member:
+			d.finding(r.ID, fmt.Sprintf("is no member (%s): %s", orDash(r.Phase), orDash(r.Reason)), absence(r))
+		case r.Restarts > 0:
+			d.finding(r.ID, fmt.Sprintf("its process ended %d times lately: %s", r.Restarts, orDash(r.LastError)), fmt.Sprintf("look at %s.log and %s.out in the master's log directory", r.ID, r.ID))
+		case r.Queue > laggingQueue:
+			d.note(r.ID, fmt.Sprintf("%d broadcasts wait to be delivered", r.Queue), "a replica is slow or unreachable, or the load is beyond this cluster: look at quartet top")
+		default:
+			d.ok(r.ID, "member, position %d (%d behind the first), %d keys", r.Position, highest-r.Position, r.Keys)
+		}
+	}
+}
+
+// absence says what to do about a replica that is no member.
+func absence(r *bus.ReplicaStatus) string {
+	switch r.Phase {
+	case "learning", "caught":
+		return "it is being loaded and becomes a member by itself: look again in a moment"
+	case "boot", "":
+		return fmt.Sprintf("look at %s.log in the log directory; the master starts its own replicas again, others: quartet replica --id %s. For good without it: quartet remove %s", r.ID, r.ID, r.ID)
+	}
+	return "it waits for the next view: look again in a moment"
+}
+
+// asked is how a get of one model ended.
+type asked struct {
+	result client.Result
+	err    error
+	took   time.Duration
+}
+
+// askInAllModels shows that each model is served. All are asked at the same time, each with a
+// limit of its own, so that a model that hangs leaves the others theirs.
+func (d *doctor) askInAllModels(ctx context.Context, c *client.Client, s *bus.Status) {
+	ends := make([]asked, len(model.All))
+	var all sync.WaitGroup
+	for i, m := range model.All {
+		all.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, doctorLimit)
+			defer cancel()
+			began := time.Now()
+			ends[i].result, ends[i].err = c.Get(ctx, doctorKey, client.With(m))
+			ends[i].took = time.Since(began).Round(time.Microsecond)
+		})
+	}
+	all.Wait()
+
+	for i, m := range model.All {
+		end := &ends[i]
+		hung := errors.Is(end.err, client.ErrUnknownOutcome)
+		switch {
+		case end.err == nil, errors.Is(end.err, client.ErrNotFound):
+			d.ok(m.Word(), "a get was answered by %s in %s", orDash(end.result.Replica), end.took)
+		case d.denied():
+			return // lookAtPermissions says what
+		case m.Strong() && slices.ContainsFunc(s.Replicas, func(r bus.ReplicaStatus) bool { return len(r.Unheard) > 0 }):
+			d.finding(m.Word(), fmt.Sprintf("a get was not served: %v", end.err), "mend the network between the replicas that do not hear each other: look above")
+		case !s.Ready && m.Strong():
+			d.finding(m.Word(), fmt.Sprintf("a get was not served: %v", end.err), "what is said of the cluster above comes first: this model is served again when it is ready")
+		case hung:
+			d.finding(m.Word(), fmt.Sprintf("a get had no answer within %s", end.took.Round(time.Millisecond)), "the request was taken, or somebody else took it: look at the master's log, and at quartet top for a replica that stands still")
+		default:
+			d.finding(m.Word(), fmt.Sprintf("a get was not served: %v", end.err), "look at the master's log, and at what the server allows this user to publish: "+d.conn.prefix+".request")
+		}
+	}
+}
+
+// lookAtPermissions says what the server refused us meanwhile.
+func (d *doctor) lookAtPermissions() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	slices.Sort(d.violations)
+	for _, v := range slices.Compact(d.violations) {
+		d.finding("permissions", v, fmt.Sprintf("let this user publish on %[1]s.request, %[1]s.status and %[1]s.report, and subscribe to its inbox", d.conn.prefix))
+	}
+	if len(d.violations) == 0 {
+		d.ok("permissions", "nothing that was tried was refused")
+	}
+}

@@ -1,0 +1,127 @@
+package clientcmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"quartet/bus/host/config"
+	"quartet/bus/host/exit"
+	"quartet/client"
+	"quartet/client/judge/record"
+	"quartet/client/measure/load"
+)
+
+// restLimit is how long a recording command waits for the replicas to agree at its end.
+const restLimit = 5 * time.Second
+
+// recording is the flag --record.
+type recording struct{ dir string }
+
+func (r *recording) flag(f *pflag.FlagSet) {
+	config.NotEmpty(f, &r.dir, "record", "", "keep what was sent and heard in `DIR`, for \"quartet check\"; auto: in a new folder, runs/TIME")
+}
+
+// open returns the recorder that was asked for, or nil. A complete history holds every
+// set that its keys ever had.
+func (r *recording) open(complete bool) (*record.Recorder, error) {
+	if r.dir == "" {
+		return nil, nil
+	}
+	dir, err := record.Folder(r.dir, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	return record.Open(record.Options{Dir: dir, Program: thisProgram(), Complete: complete})
+}
+
+// observer has a load recorded. Clients are called name and the number of their place, from
+// 1; sessions are what is called session and that number, if it is not "".
+func observer(r *record.Recorder, name, session string) load.Observer {
+	return func(o load.Observation) {
+		place, in := strconv.Itoa(o.Op.Place+1), ""
+		if session != "" {
+			in = session + place
+		}
+		request := client.Request{Consistency: o.Consistency, Type: o.Op.Type, Key: o.Op.Key, Value: o.Op.Value}
+		r.Ended(name+place, in, &request, o.Began, o.Ended, &o.Result, o.Err)
+	}
+}
+
+func thisProgram() string {
+	name := "quartet"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				name += " " + s.Value[:min(12, len(s.Value))]
+			}
+		}
+	}
+	return name
+}
+
+// atRest records what the replicas hold in the end. That it cannot be done, or that there
+// was no time for it, is no failure of the requests: it is told.
+func atRest(ctx context.Context, r *record.Recorder, c *client.Client, stderr io.Writer) {
+	if r == nil || ctx.Err() != nil {
+		return
+	}
+	if err := r.Rest(ctx, c, restLimit); err != nil {
+		fmt.Fprintf(stderr, "what the replicas hold in the end was not recorded: %v\n", err)
+	}
+}
+
+// recorded closes the recorder and says where the record is. It returns failed with the
+// recorder's own failure, if there was one.
+func recorded(r *record.Recorder, stderr io.Writer, failed error) error {
+	if r == nil {
+		return failed
+	}
+	err := r.Close()
+	switch {
+	case err == nil:
+		fmt.Fprintf(stderr, "recorded in %s; judge it with: quartet check %s\n", r.Dir(), r.Dir())
+		return failed
+	case failed == nil || failed.Error() == "":
+		return exit.With(max(exit.StatusFailed, exit.Status(failed)), err)
+	}
+	return errors.Join(failed, err)
+}
+
+// recorded runs the demo with a recorder, if one was asked for. Its cluster logs into the
+// record unless the user has said where.
+func (d *demo) recorded(ctx context.Context, ownLogs bool) error {
+	var err error
+	if d.recorder, err = d.rec.open(!d.external); err != nil {
+		return err
+	}
+	if d.recorder != nil && !ownLogs {
+		d.logDir = filepath.Join(d.recorder.Dir(), record.LogFolder)
+	}
+	failed := d.run(ctx)
+	if !d.external {
+		failed = errors.Join(failed, d.recorder.Logs(d.logDir))
+	}
+	return recorded(d.recorder, d.env.Stderr, failed)
+}
+
+// rest records what the replicas hold in the end.
+func (d *demo) rest(ctx context.Context) {
+	if d.recorder == nil || ctx.Err() != nil {
+		return
+	}
+	c, err := d.conn.connect(ctx)
+	if err != nil {
+		fmt.Fprintf(d.env.Stderr, "what the replicas hold in the end was not recorded: %v\n", err)
+		return
+	}
+	defer c.Close()
+	atRest(ctx, d.recorder, c, d.env.Stderr)
+}

@@ -1,0 +1,105 @@
+package mastercmd
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"quartet/bus"
+	"quartet/bus/dial"
+	"quartet/bus/host/config"
+	"quartet/bus/host/monitor"
+	"quartet/bus/host/nodelog"
+	"quartet/bus/server"
+	"quartet/master/masternode"
+	"quartet/master/masternode/mastermetrics"
+	"quartet/master/masternode/traces"
+)
+
+// settings are what the command line says of a cluster.
+type settings struct {
+	masternode.Options
+	log            nodelog.Options
+	connection     *dial.Flags
+	inProcess      bool
+	replicaMetrics string
+	stopAtEOF      bool
+	traces         traces.Options
+}
+
+func (o *settings) flags(f *pflag.FlagSet) {
+	config.NotEmpty(f, &o.Listen, "listen", server.DefaultListen, "`HOST:PORT` of the embedded NATS server; port -1 picks a free one")
+	f.BoolVar(&o.AllowInsecure, "allow-insecure-bind", false, "let it listen beyond this machine without credentials and TLS")
+	f.BoolVar(&o.ClientJetStream, "client-jetstream", false, "let clients of the embedded server use JetStream: each may then have a stream take requests")
+	o.connection = dial.Add(f)
+	o.connection.Selected = false // a master that is told nothing has a server of its own
+	f.BoolVar(&o.TakeOver, "takeover", false, "with --nats or --context, depose the master that leads the cluster there")
+	config.NotEmpty(f, &o.Prefix, "prefix", bus.DefaultPrefix, "of all subjects")
+	config.Int(f, &o.Replicas, "replicas", 3, masternode.MinReplicas, masternode.MaxReplicas, "replicas, 1 to 9")
+	f.BoolVar(&o.inProcess, "in-process", false, "replicas are goroutines of this process: one process, whose end is the end of all")
+	config.Int(f, &o.Missing, "missing", -1, -1, masternode.MaxReplicas-1, "how many replicas may be missing; -1: so that a majority remains")
+	config.NotEmpty(f, &o.Dir, "dir", "quartet-data", "`DIR` of what outlives the process")
+	f.BoolVar(&o.Memory, "memory", false, "keep nothing on disk but logs")
+	config.OneOf(f, &o.Sync, "sync", masternode.SyncInterval, []string{masternode.SyncInterval, masternode.SyncAlways}, "with --dir, what survives: interval (kill -9 of every process) or always (a power cut)")
+	config.OneOf(f, &o.Gets, "linearizable-gets", masternode.GetsFenced, []string{masternode.GetsFenced, masternode.GetsOrdered}, "fenced (a replica reads, others confirm that they work in its view) or ordered (broadcast as sets are)")
+	config.Duration(f, &o.Timeout, "timeout", 5*time.Second, masternode.LeastTimeout, masternode.MostTimeout, "a request without an outcome after this is answered 504")
+	config.Duration(f, &o.CausalWait, "causal-wait", 50*time.Millisecond, 0, config.Forever, "how long a replica waits for a request's minimum timestamp or position")
+	config.Duration(f, &o.OrphanTimeout, "orphan-timeout", 10*time.Second, masternode.LeastOrphanTimeout, config.Forever, "how long a replica waits for a master to come back")
+	config.Duration(f, &o.Suspect, "suspect", time.Second, masternode.LeastSuspect, config.Forever, "silence after which a replica is left out of the view")
+	config.NotEmpty(f, &o.LogDir, "log-dir", "log", "`DIR` of process logs and reports")
+	f.BoolVar(&o.stopAtEOF, "stop-at-eof", false, "stop, as at Ctrl-C, when stdin ends: for a program that holds its other end and must leave no cluster behind")
+	nodelog.Flags(f, &o.log)
+	monitor.Flag(f, &o.Metrics)
+	f.StringVar(&o.replicaMetrics, "replica-metrics", "", "the same of its replicas: `HOST:PORT` of r1; r2 has the next port, and so on; default: off")
+	f.StringVar(&o.traces.Endpoint, "otel", "", "send OpenTelemetry traces to the OTLP/HTTP collector at `URL`, http://127.0.0.1:4318 (OTEL_EXPORTER_OTLP_ENDPOINT; the other OTEL_ variables hold, too); default: off")
+	config.Excludes(f, "memory", "dir", "sync")
+	f.BoolVar(&o.traces.Keys, "otel-keys", false, "let traces carry keys, in place of a hash of them")
+}
+
+// settle makes options of what was said, or finds that it contradicts itself.
+func (o *settings) settle(f *pflag.FlagSet, inside func(nodelog.Options) masternode.Runner) (err error) {
+	if o.Memory && (f.Changed("dir") || f.Changed("sync")) {
+		return errors.New("--memory excludes --dir and --sync")
+	}
+	if err := external(&o.Options, o.connection); err != nil {
+		return err
+	}
+	if o.replicaMetrics != "" {
+		if o.ReplicaMetrics, err = mastermetrics.OfReplicas(o.replicaMetrics, masternode.MaxReplicas); err != nil {
+			return fmt.Errorf("--replica-metrics: %w", err)
+		}
+	}
+	o.Args = []string{"--log", o.log.To, "--log-level", o.log.Level, "--log-format", o.log.Format}
+	o.log.Dir, o.Inherit = o.LogDir, o.log.To == nodelog.ToStderr
+	if o.inProcess {
+		o.InProcess = inside(o.log)
+	}
+	return nil
+}
+
+// external settles whether the master uses servers that are there, and how it reaches them:
+// where --nats or --context says so. The environment alone does not, since clients on the
+// same machine have theirs there.
+func external(o *masternode.Options, connection *dial.Flags) error {
+	if !connection.Asked() {
+		if given := connection.Given(); len(given) > 0 {
+			return fmt.Errorf("--%s says how to reach a NATS server: say which with --nats or --context", given[0])
+		}
+		if o.TakeOver {
+			return errors.New("--takeover deposes the master on a NATS server: say which with --nats or --context (an embedded server has no other)")
+		}
+		return nil
+	}
+	if o.ClientJetStream {
+		return errors.New("--client-jetstream is of the embedded server: with --nats or --context the server's own configuration says which account has JetStream")
+	}
+	s, err := connection.Resolve(os.Getenv)
+	if err != nil {
+		return err
+	}
+	o.Connection, o.NATS = s, s.Redacted()
+	return nil
+}

@@ -1,0 +1,80 @@
+package masternode
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+
+	"quartet/bus"
+	"quartet/bus/lamport"
+)
+
+// recoverView answers an operator who wants the cluster to go on with fewer replicas than
+// the rules ask for: with what that may lose, and, if the operator has agreed to that, by
+// doing it. While the cluster works, or its view can be changed by the rules, nothing is
+// done: an agreement is for what is missing now.
+func (n *node) recoverView(m *nats.Msg) {
+	var q bus.RecoverRequest
+	if len(m.Data) > 0 {
+		if err := json.Unmarshal(m.Data, &q); err != nil {
+			n.respond(m.Reply, bus.RecoverReply{Error: fmt.Sprintf("the request is no JSON object as it should be: %v", err), Absent: []string{}, Present: []string{}})
+			return
+		}
+	}
+	absent, present := n.machine.AtRisk()
+	s := n.machine.Snapshot()
+	a := bus.RecoverReply{Ready: s.Ready, Reason: s.Why, Absent: names(absent), Present: names(present)}
+	if base, position := n.machine.Base(); len(present) == 0 && base != 0 {
+		a.Base, a.Position = base.String(), position
+	}
+	switch {
+	case s.Ready || !q.Yes:
+	case n.views.newest == nil && !n.machine.LostRecord():
+		a.Error = "there is no view yet, so nothing can be lost: " + s.Why
+	case len(present) == 0 && a.Base == "":
+		a.Error = "no member of the newest view is there, and no replica with a state to go on with"
+	case len(absent) == 0 && !n.machine.LostRecord():
+		a.Error = "no member of the newest view is missing: " + s.Why
+	default:
+		for _, name := range a.Absent {
+			if q.Absent != nil && !slices.Contains(q.Absent, name) {
+				a.Error = fmt.Sprintf("%s is missing, too, by now: ask again what may be lost", name)
+			}
+		}
+		if a.Error == "" {
+			n.opts.Log.Warn("an operator lets the cluster go on without some members of its view", "absent", strings.Join(a.Absent, " "), "present", strings.Join(a.Present, " "), "base", a.Base, "position", a.Position)
+			n.machine.Recover()
+			a.Begun = true
+		}
+	}
+	n.respond(m.Reply, a)
+}
+
+// removeReplica answers an operator who wants a replica out of the cluster. It leaves
+// with the next view; then its process ends.
+func (n *node) removeReplica(m *nats.Msg) {
+	var q bus.RemoveRequest
+	if err := json.Unmarshal(m.Data, &q); err != nil {
+		n.respond(m.Reply, bus.RemoveReply{Error: fmt.Sprintf("the request is no JSON object as it should be: %v", err)})
+		return
+	}
+	var a bus.RemoveReply
+	r, err := lamport.ParseNode(q.Replica)
+	switch {
+	case err != nil || !r.IsReplica():
+		a.Error = fmt.Sprintf("%q is not the name of a replica", q.Replica)
+	case n.views.newest == nil:
+		a.Error = "there is no view yet that a replica could be removed from"
+	case !n.views.newest.Configures(r):
+		a.Error = fmt.Sprintf("replica %s is not one of this cluster's (%s)", r, strings.Join(names(n.views.newest.Configured), ", "))
+	case !n.machine.Remove(r):
+		a.Error = fmt.Sprintf("replica %s is the last one of this cluster", r)
+	default:
+		n.opts.Log.Info("an operator removes a replica", "replica", r)
+		a.Begun = true
+	}
+	n.respond(m.Reply, a)
+}

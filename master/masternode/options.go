@@ -1,0 +1,110 @@
+package masternode
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"quartet/bus"
+	"quartet/bus/dial"
+	"quartet/bus/host/tune"
+	"quartet/bus/lamport"
+	"quartet/master/ledger"
+)
+
+// Tick is the unit in which the machine counts time.
+const Tick = 10 * time.Millisecond
+
+// Limits of the number of replicas.
+const (
+	MinReplicas = 1
+	MaxReplicas = 9
+)
+
+// The least that durations of [Options] may be.
+const (
+	LeastTimeout       = Tick
+	LeastOrphanTimeout = Tick
+	LeastSuspect       = 10 * Tick
+)
+
+// MostTimeout is the most that a request may wait in the master: what rule S6 of
+// replica/DESIGN.md leaves for a sending that says no age, of what executed sets are kept for.
+const MostTimeout = 30 * time.Second
+
+// What survives with --dir: see --sync of the replica.
+const (
+	SyncInterval = "interval" // kill -9 of every process
+	SyncAlways   = "always"   // a power cut
+)
+
+// What a linearizable get is: see master.Config.OrderedGets.
+const (
+	GetsFenced  = "fenced"  // read by one replica, confirmed by others
+	GetsOrdered = "ordered" // an ordered operation, as a set is
+)
+
+// Runner runs a replica within this process until ctx ends. An error with the exit status
+// of damaged data ([exit.Damaged]) tells of those.
+type Runner func(ctx context.Context, r Replica) error
+
+// Replica is what a replica within the master's process is told: what one of its own
+// would get as arguments.
+type Replica struct {
+	ID             lamport.Node
+	Number         int // in place of the pid: each start has another
+	URL            string
+	User, Password string                                   // of the nodes' account; "": as the URL or Connect says
+	Connect        func(...nats.Option) (*nats.Conn, error) // in place of nats.Connect to URL; may be nil
+	Prefix         string
+	CausalWait     time.Duration
+	Dir            string // "": in memory
+	Sync           string // of Dir: SyncInterval or SyncAlways
+	Metrics        string // where it serves its figures; "": nowhere
+}
+
+// Options say what a master runs.
+type Options struct {
+	Listen          string         // of the embedded server
+	AllowInsecure   bool           // lets it listen beyond this machine without credentials and TLS
+	ClientJetStream bool           // gives the embedded server's clients JetStream
+	NATS            string         // use these servers and embed none; names them to people
+	Connection      *dial.Settings // how to reach them; nil: by NATS alone
+	TakeOver        bool           // depose a master that leads the cluster of these servers
+	Prefix          string
+	Replicas        int
+	Missing         int // f: how many replicas may be missing; below 0: N minus the majority
+	Dir             string
+	Memory          bool
+	Sync            string // of the replicas' disks: SyncInterval or SyncAlways; "": SyncInterval
+	Gets            string // linearizable ones: GetsFenced or GetsOrdered; "": GetsFenced
+
+	Timeout       time.Duration // a request without an outcome is answered 504
+	CausalWait    time.Duration // passed on to the replicas
+	OrphanTimeout time.Duration // passed on to the replicas
+	Suspect       time.Duration // silence that makes a replica suspected; so long one that was stays out at first
+
+	Executable string   // starts a replica when called as EXECUTABLE replica …
+	Args       []string // passed on to the replicas: logging
+	Inherit    bool     // what they write goes to our own standard error, in place of a file in LogDir each
+	InProcess  Runner   // in place of both: replicas are goroutines of this process; nil: processes
+	RunDir     string   // with Memory: of the run files; "": named by the address, in the temporary directory
+	LogDir     string
+	Version    string
+
+	Probe   *bus.Probe[Figures] // asks the loop how it is; may be nil
+	Awake   *tune.Awake         // is told of the loop's turns; may be nil
+	Metrics string              // where they are served, for the banner; "": nowhere
+
+	Tracer Tracer // is told of requests that have been answered; may be nil
+
+	ReplicaMetrics func(lamport.Node) string // where our own replicas serve theirs; nil: nowhere
+
+	Stdout io.Writer        // the ready line and the banner
+	Ready  func(url string) // called once, when they are printed, and must not wait; may be nil
+	Log    *slog.Logger
+	Ledger *ledger.Ledger
+}

@@ -1,0 +1,76 @@
+package masternode
+
+import (
+	"time"
+
+	"quartet/bus"
+	"quartet/bus/lamport"
+	"quartet/bus/model"
+	"quartet/master"
+	"quartet/master/ledger"
+)
+
+// taken is a client's request that is not answered yet.
+type taken struct {
+	reply   string // subject; "": nobody wants to know
+	at      time.Time
+	client  string
+	request bus.Request
+	batch   *batch       // that it came in; nil: it came alone
+	index   int          // in batch
+	traced  *Traced      // nil: nobody follows it
+	session *bus.Session // that it belongs to, as it was before; nil: to none
+
+	tellHistory bool // the reply says at which point of the history it was given
+
+	rid              uint64        // 0: it has none of its own
+	forwarded, heard time.Duration // since at, until it left for a replica and until one answered; 0: not
+	sent             lamport.Node  // the replica for which it left first; 0: for none, or for all
+}
+
+// reply answers a client and writes the ledger.
+func (n *node) reply(r *master.Reply) {
+	t := n.taken[r.Token]
+	delete(n.taken, r.Token)
+	if t == nil {
+		return
+	}
+	n.flights.end(t)
+	n.opts.Ledger.Record(ledger.Entry{
+		RID: r.RID, Client: t.client, Model: t.request.Model, Type: t.request.Type, Key: t.request.Key,
+		Replica: r.Replica, Code: r.Code, Received: t.at, Taken: time.Since(t.at), Duplicate: r.Repeated,
+		Position: r.Position, Timestamp: r.Timestamp, Clock: r.Clock, Forwarded: t.forwarded, Heard: t.heard, Sent: t.sent,
+	})
+	n.tracing.answered(t, r)
+	if !r.Code.Answered() {
+		n.service.fail(t.request.Model, r.Code, r.Reason)
+	}
+	if n.debug {
+		n.opts.Log.Debug("out", "kind", "REPLY", "to", t.reply, "rids", r.RID, "code", r.Code, "clock", r.Clock, "replica", r.Replica, "position", r.Position, "timestamp", r.Timestamp)
+	}
+	if t.reply == "" {
+		return
+	}
+	out := bus.Reply{
+		RID: r.RID, Code: r.Code, Reason: r.Reason, Model: t.request.Model, Type: t.request.Type,
+		Clock: r.Clock, Replica: r.Replica, Timestamp: r.Timestamp, Position: r.Position,
+		HasPosition: t.request.Model.Strong() && r.Replica != 0, Body: r.Value, Encoding: t.request.Encoding,
+	}
+	if r.Code == model.OK && t.request.Type == model.Set && t.request.Encoding == bus.Text {
+		out.Body = bus.AppendEcho(nil, t.request.Key, t.request.Value)
+	}
+	now := n.machine.History()
+	if t.session != nil && r.Code != model.Malformed && !r.Unjudged {
+		out.Session = t.session.Seen(&out, now).Token()
+	}
+	if t.tellHistory && !r.Unjudged {
+		out.History = now
+	}
+	if t.batch != nil {
+		n.answer(t.batch, t.index, &out)
+		return
+	}
+	if err := n.clients.PublishMsg(n.replies.Msg(t.reply, &out)); err != nil {
+		n.noteSend(err)
+	}
+}

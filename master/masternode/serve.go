@@ -1,0 +1,346 @@
+package masternode
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"quartet/bus"
+	"quartet/bus/lamport"
+	"quartet/bus/message"
+	"quartet/bus/model"
+	"quartet/master"
+	"quartet/master/masternode/supervise"
+)
+
+// serve runs turns until ctx ends.
+func (n *node) serve(ctx context.Context) error {
+	return n.loop(ctx, func(time.Time) (bool, error) { return false, nil }, nil)
+}
+
+const drainWait = 2 * time.Second
+
+// drain closes the door and waits a little for the requests that are under way.
+func (n *node) drain(now <-chan struct{}) error {
+	for _, s := range n.subs {
+		_ = s.Close() // the connection may be gone: then nothing comes in either
+	}
+	n.opts.Log.Info("draining", "requests", n.machine.InFlight())
+	ctx, cancel := context.WithTimeout(context.Background(), drainWait)
+	defer cancel()
+	go func() {
+		select {
+		case <-now:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	err := n.loop(ctx, func(time.Time) (bool, error) { return n.machine.InFlight() == 0 && n.inbox.Len() == 0, nil }, nil)
+	if ferr := n.clients.FlushTimeout(time.Second); ferr != nil {
+		n.opts.Log.Warn("the last replies may not have reached their clients", "error", ferr)
+	}
+	return err
+}
+
+// loop runs turns until done says so or ctx ends, which is stopped.
+func (n *node) loop(ctx context.Context, done func(time.Time) (bool, error), stopped error) error {
+	ticker := time.NewTicker(Tick)
+	defer ticker.Stop()
+	var batch []event
+	for {
+		now := time.Now()
+		over, err := done(now)
+		if over || err != nil {
+			return err
+		}
+		tick := false
+		select {
+		case <-n.inbox.Ready():
+		case reply := <-n.opts.Probe.Asked():
+			reply <- n.look()
+		case <-n.super.ready():
+			err = n.supervise(time.Now())
+		case now := <-ticker.C:
+			tick = true
+			n.lookRoom(now)
+			n.heal(now)
+			n.lookFiles(now)
+			err = n.supervise(now)
+		case <-ctx.Done():
+			return stopped
+		}
+		if err != nil {
+			return err
+		}
+		batch = n.inbox.Drain(batch)
+		n.opts.Awake.Turn(len(batch) > 0, tick)
+		if err := n.turn(batch, tick); err != nil {
+			return err
+		}
+	}
+}
+
+// lookFiles sees that the files of this master's directory are there.
+func (n *node) lookFiles(now time.Time) {
+	switch again, err := n.dir.renew(now); {
+	case err != nil && !n.filesGone:
+		n.filesGone = true
+		n.opts.Log.Error("files of this master were removed and cannot be written again: a master after this one may not find its replicas", "dir", n.dir.path, "error", err)
+	case err == nil && again:
+		n.filesGone = false
+		n.opts.Log.Warn("files of this master were removed by somebody and are written again: is a cleaner of temporary files at work?", "dir", n.dir.path)
+	}
+}
+
+// supervise tells the machine of replicas' processes that have ended: it need not wait
+// until their silence shows it. In the very first start of a cluster such an end is the
+// end of the start: it is a mistake that somebody should see.
+func (n *node) supervise(now time.Time) error {
+	for _, e := range n.super.step(now) {
+		switch {
+		case e.Kind == supervise.Started:
+		case n.views.newest == nil:
+			return fmt.Errorf("master: replica %s ended during the start: %w (see %s)", e.Node, e.Err, n.logs(e.Node))
+		default:
+			n.machine.Lost(e.Node, e.PID)
+		}
+	}
+	return nil
+}
+
+// turn steps the machine through a batch and sends what came of it. Ids and times are
+// reserved on disk before anything that carries them leaves. Once a newer master is known
+// nothing leaves any more.
+func (n *node) turn(batch []event, tick bool) error {
+	for i := range batch {
+		n.take(&batch[i])
+	}
+	if tick {
+		n.machine.Tick(&n.out)
+		n.watch(time.Now())
+	}
+	n.machine.EndTurn(&n.out)
+	if n.machine.Superseded() {
+		n.opts.Log.Error("a newer master leads this cluster: this one ends, those of its replicas that are processes go on")
+		return ErrSuperseded
+	}
+	if err := n.dir.reserve(n.machine.NextRID(), n.machine.Now()); err != nil {
+		return err
+	}
+	n.flush()
+	return nil
+}
+
+// take takes one event to where it belongs.
+func (n *node) take(e *event) {
+	switch e.source {
+	case fromNode:
+		if msg, ok := n.link.Receive(e.msg); ok {
+			n.noteHello(msg)
+			n.flights.heard(msg, e.at)
+			n.machine.Step(msg, &n.out)
+		}
+	case fromStore:
+		n.decided(e.outcome)
+	case fromClient:
+		n.request(e)
+	case batchFromClient:
+		n.requests(e)
+	case askStatus:
+		n.lastToken++
+		n.asked[n.lastToken] = e.msg.Reply
+		n.machine.Status(n.lastToken, &n.out)
+	case askReport:
+		n.report(e.msg.Reply)
+	case askRecover:
+		n.recoverView(e.msg)
+	case askRemove:
+		n.removeReplica(e.msg)
+	}
+}
+
+func (n *node) flush() {
+	for _, s := range n.out.Sends {
+		n.flights.sent(s.Msg, s.To)
+		n.noteSend(n.link.Send(s.Msg, s.To...))
+	}
+	for i := range n.out.Replies {
+		n.reply(&n.out.Replies[i])
+	}
+	n.flushAnswers()
+	for i := range n.out.Statuses {
+		n.status(&n.out.Statuses[i])
+	}
+	if n.out.Command != nil {
+		n.execute(n.out.Command)
+		n.out.Command = nil
+	}
+	clear(n.out.Sends)
+	clear(n.out.Replies)
+	n.out.Sends, n.out.Replies, n.out.Statuses = n.out.Sends[:0], n.out.Replies[:0], n.out.Statuses[:0]
+}
+
+// noteSend logs when sending begins and ceases to fail; what is lost is repaired.
+func (n *node) noteSend(err error) {
+	if failing := err != nil; failing != n.failing {
+		n.failing = failing
+		if failing {
+			n.opts.Log.Warn("cannot send", "error", err)
+		} else {
+			n.opts.Log.Info("sending again")
+		}
+	}
+}
+
+// sayUnready is how long a cluster may be not ready before that is worth a word: a change
+// of views takes a moment.
+const sayUnready = 2 * time.Second
+
+// watch logs messages that the machine refused, and that the cluster is not ready.
+func (n *node) watch(now time.Time) {
+	if refused := n.machine.Refused(); refused != n.refused {
+		n.opts.Log.Warn("messages of replicas refused: of another epoch or incarnation, or against a rule", "new", refused-n.refused, "all", refused)
+		n.refused = refused
+	}
+	n.noteLinks()
+	switch ready := n.machine.Ready(); {
+	case ready && n.said:
+		n.opts.Log.Info("ready again", "after", now.Sub(n.unready))
+		n.unready, n.said = time.Time{}, false
+	case ready:
+		n.unready = time.Time{}
+	case n.unready.IsZero():
+		n.unready = now
+	case !n.said && now.Sub(n.unready) >= sayUnready:
+		n.said = true
+		n.opts.Log.Error("not ready", "reason", n.why())
+	}
+}
+
+// noteLinks logs which replicas cease, and begin again, to hear which others.
+func (n *node) noteLinks() {
+	apart := n.machine.Apart()
+	if slices.Equal(apart, n.apart) {
+		return
+	}
+	for _, pair := range apart {
+		if !slices.Contains(n.apart, pair) {
+			n.opts.Log.Error("a replica does not hear another one, and the master hears both: look at the network between them", "replica", pair.Deaf, "unheard", pair.Of)
+		}
+	}
+	for _, pair := range n.apart {
+		if !slices.Contains(apart, pair) {
+			n.opts.Log.Info("a replica is no longer known not to hear another one", "replica", pair.Deaf, "heard", pair.Of)
+		}
+	}
+	n.apart = apart
+}
+
+// notAClients reports whether nobody may be answered on that subject; then the request is
+// dropped.
+func (n *node) notAClients(reply string) bool {
+	if reply == "" || !n.subjects.Reserved(reply) {
+		return false
+	}
+	n.opts.Log.Warn("request dropped: its reply subject is not a client's", "reply", reply)
+	return true
+}
+
+// request takes a client's request.
+func (n *node) request(e *event) {
+	if n.notAClients(e.msg.Reply) {
+		return
+	}
+	r, err := bus.ParseRequest(e.msg.Data)
+	t := &taken{reply: e.msg.Reply, at: e.at, request: r}
+	n.tracing.take(t, e.msg.Header)
+	var o bus.Options
+	if err == nil {
+		o, err = bus.OptionsOf(&r, e.msg.Header)
+	}
+	n.incoming(t, &o, err)
+}
+
+// incoming hands a request to the machine, unless its form was found wrong.
+func (n *node) incoming(t *taken, o *bus.Options, err error) {
+	r := &t.request
+	if n.debug {
+		n.opts.Log.Debug("in", "kind", "REQUEST", "reply", t.reply, "consistency", r.Model, "request", r.Type, "key", r.Key, "bytes", len(r.Value), "error", err)
+	}
+	t.client, t.tellHistory = o.Client, o.AsksHistory
+	if o.InSession {
+		s := o.Session // of its own, so that o stays where it is
+		t.session = &s
+	}
+	n.lastToken++
+	token := n.lastToken
+	n.taken[token] = t
+	if err != nil {
+		n.refuse(token, err)
+		return
+	}
+	told := o.Told()
+	if r.Type == model.Set && n.room.why != "" && n.machine.Judge(&told) == message.Ours {
+		n.machine.Refuse(token, model.Unavailable, n.room.why, &n.out)
+		return
+	}
+	in := master.Incoming{Token: token, Draw: n.rand.Uint32(), Told: told, Age: ticksOf(o.Age), Request: message.Request{
+		Identity: o.Identity, Model: r.Model, Type: r.Type, Key: r.Key, Value: r.Value, Min: o.MinTimestamp,
+	}}
+	if r.Model == model.Sequential {
+		in.Request.Min = o.MinPosition
+	}
+	if o.Replica != "" && !(r.Model == model.Causal && r.Type == model.Set) {
+		if in.Replica, err = lamport.ParseNode(o.Replica); err != nil {
+			n.machine.Refuse(token, model.Malformed, fmt.Sprintf("replica %q is not one of this cluster's", o.Replica), &n.out)
+			return
+		}
+	}
+	before := n.machine.NextRID()
+	n.machine.Request(in, &n.out)
+	n.flights.begin(t, before, n.machine.NextRID())
+}
+
+// ticksOf is how many ticks some milliseconds are, rounded up.
+func ticksOf(ms uint64) uint64 {
+	const tick = uint64(Tick / time.Millisecond)
+	ticks := ms / tick
+	if ms%tick > 0 {
+		ticks++
+	}
+	return ticks
+}
+
+func (n *node) refuse(token uint64, err error) {
+	code, reason := model.Malformed, err.Error()
+	if e, ok := err.(*bus.Error); ok {
+		code, reason = e.Code, e.Reason
+	}
+	n.machine.Refuse(token, code, reason, &n.out)
+}
+
+func (n *node) status(s *master.StatusReply) {
+	reply := n.asked[s.Token]
+	delete(n.asked, s.Token)
+	n.respond(reply, n.statusOf(&s.Status))
+}
+
+func (n *node) report(reply string) { n.respond(reply, n.opts.Ledger.Summary()) }
+
+// respond answers with JSON on a subject that is a client's.
+func (n *node) respond(reply string, v any) {
+	if reply == "" || n.subjects.Reserved(reply) {
+		return
+	}
+	b, err := json.Marshal(v)
+	if err == nil {
+		err = n.clients.PublishMsg(&nats.Msg{Subject: reply, Data: b})
+	}
+	if err != nil {
+		n.opts.Log.Warn("cannot answer", "reply", reply, "error", err)
+	}
+}

@@ -1,0 +1,368 @@
+package masternode
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"quartet/bus/codec"
+	"quartet/bus/lamport"
+	"quartet/bus/message"
+	"quartet/master/ledger"
+	"quartet/master/membership"
+	"quartet/master/membership/register"
+)
+
+// views is the shell's part in the decisions about views: it executes the commands of the
+// machine on the store of the record, and knows the newest record.
+type views struct {
+	store    *register.Store
+	newest   *message.Record // nil: none was ever written
+	failing  string          // what the store said last; "": it answers
+	since    time.Time       // of failing: the first time in a row
+	worked   time.Time       // when it answered last
+	complain time.Time       // not before
+	begun    uint64          // that this process has learned of
+	filled   bool            // the disk was full since the store has worked last
+	failed   time.Time       // when it has failed last
+	restart  time.Time       // of JetStream: only if it has failed after that
+	healed   chan error      // how its restart ended; nil: none is under way
+}
+
+// outcome is how a command ended, for the inbox.
+type outcome struct {
+	result   membership.Result
+	proposed *message.Record // nil: it was a read
+	err      error           // why the result is Unknown
+}
+
+const (
+	storeWait     = 5 * time.Second  // for one attempt to open the store
+	storePatience = 10 * time.Second // for all of them
+	silentServers = 2 * time.Second  // where nobody listens: without JetStream nobody ever will
+	storeAgain    = 500 * time.Millisecond
+	complainEvery = 5 * time.Second
+	checkEvery    = 5 * time.Second // while the view works
+	healEvery     = 5 * time.Second // JetStream is restarted after a full disk
+)
+
+// openViews finds the record's store and reads what stands there. Servers that are still
+// agreeing on a leader are given time; a record that is damaged counts as lost.
+func (n *node) openViews(ctx context.Context) error {
+	o := register.Options{Prefix: n.opts.Prefix}
+	if n.opts.Connection != nil {
+		o.Domain = n.opts.Connection.Domain()
+	}
+	o.Memory = n.viewInMemory()
+	if n.server != nil && !o.Memory {
+		o.Sync = n.server.SyncNodes
+	}
+	begun := time.Now()
+	for said := false; ; said = true {
+		err := n.tryViews(ctx, o)
+		switch {
+		case !errors.Is(err, register.ErrUnavailable):
+			return err
+		case time.Since(begun) > storePatience, errors.Is(err, nats.ErrNoResponders) && time.Since(begun) > silentServers:
+			return fmt.Errorf("%w (are the servers up, and is JetStream enabled on them?)", err)
+		case !said:
+			n.opts.Log.Warn("the record of the views cannot be read yet", "error", err)
+		}
+		select {
+		case <-time.After(storeAgain):
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", ErrStopped, err)
+		}
+	}
+}
+
+func (n *node) tryViews(ctx context.Context, o register.Options) (err error) {
+	if n.views.store == nil {
+		ctx, cancel := context.WithTimeout(ctx, storeWait)
+		defer cancel()
+		if n.views.store, err = register.Open(ctx, n.nodes, o); err != nil {
+			return fmt.Errorf("master: %w", err)
+		}
+	}
+	n.views.newest, _, err = n.views.store.Read(ctx)
+	if errors.Is(err, register.ErrDamaged) { // the replicas hold it, too
+		n.opts.Log.Error("the record of the views is damaged; it is made anew from what the replicas hold", "error", err)
+		n.views.newest, err = nil, nil
+	}
+	if err != nil {
+		return fmt.Errorf("master: %w", err)
+	}
+	return nil
+}
+
+// forgetViews removes the record of a cluster whose replicas, all of them this master's
+// own and in memory, are gone: the next begins anew.
+func (n *node) forgetViews(ctx context.Context) error {
+	js, err := n.views.store.JetStream(n.nodes)
+	if err != nil {
+		return fmt.Errorf("master: %w", err)
+	}
+	err = js.DeleteKeyValue(ctx, n.views.store.Bucket())
+	if err != nil && !errors.Is(err, jetstream.ErrBucketNotFound) && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return fmt.Errorf("master: cannot remove the record of the views: %w", err)
+	}
+	n.views = views{}
+	n.dir.record.View = nil
+	if err := os.Remove(filepath.Join(n.dir.path, viewFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("master: cannot remove the record of the views: %w", err)
+	}
+	return nil
+}
+
+// viewInMemory reports whether the bucket of the record is in memory: with --memory and an
+// embedded server, so that no cleaner of temporary files can take it from a cluster at work.
+// Then this master keeps the record beside its own, before any replica is told of it.
+func (n *node) viewInMemory() bool { return n.server != nil && n.opts.Memory }
+
+// keepView keeps a record for a later master of the same command. A disk that is full is no
+// reason to stop: it is tried again (lookFiles, supervisor.save).
+func (n *node) keepView(r *message.Record) {
+	if !n.viewInMemory() {
+		return
+	}
+	b, err := codec.NewEncoder().EncodeRecord(r)
+	if err == nil {
+		n.dir.record.View = slices.Clone(b)
+		if err = n.dir.save(); err != nil { // the directory may be gone
+			n.dir.renewAt = time.Time{}
+			if again, rerr := n.dir.renew(time.Now()); again {
+				err = rerr
+			}
+		}
+	}
+	if err != nil {
+		n.super.unsaved = true
+		n.opts.Log.Warn("the record of the views is not kept for a later master", "epoch", r.Epoch, "error", err)
+	}
+}
+
+// restoreView takes the record that an earlier master has kept for the newest. It is kept
+// three times, in files that are written one after the other: the newest that can be read
+// counts.
+func (n *node) restoreView() {
+	if !n.viewInMemory() || n.views.newest != nil {
+		return
+	}
+	alone, err := os.ReadFile(filepath.Join(n.dir.path, viewFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		n.opts.Log.Warn("a copy of the record of the views cannot be read", "error", err)
+	}
+	for _, b := range [][]byte{n.dir.record.View, alone} {
+		if len(b) == 0 {
+			continue
+		}
+		r, err := codec.NewDecoder().DecodeRecord(b)
+		switch {
+		case err != nil:
+			n.opts.Log.Warn("a copy of the record of the views is damaged", "error", err)
+		case n.views.newest == nil || n.views.newest.Epoch < r.Epoch:
+			n.views.newest = &r
+		}
+	}
+}
+
+// seedView puts the record that was restored into the new server's bucket, which nobody else
+// knows.
+func (n *node) seedView(ctx context.Context) error {
+	if !n.viewInMemory() || n.views.newest == nil {
+		return nil
+	}
+	what, _, err := n.views.store.Propose(ctx, *n.views.newest, 0)
+	if what != register.Won {
+		return fmt.Errorf("master: cannot put the record of the views back (%s): %w", what, err)
+	}
+	return nil
+}
+
+// execute runs a command of the machine beside the loop; its outcome comes by the inbox.
+func (n *node) execute(c *membership.Command) {
+	go func(store *register.Store) {
+		o := &outcome{result: membership.Result{Number: c.Number}, proposed: c.Propose}
+		switch {
+		case c.Propose != nil:
+			o.propose(n.commands, store, c)
+		case c.Check:
+			o.check(n.commands, store)
+		default:
+			o.read(n.commands, store)
+		}
+		n.inbox.Push(event{source: fromStore, outcome: o})
+	}(n.views.store)
+}
+
+func (o *outcome) read(ctx context.Context, store *register.Store) {
+	r, revision, err := store.Read(ctx)
+	o.result.Outcome, o.result.Record, o.result.Revision, o.err = membership.Read, r, revision, err
+	switch {
+	case errors.Is(err, register.ErrDamaged): // nothing that is of use stands there
+		o.result.Record, o.result.Damaged = nil, true
+	case err != nil:
+		o.result.Outcome = membership.Unknown
+	}
+}
+
+// check reads the record, and finds out whether the store would take another.
+func (o *outcome) check(ctx context.Context, store *register.Store) {
+	o.read(ctx, store)
+	switch {
+	case o.err == nil:
+		o.err = store.Try(ctx)
+	}
+}
+
+func (o *outcome) propose(ctx context.Context, store *register.Store, c *membership.Command) {
+	var what register.Outcome
+	what, o.result.Revision, o.err = store.Propose(ctx, *c.Propose, c.Revision)
+	switch what {
+	case register.Won:
+		o.result.Outcome = membership.Won
+	case register.Lost:
+		o.result.Outcome = membership.Lost
+	default:
+		o.result.Outcome = membership.Unknown
+	}
+}
+
+// decided takes the outcome of a command to the machine.
+func (n *node) decided(o *outcome) {
+	n.noteStore(o.err)
+	n.machine.Result(o.result, &n.out)
+	switch {
+	case o.result.Outcome == membership.Won:
+		n.learn(o.proposed)
+	case o.result.Record != nil:
+		n.learn(o.result.Record)
+	}
+}
+
+// noteStore logs when the store ceases and begins to answer.
+func (n *node) noteStore(err error) {
+	v := &n.views
+	if err == nil {
+		v.worked = time.Now()
+		if v.failing != "" {
+			n.opts.Log.Info("the record of the views can be reached again")
+		}
+		v.failing, v.filled = "", n.room.why != ""
+		return
+	}
+	now := time.Now()
+	v.failed = now
+	if v.failing == "" {
+		v.since = now
+	}
+	if v.failing == "" || !now.Before(v.complain) {
+		v.complain = now.Add(complainEvery)
+		n.opts.Log.Error("the view cannot be changed: its record cannot be reached", "error", err)
+	}
+	v.failing = err.Error()
+}
+
+// heal restarts JetStream of the embedded server when the record's bucket still fails
+// although a disk that was full has room again: the bucket remembers that it was full. It
+// goes on beside the loop; commands that meet it end as unknown, and are tried again.
+func (n *node) heal(now time.Time) {
+	v := &n.views
+	v.filled = v.filled || n.room.why != ""
+	if v.healed != nil {
+		select {
+		case err := <-v.healed:
+			v.healed, v.restart = nil, now.Add(healEvery)
+			if err != nil {
+				n.opts.Log.Error("the store of the view's record cannot be opened again", "error", err)
+			}
+		default:
+		}
+		return
+	}
+	onDisk := n.server != nil && !n.viewInMemory()
+	roomAgain := v.filled && n.room.why == ""
+	failing := v.failing != "" && v.failed.After(v.restart)
+	if !onDisk || !roomAgain || !failing {
+		return
+	}
+	n.opts.Log.Warn("the disk was full, and the record of the views cannot be written yet: its store is opened again")
+	v.healed = make(chan error, 1)
+	go func(done chan<- error) { done <- n.server.RestartJetStream() }(v.healed)
+}
+
+// trouble says why the next change of the view would fail, and since when that is known, or
+// "". The store is tried every few seconds while all is well (checkEvery), and whenever the
+// view changes.
+func (n *node) trouble() (why string, since time.Time) { return n.views.failing, n.views.since }
+
+// learn takes note of a record. A replica of our own that it has not any more was removed
+// by an operator: its process ends, and is not started again.
+func (n *node) learn(r *message.Record) {
+	if v := n.views.newest; v != nil && v.Epoch >= r.Epoch {
+		return
+	}
+	n.views.newest = r
+	n.views.begun++
+	n.keepView(r)
+	n.service.view(r)
+	members := make([]string, len(r.Members))
+	for i, m := range r.Members {
+		members[i] = m.Node.String()
+	}
+	n.opts.Ledger.Changed(ledger.View{At: time.Now(), Epoch: r.Epoch, Members: members, Configured: names(r.Configured)})
+	n.opts.Log.Info("view", "epoch", r.Epoch, "members", members, "of", names(r.Configured), "causal", r.High)
+	for _, own := range n.super.own() {
+		if !r.Configures(own) {
+			n.opts.Log.Info("a replica was removed from the cluster; its process ends", "replica", own)
+			n.super.disown(own)
+		}
+	}
+}
+
+func names(nodes []lamport.Node) []string {
+	list := make([]string, len(nodes))
+	for i, n := range nodes {
+		list[i] = n.String()
+	}
+	return list
+}
+
+// replicaSet says of which replicas the cluster consists: at its first start, as many as
+// the options say, all of them our own; later, those of the record.
+func (n *node) replicaSet() ([]lamport.Node, error) {
+	if r := n.views.newest; r != nil {
+		if len(r.Configured) != n.opts.Replicas {
+			n.opts.Log.Warn("the cluster has another number of replicas than --replicas says, and keeps it: add one with \"quartet replica\", take one out with \"quartet remove\"",
+				"replicas", names(r.Configured), "asked_for", n.opts.Replicas)
+		}
+		return slices.Clone(r.Configured), nil
+	}
+	set := make([]lamport.Node, n.opts.Replicas)
+	for i := range set {
+		set[i] = lamport.Replica(i + 1)
+	}
+	n.dir.record.Own = names(set)
+	return set, n.dir.save()
+}
+
+// lost reports whether the cluster of the record is gone for good: it was in memory, all
+// its replicas were our own, and none runs any more, here or elsewhere.
+func (n *node) lost() bool {
+	r := n.views.newest
+	if r == nil || !n.opts.Memory {
+		return false
+	}
+	own := n.super.own()
+	return !slices.ContainsFunc(r.Configured, func(c lamport.Node) bool {
+		return !slices.Contains(own, c) || n.super.runs(c) || n.listens(c)
+	})
+}

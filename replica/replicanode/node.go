@@ -1,0 +1,261 @@
+// Package replicanode promises a replica's process: one goroutine owns the machine (package
+// replica), takes all that has arrived, steps it, puts on disk what the turn changed, and
+// then sends what the turn produced. The batch is what arrived meanwhile; there is no
+// timer that waits for more. Callbacks of the bus only append to the inbox.
+package replicanode
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"quartet/bus"
+	"quartet/bus/host/lock"
+	"quartet/bus/host/tune"
+	"quartet/bus/lamport"
+	"quartet/bus/link"
+	"quartet/replica"
+	"quartet/replica/disk"
+)
+
+// Tick is the unit in which the machine counts time.
+const Tick = 10 * time.Millisecond
+
+// Errors of Run. Those of the disk wrap the errors of package disk.
+var (
+	ErrOrphaned    = errors.New("replica: the master is gone and none came back")
+	ErrBroken      = errors.New("replica: an invariant was found broken")
+	ErrDisk        = errors.New("replica: its disk fails")
+	ErrReplaced    = errors.New("replica: another process of this replica was started later; this one ends, for only one may speak as it")
+	ErrForeign     = errors.New("replica: the directory holds the data of another replica")
+	ErrCredentials = errors.New("replica: the server does not let it speak to other nodes: the credentials of the nodes' account are missing or wrong")
+)
+
+// Options say who the replica is and how to reach the others.
+type Options struct {
+	ID         lamport.Node // r1, r2, …
+	PID        int          // tells this start from those before; 0: of the process, which has one replica then
+	URL        string
+	User       string // of the nodes' account; "": as the URL says
+	Password   string
+	Connect    func(...nats.Option) (*nats.Conn, error) // in place of nats.Connect to URL; may be nil
+	Prefix     string                                   // of subjects
+	CausalWait time.Duration                            // how long a get or set may wait for its minimum
+
+	Dir  string    // of this replica's data alone; "": they are in memory
+	Sync disk.Sync // of Dir; 0: disk.Interval
+
+	// MasterLock, if not "", is the file that the master of this machine holds locked
+	// while it lives. A replica that hears nothing for OrphanTimeout and finds the lock
+	// free ends: it was spawned by a master that is gone.
+	MasterLock    string
+	OrphanTimeout time.Duration
+
+	Probe *bus.Probe[Figures] // asks the loop how it is; may be nil
+	Awake *tune.Awake         // is told of the loop's turns; may be nil
+
+	Log *slog.Logger
+}
+
+// node is the shell around the machine.
+type node struct {
+	opts    Options
+	log     *slog.Logger
+	machine *replica.Machine
+	disk    *disk.Disk // nil: in memory
+	link    *link.Link
+	own     *claimed
+	inbox   *bus.Inbox[*nats.Msg]
+	out     replica.Output
+	heard   time.Time // the last message of any kind, the master's heartbeat among them
+	seen    condition // that was logged last
+	full    bool      // the disk has too little room
+	refused uint64
+	failing bool // the last send failed
+	sent    sent
+	views   uint64 // that this process has seen to begin
+}
+
+// inboxBytes bounds what waits for the machine; beyond it messages are dropped and
+// asked for again.
+const inboxBytes = 256 << 20
+
+// Run joins the bus and serves until ctx ends or an operator removes the replica from the
+// cluster (nil), the master is gone ([ErrOrphaned]), the machine stopped ([ErrBroken]), or
+// the disk failed. Data that are damaged are not served: then the error wraps
+// [disk.ErrDamaged].
+func Run(ctx context.Context, o Options) (err error) {
+	subjects, err := bus.NewSubjects(o.Prefix)
+	if err != nil {
+		return err
+	}
+	own, err := claim(&o)
+	if err != nil {
+		return fmt.Errorf("replica %s: %w", o.ID, err)
+	}
+	defer own.release()
+	data, err := open(ctx, &o)
+	if err != nil {
+		return fmt.Errorf("replica %s: %w", o.ID, err)
+	}
+	defer func() {
+		if cerr := data.close(); cerr != nil && err == nil {
+			err = fmt.Errorf("replica %s: %w: %w", o.ID, ErrDisk, cerr)
+		}
+	}()
+	nc, err := bus.Dial(ctx, bus.DialOptions{
+		URL: o.URL, Name: "quartet replica " + o.ID.String(), User: o.User, Password: o.Password, Connect: o.Connect, Log: o.Log,
+	})
+	if err != nil {
+		return fmt.Errorf("replica %s: %w", o.ID, err)
+	}
+	defer nc.Close()
+	n := &node{
+		opts: o, log: o.Log, heard: time.Now(), disk: data.disk, own: own,
+		inbox: bus.NewBoundedInbox(inboxBytes, func(m *nats.Msg) int { return len(m.Data) }),
+		machine: replica.New(replica.Config{
+			Self: o.ID, Incarnation: data.incarnation, Life: rand.Uint64() | 1, PID: cmp.Or(o.PID, os.Getpid()),
+			Store: data.store, Saved: data.saved, Durable: data.disk != nil, Keeps: data.keeps(),
+			WaitTicks: max(uint64(o.CausalWait/Tick), 1), HelloTicks: 10,
+		}),
+	}
+	if n.link, err = link.Open(nc, subjects, o.ID, n.inbox.Push, o.Log); err != nil {
+		return fmt.Errorf("replica %s: %w", o.ID, err)
+	}
+	defer n.link.Close()
+	n.log.Info("replica started", "pid", os.Getpid(), "url", nc.ConnectedUrlRedacted(), "data", data.String(), "incarnation", n.machine.Incarnation())
+	defer o.Probe.End()
+	if err = n.begin(nc); err == nil {
+		o.Probe.Begin()
+		err = n.loop(ctx)
+	}
+	if err == nil {
+		err = n.settle()
+	}
+	n.log.Info("replica stopped", "stats", fmt.Sprintf("%+v", n.machine.Stats()), "link", fmt.Sprintf("%+v", n.link.Counters()), "cause", err)
+	return err
+}
+
+// helloWait bounds the round trip that shows whether the first HELLO was let through.
+const helloWait = 5 * time.Second
+
+// begin says HELLO, and finds out whether this connection may.
+func (n *node) begin(nc *nats.Conn) error {
+	if err := n.turn(nil, true); err != nil {
+		return err
+	}
+	if err := nc.FlushTimeout(helloWait); err != nil {
+		n.log.Warn("cannot tell whether the first HELLO has left; it is repeated", "error", err)
+		return nil
+	}
+	if err := nc.LastError(); errors.Is(err, nats.ErrPermissionViolation) {
+		return fmt.Errorf("%w (%s and %s, or user and password in the URL)", ErrCredentials, bus.EnvNodeUser, bus.EnvNodePassword)
+	}
+	return nil
+}
+
+func (n *node) loop(ctx context.Context) error {
+	ticker := time.NewTicker(Tick)
+	defer ticker.Stop()
+	var batch []*nats.Msg
+	for {
+		tick := false
+		select {
+		case <-n.inbox.Ready():
+		case reply := <-n.opts.Probe.Asked():
+			reply <- n.figures()
+		case <-ticker.C:
+			tick = true
+		case <-ctx.Done():
+			return nil
+		}
+		batch = n.inbox.Drain(batch)
+		if len(batch) > 0 {
+			n.heard = time.Now()
+		}
+		n.opts.Awake.Turn(len(batch) > 0, tick)
+		if err := n.turn(batch, tick); err != nil {
+			return err
+		}
+		if n.machine.Replaced() {
+			n.log.Error("another process of this replica was started later; this one ends", "replica", n.opts.ID)
+			return ErrReplaced
+		}
+		if n.machine.Dismissed() {
+			n.log.Info("removed from the cluster by an operator")
+			return nil
+		}
+		if tick {
+			n.own.renew(time.Now())
+		}
+		if tick && n.orphaned() {
+			n.log.Warn("the master is gone and none came back", "after", n.opts.OrphanTimeout)
+			return ErrOrphaned
+		}
+	}
+}
+
+// turn steps the machine through a batch, puts what changed on disk, and then sends what
+// came of it. An error is the end: nothing of the turn has left.
+func (n *node) turn(batch []*nats.Msg, tick bool) error {
+	if err := n.look(); err != nil {
+		return err
+	}
+	for _, raw := range batch {
+		if msg, ok := n.link.Receive(raw); ok {
+			n.machine.Step(msg, &n.out)
+		}
+	}
+	if tick {
+		n.machine.Tick(&n.out)
+		n.watch()
+	}
+	n.machine.EndTurn(&n.out)
+	if why := n.machine.Fault(); why != "" {
+		n.log.Error("replica stops: " + why)
+		return fmt.Errorf("%w: %s", ErrBroken, why)
+	}
+	if n.disk != nil && n.out.Turn != nil {
+		if err := n.disk.Commit(n.out.Turn); err != nil {
+			n.log.Error("replica stops: its disk fails; nothing of this turn has been said to anybody", "error", err)
+			return fmt.Errorf("%w: %w", ErrDisk, err)
+		}
+	}
+	for _, s := range n.out.Sends {
+		n.send(s.Msg, s.To)
+	}
+	clear(n.out.Sends)
+	n.out.Sends = n.out.Sends[:0]
+	n.tell()
+	return nil
+}
+
+// settle puts on disk, at a clean stop, what was only in memory.
+func (n *node) settle() error {
+	n.machine.Settle(&n.out)
+	if n.disk == nil || n.out.Turn == nil {
+		return nil
+	}
+	if err := n.disk.Commit(n.out.Turn); err != nil {
+		return fmt.Errorf("%w: %w", ErrDisk, err)
+	}
+	return nil
+}
+
+// orphaned reports whether the master that spawned this process is gone for good. A
+// master that is only paused still holds its lock.
+func (n *node) orphaned() bool {
+	if n.opts.MasterLock == "" || time.Since(n.heard) < n.opts.OrphanTimeout {
+		return false
+	}
+	n.heard = time.Now().Add(Tick*50 - n.opts.OrphanTimeout) // look again in half a second
+	_, held, err := lock.Look(n.opts.MasterLock)
+	return err == nil && !held
+}
