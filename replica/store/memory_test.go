@@ -2,9 +2,7 @@ package store_test
 
 import (
 	"fmt"
-	"go/build"
 	"runtime"
-	"strings"
 	"testing"
 
 	"quartet/bus/lamport"
@@ -14,21 +12,6 @@ import (
 
 func TestMemory(t *testing.T) {
 	storetest.Run(t, func(*testing.T) store.Store { return store.NewMemory() })
-}
-
-// The package's own imports; those of lamport are its own test's.
-func TestPure(t *testing.T) {
-	p, err := build.ImportDir(".", 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, imported := range p.Imports {
-		for _, bad := range []string{"time", "sync", "net", "os", "context", "math/rand", "quartet/bus"} {
-			if imported == bad || strings.HasPrefix(imported, bad+"/") {
-				t.Errorf("the core imports %s", imported)
-			}
-		}
-	}
 }
 
 func keys(n int) []string {
