@@ -6,6 +6,7 @@ import (
 	"quartet/bus/lamport"
 	"quartet/bus/message"
 	"quartet/bus/model"
+	"quartet/replica/layers"
 )
 
 // causal: the primary (the master) numbers causal writes 1, 2, 3, … and sends each to
@@ -93,7 +94,7 @@ func (m *Machine) raiseSafe() {
 			return
 		}
 		c.safe++
-		m.hold(&w.Request, c.safe)
+		m.layers.Hold(&w.Request, c.safe)
 	}
 }
 
@@ -122,7 +123,7 @@ func (c *causal) set(r *message.Request) { c.machine.recall(r) }
 // with the safe watermark, never with the version of the key.
 func (c *causal) mayAnswer(r *message.Request, s seen) bool {
 	if c.machine.cfg.Mutant.KeyNotWatermark {
-		if _, number, ok := c.machine.newest(r.Key); ok && number > 0 {
+		if _, number, ok := c.machine.layers.Newest(r.Key); ok && number > 0 {
 			return true // the key has a causal value: what it depends on may be missing
 		}
 	}
@@ -183,7 +184,7 @@ func (m *Machine) deliverCommit(n uint64) {
 		}
 		c.committed++
 		delete(c.log, c.committed)
-		m.deliverWeak(&w.Request, w.Number)
+		m.layers.CommitWeak(&w.Request, w.Number)
 	}
 	c.safe = max(c.safe, n)
 }
@@ -246,21 +247,21 @@ func (m *Machine) fill(g *message.Gap, out *Output) {
 // recall answers a master that was started again and asks whether a causal set was
 // numbered before: with its first number, as a conflict, or that it is not known here.
 func (m *Machine) recall(r *message.Request) {
-	if first, ok := m.executed.lookup(r); ok {
+	if first, ok := m.layers.Executed(r); ok {
 		m.answerAgain(r, first)
 		return
 	}
-	if h := m.tentative.find(r); h != nil {
-		m.answerAgain(r, outcome{rid: h.rid, digest: h.digest, timestamp: h.number})
+	if first, ok := m.layers.Received(r); ok {
+		m.answerAgain(r, first)
 		return
 	}
 	for n := m.causal.committed + 1; n <= m.causal.watermark; n++ {
 		if w := m.causal.log[n]; w != nil && w.Request.Identity == r.Identity {
-			m.answerAgain(r, outcome{rid: w.Request.RID, digest: w.Request.Digest, timestamp: n})
+			m.answerAgain(r, layers.Outcome{RID: w.Request.RID, Digest: w.Request.Digest, Timestamp: n})
 			return
 		}
 	}
-	if m.executed.tooOld(r, m.forwarded) {
+	if m.layers.TooOld(r, m.forwarded) {
 		m.refuseTooOld(r)
 		return
 	}

@@ -3,6 +3,7 @@ package replica
 import (
 	"quartet/bus/message"
 	"quartet/bus/model"
+	"quartet/replica/layers"
 )
 
 // discipline is a consistency model at a replica. All models share one broadcast and one
@@ -41,7 +42,7 @@ type seen struct {
 
 // seen says how far this replica is. turn: it is asked for a get whose turn has come.
 func (m *Machine) seen(turn bool) seen {
-	return seen{turn: turn, position: m.position, safe: m.causal.safe}
+	return seen{turn: turn, position: m.layers.Position(), safe: m.causal.safe}
 }
 
 // disciplined is the table of the four, by the code of their model.
@@ -81,4 +82,24 @@ func (m *Machine) request(r *message.Request, fenced bool) {
 	default:
 		d.wait(r, fenced)
 	}
+}
+
+// answerAgain answers a set whose identity was seen before: with the first outcome, or,
+// if the identity was used for a different request, with a conflict.
+func (m *Machine) answerAgain(r *message.Request, first layers.Outcome) {
+	if first.Digest != r.Digest {
+		m.fail(r, model.Conflict, "the Nats-Msg-Id was used for a different request")
+		return
+	}
+	a := message.Answer{RID: r.RID, Code: model.OK, Position: first.Position, Timestamp: first.Timestamp}
+	if first.RID != r.RID {
+		a.FirstRID = first.RID
+	}
+	m.answer(a)
+}
+
+// refuseTooOld refuses a set that may be a repetition of one that is forgotten.
+func (m *Machine) refuseTooOld(r *message.Request) {
+	m.fail(r, model.Gone, "sent for the first time so long ago that whether it took effect then is no longer known; "+
+		"this sending was not executed: read the key")
 }

@@ -8,6 +8,9 @@
 //	causal.go        once this replica's safe watermark has reached the minimum
 //	eventual.go      at once
 //
+// What a replica holds, the committed and the tentative layer and the table of executed
+// requests, is package layers.
+//
 // [Machine] is pure: it takes messages and ticks and appends to an [Output]. It has no
 // I/O, goroutine, lock, wall clock or randomness, and never lets map order decide. The
 // shell (package node) and the simulation (package sim) drive the same machine.

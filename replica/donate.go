@@ -34,7 +34,7 @@ func (s *size) add(n int) bool {
 // donate answers a learner with the next piece of this member's state. The piece is made
 // from what the learner says it has, so a donor remembers nothing of its learners.
 func (m *Machine) donate(p *message.Pull, out *Output) {
-	behind := p.Entry > m.executed.number // the learner had a donor that was further
+	behind := p.Entry > m.layers.Entries() // the learner had a donor that was further
 	switch {
 	case m.cast == nil && m.rest == nil, p.Wedged && m.rest == nil:
 		return
@@ -42,8 +42,8 @@ func (m *Machine) donate(p *message.Pull, out *Output) {
 		return
 	}
 	c := &message.Chunk{
-		Header: m.header(), Nonce: p.Nonce, Position: m.position, Cursor: p.Cursor, Scanned: p.Scanned,
-		Last: m.executed.number, Order: m.executed.state(), LastRID: m.lastRID, Committed: m.causal.committed,
+		Header: m.header(), Nonce: p.Nonce, Position: m.layers.Position(), Cursor: p.Cursor, Scanned: p.Scanned,
+		Last: m.layers.Entries(), Order: m.layers.Order(), LastRID: m.lastRID, Committed: m.causal.committed,
 	}
 	if m.rest != nil {
 		c.Place = m.rest.Place
@@ -67,40 +67,40 @@ func (m *Machine) donate(p *message.Pull, out *Output) {
 // here.
 func (m *Machine) outOfReach(p *message.Pull) bool {
 	if p.Cursor != "" || p.Scanned {
-		return p.Entry+1 < m.executed.oldest()
+		return p.Entry+1 < m.layers.FirstKeyed()
 	}
-	return p.Entry > 0 && p.Entry+1 < m.executed.first()
+	return p.Entry > 0 && p.Entry+1 < m.layers.FirstEntry()
 }
 
 // donateEntries adds the entries of the table that the learner lacks, and the records of
 // their keys as they are now, and reports whether all found room. Before the learner has
 // begun to read the keys it needs no records: it will read every key later.
 func (m *Machine) donateEntries(p *message.Pull, c *message.Chunk, room *size) bool {
-	c.First = max(p.Entry+1, m.executed.first())
+	c.First = max(p.Entry+1, m.layers.FirstEntry())
 	if m.cfg.Mutant.LoadForgets {
-		c.First = max(c.First, m.executed.oldest())
+		c.First = max(c.First, m.layers.FirstKeyed())
 	}
 	records := p.Cursor != "" || p.Scanned
 	seen := map[string]bool{}
 	all := true
-	m.executed.each(c.First, func(d *done) bool {
+	m.layers.EachEntry(c.First, func(x message.Executed) bool {
 		var rec store.Record
-		ok := records && !seen[d.key]
+		ok := records && !seen[x.Key]
 		if ok {
-			rec, ok = m.store.Get(d.key)
+			rec, ok = m.layers.Committed(x.Key)
 		}
-		n := len(d.id) + len(d.key)
+		n := len(x.Identity) + len(x.Key)
 		if ok {
-			n += len(d.key) + len(rec.Value)
+			n += len(x.Key) + len(rec.Value)
 		}
 		if len(c.Entries) == chunkEntries || !room.add(n) {
 			all = false
 			return false
 		}
-		c.Entries = append(c.Entries, exported(d))
+		c.Entries = append(c.Entries, x)
 		if ok {
-			seen[d.key] = true
-			c.Records = append(c.Records, keyRecord(d.key, rec))
+			seen[x.Key] = true
+			c.Records = append(c.Records, keyRecord(x.Key, rec))
 		}
 		return true
 	})
@@ -116,7 +116,7 @@ func keyRecord(key string, rec store.Record) message.KeyRecord {
 // donateKeys adds the next keys in order and reports whether that were the last.
 func (m *Machine) donateKeys(c *message.Chunk, room *size) bool {
 	c.Scanned = true
-	m.store.Ascend(c.Cursor, func(key string, rec store.Record) bool {
+	m.layers.EachKey(c.Cursor, func(key string, rec store.Record) bool {
 		if !room.add(len(key) + len(rec.Value)) {
 			c.Cursor, c.Scanned = key, false
 			return false

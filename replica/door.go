@@ -88,7 +88,7 @@ func (m *Machine) forward(f *message.Forward) {
 			m.request(r, f.Round > 0)
 		case m.cfg.Mutant.ServesWedged && m.goesOnWedged(f) && brings(f.Requests[i:i+1]):
 			m.pending++
-			m.answer(m.readCommitted(r, m.position))
+			m.answer(m.readCommitted(r, m.layers.Position()))
 		}
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"quartet/bus/lamport"
 	"quartet/bus/message"
 	"quartet/replica/abcast"
-	"quartet/replica/store"
 )
 
 // load is how a learner gets the state (rule F6). It pulls pieces from members, one at a
@@ -53,7 +52,7 @@ const (
 // whole reports whether a learner's committed layer is a prefix of the order, be it the
 // empty one.
 func (m *Machine) whole() bool {
-	return m.load.scanned && !m.load.partial || m.executed.number == 0 && m.store.Len() == 0
+	return m.load.scanned && !m.load.partial || m.layers.Empty()
 }
 
 // beginLoad makes the machine a learner. What it has delivered is a prefix of the order,
@@ -64,7 +63,7 @@ func (m *Machine) beginLoad() {
 		m.load = &load{nonce: l.nonce, donor: l.donor, scanned: l.scanned, cursor: l.cursor, committed: l.committed, partial: l.partial}
 		return
 	}
-	m.load = &load{scanned: m.executed.number > 0, committed: m.causal.committed}
+	m.load = &load{scanned: m.layers.Entries() > 0, committed: m.causal.committed}
 	if !m.load.scanned {
 		m.restartLoad()
 	}
@@ -74,8 +73,7 @@ func (m *Machine) restartLoad() {
 	l := m.load
 	nonce, donor, final := l.nonce, l.donor, l.final
 	*l = load{nonce: nonce, donor: donor, final: final}
-	m.executed.clear(0)
-	m.position = 0
+	m.layers.Restart()
 }
 
 // pull asks for the next piece when it is time.
@@ -106,7 +104,7 @@ func (m *Machine) pull(out *Output) {
 	l.nonce = m.pulls
 	l.asked, l.askedAt, l.fresh = true, m.ticks, false
 	out.send(&message.Pull{
-		Header: m.header(), Nonce: l.nonce, Entry: m.executed.number, Cursor: l.cursor, Scanned: l.scanned,
+		Header: m.header(), Nonce: l.nonce, Entry: m.layers.Entries(), Cursor: l.cursor, Scanned: l.scanned,
 		Wedged: l.final, Held: l.held, Number: l.number,
 	}, to)
 }
@@ -131,38 +129,31 @@ func (m *Machine) chunk(c *message.Chunk) {
 		return // it came late: the piece was asked for again
 	}
 	l.asked, l.misses = false, 0
-	fresh := m.executed.number == 0 && len(m.executed.ring) == 0
 	switch {
 	case c.Restart:
 		m.restartLoad()
 		return
-	case len(c.Entries) > 0 && !fresh && c.First != m.executed.number+1:
+	case len(c.Entries) > 0 && !m.layers.Load(c.First, c.Entries):
 		m.refused++
 		return
-	case len(c.Entries) > 0 && fresh:
-		m.executed.clear(c.First - 1)
 	}
 	m.lastRID = max(m.lastRID, c.LastRID)
-	for i := range c.Entries {
-		m.loadEntry(&c.Entries[i])
-	}
 	for i := range c.Records {
-		r := &c.Records[i]
-		m.store.Put(r.Key, store.Record{Kind: store.Kind(r.Kind), Value: r.Value, Version: r.Version, Number: r.Number, RID: r.RID})
+		m.layers.LoadKey(&c.Records[i])
 	}
-	if m.executed.number >= c.Last && c.Position >= m.position {
+	if m.layers.Entries() >= c.Last && c.Position >= m.layers.Position() {
 		// Only a complete table says that the layer has come as far as its donor's. Until
 		// then some keys may be ahead of it; what comes later leaves them as they are, or
 		// is executed again with the same outcome.
-		m.position, l.place, l.committed = c.Position, c.Place, c.Committed
-		m.executed.resume(c.Order)
+		l.place, l.committed = c.Place, c.Committed
+		m.layers.Reached(c.Position, c.Order)
 	}
 	if c.Scanned {
 		l.scanned = true
 	} else if !l.scanned {
 		l.cursor = c.Cursor
 	}
-	l.partial = m.executed.number < c.Last
+	l.partial = m.layers.Entries() < c.Last
 	l.caught = l.scanned && !l.partial
 	m.turn.Changed = true
 	if c.Wedged {
@@ -170,15 +161,6 @@ func (m *Machine) chunk(c *message.Chunk) {
 	}
 	if c.Wedged && (l.caught || m.cfg.Mutant.UnloadedJoiner) {
 		m.copyRest(c)
-	}
-}
-
-func (m *Machine) loadEntry(x *message.Executed) {
-	d := imported(x)
-	m.executed.add(d)
-	m.forgetWeak(&message.Request{Identity: x.Identity, RID: x.RID})
-	if m.cfg.Durable {
-		m.turn.Executed = append(m.turn.Executed, *x)
 	}
 }
 
@@ -228,11 +210,7 @@ func (m *Machine) replaceCausal() {
 // dropCausal forgets all causal writes that are not committed.
 func (m *Machine) dropCausal() {
 	c := &m.causal
-	for _, h := range m.tentative.causal() {
-		if h.key != "" {
-			m.forgetWeak(h.request())
-		}
-	}
+	m.layers.ForgetCausal()
 	clear(c.log)
 	m.voidKept(0)
 	c.committed, c.marker = m.load.committed, m.load.committed

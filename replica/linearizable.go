@@ -4,7 +4,6 @@ import (
 	"quartet/bus/lamport"
 	"quartet/bus/message"
 	"quartet/bus/model"
-	"quartet/replica/store"
 )
 
 // linearizable: a set is answered at its own place in the total order, between its
@@ -38,7 +37,7 @@ func (l *linearizable) mayAnswer(_ *message.Request, s seen) bool {
 }
 
 func (l *linearizable) read(r *message.Request) message.Answer {
-	return l.machine.readCommitted(r, l.machine.position)
+	return l.machine.readCommitted(r, l.machine.layers.Position())
 }
 
 // wait gives a fenced get a turn in the queue, as a sequential one has it. An ordered one
@@ -109,8 +108,8 @@ func (m *Machine) deliverReads(op *message.Operation) {
 	}
 	batch := l.ordered[0]
 	l.ordered = l.ordered[1:]
-	// The gets of a batch have consecutive positions that end at m.position.
-	before := m.position - op.Count()
+	// The gets of a batch have consecutive positions that end at the present one.
+	before := m.layers.Position() - op.Count()
 	for i, r := range batch {
 		m.answer(m.readCommitted(r, before+uint64(i)+1))
 	}
@@ -119,7 +118,7 @@ func (m *Machine) deliverReads(op *message.Operation) {
 // strongSet submits a set that is answered when it is delivered.
 func (m *Machine) strongSet(r *message.Request) {
 	if m.cfg.Mutant.DedupAtReceipt {
-		if first, ok := m.executed.lookup(r); ok {
+		if first, ok := m.layers.Executed(r); ok {
 			m.answerAgain(r, first)
 			return
 		}
@@ -130,35 +129,32 @@ func (m *Machine) strongSet(r *message.Request) {
 // deliverStrong executes a linearizable or sequential set at its place. Rule S5: the
 // identity is looked up here, in the common order, where every member finds the same.
 func (m *Machine) deliverStrong(r *message.Request, place lamport.Timestamp, own bool) {
-	first, again := m.executed.lookup(r)
+	first, again := m.layers.Executed(r)
 	if again && !m.cfg.Mutant.DedupAtReceipt {
 		if own {
 			m.answerAgain(r, first)
 		}
 		return
 	}
-	if m.executed.tooOld(r, m.executed.order.Tick) {
+	if m.layers.TooOld(r, m.layers.Tick()) {
 		if own {
 			m.refuseTooOld(r)
 		}
 		return
 	}
-	// A weak version is below the place of the broadcast that carried it, so a strong
-	// set is greater than all that its key holds and needs no comparison.
 	version := lamport.Version{Epoch: m.record.Epoch, Timestamp: place}
 	if m.cfg.Mutant.NoEpochVersions {
 		version.Epoch = 0
 	}
-	m.store.Put(r.Key, store.Record{Kind: store.KindValue, Value: r.Value, RID: r.RID, Version: version})
-	m.execute(r, outcome{position: m.position})
+	m.layers.CommitStrong(r, version)
 	if own {
-		m.answer(message.Answer{RID: r.RID, Code: model.OK, Position: m.position})
+		m.answer(message.Answer{RID: r.RID, Code: model.OK, Position: m.layers.Position()})
 	}
 }
 
 // readCommitted answers a get of models 1 and 2 from the committed layer.
 func (m *Machine) readCommitted(r *message.Request, position uint64) message.Answer {
-	rec, ok := m.store.Get(r.Key)
+	rec, ok := m.layers.Committed(r.Key)
 	if !ok {
 		return message.Answer{RID: r.RID, Code: model.NotFound, Reason: notFound(r.Key), Position: position}
 	}

@@ -6,6 +6,7 @@ import (
 	"quartet/bus/model"
 	"quartet/replica/abcast"
 	"quartet/replica/durable"
+	"quartet/replica/layers"
 	"quartet/replica/store"
 )
 
@@ -112,11 +113,8 @@ type Machine struct {
 	probedAt uint64 // tick of the last heartbeat of its master
 	refused  uint64
 
-	position  uint64 // ordered operations delivered
-	began     uint64 // the position with which the epoch began in which it works
-	store     store.Store
-	tentative tentative
-	executed  executed
+	began  uint64 // the position with which the epoch began in which it works
+	layers *layers.Layers
 
 	linearizable linearizable
 	sequential   sequential
@@ -139,13 +137,8 @@ type told struct{ watermark uint64 }
 // New returns a replica without a view, or, with Saved, one that is wedged in the view in
 // which it was stopped. Its first Tick says HELLO.
 func New(cfg Config) *Machine {
-	m := &Machine{
-		cfg:       cfg,
-		store:     cfg.Store,
-		tentative: newTentative(),
-		executed:  newExecuted(&cfg),
-		pulls:     cfg.Incarnation,
-	}
+	m := &Machine{cfg: cfg, pulls: cfg.Incarnation}
+	m.layers = layers.New(m.layersConfig())
 	m.linearizable.machine, m.sequential.machine, m.eventual.machine = m, m, m
 	m.causal = newCausal(m)
 	m.disciplines = m.disciplined()
@@ -158,12 +151,28 @@ func New(cfg Config) *Machine {
 	return m
 }
 
+func (m *Machine) layersConfig() layers.Config {
+	mutant := &m.cfg.Mutant
+	cfg := layers.Config{
+		Store: m.cfg.Store, Window: m.cfg.Window, KeepTicks: m.cfg.KeepTicks, KeepBytes: m.cfg.KeepBytes,
+		Seed: m.cfg.Incarnation,
+		Mutant: layers.Mutant{
+			MergeWeak: mutant.MergeWeak, ForgetsByCount: mutant.ForgetsByCount, NeverTooOld: mutant.NeverTooOld,
+		},
+	}
+	if m.cfg.Durable {
+		cfg.Journal = &m.turn
+	}
+	return cfg
+}
+
 // Stats returns the machine's figures.
 func (m *Machine) Stats() Stats {
+	tentative, own := m.layers.Tentative()
 	s := Stats{
-		Phase: m.phase(), Epoch: m.record.Epoch, Clock: m.clock.Now(), Position: m.position,
+		Phase: m.phase(), Epoch: m.record.Epoch, Clock: m.clock.Now(), Position: m.layers.Position(),
 		Watermark: m.causal.watermark, Safe: m.causal.safe,
-		Keys: m.store.Len(), Pending: m.pending, Tentative: m.tentative.len(), Own: m.tentative.own, Refused: m.refused,
+		Keys: m.layers.Keys(), Pending: m.pending, Tentative: tentative, Own: own, Refused: m.refused,
 	}
 	switch {
 	case m.cast != nil:
@@ -333,7 +342,7 @@ func (m *Machine) receive(fresh []*message.Data) {
 			op := &d.Ops[i]
 			m.lastRID = max(m.lastRID, op.Request.RID)
 			if op.Op == message.OpWeak {
-				m.hold(&op.Request, 0)
+				m.layers.Hold(&op.Request, 0)
 			}
 		}
 	}
@@ -343,9 +352,9 @@ func (m *Machine) receive(fresh []*message.Data) {
 // function of the delivered sequence alone, the same on every member.
 func (m *Machine) deliver(d *message.Data) {
 	place := abcast.PlaceOf(d)
-	m.executed.advance(d.Time)
+	m.layers.Advance(d.Time)
 	if m.cfg.Mutant.OwnTime {
-		m.executed.forget(m.ticks)
+		m.layers.ForgetBy(m.ticks)
 	}
 	own := d.From == m.cfg.Self && d.Incarnation == m.cfg.Incarnation
 	for i := range d.Ops {
@@ -353,9 +362,9 @@ func (m *Machine) deliver(d *message.Data) {
 			return
 		}
 		op := &d.Ops[i]
-		m.position += op.Count()
+		m.layers.Count(op.Count())
 		if m.cfg.Delivered != nil {
-			m.cfg.Delivered(lamport.Version{Epoch: m.record.Epoch, Timestamp: place}, m.position, d, op)
+			m.cfg.Delivered(lamport.Version{Epoch: m.record.Epoch, Timestamp: place}, m.layers.Position(), d, op)
 		}
 		switch op.Op {
 		case message.OpStrong:
@@ -365,7 +374,7 @@ func (m *Machine) deliver(d *message.Data) {
 				m.deliverReads(op)
 			}
 		case message.OpWeak:
-			m.deliverWeak(&op.Request, 0)
+			m.layers.CommitWeak(&op.Request, 0)
 		case message.OpCommit:
 			m.deliverCommit(op.Number)
 		}
@@ -407,7 +416,7 @@ func (m *Machine) flushAnswers(out *Output) {
 	for first := 0; first == 0 || first < len(m.answers); {
 		next := answersThatFit(m.answers[first:]) + first
 		out.send(&message.Answers{
-			Header: m.header(), Round: m.echo(), Watermark: watermark, Position: m.position,
+			Header: m.header(), Round: m.echo(), Watermark: watermark, Position: m.layers.Position(),
 			Answers: m.answers[first:next:next],
 		}, m.master.Node)
 		if next == first {

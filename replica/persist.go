@@ -19,7 +19,7 @@ func (m *Machine) persist(out *Output) {
 	m.keepData()
 	t := &m.turn
 	due := t.Changed || t.DropData || m.load != nil || m.ticks-m.applied.at >= appliedTicks ||
-		len(t.Executed) >= appliedEntries || m.applied.bytes >= appliedBytes
+		len(t.Executed) >= appliedEntries || m.layers.Unsaved() >= appliedBytes
 	if t.Empty() || !due && !t.Urgent() {
 		return
 	}
@@ -32,6 +32,7 @@ func (m *Machine) persist(out *Output) {
 			at: m.ticks, position: state.Position, place: state.Place, entries: state.Entries, order: state.Order,
 			committed: state.Committed, told: m.applied.told,
 		}
+		m.layers.Saved()
 	}
 	state.Position, state.Place, state.Committed = m.applied.position, m.applied.place, m.applied.committed
 	state.Entries, state.Order = m.applied.entries, m.applied.order
@@ -56,7 +57,6 @@ const (
 // applied is how far the disk has come with what was delivered.
 type applied struct {
 	at        uint64 // tick
-	bytes     int    // of values that were put since
 	position  uint64
 	place     lamport.Timestamp
 	entries   uint64
@@ -77,7 +77,7 @@ func (m *Machine) Settle(out *Output) {
 func (m *Machine) state() durable.State {
 	s := durable.State{
 		Node: m.cfg.Self, Incarnation: m.cfg.Incarnation, Lives: m.lives, Aside: m.aside, Back: m.back, Record: m.record, Learning: m.load != nil, Clock: m.clock.Now(), LastRID: m.lastRID,
-		Position: m.position, Entries: m.executed.number, Order: m.executed.state(),
+		Position: m.layers.Position(), Entries: m.layers.Entries(), Order: m.layers.Order(),
 		Committed: m.causal.committed, Watermark: m.causal.watermark, Safe: m.causal.safe,
 	}
 	switch {
@@ -110,9 +110,7 @@ func (m *Machine) dropData() {
 		return
 	}
 	m.turn.DropData, m.turn.Data, m.turn.Delivered = true, nil, nil
-	for _, h := range m.tentative.eventual() {
-		m.keepWeak(h.request())
-	}
+	m.layers.KeepEventual()
 }
 
 // voidKept forgets causal writes above a number.
@@ -142,28 +140,13 @@ func (m *Machine) restore(s *durable.Saved) {
 	m.cfg.Incarnation, m.record = st.Incarnation, st.Record
 	m.lives, m.aside, m.back = st.Lives, st.Aside, st.Back
 	m.clock.Restore(st.Clock)
-	m.lastRID, m.position = st.LastRID, st.Position
-	m.executed.clear(st.Entries - uint64(len(s.Executed)))
-	if s.Earlier != nil {
-		m.executed.earlier = s.Earlier
-	}
-	for i := range s.Executed {
-		m.executed.add(imported(&s.Executed[i]))
-	}
-	m.executed.order = st.Order
+	m.lastRID = st.LastRID
+	m.layers.Restore(s)
 	m.applied = applied{
-		position: st.Position, place: st.Place, entries: st.Entries, order: m.executed.state(), committed: st.Committed,
+		position: st.Position, place: st.Place, entries: st.Entries, order: m.layers.Order(), committed: st.Committed,
 	}
 	c := &m.causal
 	c.committed, c.marker, c.safe, c.watermark = st.Committed, st.Committed, st.Committed, st.Committed
-	for i := range s.Weak {
-		r := &s.Weak[i]
-		if _, done := m.executed.lookup(r); !done {
-			m.tentative.add(r, 0)
-			m.tentative.version(r).kept = true
-			m.tentative.accept(r)
-		}
-	}
 	switch {
 	case st.Record.Epoch == 0:
 	case st.Learning:

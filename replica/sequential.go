@@ -36,7 +36,7 @@ func (s *sequential) set(r *message.Request) {
 	switch {
 	case s.refused.has(r.RID):
 		m.tooEarly(r)
-	case m.position >= r.Min:
+	case m.layers.Position() >= r.Min:
 		m.strongSet(r)
 	default:
 		s.hold(r)
@@ -49,7 +49,7 @@ func (s *sequential) mayAnswer(r *message.Request, seen seen) bool {
 }
 
 func (s *sequential) read(r *message.Request) message.Answer {
-	return s.machine.readCommitted(r, s.machine.position)
+	return s.machine.readCommitted(r, s.machine.layers.Position())
 }
 
 // wait gives the get a turn in the queue, behind all that this replica holds.
@@ -102,7 +102,7 @@ func (m *Machine) serveWaiting() {
 		switch {
 		case r.Type == model.Get && d.mayAnswer(r, m.seen(true)): // it has had its turn
 			m.answer(d.read(r))
-		case r.Type == model.Set && m.position >= r.Min:
+		case r.Type == model.Set && m.layers.Position() >= r.Min:
 			d.set(r)
 		case m.ticks >= w.until:
 			m.tooEarly(r)
@@ -124,9 +124,9 @@ func (m *Machine) tooEarly(r *message.Request) {
 		m.sequential.refused.add(r.RID)
 	}
 	m.answer(message.Answer{
-		RID: r.RID, Code: model.TooEarly, Position: m.position,
+		RID: r.RID, Code: model.TooEarly, Position: m.layers.Position(),
 		Reason: fmt.Sprintf("replica %s has applied %d ordered operations, the request asks for a minimum position of %d; ask again later",
-			m.cfg.Self, m.position, r.Min),
+			m.cfg.Self, m.layers.Position(), r.Min),
 	})
 }
 

@@ -26,7 +26,7 @@ func (m *Machine) phase() message.Phase {
 // hello is the boot acknowledgement, and what a replica says while it does not work.
 func (m *Machine) hello(to lamport.Node, out *Output) {
 	h := &message.Hello{
-		Header: m.header(), PID: m.cfg.PID, Phase: m.phase(), Position: m.position, Keys: uint64(m.store.Len()),
+		Header: m.header(), PID: m.cfg.PID, Phase: m.phase(), Position: m.layers.Position(), Keys: uint64(m.layers.Keys()),
 		LastRID: m.lastRID, Master: m.master.Incarnation, Nonce: m.nonce, Heard: m.heardOf(),
 	}
 	if m.load != nil {
@@ -125,7 +125,7 @@ func (m *Machine) flushPrepared(out *Output) {
 	p.owed, p.fetching = false, watermark < p.high
 	out.send(&message.State{
 		Header: m.header(), Round: p.round, Contiguous: contiguous, Watermark: watermark,
-		Position: m.position, LastRID: m.lastRID, Proof: m.proof(),
+		Position: m.layers.Position(), LastRID: m.lastRID, Proof: m.proof(),
 	}, p.from)
 }
 
@@ -236,8 +236,8 @@ func (m *Machine) enter(r *message.Record) {
 		Keep: m.cfg.Durable, Mutant: m.cfg.Mutant.Broadcast,
 	})
 	m.prepared = prepared{}
-	m.executed.order.Tick = 0 // the next time may be another master's
-	m.served, m.began = true, m.position
+	m.layers.NewEpoch()
+	m.served, m.began = true, m.layers.Position()
 	m.back = ""
 	m.told, m.applied.told = told{}, nil
 	m.dropData()
@@ -279,7 +279,7 @@ func (m *Machine) outside(r *message.Record) {
 	m.dropData()
 	m.beginLoad()
 	if ended { // what it has may be of a history that an operator has let end
-		m.store.Clear()
+		m.layers.Clear()
 		m.restartLoad()
 	}
 }

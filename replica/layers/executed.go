@@ -1,8 +1,7 @@
-package replica
+package layers
 
 import (
 	"quartet/bus/message"
-	"quartet/bus/model"
 	"quartet/replica/dedup"
 )
 
@@ -31,23 +30,23 @@ type executed struct {
 	most    int    // bytes that earlier may cost
 	order   message.OrderTime
 
-	mutant *Mutant
+	mutant Mutant
 }
 
 // done is an entry of the ring.
 type done struct {
-	id  string // "": the identity is outcome.rid
+	id  string // "": the identity is the rID
 	key string // a learner needs its record again
-	outcome
+	Outcome
 }
 
-// outcome is how a set ended the first time.
-type outcome struct {
-	rid       uint64
-	digest    uint64
-	position  uint64 // strong sets
-	timestamp uint64 // causal sets
-	time      uint64 // the order's
+// Outcome is how a set ended the first time.
+type Outcome struct {
+	RID       uint64 // of the request that took effect
+	Digest    uint64 // of what it said: another request must not use its identity
+	Position  uint64 // of a strong set: its place in the order
+	Timestamp uint64 // of a causal set: its number
+	time      uint64 // the order's, when it took effect
 }
 
 // DefaultKeepTicks is 150 s. A set may be sent again during the first four fifths of that.
@@ -62,7 +61,7 @@ const (
 )
 
 func newExecuted(cfg *Config) executed {
-	e := executed{window: cfg.Window, keep: cfg.KeepTicks, most: cfg.KeepBytes, seed: cfg.Incarnation, mutant: &cfg.Mutant}
+	e := executed{window: cfg.Window, keep: cfg.KeepTicks, most: cfg.KeepBytes, seed: cfg.Seed, mutant: cfg.Mutant}
 	if e.window <= 0 {
 		e.window = defaultWindow
 	}
@@ -86,7 +85,7 @@ func (e *executed) clear(number uint64) {
 	e.earlier = dedup.New(e.seed)
 }
 
-func (e *executed) lookup(r *message.Request) (outcome, bool) {
+func (e *executed) lookup(r *message.Request) (Outcome, bool) {
 	var at uint32
 	var ok bool
 	if r.Identity != "" {
@@ -95,13 +94,13 @@ func (e *executed) lookup(r *message.Request) (outcome, bool) {
 		at, ok = e.byRID[r.RID]
 	}
 	if ok {
-		return e.ring[at].outcome, true
+		return e.ring[at].Outcome, true
 	}
 	x, ok := e.earlier.Lookup(r.Identity, r.RID)
 	if !ok {
-		return outcome{}, false
+		return Outcome{}, false
 	}
-	return outcome{rid: x.RID, digest: x.Digest, position: x.Position, timestamp: x.Timestamp, time: x.Time}, true
+	return Outcome{RID: x.RID, Digest: x.Digest, Position: x.Position, Timestamp: x.Timestamp, time: x.Time}, true
 }
 
 // add remembers a first outcome. When the ring is full its oldest entry becomes an earlier
@@ -120,7 +119,7 @@ func (e *executed) add(d done) {
 	if d.id != "" {
 		e.byID[d.id] = uint32(at)
 	} else {
-		e.byRID[d.rid] = uint32(at)
+		e.byRID[d.RID] = uint32(at)
 	}
 	for e.earlier.Cost() > e.most && e.forgettable() {
 		e.forgetOldest()
@@ -132,7 +131,7 @@ func (e *executed) retire(at int) {
 	old := &e.ring[at]
 	if !e.mutant.ForgetsByCount {
 		e.earlier.Add(&dedup.Entry{
-			ID: old.id, RID: old.rid, Digest: old.digest, Position: old.position, Timestamp: old.timestamp, Time: old.time,
+			ID: old.id, RID: old.RID, Digest: old.Digest, Position: old.Position, Timestamp: old.Timestamp, Time: old.time,
 		})
 	}
 	switch {
@@ -140,8 +139,8 @@ func (e *executed) retire(at int) {
 		if e.byID[old.id] == uint32(at) {
 			delete(e.byID, old.id)
 		}
-	case e.byRID[old.rid] == uint32(at):
-		delete(e.byRID, old.rid)
+	case e.byRID[old.RID] == uint32(at):
+		delete(e.byRID, old.RID)
 	}
 }
 
@@ -223,8 +222,8 @@ func (e *executed) each(number uint64, f func(*done) bool) {
 	more := true
 	if n := e.first(); number < e.oldest() {
 		e.earlier.Each(int(max(number, n)-n), func(x *dedup.Entry) bool {
-			more = f(&done{id: x.ID, outcome: outcome{
-				rid: x.RID, digest: x.Digest, position: x.Position, timestamp: x.Timestamp, time: x.Time,
+			more = f(&done{id: x.ID, Outcome: Outcome{
+				RID: x.RID, Digest: x.Digest, Position: x.Position, Timestamp: x.Timestamp, time: x.Time,
 			}})
 			return more
 		})
@@ -234,46 +233,15 @@ func (e *executed) each(number uint64, f func(*done) bool) {
 	}
 }
 
-// execute remembers a set that took effect at its place.
-func (m *Machine) execute(r *message.Request, o outcome) {
-	o.rid, o.digest, o.time = r.RID, r.Digest, m.executed.order.Now
-	d := done{id: r.Identity, key: r.Key, outcome: o}
-	m.executed.add(d)
-	if m.cfg.Durable {
-		m.applied.bytes += len(r.Value)
-		m.turn.Executed = append(m.turn.Executed, exported(&d))
-	}
-}
-
 // exported is an entry as messages and disks carry it.
 func exported(d *done) message.Executed {
 	return message.Executed{
-		Identity: d.id, RID: d.rid, Digest: d.digest, Position: d.position, Timestamp: d.timestamp, Key: d.key, Time: d.time,
+		Identity: d.id, RID: d.RID, Digest: d.Digest, Position: d.Position, Timestamp: d.Timestamp, Key: d.key, Time: d.time,
 	}
 }
 
 func imported(x *message.Executed) done {
-	return done{id: x.Identity, key: x.Key, outcome: outcome{
-		rid: x.RID, digest: x.Digest, position: x.Position, timestamp: x.Timestamp, time: x.Time,
+	return done{id: x.Identity, key: x.Key, Outcome: Outcome{
+		RID: x.RID, Digest: x.Digest, Position: x.Position, Timestamp: x.Timestamp, time: x.Time,
 	}}
-}
-
-// answerAgain answers a set whose identity was seen before: with the first outcome, or,
-// if the identity was used for a different request, with a conflict.
-func (m *Machine) answerAgain(r *message.Request, first outcome) {
-	if first.digest != r.Digest {
-		m.fail(r, model.Conflict, "the Nats-Msg-Id was used for a different request")
-		return
-	}
-	a := message.Answer{RID: r.RID, Code: model.OK, Position: first.position, Timestamp: first.timestamp}
-	if first.rid != r.RID {
-		a.FirstRID = first.rid
-	}
-	m.answer(a)
-}
-
-// refuseTooOld refuses a set that may be a repetition of one that is forgotten.
-func (m *Machine) refuseTooOld(r *message.Request) {
-	m.fail(r, model.Gone, "sent for the first time so long ago that whether it took effect then is no longer known; "+
-		"this sending was not executed: read the key")
 }

@@ -1,4 +1,4 @@
-package replica
+package layers
 
 import (
 	"cmp"
@@ -43,11 +43,12 @@ type held struct {
 	nextOfKey, nextOfIdentity *held
 }
 
+// left reports whether the write has left the layer since it was found there.
+func (h *held) left() bool { return h.key == "" }
+
 func newTentative() tentative {
 	return tentative{byKey: map[string]*held{}, byRID: map[uint64]*held{}, byID: map[string]*held{}}
 }
-
-func (t *tentative) len() int { return t.count }
 
 // find returns a write with r's identity, or nil.
 func (t *tentative) find(r *message.Request) *held {

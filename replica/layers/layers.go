@@ -1,0 +1,270 @@
+// Package layers promises that every write that has reached a replica stands where it belongs,
+// and takes effect once. It holds the three parts of a replica's state:
+//
+//   - The committed layer is the result of the delivered prefix of the order. Models 1 and 2
+//     read it alone. It stands in a [store.Store].
+//   - The tentative layer is the weak writes that were received and are not delivered yet.
+//     Models 3 and 4 read the greater version of both.
+//   - The table of executed requests (rules S5 and S6) says how each set ended the first
+//     time, so that none takes effect twice.
+//
+// Two replicas that were told of the same delivered operations in the same order hold the same
+// committed layer and the same table, whatever else each has received and when. What is to be
+// told, and when, is the machine's to decide (package replica). The package is pure: no I/O,
+// clock, goroutine or lock.
+package layers
+
+import (
+	"quartet/bus/lamport"
+	"quartet/bus/message"
+	"quartet/replica/durable"
+	"quartet/replica/store"
+)
+
+// Config is what the layers of a replica are born with.
+type Config struct {
+	Store store.Store
+
+	// Journal is where the layers note what the disk is to learn beside the records that
+	// they put into Store: Executed, Weak and WeakGone. nil: there is no disk.
+	Journal *durable.Turn
+
+	Window    int    // entries that the table keeps whatever their age; 0: 100,000
+	KeepTicks uint64 // how long it keeps all others, in the order's time; 0: [DefaultKeepTicks]
+	KeepBytes int    // about how much memory those may take; 0: 384 MiB
+	Seed      uint64 // of the table's hashes
+
+	Mutant Mutant
+}
+
+// Mutant removes a rule of the layers: for the simulation only.
+type Mutant struct {
+	MergeWeak      bool // puts weak writes straight into the committed layer
+	ForgetsByCount bool // keeps the last executed sets, however young the others are
+	NeverTooOld    bool // executes what may be a repetition of a set that is forgotten
+}
+
+// Layers is what a replica holds. It has one owner: no method may run at the same time as
+// another.
+type Layers struct {
+	cfg       Config
+	store     store.Store
+	tentative tentative
+	executed  executed
+	position  uint64 // ordered operations delivered
+	unsaved   int    // bytes of values committed since the last call of Saved
+}
+
+// New returns layers over what stands in cfg.Store.
+func New(cfg Config) *Layers {
+	return &Layers{cfg: cfg, store: cfg.Store, tentative: newTentative(), executed: newExecuted(&cfg)}
+}
+
+// Position is how many ordered operations are delivered.
+func (l *Layers) Position() uint64 { return l.position }
+
+// Keys is how many keys the committed layer has.
+func (l *Layers) Keys() int { return l.store.Len() }
+
+// Tentative is how many weak writes wait for their delivery, and how many of them were
+// accepted by this replica.
+func (l *Layers) Tentative() (all, own int) { return l.tentative.count, l.tentative.own }
+
+// Committed returns what stands at key in the committed layer.
+func (l *Layers) Committed(key string) (store.Record, bool) { return l.store.Get(key) }
+
+// Newest returns the value of the greater version of the two layers, and its causal number.
+func (l *Layers) Newest(key string) (value []byte, number uint64, ok bool) {
+	var version lamport.Version
+	if rec, found := l.store.Get(key); found {
+		value, number, version, ok = rec.Value, rec.Number, rec.Version, true
+	}
+	if h := l.tentative.newest(key); h != nil && version.Less(h.version) {
+		value, number, ok = h.value, h.number, true
+	}
+	return value, number, ok
+}
+
+// Executed returns how the set with r's identity ended, if it has taken effect in the order.
+func (l *Layers) Executed(r *message.Request) (Outcome, bool) { return l.executed.lookup(r) }
+
+// Received returns how the weak set with r's identity will end, if it waits for its delivery.
+func (l *Layers) Received(r *message.Request) (Outcome, bool) {
+	h := l.tentative.find(r)
+	if h == nil {
+		return Outcome{}, false
+	}
+	return Outcome{RID: h.rid, Digest: h.digest, Timestamp: h.number}, true
+}
+
+// TooOld reports whether a set that is not in the table may have been forgotten by it
+// (rule S6). tick is the present time of the master that carries the set.
+func (l *Layers) TooOld(r *message.Request, tick uint64) bool { return l.executed.tooOld(r, tick) }
+
+// Tick is the greatest master's time that a DATA of this epoch has brought; 0: none.
+func (l *Layers) Tick() uint64 { return l.executed.order.Tick }
+
+// Advance takes the time that a delivered DATA tells into the order's time, and forgets what
+// is too old then.
+func (l *Layers) Advance(tick uint64) { l.executed.advance(tick) }
+
+// NewEpoch makes the next time that is told the first of its epoch: it may be another
+// master's, which counts its own ticks.
+func (l *Layers) NewEpoch() { l.executed.order.Tick = 0 }
+
+// ForgetBy is a mutant's: it forgets by another time than the order's.
+func (l *Layers) ForgetBy(now uint64) { l.executed.forget(now) }
+
+// Count takes n ordered operations more into the position.
+func (l *Layers) Count(n uint64) { l.position += n }
+
+// CommitStrong lets a set of models 1 and 2 take effect at its place, the present position.
+// A weak version is below the place of the broadcast that carried it, so a strong set is
+// greater than all that its key holds and needs no comparison.
+func (l *Layers) CommitStrong(r *message.Request, version lamport.Version) {
+	l.store.Put(r.Key, store.Record{Kind: store.KindValue, Value: r.Value, RID: r.RID, Version: version})
+	l.remember(r, Outcome{Position: l.position})
+}
+
+// CommitWeak lets a weak write (causal, if number is not 0) take effect at its place, where
+// nothing greater stands. Of two writes with one identity the first that is delivered counts,
+// and both leave the tentative layer.
+func (l *Layers) CommitWeak(r *message.Request, number uint64) {
+	l.Forget(r)
+	if _, again := l.executed.lookup(r); again {
+		return
+	}
+	l.putWeak(r, number)
+	l.remember(r, Outcome{Timestamp: number})
+}
+
+// Hold takes a weak write (causal, if number is not 0) into the tentative layer, unless its
+// request was executed already.
+func (l *Layers) Hold(r *message.Request, number uint64) {
+	if _, done := l.executed.lookup(r); !done {
+		l.hold(r, number)
+	}
+}
+
+// Accept takes an eventual write of a client, which is known neither to the table nor to the
+// tentative layer, into the tentative layer.
+func (l *Layers) Accept(r *message.Request) {
+	l.hold(r, 0)
+	l.tentative.accept(r)
+	l.keep(r)
+}
+
+// Forget drops every version of r's identity from the tentative layer.
+func (l *Layers) Forget(r *message.Request) {
+	l.tentative.remove(r, func(h *held) {
+		if h.kept && l.cfg.Journal != nil {
+			l.cfg.Journal.WeakGone = append(l.cfg.Journal.WeakGone, durable.WeakID{RID: h.rid, Version: h.version})
+		}
+	})
+}
+
+// ForgetCausal drops the causal writes from the tentative layer.
+func (l *Layers) ForgetCausal() {
+	for _, h := range l.tentative.causal() {
+		if !h.left() {
+			l.Forget(h.request())
+		}
+	}
+}
+
+// EachEventual calls f for the eventual writes of the tentative layer, in the order of their
+// versions, and notes each for the disk. accepted: by this replica. Those that were executed
+// meanwhile leave the layer instead.
+func (l *Layers) EachEventual(f func(r *message.Request, accepted bool)) {
+	for _, h := range l.tentative.eventual() {
+		if h.left() {
+			continue // another version of an identity that left just now
+		}
+
+		r := h.request()
+		if _, done := l.executed.lookup(r); done {
+			l.Forget(r)
+			continue
+		}
+		l.keep(r)
+		f(r, h.accepted)
+	}
+}
+
+// KeepEventual notes all eventual writes of the tentative layer for the disk: the DATA that
+// held them are dropped.
+func (l *Layers) KeepEventual() {
+	if l.cfg.Journal == nil {
+		return
+	}
+	for _, h := range l.tentative.eventual() {
+		l.keep(h.request())
+	}
+}
+
+// Unsaved is how many bytes of values were committed since the last call of Saved.
+func (l *Layers) Unsaved() int { return l.unsaved }
+
+// Saved says that all that was committed is handed over to the disk.
+func (l *Layers) Saved() { l.unsaved = 0 }
+
+// Restore makes the layers what a disk says. The committed layer is in the store already.
+func (l *Layers) Restore(s *durable.Saved) {
+	l.position = s.State.Position
+	l.executed.clear(s.State.Entries - uint64(len(s.Executed)))
+	if s.Earlier != nil {
+		l.executed.earlier = s.Earlier
+	}
+	for i := range s.Executed {
+		l.executed.add(imported(&s.Executed[i]))
+	}
+	l.executed.order = s.State.Order
+
+	for i := range s.Weak {
+		r := &s.Weak[i]
+		if _, done := l.executed.lookup(r); !done {
+			l.tentative.add(r, 0)
+			l.tentative.version(r).kept = true
+			l.tentative.accept(r)
+		}
+	}
+}
+
+func (l *Layers) hold(r *message.Request, number uint64) {
+	if l.cfg.Mutant.MergeWeak {
+		l.putWeak(r, number)
+		return
+	}
+	l.tentative.add(r, number)
+}
+
+// keep notes a tentative write that no DATA on this replica's disk holds.
+func (l *Layers) keep(r *message.Request) {
+	if l.cfg.Journal == nil {
+		return
+	}
+	if h := l.tentative.version(r); h != nil && !h.kept {
+		h.kept = true
+		l.cfg.Journal.Weak = append(l.cfg.Journal.Weak, r)
+	}
+}
+
+func (l *Layers) putWeak(r *message.Request, number uint64) {
+	if old, ok := l.store.Get(r.Key); ok && !old.Version.Less(r.Version) {
+		return
+	}
+	l.store.Put(r.Key, store.Record{
+		Kind: store.KindValue, Value: r.Value, Version: r.Version, Number: number, RID: r.RID,
+	})
+}
+
+// remember notes the first outcome of a set that took effect at its place.
+func (l *Layers) remember(r *message.Request, o Outcome) {
+	o.RID, o.Digest, o.time = r.RID, r.Digest, l.executed.order.Now
+	d := done{id: r.Identity, key: r.Key, Outcome: o}
+	l.executed.add(d)
+	if l.cfg.Journal != nil {
+		l.unsaved += len(r.Value)
+		l.cfg.Journal.Executed = append(l.cfg.Journal.Executed, exported(&d))
+	}
+}

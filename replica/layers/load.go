@@ -1,0 +1,82 @@
+package layers
+
+import (
+	"quartet/bus/message"
+	"quartet/replica/store"
+)
+
+// What a member gives to a learner of its committed layer and its table, and what a learner
+// takes (rule F6). Entries of the table are numbered over the whole order, the same on every
+// replica.
+
+// Entries is the number of the newest entry of the table.
+func (l *Layers) Entries() uint64 { return l.executed.number }
+
+// FirstEntry is the number of the oldest entry of the table; Entries()+1 if there is none.
+func (l *Layers) FirstEntry() uint64 { return l.executed.first() }
+
+// FirstKeyed is the number of the oldest entry of which the table knows the key, too;
+// Entries()+1 if there is none.
+func (l *Layers) FirstKeyed() uint64 { return l.executed.oldest() }
+
+// Order is the order's time, with the oldest entry that is needed.
+func (l *Layers) Order() message.OrderTime { return l.executed.state() }
+
+// EachEntry calls f for the entries of the table from a number on, until it returns false.
+func (l *Layers) EachEntry(number uint64, f func(message.Executed) bool) {
+	l.executed.each(number, func(d *done) bool { return f(exported(d)) })
+}
+
+// EachKey calls f for the records of the committed layer from a key on, in the order of
+// keys, until it returns false.
+func (l *Layers) EachKey(from string, f func(key string, rec store.Record) bool) {
+	l.store.Ascend(from, f)
+}
+
+// Empty reports whether nothing was delivered or loaded.
+func (l *Layers) Empty() bool { return l.executed.number == 0 && l.store.Len() == 0 }
+
+// Clear drops the committed layer's records.
+func (l *Layers) Clear() { l.store.Clear() }
+
+// Restart empties the table, and begins the position anew. Records stay: they are written
+// again as the load goes on.
+func (l *Layers) Restart() {
+	l.executed.clear(0)
+	l.position = 0
+}
+
+// Load takes entries of a member's table, of which the first has a number, and reports whether
+// they go on where the table here ends: else it takes none. An empty table begins with any.
+// What they tell of is tentative here no more.
+func (l *Layers) Load(first uint64, entries []message.Executed) bool {
+	e := &l.executed
+	if e.number == 0 && len(e.ring) == 0 {
+		e.clear(first - 1)
+	}
+	if first != e.number+1 {
+		return false
+	}
+
+	for i := range entries {
+		x := &entries[i]
+		e.add(imported(x))
+		l.Forget(&message.Request{Identity: x.Identity, RID: x.RID})
+		if l.cfg.Journal != nil {
+			l.cfg.Journal.Executed = append(l.cfg.Journal.Executed, *x)
+		}
+	}
+	return true
+}
+
+// LoadKey takes a record of a member's committed layer.
+func (l *Layers) LoadKey(r *message.KeyRecord) {
+	l.store.Put(r.Key, store.Record{Kind: store.Kind(r.Kind), Value: r.Value, Version: r.Version, Number: r.Number, RID: r.RID})
+}
+
+// Reached says that the layers have come as far as those of the member from which they are
+// loaded.
+func (l *Layers) Reached(position uint64, order message.OrderTime) {
+	l.position = position
+	l.executed.resume(order)
+}
