@@ -6,7 +6,8 @@
 // [Machine] is pure, like the replica's: requests, messages and ticks go in, an [Output]
 // comes out. It has no I/O, goroutine, lock, wall clock or randomness; where chance
 // decides (which replica serves), the caller brings the number. The shell is package
-// node; the ledger, package ledger.
+// masternode, which owes it the ten duties of package loop (bus/host/loop); the ledger, package
+// ledger.
 //
 //	machine.go   turns: what goes in, what comes out
 //	view.go      boot acknowledgements, the view, who answers and who is suspected

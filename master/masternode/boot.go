@@ -13,6 +13,7 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/codec"
+	"quartet/bus/host/loop"
 	"quartet/bus/lamport"
 	"quartet/bus/message"
 	"quartet/master"
@@ -31,17 +32,22 @@ func (n *node) boot(ctx context.Context) error {
 	begun := time.Now()
 	waiting := n.super.own()
 	elsewhere := n.elsewhere(waiting)
-	return n.loop(ctx, func(now time.Time) (bool, error) {
+	done, err := n.loop.Run(ctx, func(loop.Turn) (bool, error) {
+		passed := time.Since(begun)
 		if len(waiting) > 0 {
 			var err error
-			waiting, err = n.populate(waiting, elsewhere, now.Sub(begun) > adoptWait)
+			waiting, err = n.populate(waiting, elsewhere, passed > adoptWait)
 			return false, err
 		}
 		if err := n.differs(); err != nil {
 			return false, err
 		}
-		return n.machine.Complete() || n.machine.Ready() && now.Sub(begun) > bootWait, nil
-	}, ErrStopped)
+		return n.machine.Complete() || n.machine.Ready() && passed > bootWait, nil
+	})
+	if err == nil && !done {
+		err = ErrStopped
+	}
+	return err
 }
 
 // elsewhere returns those of our own replicas whose subject somebody listens on, although no

@@ -1,8 +1,8 @@
 // Package masternode promises a master's process: it embeds the NATS server or uses one,
 // spawns the replicas (as processes, or as goroutines of its own) or adopts those that
-// still run and starts those again that end, and one goroutine owns the machine (package master): it takes what clients and replicas have
-// sent, steps the machine, and sends what the turn produced. Callbacks of the bus only
-// append to the inbox; the store of the views' record is asked beside the loop.
+// still run and starts those again that end, and is the shell around the machine (package
+// master) that the duties of package loop ask for. The store of the views' record is asked
+// beside the loop.
 package masternode
 
 import (
@@ -19,6 +19,7 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/host/lock"
+	"quartet/bus/host/loop"
 	"quartet/bus/lamport"
 	"quartet/bus/link"
 	"quartet/bus/message"
@@ -76,6 +77,7 @@ type node struct {
 	service  *service
 	subjects bus.Subjects
 	inbox    *bus.Inbox[event]
+	loop     *loop.Loop[event, Figures]
 	super    *supervisor
 	views    views
 	commands context.Context // of the commands for the views' store
@@ -277,6 +279,9 @@ func (n *node) connect(ctx context.Context) error {
 	clients := bus.DialOptions{URL: o.NATS, Name: "quartet master", Log: o.Log}
 	nodes := bus.DialOptions{URL: o.NATS, Name: "quartet master, nodes", Log: o.Log}
 	n.super = newSupervisor(o, n.dir)
+	n.loop = &loop.Loop[event, Figures]{
+		Inbox: n.inbox, Shell: n, Wake: n.super.ready(), Probe: o.Probe, Figures: n.look, Awake: o.Awake,
+	}
 	if err := n.super.apart(); err != nil {
 		return err
 	}
@@ -355,8 +360,8 @@ func (n *node) newMachine(replicas []lamport.Node) *master.Machine {
 		Self: lamport.Master(1), Incarnation: incarnation, Replicas: replicas, Missing: o.Missing,
 		Cluster: max(1, rand.Uint64()), Nonce: rand.Uint64(), // of the runtime's generator: seeded by the system
 		NextRID: n.dir.firstRID(time.Now()), Clock: clock,
-		TimeoutTicks: uint64(o.Timeout / Tick), ProbeTicks: 10, AgainTicks: 50, CheckTicks: uint64(checkEvery / Tick),
-		SuspectTicks: uint64(o.Suspect / Tick), ReadmitTicks: uint64(o.Suspect / Tick), JoinTicks: 50,
+		TimeoutTicks: uint64(o.Timeout / loop.Tick), ProbeTicks: 10, AgainTicks: 50, CheckTicks: uint64(checkEvery / loop.Tick),
+		SuspectTicks: uint64(o.Suspect / loop.Tick), ReadmitTicks: uint64(o.Suspect / loop.Tick), JoinTicks: 50,
 		MaxInFlight: 1 << 16, OrderedGets: o.Gets == GetsOrdered,
 	})
 }

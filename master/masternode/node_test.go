@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"quartet/bus/host/lock"
+	"quartet/bus/host/loop"
 	"quartet/bus/server"
 	"quartet/master/ledger"
 )
@@ -130,7 +131,7 @@ func TestCheckRefusesOptions(t *testing.T) {
 		"too long a timeout":   func(o *Options) { o.Timeout = MostTimeout + time.Second },
 		"negative causal wait": func(o *Options) { o.CausalWait = -1 },
 		"no orphan timeout":    func(o *Options) { o.OrphanTimeout = 0 },
-		"hasty suspicion":      func(o *Options) { o.Suspect = Tick },
+		"hasty suspicion":      func(o *Options) { o.Suspect = loop.Tick },
 		"gets that are none":   func(o *Options) { o.Gets = "fast" },
 		"sync that is none":    func(o *Options) { o.Sync = "sometimes" },
 		"prefix with a blank":  func(o *Options) { o.Prefix = "a b" },

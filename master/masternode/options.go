@@ -10,13 +10,11 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/dial"
+	"quartet/bus/host/loop"
 	"quartet/bus/host/tune"
 	"quartet/bus/lamport"
 	"quartet/master/ledger"
 )
-
-// Tick is the unit in which the machine counts time.
-const Tick = 10 * time.Millisecond
 
 // Limits of the number of replicas.
 const (
@@ -26,9 +24,9 @@ const (
 
 // The least that durations of [Options] may be.
 const (
-	LeastTimeout       = Tick
-	LeastOrphanTimeout = Tick
-	LeastSuspect       = 10 * Tick
+	LeastTimeout       = loop.Tick
+	LeastOrphanTimeout = loop.Tick
+	LeastSuspect       = 10 * loop.Tick
 )
 
 // MostTimeout is the most that a request may wait in the master: what rule S6 of

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
+	"quartet/bus/host/loop"
 	"quartet/bus/lamport"
 	"quartet/bus/message"
 	"quartet/bus/model"
@@ -17,9 +18,10 @@ import (
 	"quartet/master/masternode/supervise"
 )
 
-// serve runs turns until ctx ends.
+// serve makes turns until ctx ends.
 func (n *node) serve(ctx context.Context) error {
-	return n.loop(ctx, func(time.Time) (bool, error) { return false, nil }, nil)
+	_, err := n.loop.Run(ctx, func(loop.Turn) (bool, error) { return false, nil })
+	return err
 }
 
 const drainWait = 2 * time.Second
@@ -39,50 +41,74 @@ func (n *node) drain(now <-chan struct{}) error {
 		case <-ctx.Done():
 		}
 	}()
-	err := n.loop(ctx, func(time.Time) (bool, error) { return n.machine.InFlight() == 0 && n.inbox.Len() == 0, nil }, nil)
+	_, err := n.loop.Run(ctx, func(loop.Turn) (bool, error) { return n.machine.InFlight() == 0 && n.inbox.Len() == 0, nil })
 	if ferr := n.clients.FlushTimeout(time.Second); ferr != nil {
 		n.opts.Log.Warn("the last replies may not have reached their clients", "error", ferr)
 	}
 	return err
 }
 
-// loop runs turns until done says so or ctx ends, which is stopped.
-func (n *node) loop(ctx context.Context, done func(time.Time) (bool, error), stopped error) error {
-	ticker := time.NewTicker(Tick)
-	defer ticker.Stop()
-	var batch []event
-	for {
-		now := time.Now()
-		over, err := done(now)
-		if over || err != nil {
-			return err
+// Look looks at the processes of our own replicas, and at each tick at the room on the disk,
+// the store of the views' record and the files. It is a method of [loop.Shell], as those below
+// are.
+func (n *node) Look(t loop.Turn) error {
+	if t.Tick {
+		n.lookRoom(t.Now)
+		n.heal(t.Now)
+		n.lookFiles(t.Now)
+	}
+	if t.Tick || t.Woken {
+		return n.supervise(t.Now)
+	}
+	return nil
+}
+
+// Take takes one event to where it belongs.
+func (n *node) Take(e *event) {
+	switch e.source {
+	case fromNode:
+		if msg, ok := n.link.Receive(e.msg); ok {
+			n.noteHello(msg)
+			n.flights.heard(msg, e.at)
+			n.machine.Step(msg, &n.out)
 		}
-		tick := false
-		select {
-		case <-n.inbox.Ready():
-		case reply := <-n.opts.Probe.Asked():
-			reply <- n.look()
-		case <-n.super.ready():
-			err = n.supervise(time.Now())
-		case now := <-ticker.C:
-			tick = true
-			n.lookRoom(now)
-			n.heal(now)
-			n.lookFiles(now)
-			err = n.supervise(now)
-		case <-ctx.Done():
-			return stopped
-		}
-		if err != nil {
-			return err
-		}
-		batch = n.inbox.Drain(batch)
-		n.opts.Awake.Turn(len(batch) > 0, tick)
-		if err := n.turn(batch, tick); err != nil {
-			return err
-		}
+	case fromStore:
+		n.decided(e.outcome)
+	case fromClient:
+		n.request(e)
+	case batchFromClient:
+		n.requests(e)
+	case askStatus:
+		n.lastToken++
+		n.asked[n.lastToken] = e.msg.Reply
+		n.machine.Status(n.lastToken, &n.out)
+	case askReport:
+		n.report(e.msg.Reply)
+	case askRecover:
+		n.recoverView(e.msg)
+	case askRemove:
+		n.removeReplica(e.msg)
 	}
 }
+
+// Tick tells the machine that 10 ms have passed.
+func (n *node) Tick(now time.Time) {
+	n.machine.Tick(&n.out)
+	n.watch(now)
+}
+
+// EndTurn ends the machine's turn. Once a newer master is known nothing leaves any more.
+func (n *node) EndTurn() error {
+	n.machine.EndTurn(&n.out)
+	if n.machine.Superseded() {
+		n.opts.Log.Error("a newer master leads this cluster: this one ends, those of its replicas that are processes go on")
+		return ErrSuperseded
+	}
+	return nil
+}
+
+// Persist reserves on disk the ids and times that leave with this turn.
+func (n *node) Persist() error { return n.dir.reserve(n.machine.NextRID(), n.machine.Now()) }
 
 // lookFiles sees that the files of this master's directory are there.
 func (n *node) lookFiles(now time.Time) {
@@ -112,58 +138,8 @@ func (n *node) supervise(now time.Time) error {
 	return nil
 }
 
-// turn steps the machine through a batch and sends what came of it. Ids and times are
-// reserved on disk before anything that carries them leaves. Once a newer master is known
-// nothing leaves any more.
-func (n *node) turn(batch []event, tick bool) error {
-	for i := range batch {
-		n.take(&batch[i])
-	}
-	if tick {
-		n.machine.Tick(&n.out)
-		n.watch(time.Now())
-	}
-	n.machine.EndTurn(&n.out)
-	if n.machine.Superseded() {
-		n.opts.Log.Error("a newer master leads this cluster: this one ends, those of its replicas that are processes go on")
-		return ErrSuperseded
-	}
-	if err := n.dir.reserve(n.machine.NextRID(), n.machine.Now()); err != nil {
-		return err
-	}
-	n.flush()
-	return nil
-}
-
-// take takes one event to where it belongs.
-func (n *node) take(e *event) {
-	switch e.source {
-	case fromNode:
-		if msg, ok := n.link.Receive(e.msg); ok {
-			n.noteHello(msg)
-			n.flights.heard(msg, e.at)
-			n.machine.Step(msg, &n.out)
-		}
-	case fromStore:
-		n.decided(e.outcome)
-	case fromClient:
-		n.request(e)
-	case batchFromClient:
-		n.requests(e)
-	case askStatus:
-		n.lastToken++
-		n.asked[n.lastToken] = e.msg.Reply
-		n.machine.Status(n.lastToken, &n.out)
-	case askReport:
-		n.report(e.msg.Reply)
-	case askRecover:
-		n.recoverView(e.msg)
-	case askRemove:
-		n.removeReplica(e.msg)
-	}
-}
-
-func (n *node) flush() {
+// Send sends what the turn produced: to replicas, to clients, and to the store of the record.
+func (n *node) Send() {
 	for _, s := range n.out.Sends {
 		n.flights.sent(s.Msg, s.To)
 		n.noteSend(n.link.Send(s.Msg, s.To...))
@@ -307,7 +283,7 @@ func (n *node) incoming(t *taken, o *bus.Options, err error) {
 
 // ticksOf is how many ticks some milliseconds are, rounded up.
 func ticksOf(ms uint64) uint64 {
-	const tick = uint64(Tick / time.Millisecond)
+	const tick = uint64(loop.Tick / time.Millisecond)
 	ticks := ms / tick
 	if ms%tick > 0 {
 		ticks++

@@ -1,7 +1,6 @@
-// Package replicanode promises a replica's process: one goroutine owns the machine (package
-// replica), takes all that has arrived, steps it, puts on disk what the turn changed, and
-// then sends what the turn produced. The batch is what arrived meanwhile; there is no
-// timer that waits for more. Callbacks of the bus only append to the inbox.
+// Package replicanode promises a replica's process: the shell around the machine (package
+// replica) that the duties of package loop ask for, with a disk, and an end of its own where
+// the machine or the master is gone.
 package replicanode
 
 import (
@@ -18,15 +17,13 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/host/lock"
+	"quartet/bus/host/loop"
 	"quartet/bus/host/tune"
 	"quartet/bus/lamport"
 	"quartet/bus/link"
 	"quartet/replica"
 	"quartet/replica/disk"
 )
-
-// Tick is the unit in which the machine counts time.
-const Tick = 10 * time.Millisecond
 
 // Errors of Run. Those of the disk wrap the errors of package disk.
 var (
@@ -73,6 +70,7 @@ type node struct {
 	link    *link.Link
 	own     *claimed
 	inbox   *bus.Inbox[*nats.Msg]
+	loop    *loop.Loop[*nats.Msg, Figures]
 	out     replica.Output
 	heard   time.Time // the last message of any kind, the master's heartbeat among them
 	seen    condition // that was logged last
@@ -123,9 +121,10 @@ func Run(ctx context.Context, o Options) (err error) {
 		machine: replica.New(replica.Config{
 			Self: o.ID, Incarnation: data.incarnation, Life: rand.Uint64() | 1, PID: cmp.Or(o.PID, os.Getpid()),
 			Store: data.store, Saved: data.saved, Durable: data.disk != nil, Keeps: data.keeps(),
-			WaitTicks: max(uint64(o.CausalWait/Tick), 1), HelloTicks: 10,
+			WaitTicks: max(uint64(o.CausalWait/loop.Tick), 1), HelloTicks: 10,
 		}),
 	}
+	n.loop = &loop.Loop[*nats.Msg, Figures]{Inbox: n.inbox, Shell: n, Probe: o.Probe, Figures: n.figures, Awake: o.Awake}
 	if n.link, err = link.Open(nc, subjects, o.ID, n.inbox.Push, o.Log); err != nil {
 		return fmt.Errorf("replica %s: %w", o.ID, err)
 	}
@@ -134,7 +133,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	defer o.Probe.End()
 	if err = n.begin(nc); err == nil {
 		o.Probe.Begin()
-		err = n.loop(ctx)
+		err = n.run(ctx)
 	}
 	if err == nil {
 		err = n.settle()
@@ -148,7 +147,7 @@ const helloWait = 5 * time.Second
 
 // begin says HELLO, and finds out whether this connection may.
 func (n *node) begin(nc *nats.Conn) error {
-	if err := n.turn(nil, true); err != nil {
+	if err := n.loop.First(); err != nil {
 		return err
 	}
 	if err := nc.FlushTimeout(helloWait); err != nil {
@@ -161,85 +160,87 @@ func (n *node) begin(nc *nats.Conn) error {
 	return nil
 }
 
-func (n *node) loop(ctx context.Context) error {
-	ticker := time.NewTicker(Tick)
-	defer ticker.Stop()
-	var batch []*nats.Msg
-	for {
-		tick := false
-		select {
-		case <-n.inbox.Ready():
-		case reply := <-n.opts.Probe.Asked():
-			reply <- n.figures()
-		case <-ticker.C:
-			tick = true
-		case <-ctx.Done():
-			return nil
-		}
-		batch = n.inbox.Drain(batch)
-		if len(batch) > 0 {
-			n.heard = time.Now()
-		}
-		n.opts.Awake.Turn(len(batch) > 0, tick)
-		if err := n.turn(batch, tick); err != nil {
-			return err
-		}
-		if n.machine.Replaced() {
-			n.log.Error("another process of this replica was started later; this one ends", "replica", n.opts.ID)
-			return ErrReplaced
-		}
-		if n.machine.Dismissed() {
-			n.log.Info("removed from the cluster by an operator")
-			return nil
-		}
-		if tick {
-			n.own.renew(time.Now())
-		}
-		if tick && n.orphaned() {
-			n.log.Warn("the master is gone and none came back", "after", n.opts.OrphanTimeout)
-			return ErrOrphaned
-		}
+// run makes turns until ctx ends, or this process is to end.
+func (n *node) run(ctx context.Context) error {
+	_, err := n.loop.Run(ctx, n.over)
+	return err
+}
+
+// over reports whether the last turn was the last of this process.
+func (n *node) over(t loop.Turn) (bool, error) {
+	if n.machine.Replaced() {
+		n.log.Error("another process of this replica was started later; this one ends", "replica", n.opts.ID)
+		return true, ErrReplaced
+	}
+	if n.machine.Dismissed() {
+		n.log.Info("removed from the cluster by an operator")
+		return true, nil
+	}
+	if !t.Tick {
+		return false, nil
+	}
+
+	n.own.renew(t.Now)
+	if n.orphaned() {
+		n.log.Warn("the master is gone and none came back", "after", n.opts.OrphanTimeout)
+		return true, ErrOrphaned
+	}
+	return false, nil
+}
+
+// Look asks the disk for its room. It is a method of [loop.Shell], as those below are.
+func (n *node) Look(t loop.Turn) error {
+	if t.Events > 0 {
+		n.heard = t.Now
+	}
+	return n.lookRoom()
+}
+
+// Take steps the machine through a message.
+func (n *node) Take(raw **nats.Msg) {
+	if msg, ok := n.link.Receive(*raw); ok {
+		n.machine.Step(msg, &n.out)
 	}
 }
 
-// turn steps the machine through a batch, puts what changed on disk, and then sends what
-// came of it. An error is the end: nothing of the turn has left.
-func (n *node) turn(batch []*nats.Msg, tick bool) error {
-	if err := n.look(); err != nil {
-		return err
-	}
-	for _, raw := range batch {
-		if msg, ok := n.link.Receive(raw); ok {
-			n.machine.Step(msg, &n.out)
-		}
-	}
-	if tick {
-		n.machine.Tick(&n.out)
-		n.watch()
-	}
+// Tick tells the machine that 10 ms have passed.
+func (n *node) Tick(time.Time) {
+	n.machine.Tick(&n.out)
+	n.watch()
+}
+
+// EndTurn ends the machine's turn, and the process where an invariant is broken.
+func (n *node) EndTurn() error {
 	n.machine.EndTurn(&n.out)
 	if why := n.machine.Fault(); why != "" {
 		n.log.Error("replica stops: " + why)
 		return fmt.Errorf("%w: %s", ErrBroken, why)
 	}
-	if n.disk != nil && n.out.Turn != nil {
-		if err := n.disk.Commit(n.out.Turn); err != nil {
-			n.log.Error("replica stops: its disk fails; nothing of this turn has been said to anybody", "error", err)
-			return fmt.Errorf("%w: %w", ErrDisk, err)
-		}
+	return nil
+}
+
+// Persist puts on disk what the turn changed.
+func (n *node) Persist() error {
+	err := n.commit()
+	if err != nil {
+		n.log.Error("replica stops: its disk fails; nothing of this turn has been said to anybody", "error", err)
 	}
+	return err
+}
+
+// Send sends what the turn produced, and logs what has become of the view.
+func (n *node) Send() {
 	for _, s := range n.out.Sends {
 		n.send(s.Msg, s.To)
 	}
 	clear(n.out.Sends)
 	n.out.Sends = n.out.Sends[:0]
+
 	n.tell()
-	return nil
 }
 
-// settle puts on disk, at a clean stop, what was only in memory.
-func (n *node) settle() error {
-	n.machine.Settle(&n.out)
+// commit puts what the machine has handed over on disk, if there is one.
+func (n *node) commit() error {
 	if n.disk == nil || n.out.Turn == nil {
 		return nil
 	}
@@ -249,13 +250,19 @@ func (n *node) settle() error {
 	return nil
 }
 
+// settle puts on disk, at a clean stop, what was only in memory.
+func (n *node) settle() error {
+	n.machine.Settle(&n.out)
+	return n.commit()
+}
+
 // orphaned reports whether the master that spawned this process is gone for good. A
 // master that is only paused still holds its lock.
 func (n *node) orphaned() bool {
 	if n.opts.MasterLock == "" || time.Since(n.heard) < n.opts.OrphanTimeout {
 		return false
 	}
-	n.heard = time.Now().Add(Tick*50 - n.opts.OrphanTimeout) // look again in half a second
+	n.heard = time.Now().Add(50*loop.Tick - n.opts.OrphanTimeout) // look again in half a second
 	_, held, err := lock.Look(n.opts.MasterLock)
 	return err == nil && !held
 }

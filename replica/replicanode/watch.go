@@ -8,8 +8,8 @@ import (
 	"quartet/replica/disk"
 )
 
-// look asks the disk for its room: without, sets are refused until there is some again.
-func (n *node) look() error {
+// lookRoom asks the disk for its room: without, sets are refused until there is some again.
+func (n *node) lookRoom() error {
 	if n.disk == nil {
 		return nil
 	}
