@@ -246,8 +246,8 @@ func (c *inquiry) print(j *judgedHistory) error {
 }
 
 func (c *inquiry) table(b *strings.Builder, j *judgedHistory) {
-	p := palette{coloured(c.env, c.env.Stdout)}
-	fmt.Fprintf(b, "%s: %d operations, %s\n", j.File, j.Operations, p.verdict(j.Verdict))
+	p := paletteFor(c.env, c.env.Stdout)
+	fmt.Fprintf(b, "%s: %d operations, %s\n", j.File, j.Operations, painted(p, j.Verdict))
 	if j.Open {
 		fmt.Fprintln(b, "  sets may be missing from it: values that it does not explain are taken for older ones")
 	}
@@ -257,7 +257,7 @@ func (c *inquiry) table(b *strings.Builder, j *judgedHistory) {
 	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	for _, by := range j.Checks {
 		// The verdict stands last: colour has no width on the screen, but for the writer.
-		fmt.Fprintf(w, "  %s\t%d\t%s\n", by.Check, by.Judged, p.verdict(by.Verdict))
+		fmt.Fprintf(w, "  %s\t%d\t%s\n", by.Check, by.Judged, painted(p, by.Verdict))
 	}
 	_ = w.Flush() // a strings.Builder takes everything
 	if !slices.ContainsFunc(j.Checks, func(by judgedByCheck) bool { return by.Check == "converged" }) {
@@ -267,7 +267,7 @@ func (c *inquiry) table(b *strings.Builder, j *judgedHistory) {
 		if by.Reason == "" {
 			continue
 		}
-		fmt.Fprintf(b, "\n  %s: %s: %s\n", by.Check, p.verdict(by.Verdict), by.Reason)
+		fmt.Fprintf(b, "\n  %s: %s: %s\n", by.Check, painted(p, by.Verdict), by.Reason)
 		for line := range strings.Lines(j.verdicts[i].Words(j.nanoseconds)) {
 			b.WriteString("  " + line)
 		}
@@ -278,7 +278,8 @@ func (c *inquiry) table(b *strings.Builder, j *judgedHistory) {
 	b.WriteByte('\n')
 }
 
-func (p palette) verdict(word string) string {
+// painted is the word of a verdict in its colour.
+func painted(p palette, word string) string {
 	hue := map[string]color.Attribute{
 		history.Passed.String(): color.FgGreen, history.Violated.String(): color.FgRed, history.Undecided.String(): color.FgYellow,
 	}[word]

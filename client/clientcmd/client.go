@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -15,10 +14,6 @@ import (
 	"quartet/client/judge/record"
 	"quartet/client/requestfile"
 )
-
-// EnvRequests names the variable whose lines, each a request or the name of a file, are
-// sent before everything else.
-const EnvRequests = "QUARTET_REQUESTS"
 
 const clientLong = `Send requests in the order given, each after the reply to the last, in one session.
 
@@ -105,40 +100,6 @@ func clientCommand(env Env) *cobra.Command {
 	rec.flag(f)
 	out.flag(f)
 	return cmd
-}
-
-// read reads all requests before any is sent. It returns every mistake, not the first.
-func read(env Env, also, args []string, override model.Consistency) ([]requestfile.Request, error) {
-	loader := requestfile.Loader{Builtin: env.Requests}
-	var requests []requestfile.Request
-	var mistakes []error
-	load := func(what, argument string) {
-		got, err := loader.Load(what, argument)
-		if err != nil {
-			mistakes = append(mistakes, err)
-		}
-		requests = append(requests, got...)
-	}
-	for i, line := range strings.Split(env.Getenv(EnvRequests), "\n") {
-		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
-			load(fmt.Sprintf("%s, line %d", EnvRequests, i+1), line)
-		}
-	}
-	for i, argument := range also {
-		load(fmt.Sprintf("--also %d", i+1), argument)
-	}
-	for i, argument := range args {
-		load(fmt.Sprintf("argument %d", i+1), argument)
-	}
-	if len(mistakes) == 0 && len(requests) == 0 {
-		mistakes = append(mistakes, errors.New("nothing to send: give a request like '1, 1, key ::: value' or the name of a request file"))
-	}
-	if override != 0 {
-		for i := range requests {
-			requests[i].Model = override
-		}
-	}
-	return requests, shown(errors.Join(mistakes...))
 }
 
 // runner sends one client's requests and prints their ends.
@@ -228,10 +189,6 @@ func giveUp(calls []record.Call) {
 	for _, call := range calls {
 		call.End(&client.Result{}, client.ErrUnknownOutcome)
 	}
-}
-
-func outgoing(r requestfile.Request) client.Request {
-	return client.Request{Consistency: r.Model, Type: r.Type, Key: r.Key, Value: r.Value, Text: true}
 }
 
 // say tells that a request is sent.

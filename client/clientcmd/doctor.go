@@ -217,7 +217,7 @@ func (d *doctor) print(w io.Writer, out format) error {
 			fmt.Fprintf(&b, "%s\t%s\t%s\t%s\n", c.State, c.What, c.Text, c.Remedy)
 		}
 	default:
-		d.table(&b, palette{coloured(d.env, w)})
+		d.table(&b, paletteFor(d.env, w))
 	}
 	if _, err := io.WriteString(w, b.String()); err != nil {
 		return fmt.Errorf("write the result: %w", err)
@@ -244,16 +244,4 @@ func (d *doctor) table(b *strings.Builder, p palette) {
 			fmt.Fprintf(b, "  %-17s → %s\n", "", c.Remedy)
 		}
 	}
-}
-
-// palette paints where colour is wanted; color.Reset paints nothing.
-type palette struct{ on bool }
-
-func (p palette) paint(s string, attribute color.Attribute) string {
-	if !p.on || attribute == color.Reset {
-		return s
-	}
-	c := color.New(attribute)
-	c.EnableColor()
-	return c.Sprint(s)
 }

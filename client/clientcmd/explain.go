@@ -129,7 +129,7 @@ func writeExplanation(env Env, out format, m model.Consistency, here *clusterFig
 	}
 	text := explanation(m, here)
 	if out == formatTable {
-		text = headings(text, palette{coloured(env, env.Stdout)})
+		text = headings(text, paletteFor(env, env.Stdout))
 	}
 	if _, err := io.WriteString(env.Stdout, text); err != nil {
 		return fmt.Errorf("write the explanation: %w", err)
@@ -195,5 +195,3 @@ func (f *clusterFigures) text(m model.Consistency) string {
 	}
 	return b.String()
 }
-
-func micros(us int64) string { return (time.Duration(us) * time.Microsecond).String() }

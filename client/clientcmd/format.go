@@ -87,6 +87,22 @@ func (f format) answer(w io.Writer, body []byte) error {
 	return nil
 }
 
+// table is where what is for people goes: nowhere in the other formats.
+func (f format) table(stdout io.Writer) io.Writer {
+	if f == formatTable {
+		return stdout
+	}
+	return io.Discard
+}
+
+// operated prints what came of an operator's command, in the formats for programs.
+func (f format) operated(stdout io.Writer, v any) error {
+	if f == formatTable {
+		return nil
+	}
+	return f.object(stdout, v)
+}
+
 // formatWords completes -o.
 func formatWords(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	return []cobra.Completion{

@@ -74,22 +74,6 @@ Exit status: 0 the cluster is ready, 1 nothing was done or it did not become rea
 	return cmd
 }
 
-// table is where what is for people goes: nowhere in the other formats.
-func (f format) table(stdout io.Writer) io.Writer {
-	if f == formatTable {
-		return stdout
-	}
-	return io.Discard
-}
-
-// operated prints what came of an operator's command, in the formats for programs.
-func (f format) operated(stdout io.Writer, v any) error {
-	if f == formatTable {
-		return nil
-	}
-	return f.object(stdout, v)
-}
-
 func reasonOf(err error) string {
 	if err == nil {
 		return ""

@@ -42,7 +42,7 @@ type printer struct {
 func newPrinter(env Env, f format) *printer {
 	return &printer{
 		out: env.Stdout, talk: env.Stderr, format: f, first: true,
-		paint: palette{f == formatTable && coloured(env, env.Stdout)},
+		paint: palette{on: f == formatTable && coloured(env, env.Stdout)},
 	}
 }
 

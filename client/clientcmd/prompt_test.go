@@ -11,7 +11,7 @@ import (
 )
 
 func TestCompletionsAndHints(t *testing.T) {
-	s := shell{replicas: []string{"r1", "r2"}, model: consistency{model.Causal}}
+	s := shell{replicas: []string{"r1", "r2"}, model: consistency{Consistency: model.Causal}}
 	for _, key := range []string{"old", "two words", "new", "old"} {
 		s.keys.add(key)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"runtime/debug"
 	"strconv"
 	"time"
@@ -93,35 +92,4 @@ func recorded(r *record.Recorder, stderr io.Writer, failed error) error {
 		return exit.With(max(exit.StatusFailed, exit.Status(failed)), err)
 	}
 	return errors.Join(failed, err)
-}
-
-// recorded runs the demo with a recorder, if one was asked for. Its cluster logs into the
-// record unless the user has said where.
-func (d *demo) recorded(ctx context.Context, ownLogs bool) error {
-	var err error
-	if d.recorder, err = d.rec.open(!d.external); err != nil {
-		return err
-	}
-	if d.recorder != nil && !ownLogs {
-		d.logDir = filepath.Join(d.recorder.Dir(), record.LogFolder)
-	}
-	failed := d.run(ctx)
-	if !d.external {
-		failed = errors.Join(failed, d.recorder.Logs(d.logDir))
-	}
-	return recorded(d.recorder, d.env.Stderr, failed)
-}
-
-// rest records what the replicas hold in the end.
-func (d *demo) rest(ctx context.Context) {
-	if d.recorder == nil || ctx.Err() != nil {
-		return
-	}
-	c, err := d.conn.connect(ctx)
-	if err != nil {
-		fmt.Fprintf(d.env.Stderr, "what the replicas hold in the end was not recorded: %v\n", err)
-		return
-	}
-	defer c.Close()
-	atRest(ctx, d.recorder, c, d.env.Stderr)
 }

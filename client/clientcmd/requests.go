@@ -1,13 +1,18 @@
 package clientcmd
 
 import (
+	"errors"
 	"fmt"
-	"io"
-	"unicode/utf8"
+	"strings"
 
 	"quartet/bus/model"
+	"quartet/client"
 	"quartet/client/requestfile"
 )
+
+// EnvRequests names the variable whose lines, each a request or the name of a file, are
+// sent before everything else.
+const EnvRequests = "QUARTET_REQUESTS"
 
 // mistakes are errors of request files whose text shows the lines and the places.
 type mistakes struct{ error }
@@ -23,50 +28,41 @@ func shown(err error) error {
 	return mistakes{err}
 }
 
-// parsed is a request as --check prints it.
-type parsed struct {
-	File        string  `json:"file,omitempty"`
-	Line        int     `json:"line,omitempty"`
-	Consistency string  `json:"consistency"`
-	Request     string  `json:"request"`
-	Key         string  `json:"key"`
-	Value       *string `json:"value,omitempty"`
-	Binary      []byte  `json:"value_base64,omitempty"` // of a value that is no UTF-8
+// read reads all requests before any is sent. It returns every mistake, not the first.
+func read(env Env, also, args []string, override model.Consistency) ([]requestfile.Request, error) {
+	loader := requestfile.Loader{Builtin: env.Requests}
+	var requests []requestfile.Request
+	var mistakes []error
+	load := func(what, argument string) {
+		got, err := loader.Load(what, argument)
+		if err != nil {
+			mistakes = append(mistakes, err)
+		}
+		requests = append(requests, got...)
+	}
+	for i, line := range strings.Split(env.Getenv(EnvRequests), "\n") {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+			load(fmt.Sprintf("%s, line %d", EnvRequests, i+1), line)
+		}
+	}
+	for i, argument := range also {
+		load(fmt.Sprintf("--also %d", i+1), argument)
+	}
+	for i, argument := range args {
+		load(fmt.Sprintf("argument %d", i+1), argument)
+	}
+	if len(mistakes) == 0 && len(requests) == 0 {
+		mistakes = append(mistakes, errors.New("nothing to send: give a request like '1, 1, key ::: value' or the name of a request file"))
+	}
+	if override != 0 {
+		for i := range requests {
+			requests[i].Model = override
+		}
+	}
+	return requests, shown(errors.Join(mistakes...))
 }
 
-// checked prints what would be sent.
-func checked(w io.Writer, out format, requests []requestfile.Request) error {
-	list := make([]parsed, len(requests))
-	for i, r := range requests {
-		list[i] = parsed{File: r.File, Line: r.Line, Consistency: r.Model.String(), Request: r.Type.String(), Key: r.Key}
-		switch value := string(r.Value); {
-		case r.Type != model.Set:
-		case utf8.ValidString(value):
-			list[i].Value = &value
-		default:
-			list[i].Binary = r.Value
-		}
-	}
-	var err error
-	switch out {
-	case formatJSON:
-		return out.object(w, list)
-	case formatJSONL:
-		for i := 0; i < len(list) && err == nil; i++ {
-			err = out.object(w, list[i])
-		}
-	case formatRaw:
-		for i := 0; i < len(requests) && err == nil; i++ {
-			_, err = fmt.Fprintln(w, printable([]byte(sentence(requests[i]))))
-		}
-	default:
-		sets := 0
-		for _, r := range requests {
-			if r.Type == model.Set {
-				sets++
-			}
-		}
-		_, err = fmt.Fprintf(w, "%d requests can be sent: %d sets, %d gets\n", len(requests), sets, len(requests)-sets)
-	}
-	return err
+// outgoing is the request that a line of a file, or an argument, asks for.
+func outgoing(r requestfile.Request) client.Request {
+	return client.Request{Consistency: r.Model, Type: r.Type, Key: r.Key, Value: r.Value, Text: true}
 }

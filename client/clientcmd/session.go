@@ -51,22 +51,3 @@ func (s *sessionFlag) tell(session *client.Session, w io.Writer, out format) {
 		fmt.Fprintf(w, "session: %s\n", session.Token())
 	}
 }
-
-// turnTo begins a new session, or one that goes on with a token, or stays where it is, and
-// says what the session has seen.
-func (s *shell) turnTo(argument string) error {
-	if argument != "" {
-		session, err := s.client.Resume(argument)
-		if err != nil {
-			s.mistake(err)
-			return nil
-		}
-		s.session, s.name = session, s.recorder.NewSession()
-	}
-	token := s.session.Token()
-	seen, err := bus.ParseSession(token) // own writes count, too
-	if err != nil {
-		return err
-	}
-	return s.print(fmt.Sprintf("position seen %d (sequential), timestamp seen %d (causal)\ntoken %s", seen.Position, seen.Timestamp, token))
-}

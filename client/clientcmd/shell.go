@@ -115,7 +115,7 @@ func (s *shell) run(cmd *cobra.Command) (err error) {
 	if s.from.given() {
 		s.printer.token = func() string { return s.session.Token() }
 	}
-	s.paint = palette{coloured(s.env, s.env.Stdout)}
+	s.paint = paletteFor(s.env, s.env.Stdout)
 	s.prompt = terminal(s.env.Stdin) && terminal(s.env.Stdout)
 	var lines lineReader = newPipe(s.env.Stdin)
 	if s.prompt {
@@ -289,4 +289,23 @@ func (p *pipe) next() (string, error) {
 		return "", fmt.Errorf("read the requests: %w", err)
 	}
 	return "", io.EOF
+}
+
+// turnTo begins a new session, or one that goes on with a token, or stays where it is, and
+// says what the session has seen.
+func (s *shell) turnTo(argument string) error {
+	if argument != "" {
+		session, err := s.client.Resume(argument)
+		if err != nil {
+			s.mistake(err)
+			return nil
+		}
+		s.session, s.name = session, s.recorder.NewSession()
+	}
+	token := s.session.Token()
+	seen, err := bus.ParseSession(token) // own writes count, too
+	if err != nil {
+		return err
+	}
+	return s.print(fmt.Sprintf("position seen %d (sequential), timestamp seen %d (causal)\ntoken %s", seen.Position, seen.Timestamp, token))
 }

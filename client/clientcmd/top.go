@@ -155,7 +155,7 @@ func (t *top) print(before, now *sample) error {
 	case formatJSON, formatJSONL:
 		return t.out.object(t.env.Stdout, v)
 	default:
-		_, err = io.WriteString(t.env.Stdout, v.table(palette{coloured(t.env, t.env.Stdout)}))
+		_, err = io.WriteString(t.env.Stdout, v.table(paletteFor(t.env, t.env.Stdout)))
 	}
 	if err != nil {
 		return fmt.Errorf("write the view: %w", err)
@@ -205,7 +205,7 @@ func (t *top) takeScreen() (leave <-chan struct{}, restore func()) {
 
 // watch paints until the user leaves. A cluster that does not answer is waited for.
 func (t *top) watch(ctx context.Context, c *client.Client, before *sample, leave <-chan struct{}) error {
-	text := compare(before, before).table(palette{coloured(t.env, t.env.Stdout)})
+	text := compare(before, before).table(paletteFor(t.env, t.env.Stdout))
 	for {
 		if err := t.paint(text); err != nil {
 			return err
@@ -221,7 +221,7 @@ func (t *top) watch(ctx context.Context, c *client.Client, before *sample, leave
 			text = fmt.Sprintf("no answer since %s: %s\n\n%s", before.at.Format(time.TimeOnly), printable([]byte(err.Error())), compare(before, before).table(palette{}))
 			continue
 		}
-		text = compare(before, now).table(palette{coloured(t.env, t.env.Stdout)})
+		text = compare(before, now).table(paletteFor(t.env, t.env.Stdout))
 		before = now
 	}
 }
