@@ -20,6 +20,7 @@ import (
 	"quartet/bus/host/config"
 	"quartet/bus/host/exit"
 	"quartet/client/clientcmd"
+	"quartet/client/clientcmd/console"
 	"quartet/master/inprocess"
 	"quartet/master/mastercmd"
 	"quartet/replica/replicacmd"
@@ -51,7 +52,7 @@ request names its consistency model: 1 linearizable, 2 sequential, 3 causal,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit.Usage(err) })
 	root.AddGroup(groups...)
-	stdout := clientcmd.NewOutput(os.Stdout)
+	stdout := console.NewOutput(os.Stdout)
 	table := commands(stdout)
 	root.AddCommand(table...)
 	settings := tables(table)
@@ -62,7 +63,7 @@ request names its consistency model: 1 linearizable, 2 sequential, 3 causal,
 	for _, cmd := range root.Commands() {
 		cmd.GroupID = groupOf[cmd.Name()]
 	}
-	root.SetUsageFunc(clientcmd.Usage)
+	root.SetUsageFunc(console.Usage)
 	root.SetVersionTemplate(clientcmd.Release(version) + "\n")
 	cmd, err := root.ExecuteC()
 	ended := status(err)
@@ -117,7 +118,7 @@ func commands(stdout io.Writer) []*cobra.Command {
 		replicacmd.Replica(os.Stderr, gently),
 		mastercmd.Report(stdout),
 	}
-	return append(table, clientcmd.Commands(clientcmd.Env{
+	return append(table, clientcmd.Commands(console.Env{
 		Stdin: os.Stdin, Stdout: stdout, Stderr: os.Stderr, Getenv: os.Getenv, Requests: files, Version: version,
 	})...)
 }

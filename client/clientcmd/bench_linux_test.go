@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"quartet/client/clientcmd"
+	"quartet/client/clientcmd/console"
 	"quartet/client/internal/responder"
 )
 
@@ -29,7 +30,7 @@ func onTerminal(t *testing.T, stdout io.Writer, args ...string) string {
 		stdout = terminal
 	}
 	root := &cobra.Command{Use: "quartet", SilenceErrors: true, SilenceUsage: true}
-	root.AddCommand(clientcmd.Commands(clientcmd.Env{
+	root.AddCommand(clientcmd.Commands(console.Env{
 		Stdout: stdout, Stderr: terminal, Getenv: func(string) string { return "" }, Requests: os.DirFS("."), Program: "no-such-program",
 	})...)
 	root.SetArgs(args)

@@ -21,6 +21,7 @@ import (
 	"quartet/bus/host/exit"
 	"quartet/bus/model"
 	"quartet/client/clientcmd"
+	"quartet/client/clientcmd/console"
 	"quartet/client/internal/responder"
 )
 
@@ -257,7 +258,7 @@ func TestBenchEndedEarly(t *testing.T) {
 	plot := filepath.Join(t.TempDir(), "early.svg")
 	var stdout, stderr buffer
 	root := &cobra.Command{Use: "quartet", SilenceErrors: true, SilenceUsage: true}
-	root.AddCommand(clientcmd.Commands(clientcmd.Env{
+	root.AddCommand(clientcmd.Commands(console.Env{
 		Stdout: &stdout, Stderr: &stderr, Getenv: func(string) string { return "" }, Requests: os.DirFS("."), Program: "no-such-program",
 	})...)
 	root.SetArgs([]string{"bench", "--nats", r.URL, "--keys", "20", "--warmup", "0", "--duration", "1h", "--plot", plot})

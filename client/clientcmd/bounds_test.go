@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"quartet/client/clientcmd"
+	"quartet/client/clientcmd/console"
 	"quartet/master/mastercmd"
 	"quartet/replica/replicacmd"
 )
@@ -17,7 +18,7 @@ import (
 // every calls visit for each flag of each command, the nodes' included.
 func every(t *testing.T, visit func(name string, cmd *cobra.Command, f *pflag.Flag)) {
 	t.Helper()
-	all := append(clientcmd.Commands(clientcmd.Env{Stdout: io.Discard, Stderr: io.Discard}),
+	all := append(clientcmd.Commands(console.Env{Stdout: io.Discard, Stderr: io.Discard}),
 		mastercmd.Master(io.Discard, io.Discard, "", nil, nil), mastercmd.Report(io.Discard), replicacmd.Replica(io.Discard, nil))
 	for _, cmd := range all {
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { visit(cmd.Name()+" --"+f.Name, cmd, f) })

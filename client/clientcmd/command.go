@@ -1,7 +1,8 @@
-// Package clientcmd promises the commands of a client: client, set, get, status, recover,
-// remove, demo, bench, compare, check, trace, doctor, shell, explain, top, man and version.
-// Data go to stdout, talk goes to stderr, colour and progress to terminals only, and every
-// command ends with an exit status of the public contract (package exit).
+// Package clientcmd is the table of a client's commands: client, set, get, status, recover,
+// remove, demo, bench, compare, check, trace, doctor, shell, explain, top, man and version;
+// each is a package below. It promises one behaviour of all of them: data go to stdout, talk
+// goes to stderr, colour and progress to terminals only, and every command ends with an exit
+// status of the public contract (package exit).
 package clientcmd
 
 import (
@@ -9,17 +10,28 @@ import (
 
 	"quartet/bus/dial"
 	"quartet/bus/host/exit"
+	"quartet/client/clientcmd/bench"
+	checking "quartet/client/clientcmd/check" // "check" is a type of the doctor here, which leaves next
+	"quartet/client/clientcmd/compare"
+	"quartet/client/clientcmd/console"
+	"quartet/client/clientcmd/demo"
+	"quartet/client/clientcmd/explain"
+	"quartet/client/clientcmd/operate"
+	"quartet/client/clientcmd/send"
+	"quartet/client/clientcmd/shell"
+	"quartet/client/clientcmd/top"
+	"quartet/client/clientcmd/tracecmd"
 )
 
 // Commands returns the client's commands.
-func Commands(env Env) []*cobra.Command {
+func Commands(env console.Env) []*cobra.Command {
 	commands := []*cobra.Command{
-		clientCommand(env), setCommand(env), getCommand(env), statusCommand(env),
-		recoverCommand(env), removeCommand(env), demoCommand(env), benchCommand(env), compareCommand(env), checkCommand(env), traceCommand(env),
+		send.Client(env), send.Set(env), send.Get(env), operate.Status(env),
+		operate.Recover(env), operate.Remove(env), demo.Command(env), bench.Command(env), compare.Command(env), checking.Command(env), tracecmd.Command(env),
 	}
-	commands = append(commands, doctorCommand(env), shellCommand(env), explainCommand(env), topCommand(env), manCommand(env), versionCommand(env))
+	commands = append(commands, doctorCommand(env), shell.Command(env), explain.Command(env), top.Command(env), manCommand(env), versionCommand(env))
 	for _, cmd := range commands {
-		completions(cmd, env)
+		console.Completions(cmd, env)
 		cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit.Usage(err) })
 	}
 	return commands

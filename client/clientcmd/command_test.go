@@ -18,6 +18,7 @@ import (
 	"quartet/bus/host/exit"
 	"quartet/bus/model"
 	"quartet/client/clientcmd"
+	"quartet/client/clientcmd/console"
 	"quartet/client/internal/responder"
 )
 
@@ -86,11 +87,11 @@ func (w *world) completion(t *testing.T, args ...string) string {
 func (w *world) run(t *testing.T, args ...string) {
 	t.Helper()
 	var written, stderr, completed buffer
-	stdout := clientcmd.NewOutput(&written)
+	stdout := console.NewOutput(&written)
 	root := &cobra.Command{Use: "quartet", SilenceErrors: true, SilenceUsage: true}
 	root.SetOut(&completed)
 	root.SetErr(&stderr)
-	root.AddCommand(clientcmd.Commands(clientcmd.Env{
+	root.AddCommand(clientcmd.Commands(console.Env{
 		Stdin: strings.NewReader(w.stdin), Stdout: stdout, Stderr: &stderr,
 		Getenv:   func(name string) string { return w.env[name] },
 		Requests: os.DirFS("../../testdata/requests"),

@@ -18,14 +18,15 @@ import (
 	"quartet/bus"
 	"quartet/bus/dial"
 	"quartet/bus/host/exit"
+	"quartet/client/clientcmd/console"
 )
 
 // doctorLimit bounds one question of the doctor.
 const doctorLimit = 5 * time.Second
 
-func doctorCommand(env Env) *cobra.Command {
-	var conn connection
-	var out format
+func doctorCommand(env console.Env) *cobra.Command {
+	var conn console.Connection
+	var out console.Format
 	cmd := &cobra.Command{
 		Use:   "doctor [flags]",
 		Short: "Say how the cluster is reached, and what is wrong with it",
@@ -40,15 +41,15 @@ Exit status: 0 all is well, 1 there are findings, 2 wrong usage, 6 no server or 
 		Example: `  quartet doctor
   quartet doctor --context prod --prefix team.quartet
   quartet doctor -o json | jq '.checks[] | select(.state == "finding")'`,
-		Args: usageArgs(cobra.NoArgs),
+		Args: console.UsageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := interruptible(cmd)
+			ctx, cancel := console.Interruptible(cmd)
 			defer cancel()
-			settings, err := conn.resolve()
+			settings, err := conn.Resolve()
 			if err != nil {
 				return err
 			}
-			if _, err := bus.NewSubjects(conn.prefix); err != nil {
+			if _, err := bus.NewSubjects(conn.Prefix); err != nil {
 				return exit.Usage(err)
 			}
 			d := doctor{env: env, conn: &conn, settings: settings}
@@ -59,8 +60,8 @@ Exit status: 0 all is well, 1 there are findings, 2 wrong usage, 6 no server or 
 			return exit.Silent(d.status)
 		},
 	}
-	conn.flags(cmd.Flags(), env)
-	out.flag(cmd.Flags())
+	conn.Flags(cmd.Flags(), env)
+	out.Flag(cmd.Flags())
 	return cmd
 }
 
@@ -81,8 +82,8 @@ type check struct {
 
 // doctor looks at everything between this command and the replicas.
 type doctor struct {
-	env      Env
-	conn     *connection
+	env      console.Env
+	conn     *console.Connection
 	settings *dial.Settings
 	checks   []check
 	status   int
@@ -126,7 +127,7 @@ func (d *doctor) examine(ctx context.Context) {
 
 func (d *doctor) lookAtSettings() {
 	prefix := d.settings.InboxPrefix()
-	if prefix != "" && (prefix == d.conn.prefix || strings.HasPrefix(prefix, d.conn.prefix+".")) {
+	if prefix != "" && (prefix == d.conn.Prefix || strings.HasPrefix(prefix, d.conn.Prefix+".")) {
 		d.finding("inbox prefix", fmt.Sprintf("reply subjects would begin with %s, which is the cluster's own: it drops such requests unanswered", prefix),
 			"choose another --inbox-prefix")
 	}
@@ -199,12 +200,12 @@ type diagnosis struct {
 	Checks   []check        `json:"checks"`
 }
 
-func (d *doctor) print(w io.Writer, out format) error {
+func (d *doctor) print(w io.Writer, out console.Format) error {
 	var b strings.Builder
 	switch out {
-	case formatJSON:
-		return out.object(w, diagnosis{d.settings.List(), d.conn.prefix, d.checks})
-	case formatJSONL:
+	case console.JSON:
+		return out.Object(w, diagnosis{d.settings.List(), d.conn.Prefix, d.checks})
+	case console.JSONL:
 		enc := json.NewEncoder(&b)
 		enc.SetEscapeHTML(false)
 		for _, c := range d.checks {
@@ -212,12 +213,12 @@ func (d *doctor) print(w io.Writer, out format) error {
 				return fmt.Errorf("write the result: %w", err)
 			}
 		}
-	case formatRaw:
+	case console.Raw:
 		for _, c := range d.checks {
 			fmt.Fprintf(&b, "%s\t%s\t%s\t%s\n", c.State, c.What, c.Text, c.Remedy)
 		}
 	default:
-		d.table(&b, paletteFor(d.env, w))
+		d.table(&b, console.PaletteFor(d.env, w))
 	}
 	if _, err := io.WriteString(w, b.String()); err != nil {
 		return fmt.Errorf("write the result: %w", err)
@@ -225,21 +226,21 @@ func (d *doctor) print(w io.Writer, out format) error {
 	return nil
 }
 
-func (d *doctor) table(b *strings.Builder, p palette) {
+func (d *doctor) table(b *strings.Builder, p console.Palette) {
 	b.WriteString("connection\n")
-	for _, s := range append(d.settings.List(), dial.Setting{Name: "prefix", Value: d.conn.prefix, From: "--prefix or its default"}) {
-		fmt.Fprintf(b, "  %-17s %s  %s", s.Name, printable([]byte(s.Value)), p.paint("("+s.From+")", color.Faint))
+	for _, s := range append(d.settings.List(), dial.Setting{Name: "prefix", Value: d.conn.Prefix, From: "--prefix or its default"}) {
+		fmt.Fprintf(b, "  %-17s %s  %s", s.Name, console.Printable([]byte(s.Value)), p.Paint("("+s.From+")", color.Faint))
 		if s.Unused != "" {
-			b.WriteString(p.paint("  set aside: "+s.Unused, color.FgYellow))
+			b.WriteString(p.Paint("  set aside: "+s.Unused, color.FgYellow))
 		}
 		b.WriteString("\n")
 	}
 	b.WriteString("\nchecks\n")
 	marks := map[string]string{
-		checkOK: p.paint("ok  ", color.FgGreen), checkNote: p.paint("note", color.FgYellow), checkFinding: p.paint("!!  ", color.FgRed),
+		checkOK: p.Paint("ok  ", color.FgGreen), checkNote: p.Paint("note", color.FgYellow), checkFinding: p.Paint("!!  ", color.FgRed),
 	}
 	for _, c := range d.checks {
-		fmt.Fprintf(b, "  %s %-12s %s\n", marks[c.State], c.What, printable([]byte(c.Text)))
+		fmt.Fprintf(b, "  %s %-12s %s\n", marks[c.State], c.What, console.Printable([]byte(c.Text)))
 		if c.Remedy != "" {
 			fmt.Fprintf(b, "  %-17s → %s\n", "", c.Remedy)
 		}

@@ -17,6 +17,7 @@ import (
 	"quartet/bus/host/exit"
 	"quartet/bus/model"
 	"quartet/client"
+	"quartet/client/clientcmd/console"
 )
 
 const (
@@ -67,7 +68,7 @@ func (d *doctor) lookAtUser(ctx context.Context, nc *nats.Conn) {
 	if err != nil || json.Unmarshal(m.Data, &answer) != nil || answer.Data.Account == "" {
 		return // an old server, or one that keeps it to itself
 	}
-	d.ok("user", "%s of the account %s", orDash(answer.Data.User), answer.Data.Account)
+	d.ok("user", "%s of the account %s", console.OrDash(answer.Data.User), answer.Data.Account)
 }
 
 func (d *doctor) lookAtJetStream(ctx context.Context, nc *nats.Conn) {
@@ -93,7 +94,7 @@ func (d *doctor) lookAtJetStream(ctx context.Context, nc *nats.Conn) {
 // lookAtStreams finds streams that take requests: each acknowledges a request where only the
 // cluster should answer, and keeps all keys and values.
 func (d *doctor) lookAtStreams(ctx context.Context, js jetstream.JetStream) {
-	subjects, err := bus.NewSubjects(d.conn.prefix)
+	subjects, err := bus.NewSubjects(d.conn.Prefix)
 	if err != nil {
 		return // lookAtCluster says so
 	}
@@ -107,7 +108,7 @@ func (d *doctor) lookAtStreams(ctx context.Context, js jetstream.JetStream) {
 }
 
 func (d *doctor) lookAtCluster(ctx context.Context, nc *nats.Conn) {
-	options := append(d.conn.options(), client.WithRetries(0))
+	options := append(d.conn.Options(), client.WithRetries(0))
 	c, err := client.New(nc, options...)
 	if err != nil {
 		d.finding("cluster", err.Error(), "look at the settings above")
@@ -125,7 +126,7 @@ func (d *doctor) lookAtCluster(ctx context.Context, nc *nats.Conn) {
 		return // lookAtPermissions says what
 	}
 	if err != nil {
-		d.finding("cluster", fmt.Sprintf("nobody answers on %s.status: %v", d.conn.prefix, err),
+		d.finding("cluster", fmt.Sprintf("nobody answers on %s.status: %v", d.conn.Prefix, err),
 			"is a master running on this server, and is --prefix its own? Start one with: quartet master --nats "+d.settings.Redacted())
 		d.status = exit.StatusNoCluster
 		return
@@ -140,10 +141,10 @@ func (d *doctor) lookAtStatus(s *bus.Status) {
 	if s.Sync != "" {
 		data += ", sync " + s.Sync
 	}
-	text := fmt.Sprintf("epoch %d, %d replicas, data: %s, version %s", s.Epoch, len(s.Replicas), data, orDash(s.Version))
+	text := fmt.Sprintf("epoch %d, %d replicas, data: %s, version %s", s.Epoch, len(s.Replicas), data, console.OrDash(s.Version))
 	switch {
 	case !s.Ready:
-		d.finding("cluster", fmt.Sprintf("not ready: %s (%s)", orDash(s.Reason), text), remedy(s.Reason))
+		d.finding("cluster", fmt.Sprintf("not ready: %s (%s)", console.OrDash(s.Reason), text), remedy(s.Reason))
 	case s.Reason != "":
 		d.finding("cluster", s.Reason+" ("+text+")", remedy(s.Reason))
 	default:
@@ -176,9 +177,9 @@ func (d *doctor) lookAtReplicas(s *bus.Status) {
 		}
 		switch {
 		case !r.Member:
-			d.finding(r.ID, fmt.Sprintf("is no member (%s): %s", orDash(r.Phase), orDash(r.Reason)), absence(r))
+			d.finding(r.ID, fmt.Sprintf("is no member (%s): %s", console.OrDash(r.Phase), console.OrDash(r.Reason)), absence(r))
 		case r.Restarts > 0:
-			d.finding(r.ID, fmt.Sprintf("its process ended %d times lately: %s", r.Restarts, orDash(r.LastError)), fmt.Sprintf("look at %s.log and %s.out in the master's log directory", r.ID, r.ID))
+			d.finding(r.ID, fmt.Sprintf("its process ended %d times lately: %s", r.Restarts, console.OrDash(r.LastError)), fmt.Sprintf("look at %s.log and %s.out in the master's log directory", r.ID, r.ID))
 		case r.Queue > laggingQueue:
 			d.note(r.ID, fmt.Sprintf("%d broadcasts wait to be delivered", r.Queue), "a replica is slow or unreachable, or the load is beyond this cluster: look at quartet top")
 		default:
@@ -226,7 +227,7 @@ func (d *doctor) askInAllModels(ctx context.Context, c *client.Client, s *bus.St
 		hung := errors.Is(end.err, client.ErrUnknownOutcome)
 		switch {
 		case end.err == nil, errors.Is(end.err, client.ErrNotFound):
-			d.ok(m.Word(), "a get was answered by %s in %s", orDash(end.result.Replica), end.took)
+			d.ok(m.Word(), "a get was answered by %s in %s", console.OrDash(end.result.Replica), end.took)
 		case d.denied():
 			return // lookAtPermissions says what
 		case m.Strong() && slices.ContainsFunc(s.Replicas, func(r bus.ReplicaStatus) bool { return len(r.Unheard) > 0 }):
@@ -236,7 +237,7 @@ func (d *doctor) askInAllModels(ctx context.Context, c *client.Client, s *bus.St
 		case hung:
 			d.finding(m.Word(), fmt.Sprintf("a get had no answer within %s", end.took.Round(time.Millisecond)), "the request was taken, or somebody else took it: look at the master's log, and at quartet top for a replica that stands still")
 		default:
-			d.finding(m.Word(), fmt.Sprintf("a get was not served: %v", end.err), "look at the master's log, and at what the server allows this user to publish: "+d.conn.prefix+".request")
+			d.finding(m.Word(), fmt.Sprintf("a get was not served: %v", end.err), "look at the master's log, and at what the server allows this user to publish: "+d.conn.Prefix+".request")
 		}
 	}
 }
@@ -247,7 +248,7 @@ func (d *doctor) lookAtPermissions() {
 	defer d.mu.Unlock()
 	slices.Sort(d.violations)
 	for _, v := range slices.Compact(d.violations) {
-		d.finding("permissions", v, fmt.Sprintf("let this user publish on %[1]s.request, %[1]s.status and %[1]s.report, and subscribe to its inbox", d.conn.prefix))
+		d.finding("permissions", v, fmt.Sprintf("let this user publish on %[1]s.request, %[1]s.status and %[1]s.report, and subscribe to its inbox", d.conn.Prefix))
 	}
 	if len(d.violations) == 0 {
 		d.ok("permissions", "nothing that was tried was refused")

@@ -10,9 +10,10 @@ import (
 
 	"quartet/bus/host/config"
 	"quartet/bus/host/exit"
+	"quartet/client/clientcmd/console"
 )
 
-func manCommand(env Env) *cobra.Command {
+func manCommand(env console.Env) *cobra.Command {
 	var dir string
 	cmd := &cobra.Command{
 		Use:   "man [flags] [COMMAND]",
@@ -24,7 +25,7 @@ it is not there.
 Exit status: 0 written, 1 it could not be written, 2 there is no such command.`,
 		Example: `  quartet man get | man -l -
   quartet man --dir /usr/local/share/man/man1`,
-		Args: usageArgs(cobra.ArbitraryArgs),
+		Args: console.UsageArgs(cobra.ArbitraryArgs),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			header := &doc.GenManHeader{Section: "1", Source: "quartet " + env.Version, Manual: "quartet"}
 			page, rest, err := cmd.Root().Find(args)
@@ -55,7 +56,7 @@ Exit status: 0 written, 1 it could not be written, 2 there is no such command.`,
 	return cmd
 }
 
-func pages(root *cobra.Command, header *doc.GenManHeader, dir string, env Env) error {
+func pages(root *cobra.Command, header *doc.GenManHeader, dir string, env console.Env) error {
 	root.DisableAutoGenTag = true // a page is the same each time it is made
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return fmt.Errorf("write the manual pages: %w", err)

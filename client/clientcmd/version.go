@@ -6,6 +6,8 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"quartet/client/clientcmd/console"
 )
 
 // release is which program this is.
@@ -42,8 +44,8 @@ func (r release) String() string {
 // Release is the line that "quartet version" and "quartet --version" print of a version.
 func Release(version string) string { return releaseOf(version).String() }
 
-func versionCommand(env Env) *cobra.Command {
-	var out format
+func versionCommand(env console.Env) *cobra.Command {
+	var out console.Format
 	cmd := &cobra.Command{
 		Use:   "version [flags]",
 		Short: "Print the version",
@@ -54,15 +56,15 @@ number alone. The cluster's own is in quartet status.
 Exit status: 0.`,
 		Example: `  quartet version
   quartet version -o json | jq -r .revision`,
-		Args: usageArgs(cobra.NoArgs),
+		Args: console.UsageArgs(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
 			r := releaseOf(env.Version)
-			if out.objects() {
-				return out.object(env.Stdout, r)
+			if out.Objects() {
+				return out.Object(env.Stdout, r)
 			}
 
 			text := r.Version
-			if out == formatTable {
+			if out == console.Table {
 				text = r.String()
 			}
 			if _, err := fmt.Fprintln(env.Stdout, text); err != nil {
@@ -71,6 +73,6 @@ Exit status: 0.`,
 			return nil
 		},
 	}
-	out.flag(cmd.Flags())
+	out.Flag(cmd.Flags())
 	return cmd
 }

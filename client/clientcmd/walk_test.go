@@ -16,13 +16,14 @@ import (
 	"quartet/bus"
 	"quartet/bus/host/exit"
 	"quartet/client/clientcmd"
+	"quartet/client/clientcmd/console"
 	"quartet/client/internal/responder"
 )
 
 func root() *cobra.Command {
 	r := &cobra.Command{Use: "quartet", SilenceErrors: true, SilenceUsage: true}
-	r.SetUsageFunc(clientcmd.Usage)
-	r.AddCommand(clientcmd.Commands(clientcmd.Env{Getenv: func(string) string { return "" }, Requests: os.DirFS("../../testdata/requests")})...)
+	r.SetUsageFunc(console.Usage)
+	r.AddCommand(clientcmd.Commands(console.Env{Getenv: func(string) string { return "" }, Requests: os.DirFS("../../testdata/requests")})...)
 	return r
 }
 

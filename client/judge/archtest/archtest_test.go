@@ -251,7 +251,7 @@ func TestEveryPackageSaysWhatItPromises(t *testing.T) {
 		}
 	}
 	for dir, name := range names {
-		want := "Package " + name + " promises "
+		want := "Package " + name + " "
 		if name == "main" {
 			want = "Command " + module
 		}

@@ -1,0 +1,111 @@
+package console
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// Format is the flag -o: what goes to stdout.
+type Format string
+
+const (
+	Table Format = "table" // for people
+	JSON  Format = "json"  // one document: an object, or an array where there may be several
+	JSONL Format = "jsonl" // one object a line
+	Raw   Format = "raw"   // the data alone: values byte for byte, the cluster's own JSON as it came
+)
+
+// formats are those that every command with -o knows.
+var formats = [...]Format{Table, JSON, JSONL, Raw}
+
+func (f *Format) String() string { return string(*f) }
+func (f *Format) Type() string   { return "FORMAT" }
+
+func (f *Format) Set(s string) error {
+	got := Format(strings.ToLower(s))
+	if got == "text" { // what the table was called
+		got = Table
+	}
+	if !slices.Contains(formats[:], got) {
+		return fmt.Errorf("unknown format %q (want table, json, jsonl or raw)", s)
+	}
+	*f = got
+	return nil
+}
+
+func (f *Format) Flag(flags *pflag.FlagSet) {
+	*f = Table
+	flags.VarP(f, "output", "o", "table, json (one document), jsonl (an object a line) or raw (the data alone)")
+}
+
+// Objects reports whether the output is for a program that reads JSON.
+func (f Format) Objects() bool { return f == JSON || f == JSONL }
+
+// Object writes v as one JSON object: over several lines in json, on one in jsonl.
+func (f Format) Object(w io.Writer, v any) error {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if f == JSON {
+		enc.SetIndent("", "  ")
+	}
+	if err := enc.Encode(v); err != nil {
+		return fmt.Errorf("write the result: %w", err)
+	}
+	if _, err := w.Write(b.Bytes()); err != nil {
+		return fmt.Errorf("write the result: %w", err)
+	}
+	return nil
+}
+
+// Answer writes the JSON object with which the cluster answered: as it came in raw.
+func (f Format) Answer(w io.Writer, body []byte) error {
+	var b bytes.Buffer
+	var err error
+	switch f {
+	case JSON:
+		err = json.Indent(&b, body, "", "  ")
+	case JSONL:
+		err = json.Compact(&b, body)
+	default:
+		b.Write(body)
+	}
+	if err != nil {
+		return fmt.Errorf("the cluster's answer is no JSON: %w", err)
+	}
+	b.WriteByte('\n')
+	if _, err := w.Write(b.Bytes()); err != nil {
+		return fmt.Errorf("write the answer: %w", err)
+	}
+	return nil
+}
+
+// Table is where what is for people goes: nowhere in the other formats.
+func (f Format) Table(stdout io.Writer) io.Writer {
+	if f == Table {
+		return stdout
+	}
+	return io.Discard
+}
+
+// Operated prints what came of an operator's command, in the formats for programs.
+func (f Format) Operated(stdout io.Writer, v any) error {
+	if f == Table {
+		return nil
+	}
+	return f.Object(stdout, v)
+}
+
+// formatWords completes -o.
+func formatWords(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return []cobra.Completion{
+		"table\tfor people", "json\tone JSON document", "jsonl\tone JSON object a line", "raw\tthe data alone",
+	}, cobra.ShellCompDirectiveNoFileComp
+}

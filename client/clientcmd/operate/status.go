@@ -1,0 +1,135 @@
+package operate
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"quartet/bus"
+	"quartet/bus/host/exit"
+	"quartet/client/clientcmd/console"
+)
+
+func Status(env console.Env) *cobra.Command {
+	var conn console.Connection
+	var out console.Format
+	cmd := &cobra.Command{
+		Use:   "status [flags]",
+		Short: "Show how the cluster is",
+		Long: `Show the master and the replicas: which are members, how far each has come.
+-o json and jsonl print the JSON object with which the cluster answers, -o raw as it came.
+
+"ready, but …" says what is served now and will not be after the next fault.
+
+Exit status: 0 ready, 4 not ready, 6 no cluster.`,
+		Example: `  quartet status
+  quartet status -o json | jq .ready`,
+		Args: console.UsageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := console.Interruptible(cmd)
+			defer cancel()
+			c, err := conn.Connect(ctx)
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			body, err := c.Status(ctx)
+			if err != nil {
+				return exit.With(console.ExitStatus(err), err)
+			}
+			var s bus.Status
+			if err := json.Unmarshal(body, &s); err != nil {
+				return fmt.Errorf("the cluster's status is no JSON object that this version can read: %w", err)
+			}
+			if out != console.Table {
+				err = out.Answer(env.Stdout, body)
+			} else {
+				err = PrintStatus(env.Stdout, &s)
+			}
+			if err == nil && !s.Ready {
+				err = exit.Silent(exit.StatusRefused) // stdout says why
+			}
+			return err
+		},
+	}
+	conn.Flags(cmd.Flags(), env)
+	out.Flag(cmd.Flags())
+	return cmd
+}
+
+func PrintStatus(w io.Writer, s *bus.Status) error {
+	ready := "ready"
+	if !s.Ready {
+		ready = "not ready"
+	}
+	if s.Reason != "" {
+		ready += ": " + console.Printable([]byte(s.Reason))
+	}
+	if len(s.Warnings) > 0 {
+		but := "; and "
+		if s.Ready {
+			but = ", but "
+		}
+		ready += but + console.Printable([]byte(strings.Join(s.Warnings, "; ")))
+	}
+	data := console.OrDash(s.Data)
+	if s.Sync != "" {
+		data += ", sync " + s.Sync
+	}
+	if s.InProcess {
+		data += ", in-process: one process for master and replicas"
+	}
+	cluster := ""
+	if s.Cluster != "" {
+		cluster = "cluster " + console.Printable([]byte(s.Cluster)) + ", "
+	}
+	if _, err := fmt.Fprintf(w, "%s\n%sepoch %d, data: %s, version %s\n\n", ready, cluster, s.Epoch, data, console.OrDash(s.Version)); err != nil {
+		return err
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "NODE\tPID\tMEMBER\tCLOCK\tPOSITION\tTIMESTAMP\tKEYS\tPENDING\t")
+	m := s.Master
+	fmt.Fprintf(t, "%s\t%d\tmaster\t%d\t-\t%d\t-\t%d\t\n", m.ID, m.PID, m.Clock, m.Last, m.Pending)
+	for _, r := range s.Replicas {
+		fmt.Fprintf(t, "%s\t%d\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n",
+			r.ID, r.PID, Membership(&r), r.Clock, r.Position, r.Timestamp, r.Keys, r.Pending, Remark(&r))
+	}
+	return t.Flush()
+}
+
+// Membership is yes, or no and what the replica is doing.
+func Membership(r *bus.ReplicaStatus) string {
+	switch {
+	case r.Member:
+		return "yes"
+	case r.Phase == "" || r.Phase == "member":
+		return "no"
+	}
+	return "no, " + console.Printable([]byte(r.Phase))
+}
+
+// Remark is why a replica is no member, and how its process ended last.
+func Remark(r *bus.ReplicaStatus) string {
+	var parts []string
+	if r.Reason != "" {
+		parts = append(parts, console.Printable([]byte(r.Reason)))
+	}
+	if r.Restarts > 0 {
+		ended := fmt.Sprintf("ended %d times in a row", r.Restarts)
+		if r.Restarts == 1 {
+			ended = "ended lately"
+		}
+		if r.LastError != "" && !strings.Contains(r.Reason, r.LastError) {
+			ended += ": " + console.Printable([]byte(r.LastError))
+		}
+		parts = append(parts, ended)
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "  " + strings.Join(parts, "; ")
+}

@@ -1,0 +1,180 @@
+package shell
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"quartet/bus"
+	"quartet/bus/host/exit"
+	"quartet/bus/lamport"
+	"quartet/bus/model"
+	"quartet/client"
+	"quartet/client/clientcmd/console"
+	"quartet/client/clientcmd/explain"
+	"quartet/client/clientcmd/operate"
+	"quartet/client/clientcmd/send"
+	"quartet/client/requestfile"
+)
+
+// typed is a line of the shell: a request, a command that begins with a dot, or nothing.
+type typed struct {
+	request  *client.Request
+	command  string // without the dot
+	argument string
+}
+
+// parseLine reads a trimmed line. get and set are of the model current.
+func parseLine(line string, current model.Consistency) (typed, error) {
+	if line == "" || line[0] == '#' {
+		return typed{}, nil
+	}
+	word, rest, _ := strings.Cut(strings.Replace(line, "\t", " ", 1), " ")
+	rest = strings.TrimSpace(rest)
+	switch lower := strings.ToLower(word); {
+	case lower[0] == '.':
+		return typed{command: lower[1:], argument: rest}, nil
+	case (lower == "exit" || lower == "quit" || lower == "help") && rest == "":
+		return typed{command: lower}, nil
+	case lower == "get":
+		return checkedLine(client.Request{Consistency: current, Type: model.Get, Key: rest})
+	case lower == "set":
+		key, value, found := strings.Cut(rest, bus.Separator)
+		if !found {
+			if key, value, found = strings.Cut(rest, " "); !found {
+				return typed{}, errors.New("a set needs a key and a value: set KEY VALUE")
+			}
+		}
+		return checkedLine(client.Request{Consistency: current, Type: model.Set, Key: strings.TrimSpace(key), Value: []byte(strings.TrimSpace(value))})
+	}
+	r, err := requestfile.ParseLine(line)
+	var bad *requestfile.Error
+	switch {
+	case errors.As(err, &bad) && !strings.Contains(line, ","):
+		return typed{}, fmt.Errorf("not understood: %s\nwant get KEY, set KEY VALUE, a request like \"1, 1, key ::: value\", or .help", console.Printable([]byte(line)))
+	case errors.As(err, &bad):
+		return typed{}, fmt.Errorf("%s\n    %s", bad.Reason, strings.ReplaceAll(bad.Place(), "\n", "\n    "))
+	case err != nil:
+		return typed{}, err
+	}
+	return typed{request: &client.Request{Consistency: r.Model, Type: r.Type, Key: r.Key, Value: r.Value, Text: true}}, nil
+}
+
+// checkedLine checks what get and set have made before it is sent.
+func checkedLine(r client.Request) (typed, error) {
+	out := bus.Request{Model: r.Consistency, Type: r.Type, Key: r.Key, Value: r.Value}
+	if err := out.Check(); err != nil {
+		return typed{}, err
+	}
+	return typed{request: &r}, nil
+}
+
+// dots are the commands of the shell with what each takes.
+var dots = [...]struct{ name, argument string }{
+	{"consistency", "MODEL"}, {"replica", "r1, r2, … or any"}, {"session", "new, or a token"}, {"status", ""}, {"explain", "MODEL"}, {"help", ""}, {"quit", ""},
+}
+
+// command does what a line that begins with a dot says.
+func (s *shell) command(ctx context.Context, name, argument string) (more bool, err error) {
+	switch name {
+	case "quit", "exit", "q":
+		return false, nil
+	case "help", "h", "?":
+		err = s.print(help)
+	case "consistency", "c":
+		chosen, ok := s.modelOr(argument)
+		if !ok {
+			return true, nil
+		}
+		s.model = chosen
+		err = s.print(s.model.Word() + ": " + console.ModelPromise[s.model.Consistency])
+	case "replica", "r":
+		err = s.pin(argument)
+	case "session":
+		err = s.turnTo(argument)
+	case "status":
+		return true, s.tellStatus(ctx)
+	case "explain":
+		m, ok := s.modelOr(argument)
+		if !ok {
+			return true, nil
+		}
+		err = s.print(strings.TrimRight(explain.Explanation(m.Consistency, nil), "\n"))
+	default:
+		s.mistake(fmt.Errorf("there is no command .%s; .help lists those that there are", console.Printable([]byte(name))))
+	}
+	return true, err
+}
+
+// modelOr reads a model, the current one where nothing is said.
+func (s *shell) modelOr(argument string) (console.Consistency, bool) {
+	m := s.model
+	if argument == "" {
+		return m, true
+	}
+	if err := m.Set(argument); err != nil {
+		s.mistake(err)
+		return s.model, false
+	}
+	return m, true
+}
+
+// pin has one replica serve everything, or any again.
+func (s *shell) pin(argument string) error {
+	switch argument = strings.ToLower(argument); argument {
+	case "":
+	case "any", "none":
+		s.replica = ""
+	default:
+		if n, err := lamport.ParseNode(argument); err != nil || !n.IsReplica() {
+			s.mistake(fmt.Errorf("no replica is called %q (want r1, r2, … or any)", argument))
+			return nil
+		}
+		s.replica = send.ReplicaName(argument)
+	}
+	if s.replica == "" {
+		return s.print("any replica serves")
+	}
+	return s.print(string(s.replica) + " serves (a causal set is numbered by the master whatever stands here)")
+}
+
+func (s *shell) tellStatus(ctx context.Context) error {
+	body, err := s.client.Status(ctx)
+	if err != nil {
+		s.worst = max(s.worst, console.ExitStatus(err))
+		return exit.With(console.ExitStatus(err), err)
+	}
+	if s.out.Objects() || s.out == console.Raw {
+		return s.out.Answer(s.env.Stderr, body) // stdout holds replies
+	}
+	var st bus.Status
+	if err := json.Unmarshal(body, &st); err != nil {
+		return fmt.Errorf("the cluster's status is no JSON object that this version can read: %w", err)
+	}
+	return operate.PrintStatus(s.env.Stdout, &st)
+}
+
+// print tells something that is no answer: between objects for a program it goes to stderr.
+func (s *shell) print(text string) error {
+	w := s.env.Stdout
+	if s.out != console.Table {
+		w = s.env.Stderr
+	}
+	if _, err := fmt.Fprintln(w, text); err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	return nil
+}
+
+// words are keys that were used, the last first, without limit beyond maxWords.
+type words []string
+
+const maxWords = 1000
+
+func (w *words) add(word string) {
+	*w = slices.DeleteFunc(*w, func(s string) bool { return s == word })
+	*w = append(words{word}, (*w)[:min(len(*w), maxWords-1)]...)
+}
