@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -39,7 +40,8 @@ func (s *Settings) used(n name) string {
 	return ""
 }
 
-// own sets everything that does not come from the context, over what the context has set.
+// own sets on o everything that does not come from the context, over what the context has set. It
+// is the first of the options, so that the caller's own come last.
 func (s *Settings) own(o *nats.Options) error {
 	if s.values[urlName].from != fromContext {
 		o.Servers = nil
@@ -47,34 +49,31 @@ func (s *Settings) own(o *nats.Options) error {
 			o.Servers = append(o.Servers, strings.TrimSpace(part))
 		}
 	}
+
 	var options []nats.Option
 	if !s.contextAuthenticates() {
 		o.User, o.Password, o.Token, o.Nkey = "", "", "", ""
 		o.UserJWT, o.SignatureCB = nil, nil
-		switch {
-		case s.used(credsName) != "":
-			options = append(options, nats.UserCredentials(expandHome(s.used(credsName))))
-		case s.used(nkeyName) != "":
-			nkey, err := nats.NkeyOptionFromSeed(expandHome(s.used(nkeyName)))
-			if err != nil {
-				return fmt.Errorf("%w: nkey (%s): %w", ErrSetting, s.origin(nkeyName), err)
-			}
-			options = append(options, nkey)
-		case s.used(userName) != "":
-			options = append(options, nats.UserInfo(s.used(userName), s.used(passName)))
-		case s.used(tokenName) != "":
-			options = append(options, nats.Token(s.used(tokenName)))
+
+		identity, err := s.identity()
+		if err != nil {
+			return err
 		}
+		options = append(options, identity...)
 	}
+
 	own := func(n name) string {
 		if s.values[n].from == fromContext {
 			return ""
 		}
 		return s.used(n)
 	}
+
+	// A certificate and its key are one option: where one of the two is ours, both are set again.
 	if own(certName) != "" || own(keyName) != "" {
 		options = append(options, nats.ClientCert(expandHome(s.used(certName)), expandHome(s.used(keyName))))
 	}
+
 	if own(caName) != "" {
 		options = append(options, nats.RootCAs(expandHome(own(caName))))
 	}
@@ -87,6 +86,7 @@ func (s *Settings) own(o *nats.Options) error {
 	if own(inboxName) != "" {
 		options = append(options, nats.CustomInboxPrefix(own(inboxName)))
 	}
+
 	for _, option := range options {
 		if err := option(o); err != nil {
 			return fmt.Errorf("%w: %w", ErrSetting, err)
@@ -95,25 +95,50 @@ func (s *Settings) own(o *nats.Options) error {
 	return nil
 }
 
-// contextAuthenticates reports whether who we are is as the context says.
+// identity returns the option that proves who we are, with the one method that
+// [Settings.authenticate] has left in use; none where there is no method.
+func (s *Settings) identity() ([]nats.Option, error) {
+	switch {
+	case s.used(credsName) != "":
+		return []nats.Option{nats.UserCredentials(expandHome(s.used(credsName)))}, nil
+	case s.used(nkeyName) != "":
+		nkey, err := nats.NkeyOptionFromSeed(expandHome(s.used(nkeyName)))
+		if err != nil {
+			return nil, fmt.Errorf("%w: nkey (%s): %w", ErrSetting, s.origin(nkeyName), err)
+		}
+		return []nats.Option{nkey}, nil
+	case s.used(userName) != "":
+		return []nats.Option{nats.UserInfo(s.used(userName), s.used(passName))}, nil
+	case s.used(tokenName) != "":
+		return []nats.Option{nats.Token(s.used(tokenName))}, nil
+	}
+	return nil, nil
+}
+
+// contextAuthenticates reports whether the context says who we are.
 func (s *Settings) contextAuthenticates() bool {
-	if s.file == "" || hasUser(s.URL()) && s.values[urlName].from != fromContext {
+	userInOurURL := hasUser(s.URL()) && s.values[urlName].from != fromContext
+	if s.file == "" || userInOurURL {
 		return false
 	}
+
 	for _, n := range methods {
 		if v := s.values[n]; v.text != "" && v.unused == "" {
 			return v.from == fromContext
 		}
+
 	}
 	return true // an nsc lookup, or nothing
 }
 
-// socks dials through a proxy: a context's own proxy is the library's to set.
+// socks dials through a SOCKS proxy that a flag or a variable names. (A context's own proxy is set
+// by the library.)
 type socks string
 
 // Dial implements [nats.CustomDialer].
 func (p socks) Dial(network, address string) (net.Conn, error) {
 	u, err := url.Parse(string(p))
+
 	if err != nil {
 		return nil, fmt.Errorf("%w: SOCKS proxy: %w", ErrSetting, err)
 	}
@@ -121,6 +146,7 @@ func (p socks) Dial(network, address string) (net.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: SOCKS proxy: %w", ErrSetting, err)
 	}
+
 	return dialer.Dial(network, address)
 }
 
@@ -143,54 +169,68 @@ func (s *Settings) As(user, password string) *Settings {
 	for n, v := range s.values {
 		out.values[n] = v
 	}
+
 	server := s.values[urlName]
 	server.text = withoutUser(server.text)
 	out.values[urlName] = server
+
 	for _, n := range methods {
 		delete(out.values, n)
 	}
+
 	out.values[userName] = value{text: user, from: fromFlag}
 	out.values[passName] = value{text: password, from: fromFlag}
 	return &out
 }
 
-// Environment returns env without the variables of connection settings and then, unless s
-// is nil, with those that make a child's settings these: what a flag said here a child
-// hears from its environment, where no list of processes shows it.
+// Environment returns env with the connection settings of s in place of env's own: what a flag
+// said here reaches a child process through its environment, where no list of processes shows it.
+// Where s is nil the settings are only taken out.
 func (s *Settings) Environment(env []string) []string {
 	var out []string
 	for _, entry := range env {
 		key, _, _ := strings.Cut(entry, "=")
-		ours := false
-		for i := range specs {
-			ours = ours || specs[i].env != "" && key == specs[i].env || key == config.Variable(specs[i].flag)
-		}
-		if !ours {
+		if !isSettingsVariable(key) {
 			out = append(out, entry)
 		}
 	}
 	if s == nil {
 		return out
 	}
+
 	if token, user, password := s.userInURL(); user != "" || token != "" {
-		for _, entry := range [...][2]string{{"NATS_TOKEN", token}, {"NATS_USER", user}, {"NATS_PASSWORD", password}} {
+		inURL := [...][2]string{
+			{"NATS_TOKEN", token}, {"NATS_USER", user}, {"NATS_PASSWORD", password},
+		}
+		for _, entry := range inURL {
 			if entry[1] != "" {
 				out = append(out, entry[0]+"="+entry[1])
 			}
 		}
 	}
+
 	for i := range specs {
 		sp := &specs[i]
 		text := s.used(sp.name)
+		inContext := s.values[sp.name].from == fromContext
 		if sp.name == contextName {
-			text = s.file
+			text, inContext = s.file, false
 		}
-		if sp.env == "" || text == "" || sp.name != contextName && s.values[sp.name].from == fromContext {
-			continue
+		if sp.env == "" || text == "" || inContext {
+			continue // a child that is given the context finds there what is in it
 		}
 		out = append(out, sp.env+"="+text)
 	}
 	return out
+}
+
+// isSettingsVariable reports whether key is a variable of a connection setting, the nats
+// command's or quartet's own.
+func isSettingsVariable(key string) bool {
+	return slices.ContainsFunc(specs[:], func(sp spec) bool {
+		ofTheNATSCommand := sp.env != "" && key == sp.env
+		return ofTheNATSCommand || key == config.Variable(sp.flag)
+	})
 }
 
 // Bare returns the URLs without a user: for an argument of a child, which has the user
@@ -204,6 +244,7 @@ func (s *Settings) userInURL() (token, user, password string) {
 		if err != nil || u.User == nil {
 			continue
 		}
+
 		if password, given := u.User.Password(); given {
 			return "", u.User.Username(), password
 		}
@@ -219,7 +260,7 @@ func (s *Settings) Args() []string {
 		sp := &specs[i]
 		v := s.values[sp.name]
 		switch {
-		case sp.env != "" || v.text == "" || v.from == fromContext:
+		case sp.env != "" || v.text == "" || v.from == fromContext: // the child learns it from its environment
 		case sp.name == firstName:
 			args = append(args, "--"+sp.flag)
 		default:

@@ -9,7 +9,7 @@ import (
 // DefaultURL is where a server is looked for when nothing says.
 const DefaultURL = "nats://127.0.0.1:4222"
 
-// name is a setting, as lists of settings call it.
+// name is the name of a setting in lists of settings.
 type name string
 
 const (
@@ -46,7 +46,8 @@ var specs = [...]spec{
 	{name: credsName, flag: "creds", env: "NATS_CREDS", usage: "`FILE` with a user's credentials", file: true},
 	{name: nkeyName, flag: "nkey", env: "NATS_NKEY", usage: "`FILE` with a user's nkey seed", file: true},
 	{name: userName, flag: "user", env: "NATS_USER", usage: "`USER` to connect as"},
-	{name: passName, flag: "password", env: "NATS_PASSWORD", usage: "its `PASSWORD`; the variable keeps it out of the list of processes", secret: true},
+	{name: passName, flag: "password", env: "NATS_PASSWORD", secret: true,
+		usage: "its `PASSWORD`; the variable keeps it out of the list of processes"},
 	{name: tokenName, flag: "token", env: "NATS_TOKEN", usage: "`TOKEN` to connect with", secret: true},
 	{name: certName, flag: "tlscert", env: "NATS_CERT", usage: "`FILE` with our TLS certificate", file: true},
 	{name: keyName, flag: "tlskey", env: "NATS_KEY", usage: "`FILE` with its private key", file: true},
@@ -62,8 +63,8 @@ type Flags struct {
 	set    *pflag.FlagSet
 	values map[name]*string
 	first  bool
-	// Selected lets the context count that is selected with the nats command, though
-	// nobody asked for it here. Add sets it.
+	// Selected lets the context count that is selected with the nats command, though no flag or
+	// variable names it. Add sets it.
 	Selected bool
 }
 
@@ -75,6 +76,7 @@ func Add(f *pflag.FlagSet) *Flags {
 		if s.env != "" {
 			usage += " (" + s.env + ")"
 		}
+
 		switch s.name {
 		case firstName:
 			f.BoolVar(&out.first, s.flag, false, usage)
@@ -83,10 +85,12 @@ func Add(f *pflag.FlagSet) *Flags {
 		default:
 			out.values[s.name] = f.String(s.flag, "", usage)
 		}
+
 		if s.secret {
 			config.Secret(f, s.flag)
 		}
 	}
+
 	normal := f.GetNormalizeFunc()
 	f.SetNormalizeFunc(func(f *pflag.FlagSet, given string) pflag.NormalizedName {
 		if given == "server" {
@@ -123,8 +127,9 @@ func Names() []string {
 	return list
 }
 
-// place returns how strong the place is from which a flag has its value, and where it is.
-func (f *Flags) place(flag string) (source, string) {
+// strength returns how strong the source is from which a flag has its value, and where that is:
+// --FLAG, QUARTET_NAME or FILE:LINE.
+func (f *Flags) strength(flag string) (source, string) {
 	switch level, where := config.Origin(f.set.Lookup(flag)); level {
 	case config.FromFile:
 		return fromFile, where
@@ -136,7 +141,9 @@ func (f *Flags) place(flag string) (source, string) {
 
 // Asked reports whether a flag names a server or a context.
 func (f *Flags) Asked() bool {
-	return f.set.Changed("nats") && *f.values[urlName] != "" || f.set.Changed("context") && *f.values[contextName] != ""
+	server := f.set.Changed("nats") && *f.values[urlName] != ""
+	context := f.set.Changed("context") && *f.values[contextName] != ""
+	return server || context
 }
 
 // Given returns the names of the flags that were given.
@@ -155,6 +162,7 @@ func (f *Flags) flag(s *spec) (string, bool) {
 	if f.set == nil || !f.set.Changed(s.flag) {
 		return "", false
 	}
+
 	if s.name == firstName {
 		if f.first {
 			return "true", true

@@ -44,7 +44,7 @@ type Setting struct {
 	Unused string `json:"unused,omitempty"` // why it is set aside; "": it is used
 }
 
-// value is a setting as it was found.
+// value is a setting as it was found: its text and the source of that.
 type value struct {
 	text   string
 	from   source
@@ -66,27 +66,35 @@ func To(url string) *Settings {
 	return &Settings{values: map[name]value{urlName: {text: url, from: fromFlag}}}
 }
 
-// Resolve puts together what flags, environment, context and defaults say. The error
-// wraps [ErrContext] or [ErrSetting] and says which setting is wrong and where it stands.
+// Resolve puts together what flags, environment, context and defaults say. getenv is [os.Getenv]
+// or a stand-in. The error wraps [ErrContext] or [ErrSetting] and says which setting is wrong and
+// where it stands.
 func (f *Flags) Resolve(getenv func(string) string) (*Settings, error) {
 	s := &Settings{values: make(map[name]value, len(specs))}
 	given := func(sp *spec) value {
 		var v value
 		if text, ok := f.flag(sp); ok {
 			v.text = text
-			v.from, v.where = f.place(sp.flag)
+			v.from, v.where = f.strength(sp.flag)
 		}
+
+		// NATS_ variables are stronger than a file, and weaker than a flag and a QUARTET_
+		// variable.
 		if v.from < fromEnvironment && sp.env != "" {
 			if text := getenv(sp.env); text != "" {
 				return value{text: text, from: fromEnvironment, where: sp.env}
 			}
 		}
+
 		return v
 	}
 	for i := range specs {
 		s.values[specs[i].name] = given(&specs[i])
 	}
+
+	// The context fills in what nothing stronger has said.
 	s.ofOneServer()
+
 	config, err := s.loadContext(f.Selected, getenv)
 	if err != nil {
 		return nil, err
@@ -97,12 +105,15 @@ func (f *Flags) Resolve(getenv func(string) string) (*Settings, error) {
 			s.values[sp.name] = value{text: text, from: fromContext}
 		}
 	}
+
 	if err := s.serverless(config); err != nil {
 		return nil, err
 	}
+
 	if s.values[urlName].text == "" {
 		s.values[urlName] = value{text: DefaultURL, from: fromDefault}
 	}
+
 	s.authenticate(config, given)
 	return s, s.check()
 }
@@ -114,12 +125,15 @@ func (s *Settings) serverless(config *natscontext.Settings) error {
 	for part := range strings.SplitSeq(server.text, ",") {
 		said := server.from == fromFlag || server.text != ""
 		if said && strings.TrimSpace(part) == "" {
-			return fmt.Errorf("%w: %s (%s) is %q: want the URL of a server, or several joined by commas", ErrSetting, urlName, s.origin(urlName), server.text)
+			return fmt.Errorf("%w: %s (%s) is %q: want the URL of a server, or several joined by commas",
+				ErrSetting, urlName, s.origin(urlName), server.text)
 		}
 	}
+
 	if config == nil || server.text != "" {
 		return nil
 	}
+
 	lacks := `has no "url"`
 	if config.NSCLookup != "" {
 		lacks = fmt.Sprintf("leaves the server to nsc (%s), which quartet does not ask", config.NSCLookup)
@@ -127,16 +141,20 @@ func (s *Settings) serverless(config *natscontext.Settings) error {
 	if len(s.unknown) > 0 {
 		lacks += fmt.Sprintf(" (%s: no such field is known)", strings.Join(s.unknown, ", "))
 	}
-	return fmt.Errorf("%w %q: %s: its file %s %s: write the server into it as \"url\", name one with --nats, or leave the context out with --context ''",
+
+	return fmt.Errorf("%w %q: %s: its file %s %s: write the server into it as \"url\","+
+		" name one with --nats, or leave the context out with --context ''",
 		ErrContext, s.context, s.whereContext(), s.file, lacks)
 }
 
-// unknownFields returns the names of an object's fields that a context does not have, sorted.
+// unknownFields returns the names of the fields of the JSON object b that a context does not have,
+// sorted.
 func unknownFields(b []byte) []string {
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(b, &fields) != nil {
 		return nil
 	}
+
 	t := reflect.TypeFor[natscontext.Settings]()
 	for i := range t.NumField() {
 		known, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
@@ -163,6 +181,7 @@ func (s *Settings) ofOneServer() {
 	if !named(urlName) && !named(contextName) { // --context '' names none
 		return
 	}
+
 	for n, v := range s.values {
 		if v.from == fromFile {
 			s.values[n] = value{}
@@ -170,12 +189,16 @@ func (s *Settings) ofOneServer() {
 	}
 }
 
-// loadContext finds the context and reads it; nil where there is none.
+// loadContext finds the context's file and reads it; it returns nil where no context is named.
+// selected lets the context count that is selected with the nats command.
 func (s *Settings) loadContext(selected bool, getenv func(string) string) (*natscontext.Settings, error) {
 	asked := s.values[contextName]
 	s.context = asked.text
 	folder := configFolder(getenv)
-	if asked.from == nowhere && selected && s.values[urlName].from == nowhere && folder != "" {
+
+	// What is selected counts only where neither a context nor a server is named.
+	unasked := asked.from == nowhere && s.values[urlName].from == nowhere
+	if unasked && selected && folder != "" {
 		if b, err := os.ReadFile(filepath.Join(folder, "context.txt")); err == nil {
 			s.context, s.selected = strings.TrimSpace(string(b)), true
 		}
@@ -183,6 +206,7 @@ func (s *Settings) loadContext(selected bool, getenv func(string) string) (*nats
 	if s.context == "" {
 		return nil, nil
 	}
+
 	switch {
 	case filepath.IsAbs(s.context):
 		s.file = s.context
@@ -194,17 +218,21 @@ func (s *Settings) loadContext(selected bool, getenv func(string) string) (*nats
 	default:
 		s.file = filepath.Join(folder, "context", s.context+".json")
 	}
+
 	b, err := os.ReadFile(s.file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w %q: %s: there is no file %s (list contexts with: nats context ls)", ErrContext, s.context, s.whereContext(), s.file)
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%w %q: %s: there is no file %s (list contexts with: nats context ls)",
+			ErrContext, s.context, s.whereContext(), s.file)
+	case err != nil:
 		return nil, fmt.Errorf("%w %q: %s: %w", ErrContext, s.context, s.whereContext(), err)
 	}
+
 	config := new(natscontext.Settings)
 	if err := json.Unmarshal(b, config); err != nil {
 		return nil, fmt.Errorf("%w %q: %s is not JSON: %w", ErrContext, s.context, s.file, err)
 	}
+
 	s.unknown = unknownFields(b)
 	config.URL = strings.TrimSpace(config.URL)
 	config.Creds = os.Expand(config.Creds, getenv)
@@ -219,7 +247,8 @@ func (s *Settings) whereContext() string {
 	return s.origin(contextName)
 }
 
-// configFolder is where the nats command keeps contexts; "" where there is no home.
+// configFolder returns the folder in which the nats command keeps contexts; "" where there is no
+// home directory.
 func configFolder(getenv func(string) string) string {
 	if dir := getenv("XDG_CONFIG_HOME"); dir != "" {
 		return filepath.Join(dir, "nats")
@@ -243,10 +272,12 @@ func Contexts(getenv func(string) string) []string {
 	return names
 }
 
+// inContext returns what the context c says of a setting; "" where it says nothing or is nil.
 func inContext(c *natscontext.Settings, n name) string {
 	if c == nil {
 		return ""
 	}
+
 	switch n {
 	case urlName:
 		return c.URL
@@ -280,10 +311,12 @@ func inContext(c *natscontext.Settings, n name) string {
 	return ""
 }
 
-// methods are the ways to prove who we are, the first one first where one source gives several.
+// methods are the ways to prove who we are. Where one source gives several, the earliest in this
+// list counts.
 var methods = [...]name{credsName, nkeyName, userName, tokenName}
 
-// authenticate decides for one way to prove who we are and sets the others aside.
+// authenticate chooses one way to prove who we are, the one from the strongest source, and sets
+// the others aside. Of a user in the URL and another method, the stronger source wins.
 func (s *Settings) authenticate(config *natscontext.Settings, given func(*spec) value) {
 	winner, strongest := name(""), nowhere
 	for _, n := range methods {
@@ -291,20 +324,26 @@ func (s *Settings) authenticate(config *natscontext.Settings, given func(*spec) 
 			winner, strongest = n, v.from
 		}
 	}
+
 	server := s.values[urlName]
-	if hasUser(server.text) && server.from > strongest {
+	switch {
+	case !hasUser(server.text):
+	case server.from > strongest:
 		winner = urlName
-	} else if winner != "" && hasUser(server.text) {
+	case winner != "":
 		server.text = withoutUser(server.text)
 		s.values[urlName] = server
 	}
+
 	for _, n := range methods {
 		if v := s.values[n]; n != winner && v.text != "" {
 			v.unused = fmt.Sprintf("%s comes first", s.origin(winner))
 			s.values[n] = v
 		}
 	}
+
 	password := s.values[passName]
+
 	switch {
 	case password.text == "":
 	case winner != userName:
@@ -315,6 +354,8 @@ func (s *Settings) authenticate(config *natscontext.Settings, given func(*spec) 
 	s.values[passName] = password
 }
 
+// check refuses settings that cannot work: files that are not there, half of a TLS pair, a
+// domain that no subject can carry.
 func (s *Settings) check() error {
 	for i := range specs {
 		sp := &specs[i]
@@ -326,11 +367,14 @@ func (s *Settings) check() error {
 			return fmt.Errorf("%w: %s (%s): %w", ErrSetting, sp.name, s.origin(sp.name), err)
 		}
 	}
+
 	if (s.values[certName].text == "") != (s.values[keyName].text == "") {
-		return fmt.Errorf("%w: a TLS certificate and its key go together: give both --tlscert (NATS_CERT) and --tlskey (NATS_KEY)", ErrSetting)
+		return fmt.Errorf("%w: a TLS certificate and its key go together:"+
+			" give both --tlscert (NATS_CERT) and --tlskey (NATS_KEY)", ErrSetting)
 	}
 	if domain := s.values[domainName].text; strings.ContainsAny(domain, " \t.*>") {
-		return fmt.Errorf("%w: %s (%s) is %q: a JetStream domain has no blanks, dots or wildcards", ErrSetting, domainName, s.origin(domainName), domain)
+		return fmt.Errorf("%w: %s (%s) is %q: a JetStream domain has no blanks, dots or wildcards",
+			ErrSetting, domainName, s.origin(domainName), domain)
 	}
 	return nil
 }
@@ -364,15 +408,18 @@ func (s *Settings) List() []Setting {
 		sp := &specs[i]
 		v := s.values[sp.name]
 		from := s.origin(sp.name)
+
 		if sp.name == contextName && s.context != "" {
 			v.text = s.context
 			if s.selected {
 				from = "selected with the nats command"
 			}
 		}
+
 		if v.text == "" {
 			continue
 		}
+
 		text := bus.Redact(v.text)
 		if sp.secret {
 			text = "***"
@@ -393,7 +440,9 @@ func (s *Settings) InboxPrefix() string { return s.values[inboxName].text }
 
 // Given reports whether a flag or the environment names a server or a context.
 func (s *Settings) Given() bool {
-	return s.values[urlName].from >= fromContext || s.context != "" && !s.selected
+	aServer := s.values[urlName].from >= fromContext
+	aContext := s.context != "" && !s.selected
+	return aServer || aContext
 }
 
 func hasUser(urls string) bool { return withoutUser(urls) != urls }

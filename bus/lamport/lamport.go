@@ -1,7 +1,7 @@
-// Package lamport promises one total order over everything that nodes stamp:
-// a timestamp is a Lamport time and the node that issued it, and if a happened
-// before b then a's timestamp is the smaller one (Lamport 1978, "Time, Clocks,
-// and the Ordering of Events in a Distributed System", sections 2 and 3).
+// Package lamport is the order of everything that nodes stamp, and promises that it is total: a
+// timestamp is a Lamport time and the node that issued it, and if a happened before b then a's
+// timestamp is the smaller one (Lamport 1978, "Time, Clocks, and the Ordering of Events in a
+// Distributed System", sections 2 and 3).
 //
 // The package is pure: no I/O, no goroutine, no lock, no wall clock.
 package lamport
@@ -19,8 +19,8 @@ import (
 // later timestamp of the cluster towards the end of the range for ever.
 const MaxJump = 1 << 32
 
-// Limit is beyond what any honest clock reaches. A larger time is never taken over, so
-// a clock cannot be driven to the end of its range, where it would begin at zero again.
+// Limit is the first time that no honest clock reaches. No clock takes over a time from Limit on,
+// so none can be driven to the end of its range, where it would begin at zero again.
 const Limit = 1 << 63
 
 // ErrJump is returned by [Clock.Witness] for a step larger than [MaxJump] or a
@@ -73,6 +73,7 @@ func ParseNode(s string) (Node, error) {
 		if err != nil || n == 0 || digits[0] == '0' || digits[0] == '+' {
 			break
 		}
+
 		return base + Node(n), nil
 	}
 	return 0, fmt.Errorf("%w: %q (want r1, r2, … or m1, …)", ErrNode, s)
@@ -95,15 +96,14 @@ func (t Timestamp) Compare(u Timestamp) int {
 // Less reports whether t stands before u.
 func (t Timestamp) Less(u Timestamp) bool { return t.Compare(u) < 0 }
 
-// String returns COUNTER.NODE, as in 289.r2.
+// String returns TIME.NODE, as in 289.r2.
 func (t Timestamp) String() string {
 	return strconv.FormatUint(t.Time, 10) + "." + t.Node.String()
 }
 
-// Version orders the writes of one key: by epoch, then time, then node. The epoch
-// comes first because a write stamped by a node whose clock had run ahead before it
-// was removed would otherwise beat every later one. The zero Version is older than
-// every write.
+// Version orders the writes of one key: by epoch, then time, then node. The epoch comes first
+// because the clock of a node that is removed may have run ahead: its writes would otherwise beat
+// every later one. The zero Version is older than every write.
 type Version struct {
 	Epoch uint64
 	Timestamp
@@ -120,7 +120,7 @@ func (v Version) Compare(w Version) int {
 // Less reports whether v is older than w.
 func (v Version) Less(w Version) bool { return v.Compare(w) < 0 }
 
-// String returns EPOCH/COUNTER.NODE.
+// String returns EPOCH/TIME.NODE.
 func (v Version) String() string {
 	return strconv.FormatUint(v.Epoch, 10) + "/" + v.Timestamp.String()
 }

@@ -2,8 +2,8 @@ package message
 
 import "quartet/bus/lamport"
 
-// Prepare asks a replica to wedge in Header.Epoch for good (rule F1), and, from the second
-// round on, to fetch the causal writes that it lacks (rule F3).
+// Prepare asks a replica to wedge in Header.Epoch for good (rule F1) and, from the second round
+// on, to fetch the causal writes that it lacks (rule F3).
 type Prepare struct {
 	Header
 	Round  uint64       // 1, 2, 3, … of one change; answered by a STATE with the same
@@ -11,9 +11,9 @@ type Prepare struct {
 	Holder lamport.Node // a replica that holds them; 0: nobody needs to fetch any
 }
 
-// State says what a wedged replica holds (rule F2). But for Watermark, which a fill may
-// raise, it never changes again in its epoch. A learner that has become the copy of a
-// wedged member says the same of itself.
+// State says what a wedged replica holds (rule F2). It never changes again in its epoch, but for
+// Watermark, which a fill may raise. A learner that has become the copy of a wedged member says
+// the same of itself.
 type State struct {
 	Header
 	Round      uint64
@@ -24,16 +24,19 @@ type State struct {
 	Proof      Proof
 }
 
-// Proof is what members can be compared by: who holds less than it once said has gone back.
+// Proof is what members are compared by: a member that holds less than it once said has gone back.
 type Proof struct {
-	Life uint64     // of the process
-	View uint64     // nonce of the record of the epoch
-	Safe uint64     // the highest causal number that may have been read
-	Told [][]uint64 // by index in the view: what that member has told this one that it holds, as State.Contiguous; empty: nothing is known
+	Life uint64 // of the process
+	View uint64 // nonce of the record of the epoch
+	Safe uint64 // the highest causal number that may have been read
+
+	// Told is, by index in the view, what each member has told this one that it holds, as
+	// State.Contiguous; empty: nothing is known.
+	Told [][]uint64
 }
 
-// Outdated tells the processes of a replica that another one of that replica is known, which
-// the master takes for the replica from now on.
+// Outdated tells the processes of a replica that another process of the same replica is known,
+// which the master takes for the replica from now on.
 type Outdated struct {
 	Header
 	Newest   uint64 // the greatest incarnation of the replica that is known
@@ -44,14 +47,19 @@ type Outdated struct {
 // Pull asks a member for the next piece of the state (rule F6). It says all that the
 // learner has, so a piece that is lost, or a member that dies, costs one piece.
 type Pull struct {
-	Header           // Epoch: of the newest record that the learner knows
-	Nonce   uint64   // comes back in the CHUNK
-	Entry   uint64   // entries of the table of executed requests are held up to this number; a member that has not come as far does not answer
-	Cursor  string   // keys below it are held
-	Scanned bool     // all keys are
-	Wedged  bool     // only a member that is wedged may answer: what it holds stays true
-	Held    []uint64 // by index in the view: undelivered DATA are held up to this seq; only if Wedged
-	Number  uint64   // causal writes are held up to this number; only if Wedged
+	Header        // Epoch: of the newest record that the learner knows
+	Nonce  uint64 // comes back in the CHUNK
+
+	// Entry is the number up to which the learner holds entries of the table of executed
+	// requests. A member that has not come as far does not answer.
+	Entry   uint64
+	Cursor  string // keys below it are held
+	Scanned bool   // all keys are held
+
+	// Wedged asks for an answer of a wedged member only: what it holds stays true.
+	Wedged bool
+	Held   []uint64 // by index in the view: undelivered DATA are held up to this seq; only if Wedged
+	Number uint64   // causal writes are held up to this number; only if Wedged
 }
 
 // Executed is an entry of the table of executed requests. Number counts the entries of
@@ -62,8 +70,11 @@ type Executed struct {
 	Digest    uint64
 	Position  uint64 // strong sets
 	Timestamp uint64 // causal sets
-	Key       string // that was set: a learner needs its record again; "" in what it gets before it reads the keys
-	Time      uint64 // in the order's own time, when it took effect
+
+	// Key is the key that was set: a learner needs its record again. "" in what the learner
+	// gets before it reads the keys.
+	Key  string
+	Time uint64 // in the order's own time, when it took effect
 }
 
 // OrderTime is the order's own time, a part of the replicated state (rule S6): ticks of the
@@ -72,7 +83,7 @@ type OrderTime struct {
 	Now     uint64 // never falls
 	Tick    uint64 // the greatest Data.Time delivered in this epoch; 0: none
 	Horizon uint64 // requests that took effect before this time may be forgotten
-	Oldest  uint64 // number of the oldest entry of the table that is not
+	Oldest  uint64 // number of the oldest entry of the table that is not forgotten
 }
 
 // KeyRecord is a record of the committed layer with its key.
@@ -99,8 +110,8 @@ type Chunk struct {
 	Last     uint64      // number of the member's newest entry
 	Order    OrderTime   // of the member
 	Records  []KeyRecord // of the keys of Entries, then of a range of keys
-	Cursor   string      // keys below it are held now
-	Scanned  bool        // all keys are
+	Cursor   string      // the learner holds the keys below it now
+	Scanned  bool        // it holds all keys now
 	LastRID  uint64
 
 	// Of a wedged member, once the learner has all of the above.

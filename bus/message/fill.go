@@ -1,13 +1,13 @@
 package message
 
-// Bounds of a FILL: so many writes, or about so many bytes and one write more.
+// Bounds of a FILL: FillMost writes, or about fillBytes and one write more.
 const (
 	FillMost  = 256
 	fillBytes = 256 << 10
 )
 
-// FillFor collects the causal writes that g asks for and lookup holds, within the bounds
-// of one message. The primary and the replicas answer gaps with it.
+// FillFor collects the causal writes that g asks for and lookup holds, within the bounds of one
+// FILL. The primary and the replicas answer gaps with it.
 func FillFor(g *Gap, lookup func(number uint64) *CausalWrite) []CausalWrite {
 	var writes []CausalWrite
 	size := 0

@@ -1,17 +1,16 @@
 package message
 
-// History names a point of a cluster's history: a record of the view, by what no other
-// record shares with it. Whoever goes on from something that the cluster said earlier (a
-// session, a revision, a cursor) names the record under which it was said. The zero value
-// names nothing.
+// History names a point of a cluster's history: a record of the view, by what no other record
+// shares with it. A client that goes on from something that the cluster said earlier (a session, a
+// revision, a cursor) names the record under which it was said. The zero value names nothing.
 type History struct {
 	Cluster uint64
 	Epoch   uint64
 	Nonce   uint64
 }
 
-// Told is what a client goes on from: the point of the history at which it was told last,
-// and the most that it had been told by then. 0: nothing.
+// Told is what a client goes on from: the point of the history at which it was told last, and the
+// most that it had been told by then. 0 stands for nothing.
 type Told struct {
 	History
 	Position  uint64 // of the total order
@@ -21,7 +20,7 @@ type Told struct {
 // Verdict says what a record knows of somebody's history.
 type Verdict uint8
 
-// The verdicts. Ahead is none yet: there may be a newer record, which has to be read.
+// The verdicts. Ahead is not final: there may be a newer record, which has to be read.
 const (
 	Ours         Verdict = iota // it is this history's, or too old or too vague to be told from it
 	OtherCluster                // it is another cluster's
@@ -29,8 +28,8 @@ const (
 	Ahead                       // it names a later epoch than the record's
 )
 
-// History is the point of the history at which r stands. It is the zero value for a record
-// of a build that drew no identities.
+// History returns the point of the history at which r stands; the zero value for a record of a
+// build that drew no identities.
 func (r *Record) History() History {
 	if r.Cluster == 0 {
 		return History{}
@@ -38,12 +37,13 @@ func (r *Record) History() History {
 	return History{Cluster: r.Cluster, Epoch: r.Epoch, Nonce: r.Nonce}
 }
 
-// Judge says whether told is of r's history (rule F13 of replica/DESIGN.md). began is the
-// position with which r's epoch began; [Unknown]: not known. What names an epoch before r's
-// lineage is judged only by what it was told.
+// Judge says whether told is of r's history (rule F13 of replica/DESIGN.md). began is the position
+// with which r's epoch began; [Unknown]: not known. An epoch before r's lineage is judged only by
+// what was told in it.
 func (r *Record) Judge(told *Told, began uint64) Verdict {
+	anonymous := r.Cluster == 0 && r.Epoch > 0 // r is of a build that drew no identities
 	switch {
-	case told.Cluster == 0 || r.Cluster == 0 && r.Epoch > 0: // one of them has no identity
+	case told.Cluster == 0 || anonymous:
 		return Ours
 	case r.Epoch > 0 && told.Cluster != r.Cluster:
 		return OtherCluster
@@ -57,7 +57,7 @@ func (r *Record) Judge(told *Told, began uint64) Verdict {
 	for i := range r.Lineage {
 		a := &r.Lineage[i]
 		switch {
-		case a.Epoch < told.Epoch:
+		case a.Epoch < told.Epoch: // what was told later says nothing of it
 		case a.Epoch == told.Epoch && a.Nonce != told.Nonce:
 			return Ended
 		case a.Epoch > told.Epoch && told.beyond(a.High, a.Position):
@@ -67,6 +67,7 @@ func (r *Record) Judge(told *Told, began uint64) Verdict {
 	return judged(told.beyond(r.High, began))
 }
 
+// judged returns Ended where a history has ended, else Ours.
 func judged(ended bool) Verdict {
 	if ended {
 		return Ended

@@ -17,10 +17,13 @@ func TestJudge(t *testing.T) {
 		},
 	}
 	told := func(epoch, nonce, position, timestamp uint64) message.Told {
-		return message.Told{History: message.History{Cluster: cluster, Epoch: epoch, Nonce: nonce}, Position: position, Timestamp: timestamp}
+		h := message.History{Cluster: cluster, Epoch: epoch, Nonce: nonce}
+		return message.Told{History: h, Position: position, Timestamp: timestamp}
 	}
+
 	old, none := r, message.Record{}
 	old.Cluster = 0
+
 	for name, test := range map[string]struct {
 		record *message.Record
 		told   message.Told
@@ -50,6 +53,7 @@ func TestJudge(t *testing.T) {
 			t.Errorf("%s: verdict %d, want %d", name, got, test.want)
 		}
 	}
+
 	past := told(6, 66, 9999, 60)
 	if got := r.Judge(&past, message.Unknown); got != message.Ours {
 		t.Errorf("nobody has said how far epoch 6 came: verdict %d", got)

@@ -1,8 +1,7 @@
-// Package message promises to list, field by field, everything that nodes say to
-// each other: one struct a message, and nothing that sends or encodes one. The
-// protocol machines of master and replicas speak in these types; package bus/codec
-// gives them their form on the wire; replica/DESIGN.md has them as a table with
-// source, target and subject.
+// Package message is, field by field, everything that nodes say to each other: one struct a
+// message, and nothing that sends or encodes one. The protocol machines of master and replicas
+// speak in these types; package bus/codec gives them their form on the wire; replica/DESIGN.md has
+// them as a table with source, target and subject.
 //
 // A message is immutable once it has been handed to an Output or a machine:
 // sender, receiver and what is kept for a resend may share its memory.
@@ -24,7 +23,7 @@ const (
 	KindInstall   Kind = 2  // master → replica: the record of an epoch
 	KindInstalled Kind = 3  // replica → master: I work in that view
 	KindForward   Kind = 4  // master → replica: requests, causal writes, causal marks
-	KindAnswers   Kind = 5  // replica → master: outcomes, watermark
+	KindAnswers   Kind = 5  // replica → master: answers to requests, watermark
 	KindData      Kind = 6  // replica → replica: DATA of the broadcast
 	KindAck       Kind = 7  // replica → replica: ACK of the broadcast
 	KindGap       Kind = 8  // replica → replica or master: send this again
@@ -34,14 +33,16 @@ const (
 	KindPrepare   Kind = 12 // master → replica: wedge, and say what you hold
 	KindState     Kind = 13 // replica → master: answer to a prepare
 	KindPull      Kind = 14 // learner → member: the next piece of the state
-	KindChunk     Kind = 15 // member → learner: it
-	KindBeat      Kind = 16 // replica → replica: you can hear me
+	KindChunk     Kind = 15 // member → learner: the piece that was asked for
+	KindBeat      Kind = 16 // replica → replica: you hear me
 	KindOutdated  Kind = 17 // master → replica: a later process of your name is known
 
 	KindLast = KindOutdated
 )
 
-var kindNames = [...]string{"", "HELLO", "INSTALL", "INSTALLED", "FORWARD", "ANSWERS", "DATA", "ACK", "GAP", "FILL", "PROBE", "REPORT", "PREPARE", "STATE", "PULL", "CHUNK", "BEAT", "OUTDATED"}
+var kindNames = [...]string{"",
+	"HELLO", "INSTALL", "INSTALLED", "FORWARD", "ANSWERS", "DATA", "ACK", "GAP", "FILL", "PROBE",
+	"REPORT", "PREPARE", "STATE", "PULL", "CHUNK", "BEAT", "OUTDATED"}
 
 // String returns the kind's name in capitals.
 func (k Kind) String() string {
@@ -66,8 +67,8 @@ func (h *Header) Head() *Header { return h }
 type Message interface {
 	Kind() Kind
 	Head() *Header
-	// AppendRIDs appends the id of every request that the message concerns; they
-	// travel in the message's Quartet-Request-Id header.
+	// AppendRIDs appends the rID of every request that the message concerns; they travel in the
+	// message's Quartet-Request-Id header.
 	AppendRIDs(dst []uint64) []uint64
 }
 
@@ -83,7 +84,10 @@ type Request struct {
 	Value    []byte
 	Version  lamport.Version // the master's stamp; the version of a weak write
 	Min      uint64          // causal get: minimum timestamp; sequential: minimum position
-	First    uint64          // set that is sent again: when it was sent first, in the time of the master that carries it (Forward.Time); 0: not known
+
+	// First is, of a set that is sent again, when it was sent first, in the time of the master
+	// that carries it (Forward.Time, in ticks of 10 ms); 0: not known.
+	First uint64
 }
 
 // CausalWrite is a causal set with the number that the primary gave it: its timestamp.
@@ -111,7 +115,7 @@ type Operation struct {
 	Reads   []uint64 // OpReads: the rIDs of the gets that share this place
 }
 
-// Count is how many totally ordered operations this one stands for in positions.
+// Count returns how many totally ordered operations this one stands for in positions.
 func (o *Operation) Count() uint64 {
 	if o.Op == OpReads {
 		return uint64(len(o.Reads))
@@ -123,17 +127,20 @@ func (o *Operation) Count() uint64 {
 type Member struct {
 	Node        lamport.Node
 	Incarnation uint64
-	Life        uint64 // of the process that said what the member holds; 0: a record of an earlier version does not say
+
+	// Life is the life of the process that said what the member holds; 0: a record of an
+	// earlier version does not say.
+	Life uint64
 }
 
 // View is the group of an epoch. Members are sorted by node.
 type View struct {
 	Epoch   uint64
 	Members []Member
-	Faults  int // f: how many members may be missing in a view that follows
+	Faults  int // f: how many members may be missing in a later view
 }
 
-// Index returns the place of n among the members, or -1.
+// Index returns the index of n among the members, or -1.
 func (v *View) Index(n lamport.Node) int {
 	for i := range v.Members {
 		if v.Members[i].Node == n {
@@ -146,16 +153,19 @@ func (v *View) Index(n lamport.Node) int {
 // Sound reports whether v can be the view of an epoch: it has an epoch and members, they
 // are replicas in rising order, and fewer than all of them may be missing.
 func (v *View) Sound() bool {
-	for i := range v.Members {
-		if n := v.Members[i].Node; !n.IsReplica() || i > 0 && n <= v.Members[i-1].Node {
+	before := lamport.Node(0)
+	for _, m := range v.Members {
+		if !m.Node.IsReplica() || m.Node <= before {
 			return false
 		}
+		before = m.Node
 	}
+
 	return v.Epoch > 0 && v.Faults >= 0 && v.Faults < len(v.Members)
 }
 
-// Record decides an epoch. It is written once, by compare-and-set on the record of the
-// epoch before; whoever reads it knows all that is needed to install the view.
+// Record decides an epoch. It is written once, by compare-and-set on the record of the epoch
+// before; it holds all that is needed to install the view.
 type Record struct {
 	View
 	Configured []lamport.Node // the replicas of the cluster, members or not, rising
@@ -165,11 +175,15 @@ type Record struct {
 	Start      uint64         // Lamport time with which members begin, at the least
 	Master     uint64         // incarnation of the master that leads the epoch: no other is obeyed in it
 	Nonce      uint64         // drawn for each proposal, so that its proposer knows its own
-	Since      uint64         // the last epoch that an operator let begin with a learner's state; 0: none. What others had of earlier epochs may be of a history that has ended
+
+	// Since is the last epoch that an operator let begin with a learner's state; 0: none. What
+	// others had of earlier epochs may be of a history that has ended.
+	Since uint64
 
 	// Cluster is the cluster's identity: a random number, drawn for the first record and kept
 	// by all later ones. 0: the record is of a build that drew none.
 	Cluster uint64
+
 	// Lineage holds the newest of the records before this one, oldest first. Two records of
 	// the same epoch have different nonces, so it tells this history from one that branched
 	// off, as when a backup was restored.
@@ -181,10 +195,15 @@ const MaxLineage = 32
 
 // Ancestor is what is kept of an earlier record.
 type Ancestor struct {
-	Epoch    uint64
-	Nonce    uint64
-	High     uint64 // its causal high-water: no causal number above it was told in an earlier epoch
-	Position uint64 // with which its epoch began: no position above it was told in an earlier epoch; Unknown: its master did not learn it
+	Epoch uint64
+	Nonce uint64
+
+	// High is its causal high-water: no causal number above it was told in an earlier epoch.
+	High uint64
+
+	// Position is the position with which its epoch began: no position above it was told in an
+	// earlier epoch; [Unknown]: its master did not learn it.
+	Position uint64
 }
 
 // Unknown stands for a position that is not known.
@@ -192,19 +211,24 @@ const Unknown = 1<<64 - 1
 
 // Sound reports whether r can be the record of an epoch.
 func (r *Record) Sound() bool {
-	for i, n := range r.Configured {
-		if !n.IsReplica() || i > 0 && n <= r.Configured[i-1] {
+	configured := lamport.Node(0)
+	for _, n := range r.Configured {
+		if !n.IsReplica() || n <= configured {
 			return false
 		}
+		configured = n
 	}
+
 	for _, m := range r.Members {
 		if m.Incarnation == 0 || !slices.Contains(r.Configured, m.Node) {
 			return false
 		}
 	}
+
 	if len(r.Lineage) > MaxLineage {
 		return false
 	}
+
 	before := uint64(0)
 	for _, a := range r.Lineage {
 		if a.Epoch <= before || a.Epoch >= r.Epoch || a.High >= lamport.Limit {
@@ -212,6 +236,7 @@ func (r *Record) Sound() bool {
 		}
 		before = a.Epoch
 	}
+
 	return r.View.Sound() && r.Since <= r.Epoch && r.Missing >= 0 && r.Missing < len(r.Configured) &&
 		max(r.High, r.Start) < lamport.Limit && r.Master > 0
 }
@@ -219,7 +244,8 @@ func (r *Record) Sound() bool {
 // Configures reports whether n is a replica of the cluster.
 func (r *Record) Configures(n lamport.Node) bool { return slices.Contains(r.Configured, n) }
 
-// Marks are the master's knowledge of the causal numbers, on all it says to replicas.
+// Marks are what the master knows of the causal numbers; they go with all that it says to
+// replicas.
 type Marks struct {
 	Last uint64 // the highest number given out; a replica that lacks one of them asks
 	Safe uint64 // the highest that f+1 members have reached: it may be read
@@ -244,7 +270,7 @@ type Hello struct {
 	Header
 	PID      int
 	Phase    Phase
-	Position uint64 // ordered operations delivered
+	Position uint64 // how many ordered operations are delivered
 	Keys     uint64
 	LastRID  uint64 // highest rID seen
 	Master   uint64 // incarnation of the newest master that it has heard; no older one is heard any more
@@ -261,16 +287,16 @@ type Hello struct {
 	Past Past
 }
 
-// Heard says when a replica has last received anything from another one.
+// Heard says when a replica has last received anything from another replica.
 type Heard struct {
 	Node   lamport.Node
-	Silent uint64 // ticks since then, by the clock of the replica that says it
+	Silent uint64 // ticks of 10 ms since then, by the clock of the replica that says it
 }
 
 // Past is what a replica says of where it comes from.
 type Past struct {
 	Life   uint64  // drawn by the process when it started
-	Reason string  // why what it holds counts for nothing; "": it does
+	Reason string  // why what it holds counts for nothing; "": it counts
 	Record *Record // that it knows, of Header.Epoch; nil: none
 }
 
@@ -308,13 +334,13 @@ type Forward struct {
 	// Round is what the replica is to echo if it works in Header.Epoch under this master; 0:
 	// nothing. The linearizable gets in a Forward with a Round are fenced, in others ordered.
 	Round    uint64
-	Time     uint64 // ticks of this master; from TimeBase on, so that what came before its start has a time, too
+	Time     uint64 // ticks of 10 ms of this master, from TimeBase on, so that what came before its start has a time, too
 	Marks    Marks
 	Requests []Request
 	Writes   []CausalWrite // numbers rise
 }
 
-// Answer is the outcome of one forwarded request.
+// Answer is the reply to one forwarded request, on its way to the master.
 type Answer struct {
 	RID       uint64 // as forwarded
 	FirstRID  uint64 // of the first request with this identity, where it differs; else 0
@@ -326,17 +352,17 @@ type Answer struct {
 	Clock     uint64 // Lamport time of the answer
 }
 
-// Answers carries outcomes to the master, and what it needs as the primary.
+// Answers carries the answers to requests to the master, and what it needs as the primary.
 type Answers struct {
 	Header
-	Round     uint64 // the echo: the highest that it has received in Header.Epoch, in which it works; 0: none
+	Round     uint64 // the echo: the highest round that the replica has received in Header.Epoch, in which it works; 0: none
 	Watermark uint64 // highest causal number held without a gap
-	Position  uint64
+	Position  uint64 // ordered operations delivered
 	Answers   []Answer
 }
 
-// Data is DATA(e, sender, seq, timestamp, ops…) of the broadcast. Its timestamp is
-// (Header.Clock, Header.From); timestamps rise with Seq. It carries an ACK.
+// Data is DATA(e, sender, seq, timestamp, ops…) of the broadcast. Its timestamp is (Header.Clock,
+// Header.From); timestamps rise with Seq. It also acknowledges, as an ACK does.
 type Data struct {
 	Header
 	Seq uint64 // 1, 2, 3, … for each sender and epoch
@@ -346,11 +372,11 @@ type Data struct {
 	Acked []uint64 // rIDs first acknowledged by this message; in its request-id header only
 }
 
-// TimeBase is the time at which every master's process begins to count its ticks.
+// TimeBase is the time, in ticks of 10 ms, at which every master's process begins to count.
 const TimeBase = 1 << 20
 
-// Ack is ACK(e, sender, clock, lastSeq, received[·]): cumulative, idempotent,
-// unnumbered; losing one is harmless.
+// Ack is ACK(e, sender, clock, lastSeq, received[·]): cumulative, idempotent, unnumbered; the loss
+// of one is harmless.
 type Ack struct {
 	Header
 	Received
@@ -377,7 +403,7 @@ type Fill struct {
 	Writes []CausalWrite // numbers rise
 }
 
-// Probe is the master's heartbeat.
+// Probe is the master's heartbeat; a REPORT or HELLO with its nonce answers it.
 type Probe struct {
 	Header
 	Nonce uint64
@@ -388,9 +414,9 @@ type Probe struct {
 type Report struct {
 	Header
 	Nonce     uint64
-	Position  uint64
-	Watermark uint64
-	Safe      uint64
+	Position  uint64 // ordered operations delivered
+	Watermark uint64 // highest causal number held without a gap
+	Safe      uint64 // highest causal number that may be read
 	Keys      uint64
 	Pending   uint64 // requests taken and not yet answered
 	Tentative uint64 // weak writes not yet committed
@@ -400,6 +426,6 @@ type Report struct {
 	Heard []Heard // rising by node
 }
 
-// Beat is what a replica sends to another one to which it has sent nothing else since the
-// last heartbeat of the master: whoever receives it knows that the link works.
+// Beat tells another replica that the link works. It is sent to a replica to which nothing else
+// was sent since the last heartbeat of the master.
 type Beat struct{ Header }

@@ -23,6 +23,7 @@ func TestAppendRIDs(t *testing.T) {
 		},
 		Acked: []uint64{1, 2},
 	}
+
 	for _, test := range []struct {
 		msg  message.Message
 		kind message.Kind
@@ -59,6 +60,7 @@ func TestAppendRIDs(t *testing.T) {
 			t.Errorf("%T is kind %d %s, want %d %s", test.msg, test.msg.Kind(), test.msg.Kind(), test.kind, test.name)
 		}
 	}
+
 	if got := data.AppendOwnRIDs(nil); !slices.Equal(got, []uint64{7, 8, 9, 10}) {
 		t.Errorf("own rIDs %v", got)
 	}
@@ -151,6 +153,7 @@ func TestSoundRecords(t *testing.T) {
 		"the longest lineage":        {func(r *message.Record) { r.Epoch, r.Lineage = 100, lineage(message.MaxLineage) }, true},
 		"too long a lineage":         {func(r *message.Record) { r.Epoch, r.Lineage = 100, lineage(message.MaxLineage+1) }, false},
 	} {
+
 		r := message.Record{
 			View:       message.View{Epoch: 5, Members: []message.Member{{Node: 1, Incarnation: 5}, {Node: 2, Incarnation: 6}}, Faults: 1},
 			Configured: []lamport.Node{1, 2, 4, 65535}, Missing: 3, Cut: []uint64{7, 0, 8}, High: 9, Start: 10, Master: 1, Nonce: 11,
@@ -194,6 +197,7 @@ func TestFillForIsBounded(t *testing.T) {
 			}
 		})
 	}
+
 	holes := message.FillFor(&message.Gap{First: 1, Last: 4}, func(n uint64) *message.CausalWrite {
 		if n%2 == 0 {
 			return nil

@@ -51,9 +51,9 @@ func (*Chunk) Kind() Kind { return KindChunk }
 // Kind implements [Message].
 func (*Outdated) Kind() Kind { return KindOutdated }
 
-// AppendRIDs implements [Message]: a message that concerns no request appends
-// nothing. It is overridden by those that do. PREPARE, STATE, PULL and CHUNK are not among
-// them: they move state, and the story of the requests that made it is told elsewhere.
+// AppendRIDs implements [Message]: a message that concerns no request appends nothing. Messages
+// that concern requests override it. PREPARE, STATE, PULL and CHUNK do not: they move state, and
+// the story of the requests that made it is told elsewhere.
 func (h *Header) AppendRIDs(dst []uint64) []uint64 { return dst }
 
 // AppendRIDs implements [Message].
@@ -75,12 +75,13 @@ func (a *Answers) AppendRIDs(dst []uint64) []uint64 {
 	return dst
 }
 
-// AppendRIDs implements [Message]: the requests it carries, then those it acknowledges.
+// AppendRIDs implements [Message]: the rIDs of the requests that d carries, then of those that it
+// acknowledges.
 func (d *Data) AppendRIDs(dst []uint64) []uint64 {
 	return append(d.AppendOwnRIDs(dst), d.Acked...)
 }
 
-// AppendOwnRIDs appends the ids of the requests whose operations d carries.
+// AppendOwnRIDs appends the rIDs of the requests whose operations d carries.
 func (d *Data) AppendOwnRIDs(dst []uint64) []uint64 {
 	for i := range d.Ops {
 		op := &d.Ops[i]

@@ -1,6 +1,5 @@
-// Package model promises one vocabulary for what a client may ask: the four
-// consistency models, the request types, and the codes and words of both. Every
-// node and the client share it. It is pure.
+// Package model is the vocabulary for what a client may ask: the four consistency models, the
+// request types, and the codes and words of both. Every node and the client share it. It is pure.
 package model
 
 import (
@@ -29,7 +28,9 @@ var (
 	ErrType        = errors.New("model: unknown request type")
 )
 
-var consistencyWords = [...]string{Linearizable: "linearizable", Sequential: "sequential", Causal: "causal", Eventual: "eventual"}
+var consistencyWords = [...]string{
+	Linearizable: "linearizable", Sequential: "sequential", Causal: "causal", Eventual: "eventual",
+}
 
 // Valid reports whether c is one of the four.
 func (c Consistency) Valid() bool { return c >= Linearizable && c <= Eventual }
@@ -106,7 +107,7 @@ const (
 	MaxIdentity = 256        // a request's identity (Nats-Msg-Id) and a client's name
 )
 
-// Code is a reply's outcome, as Nats-Service-Error-Code carries it. OK is no error.
+// Code says how a request ended, as Nats-Service-Error-Code carries it in a reply. OK is no error.
 type Code uint16
 
 // The codes of the public contract.
@@ -124,17 +125,17 @@ const (
 	Unknown     Code = 504
 )
 
-// Answered reports whether a reply with this code is an answer: the set is done, this is
-// the value, or there is none. Every other code is a failure: the request was refused, or its
-// outcome is unknown. Whatever counts requests counts them by this.
+// Answered reports whether a reply with this code is an answer: the set is done, this is the
+// value, or there is none. Every other code is a failure: the request was refused, or nobody knows
+// whether it took effect. Everything that counts requests counts them by this.
 func (c Code) Answered() bool { return c == OK || c == NotFound }
 
-// Timed reports whether the time to a reply with this code says how long a request of the
-// model takes. What is malformed or too large is refused at sight, whatever the model.
+// Timed reports whether the time to a reply with this code says how long a request of the model
+// takes. A request that is malformed or too large is refused at sight, whatever the model.
 func (c Code) Timed() bool { return c != Malformed && c != TooLarge }
 
-// Executed reports whether a reply with this code says that the request took
-// effect (OK, not found: an answer), and whether that is known at all (504 is not).
+// Executed reports whether a reply with this code says that the request took effect (OK and
+// NotFound: it was answered), and whether that is known at all (of Unknown it is not).
 func (c Code) Executed() (executed, known bool) {
 	switch c {
 	case OK, NotFound:

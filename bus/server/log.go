@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// bridge is the server's log as slog records. What the server calls fatal, and would
+// bridge writes the server's log as slog records. An error that the server calls fatal, and would
 // end the process for, is handed to Start instead.
 type bridge struct {
 	log   *slog.Logger

@@ -38,25 +38,28 @@ const (
 	defaultNodeUser = "quartet-node"
 	anonymousUser   = "quartet-anonymous" // what a connection without credentials is taken for
 	frontUser       = "quartet-front"     // the master among its clients
-	operatorUser    = "quartet-operator"  // who may remove and recover where everybody is let in
+	operatorUser    = "quartet-operator"  // may remove and recover where everybody is let in
+
 	// writeDeadline is how long a client that doesn't read may hold up others before it
 	// is cut off (NATS: 10 s).
 	writeDeadline = 2 * time.Second
+
 	// maxStore is no limit: the disk is one. The server's own, three quarters of what is free
 	// when it starts, would refuse the record of the views for ever after a start on a full disk.
-	maxStore     = 1 << 60
+	maxStore = 1 << 60
+
 	startTimeout = 10 * time.Second // unless the context ends sooner
 )
 
-// Options of a server. The zero value listens on [DefaultListen] and keeps JetStream's
-// streams in a temporary directory that Shutdown removes.
+// Options are the options of a server. The zero value listens on [DefaultListen] and keeps
+// JetStream's streams in a temporary directory that Shutdown removes.
 type Options struct {
 	Listen            string      // HOST:PORT; port -1 (or 0) picks a free one
 	StoreDir          string      // of JetStream; "": temporary
 	NodeUser          string      // "": quartet-node
 	NodePassword      string      // "": random. Give the same again to let replicas outlive the master
 	ClientUser        string      // "": clients need no credentials
-	ClientPassword    string      //
+	ClientPassword    string      // of ClientUser
 	TLS               *tls.Config // nil: none
 	Prefix            string      // of the subjects; "": [bus.DefaultPrefix]
 	MaxPayload        int32       // bytes of a message; 0: NATS's own, 1 MiB
@@ -85,23 +88,29 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// address splits and checks Listen; port 0 is any.
+// address splits and checks Listen. Port 0 stands for any free port. An address beyond loopback
+// needs credentials and TLS, or AllowInsecureBind.
 func (o *Options) address(ctx context.Context) (host string, port int, err error) {
 	host, portText, err := net.SplitHostPort(o.Listen)
 	if err != nil {
 		return "", 0, fmt.Errorf("%w %q: want HOST:PORT, as in %s: %w", ErrListen, o.Listen, DefaultListen, err)
 	}
+
 	port, err = strconv.Atoi(portText)
 	if err != nil || port < -1 || port > 65535 {
 		return "", 0, fmt.Errorf("%w %q: want a port from 1 to 65535, or -1 for a free one", ErrListen, o.Listen)
 	}
+
 	loopback, err := isLoopback(ctx, host)
 	if err != nil {
 		return "", 0, fmt.Errorf("%w %q: %w", ErrListen, o.Listen, err)
 	}
+
 	secured := o.ClientUser != "" && o.ClientPassword != "" && o.TLS != nil
 	if !loopback && !secured && !o.AllowInsecureBind {
-		return "", 0, fmt.Errorf("%w: %s (listen on 127.0.0.1; or run a NATS server that has users and TLS, and name it with --nats; or let everybody in who reaches the port: --allow-insecure-bind)", ErrInsecure, o.Listen)
+		return "", 0, fmt.Errorf("%w: %s (listen on 127.0.0.1; or run a NATS server that has users and TLS,"+
+			" and name it with --nats; or let everybody in who reaches the port: --allow-insecure-bind)",
+			ErrInsecure, o.Listen)
 	}
 	return host, max(port, 0), nil
 }
@@ -110,7 +119,8 @@ func (o *Options) address(ctx context.Context) (host string, port int, err error
 // machine.
 func (o *Options) open(host string) bool {
 	loopback, err := isLoopback(context.Background(), host)
-	return (err != nil || !loopback) && o.ClientUser == ""
+	beyond := err != nil || !loopback
+	return beyond && o.ClientUser == ""
 }
 
 // isLoopback reports whether every address of host is one of this machine's own loop.
@@ -134,9 +144,9 @@ func isLoopback(ctx context.Context, host string) (bool, error) {
 	return len(ips) > 0, nil
 }
 
-// natsOptions is the server's configuration. Accounts are configured from text because
-// only that way can imports and JetStream be said before the server exists; users are
-// not, so that no password has to be quoted.
+// natsOptions returns the server's configuration. Accounts are configured from text, the only way
+// to give them imports and JetStream before the server exists; users are not, so that no password
+// has to be quoted.
 func (o *Options) natsOptions(host string, port int, storeDir string) (*nats.Options, error) {
 	subjects, err := bus.NewSubjects(o.Prefix)
 	if err != nil {
@@ -146,11 +156,44 @@ func (o *Options) natsOptions(host string, port int, storeDir string) (*nats.Opt
 	if o.ClientUser == o.NodeUser {
 		return nil, fmt.Errorf("%w: clients and nodes cannot share the user %q", ErrStart, o.NodeUser)
 	}
+	n := &nats.Options{}
+	account, err := o.accounts(n, internal)
+	if err != nil {
+		return nil, err
+	}
+	n.Users = o.users(host, account, subjects, internal)
+	if o.ClientUser == "" {
+		n.NoAuthUser = anonymousUser
+	}
+
+	n.ServerName = "quartet"
+	n.Host, n.Port = host, port
+	if port == 0 {
+		n.Port = nats.RANDOM_PORT
+	}
+	if host == "" {
+		n.Host = "0.0.0.0"
+	}
+
+	n.JetStream, n.StoreDir, n.DisableJetStreamBanner = true, storeDir, true
+	n.JetStreamMaxStore = maxStore
+	n.NoSigs = true
+	n.MaxPayload = o.MaxPayload
+	n.WriteDeadline = writeDeadline
+
+	if o.TLS != nil {
+		n.TLS, n.TLSConfig, n.TLSTimeout = true, o.TLS.Clone(), startTimeout.Seconds()
+	}
+	return n, nil
+}
+
+// accounts configures the accounts of n, of which clients import the subjects internal from
+// nodes, and returns them by name.
+func (o *Options) accounts(n *nats.Options, internal string) (map[string]*nats.Account, error) {
 	clientJetStream := "disabled"
 	if o.ClientJetStream {
 		clientJetStream = "enabled"
 	}
-	n := &nats.Options{}
 	accounts := fmt.Sprintf(`accounts {
 		%[1]s { jetstream: enabled, exports: [ { stream: %[3]q } ] }
 		%[2]s { jetstream: %[4]s, imports: [ { stream: { account: %[1]s, subject: %[3]q } } ] }
@@ -158,10 +201,17 @@ func (o *Options) natsOptions(host string, port int, storeDir string) (*nats.Opt
 	if err := n.ProcessConfigString(accounts); err != nil {
 		return nil, fmt.Errorf("%w: accounts: %w", ErrStart, err)
 	}
-	account := make(map[string]*nats.Account)
+
+	byName := make(map[string]*nats.Account)
 	for _, a := range n.Accounts {
-		account[a.Name] = a
+		byName[a.Name] = a
 	}
+	return byName, nil
+}
+
+// users returns the users of a server on host: clients, the master among its clients, the
+// operator, and nodes.
+func (o *Options) users(host string, account map[string]*nats.Account, subjects bus.Subjects, internal string) []*nats.User {
 	client := &nats.User{
 		Username: o.ClientUser, Password: o.ClientPassword, Account: account[AccountClients],
 		// It could not reach a node anyway; this keeps it from pretending to listeners.
@@ -173,29 +223,12 @@ func (o *Options) natsOptions(host string, port int, storeDir string) (*nats.Opt
 	}
 	if o.ClientUser == "" {
 		client.Username, client.Password = anonymousUser, ""
-		n.NoAuthUser = anonymousUser
 	}
-	n.Users = []*nats.User{
+
+	return []*nats.User{
 		client,
 		{Username: frontUser, Password: o.NodePassword, Account: account[AccountClients]},
 		{Username: operatorUser, Password: o.NodePassword, Account: account[AccountClients]},
 		{Username: o.NodeUser, Password: o.NodePassword, Account: account[AccountNodes]},
 	}
-	n.ServerName = "quartet"
-	n.Host, n.Port = host, port
-	if port == 0 {
-		n.Port = nats.RANDOM_PORT
-	}
-	if host == "" {
-		n.Host = "0.0.0.0"
-	}
-	n.JetStream, n.StoreDir, n.DisableJetStreamBanner = true, storeDir, true
-	n.JetStreamMaxStore = maxStore
-	n.NoSigs = true
-	n.MaxPayload = o.MaxPayload
-	n.WriteDeadline = writeDeadline
-	if o.TLS != nil {
-		n.TLS, n.TLSConfig, n.TLSTimeout = true, o.TLS.Clone(), startTimeout.Seconds()
-	}
-	return n, nil
 }

@@ -24,13 +24,13 @@ func (p pipes) InProcessConn() (net.Conn, error) {
 	return &pipe{Conn: c}, nil
 }
 
-// pipe is the client's end. One goroutine logs in, writing and reading in turn; afterwards
-// one may write while another reads.
+// pipe is the client's end of a connection. One goroutine logs in, writing and reading in turn;
+// after the login one goroutine may write while another reads.
 type pipe struct {
 	net.Conn
-	login  []byte        // what was written and waits for the next read to be sent
-	sent   chan struct{} // is closed once the login was written, or was not; nil: it waits
-	failed error         // why it was not; set before sent is closed
+	login  []byte        // written by the client; it is sent at the next read
+	sent   chan struct{} // closed once the writing of login has ended; nil: it has not begun
+	failed error         // why login could not be written; set before sent is closed
 }
 
 // Write implements [net.Conn].

@@ -54,6 +54,7 @@ func TestRestartJetStreamAfterAFullDisk(t *testing.T) {
 	s := start(t, Options{StoreDir: dir})
 	nc := dial(t, bus.DialOptions{URL: s.NodeURL()})
 	kv := newBucket(t, nc, "views")
+
 	put := func(key string, size int) error {
 		ctx, cancel := context.WithTimeout(t.Context(), wait)
 		defer cancel()
@@ -66,11 +67,13 @@ func TestRestartJetStreamAfterAFullDisk(t *testing.T) {
 		_, err := kv.Put(ctx, key, make([]byte, 10_000))
 		return err != nil
 	}
+
 	for i := range 5 {
 		if err := put(fmt.Sprint("before", i), 1000); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	fill()
 	if !silent("full") {
 		t.Fatal("the full disk takes a write")
@@ -82,6 +85,7 @@ func TestRestartJetStreamAfterAFullDisk(t *testing.T) {
 	if err := s.RestartJetStream(); err != nil {
 		t.Fatal(err)
 	}
+
 	for i := range 100 {
 		if err := put("after", 10_000+i); err != nil {
 			t.Fatal(err)
@@ -92,6 +96,7 @@ func TestRestartJetStreamAfterAFullDisk(t *testing.T) {
 			t.Errorf("what was acknowledged: %v", err)
 		}
 	}
+
 	if nc.Stats().Reconnects != 0 || nc.Status() != nats.CONNECTED {
 		t.Error("the connection was cut")
 	}

@@ -100,6 +100,7 @@ func (s *Server) awaitReady(ctx context.Context, started <-chan struct{}, port i
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
+
 	for {
 		select {
 		case err := <-s.fatal:
@@ -108,16 +109,20 @@ func (s *Server) awaitReady(ctx context.Context, started <-chan struct{}, port i
 			return fmt.Errorf("%w: %w", ErrStart, context.Cause(ctx))
 		case <-tick.C:
 		}
+
+		// Start has gone through everything, JetStream too, or given up.
 		select {
-		case <-started: // Start has gone through everything, JetStream too, or given up
+		case <-started:
 		default:
 			continue
 		}
+
 		select {
 		case err := <-s.fatal:
 			return s.fatalError(err, port)
 		default:
 		}
+
 		if s.nats.ReadyForConnections(time.Millisecond) && s.nats.JetStreamEnabled() {
 			return nil
 		}
@@ -137,8 +142,8 @@ func (s *Server) host() string {
 	return host
 }
 
-// probe listens for a moment where the server will, for the server's own failure to do
-// so is a log line and not an error.
+// probe listens for a moment where the server will, because the server itself reports a port that
+// it cannot have only in its log.
 func probe(ctx context.Context, host string, port int) error {
 	var config net.ListenConfig
 	address := net.JoinHostPort(host, strconv.Itoa(port))
@@ -157,11 +162,11 @@ func probe(ctx context.Context, host string, port int) error {
 // client.
 func (s *Server) Open() bool { return s.open }
 
-// ClientURL is where clients connect; without credentials, even if they need some.
+// ClientURL returns the URL for clients, without credentials, even if clients need some.
 func (s *Server) ClientURL() string { return s.url(nil) }
 
-// NodeURL is where nodes connect, user and password included: not for logs, and not for
-// a command line, which every user of the machine can read.
+// NodeURL returns the URL for nodes, user and password included: not for logs, and not for a
+// command line, which every user of the machine can read.
 func (s *Server) NodeURL() string {
 	return s.url(url.UserPassword(s.options.NodeUser, s.options.NodePassword))
 }
@@ -171,10 +176,14 @@ func (s *Server) url(user *url.Userinfo) string {
 	if !ok {
 		return ""
 	}
+
 	host := s.host()
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+	ip := net.ParseIP(host)
+	unspecified := ip != nil && ip.IsUnspecified()
+	if host == "" || unspecified {
 		host = "127.0.0.1"
 	}
+
 	u := url.URL{Scheme: "nats", User: user, Host: net.JoinHostPort(host, strconv.Itoa(addr.Port))}
 	if s.options.TLS != nil {
 		u.Scheme = "tls"
@@ -194,7 +203,8 @@ func (s *Server) FrontCredentials() (user, password string) {
 	return frontUser, s.options.NodePassword
 }
 
-// InProcess connects within the process, without a socket: for [bus.DialOptions].
+// InProcess returns connections to the server within this process, without a socket: for
+// [bus.DialOptions].
 func (s *Server) InProcess() client.InProcessConnProvider { return pipes{s.nats} }
 
 // Shutdown closes all connections, stops the server, waits until it has stopped, and

@@ -442,6 +442,7 @@ func TestShutdownLeavesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	address := strings.TrimPrefix(s.ClientURL(), "nats://")
 	nc, err := bus.Dial(t.Context(), bus.DialOptions{URL: s.ClientURL()})
 	if err != nil {
@@ -450,9 +451,11 @@ func TestShutdownLeavesNothing(t *testing.T) {
 	if _, err := os.Stat(s.scratch); err != nil {
 		t.Errorf("temporary store: %v", err)
 	}
+
 	nc.Close()
 	s.Shutdown()
 	s.Shutdown()
+
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		t.Fatalf("port still used: %v", err)
@@ -461,6 +464,7 @@ func TestShutdownLeavesNothing(t *testing.T) {
 	if _, err := os.Stat(s.scratch); !os.IsNotExist(err) {
 		t.Errorf("temporary store still there: %v", err)
 	}
+
 	deadline := time.Now().Add(wait)
 	for runtime.NumGoroutine() > before {
 		if time.Now().After(deadline) {

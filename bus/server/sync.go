@@ -31,11 +31,11 @@ func (s *Server) SyncNodes() error {
 	}
 	base := filepath.Join(root, nats.JetStreamStoreDir)
 	for range syncPasses {
-		whole, err := syncTree(filepath.Join(base, AccountNodes))
+		settled, err := syncTree(filepath.Join(base, AccountNodes))
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrSync, err)
 		}
-		if !whole {
+		if !settled {
 			continue // a file was replaced by another, which may not have been seen
 		}
 		for _, dir := range []string{base, root} {
@@ -48,21 +48,26 @@ func (s *Server) SyncNodes() error {
 	return fmt.Errorf("%w: %s does not come to rest", ErrSync, base)
 }
 
-// syncTree syncs all files and directories below root; whole is false if one went away.
-func syncTree(root string) (whole bool, err error) {
-	whole = true
+// syncTree syncs all files and directories below root; settled is false if one of them went away
+// meanwhile.
+func syncTree(root string) (settled bool, err error) {
+	settled = true
 	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && (d.IsDir() || d.Type().IsRegular()) {
+		if err == nil && syncable(d) {
 			err = syncFile(path)
 		}
+
 		if errors.Is(err, fs.ErrNotExist) && path != root {
-			whole = false
+			settled = false
 			return nil
 		}
 		return err
 	})
-	return whole, err
+	return settled, err
 }
+
+// syncable reports whether d is a directory or a regular file.
+func syncable(d fs.DirEntry) bool { return d.IsDir() || d.Type().IsRegular() }
 
 func syncFile(path string) error {
 	f, err := os.Open(path)

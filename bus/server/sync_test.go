@@ -31,6 +31,7 @@ func TestSyncNodesWhileTheyWrite(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, o)
 			kv := newBucket(t, dial(t, bus.DialOptions{URL: s.NodeURL()}), "views")
+
 			stop, stopped := make(chan struct{}), make(chan error, 1)
 			go func() {
 				for value := make([]byte, 100_000); ; {
@@ -46,6 +47,7 @@ func TestSyncNodesWhileTheyWrite(t *testing.T) {
 					}
 				}
 			}()
+
 			for range 20 {
 				if err := s.SyncNodes(); err != nil {
 					t.Fatal(err)

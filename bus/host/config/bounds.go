@@ -17,8 +17,8 @@ const (
 	Forever = 10_000 * time.Hour
 )
 
-// Duration adds a flag whose value is a duration of at least least and at most most. Another
-// one is refused where the flag, the variable or the file is read, and the refusal says the
+// Duration adds a flag whose value is a duration from least to most. A duration beyond these
+// bounds is refused where the flag, the variable or the file is read, and the refusal says the
 // bound; so does the flag's help, where a duration can be too short by mistake.
 func Duration(f *pflag.FlagSet, p *time.Duration, name string, value, least, most time.Duration, usage string) {
 	*p = value
@@ -28,8 +28,8 @@ func Duration(f *pflag.FlagSet, p *time.Duration, name string, value, least, mos
 	f.Var(&duration{p, least, most}, name, usage)
 }
 
-// Int adds a flag whose value is a whole number from least to most. Another one is refused
-// where the flag, the variable or the file is read, and the refusal says the bounds.
+// Int adds a flag whose value is a whole number from least to most. A number beyond these bounds
+// is refused where the flag, the variable or the file is read, and the refusal says the bounds.
 func Int(f *pflag.FlagSet, p *int, name string, value, least, most int, usage string) {
 	*p = value
 	f.Var(&number{p, least, most}, name, usage)
@@ -41,8 +41,8 @@ func OneOf(f *pflag.FlagSet, p *string, name, value string, choices []string, us
 	f.Var(&choice{p, choices}, name, usage)
 }
 
-// NotEmpty adds a flag whose value is a text that cannot be empty: who gives an empty one has
-// most often meant a variable that is not set.
+// NotEmpty adds a flag whose value is a text that cannot be empty: an empty one most often comes
+// from a variable that is not set.
 func NotEmpty(f *pflag.FlagSet, p *string, name, value, usage string) {
 	*p = value
 	f.Var(&text{p}, name, usage)

@@ -15,10 +15,10 @@ import (
 	"quartet/bus/host/exit"
 )
 
-// FileVariable names the file where --config does not.
+// FileVariable is the variable that names the file where --config does not.
 const FileVariable = "QUARTET_CONFIG"
 
-// FileFlag adds --config to a command and all below it.
+// FileFlag adds --config to a command and all commands below it.
 func FileFlag(root *cobra.Command) {
 	root.PersistentFlags().String("config", "", "read settings from `FILE` ("+FileVariable+"); see quartet config")
 }
@@ -30,7 +30,7 @@ type Env struct {
 	Environ        func() []string
 }
 
-// path returns the file's, "" of none.
+// path returns the path of the configuration file; "": there is none.
 func (e *Env) path(cmd *cobra.Command) string {
 	if f := cmd.Flag("config"); f != nil && f.Changed {
 		return f.Value.String()
@@ -38,7 +38,7 @@ func (e *Env) path(cmd *cobra.Command) string {
 	return e.Getenv(FileVariable)
 }
 
-// file reads the configuration file, if one is named, and refuses what nobody could use.
+// file reads the configuration file, if one is named, and refuses settings that no command has.
 func (t Tables) file(e *Env, cmd *cobra.Command) (*File, error) {
 	path := e.path(cmd)
 	if path == "" {
@@ -56,8 +56,9 @@ func (t Tables) file(e *Env, cmd *cobra.Command) (*File, error) {
 func Before(t Tables, e Env) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, _ []string) error {
 		if t.of(cmd) == nil || alone(cmd) {
-			return nil // it has no settings, or all it needs: it has nothing to do with the file
+			return nil // nothing of a file or the environment is for it
 		}
+
 		f, err := t.file(&e, cmd)
 		if err == nil {
 			err = t.Apply(cmd, e.Getenv, f)
@@ -122,7 +123,7 @@ Exit status: 0 printed, or the file is good; 2 something is wrong with the setti
 	return cmd
 }
 
-// check tries every value of a file on the flags that it is for.
+// check tries every value of a file on the flags that it is for, and names all that are wrong.
 func (t Tables) check(e *Env, path string) error {
 	f, err := Read(path)
 	if err != nil {
@@ -147,6 +148,7 @@ func (t Tables) check(e *Env, path string) error {
 	return nil
 }
 
+// try sets the entry's flag of each command that has it.
 func (t *Table) try(entry Entry) error {
 	for _, c := range t.Commands {
 		if !slices.Contains(t.names(c), entry.Key) {
@@ -159,7 +161,8 @@ func (t *Table) try(entry Entry) error {
 	return nil
 }
 
-// print prints the settings of commands. Flags after "--" are taken for theirs.
+// print prints the settings of commands. Flags after "--" are taken for theirs, as if each command
+// had been given them.
 func (t Tables) print(e *Env, cmd *cobra.Command, args []string, output string) error {
 	var flags []string
 	if at := cmd.ArgsLenAtDash(); at >= 0 {
@@ -170,10 +173,12 @@ func (t Tables) print(e *Env, cmd *cobra.Command, args []string, output string) 
 			args = append(args, t[i].Name)
 		}
 	}
+
 	file, err := t.file(e, cmd)
 	if err != nil {
 		return err
 	}
+
 	var list []Setting
 	for _, name := range args {
 		c := t.command(name)
@@ -188,10 +193,12 @@ func (t Tables) print(e *Env, cmd *cobra.Command, args []string, output string) 
 		}
 		list = append(list, t.settings(c)...)
 	}
+
 	t.warn(e)
 	return write(e.Stdout, list, output)
 }
 
+// command returns the command of this name that has settings; nil: there is none.
 func (t Tables) command(name string) *cobra.Command {
 	for i := range t {
 		for _, c := range t[i].Commands {
@@ -203,24 +210,26 @@ func (t Tables) command(name string) *cobra.Command {
 	return nil
 }
 
+// settings returns what quartet config prints of a command.
 func (t Tables) settings(c *cobra.Command) []Setting {
 	var list []Setting
 	for _, name := range t.of(c).names(c) {
 		f := c.Flags().Lookup(name)
 		_, from := Origin(f)
-		s := Setting{Command: c.Name(), Setting: name, Value: bus.Redact(f.Value.String()), From: from, Variable: Variable(name)}
-		if f.Annotations[secretKey] != nil && s.Value != "" {
-			s.Value = "***"
+		value := bus.Redact(f.Value.String())
+		if f.Annotations[secretKey] != nil && value != "" {
+			value = "***"
 		}
+		s := Setting{Command: c.Name(), Setting: name, Value: value, From: from, Variable: Variable(name)}
 		list = append(list, s)
 	}
 	return list
 }
 
-// others are variables of that form that are no settings.
+// others are the variables that begin as those of settings do, and are none.
 var others = []string{FileVariable, bus.EnvNodeUser, bus.EnvNodePassword, "QUARTET_REQUESTS", "QUARTET_HISTORY"}
 
-// warn tells of variables that look like settings and are none.
+// warn tells of variables that begin as those of settings do, and are not known.
 func (t Tables) warn(e *Env) {
 	for _, pair := range e.Environ() {
 		name, _, _ := strings.Cut(pair, "=")
@@ -242,6 +251,7 @@ func (t Tables) hasVariable(name string) bool {
 	return false
 }
 
+// write prints the settings in one of the formats of -o.
 func write(w io.Writer, list []Setting, output string) error {
 	switch output {
 	case "table":
@@ -269,6 +279,7 @@ func write(w io.Writer, list []Setting, output string) error {
 	return fmt.Errorf("unknown format %q (want table, json, jsonl or raw)", output)
 }
 
+// table prints the settings in columns, a paragraph a command.
 func table(w io.Writer, list []Setting) error {
 	columns := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	command := ""
@@ -280,6 +291,7 @@ func table(w io.Writer, list []Setting) error {
 			command = s.Command
 			fmt.Fprintf(columns, "[%s]\tvalue\tfrom\n", command)
 		}
+
 		value := s.Value
 		if value == "" {
 			value = "-"

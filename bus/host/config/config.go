@@ -1,12 +1,11 @@
-// Package config promises that every setting of a command comes from the strongest of four
-// places: its flag, its variable QUARTET_NAME, a file, its default; and that one can see
-// from which.
+// Package config promises that every setting of a command comes from the strongest of four places:
+// its flag, its variable QUARTET_NAME, a file, its default; and that a user can see from which.
 //
-// A setting is a flag. The variable of --log-dir is QUARTET_LOG_DIR; an empty one is as
-// none. A file is in TOML and is read where --config or QUARTET_CONFIG names it, and only
-// then: nothing is looked for. What stands above its first table is for every command that
-// has the setting; [master], [replica] and [client] are for these, and come first. [client]
-// is for all commands that speak to a cluster.
+// A setting is a flag. The variable of --log-dir is QUARTET_LOG_DIR; an empty variable counts as
+// none. A file is in TOML and is read where --config or QUARTET_CONFIG names it, and only then.
+// Settings above its first table are for every command that has them; those in [master],
+// [replica] and [client] are for these, and come first. [client] is for all commands that speak
+// to a cluster.
 //
 //	prefix = "team.quartet"
 //
@@ -29,7 +28,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// ErrValue is wrapped where a variable or a file gives a setting a value that it cannot have.
+// ErrValue is wrapped by the error of a variable or a file that gives a setting a value that it
+// cannot have.
 var ErrValue = errors.New("config: wrong value")
 
 // Level says how strong a place is. The greater one wins.
@@ -58,7 +58,7 @@ func Variable(flag string) string {
 }
 
 // Excludes says that a setting and others exclude each other: where they come from different
-// places, only those from the strongest count.
+// places, only those from the strongest place count.
 func Excludes(f *pflag.FlagSet, name string, others ...string) {
 	annotate(f, name, excludeKey, others...)
 }
@@ -66,23 +66,23 @@ func Excludes(f *pflag.FlagSet, name string, others ...string) {
 // Secret says that a setting's value is never printed.
 func Secret(f *pflag.FlagSet, name string) { annotate(f, name, secretKey, "true") }
 
-// FlagOnly says that a flag is no setting: it says what to do this time.
+// FlagOnly says that a flag is no setting: it says what a command is to do this time.
 func FlagOnly(f *pflag.FlagSet, name string) { annotate(f, name, onlyKey, "true") }
 
-// Alone says that where this flag is given, flags alone count: whoever has given it has
-// settled everything.
+// Alone says that where this flag is given only flags count, no variable and no file: a parent
+// that gives it to its child has settled everything.
 func Alone(f *pflag.FlagSet, name string) { annotate(f, name, aloneKey, "true") }
 
-// annotate fails for a flag that does not exist only, which is a mistake of the program that
-// every run of it would show.
+// annotate fails only for a flag that does not exist, a mistake of the program that every run of
+// it would show.
 func annotate(f *pflag.FlagSet, name, key string, values ...string) {
 	if err := f.SetAnnotation(name, key, values); err != nil {
 		panic(err)
 	}
 }
 
-// Origin returns from where a flag has its value: "--listen", "QUARTET_LISTEN", "FILE:LINE",
-// or "default".
+// Origin returns where a flag has its value from: "--listen", "QUARTET_LISTEN", "FILE:LINE", or
+// "default".
 func Origin(f *pflag.Flag) (Level, string) {
 	if o := f.Annotations[originKey]; len(o) == 2 {
 		return Level(o[0][0] - '0'), o[1]
@@ -93,17 +93,18 @@ func Origin(f *pflag.Flag) (Level, string) {
 	return Default, "default"
 }
 
-// Table says which commands a table of a file is for, and which of their flags are settings.
+// Table is a table of a configuration file: the commands that it is for, and their flags that are
+// settings.
 type Table struct {
 	Name     string
 	Commands []*cobra.Command
 	Settings []string // nil: all that are not FlagOnly
 }
 
-// Tables are all there are.
+// Tables are all tables that a file may have.
 type Tables []Table
 
-// of returns the table of a command.
+// of returns the table of a command; nil: the command has no settings.
 func (t Tables) of(cmd *cobra.Command) *Table {
 	for i := range t {
 		if slices.Contains(t[i].Commands, cmd) {
@@ -117,7 +118,9 @@ func (t Tables) of(cmd *cobra.Command) *Table {
 func (t *Table) names(cmd *cobra.Command) []string {
 	var list []string
 	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
-		if f.Name == "help" || f.Annotations[onlyKey] != nil || f.Annotations[aloneKey] != nil || t.Settings != nil && !slices.Contains(t.Settings, f.Name) {
+		noSetting := f.Name == "help" || f.Annotations[onlyKey] != nil || f.Annotations[aloneKey] != nil
+		notOfTheTable := t.Settings != nil && !slices.Contains(t.Settings, f.Name)
+		if noSetting || notOfTheTable {
 			return
 		}
 		list = append(list, f.Name)
@@ -125,12 +128,12 @@ func (t *Table) names(cmd *cobra.Command) []string {
 	return list
 }
 
-// has reports whether a name is a setting of any of a table's commands.
+// has reports whether a name is a setting of one of the table's commands.
 func (t *Table) has(name string) bool {
 	return slices.ContainsFunc(t.Commands, func(c *cobra.Command) bool { return slices.Contains(t.names(c), name) })
 }
 
-// Known refuses what no command could use.
+// Known refuses tables and settings that no command could use, and names all of them.
 func (t Tables) Known(f *File) error {
 	var wrong []error
 	for _, e := range f.Entries {
@@ -141,18 +144,21 @@ func (t Tables) Known(f *File) error {
 				known = known || t[i].has(e.Key)
 			}
 		}
+
 		switch {
 		case !table:
 			wrong = append(wrong, f.wrong(e.Line, "unknown table [%s] (there are %s)", e.Table, t.list()))
 		case !known && e.Table == "":
 			wrong = append(wrong, f.wrong(e.Line, "unknown setting %q (quartet config lists those that there are)", e.Key))
 		case !known:
-			wrong = append(wrong, f.wrong(e.Line, "unknown setting %q in [%s] (quartet config %s lists those that there are)", e.Key, e.Table, e.Table))
+			wrong = append(wrong, f.wrong(e.Line, "unknown setting %q in [%s] (quartet config %s lists those that there are)",
+				e.Key, e.Table, e.Table))
 		}
 	}
 	return errors.Join(wrong...)
 }
 
+// list names the tables, for an error.
 func (t Tables) list() string {
 	var names []string
 	for i := range t {
@@ -161,20 +167,22 @@ func (t Tables) list() string {
 	return strings.Join(names, ", ")
 }
 
-// found is a setting's value and from where it came.
+// found is a setting's value and where it came from.
 type found struct {
 	level Level
 	value string
 	from  string
 }
 
-// Apply gives the flags of a command that were not given the values that the environment and
-// the file, which may be nil, have for them.
+// Apply gives the flags of a command that were not given on the command line the values that the
+// environment and the file, which may be nil, have for them. getenv is [os.Getenv] or a stand-in.
 func (t Tables) Apply(cmd *cobra.Command, getenv func(string) string, file *File) error {
 	table := t.of(cmd)
 	if table == nil {
 		return nil
 	}
+
+	// What each setting would be.
 	settings := map[string]found{}
 	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
 		if f.Changed { // also one that is no setting: it may exclude some
@@ -186,7 +194,10 @@ func (t Tables) Apply(cmd *cobra.Command, getenv func(string) string, file *File
 			settings[name] = s
 		}
 	}
+
+	// What a stronger place excludes does not count; the rest is set, unless it is set already.
 	outdo(cmd.Flags(), settings)
+
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
 		s := settings[name]
 		if s.level == FromFlag {
@@ -200,9 +211,12 @@ func (t Tables) Apply(cmd *cobra.Command, getenv func(string) string, file *File
 	return nil
 }
 
-// alone reports whether a flag is given that lets no other place count.
+// alone reports whether a flag is given that lets only flags count.
 func alone(cmd *cobra.Command) (is bool) {
-	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) { is = is || f.Changed && f.Annotations[aloneKey] != nil })
+	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
+		givenAlone := f.Changed && f.Annotations[aloneKey] != nil
+		is = is || givenAlone
+	})
 	return is
 }
 
@@ -214,19 +228,22 @@ func look(f *pflag.Flag, table string, getenv func(string) string, file *File) f
 	if v := Variable(f.Name); getenv(v) != "" {
 		return found{FromEnvironment, getenv(v), v}
 	}
+
 	var best found
 	if file == nil {
 		return best
 	}
 	for _, e := range file.Entries {
-		if e.Key == f.Name && (e.Table == table || e.Table == "" && best.level == Default) {
+		forAll := e.Table == "" && best.level == Default // the command's own table comes first
+		counts := e.Table == table || forAll
+		if e.Key == f.Name && counts {
 			best = found{FromFile, e.Value, fmt.Sprintf("%s:%d", file.Path, e.Line)}
 		}
 	}
 	return best
 }
 
-// outdo takes settings out that a stronger place excludes. A switch that is off excludes
+// outdo removes the settings that a stronger place excludes. A switch that is off excludes
 // nothing, and nothing excludes it.
 func outdo(flags *pflag.FlagSet, settings map[string]found) {
 	out := map[string]bool{}
@@ -236,6 +253,7 @@ func outdo(flags *pflag.FlagSet, settings map[string]found) {
 			if !ok || s.value == "false" || o.value == "false" {
 				continue
 			}
+
 			switch {
 			case s.level > o.level:
 				out[other] = true
@@ -244,6 +262,7 @@ func outdo(flags *pflag.FlagSet, settings map[string]found) {
 			}
 		}
 	}
+
 	for name := range out {
 		delete(settings, name)
 	}

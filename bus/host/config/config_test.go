@@ -33,6 +33,7 @@ type program struct {
 func newProgram(env map[string]string) *program {
 	p := &program{root: &cobra.Command{Use: "quartet", SilenceErrors: true, SilenceUsage: true}, env: env}
 	nothing := func(*cobra.Command, []string) error { return nil }
+
 	master := &cobra.Command{Use: "master", Args: cobra.NoArgs, RunE: nothing}
 	f := master.Flags()
 	f.StringVar(&p.dir, "dir", "data", "")
@@ -47,19 +48,26 @@ func newProgram(env map[string]string) *program {
 	f.String("lock", "", "")
 	Alone(f, "lock")
 	_ = master.MarkFlagRequired("api-token")
+
 	get := &cobra.Command{Use: "get", RunE: nothing}
 	get.Flags().StringVar(&p.consistency, "consistency", "linearizable", "")
 	get.Flags().Duration("timeout", 6*time.Second, "")
 	get.Flags().String("other", "", "")
 	p.root.AddCommand(master, get)
-	tables := Tables{{Name: "master", Commands: []*cobra.Command{master}}, {Name: "client", Commands: []*cobra.Command{get}, Settings: []string{"consistency", "timeout"}}}
-	e := Env{Stdout: &p.out, Stderr: &p.talk, Getenv: func(n string) string { return env[n] }, Environ: func() (list []string) {
+
+	tables := Tables{
+		{Name: "master", Commands: []*cobra.Command{master}},
+		{Name: "client", Commands: []*cobra.Command{get}, Settings: []string{"consistency", "timeout"}},
+	}
+	environ := func() (list []string) {
 		for name, value := range env {
 			list = append(list, name+"="+value)
 		}
 		slices.Sort(list)
 		return list
-	}}
+	}
+	e := Env{Stdout: &p.out, Stderr: &p.talk, Getenv: func(n string) string { return env[n] }, Environ: environ}
+
 	FileFlag(p.root)
 	p.root.PersistentPreRunE = Before(tables, e)
 	p.root.AddCommand(Command(tables, e))
@@ -92,6 +100,7 @@ dir = '/of/the/file'
 [client]
 consistency = "causal"
 `)
+
 	for name, c := range map[string]struct {
 		env  map[string]string
 		args []string
@@ -113,11 +122,13 @@ consistency = "causal"
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
+
 		got, err := json.Marshal([]any{p.dir, p.memory, p.replicas, p.timeout.String(), p.token, p.yes})
 		if text := strings.NewReplacer(`"`, "", "[", "", "]", "", ",", " ").Replace(string(got)); err != nil || text != c.want+" false" {
 			t.Errorf("%s: %s, want %s", name, text, c.want)
 		}
 	}
+
 	p := newProgram(map[string]string{FileVariable: path, "QUARTET_OTHER": "x"})
 	if err := p.run("get"); err != nil || p.consistency != "causal" {
 		t.Errorf("%q, %v", p.consistency, err)
@@ -143,15 +154,23 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 		"[master":                                `q.toml:1: not TOML`,
 	} {
 		p := newProgram(map[string]string{"QUARTET_API_TOKEN": "x"})
+
 		path := file(t, text)
-		if err := p.run("config", "--check", path); exit.Status(err) != exit.StatusUsage || !errors.Is(err, ErrFile) || !strings.Contains(err.Error(), want) {
+		err := p.run("config", "--check", path)
+		if exit.Status(err) != exit.StatusUsage || !errors.Is(err, ErrFile) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %s", text, err, want)
 		}
+
 		p = newProgram(map[string]string{"QUARTET_API_TOKEN": "x"})
-		if err := p.run("master", "--config", path); exit.Status(err) != exit.StatusUsage || !strings.Contains(err.Error(), want) && !errors.Is(err, ErrValue) {
+		err = p.run("master", "--config", path)
+		if exit.Status(err) != exit.StatusUsage {
+			t.Fatalf("%q: the master: %v", text, err)
+		}
+		if !strings.Contains(err.Error(), want) && !errors.Is(err, ErrValue) {
 			t.Errorf("%q: the master: %v", text, err)
 		}
 	}
+
 	p := newProgram(map[string]string{"QUARTET_API_TOKEN": "x", "QUARTET_TIMEOUT": "soon"})
 	if err := p.run("master"); !errors.Is(err, ErrValue) || !strings.Contains(err.Error(), "QUARTET_TIMEOUT") {
 		t.Error(err)
@@ -170,6 +189,7 @@ func TestPrinting(t *testing.T) {
 	if err := newProgram(nil).run("config", "--config", path); !errors.Is(err, ErrFile) {
 		t.Errorf("a wrong file: %v", err)
 	}
+
 	path = file(t, "master.replicas = 5\n[master]\napi_token = 'secret'\n")
 	p := newProgram(map[string]string{"QUARTET_TIMEOUT": "9s", "QUARTET_WHAT": "x", "QUARTET_REQUESTS": "y"})
 	if err := p.run("config", "--config", path, "-o", "json", "master", "--", "--memory"); err != nil {
@@ -179,6 +199,7 @@ func TestPrinting(t *testing.T) {
 	if err := json.Unmarshal(p.out.Bytes(), &got); err != nil {
 		t.Fatal(err)
 	}
+
 	want := []Setting{
 		{"master", "api-token", "***", path + ":3", "QUARTET_API_TOKEN"},
 		{"master", "dir", "data", "default", "QUARTET_DIR"},
@@ -192,7 +213,12 @@ func TestPrinting(t *testing.T) {
 	if talk := p.talk.String(); talk != "warning: QUARTET_WHAT is not the variable of any setting\n" {
 		t.Errorf("%q", talk)
 	}
-	for output, want := range map[string]string{"table": "[master]   value  from\napi-token  ***", "raw": "dir=data\n", "jsonl": `{"command":"get","setting":"timeout","value":"6s","from":"default"`} {
+
+	for output, want := range map[string]string{
+		"table": "[master]   value  from\napi-token  ***",
+		"raw":   "dir=data\n",
+		"jsonl": `{"command":"get","setting":"timeout","value":"6s","from":"default"`,
+	} {
 		p := newProgram(nil)
 		name := "master"
 		if output == "jsonl" {
@@ -202,6 +228,7 @@ func TestPrinting(t *testing.T) {
 			t.Errorf("%s: %v\n%s\nwant in it: %s", output, err, p.out.String(), want)
 		}
 	}
+
 	if err := newProgram(nil).run("config", "-o", "yaml"); exit.Status(err) != exit.StatusUsage {
 		t.Error(err)
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// ErrFile is wrapped by all that is wrong with a file, and says on which line it is.
+// ErrFile is wrapped by every error of a file, which says on which line the mistake is.
 var ErrFile = errors.New("config: wrong configuration file")
 
 // Entry is one setting of a file.
@@ -26,8 +26,8 @@ type File struct {
 	Entries []Entry
 }
 
-// Read reads a file in TOML. A setting that stands there twice, and a value that no flag
-// could have, is an error that wraps [ErrFile].
+// Read reads a file in TOML. A setting that stands there twice, or a value that no flag could
+// have, is an error that wraps [ErrFile].
 func Read(path string) (*File, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -46,17 +46,19 @@ func (f *File) wrong(line int, format string, args ...any) error {
 	return &wrong{fmt.Sprintf("%s:%d: %s", f.Path, line, fmt.Sprintf(format, args...))}
 }
 
-// parse reads the expressions of a file one by one: the library's decoder to structures and
-// maps does not say on which line a value stands, and that is what people want to know.
+// parse reads the expressions of a file one by one: the library's decoder to structures and maps
+// does not say on which line a value stands, and people want to know.
 func parse(path string, text []byte) (*File, error) {
 	f := &File{Path: path}
 	first := map[[2]string]int{}
+
 	var parser unstable.Parser
 	parser.Reset(text)
 	table, tableLine := "", map[string]int{}
 	for parser.NextExpression() {
 		e := parser.Expression()
 		parts, line := keyOf(&parser, e)
+
 		switch e.Kind {
 		case unstable.Comment:
 			continue
@@ -74,17 +76,21 @@ func parse(path string, text []byte) (*File, error) {
 		default:
 			return nil, f.wrong(line, "[[%s]]: there are no arrays of tables here", strings.Join(parts, "."))
 		}
+
 		in := table
 		if table == "" && len(parts) == 2 {
 			in, parts = parts[0], parts[1:]
 		}
+
 		if len(parts) != 1 {
 			return nil, f.wrong(line, "%s: a setting has one name", strings.Join(parts, "."))
 		}
+
 		value, ok := scalar(e.Value())
 		if !ok {
 			return nil, f.wrong(line, "%s: want a text, a number, true or false, or a list of these", parts[0])
 		}
+
 		entry := Entry{Table: in, Key: strings.ReplaceAll(parts[0], "_", "-"), Value: value, Line: line}
 		at := [2]string{entry.Table, entry.Key}
 		if first[at] > 0 {
@@ -93,6 +99,7 @@ func parse(path string, text []byte) (*File, error) {
 		first[at] = line
 		f.Entries = append(f.Entries, entry)
 	}
+
 	if err := parser.Error(); err != nil {
 		line := 0
 		var wrong *unstable.ParserError
@@ -119,8 +126,9 @@ func keyOf(parser *unstable.Parser, e *unstable.Node) (parts []string, line int)
 	return parts, line
 }
 
-// scalar returns a value as a flag takes it.
-func scalar(n *unstable.Node) (string, bool) {
+// scalar returns a value as a flag takes it, a list joined by commas; ok is false for a value that
+// no flag has.
+func scalar(n *unstable.Node) (text string, ok bool) {
 	switch n.Kind {
 	case unstable.String, unstable.Bool, unstable.Float:
 		return string(n.Data), true

@@ -1,5 +1,5 @@
-// Package exit promises one table of exit statuses for every command, that of the
-// public contract, and an error that carries one of them to main.
+// Package exit is the table of exit statuses of all commands, that of the public contract, and an
+// error that carries one of them to main.
 package exit
 
 // The exit statuses of every command. Where several apply, the greatest counts.
@@ -8,8 +8,8 @@ const (
 	StatusFailed    = 1 // anything else went wrong
 	StatusUsage     = 2 // wrong usage, or a malformed request or file: nothing was sent
 	StatusNoValue   = 3 // "quartet get" of a key without a value
-	StatusRefused   = 4 // the cluster refused a request (400, 409, 410, 413, 421, 425, 503), or the NATS server's permissions did (403)
-	StatusUnknown   = 5 // the outcome of a request is unknown (504, no reply)
+	StatusRefused   = 4 // the cluster refused a request (400, 409, 410, 413, 421, 425, 503), or the NATS server did (403)
+	StatusUnknown   = 5 // whether a request took effect is unknown (504, no reply)
 	StatusNoCluster = 6 // no cluster there
 	StatusDamaged   = 7 // "quartet replica": the data that it keeps are damaged, and it does not serve them
 	StatusLed       = 8 // "quartet master": another master is at work; this one has not begun, or has given way
@@ -57,8 +57,8 @@ func Silent(status int) error {
 	return &Error{Status: status}
 }
 
-// Status returns the status with which a command that ended with err is to exit: of
-// all the Errors in err's tree the greatest; [StatusFailed] where there is none.
+// Status returns the status with which a command that ended with err is to exit: of all the Errors
+// in err's tree the greatest; [StatusFailed] where there is none.
 func Status(err error) int {
 	if err == nil {
 		return StatusOK
@@ -66,11 +66,13 @@ func Status(err error) int {
 	return max(greatest(err), StatusFailed)
 }
 
+// greatest returns the greatest status in err's tree, 0 where there is none.
 func greatest(err error) int {
 	status := 0
 	if e, ok := err.(*Error); ok { // this node of the tree; its children follow
 		status = e.Status
 	}
+
 	switch x := err.(type) {
 	case interface{ Unwrap() error }:
 		if next := x.Unwrap(); next != nil {
@@ -81,5 +83,6 @@ func greatest(err error) int {
 			status = max(status, greatest(next))
 		}
 	}
+
 	return status
 }

@@ -1,11 +1,11 @@
-// Package lock promises files that prove who runs: a process holds such a file locked for
-// as long as it lives, whatever its end, and the file says who that is.
+// Package lock is for files that prove who runs: a process holds such a file locked for as long as
+// it lives, whatever its end, and the file says who the process is.
 //
-// Neither a pid nor a file's content proves anything: pids are used again, and have other
-// meanings in other containers; content is copied with a directory. The lock is neither
-// copied nor left behind. So whoever asks is told of a process only if the file at this very
-// path (device and inode) is locked, and, where the system says which files a process has
-// open, if the process that the content names has this file open.
+// Neither a pid nor a file's content proves anything: pids are used again, and have other meanings
+// in other containers; content is copied with a directory. The lock is neither copied nor left
+// behind. So [Look] names a process only if the file at this very path (device and inode) is
+// locked and, where the system says which files a process has open, if the process that the
+// content names has this file open.
 package lock
 
 import (
@@ -44,10 +44,9 @@ type Lock struct {
 	holder Holder
 }
 
-// Take takes the lock of a file, which is made if it is missing, and writes down who holds
-// it. Whoever looks holds the lock for a moment, so a lock that is held is tried again for
-// as long as wait. The error wraps [ErrHeld] if it was held all the time; then [Look] says
-// by whom.
+// Take takes the lock of a file, which is made if it is missing, and writes down who holds it.
+// [Look] holds the lock for a moment, so a lock that is held is tried again for as long as wait.
+// The error wraps [ErrHeld] if it was held all the time; then [Look] says by whom.
 func Take(path string, wait time.Duration, h Holder) (*Lock, error) {
 	deadline := time.Now().Add(wait)
 	for {
@@ -85,8 +84,8 @@ func isAt(l *flock.Flock, path string) bool {
 	return err == nil && os.SameFile(locked, there)
 }
 
-// room is what the content takes, filled up with blanks: so it can be replaced on a disk
-// without any room.
+// room is the size of the content in bytes, filled up with blanks, so that it can be replaced on a
+// full disk.
 const room = 256
 
 // Say replaces what the file says of its holder.
@@ -97,6 +96,7 @@ func (l *Lock) Say(h Holder) error {
 		return err
 	}
 	b = append(b, bytes.Repeat([]byte(" "), max(0, room-len(b)-1))...)
+
 	f, err := os.OpenFile(l.path, os.O_WRONLY, mode)
 	if err == nil {
 		_, err = f.WriteAt(append(b, '\n'), 0)
@@ -131,9 +131,9 @@ func (l *Lock) Renew() error {
 // Release lets go of the lock. The file stays.
 func (l *Lock) Release() { _ = l.lock.Unlock() } // the process ends: the system would do it
 
-// Look says whether a process holds the lock of a file, and which. The pid is 0 if a
-// process holds it that cannot be told, or that has another pid here: one in another
-// container that shares the directory.
+// Look says whether a process holds the lock of a file, and which. The pid is 0 if the holder
+// cannot be told, or has another pid here: a process in another container that shares the
+// directory.
 func Look(path string) (h Holder, held bool, err error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return Holder{}, false, nil
@@ -142,6 +142,7 @@ func Look(path string) (h Holder, held bool, err error) {
 	free, err := l.TryRLock()
 	if err != nil {
 		return Holder{}, false, fmt.Errorf("lock %s: %w", path, err)
+
 	}
 	_ = l.Close() // and lets go of it
 	if free {
@@ -161,20 +162,23 @@ func Look(path string) (h Holder, held bool, err error) {
 	return h, true, nil
 }
 
-// mayHave reports whether a process has the file open; where the system does not say, it
-// may have.
+// mayHave reports whether a process has the file open; where the system does not say, it returns
+// true.
 func mayHave(pid int, path string) bool {
 	const processes = "/proc"
 	if pid < 1 {
 		return false
 	}
+
 	file, err := os.Stat(path)
 	if err != nil {
 		return false
 	}
+
 	if _, err := os.Stat(filepath.Join(processes, "self", "fd")); err != nil {
 		return true
 	}
+
 	open := filepath.Join(processes, strconv.Itoa(pid), "fd")
 	list, err := os.ReadDir(open)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// held, in the environment, makes the test binary a process that holds the file it names
+// held, in the environment, makes the test binary a process that holds the file that it names
 // until its standard input ends.
 const held = "QUARTET_TEST_HOLD"
 
@@ -48,13 +48,14 @@ func hold(t *testing.T, path string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = in.Close(); _ = cmd.Process.Kill(); _ = cmd.Wait() })
+
 	if n, err := out.Read(make([]byte, 8)); err != nil || n == 0 {
 		t.Fatalf("it does not hold %s: %v", path, err)
 	}
 	return cmd
 }
 
-// look is Look for a test.
+// look is [Look] for a test.
 func look(t *testing.T, path string) (Holder, bool) {
 	t.Helper()
 	h, held, err := Look(path)
@@ -76,6 +77,7 @@ func TestHolderIsKnownUntilItEnds(t *testing.T) {
 	if _, err := Take(path, 0, Holder{PID: 7}); !errors.Is(err, ErrHeld) {
 		t.Errorf("taken twice: %v", err)
 	}
+
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -106,6 +108,7 @@ func TestCopyIsHeldByNobody(t *testing.T) {
 	if h, held := look(t, other); held {
 		t.Errorf("the copy is held by %+v", h)
 	}
+
 	// Even if somebody holds the copy: it is not the process that the copy names.
 	if err := os.Remove(other); err != nil {
 		t.Fatal(err)
@@ -114,7 +117,9 @@ func TestCopyIsHeldByNobody(t *testing.T) {
 	if err := os.WriteFile(other, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if h, held := look(t, other); !held || h.PID == cmd.Process.Pid && procfs() {
+	h, held := look(t, other)
+	believed := h.PID == cmd.Process.Pid && procfs()
+	if !held || believed {
 		t.Errorf("%v: the pid of a process that does not hold it is believed: %+v", held, h)
 	}
 }
@@ -132,9 +137,11 @@ func TestRemovedFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Release()
+
 	if l.Lost() {
 		t.Error("lost while it is there")
 	}
+
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
@@ -144,6 +151,7 @@ func TestRemovedFile(t *testing.T) {
 	if h, held := look(t, path); held {
 		t.Errorf("held by %+v", h)
 	}
+
 	cmd := hold(t, path)
 	if h, held := look(t, path); !held || h.PID != cmd.Process.Pid {
 		t.Errorf("%v %+v", held, h)
@@ -154,6 +162,7 @@ func TestRemovedFile(t *testing.T) {
 	if err := l.Renew(); !errors.Is(err, ErrHeld) {
 		t.Errorf("taken again from another: %v", err)
 	}
+
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -161,12 +170,16 @@ func TestRemovedFile(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
+
 	for range 2 { // the second time there is nothing to do
 		if err := l.Renew(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if h, held := look(t, path); !held || l.Lost() || procfs() && h.PID != os.Getpid() {
+
+	h, held := look(t, path)
+	another := h.PID != os.Getpid() && procfs()
+	if !held || l.Lost() || another {
 		t.Errorf("taken again: %v %+v", held, h)
 	}
 }

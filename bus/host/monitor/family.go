@@ -16,7 +16,7 @@ type Family struct {
 	kind prometheus.ValueType
 }
 
-// Gauge and Counter return families named quartet_NAME.
+// Gauge returns the family of a figure that rises and falls, named quartet_NAME.
 func Gauge(name, help string, labels ...string) Family {
 	return Family{Describe(name, help, labels...), prometheus.GaugeValue}
 }
@@ -26,7 +26,7 @@ func Counter(name, help string, labels ...string) Family {
 	return Family{Describe(name, help, labels...), prometheus.CounterValue}
 }
 
-// Describe is for other kinds of metric.
+// Describe returns the description of a metric of another kind, named quartet_NAME.
 func Describe(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("quartet_"+name, help, labels, nil)
 }
@@ -36,7 +36,7 @@ func (f Family) Send(to chan<- prometheus.Metric, value float64, labels ...strin
 	to <- prometheus.MustNewConstMetric(f.desc, f.kind, value, labels...)
 }
 
-// Truth is the figure of what is so or not: 1 or 0.
+// Truth returns the figure of a condition: 1 if it is so, else 0.
 func Truth(is bool) float64 {
 	if is {
 		return 1
@@ -44,23 +44,27 @@ func Truth(is bool) float64 {
 	return 0
 }
 
-// traffic are the families of every node.
+// traffic is the families of every node's messages.
 type traffic struct {
 	up, sent, received, lost, waiting, refused, again Family
 }
 
 func newTraffic() traffic {
 	return traffic{
-		up:       Gauge("up", "1 if the node's loop has answered; without it there are no figures of the node's own"),
-		sent:     Counter("messages_sent_total", "messages to other nodes, by kind (replica/DESIGN.md has the list), one for each destination", "kind"),
+		up: Gauge("up", "1 if the node's loop has answered; without it there are no figures of the node's own"),
+		sent: Counter("messages_sent_total", "messages to other nodes, by kind"+
+			" (replica/DESIGN.md has the list), one for each destination", "kind"),
 		received: Counter("messages_received_total", "messages of other nodes, by kind", "kind"),
-		lost:     Counter("messages_lost_total", "messages that were not sent (unsent), not decodable (bad), or dropped since this node could not keep up (dropped); the protocol repairs that", "how"),
-		waiting:  Gauge("inbox_length", "messages that wait for the node's loop"),
-		refused:  Counter("messages_refused_total", "messages of another epoch or incarnation, or against a rule"),
-		again:    Counter("resends_total", "of the master, requests that were forwarded once more; of a replica, DATA that were sent once more"),
+		lost: Counter("messages_lost_total", "messages that were not sent (unsent), not decodable (bad),"+
+			" or dropped since this node could not keep up (dropped); the protocol repairs that", "how"),
+		waiting: Gauge("inbox_length", "messages that wait for the node's loop"),
+		refused: Counter("messages_refused_total", "messages of another epoch or incarnation, or against a rule"),
+		again: Counter("resends_total", "of the master, requests that were forwarded once more;"+
+			" of a replica, DATA that were sent once more"),
 	}
 }
 
+// send makes the samples of what f counts.
 func (t *traffic) send(to chan<- prometheus.Metric, f *link.Traffic) {
 	for _, k := range f.Kinds {
 		if k.Sent > 0 {
@@ -70,6 +74,7 @@ func (t *traffic) send(to chan<- prometheus.Metric, f *link.Traffic) {
 			t.received.Send(to, float64(k.Received), k.Kind.String())
 		}
 	}
+
 	t.lost.Send(to, float64(f.Counters.Unsent), "unsent")
 	t.lost.Send(to, float64(f.Counters.Bad), "bad")
 	t.lost.Send(to, float64(f.Counters.Dropped+f.Dropped), "dropped")
@@ -95,12 +100,14 @@ func (c *Collector[T]) Collect(to chan<- prometheus.Metric) {
 	t := newTraffic()
 	ctx, cancel := context.WithTimeout(context.Background(), answerWait)
 	defer cancel()
+
 	answer, err := c.Probe.Ask(ctx)
 	if err == nil {
 		t.send(to, c.Traffic(&answer))
 		c.Samples(to, &answer)
 	}
 	t.up.Send(to, Truth(err == nil))
+
 	if c.Others != nil {
 		c.Others(to)
 	}

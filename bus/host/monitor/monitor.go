@@ -1,12 +1,11 @@
-// Package monitor promises what the tools of those who run a node ask of it over HTTP:
+// Package monitor is the HTTP server for the tools of those who run a node:
 //
 //	/metrics  figures for Prometheus: the node's own, and of its Go runtime and process
 //	/healthz  200 while the process lives and its loop turns; 503 if it stands still
 //	/readyz   200 while the node does what it is there for; else 503 and, in one line, why not
 //
-// It serves them to GET and HEAD and changes nothing. It is off unless an address is named,
-// and an address that other machines reach is one that was named in full: there is no
-// password.
+// It serves them to GET and HEAD and changes nothing. It is off unless an address is named, and
+// other machines reach it only at an address that names its host: there is no password.
 package monitor
 
 import (
@@ -64,7 +63,8 @@ type Monitor struct {
 
 // Flag adds --metrics.
 func Flag(f *pflag.FlagSet, listen *string) {
-	f.StringVar(listen, "metrics", "", "`HOST:PORT` for Prometheus (/metrics, /healthz, /readyz), over HTTP without a password; PORT alone is on 127.0.0.1; default: off")
+	f.StringVar(listen, "metrics", "", "`HOST:PORT` for Prometheus (/metrics, /healthz, /readyz),"+
+		" over HTTP without a password; PORT alone is on 127.0.0.1; default: off")
 }
 
 // Parse checks an address and returns it as [net.Listen] takes it, and whether only this
@@ -77,19 +77,23 @@ func Parse(listen string) (address string, loopback bool, err error) {
 	if err != nil {
 		return "", false, fmt.Errorf("%w: %w", ErrAddress, err)
 	}
+
 	if port == "-1" {
 		port = "0"
 	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil {
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
 		return "", false, fmt.Errorf("%w %q: the port is no number up to 65535", ErrAddress, listen)
-	} else {
-		port = strconv.FormatUint(n, 10)
 	}
+	port = strconv.FormatUint(n, 10)
+
 	if host == "" {
-		return "", false, fmt.Errorf("%w %q: name the host: 127.0.0.1:%s for this machine alone, 0.0.0.0:%s for everyone who reaches it", ErrAddress, listen, port, port)
+		return "", false, fmt.Errorf("%w %q: name the host: 127.0.0.1:%s for this machine alone,"+
+			" 0.0.0.0:%s for everyone who reaches it", ErrAddress, listen, port, port)
 	}
 	ip := net.ParseIP(host)
-	return net.JoinHostPort(host, port), host == "localhost" || ip != nil && ip.IsLoopback(), nil
+	ofLoopback := ip != nil && ip.IsLoopback()
+	return net.JoinHostPort(host, port), host == "localhost" || ofLoopback, nil
 }
 
 // Listen begins to serve. An address that other machines reach is warned of in the log.
@@ -103,27 +107,17 @@ func Listen(o Options) (*Monitor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w for metrics on %s: %w", ErrListen, address, err)
 	}
-	registry := prometheus.NewRegistry()
-	all := []prometheus.Collector{collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})}
-	for _, c := range all {
-		registry.MustRegister(c)
+
+	registry, err := o.registry()
+	if err != nil {
+		return nil, errors.Join(err, listener.Close())
 	}
-	for _, c := range o.Collectors {
-		if err := prometheus.WrapRegistererWith(prometheus.Labels{"node": o.Node}, registry).Register(c); err != nil {
-			return nil, errors.Join(fmt.Errorf("monitor: %w", err), listener.Close())
-		}
-	}
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{
-		ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelWarn), ErrorHandling: promhttp.ContinueOnError,
-		MaxRequestsInFlight: scrapesMost,
-	}))
-	mux.Handle("GET /healthz", answering(o.Alive))
-	mux.Handle("GET /readyz", answering(o.Ready))
+
 	m := &Monitor{
 		addr: listener.Addr(), ended: make(chan struct{}),
 		server: &http.Server{
-			Handler: mux, ReadHeaderTimeout: headerWait, ReadTimeout: headerWait, IdleTimeout: time.Minute, MaxHeaderBytes: headersBytes,
+			Handler: o.handler(registry), ReadHeaderTimeout: headerWait, ReadTimeout: headerWait,
+			IdleTimeout: time.Minute, MaxHeaderBytes: headersBytes,
 			ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
 		},
 	}
@@ -132,6 +126,7 @@ func Listen(o Options) (*Monitor, error) {
 	} else {
 		o.Log.Warn("metrics can be read by everyone who reaches this address", "url", m.URL())
 	}
+
 	go func() {
 		defer close(m.ended)
 		if err := m.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
@@ -141,13 +136,44 @@ func Listen(o Options) (*Monitor, error) {
 	return m, nil
 }
 
-// URL is where the figures are.
+// registry returns the figures that are served: the node's, labelled with its name, and those
+// of the Go runtime and of the process.
+func (o *Options) registry() (*prometheus.Registry, error) {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+
+	own := prometheus.WrapRegistererWith(prometheus.Labels{"node": o.Node}, registry)
+	for _, c := range o.Collectors {
+		if err := own.Register(c); err != nil {
+			return nil, fmt.Errorf("monitor: %w", err)
+		}
+	}
+	return registry, nil
+}
+
+// handler answers the three paths.
+func (o *Options) handler(registry *prometheus.Registry) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{
+		ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelWarn), ErrorHandling: promhttp.ContinueOnError,
+		MaxRequestsInFlight: scrapesMost,
+	}))
+	mux.Handle("GET /healthz", answering(o.Alive))
+	mux.Handle("GET /readyz", answering(o.Ready))
+	return mux
+}
+
+// URL returns the URL of the figures.
 func (m *Monitor) URL() string { return "http://" + m.addr.String() + "/metrics" }
 
-// Close ends the serving; what is being answered has a second for it.
+// Close ends the serving; requests that are being answered have a second to end.
 func (m *Monitor) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
 	defer cancel()
+
 	err := m.server.Shutdown(ctx)
 	if err != nil {
 		err = m.server.Close()
@@ -156,25 +182,26 @@ func (m *Monitor) Close() error {
 	return err
 }
 
-// answering answers 200 and what ask has said, or 503 and why not.
+// answering returns a handler that answers 200 and what ask has said, or 503 and why not.
 func answering(ask func(context.Context) (string, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), answerWait)
 		defer cancel()
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Header().Set("Cache-Control", "no-store")
+
 		answer, err := ask(ctx)
 		if err != nil {
 			w.WriteHeader(http.StatusServiceUnavailable)
-			_, _ = io.WriteString(w, err.Error()+"\n") // nobody is left to tell
+			_, _ = io.WriteString(w, err.Error()+"\n") // a client that has gone needs no answer
 			return
 		}
-		_, _ = io.WriteString(w, answer+"\n")
+		_, _ = io.WriteString(w, answer+"\n") // as above
 	})
 }
 
-// Alive asks whether the loop behind a probe turns. A node that has not begun, or has
-// ended and is about to end its process, is no reason to end it by force.
+// Alive returns a function that asks whether the loop behind a probe turns. A node that has not
+// begun, or has ended and is about to end its process, is no reason to end it by force.
 func Alive[T any](p *bus.Probe[T]) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
 		switch _, err := p.Ask(ctx); {
@@ -186,9 +213,9 @@ func Alive[T any](p *bus.Probe[T]) func(context.Context) (string, error) {
 	}
 }
 
-// Ready asks what is behind a probe whether it is ready. why says why not, or ""; warned, which
-// may be nil, what is ready and will not stay so, in one line, or "": that is still 200, with
-// "ok, but …" in place of "ok".
+// Ready returns a function that asks the loop behind a probe whether the node is ready. why says
+// why it is not, or "". warned, which may be nil, says in one line why a node that is ready may
+// not stay so, or "": that is still 200, with "ok, but …" in place of "ok".
 func Ready[T any](p *bus.Probe[T], why, warned func(T) string) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
 		answer, err := p.Ask(ctx)

@@ -21,8 +21,10 @@ func TestAddresses(t *testing.T) {
 		address  string
 		loopback bool
 	}{
-		"9420": {"127.0.0.1:9420", true}, "-1": {"127.0.0.1:0", true}, "127.0.0.1:-1": {"127.0.0.1:0", true}, "localhost:1": {"localhost:1", true},
-		"[::1]:9420": {"[::1]:9420", true}, "0.0.0.0:9420": {"0.0.0.0:9420", false}, "10.0.0.7:9420": {"10.0.0.7:9420", false},
+		"9420": {"127.0.0.1:9420", true}, "-1": {"127.0.0.1:0", true},
+		"127.0.0.1:-1": {"127.0.0.1:0", true}, "localhost:1": {"localhost:1", true},
+		"[::1]:9420": {"[::1]:9420", true}, "0.0.0.0:9420": {"0.0.0.0:9420", false},
+		"10.0.0.7:9420": {"10.0.0.7:9420", false},
 	} {
 		if address, loopback, err := Parse(listen); address != want.address || loopback != want.loopback || err != nil {
 			t.Errorf("%s: %s %v %v, want %+v", listen, address, loopback, err, want)
@@ -61,8 +63,10 @@ func TestAnswersFollowTheLoop(t *testing.T) {
 		return s
 	}, func(s string) string { return strings.TrimPrefix(s, later) })
 	alive := Alive(probe)
+
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
+
 	check := func(when string, ctx context.Context, wantAlive, wantReady bool) {
 		t.Helper()
 		if _, err := alive(ctx); (err == nil) != wantAlive {
@@ -72,9 +76,11 @@ func TestAnswersFollowTheLoop(t *testing.T) {
 			t.Errorf("%s: ready: %v", when, err)
 		}
 	}
+
 	check("before the beginning", t.Context(), true, false)
 	probe.Begin()
 	check("a loop that stands still", gone, false, false)
+
 	why := make(chan string)
 	stop := make(chan struct{})
 	go func() {
@@ -90,16 +96,19 @@ func TestAnswersFollowTheLoop(t *testing.T) {
 			}
 		}
 	}()
+
 	check("ready", t.Context(), true, true)
 	why <- "two replicas are missing"
 	check("not ready", t.Context(), true, false)
 	if _, err := ready(t.Context()); err == nil || err.Error() != "two replicas are missing" {
 		t.Errorf("the reason: %v", err)
 	}
+
 	why <- later + "one replica may not fail"
 	if answer, err := ready(t.Context()); err != nil || answer != "ok, but one replica may not fail" {
 		t.Errorf("the warning: %q, %v", answer, err)
 	}
+
 	close(stop)
 	if _, err := probe.Ask(t.Context()); err != nil && !errors.Is(err, bus.ErrEnded) {
 		t.Fatal(err)
@@ -119,9 +128,11 @@ func TestServing(t *testing.T) {
 	if !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), m.URL()) {
 		t.Errorf("an address that others reach is not warned of: %s", log.String())
 	}
+
 	_, port, _ := strings.Cut(m.addr.String(), "]:")
 	base := "http://127.0.0.1:" + port
-	if status, body := get(t, base+"/metrics"); status != http.StatusOK || !strings.Contains(body, `quartet_up{node="m1"} 0`) || !strings.Contains(body, "go_goroutines") {
+	status, body := get(t, base+"/metrics")
+	if status != http.StatusOK || !strings.Contains(body, `quartet_up{node="m1"} 0`) || !strings.Contains(body, "go_goroutines") {
 		t.Errorf("%d\n%s", status, body)
 	}
 	if status, body := get(t, base+"/readyz"); status != http.StatusServiceUnavailable || body != bus.ErrNotBegun.Error()+"\n" {
@@ -133,9 +144,11 @@ func TestServing(t *testing.T) {
 	if r, err := http.Post(base+"/metrics", "", nil); err != nil || r.StatusCode != http.StatusMethodNotAllowed {
 		t.Errorf("a POST: %v %v", r, err)
 	}
+
 	if _, err := Listen(Options{Listen: "127.0.0.1:" + port, Log: slog.New(slog.DiscardHandler)}); !errors.Is(err, ErrListen) {
 		t.Errorf("a port that is taken: %v", err)
 	}
+
 	if err := m.Close(); err != nil {
 		t.Error(err)
 	}
@@ -145,5 +158,9 @@ func TestServing(t *testing.T) {
 }
 
 func collectorsOf(p *bus.Probe[string]) []prometheus.Collector {
-	return []prometheus.Collector{&Collector[string]{Probe: p, Traffic: func(*string) *link.Traffic { return &link.Traffic{} }, Samples: func(chan<- prometheus.Metric, *string) {}}}
+	return []prometheus.Collector{&Collector[string]{
+		Probe:   p,
+		Traffic: func(*string) *link.Traffic { return &link.Traffic{} },
+		Samples: func(chan<- prometheus.Metric, *string) {},
+	}}
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/fatih/color"
 )
 
-// handler gives every record to the file and grave ones to the terminal too.
+// handler gives every log record to the file, and warnings and errors to the terminal, too.
 type handler struct {
 	sink    *sink
 	file    slog.Handler
@@ -61,7 +61,7 @@ type console struct {
 	attrs  slog.Handler // writes a record's attributes alone into screen.line
 }
 
-// screen is shared by a console and all that were derived from it.
+// screen is the terminal, shared by a console and all handlers that were derived from it.
 type screen struct {
 	mu     sync.Mutex // guards line and the order on out
 	out    io.Writer
@@ -87,11 +87,15 @@ func newConsole(out io.Writer, node string, colored bool) *console {
 // noMessage stands in for a record's message, so that it can be told from an attribute.
 const noMessage = "\x00"
 
-// withoutOwn drops level and message of the record itself; a time of zero has none.
+// withoutOwn drops level and message of the record itself, which the console writes before its
+// attributes. (A zero time has no attribute.)
 func withoutOwn(groups []string, a slog.Attr) slog.Attr {
 	_, isLevel := a.Value.Any().(slog.Level)
 	isMessage := a.Value.Kind() == slog.KindString && a.Value.String() == noMessage
-	if len(groups) == 0 && (a.Key == slog.LevelKey && isLevel || a.Key == slog.MessageKey && isMessage) {
+	level := a.Key == slog.LevelKey && isLevel
+	message := a.Key == slog.MessageKey && isMessage
+	own := level || message
+	if len(groups) == 0 && own {
 		return slog.Attr{}
 	}
 	return a
@@ -107,6 +111,8 @@ func (c *console) Handle(ctx context.Context, r slog.Record) error {
 	s := c.screen
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
+	// The attributes alone, as slog writes them.
 	s.line.Reset()
 	message := r.Message
 	r.Time, r.Message = time.Time{}, noMessage
@@ -114,10 +120,12 @@ func (c *console) Handle(ctx context.Context, r slog.Record) error {
 		return err
 	}
 	attrs := bytes.TrimSpace(s.line.Bytes())
+
 	word, paint := "warning:", s.warn
 	if r.Level >= slog.LevelError {
 		word, paint = "error:", s.errors
 	}
+
 	text := s.node + ": " + paint.Sprint(word) + " " + printable(message)
 	if len(attrs) > 0 {
 		text += " " + string(attrs)

@@ -1,8 +1,7 @@
-// Package nodelog promises that every node has a log of its own, DIR/NODE.log, which
-// loses at most the last second when the node is killed and nothing when it ends by
-// itself, and that warnings and errors are also seen at once on the terminal. Or, where
-// somebody else collects logs, that all of it goes to standard error at once, a line each
-// that names its node.
+// Package nodelog is the log of each node, DIR/NODE.log. It promises that the log loses at most
+// the last second when the node is killed, and nothing when the node ends by itself; and that
+// warnings and errors are also seen at once on the terminal. Where a collector takes the logs, all
+// lines go to standard error at once instead, each with the node's name.
 //
 // The file is appended to over restarts. It is begun anew at [DefaultRotate] bytes;
 // the part before is kept as DIR/NODE.1.log, older ones are not. Lines wait in a buffer
@@ -50,7 +49,7 @@ type Options struct {
 	Node   string    // "m1", "r1", …: the file's name without .log
 	Level  string    // debug, info, warn or error; "": info
 	Format string    // [Text] or [JSON]; "": text
-	Stderr io.Writer // shown warnings and errors in short, coloured on a terminal unless NO_COLOR is set; nil: nobody
+	Stderr io.Writer // gets warnings and errors, in short; coloured on a terminal unless NO_COLOR is set; nil: nobody does
 	Rotate int64     // bytes; 0: [DefaultRotate]
 }
 
@@ -58,8 +57,10 @@ type Options struct {
 func Flags(f *pflag.FlagSet, o *Options) {
 	to, level, format := &o.To, &o.Level, &o.Format
 	*to, *level, *format = ToFile, "info", Text
-	config.OneOf(f, to, "log", *to, []string{ToFile, ToStderr}, "where logs go: file (in --log-dir) or - (all of it to stderr, for a collector)")
-	config.OneOf(f, level, "log-level", *level, []string{"debug", "info", "warn", "error"}, "log this and what is graver: debug, info, warn, error")
+	config.OneOf(f, to, "log", *to, []string{ToFile, ToStderr},
+		"where logs go: file (in --log-dir) or - (all of it to stderr, for a collector)")
+	config.OneOf(f, level, "log-level", *level, []string{"debug", "info", "warn", "error"},
+		"log this and what is graver: debug, info, warn, error")
 	config.OneOf(f, format, "log-format", *format, []string{Text, JSON}, "of the logs: text or json")
 }
 
@@ -72,12 +73,14 @@ func Open(o Options) (*slog.Logger, io.Closer, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+
 	if o.Node == "" || o.Node != filepath.Base(o.Node) || strings.HasPrefix(o.Node, ".") {
 		return nil, nil, fmt.Errorf("%w: node %q cannot be the name of a file", ErrOptions, o.Node)
 	}
 	if o.Format != "" && o.Format != Text && o.Format != JSON {
 		return nil, nil, fmt.Errorf("%w: log format %q (want text or json)", ErrOptions, o.Format)
 	}
+
 	if o.To == ToStderr && o.Stderr != nil {
 		h := o.fileHandler(o.Stderr, level)
 		if o.Format != JSON {
@@ -85,16 +88,20 @@ func Open(o Options) (*slog.Logger, io.Closer, error) {
 		}
 		return slog.New(h), io.NopCloser(nil), nil
 	}
+
 	if o.Rotate <= 0 {
 		o.Rotate = DefaultRotate
 	}
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
 		return nil, nil, fmt.Errorf("nodelog: %w", err)
 	}
+
 	s := newSink(filepath.Join(o.Dir, o.Node), o.Rotate, o.Format, o.complain)
 	if err := s.open(); err != nil {
 		return nil, nil, fmt.Errorf("nodelog: %w", err)
 	}
+
+	// What is grave is also shown.
 	h := &handler{sink: s, file: o.fileHandler(s, level)}
 	if o.Stderr != nil {
 		h.console = newConsole(o.Stderr, o.Node, colored(o.Stderr))
@@ -117,19 +124,21 @@ func parseLevel(s string) (slog.Level, error) {
 	return 0, fmt.Errorf("%w: log level %q (want debug, info, warn or error)", ErrOptions, s)
 }
 
+// fileHandler writes records of the level and above to w, in the format of the options.
 func (o *Options) fileHandler(w io.Writer, level slog.Level) slog.Handler {
 	if o.Format == JSON {
-		return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: named}).WithAttrs([]slog.Attr{slog.String("node", o.Node)})
+		h := slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: named})
+		return h.WithAttrs([]slog.Attr{slog.String("node", o.Node)})
 	}
 	return slog.NewTextHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: shortTime})
 }
 
-// named writes what has a name, such as a node, by it: JSON would have its number.
+// named writes a value that has a name, such as a node, by its name: JSON would have its number.
 func named(_ []string, a slog.Attr) slog.Attr {
 	if a.Value.Kind() != slog.KindAny {
 		return a
 	}
-	if s, ok := a.Value.Any().(fmt.Stringer); ok && reflect.TypeOf(s).Kind() != reflect.Pointer { // that may be nil
+	if s, ok := a.Value.Any().(fmt.Stringer); ok && reflect.TypeOf(s).Kind() != reflect.Pointer { // a pointer may be nil
 		a.Value = slog.StringValue(s.String())
 	}
 	return a
@@ -143,13 +152,14 @@ func shortTime(groups []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// complain says on the terminal what cannot be said in the log.
+// complain says on the terminal that the log cannot be written.
 func (o *Options) complain(err error) {
 	if o.Stderr != nil {
 		fmt.Fprintf(o.Stderr, "%s: warning: the log cannot be written, lines are lost: %v\n", o.Node, err)
 	}
 }
 
+// colored reports whether w is a terminal on which colours are welcome.
 func colored(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && isatty.IsTerminal(f.Fd()) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"

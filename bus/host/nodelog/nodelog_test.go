@@ -246,6 +246,7 @@ func TestManyGoroutines(t *testing.T) {
 	var screen lockedBuffer
 	log, closer := open(t, Options{Dir: dir, Stderr: &screen})
 	var wg sync.WaitGroup
+
 	const writers, each = 8, 500
 	for w := range writers {
 		wg.Go(func() {
@@ -258,8 +259,10 @@ func TestManyGoroutines(t *testing.T) {
 			}
 		})
 	}
+
 	wg.Wait()
 	closed(t, closer)
+
 	lines := 0
 	for s := bufio.NewScanner(strings.NewReader(content(t, dir, "r1.log"))); s.Scan(); lines++ {
 		if !strings.HasPrefix(s.Text(), "time=") || strings.Count(s.Text(), "time=") != 1 {

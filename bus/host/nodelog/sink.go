@@ -13,9 +13,9 @@ const (
 	flushEvery = time.Second
 )
 
-// sink is a log file behind a buffer. A file that cannot be written costs lines, never
-// memory and never the caller: the buffer is given up, and once writing works again a
-// line says how many bytes are missing.
+// sink is a log file behind a buffer. A file that cannot be written costs lines, never memory and
+// never the caller's time: the buffer is given up and, once writing works again, a line says how
+// many bytes are missing.
 type sink struct {
 	path     string // without .log
 	limit    int64
@@ -26,7 +26,7 @@ type sink struct {
 	file   *os.File
 	size   int64
 	buffer []byte
-	failed error // of the last write, nil when it went well
+	failed error // of the last write, nil: it succeeded
 	lost   int   // bytes given up and not yet told
 	closed bool
 
@@ -44,6 +44,7 @@ func newSink(path string, limit int64, format string, complain func(error)) *sin
 	}
 }
 
+// open opens the file, which is made if it is missing, to append to it.
 func (s *sink) open() error {
 	f, err := os.OpenFile(s.path+".log", os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
@@ -81,6 +82,7 @@ func (s *sink) flush() {
 	s.flushLocked()
 }
 
+// flushLocked writes the buffer to the file, or gives it up. It complains once a failure.
 func (s *sink) flushLocked() {
 	if len(s.buffer) == 0 || s.closed {
 		return
@@ -96,17 +98,20 @@ func (s *sink) flushLocked() {
 	s.buffer = s.buffer[:0]
 }
 
+// writeOut writes the buffer, after what has to precede it: a new file, the count of lost bytes.
 func (s *sink) writeOut() error {
 	if s.size > 0 && s.size+int64(len(s.buffer)) > s.limit {
 		if err := s.rotate(); err != nil {
 			return err
 		}
 	}
+
 	if s.file == nil {
 		if err := s.open(); err != nil {
 			return err
 		}
 	}
+
 	if s.lost > 0 {
 		n, err := fmt.Fprintf(s.file, "\n"+s.missing, s.lost) // half a line may stand before it
 		s.size += int64(n)
@@ -115,11 +120,13 @@ func (s *sink) writeOut() error {
 		}
 		s.lost = 0
 	}
+
 	n, err := s.file.Write(s.buffer)
 	s.size += int64(n)
 	return err
 }
 
+// rotate keeps the file as NAME.1.log and forgets it; writeOut opens the next one.
 func (s *sink) rotate() error {
 	if s.file == nil {
 		return nil
@@ -133,10 +140,12 @@ func (s *sink) rotate() error {
 	return err
 }
 
+// flushEachSecond writes the buffer once a second until Close.
 func (s *sink) flushEachSecond() {
 	defer close(s.stopped)
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
+
 	for {
 		select {
 		case <-tick.C:
@@ -154,6 +163,7 @@ func (s *sink) Close() error {
 		s.mu.Unlock()
 		return nil
 	}
+
 	s.flushLocked()
 	s.closed = true
 	err := s.failed
@@ -161,6 +171,7 @@ func (s *sink) Close() error {
 		err = errors.Join(err, s.file.Close())
 	}
 	s.mu.Unlock()
+
 	close(s.stop)
 	<-s.stopped
 	if err != nil {

@@ -23,17 +23,18 @@ import (
 type Awake struct {
 	procs  int // without the one that is added
 	turns  int // with messages, since the last tick
-	quiet  int // ticks in a row that were no busy ones
+	quiet  int // quiet ticks in a row
 	busy   atomic.Bool
 	wake   chan struct{} // capacity 1
 	closed chan struct{}
 }
 
-// A tick in which a loop had this many turns is a busy one: an idle cluster's heartbeats
-// make fewer.
+// busyTurns is the number of turns that makes a tick of a loop a busy one: an idle cluster's
+// heartbeats make fewer.
 const busyTurns = 2
 
-// After so many ticks in a row that were not, the goroutine sleeps.
+// quietTicks is the number of quiet ticks in a row, of 10 ms each, after which the goroutine
+// sleeps.
 const quietTicks = 20
 
 func newAwake() *Awake {
@@ -42,8 +43,7 @@ func newAwake() *Awake {
 	return a
 }
 
-// Turn is told of each turn of the loop: whether there were messages, and whether it was
-// a tick's.
+// Turn tells a of a turn of the loop: whether there were messages, and whether it was a tick's.
 func (a *Awake) Turn(messages, tick bool) {
 	if a == nil {
 		return
@@ -54,6 +54,7 @@ func (a *Awake) Turn(messages, tick bool) {
 	if !tick {
 		return
 	}
+
 	switch {
 	case a.turns >= busyTurns:
 		a.quiet = 0
@@ -63,7 +64,7 @@ func (a *Awake) Turn(messages, tick bool) {
 			default:
 			}
 		}
-	case a.quiet < quietTicks:
+	case a.quiet < quietTicks: // work may come back at once
 		a.quiet++
 	default:
 		a.busy.Store(false)
@@ -78,6 +79,7 @@ func (a *Awake) Close() {
 	}
 }
 
+// keep is the goroutine: it sleeps and wakes while there is work, and waits while there is none.
 func (a *Awake) keep() {
 	for {
 		select {
@@ -85,6 +87,7 @@ func (a *Awake) keep() {
 		case <-a.closed:
 			return
 		}
+
 		runtime.GOMAXPROCS(a.procs + 1)
 		for a.busy.Load() {
 			sleep()

@@ -2,7 +2,7 @@ package tune
 
 import "syscall"
 
-// sleeps is whether sleep is a system call that keeps its processor.
+// sleeps reports whether sleep is a system call that keeps its processor.
 const sleeps = true
 
 // sleep is a system call of 8 ms, or less if a signal comes: not time.Sleep, which is a

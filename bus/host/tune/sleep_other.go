@@ -4,7 +4,7 @@ package tune
 
 import "time"
 
-// sleeps is whether sleep is a system call that keeps its processor.
+// sleeps reports whether sleep is a system call that keeps its processor.
 const sleeps = false
 
 func sleep() { time.Sleep(8 * time.Millisecond) }

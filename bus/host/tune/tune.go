@@ -1,11 +1,11 @@
-// Package tune promises to tell the Go runtime what kind of process a node is, unless
-// the environment (GOGC, GOMAXPROCS) says otherwise.
+// Package tune is where a process tells the Go runtime what kind of node it is, unless the
+// environment (GOGC, GOMAXPROCS) says otherwise.
 //
 // A node is one event loop that sleeps until a batch comes. With more processors than it
 // can use, the runtime wakes threads that look for work and find none, and requests reach
 // the loop one by one instead of in batches; on two cores that costs a cluster of four
-// processes up to half of its throughput (client/measure/load/FIGURES.md). And a node makes garbage
-// with every request: how much of it may lie about follows what is live (pace.go).
+// processes up to half of its throughput (client/measure/load/FIGURES.md). And a node makes
+// garbage with every request: how much of it may lie about follows what is live (pace.go).
 package tune
 
 import (
@@ -13,18 +13,19 @@ import (
 	"runtime"
 )
 
-// Replica tunes a replica's process: a quarter of the processors, and its loop is to tell
-// the [Awake] of its turns.
+// Replica tunes a replica's process, which gets a quarter of the processors. The replica's loop is
+// to tell the [Awake] of its turns.
 func Replica() *Awake { return apply(4, true) }
 
-// Master tunes a master's process, which holds the NATS server too: half of the
-// processors, and its loop is to tell the [Awake] of its turns.
+// Master tunes a master's process, which holds the NATS server too and gets half of the
+// processors. The master's loop is to tell the [Awake] of its turns.
 func Master() *Awake { return apply(2, true) }
 
-// Cluster tunes a process that is a whole cluster: all of the processors.
+// Cluster tunes a process that is a whole cluster and gets all of the processors.
 func Cluster() { apply(1, false) }
 
-// apply returns nil where no processor is to be kept busy.
+// apply gives the process its share of the processors, one in so many. It returns nil where no
+// processor is to be kept busy.
 func apply(share int, awake bool) *Awake {
 	if os.Getenv("GOGC") == "" {
 		pace()
@@ -32,6 +33,7 @@ func apply(share int, awake bool) *Awake {
 	if os.Getenv("GOMAXPROCS") != "" {
 		return nil
 	}
+
 	runtime.GOMAXPROCS(max(1, runtime.NumCPU()/share))
 	if !awake || !sleeps {
 		return nil

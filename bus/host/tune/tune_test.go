@@ -23,11 +23,13 @@ func TestPaceFollows(t *testing.T) {
 	before := debug.SetGCPercent(100)
 	defer debug.SetGCPercent(before)
 	pace()
+
 	now := func() int {
 		p := debug.SetGCPercent(100)
 		debug.SetGCPercent(p)
 		return p
 	}
+
 	until := func(want func(int) bool) {
 		t.Helper()
 		for end := time.Now().Add(20 * time.Second); !want(now()); runtime.Gosched() {
@@ -37,6 +39,7 @@ func TestPaceFollows(t *testing.T) {
 			runtime.GC()
 		}
 	}
+
 	until(func(p int) bool { return p == mostPercent })
 	kept := make([]byte, 2*room)
 	until(func(p int) bool { return p == leastPercent })
@@ -53,6 +56,7 @@ func TestAwake(t *testing.T) {
 	}
 	before := runtime.GOMAXPROCS(0)
 	a := newAwake()
+
 	procs := func(want int, tick func()) {
 		t.Helper()
 		for end := time.Now().Add(20 * time.Second); runtime.GOMAXPROCS(0) != want; runtime.Gosched() {
@@ -62,6 +66,7 @@ func TestAwake(t *testing.T) {
 			tick()
 		}
 	}
+
 	busy := func() {
 		for range busyTurns {
 			a.Turn(true, false)
@@ -69,6 +74,7 @@ func TestAwake(t *testing.T) {
 		a.Turn(false, true)
 	}
 	idle := func() { a.Turn(false, true) }
+
 	for range quietTicks {
 		idle()
 	}
@@ -76,8 +82,10 @@ func TestAwake(t *testing.T) {
 	procs(before+1, busy)
 	procs(before, idle)
 	procs(before+1, busy)
+
 	a.Close()
 	procs(before, idle) // it ends as it goes quiet
+
 	var none *Awake
 	none.Turn(true, true)
 	none.Close()
