@@ -16,6 +16,7 @@ import (
 	"quartet/bus"
 	"quartet/bus/host/exit"
 	"quartet/bus/model"
+	"quartet/bus/trouble"
 	"quartet/client"
 	"quartet/client/clientcmd/console"
 )
@@ -26,6 +27,7 @@ const (
 	doctorKey    = "quartet-doctor"            // that is asked for; nobody needs to have set it
 	userInfo     = "$SYS.REQ.USER.INFO"        // where a server says who we are
 	laggingQueue = 10_000                      // broadcasts that wait in a replica, worth a note
+	asideLimit   = 2 * time.Second             // for each question of which a cluster has no need
 )
 
 // lookAtContext finds what the context's file says in vain.
@@ -72,13 +74,13 @@ func (d *doctor) lookAtUser(ctx context.Context, nc *nats.Conn) {
 }
 
 func (d *doctor) lookAtJetStream(ctx context.Context, nc *nats.Conn) {
-	ctx, cancel := d.aside(ctx, 2*time.Second)
+	asking, cancel := d.aside(ctx, asideLimit)
 	defer cancel()
 	const remedy = "clients do not need it (the server within quartet master gives it to them with --client-jetstream); a master that uses this server does: nats-server -js, and jetstream: enabled in the account"
 	js, err := d.settings.JetStream(nc)
 	if err == nil {
 		var account *jetstream.AccountInfo
-		if account, err = js.AccountInfo(ctx); err == nil {
+		if account, err = js.AccountInfo(asking); err == nil {
 			where := ""
 			if account.Domain != "" {
 				where = "domain " + account.Domain + ", "
@@ -99,11 +101,22 @@ func (d *doctor) lookAtStreams(ctx context.Context, js jetstream.JetStream) {
 		return // lookAtCluster says so
 	}
 	for _, subject := range []string{subjects.Request(), subjects.Batch(), subjects.Status()} {
-		names := js.StreamNames(ctx, jetstream.WithStreamListSubject(subject))
-		for name := range names.Name() {
-			d.finding("streams", fmt.Sprintf("stream %s takes %s: it answers every message there before the cluster does, and stores it", name, subject),
-				"give it other subjects (nats stream edit "+name+" --subjects …), or NoAck; quartet's own clients pass its answers over, nats req takes the first")
-		}
+		d.lookForStreams(ctx, js, subject)
+	}
+}
+
+// lookForStreams finds the streams that take one subject. The question has a limit of its own.
+func (d *doctor) lookForStreams(ctx context.Context, js jetstream.JetStream, subject string) {
+	ctx, cancel := d.aside(ctx, asideLimit)
+	defer cancel()
+
+	names := js.StreamNames(ctx, jetstream.WithStreamListSubject(subject))
+	for name := range names.Name() {
+		d.finding("streams", fmt.Sprintf("stream %s takes %s: it answers every message there before the cluster does, and stores it", name, subject),
+			"give it other subjects (nats stream edit "+name+" --subjects …), or NoAck; quartet's own clients pass its answers over, nats req takes the first")
+	}
+	if err := names.Err(); err != nil {
+		d.note("streams", fmt.Sprintf("which streams take %s is not known: %v", subject, err), "nats stream find, as a user who may, lists the streams and their subjects")
 	}
 }
 
@@ -137,32 +150,83 @@ func (d *doctor) lookAtCluster(ctx context.Context, nc *nats.Conn) {
 }
 
 func (d *doctor) lookAtStatus(s *bus.Status) {
-	data := s.Data
-	if s.Sync != "" {
-		data += ", sync " + s.Sync
-	}
-	text := fmt.Sprintf("epoch %d, %d replicas, data: %s, version %s", s.Epoch, len(s.Replicas), data, console.OrDash(s.Version))
+	text := fmt.Sprintf("epoch %d, %d replicas, version %s", s.Epoch, len(s.Replicas), console.OrDash(s.Version))
 	switch {
 	case !s.Ready:
-		d.finding("cluster", fmt.Sprintf("not ready: %s (%s)", console.OrDash(s.Reason), text), remedy(s.Reason))
+		d.finding("cluster", fmt.Sprintf("not ready: %s (%s)", console.OrDash(s.Reason), text), trouble.Remedy(s.Reason))
 	case s.Reason != "":
-		d.finding("cluster", s.Reason+" ("+text+")", remedy(s.Reason))
+		d.finding("cluster", s.Reason+" ("+text+")", trouble.Remedy(s.Reason))
 	default:
 		d.ok("cluster", "ready, %s", text)
 	}
 	for _, warning := range s.Warnings {
-		d.finding("next fault", warning, remedy(warning))
+		d.finding("next fault", warning, trouble.Remedy(warning))
 	}
 	if d.env.Version != "" && s.Version != "" && s.Version != d.env.Version {
 		d.note("version", fmt.Sprintf("the cluster is version %s, this command %s", s.Version, d.env.Version), "use the same on both sides where something is unclear")
 	}
-	if s.Data == bus.DataMemory {
-		d.note("durability", "data are in memory: they are lost when all processes end", "quartet master --dir DIR keeps them; --sync always through a power cut, too")
-	}
+	d.lookAtData(s)
+	d.lookAtSupervision(s)
 	if members := slices.DeleteFunc(slices.Clone(s.Replicas), func(r bus.ReplicaStatus) bool { return !r.Member }); len(members) < 3 && s.Ready {
 		d.note("replicas", fmt.Sprintf("%d members", len(members)), "three let one die without loss: quartet replica --id … adds one")
 	}
 }
+
+// lookAtData says where the members keep data and what acknowledged data survive, as they say
+// themselves.
+func (d *doctor) lookAtData(s *bus.Status) {
+	const what = "durability"
+	var inMemory, unsaid []string
+	for _, r := range s.Replicas {
+		switch {
+		case !r.Member:
+		case r.Data == bus.DataMemory:
+			inMemory = append(inMemory, r.ID)
+		case r.Data == "":
+			unsaid = append(unsaid, r.ID)
+		}
+	}
+
+	survives := ""
+	if s.Survives != "" {
+		survives = "; what is acknowledged " + s.Survives
+	}
+	switch s.Data {
+	case "":
+		d.note(what, "no member has said yet where it keeps data", "they say it with the next view: look again once the cluster is ready")
+	case bus.DataMemory:
+		d.note(what, "data are in memory: they are lost when all processes end"+survives, "quartet master --dir DIR keeps them; --sync always through a power cut, too")
+	case bus.DataMixed:
+		d.note(what, fmt.Sprintf("members differ: in memory %s, the others on disk, sync %s%s", console.OrDash(strings.Join(inMemory, ", ")), console.OrDash(s.Sync), survives),
+			"for as much as the disks promise, start those in memory anew with --dir, one after the other")
+	default:
+		d.ok(what, "data: %s, sync %s%s", s.Data, console.OrDash(s.Sync), survives)
+	}
+	if said := s.Data != ""; said && len(unsaid) > 0 {
+		d.note(what, "not said by "+strings.Join(unsaid, ", "), "a replica of an earlier version does not say it: see with what flags it was started")
+	}
+}
+
+// lookAtSupervision names the replicas that the master which answers does not start again when
+// they end.
+func (d *doctor) lookAtSupervision(s *bus.Status) {
+	var elsewhere []string
+	for _, r := range s.Replicas {
+		if !r.Supervised && r.PID != 0 {
+			elsewhere = append(elsewhere, r.ID)
+		}
+	}
+	switch len(elsewhere) {
+	case 0:
+	case 1:
+		d.note("supervision", elsewhere[0]+" was started elsewhere: this master does not start it again when it ends", restarted)
+	default:
+		d.note("supervision", strings.Join(elsewhere, ", ")+" were started elsewhere: this master does not start them again when they end", restarted)
+	}
+}
+
+// restarted says how such a replica comes back.
+const restarted = "have whoever started such a replica start it again (systemd), or run the master that started it, in its own --dir: quartet master … --takeover"
 
 func (d *doctor) lookAtReplicas(s *bus.Status) {
 	var highest uint64

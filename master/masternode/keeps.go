@@ -38,10 +38,22 @@ func (n *node) keeping(s *master.Status) keeping {
 			k.unsaid++
 		}
 	}
-	if !k.said() { // before there is a view, what our own replicas are started with
+	beforeAnyView := n.views.newest == nil && s.Epoch == 0 && !n.atWork()
+	if !k.said() && beforeAnyView { // what our own replicas are started with
 		k.note(n.opts.asked())
 	}
 	return k
+}
+
+// atWork reports whether some replica has said that it knows of a view: its data are there, and
+// what they survive is not for this master to say.
+func (n *node) atWork() bool {
+	for _, phase := range n.phases {
+		if phase != message.PhaseBoot {
+			return true
+		}
+	}
+	return false
 }
 
 func (k *keeping) said() bool { return len(k.memory)+len(k.interval)+len(k.always) > 0 }
@@ -69,11 +81,13 @@ func (o *Options) asked() message.Keeps {
 	return message.KeepsInterval
 }
 
-// data and sync are in the words of the public contract. Of two ways to sync the weaker
-// counts.
+// data and sync are in the words of the public contract; "": no member has said it yet. Of two
+// ways to sync the weaker counts.
 func (k *keeping) data() (data, sync string) {
 	disks := len(k.interval) + len(k.always)
 	switch {
+	case !k.said():
+		return "", ""
 	case disks == 0:
 		return bus.DataMemory, ""
 	case len(k.memory) > 0:
@@ -106,6 +120,8 @@ func (k *keeping) survives(faults int, spare string) string {
 // String is how data are kept, in the words of the command line.
 func (k *keeping) String() string {
 	switch data, sync := k.data(); data {
+	case "":
+		return "where its members have not said yet"
 	case bus.DataMemory:
 		return "in memory"
 	case bus.DataMixed:
@@ -179,7 +195,8 @@ func (o *Options) differsFrom(s *bus.Status) error {
 	if !o.Memory {
 		data, sync = bus.DataDisk, o.Sync
 	}
-	if s.Data == bus.DataMixed || s.Data == data && s.Sync == sync {
+	unsaid, same := s.Data == "", s.Data == data && s.Sync == sync
+	if unsaid || same || s.Data == bus.DataMixed {
 		return nil
 	}
 	kept := "in memory"

@@ -1,9 +1,10 @@
 package masternode
 
 import (
-	"fmt"
 	"syscall"
 	"time"
+
+	"quartet/bus/trouble"
 )
 
 // A set of the causal model is numbered here and comes to every replica, so no replica can
@@ -38,9 +39,9 @@ func (n *node) lookRoom(now time.Time) {
 	}
 	switch {
 	case err != nil:
-		n.room.why = fmt.Sprintf("the room on the master's disk is not known (%v); gets go on", err)
+		n.room.why = trouble.RoomUnknown.Say(err)
 	case free < need:
-		n.room.why = fmt.Sprintf("the disk is full: %d MiB left, %d MiB wanted; gets go on", free>>20, need>>20)
+		n.room.why = trouble.DiskFull.Say(free>>20, need>>20)
 	default:
 		n.room.why = ""
 	}

@@ -71,6 +71,9 @@ func (n *node) Take(e *event) {
 			n.noteHello(msg)
 			n.flights.heard(msg, e.at)
 			n.machine.Step(msg, &n.out)
+			if msg.Kind() == message.KindInstalled {
+				n.noteKeeps()
+			}
 		}
 	case fromStore:
 		n.decided(e.outcome)

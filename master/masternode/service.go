@@ -53,10 +53,7 @@ type failure struct {
 // newService describes the cluster as it is now.
 func (n *node) newService() *service {
 	s := &service{nc: n.clients, subjects: n.subjects, ledger: n.opts.Ledger, started: time.Now().UTC(), failed: n.noService}
-	metadata := map[string]string{"prefix": n.subjects.Prefix(), "data": bus.DataMemory}
-	if !n.opts.Memory { // and replicas that keep it otherwise are refused
-		metadata["data"], metadata["sync"] = bus.DataDisk, n.opts.Sync
-	}
+	metadata := map[string]string{"prefix": n.subjects.Prefix()}
 	s.self = micro.ServiceIdentity{
 		Name: ServiceName, ID: strconv.FormatUint(n.machine.Snapshot().Incarnation, 10), Version: semantic(n.opts.Version), Metadata: metadata,
 	}
@@ -117,6 +114,27 @@ func (s *service) view(r *message.Record) {
 	metadata["epoch"] = strconv.FormatUint(r.Epoch, 10)
 	metadata["members"] = strings.Join(members, " ")
 	metadata["replicas"] = strings.Join(names(r.Configured), " ")
+	s.self.Metadata = metadata
+}
+
+// keep takes note of where the members keep their data, as they say themselves: in the words of
+// the public contract, "" where none has said it.
+func (s *service) keep(data, sync string) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.self.Metadata["data"] == data && s.self.Metadata["sync"] == sync {
+		return
+	}
+
+	metadata := maps.Clone(s.self.Metadata)
+	for name, value := range map[string]string{"data": data, "sync": sync} {
+		if metadata[name] = value; value == "" {
+			delete(metadata, name)
+		}
+	}
 	s.self.Metadata = metadata
 }
 

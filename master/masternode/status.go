@@ -26,7 +26,7 @@ func (n *node) statusOf(s *master.Status) bus.Status {
 	}
 	k := n.keeping(s)
 	out.Data, out.Sync = k.data()
-	if n.views.newest != nil {
+	if n.views.newest != nil && k.said() {
 		out.Survives = n.survives(&k)
 	}
 	if s.Ready && n.room.why != "" {
@@ -79,4 +79,11 @@ func (n *node) noteHello(msg message.Message) {
 	case *message.Report, *message.Installed:
 		n.phases[msg.Head().From] = message.PhaseMember
 	}
+}
+
+// noteKeeps hands what the members say of their data on to who asks by other ways than status.
+func (n *node) noteKeeps() {
+	s := n.machine.Snapshot()
+	k := n.keeping(&s)
+	n.service.keep(k.data())
 }

@@ -1,9 +1,9 @@
 package masternode
 
 import (
-	"fmt"
 	"strings"
 
+	"quartet/bus/trouble"
 	"quartet/master"
 )
 
@@ -16,10 +16,10 @@ const (
 // who may do what nobody should. The likeliest to hurt comes first.
 func (n *node) warnings(s *master.Status) []string {
 	var list []string
-	add := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
+	add := func(k *trouble.Kind, particulars ...any) { list = append(list, k.Say(particulars...)) }
 
 	if why, _ := n.trouble(); why != "" {
-		add("the next change of the view will fail: %s", strings.Join(strings.Fields(why), " "))
+		add(trouble.NextChangeFails, strings.Join(strings.Fields(why), " "))
 	}
 
 	if r := n.views.newest; r != nil && s.Ready {
@@ -33,24 +33,24 @@ func (n *node) warnings(s *master.Status) []string {
 		needed := len(r.Configured) - r.Missing
 		oneFewerIsTooFew := working > 0 && working-1 < needed
 		if oneFewerIsTooFew {
-			add("the next death of a replica stops models 1 and 2 and causal sets: %d of %d replicas work, and %d are needed", working, len(r.Configured), needed)
+			add(trouble.NoSpare, working, len(r.Configured), needed)
 		}
 	}
 
 	if free, need := n.room.free, n.room.need; n.room.why == "" && free > 0 && free < roomNarrow*need {
-		add("the disk is nearly full: %d MiB left in %s; with less than %d MiB sets are refused", free>>20, n.dir.path, need>>20)
+		add(trouble.DiskNarrow, free>>20, n.dir.path, need>>20)
 	}
 
 	processes := n.super.restarts()
 	for i := range s.Replicas {
 		node := s.Replicas[i].Node
 		if p := processes[node]; p.InARow >= restartsOften {
-			add("replica %s keeps ending: %d times in a row", node, p.InARow)
+			add(trouble.KeepsEnding, node, p.InARow)
 		}
 	}
 
 	if n.server != nil && n.server.Open() {
-		add("everybody who reaches %s can read and write: it listens beyond this machine, and asks for no credentials", n.url())
+		add(trouble.Open, n.url())
 	}
 	return list
 }

@@ -8,6 +8,7 @@ import (
 
 	"quartet/bus/lamport"
 	"quartet/bus/message"
+	"quartet/bus/trouble"
 	"quartet/master/membership"
 )
 
@@ -104,6 +105,17 @@ func (o *one) turn(f func()) {
 	o.out = membership.Output{}
 	f()
 	o.Advance(&o.out)
+	o.advised()
+}
+
+// advised sees that whatever is said after a turn is known to those who advise on it.
+func (o *one) advised() {
+	o.t.Helper()
+	for _, why := range []string{o.Why(), o.Short(), o.Split()} {
+		if why != "" && trouble.Of(why) == nil {
+			o.t.Errorf("nobody knows what to do about %q", why)
+		}
+	}
 }
 
 func (o *one) head(n lamport.Node) message.Header {
@@ -248,6 +260,7 @@ func (o *one) pass(n int) {
 		o.now++
 		o.Tick()
 		o.Advance(&o.out)
+		o.advised()
 	}
 }
 

@@ -1,10 +1,10 @@
 package membership
 
 import (
-	"fmt"
 	"strings"
 
 	"quartet/bus/message"
+	"quartet/bus/trouble"
 )
 
 // rebuild makes the record anew from what the replicas hold (rule F11): the store has lost it,
@@ -88,11 +88,10 @@ func (m *Machine) LostRecord() (*message.Record, bool) {
 func (m *Machine) whyLost() string {
 	base := m.held()
 	if base == nil {
-		return "the record of the views is lost, and no replica that holds it is heard yet"
+		return trouble.RecordUnheld.Say()
 	}
 	if missing := m.unheardOf(base); len(missing) > 0 && !m.recover {
-		return fmt.Sprintf("the record of the views is lost: the newest that a replica holds is of epoch %d, and %s, which may know of a later one, cannot be asked, or has lost what it knew",
-			base.Epoch, strings.Join(missing, ", "))
+		return trouble.RecordUnsure.Say(base.Epoch, strings.Join(missing, ", "))
 	}
-	return fmt.Sprintf("the record of the views is lost, and is being written anew, as of epoch %d, from what the replicas hold", base.Epoch)
+	return trouble.RecordAnew.Say(base.Epoch)
 }

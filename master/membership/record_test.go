@@ -268,7 +268,7 @@ func TestTheRecordIsGone(t *testing.T) {
 			o.reads(nil, 0)
 			o.hello(1, func(h *message.Hello) { h.Epoch, h.Phase = 7, message.PhaseWedged })
 		}
-		o.expectWhy("why", o.Why(), "the record of the views is lost, and r1, r2 worked by it: restore the bucket")
+		o.expectWhy("why", o.Why(), "the record of the views is being read")
 		o.awaitCommand()
 		o.reads(recordOf(7, 2, self-1), 1) // it was restored
 		if o.Record().Epoch != 7 {

@@ -7,52 +7,44 @@ import (
 
 	"quartet/bus/lamport"
 	"quartet/bus/message"
+	"quartet/bus/trouble"
 )
 
 // Why says why strong requests cannot be served now, or "".
 func (m *Machine) Why() string {
 	switch m.stage {
 	case stopped:
-		return "there is a newer master"
+		return trouble.NewerMaster.Say()
 	case reading:
 		if m.lost {
 			return m.whyLost()
 		}
-		if m.record.Epoch > 0 || !slices.ContainsFunc(m.replicas, func(r *Replica) bool { return r.Epoch > 0 }) {
-			return "the record of the views is being read"
-		}
-		return m.whyBooting()
+		return trouble.RecordUnread.Say()
 	case booting:
 		return m.whyBooting()
 	case steady:
-		if why := m.list(func(r *Replica) bool { return m.Member(r) && !r.installed }, "waiting for %s to install the view"); why != "" {
-			return why
+		if late := m.list(func(r *Replica) bool { return m.Member(r) && !r.installed }); late != "" {
+			return trouble.Installing.Say(late)
 		}
 		return m.Split()
 	}
 	if short := m.Short(); short != "" {
 		return short
 	}
-	return "the view is being changed"
+	return trouble.Changing.Say()
 }
 
 func (m *Machine) whyBooting() string {
-	var silent, old []string
+	var silent []string
 	for _, n := range m.cfg.Replicas {
-		switch r := m.Replica(n); {
-		case r == nil || r.Phase == 0 || r.Lost:
+		if r := m.Replica(n); r == nil || r.Phase == 0 || r.Lost {
 			silent = append(silent, n.String())
-		case r.Phase != message.PhaseBoot:
-			old = append(old, n.String())
 		}
 	}
-	switch {
-	case len(old) > 0:
-		return "the record of the views is lost, and " + strings.Join(old, ", ") + " worked by it: restore the bucket"
-	case len(silent) > 0:
-		return "waiting for the boot acknowledgement of " + strings.Join(silent, ", ")
+	if len(silent) > 0 {
+		return trouble.Booting.Say(strings.Join(silent, ", "))
 	}
-	return "the first view is being formed"
+	return trouble.FirstView.Say()
 }
 
 // unfit are the configured replicas that no view can be formed of now: they cannot be reached,
@@ -98,11 +90,9 @@ func (m *Machine) Short() string {
 	total := len(m.record.Configured) - m.mayMiss(len(m.record.Configured))
 	switch {
 	case survivors < need:
-		return fmt.Sprintf("%s of the view's %d members cannot be reached, and %d of them are needed to go on without losing what was acknowledged",
-			strings.Join(absent, ", "), len(m.record.Members), need)
+		return trouble.Unreachable.Say(strings.Join(absent, ", "), len(m.record.Members), need)
 	case survivors+others < total:
-		return fmt.Sprintf("only %d of %d replicas can be reached, and %d are needed: %s cannot go on, or are not loaded yet",
-			survivors+others, len(m.record.Configured), total, strings.Join(m.unfit(), ", "))
+		return trouble.TooFew.Say(survivors+others, len(m.record.Configured), total, strings.Join(m.unfit(), ", "))
 	}
 	return ""
 }
@@ -118,22 +108,18 @@ func (m *Machine) Split() string {
 	if apart == "" {
 		return ""
 	}
-	return fmt.Sprintf("%s, and without one of them no view of %d of %d replicas can be formed: mend the network between them",
-		apart, len(m.record.Configured)-m.mayMiss(len(m.record.Configured)), len(m.record.Configured))
+	return trouble.Apart.Say(apart, len(m.record.Configured)-m.mayMiss(len(m.record.Configured)), len(m.record.Configured))
 }
 
-// list puts the nodes that fit into a sentence; "" if none does.
-func (m *Machine) list(fits func(*Replica) bool, sentence string) string {
+// list names the nodes that fit; "" if none does.
+func (m *Machine) list(fits func(*Replica) bool) string {
 	var names []string
 	for _, r := range m.replicas {
 		if fits(r) {
 			names = append(names, r.Node.String())
 		}
 	}
-	if len(names) == 0 {
-		return ""
-	}
-	return fmt.Sprintf(sentence, strings.Join(names, ", "))
+	return strings.Join(names, ", ")
 }
 
 // WhyNot says why a replica does not serve requests, or "".

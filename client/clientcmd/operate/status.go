@@ -112,11 +112,14 @@ func Membership(r *bus.ReplicaStatus) string {
 	return "no, " + console.Printable([]byte(r.Phase))
 }
 
-// Remark is why a replica is no member, and how its process ended last.
+// Remark is why a replica is no member, whom it does not hear, and how its process ended last.
 func Remark(r *bus.ReplicaStatus) string {
 	var parts []string
 	if r.Reason != "" {
 		parts = append(parts, console.Printable([]byte(r.Reason)))
+	}
+	if len(r.Unheard) > 0 {
+		parts = append(parts, "does not hear "+console.Printable([]byte(strings.Join(r.Unheard, ", "))))
 	}
 	if r.Restarts > 0 {
 		ended := fmt.Sprintf("ended %d times in a row", r.Restarts)

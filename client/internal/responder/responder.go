@@ -46,6 +46,7 @@ type Responder struct {
 
 	mu        sync.Mutex
 	script    func(Call) Action
+	told      func(*bus.Status) // changes what a status says; nil: nothing
 	calls     []Call
 	values    map[string]stored
 	outcomes  map[string]bus.Reply
@@ -308,6 +309,13 @@ func (r *Responder) execute(request bus.Request, options bus.Options, err error)
 	return reply
 }
 
+// Tell has every status from now on say what change makes of it.
+func (r *Responder) Tell(change func(*bus.Status)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.told = change
+}
+
 func (r *Responder) status(m *nats.Msg) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -320,6 +328,9 @@ func (r *Responder) status(m *nats.Msg) {
 			ID: lamport.Replica(i).String(), PID: 4711 + i, Member: i < 3, Clock: r.time,
 			Position: r.position, Timestamp: r.timestamp, Keys: uint64(len(r.values)),
 		})
+	}
+	if r.told != nil {
+		r.told(&status)
 	}
 	body, err := json.Marshal(status)
 	if err != nil {
