@@ -1,6 +1,6 @@
-// Package inbox promises that each request gets at most one end: a reply, or an error,
-// handed to a callback once. It keeps any number of requests outstanding on one NATS
-// connection at the cost of one subscription, one goroutine and one map entry each.
+// Package inbox awaits the replies to requests. It promises that each request gets at most one
+// end, a reply or an error, handed to a callback once. It keeps any number of requests outstanding
+// on one NATS connection at the cost of one subscription, one goroutine and one map entry each.
 //
 // It exists because nats.Conn.Request wakes a goroutine for every reply; handing the
 // reply to a callback in the subscription's own goroutine was measured twice as fast at
@@ -38,17 +38,18 @@ var (
 // sweep is how often deadlines are looked at: a timeout is late by at most this.
 const sweep = 20 * time.Millisecond
 
-// Done is told how a request ended: a message, or an error ([ErrTimeout],
-// [ErrDisconnected], [ErrRefused], [ErrDeaf], [ErrClosed]) and no message. It runs in the goroutine that hands
-// out replies, so it must not block and must not call Close; it may send the next request. The message
-// is its to keep. A server that says that nobody listens says so in a message (header Status).
+// Done is called when a request has ended: with a message, or with an error ([ErrTimeout],
+// [ErrDisconnected], [ErrRefused], [ErrDeaf], [ErrClosed]) and no message. It runs in the
+// goroutine that hands out replies, so it must not block and must not call Close; it may send the
+// next request. The message is its to keep. A server that says that nobody listens says so in a
+// message (header Status).
 type Done func(*nats.Msg, error)
 
-// More is told of each message that answers a request with [Inbox.SendForMany], and
-// returns whether it waits for another. An error comes last.
+// More is called with each message that answers a request of [Inbox.SendForMany], and returns
+// whether it waits for another message. An error comes last.
 type More func(*nats.Msg, error) bool
 
-// Token names an outstanding request.
+// Token identifies an outstanding request.
 type Token uint64
 
 // Inbox waits for replies. It is safe for concurrent use. Make it with [New].
@@ -63,8 +64,8 @@ type Inbox struct {
 	unwatch func()
 
 	mu      sync.Mutex
-	deaf    error // [ErrDeaf], of this connection to the server; nil: we hear
-	sent    map[string]*tally
+	deaf    error             // [ErrDeaf], of this connection to the server; nil: we hear
+	sent    map[string]*tally // by subject
 	waiting map[Token]entry
 	last    Token
 	closed  bool
@@ -72,22 +73,23 @@ type Inbox struct {
 }
 
 // tally counts what was published to a subject since the connection stands. A server refuses each
-// publish by a message of its own, which does not say which it was. But when all that was
-// published has been answered or refused, what still waits was refused: nobody has heard it. So a
-// refusal is definite or is no answer at all, also when permissions change while requests are
-// under way.
+// publish by a message of its own, which does not say which publish it was. But when all that was
+// published has been answered or refused, the requests that still wait were refused: nobody has
+// heard them. So a refusal is definite or is no answer at all, also when permissions change while
+// requests are under way.
 type tally struct{ published, answered, refused uint64 }
 
+// entry is an outstanding request.
 type entry struct {
 	done     Done
 	subject  string
-	tally    *tally
-	heard    bool // something has come: counted as answered
-	more     More // instead of done: stays until it says so
+	tally    *tally // of the subject
+	heard    bool   // a message has come: the tally counts the request as answered
+	more     More   // instead of done: the request stays until it says so
 	deadline time.Time
 }
 
-// fail ends an entry that has been taken.
+// fail ends an entry that is no longer among those that wait.
 func (e *entry) fail(err error) {
 	if e.more != nil {
 		e.more(nil, err)
@@ -99,18 +101,23 @@ func (e *entry) fail(err error) {
 // New subscribes to one wildcard subject under the connection's own inbox prefix.
 // [Inbox.Close] undoes it. The error wraps [ErrDeaf] where the server refuses the subscription.
 func New(nc *nats.Conn) (*Inbox, error) {
-	in := &Inbox{nc: nc, prefix: nc.NewInbox() + ".", waiting: make(map[Token]entry), sent: make(map[string]*tally)}
+	in := &Inbox{
+		nc: nc, prefix: nc.NewInbox() + ".", waiting: make(map[Token]entry), sent: make(map[string]*tally),
+	}
 	in.unwatch = bus.OnRefusal(nc, in.refused)
+
 	connected := nc.Status() == nats.CONNECTED
 	err := bus.Listen(nc, func() (err error) {
 		if in.sub, err = nc.Subscribe(in.prefix+"*", in.deliver); err != nil {
 			return err
 		}
-		// Who sends bounds what is outstanding; a limit here would only lose replies.
+		// The senders bound what is outstanding; a limit here would only lose replies.
 		return in.sub.SetPendingLimits(-1, -1)
 	})
+
 	// A connection that is away, or has broken meanwhile, subscribes when it is back.
-	standsAnyway := in.sub != nil && (!connected || nc.Status() != nats.CONNECTED) && !errors.Is(err, bus.ErrPermission)
+	away := !connected || nc.Status() != nats.CONNECTED
+	standsAnyway := in.sub != nil && away && !errors.Is(err, bus.ErrPermission)
 	if err != nil && !standsAnyway {
 		in.unwatch()
 		if in.sub != nil {
@@ -121,6 +128,7 @@ func New(nc *nats.Conn) (*Inbox, error) {
 		}
 		return nil, fmt.Errorf("inbox: subscribe: %w", err)
 	}
+
 	in.status = nc.StatusChanged(nats.CONNECTED, nats.RECONNECTING, nats.DISCONNECTED, nats.CLOSED)
 	in.down.Store(nc.Status() != nats.CONNECTED)
 	in.watch.Add(1)
@@ -128,16 +136,16 @@ func New(nc *nats.Conn) (*Inbox, error) {
 	return in, nil
 }
 
-// Send publishes a request and returns its token. Either it returns an error, nothing
-// was sent and done is never called, or done is called exactly once, unless
-// [Inbox.Cancel] comes before. header may be nil. It refuses to fill the connection's
-// reconnect buffer: an error now beats a message that is old when it arrives.
+// Send publishes a request and returns its token. Either it returns an error, nothing was sent and
+// done is never called, or done is called exactly once, unless [Inbox.Cancel] comes before. header
+// may be nil. Send refuses to fill the connection's reconnect buffer: an error now beats a message
+// that is old when it arrives.
 func (in *Inbox) Send(subject string, header nats.Header, body []byte, timeout time.Duration, done Done) (Token, error) {
 	return in.send(subject, header, body, timeout, entry{done: done})
 }
 
-// SendForMany is Send for a request that is answered by several messages: more is called
-// for each, as [Done] is, until it wants no more, or once with an error.
+// SendForMany is [Inbox.Send] for a request that is answered by several messages: more is called
+// with each, as [Done] is, until it wants no more, or once with an error.
 func (in *Inbox) SendForMany(subject string, header nats.Header, body []byte, timeout time.Duration, more More) (Token, error) {
 	return in.send(subject, header, body, timeout, entry{more: more})
 }
@@ -149,17 +157,20 @@ func (in *Inbox) send(subject string, header nats.Header, body []byte, timeout t
 	if in.down.Load() {
 		return 0, ErrNotConnected
 	}
+
 	e.subject = subject
 	token, err := in.register(timeout, e)
 	if err != nil {
 		return 0, err
 	}
+
 	reply := in.prefix + strconv.FormatUint(uint64(token), 36)
 	if header == nil {
 		err = in.nc.PublishRequest(subject, reply, body)
 	} else {
 		err = in.nc.PublishMsg(&nats.Msg{Subject: subject, Reply: reply, Header: header, Data: body})
 	}
+
 	if err == nil {
 		return token, nil
 	}
@@ -172,6 +183,7 @@ func (in *Inbox) send(subject string, header nats.Header, body []byte, timeout t
 	return 0, err
 }
 
+// register gives an entry its deadline and its token, and counts it as published.
 func (in *Inbox) register(timeout time.Duration, e entry) (Token, error) {
 	e.deadline = time.Now().Add(timeout)
 	in.mu.Lock()
@@ -182,6 +194,7 @@ func (in *Inbox) register(timeout time.Duration, e entry) (Token, error) {
 	case in.deaf != nil:
 		return 0, in.deaf
 	}
+
 	t := in.sent[e.subject]
 	if t == nil {
 		t = &tally{}
@@ -189,22 +202,24 @@ func (in *Inbox) register(timeout time.Duration, e entry) (Token, error) {
 	}
 	t.published++
 	e.tally = t
+
 	in.last++
 	in.waiting[in.last] = e
+
 	if in.timer == nil {
 		in.timer = time.AfterFunc(sweep, in.expire)
 	}
 	return in.last, nil
 }
 
-// Cancel forgets a request and reports whether it was still outstanding; if so, its
-// done is not called any more.
+// Cancel forgets a request and reports whether it was still outstanding; if so, its done is not
+// called any more.
 func (in *Inbox) Cancel(token Token) bool {
-	_, found := in.take(token, true)
+	_, found := in.hear(token, true)
 	return found
 }
 
-// unsend is Cancel of a request that was not published after all.
+// unsend is [Inbox.Cancel] for a request that was not published after all.
 func (in *Inbox) unsend(token Token) bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -216,7 +231,8 @@ func (in *Inbox) unsend(token Token) bool {
 	return found
 }
 
-// refused takes what the server has refused this connection.
+// refused is told what the server has refused this connection, and ends the requests that nobody
+// has heard.
 func (in *Inbox) refused(p *bus.PermissionError) {
 	if p.Listen {
 		if p.Subject == in.prefix+"*" {
@@ -228,10 +244,11 @@ func (in *Inbox) refused(p *bus.PermissionError) {
 	var lost []entry
 	in.mu.Lock()
 	t := in.sent[p.Subject]
-	if t == nil { // somebody else's publish
+	if t == nil { // another publish of this connection
 		in.mu.Unlock()
 		return
 	}
+
 	t.refused++
 	if t.published == t.answered+t.refused {
 		for token, e := range in.waiting {
@@ -243,12 +260,14 @@ func (in *Inbox) refused(p *bus.PermissionError) {
 		delete(in.sent, p.Subject)
 	}
 	in.mu.Unlock()
+
 	for i := range lost {
 		lost[i].fail(fmt.Errorf("%w: %w", ErrRefused, p))
 	}
 }
 
-// deafened ends what is outstanding, and what is sent until the connection is a new one.
+// deafened ends all outstanding requests, and refuses further ones until the connection is a new
+// one.
 func (in *Inbox) deafened(err error) {
 	in.mu.Lock()
 	in.deaf = err
@@ -272,6 +291,7 @@ func (in *Inbox) Close() error {
 	}
 	in.closed = true
 	in.mu.Unlock()
+
 	in.unwatch()
 	err := in.sub.Unsubscribe()
 	in.nc.RemoveStatusListener(in.status)
@@ -283,24 +303,27 @@ func (in *Inbox) Close() error {
 	return err
 }
 
-// take returns an entry, and forgets it unless it may wait for more. Unless it is the last that
-// is heard of it, it is taken for a message, and the first of a request counts as its answer.
-func (in *Inbox) take(token Token, last bool) (entry, bool) {
+// hear returns an entry and notes that a message has come for it, the first of which counts as its
+// answer; last says that nothing came and nothing is awaited. The entry is forgotten unless it may
+// wait for more.
+func (in *Inbox) hear(token Token, last bool) (entry, bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+
 	e, found := in.waiting[token]
 	if found && !last && !e.heard {
 		e.heard = true
 		e.tally.answered++
 		in.waiting[token] = e
 	}
+
 	if last || e.more == nil {
 		delete(in.waiting, token)
 	}
 	return e, found
 }
 
-// deliver hands a message to whoever waits for it. A second reply finds nobody.
+// deliver hands a message to the request that waits for it. A second reply finds nobody.
 func (in *Inbox) deliver(m *nats.Msg) {
 	if len(m.Subject) <= len(in.prefix) {
 		return
@@ -309,19 +332,20 @@ func (in *Inbox) deliver(m *nats.Msg) {
 	if err != nil {
 		return
 	}
-	switch e, found := in.take(Token(token), false); {
+	switch e, found := in.hear(Token(token), false); {
 	case !found:
 	case e.more == nil:
 		e.done(m, nil)
 	case !e.more(m, nil):
-		in.take(Token(token), true)
+		in.hear(Token(token), true)
 	}
 }
 
-// expire ends what is overdue, and comes again while something waits.
+// expire ends the requests that are overdue, and comes again while something waits.
 func (in *Inbox) expire() {
 	now := time.Now()
 	var late []entry
+
 	in.mu.Lock()
 	for token, e := range in.waiting {
 		if e.deadline.Before(now) {
@@ -329,19 +353,21 @@ func (in *Inbox) expire() {
 			delete(in.waiting, token)
 		}
 	}
+
 	if len(in.waiting) > 0 {
 		in.timer.Reset(sweep)
 	} else {
 		in.timer = nil
 	}
 	in.mu.Unlock()
+
 	for i := range late {
 		late[i].fail(ErrTimeout)
 	}
 }
 
-// watchConnection ends what is outstanding when the connection breaks: a reply that
-// was on its way is lost, and waiting for the deadline would only cost time.
+// watchConnection ends all outstanding requests when the connection breaks: replies that were on
+// their way are lost, and waiting for the deadline would only cost time.
 func (in *Inbox) watchConnection() {
 	defer in.watch.Done()
 	for status := range in.status {
@@ -354,7 +380,7 @@ func (in *Inbox) watchConnection() {
 	}
 }
 
-// forget begins anew with a connection: it is another user's, or has other permissions.
+// forget begins anew with a connection: it may be another user's, or have other permissions.
 func (in *Inbox) forget() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -362,6 +388,7 @@ func (in *Inbox) forget() {
 	clear(in.sent)
 }
 
+// failAll ends all outstanding requests.
 func (in *Inbox) failAll(err error) {
 	in.mu.Lock()
 	lost := in.waiting

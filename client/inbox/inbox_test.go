@@ -67,9 +67,11 @@ func TestManyRequestsEachGetTheirOwnReply(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+
 	in := newInbox(t, nc)
 	const workers, each = 8, 200
 	var group sync.WaitGroup
+
 	for w := range workers {
 		group.Go(func() {
 			ends := make(chan string, each)
@@ -90,6 +92,7 @@ func TestManyRequestsEachGetTheirOwnReply(t *testing.T) {
 					return
 				}
 			}
+
 			for range each {
 				if bad := <-ends; bad != "" {
 					t.Error(bad)
@@ -97,10 +100,12 @@ func TestManyRequestsEachGetTheirOwnReply(t *testing.T) {
 			}
 		})
 	}
+
 	group.Wait()
 	if n := in.Outstanding(); n != 0 {
 		t.Errorf("%d requests left behind", n)
 	}
+
 	if r := <-reply; len(r) < 6 || r[:6] != "_MINE." {
 		t.Errorf("reply subject %q ignores the connection's inbox prefix", r)
 	}
@@ -114,6 +119,7 @@ func TestEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	in := newInbox(t, nc)
+
 	ends := make(chan end, 10)
 	done := func(m *nats.Msg, err error) { ends <- end{m, err} }
 	send := func(subject string, timeout time.Duration) inbox.Token {
@@ -124,28 +130,34 @@ func TestEnds(t *testing.T) {
 		}
 		return token
 	}
+
 	send("silent", time.Millisecond)
 	if e := wait(t, ends); e.err != inbox.ErrTimeout || e.m != nil {
 		t.Errorf("timeout: %v, %v", e.m, e.err)
 	}
+
 	m := <-heard
 	if m.Header.Get("A") != "b" {
 		t.Errorf("header %v", m.Header)
 	}
+
 	send("nobody", 10*time.Second)
 	if e := wait(t, ends); e.err != nil || e.m.Header.Get("Status") != "503" {
 		t.Errorf("no responders: %v, %v", e.m, e.err)
 	}
+
 	token := send("silent", 10*time.Second)
 	if !in.Cancel(token) || in.Cancel(token) {
 		t.Error("cancelling works once")
 	}
+
 	// A reply to what was cancelled or timed out is nobody's; the next one still arrives.
 	for _, late := range []*nats.Msg{m, <-heard} {
 		if err := late.Respond(nil); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	send("silent", 10*time.Second)
 	if err := (<-heard).Respond([]byte("mine")); err != nil {
 		t.Fatal(err)
@@ -153,13 +165,16 @@ func TestEnds(t *testing.T) {
 	if e := wait(t, ends); e.err != nil || string(e.m.Data) != "mine" {
 		t.Errorf("got %v, %v", e.m, e.err)
 	}
+
 	if _, err := in.Send("silent", nil, make([]byte, 2<<20), time.Second, done); !errors.Is(err, nats.ErrMaxPayload) {
 		t.Errorf("too large: %v", err)
 	}
+
 	send("silent", time.Hour)
 	if err := in.Close(); err != nil {
 		t.Fatal(err)
 	}
+
 	if e := wait(t, ends); e.err != inbox.ErrClosed {
 		t.Errorf("closed: %v", e.err)
 	}

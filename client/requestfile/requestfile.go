@@ -1,9 +1,9 @@
-// Package requestfile promises that nothing is sent before all of it could be read:
-// it turns a command's arguments, each a request or the name of a file of requests,
-// into requests, or into errors that name file, line, column and what was expected.
+// Package requestfile reads requests for commands. It promises that nothing is sent before all of
+// it could be read: it turns a command's arguments, each a request or the name of a file of
+// requests, into requests, or into errors that name file, line, column and what was expected.
 //
-// A file holds one request a line, in the text form of the public contract. Blank
-// lines and lines that begin with # are passed over.
+// A file holds one request a line, in the text form of the public contract. Blank lines and
+// lines that begin with # are skipped.
 package requestfile
 
 import (
@@ -28,7 +28,7 @@ const (
 	maxErrors = 10       // mistakes that are reported of one file
 )
 
-// Folder is where a name that is no path is looked up, relative to the working directory.
+// Folder is where a name that is no path is looked for, relative to the working directory.
 const Folder = "testdata/requests"
 
 // Sentinels that errors of this package wrap.
@@ -42,7 +42,7 @@ var (
 type Error struct {
 	Name   string // of the file, or what the request was given as
 	Line   int    // from 1; 0 where the request is no line of a file
-	Column int    // of the part at fault, from 1, in characters
+	Column int    // of the part that cannot be read, from 1, in characters
 	Reason string // what is wrong and what was expected
 	Text   string // the line
 
@@ -60,14 +60,14 @@ func (e *Error) Error() string {
 // Unwrap returns [ErrMalformed].
 func (e *Error) Unwrap() error { return ErrMalformed }
 
-// Request is a request and where it stands.
+// Request is a request and the line on which it stands.
 type Request struct {
 	bus.Request
 	File string // "" for a request that is itself an argument
 	Line int    // in File, from 1
 }
 
-// Loader finds the files that arguments name. The zero Loader knows only those on disk.
+// Loader finds the files that arguments name. The zero Loader knows only files on disk.
 type Loader struct {
 	// Builtin holds files that are looked up by their plain name when there is no
 	// such file on disk. It may be nil.
@@ -85,21 +85,24 @@ func (l Loader) Load(what, argument string) ([]Request, error) {
 	if bad == nil {
 		return []Request{{Request: request}}, nil
 	}
+
 	name, file, err := l.open(argument)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && strings.Contains(argument, ","):
 		bad.Name = what
 		return nil, bad
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("%s: %w: %q (neither a request like \"1, 1, key ::: value\" nor a file, here or in %s)", what, ErrNoFile, argument, Folder)
+		return nil, fmt.Errorf("%s: %w: %q (neither a request like \"1, 1, key ::: value\" nor a file, here or in %s)",
+			what, ErrNoFile, argument, Folder)
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
+
 	defer file.Close()
 	return Parse(name, file)
 }
 
-// open returns fs.ErrNotExist for what is nowhere.
+// open opens the file that an argument names. The error wraps fs.ErrNotExist if there is none.
 func (l Loader) open(argument string) (name string, file io.ReadCloser, err error) {
 	for _, path := range []string{argument, filepath.Join(filepath.FromSlash(Folder), argument)} {
 		f, err := os.Open(path)
@@ -115,6 +118,7 @@ func (l Loader) open(argument string) (name string, file io.ReadCloser, err erro
 		}
 		return path, f, nil
 	}
+
 	if l.Builtin == nil || !fs.ValidPath(argument) {
 		return "", nil, fs.ErrNotExist
 	}
@@ -133,8 +137,10 @@ func (l Loader) open(argument string) (name string, file io.ReadCloser, err erro
 // the name is a sentence that no file system takes.
 func missing(err error) bool {
 	var perr *fs.PathError
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) ||
-		(errors.As(err, &perr) && !errors.Is(err, fs.ErrPermission))
+
+	absent := errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid)
+	ofTheName := errors.As(err, &perr) && !errors.Is(err, fs.ErrPermission)
+	return absent || ofTheName
 }
 
 // Parse reads a file. It reads on after a mistake and returns the first ten, joined;
@@ -147,6 +153,7 @@ func Parse(name string, r io.Reader) ([]Request, error) {
 	if len(body) > MaxFile {
 		return nil, fmt.Errorf("%s: %w (at most %d bytes)", name, ErrTooLarge, MaxFile)
 	}
+
 	var (
 		requests []Request
 		mistakes []error
@@ -158,18 +165,21 @@ func Parse(name string, r io.Reader) ([]Request, error) {
 		if text := bytes.TrimSpace(line); len(text) == 0 || text[0] == '#' {
 			continue
 		}
+
 		request, bad := parseLine(line)
 		if bad != nil {
 			bad.Name, bad.Line = name, number
 			mistakes = append(mistakes, bad)
 			continue
 		}
+
 		// A request shares the line's memory, which the scanner owns.
 		if request.Value != nil {
 			request.Value = append([]byte{}, request.Value...)
 		}
 		requests = append(requests, Request{Request: request, File: name, Line: number})
 	}
+
 	if err := lines.Err(); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
@@ -190,20 +200,26 @@ func ParseLine(line string) (bus.Request, error) {
 
 // parseLine reads one request in text form.
 func parseLine(line []byte) (bus.Request, *Error) {
-	reason, code := "", model.Malformed
-	if len(line) > 0 && (line[0] >= utf8.RuneSelf || line[0] == '{') {
-		// The bus would take it for msgpack or JSON, which are not the text form.
-		reason = "expected a consistency: 1 linearizable, 2 sequential, 3 causal or 4 eventual"
-	} else {
-		request, err := bus.ParseRequest(line)
-		if err == nil {
-			return request, nil
-		}
-		reason = err.Error()
-		var refused *bus.Error
-		if errors.As(err, &refused) {
-			code = refused.Code
-		}
+	refused := func(reason string, code model.Code) *Error {
+		return &Error{Column: column(line), Reason: reason, Text: string(line), Code: code}
 	}
-	return bus.Request{}, &Error{Column: column(line), Reason: reason, Text: string(line), Code: code}
+	if len(line) > 0 && isOtherForm(line[0]) {
+		const want = "expected a consistency: 1 linearizable, 2 sequential, 3 causal or 4 eventual"
+		return bus.Request{}, refused(want, model.Malformed)
+	}
+
+	request, err := bus.ParseRequest(line)
+	if err == nil {
+		return request, nil
+	}
+	code := model.Malformed
+	var e *bus.Error
+	if errors.As(err, &e) {
+		code = e.Code
+	}
+	return bus.Request{}, refused(err.Error(), code)
 }
+
+// isOtherForm reports whether the bus would take a request that begins with b for msgpack or
+// JSON, which are not the text form.
+func isOtherForm(b byte) bool { return b >= utf8.RuneSelf || b == '{' }

@@ -54,12 +54,14 @@ func TestMistakes(t *testing.T) {
 		{"1, é, a ::: b", 4, "unknown request"},
 		{"linearizable, get, \xff", 20, "not UTF-8"},
 	} {
+
 		_, err := Parse("name", strings.NewReader("# first\n"+test.line+"\n1, 2, fine\n"))
 		var mistake *Error
 		if !errors.As(err, &mistake) || !errors.Is(err, ErrMalformed) {
 			t.Errorf("%q: error %v is no mistake", test.line, err)
 			continue
 		}
+
 		if mistake.Line != 2 || mistake.Column != test.column || !strings.Contains(mistake.Reason, test.reason) {
 			t.Errorf("%q: %v, want column %d and %q", test.line, mistake, test.column, test.reason)
 		}
@@ -91,6 +93,7 @@ func TestLoad(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+
 	write("here", "1, 2, disk\n")
 	write("a, b", "1, 2, comma\n")
 	write(filepath.Join(Folder, "linear1"), "1, 2, folder\n")
@@ -99,11 +102,13 @@ func TestLoad(t *testing.T) {
 	if err := os.MkdirAll("seq1", 0o777); err != nil {
 		t.Fatal(err)
 	}
+
 	l := Loader{Builtin: fstest.MapFS{
 		"linear1": {Data: []byte("1, 2, hidden\n")},
 		"seq1":    {Data: []byte("2, 2, builtin\n")},
 		"dir/x":   {Data: []byte("2, 2, builtin\n")},
 	}}
+
 	for argument, key := range map[string]string{
 		"1, 2, k,x":        "k,x",
 		"1, 1, k ::: a\nb": "k",
@@ -118,6 +123,7 @@ func TestLoad(t *testing.T) {
 			t.Errorf("%q: %v, %v, want key %q", argument, got, err, key)
 		}
 	}
+
 	for argument, want := range map[string]error{
 		"nowhere": ErrNoFile, "../up": ErrNoFile, "dir": ErrNoFile, "": ErrNoFile, "x\x00y": ErrNoFile,
 		"1, 1, no separator": ErrMalformed, "9, 1, a ::: b": ErrMalformed, "bad": ErrMalformed,
@@ -127,6 +133,7 @@ func TestLoad(t *testing.T) {
 			t.Errorf("%q: %v, %v, want %v", argument, got, err, want)
 		}
 	}
+
 	_, err := l.Load("argument 7", "1, 1, no separator")
 	if want := "argument 7, column 19: "; err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("%v does not begin with %q", err, want)

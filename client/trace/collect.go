@@ -21,11 +21,11 @@ const (
 // broadcast of a weak write come behind it.
 const Linger = 100 * time.Millisecond
 
-// abandonAfter is how long without a message until a request whose reply was not heard is
-// taken to be over: longer than a cluster lets one wait.
+// abandonAfter is how long a request whose reply was not heard must be silent to count as over:
+// longer than a cluster lets a request wait.
 const abandonAfter = 10 * time.Second
 
-// sending is a message of requests that a client has sent: one, or a batch.
+// sending is a message of requests that a client has sent: a single request, or a batch.
 type sending struct {
 	at     time.Time
 	client string
@@ -35,8 +35,8 @@ type sending struct {
 // under is a request under way.
 type under struct {
 	trace Trace
-	last  time.Time // when something of it was heard
-	reply bool      // was heard
+	last  time.Time // when the last message of it was heard
+	reply bool      // its reply was heard
 }
 
 // collector puts messages together to traces.
@@ -61,7 +61,7 @@ func newCollector(subjects bus.Subjects) *collector {
 	}
 }
 
-// hear takes one message that was on the bus at a time.
+// hear adds one message that was on the bus at a time.
 func (c *collector) hear(m *nats.Msg, at time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -92,14 +92,14 @@ func (c *collector) node(subject string) (string, bool) {
 func (c *collector) request(m *nats.Msg, at time.Time) {
 	r, err := bus.ParseRequest(m.Data)
 	if err != nil || m.Reply == "" {
-		return // refused, or nobody is told: what comes of it has no beginning
+		return // it is refused, or nobody awaits its reply
 	}
 	r.Value = nil
 	c.remember(m.Reply, &sending{at: at, client: clientOf(&r, m.Header), items: []bus.BatchItem{{Request: r}}})
 }
 
-// clientOf is the client's name: of the body where that is JSON, and of the header. (Who
-// says both is refused.)
+// clientOf returns the client's name, from a JSON body or from the header. (A request with both is
+// refused.)
 func clientOf(r *bus.Request, h nats.Header) string {
 	name, found := bus.Lookup(h, bus.HeaderClient)
 	if said := r.Asked[bus.HeaderClient]; !found && len(said) > 0 {
@@ -113,18 +113,22 @@ func (c *collector) batch(m *nats.Msg, at time.Time) {
 	if err != nil || m.Reply == "" {
 		return
 	}
+
 	for i := range items {
 		items[i].Value = nil
 	}
+
 	name, _ := bus.Lookup(m.Header, bus.HeaderClient)
 	c.remember(m.Reply, &sending{at: at, client: name, items: items})
 }
 
+// remember keeps a sending until its reply is heard, and forgets the oldest where too many wait.
 func (c *collector) remember(reply string, s *sending) {
 	if c.sent[reply] == nil {
 		c.sentOld = append(c.sentOld, reply)
 	}
 	c.sent[reply] = s
+
 	if len(c.sentOld) > mostOpen {
 		delete(c.sent, c.sentOld[0])
 		c.sentOld = c.sentOld[1:]
@@ -147,27 +151,33 @@ func (c *collector) of(rid uint64) *under {
 	return u
 }
 
-// between takes a message from node to node.
+// between adds a message from one node to another to the requests that it concerns.
 func (c *collector) between(m *nats.Msg, to string, at time.Time) {
 	said, err := c.dec.Decode(m.Data)
 	if err != nil {
 		return // another version's: it tells nothing
 	}
-	e := Event{At: at, From: said.Head().From.String(), To: to, Kind: said.Kind().String(), Clock: said.Head().Clock}
+	e := Event{
+		At: at, From: said.Head().From.String(), To: to, Kind: said.Kind().String(), Clock: said.Head().Clock,
+	}
+
 	text, _ := bus.Lookup(m.Header, bus.HeaderRequestID)
 	rids, err := bus.ParseRIDs(text)
 	if err != nil {
 		return
 	}
+
 	if len(rids) == 0 {
 		c.passBy(e)
 		return
 	}
+
 	var own []uint64
 	carries, broadcast := said.(interface{ AppendOwnRIDs([]uint64) []uint64 })
 	if broadcast {
 		own = carries.AppendOwnRIDs(nil)
 	}
+
 	e.Others = len(rids) - 1
 	for _, rid := range rids {
 		mine := e
@@ -180,7 +190,7 @@ func (c *collector) between(m *nats.Msg, to string, at time.Time) {
 	}
 }
 
-// acknowledges says of a DATA that it is an acknowledgement besides.
+// acknowledges is the detail of a DATA that does not carry the request and acknowledges it.
 const acknowledges = "acknowledges it"
 
 // passBy keeps a message that names no request for a while; see passedBy.
@@ -193,7 +203,7 @@ func (c *collector) passBy(e Event) {
 	}
 }
 
-// replied takes the reply to a request, or to some of a batch.
+// replied ends the requests that a reply answers, one or some of a batch.
 func (c *collector) replied(m *nats.Msg, s *sending, at time.Time) {
 	if len(s.items) == 1 {
 		if reply, err := bus.ParseReply(m); err == nil {
@@ -202,6 +212,7 @@ func (c *collector) replied(m *nats.Msg, s *sending, at time.Time) {
 			return
 		}
 	}
+
 	_ = c.answers.Read(m.Data, func(index int, reply *bus.Reply) { // what cannot be read tells nothing
 		if index < len(s.items) {
 			c.end(reply, s, &s.items[index], at)
@@ -209,6 +220,7 @@ func (c *collector) replied(m *nats.Msg, s *sending, at time.Time) {
 	})
 }
 
+// end completes a request whose reply was heard, with what the sending says of it.
 func (c *collector) end(reply *bus.Reply, s *sending, item *bus.BatchItem, at time.Time) {
 	u := c.of(reply.RID)
 	t := &u.trace
@@ -217,34 +229,41 @@ func (c *collector) end(reply *bus.Reply, s *sending, item *bus.BatchItem, at ti
 	if reply.Replica != 0 {
 		t.Replica = reply.Replica.String()
 	}
+
 	master := "m1"
 	for i := range t.Events {
 		if rank(t.Events[i].From) == 1 {
 			master = t.Events[i].From
 		}
 	}
+
 	others := len(s.items) - 1
 	begin := Event{At: s.at, From: ClientLane, To: master, Kind: KindRequest, Others: others}
 	t.Events = slices.Insert(t.Events, 0, begin)
 	t.Events = append(t.Events, Event{
 		At: at, From: master, To: ClientLane, Kind: KindReply, Clock: reply.Clock.Time, Detail: words(reply), Others: others,
 	})
+
 	u.reply, u.last = true, at
 	t.passedBy(c.unnamed)
 }
 
-// finished takes out the requests that are over at a time, in the order in which they
-// were first heard of.
+// finished removes the requests that are over at a time, in the order in which they were first
+// heard of, and returns their traces.
 func (c *collector) finished(now time.Time) []*Trace {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var done []*Trace
 	c.order = slices.DeleteFunc(c.order, func(rid uint64) bool {
 		u := c.requests[rid]
-		silent := now.Sub(u.last)
-		if !u.reply && silent < abandonAfter || silent < Linger {
+		silent, needed := now.Sub(u.last), Linger
+		if !u.reply {
+			needed = abandonAfter
+		}
+		if silent < needed {
 			return false
 		}
+
 		delete(c.requests, rid)
 		done = append(done, &u.trace)
 		return true

@@ -13,6 +13,7 @@ import (
 	"quartet/client/internal/spacetime"
 )
 
+// words says how a request ended: OK, or the code and its reason.
 func words(r *bus.Reply) string {
 	if r.Code == model.OK {
 		return "OK"
@@ -20,7 +21,7 @@ func words(r *bus.Reply) string {
 	return fmt.Sprintf("%d %s", r.Code, r.Reason)
 }
 
-// Title is the request in one line.
+// Title returns the request in one line.
 func (t *Trace) Title() string {
 	b := fmt.Sprintf("request %d", t.RID)
 	if t.Model != "" {
@@ -32,7 +33,7 @@ func (t *Trace) Title() string {
 	return b
 }
 
-// Outcome is how it ended, in one line.
+// Outcome returns how the request ended, in one line.
 func (t *Trace) Outcome() string {
 	took := fmt.Sprintf("%.3f ms", float64(t.Took())/float64(time.Millisecond))
 	if t.Code == 0 {
@@ -51,7 +52,7 @@ func (t *Trace) Outcome() string {
 	return b + ", " + took
 }
 
-// note is what stands beside an event.
+// note returns what stands beside an event.
 func (e *Event) note() string {
 	note := e.Detail
 	if e.Others > 0 {
@@ -74,19 +75,23 @@ func (t *Trace) Text() string {
 		b.WriteString(strings.TrimRight(fmt.Sprintf("%10s %7s  %s", ms, clock, rest), " ") + "\n")
 	}
 	fmt.Fprintf(&b, "%s\n%s\n\n", t.Title(), t.Outcome())
+
 	head := ""
 	for _, lane := range lanes {
 		head += fmt.Sprintf("%-*s", laneWidth, lane)
 	}
 	line("ms", "clock", head)
+
 	for i := range t.Events {
 		e := &t.Events[i]
 		clock := "-"
 		if e.Clock != 0 {
 			clock = fmt.Sprint(e.Clock)
 		}
+
 		row := arrow(e.Kind, slices.Index(lanes, e.From), slices.Index(lanes, e.To), len(lanes))
-		line(fmt.Sprintf("%.3f", float64(e.At.Sub(t.Events[0].At))/float64(time.Millisecond)), clock, row+" "+e.note())
+		since := float64(e.At.Sub(t.Events[0].At)) / float64(time.Millisecond)
+		line(fmt.Sprintf("%.3f", since), clock, row+" "+e.note())
 	}
 	return b.String()
 }
@@ -97,6 +102,7 @@ func arrow(kind string, from, to, lanes int) string {
 	for i := range lanes {
 		row[i*laneWidth] = '|'
 	}
+
 	left, right := min(from, to)*laneWidth+1, max(from, to)*laneWidth-1
 	for i := left; i <= right; i++ {
 		row[i] = '-'
@@ -104,11 +110,13 @@ func arrow(kind string, from, to, lanes int) string {
 	if left > right { // a node to itself: it does not happen
 		return string(row)
 	}
+
 	if from < to {
 		row[right] = '>'
 	} else {
 		row[left] = '<'
 	}
+
 	label := []rune(kind)
 	if start := left + (right-left+1-utf8.RuneCountInString(kind))/2; start >= left {
 		copy(row[start:], label)
@@ -133,6 +141,7 @@ func (t *Trace) SVG(w io.Writer) error {
 		}
 		messages[i] = m
 	}
+
 	if err := spacetime.Messages(w, t.Title(), []string{t.Outcome()}, t.Lanes(), messages); err != nil {
 		return fmt.Errorf("trace: %w", err)
 	}

@@ -25,19 +25,23 @@ var (
 // maxLogLine bounds a log's line, in bytes; longer ones end the reading of that log.
 const maxLogLine = 4 << 20
 
-// line is a log's line: what stands in it by name.
+// line is a log's line: its values by name.
 type line map[string]string
 
-// ReadLogs puts a request's trace together from the logs of all nodes in dir, which must
-// have been written at level debug. Their clocks are believed to agree; times are exact
-// to the millisecond, and within one the Lamport clocks decide. The error wraps [ErrNoLogs]
+// ReadLogs puts a request's trace together from the logs of all nodes in dir, which must have been
+// written at level debug. The nodes' clocks are believed to agree; times are exact to the
+// millisecond, and within one millisecond the Lamport clocks decide. The error wraps [ErrNoLogs]
 // or [ErrNotInLog].
 func ReadLogs(dir string, rid uint64) (*Trace, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.log"))
 	if err != nil || len(files) == 0 {
 		return nil, fmt.Errorf("%w: no .log file in %s", ErrNoLogs, dir)
 	}
-	l := logs{rid: rid, id: strconv.FormatUint(rid, 10), trace: &Trace{RID: rid}, asked: make(map[string]request), holders: make(map[string]bool)}
+	l := logs{
+		rid: rid, id: strconv.FormatUint(rid, 10), trace: &Trace{RID: rid},
+		asked: make(map[string]request), holders: make(map[string]bool),
+	}
+
 	debug := false
 	for _, file := range files {
 		node, _, _ := strings.Cut(filepath.Base(file), ".")
@@ -45,9 +49,11 @@ func ReadLogs(dir string, rid uint64) (*Trace, error) {
 			return nil, err
 		}
 	}
+
 	switch {
 	case !debug:
-		return nil, fmt.Errorf("%w: those in %s were not written at level debug (quartet master --log-level debug)", ErrNoLogs, dir)
+		return nil, fmt.Errorf("%w: those in %s were not written at level debug (quartet master --log-level debug)",
+			ErrNoLogs, dir)
 	case len(l.trace.Events) == 0:
 		return nil, fmt.Errorf("%w: %d, in %s (older logs are not kept)", ErrNotInLog, rid, dir)
 	}
@@ -62,21 +68,24 @@ type request struct {
 	key              string
 }
 
+// logs gathers the story of one request from several logs.
 type logs struct {
 	rid     uint64
-	id      string
+	id      string // rid as logs have it
 	trace   *Trace
 	asked   map[string]request // by reply subject
 	holders map[string]bool    // replicas to which the request was forwarded
-	unnamed []Event
+	unnamed []Event            // FORWARDs and ANSWERS that name no request
 }
 
+// read reads the log of a node, and sets debug if it has lines of level debug.
 func (l *logs) read(file, node string, debug *bool) error {
 	f, err := os.Open(file)
 	if err != nil {
 		return fmt.Errorf("trace: %w", err)
 	}
 	defer f.Close()
+
 	in := bufio.NewScanner(f)
 	in.Buffer(make([]byte, 0, 64<<10), maxLogLine)
 	for in.Scan() {
@@ -85,12 +94,20 @@ func (l *logs) read(file, node string, debug *bool) error {
 			continue
 		}
 		*debug = true
-		switch got := parse(text); {
+
+		got := parse(text)
+		out := got["msg"] == "out"
+		silent := got["rids"] == ""
+		told := got["kind"] == "FORWARD" || got["kind"] == "ANSWERS"
+		switch {
 		case got["kind"] == KindRequest:
-			l.asked[got["reply"]] = request{at: at(got), node: node, model: strings.ToLower(got["consistency"]), typ: strings.ToLower(got["request"]), key: got["key"]}
-		case got["msg"] == "out" && got["rids"] == "" && (got["kind"] == "FORWARD" || got["kind"] == "ANSWERS"):
+			l.asked[got["reply"]] = request{
+				at: at(got), node: node, key: got["key"],
+				model: strings.ToLower(got["consistency"]), typ: strings.ToLower(got["request"]),
+			}
+		case out && silent && told:
 			l.unnamed = append(l.unnamed, events(node, got)...)
-		case got["msg"] == "out" && slices.Contains(strings.Split(got["rids"], ","), l.id):
+		case out && slices.Contains(strings.Split(got["rids"], ","), l.id):
 			l.out(node, got)
 		}
 	}
@@ -100,11 +117,12 @@ func (l *logs) read(file, node string, debug *bool) error {
 	return nil
 }
 
-// events are what a node's line says that it has sent, one for each destination.
+// events returns the messages that a node's line says it has sent, one for each destination.
 func events(node string, got line) []Event {
 	clock, _, _ := strings.Cut(got["clock"], ".")
 	e := Event{At: at(got), From: node, Kind: got["kind"], Others: strings.Count(got["rids"], ",")}
 	e.Clock, _ = strconv.ParseUint(clock, 10, 64) // 0: not told
+
 	var list []Event
 	for _, to := range strings.Fields(strings.Trim(got["to"], "[]")) {
 		e.To = to
@@ -113,7 +131,7 @@ func events(node string, got line) []Event {
 	return list
 }
 
-// out takes a message about the request that a node says it has sent.
+// out adds a message about the request that a node says it has sent.
 func (l *logs) out(node string, got line) {
 	for _, e := range events(node, got) {
 		switch e.Kind {
@@ -127,6 +145,7 @@ func (l *logs) out(node string, got line) {
 	}
 }
 
+// replied adds the reply and, in front of it, the request as it came.
 func (l *logs) replied(e Event, got line) {
 	t := l.trace
 	e.To = ClientLane
@@ -136,9 +155,11 @@ func (l *logs) replied(e Event, got line) {
 	}
 	t.Position, _ = strconv.ParseUint(got["position"], 10, 64)
 	t.Number, _ = strconv.ParseUint(got["timestamp"], 10, 64)
+
 	if e.Detail = got["code"]; t.Code == int(model.OK) {
 		e.Detail = "OK"
 	}
+
 	if asked, known := l.asked[got["to"]]; known {
 		t.Model, t.Type, t.Key = asked.model, asked.typ, asked.key
 		t.Events = append(t.Events, Event{At: asked.at, From: ClientLane, To: asked.node, Kind: KindRequest})
@@ -153,6 +174,7 @@ func (l *logs) finish() {
 			e.Detail = acknowledges
 		}
 	}
+
 	class := func(e Event) int {
 		switch e.Kind {
 		case KindRequest:
@@ -162,13 +184,18 @@ func (l *logs) finish() {
 		}
 		return 0
 	}
+
 	slices.SortStableFunc(l.trace.Events, func(a, b Event) int {
-		return cmp.Or(a.At.Compare(b.At), cmp.Compare(class(a), class(b)), cmp.Compare(a.Clock, b.Clock), cmp.Compare(a.To, b.To))
+		return cmp.Or(a.At.Compare(b.At), cmp.Compare(class(a), class(b)),
+			cmp.Compare(a.Clock, b.Clock), cmp.Compare(a.To, b.To))
 	})
-	slices.SortStableFunc(l.unnamed, func(a, b Event) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Clock, b.Clock)) })
+	slices.SortStableFunc(l.unnamed, func(a, b Event) int {
+		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Clock, b.Clock))
+	})
 	l.trace.passedBy(l.unnamed)
 }
 
+// at returns the time of a line; the zero time if it cannot be read.
 func at(got line) time.Time {
 	t, err := time.Parse(time.RFC3339Nano, got["time"])
 	if err != nil {
@@ -182,16 +209,19 @@ func parse(text string) line {
 	if strings.HasPrefix(text, "{") {
 		return parseJSON(text)
 	}
+
 	got := make(line)
 	for text = strings.TrimSpace(text); text != ""; text = strings.TrimLeft(text, " ") {
 		name, rest, found := strings.Cut(text, "=")
 		if !found {
 			break
 		}
+
 		if !strings.HasPrefix(rest, `"`) {
 			got[name], text, _ = strings.Cut(rest, " ")
 			continue
 		}
+
 		quoted, err := strconv.QuotedPrefix(rest)
 		if err != nil {
 			break
@@ -202,6 +232,7 @@ func parse(text string) line {
 	return got
 }
 
+// parseJSON reads a line that is a JSON object; a list becomes its words.
 func parseJSON(text string) line {
 	var fields map[string]any
 	dec := json.NewDecoder(strings.NewReader(text))
@@ -209,6 +240,7 @@ func parseJSON(text string) line {
 	if dec.Decode(&fields) != nil {
 		return nil
 	}
+
 	got := make(line, len(fields))
 	for name, value := range fields {
 		if list, ok := value.([]any); ok {

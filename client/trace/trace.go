@@ -1,11 +1,11 @@
-// Package trace promises the story of a request as its messages tell it: who said what to
-// whom, in which order, at which Lamport time. It listens on the bus, where every message
-// carries the ids of the requests that it concerns ([Watcher]), or reads the logs that
-// nodes write at level debug ([ReadLogs]); nothing is asked of any node, so a trace costs
-// nothing when nobody looks.
+// Package trace tells the story of a request. It promises it as the messages tell it: who said
+// what to whom, in which order, at which Lamport time. It listens on the bus, where every message
+// carries the rIDs of the requests that it concerns ([Watcher]), or reads the logs that nodes
+// write at level debug ([ReadLogs]); nothing is asked of any node, so a trace costs nothing when
+// nobody looks.
 //
-// What it hears on the bus is in an order that respects cause and effect: one server hands
-// a message to who listens before its receiver can answer it. Times are those at which the
+// What it hears on the bus is in an order that respects cause and effect: one server hands a
+// message to its listeners before its receiver can answer it. Times are those at which the
 // listener heard a message, on its own clock.
 package trace
 
@@ -37,7 +37,7 @@ type Event struct {
 	Others int       `json:"others,omitempty"` // how many other requests it concerns
 }
 
-// Trace is the story of one request. What nobody heard is empty.
+// Trace is the story of one request. Fields of which nothing was heard are empty.
 type Trace struct {
 	RID      uint64  `json:"rID"`
 	Client   string  `json:"client,omitempty"`
@@ -51,12 +51,13 @@ type Trace struct {
 	Events   []Event `json:"events"`              // in the order in which they were heard
 }
 
-// Took is the time from the first message to the reply, or to the last message where no
-// reply was heard.
+// Took returns the time from the first message to the reply, or to the last message where no reply
+// was heard.
 func (t *Trace) Took() time.Duration {
 	if len(t.Events) == 0 {
 		return 0
 	}
+
 	end := t.Events[len(t.Events)-1].At
 	for i := range t.Events {
 		if t.Events[i].Kind == KindReply {
@@ -66,10 +67,9 @@ func (t *Trace) Took() time.Duration {
 	return end.Sub(t.Events[0].At)
 }
 
-// passedBy puts in, of messages that name no request, those that were under way together
-// with this one and mattered to it. By a FORWARD without requests and its echo members
-// confirm that a linearizable get may be let go; by ANSWERS without answers they say that
-// they hold a causal set.
+// passedBy inserts messages that name no request, were under way together with this one, and
+// mattered to it. By a FORWARD without requests and its echo members confirm that a linearizable
+// get may be answered; by ANSWERS without answers they say that they hold a causal set.
 func (t *Trace) passedBy(unnamed []Event) {
 	var detail string
 	kinds := []string{"ANSWERS"}
@@ -81,23 +81,27 @@ func (t *Trace) passedBy(unnamed []Event) {
 	default:
 		return
 	}
+
 	from := slices.IndexFunc(t.Events, func(e Event) bool { return e.Kind == "FORWARD" })
 	until := slices.IndexFunc(t.Events, func(e Event) bool { return e.Kind == KindReply })
 	if from < 0 || until < 0 {
 		return
 	}
+
 	began, ended := t.Events[from].At, t.Events[until].At
 	for _, e := range unnamed {
 		if !slices.Contains(kinds, e.Kind) || e.At.Before(began) || e.At.After(ended) {
 			continue
 		}
+
 		e.Detail = detail
-		place := slices.IndexFunc(t.Events, func(o Event) bool { return o.At.After(e.At) || o.Kind == KindReply })
-		t.Events = slices.Insert(t.Events, max(place, 1), e)
+
+		i := slices.IndexFunc(t.Events, func(o Event) bool { return o.At.After(e.At) || o.Kind == KindReply })
+		t.Events = slices.Insert(t.Events, max(i, 1), e)
 	}
 }
 
-// Lanes lists who takes part: the client, masters, replicas.
+// Lanes lists the participants: the client, masters, replicas.
 func (t *Trace) Lanes() []string {
 	var lanes []string
 	for i := range t.Events {
@@ -107,6 +111,7 @@ func (t *Trace) Lanes() []string {
 			}
 		}
 	}
+
 	slices.SortFunc(lanes, func(a, b string) int {
 		if c := rank(a) - rank(b); c != 0 {
 			return c
@@ -119,6 +124,7 @@ func (t *Trace) Lanes() []string {
 	return lanes
 }
 
+// rank orders the kinds of participants: the client, masters, replicas.
 func rank(lane string) int {
 	switch {
 	case lane == ClientLane:

@@ -34,19 +34,22 @@ type Watcher struct {
 // usualInboxes is the prefix of the subjects on which clients of NATS await replies.
 const usualInboxes = "_INBOX"
 
-// Watch begins to listen; when it returns, the server knows. inbox is the prefix of the
-// subjects on which some clients await their replies besides the usual one, or "": replies
-// elsewhere are not heard, and nor are those that a server's permissions keep from us.
-// Traces come on [Watcher.Traces] as requests end. The error wraps [bus.ErrPermission] where the
-// server does not let us hear the cluster.
+// Watch begins to listen; when it returns, the server knows. inbox is the prefix of the subjects
+// on which some clients await their replies besides the usual one, or "": replies on other
+// subjects are not heard, and nor are replies that a server's permissions keep from us. Traces
+// come on [Watcher.Traces] as requests end. The error wraps [bus.ErrPermission] where the server
+// does not let us hear the cluster.
 func Watch(nc *nats.Conn, subjects bus.Subjects, inbox string) (*Watcher, error) {
 	listen := []string{subjects.All(), usualInboxes + ".>"}
 	if inbox != "" && inbox != usualInboxes {
 		listen = append(listen, inbox+".>")
 	}
+
 	w := &Watcher{
-		c: newCollector(subjects), in: make(chan *nats.Msg, heard), done: make(chan struct{}), traces: make(chan *Trace),
+		c: newCollector(subjects), in: make(chan *nats.Msg, heard),
+		done: make(chan struct{}), traces: make(chan *Trace),
 	}
+
 	// One channel for all, so that requests, what nodes say and replies keep their order.
 	for i, subject := range listen {
 		err := bus.Listen(nc, func() error {
@@ -68,14 +71,16 @@ func Watch(nc *nats.Conn, subjects bus.Subjects, inbox string) (*Watcher, error)
 	return w, nil
 }
 
-// Traces is where the requests come, each when it has ended. It must be read. It is closed
-// by [Watcher.Close].
+// Traces returns the channel on which a request comes when it has ended. It must be read. It is
+// closed by [Watcher.Close].
 func (w *Watcher) Traces() <-chan *Trace { return w.traces }
 
+// listen hears messages and hands on the traces of requests that are over, until Close.
 func (w *Watcher) listen() {
 	defer close(w.traces)
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
+
 	for {
 		select {
 		case m := <-w.in:
@@ -90,7 +95,8 @@ func (w *Watcher) listen() {
 	}
 }
 
-// hand gives traces to who reads, and goes on listening until they are taken.
+// hand gives traces to their reader and goes on listening until they are taken. It returns false
+// once the watcher is closed.
 func (w *Watcher) hand(traces []*Trace) bool {
 	for len(traces) > 0 {
 		select {
@@ -105,7 +111,7 @@ func (w *Watcher) hand(traces []*Trace) bool {
 	return true
 }
 
-// Await returns the trace of one request, when it has ended.
+// Await returns the trace of one request when it has ended.
 func (w *Watcher) Await(ctx context.Context, rid uint64) (*Trace, error) {
 	for {
 		select {

@@ -19,7 +19,7 @@ const (
 	laneRoom   = 150.0 // between two lanes, or more where a label needs it
 	messageRow = 34.0
 	slope      = 10.0 // how much lower a message arrives than it leaves
-	labelRise  = 5.0  // of a label above the place from which its arrow leaves
+	labelRise  = 5.0  // of a label above the point from which its arrow leaves
 )
 
 // Messages draws lanes from left to right and time from top to bottom, one message a row.
@@ -31,10 +31,12 @@ func Messages(w io.Writer, title string, lines, lanes []string, messages []Messa
 		left = max(left, margin+textWidth(m.When)+margin)
 	}
 	left += textWidth(first(lanes)) / 2
+
 	room := laneRoom
 	for _, m := range messages {
 		room = max(room, textWidth(m.Label)+2*charWidth)
 	}
+
 	x := func(name string) (float64, error) {
 		i := slices.Index(lanes, name)
 		if i < 0 {
@@ -42,12 +44,14 @@ func Messages(w io.Writer, title string, lines, lanes []string, messages []Messa
 		}
 		return left + float64(i)*room, nil
 	}
+
 	bottom := top + 2*fontSize + float64(len(messages))*messageRow + margin
 	for _, name := range lanes {
 		at, _ := x(name)
 		c.middle(at, top+fontSize, "title", name)
 		c.line(at, top+fontSize+8, at, bottom, "lane")
 	}
+
 	right := left + float64(len(lanes)-1)*room + margin
 	for i, m := range messages {
 		y := top + 3*fontSize + float64(i)*messageRow
@@ -59,10 +63,12 @@ func Messages(w io.Writer, title string, lines, lanes []string, messages []Messa
 		if err != nil {
 			return err
 		}
+
 		class := "arrow"
 		if m.Class == Loud {
 			class = "loud"
 		}
+
 		c.text(margin, y+fontSize/2, "faint", m.When)
 		c.arrow(from, y, to, y+slope, class)
 		c.middle(between(slices.Index(lanes, m.From), slices.Index(lanes, m.To))*room+left, y-labelRise, "halo", m.Label)
@@ -71,8 +77,8 @@ func Messages(w io.Writer, title string, lines, lanes []string, messages []Messa
 	return c.write(w, title)
 }
 
-// between is the middle of the way from one lane to another or, where that is a lane, the middle
-// of the room before it: so that no line runs through a label.
+// between returns the middle of the way from one lane to another or, where a lane is in the
+// middle, the middle of the room before it: so that no line runs through a label.
 func between(from, to int) float64 {
 	if (from+to)%2 == 0 && from != to {
 		return float64(from+to)/2 - 0.5
@@ -80,6 +86,7 @@ func between(from, to int) float64 {
 	return float64(from+to) / 2
 }
 
+// first returns the first lane, "" if there is none.
 func first(lanes []string) string {
 	if len(lanes) == 0 {
 		return ""

@@ -67,6 +67,12 @@ func TestBars(t *testing.T) {
 	}
 }
 
+// The elements of a picture that must not cross.
+var (
+	textElement = regexp.MustCompile(`<text x="([\d.]+)" y="([\d.]+)" class="halo[^"]*"( text-anchor="middle")?>([^<]*)<`)
+	laneElement = regexp.MustCompile(`<line x1="([\d.]+)" y1="([\d.]+)" x2="([\d.]+)" y2="([\d.]+)" class="lane"`)
+)
+
 // No line of a lane runs through a text, be it of an operation or of a message.
 func TestLinesLeaveTextsAlone(t *testing.T) {
 	bars := []spacetime.Bar{
@@ -76,10 +82,12 @@ func TestLinesLeaveTextsAlone(t *testing.T) {
 	for i := range 30 { // moments that make room
 		bars = append(bars, spacetime.Bar{Lane: "c", From: int64(20 + 10*i), To: int64(25 + 10*i), Label: "x"})
 	}
+
 	var operations, messages strings.Builder
 	if err := spacetime.Bars(&operations, "t", nil, bars, nil, func(int64) string { return "" }); err != nil {
 		t.Fatal(err)
 	}
+
 	lanes := []string{"client", "m1", "r1", "r2", "r3"}
 	var list []spacetime.Message
 	for _, from := range lanes {
@@ -92,17 +100,20 @@ func TestLinesLeaveTextsAlone(t *testing.T) {
 	if err := spacetime.Messages(&messages, "t", nil, lanes, list); err != nil {
 		t.Fatal(err)
 	}
+
 	for name, svg := range map[string]string{"operations": operations.String(), "messages": messages.String()} {
-		texts := regexp.MustCompile(`<text x="([\d.]+)" y="([\d.]+)" class="halo[^"]*"( text-anchor="middle")?>([^<]*)<`).FindAllStringSubmatch(svg, -1)
-		lines := regexp.MustCompile(`<line x1="([\d.]+)" y1="([\d.]+)" x2="([\d.]+)" y2="([\d.]+)" class="lane"`).FindAllStringSubmatch(svg, -1)
+		texts := textElement.FindAllStringSubmatch(svg, -1)
+		lines := laneElement.FindAllStringSubmatch(svg, -1)
 		if len(texts) < 10 || len(lines) < 5 {
 			t.Fatalf("%s: %d texts, %d lines", name, len(texts), len(lines))
 		}
+
 		for _, text := range texts {
 			x, y, wide := number(t, text[1]), number(t, text[2]), 7.8*float64(len(text[4]))
 			if text[3] != "" {
 				x -= wide / 2
 			}
+
 			for _, line := range lines {
 				x1, y1, x2, y2 := number(t, line[1]), number(t, line[2]), number(t, line[3]), number(t, line[4])
 				if x1 < x+wide && x2 > x && y1 < y && y2 > y-10 {

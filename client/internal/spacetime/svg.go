@@ -1,7 +1,7 @@
-// Package spacetime promises space-time diagrams as self-contained SVG: what ran when, of
-// whom (Bars), and who said what to whom (Messages). Time is drawn as an order, not to
-// scale: between two moments where something happens the same room is left, be it a
-// microsecond or a minute, and the true times stand beside it.
+// Package spacetime is for space-time diagrams, as self-contained SVG: what ran when, of whom
+// (Bars), and who said what to whom (Messages). It promises the same room between any two moments
+// where something happens, be it a microsecond or a minute: time is drawn as an order, not to
+// scale, and the true times stand beside it.
 package spacetime
 
 import (
@@ -58,7 +58,8 @@ func (c *canvas) text(x, y float64, class, s string) {
 // middle writes a text around x.
 func (c *canvas) middle(x, y float64, class, s string) {
 	c.grow(x+textWidth(s)/2, y+fontSize/2)
-	fmt.Fprintf(&c.b, "<text x=\"%.1f\" y=\"%.1f\" class=\"%s\" text-anchor=\"middle\">%s</text>\n", x, y, class, escaped(s))
+	fmt.Fprintf(&c.b, "<text x=\"%.1f\" y=\"%.1f\" class=\"%s\" text-anchor=\"middle\">%s</text>\n",
+		x, y, class, escaped(s))
 }
 
 func (c *canvas) line(x1, y1, x2, y2 float64, class string) {
@@ -68,12 +69,14 @@ func (c *canvas) line(x1, y1, x2, y2 float64, class string) {
 
 func (c *canvas) arrow(x1, y1, x2, y2 float64, class string) {
 	c.grow(max(x1, x2), max(y1, y2))
-	fmt.Fprintf(&c.b, "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" class=\"%s\" marker-end=\"url(#head)\"/>\n", x1, y1, x2, y2, class)
+	fmt.Fprintf(&c.b, "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" class=\"%s\" marker-end=\"url(#head)\"/>\n",
+		x1, y1, x2, y2, class)
 }
 
 func (c *canvas) rect(x, y, width, height float64, class string) {
 	c.grow(x+width, y+height)
-	fmt.Fprintf(&c.b, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" rx=\"3\" class=\"%s\"/>\n", x, y, width, height, class)
+	fmt.Fprintf(&c.b, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" rx=\"3\" class=\"%s\"/>\n",
+		x, y, width, height, class)
 }
 
 // write writes the whole picture.

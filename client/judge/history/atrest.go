@@ -6,43 +6,47 @@ import (
 	"quartet/bus/model"
 )
 
-// Agreed judges the gets at rest ([Operation.Rest]): of each key all replicas returned the
-// same to the gets of one model. It passes a history without any.
+// Agreed judges the gets at rest ([Operation.Rest]): of each key all replicas returned the same to
+// the gets of one model. It passes a history without gets at rest.
 func Agreed(h []Operation) Verdict {
 	type cell struct {
 		model model.Consistency
 		key   string
 	}
+
 	first := make(map[cell]*Operation)
 	silent := (*Operation)(nil)
 	for i := range h {
 		o := &h[i]
 		switch c := (cell{o.Model, o.Key}); {
 		case !o.Rest:
-		case o.Outcome != OK:
+		case o.Outcome != OK: // a disagreement elsewhere says more
 			silent = o
 		case first[c] == nil:
 			first[c] = o
 		case first[c].Found != o.Found || first[c].Output != o.Output:
-			return violated(converged, []*Operation{first[c], o}, "at rest replica %s has %s under %s, replica %s has %s",
+			return violated(converged, []*Operation{first[c], o},
+				"at rest replica %s has %s under %s, replica %s has %s",
 				first[c].Replica, held(first[c].Output, first[c].Found), o.Key, o.Replica, held(o.Output, o.Found))
 		}
 	}
+
 	if silent != nil {
 		return undecided(converged, "replica %s did not say what it holds of %s at rest", silent.Replica, silent.Key)
 	}
 	return passed(converged)
 }
 
-// restless makes ordinary gets of those that one program made at rest while another still
-// set their keys, or before it did.
+// restless makes ordinary gets of the gets that one program made at rest before another program
+// had set their keys for the last time.
 func restless(h []Operation) []Operation {
-	last := make(map[string]int64) // return of a set
+	last := make(map[string]int64) // the latest return of a set, by key
 	for i := range h {
 		if o := &h[i]; o.Type == model.Set && o.Outcome != Fail {
 			last[o.Key] = max(last[o.Key], o.Return)
 		}
 	}
+
 	h = slices.Clone(h)
 	for i := range h {
 		o := &h[i]
@@ -62,6 +66,7 @@ func Settled(h []Operation) Verdict {
 			byKey[h[i].Key] = append(byKey[h[i].Key], h[i])
 		}
 	}
+
 	type content struct {
 		key, value string
 		found      bool
@@ -74,6 +79,7 @@ func Settled(h []Operation) Verdict {
 			continue
 		}
 		known[c] = true
+
 		store := make(map[string]string)
 		if o.Found {
 			store[o.Key] = o.Output

@@ -18,10 +18,10 @@ const causal = "causal"
 //   - A get never returns a write of its key that is older than one in its causal past,
 //     nor nothing where its past holds a write.
 //
-// Together these suffice: what an operation sees is its causal past, ordered by
-// timestamp. A set of unknown outcome counts once a get has returned it. The value of a
-// set of another model satisfies any get: how it compares with causal writes is decided
-// by versions, which a history does not have; [Steady] and [Eventual] look at those.
+// Together these suffice: what an operation sees is its causal past, ordered by timestamp. A set
+// of unknown outcome counts once a get has returned it. The value of a set of another model
+// satisfies any get: how it compares with causal writes is decided by versions, which a history
+// does not have; [Steady] and [Eventual] look at those.
 func Causal(h []Operation) Verdict {
 	j, err := prepare(h)
 	if err != nil {
@@ -31,15 +31,18 @@ func Causal(h []Operation) Verdict {
 		judged: j, sessions: make(map[any]past), at: make(map[*Operation]past),
 		numbers: make(map[uint64]*Operation), number: make(map[*Operation]uint64),
 	}
+
 	var ops []*Operation
 	for _, o := range j.ops {
 		if o.Model != model.Causal {
 			continue
 		}
 		ops = append(ops, o)
+
 		if o.Type != model.Set || o.Outcome != OK {
 			continue
 		}
+
 		if o.Timestamp == 0 {
 			return undecided(causal, "%s was recorded without a timestamp", o)
 		}
@@ -47,23 +50,26 @@ func Causal(h []Operation) Verdict {
 			return *v
 		}
 	}
-	for _, o := range ops { // timestamps of writes of unknown outcome, from those that read them
+
+	// Writes of unknown outcome have their timestamps from the gets that read them.
+	for _, o := range ops {
 		if o.Type == model.Get && o.Found {
 			if v := c.match(o); v != nil {
 				return *v
 			}
 		}
 	}
+
 	for _, e := range timeline(ops) {
-		if v := c.take(e); v != nil {
+		if v := c.observe(e); v != nil {
 			return *v
 		}
 	}
 	return passed(causal)
 }
 
-// seen is a write in a causal past: the greatest of its key, and the operation of the
-// session that brought it in.
+// seen is the greatest write of its key in a causal past, and the operation of the session that
+// brought it there.
 type seen struct {
 	write *Operation
 	via   *Operation
@@ -81,7 +87,7 @@ type pasts struct {
 	number   map[*Operation]uint64
 }
 
-// give notes the timestamp of a write, as by tells it.
+// give notes the timestamp n of the write w, as the operation by tells it.
 func (c *pasts) give(w *Operation, n uint64, by *Operation) *Verdict {
 	if other := c.numbers[n]; other != nil && other != w {
 		v := violated(causal, []*Operation{w, other, by}, "two causal writes have timestamp %d", n)
@@ -95,13 +101,14 @@ func (c *pasts) give(w *Operation, n uint64, by *Operation) *Verdict {
 	return nil
 }
 
-// match finds the write that a get returned, which must exist and have been called.
+// match finds the write that a get returned, which must exist and have been called by then.
 func (c *pasts) match(get *Operation) *Verdict {
 	writers := c.writes[write{get.Key, get.Output}]
 	if len(writers) == 0 {
 		v := c.unwritten(causal, get)
 		return &v
 	}
+
 	early := true
 	for _, w := range writers {
 		early = early && w.Call > get.Return
@@ -110,6 +117,7 @@ func (c *pasts) match(get *Operation) *Verdict {
 		v := violated(causal, append([]*Operation{get}, writers...), "a get returned a value that was written after it")
 		return &v
 	}
+
 	if get.Timestamp == 0 {
 		for _, w := range writers {
 			if w.Model != model.Causal {
@@ -119,19 +127,24 @@ func (c *pasts) match(get *Operation) *Verdict {
 		v := violated(causal, append([]*Operation{get}, writers...), "a get of a causal write came without its timestamp")
 		return &v
 	}
+
 	if w := c.numbers[get.Timestamp]; w != nil {
 		if w.Key == get.Key && w.Value == get.Output {
 			return nil
 		}
-		v := violated(causal, []*Operation{w, get}, "a get returned timestamp %d with another value than its write has", get.Timestamp)
+		v := violated(causal, []*Operation{w, get},
+			"a get returned timestamp %d with another value than its write has", get.Timestamp)
 		return &v
 	}
+
 	for _, w := range writers {
 		if w.Model == model.Causal && c.number[w] == 0 {
 			return c.give(w, get.Timestamp, get)
 		}
 	}
-	v := violated(causal, append([]*Operation{get}, writers...), "no causal write has the timestamp %d that the get returned", get.Timestamp)
+
+	v := violated(causal, append([]*Operation{get}, writers...),
+		"no causal write has the timestamp %d that the get returned", get.Timestamp)
 	return &v
 }
 
@@ -145,13 +158,15 @@ func (c *pasts) call(o *Operation) past {
 	return p
 }
 
-func (c *pasts) take(e event) *Verdict {
+// observe follows the call or the return of an operation, in the order of time.
+func (c *pasts) observe(e event) *Verdict {
 	o := e.op
 	before := c.call(o)
+
 	switch {
 	case !e.returns && o.Type == model.Set:
 		return c.rises(o, before)
-	case !e.returns:
+	case !e.returns: // what a get knew at its call is noted
 	case o.Type == model.Set && o.Outcome == OK:
 		c.learn(o.session(), before, o, o)
 	case o.Type == model.Get:
@@ -168,7 +183,8 @@ func (c *pasts) rises(set *Operation, before past) *Verdict {
 	}
 	for _, key := range sortedKeys(before) {
 		if s := before[key]; c.number[s.write] >= n {
-			v := violated(causal, append(c.chain(s), set), "a write has timestamp %d, which is not above %d, the timestamp of a write that it depends on",
+			v := violated(causal, append(c.chain(s), set),
+				"a write has timestamp %d, which is not above %d, the timestamp of a write that it depends on",
 				n, c.number[s.write])
 			return &v
 		}
@@ -176,24 +192,29 @@ func (c *pasts) rises(set *Operation, before past) *Verdict {
 	return nil
 }
 
+// get checks what a causal get returned against its past, and takes over the write's own past.
 func (c *pasts) get(get *Operation, before past) *Verdict {
 	s, any := before[get.Key]
 	if !get.Found {
 		if any {
-			v := violated(causal, append(c.chain(s), get), "a get found nothing although its causal past holds a write of %s", get.Key)
+			v := violated(causal, append(c.chain(s), get),
+				"a get found nothing although its causal past holds a write of %s", get.Key)
 			return &v
 		}
 		return nil
 	}
 	if get.Timestamp == 0 {
-		return nil
+		return nil // the value of another model's set
 	}
+
 	w := c.numbers[get.Timestamp]
 	if any && c.number[s.write] > get.Timestamp {
-		v := violated(causal, append(c.chain(s), get, w), "a get returned timestamp %d although its causal past holds timestamp %d of %s",
+		v := violated(causal, append(c.chain(s), get, w),
+			"a get returned timestamp %d although its causal past holds timestamp %d of %s",
 			get.Timestamp, c.number[s.write], get.Key)
 		return &v
 	}
+
 	c.learn(get.session(), c.call(w), w, get)
 	return nil
 }
@@ -205,6 +226,7 @@ func (c *pasts) learn(session any, depends past, w, via *Operation) {
 		p = make(past)
 		c.sessions[session] = p
 	}
+
 	if c.number[p[w.Key].write] < c.number[w] {
 		p[w.Key] = seen{w, via}
 	}

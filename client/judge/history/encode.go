@@ -10,8 +10,8 @@ import (
 	"quartet/bus/model"
 )
 
-// record is one line of a history. The names are a stable format: a field is never
-// renamed or given another meaning.
+// record is one operation as a line of a history has it. The names are a stable format: a field is
+// never renamed or given another meaning.
 type record struct {
 	ID        uint64 `json:"id,omitempty"`
 	Client    string `json:"client,omitempty"`
@@ -61,6 +61,7 @@ func Append(dst []byte, o *Operation) ([]byte, error) {
 	}
 	r.Value, r.Value64 = split(o.Value)
 	r.Output, r.Output64 = split(o.Output)
+
 	b := bytes.NewBuffer(dst)
 	enc := json.NewEncoder(b)
 	enc.SetEscapeHTML(false)
@@ -70,6 +71,7 @@ func Append(dst []byte, o *Operation) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
+// split returns s as text or, if it is not UTF-8, as bytes.
 func split(s string) (string, []byte) {
 	if utf8.ValidString(s) {
 		return s, nil
@@ -77,6 +79,7 @@ func split(s string) (string, []byte) {
 	return "", []byte(s)
 }
 
+// decodeLine reads what [Append] writes. The error wraps [ErrFormat].
 func decodeLine(line []byte) (Operation, error) {
 	var r record
 	dec := json.NewDecoder(bytes.NewReader(line))
@@ -87,11 +90,13 @@ func decodeLine(line []byte) (Operation, error) {
 	if dec.More() {
 		return Operation{}, fmt.Errorf("%w: more than one record on the line", ErrFormat)
 	}
+
 	o := Operation{
 		ID: r.ID, Client: r.Client, Session: r.Session, Key: r.Key, Value: join(r.Value, r.Value64),
 		Output: join(r.Output, r.Output64), Found: r.Found, Call: r.Call, Return: r.Return, Replica: r.Replica,
 		Position: r.Position, Timestamp: r.Timestamp, Code: r.Code, Identity: r.Identity, Rest: r.Rest,
 	}
+
 	var err error
 	if o.Model, err = model.ParseConsistency(r.Model); err != nil {
 		return Operation{}, fmt.Errorf("%w: %w", ErrFormat, err)
@@ -99,17 +104,19 @@ func decodeLine(line []byte) (Operation, error) {
 	if o.Type, err = model.ParseType(r.Type); err != nil {
 		return Operation{}, fmt.Errorf("%w: %w", ErrFormat, err)
 	}
+
 	for out := OK; out <= Unknown; out++ {
 		if r.Outcome == outcomeWords[out] {
 			o.Outcome = out
 		}
 	}
+
 	switch {
 	case o.Outcome == 0:
 		return Operation{}, fmt.Errorf("%w: outcome %q (want ok, fail or unknown)", ErrFormat, r.Outcome)
 	case o.Key == "":
 		return Operation{}, fmt.Errorf("%w: no key", ErrFormat)
-	case o.Rest && (o.Type != model.Get || o.Replica == ""):
+	case o.Rest && !o.restful():
 		return Operation{}, fmt.Errorf("%w: only a get of a certain replica can be at rest", ErrFormat)
 	case o.Return < o.Call:
 		return Operation{}, fmt.Errorf("%w: it returned at %d, before its call at %d", ErrFormat, o.Return, o.Call)
@@ -117,6 +124,10 @@ func decodeLine(line []byte) (Operation, error) {
 	return o, nil
 }
 
+// restful reports whether the operation may be at rest.
+func (o *Operation) restful() bool { return o.Type == model.Get && o.Replica != "" }
+
+// join returns what [split] has split.
 func join(s string, b []byte) string {
 	if len(b) > 0 {
 		return string(b)

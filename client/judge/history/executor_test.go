@@ -7,9 +7,9 @@ import (
 	"quartet/bus/model"
 )
 
-// executor is a tiny store that is correct by construction: one total order, one causal
-// log, replicas that follow both at their own pace. It makes histories that every
-// checker must accept, and that the mutations of the property tests then spoil.
+// executor is a tiny store that is correct by construction: one total order, one causal log,
+// replicas that follow both at their own pace. It makes histories that every checker must accept,
+// and that the mutations of the property tests then spoil.
 type executor struct {
 	r        *rand.Rand
 	now      int64
@@ -19,7 +19,7 @@ type executor struct {
 	sessions []*actor
 	history  []Operation
 	value    int
-	late     []*Operation // sets of unknown outcome and weak ones that are not ordered yet
+	late     []*Operation // sets of unknown outcome, and weak sets, that are not ordered yet
 }
 
 type entryOf struct{ key, value string }
@@ -64,10 +64,12 @@ func (x *executor) run(n int) []Operation {
 			}
 			round = append(round, o)
 		}
+
 		for _, i := range x.r.Perm(len(round)) {
 			x.advance()
 			x.execute(x.sessions[i], round[i])
 		}
+
 		for _, i := range x.r.Perm(len(round)) {
 			round[i].Return = x.tick()
 			x.history = append(x.history, *round[i])
@@ -83,13 +85,16 @@ func (x *executor) advance() {
 		x.order = append(x.order, entryOf{x.late[i].Key, x.late[i].Value})
 		x.late = append(x.late[:i], x.late[i+1:]...)
 	}
+
 	p := &x.replicas[x.r.IntN(len(x.replicas))]
 	p.position += x.r.IntN(len(x.order) - p.position + 1)
 	p.timestamp += x.r.IntN(len(x.causal) - p.timestamp + 1)
 }
 
+// execute lets a request take effect, or be of unknown outcome now and then.
 func (x *executor) execute(a *actor, o *Operation) {
 	p := &x.replicas[o.Replica[1]-'1']
+
 	switch {
 	case o.Type == model.Set && x.r.IntN(8) == 0:
 		o.Outcome, o.Replica, o.ID = Unknown, "", 0

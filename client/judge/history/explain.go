@@ -21,6 +21,7 @@ func (v *Verdict) explain(again func([]Operation) Verdict) {
 	slices.SortStableFunc(order, func(a, b int) int {
 		return cmp.Compare(v.Operations[b].Return, v.Operations[a].Return)
 	})
+
 	for _, i := range order {
 		if v.Operations[i].Type != model.Get || v.Operations[i].Outcome != OK {
 			// Numbers are judged too: what a get returned explains nothing about a later set's.
@@ -29,13 +30,14 @@ func (v *Verdict) explain(again func([]Operation) Verdict) {
 			}
 			continue
 		}
+
 		var allowed []string
 		for _, other := range alternatives(v.Operations, i) {
-			h := slices.Clone(v.Operations)
-			h[i] = other
 			if v.Check == steady && !other.Found {
 				continue // nothing, after something, only looks right to that check
 			}
+			h := slices.Clone(v.Operations)
+			h[i] = other
 			if again(h).Result == Passed {
 				allowed = append(allowed, held(other.Output, other.Found))
 			}
@@ -47,7 +49,7 @@ func (v *Verdict) explain(again func([]Operation) Verdict) {
 	}
 }
 
-// alternatives are the operation h[i], a get, with every other result that sets of h give.
+// alternatives returns the operation h[i], a get, with every other result that sets of h give.
 func alternatives(h []Operation, i int) []Operation {
 	var list []Operation
 	get := h[i]
@@ -62,6 +64,7 @@ func alternatives(h []Operation, i int) []Operation {
 			list = append(list, o)
 		}
 	}
+
 	for j := range h {
 		if s := &h[j]; s.Type == model.Set && s.Key == get.Key && s.Outcome != Fail {
 			add(s.Value, true, s.Timestamp)
@@ -71,8 +74,8 @@ func alternatives(h []Operation, i int) []Operation {
 	return list
 }
 
-// Words tells the counterexample, one operation a line, with times from its first call on,
-// and what would have been allowed. nanoseconds says that its times are such.
+// Words tells the counterexample, one operation a line, with times from its first call on, and
+// what would have been allowed. nanoseconds says that times are in nanoseconds.
 func (v *Verdict) Words(nanoseconds bool) string {
 	if len(v.Operations) == 0 {
 		return ""
@@ -81,6 +84,7 @@ func (v *Verdict) Words(nanoseconds bool) string {
 	for i := range v.Operations {
 		start = min(start, v.Operations[i].Call)
 	}
+
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for i := range v.Operations {
@@ -89,16 +93,18 @@ func (v *Verdict) Words(nanoseconds bool) string {
 		if i+1 == v.Culprit {
 			mark = ">"
 		}
-		fmt.Fprintf(w, "%s %d\t%s\t%s\t%s\t%s\t%s\n", mark, i+1, lane(o), o.deed(), Span(o.Call-start, o.Return-start, nanoseconds), o.Model.Word(), o.facts())
+		fmt.Fprintf(w, "%s %d\t%s\t%s\t%s\t%s\t%s\n", mark, i+1, lane(o), o.deed(),
+			Span(o.Call-start, o.Return-start, nanoseconds), o.Model.Word(), o.facts())
 	}
 	_ = w.Flush() // a strings.Builder takes everything
+
 	if v.Culprit > 0 {
 		fmt.Fprintf(&b, "> %d could have returned %s\n", v.Culprit, strings.Join(v.Allowed, " or "))
 	}
 	return b.String()
 }
 
-// deed is what an operation did.
+// deed says what an operation did.
 func (o *Operation) deed() string {
 	switch {
 	case o.Type == model.Set && o.Outcome == OK:
@@ -122,7 +128,7 @@ func short(value string) string {
 	return fmt.Sprintf("%q", value)
 }
 
-// facts are the numbers of an operation.
+// facts lists the numbers of an operation.
 func (o *Operation) facts() string {
 	var parts []string
 	add := func(yes bool, format string, args ...any) {

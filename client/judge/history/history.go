@@ -1,6 +1,6 @@
-// Package history promises one place for recorded histories and for those who judge
-// them: the simulation, the tests of real processes and `quartet check` all use the
-// same checkers, so that "correct" means the same everywhere.
+// Package history is the format of recorded histories and the checkers that judge them. It
+// promises that "correct" means the same everywhere: the simulation, the tests of real processes
+// and `quartet check` all use the same checkers.
 //
 // A history is a list of [Operation], one for each request that a client sent, in any
 // order. [Encode] and [Read] write and read it as JSON lines, a stable format that is
@@ -78,13 +78,13 @@ type Operation struct {
 	Code      uint16 // of the reply: 200, or why it failed; 0 if none came or it is not known
 	Identity  string // Nats-Msg-Id
 
-	// Rest marks a get that was made, of one certain replica, after all sets had ended
-	// and the replicas had been given time to agree: see [Agreed].
+	// Rest marks a get that was made, of one certain replica, after all sets had ended and the
+	// replicas had had time to agree: see [Agreed].
 	Rest bool
 }
 
-// Ordered reports whether the operation has a place of its own in the total order, as all
-// sets of models 1 and 2 do. A linearizable get has one only in clusters that order gets.
+// Ordered reports whether the operation has a position of its own in the total order, as all sets
+// of models 1 and 2 have. A linearizable get has one only in clusters that order gets.
 func (o *Operation) Ordered() bool { return o.Model.Strong() && o.Type == model.Set }
 
 // String describes the operation in one line of words.
@@ -94,6 +94,7 @@ func (o Operation) String() string {
 		fmt.Fprintf(&b, "#%d ", o.ID)
 	}
 	fmt.Fprintf(&b, "%s %s %s", o.who(), o.Model.Word(), o.Type.Word())
+
 	switch {
 	case o.Type == model.Set:
 		fmt.Fprintf(&b, " %s = %q", o.Key, o.Value)
@@ -104,6 +105,7 @@ func (o Operation) String() string {
 	default:
 		fmt.Fprintf(&b, " %s", o.Key)
 	}
+
 	fmt.Fprintf(&b, " from %d to %d", o.Call, o.Return)
 	if o.Outcome != OK {
 		fmt.Fprintf(&b, " (%s)", o.Outcome)
@@ -120,6 +122,7 @@ func (o Operation) String() string {
 	return b.String()
 }
 
+// who names the client and the session, with a colon.
 func (o *Operation) who() string {
 	switch {
 	case o.Client == "" && o.Session == "":

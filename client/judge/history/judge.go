@@ -9,7 +9,7 @@ import (
 	"quartet/bus/model"
 )
 
-// checker is one of those that need nothing but the history.
+// checker is a checker that needs nothing but the history.
 type checker struct {
 	name   string
 	judge  func([]Operation, Budget) Verdict
@@ -47,14 +47,15 @@ func sequentialEither(h []Operation, budget Budget) Verdict {
 // Judge judges a recording by every checker that it has something for. A counterexample
 // is made as small as can be, and explained; that has the budget's time once more.
 //
-// A value that was read before any set of the recording wrote it is an error if the
-// recording is whole. If it is open the value is taken for one of a set of unknown
-// outcome from before. Where there are several such of one key, others wrote it
-// meanwhile, and what they may have caused is undecided.
+// A value that was read before any set of the recording wrote it is an error if the recording is
+// whole. If the recording is open, the value is taken for that of a set of unknown outcome from
+// before. Where one key has several such values, other programs wrote it meanwhile, and what they
+// may have caused is undecided.
 func Judge(r *Recording, budget Budget) []Verdict {
 	if len(r.Operations) == 0 {
 		return []Verdict{undecided("history", "it holds no operation")}
 	}
+
 	h, foreign := r.Operations, map[string]int(nil)
 	if len(r.Headers) > 1 {
 		h = restless(h)
@@ -62,6 +63,7 @@ func Judge(r *Recording, budget Budget) []Verdict {
 	if r.Open() {
 		h, foreign = withEarlier(h)
 	}
+
 	began := time.Now()
 	var verdicts []Verdict
 	for _, c := range checkers() {
@@ -71,12 +73,15 @@ func Judge(r *Recording, budget Budget) []Verdict {
 				judged++
 			}
 		}
-		if judged == 0 {
+		if judged == 0 { // the recording has nothing for it
 			continue
 		}
+
 		v := c.judge(h, budget)
 		if v.Result == Violated {
-			again := func(part []Operation) Verdict { return c.judge(part, Budget{Time: time.Second, Steps: 20_000}) }
+			again := func(part []Operation) Verdict {
+				return c.judge(part, Budget{Time: time.Second, Steps: 20_000})
+			}
 			v = reduce(v, h, began.Add(2*budget.time()), again)
 			v.explain(again)
 		}
@@ -87,12 +92,14 @@ func Judge(r *Recording, budget Budget) []Verdict {
 	return verdicts
 }
 
-// before is the client of the sets that an open history is taken to have missed.
+// before names the client of the sets that an open history is taken to have missed.
 const before = "(before)"
 
-// withEarlier puts a set of unknown outcome before the history for every value that a get
-// returned before any set of it was called. It also returns how many, by key.
+// withEarlier puts a set of unknown outcome before the history for every value that a get returned
+// before any set of that value was called. It also returns the number of these sets, by key.
 func withEarlier(h []Operation) ([]Operation, map[string]int) {
+
+	// The earliest call of a set of each value.
 	first := make(map[write]int64) // call of a set
 	start := h[0].Call
 	for i := range h {
@@ -105,6 +112,7 @@ func withEarlier(h []Operation) ([]Operation, map[string]int) {
 			first[write{o.Key, o.Value}] = o.Call
 		}
 	}
+
 	missed := make(map[write]*Operation)
 	count := make(map[string]int)
 	for i := range h {
@@ -113,9 +121,11 @@ func withEarlier(h []Operation) ([]Operation, map[string]int) {
 		if o.Type != model.Get || o.Outcome != OK || !o.Found {
 			continue
 		}
+
 		if t, known := first[w]; known && t <= o.Return {
 			continue
 		}
+
 		if missed[w] == nil {
 			count[o.Key]++
 			missed[w] = &Operation{
@@ -123,10 +133,12 @@ func withEarlier(h []Operation) ([]Operation, map[string]int) {
 				Call: start - 1, Return: start - 1, Outcome: Unknown,
 			}
 		}
+
 		if o.Model == model.Causal && o.Timestamp != 0 {
 			missed[w].Model = model.Causal
 		}
 	}
+
 	all := slices.Clone(h)
 	for _, o := range missed {
 		all = append(all, *o)
@@ -137,7 +149,7 @@ func withEarlier(h []Operation) ([]Operation, map[string]int) {
 	return all, count
 }
 
-// doubted makes a violation undecided that sets may have caused which the history lacks.
+// doubted makes a violation undecided if sets that the history lacks may have caused it.
 func (v Verdict) doubted(foreign map[string]int) Verdict {
 	if v.Result != Violated {
 		return v
@@ -145,7 +157,8 @@ func (v Verdict) doubted(foreign map[string]int) Verdict {
 	for i := range v.Operations {
 		if key := v.Operations[i].Key; foreign[key] > 1 {
 			v.Result = Undecided
-			v.Reason = fmt.Sprintf("others wrote %s while this was recorded (%d values that no set of the history wrote before they were read); else it would be: %s",
+			v.Reason = fmt.Sprintf("others wrote %s while this was recorded"+
+				" (%d values that no set of the history wrote before they were read); else it would be: %s",
 				key, foreign[key], v.Reason)
 			return v
 		}

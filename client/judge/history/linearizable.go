@@ -16,15 +16,16 @@ const linearizable = "linearizable"
 // (linearizability is a property of each key by itself; sequential and causal
 // consistency are not).
 //
-// A set of models 1 and 2 takes effect between call and return. A weak set and one of
-// unknown outcome takes effect at most once at any time after its call. When the budget
-// runs out the verdict is undecided.
+// A set of models 1 and 2 takes effect between call and return. A weak set, or a set of unknown
+// outcome, takes effect at most once at any time after its call. When the budget runs out the
+// verdict is undecided.
 func Linearizable(h []Operation, budget Budget) Verdict {
 	j, err := prepare(h)
 	if err != nil {
 		return undecided(linearizable, "%v", err)
 	}
 	deadline := time.Now().Add(budget.time())
+
 	byKey := make(map[string][]*Operation)
 	for _, o := range j.ops {
 		if o.Type == model.Set || o.Model == model.Linearizable {
@@ -39,6 +40,7 @@ func Linearizable(h []Operation, budget Budget) Verdict {
 				return j.unwritten(linearizable, o)
 			}
 		}
+
 		switch registerLinearizable(ops, time.Until(deadline)) {
 		case porcupine.Illegal:
 			return notLinearizable(key, ops, deadline)
@@ -46,13 +48,14 @@ func Linearizable(h []Operation, budget Budget) Verdict {
 			late = key
 		}
 	}
+
 	if late != "" {
 		return undecided(linearizable, "no decision about key %s within %v", late, budget.time())
 	}
 	return passed(linearizable)
 }
 
-// step is the input of the model: a set of value, or a get that returned it. Values are
+// step is the input of Porcupine's model: a set of value, or a get that returned it. Values are
 // numbered; 0 is no value.
 type step struct {
 	set   bool
@@ -82,13 +85,12 @@ func registerLinearizable(ops []*Operation, timeout time.Duration) porcupine.Che
 	return porcupine.CheckOperationsTimeout(registerModel, history, timeout)
 }
 
-// registerHistory is what Porcupine is asked of the operations of one key: nil if there
-// are no gets, which nothing can be wrong with. each, which may be nil, is told of what is taken.
-//
-// A floating set that no get returned can always stand at the very end, unseen: it is
-// left out. One that was returned, and alone wrote its value, stands before the end of
-// the first get that returned it; giving it that return keeps the search small and
-// changes nothing.
+// registerHistory returns what Porcupine is asked of the operations of one key; nil if there are
+// no gets, without which nothing can be wrong. each, which may be nil, is called with each
+// operation that is part of the question.
+// A floating set that no get returned can always stand at the very end, unseen: it is left out. A
+// floating set that was returned, and alone wrote its value, stands before the end of the first
+// get that returned it; giving it that return keeps the search small and changes nothing.
 func registerHistory(ops []*Operation, each func(*Operation, *porcupine.Operation)) []porcupine.Operation {
 	number := make(map[string]int)
 	writers := make(map[string]int)
@@ -102,14 +104,18 @@ func registerHistory(ops []*Operation, each func(*Operation, *porcupine.Operatio
 			writers[o.Value]++
 			continue
 		}
+
 		gets++
-		if t, read := firstRead[o.Output]; o.Found && (!read || o.Return < t) {
+		t, read := firstRead[o.Output]
+		earlier := !read || o.Return < t
+		if o.Found && earlier {
 			firstRead[o.Output] = o.Return
 		}
 	}
 	if gets == 0 {
 		return nil
 	}
+
 	history := make([]porcupine.Operation, 0, len(ops))
 	for _, o := range ops {
 		p := porcupine.Operation{Call: o.Call, Return: o.Return}
@@ -121,16 +127,18 @@ func registerHistory(ops []*Operation, each func(*Operation, *porcupine.Operatio
 		default:
 			p.Input = step{set: true, value: number[o.Value]}
 		}
+
 		if o.floating() {
 			end, read := firstRead[o.Value]
 			if !read {
 				continue
 			}
 			if writers[o.Value] > 1 {
-				end = math.MaxInt64
+				end = math.MaxInt64 // which of them was read is not known
 			}
 			p.Return = max(p.Call, end)
 		}
+
 		if each != nil {
 			each(o, &p)
 		}
@@ -145,6 +153,7 @@ func notLinearizable(key string, ops []*Operation, deadline time.Time) Verdict {
 	fails := func(ops []*Operation) bool {
 		return registerLinearizable(ops, min(time.Second, time.Until(deadline))) == porcupine.Illegal
 	}
+
 	var ends []int64
 	for _, o := range ops {
 		if o.Type == model.Get {
@@ -152,6 +161,8 @@ func notLinearizable(key string, ops []*Operation, deadline time.Time) Verdict {
 		}
 	}
 	slices.Sort(ends)
+
+	// The shortest beginning that fails, by bisection: a longer one fails, too.
 	low, high := 0, len(ends)-1
 	for low < high {
 		if mid := (low + high) / 2; fails(until(ops, ends[mid])) {
@@ -160,17 +171,20 @@ func notLinearizable(key string, ops []*Operation, deadline time.Time) Verdict {
 			low = mid + 1
 		}
 	}
+
 	if high >= 0 {
 		if cut := until(ops, ends[high]); fails(cut) {
 			ops = cut
 		}
 	}
+
 	ops = shrink(ops, 1000, fails)
-	return violated(linearizable, ops, "no order of these operations on key %s, each between its call and its return, explains what the gets returned", key)
+	return violated(linearizable, ops,
+		"no order of these operations on key %s, each between its call and its return, explains what the gets returned", key)
 }
 
-// until is what was known at time t: gets that had returned, sets that had been called,
-// those that had not returned as unknown.
+// until returns what was known at time t: gets that had returned and sets that had been called,
+// those that had not returned as of unknown outcome.
 func until(ops []*Operation, t int64) []*Operation {
 	var cut []*Operation
 	for _, o := range ops {

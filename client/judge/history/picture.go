@@ -12,8 +12,8 @@ import (
 	"quartet/client/internal/spacetime"
 )
 
-// PictureKind is the file name's ending of the picture that [Verdict.Picture] draws: html
-// of a verdict about linearizability, svg of any other.
+// PictureKind is the extension of the file that [Verdict.Picture] draws: html for a verdict about
+// linearizability, svg for any other.
 func (v *Verdict) PictureKind() string {
 	if v.Check == linearizable {
 		return "html"
@@ -21,22 +21,25 @@ func (v *Verdict) PictureKind() string {
 	return "svg"
 }
 
-// Picture draws the counterexample: Porcupine's page, in which its linearizations can be
-// explored, of one about linearizability; of any other a space-time diagram with a lane
-// for each session.
+// Picture draws the counterexample. For linearizability that is Porcupine's page, in which its
+// linearizations can be explored; for any other check a space-time diagram with a lane for each
+// session.
 func (v *Verdict) Picture(w io.Writer, nanoseconds bool) error {
 	if v.Check == linearizable {
 		return v.explorable(w)
 	}
+
 	start := int64(math.MaxInt64)
 	for i := range v.Operations {
 		start = min(start, v.Operations[i].Call)
 	}
+
 	bars := make([]spacetime.Bar, len(v.Operations))
 	var links []spacetime.Link
 	for i := range v.Operations {
 		o := &v.Operations[i]
 		bars[i] = spacetime.Bar{Lane: lane(o), From: o.Call - start, To: o.Return - start, Label: picturesque(o)}
+
 		switch {
 		case i+1 == v.Culprit:
 			bars[i].Class = spacetime.Wrong
@@ -44,18 +47,21 @@ func (v *Verdict) Picture(w io.Writer, nanoseconds bool) error {
 		case o.Outcome != OK:
 			bars[i].Class = spacetime.Doubtful
 		}
+
 		if source := v.source(o); source >= 0 {
 			links = append(links, spacetime.Link{From: source, To: i})
 		}
 	}
+
 	lines := []string{v.Reason}
-	if v.Culprit == 0 {
-		for i := range bars { // nothing that one get returned: all of them together
-			if v.Operations[i].Outcome == OK && len(bars) <= 2 {
+	if v.Culprit == 0 && len(bars) <= 2 {
+		for i := range bars { // no single get is wrong: both together are
+			if v.Operations[i].Outcome == OK {
 				bars[i].Class = spacetime.Wrong
 			}
 		}
 	}
+
 	err := spacetime.Bars(w, v.Check+": "+v.Result.String(), lines, bars, links, func(at int64) string {
 		if nanoseconds {
 			return fmt.Sprintf("%.3f ms", float64(at)/1e6)
@@ -80,6 +86,7 @@ func lane(o *Operation) string {
 	return who[:len(who)-1]
 }
 
+// picturesque is the label of an operation's bar.
 func picturesque(o *Operation) string {
 	text := o.Model.Word() + " " + o.deed()
 	if o.Position != 0 {
@@ -91,8 +98,8 @@ func picturesque(o *Operation) string {
 	return text
 }
 
-// source is the place of the set whose value a get returned; -1 if there is none, or it
-// is not the only one.
+// source returns the index of the set whose value a get returned; -1 if there is none, or more
+// than one.
 func (v *Verdict) source(get *Operation) int {
 	found := -1
 	if get.Type != model.Get || !get.Found {
@@ -113,11 +120,13 @@ func (v *Verdict) source(get *Operation) int {
 
 // explorable writes Porcupine's page.
 func (v *Verdict) explorable(w io.Writer) error {
+
 	clients := make(map[string]int)
 	end := int64(0)
 	for i := range v.Operations {
 		end = max(end, v.Operations[i].Return)
 	}
+
 	part := registerHistory(pointers(v.Operations), func(o *Operation, p *porcupine.Operation) {
 		name := lane(o)
 		if o.Session == "" {
@@ -129,8 +138,10 @@ func (v *Verdict) explorable(w io.Writer) error {
 		p.ClientId, p.Return = clients[name], min(p.Return, end+1)
 		p.Output, p.Metadata = lane(o)+": "+o.deed(), o.facts()
 	})
+
 	m := registerModel
 	m.DescribeOperation = func(_, output any) string { return output.(string) }
+
 	values := map[int]string{0: "nothing"} // numbered as registerHistory does
 	known := make(map[string]bool)
 	for i := range v.Operations {
@@ -140,6 +151,8 @@ func (v *Verdict) explorable(w io.Writer) error {
 		}
 	}
 	m.DescribeState = func(state any) string { return values[state.(int)] }
+
+	// The page has the linearizations of this one part.
 	_, info := porcupine.CheckOperationsVerbose(m, part, 0)
 	if err := porcupine.Visualize(m, info, w); err != nil {
 		return fmt.Errorf("history: picture: %w", err)

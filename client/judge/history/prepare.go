@@ -9,7 +9,7 @@ import (
 	"quartet/bus/model"
 )
 
-// judged is a history made ready for the checkers: without what was not executed, with
+// judged is a history made ready for the checkers: without operations that were not executed, with
 // the sendings of one identity joined.
 type judged struct {
 	ops    []*Operation // answered, and sets of unknown outcome; by call
@@ -20,8 +20,8 @@ type judged struct {
 // write names what a set does.
 type write struct{ key, value string }
 
-// prepare copies h. It fails when one identity stands for two different requests: such
-// a history cannot be judged.
+// prepare copies h. It fails when one identity stands for two different requests: such a history
+// cannot be judged.
 func prepare(h []Operation) (*judged, error) {
 	j := &judged{writes: make(map[write][]*Operation)}
 	byIdentity := make(map[string]*Operation)
@@ -31,13 +31,14 @@ func prepare(h []Operation) (*judged, error) {
 		case o.Outcome == Fail && o.Type == model.Set:
 			j.failed = append(j.failed, &o)
 			continue
-		case o.Outcome == Fail, o.Outcome == Unknown && o.Type == model.Get:
+		case o.Outcome == Fail, o.Outcome == Unknown && o.Type == model.Get: // it says nothing
 			continue
 		case o.Outcome != OK && o.Outcome != Unknown:
 			return nil, fmt.Errorf("operation %d of the history has no outcome", i)
 		case o.Return < o.Call:
 			return nil, fmt.Errorf("operation %d of the history returned before its call", i)
 		}
+
 		if o.Type == model.Set && o.Identity != "" {
 			if first := byIdentity[o.Identity]; first != nil {
 				if first.Key != o.Key || first.Value != o.Value || first.Model != o.Model {
@@ -48,8 +49,10 @@ func prepare(h []Operation) (*judged, error) {
 			}
 			byIdentity[o.Identity] = &o
 		}
+
 		j.ops = append(j.ops, &o)
 	}
+
 	slices.SortStableFunc(j.ops, func(a, b *Operation) int { return cmp.Compare(a.Call, b.Call) })
 	for _, o := range j.ops {
 		if o.Type == model.Set {
@@ -65,11 +68,11 @@ func (o *Operation) join(p *Operation) {
 	o.Call = min(o.Call, p.Call)
 	switch {
 	case p.Outcome != OK:
-		if o.Outcome != OK {
+		if o.Outcome != OK { // nothing tells when it took effect
 			o.Return = max(o.Return, p.Return)
 		}
 		return
-	case o.Outcome == OK && o.Return <= p.Return:
+	case o.Outcome == OK && o.Return <= p.Return: // o's answer was the first
 		return
 	}
 	o.Outcome, o.Return, o.ID = OK, p.Return, p.ID
@@ -80,19 +83,21 @@ func (o *Operation) join(p *Operation) {
 func (j *judged) unwritten(check string, get *Operation) Verdict {
 	for _, f := range j.failed {
 		if f.Key == get.Key && f.Value == get.Output {
-			return violated(check, []*Operation{f, get}, "a get returned a value whose set was refused as not executed")
+			return violated(check, []*Operation{f, get},
+				"a get returned a value whose set was refused as not executed")
 		}
 	}
 	return violated(check, []*Operation{get}, "a get returned %q, which nobody wrote under %s", get.Output, get.Key)
 }
 
-// floating reports whether a set has no end that orders it: to models 1 and 2 a weak
-// write takes effect at any moment after its call, and so does one of unknown outcome.
+// floating reports whether a set has no end that orders it: to models 1 and 2 a weak write takes
+// effect at any moment after its call, and so does a set of unknown outcome.
 func (o *Operation) floating() bool {
-	return o.Type == model.Set && (!o.Model.Strong() || o.Outcome == Unknown)
+	unordered := !o.Model.Strong() || o.Outcome == Unknown
+	return unordered && o.Type == model.Set
 }
 
-// session identifies a session; the operation itself where it names none.
+// session identifies an operation's session; an operation without one is its own.
 func (o *Operation) session() any {
 	if o.Session == "" {
 		return o
@@ -104,7 +109,7 @@ func (o *Operation) session() any {
 type event struct {
 	op      *Operation
 	at      int64
-	class   int
+	class   int // the order of events at one instant
 	returns bool
 }
 
@@ -116,22 +121,26 @@ func timeline(ops []*Operation) []event {
 		session any
 		at      int64
 	}
+
 	ends := make(map[moment]bool)
 	for _, o := range ops {
 		if o.Call < o.Return {
 			ends[moment{o.session(), o.Return}] = true
 		}
 	}
+
 	events := make([]event, 0, 2*len(ops))
 	for _, o := range ops {
 		call := event{op: o, at: o.Call}
 		if ends[moment{o.session(), o.Call}] {
-			call.class = 2
+			call.class = 2 // behind the return of its session
 		}
+
 		back := event{op: o, at: o.Return, class: 1, returns: true}
 		if o.Call == o.Return {
 			back.class = call.class + 1
 		}
+
 		events = append(events, call, back)
 	}
 	slices.SortStableFunc(events, func(a, b event) int {

@@ -11,8 +11,7 @@ import (
 	"time"
 )
 
-// Version is that of the format which this package writes. It reads this one and all
-// before it.
+// Version is the version of the format that this package writes. It reads all versions up to this.
 const Version = 1
 
 // ErrFormat is wrapped by every error of [Read] and [Decode] that is not the reader's own.
@@ -21,11 +20,11 @@ var ErrFormat = errors.New("history: malformed record")
 // maxLine bounds a record, in bytes: a key and value of the largest size, escaped.
 const maxLine = 8 << 20
 
-// headerMark is how a header's line begins, and no record's.
+// headerMark is what the line of a header begins with, and no other line.
 var headerMark = []byte(`{"history":`)
 
-// Header is the line that each program which records puts before its records. A history
-// that was written by hand has none.
+// Header is the line that each program which records writes before its operations. A history that
+// was written by hand has none.
 type Header struct {
 	Version int       `json:"history"`
 	Began   time.Time `json:"began"` // by the clock on the wall; of the first header: when call and return were 0
@@ -33,7 +32,7 @@ type Header struct {
 	// Open says that the history need not hold every set of its keys: there may have been
 	// values before it, and others may have written while it was recorded.
 	Open bool `json:"open,omitempty"`
-	// Program is what recorded it, for reading.
+	// Program is the name of the program that recorded, for people.
 	Program string `json:"program,omitempty"`
 }
 
@@ -47,12 +46,12 @@ func AppendHeader(dst []byte, h Header) ([]byte, error) {
 	return append(append(dst, line...), '\n'), nil
 }
 
-// Recording is a history as a file has it.
+// Recording is a history as it stands in a file.
 type Recording struct {
 	Operations []Operation
 	Headers    []Header // none in a history that was written by hand
-	// Cut are the numbers, from 1, of lines that were cut off while they were written:
-	// whoever recorded was killed. What those requests did is not known.
+	// Cut holds the numbers, from 1, of lines that were cut off while they were written: the
+	// program that recorded was killed. What those requests did is not known.
 	Cut []int
 }
 
@@ -80,9 +79,9 @@ func ReadFile(name string) (*Recording, error) {
 	return Read(f)
 }
 
-// Read reads JSON lines. Blank lines and lines that begin with # are passed over. A last
-// line that is only the beginning of a record was cut off, and so was one before a header. An
-// error names the line, counted from 1, and wraps [ErrFormat], or is the reader's own.
+// Read reads JSON lines. Blank lines and lines that begin with # are skipped. A last line that is
+// only the beginning of a record was cut off, and so was such a line before a header. An error
+// names the line, counted from 1, and wraps [ErrFormat], or is the reader's own.
 func Read(r io.Reader) (*Recording, error) {
 	rec := &Recording{}
 	in := bufio.NewReaderSize(r, 64<<10)
@@ -95,12 +94,15 @@ func Read(r io.Reader) (*Recording, error) {
 		ended := err == nil
 		line = bytes.TrimSpace(line)
 		header := bytes.HasPrefix(line, headerMark)
+
+		// Only a program that was killed leaves half a line, and only a header can follow.
 		if bad != nil {
 			if !header {
 				return nil, fmt.Errorf("line %d: %w", n-1, bad)
 			}
 			rec.Cut, bad = append(rec.Cut, n-1), nil
 		}
+
 		switch {
 		case len(line) == 0 || line[0] == '#':
 		case header:
@@ -108,9 +110,11 @@ func Read(r io.Reader) (*Recording, error) {
 		default:
 			bad = rec.addOperation(line)
 		}
+
 		if bad != nil && !cutOff(line) {
 			return nil, fmt.Errorf("line %d: %w", n, bad)
 		}
+
 		if ended {
 			continue
 		}
@@ -121,7 +125,7 @@ func Read(r io.Reader) (*Recording, error) {
 	}
 }
 
-// cutOff reports whether line is the beginning of something.
+// cutOff reports whether line is the beginning of a JSON value.
 func cutOff(line []byte) bool {
 	var any json.RawMessage
 	return errors.Is(json.NewDecoder(bytes.NewReader(line)).Decode(&any), io.ErrUnexpectedEOF)
@@ -147,7 +151,7 @@ func (r *Recording) addOperation(line []byte) error {
 	return err
 }
 
-// readLine returns the next line; io.EOF with one that has no end.
+// readLine returns the next line, with io.EOF if it has no end.
 func readLine(in *bufio.Reader) ([]byte, error) {
 	var long []byte
 	for {
@@ -155,6 +159,7 @@ func readLine(in *bufio.Reader) ([]byte, error) {
 		if long == nil && err == nil {
 			return part, nil
 		}
+
 		long = append(long, part...)
 		switch {
 		case len(long) > maxLine:
@@ -165,7 +170,7 @@ func readLine(in *bufio.Reader) ([]byte, error) {
 	}
 }
 
-// Decode is [Read] for a history that is whole: a line that was cut off is an error.
+// Decode is [Read] for a history that must be whole: a line that was cut off is an error.
 func Decode(r io.Reader) ([]Operation, error) {
 	rec, err := Read(r)
 	switch {

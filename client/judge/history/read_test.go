@@ -37,6 +37,7 @@ func TestReadWhatWasCutOff(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 			continue
 		}
+
 		if len(r.Operations) != c.ops || r.Open() != c.open || !cmp.Equal(r.Cut, c.cut) {
 			t.Errorf("%s: %d operations, cut %v, open %t", c.name, len(r.Operations), r.Cut, r.Open())
 		}

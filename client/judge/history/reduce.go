@@ -28,7 +28,7 @@ func shrink(ops []*Operation, tries int, fails func([]*Operation) bool) []*Opera
 	return ops
 }
 
-// The units in which operations are taken away; nil: not at all.
+// byKey, byValue and byGet are the units in which operations are taken away; nil: not at all.
 func byKey(o *Operation) any { return o.Key }
 
 func byValue(o *Operation) any {
@@ -50,6 +50,7 @@ func byGet(o *Operation) any {
 
 // without takes away as many units of ops as it can while the rest fails.
 func without(ops []*Operation, unit func(*Operation) any, fails func([]*Operation) bool) []*Operation {
+
 	units, known := []any(nil), make(map[any]bool)
 	for _, o := range ops {
 		if u := unit(o); u != nil && !known[u] {
@@ -57,12 +58,14 @@ func without(ops []*Operation, unit func(*Operation) any, fails func([]*Operatio
 			units = append(units, u)
 		}
 	}
+
 	for size := (len(units) + 1) / 2; size > 0; size /= 2 {
 		for from := 0; from < len(units); {
 			gone := make(map[any]bool)
 			for _, u := range units[from:min(from+size, len(units))] {
 				gone[u] = true
 			}
+
 			rest := slices.DeleteFunc(slices.Clone(ops), func(o *Operation) bool { return gone[unit(o)] })
 			if fails(rest) {
 				ops, units = rest, slices.Delete(units, from, min(from+size, len(units)))
@@ -84,12 +87,20 @@ func reduce(v Verdict, h []Operation, deadline time.Time, again func([]Operation
 	for i := range v.Operations {
 		keys[v.Operations[i].Key] = true
 	}
+
 	all := pointers(h)
 	sameKeys := slices.DeleteFunc(slices.Clone(all), func(o *Operation) bool { return !keys[o.Key] })
-	for _, start := range [][]*Operation{closed(asRecorded(v.Operations, all), all), closed(pointers(v.Operations), all), sameKeys, all} {
+
+	// Where to start, the smallest first: what the checker named as it was recorded, as the
+	// checker saw it, all operations on its keys, everything.
+	starts := [][]*Operation{
+		closed(asRecorded(v.Operations, all), all), closed(pointers(v.Operations), all), sameKeys, all,
+	}
+	for _, start := range starts {
 		if !fails(start) {
 			continue
 		}
+
 		const tries = 10_000 // the deadline comes first, except for tiny histories
 		part := values(shrink(start, tries, fails))
 		small := again(part)
@@ -102,14 +113,15 @@ func reduce(v Verdict, h []Operation, deadline time.Time, again func([]Operation
 	return v
 }
 
-// asRecorded finds the operations of a counterexample in the history: a checker may have
-// joined, or cut off, what it looked at.
+// asRecorded finds the operations of a counterexample in the history: the checker may have joined
+// operations, or cut off their ends.
 func asRecorded(ops []Operation, all []*Operation) []*Operation {
 	type deed struct {
 		client, session, key, value, output string
 		call                                int64
 	}
 	name := func(o *Operation) deed { return deed{o.Client, o.Session, o.Key, o.Value, o.Output, o.Call} }
+
 	wanted := make(map[deed]bool)
 	for i := range ops {
 		wanted[name(&ops[i])] = true
@@ -124,15 +136,21 @@ func closed(ops, all []*Operation) []*Operation {
 	for _, o := range ops {
 		told[byValue(o)], there[o] = true, true
 	}
+
 	ops = slices.Clone(ops)
 	for _, o := range all {
-		if o.Type == model.Set && told[byValue(o)] && !there[o] && !slices.ContainsFunc(ops, func(p *Operation) bool { return p.Call == o.Call && p.sameAs(o) }) {
+		if o.Type != model.Set || !told[byValue(o)] || there[o] {
+			continue
+		}
+		same := func(p *Operation) bool { return p.Call == o.Call && p.sameAs(o) }
+		if !slices.ContainsFunc(ops, same) {
 			ops = append(ops, o)
 		}
 	}
 	return ops
 }
 
+// sameAs reports whether two operations were the same request of one session, whenever.
 func (o *Operation) sameAs(p *Operation) bool {
 	return o.Client == p.Client && o.Session == p.Session && o.Type == p.Type && o.Key == p.Key && o.Value == p.Value
 }

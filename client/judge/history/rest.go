@@ -13,10 +13,10 @@ const (
 	eventual  = "eventual"
 )
 
-// Steady judges the gets of models 3 and 4: no replica, on one key, shows a value, then
-// another, then the first again. Versions at a replica only rise, so a value that has
-// gone stays away; one that returns was written twice. Gets that overlap have no order,
-// and values that several sets wrote say nothing.
+// Steady judges the gets of models 3 and 4: no replica, on one key, shows a value, then another,
+// then the first again. Versions at a replica only rise, so a value that has gone stays away; a
+// value that comes back was written twice. Gets that overlap have no order, and values that
+// several sets wrote say nothing.
 //
 // One thing is allowed by the contract and refused here: after the crash of a master, a
 // weak set that is sent again may show once more in passing.
@@ -25,40 +25,47 @@ func Steady(h []Operation) Verdict {
 	if err != nil {
 		return undecided(steady, "%v", err)
 	}
-	type place struct{ replica, key string }
-	gets := make(map[place][]*Operation)
-	var places []place
+	type register struct{ replica, key string }
+	gets := make(map[register][]*Operation)
+	var registers []register
 	for _, o := range j.ops { // by call
-		if o.Type != model.Get || o.Model.Strong() || o.Replica == "" || o.Found && len(j.writes[write{o.Key, o.Output}]) > 1 {
+		if o.Type != model.Get || o.Model.Strong() || o.Replica == "" {
 			continue
 		}
-		p := place{o.Replica, o.Key}
-		if gets[p] == nil {
-			places = append(places, p)
+		if o.Found && len(j.writes[write{o.Key, o.Output}]) > 1 {
+			continue // it may have been written again
 		}
-		gets[p] = append(gets[p], o)
+		at := register{o.Replica, o.Key}
+		if gets[at] == nil {
+			registers = append(registers, at)
+		}
+		gets[at] = append(gets[at], o)
 	}
-	for _, p := range places {
-		if a, b, c := comesBack(gets[p]); a != nil {
-			return violated(steady, []*Operation{a, b, c}, "replica %s showed a value of %s, then another, then the first again", p.replica, p.key)
+
+	for _, at := range registers {
+		if a, b, c := comesBack(gets[at]); a != nil {
+			return violated(steady, []*Operation{a, b, c},
+				"replica %s showed a value of %s, then another, then the first again", at.replica, at.key)
 		}
 	}
 	return passed(steady)
 }
 
-// comesBack finds gets a, b, c, each returned before the next was called, of which a and
-// c agree and b does not.
+// comesBack finds gets a, b, c, each of which returned before the next was called, so that a and c
+// agree and b does not.
 func comesBack(gets []*Operation) (a, b, c *Operation) {
 	same := func(a, b *Operation) bool { return a.Found == b.Found && a.Output == b.Output }
 	earliest := func(from []*Operation, limit int64, fits func(*Operation) bool) *Operation {
 		var best *Operation
 		for _, o := range from {
-			if o.Call > limit && fits(o) && (best == nil || o.Return < best.Return) {
+			sooner := best == nil || o.Return < best.Return
+			if o.Call > limit && fits(o) && sooner {
 				best = o
 			}
 		}
 		return best
 	}
+
 	first := make(map[string]bool)
 	for _, x := range gets {
 		name := fmt.Sprintf("%t%s", x.Found, x.Output)
@@ -66,6 +73,7 @@ func comesBack(gets []*Operation) (a, b, c *Operation) {
 			continue
 		}
 		first[name] = true
+
 		a = earliest(gets, -1<<63, func(o *Operation) bool { return same(o, x) })
 		if a == nil {
 			continue
@@ -89,10 +97,10 @@ type Effect struct {
 	Position uint64
 }
 
-// OnlyOnce judges that no set takes effect twice: the sendings of one identity are
-// answered alike, no two sets share a number, and among effects, which may be nil where
-// they are not known, no request appears twice. With effects, every set that was answered
-// is among them, and none that was refused.
+// OnlyOnce judges that no set takes effect twice: the sendings of one identity are answered alike,
+// no two sets share a number, and among effects, which may be nil where they are not known, no
+// request appears twice. With effects, every set that was answered is among them, and no set that
+// was refused.
 func OnlyOnce(h []Operation, effects []Effect) Verdict {
 	j, err := prepare(h)
 	if err != nil {
@@ -101,6 +109,7 @@ func OnlyOnce(h []Operation, effects []Effect) Verdict {
 	if v := answeredAlike(h); v != nil {
 		return *v
 	}
+
 	type request struct {
 		identity string
 		id       uint64
@@ -111,26 +120,32 @@ func OnlyOnce(h []Operation, effects []Effect) Verdict {
 		}
 		return request{id: id}
 	}
+
 	done := make(map[request]Effect)
 	for _, e := range effects {
 		n := name(e.Identity, e.ID)
 		if first, again := done[n]; again {
-			return violated(onlyOnce, j.writes[write{e.Key, e.Value}], "request %q (#%d) took effect at position %d and again at %d",
-				e.Identity, e.ID, first.Position, e.Position)
+			return violated(onlyOnce, j.writes[write{e.Key, e.Value}],
+				"request %q (#%d) took effect at position %d and again at %d", e.Identity, e.ID, first.Position, e.Position)
 		}
 		done[n] = e
 	}
+
 	if effects == nil {
 		return passed(onlyOnce)
 	}
+
 	for _, o := range j.ops {
 		if _, ok := done[name(o.Identity, o.ID)]; !ok && o.Type == model.Set && o.Outcome == OK {
 			return violated(onlyOnce, []*Operation{o}, "a set was answered and never took effect")
 		}
 	}
+
 	for _, o := range j.failed {
 		_, did := done[name(o.Identity, o.ID)]
-		if did && len(j.writes[write{o.Key, o.Value}]) == 0 && (o.Identity != "" || o.ID != 0) {
+		written := len(j.writes[write{o.Key, o.Value}]) > 0 // another sending, perhaps
+		named := o.Identity != "" || o.ID != 0
+		if did && !written && named {
 			return violated(onlyOnce, []*Operation{o}, "a set was refused as not executed and took effect")
 		}
 	}
@@ -152,21 +167,25 @@ func answeredAlike(h []Operation) *Verdict {
 		if o.Type != model.Set || o.Outcome != OK {
 			continue
 		}
+
 		if first := byIdentity[o.Identity]; o.Identity != "" && first != nil {
-			if first.Position != o.Position || first.Timestamp != o.Timestamp || first.ID != o.ID && o.Model != model.Eventual {
+			otherID := first.ID != o.ID && o.Model != model.Eventual
+			if first.Position != o.Position || first.Timestamp != o.Timestamp || otherID {
 				v := violated(onlyOnce, []*Operation{first, o}, "two sendings of one set were answered with two outcomes")
 				return &v
 			}
 			continue
 		}
 		byIdentity[o.Identity] = o
+
 		n := number{causal: o.Model == model.Causal, n: o.Position}
 		if n.causal {
 			n.n = o.Timestamp
 		}
 		if n.n == 0 || o.Model == model.Eventual {
-			continue
+			continue // eventual sets have no number
 		}
+
 		if other := byNumber[n]; other != nil {
 			v := violated(onlyOnce, []*Operation{other, o}, "two sets have number %d", n.n)
 			return &v
@@ -176,7 +195,7 @@ func answeredAlike(h []Operation) *Verdict {
 	return nil
 }
 
-// Converged judges stores at rest, by replica: all hold the same.
+// Converged judges stores at rest, by replica: all hold the same keys and values.
 func Converged(stores map[string]map[string]string) Verdict {
 	replicas := sortedKeys(stores)
 	for _, r := range replicas {
@@ -195,6 +214,7 @@ func Converged(stores map[string]map[string]string) Verdict {
 	return passed(converged)
 }
 
+// held says what a key holds, for people.
 func held(value string, ok bool) string {
 	if !ok {
 		return "nothing"
@@ -202,9 +222,9 @@ func held(value string, ok bool) string {
 	return fmt.Sprintf("%q", value)
 }
 
-// Eventual judges what is left at rest against the sets of all models: every value was
-// written under its key by a set that was not refused, no key is without one whose set
-// was answered, and of two sets that did not overlap the later one stays.
+// Eventual judges the values at rest against the sets of all models: every value was written under
+// its key by a set that was not refused, no key is without one whose set was answered, and of two
+// sets that did not overlap the later one stays.
 func Eventual(h []Operation, final map[string]string) Verdict {
 	j, err := prepare(h)
 	if err != nil {
@@ -212,6 +232,7 @@ func Eventual(h []Operation, final map[string]string) Verdict {
 	}
 	for _, key := range sortedKeys(final) {
 		writers := j.writes[write{key, final[key]}]
+
 		if len(writers) == 0 {
 			for _, f := range j.failed {
 				if f.Key == key && f.Value == final[key] {
@@ -221,6 +242,7 @@ func Eventual(h []Operation, final map[string]string) Verdict {
 			return violated(eventual, nil, "%s holds %q, which nobody wrote", key, final[key])
 		}
 	}
+
 	for _, o := range j.ops {
 		if o.Type != model.Set || o.Outcome != OK {
 			continue
@@ -229,13 +251,15 @@ func Eventual(h []Operation, final map[string]string) Verdict {
 		if !ok {
 			return violated(eventual, []*Operation{o}, "a set was answered, and its key holds nothing")
 		}
+
 		writers := j.writes[write{o.Key, value}]
 		overwritten := true
 		for _, w := range writers {
 			overwritten = overwritten && w.Outcome == OK && w.Return < o.Call
 		}
 		if overwritten {
-			return violated(eventual, append([]*Operation{o}, writers...), "%s holds a value that had been answered before a later set was called", o.Key)
+			return violated(eventual, append([]*Operation{o}, writers...),
+				"%s holds a value that had been answered before a later set was called", o.Key)
 		}
 	}
 	return passed(eventual)

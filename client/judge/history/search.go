@@ -6,16 +6,16 @@ import (
 	"quartet/bus/model"
 )
 
-// SequentialSearch judges models 1 and 2 over all keys without positions: it looks for
-// any one order that respects every session's own and explains every get. Weak sets and
-// those of unknown outcome take effect at most once, after what their session had done
-// before. The search is exponential; when the budget of steps runs out the verdict is
-// undecided.
+// SequentialSearch judges models 1 and 2 over all keys without positions: it looks for any one
+// order that respects every session's own and explains every get. Weak sets, and sets of unknown
+// outcome, take effect at most once, after what their session had done before. The search is
+// exponential; when the budget of steps runs out the verdict is undecided.
 func SequentialSearch(h []Operation, budget Budget) Verdict {
 	j, err := prepare(h)
 	if err != nil {
 		return undecided(sequential, "%v", err)
 	}
+
 	read := make(map[write]bool)
 	for _, o := range j.ops {
 		if o.Model.Strong() && o.Type == model.Get && o.Found {
@@ -25,12 +25,16 @@ func SequentialSearch(h []Operation, budget Budget) Verdict {
 			read[write{o.Key, o.Output}] = true
 		}
 	}
+
 	var ops []*Operation
 	for _, o := range j.ops {
-		if o.Model.Strong() && !o.floating() || o.floating() && read[write{o.Key, o.Value}] {
+		judged := o.Model.Strong() && !o.floating()
+		explains := o.floating() && read[write{o.Key, o.Value}]
+		if judged || explains {
 			ops = append(ops, o)
 		}
 	}
+
 	s := newSearch(ops, budget.steps())
 	switch s.run() {
 	case Passed:
@@ -38,22 +42,24 @@ func SequentialSearch(h []Operation, budget Budget) Verdict {
 	case Undecided:
 		return undecided(sequential, "no decision within %d steps", budget.steps())
 	}
+
 	ops = shrink(ops, 200, func(part []*Operation) bool {
 		return newSearch(part, min(budget.steps(), 20_000)).run() == Violated
 	})
-	return violated(sequential, ops, "no one order of these operations that keeps each session's own explains what the gets returned")
+	return violated(sequential, ops,
+		"no one order of these operations that keeps each session's own explains what the gets returned")
 }
 
 // search is a depth-first search for an order, with a memory of the states that lead
 // nowhere.
 type search struct {
 	ops   []*Operation
-	after [][]int // what must stand before it
-	done  []bool
-	left  int // operations that must still be placed
+	after [][]int // by operation: the operations that must stand before it
+	done  []bool  // placed in the order
+	left  int     // operations that must still be placed
 	value map[string]string
-	dead  map[string]bool
-	steps int
+	dead  map[string]bool // states that lead nowhere
+	steps int             // that the budget still allows
 	keys  []string
 }
 
@@ -68,7 +74,7 @@ func newSearch(ops []*Operation, steps int) *search {
 		}
 		for k, p := range ops {
 			// An unknown or weak set binds nothing that comes after it.
-			if k != i && !p.floating() && p.session() == o.session() && (p.Return < o.Call || p.Return == o.Call && k < i) {
+			if k != i && !p.floating() && p.session() == o.session() && p.precedes(o, k < i) {
 				s.after[i] = append(s.after[i], k)
 			}
 		}
@@ -76,15 +82,24 @@ func newSearch(ops []*Operation, steps int) *search {
 	return s
 }
 
-// frame is what undoes a step.
+// precedes reports whether o ended before p of the same session began; listed, that it stands
+// before p in the history, decides where both happened at one instant.
+func (o *Operation) precedes(p *Operation, listed bool) bool {
+	atOnce := o.Return == p.Call && listed
+	return o.Return < p.Call || atOnce
+}
+
+// frame holds what undoes a step.
 type frame struct {
 	op    int
 	old   string
 	had   bool
 	next  int   // the candidate to try next when the search comes back
-	reads []int // gets that were taken on the way
+	reads []int // gets that were placed before the step
 }
 
+// run returns Passed once an order is found, Violated if there is none, and Undecided where the
+// budget ends before.
 func (s *search) run() Result {
 	var stack []frame
 	next := 0
@@ -92,8 +107,11 @@ func (s *search) run() Result {
 	if s.left == 0 {
 		return Passed
 	}
+
 	for {
 		i := s.candidate(next)
+
+		// Nothing can be placed: go back a step.
 		if i < 0 {
 			if len(stack) == 0 {
 				return Violated
@@ -106,9 +124,11 @@ func (s *search) run() Result {
 			next, reads = f.next, f.reads
 			continue
 		}
+
 		if s.steps--; s.steps < 0 {
 			return Undecided
 		}
+
 		f := frame{op: i, next: i + 1, reads: reads}
 		f.old, f.had = s.value[s.ops[i].Key]
 		s.set(i)
@@ -116,19 +136,21 @@ func (s *search) run() Result {
 		if s.left == 0 {
 			return Passed
 		}
+
 		if s.dead[s.state()] {
 			s.undo(reads)
 			s.unset(f)
 			next, reads = f.next, f.reads
 			continue
 		}
+
 		stack = append(stack, f)
 		next = 0
 	}
 }
 
-// takeReads places every get that is due and sees its value. A get changes nothing, so
-// taking it at once never spoils an order.
+// takeReads places every get that is due and sees its value. A get changes nothing, so placing it
+// at once never spoils an order.
 func (s *search) takeReads() []int {
 	var taken []int
 	for progress := true; progress; {
@@ -137,7 +159,9 @@ func (s *search) takeReads() []int {
 			if o.Type != model.Get || s.done[i] || !s.ready(i) {
 				continue
 			}
-			if v, ok := s.value[o.Key]; ok == o.Found && (!ok || v == o.Output) {
+			v, ok := s.value[o.Key]
+			agrees := !ok || v == o.Output
+			if ok == o.Found && agrees {
 				s.done[i] = true
 				s.left--
 				taken = append(taken, i)
@@ -148,6 +172,7 @@ func (s *search) takeReads() []int {
 	return taken
 }
 
+// undo takes gets out of the order.
 func (s *search) undo(reads []int) {
 	for _, i := range reads {
 		s.done[i] = false
@@ -155,6 +180,7 @@ func (s *search) undo(reads []int) {
 	}
 }
 
+// ready reports whether all operations are placed that must stand before operation i.
 func (s *search) ready(i int) bool {
 	for _, k := range s.after[i] {
 		if !s.done[k] {
@@ -164,27 +190,33 @@ func (s *search) ready(i int) bool {
 	return true
 }
 
-// candidate returns the first set from next on that may be placed now. A floating one
-// is of use only to a get that is due.
+// candidate returns the first set from next on that may be placed now, -1 if there is none. A
+// floating set is of use only to a get that is due.
 func (s *search) candidate(next int) int {
 	for i := next; i < len(s.ops); i++ {
 		o := s.ops[i]
-		if o.Type == model.Set && !s.done[i] && s.ready(i) && (!o.floating() || s.wanted(o)) {
+		if o.Type != model.Set || s.done[i] || !s.ready(i) {
+			continue
+		}
+		if !o.floating() || s.wanted(o) {
 			return i
 		}
 	}
 	return -1
 }
 
+// wanted reports whether a get that is due returned the set's value.
 func (s *search) wanted(set *Operation) bool {
 	for i, o := range s.ops {
-		if o.Type == model.Get && !s.done[i] && o.Key == set.Key && o.Found && o.Output == set.Value && s.ready(i) {
+		due := o.Type == model.Get && !s.done[i] && s.ready(i)
+		if due && o.Key == set.Key && o.Found && o.Output == set.Value {
 			return true
 		}
 	}
 	return false
 }
 
+// set places operation i, a set.
 func (s *search) set(i int) {
 	o := s.ops[i]
 	s.value[o.Key] = o.Value
@@ -194,6 +226,7 @@ func (s *search) set(i int) {
 	}
 }
 
+// unset takes a frame's set out of the order again.
 func (s *search) unset(f frame) {
 	o := s.ops[f.op]
 	if f.had {
@@ -215,6 +248,7 @@ func (s *search) state() string {
 			b[i/8] |= 1 << (i % 8)
 		}
 	}
+
 	for _, k := range s.keys {
 		v, ok := s.value[k]
 		if !ok {

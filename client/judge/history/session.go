@@ -25,6 +25,7 @@ func Sessions(h []Operation) Verdict {
 	if err != nil {
 		return undecided(sessions, "%v", err)
 	}
+
 	states := make(map[any]*sessionState)
 	floors := make(map[*Operation]sessionState)
 	for _, e := range timeline(j.ops) {
@@ -35,6 +36,7 @@ func Sessions(h []Operation) Verdict {
 			s = newSessionState()
 			states[id] = s
 		}
+
 		if !e.returns {
 			floors[o] = s.clone()
 			continue
@@ -42,10 +44,12 @@ func Sessions(h []Operation) Verdict {
 		if o.Outcome != OK {
 			continue
 		}
+
 		floor, called := floors[o]
 		if !called { // called and returned at one instant
 			floor = s.clone()
 		}
+
 		if broken, by := floor.breaks(o); broken != "" {
 			return violated(sessions, []*Operation{by, o}, "%s is broken", broken)
 		}
@@ -71,6 +75,7 @@ func (s *sessionState) clone() sessionState {
 	return c
 }
 
+// learn notes the numbers of an operation that was answered.
 func (s *sessionState) learn(o *Operation) {
 	greater := func(old *Operation, number func(*Operation) uint64) *Operation {
 		if old == nil || number(old) < number(o) {
@@ -80,6 +85,7 @@ func (s *sessionState) learn(o *Operation) {
 	}
 	position := func(o *Operation) uint64 { return o.Position }
 	timestamp := func(o *Operation) uint64 { return o.Timestamp }
+
 	switch {
 	case o.Model.Strong() && o.Type == model.Set:
 		s.strongSet = greater(s.strongSet, position)
@@ -105,7 +111,9 @@ func (s *sessionState) breaks(o *Operation) (string, *Operation) {
 	above := func(p *Operation) bool { return o.Position > p.Position }
 	later := func(p *Operation) bool { return o.Timestamp > p.Timestamp }
 	// A value of another model has no timestamp, and may be newer than any.
-	notOlder := func(p *Operation) bool { return o.Timestamp >= p.Timestamp || o.Found && o.Timestamp == 0 }
+	ofAnother := o.Found && o.Timestamp == 0
+	notOlder := func(p *Operation) bool { return o.Timestamp >= p.Timestamp || ofAnother }
+
 	var rules []rule
 	switch {
 	case o.Model.Strong() && o.Type == model.Get:
@@ -117,9 +125,11 @@ func (s *sessionState) breaks(o *Operation) (string, *Operation) {
 	case o.Model == model.Causal:
 		rules = []rule{{"monotonic writes", s.wrote, later}, {"writes follow reads", s.causalRead, later}}
 	}
+
 	numbered := func(o *Operation) bool { return o.Position != 0 || o.Timestamp != 0 }
+	unnumberedSet := o.Type == model.Set && !numbered(o)
 	for _, r := range rules {
-		if r.past == nil || !numbered(r.past) || !numbered(o) && o.Type == model.Set {
+		if r.past == nil || !numbered(r.past) || unnumberedSet {
 			continue
 		}
 		if !r.ok(r.past) {

@@ -26,14 +26,14 @@ func (r Result) String() string { return resultWords[min(int(r), len(resultWords
 type Verdict struct {
 	Check  string // the checker's name
 	Result Result
-	Reason string // one sentence; empty when passed
+	Reason string // one sentence; "" when passed
 	// Operations are the counterexample, in the order of their calls: as few as could
 	// be found cheaply.
 	Operations []Operation
 
 	// Judge fills these in, too.
 	Judged  int      // how many operations the check says something of
-	Culprit int      // the place in Operations, from 1, of a get that returned what it could not; 0: none
+	Culprit int      // the index in Operations, from 1, of a get that returned what it could not; 0: none
 	Allowed []string // what the culprit might have returned, given the other operations
 }
 
@@ -90,6 +90,7 @@ func violated(check string, ops []*Operation, format string, args ...any) Verdic
 			v.Operations = append(v.Operations, *o)
 		}
 	}
+
 	slices.SortStableFunc(v.Operations, func(a, b Operation) int {
 		switch {
 		case a.Call < b.Call:
@@ -105,5 +106,7 @@ func violated(check string, ops []*Operation, format string, args ...any) Verdic
 // All judges h by every checker that needs nothing but the history. Sequential falls
 // back to the search where positions were not recorded.
 func All(h []Operation, budget Budget) []Verdict {
-	return []Verdict{Linearizable(h, budget), sequentialEither(h, budget), Causal(h), Sessions(h), Steady(h), OnlyOnce(h, nil)}
+	return []Verdict{
+		Linearizable(h, budget), sequentialEither(h, budget), Causal(h), Sessions(h), Steady(h), OnlyOnce(h, nil),
+	}
 }

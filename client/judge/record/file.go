@@ -15,14 +15,14 @@ import (
 	"quartet/client/judge/history"
 )
 
-// Auto is the folder's name that stands for a new one under [Runs]; see [Folder].
+// Auto is the name of a folder that stands for a new folder under [Runs]; see [Folder].
 const Auto = "auto"
 
 // Runs is where runs get folders of their own.
 const Runs = "runs"
 
-// Folder returns the folder that a user means: name itself, or for [Auto] a new one,
-// runs/TIME, which runs/latest then leads to.
+// Folder returns the folder that a user means: name itself or, for [Auto], a new folder runs/TIME,
+// to which the link runs/latest then leads.
 func Folder(name string, now time.Time) (string, error) {
 	if name != Auto {
 		return name, nil
@@ -30,6 +30,7 @@ func Folder(name string, now time.Time) (string, error) {
 	if err := os.MkdirAll(Runs, 0o755); err != nil {
 		return "", fmt.Errorf("%w: %w", ErrRecord, err)
 	}
+
 	base := now.Format("2006-01-02T15-04-05")
 	for i := 1; ; i++ {
 		leaf := base
@@ -44,6 +45,7 @@ func Folder(name string, now time.Time) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("%w: %w", ErrRecord, err)
 		}
+
 		if err := lead(filepath.Join(Runs, "latest"), leaf); err != nil {
 			return "", fmt.Errorf("%w: %w", ErrRecord, err)
 		}
@@ -91,6 +93,7 @@ func open(o Options) (file *os.File, began time.Time, tag string, err error) {
 	if err != nil {
 		return nil, now, "", err
 	}
+
 	first, err := create(path, line)
 	if err != nil {
 		return nil, now, "", err
@@ -98,6 +101,7 @@ func open(o Options) (file *os.File, began time.Time, tag string, err error) {
 	if file, err = os.OpenFile(path, os.O_RDWR|os.O_APPEND, 0); err != nil {
 		return nil, now, "", err
 	}
+
 	if first {
 		return file, now, "", nil
 	}
@@ -113,6 +117,7 @@ func create(path string, line []byte) (created bool, err error) {
 	if err := os.WriteFile(temporary, line, 0o644); err != nil {
 		return false, err
 	}
+
 	err = os.Link(temporary, path)
 	if removed := os.Remove(temporary); removed != nil {
 		return false, removed
@@ -123,9 +128,8 @@ func create(path string, line []byte) (created bool, err error) {
 	return err == nil, err
 }
 
-// join goes on with a history that another program began: it reads when that was, and
-// puts a header behind what is there. The two programs' clocks are compared by the clock
-// on the wall.
+// join goes on with a history that another program began: it reads when that was, and appends a
+// header. The monotonic clocks of the two programs are compared by their wall clocks.
 func join(file *os.File, line []byte, now time.Time) (began time.Time, err error) {
 	first, err := bufio.NewReader(io.LimitReader(file, 64<<10)).ReadBytes('\n')
 	if err != nil && err != io.EOF {
@@ -135,8 +139,10 @@ func join(file *os.File, line []byte, now time.Time) (began time.Time, err error
 	if err != nil || len(head.Headers) == 0 {
 		return now, errors.Join(fmt.Errorf("%s is no history that this program began", file.Name()), err)
 	}
-	// now has a monotonic reading; so has what is so many nanoseconds before it.
+
+	// now has a monotonic reading; so has a time that many nanoseconds before it.
 	began = now.Add(-now.Round(0).Sub(head.Headers[0].Began))
+
 	size, err := file.Seek(0, io.SeekEnd)
 	if err != nil {
 		return now, err

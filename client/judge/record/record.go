@@ -1,6 +1,6 @@
-// Package record promises that what clients sent and heard is kept: DIR/history.jsonl
-// holds one line for each request that ended, DIR/stats.json sums them up. SCHEMA.md has
-// the format of both; package history reads and judges the first.
+// Package record keeps what clients sent and heard. It promises that DIR/history.jsonl holds one
+// line for each request that ended, and that DIR/stats.json sums them up. SCHEMA.md has the format
+// of both; package history reads and judges the first.
 //
 // Lines go to the file when 64 KiB of them wait, twice a second, and on [Recorder.Close]:
 // a program that is killed loses the last half second, and may leave a line that is cut
@@ -74,10 +74,12 @@ func Open(o Options) (*Recorder, error) {
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRecord, err)
 	}
+
 	file, began, tag, err := open(o)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRecord, err)
 	}
+
 	r := &Recorder{
 		dir: o.Dir, began: began, tag: tag, file: file, written: make(map[string]bool),
 		stats: newCounters(o.Program), stop: make(chan struct{}),
@@ -94,7 +96,7 @@ func (r *Recorder) Dir() string {
 	return r.dir
 }
 
-// NewSession names a session that no other request of the history is in.
+// NewSession returns the name of a session that no other request of the history is in.
 func (r *Recorder) NewSession() string {
 	if r == nil {
 		return ""
@@ -111,8 +113,8 @@ type Call struct {
 	op history.Operation
 }
 
-// Begin notes that a client is about to send a request. session is "" for one that
-// belongs to none; the requests of a session must not overlap.
+// Begin notes that a client is about to send a request. session is "" for a request that belongs
+// to none; the requests of a session must not overlap.
 func (r *Recorder) Begin(client, session string, request *client.Request) Call {
 	if r == nil {
 		return Call{}
@@ -127,22 +129,25 @@ func (r *Recorder) begin(client, session string, request *client.Request, at int
 	}}
 }
 
-// Ended notes a request that has ended already: what [Recorder.Begin] and [Call.End] do for
-// a caller that took the time itself, by time.Now just before it was sent and as soon as
-// its end was known.
-func (r *Recorder) Ended(client, session string, request *client.Request, began, ended time.Time, result *client.Result, failure error) {
+// Ended notes a request that has ended already: it is [Recorder.Begin] and [Call.End] for a caller
+// that took the time itself, by time.Now, just before the request was sent and as soon as its end
+// was known.
+func (r *Recorder) Ended(client, session string, request *client.Request, began, ended time.Time,
+	result *client.Result, failure error,
+) {
 	if r == nil {
 		return
 	}
-	r.begin(client, session, request, began.Sub(r.began).Nanoseconds()).end(result, failure, ended.Sub(r.began).Nanoseconds())
+	call := r.begin(client, session, request, began.Sub(r.began).Nanoseconds())
+	call.end(result, failure, ended.Sub(r.began).Nanoseconds())
 }
 
 // now is the time since the history began, by a clock that never goes back while the
 // program lives.
 func (r *Recorder) now() int64 { return time.Since(r.began).Nanoseconds() }
 
-// End notes how the request ended: what [client.Client.Do] and its like returned. It is
-// to be called once, as soon as they return.
+// End notes how the request ended: what [client.Client.Do] and its like returned. It is to be
+// called once, as soon as they return.
 func (c Call) End(result *client.Result, failure error) {
 	if c.r != nil {
 		c.end(result, failure, c.r.now())
@@ -156,12 +161,13 @@ func (c Call) end(result *client.Result, failure error, at int64) {
 	c.r.add(&c.op)
 }
 
-// learn takes from a request's end what it says.
+// learn sets in o what the end of its request says.
 func learn(o *history.Operation, result *client.Result, failure error) {
 	var e *client.Error
 	if errors.As(failure, &e) && o.Identity == "" {
 		o.Identity = e.ID
 	}
+
 	switch {
 	case failure == nil, errors.Is(failure, client.ErrNotFound):
 		o.Outcome = history.OK
@@ -170,6 +176,7 @@ func learn(o *history.Operation, result *client.Result, failure error) {
 	default: // an error that this package does not know says nothing
 		o.Outcome = history.Unknown
 	}
+
 	o.ID, o.Timestamp, o.Code = result.RID, result.Timestamp, uint16(result.Code)
 	if e != nil && o.Code == 0 {
 		o.Code = uint16(e.Code)
@@ -182,23 +189,27 @@ func learn(o *history.Operation, result *client.Result, failure error) {
 	}
 }
 
+// add counts an operation and keeps its line until it is written.
 func (r *Recorder) add(o *history.Operation) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
 		return
 	}
+
 	if o.Type == model.Set && o.Outcome != history.Fail && len(r.written) < maxRest {
 		r.written[o.Key] = true
 	}
 	if !o.Rest {
 		r.stats.add(o)
 	}
+
 	lines, err := history.Append(r.lines, o)
 	if err != nil {
 		r.fail(err)
 		return
 	}
+
 	if r.lines = lines; len(r.lines) >= flushBytes {
 		r.flush()
 	}
@@ -234,21 +245,23 @@ func (r *Recorder) Flush() error {
 	return r.failed
 }
 
+// flushNowAndThen writes waiting lines every flushEvery until Close.
 func (r *Recorder) flushNowAndThen() {
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
+
 	for {
 		select {
 		case <-tick.C:
-			_ = r.Flush() // Close tells
+			_ = r.Flush() // Close returns the failure
 		case <-r.stop:
 			return
 		}
 	}
 }
 
-// Close writes what waits and the statistics. What ends later is not recorded. The error
-// is the first that writing ever met.
+// Close writes what waits, and the statistics. A request that ends later is not recorded. The
+// error is the first that writing ever met.
 func (r *Recorder) Close() error {
 	if r == nil {
 		return nil
@@ -260,8 +273,10 @@ func (r *Recorder) Close() error {
 	}
 	r.closed = true
 	r.mu.Unlock()
+
 	close(r.stop)
 	r.stopped.Wait()
+
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.flush()

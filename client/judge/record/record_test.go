@@ -59,10 +59,12 @@ func TestRecordsWhatWasSentAndHeard(t *testing.T) {
 		}
 		return responder.Action{}
 	})
+
 	c := connect(t, served.URL)
 	dir := t.TempDir()
 	r := opened(t, record.Options{Dir: dir, Program: "a test", Complete: true})
 	session := r.NewSession()
+
 	for _, request := range []client.Request{
 		{Consistency: client.Causal, Type: client.TypeSet, Key: "k", Value: []byte("\xff\n")},
 		{Consistency: client.Causal, Type: client.TypeGet, Key: "k"},
@@ -77,23 +79,32 @@ func TestRecordsWhatWasSentAndHeard(t *testing.T) {
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
+
 	rec := read(t, dir)
 	if rec.Open() || len(rec.Headers) != 1 || rec.Headers[0].Program != "a test" || len(rec.Operations) != 5 {
 		t.Fatalf("%+v", rec)
 	}
+
 	var last int64
 	for i, want := range []history.Operation{
-		{ID: 1, Model: model.Causal, Type: model.Set, Key: "k", Value: "\xff\n", Replica: "r2", Timestamp: 1, Outcome: history.OK, Code: 200},
-		{ID: 2, Model: model.Causal, Type: model.Get, Key: "k", Output: "\xff\n", Found: true, Replica: "r3", Timestamp: 1, Outcome: history.OK, Code: 200},
-		{ID: 3, Model: model.Linearizable, Type: model.Get, Key: "none", Replica: "r1", Position: 1, Outcome: history.OK, Code: 404},
-		{ID: 4, Model: model.Sequential, Type: model.Set, Key: "refused", Value: "v", Outcome: history.Fail, Code: 503, Identity: "mine"},
-		{ID: 5, Model: model.Eventual, Type: model.Set, Key: "timeout", Value: "v", Outcome: history.Unknown, Code: 504},
+		{ID: 1, Model: model.Causal, Type: model.Set, Key: "k", Value: "\xff\n",
+			Replica: "r2", Timestamp: 1, Outcome: history.OK, Code: 200},
+		{ID: 2, Model: model.Causal, Type: model.Get, Key: "k", Output: "\xff\n", Found: true,
+			Replica: "r3", Timestamp: 1, Outcome: history.OK, Code: 200},
+		{ID: 3, Model: model.Linearizable, Type: model.Get, Key: "none",
+			Replica: "r1", Position: 1, Outcome: history.OK, Code: 404},
+		{ID: 4, Model: model.Sequential, Type: model.Set, Key: "refused", Value: "v",
+			Outcome: history.Fail, Code: 503, Identity: "mine"},
+		{ID: 5, Model: model.Eventual, Type: model.Set, Key: "timeout", Value: "v",
+			Outcome: history.Unknown, Code: 504},
 	} {
+
 		got := rec.Operations[i]
 		if got.Call < last || got.Return <= got.Call {
 			t.Errorf("%d: from %d to %d, after %d", i, got.Call, got.Return, last)
 		}
 		last = got.Return
+
 		if want.Outcome == history.Unknown { // its id is known, so that it can be sent again
 			if want.Identity = got.Identity; got.Identity == "" {
 				t.Errorf("no identity: %+v", got)
@@ -104,6 +115,7 @@ func TestRecordsWhatWasSentAndHeard(t *testing.T) {
 			t.Errorf("%d: got %+v\nwant %+v", i, got, want)
 		}
 	}
+
 	var s record.Stats
 	body, err := os.ReadFile(filepath.Join(dir, record.StatsFile))
 	if err != nil || json.Unmarshal(body, &s) != nil {
@@ -120,6 +132,7 @@ func TestRecordsWhatWasSentAndHeard(t *testing.T) {
 func TestSeveralProgramsInOneFolder(t *testing.T) {
 	dir := t.TempDir()
 	const programs, each = 4, 2000
+
 	var group sync.WaitGroup
 	sessions := make([]string, programs)
 	for i := range programs {
@@ -127,7 +140,9 @@ func TestSeveralProgramsInOneFolder(t *testing.T) {
 		sessions[i] = r.NewSession()
 		group.Go(func() {
 			for range each {
-				call := r.Begin("c", sessions[i], &client.Request{Consistency: client.Eventual, Type: client.TypeSet, Key: "k", Value: []byte(strings.Repeat("v", 50))})
+				call := r.Begin("c", sessions[i], &client.Request{
+					Consistency: client.Eventual, Type: client.TypeSet, Key: "k", Value: []byte(strings.Repeat("v", 50)),
+				})
 				call.End(&client.Result{}, nil)
 			}
 			if err := r.Close(); err != nil {
@@ -135,24 +150,29 @@ func TestSeveralProgramsInOneFolder(t *testing.T) {
 			}
 		})
 	}
+
 	group.Wait()
 	if err := cutShort(filepath.Join(dir, record.HistoryFile)); err != nil {
 		t.Fatal(err)
 	}
+
 	late := opened(t, record.Options{Dir: dir})
 	call := late.Begin("c", late.NewSession(), &client.Request{Consistency: client.Eventual, Type: client.TypeGet, Key: "k"})
 	call.End(&client.Result{}, client.ErrUnknownOutcome)
 	if err := late.Close(); err != nil {
 		t.Fatal(err)
 	}
+
 	rec := read(t, dir)
 	if len(rec.Headers) != programs+1 || len(rec.Cut) != 1 || !rec.Open() || len(rec.Operations) != programs*each {
 		t.Errorf("%d headers, cut %v, open %t, %d operations", len(rec.Headers), rec.Cut, rec.Open(), len(rec.Operations))
 	}
+
 	slices.Sort(sessions)
 	if len(slices.Compact(sessions)) != programs {
 		t.Errorf("sessions %v", sessions)
 	}
+
 	end := rec.Operations[len(rec.Operations)-1]
 	for _, o := range rec.Operations[:len(rec.Operations)-1] {
 		if o.Return > end.Call || o.Call < 0 {

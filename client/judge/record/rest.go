@@ -21,17 +21,17 @@ const (
 	restWindow = 64 // gets at once
 )
 
-// restGet is one look at one replica.
+// restGet is one get of one key at one replica.
 type restGet struct {
 	op     history.Operation
 	result client.Result
 	err    error
 }
 
-// Rest records what every member holds, at rest, of the keys that the recorded sets
-// wrote, at most 1,000 of them: a sequential and an eventual get of each key at each
-// replica. It looks until all replicas agree, or until ctx or limit ends; the last whole
-// look is what is recorded. It is to be called when nothing more is sent, before Close.
+// Rest records what every member holds, at rest, of the keys that the recorded sets wrote, at most
+// 1,000 of them: a sequential and an eventual get of each key at each replica. It looks until all
+// replicas agree, or until ctx or limit ends; the last look that was not cut off is what is
+// recorded. It is to be called when nothing more is sent, before Close.
 func (r *Recorder) Rest(ctx context.Context, c *client.Client, limit time.Duration) error {
 	if r == nil {
 		return nil
@@ -42,18 +42,22 @@ func (r *Recorder) Rest(ctx context.Context, c *client.Client, limit time.Durati
 	if len(keys) == 0 {
 		return nil
 	}
+
 	replicas, err := members(ctx, c)
 	if err != nil {
 		return err
 	}
+
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var last []restGet
 	for {
 		gets, agreed := r.look(ctx, c, replicas, keys)
-		if last == nil || agreed || ctx.Err() == nil { // one that the limit cut off says less than the one before
+		// A look that the limit cut off says less than the one before.
+		if last == nil || agreed || ctx.Err() == nil {
 			last = gets
 		}
+
 		if !agreed {
 			pause := time.NewTimer(restPause)
 			select {
@@ -63,6 +67,7 @@ func (r *Recorder) Rest(ctx context.Context, c *client.Client, limit time.Durati
 				pause.Stop()
 			}
 		}
+
 		for i := range last {
 			g := &last[i]
 			g.op.Rest = true
@@ -73,6 +78,7 @@ func (r *Recorder) Rest(ctx context.Context, c *client.Client, limit time.Durati
 	}
 }
 
+// members returns the names of the replicas in the view.
 func members(ctx context.Context, c *client.Client) ([]string, error) {
 	body, err := c.Status(ctx)
 	if err != nil {
@@ -82,6 +88,7 @@ func members(ctx context.Context, c *client.Client) ([]string, error) {
 	if err := json.Unmarshal(body, &s); err != nil {
 		return nil, fmt.Errorf("%w: the status: %w", ErrRecord, err)
 	}
+
 	var names []string
 	for _, replica := range s.Replicas {
 		if replica.Member {
@@ -102,14 +109,19 @@ func (r *Recorder) look(ctx context.Context, c *client.Client, replicas, keys []
 			}
 		}
 	}
+
+	// Up to restWindow gets at once.
 	for from := 0; from < len(gets); from += restWindow {
 		part := gets[from:min(from+restWindow, len(gets))]
 		pending := make([]*client.Pending, len(part))
 		for i := range part {
 			o := &part[i].op
 			o.Call = r.now()
-			pending[i], part[i].err = c.Begin(ctx, client.Request{Consistency: o.Model, Type: o.Type, Key: o.Key, Replica: o.Replica})
+			pending[i], part[i].err = c.Begin(ctx, client.Request{
+				Consistency: o.Model, Type: o.Type, Key: o.Key, Replica: o.Replica,
+			})
 		}
+
 		for i, p := range pending {
 			if p != nil {
 				part[i].result, part[i].err = p.Wait(ctx)
@@ -120,12 +132,13 @@ func (r *Recorder) look(ctx context.Context, c *client.Client, replicas, keys []
 	return gets, agree(gets, len(replicas)*len(models))
 }
 
-// agree reports whether the gets of each key were answered, and alike.
+// agree reports whether the gets of each key, each in number, were answered, and alike.
 func agree(gets []restGet, each int) bool {
 	for i := range gets {
-		first, g := &gets[i-i%each], &gets[i]
-		if !g.result.Found && g.result.Code != model.NotFound ||
-			first.result.Found != g.result.Found || string(first.result.Value) != string(g.result.Value) {
+		first, g := &gets[i-i%each].result, &gets[i].result
+		answered := g.Found || g.Code == model.NotFound
+		same := first.Found == g.Found && string(first.Value) == string(g.Value)
+		if !answered || !same {
 			return false
 		}
 	}

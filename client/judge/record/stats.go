@@ -20,7 +20,7 @@ const (
 	digits  = 3
 )
 
-// Stats is what stats.json holds: of the program that closed last.
+// Stats is what stats.json holds, of the program that closed last.
 type Stats struct {
 	Version int       `json:"stats"` // of this format: 1
 	Program string    `json:"program,omitempty"`
@@ -30,7 +30,7 @@ type Stats struct {
 	Kinds   []Kind    `json:"kinds"` // of which there were requests, strongest model first, sets before gets
 }
 
-// Kind sums up the requests of one model and type. Latencies are of those that were
+// Kind sums up the requests of one model and type. Latencies are of the requests that were
 // answered, in milliseconds.
 type Kind struct {
 	Model   string  `json:"model"`
@@ -68,6 +68,7 @@ func (c *counters) add(o *history.Operation) {
 		k = &counter{latency: hdrhistogram.New(lowest, highest, digits)}
 		c.kinds[key] = k
 	}
+
 	k.outcomes[o.Outcome]++
 	if o.Outcome == history.OK {
 		us := min(max((o.Return-o.Call)/int64(time.Microsecond), lowest), highest)
@@ -75,6 +76,7 @@ func (c *counters) add(o *history.Operation) {
 	}
 }
 
+// stats returns what has been counted by now.
 func (c *counters) stats(now time.Time) Stats {
 	s := Stats{
 		Version: 1, Program: c.program, Began: c.began.Round(0), Ended: now.Round(0),
@@ -86,12 +88,15 @@ func (c *counters) stats(now time.Time) Stats {
 			if k == nil {
 				continue
 			}
+
+			// Histograms hold microseconds.
 			ms := func(us int64) float64 { return float64(us) / 1000 }
 			at := func(q float64) float64 { return ms(k.latency.ValueAtQuantile(q)) }
 			kind := Kind{
 				Model: m.Word(), Type: t.Word(), OK: k.outcomes[history.OK], Fail: k.outcomes[history.Fail],
 				Unknown: k.outcomes[history.Unknown], P50: at(50), P90: at(90), P99: at(99), Max: ms(k.latency.Max()),
 			}
+
 			kind.Count = kind.OK + kind.Fail + kind.Unknown
 			s.Kinds = append(s.Kinds, kind)
 		}
@@ -105,11 +110,13 @@ func (c *counters) write(dir string) error {
 	if err != nil {
 		return err
 	}
+
 	// Several programs may record in one folder: each writes a file of its own first.
 	file, err := os.CreateTemp(dir, StatsFile+".*")
 	if err != nil {
 		return err
 	}
+
 	_, err = file.Write(append(body, '\n'))
 	err = errors.Join(err, file.Chmod(0o644), file.Close())
 	if err == nil {
