@@ -1,5 +1,6 @@
-// Package client promises that a program always knows where it stands with a request
-// to a quartet cluster: it was answered, it took no effect, or its outcome is unknown.
+// Package client is the Go package with which a program speaks to a quartet cluster. It promises
+// that the program always knows where it stands with a request: it was answered, it took no effect,
+// or its outcome is unknown.
 //
 // [Connect] (or [New], on a connection that is there) makes a [Client]. [Client.Get]
 // and [Client.Set] are linearizable unless [With] names another model; a [Session]

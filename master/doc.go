@@ -1,7 +1,6 @@
-// Package master promises that every request gets an id, one stamp, a replica that
-// serves it, and exactly one answer: an outcome, or "unknown" after the timeout. It is
-// also the primary of the causal model: it numbers causal writes and sends each to every
-// replica.
+// Package master is the master's machine. It promises that every request gets an id, one stamp, a
+// replica that serves it, and exactly one answer: an outcome, or "unknown" after the timeout. It is
+// also the primary of the causal model: it numbers causal writes and sends each to every replica.
 //
 // [Machine] is pure, like the replica's: requests, messages and ticks go in, an [Output]
 // comes out. It has no I/O, goroutine, lock, wall clock or randomness; where chance

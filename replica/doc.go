@@ -1,7 +1,7 @@
-// Package replica promises one broadcast, one order, four disciplines: every write
-// travels on one atomic broadcast (package abcast) and ends at one place in one total
-// order; the four models differ in how much of that order a replica must have seen
-// before it may answer. Each has its file:
+// Package replica is a replica's machine: one broadcast, one order, four disciplines. It promises
+// that every write travels on one atomic broadcast (package abcast) and ends at one place in one
+// total order; the four models differ in how much of that order a replica must have seen before it
+// may answer. Each has its file:
 //
 //	linearizable.go  at its own place in the order, gets too
 //	sequential.go    sets likewise; gets behind what stands in this replica's queue

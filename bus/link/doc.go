@@ -1,6 +1,5 @@
-// Package link promises that the shells of master and replicas hand messages to the bus
-// and take them from it in one line each: it encodes a message once for all who get it,
-// writes the ids of the requests that it concerns into its header, and decodes what
-// arrives. It loses nothing that the bus keeps, and keeps nothing that the bus loses:
-// repair is the protocol's.
+// Package link is the way of a message from a shell to the bus and back. It promises that either
+// takes one line: a message is encoded once for all who get it, its header has the ids of the
+// requests that it concerns, and what arrives is decoded. It loses nothing that the bus keeps, and
+// keeps nothing that the bus loses: repair is the protocol's.
 package link

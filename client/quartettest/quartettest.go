@@ -1,7 +1,7 @@
-// Package quartettest promises tests a real quartet cluster in well under a second: a real
-// master with its NATS server, and real replicas, all of them goroutines of the test's own
-// process. Nothing is simulated or left out; only the processes are missing (what kills one
-// of them is tested with "quartet master" itself).
+// Package quartettest is a real quartet cluster for a test. It promises one in well under a second:
+// a real master with its NATS server, and real replicas, all of them goroutines of the test's own
+// process. Nothing is simulated or left out; only the processes are missing (what kills one of them
+// is tested with "quartet master" itself).
 //
 //	func TestGreeting(t *testing.T) {
 //		c := quartettest.Start(t).Client(t)

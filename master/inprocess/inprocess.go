@@ -1,6 +1,6 @@
-// Package inprocess promises a whole cluster within one process: the master and the NATS
-// server of package node, and replicas that are the very ones of package replica/replicanode, as
-// goroutines instead of processes. They speak over the same connections, keep the same
+// Package inprocess is a whole cluster within one process: the master and the NATS server of
+// package masternode, and the replicas of package replicanode as goroutines instead of processes.
+// It promises that nothing else differs: they speak over the same connections, keep the same
 // files, are supervised and started again.
 //
 // The price: the process is one. When it ends, every replica ends with it. In

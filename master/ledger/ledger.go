@@ -1,6 +1,6 @@
-// Package ledger promises that every request which the master has answered is
-// counted, whatever the disk does, and is a line in a file unless the report says
-// that it is not.
+// Package ledger is the list and the statistics of what the master has answered. It promises that
+// every such request is counted, whatever the disk does, and is a line in a file unless the report
+// says that it is not.
 //
 // Two things are kept. Statistics, per consistency and type: counts exactly, times in
 // HDR histograms (1 µs to 60 s, 3 digits), of one size however long the master runs.

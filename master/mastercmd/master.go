@@ -1,5 +1,6 @@
-// Package mastercmd promises the master's commands: master, which runs a cluster, and
-// report, which reads its ledger. They parse and start; package node does the work.
+// Package mastercmd is the master's commands: master, which runs a cluster, and report, which reads
+// its ledger. It promises to parse, to refuse what cannot work, and to start; package masternode
+// does the work.
 package mastercmd
 
 import (

@@ -1,8 +1,7 @@
-// Package masternode promises a master's process: it embeds the NATS server or uses one,
-// spawns the replicas (as processes, or as goroutines of its own) or adopts those that
-// still run and starts those again that end, and is the shell around the machine (package
-// master) that the duties of package loop ask for. The store of the views' record is asked
-// beside the loop.
+// Package masternode is a master's process. It promises to embed the NATS server or to use one, to
+// spawn the replicas (as processes, or as goroutines of its own) or to adopt those that still run,
+// to start again those that end, and to be the shell around the machine (package master) that the
+// duties of package loop ask for. The store of the views' record is asked beside the loop.
 package masternode
 
 import (

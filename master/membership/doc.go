@@ -1,6 +1,6 @@
-// Package membership promises one record an epoch, and that whatever was acknowledged in
-// an epoch is held by every member of the next: the decisions of the master about views,
-// as a state machine of their own (rules F1, F3, F4 and F7 of replica/DESIGN.md).
+// Package membership is the decisions of the master about views, as a state machine of their own
+// (rules F1, F3, F4 and F7 of replica/DESIGN.md). It promises one record an epoch, and that
+// whatever was acknowledged in an epoch is held by every member of the next.
 //
 //	membership.go  what a master knows of the replicas, and what it is told
 //	change.go      from PREPARE to the record of the next epoch

@@ -1,5 +1,5 @@
-// Package abcast promises atomic broadcast within one epoch: every member delivers
-// the same DATA in the same order, and delivers one only when every member holds it.
+// Package abcast is atomic broadcast within one epoch. It promises that every member delivers the
+// same DATA in the same order, and delivers one only when every member holds it.
 //
 // It is the totally ordered multicast of Lamport 1978, section 5, with two additions.
 // The network may lose, duplicate and reorder, so DATA are numbered and asked for

@@ -1,8 +1,8 @@
-// Package disk promises that what [Disk.Commit] has returned is there again after the
-// process is killed, whatever happened to it, and, with [Always], after a power cut. It
-// keeps all that a replica must not forget (package durable) and the committed layer
-// ([store.Store]) in one Pebble store: a turn is one batch, so a turn is there whole or
-// not at all.
+// Package disk is what a replica keeps over its end. It promises that what [Disk.Commit] has
+// returned is there again after the process is killed, whatever happened to it, and, with [Always],
+// after a power cut. It keeps all that a replica must not forget (package durable) and the
+// committed layer ([store.Store]) in one Pebble store: a turn is one batch, so a turn is there
+// whole or not at all.
 //
 // # What holds in which mode
 //

@@ -1,8 +1,7 @@
-// Package durable promises to say, field by field, what of a replica must outlive its
-// process: [Turn] is what one turn changed, [Saved] is all of it as a disk gives it back.
-// The machine (package replica) fills the one and begins with the other; package disk
-// keeps them, and the simulation keeps them in a disk of its own that it can crash between
-// any two steps.
+// Package durable is what of a replica must outlive its process. It promises to say that field by
+// field: [Turn] is what one turn changed, [Saved] is all of it as a disk gives it back. The machine
+// (package replica) fills the one and begins with the other; package disk keeps them, and the
+// simulation keeps them in a disk of its own that it can crash between any two steps.
 package durable
 
 import (

@@ -1,5 +1,5 @@
-// Package layers promises that every write that has reached a replica stands where it belongs,
-// and takes effect once. It holds the three parts of a replica's state:
+// Package layers is the state of a replica. It promises that every write that has reached the
+// replica stands where it belongs, and takes effect once. It has three parts:
 //
 //   - The committed layer is the result of the delivered prefix of the order. Models 1 and 2
 //     read it alone. It stands in a [store.Store].

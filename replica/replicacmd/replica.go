@@ -1,5 +1,5 @@
-// Package replicacmd promises the replica's command: it parses and starts; package node
-// does the work.
+// Package replicacmd is the replica's command. It promises to parse, to refuse what cannot work,
+// and to start; package replicanode does the work.
 package replicacmd
 
 import (

@@ -1,6 +1,6 @@
-// Package replicametrics promises a replica's figures to Prometheus: what it knows by itself of
-// its part in the protocol, its queues and its storage. The names are those that the master
-// gives for the same thing; the master's are what the replica has reported to it.
+// Package replicametrics is a replica's figures for Prometheus. It promises what the replica knows
+// by itself of its part in the protocol, its queues and its storage. The names are those that the
+// master gives for the same thing; the master's are what the replica has reported to it.
 package replicametrics
 
 import (

@@ -1,6 +1,6 @@
-// Package replicanode promises a replica's process: the shell around the machine (package
-// replica) that the duties of package loop ask for, with a disk, and an end of its own where
-// the machine or the master is gone.
+// Package replicanode is a replica's process. It promises to be the shell around the machine
+// (package replica) that the duties of package loop ask for, with a disk, and to end by itself
+// where the machine or the master is gone.
 package replicanode
 
 import (

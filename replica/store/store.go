@@ -1,7 +1,6 @@
-// Package store promises to keep the committed layer of a replica: for each key the
-// one record that the delivered prefix of the total order has left there, and the
-// keys in byte order. It decides nothing: which write wins is the machine's question,
-// answered before [Store.Put].
+// Package store is where a replica keeps its committed layer. It promises for each key the one
+// record that the delivered prefix of the total order has left there, and the keys in byte order.
+// It decides nothing: which write wins is the machine's question, answered before [Store.Put].
 //
 // The package is pure: no I/O, no goroutine, no lock, no clock. Package storetest
 // holds the suite that every implementation passes.

@@ -1,6 +1,7 @@
-// Package loop promises the one loop by which a process drives a machine: one goroutine takes
-// all that has arrived, steps the machine, puts on disk what the turn changed, and only then
-// sends what came of it. Master and replica run the same loop; each brings a [Shell].
+// Package loop is the loop by which a process drives a machine. It promises one owner and one
+// order: a goroutine takes all that has arrived, steps the machine, puts on disk what the turn
+// changed, and only then sends what came of it. Master and replica run the same loop; each brings a
+// [Shell].
 //
 // A machine (package replica, package master) is pure: it decides, and nothing else. What it
 // relies on is its shell's duty. The numbers below are those of the code's comments.

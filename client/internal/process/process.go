@@ -1,6 +1,6 @@
-// Package process promises a cluster of the quartet program as a child process that is
-// stopped by whoever started it: demo's, bench's, and that of tests with real processes.
-// However its starter ends, by a signal that cannot be caught too, the cluster stops.
+// Package process is a cluster of the quartet program as a child process: demo's, bench's, and that
+// of tests with real processes. It promises that the cluster stops with its starter, however that
+// ends: even by a signal that cannot be caught.
 package process
 
 import (

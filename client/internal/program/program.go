@@ -1,5 +1,5 @@
-// Package program promises the quartet program, built from this very tree, to tests with
-// real processes.
+// Package program is the quartet program for tests with real processes. It promises that it was
+// built from this very tree.
 package program
 
 import (

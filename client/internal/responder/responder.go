@@ -1,6 +1,6 @@
-// Package responder promises one node that keeps the public contract on a real NATS
-// server, for tests of what clients do: a test scripts what it does with each request.
-// It is no replica and proves nothing about one.
+// Package responder is a node for tests of what clients do: a test scripts what it does with each
+// request. It promises to keep the public contract on a real NATS server. It is no replica and
+// proves nothing about one.
 package responder
 
 import (

@@ -1,8 +1,8 @@
-// Package sim promises to run a whole cluster from one seed in one thread: the very
-// machines that the processes run (replica.Machine, master.Machine), a network that
-// loses, duplicates, delays, reorders and cuts, nodes that are slow or pause, a master
-// that is restarted, and client sessions of all four models that follow the public
-// contract. The same seed and the same commit give the same run, event for event.
+// Package sim is the simulation: a whole cluster from one seed in one thread. It runs the very
+// machines that the processes run (replica.Machine, master.Machine), a network that loses,
+// duplicates, delays, reorders and cuts, nodes that are slow or pause, a master that is restarted,
+// and client sessions of all four models that follow the public contract. It promises that the same
+// seed and the same commit give the same run, event for event.
 //
 // After every turn of a node it checks the protocol's invariants (invariants.go). In the
 // end everything heals; then all that is pending must be answered within a bound, all

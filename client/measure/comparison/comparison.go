@@ -1,5 +1,5 @@
-// Package comparison promises that the same requests, sent under one model after the other,
-// can be compared: how long they took, how they ended, and how old was what gets returned.
+// Package comparison is the same requests, sent under one model after the other. It promises that
+// they can be compared: how long they took, how they ended, and how old was what gets returned.
 //
 // Several clients send at once, each in a session of its own, which keeps what the model
 // promises to a session. What one model's part sends is all sent under that model, to keys

@@ -1,8 +1,8 @@
-// Package figure promises pictures of measurements that can be read at a glance and
-// printed: how models and systems compare ([Comparison]), and how cost grows with the
-// work ([Growth]). It draws SVG and PNG; colours are told apart by the colour-blind too,
-// and what a figure must say is also written in it as numbers. An SVG takes the width that
-// it is given, can be read on a telephone, and is dark where its reader wants that.
+// Package figure is pictures of measurements: how models and systems compare ([Comparison]), and
+// how cost grows with the work ([Growth]). It promises pictures that can be read at a glance and
+// printed. It draws SVG and PNG; colours are told apart by the colour-blind too, and what a figure
+// must say is also written in it as numbers. An SVG takes the width that it is given, can be read
+// on a telephone, and is dark where its reader wants that.
 package figure
 
 import (

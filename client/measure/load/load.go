@@ -1,10 +1,10 @@
-// Package load promises a measured load. A closed loop keeps a fixed number of requests
-// outstanding; an open loop sends at a given rate, whatever becomes of the requests
-// before, and counts latency from the moment when a request was due, so that a stall is
-// not hidden by the generator's waiting for it. Either records how long each request took
-// and how it ended. Replies are taken, and a closed loop's next requests sent, in the
-// connections' own goroutines, so that no goroutine per request takes part in what is
-// measured; only a [Caller], which is what most programs are, has one.
+// Package load is a measured load. A closed loop keeps a fixed number of requests outstanding; an
+// open loop sends at a given rate, whatever becomes of the requests before. It promises how long
+// each request took and how it ended; the latency of an open loop counts from the moment when a
+// request was due, so that a stall is not hidden by the generator's waiting for it. Replies are
+// taken, and a closed loop's next requests sent, in the connections' own goroutines, so that no
+// goroutine per request takes part in what is measured; only a [Caller], which is what most
+// programs are, has one.
 //
 // A [Bucket] of NATS JetStream can be driven in two ways: as its users do, by the
 // official Go API, and through the very same loop and transport as a cluster, which

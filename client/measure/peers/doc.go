@@ -1,6 +1,6 @@
-// Package peers promises a comparison of quartet with what a user would take instead:
-// NATS JetStream key-value, etcd and Redis, as real processes on this machine, under the
-// same load and in one run.
+// Package peers is a comparison of quartet with what a user would take instead: NATS JetStream
+// key-value, etcd and Redis. It promises real processes on this machine, under the same load and in
+// one run.
 //
 // For each load every side is measured once in each round, in random order, and ratios
 // are taken round by round, so that whatever else the machine does falls on all sides. A

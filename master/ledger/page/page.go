@@ -1,7 +1,7 @@
-// Package page promises a run as one HTML file that needs nothing else: no network, no
-// script, no font. It can be read on a telephone, on a screen, in the dark and on paper.
-// Whatever a run was and its requests held, the file is smaller than [Most] bytes, and
-// nothing of a request's bytes is more in it than text.
+// Package page is a run as one HTML file. It promises that the file needs nothing else: no network,
+// no script, no font. It can be read on a telephone, on a screen, in the dark and on paper.
+// Whatever a run was and its requests held, the file is smaller than [Most] bytes, and nothing of a
+// request's bytes is more in it than text.
 //
 // Pictures are SVG without a view box of their own, so that lines stretch with the page
 // and letters don't: what is stretched stands in an inner one.

@@ -1,6 +1,7 @@
-// Package mastermetrics promises a master's figures to Prometheus: what its ledger has counted of
-// requests, what its replicas have reported, and what its loop counts anyway. Nothing is
-// counted for it on the way of a request: samples are made when somebody asks.
+// Package mastermetrics is a master's figures for Prometheus: what its ledger has counted of
+// requests, what its replicas have reported, and what its loop counts anyway. It promises to cost a
+// request nothing. Nothing is counted for it on the way of a request: samples are made when
+// somebody asks.
 package mastermetrics
 
 import (

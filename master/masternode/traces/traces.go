@@ -1,8 +1,8 @@
-// Package traces promises OpenTelemetry spans of a master's requests: one of kind server
-// from the receipt of a request to its answer, in the trace that the client's traceparent
-// names or in one of its own, and below it one of the time that the request was with a
-// replica. They leave by OTLP over HTTP, in batches, beside the master's loop; a collector
-// that is slow or away costs spans, never requests.
+// Package traces is OpenTelemetry spans of a master's requests. It promises one span of kind server
+// from the receipt of a request to its answer, in the trace that the client's traceparent names or
+// in one of its own, and below it one of the time that the request was with a replica. They leave
+// by OTLP over HTTP, in batches, beside the master's loop; a collector that is slow or away costs
+// spans, never requests.
 //
 // It is the only package that imports the OpenTelemetry SDK.
 package traces

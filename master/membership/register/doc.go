@@ -1,7 +1,7 @@
-// Package register promises that one record decides each epoch: a [message.Record] in a
-// JetStream key-value bucket, read from the leader of the bucket's stream and replaced by
-// compare-and-set only, so that of all the masters that propose one for the same epoch at
-// most one wins, and knows it or learns it.
+// Package register is where the record of the views stands: a [message.Record] in a JetStream
+// key-value bucket. It promises that one record decides each epoch: it is read from the leader of
+// the bucket's stream and replaced by compare-and-set only, so that of all the masters that propose
+// one for the same epoch at most one wins, and knows it or learns it.
 //
 // The bucket is an ordinary one, KV_<bucket> with the usual subjects, so that
 // "nats kv get BUCKET view" shows it, with one difference: direct gets are off. A direct

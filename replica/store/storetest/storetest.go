@@ -1,5 +1,5 @@
-// Package storetest promises that every store of a replica keeps the same contract:
-// [Run] is the suite that the memory store and a durable one both pass.
+// Package storetest is the suite of every store of a replica, the memory store and a durable one:
+// [Run]. It promises that they keep the same contract.
 package storetest
 
 import (
