@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -79,11 +80,27 @@ type source struct {
 	lines   int
 }
 
-// sources reads every Go file of the module.
+// sources returns every Go file of the module.
 func sources(t *testing.T) ([]source, *token.FileSet) {
 	t.Helper()
+	all, err := parsed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 100 {
+		t.Fatalf("only %d Go files found: the rules would hold for nothing", len(all))
+	}
+	return all, positions
+}
+
+var (
+	positions = token.NewFileSet()
+	parsed    = sync.OnceValues(parse) // all tests look at the same files
+)
+
+// parse reads the sources.
+func parse() ([]source, error) {
 	var all []source
-	fset := token.NewFileSet()
 	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -97,33 +114,35 @@ func sources(t *testing.T) ([]source, *token.FileSet) {
 		if !strings.HasSuffix(name, ".go") {
 			return nil
 		}
-		file, err := parser.ParseFile(fset, name, nil, parser.ParseComments)
-		if err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(root, name)
-		if err != nil {
-			return err
-		}
-		s := source{dir: path.Dir(filepath.ToSlash(rel)), name: filepath.ToSlash(rel), test: strings.HasSuffix(name, "_test.go"), file: file}
-		s.lines = fset.File(file.Pos()).LineCount()
-		for _, spec := range file.Imports {
-			p, err := strconv.Unquote(spec.Path.Value)
-			if err != nil {
-				return err
-			}
-			s.imports = append(s.imports, p)
-		}
+
+		s, err := parseFile(name)
 		all = append(all, s)
-		return nil
+		return err
 	})
+	return all, err
+}
+
+func parseFile(name string) (source, error) {
+	file, err := parser.ParseFile(positions, name, nil, parser.ParseComments)
 	if err != nil {
-		t.Fatal(err)
+		return source{}, err
 	}
-	if len(all) < 100 {
-		t.Fatalf("only %d Go files found: the rules would hold for nothing", len(all))
+	rel, err := filepath.Rel(root, name)
+	if err != nil {
+		return source{}, err
 	}
-	return all, fset
+
+	rel = filepath.ToSlash(rel)
+	s := source{dir: path.Dir(rel), name: rel, test: strings.HasSuffix(rel, "_test.go"), file: file}
+	s.lines = positions.File(file.Pos()).LineCount()
+	for _, spec := range file.Imports {
+		p, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			return source{}, err
+		}
+		s.imports = append(s.imports, p)
+	}
+	return s, nil
 }
 
 // within reports whether p is name or below it.
@@ -142,6 +161,12 @@ func longest(p string, names []string) (string, bool) {
 
 func TestCoresArePure(t *testing.T) {
 	all, _ := sources(t)
+	for _, name := range pure {
+		if !slices.ContainsFunc(all, func(s source) bool { return s.dir == name }) {
+			t.Errorf("there is no package %s: the rule would hold for nothing", name)
+		}
+	}
+
 	forbidden := slices.Collect(maps.Keys(impure))
 	for _, s := range all {
 		if s.test || !slices.Contains(pure, s.dir) {
@@ -251,12 +276,33 @@ func TestEveryPackageSaysWhatItPromises(t *testing.T) {
 		}
 	}
 	for dir, name := range names {
-		want := "Package " + name + " "
+		want := "Package " + name + " is "
 		if name == "main" {
 			want = "Command " + module
 		}
 		if len(docs[dir]) != 1 || !strings.HasPrefix(docs[dir][0], want) {
 			t.Errorf("%s has %d doc comments; one that begins with %q is wanted", dir, len(docs[dir]), want)
+			continue
+		}
+		if name != "main" && !slices.Contains(strings.Fields(docs[dir][0]), "promises") {
+			t.Errorf("%s: the doc comment says what the package is, but not what it promises", dir)
+		}
+	}
+}
+
+// A name stands for one package, so that nothing has to be renamed where it is imported.
+func TestEveryPackageHasANameOfItsOwn(t *testing.T) {
+	all, _ := sources(t)
+	folders := map[string][]string{}
+	for _, s := range all {
+		name := strings.TrimSuffix(s.file.Name.Name, "_test")
+		if name != "main" && !slices.Contains(folders[name], s.dir) {
+			folders[name] = append(folders[name], s.dir)
+		}
+	}
+	for name, dirs := range folders {
+		if len(dirs) > 1 {
+			t.Errorf("the packages in %v are all called %s", dirs, name)
 		}
 	}
 }
