@@ -1,4 +1,4 @@
-// Package dial is the place that knows how to reach a NATS server: it takes the settings that the
-// nats command takes (flags, NATS_ variables, contexts), says of each where it came from, and
-// makes connections with them.
+// Package dial is how a program reaches a NATS server. It promises to take the settings that the
+// nats command takes (flags, NATS_ variables, contexts), to say of each where it came from, and to
+// make connections with them.
 package dial

@@ -1,7 +1,7 @@
-// Package message is, field by field, everything that nodes say to each other: one struct a
-// message, and nothing that sends or encodes one. The protocol machines of master and replicas
-// speak in these types; package bus/codec gives them their form on the wire; replica/DESIGN.md has
-// them as a table with source, target and subject.
+// Package message is everything that nodes say to each other: one struct a message. It promises to
+// list that field by field, and to hold nothing that sends or encodes a message. The protocol
+// machines of master and replicas speak in these types; package bus/codec gives them their form on
+// the wire; replica/DESIGN.md has them as a table with source, target and subject.
 //
 // A message is immutable once it has been handed to an Output or a machine:
 // sender, receiver and what is kept for a resend may share its memory.

@@ -1,5 +1,6 @@
-// Package model is the vocabulary for what a client may ask: the four consistency models, the
-// request types, and the codes and words of both. Every node and the client share it. It is pure.
+// Package model is the vocabulary of what a client may ask: the four consistency models, the
+// request types, and the codes and words of both. It promises that every node and the client share
+// it. It is pure.
 package model
 
 import (

@@ -1,6 +1,6 @@
-// Package server is an embedded NATS server that is safe to start on a stranger's machine: it
-// binds to loopback unless told otherwise, never ends the process that it runs in, tells a taken
-// port from other failures, and keeps clients and nodes apart.
+// Package server is the embedded NATS server. It promises to be safe to start on a stranger's
+// machine: it binds to loopback unless told otherwise, never ends the process that it runs in,
+// tells a taken port from other failures, and keeps clients and nodes apart.
 //
 // It has two accounts. A connection without credentials is in CLIENTS; master and
 // replicas know the password of NODES. A subject of one account does not exist in the

@@ -1,7 +1,7 @@
-// Package trouble promises a remedy of its own for each sentence that a cluster's status says of
-// a fault: the reasons for which it is not ready, and its warnings. Who makes such a sentence
-// (package membership, package masternode) and who advises on one (quartet doctor) share this
-// table.
+// Package trouble is what an operator does about each fault that a cluster's status names: the
+// reasons for which it is not ready, and its warnings. It promises a remedy of its own for each
+// such sentence. The packages that make the sentences (membership, masternode) and the command that
+// advises on them (quartet doctor) share this table.
 //
 // A remedy ends the state, or says that it ends by itself. Sentences are matched by their fixed
 // words, so a cluster of another version is understood as far as its words are the same.

@@ -1,6 +1,7 @@
-// Package inbox awaits the replies to requests. It promises that each request gets at most one
-// end, a reply or an error, handed to a callback once. It keeps any number of requests outstanding
-// on one NATS connection at the cost of one subscription, one goroutine and one map entry each.
+// Package inbox is how requests wait for their replies. It promises that each request gets at most
+// one end: a reply, or an error, handed to a callback once. It keeps any number of requests
+// outstanding on one NATS connection at the cost of one subscription, one goroutine and one map
+// entry each.
 //
 // It exists because nats.Conn.Request wakes a goroutine for every reply; handing the
 // reply to a callback in the subscription's own goroutine was measured twice as fast at

@@ -1,6 +1,6 @@
-// Package requestfile reads requests for commands. It promises that nothing is sent before all of
-// it could be read: it turns a command's arguments, each a request or the name of a file of
-// requests, into requests, or into errors that name file, line, column and what was expected.
+// Package requestfile is a command's requests: arguments, each a request or the name of a file of
+// requests. It promises that nothing is sent before all of it could be read: it returns requests,
+// or errors that name file, line, column and what was expected.
 //
 // A file holds one request a line, in the text form of the public contract. Blank lines and
 // lines that begin with # are skipped.

@@ -1,8 +1,7 @@
-// Package trace tells the story of a request. It promises it as the messages tell it: who said
-// what to whom, in which order, at which Lamport time. It listens on the bus, where every message
-// carries the rIDs of the requests that it concerns ([Watcher]), or reads the logs that nodes
-// write at level debug ([ReadLogs]); nothing is asked of any node, so a trace costs nothing when
-// nobody looks.
+// Package trace is the story of a request as its messages tell it: who said what to whom, in which
+// order, at which Lamport time. It listens on the bus, where every message carries the ids of the
+// requests that it concerns ([Watcher]), or reads the logs that nodes write at level debug
+// ([ReadLogs]). It promises to ask nothing of any node, so a trace costs nothing when nobody looks.
 //
 // What it hears on the bus is in an order that respects cause and effect: one server hands a
 // message to its listeners before its receiver can answer it. Times are those at which the

@@ -1,5 +1,6 @@
-// Package config promises that every setting of a command comes from the strongest of four places:
-// its flag, its variable QUARTET_NAME, a file, its default; and that a user can see from which.
+// Package config is where a command's settings come from. It promises that each comes from the
+// strongest of four places (its flag, its variable QUARTET_NAME, a file, its default), and that a
+// user can see from which.
 //
 // A setting is a flag. The variable of --log-dir is QUARTET_LOG_DIR; an empty variable counts as
 // none. A file is in TOML and is read where --config or QUARTET_CONFIG names it, and only then.

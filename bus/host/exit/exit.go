@@ -1,5 +1,5 @@
-// Package exit is the table of exit statuses of all commands, that of the public contract, and an
-// error that carries one of them to main.
+// Package exit is the table of exit statuses of the public contract. It promises the same status
+// for the same end of every command, and an error that carries it to main.
 package exit
 
 // The exit statuses of every command. Where several apply, the greatest counts.

@@ -1,5 +1,5 @@
-// Package lock is for files that prove who runs: a process holds such a file locked for as long as
-// it lives, whatever its end, and the file says who the process is.
+// Package lock is a file that proves who runs. It promises that a process holds such a file locked
+// for as long as it lives, whatever its end, and that the file says who that is.
 //
 // Neither a pid nor a file's content proves anything: pids are used again, and have other meanings
 // in other containers; content is copied with a directory. The lock is neither copied nor left

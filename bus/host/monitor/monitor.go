@@ -1,4 +1,5 @@
-// Package monitor is the HTTP server for the tools of those who run a node:
+// Package monitor is what the tools of an operator ask of a node over HTTP. It promises three
+// answers:
 //
 //	/metrics  figures for Prometheus: the node's own, and of its Go runtime and process
 //	/healthz  200 while the process lives and its loop turns; 503 if it stands still

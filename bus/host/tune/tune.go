@@ -1,5 +1,5 @@
-// Package tune is where a process tells the Go runtime what kind of node it is, unless the
-// environment (GOGC, GOMAXPROCS) says otherwise.
+// Package tune is what the Go runtime has to know of a node. It promises to tell it what kind of
+// process a node is, unless the environment (GOGC, GOMAXPROCS) says otherwise.
 //
 // A node is one event loop that sleeps until a batch comes. With more processors than it
 // can use, the runtime wakes threads that look for work and find none, and requests reach

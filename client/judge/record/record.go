@@ -1,6 +1,6 @@
-// Package record keeps what clients sent and heard. It promises that DIR/history.jsonl holds one
-// line for each request that ended, and that DIR/stats.json sums them up. SCHEMA.md has the format
-// of both; package history reads and judges the first.
+// Package record is the recorder of what clients sent and heard. It promises to keep all of it:
+// DIR/history.jsonl holds one line for each request that ended, DIR/stats.json sums them up.
+// SCHEMA.md has the format of both; package history reads and judges the first.
 //
 // Lines go to the file when 64 KiB of them wait, twice a second, and on [Recorder.Close]:
 // a program that is killed loses the last half second, and may leave a line that is cut
