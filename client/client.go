@@ -144,12 +144,6 @@ func (c *Client) Start(r Request, done func(Result, error)) error {
 	return nil
 }
 
-// Status asks the cluster how it is and returns its JSON object as it came; package bus
-// has the type for it. The error is [ErrNoCluster] when nobody answers.
-func (c *Client) Status(ctx context.Context) ([]byte, error) {
-	return c.ask(ctx, c.subjects.Status(), nil, bus.StatusField)
-}
-
 // ask sends what is no request of the key space once, and returns the body of the first
 // answer that has a field.
 func (c *Client) ask(ctx context.Context, subject string, body []byte, field string) ([]byte, error) {

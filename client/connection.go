@@ -37,9 +37,33 @@ func ConnectWith(ctx context.Context, d bus.DialOptions, opts ...Option) (*Clien
 	return c, nil
 }
 
-// Report asks the cluster for the statistics of the requests that it has answered so far,
-// and returns its JSON object as it came: see the public contract. The error is
-// [ErrNoCluster] when nobody answers.
-func (c *Client) Report(ctx context.Context) ([]byte, error) {
+// Status asks the cluster how it is. The error is [ErrNoCluster] when nobody answers.
+func (c *Client) Status(ctx context.Context) (bus.Status, error) {
+	body, err := c.StatusJSON(ctx)
+	if err != nil {
+		return bus.Status{}, err
+	}
+	return bus.ParseStatus(body)
+}
+
+// StatusJSON is [Client.Status] as the object came, with fields of later versions, too;
+// [bus.ParseStatus] reads it.
+func (c *Client) StatusJSON(ctx context.Context) ([]byte, error) {
+	return c.ask(ctx, c.subjects.Status(), nil, bus.StatusField)
+}
+
+// Report asks the cluster for the statistics of the requests that it has answered so far.
+// The error is [ErrNoCluster] when nobody answers.
+func (c *Client) Report(ctx context.Context) (bus.Report, error) {
+	body, err := c.ReportJSON(ctx)
+	if err != nil {
+		return bus.Report{}, err
+	}
+	return bus.ParseReport(body)
+}
+
+// ReportJSON is [Client.Report] as the object came, with fields of later versions, too;
+// [bus.ParseReport] reads it.
+func (c *Client) ReportJSON(ctx context.Context) ([]byte, error) {
 	return c.ask(ctx, c.subjects.Report(), nil, bus.ReportField)
 }

@@ -233,10 +233,6 @@ func isSettingsVariable(key string) bool {
 	})
 }
 
-// Bare returns the URLs without a user: for an argument of a child, which has the user
-// from [Settings.Environment].
-func (s *Settings) Bare() string { return withoutUser(s.URL()) }
-
 // userInURL returns the user of the first URL that has one; a user without a password is a token.
 func (s *Settings) userInURL() (token, user, password string) {
 	for part := range strings.SplitSeq(s.URL(), ",") {

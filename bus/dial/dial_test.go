@@ -290,8 +290,8 @@ func TestEnvironmentOfAChild(t *testing.T) {
 
 	inURL := dial.To(strings.Replace(users, "://", "://ann:right@", 1))
 	got = inURL.Environment(nil)
-	if inURL.Bare() != users || !slices.Contains(got, "NATS_USER=ann") || !slices.Contains(got, "NATS_PASSWORD=right") {
-		t.Errorf("a user in the URL: %q, %q", inURL.Bare(), got)
+	if !slices.Contains(got, "NATS_USER=ann") || !slices.Contains(got, "NATS_PASSWORD=right") {
+		t.Errorf("a user in the URL: %q", got)
 	}
 
 	if nc, err := bus.Dial(t.Context(), child.As("bob", "wrong").Options("child", nil)); err == nil {

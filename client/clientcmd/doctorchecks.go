@@ -130,11 +130,7 @@ func (d *doctor) lookAtCluster(ctx context.Context, nc *nats.Conn) {
 	defer c.Close()
 	asking, cancel := context.WithTimeout(ctx, doctorLimit)
 	defer cancel()
-	body, err := c.Status(asking)
-	var s bus.Status
-	if err == nil {
-		err = json.Unmarshal(body, &s)
-	}
+	s, err := c.Status(asking)
 	if d.denied() {
 		return // lookAtPermissions says what
 	}

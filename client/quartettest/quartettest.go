@@ -15,7 +15,6 @@ package quartettest
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -186,7 +185,7 @@ func (c *Cluster) status(ctx context.Context, nc *nats.Conn) (s bus.Status, err 
 	if err != nil {
 		return s, fmt.Errorf("no status: %w", err)
 	}
-	return s, json.Unmarshal(m.Data, &s)
+	return bus.ParseStatus(m.Data)
 }
 
 // await polls the cluster's status until what is true of it.

@@ -13,8 +13,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"quartet/bus"
 	"quartet/master/inprocess"
-	"quartet/master/ledger"
 	"quartet/master/masternode"
 )
 
@@ -109,7 +109,7 @@ func TestMetricsOfARealCluster(t *testing.T) {
 		ask("quartet.request", model+", 2, nothing")
 	}
 	ask("quartet.request", "5, 1, bad")
-	var report ledger.Summary
+	var report bus.Report
 	if err := json.Unmarshal(ask("quartet.report", ""), &report); err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func TestMetricsOfARealCluster(t *testing.T) {
 }
 
 // sameAsReport compares counts and times.
-func sameAsReport(t *testing.T, got map[string]float64, report *ledger.Summary) {
+func sameAsReport(t *testing.T, got map[string]float64, report *bus.Report) {
 	t.Helper()
 	byGroup, byReplica, byCode, byOutcome := map[string]float64{}, map[string]float64{}, map[string]float64{}, map[string]float64{}
 	label := func(sample, name string) string {

@@ -14,7 +14,6 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/model"
-	"quartet/master/ledger"
 )
 
 // serviceSays asks a micro service and reads its answer into v.
@@ -150,7 +149,7 @@ func TestMicroServiceCountsAsTheReportDoes(t *testing.T) {
 	send(425, "3, 2, k", nats.Header{bus.HeaderMinTimestamp: {"1000000"}})
 	var stats micro.Stats
 	serviceSays(t, nc, micro.StatsVerb, before.ID, &stats)
-	var report ledger.Summary
+	var report bus.Report
 	says(t, nc, "quartet.report", &report)
 	took, timed, failed := map[string]float64{}, map[string]uint64{}, map[string]uint64{}
 	for _, g := range report.Groups {

@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
+
+	"quartet/bus"
 )
 
 const (
@@ -27,7 +29,7 @@ const (
 type job struct {
 	lines  []byte
 	count  uint64 // of lines
-	report *Summary
+	report *bus.Report
 }
 
 // disk writes files. Its fields belong to the goroutine in run, and after that to
@@ -147,8 +149,8 @@ func (d *disk) run() {
 }
 
 // list says what has become of the lines so far. Any goroutine may ask.
-func (d *disk) list() List {
-	return List{Lines: d.lines.Load(), Lost: d.lost.Load(), Deleted: d.deleted.Load()}
+func (d *disk) list() bus.ReportList {
+	return bus.ReportList{Lines: d.lines.Load(), Lost: d.lost.Load(), Deleted: d.deleted.Load()}
 }
 
 // write appends lines whole or, with an error, not at all. It writes where the last
@@ -216,7 +218,7 @@ func replace(path string, write func(io.Writer) error) error {
 	return os.Rename(f.Name(), path)
 }
 
-func jsonOf(s Summary) ([]byte, error) {
+func jsonOf(s bus.Report) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetIndent("", "  ")

@@ -9,7 +9,7 @@
 //	requests.csv    the list: one line a request, in the order of the answers
 //	requests.1.csv  the part before, once requests.csv has grown to its limit; the
 //	                part before that is deleted, and the report says how many lines it had
-//	report.json     the [Summary], rewritten every half second in which something happened
+//	report.json     the [bus.Report], rewritten every half second in which something happened
 //	report.txt      the same for people, written by [Ledger.Close]
 //	report.html     the [Run] as a page, likewise; see [Options.Page]
 //	previous/       all of these from the run before, if it had any requests
@@ -36,6 +36,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"quartet/bus"
 	"quartet/bus/lamport"
 	"quartet/bus/model"
 )
@@ -178,7 +179,7 @@ func (l *Ledger) handOver() {
 }
 
 // Summary returns the statistics of everything that was recorded before the call.
-func (l *Ledger) Summary() (s Summary) {
+func (l *Ledger) Summary() (s bus.Report) {
 	l.ask(func(c *counter) { s = c.summary(time.Now()) })
 	return s
 }
@@ -328,7 +329,7 @@ func (c *counter) report(now time.Time) {
 	}
 }
 
-func (c *counter) summary(now time.Time) Summary {
+func (c *counter) summary(now time.Time) bus.Report {
 	s := c.stats.summary(now)
 	s.List = c.disk.list()
 	return s

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"quartet/bus"
 	"quartet/bus/lamport"
 	"quartet/bus/model"
 )
@@ -82,7 +83,7 @@ func TestEveryRequestIsCountedAndListed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !s.Finished || s.Total.Count != n || s.List != (List{Lines: n}) || len(s.Groups) != 8 || len(s.Replicas) != 3 {
+	if !s.Finished || s.Total.Count != n || s.List != (bus.ReportList{Lines: n}) || len(s.Groups) != 8 || len(s.Replicas) != 3 {
 		t.Errorf("after Close: %+v", s)
 	}
 	for _, name := range []string{reportText, reportJSON} {
@@ -108,7 +109,7 @@ func TestFigures(t *testing.T) {
 	l.Record(Entry{Model: model.Linearizable, Type: model.Set, Code: model.OK, Taken: 90 * time.Second, Replica: 1})
 	l.Record(Entry{Code: model.Malformed, Taken: -time.Second})
 	s := l.Summary()
-	want := []Group{
+	want := []bus.ReportGroup{
 		{Count: 1, Failed: 1, Codes: map[model.Code]uint64{400: 1}},
 		// Beyond the histogram's range: quantiles end there, mean and maximum do not.
 		{Consistency: "linearizable", Request: "set", Count: 1, OK: 1, Timed: 1, Mean: 9e7, P50: 6e7, P90: 6e7, P99: 6e7, Max: 9e7},
@@ -121,7 +122,7 @@ func TestFigures(t *testing.T) {
 	if s.Total.Count != 1002 || s.Total.OK != 991 || s.Total.Failed != 11 || s.Total.Max != 9e7 || s.Total.Duplicates != 1 || s.Total.Codes[504] != 3 {
 		t.Errorf("total %+v", s.Total)
 	}
-	served := []Served{{"", 4, 0, 0, 4}, {"r1", 1, 1, 0, 0}, {"r2", 997, 990, 0, 7}}
+	served := []bus.ReportServed{{Count: 4, Failed: 4}, {Replica: "r1", Count: 1, OK: 1}, {Replica: "r2", Count: 997, OK: 990, Failed: 7}}
 	if !slices.Equal(s.Replicas, served) {
 		t.Errorf("replicas %+v, want %+v", s.Replicas, served)
 	}
@@ -146,13 +147,13 @@ func TestAnsweredMeansOneThing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, s := range map[string]Summary{"asked": r.Summary, "read": read} {
-		for _, g := range []Group{s.Total, s.Groups[0]} {
+	for name, s := range map[string]bus.Report{"asked": r.Summary, "read": read} {
+		for _, g := range []bus.ReportGroup{s.Total, s.Groups[0]} {
 			if g.Count != 11 || g.OK != 2 || g.NoValue != 2 || g.Failed != 7 || g.Codes[model.NotFound] != 2 {
 				t.Errorf("%s: %+v", name, g)
 			}
 		}
-		if !slices.Equal(s.Replicas, []Served{{"r1", 11, 2, 2, 7}}) {
+		if !slices.Equal(s.Replicas, []bus.ReportServed{{Replica: "r1", Count: 11, OK: 2, NoValue: 2, Failed: 7}}) {
 			t.Errorf("%s: %+v", name, s.Replicas)
 		}
 	}
@@ -225,7 +226,7 @@ func TestTheListIsToldAsItIs(t *testing.T) {
 		}
 		time.Sleep(5 * time.Millisecond) // polling
 	}
-	s := Summary{Total: Group{Count: 14}, List: List{Lines: 3, Lost: 1}}
+	s := bus.Report{Total: bus.ReportGroup{Count: 14}, List: bus.ReportList{Lines: 3, Lost: 1}}
 	var b strings.Builder
 	if err := WriteTable(&b, s); err != nil || !strings.Contains(b.String(), "The list of requests has 3 lines; 10 more are on their way to it; 1 were never written") {
 		t.Errorf("%v\n%s", err, b.String())
@@ -413,7 +414,7 @@ func TestRotation(t *testing.T) {
 	// Each batch fills a file. Most often it is one of a hundred; the ledger's clock may have
 	// handed over a part of it.
 	kept := s.List.Lines
-	if kept < 2 || kept > 2*each || s.List != (List{Lines: kept, Deleted: n*each - kept}) || s.Total.Count != n*each {
+	if kept < 2 || kept > 2*each || s.List != (bus.ReportList{Lines: kept, Deleted: n*each - kept}) || s.Total.Count != n*each {
 		t.Errorf("%+v of %d requests, want the last %d at the most, and no other loss", s.List, s.Total.Count, 2*each)
 	}
 	got := readAll(t, dir)

@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"quartet/bus"
 	"quartet/bus/lamport"
 	"quartet/bus/model"
 )
@@ -140,7 +141,7 @@ func FuzzLine(f *testing.F) {
 }
 
 // threeRequests is a run of three requests: its directory, and its statistics at fixed times.
-func threeRequests(t *testing.T) (dir string, s Summary) {
+func threeRequests(t *testing.T) (dir string, s bus.Report) {
 	t.Helper()
 	dir = t.TempDir()
 	l := open(t, Options{Dir: dir})

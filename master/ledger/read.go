@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"quartet/bus"
 	"quartet/bus/model"
 )
 
@@ -23,23 +24,23 @@ var (
 // on. Where requests.csv has been written after report.json, or there is no
 // report.json, it is recomputed from the list; of the two the one that knows of more
 // requests counts. It wraps [ErrNoRun] where neither is there.
-func ReadDir(dir string) (Summary, error) {
+func ReadDir(dir string) (bus.Report, error) {
 	kept, reported, keptErr := readReport(dir)
 	listed := newest(dir, requestsCSV, requestsOld)
 	switch {
 	case keptErr == nil && !listed.After(reported):
 		return kept, nil
 	case keptErr != nil && !errors.Is(keptErr, os.ErrNotExist) && listed.IsZero():
-		return Summary{}, keptErr
+		return bus.Report{}, keptErr
 	case listed.IsZero():
-		return Summary{}, fmt.Errorf("%w: %s", ErrNoRun, dir)
+		return bus.Report{}, fmt.Errorf("%w: %s", ErrNoRun, dir)
 	}
 	counted, err := recount(dir)
 	switch {
 	case keptErr == nil && (err != nil || kept.Total.Count >= counted.Total.Count):
 		return kept, nil
 	case err != nil:
-		return Summary{}, err
+		return bus.Report{}, err
 	}
 	if keptErr == nil { // what the list cannot tell
 		counted.Started, counted.List.Lost, counted.List.Deleted = kept.Started, kept.List.Lost, kept.List.Deleted
@@ -47,30 +48,30 @@ func ReadDir(dir string) (Summary, error) {
 	return counted, nil
 }
 
-func readReport(dir string) (Summary, time.Time, error) {
+func readReport(dir string) (bus.Report, time.Time, error) {
 	path := filepath.Join(dir, reportJSON)
 	info, err := os.Stat(path)
 	if err != nil {
-		return Summary{}, time.Time{}, err
+		return bus.Report{}, time.Time{}, err
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return Summary{}, time.Time{}, err
+		return bus.Report{}, time.Time{}, err
 	}
-	var s Summary
+	var s bus.Report
 	if err := json.Unmarshal(text, &s); err != nil {
-		return Summary{}, time.Time{}, fmt.Errorf("%w: %s: %w", ErrDamaged, path, err)
+		return bus.Report{}, time.Time{}, fmt.Errorf("%w: %s: %w", ErrDamaged, path, err)
 	}
-	s.Total.modern()
+	modern(&s.Total)
 	for i := range s.Groups {
-		s.Groups[i].modern()
+		modern(&s.Groups[i])
 	}
 	return s, info.ModTime(), nil
 }
 
 // modern reads the figures of a report from before 2026-11-28, in which a get without a value
 // was a failure and everything had a time.
-func (g *Group) modern() {
+func modern(g *bus.ReportGroup) {
 	if n := g.Codes[model.NotFound]; g.NoValue == 0 && n <= g.Failed && g.OK+g.Failed == g.Count {
 		g.NoValue, g.Failed = n, g.Failed-n
 	}
@@ -90,10 +91,10 @@ func newest(dir string, names ...string) time.Time {
 }
 
 // recount counts the list.
-func recount(dir string) (Summary, error) {
+func recount(dir string) (bus.Report, error) {
 	s, last, err := count(dir)
 	if err != nil {
-		return Summary{}, err
+		return bus.Report{}, err
 	}
 	out := s.summary(last)
 	out.List.Lines = s.total

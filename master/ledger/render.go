@@ -15,6 +15,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"quartet/bus"
 	"quartet/bus/model"
 )
 
@@ -40,7 +41,7 @@ func ParseFormat(s string) (Format, error) {
 }
 
 // Write writes the summary in one of the formats; JSON is one indented object.
-func (f Format) Write(w io.Writer, s Summary) error {
+func (f Format) Write(w io.Writer, s bus.Report) error {
 	switch f {
 	case CSV:
 		return WriteCSV(w, s)
@@ -51,7 +52,7 @@ func (f Format) Write(w io.Writer, s Summary) error {
 }
 
 // WriteJSON writes the summary as one indented object.
-func WriteJSON(w io.Writer, s Summary) error {
+func WriteJSON(w io.Writer, s bus.Report) error {
 	text, err := jsonOf(s)
 	if err != nil {
 		return err
@@ -61,7 +62,7 @@ func WriteJSON(w io.Writer, s Summary) error {
 }
 
 // WriteCSV writes a line for each group and one, "total", for all. Times are in µs.
-func WriteCSV(w io.Writer, s Summary) error {
+func WriteCSV(w io.Writer, s bus.Report) error {
 	out := csv.NewWriter(w)
 	_ = out.Write([]string{"consistency", "request", "count", "ok", "failed", "duplicates",
 		"mean_us", "p50_us", "p90_us", "p99_us", "max_us", "codes", "no_value", "timed"})
@@ -84,7 +85,7 @@ func WriteCSV(w io.Writer, s Summary) error {
 }
 
 // WriteTable writes the summary for people.
-func WriteTable(w io.Writer, s Summary) error {
+func WriteTable(w io.Writer, s bus.Report) error {
 	var b strings.Builder
 	const stamp = "2006-01-02 15:04:05 MST"
 	state := "so far"
@@ -123,9 +124,9 @@ included, but for those that were refused at sight as malformed or too large.
 	return err
 }
 
-func groupTable(b *strings.Builder, s Summary) {
+func groupTable(b *strings.Builder, s bus.Report) {
 	rows := [][]string{{"consistency", "request", "count", "ok", "no value", "failed", "mean", "p50", "p90", "p99", "max", "duplicates", "codes of the failed"}}
-	row := func(g Group, name string) {
+	row := func(g bus.ReportGroup, name string) {
 		failed := maps.Clone(g.Codes)
 		maps.DeleteFunc(failed, func(code model.Code, _ uint64) bool { return code.Answered() })
 		cells := []string{name, orDash(g.Request), number(g.Count), number(g.OK), number(g.NoValue), number(g.Failed)}

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"quartet/bus"
 	"quartet/bus/lamport"
 	"quartet/bus/model"
 )
@@ -13,7 +14,7 @@ import (
 // Run is everything that is known of a run, for those who draw it. Its size is bounded,
 // however long the run was and whatever its requests held.
 type Run struct {
-	Summary Summary
+	Summary bus.Report
 	Cluster Cluster
 	Views   []View // the newest, at most 64
 	Earlier int    // views before those

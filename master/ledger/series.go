@@ -14,7 +14,7 @@ type Series struct {
 	Count       uint64
 	Duplicates  uint64 // answered with an earlier outcome
 	Outcomes    []Outcome
-	Timed       uint64   // how many have a time; see [Group]
+	Timed       uint64   // how many have a time; see [bus.ReportGroup]
 	Sum         float64  // seconds that those took
 	Within      []uint64 // how many of those took no longer than each bound, to three digits
 }
@@ -39,7 +39,7 @@ func (l *Ledger) Series(bounds []time.Duration) (list []Series) {
 	return list
 }
 
-// Lost returns how many requests are counted and will never be listed: see [List].
+// Lost returns how many requests are counted and will never be listed: see [bus.ReportList].
 func (l *Ledger) Lost() uint64 { return l.lost.Load() }
 
 func (g *group) series(bounds []time.Duration) Series {

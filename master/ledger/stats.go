@@ -8,6 +8,7 @@ import (
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
+	"quartet/bus"
 	"quartet/bus/lamport"
 	"quartet/bus/model"
 )
@@ -19,63 +20,6 @@ const (
 	slowest = 60_000_000
 	digits  = 3
 )
-
-// Summary is the statistics of a run. It is what report.json and the answer to a
-// report request hold; fields are only ever added.
-type Summary struct {
-	Started  time.Time `json:"started"`  // of the run
-	Updated  time.Time `json:"updated"`  // when these figures were taken
-	Finished bool      `json:"finished"` // the run has ended, and by itself
-	Total    Group     `json:"total"`
-	Groups   []Group   `json:"groups"`   // by consistency and type; those with requests
-	Replicas []Served  `json:"replicas"` // those with requests
-	List     List      `json:"list"`
-}
-
-// Group is the statistics of some requests. Count is the sum of OK, NoValue and Failed.
-//
-// Times are in µs, from the master's receipt of a request to its answer, of the requests that
-// were worth a try, failed ones too: what was refused at sight, as malformed or too large,
-// has no time (see [model.Code.Timed]).
-type Group struct {
-	Consistency string                `json:"consistency,omitempty"` // the model's word; "" in the total, and where the request did not say
-	Request     string                `json:"request,omitempty"`     // the type's word; likewise
-	Count       uint64                `json:"count"`
-	OK          uint64                `json:"ok"`
-	NoValue     uint64                `json:"no_value"`        // gets of a key without a value: answered, as OK is
-	Failed      uint64                `json:"failed"`          // refused, or of unknown outcome: not answered
-	Codes       map[model.Code]uint64 `json:"codes,omitempty"` // of all but OK
-	Duplicates  uint64                `json:"duplicates"`      // answered with an earlier outcome
-	Timed       uint64                `json:"timed"`           // how many the times are of
-	Mean        float64               `json:"mean_us"`
-	P50         int64                 `json:"p50_us"`
-	P90         int64                 `json:"p90_us"`
-	P99         int64                 `json:"p99_us"`
-	Max         int64                 `json:"max_us"`
-}
-
-// Served is what one node answered.
-type Served struct {
-	Replica string `json:"replica"` // "" for requests that nobody served
-	Count   uint64 `json:"count"`
-	OK      uint64 `json:"ok"`
-	NoValue uint64 `json:"no_value"`
-	Failed  uint64 `json:"failed"`
-}
-
-// Coming is how many requests are counted and have not reached the list yet: the disk is
-// still at them.
-func (s *Summary) Coming() uint64 {
-	return s.Total.Count - min(s.Total.Count, s.List.Lines+s.List.Lost+s.List.Deleted)
-}
-
-// List says how complete the list of requests is. Requests that are counted and in
-// none of the three are still on their way: see [Summary.Coming].
-type List struct {
-	Lines   uint64 `json:"lines"`   // in the files
-	Lost    uint64 `json:"lost"`    // never written: the disk was too slow or refused
-	Deleted uint64 `json:"deleted"` // were in a file that rotation deleted
-}
 
 // group counts requests; one of these exists per consistency and type in use.
 type group struct {
@@ -144,9 +88,9 @@ func (g *group) merge(o *group) {
 	g.times.Merge(o.times)
 }
 
-func (g *group) figures() Group {
+func (g *group) figures() bus.ReportGroup {
 	q := g.times.ValueAtPercentilesSlice([]float64{50, 90, 99})
-	f := Group{
+	f := bus.ReportGroup{
 		Count: g.count, OK: g.ok, NoValue: g.noValue, Failed: g.count - g.ok - g.noValue, Duplicates: g.duplicates, Timed: g.timed,
 		// The histogram gives the upper end of a bucket, which may lie above both.
 		P50: min(q[0], g.max, slowest), P90: min(q[1], g.max, slowest), P99: min(q[2], g.max, slowest), Max: g.max,
@@ -207,8 +151,8 @@ func (s *stats) keys() []groupKey {
 	})
 }
 
-func (s *stats) summary(now time.Time) Summary {
-	out := Summary{Started: s.started, Updated: now, Groups: []Group{}, Replicas: []Served{}}
+func (s *stats) summary(now time.Time) bus.Report {
+	out := bus.Report{Started: s.started, Updated: now, Groups: []bus.ReportGroup{}, Replicas: []bus.ReportServed{}}
 	total := newGroup()
 	for _, key := range s.keys() {
 		g := s.groups[key]
@@ -234,14 +178,14 @@ func (k groupKey) words() (consistency, request string) {
 }
 
 // served sums a group up by node, in rising order.
-func (g *group) served() []Served {
+func (g *group) served() []bus.ReportServed {
 	slices.SortFunc(g.outcomes, func(a, b outcome) int {
 		return cmp.Or(cmp.Compare(a.replica, b.replica), cmp.Compare(a.code, b.code))
 	})
-	var list []Served
+	var list []bus.ReportServed
 	for i, o := range g.outcomes {
 		if i == 0 || o.replica != g.outcomes[i-1].replica {
-			list = append(list, Served{Replica: nodeName(o.replica)})
+			list = append(list, bus.ReportServed{Replica: nodeName(o.replica)})
 		}
 		s := &list[len(list)-1]
 		s.Count += o.count

@@ -68,7 +68,7 @@ not answered, 6 no cluster.`,
 			case requests:
 				return advise(ledger.WriteRequests(stdout, dir, format))
 			}
-			var s ledger.Summary
+			var s bus.Report
 			if remote {
 				s, err = ask(cmd.Context(), connection, prefix)
 			} else {
@@ -134,8 +134,8 @@ func advise(err error) error {
 }
 
 // ask has the master of a running cluster answer.
-func ask(ctx context.Context, connection *dial.Flags, prefix string) (ledger.Summary, error) {
-	var s ledger.Summary
+func ask(ctx context.Context, connection *dial.Flags, prefix string) (bus.Report, error) {
+	var s bus.Report
 	subjects, err := bus.NewSubjects(prefix)
 	if err != nil {
 		return s, exit.Usage(err)
@@ -165,8 +165,5 @@ func ask(ctx context.Context, connection *dial.Flags, prefix string) (ledger.Sum
 	if reason := m.Header.Get(bus.HeaderError); reason != "" {
 		return s, exit.With(exit.StatusRefused, fmt.Errorf("the master refused: %s", reason))
 	}
-	if err := json.Unmarshal(m.Data, &s); err != nil {
-		return s, fmt.Errorf("the master's report cannot be read: %w", err)
-	}
-	return s, nil
+	return bus.ParseReport(m.Data)
 }

@@ -5,7 +5,6 @@ package bench
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -276,14 +275,10 @@ func (b *bench) look(ctx context.Context, c *client.Client) error {
 
 // StatusOf asks the cluster how it is.
 func StatusOf(ctx context.Context, c *client.Client) (s bus.Status, err error) {
-	body, err := c.Status(ctx)
-	if err != nil {
-		return s, Explain(ctx, c, err)
+	if s, err = c.Status(ctx); err != nil {
+		err = Explain(ctx, c, err)
 	}
-	if err := json.Unmarshal(body, &s); err != nil {
-		return s, fmt.Errorf("the cluster's status is no JSON object that this version can read: %w", err)
-	}
-	return s, nil
+	return s, err
 }
 
 // Explain says that there is no cluster where that is why nothing could be set.

@@ -2,7 +2,6 @@ package console
 
 import (
 	"context"
-	"encoding/json"
 	"io/fs"
 	"strings"
 	"time"
@@ -111,9 +110,8 @@ func replicasOf(ctx context.Context, cmd *cobra.Command, env Env) []bus.ReplicaS
 		return nil
 	}
 	defer c.Close()
-	body, err := c.Status(ctx)
-	var s bus.Status
-	if err != nil || json.Unmarshal(body, &s) != nil {
+	s, err := c.Status(ctx)
+	if err != nil {
 		return nil
 	}
 	return s.Replicas

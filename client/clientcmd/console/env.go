@@ -33,7 +33,7 @@ type Env struct {
 
 	Version string // of this program; "": not known
 
-	// Program is the quartet program that demo runs as master and for the report; "": the
+	// Program is the quartet program that demo runs as master; "": the
 	// one that runs now. A test must set it: there the running program is the test
 	// itself, which would start itself again without end.
 	Program string

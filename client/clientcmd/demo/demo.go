@@ -14,7 +14,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"quartet/bus/dial"
 	"quartet/bus/host/config"
 	"quartet/bus/host/exit"
 	"quartet/client/clientcmd/console"
@@ -22,6 +21,7 @@ import (
 	"quartet/client/internal/process"
 	"quartet/client/judge/record"
 	"quartet/client/requestfile"
+	"quartet/master/ledger"
 )
 
 // cast is who takes part in the demo, and what each sends: the original's driver.
@@ -39,7 +39,6 @@ type demo struct {
 	logDir   string
 	async    bool
 	external bool // the cluster is not ours
-	settings *dial.Settings
 }
 
 func Command(env console.Env) *cobra.Command {
@@ -64,12 +63,10 @@ Exit status: that of the worst reply: 0 all answered, 4 one refused, 5 an outcom
   quartet demo --record auto && quartet check runs/latest`,
 		Args: console.UsageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := d.conn.Resolve()
-			if err != nil {
+			if _, err := d.conn.Resolve(); err != nil {
 				return err
 			}
 			d.external = d.conn.Settings.Asked()
-			d.settings = s
 			ctx, cancel := console.Interruptible(cmd)
 			defer cancel()
 			return d.recorded(ctx, cmd.Flags().Changed("log-dir"))
@@ -106,8 +103,7 @@ func (d *demo) run(ctx context.Context) error {
 		if ctx.Err() != nil || exit.Status(failed) == exit.StatusNoCluster {
 			return failed // there is nobody to report
 		}
-		args := append(d.settings.Args(), "--nats", d.settings.Bare(), "--prefix", d.conn.Prefix)
-		return errors.Join(failed, report(ctx, d.env, d.talk(), d.settings, args...))
+		return errors.Join(failed, d.ask(ctx))
 	}
 	program, err := d.env.Executable()
 	if err != nil {
@@ -123,7 +119,19 @@ func (d *demo) run(ctx context.Context) error {
 	if err := cluster.Stop(); err != nil || ctx.Err() != nil {
 		return errors.Join(failed, err)
 	}
-	return errors.Join(failed, report(ctx, d.env, d.talk(), nil, "--log-dir", d.logDir))
+	report, err := ledger.ReadDir(d.logDir)
+	return errors.Join(failed, writeReport(d.talk(), report, err))
+}
+
+// ask has a cluster that is not ours report.
+func (d *demo) ask(ctx context.Context) error {
+	c, err := d.conn.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	report, err := c.Report(ctx)
+	return writeReport(d.talk(), report, err)
 }
 
 // talk is where the report goes: not between objects for a machine.

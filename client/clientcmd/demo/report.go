@@ -1,30 +1,23 @@
 package demo
 
 import (
-	"context"
 	"fmt"
 	"io"
-	"os"
-	"os/exec"
 
-	"quartet/bus/dial"
-	"quartet/client/clientcmd/console"
+	"quartet/bus"
+	"quartet/master/ledger"
 )
 
-// report has our own program print the report to to, with our settings where it is to ask a cluster.
-func report(ctx context.Context, env console.Env, to io.Writer, settings *dial.Settings, args ...string) error {
-	program, err := env.Executable()
+// writeReport prints a report for people below what has been printed.
+func writeReport(to io.Writer, r bus.Report, err error) error {
 	if err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(ctx, program, append([]string{"report"}, args...)...)
-	cmd.Stdout, cmd.Stderr = to, env.Stderr
-	cmd.Env = settings.Environment(os.Environ())
-	if _, err := fmt.Fprintln(to); err != nil {
-		return err
-	}
-	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("the report: %w", err)
+	}
+	if _, err := fmt.Fprintln(to); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	if err := ledger.WriteTable(to, r); err != nil {
+		return fmt.Errorf("write the report: %w", err)
 	}
 	return nil
 }

@@ -4,7 +4,6 @@ package explain
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -69,7 +68,7 @@ func firstLine(s string) string {
 type clusterFigures struct {
 	missing  string // why there are none
 	replicas int
-	report   console.Statistics
+	report   bus.Report
 }
 
 // gather asks the cluster.
@@ -81,18 +80,12 @@ func (f *clusterFigures) gather(ctx context.Context, conn *console.Connection) e
 		return err
 	}
 	defer c.Close()
-	var s bus.Status
-	body, err := c.Status(ctx)
-	if err == nil {
-		err = json.Unmarshal(body, &s)
-	}
+	s, err := c.Status(ctx)
 	if err != nil {
 		return err
 	}
 	f.replicas = len(s.Replicas)
-	if body, err = c.Report(ctx); err == nil {
-		err = json.Unmarshal(body, &f.report)
-	}
+	f.report, err = c.Report(ctx)
 	return err
 }
 

@@ -4,7 +4,6 @@ package operate
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -231,12 +230,11 @@ func await(ctx context.Context, c *client.Client, limit time.Duration, done func
 	defer tick.Stop()
 	why := "the cluster has not said how it is"
 	for {
-		var s bus.Status
-		body, err := c.Status(ctx)
+		s, err := c.Status(ctx)
 		if errors.Is(err, client.ErrPermission) {
 			return nil, exit.With(console.ExitStatus(err), err)
 		}
-		if err == nil && json.Unmarshal(body, &s) == nil {
+		if err == nil {
 			var ok bool
 			if ok, why = done(&s); ok {
 				return &s, nil

@@ -1,7 +1,6 @@
 package operate
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -37,13 +36,13 @@ Exit status: 0 ready, 4 not ready, 6 no cluster.`,
 				return err
 			}
 			defer c.Close()
-			body, err := c.Status(ctx)
+			body, err := c.StatusJSON(ctx)
 			if err != nil {
 				return exit.With(console.ExitStatus(err), err)
 			}
-			var s bus.Status
-			if err := json.Unmarshal(body, &s); err != nil {
-				return fmt.Errorf("the cluster's status is no JSON object that this version can read: %w", err)
+			s, err := bus.ParseStatus(body)
+			if err != nil {
+				return err
 			}
 			if out != console.Table {
 				err = out.Answer(env.Stdout, body)

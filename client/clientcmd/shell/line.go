@@ -2,7 +2,6 @@ package shell
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -142,7 +141,7 @@ func (s *shell) pin(argument string) error {
 }
 
 func (s *shell) tellStatus(ctx context.Context) error {
-	body, err := s.client.Status(ctx)
+	body, err := s.client.StatusJSON(ctx)
 	if err != nil {
 		s.worst = max(s.worst, console.ExitStatus(err))
 		return exit.With(console.ExitStatus(err), err)
@@ -150,9 +149,9 @@ func (s *shell) tellStatus(ctx context.Context) error {
 	if s.out.Objects() || s.out == console.Raw {
 		return s.out.Answer(s.env.Stderr, body) // stdout holds replies
 	}
-	var st bus.Status
-	if err := json.Unmarshal(body, &st); err != nil {
-		return fmt.Errorf("the cluster's status is no JSON object that this version can read: %w", err)
+	st, err := bus.ParseStatus(body)
+	if err != nil {
+		return err
 	}
 	return operate.PrintStatus(s.env.Stdout, &st)
 }

@@ -6,7 +6,6 @@ package shell
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -257,9 +256,8 @@ func (s *shell) say(err error) { fmt.Fprintln(s.env.Stderr, err) }
 func (s *shell) look(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, console.CompletionLimit)
 	defer cancel()
-	body, err := s.client.Status(ctx)
-	var st bus.Status
-	if err != nil || json.Unmarshal(body, &st) != nil {
+	st, err := s.client.Status(ctx)
+	if err != nil {
 		return
 	}
 	s.replicas = nil

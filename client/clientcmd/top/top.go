@@ -4,7 +4,6 @@ package top
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -81,21 +80,24 @@ type top struct {
 type sample struct {
 	at     time.Time
 	status bus.Status
-	stats  console.Statistics
+	stats  bus.Report
 	raw    [2][]byte // status and statistics, as they came
 }
 
 func look(ctx context.Context, c *client.Client) (*sample, error) {
 	s := &sample{at: time.Now()}
 	var err error
-	if s.raw[0], err = c.Status(ctx); err == nil {
-		err = json.Unmarshal(s.raw[0], &s.status)
+	if s.raw[0], err = c.StatusJSON(ctx); err != nil {
+		return s, err
 	}
-	if err == nil {
-		if s.raw[1], err = c.Report(ctx); err == nil {
-			err = json.Unmarshal(s.raw[1], &s.stats)
-		}
+	if s.status, err = bus.ParseStatus(s.raw[0]); err != nil {
+		return s, err
 	}
+
+	if s.raw[1], err = c.ReportJSON(ctx); err != nil {
+		return s, err
+	}
+	s.stats, err = bus.ParseReport(s.raw[1])
 	return s, err
 }
 

@@ -73,7 +73,7 @@ func compare(before, now *sample) *view {
 		Replicas: []replicaView{}, Requests: []requestView{},
 	}
 	same := before.stats.Started.Equal(now.stats.Started)
-	old := map[[2]string]console.Group{}
+	old := map[[2]string]bus.ReportGroup{}
 	if same {
 		for _, g := range before.stats.Groups {
 			old[[2]string{g.Consistency, g.Request}] = g

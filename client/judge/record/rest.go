@@ -2,13 +2,11 @@ package record
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
 
-	"quartet/bus"
 	"quartet/bus/model"
 	"quartet/client"
 	"quartet/client/judge/history"
@@ -80,13 +78,9 @@ func (r *Recorder) Rest(ctx context.Context, c *client.Client, limit time.Durati
 
 // members returns the names of the replicas in the view.
 func members(ctx context.Context, c *client.Client) ([]string, error) {
-	body, err := c.Status(ctx)
+	s, err := c.Status(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("%w: who holds what at rest: %w", ErrRecord, err)
-	}
-	var s bus.Status
-	if err := json.Unmarshal(body, &s); err != nil {
-		return nil, fmt.Errorf("%w: the status: %w", ErrRecord, err)
 	}
 
 	var names []string

@@ -20,6 +20,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"quartet/bus"
 	"quartet/bus/model"
 	"quartet/master/ledger"
 )
@@ -36,7 +37,7 @@ type content struct {
 	Facts    []fact
 	Empty    bool
 	Groups   []row
-	Served   []ledger.Served
+	Served   []bus.ReportServed
 	Requests *chart // over time
 	Failures *chart // over time; nil: none
 	Times    []times
@@ -47,7 +48,7 @@ type content struct {
 	Kept     int // how many of the slowest there may be of each model
 	Drawn    uint64
 	Undrawn  uint64 // requests of which only the figures are known
-	List     ledger.List
+	List     bus.ReportList
 	Coming   uint64 // requests that have not reached the list yet
 }
 
@@ -139,7 +140,7 @@ func facts(r *ledger.Run) []fact {
 	return list
 }
 
-func rowOf(g ledger.Group) row {
+func rowOf(g bus.ReportGroup) row {
 	unknown := g.Codes[model.Unknown]
 	r := row{
 		Class: class(g.Consistency), Model: orDash(g.Consistency), Request: orDash(g.Request),
