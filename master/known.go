@@ -16,6 +16,7 @@ type known struct {
 	digest  uint64
 	version lamport.Version
 	number  uint64
+	first   uint64 // the earliest first sending that its clients have told; 0: none
 
 	unknown   bool // a sending was answered Unknown
 	done      bool
@@ -57,7 +58,7 @@ func (m *Machine) repeated(in *Incoming, out *Output) bool {
 		return true
 	}
 	if f := m.flights[k.rid]; f != nil {
-		f.told(r.First)
+		m.told(f, r)
 		m.join(f, in.Token, true)
 		if len(f.asked) > 0 && m.ticks-f.since >= m.cfg.AgainTicks {
 			m.again(f, in)
@@ -113,12 +114,19 @@ func (m *Machine) again(f *flight, in *Incoming) {
 	m.dispatch(f, p)
 }
 
-// told takes over when a sending of the flight says that the set was sent first: the earliest of
-// what they say is nearest the truth, and what the master sends again must not say less, or a
-// replica that has forgotten the set executes it a second time (rule S6).
-func (f *flight) told(first uint64) {
-	if known := f.request.First; first > 0 && (known == 0 || first < known) {
-		f.request.First = first
+// told takes over what another sending of a flight's set says of its age: the earliest first
+// sending of all that were told, of this flight and of those before, is nearest the truth, and
+// what is forwarded again must not say less, or a replica that has forgotten the set executes it
+// a second time (rule S6). If none says anything, the latest sending counts: it was made in the
+// time that is promised.
+func (m *Machine) told(f *flight, r *message.Request) {
+	k := f.known
+	if r.First > 0 && !m.cfg.Mutant.ForgetsAges && (k.first == 0 || r.First < k.first) {
+		k.first = r.First
+	}
+	f.request.First, f.request.Came = k.first, 0
+	if k.first == 0 {
+		f.request.Came = m.time()
 	}
 }
 
@@ -132,6 +140,7 @@ func (m *Machine) resume(k *known, in *Incoming, out *Output) {
 	}
 	f := &flight{request: in.Request, known: k, number: k.number, wanted: in.Replica}
 	f.request.RID, f.request.Version = k.rid, k.version
+	m.told(f, &in.Request)
 	if m.cfg.Mutant.RestampRetries && k.version != (lamport.Version{}) {
 		f.request.Version = m.stamp()
 	}

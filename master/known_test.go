@@ -106,3 +106,58 @@ func TestAFlightIsAsOldAsItsSendingsSay(t *testing.T) {
 		t.Errorf("sent first at %d by its word, want %d", f.Requests[0].First, f.Time-40)
 	}
 }
+
+// The master says when a set came whose client says no age: with the latest sending of its flight,
+// whatever is forwarded when, and never beside an age (rule S6).
+func TestAMasterSaysWhenASetCame(t *testing.T) {
+	cfg := configured(3, 1)
+	cfg.AgainTicks = 1
+	o := ready(t, cfg)
+	sent := func() (message.Request, uint64) {
+		t.Helper()
+		forwards := taken[*message.Forward](o)
+		if len(forwards) != 1 || len(forwards[0].Requests) != 1 {
+			t.Fatalf("forwarded: %+v", forwards)
+		}
+		return forwards[0].Requests[0], forwards[0].Time
+	}
+
+	set := id("a", in("linearizable set a 1"))
+	o.ask(set)
+	r, now := sent()
+	if r.Came != 0 || r.First != 0 {
+		t.Errorf("it has just come: came %d, first %d", r.Came, r.First)
+	}
+	came := now
+
+	o.pass(2)
+	o.ask(set)
+	if r, now = sent(); r.Came != 0 || now == came {
+		t.Errorf("the second sending has just come: came %d at %d", r.Came, now)
+	}
+	came = now
+
+	o.lost(1)
+	o.pass(1)
+	o.wedged(0, 2, 3)
+	o.decide()
+	o.installed()
+	for _, f := range taken[*message.Forward](o) {
+		for _, r := range f.Requests {
+			if r.Came != came {
+				t.Errorf("sent again in the next view: came %d, want %d", r.Came, came)
+			}
+			came = 0
+		}
+	}
+	if came != 0 {
+		t.Error("it was not sent again")
+	}
+
+	o.pass(1)
+	set.Age = 40
+	o.ask(set)
+	if r, now = sent(); r.Came != 0 || r.First != now-40 {
+		t.Errorf("with an age: came %d, first %d at %d", r.Came, r.First, now)
+	}
+}

@@ -57,6 +57,8 @@ type Mutant struct {
 	DrawsAgain      bool // gives a get that names a replica which has left to another
 	NeverAhead      bool // takes an epoch that it does not know for one of a history that has ended
 	ForgetsNumbers  bool // remembers causal sets no longer than others
+	ForgetsAges     bool // passes over the age that a later sending of a flight tells
+	ComesAnew       bool // says of what it forwards again that it has come just now
 }
 
 // Incoming is a client's request, checked at the door.
@@ -351,11 +353,21 @@ func (m *Machine) forward(p *peer, out *Output) {
 			size += overhead + len(r.Key) + len(r.Value) + len(r.Identity)
 		}
 		f := &message.Forward{Header: m.header(), Round: round, Time: m.time(), Marks: marks, Requests: p.requests[:n:n], Writes: p.writes[:w:w]}
+		m.leaveOut(f)
 		p.requests, p.writes = p.requests[n:], p.writes[w:]
 		p.confirms = p.confirms && len(p.requests) > 0
 		out.send(f, p.node)
 	}
 	p.requests, p.writes, p.reads = nil, nil, false // their memory now belongs to the messages
+}
+
+// leaveOut takes the time at which a request came from those for which the FORWARD says the same.
+func (m *Machine) leaveOut(f *message.Forward) {
+	for i := range f.Requests {
+		if r := &f.Requests[i]; r.Came == f.Time || m.cfg.Mutant.ComesAnew {
+			r.Came = 0
+		}
+	}
 }
 
 func (m *Machine) header() message.Header {

@@ -155,6 +155,7 @@ func (m *Machine) number(f *flight) {
 		f.known.number, f.known.version = f.number, f.request.Version
 	}
 	w := &message.CausalWrite{Number: f.number, Request: f.request}
+	w.Request.First, w.Request.Came = 0, 0 // nobody asks any more
 	pr.log[f.number] = w
 	pr.bytes += writeBytes(w)
 	pr.waiting[f.number] = f

@@ -56,6 +56,11 @@ func (m *Machine) request(in Incoming, out *Output) {
 		if r.Type == model.Set && in.Age > 0 {
 			r.First = m.first(in.Age)
 		}
+	}
+	if r.Type == model.Set && r.First == 0 {
+		r.Came = m.time()
+	}
+	if r.Identity != "" {
 		if m.repeated(&in, out) {
 			return
 		}
@@ -74,7 +79,7 @@ func (m *Machine) request(in Incoming, out *Output) {
 	}
 	f := &flight{request: *r, wanted: in.Replica}
 	if r.Identity != "" && r.Type == model.Set {
-		f.known = &known{rid: r.RID, digest: r.Digest, version: r.Version}
+		f.known = &known{rid: r.RID, digest: r.Digest, version: r.Version, first: r.First}
 		m.sets.add(r.Identity, f.known)
 	} else if r.Identity != "" {
 		m.gets.add(r.Identity, r.Digest)

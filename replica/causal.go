@@ -265,5 +265,9 @@ func (m *Machine) recall(r *message.Request) {
 		m.refuseTooOld(r)
 		return
 	}
+	if m.layers.Late(r, r.Came, m.forwarded) {
+		m.drop()
+		return
+	}
 	m.answer(message.Answer{RID: r.RID, Code: model.NotFound, Reason: "not numbered yet"})
 }

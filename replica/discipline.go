@@ -98,6 +98,10 @@ func (m *Machine) answerAgain(r *message.Request, first layers.Outcome) {
 	m.answer(a)
 }
 
+// drop ends a request without an answer: nothing that could be said of its other sendings would
+// be true. Its client is told by the master that the outcome is unknown, and sends it again.
+func (m *Machine) drop() { m.pending-- }
+
 // refuseTooOld refuses a set that may be a repetition of one that is forgotten.
 func (m *Machine) refuseTooOld(r *message.Request) {
 	m.fail(r, model.Gone, "sent for the first time so long ago that whether it took effect then is no longer known; "+

@@ -81,8 +81,15 @@ func (m *Machine) forward(f *message.Forward) {
 		m.confirm(f)
 	}
 	m.forwarded = f.Time
+	if current { // it may have stood in the inbox for long
+		m.forwarded = max(f.Time, m.layers.Tick())
+	}
 	for i := range f.Requests {
 		r := &f.Requests[i]
+		if r.Type == model.Set && r.First == 0 && r.Came == 0 {
+			r.Came = f.Time
+		}
+
 		switch {
 		case current || m.record.Epoch > 0 && servedAnywhere(r):
 			m.request(r, f.Round > 0)

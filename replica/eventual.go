@@ -30,6 +30,11 @@ func (e *eventual) set(r *message.Request) {
 		m.refuseTooOld(r)
 		return
 	}
+	if m.layers.Late(r, r.Came, m.forwarded) {
+		m.drop()
+		return
+	}
+	r.First, r.Came = 0, 0 // nobody asks any more
 	if waiting, _ := m.layers.Tentative(); waiting >= tentativeMost {
 		m.fail(r, model.Unavailable, "too many weak writes wait for a member that does not answer")
 		return

@@ -180,3 +180,51 @@ func TestALearnerRemembersAsMuch(t *testing.T) {
 		}
 	}
 }
+
+// What says no age, and has waited for so long that it may be forgotten, is dropped without a
+// word (rule S6): in the master, on the bus, or in a replica that stood still.
+func TestSetsThatHaveWaited(t *testing.T) {
+	came := func(r message.Request, time uint64) message.Request {
+		r.Came = message.TimeBase + time
+		return r
+	}
+	o := alone(t, 1, 1, keeping(150))
+	o.at(10, named(1, "a"), named(2, "b"))
+	// Nothing is forgotten yet, and so nothing is dropped.
+	o.expect(o.at(100, came(named(3, "c"), 11)), "#3 200 at 3")
+	o.at(161, named(4, "d"))
+
+	// Now a and b are, of 10. One that came at 131 was sent first at 11 or later.
+	o.expect(o.at(161, came(named(5, "a"), 130)))
+	o.expect(o.at(161, came(named(6, "x"), 131)), "#6 200 at 6")
+	o.expect(o.at(161, came(named(7, "y"), 160)), "#7 200 at 7")
+	o.expect(o.at(161, named(8, "z")), "#8 200 at 8")
+	// One that is known is answered, however long it has waited.
+	o.expect(o.at(161, came(named(9, "d"), 12)), "#9 200 at 4 first #4")
+
+	for _, r := range []string{"eventual set a 1", "causal set a 1"} {
+		set := identified(request(11, r), r, 5)
+		o.expect(o.at(161, came(set, 130)))
+		// Its FORWARD has stood in the inbox.
+		o.expect(o.at(130, set))
+	}
+	if n := o.Stats().Pending; n != 0 {
+		t.Errorf("%d requests are still waited for", n)
+	}
+}
+
+// Where there is no room for executed sets, those that have not waited are executed all the same.
+func TestSetsThatHaveNotWaitedAreTaken(t *testing.T) {
+	o := alone(t, 1, 1, keeping(1500), func(c *replica.Config) { c.KeepBytes = 100 })
+	for i := range uint64(20) {
+		o.at(100+i, named(i+1, fmt.Sprint("id", i)))
+	}
+	set := named(50, "y")
+	if set.Came = message.TimeBase + 100; len(o.at(300, set)) != 1 {
+		t.Error("it has waited for 200 ticks and is dropped")
+	}
+	set = named(51, "x")
+	if set.Came = message.TimeBase + 100; len(o.at(301, set)) != 0 {
+		t.Error("it has waited for 201 ticks, and is executed")
+	}
+}

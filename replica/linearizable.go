@@ -4,6 +4,7 @@ import (
 	"quartet/bus/lamport"
 	"quartet/bus/message"
 	"quartet/bus/model"
+	"quartet/replica/abcast"
 )
 
 // linearizable: a set is answered at its own place in the total order, between its
@@ -128,7 +129,7 @@ func (m *Machine) strongSet(r *message.Request) {
 
 // deliverStrong executes a linearizable or sequential set at its place. Rule S5: the
 // identity is looked up here, in the common order, where every member finds the same.
-func (m *Machine) deliverStrong(r *message.Request, place lamport.Timestamp, own bool) {
+func (m *Machine) deliverStrong(r *message.Request, d *message.Data, own bool) {
 	first, again := m.layers.Executed(r)
 	if again && !m.cfg.Mutant.DedupAtReceipt {
 		if own {
@@ -142,7 +143,13 @@ func (m *Machine) deliverStrong(r *message.Request, place lamport.Timestamp, own
 		}
 		return
 	}
-	version := lamport.Version{Epoch: m.record.Epoch, Timestamp: place}
+	if m.layers.Late(r, d.Time, m.layers.Tick()) {
+		if own {
+			m.drop()
+		}
+		return
+	}
+	version := lamport.Version{Epoch: m.record.Epoch, Timestamp: abcast.PlaceOf(d)}
 	if m.cfg.Mutant.NoEpochVersions {
 		version.Epoch = 0
 	}

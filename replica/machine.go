@@ -105,7 +105,7 @@ type Machine struct {
 	replaced  bool           // another process of this replica was started later
 	fault     string         // an invariant was found broken: nothing is done any more
 
-	forwarded uint64 // the time of the FORWARD that is being taken
+	forwarded uint64 // the present time of the master whose FORWARD is being taken, as far as this replica knows
 
 	lastRID  uint64
 	ticks    uint64
@@ -157,7 +157,7 @@ func (m *Machine) layersConfig() layers.Config {
 		Store: m.cfg.Store, Window: m.cfg.Window, KeepTicks: m.cfg.KeepTicks, KeepBytes: m.cfg.KeepBytes,
 		Seed: m.cfg.Incarnation,
 		Mutant: layers.Mutant{
-			MergeWeak: mutant.MergeWeak, ForgetsByCount: mutant.ForgetsByCount, NeverTooOld: mutant.NeverTooOld,
+			MergeWeak: mutant.MergeWeak, ForgetsByCount: mutant.ForgetsByCount, NeverTooOld: mutant.NeverTooOld, NeverLate: mutant.NeverLate,
 		},
 	}
 	if m.cfg.Durable {
@@ -368,7 +368,7 @@ func (m *Machine) deliver(d *message.Data) {
 		}
 		switch op.Op {
 		case message.OpStrong:
-			m.deliverStrong(&op.Request, place, own)
+			m.deliverStrong(&op.Request, d, own)
 		case message.OpReads:
 			if own {
 				m.deliverReads(op)

@@ -29,4 +29,5 @@ type Mutant struct {
 	OwnTime           bool // forgets executed sets by its own ticks, not in the order's time
 	LoadForgets       bool // gives a learner no executed sets before the last ones
 	NeverTooOld       bool // executes what may be a repetition of a set that is forgotten
+	NeverLate         bool // … and so for those whose clients say no age
 }

@@ -96,6 +96,10 @@ const (
 	valueFields     = 2 // of the array around a value that stands alone
 )
 
+// cameBit is set in the last field of a request that says when the request came to the master,
+// and not when its client sent it first.
+const cameBit = 1 << 63
+
 // oldRecordFields is how many a record has up to version withoutLineage.
 const oldRecordFields = recordFields - 2
 

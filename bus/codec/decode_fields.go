@@ -83,12 +83,25 @@ func (d *Decoder) request(r *message.Request) {
 	r.Version.Time = d.uint()
 	r.Version.Node = d.node()
 	r.Min = d.uint()
-	r.First = d.time()
+	d.since(r)
 	if d.err != nil {
 		return
 	}
 	if fault := requestFault(r); fault != "" {
 		d.fail("%s", fault)
+	}
+}
+
+// since reads First, or Came.
+func (d *Decoder) since(r *message.Request) {
+	n := d.time()
+	switch {
+	case n < cameBit:
+		r.First = n
+	case n == cameBit:
+		d.fail("no time in a request")
+	default:
+		r.Came = n &^ cameBit
 	}
 }
 

@@ -184,7 +184,21 @@ func (e *Encoder) request(r *message.Request) {
 	e.uint(r.Version.Time)
 	e.uint(uint64(r.Version.Node))
 	e.uint(r.Min)
-	e.uint(r.First)
+	e.since(r)
+}
+
+// since writes First and Came as one number: at most one of them is there.
+func (e *Encoder) since(r *message.Request) {
+	switch {
+	case r.First >= cameBit || r.Came >= cameBit:
+		e.fail("no time in a request")
+	case r.First > 0 && r.Came > 0:
+		e.fail("two times in a request")
+	case r.Came > 0:
+		e.uint(cameBit | r.Came)
+	default:
+		e.uint(r.First)
+	}
 }
 
 func (e *Encoder) writes(writes []message.CausalWrite) {

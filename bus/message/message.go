@@ -85,9 +85,12 @@ type Request struct {
 	Version  lamport.Version // the master's stamp; the version of a weak write
 	Min      uint64          // causal get: minimum timestamp; sequential: minimum position
 
-	// First is, of a set that is sent again, when it was sent first, in the time of the master
-	// that carries it (Forward.Time, in ticks of 10 ms); 0: not known.
+	// First is when the client sent a set first, by its word, and Came, where First is 0, when the
+	// latest sending of the set came to the master: rule S6. Both are in the time of the master
+	// that carries the set (Forward.Time, in ticks of 10 ms). First 0: the client does not say.
+	// Came 0: at the time of the FORWARD or DATA that has the set.
 	First uint64
+	Came  uint64
 }
 
 // CausalWrite is a causal set with the number that the primary gave it: its timestamp.

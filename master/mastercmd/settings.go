@@ -45,7 +45,7 @@ func (o *settings) flags(f *pflag.FlagSet) {
 	f.BoolVar(&o.Memory, "memory", false, "keep nothing on disk but logs")
 	config.OneOf(f, &o.Sync, "sync", masternode.SyncInterval, []string{masternode.SyncInterval, masternode.SyncAlways}, "with --dir, what survives: interval (kill -9 of every process) or always (a power cut)")
 	config.OneOf(f, &o.Gets, "linearizable-gets", masternode.GetsFenced, []string{masternode.GetsFenced, masternode.GetsOrdered}, "fenced (a replica reads, others confirm that they work in its view) or ordered (broadcast as sets are)")
-	config.Duration(f, &o.Timeout, "timeout", 5*time.Second, masternode.LeastTimeout, masternode.MostTimeout, "a request without an outcome after this is answered 504")
+	config.Duration(f, &o.Timeout, "timeout", 5*time.Second, masternode.LeastTimeout, config.Forever, "a request without an outcome after this is answered 504")
 	config.Duration(f, &o.CausalWait, "causal-wait", 50*time.Millisecond, 0, config.Forever, "how long a replica waits for a request's minimum timestamp or position")
 	config.Duration(f, &o.OrphanTimeout, "orphan-timeout", 10*time.Second, masternode.LeastOrphanTimeout, config.Forever, "how long a replica waits for a master to come back")
 	config.Duration(f, &o.Suspect, "suspect", time.Second, masternode.LeastSuspect, config.Forever, "silence after which a replica is left out of the view")

@@ -247,8 +247,6 @@ func check(o *Options) error {
 		return fmt.Errorf("%w: %d replicas: want %d to %d", ErrOptions, o.Replicas, MinReplicas, MaxReplicas)
 	case o.Missing >= o.Replicas:
 		return fmt.Errorf("%w: %d of %d replicas cannot be missing: one must remain", ErrOptions, o.Missing, o.Replicas)
-	case o.Timeout > MostTimeout:
-		return fmt.Errorf("%w: a request timeout of %s: want at most %s, or a set that waited could be executed twice", ErrOptions, o.Timeout, MostTimeout)
 	case o.Timeout < LeastTimeout:
 		return fmt.Errorf("%w: a request timeout of %s: want at least %s", ErrOptions, o.Timeout, LeastTimeout)
 	case o.CausalWait < 0 || o.CausalWait >= o.Timeout:

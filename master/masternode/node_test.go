@@ -128,7 +128,6 @@ func TestCheckRefusesOptions(t *testing.T) {
 		"too many replicas":    func(o *Options) { o.Replicas = MaxReplicas + 1 },
 		"all may be missing":   func(o *Options) { o.Missing = o.Replicas },
 		"no request timeout":   func(o *Options) { o.Timeout = 0 },
-		"too long a timeout":   func(o *Options) { o.Timeout = MostTimeout + time.Second },
 		"negative causal wait": func(o *Options) { o.CausalWait = -1 },
 		"no orphan timeout":    func(o *Options) { o.OrphanTimeout = 0 },
 		"hasty suspicion":      func(o *Options) { o.Suspect = loop.Tick },

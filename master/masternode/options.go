@@ -29,10 +29,6 @@ const (
 	LeastSuspect       = 10 * loop.Tick
 )
 
-// MostTimeout is the most that a request may wait in the master: what rule S6 of
-// replica/DESIGN.md leaves for a sending that says no age, of what executed sets are kept for.
-const MostTimeout = 30 * time.Second
-
 // What survives with --dir: see --sync of the replica.
 const (
 	SyncInterval = "interval" // kill -9 of every process

@@ -34,6 +34,7 @@ func (b *Broadcast) Flush(sends []Send) []Send {
 func (b *Broadcast) send(ops []message.Operation, sends []Send) []Send {
 	b.clock.Increment() // the header says it: the place of this DATA
 	b.lastSeq++
+	leaveOut(ops, b.time)
 	d := &message.Data{Header: b.header(), Seq: b.lastSeq, Time: b.time, Ops: ops}
 	b.members[b.self].held = b.lastSeq
 	d.Received, d.Acked = b.received(b.peers), b.takeAcked()
@@ -45,6 +46,16 @@ func (b *Broadcast) send(ops []message.Operation, sends []Send) []Send {
 	}
 	b.sent = append(b.sent, d)
 	return append(sends, Send{To: b.peers, Msg: d})
+}
+
+// leaveOut takes the time at which a request came to the master from those operations whose DATA
+// says the same.
+func leaveOut(ops []message.Operation, time uint64) {
+	for i := range ops {
+		if r := &ops[i].Request; r.Came == time {
+			r.Came = 0
+		}
+	}
 }
 
 // Settle ends a turn: it drops own DATA that all have received, and appends to sends

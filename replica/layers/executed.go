@@ -49,8 +49,16 @@ type Outcome struct {
 	time      uint64 // the order's, when it took effect
 }
 
-// DefaultKeepTicks is 150 s. A set may be sent again during the first four fifths of that.
+// DefaultKeepTicks is 150 s: what follows stands in DESIGN.md, rule S6.
 const DefaultKeepTicks = 15_000
+
+// promised is for how long after its first sending a set may be sent again by a client that
+// says no age: 120 s of 150.
+func promised(keep uint64) uint64 { return keep * 4 / 5 }
+
+// waitsMost is how long the latest sending of such a set may take from the master to its place in
+// the order: 20 s of 150. The last 10 s are for what the bus takes.
+func waitsMost(keep uint64) uint64 { return keep * 2 / 15 }
 
 // What is kept, where the configuration says nothing else. The public contract promises two
 // minutes; the rest is for what clients cannot know: how long the bus has had a message.
@@ -194,6 +202,26 @@ func (e *executed) tooOld(r *message.Request, tick uint64) bool {
 	}
 	passed := tick - min(tick, r.First)
 	return o.Now-min(o.Now, passed) < o.Horizon+e.keep/5
+}
+
+// late reports whether a set that nobody remembers, and whose client does not say how old it is,
+// has waited for so long since its latest sending that it may be one that took effect and is
+// forgotten. A client sends such a set again within the promised time only, so what is forgotten
+// by its age is older than what has just come. tick is the present time of the master that
+// carries the set, said the time of the message that has it.
+func (e *executed) late(r *message.Request, said, tick uint64) bool {
+	o := &e.order
+	came := r.Came
+	if came == 0 {
+		came = said
+	}
+	if r.First > 0 || came == 0 || o.Horizon == 0 || e.mutant.NeverLate {
+		return false
+	}
+
+	waited := tick - min(tick, came)
+	firstAtTheEarliest := o.Now - min(o.Now, waited+promised(e.keep))
+	return waited > waitsMost(e.keep) && firstAtTheEarliest < o.Horizon
 }
 
 // oldest is the number of the oldest entry of the ring; number+1 if there is none.

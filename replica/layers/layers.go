@@ -42,6 +42,7 @@ type Mutant struct {
 	MergeWeak      bool // puts weak writes straight into the committed layer
 	ForgetsByCount bool // keeps the last executed sets, however young the others are
 	NeverTooOld    bool // executes what may be a repetition of a set that is forgotten
+	NeverLate      bool // … also where the client does not say how old the set is
 }
 
 // Layers is what a replica holds. It has one owner: no method may run at the same time as
@@ -100,6 +101,13 @@ func (l *Layers) Received(r *message.Request) (Outcome, bool) {
 // TooOld reports whether a set that is not in the table may have been forgotten by it
 // (rule S6). tick is the present time of the master that carries the set.
 func (l *Layers) TooOld(r *message.Request, tick uint64) bool { return l.executed.tooOld(r, tick) }
+
+// Late reports whether a set that is not in the table, and whose client does not say how old it
+// is, has waited for so long that the table may have forgotten it (rule S6). said is the time of
+// the FORWARD or DATA that has the set, tick is as for TooOld.
+func (l *Layers) Late(r *message.Request, said, tick uint64) bool {
+	return l.executed.late(r, said, tick)
+}
 
 // Tick is the greatest master's time that a DATA of this epoch has brought; 0: none.
 func (l *Layers) Tick() uint64 { return l.executed.order.Tick }

@@ -112,9 +112,23 @@ type cluster struct {
 // and the cluster comes to rest. The request timeout is in it, some times over, since
 // sessions have requests left that they make then.
 const (
-	requestTimeout = 40
-	liveness       = 80 * requestTimeout
+	requestTimeout = 40 // where the options say nothing else
+	livenessFactor = 80 // times the timeout
 )
+
+// timeout is for how many ticks a master waits for a request's outcome.
+func (c *cluster) timeout() int64 {
+	if c.opts.Timeout > 0 {
+		return int64(c.opts.Timeout)
+	}
+	return requestTimeout
+}
+
+// liveness is the bound, in ticks, within which a cluster comes to rest after it has healed.
+func (c *cluster) liveness() int64 { return livenessFactor * c.timeout() }
+
+// clientTimeout is for how long a patient session waits, in time units.
+func (c *cluster) clientTimeout() int64 { return (c.timeout() + 10) * tickUnits }
 
 func newMemory() *store.Memory { return store.NewMemory() }
 
@@ -135,8 +149,8 @@ func Run(o Options) Result {
 		c.now = e.at
 		c.events++
 		c.happen(e)
-		if c.healed && c.failure == nil && c.now > c.healedAt+liveness*tickUnits {
-			c.fail("liveness", "not at rest %d ticks after everything healed: %s", liveness, c.restless())
+		if c.healed && c.failure == nil && c.now > c.healedAt+c.liveness()*tickUnits {
+			c.fail("liveness", "not at rest %d ticks after everything healed: %s", c.liveness(), c.restless())
 		}
 	}
 	if c.failure == nil {

@@ -125,7 +125,7 @@ func (c *cluster) startMaster(i int) {
 	c.masters++
 	cfg := master.Config{
 		Self: lamport.Master(1), Incarnation: uint64(c.masters) << 20, Draw: uint64(c.masters), Missing: -1, Cluster: 7, Nonce: uint64(c.masters) << 32, NextRID: n.nextRID + 100, Clock: n.clock + 1000,
-		TimeoutTicks: requestTimeout, ProbeTicks: 2, SuspectTicks: 7, ReadmitTicks: 4, JoinTicks: 8,
+		TimeoutTicks: uint64(c.timeout()), ProbeTicks: 2, SuspectTicks: 7, ReadmitTicks: 4, JoinTicks: 8,
 		AgainTicks: 3, CheckTicks: 10, OrderedGets: c.opts.OrderedGets, Window: 1000, KeepTicks: uint64(c.opts.Keep), MaxInFlight: 1000, Mutant: c.opts.Master,
 	}
 	if c.opts.Window > 0 && !c.asksEventual() {

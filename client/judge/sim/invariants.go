@@ -184,7 +184,7 @@ func (c *cluster) delivered(i int, at place, position uint64, d *message.Data, o
 		}
 		w.log = append(w.log, delivered{at, position, op})
 		w.ref.memory.advance(at.Epoch, d.Time)
-		if what := w.ref.apply(at, position, op); what != "" {
+		if what := w.ref.apply(at, position, d, op); what != "" {
 			c.fail("invariant", "%s", what)
 		}
 		w.prints = append(w.prints, w.ref.print())

@@ -94,7 +94,7 @@ func (c *cluster) living() []*node {
 }
 
 func (c *cluster) lastGets() {
-	s := &session{name: "last", index: len(c.sessions), wrote: make(map[string]uint64), patience: clientTimeout}
+	s := &session{name: "last", index: len(c.sessions), wrote: make(map[string]uint64), patience: c.clientTimeout()}
 	c.sessions = append(c.sessions, s)
 	for i := range c.opts.Keys {
 		key := string(rune('a' + i))

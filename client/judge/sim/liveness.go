@@ -94,7 +94,7 @@ func (l *serving) begin(c *cluster) {
 	}
 	l.session = &session{
 		name: "steady", index: len(c.sessions), models: mixes[strongOnly], left: 1, steady: true,
-		wrote: map[string]uint64{}, patience: clientTimeout,
+		wrote: map[string]uint64{}, patience: c.clientTimeout(),
 	}
 	c.sessions = append(c.sessions, l.session)
 	c.agenda.push(event{at: 5 * tickUnits, kind: goesOn, node: l.session.index})

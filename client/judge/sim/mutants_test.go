@@ -56,6 +56,16 @@ func lost(remove func(*Options)) func(*Options) {
 	}
 }
 
+// waits is for a rule about sets that wait for long.
+func waits(remove func(*Options)) func(*Options) {
+	return func(o *Options) {
+		historiesOnly := o.HistoriesOnly
+		*o = WaitsFromSeed(o.Seed)
+		o.HistoriesOnly = historiesOnly
+		remove(o)
+	}
+}
+
 // forgetful is for a rule about how long executed sets are known: tables are small, and time
 // passes.
 func forgetful(remove func(*Options)) func(*Options) {
@@ -108,6 +118,9 @@ var mutants = []mutant{
 	{"executed sets forgotten by a replica's own time", 300, 0, forgetful(machine(func(m *replica.Mutant) { m.OwnTime = true }))},
 	{"executed sets forgotten in a load", 300, 0, forgetful(machine(func(m *replica.Mutant) { m.LoadForgets = true }))},
 	{"sets executed that may be forgotten", 600, 600, forgetful(machine(func(m *replica.Mutant) { m.NeverTooOld = true }))},
+	{"sets executed that have waited, and may be forgotten", 300, 0, waits(machine(func(m *replica.Mutant) { m.NeverLate = true }))},
+	{"what has waited said to have come just now", 1000, 0, waits(func(o *Options) { o.Master.ComesAnew = true })},
+	{"an age told by a later sending passed over", 3000, 0, waits(func(o *Options) { o.Master.ForgetsAges = true })},
 	{"numbers of causal sets forgotten", 300, 0, forgetful(func(o *Options) { o.Master.ForgetsNumbers = true })},
 	{"versions without the epoch", 300, 0, func(o *Options) { o.Replica.NoEpochVersions, o.Master.NoEpochVersions = true, true }},
 }

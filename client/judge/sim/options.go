@@ -41,6 +41,8 @@ type Options struct {
 	// again long after, and say how old they are, or keep to what is promised.
 	Window int
 	Keep   int
+	// Timeout is for how many ticks a master waits for an outcome; 0: requestTimeout.
+	Timeout int
 
 	Durable    bool // replicas have disks
 	ChunkBytes int  // of the pieces in which learners are loaded
@@ -195,6 +197,21 @@ func LostFromSeed(seed uint64) Options {
 		o.Kinds = append(o.Kinds, MasterDies, SecondMaster, Crash)
 		o.Faults += 3
 	}
+	return o
+}
+
+// WaitsFromSeed draws a run in which sets may wait in the master for longer than executed ones
+// are kept: the schedule against which S6 counts how long a set has waited.
+func WaitsFromSeed(seed uint64) Options {
+	o := FromSeed(seed)
+	r := rand.New(rand.NewPCG(seed, 0x3a175))
+	o.Replicas, o.Late, o.Forever, o.Stale = 3+2*r.IntN(2), 0, false, false
+	o.Window, o.Keep, o.Timeout = 1+r.IntN(3), 40+r.IntN(40), 60+r.IntN(200)
+	o.Sessions, o.Requests, o.Keys, o.Patience = 5+r.IntN(3), 20, 1+r.IntN(2), 3+r.IntN(20)
+	o.Mixes = []int{r.IntN(len(mixes))}
+	o.Faults = 3 + r.IntN(5)
+	o.Kinds = append(o.Kinds, CutOut, CutIn, Isolate, Pause, Crash)
+	o.Drop, o.Horizon = 0.05+r.Float64()*0.15, (150+r.Int64N(150))*tickUnits
 	return o
 }
 

@@ -80,6 +80,19 @@ func (m *memory) tooOld(q *message.Request) bool {
 	return q.First > 0 && m.horizon > 0 && m.now+min(q.First, m.tick) < m.tick+m.horizon+m.keep/5
 }
 
+// late reports whether a request whose session tells no age has come to the master so long ago
+// that it may be one that is forgotten: it was sent first within the promised time before that.
+func (m *memory) late(q *message.Request, d *message.Data) bool {
+	came := q.Came
+	if came == 0 {
+		came = d.Time
+	}
+	if q.First > 0 || came == 0 || m.horizon == 0 || m.tick <= came+m.keep*2/15 {
+		return false
+	}
+	return m.now+came < m.tick+m.horizon+m.keep*4/5
+}
+
 // number notes which write has a causal number; it never changes.
 func (r *reference) number(w *message.CausalWrite) string {
 	if had := r.causal[w.Number]; had != nil && had.RID != w.Request.RID {
@@ -98,14 +111,14 @@ func (r *reference) void(last uint64) {
 	}
 }
 
-func (r *reference) apply(at lamport.Version, position uint64, op *message.Operation) string {
+func (r *reference) apply(at lamport.Version, position uint64, d *message.Data, op *message.Operation) string {
 	switch op.Op {
 	case message.OpStrong:
 		v := at
 		if old := r.store[op.Request.Key]; v.Less(old.version) {
 			return fmt.Sprintf("a strong set at %s finds %q with the greater version %s", v, old.value, old.version)
 		}
-		if !r.memory.tooOld(&op.Request) || r.memory.knows(name(&op.Request)) {
+		if !r.memory.tooOld(&op.Request) && !r.memory.late(&op.Request, d) || r.memory.knows(name(&op.Request)) {
 			return r.execute(&op.Request, v, position)
 		}
 	case message.OpWeak:

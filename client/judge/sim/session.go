@@ -83,10 +83,9 @@ var mixes = [][]model.Consistency{
 // mostTries is how often a request is sent before everything has healed; afterwards a
 // session does not give up.
 const (
-	causalOnly    = 2 // among the mixes
-	strongOnly    = 4
-	clientTimeout = (requestTimeout + 10) * tickUnits
-	mostTries     = 3
+	causalOnly = 2 // among the mixes
+	strongOnly = 4
+	mostTries  = 3
 )
 
 // open starts the sessions. They begin while the cluster boots: what it refuses then was
@@ -95,7 +94,7 @@ func (c *cluster) open() {
 	for i := range c.opts.Sessions {
 		s := &session{
 			name: fmt.Sprintf("s%d", i+1), index: i, models: mixes[c.opts.Mixes[i%len(c.opts.Mixes)]],
-			left: c.opts.Requests, wrote: make(map[string]uint64), patience: clientTimeout,
+			left: c.opts.Requests, wrote: make(map[string]uint64), patience: c.clientTimeout(),
 		}
 		if c.opts.Patience > 0 && c.rand.IntN(3) > 0 {
 			s.patience = tickUnits * int64(c.opts.Patience+c.rand.IntN(10))
@@ -203,7 +202,7 @@ func (s *session) send(c *cluster, w *sending) {
 	}
 	patience := s.patience
 	if c.healed {
-		patience = clientTimeout
+		patience = c.clientTimeout()
 	}
 	c.agenda.push(event{at: c.now + patience, kind: givesUp, sent: w})
 }

@@ -91,6 +91,10 @@ func TestPowerCuts(t *testing.T) {
 // ask a replica that was removed and does not know it: nothing old must come of that.
 func TestStaleMasters(t *testing.T) { run(t, StaleFromSeed, *seeds/40) }
 
+// TestWaits runs clusters in which sets may wait for longer than executed ones are kept, and
+// clients send them again, with their age and without: nothing is executed twice.
+func TestWaits(t *testing.T) { run(t, WaitsFromSeed, *seeds/20) }
+
 // TestPutBack puts disks back to older copies of themselves: whoever has gone back is left out,
 // is loaded by the others, and takes nothing with it that was acknowledged.
 func TestPutBack(t *testing.T) { run(t, PutBackFromSeed, *seeds/10) }

@@ -1,0 +1,71 @@
+package codec
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+
+	"quartet/bus/message"
+	"quartet/bus/model"
+)
+
+// mayBeZero reports whether a field need not be set in the samples: it does not travel, or it is
+// the one of two that share a number, and the other is set.
+func mayBeZero(path string, set map[string]bool) bool {
+	other, shares := strings.CutSuffix(path, ".Came")
+	return strings.HasSuffix(path, ".Acked") || shares && set[other+".First"]
+}
+
+// When a request was first sent, and when it came, share one number: at most one of them is known.
+func TestSinceWhen(t *testing.T) {
+	e, d := NewEncoder(), NewDecoder()
+	for _, test := range []struct {
+		first, came uint64
+		size        int // bytes more than with neither
+	}{
+		{0, 0, 0}, {1, 0, 0}, {1<<20 + 7, 0, 4}, {cameBit - 1, 0, 8},
+		{0, 1, 8}, {0, 1<<20 + 7, 8}, {0, cameBit - 1, 8},
+	} {
+		r := request(1, model.Linearizable, "k", "v")
+		r.First, r.Came = 0, 0
+		least, err := e.EncodeRequest(&r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size := len(least)
+
+		r.First, r.Came = test.first, test.came
+		b, err := e.EncodeRequest(&r)
+		if err != nil {
+			t.Fatalf("%+v: %v", test, err)
+		}
+		if len(b) != size+test.size {
+			t.Errorf("%+v takes %d bytes more", test, len(b)-size)
+		}
+		back, err := d.DecodeRequest(bytes.Clone(b))
+		if err != nil || back.First != test.first || back.Came != test.came {
+			t.Errorf("%+v comes back as %d, %d (%v)", test, back.First, back.Came, err)
+		}
+	}
+
+	for _, bad := range []message.Request{{First: 1, Came: 1}, {First: cameBit}, {Came: cameBit}} {
+		r := request(1, model.Linearizable, "k", "v")
+		r.First, r.Came = bad.First, bad.Came
+		if _, err := e.EncodeRequest(&r); !errors.Is(err, ErrMessage) {
+			t.Errorf("%d, %d is encoded: %v", bad.First, bad.Came, err)
+		}
+	}
+
+	r := request(1, model.Linearizable, "k", "v")
+	r.First, r.Came = 0, 1
+	b, err := e.EncodeRequest(&r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b = bytes.Clone(b)
+	b[len(b)-1] = 0 // it came at 0
+	if _, err := d.DecodeRequest(b); !errors.Is(err, ErrMessage) {
+		t.Errorf("a request that came at no time is read: %v", err)
+	}
+}
