@@ -132,6 +132,9 @@ type Machine struct {
 
 // New returns a master that has not heard of any replica.
 func New(cfg Config) *Machine {
+	if kind := handlers.missing(); kind != 0 {
+		panic("master: nothing says what is to be done about " + kind.String())
+	}
 	m := &Machine{
 		cfg: cfg, nextRID: max(cfg.NextRID, 1), flights: map[uint64]*flight{},
 		sets: newWindow[*known](cfg.Window), gets: newWindow[uint64](cfg.Window),
@@ -203,45 +206,7 @@ func (m *Machine) Step(msg message.Message, out *Output) {
 		m.refused++
 		return
 	}
-	switch msg := msg.(type) {
-	case *message.Answers:
-		m.answers(msg, out)
-	case *message.Report:
-		m.members.Reported(msg)
-		if p := m.peer(h.From); p != nil {
-			m.watermark(p, h, msg.Watermark)
-			p.report = *msg
-		}
-	case *message.Gap:
-		m.fill(msg, out)
-	default:
-		m.change(msg, out)
-	}
-}
-
-// change takes what concerns views.
-func (m *Machine) change(msg message.Message, out *Output) {
-	var members membership.Output
-	switch msg := msg.(type) {
-	case *message.Hello:
-		if msg.LastRID >= lamport.Limit || msg.Phase == 0 {
-			m.refused++
-			return
-		}
-		m.passRID(msg.LastRID)
-		m.members.Hello(msg, &members)
-	case *message.State:
-		if !m.members.State(msg) {
-			m.refused++
-			return
-		}
-		m.passRID(msg.LastRID)
-	case *message.Installed:
-		m.members.Installed(msg)
-	default:
-		m.refused++
-	}
-	m.take(&members, out)
+	m.handler(msg)(m, msg, out)
 }
 
 // ridGap is more ids than a master can give out before it finds that it is superseded.

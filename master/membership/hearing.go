@@ -11,7 +11,7 @@ import (
 
 // Every member must hear every other one: what one of them does not receive is delivered
 // nowhere. Suspicion is between master and replica alone, so it does not see a link between
-// two replicas that is cut; what the replicas tell of each other does (replica/hearing.go).
+// two replicas that is cut; what the replicas tell of each other does (replica/view/neighbours.go).
 // Rules H2 to H5 of replica/DESIGN.md.
 
 // ear is what one replica hears of another.
