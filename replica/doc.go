@@ -9,7 +9,7 @@
 //	eventual.go      at once
 //
 // What a replica holds, the committed and the tentative layer and the table of executed
-// requests, is package layers.
+// requests, is package layers. How it comes into a view and leaves it is package view.
 //
 // [Machine] is pure: it takes messages and ticks and appends to an [Output]. It has no
 // I/O, goroutine, lock, wall clock or randomness, and never lets map order decide. The

@@ -7,26 +7,19 @@ import (
 )
 
 // admits is the door: who may say what. What does not come in changes nothing, not even
-// the clock.
+// the clock. Which messages mean something in which condition is in handlers.go.
 func (m *Machine) admits(msg message.Message, h *message.Header) bool {
 	if h.From.IsMaster() {
 		return m.admitsMaster(msg, h)
 	}
-	if h.Epoch != m.record.Epoch && !m.cfg.Mutant.AnyEpoch || m.record.Epoch == 0 || h.From == m.cfg.Self {
+	ofThisEpoch := h.Epoch == m.record.Epoch || m.cfg.Mutant.AnyEpoch
+	if !ofThisEpoch || h.From == m.cfg.Self {
 		return false
 	}
 	switch msg.(type) {
-	case *message.Data, *message.Ack:
-		return m.cast != nil && m.isMember(h)
-	case *message.Gap: // a learner that has copied a member asks for causal writes
-		return m.cast != nil || m.rest != nil
-	case *message.Fill:
-		return (m.cast != nil || m.rest != nil) && m.isMember(h)
-	case *message.Pull:
-		return m.load == nil
-	case *message.Chunk:
-		return m.load != nil && m.isMember(h)
-	case *message.Beat:
+	case *message.Data, *message.Ack, *message.Fill, *message.Chunk:
+		return m.isMember(h)
+	case *message.Gap, *message.Pull, *message.Beat: // of a learner, too
 		return true
 	}
 	return false

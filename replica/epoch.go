@@ -6,6 +6,7 @@ import (
 	"quartet/bus/lamport"
 	"quartet/bus/message"
 	"quartet/replica/abcast"
+	"quartet/replica/view"
 )
 
 // phase is the machine's condition in one word.
@@ -13,9 +14,9 @@ func (m *Machine) phase() message.Phase {
 	switch {
 	case m.cast != nil:
 		return message.PhaseMember
-	case m.load != nil && m.load.caught:
+	case m.learner.Caught():
 		return message.PhaseCaught
-	case m.load != nil:
+	case m.learner.Loads():
 		return message.PhaseLearning
 	case m.rest != nil:
 		return message.PhaseWedged
@@ -27,10 +28,10 @@ func (m *Machine) phase() message.Phase {
 func (m *Machine) hello(to lamport.Node, out *Output) {
 	h := &message.Hello{
 		Header: m.header(), PID: m.cfg.PID, Phase: m.phase(), Position: m.layers.Position(), Keys: uint64(m.layers.Keys()),
-		LastRID: m.lastRID, Master: m.master.Incarnation, Nonce: m.nonce, Heard: m.heardOf(),
+		LastRID: m.lastRID, Master: m.master.Incarnation, Nonce: m.nonce, Heard: m.neighbours.Heard(m.ticks),
 	}
-	if m.load != nil {
-		h.Whole, h.Committed = m.whole(), m.load.committed
+	if m.learner.Loads() {
+		h.Whole, h.Committed = m.learner.Whole(), m.learner.Committed()
 	}
 	h.Past = m.past()
 	out.send(h, to)
@@ -41,7 +42,7 @@ func (m *Machine) probed(p *message.Probe, out *Output) {
 	m.heard(p.From, p.Incarnation)
 	if p.Incarnation == m.master.Incarnation {
 		m.nonce = max(m.nonce, p.Nonce)
-		m.hearing.due = true
+		m.neighbours.Heartbeat()
 	}
 	if m.cast == nil || p.Epoch != m.record.Epoch || p.Incarnation != m.record.Master || m.master.Incarnation != p.Incarnation {
 		m.hello(p.From, out)
@@ -53,7 +54,7 @@ func (m *Machine) probed(p *message.Probe, out *Output) {
 	out.send(&message.Report{
 		Header: m.header(), Nonce: p.Nonce, Position: s.Position, Watermark: s.Watermark, Safe: s.Safe,
 		Keys: uint64(s.Keys), Pending: uint64(max(s.Pending, 0)), Tentative: uint64(s.Tentative), Queue: uint64(s.Queue),
-		Own: uint64(s.Own), Heard: m.heardOf(),
+		Own: uint64(s.Own), Heard: m.neighbours.Heard(m.ticks),
 	}, p.From)
 }
 
@@ -81,9 +82,8 @@ func (m *Machine) prepare(p *message.Prepare, out *Output) {
 	}
 	m.prepared = prepared{round: p.Round, high: p.High, holder: p.Holder, from: p.From, owed: true}
 	switch {
-	case m.load != nil:
-		m.load.fresh = m.load.fresh || !m.load.final
-		m.load.final = true
+	case m.learner.Loads():
+		m.learner.Prepare()
 	case m.cast != nil && !m.cfg.Mutant.AcksAfterPrepare:
 		m.wedge()
 	}
@@ -131,38 +131,64 @@ func (m *Machine) flushPrepared(out *Output) {
 
 // install takes the record of an epoch, from whatever master.
 func (m *Machine) install(r *message.Record, out *Output) {
-	if m.aside != "" {
+	if m.self.Aside() {
 		return
 	}
 	m.heard(lamport.Master(1), r.Master)
-	named := m.named(r)
-	next := r.Epoch == m.record.Epoch+1
-	switch {
-	case m.forked(r) && m.worked():
-		m.setAside(fmt.Sprintf("epoch %d of the cluster is another than the one in which this replica has worked; move its directory away to have it loaded anew", m.record.Epoch))
-	case m.forked(r): // what it has installed came to nothing: the record was lost before anything was done by it
-		m.outside(r)
-	case r.Epoch == m.record.Epoch && r.Nonce != m.record.Nonce:
+	if m.cfg.Mutant.AcksAfterPrepare && m.cast != nil && r.Epoch == m.record.Epoch+1 {
+		m.wedge()
+	}
+
+	step, why := m.self.Decide(r, view.Standing{
+		Record: &m.record, Works: m.cast != nil, Wedged: m.rest != nil, Loads: m.learner.Loads(), Worked: m.worked(),
+		AnyFirst: m.cfg.Mutant.SameIncarnation,
+	})
+	switch step {
+	case view.Refuse:
 		m.refused++
-	case r.Epoch == m.record.Epoch: // its acknowledgement was lost
-		if m.cfg.Mutant.Abandon && m.rest != nil && m.load == nil {
+	case view.Acknowledge:
+		if m.cfg.Mutant.Abandon && m.rest != nil && !m.learner.Loads() {
 			m.cast, m.rest = m.abandoned, nil
 		}
 		m.entered = m.entered || m.cast != nil
-	case named != nil && !m.remembers(named):
-		m.goBack(r, fmt.Sprintf("its data were put back to an older copy: epoch %d knows it by a process that has never used them", r.Epoch))
-	case named != nil && m.load != nil && next && len(r.Cut) == 0: // an operator goes on with what it has
-		m.begin(r)
-	case named != nil && m.rest != nil && next: // a survivor, or a learner that is let in
-		m.survive(r)
-	case named != nil && m.cast != nil && next && m.cfg.Mutant.AcksAfterPrepare:
-		m.wedge()
-		m.survive(r)
-	case named != nil && m.record.Epoch == 0 && (r.Epoch == 1 || m.cfg.Mutant.SameIncarnation): // the first view
+	case view.Enter:
 		m.enter(r)
-	default:
+	case view.Survive:
+		m.survive(r)
+	case view.Begin:
+		m.begin(r)
+	case view.Leave:
 		m.outside(r)
+	case view.GoBack:
+		m.goBack(r, why)
+	case view.SetAside:
+		m.setAside(why)
 	}
+}
+
+// worked reports whether this replica has delivered something in the epoch that it knows: then
+// every member had installed its record.
+func (m *Machine) worked() bool {
+	var none lamport.Timestamp
+	switch {
+	case m.cast != nil:
+		return m.cast.Place() != none
+	case m.rest != nil && !m.learner.Loads():
+		return m.rest.Place != none
+	}
+	return false
+}
+
+// goBack makes a replica whose data are older than what it has told a learner.
+func (m *Machine) goBack(r *message.Record, why string) {
+	m.self.GoBack(why)
+	m.outside(r)
+}
+
+// setAside keeps what this replica has, for an operator to look at.
+func (m *Machine) setAside(why string) {
+	m.self.SetAside(why)
+	m.turn.Changed = true
 }
 
 // survive ends an epoch as its record says (rule F5): it delivers up to the cut. What
@@ -186,7 +212,7 @@ func (m *Machine) survive(r *message.Record) {
 		m.setAside(fmt.Sprintf("epoch %d leaves out causal writes above %d, and here they were read up to %d", r.Epoch, r.High, m.causal.safe))
 		return
 	}
-	if m.load != nil { // the DATA of a copy are what they would have been for a member
+	if m.learner.Loads() { // the DATA of a copy are what they would have been for a member
 		m.receive(m.rest.Queue)
 	}
 	for _, d := range inside {
@@ -195,7 +221,8 @@ func (m *Machine) survive(r *message.Record) {
 	if m.fault != "" {
 		return
 	}
-	m.rest, m.load = nil, nil
+	m.rest = nil
+	m.learner.End()
 	m.enter(r)
 }
 
@@ -217,12 +244,13 @@ func (m *Machine) lacks(cut []uint64, high uint64) string {
 // acknowledged, and an operator has decided to go on with this one (a record without a
 // cut). Its committed layer is a prefix of the order, and the order ends there.
 func (m *Machine) begin(r *message.Record) {
-	if !m.whole() || r.High != m.load.committed {
+	if !m.learner.Whole() || r.High != m.learner.Committed() {
 		m.stop(fmt.Sprintf("epoch %d begins with what this replica has, and that is not whole", r.Epoch))
 		return
 	}
 	m.dropCausal()
-	m.rest, m.load = nil, nil
+	m.rest = nil
+	m.learner.End()
 	m.enter(r)
 }
 
@@ -232,20 +260,17 @@ func (m *Machine) enter(r *message.Record) {
 	m.record = *r
 	m.clock.Restore(r.Start)
 	m.cast = abcast.New(abcast.Config{
-		Self: m.cfg.Self, Incarnation: m.cfg.Incarnation, View: r.View, Clock: &m.clock,
+		Self: m.cfg.Self, Incarnation: m.self.Incarnation(), View: r.View, Clock: &m.clock,
 		Keep: m.cfg.Durable, Mutant: m.cfg.Mutant.Broadcast,
 	})
 	m.prepared = prepared{}
 	m.layers.NewEpoch()
-	m.served, m.began = true, m.layers.Position()
-	m.back = ""
+	m.began = m.layers.Position()
 	m.told, m.applied.told = told{}, nil
 	m.dropData()
 	m.causal.askedFor = 0
 	m.void(r.High)
-	named := m.named(r)
-	m.lives = m.lives.since(named.Life)
-	if !m.isThis(named) { // it waits for the next epoch
+	if !m.self.Enter(r) { // an earlier process with this disk is meant: it waits for the next epoch
 		m.wedge()
 		return
 	}
@@ -253,34 +278,23 @@ func (m *Machine) enter(r *message.Record) {
 	m.submitWeakAgain()
 }
 
-// outside is the end of membership, or the beginning of a life as a learner. A process
-// that was a member goes on as another incarnation: nothing that it said as a member, or
-// that was said to it, concerns it any more.
+// outside is the end of membership, or the beginning of a life as a learner.
 func (m *Machine) outside(r *message.Record) {
 	if m.cast != nil {
 		m.keepData()
 	}
-	configured := m.record.Epoch > 0 && m.record.Configures(m.cfg.Self)
-	m.dismissed = configured && !r.Configures(m.cfg.Self)
-	if i := r.Index(m.cfg.Self); m.served || i >= 0 && r.Members[i].Incarnation >= m.cfg.Incarnation {
-		// Also one that the record names, but that has lost the copy by which it was let in:
-		// what it copies now is another member's, and must not count as what it held itself.
-		if i >= 0 {
-			m.cfg.Incarnation = max(m.cfg.Incarnation, r.Members[i].Incarnation)
-		}
-		m.cfg.Incarnation++
-		m.served = false
-	}
-	m.lives = lives{m.cfg.Life}
+	m.self.Leave(&m.record, r)
 	m.dropStrong()
 	m.cast, m.rest, m.prepared = nil, nil, prepared{}
-	ended := m.record.Epoch > 0 && m.record.Epoch < r.Since || m.forked(r)
+
+	// What it has may be of a history that an operator has let end.
+	ended := m.record.Epoch > 0 && m.record.Epoch < r.Since || view.Forked(&m.record, r)
 	m.record = *r
 	m.dropData()
-	m.beginLoad()
-	if ended { // what it has may be of a history that an operator has let end
+	m.learner.Begin(r.View, m.causal.committed)
+	if ended {
 		m.layers.Clear()
-		m.restartLoad()
+		m.learner.Restart()
 	}
 }
 
@@ -289,4 +303,48 @@ func (m *Machine) dropStrong() {
 	m.linearizable.forget()
 	m.sequential.forget()
 	m.pending = len(m.causal.waiting)
+}
+
+// past is what HELLO says of where this replica comes from.
+func (m *Machine) past() message.Past {
+	p := message.Past{Life: m.self.Life(), Reason: m.self.Reason()}
+	if m.record.Epoch > 0 {
+		r := m.record
+		p.Record = &r
+	}
+	return p
+}
+
+// proof is what STATE says beside what it holds.
+func (m *Machine) proof() message.Proof {
+	p := message.Proof{Life: m.self.Life(), View: m.record.Nonce, Safe: m.causal.safe}
+	if m.rest != nil && !m.learner.Loads() {
+		p.Told = m.rest.Told
+	}
+	return p
+}
+
+// outdated is told by a master that knows a later process of this replica.
+func (m *Machine) outdated(o *message.Outdated) {
+	switch m.self.Outdated(o, m.record.Epoch, m.learner.Loads()) {
+	case view.NotRenamed:
+	case view.Implausible:
+		m.refused++
+	case view.Deposed:
+		record := m.record
+		m.outside(&record)
+	case view.Renamed:
+		m.turn.Changed = true
+	}
+}
+
+// beat ends a turn: it notes whom the turn sends something to, and, if a heartbeat has come,
+// sends a BEAT to the other neighbours.
+func (m *Machine) beat(out *Output) {
+	for _, s := range out.Sends {
+		m.neighbours.Told(s.To)
+	}
+	if to := m.neighbours.Beat(&m.record, m.ticks); len(to) > 0 && !m.cfg.Mutant.NoBeats {
+		out.send(&message.Beat{Header: m.header()}, to...)
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"quartet/replica/durable"
 	"quartet/replica/layers"
 	"quartet/replica/store"
+	"quartet/replica/view"
 )
 
 // Config is what a replica is born with.
@@ -81,29 +82,25 @@ type Stats struct {
 // of Step and Tick calls and then one EndTurn: what a turn took in leaves as one batch.
 //
 // It is in one of four conditions: it works in a view (cast is set); it is wedged (rest);
-// it is outside of the view and loads (load); or it has never heard of a view (none).
+// it is outside of the view and loads (learner); or it has never heard of a view (none).
 type Machine struct {
 	cfg    Config
 	clock  lamport.Clock
 	record message.Record // of the epoch in which it works, is wedged, or is outside
 	cast   *abcast.Broadcast
 	rest   *abcast.Remains
-	load   *load
+
+	self       view.Self
+	learner    view.Learner
+	neighbours view.Neighbours
 
 	abandoned *abcast.Broadcast // a mutant's
 
-	pulls     uint64         // counts PULLs, from a number on that no earlier process has used: an answer to one of those must not be taken
-	master    message.Member // the newest that was heard
-	prepared  prepared       // the PREPARE that rest answers
-	entered   bool           // INSTALLED is to be sent
-	served    bool           // it has been a member under its incarnation
-	dismissed bool           // an operator has taken it out of the cluster
-	full      string         // why sets are refused here; "": they are not
-	lives     lives          // that have used this disk since the newest record that it knows
-	back      string         // its data were found to be older than what it had told; "": no, or it has been let in since
-	aside     string         // it cannot follow the cluster, and keeps what it has; "": it can
-	replaced  bool           // another process of this replica was started later
-	fault     string         // an invariant was found broken: nothing is done any more
+	master   message.Member // the newest that was heard
+	prepared prepared       // the PREPARE that rest answers
+	entered  bool           // INSTALLED is to be sent
+	full     string         // why sets are refused here; "": they are not
+	fault    string         // an invariant was found broken: nothing is done any more
 
 	forwarded uint64 // the present time of the master whose FORWARD is being taken, as far as this replica knows
 
@@ -121,7 +118,6 @@ type Machine struct {
 	causal       causal
 	eventual     eventual
 	disciplines  [model.Eventual + 1]discipline // the four, by the code of their model
-	hearing      hearing
 
 	answers []message.Answer
 	pending int
@@ -137,16 +133,23 @@ type told struct{ watermark uint64 }
 // New returns a replica without a view, or, with Saved, one that is wedged in the view in
 // which it was stopped. Its first Tick says HELLO.
 func New(cfg Config) *Machine {
-	m := &Machine{cfg: cfg, pulls: cfg.Incarnation}
+	if place := handlers.missing(); place != "" {
+		panic("replica: nothing says what is to be done about " + place)
+	}
+	mutant := &cfg.Mutant
+	m := &Machine{cfg: cfg}
 	m.layers = layers.New(m.layersConfig())
+	m.self = view.NewSelf(cfg.Self, cfg.Incarnation, cfg.Life, mutant.NoLives)
+	m.learner = view.NewLearner(cfg.Self, m.layers, cfg.Incarnation, mutant.UnloadedJoiner)
+	m.neighbours = view.Neighbours{Self: cfg.Self}
+
 	m.linearizable.machine, m.sequential.machine, m.eventual.machine = m, m, m
 	m.causal = newCausal(m)
 	m.disciplines = m.disciplined()
 	if cfg.Saved != nil {
 		m.restore(cfg.Saved)
 	}
-	// Who it is must be on disk before it says so: the next view may name it.
-	m.lives = m.lives.with(cfg.Life)
+	m.self.Start()
 	m.turn.Changed = true
 	return m
 }
@@ -191,17 +194,17 @@ func (m *Machine) Record() message.Record { return m.record }
 func (m *Machine) Installed() bool { return m.cast != nil }
 
 // Incarnation is the machine's own; one that was removed from a view goes on as another.
-func (m *Machine) Incarnation() uint64 { return m.cfg.Incarnation }
+func (m *Machine) Incarnation() uint64 { return m.self.Incarnation() }
 
 // Dismissed reports whether an operator took this replica out of the cluster.
-func (m *Machine) Dismissed() bool { return m.dismissed }
+func (m *Machine) Dismissed() bool { return m.self.Dismissed() }
 
 // Replaced reports whether another process of this replica was started later: this one is to
 // end.
-func (m *Machine) Replaced() bool { return m.replaced }
+func (m *Machine) Replaced() bool { return m.self.Replaced() }
 
 // Reason says why what this replica holds counts for nothing, or "".
-func (m *Machine) Reason() string { return m.reason() }
+func (m *Machine) Reason() string { return m.self.Reason() }
 
 // Full makes the machine refuse sets (why is a sentence) until it is called with "".
 func (m *Machine) Full(why string) { m.full = why }
@@ -213,17 +216,20 @@ func (m *Machine) Step(msg message.Message, out *Output) {
 	}
 	h := msg.Head()
 	if h.From.IsReplica() {
-		m.hear(h.From)
+		m.neighbours.Hear(h.From, m.ticks)
 		if msg.Kind() == message.KindBeat && h.Epoch != m.record.Epoch {
 			return // it has said all by being heard
 		}
 	}
-	if !m.admits(msg, h) {
+	react := m.reaction(msg)
+	if react.take == nil || !m.admits(msg, h) {
 		m.refused++
 		return
 	}
+
 	in, record := msg.(*message.Install)
-	if record && in.Record.Epoch > m.record.Epoch || m.record.Epoch == 0 || m.load != nil {
+	nextEpoch := record && in.Record.Epoch > m.record.Epoch
+	if nextEpoch || m.record.Epoch == 0 || m.learner.Loads() {
 		// Outside of a view there is no order to guard: the cluster's clock is taken over,
 		// however far it has come.
 		m.clock.Restore(h.Clock)
@@ -232,39 +238,7 @@ func (m *Machine) Step(msg message.Message, out *Output) {
 		m.refused++
 		return
 	}
-	switch msg := msg.(type) {
-	case *message.Probe:
-		m.probed(msg, out)
-	case *message.Prepare:
-		m.prepare(msg, out)
-	case *message.Install:
-		m.install(&msg.Record, out)
-	case *message.Forward:
-		m.forward(msg)
-	case *message.Data:
-		m.cast.Data(msg)
-		m.receive(m.cast.Fresh())
-	case *message.Ack:
-		m.cast.Ack(msg)
-	case *message.Gap:
-		switch {
-		case msg.Causal:
-			m.fill(msg, out)
-		case m.cast != nil:
-			out.Sends = m.cast.Gap(msg, out.Sends)
-		}
-	case *message.Fill:
-		m.causalWrites(msg.Writes)
-	case *message.Pull:
-		m.donate(msg, out)
-	case *message.Chunk:
-		m.chunk(msg)
-	case *message.Beat:
-	case *message.Outdated:
-		m.outdated(msg)
-	default:
-		m.refused++
-	}
+	react.take(m, msg, out)
 }
 
 // Tick counts time: waits that have lasted too long, HELLO, lost messages.
@@ -356,7 +330,7 @@ func (m *Machine) deliver(d *message.Data) {
 	if m.cfg.Mutant.OwnTime {
 		m.layers.ForgetBy(m.ticks)
 	}
-	own := d.From == m.cfg.Self && d.Incarnation == m.cfg.Incarnation
+	own := d.From == m.cfg.Self && d.Incarnation == m.self.Incarnation()
 	for i := range d.Ops {
 		if m.fault != "" {
 			return
@@ -445,5 +419,5 @@ func answersThatFit(answers []message.Answer) int {
 }
 
 func (m *Machine) header() message.Header {
-	return message.Header{From: m.cfg.Self, Incarnation: m.cfg.Incarnation, Epoch: m.record.Epoch, Clock: m.clock.Now()}
+	return message.Header{From: m.cfg.Self, Incarnation: m.self.Incarnation(), Epoch: m.record.Epoch, Clock: m.clock.Now()}
 }

@@ -5,6 +5,7 @@ import (
 	"quartet/bus/message"
 	"quartet/replica/abcast"
 	"quartet/replica/durable"
+	"quartet/replica/view"
 )
 
 // persist hands over what this turn changed. Nothing of it is done without a disk, where
@@ -18,7 +19,7 @@ func (m *Machine) persist(out *Output) {
 	}
 	m.keepData()
 	t := &m.turn
-	due := t.Changed || t.DropData || m.load != nil || m.ticks-m.applied.at >= appliedTicks ||
+	due := t.Changed || t.DropData || m.learner.Loads() || m.ticks-m.applied.at >= appliedTicks ||
 		len(t.Executed) >= appliedEntries || m.layers.Unsaved() >= appliedBytes
 	if t.Empty() || !due && !t.Urgent() {
 		return
@@ -75,15 +76,17 @@ func (m *Machine) Settle(out *Output) {
 }
 
 func (m *Machine) state() durable.State {
+	past := m.self.Past()
 	s := durable.State{
-		Node: m.cfg.Self, Incarnation: m.cfg.Incarnation, Lives: m.lives, Aside: m.aside, Back: m.back, Record: m.record, Learning: m.load != nil, Clock: m.clock.Now(), LastRID: m.lastRID,
+		Node: m.cfg.Self, Incarnation: past.Incarnation, Lives: past.Lives, Aside: past.Aside, Back: past.Back,
+		Record: m.record, Learning: m.learner.Loads(), Clock: m.clock.Now(), LastRID: m.lastRID,
 		Position: m.layers.Position(), Entries: m.layers.Entries(), Order: m.layers.Order(),
 		Committed: m.causal.committed, Watermark: m.causal.watermark, Safe: m.causal.safe,
 	}
 	switch {
-	case m.load != nil:
-		s.Scratch, s.Place, s.Committed = !m.whole(), m.load.place, m.load.committed
-		if m.load.copied { // it has said so: a record may count on it
+	case m.learner.Loads():
+		s.Scratch, s.Place, s.Committed = !m.learner.Whole(), m.learner.Place(), m.learner.Committed()
+		if m.learner.Copied() { // it has said so: a record may count on it
 			s.Contiguous = m.rest.Contiguous
 		} else {
 			s.Watermark, s.Safe = s.Committed, s.Committed // its causal log is not its own yet
@@ -137,8 +140,11 @@ func (m *Machine) voidKept(above uint64) {
 // stopped, or a learner.
 func (m *Machine) restore(s *durable.Saved) {
 	st := &s.State
-	m.cfg.Incarnation, m.record = st.Incarnation, st.Record
-	m.lives, m.aside, m.back = st.Lives, st.Aside, st.Back
+	m.record = st.Record
+	m.self.Restore(view.Past{
+		Incarnation: st.Incarnation, Lives: st.Lives, Back: st.Back, Aside: st.Aside,
+		Served: st.Record.Epoch > 0 && !st.Learning,
+	})
 	m.clock.Restore(st.Clock)
 	m.lastRID = st.LastRID
 	m.layers.Restore(s)
@@ -150,16 +156,12 @@ func (m *Machine) restore(s *durable.Saved) {
 	switch {
 	case st.Record.Epoch == 0:
 	case st.Learning:
-		m.load = &load{scanned: !st.Scratch, place: st.Place, committed: st.Committed}
-		if st.Scratch {
-			m.restartLoad()
-		}
-		if len(st.Contiguous) > 0 {
-			m.load.caught, m.load.copied = true, true
+		copied := len(st.Contiguous) > 0
+		m.learner.Restore(st.Record.View, view.Saved{Scratch: st.Scratch, Copied: copied, Place: st.Place, Committed: st.Committed})
+		if copied {
 			m.restoreRest(s)
 		}
 	default:
-		m.served = true
 		m.restoreRest(s)
 	}
 }

@@ -1,7 +1,10 @@
-package replica
+package view
 
 import (
+	"quartet/bus/lamport"
 	"quartet/bus/message"
+	"quartet/replica/abcast"
+	"quartet/replica/layers"
 	"quartet/replica/store"
 )
 
@@ -12,91 +15,99 @@ const (
 	entryBytes   = 64 // of what is not key, value or identity, about
 )
 
-// size is how much room a CHUNK has, and has taken.
-type size struct{ most, taken int }
-
-func (m *Machine) newRoom() size {
-	if m.cfg.ChunkBytes > 0 {
-		return size{most: m.cfg.ChunkBytes}
-	}
-	return size{most: chunkBytes}
-}
+// room is how much space a CHUNK has, and has taken.
+type room struct{ most, taken int }
 
 // add reports whether n bytes more find room, and takes it. The first always do.
-func (s *size) add(n int) bool {
-	if s.taken > 0 && s.taken+n > s.most {
+func (r *room) add(n int) bool {
+	if r.taken > 0 && r.taken+n > r.most {
 		return false
 	}
-	s.taken += n + entryBytes
+	r.taken += n + entryBytes
 	return true
 }
 
-// donate answers a learner with the next piece of this member's state. The piece is made
-// from what the learner says it has, so a donor remembers nothing of its learners.
-func (m *Machine) donate(p *message.Pull, out *Output) {
-	behind := p.Entry > m.layers.Entries() // the learner had a donor that was further
-	switch {
-	case m.cast == nil && m.rest == nil, p.Wedged && m.rest == nil:
-		return
-	case behind && !(p.Wedged && p.Scanned):
-		return
+// Donor is what a member gives to learners. It is made for each question: a donor remembers
+// nothing of its learners.
+type Donor struct {
+	Layers *layers.Layers
+	View   *message.View
+	Rest   *abcast.Remains // what it holds and has not delivered; nil: it is not wedged
+	Place  lamport.Timestamp
+	Bytes  int // about how large a piece is; 0: 256 KiB
+
+	Committed, Safe, Watermark uint64                              // of the causal numbers
+	Write                      func(n uint64) *message.CausalWrite // that is held, else nil
+
+	LoadForgets bool // a mutant's: gives a learner no executed sets before the last ones
+}
+
+// Chunk answers a learner with the next piece of this member's state, made from what the
+// learner says it has; nil: it has nothing for this one. Its header, and LastRID, are the
+// caller's to fill.
+func (d *Donor) Chunk(p *message.Pull) *message.Chunk {
+	wanted := p.Wedged && d.Rest == nil    // what a wedged member has, and this one is none
+	behind := p.Entry > d.Layers.Entries() // the learner had a donor that was further
+	rest := p.Wedged && p.Scanned          // … and needs nothing of the layers
+	if wanted || behind && !rest {
+		return nil
 	}
+
 	c := &message.Chunk{
-		Header: m.header(), Nonce: p.Nonce, Position: m.layers.Position(), Cursor: p.Cursor, Scanned: p.Scanned,
-		Last: m.layers.Entries(), Order: m.layers.Order(), LastRID: m.lastRID, Committed: m.causal.committed,
+		Nonce: p.Nonce, Position: d.Layers.Position(), Cursor: p.Cursor, Scanned: p.Scanned,
+		Last: d.Layers.Entries(), Order: d.Layers.Order(), Place: d.Place, Committed: d.Committed,
 	}
-	if m.rest != nil {
-		c.Place = m.rest.Place
-	} else {
-		c.Place = m.cast.Place()
+	space := &room{most: chunkBytes}
+	if d.Bytes > 0 {
+		space.most = d.Bytes
 	}
-	room := m.newRoom()
 	switch {
-	case m.outOfReach(p):
+	case d.outOfReach(p):
 		c.Restart = true
-	case !m.donateEntries(p, c, &room):
-	case !p.Scanned && !m.donateKeys(c, &room):
+	case !d.addEntries(p, c, space):
+	case !p.Scanned && !d.addKeys(c, space):
 	case p.Wedged:
-		m.donateRest(p, c, &room)
+		d.addRest(p, c, space)
 	}
-	out.send(c, p.From)
+	return c
 }
 
 // outOfReach reports whether the table does not go on from where the learner is: the next
 // entries are forgotten, or, if it needs the records of their keys, only their outcomes are
 // here.
-func (m *Machine) outOfReach(p *message.Pull) bool {
+func (d *Donor) outOfReach(p *message.Pull) bool {
 	if p.Cursor != "" || p.Scanned {
-		return p.Entry+1 < m.layers.FirstKeyed()
+		return p.Entry+1 < d.Layers.FirstKeyed()
 	}
-	return p.Entry > 0 && p.Entry+1 < m.layers.FirstEntry()
+	return p.Entry > 0 && p.Entry+1 < d.Layers.FirstEntry()
 }
 
-// donateEntries adds the entries of the table that the learner lacks, and the records of
-// their keys as they are now, and reports whether all found room. Before the learner has
-// begun to read the keys it needs no records: it will read every key later.
-func (m *Machine) donateEntries(p *message.Pull, c *message.Chunk, room *size) bool {
-	c.First = max(p.Entry+1, m.layers.FirstEntry())
-	if m.cfg.Mutant.LoadForgets {
-		c.First = max(c.First, m.layers.FirstKeyed())
+// addEntries adds the entries of the table that the learner lacks, and the records of their
+// keys as they are now, and reports whether all found room. Before the learner has begun to
+// read the keys it needs no records: it will read every key later.
+func (d *Donor) addEntries(p *message.Pull, c *message.Chunk, space *room) bool {
+	c.First = max(p.Entry+1, d.Layers.FirstEntry())
+	if d.LoadForgets {
+		c.First = max(c.First, d.Layers.FirstKeyed())
 	}
 	records := p.Cursor != "" || p.Scanned
 	seen := map[string]bool{}
 	all := true
-	m.layers.EachEntry(c.First, func(x message.Executed) bool {
+	d.Layers.EachEntry(c.First, func(x message.Executed) bool {
 		var rec store.Record
 		ok := records && !seen[x.Key]
 		if ok {
-			rec, ok = m.layers.Committed(x.Key)
+			rec, ok = d.Layers.Committed(x.Key)
 		}
 		n := len(x.Identity) + len(x.Key)
 		if ok {
 			n += len(x.Key) + len(rec.Value)
 		}
-		if len(c.Entries) == chunkEntries || !room.add(n) {
+		if len(c.Entries) == chunkEntries || !space.add(n) {
 			all = false
 			return false
 		}
+
 		c.Entries = append(c.Entries, x)
 		if ok {
 			seen[x.Key] = true
@@ -113,11 +124,11 @@ func keyRecord(key string, rec store.Record) message.KeyRecord {
 	}
 }
 
-// donateKeys adds the next keys in order and reports whether that were the last.
-func (m *Machine) donateKeys(c *message.Chunk, room *size) bool {
+// addKeys adds the next keys in order and reports whether that were the last.
+func (d *Donor) addKeys(c *message.Chunk, space *room) bool {
 	c.Scanned = true
-	m.layers.EachKey(c.Cursor, func(key string, rec store.Record) bool {
-		if !room.add(len(key) + len(rec.Value)) {
+	d.Layers.EachKey(c.Cursor, func(key string, rec store.Record) bool {
+		if !space.add(len(key) + len(rec.Value)) {
 			c.Cursor, c.Scanned = key, false
 			return false
 		}
@@ -127,29 +138,30 @@ func (m *Machine) donateKeys(c *message.Chunk, room *size) bool {
 	return c.Scanned
 }
 
-// donateRest adds what this wedged member holds and has not delivered.
-func (m *Machine) donateRest(p *message.Pull, c *message.Chunk, room *size) {
+// addRest adds what this wedged member holds and has not delivered.
+func (d *Donor) addRest(p *message.Pull, c *message.Chunk, space *room) {
 	c.Wedged, c.Done = true, true
-	c.Contiguous, c.Watermark, c.Safe = m.rest.Contiguous, m.causal.watermark, m.causal.safe
-	for _, d := range m.rest.Queue {
-		i := m.record.Index(d.From)
-		if i < len(p.Held) && d.Seq <= p.Held[i] {
+	c.Contiguous, c.Watermark, c.Safe = d.Rest.Contiguous, d.Watermark, d.Safe
+	for _, data := range d.Rest.Queue {
+		i := d.View.Index(data.From)
+		if i < len(p.Held) && data.Seq <= p.Held[i] {
 			continue
 		}
 		n := 0
-		for k := range d.Ops {
-			op := &d.Ops[k]
+		for k := range data.Ops {
+			op := &data.Ops[k]
 			n += entryBytes + len(op.Request.Key) + len(op.Request.Value) + len(op.Request.Identity) + 20*len(op.Reads)
 		}
-		if !room.add(n) {
+		if !space.add(n) {
 			c.Done = false
 			return
 		}
-		c.Data = append(c.Data, d)
+		c.Data = append(c.Data, data)
 	}
-	for n := max(m.causal.committed, p.Number) + 1; n <= m.causal.watermark; n++ {
-		w := m.causal.log[n]
-		if w == nil || !room.add(len(w.Request.Key)+len(w.Request.Value)+len(w.Request.Identity)) {
+
+	for n := max(d.Committed, p.Number) + 1; n <= d.Watermark; n++ {
+		w := d.Write(n)
+		if w == nil || !space.add(len(w.Request.Key)+len(w.Request.Value)+len(w.Request.Identity)) {
 			c.Done = false
 			return
 		}

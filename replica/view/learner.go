@@ -1,4 +1,4 @@
-package replica
+package view
 
 import (
 	"slices"
@@ -6,17 +6,30 @@ import (
 	"quartet/bus/lamport"
 	"quartet/bus/message"
 	"quartet/replica/abcast"
+	"quartet/replica/layers"
 )
 
-// load is how a learner gets the state (rule F6). It pulls pieces from members, one at a
-// time: first the table of executed requests and all keys in their order, and with every
-// piece what changed since the last, so that the members go on working meanwhile. What it
-// has then is a prefix of the order, or soon becomes one. Once members are wedged it pulls
-// the rest from one of them, with what that one holds and has not delivered, and so
-// becomes its copy: as good as itself for the record that ends the epoch, because each
+// Learner is how a replica outside of the view gets the state (rule F6). It pulls pieces from
+// members, one at a time: first the table of executed requests and all keys in their order,
+// and with every piece what changed since the last, so that the members go on working
+// meanwhile. What it has then is a prefix of the order, or soon becomes one. Once members are
+// wedged it pulls the rest from one of them, with what that one holds and has not delivered,
+// and so becomes its copy: as good as itself for the record that ends the epoch, because each
 // member held everything that was delivered anywhere when it wedged.
+type Learner struct {
+	self   lamport.Node
+	layers *layers.Layers
+	view   message.View // of the epoch that it waits to end
+	pulls  uint64       // counts PULLs
+	loads  bool         // the replica is outside
+	load   load
+
+	unloadedJoiner bool // a mutant's: says that it is a copy before it is one
+}
+
+// load is how far a load has come.
 type load struct {
-	nonce   uint64
+	nonce   uint64 // of the newest PULL
 	asked   bool
 	askedAt uint64 // tick
 	donor   uint64 // counts; the donor is a member of the view by it
@@ -36,7 +49,6 @@ type load struct {
 	queue     []*message.Data
 	number    uint64
 	writes    []message.CausalWrite
-	last      *message.Chunk // that made the copy complete
 }
 
 const (
@@ -49,70 +61,144 @@ const (
 	pullMisses = 9
 )
 
-// whole reports whether a learner's committed layer is a prefix of the order, be it the
-// empty one.
-func (m *Machine) whole() bool {
-	return m.load.scanned && !m.load.partial || m.layers.Empty()
+// NewLearner returns the learner of a replica that is not outside. PULLs are counted from a
+// number on that no earlier process has used: an answer to one of those must not be taken.
+// unloadedJoiner is a mutant's.
+func NewLearner(self lamport.Node, l *layers.Layers, pulls uint64, unloadedJoiner bool) Learner {
+	return Learner{self: self, layers: l, pulls: pulls, unloadedJoiner: unloadedJoiner}
 }
 
-// beginLoad makes the machine a learner. What it has delivered is a prefix of the order,
-// since everything that was delivered anywhere is inside the cut: so it needs only what
-// came later, if the members still know that.
-func (m *Machine) beginLoad() {
-	if l := m.load; l != nil { // the epoch ended before it was let in: it goes on
-		m.load = &load{nonce: l.nonce, donor: l.donor, scanned: l.scanned, cursor: l.cursor, committed: l.committed, partial: l.partial}
+// Loads reports whether the replica is outside of the view, and loads.
+func (l *Learner) Loads() bool { return l.loads }
+
+// Caught reports whether nothing was missing with the newest piece.
+func (l *Learner) Caught() bool { return l.load.caught }
+
+// Copied reports whether it is the copy of a wedged member.
+func (l *Learner) Copied() bool { return l.load.copied }
+
+// Place is that of the last operation that is in its committed layer, in the epoch.
+func (l *Learner) Place() lamport.Timestamp { return l.load.place }
+
+// Committed is the causal number up to which its committed layer reaches.
+func (l *Learner) Committed() uint64 { return l.load.committed }
+
+// Whole reports whether its committed layer is a prefix of the order, be it the empty one.
+func (l *Learner) Whole() bool {
+	return l.load.scanned && !l.load.partial || l.layers.Empty()
+}
+
+// Begin makes the replica a learner, outside of a view; committed is the causal number up to
+// which it has come. What it has delivered is a prefix of the order, since everything that was
+// delivered anywhere is inside the cut: so it needs only what came later, if the members still
+// know that. One that loads already, and was not let in when the epoch ended, goes on.
+func (l *Learner) Begin(v message.View, committed uint64) {
+	l.view = v
+	if l.loads {
+		old := &l.load
+		l.load = load{donor: old.donor, scanned: old.scanned, cursor: old.cursor, committed: old.committed, partial: old.partial}
 		return
 	}
-	m.load = &load{scanned: m.layers.Entries() > 0, committed: m.causal.committed}
-	if !m.load.scanned {
-		m.restartLoad()
+
+	l.loads = true
+	l.load = load{scanned: l.layers.Entries() > 0, committed: committed}
+	if !l.load.scanned {
+		l.Restart()
 	}
 }
 
-func (m *Machine) restartLoad() {
-	l := m.load
-	nonce, donor, final := l.nonce, l.donor, l.final
-	*l = load{nonce: nonce, donor: donor, final: final}
-	m.layers.Restart()
+// Restart begins the load anew.
+func (l *Learner) Restart() {
+	l.load = load{donor: l.load.donor, final: l.load.final}
+	l.layers.Restart()
 }
 
-// pull asks for the next piece when it is time.
-func (m *Machine) pull(out *Output) {
-	l := m.load
-	if l == nil || l.copied {
-		return
+// End says that the replica is let in.
+func (l *Learner) End() { l.loads, l.load = false, load{} }
+
+// Saved is what a disk knows of a load.
+type Saved struct {
+	Scratch   bool // the committed layer is no prefix of the order yet
+	Copied    bool
+	Place     lamport.Timestamp
+	Committed uint64
+}
+
+// Restore makes the learner what its disk says.
+func (l *Learner) Restore(v message.View, s Saved) {
+	l.view, l.loads = v, true
+	l.load = load{scanned: !s.Scratch, place: s.Place, committed: s.Committed}
+	if s.Scratch {
+		l.Restart()
 	}
-	waited, idle := m.ticks-l.askedAt, uint64(pullIdle)
-	if l.final {
+	if s.Copied {
+		l.load.caught, l.load.copied = true, true
+	}
+}
+
+// Prepare says that members are being wedged: the rest is to be had from one of them.
+func (l *Learner) Prepare() {
+	l.load.fresh = l.load.fresh || !l.load.final
+	l.load.final = true
+}
+
+// Pull returns the question for the next piece, and the member that it is for, when it is time:
+// else nil. Its header is the caller's to fill.
+func (l *Learner) Pull(now uint64) (*message.Pull, lamport.Node) {
+	s := &l.load
+	if !l.loads || s.copied || !l.mayAsk(now) {
+		return nil, 0
+	}
+	if s.asked {
+		l.missed()
+	}
+	to := l.donorOf(s.donor)
+	if to == 0 {
+		return nil, 0
+	}
+
+	l.pulls++
+	s.nonce = l.pulls
+	s.asked, s.askedAt, s.fresh = true, now, false
+	return &message.Pull{
+		Nonce: s.nonce, Entry: l.layers.Entries(), Cursor: s.cursor, Scanned: s.scanned,
+		Wedged: s.final, Held: s.held, Number: s.number,
+	}, to
+}
+
+// mayAsk reports whether it is time for the next question.
+func (l *Learner) mayAsk(now uint64) bool {
+	s := &l.load
+	waited := now - s.askedAt
+	if s.asked {
+		return waited >= pullAgain
+	}
+	if !s.caught {
+		return true
+	}
+
+	idle := uint64(pullIdle)
+	if s.final {
 		idle = 1 // the donor is not wedged yet
 	}
-	switch {
-	case l.asked && waited < pullAgain, !l.asked && l.caught && waited < idle && !(l.final && l.fresh):
-		return
-	case l.asked:
-		l.donor++
-		if l.misses++; l.misses >= pullMisses && !l.scanned {
-			l.misses = 0
-			m.restartLoad()
-		}
-	}
-	to := m.donorOf(l.donor)
-	if to == 0 {
-		return
-	}
-	m.pulls++
-	l.nonce = m.pulls
-	l.asked, l.askedAt, l.fresh = true, m.ticks, false
-	out.send(&message.Pull{
-		Header: m.header(), Nonce: l.nonce, Entry: m.layers.Entries(), Cursor: l.cursor, Scanned: l.scanned,
-		Wedged: l.final, Held: l.held, Number: l.number,
-	}, to)
+	return waited >= idle || s.final && s.fresh
 }
 
-func (m *Machine) donorOf(n uint64) lamport.Node {
+// missed goes on to another donor, since the present one has not answered.
+func (l *Learner) missed() {
+	s := &l.load
+	s.donor++
+	s.misses++
+	if s.misses >= pullMisses && !s.scanned {
+		s.misses = 0
+		l.Restart()
+	}
+}
+
+func (l *Learner) donorOf(n uint64) lamport.Node {
 	var others []lamport.Node
-	for _, member := range m.record.Members {
-		if member.Node != m.cfg.Self {
+	for _, member := range l.view.Members {
+		if member.Node != l.self {
 			others = append(others, member.Node)
 		}
 	}
@@ -122,98 +208,103 @@ func (m *Machine) donorOf(n uint64) lamport.Node {
 	return others[n%uint64(len(others))]
 }
 
-// chunk takes the piece that was asked for.
-func (m *Machine) chunk(c *message.Chunk) {
-	l := m.load
-	if !l.asked || c.Nonce != l.nonce || l.copied {
-		return // it came late: the piece was asked for again
+// Copy is what a learner has of a wedged member beside the layers.
+type Copy struct {
+	Rest      *abcast.Remains // what that member holds and has not delivered
+	Writes    []message.CausalWrite
+	Committed uint64 // causal numbers up to this one are committed
+	Safe      uint64 // … are safe
+	Watermark uint64 // … are held by that member: Writes has those above Committed
+}
+
+// Taken says what came of a piece.
+type Taken uint8
+
+// What may come of it.
+const (
+	Late      Taken = iota // it was asked for again, or is not needed any more
+	Restarted              // the donor cannot go on: the load begins anew
+	Gap                    // it does not go on where the table ends
+	Loaded
+)
+
+// Take takes a piece. With the last one of a wedged member the learner is its copy.
+func (l *Learner) Take(c *message.Chunk) (Taken, *Copy) {
+	s := &l.load
+	if !s.asked || c.Nonce != s.nonce || s.copied {
+		return Late, nil
 	}
-	l.asked, l.misses = false, 0
+	s.asked, s.misses = false, 0
 	switch {
 	case c.Restart:
-		m.restartLoad()
-		return
-	case len(c.Entries) > 0 && !m.layers.Load(c.First, c.Entries):
-		m.refused++
-		return
+		l.Restart()
+		return Restarted, nil
+	case len(c.Entries) > 0 && !l.layers.Load(c.First, c.Entries):
+		return Gap, nil
 	}
-	m.lastRID = max(m.lastRID, c.LastRID)
 	for i := range c.Records {
-		m.layers.LoadKey(&c.Records[i])
+		l.layers.LoadKey(&c.Records[i])
 	}
-	if m.layers.Entries() >= c.Last && c.Position >= m.layers.Position() {
-		// Only a complete table says that the layer has come as far as its donor's. Until
-		// then some keys may be ahead of it; what comes later leaves them as they are, or
-		// is executed again with the same outcome.
-		l.place, l.committed = c.Place, c.Committed
-		m.layers.Reached(c.Position, c.Order)
+
+	// Only a complete table says that the layer has come as far as its donor's. Until then
+	// some keys may be ahead of it; what comes later leaves them as they are, or is executed
+	// again with the same outcome.
+	complete := l.layers.Entries() >= c.Last
+	if complete && c.Position >= l.layers.Position() {
+		s.place, s.committed = c.Place, c.Committed
+		l.layers.Reached(c.Position, c.Order)
 	}
+
 	if c.Scanned {
-		l.scanned = true
-	} else if !l.scanned {
-		l.cursor = c.Cursor
+		s.scanned = true
+	} else if !s.scanned {
+		s.cursor = c.Cursor
 	}
-	l.partial = m.layers.Entries() < c.Last
-	l.caught = l.scanned && !l.partial
-	m.turn.Changed = true
-	if c.Wedged {
-		l.fresh = true // if this was not all, the next piece is to be had at once
+	s.partial = !complete
+	s.caught = s.scanned && complete
+
+	if !c.Wedged {
+		return Loaded, nil
 	}
-	if c.Wedged && (l.caught || m.cfg.Mutant.UnloadedJoiner) {
-		m.copyRest(c)
+	s.fresh = true // if this was not all, the next piece is to be had at once
+	if !s.caught && !l.unloadedJoiner {
+		return Loaded, nil
 	}
+	return Loaded, l.copyRest(c)
 }
 
-// copyRest takes what a wedged member holds and has not delivered.
-func (m *Machine) copyRest(c *message.Chunk) {
-	l := m.load
-	if l.held == nil {
-		l.held = make([]uint64, len(m.record.Members))
+// copyRest takes what a wedged member holds and has not delivered, and returns all of it with
+// the last piece.
+func (l *Learner) copyRest(c *message.Chunk) *Copy {
+	s := &l.load
+	if s.held == nil {
+		s.held = make([]uint64, len(l.view.Members))
 	}
 	for _, d := range c.Data {
-		i := m.record.Index(d.From)
-		if i < 0 || d.Seq <= l.held[i] {
+		i := l.view.Index(d.From)
+		if i < 0 || d.Seq <= s.held[i] {
 			continue
 		}
-		l.held[i] = d.Seq
-		l.queue = append(l.queue, d)
+		s.held[i] = d.Seq
+		s.queue = append(s.queue, d)
 	}
 	for i := range c.Writes {
-		if w := c.Writes[i]; w.Number == max(l.number, l.committed)+1 {
-			l.number = w.Number
-			l.writes = append(l.writes, w)
+		if w := c.Writes[i]; w.Number == max(s.number, s.committed)+1 {
+			s.number = w.Number
+			s.writes = append(s.writes, w)
 		}
 	}
-	if !c.Done && !m.cfg.Mutant.UnloadedJoiner || len(c.Contiguous) != len(m.record.Members) {
-		return
+	if !c.Done && !l.unloadedJoiner || len(c.Contiguous) != len(l.view.Members) {
+		return nil
 	}
-	l.copied, l.last = true, c
+
+	s.copied = true
 	// One donor may have delivered what another has told of: it is in the layer then.
-	l.queue = slices.DeleteFunc(l.queue, func(d *message.Data) bool { return !l.place.Less(abcast.PlaceOf(d)) })
-	m.rest = &abcast.Remains{View: m.record.View, Contiguous: c.Contiguous, Queue: l.queue, Place: l.place}
-	m.rest.Sort()
-	m.replaceCausal()
-	if m.cfg.Durable {
-		m.turn.Data = append(m.turn.Data, l.queue...)
+	s.queue = slices.DeleteFunc(s.queue, func(d *message.Data) bool { return !s.place.Less(abcast.PlaceOf(d)) })
+	rest := &abcast.Remains{View: l.view, Contiguous: c.Contiguous, Queue: s.queue, Place: s.place}
+	rest.Sort()
+	return &Copy{
+		Rest: rest, Writes: s.writes,
+		Committed: s.committed, Safe: min(c.Safe, c.Watermark), Watermark: c.Watermark,
 	}
-}
-
-// replaceCausal throws the learner's own causal log away, and takes the donor's.
-func (m *Machine) replaceCausal() {
-	l := m.load
-	m.dropCausal()
-	m.causal.marks = message.Marks{Last: l.committed, Safe: min(l.last.Safe, l.last.Watermark)}
-	m.prepared.high = max(m.prepared.high, l.last.Watermark) // what the donor holds comes in
-	m.causalWrites(l.writes)
-}
-
-// dropCausal forgets all causal writes that are not committed.
-func (m *Machine) dropCausal() {
-	c := &m.causal
-	m.layers.ForgetCausal()
-	clear(c.log)
-	m.voidKept(0)
-	c.committed, c.marker = m.load.committed, m.load.committed
-	c.watermark, c.safe = c.committed, c.committed
-	c.marks = message.Marks{Last: c.committed}
 }

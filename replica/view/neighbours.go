@@ -1,14 +1,13 @@
-package replica
+package view
 
 import (
 	"slices"
 
 	"quartet/bus/lamport"
 	"quartet/bus/message"
-	"quartet/replica/abcast"
 )
 
-// hearing is what a replica knows of the links between it and the other replicas. Delivery
+// Neighbours is what a replica knows of the links between it and the other replicas. Delivery
 // needs that every two members of a view hear each other, and only they can tell: the
 // master may reach both of them.
 //
@@ -18,7 +17,9 @@ import (
 // others to which it has sent nothing since the last one (rule H1). It tells the master, with
 // each REPORT and HELLO, for how long it has not heard each of them; what follows from that
 // the master decides (package membership).
-type hearing struct {
+type Neighbours struct {
+	Self lamport.Node
+
 	peers []neighbour // rising by node
 	due   bool        // a heartbeat has come in this turn
 }
@@ -39,12 +40,12 @@ const (
 )
 
 // find returns the place of n among the neighbours, and whether it is one.
-func (h *hearing) find(n lamport.Node) (int, bool) {
+func (h *Neighbours) find(n lamport.Node) (int, bool) {
 	return slices.BinarySearchFunc(h.peers, n, func(p neighbour, n lamport.Node) int { return int(p.node) - int(n) })
 }
 
 // know makes n a neighbour.
-func (h *hearing) know(n lamport.Node, now uint64) *neighbour {
+func (h *Neighbours) know(n lamport.Node, now uint64) *neighbour {
 	i, ok := h.find(n)
 	if !ok {
 		h.peers = slices.Insert(h.peers, i, neighbour{node: n, heard: now})
@@ -52,70 +53,66 @@ func (h *hearing) know(n lamport.Node, now uint64) *neighbour {
 	return &h.peers[i]
 }
 
-// hear takes note of a message from another replica.
-func (m *Machine) hear(from lamport.Node) {
-	h := &m.hearing
+// Hear takes note of a message from another replica.
+func (h *Neighbours) Hear(from lamport.Node, now uint64) {
 	_, known := h.find(from)
-	if from == m.cfg.Self || !known && len(h.peers) >= mostNeighbours {
-		return
+	full := len(h.peers) >= mostNeighbours
+	if from != h.Self && (known || !full) {
+		h.know(from, now).heard = now
 	}
-	h.know(from, m.ticks).heard = m.ticks
 }
 
+// Heartbeat takes note of a heartbeat of the master that this replica obeys: the turn ends
+// with a BEAT.
+func (h *Neighbours) Heartbeat() { h.due = true }
+
 // acquaint makes the replicas of the cluster neighbours, and forgets who was one of others.
-func (m *Machine) acquaint() {
-	h := &m.hearing
-	for _, n := range m.record.Configured {
-		if n != m.cfg.Self {
-			h.know(n, m.ticks)
+func (h *Neighbours) acquaint(r *message.Record, now uint64) {
+	for _, n := range r.Configured {
+		if n != h.Self {
+			h.know(n, now)
 		}
 	}
 	h.peers = slices.DeleteFunc(h.peers, func(p neighbour) bool {
-		return !m.record.Configures(p.node) && m.ticks-p.heard > strangerTicks
+		return !r.Configures(p.node) && now-p.heard > strangerTicks
 	})
 }
 
-// heardOf is what the master is told.
-func (m *Machine) heardOf() []message.Heard {
-	if len(m.hearing.peers) == 0 {
+// Heard is what the master is told: for how many ticks each neighbour was not heard.
+func (h *Neighbours) Heard(now uint64) []message.Heard {
+	if len(h.peers) == 0 {
 		return nil
 	}
-	list := make([]message.Heard, len(m.hearing.peers))
-	for i, p := range m.hearing.peers {
-		list[i] = message.Heard{Node: p.node, Silent: m.ticks - p.heard}
+	list := make([]message.Heard, len(h.peers))
+	for i, p := range h.peers {
+		list[i] = message.Heard{Node: p.node, Silent: now - p.heard}
 	}
 	return list
 }
 
-// beat ends a turn: it notes whom the turn sends something to, and, if a heartbeat has come,
-// sends a BEAT to the other neighbours.
-func (m *Machine) beat(out *Output) {
-	h := &m.hearing
-	h.note(out.Sends)
+// Told takes note that the turn sends something to nodes.
+func (h *Neighbours) Told(nodes []lamport.Node) {
+	for _, n := range nodes {
+		if i, ok := h.find(n); ok {
+			h.peers[i].told = true
+		}
+	}
+}
+
+// Beat ends a turn: if a heartbeat has come in it, Beat returns the neighbours to which nothing
+// was sent since the last one. r is the record of the epoch that the replica knows.
+func (h *Neighbours) Beat(r *message.Record, now uint64) (to []lamport.Node) {
 	if !h.due {
-		return
+		return nil
 	}
 	h.due = false
-	m.acquaint()
-	var to []lamport.Node
+	h.acquaint(r, now)
 	for i := range h.peers {
 		p := &h.peers[i]
-		if !p.told && !m.cfg.Mutant.NoBeats {
+		if !p.told {
 			to = append(to, p.node)
 		}
 		p.told = false
 	}
-	if len(to) > 0 {
-		out.send(&message.Beat{Header: m.header()}, to...)
-	}
-}
-
-func (h *hearing) note(sends []abcast.Send) {
-	for _, s := range sends {
-		for _, n := range s.To {
-			if i, ok := h.find(n); ok {
-				h.peers[i].told = true
-			}
-		}
-	}
+	return to
 }

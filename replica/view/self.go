@@ -1,4 +1,4 @@
-package replica
+package view
 
 import (
 	"fmt"
@@ -35,10 +35,77 @@ func (l lives) since(life uint64) lives {
 	return l
 }
 
+// Self is who the process of a replica is, and whether what it holds counts for anything.
+type Self struct {
+	node        lamport.Node
+	incarnation uint64
+	life        uint64
+	lives       lives // that have used this disk since the newest record that it knows
+
+	served    bool   // it has been a member under its incarnation
+	dismissed bool   // an operator has taken the replica out of the cluster
+	replaced  bool   // another process of this replica was started later
+	back      string // its data were found to be older than what it had told; "": no, or it has been let in since
+	aside     string // it cannot follow the cluster, and keeps what it has; "": it can
+
+	noLives bool // a mutant's: does not ask whether the process that a record names has used its disk
+}
+
+// NewSelf returns the self of a process without a disk. noLives is a mutant's.
+func NewSelf(node lamport.Node, incarnation, life uint64, noLives bool) Self {
+	return Self{node: node, incarnation: incarnation, life: life, noLives: noLives}
+}
+
+// Past is what a disk keeps of a self.
+type Past struct {
+	Incarnation uint64
+	Lives       []uint64
+	Back, Aside string
+	Served      bool // not kept, but follows from the rest: it was a member
+}
+
+// Restore makes the process what its disk says.
+func (s *Self) Restore(p Past) {
+	s.incarnation, s.lives = p.Incarnation, p.Lives
+	s.back, s.aside, s.served = p.Back, p.Aside, p.Served
+}
+
+// Past is what the disk is to keep.
+func (s *Self) Past() Past {
+	return Past{Incarnation: s.incarnation, Lives: s.lives, Back: s.back, Aside: s.aside, Served: s.served}
+}
+
+// Start notes that this process uses the disk. That must be on it before the process says who
+// it is: the next record may name it.
+func (s *Self) Start() { s.lives = s.lives.with(s.life) }
+
+// Incarnation is the process's own; one that was removed from a view goes on as another.
+func (s *Self) Incarnation() uint64 { return s.incarnation }
+
+// Life is the number that the process has drawn.
+func (s *Self) Life() uint64 { return s.life }
+
+// Dismissed reports whether an operator took this replica out of the cluster.
+func (s *Self) Dismissed() bool { return s.dismissed }
+
+// Replaced reports whether another process of this replica was started later.
+func (s *Self) Replaced() bool { return s.replaced }
+
+// Aside reports whether this replica cannot follow the cluster, and keeps what it has.
+func (s *Self) Aside() bool { return s.aside != "" }
+
+// Reason says why what this replica holds counts for nothing, or "".
+func (s *Self) Reason() string {
+	if s.aside != "" {
+		return s.aside
+	}
+	return s.back
+}
+
 // named returns what a record says of this replica's process, or nil if it names none of its
 // incarnation.
-func (m *Machine) named(r *message.Record) *message.Member {
-	if i := r.Index(m.cfg.Self); i >= 0 && r.Members[i].Incarnation == m.cfg.Incarnation {
+func (s *Self) named(r *message.Record) *message.Member {
+	if i := r.Index(s.node); i >= 0 && r.Members[i].Incarnation == s.incarnation {
 		return &r.Members[i]
 	}
 	return nil
@@ -46,119 +113,86 @@ func (m *Machine) named(r *message.Record) *message.Member {
 
 // remembers reports whether the process that a record names has worked with what this replica
 // holds.
-func (m *Machine) remembers(named *message.Member) bool {
-	return named.Life == 0 || m.cfg.Mutant.NoLives || slices.Contains(m.lives, named.Life)
+func (s *Self) remembers(named *message.Member) bool {
+	return named.Life == 0 || s.noLives || slices.Contains(s.lives, named.Life)
 }
 
-// isThis reports whether the process that a record names is this one, and not an earlier one
-// with the same disk. One that was born after the record's members had said what they hold
-// does not work in its epoch: what an earlier one has done there, if its disk was put back
-// since, nobody could tell from what this one does.
-func (m *Machine) isThis(named *message.Member) bool {
-	return named.Life == 0 || m.cfg.Mutant.NoLives || named.Life == m.cfg.Life
+// Enter makes the process a member of a view that names its incarnation, and reports whether
+// the record means this very process, and not an earlier one with the same disk. One that was
+// born after the record's members had said what they hold does not work in its epoch: what an
+// earlier one has done there, if its disk was put back since, nobody could tell from what this
+// one does.
+func (s *Self) Enter(r *message.Record) bool {
+	named := s.named(r)
+	s.served, s.back = true, ""
+	s.lives = s.lives.since(named.Life)
+	return named.Life == 0 || s.noLives || named.Life == s.life
 }
 
-// goBack makes a replica whose data are older than what it has told a learner. What it has is
-// a prefix of the order, as that of any learner, so it is loaded with the rest.
-func (m *Machine) goBack(r *message.Record, why string) {
-	m.back = why
-	m.outside(r)
+// Leave ends the process's membership, or its hope for it, as a record says that follows on
+// another one (rule F6). A process that was a member goes on as a greater incarnation: nothing
+// that it said as a member, or that was said to it, concerns it any more.
+func (s *Self) Leave(before, r *message.Record) {
+	configured := before.Epoch > 0 && before.Configures(s.node)
+	s.dismissed = configured && !r.Configures(s.node)
+
+	// Also one that the record names, but that has lost the copy by which it was let in: what
+	// it copies now is another member's, and must not count as what it held itself.
+	i := r.Index(s.node)
+	named := i >= 0 && r.Members[i].Incarnation >= s.incarnation
+	if s.served || named {
+		if i >= 0 {
+			s.incarnation = max(s.incarnation, r.Members[i].Incarnation)
+		}
+		s.incarnation++
+		s.served = false
+	}
+	s.lives = lives{s.life}
 }
 
-// setAside ends the part of a replica in the cluster that cannot follow it: it has delivered
+// GoBack notes that the data are older than what the replica had told. What it has is a prefix
+// of the order, as that of any learner, so it is loaded with the rest.
+func (s *Self) GoBack(why string) { s.back = why }
+
+// SetAside ends the part of a replica in the cluster that cannot follow it: it has delivered
 // what the others' record leaves out. It keeps what it has, and says why, until somebody
 // looks: no process that is started again would be any better off, and what only it holds is
 // not given up by a machine.
-func (m *Machine) setAside(why string) {
-	m.aside = why
-	m.turn.Changed = true
-}
+func (s *Self) SetAside(why string) { s.aside = why }
 
-// forked reports whether a record shows that the epoch which this replica knows was decided
-// otherwise than here: its record was lost, and nothing had been done by it.
-func (m *Machine) forked(r *message.Record) bool {
-	if m.record.Epoch == 0 {
-		return false
-	}
-	if r.Epoch == m.record.Epoch {
-		return r.Nonce != m.record.Nonce && r.Master > m.record.Master
-	}
-	return slices.ContainsFunc(r.Lineage, func(a message.Ancestor) bool {
-		return a.Epoch == m.record.Epoch && a.Nonce != m.record.Nonce
-	})
-}
+// Renaming is what comes of the word that a later process of this replica is known.
+type Renaming uint8
 
-// worked reports whether this replica has delivered something in the epoch that it knows: then
-// every member had installed its record.
-func (m *Machine) worked() bool {
-	var none lamport.Timestamp
+// What may come of it.
+const (
+	NotRenamed Renaming = iota // it is meant for another process, is not news, or ends this one
+	Renamed                    // the process goes on as a greater incarnation
+	Deposed                    // the same, and it was a member: it is to leave the view that it knows
+	Implausible
+)
+
+// Outdated takes the word of a master that knows a later process of this replica (rule F10). A
+// process that is new goes on above it, whatever the clocks say that incarnations are drawn
+// from; one that was replaced ends. epoch is the one that it knows; loads: it is outside of it.
+func (s *Self) Outdated(o *message.Outdated, epoch uint64, loads bool) Renaming {
 	switch {
-	case m.cast != nil:
-		return m.cast.Place() != none
-	case m.rest != nil && m.load == nil:
-		return m.rest.Place != none
-	}
-	return false
-}
-
-// reason says why what this replica holds counts for nothing, or "".
-func (m *Machine) reason() string {
-	if m.aside != "" {
-		return m.aside
-	}
-	return m.back
-}
-
-// past is what HELLO says of where this replica comes from.
-func (m *Machine) past() message.Past {
-	p := message.Past{Life: m.cfg.Life, Reason: m.reason()}
-	if m.record.Epoch > 0 {
-		r := m.record
-		p.Record = &r
-	}
-	return p
-}
-
-// proof is what STATE says beside what it holds.
-func (m *Machine) proof() message.Proof {
-	p := message.Proof{Life: m.cfg.Life, View: m.record.Nonce, Safe: m.causal.safe}
-	if m.rest != nil && m.load == nil {
-		p.Told = m.rest.Told
-	}
-	return p
-}
-
-// outdated is told by a master that knows a later process of this replica. A process that is
-// new goes on above it, whatever the clocks say that incarnations are drawn from; one that was
-// replaced ends.
-func (m *Machine) outdated(o *message.Outdated) {
-	switch {
-	case o.Life != 0 && o.Life != m.cfg.Life: // it is meant for another process of this name
-		return
+	case o.Life != 0 && o.Life != s.life: // it is meant for another process of this name
+		return NotRenamed
 	case o.Replaced:
-		m.replaced = true
-		return
-	case o.Newest < m.cfg.Incarnation, o.Newest == m.cfg.Incarnation && m.load == nil:
-		return // it has gone on as a greater one since it said what this answers
+		s.replaced = true
+		return NotRenamed
+	case o.Newest < s.incarnation, o.Newest == s.incarnation && !loads:
+		return NotRenamed // it has gone on as a greater one since it said what this answers
+	case o.Newest >= lamport.Limit:
+		return Implausible
 	}
-	m.rename(o.Newest)
-}
 
-// rename makes this process a new incarnation, above one that is known. What was a member is
-// one no more.
-func (m *Machine) rename(above uint64) {
-	if above >= lamport.Limit {
-		m.refused++
-		return
+	s.incarnation = max(s.incarnation, o.Newest)
+	if epoch > 0 && !loads {
+		s.back = fmt.Sprintf("its data are of an earlier process than incarnation %d, which was known: they were put back to an older copy", o.Newest)
+		return Deposed
 	}
-	if m.record.Epoch > 0 && m.load == nil {
-		m.back = fmt.Sprintf("its data are of an earlier process than incarnation %d, which was known: they were put back to an older copy", above)
-		m.cfg.Incarnation = max(m.cfg.Incarnation, above)
-		record := m.record
-		m.outside(&record)
-		return
-	}
-	m.cfg.Incarnation = max(m.cfg.Incarnation, above) + 1
-	m.lives = lives{m.cfg.Life}
-	m.turn.Changed = true
+	s.incarnation++
+	s.lives = lives{s.life}
+	return Renamed
 }

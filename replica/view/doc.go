@@ -1,0 +1,14 @@
+// Package view promises what a replica needs to come into a view, to leave it, and to come
+// back: it knows who the replica's process is, what the record of an epoch means for it, whom
+// it hears, and how it is loaded from members and loads others. The rules are DESIGN.md's, "Views:
+// how an epoch ends".
+//
+//	self.go        who this process is (F6, F8, F10), and whether what it holds counts
+//	decide.go      what the record of an epoch means for a replica (F4, F5, F6)
+//	learner.go     how a replica outside of the view is loaded (F6)
+//	donor.go       what a member gives to a learner
+//	neighbours.go  which links to other replicas work (H1)
+//
+// The replica's machine (package replica) asks, and does what is said: it owns the order, and
+// sends. The package is pure: no I/O, clock, goroutine, lock or chance. Times are ticks of 10 ms.
+package view

@@ -1,0 +1,178 @@
+package view_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"quartet/bus/lamport"
+	"quartet/bus/message"
+	"quartet/replica/abcast"
+	"quartet/replica/layers"
+	"quartet/replica/store"
+	"quartet/replica/view"
+)
+
+func fresh() *layers.Layers {
+	return layers.New(layers.Config{Store: store.NewMemory(), Window: 20, KeepTicks: 1000})
+}
+
+// deliver delivers one set of the order, the same to all.
+func deliver(to []*layers.Layers, place uint64) {
+	for _, l := range to {
+		r := &message.Request{RID: place, Key: fmt.Sprint("key", place*7%31), Value: fmt.Append(nil, place)}
+		l.Count(1)
+		l.Advance(place)
+		l.CommitStrong(r, lamport.Version{Epoch: 1, Timestamp: lamport.Timestamp{Time: place, Node: 2}})
+	}
+}
+
+// contents are what replicas at one position agree on.
+func contents(l *layers.Layers) []string {
+	all := []string{fmt.Sprint(l.Position(), l.Entries(), l.Order())}
+	l.EachEntry(l.FirstEntry(), func(x message.Executed) bool {
+		all = append(all, fmt.Sprintf("%s %d %d", x.Identity, x.RID, x.Position))
+		return true
+	})
+	l.EachKey("", func(key string, rec store.Record) bool {
+		all = append(all, fmt.Sprintf("%s: %s %v", key, rec.Value, rec.Version))
+		return true
+	})
+	return all
+}
+
+// A learner is loaded in small pieces while the members go on, from one member and then from
+// the other: pieces are lost, donors are silent, and what it has in the end is what they have
+// (rule F6).
+func TestF6LearnerHoldsWhatMembersHold(t *testing.T) {
+	for seed := range uint64(60) {
+		r := rand.New(rand.NewPCG(seed, 0))
+		members := []*layers.Layers{fresh(), fresh()} // r2 and r3
+		place := uint64(0)
+		for range r.IntN(60) {
+			place++
+			deliver(members, place)
+		}
+
+		mine := fresh()
+		l := view.NewLearner(lamport.Replica(1), mine, 7, false)
+		l.Begin(record(1).View, 0)
+		now := uint64(0)
+		for ; !l.Caught() || mine.Entries() < place; now++ {
+			if now > 20_000 {
+				t.Fatalf("seed %d: it has come to entry %d of %d", seed, mine.Entries(), place)
+			}
+			if place < 100 && r.IntN(4) == 0 {
+				place++
+				deliver(members, place)
+			}
+			p, to := l.Pull(now)
+			if p == nil || r.IntN(5) == 0 {
+				continue // lost, or its answer
+			}
+			donor := view.Donor{Layers: members[int(to)-2], View: &record(1).View, Bytes: 200 + r.IntN(500)}
+			if piece := donor.Chunk(p); piece != nil {
+				if taken, copied := l.Take(piece); taken == view.Gap || copied != nil {
+					t.Fatalf("seed %d: %d, a copy: %v", seed, taken, copied != nil)
+				}
+				if taken, _ := l.Take(piece); taken != view.Late {
+					t.Fatalf("seed %d: a piece that comes twice is taken twice", seed)
+				}
+			}
+		}
+
+		if !l.Whole() {
+			t.Errorf("seed %d: it has caught up, and its layer is no prefix of the order", seed)
+		}
+		if got, want := contents(mine), contents(members[0]); !slices.Equal(got, want) {
+			t.Fatalf("seed %d:\n%v\n%v", seed, got, want)
+		}
+	}
+}
+
+// The copy of a wedged member is that member's, down to what it has not delivered, and it is
+// none before the last piece (rule F6).
+func TestF6CopyOfAWedgedMember(t *testing.T) {
+	member := fresh()
+	deliver([]*layers.Layers{member}, 1)
+	at := lamport.Timestamp{Time: 1, Node: lamport.Replica(2)}
+	rest := &abcast.Remains{View: record(1).View, Contiguous: []uint64{0, 1, 3}, Place: at}
+	for seq := uint64(1); seq <= 3; seq++ {
+		d := &message.Data{Header: message.Header{From: lamport.Replica(3), Clock: 10 + seq}, Seq: seq}
+		d.Ops = []message.Operation{{Op: message.OpStrong, Request: message.Request{RID: 50 + seq, Key: "k", Value: make([]byte, 200)}}}
+		rest.Queue = append(rest.Queue, d)
+	}
+	write := &message.CausalWrite{Number: 1, Request: message.Request{RID: 60, Key: "c"}}
+	donor := view.Donor{
+		Layers: member, View: &rest.View, Rest: rest, Place: rest.Place, Bytes: 300, Safe: 1, Watermark: 1,
+		Write: func(uint64) *message.CausalWrite { return write },
+	}
+
+	l := view.NewLearner(lamport.Replica(1), fresh(), 7, false)
+	l.Begin(record(1).View, 0)
+	l.Prepare()
+	var copied *view.Copy
+	pieces := 0
+	for now := uint64(0); copied == nil; now++ {
+		if l.Copied() || now > 1000 {
+			t.Fatalf("at %d it says that it is a copy: %v", now, l.Copied())
+		}
+		if p, _ := l.Pull(now); p != nil {
+			pieces++
+			_, copied = l.Take(donor.Chunk(p))
+		}
+	}
+
+	if pieces < 3 || !l.Copied() || len(copied.Rest.Queue) != 3 || copied.Rest.Place != at || !slices.Equal(copied.Rest.Contiguous, rest.Contiguous) {
+		t.Errorf("after %d pieces: %+v", pieces, copied.Rest)
+	}
+	if len(copied.Writes) != 1 || copied.Watermark != 1 || copied.Safe != 1 {
+		t.Errorf("causal writes %v, held up to %d, safe up to %d", copied.Writes, copied.Watermark, copied.Safe)
+	}
+	if p, _ := l.Pull(5000); p != nil {
+		t.Error("it has all, and asks for more")
+	}
+}
+
+// One that is not wedged gives nothing of what it has not delivered, and one that is behind
+// what the learner has gives nothing at all.
+func TestF6DonorsThatHaveNothingToGive(t *testing.T) {
+	member := fresh()
+	deliver([]*layers.Layers{member}, 1)
+	donor := view.Donor{Layers: member, View: &record(1).View}
+	if c := donor.Chunk(&message.Pull{Wedged: true}); c != nil {
+		t.Errorf("it is not wedged, and gives %+v", c)
+	}
+	if c := donor.Chunk(&message.Pull{Entry: 2}); c != nil {
+		t.Errorf("it is behind, and gives %+v", c)
+	}
+	if c := donor.Chunk(&message.Pull{Entry: 1, Cursor: "k"}); c == nil || c.Restart {
+		t.Errorf("it can go on, and gives %+v", c)
+	}
+}
+
+// A scan that none of the donors that are left can go on with begins anew.
+func TestF6LoadBeginsAnew(t *testing.T) {
+	member := fresh()
+	for place := uint64(1); place <= 40; place++ {
+		deliver([]*layers.Layers{member}, place)
+	}
+	mine := fresh()
+	l := view.NewLearner(lamport.Replica(1), mine, 7, false)
+	l.Begin(record(1).View, 0)
+	p, _ := l.Pull(0)
+	donor := view.Donor{Layers: member, View: &record(1).View, Bytes: 1500}
+	if taken, _ := l.Take(donor.Chunk(p)); taken != view.Loaded || mine.Entries() == 0 || l.Caught() {
+		t.Fatalf("%d, entry %d", taken, mine.Entries())
+	}
+	begun := uint64(0)
+	for now := uint64(1); now < 200 && begun == 0; now++ {
+		if p, _ := l.Pull(now); p != nil && p.Entry == 0 {
+			begun = now
+		}
+	}
+	if begun < 80 || begun > 110 {
+		t.Errorf("it begins anew at %d, after nine silent donors of 10 ticks each", begun)
+	}
+}
