@@ -1,4 +1,4 @@
-// Package view promises what a replica needs to come into a view, to leave it, and to come
+// Package view is what a replica needs to come into a view, to leave it, and to come
 // back: it knows who the replica's process is, what the record of an epoch means for it, whom
 // it hears, and how it is loaded from members and loads others. The rules are DESIGN.md's, "Views:
 // how an epoch ends".
