@@ -1,7 +1,7 @@
-// Package view is what a replica needs to come into a view, to leave it, and to come
-// back: it knows who the replica's process is, what the record of an epoch means for it, whom
-// it hears, and how it is loaded from members and loads others. The rules are DESIGN.md's, "Views:
-// how an epoch ends".
+// Package view is what a replica needs to come into a view, to leave it, and to come back. It
+// promises to know who the replica's process is, what the record of an epoch means for it, and
+// whom it hears; and that a replica which was loaded holds what the members hold. The rules are
+// DESIGN.md's, "Views: how an epoch ends".
 //
 //	self.go        who this process is (F6, F8, F10), and whether what it holds counts
 //	decide.go      what the record of an epoch means for a replica (F4, F5, F6)
