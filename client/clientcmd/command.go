@@ -11,10 +11,11 @@ import (
 	"quartet/bus/dial"
 	"quartet/bus/host/exit"
 	"quartet/client/clientcmd/bench"
-	checking "quartet/client/clientcmd/check" // "check" is a type of the doctor here, which leaves next
+	"quartet/client/clientcmd/check"
 	"quartet/client/clientcmd/compare"
 	"quartet/client/clientcmd/console"
 	"quartet/client/clientcmd/demo"
+	"quartet/client/clientcmd/doctor"
 	"quartet/client/clientcmd/explain"
 	"quartet/client/clientcmd/operate"
 	"quartet/client/clientcmd/send"
@@ -27,9 +28,9 @@ import (
 func Commands(env console.Env) []*cobra.Command {
 	commands := []*cobra.Command{
 		send.Client(env), send.Set(env), send.Get(env), operate.Status(env),
-		operate.Recover(env), operate.Remove(env), demo.Command(env), bench.Command(env), compare.Command(env), checking.Command(env), tracecmd.Command(env),
+		operate.Recover(env), operate.Remove(env), demo.Command(env), bench.Command(env), compare.Command(env), check.Command(env), tracecmd.Command(env),
 	}
-	commands = append(commands, doctorCommand(env), shell.Command(env), explain.Command(env), top.Command(env), manCommand(env), versionCommand(env))
+	commands = append(commands, doctor.Command(env), shell.Command(env), explain.Command(env), top.Command(env), manCommand(env), versionCommand(env))
 	for _, cmd := range commands {
 		console.Completions(cmd, env)
 		cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit.Usage(err) })

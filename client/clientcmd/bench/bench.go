@@ -134,6 +134,7 @@ Ctrl-C ends it early and prints what it has; once more ends it at once.
 Exit status: 0 all answered, 1 it was ended early, or a request to the bucket failed,
 2 wrong usage, 4 a request was refused, 5 an outcome is unknown, 6 no cluster.`
 
+// Command returns the command bench.
 func Command(env console.Env) *cobra.Command {
 	b := bench{env: env, Workload: Workload{Load: load.Options{Warmup: time.Second, Duration: 5 * time.Second, Keys: 1000}}}
 	cmd := &cobra.Command{

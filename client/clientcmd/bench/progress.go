@@ -18,6 +18,7 @@ type Progress struct {
 	shown bool // a line stands there
 }
 
+// NewProgress returns the progress of a command that talks to w.
 func NewProgress(w io.Writer) *Progress { return &Progress{w: w, live: console.Terminal(w)} }
 
 // Of says that something begins, and returns what is to be told of it.

@@ -17,10 +17,14 @@ import (
 // Format is -o of the bench: that of the other commands, and csv.
 type Format console.Format
 
+// FormatCSV is a line with the names of the columns, then a line for each row at a point.
 const FormatCSV Format = "csv"
 
+// String implements pflag.Value.
 func (f *Format) String() string { return string(*f) }
-func (f *Format) Type() string   { return "FORMAT" }
+
+// Type implements pflag.Value.
+func (f *Format) Type() string { return "FORMAT" }
 
 // Set implements [pflag.Value]. The data alone are lines of numbers, so raw is csv.
 func (f *Format) Set(s string) error {
@@ -34,6 +38,7 @@ func (f *Format) Set(s string) error {
 	return nil
 }
 
+// Flag adds -o, with csv beside the formats of every command.
 func (f *Format) Flag(flags *pflag.FlagSet) {
 	*f = Format(console.Table)
 	flags.VarP(f, "output", "o", "table, json (one document), jsonl (an object a line) or csv (raw is csv)")

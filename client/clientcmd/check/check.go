@@ -35,6 +35,7 @@ type inquiry struct {
 	out      console.Format
 }
 
+// Command returns the command check.
 func Command(env console.Env) *cobra.Command {
 	c := inquiry{env: env}
 	cmd := &cobra.Command{

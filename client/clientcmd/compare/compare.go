@@ -80,6 +80,7 @@ early and prints what it has.
 Exit status: 0 all answered, 1 it was ended early, or a linearizable get was stale, which
 must not be, 2 wrong usage, 4 a request was refused, 5 an outcome is unknown, 6 no cluster.`
 
+// Command returns the command compare.
 func Command(env console.Env) *cobra.Command {
 	c := comparing{env: env, Workload: bench.Workload{Load: load.Options{Warmup: 500 * time.Millisecond, Duration: 3 * time.Second, Keys: 10}}}
 	cmd := &cobra.Command{

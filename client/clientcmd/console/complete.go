@@ -25,6 +25,7 @@ var ModelPromise = map[model.Consistency]string{
 	model.Eventual:     "any replica, at once",
 }
 
+// ModelWords completes the name of a model.
 func ModelWords(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	var words []cobra.Completion
 	for _, m := range model.All {

@@ -31,6 +31,7 @@ type Connection struct {
 	retries      int
 }
 
+// Flags adds the flags of a connection.
 func (c *Connection) Flags(f *pflag.FlagSet, env Env) {
 	c.Settings, c.getenv = dial.Add(f), env.Getenv
 	config.NotEmpty(f, &c.Prefix, "prefix", bus.DefaultPrefix, "first part of the cluster's subjects")
@@ -38,6 +39,7 @@ func (c *Connection) Flags(f *pflag.FlagSet, env Env) {
 	config.Int(f, &c.retries, "retries", client.DefaultRetries, 0, mostRetries, "how often a request is sent again, with the same id")
 }
 
+// NameFlag adds --name.
 func (c *Connection) NameFlag(f *pflag.FlagSet) {
 	config.NotEmpty(f, &c.Name, "name", DefaultName, "role `NAME` of this client, for logs and reports")
 }
@@ -61,6 +63,8 @@ func (c *Connection) Options() []client.Option {
 	return []client.Option{client.WithPrefix(c.Prefix), client.WithName(c.Name), client.WithTimeout(c.Timeout), client.WithRetries(c.retries)}
 }
 
+// Connect resolves the settings and connects. Its error carries an exit status, and says what to
+// do next.
 func (c *Connection) Connect(ctx context.Context) (*client.Client, error) {
 	s, err := c.Resolve()
 	if err != nil {

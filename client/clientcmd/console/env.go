@@ -69,6 +69,7 @@ func Interruptible(cmd *cobra.Command) (context.Context, context.CancelFunc) {
 // Consistency is a flag that names a model.
 type Consistency struct{ model.Consistency }
 
+// String implements pflag.Value.
 func (c *Consistency) String() string {
 	if c.Consistency == 0 {
 		return ""
@@ -76,8 +77,10 @@ func (c *Consistency) String() string {
 	return c.Word()
 }
 
+// Type implements pflag.Value.
 func (c *Consistency) Type() string { return "MODEL" }
 
+// Set implements pflag.Value.
 func (c *Consistency) Set(s string) (err error) {
 	c.Consistency, err = model.ParseConsistency(s)
 	return err

@@ -25,9 +25,13 @@ const (
 // formats are those that every command with -o knows.
 var formats = [...]Format{Table, JSON, JSONL, Raw}
 
+// String implements pflag.Value.
 func (f *Format) String() string { return string(*f) }
-func (f *Format) Type() string   { return "FORMAT" }
 
+// Type implements pflag.Value.
+func (f *Format) Type() string { return "FORMAT" }
+
+// Set implements pflag.Value.
 func (f *Format) Set(s string) error {
 	got := Format(strings.ToLower(s))
 	if got == "text" { // what the table was called
@@ -40,6 +44,7 @@ func (f *Format) Set(s string) error {
 	return nil
 }
 
+// Flag adds -o; without it the format is the table.
 func (f *Format) Flag(flags *pflag.FlagSet) {
 	*f = Table
 	flags.VarP(f, "output", "o", "table, json (one document), jsonl (an object a line) or raw (the data alone)")

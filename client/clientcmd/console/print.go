@@ -39,6 +39,7 @@ type Printer struct {
 	first  bool          // nothing was printed yet
 }
 
+// NewPrinter returns a printer of replies in format f.
 func NewPrinter(env Env, f Format) *Printer {
 	return &Printer{
 		out: env.Stdout, talk: env.Stderr, Format: f, first: true,
@@ -215,6 +216,7 @@ func hueOf(ack string, code model.Code) color.Attribute {
 	return color.FgRed
 }
 
+// OrDash returns s, and a dash where it is empty.
 func OrDash(s string) string {
 	if s == "" {
 		return "-"
@@ -235,6 +237,7 @@ func Printable(body []byte) string {
 	return string(QuoteJSON(s))
 }
 
+// QuoteJSON returns s as a JSON string.
 func QuoteJSON(s string) []byte {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)

@@ -24,6 +24,7 @@ const restLimit = 5 * time.Second
 // Recording is the flag --record.
 type Recording struct{ Dir string }
 
+// Flag adds --record.
 func (r *Recording) Flag(f *pflag.FlagSet) {
 	config.NotEmpty(f, &r.Dir, "record", "", "keep what was sent and heard in `DIR`, for \"quartet check\"; auto: in a new folder, runs/TIME")
 }

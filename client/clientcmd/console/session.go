@@ -13,9 +13,13 @@ import (
 // SessionFlag is --session: a token, "new", or "" where none was given.
 type SessionFlag string
 
+// String implements pflag.Value.
 func (s *SessionFlag) String() string { return string(*s) }
-func (s *SessionFlag) Type() string   { return "TOKEN" }
 
+// Type implements pflag.Value.
+func (s *SessionFlag) Type() string { return "TOKEN" }
+
+// Set implements pflag.Value. What is no token is refused before anything is sent.
 func (s *SessionFlag) Set(token string) error {
 	if _, err := bus.ParseSession(token); err != nil {
 		return err
@@ -24,10 +28,12 @@ func (s *SessionFlag) Set(token string) error {
 	return nil
 }
 
+// Flag adds --session.
 func (s *SessionFlag) Flag(f *pflag.FlagSet) {
 	f.Var(s, "session", "go on with the session of this `TOKEN`, or begin one that is passed on: new; its token afterwards is told on stderr, or in each object of -o json and jsonl")
 }
 
+// Given reports whether a session was asked for.
 func (s *SessionFlag) Given() bool { return *s != "" }
 
 // Resume begins the session that was asked for.

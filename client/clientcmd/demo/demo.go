@@ -41,6 +41,7 @@ type demo struct {
 	external bool // the cluster is not ours
 }
 
+// Command returns the command demo.
 func Command(env console.Env) *cobra.Command {
 	d := demo{env: env}
 	cmd := &cobra.Command{

@@ -21,6 +21,7 @@ import (
 // limit is how long explain looks for a cluster whose figures it could show.
 const limit = 2 * time.Second
 
+// Command returns the command explain.
 func Command(env console.Env) *cobra.Command {
 	var conn console.Connection
 	var out console.Format

@@ -25,6 +25,7 @@ const (
 	lookEvery   = 100 * time.Millisecond // at the status meanwhile
 )
 
+// Recover returns the command recover.
 func Recover(env console.Env) *cobra.Command {
 	var conn console.Connection
 	var out console.Format
@@ -153,6 +154,7 @@ func (r *recovery) tell(w io.Writer) {
 	}
 }
 
+// Remove returns the command remove.
 func Remove(env console.Env) *cobra.Command {
 	var conn console.Connection
 	var out console.Format

@@ -13,6 +13,7 @@ import (
 	"quartet/client/clientcmd/console"
 )
 
+// Status returns the command status.
 func Status(env console.Env) *cobra.Command {
 	var conn console.Connection
 	var out console.Format
@@ -60,6 +61,7 @@ Exit status: 0 ready, 4 not ready, 6 no cluster.`,
 	return cmd
 }
 
+// PrintStatus writes a status for people.
 func PrintStatus(w io.Writer, s *bus.Status) error {
 	ready := "ready"
 	if !s.Ready {

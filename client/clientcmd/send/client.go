@@ -40,6 +40,7 @@ bodies of the OK replies alone, one line end after each; other replies go to std
 
 Exit status: 0 all answered, 2 malformed, 4 refused, 5 an outcome unknown, 6 no cluster.`
 
+// Client returns the command client.
 func Client(env console.Env) *cobra.Command {
 	var (
 		conn  console.Connection
@@ -118,6 +119,8 @@ type Runner struct {
 	from     console.SessionFlag // of what is sent in order
 }
 
+// Send sends the requests and prints their ends: in order and in one session, or all at once. Its
+// error carries the exit status of the worst reply.
 func (r *Runner) Send(ctx context.Context, c *client.Client, requests []requestfile.Request, async bool) error {
 	if async {
 		return r.all(ctx, c, requests)

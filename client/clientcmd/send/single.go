@@ -103,6 +103,7 @@ func (s *single) do(cmd *cobra.Command, env console.Env, r client.Request) (clie
 	return result, exit.With(console.ExitStatus(err), err)
 }
 
+// Set returns the command set.
 func Set(env console.Env) *cobra.Command {
 	var s single
 	cmd := &cobra.Command{
@@ -139,6 +140,7 @@ Exit status: 0 written, 2 malformed, 4 refused, 5 outcome unknown, 6 no cluster.
 	return cmd
 }
 
+// Get returns the command get.
 func Get(env console.Env) *cobra.Command {
 	var s single
 	var raw bool

@@ -35,6 +35,7 @@ set KEY VALUE                write it; KEY ::: VALUE where the key holds blanks
 .help                        this
 .quit                        or exit, or Ctrl-D`
 
+// Command returns the command shell.
 func Command(env console.Env) *cobra.Command {
 	s := shell{env: env}
 	cmd := &cobra.Command{

@@ -23,6 +23,7 @@ import (
 
 const shortestInterval = 100 * time.Millisecond
 
+// Command returns the command top.
 func Command(env console.Env) *cobra.Command {
 	t := top{env: env}
 	cmd := &cobra.Command{

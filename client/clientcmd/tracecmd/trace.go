@@ -40,6 +40,7 @@ type tracing struct {
 	svg    string
 }
 
+// Command returns the command trace.
 func Command(env console.Env) *cobra.Command {
 	t := tracing{env: env}
 	cmd := &cobra.Command{

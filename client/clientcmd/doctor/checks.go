@@ -1,4 +1,4 @@
-package clientcmd
+package doctor
 
 import (
 	"context"
@@ -128,7 +128,7 @@ func (d *doctor) lookAtCluster(ctx context.Context, nc *nats.Conn) {
 		return
 	}
 	defer c.Close()
-	asking, cancel := context.WithTimeout(ctx, doctorLimit)
+	asking, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	s, err := c.Status(asking)
 	if d.denied() {
@@ -273,7 +273,7 @@ func (d *doctor) askInAllModels(ctx context.Context, c *client.Client, s *bus.St
 	var all sync.WaitGroup
 	for i, m := range model.All {
 		all.Go(func() {
-			ctx, cancel := context.WithTimeout(ctx, doctorLimit)
+			ctx, cancel := context.WithTimeout(ctx, limit)
 			defer cancel()
 			began := time.Now()
 			ends[i].result, ends[i].err = c.Get(ctx, doctorKey, client.With(m))

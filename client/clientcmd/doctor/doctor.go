@@ -1,4 +1,7 @@
-package clientcmd
+// Package doctor is the command doctor: what a connection was resolved to from which source, what
+// is wrong with server, user, JetStream, cluster and replicas, and what to do about it. It promises
+// a limit of 5 s for each question, and a remedy for each finding.
+package doctor
 
 import (
 	"context"
@@ -21,10 +24,11 @@ import (
 	"quartet/client/clientcmd/console"
 )
 
-// doctorLimit bounds one question of the doctor.
-const doctorLimit = 5 * time.Second
+// limit bounds one question of the doctor.
+const limit = 5 * time.Second
 
-func doctorCommand(env console.Env) *cobra.Command {
+// Command returns the command doctor.
+func Command(env console.Env) *cobra.Command {
 	var conn console.Connection
 	var out console.Format
 	cmd := &cobra.Command{
@@ -135,7 +139,7 @@ func (d *doctor) lookAtSettings() {
 
 // reach connects; nil where that fails, with the reason among the checks.
 func (d *doctor) reach(ctx context.Context) *nats.Conn {
-	ctx, cancel := context.WithTimeout(ctx, doctorLimit)
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	o := d.settings.Options("quartet doctor", nil)
 	connect := o.Connect
