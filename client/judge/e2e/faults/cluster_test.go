@@ -120,6 +120,7 @@ type cluster struct {
 	master               *child
 	bus                  *natsServer // nil: embedded in the master
 	hands                map[string]*child
+	filters              map[string]*proxy // of replicas behind them
 	nc                   *nats.Conn
 	seen                 map[int]bool // pids of replicas that the master started
 }
@@ -129,6 +130,7 @@ type shape struct {
 	replicas int // 0: three
 	memory   bool
 	external bool // the bus is a process of its own
+	filtered bool // likewise, and each replica was started by hand, behind a filter
 }
 
 func newCluster(t testing.TB, s shape, more ...string) *cluster {
@@ -147,13 +149,16 @@ func newCluster(t testing.TB, s shape, more ...string) *cluster {
 	} else {
 		c.args = append(c.args, "--dir", c.data)
 	}
-	if s.external {
+	if s.external || s.filtered {
 		c.bus = startBus(t, c.address, filepath.Join(dir, "bus"))
 		c.args = append(c.args, "--nats", c.url())
 	} else {
 		c.args = append(c.args, "--listen", c.address)
 	}
 	t.Cleanup(c.end)
+	if s.filtered {
+		c.behindFilters(t, cmp.Or(s.replicas, 3))
+	}
 	c.start(t)
 	var err error
 	if c.nc, err = c.dial(); err != nil {
@@ -161,6 +166,31 @@ func newCluster(t testing.TB, s shape, more ...string) *cluster {
 	}
 	t.Cleanup(c.nc.Close)
 	return c
+}
+
+// behindFilters starts the replicas of a cluster by hand, before there is a master: it finds them.
+func (c *cluster) behindFilters(t testing.TB, replicas int) {
+	t.Helper()
+	c.filters = map[string]*proxy{}
+	for i := range replicas {
+		id := fmt.Sprintf("r%d", i+1)
+		c.filters[id] = startFilter(t, c.address)
+		c.byHand(t, id, c.filters[id].url())
+	}
+	nc, err := c.dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	for id := range c.filters { // a server says at once if nobody listens
+		eventually(t, startLimit, id+" listens", func() error {
+			_, err := nc.Request(subjectOf(id), nil, look)
+			if errors.Is(err, nats.ErrTimeout) {
+				err = nil
+			}
+			return err
+		})
+	}
 }
 
 func (c *cluster) url() string { return "nats://" + c.address }

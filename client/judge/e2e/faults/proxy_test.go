@@ -20,22 +20,30 @@ const (
 type proxy struct {
 	listener net.Listener
 	target   string
+	filters  bool // it reads what the replica says: see startFilter
 
 	mu    sync.Mutex
 	free  *sync.Cond
 	held  [2]bool
 	down  bool
+	lost  map[string]bool // subjects, of a filter
+	drops int             // messages that were lost
 	conns map[net.Conn]bool
 	wg    sync.WaitGroup
 }
 
 func startProxy(t testing.TB, target string) *proxy {
 	t.Helper()
+	return startProxyOf(t, target, false)
+}
+
+func startProxyOf(t testing.TB, target string, filters bool) *proxy {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{listener: l, target: target, conns: map[net.Conn]bool{}}
+	p := &proxy{listener: l, target: target, filters: filters, conns: map[net.Conn]bool{}}
 	p.free = sync.NewCond(&p.mu)
 	p.wg.Go(p.accept)
 	t.Cleanup(p.close)
@@ -58,7 +66,11 @@ func (p *proxy) accept() {
 			}
 			continue
 		}
-		p.wg.Go(func() { p.pass(fromReplica, in, out) })
+		if p.filters {
+			p.wg.Go(func() { p.filter(in, out) })
+		} else {
+			p.wg.Go(func() { p.pass(fromReplica, in, out) })
+		}
 		p.wg.Go(func() { p.pass(toReplica, out, in) })
 	}
 }

@@ -39,6 +39,9 @@ var scenarios = []scenario{
 	{name: "cut off: to it", proxied: true, memory: true, dir: true, inject: func(t *testing.T, tr *trial) { cut(t, tr, toReplica) }},
 	{name: "cut off: from it", proxied: true, memory: true, dir: true, inject: func(t *testing.T, tr *trial) { cut(t, tr, fromReplica) }},
 	{name: "cut off: both ways", proxied: true, memory: true, dir: true, inject: func(t *testing.T, tr *trial) { cut(t, tr, toReplica, fromReplica) }},
+	{name: "cut link: both ways", shape: shape{filtered: true}, memory: true, dir: true, inject: func(t *testing.T, tr *trial) { cutPair(t, tr, true) }},
+	{name: "cut link: one way", shape: shape{filtered: true}, memory: true, dir: true, inject: func(t *testing.T, tr *trial) { cutPair(t, tr, false) }},
+	{name: "cut link: flapping", shape: shape{filtered: true}, memory: true, dir: true, inject: flapPair},
 	{name: "restart the bus", shape: shape{external: true}, memory: true, dir: true, inject: restartBus},
 	{name: "kill master beside bus", shape: shape{external: true}, memory: true, dir: true, inject: killMaster},
 	{name: "rolling restart", memory: true, dir: true, inject: rollingRestart},
@@ -55,6 +58,7 @@ var short = []struct {
 	{"kill everything", false, "mixed"},
 	{"cut off: both ways", true, "mixed"},
 	{"pause a replica, long", false, "mixed"},
+	{"cut link: both ways", true, "mixed"},
 }
 
 // under has the sessions get some more answers while the fault lasts.
