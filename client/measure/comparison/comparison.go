@@ -1,12 +1,12 @@
 // Package comparison is the same requests, sent under one model after the other. It promises that
 // they can be compared: how long they took, how they ended, and how old was what gets returned.
 //
-// Several clients send at once, each in a session of its own, which keeps what the model
-// promises to a session. What one model's part sends is all sent under that model, to keys
-// that no other part uses: their names begin with a prefix of the caller's.
+// Several clients send at once, each in a session of its own, which keeps what the model promises
+// to a session. All that one model's part sends is sent under that model, to keys that no other
+// part uses: their names begin with a prefix of the caller's.
 //
-// How old a value was is judged afterwards, from the calls and returns of all requests of
-// the part by one clock ([Stale]): it is never claimed where it may not be so.
+// How old a value was is judged afterwards, from the calls and returns of all requests of the part
+// by one clock ([Stale]): it is never called stale where it may not be so.
 package comparison
 
 import (
@@ -30,8 +30,8 @@ var ErrOptions = errors.New("comparison: impossible options")
 // MaxClients is how many sessions there may be.
 const MaxClients = 1024
 
-// maxJudged is of how many requests of a part the staleness is judged, at most: the first.
-// Each takes about 300 bytes until it is.
+// maxJudged is the number of requests of a part, the first ones, by which staleness is judged at
+// most. Each takes about 300 bytes until it is judged.
 const maxJudged = 1 << 20
 
 // Options say what each model's part is. It is either a script or a load.
@@ -40,7 +40,9 @@ type Options struct {
 
 	Script []load.Op // each client sends all of it in this order; Type, Key and Value count
 	Times  int       // how often it does, at least once
-	// Distinct puts a blank and #CLIENT.TIME.LINE behind the value of each of a script's sets, so that a get's value tells which set it saw.
+
+	// Distinct puts a blank and #CLIENT.TIME.LINE behind the value of each of a script's
+	// sets, so that a get's value tells which set it saw.
 	Distinct bool
 
 	// Load is sent where there is no script. Its Concurrency and DistinctValues are of no
@@ -52,6 +54,7 @@ type Options struct {
 	// Observe, if not nil, is shown every request and its end; see [load.Observer]. Key and
 	// place (which client) are in its Op.
 	Observe load.Observer
+
 	// Progress, if not nil, is told how far the part is; see [load.Options].
 	Progress func(load.Progress)
 }
@@ -61,17 +64,20 @@ func (o *Options) Check() error {
 	if o.Clients < 1 || o.Clients > MaxClients {
 		return fmt.Errorf("%w: %d clients (want 1 to %d)", ErrOptions, o.Clients, MaxClients)
 	}
+
 	if len(o.Script) == 0 {
 		l := o.load()
 		if err := l.Check(); err != nil {
 			return err
 		}
-		if l.KeySize+len(o.Prefix) > model.MaxKey || l.KeySize+len(o.Prefix)+l.ValueSize > model.MaxKeyValue {
-			return fmt.Errorf("%w: a key of %d bytes or its value is too long with the %d bytes that are put before it (a key: %d bytes, key and value: %d)",
-				ErrOptions, l.KeySize, len(o.Prefix), model.MaxKey, model.MaxKeyValue)
+		key := l.KeySize + len(o.Prefix)
+		if key > model.MaxKey || key+l.ValueSize > model.MaxKeyValue {
+			return fmt.Errorf("%w: a key of %d bytes or its value is too long with the %d bytes that are put before it"+
+				" (a key: %d bytes, key and value: %d)", ErrOptions, l.KeySize, len(o.Prefix), model.MaxKey, model.MaxKeyValue)
 		}
 		return nil
 	}
+
 	if o.Times < 1 {
 		return fmt.Errorf("%w: %d times", ErrOptions, o.Times)
 	}
@@ -81,8 +87,8 @@ func (o *Options) Check() error {
 			value += maxSuffix
 		}
 		if n := len(o.Prefix) + len(op.Key); n > model.MaxKey || n+value > model.MaxKeyValue {
-			return fmt.Errorf("%w: the key %.40q or its value is too long with the %d bytes that are put before it (a key: %d bytes, key and value: %d)",
-				ErrOptions, op.Key, len(o.Prefix), model.MaxKey, model.MaxKeyValue)
+			return fmt.Errorf("%w: the key %.40q or its value is too long with the %d bytes that are put before it"+
+				" (a key: %d bytes, key and value: %d)", ErrOptions, op.Key, len(o.Prefix), model.MaxKey, model.MaxKeyValue)
 		}
 	}
 	return nil
@@ -96,7 +102,7 @@ func (o *Options) load() load.Options {
 	return l
 }
 
-// Kind is what became of the requests of one type: of those that count.
+// Kind is how the requests of one type ended, of those that count.
 type Kind struct {
 	Counts  [4]uint64               // by load.Outcome
 	Latency *hdrhistogram.Histogram // of those that were answered, in µs, as in [load.Result]
@@ -152,12 +158,14 @@ func Run(ctx context.Context, m model.Consistency, clients []*client.Client, o O
 	if len(clients) == 0 {
 		return Result{}, fmt.Errorf("%w: no connection", ErrOptions)
 	}
+
 	t := newTally(&o)
 	sender := prefixed{prefix: o.Prefix}
 	sender.Consistency, sender.Observe = m, t.observe
 	for i := range o.Clients {
 		sender.All = append(sender.All, clients[i%len(clients)].Session())
 	}
+
 	var err error
 	if len(o.Script) > 0 {
 		err = play(ctx, &o, sender, t)
@@ -200,6 +208,7 @@ func drive(ctx context.Context, l load.Options, s prefixed, t *tally) error {
 	if err := load.Fill(ctx, l, filling{s}); err != nil {
 		return err
 	}
+
 	l.Series++
 	l.Opens = t.opens
 	result, err := load.Run(ctx, l, []load.Sender{s})
@@ -214,6 +223,7 @@ const maxSuffix = 64
 func play(ctx context.Context, o *Options, s prefixed, t *tally) error {
 	began := time.Now()
 	t.opens(began, time.Time{})
+
 	var group sync.WaitGroup
 	for place := range o.Clients {
 		group.Go(func() {
@@ -230,6 +240,7 @@ func play(ctx context.Context, o *Options, s prefixed, t *tally) error {
 			}
 		})
 	}
+
 	group.Wait()
 	t.ends(time.Since(began), 0)
 	return context.Cause(ctx)

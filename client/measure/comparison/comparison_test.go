@@ -40,6 +40,7 @@ func TestScript(t *testing.T) {
 		Clients: 3, Script: script, Times: 4, Distinct: true, Prefix: "p.",
 		Progress: func(p load.Progress) { last = p },
 	}
+
 	got, err := comparison.Run(t.Context(), model.Causal, connect(t, r), o)
 	if err != nil {
 		t.Fatal(err)
@@ -48,6 +49,7 @@ func TestScript(t *testing.T) {
 		got.Sets.Latency.TotalCount() != 12 || got.Gets.Latency.TotalCount() != 24 {
 		t.Errorf("%+v", got)
 	}
+
 	// It is one store, so nothing is stale; no key is looked for that somebody set.
 	if s := got.Staleness; s.Judged != 24 || s.Stale+s.Doubted+s.Foreign != 0 {
 		t.Errorf("%+v", s)
@@ -55,6 +57,7 @@ func TestScript(t *testing.T) {
 	if last.Share <= 0 || last.Share > 1 || last.Answers == 0 {
 		t.Errorf("progress: %+v", last)
 	}
+
 	values := map[string]bool{}
 	for _, c := range r.Calls() {
 		if c.Request.Model != model.Causal || !strings.HasPrefix(c.Request.Key, "p.") {
@@ -87,12 +90,14 @@ func TestLoad(t *testing.T) {
 		o := comparison.Options{Clients: 4, Prefix: "load.", Load: load.Options{
 			Rate: rate, Spacing: load.Fixed, Duration: 200 * time.Millisecond, Gets: 50, Keys: 5, KeySize: 8, ValueSize: 20, Seed: 1,
 		}}
+
 		var seen atomic.Uint64
 		o.Observe = func(load.Observation) { seen.Add(1) }
 		got, err := comparison.Run(t.Context(), model.Eventual, connect(t, r), o)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
+
 		counted := got.Sets.Answered() + got.Gets.Answered()
 		if counted == 0 || got.Sets.Counts[load.OK] == 0 || got.Gets.Counts[load.OK] == 0 || got.Window != o.Load.Duration ||
 			seen.Load() < counted+5 || seen.Load() > counted+5+uint64(o.Clients) {
@@ -101,13 +106,17 @@ func TestLoad(t *testing.T) {
 		if rate > 0 && counted+got.Beyond != 80 {
 			t.Errorf("%s: %d counted, %d not sent", name, counted, got.Beyond)
 		}
+
 		// The keys were set before, under the same model, and every value differs.
 		if s := got.Staleness; s.Judged == 0 || s.Stale+s.Doubted+s.Foreign != 0 || got.Gets.Counts[load.Missing] != 0 {
 			t.Errorf("%s: %+v", name, s)
 		}
+
 		values := map[string]bool{}
 		for _, c := range r.Calls() {
-			if c.Request.Model != model.Eventual || c.Request.Type == model.Set && (values[string(c.Request.Value)] || len(c.Request.Value) != 20) {
+			repeated := values[string(c.Request.Value)] || len(c.Request.Value) != 20
+			wrongSet := c.Request.Type == model.Set && repeated
+			if c.Request.Model != model.Eventual || wrongSet {
 				t.Fatalf("%s: %s %q", name, c.Request.Model, c.Request.Value)
 			}
 			values[string(c.Request.Value)] = c.Request.Type == model.Set

@@ -9,9 +9,9 @@ import (
 	"quartet/client/judge/history"
 )
 
-// Staleness says how old was what gets returned. A get is stale if what it returned was
-// surely outdated when it was called: some set of its key began after the one that it saw
-// had been acknowledged, and was itself acknowledged before the get was called. So:
+// Staleness says how old the values were that gets returned. A get is stale if its value was
+// surely outdated when it was called: some set of its key began after the set that it saw had been
+// acknowledged, and was itself acknowledged before the get was called. So:
 //
 //   - of concurrent sets neither is older than the other;
 //   - a set counts as newer only if it was acknowledged; what a set of unknown outcome
@@ -72,8 +72,8 @@ type lateness struct {
 	from int
 }
 
-// writers are the sets of one value, by call. Of those up to each, newest is the latest
-// return and oldest the earliest; one of unknown outcome has not returned.
+// writers are the sets of one value, by call. Of the sets up to each, newest is the latest return
+// and oldest the earliest; a set of unknown outcome has not returned.
 type writers struct {
 	calls          []int64
 	newest, oldest []int64
@@ -89,14 +89,17 @@ func byKey(h []history.Operation) map[string]*key {
 	keys := make(map[string]*key)
 	for i := range h {
 		o := &h[i]
-		if o.Outcome == history.Fail || o.Rest || o.Type == model.Get && o.Outcome != history.OK {
+		silentGet := o.Type == model.Get && o.Outcome != history.OK
+		if o.Outcome == history.Fail || o.Rest || silentGet {
 			continue
 		}
+
 		k := keys[o.Key]
 		if k == nil {
 			k = &key{values: make(map[string]*writers)}
 			keys[o.Key] = k
 		}
+
 		if o.Type == model.Get {
 			k.gets = append(k.gets, o)
 		} else {
@@ -115,17 +118,20 @@ func (k *key) index() {
 			returned = o.Return
 			k.acked = append(k.acked, o)
 		}
+
 		w := k.values[o.Value]
 		if w == nil {
 			w = &writers{}
 			k.values[o.Value] = w
 		}
+
 		newest, oldest := returned, returned
 		if n := len(w.calls); n > 0 {
 			newest, oldest = max(newest, w.newest[n-1]), min(oldest, w.oldest[n-1])
 		}
 		w.calls, w.newest, w.oldest = append(w.calls, o.Call), append(w.newest, newest), append(w.oldest, oldest)
 	}
+
 	k.first = make([]int64, len(k.acked))
 	least := always
 	for i := len(k.acked) - 1; i >= 0; i-- {
@@ -154,7 +160,9 @@ func (k *key) judge(g *history.Operation, all *Staleness) {
 		}
 		newest, oldest = w.newest[n-1], w.oldest[n-1]
 	}
+
 	all.Judged++
+	// The set that it saw may be the newest of its value: stale is only what is older even so.
 	if from, since := k.newer(newest); since < g.Call {
 		k.late = append(k.late, lateness{g.Call, from})
 		k.outdated = append(k.outdated, g.Call-since)
@@ -163,8 +171,8 @@ func (k *key) judge(g *history.Operation, all *Staleness) {
 	}
 }
 
-// newer returns where in acked those begin that were called after a set had returned, and
-// when the first of them returned.
+// newer returns the index in acked of the first set that was called after the time returned, and
+// when the earliest of the sets from there on returned.
 func (k *key) newer(returned int64) (from int, since int64) {
 	from, _ = slices.BinarySearchFunc(k.acked, returned, func(o *history.Operation, t int64) int {
 		if o.Call <= t {
@@ -178,25 +186,26 @@ func (k *key) newer(returned int64) (from int, since int64) {
 	return from, k.first[from]
 }
 
-// behind counts for each stale get the sets that it missed. Gets are taken in the order of
-// their calls while a Fenwick tree counts the sets that have returned before, by their
-// place in acked.
+// behind counts for each stale get the sets that it missed. Gets are counted in the order of their
+// calls while a Fenwick tree counts the sets that have returned before, by their index in acked.
 func (k *key) behind() []int64 {
 	slices.SortFunc(k.late, func(a, b lateness) int { return cmp.Compare(a.at, b.at) })
-	places := make([]int, len(k.acked))
-	for i := range places {
-		places[i] = i
+	byReturn := make([]int, len(k.acked))
+	for i := range byReturn {
+		byReturn[i] = i
 	}
-	slices.SortFunc(places, func(a, b int) int { return cmp.Compare(k.acked[a].Return, k.acked[b].Return) })
+	slices.SortFunc(byReturn, func(a, b int) int { return cmp.Compare(k.acked[a].Return, k.acked[b].Return) })
+
 	tree := make([]int64, len(k.acked)+1)
 	counts := make([]int64, 0, len(k.late))
 	returned := 0
 	for _, g := range k.late {
-		for ; returned < len(places) && k.acked[places[returned]].Return < g.at; returned++ {
-			for i := places[returned] + 1; i < len(tree); i += i & -i {
+		for ; returned < len(byReturn) && k.acked[byReturn[returned]].Return < g.at; returned++ {
+			for i := byReturn[returned] + 1; i < len(tree); i += i & -i {
 				tree[i]++
 			}
 		}
+
 		missed := int64(returned)
 		for i := g.from; i > 0; i -= i & -i {
 			missed -= tree[i]

@@ -39,6 +39,7 @@ func TestStale(t *testing.T) {
 		return comparison.Staleness{Judged: 1, Stale: 1, Behind: one(versions), Outdated: one(time)}
 	}
 	fresh := comparison.Staleness{Judged: 1}
+
 	for name, test := range map[string]struct {
 		h    h
 		want comparison.Staleness
@@ -80,6 +81,7 @@ func TestStale(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
+
 	rest := get("a", 45, 46)
 	rest.Rest, rest.Replica = true, "r1"
 	if got := comparison.Stale(h{a, b, rest}); got != (comparison.Staleness{}) {
@@ -101,12 +103,13 @@ func TestQuantiles(t *testing.T) {
 	}
 }
 
-// naive is the definition, word by word.
+// naive judges by the definition, word by word.
 func naive(h []history.Operation) (s comparison.Staleness, behind, outdated int64) {
 	for _, g := range h {
 		if g.Type != model.Get || g.Outcome != history.OK {
 			continue
 		}
+
 		// missed are the sets that are surely newer than one that returned then.
 		missed := func(returned int64) (n, first int64) {
 			for _, b := range h {
@@ -118,6 +121,7 @@ func naive(h []history.Operation) (s comparison.Staleness, behind, outdated int6
 			}
 			return n, first
 		}
+
 		const endless = 1 << 40
 		newest, oldest, writers := int64(-1), int64(endless), 0
 		for _, a := range h {
@@ -129,6 +133,7 @@ func naive(h []history.Operation) (s comparison.Staleness, behind, outdated int6
 				newest, oldest, writers = max(newest, returned), min(oldest, returned), writers+1
 			}
 		}
+
 		if g.Found && writers == 0 {
 			s.Foreign++
 			continue
@@ -136,6 +141,7 @@ func naive(h []history.Operation) (s comparison.Staleness, behind, outdated int6
 		if !g.Found {
 			newest, oldest = -1, -1
 		}
+
 		s.Judged++
 		if n, first := missed(newest); n > 0 {
 			s.Stale++
@@ -165,11 +171,13 @@ func TestStaleAgreesWithItsDefinition(t *testing.T) {
 			}
 			h = append(h, of([]string{"k", "l"}[rng.IntN(2)], o))
 		}
+
 		want, behind, outdated := naive(h)
 		got := comparison.Stale(h)
 		if got.Behind.Max != behind || got.Outdated.Max != outdated {
 			t.Fatalf("seed %d: %+v, want %d versions, %d behind", seed, got, behind, outdated)
 		}
+
 		got.Behind, got.Outdated = comparison.Quantiles{}, comparison.Quantiles{}
 		if got != want {
 			t.Fatalf("seed %d: got %+v, want %+v\n%v", seed, got, want, h)

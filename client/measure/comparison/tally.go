@@ -28,7 +28,10 @@ type tally struct {
 }
 
 func newTally(o *Options) *tally {
-	t := &tally{began: origin{time.Now()}, show: o.Observe, progress: o.Progress, total: o.Clients * o.Times * len(o.Script)}
+	t := &tally{
+		began: origin{time.Now()}, show: o.Observe, progress: o.Progress,
+		total: o.Clients * o.Times * len(o.Script),
+	}
 	for _, k := range []*Kind{&t.part.Sets, &t.part.Gets} {
 		k.Latency = hdrhistogram.New(lowest, highest, digits)
 	}
@@ -60,39 +63,54 @@ func (t *tally) observe(o load.Observation) {
 	if t.show != nil {
 		t.show(o)
 	}
+
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.keep(&o)
+
 	switch o.Outcome {
 	case load.Failed:
 		t.part.Failed++
 	case load.Unknown:
 		t.part.Unknown++
 	}
+
 	since, counts := o.Began, o.Ended
 	if !o.Op.Due.IsZero() { // of an open loop: a stall shows in every request that it held up
 		since, counts = o.Op.Due, o.Op.Due
 	}
-	if t.open && !counts.Before(t.from) && (t.to.IsZero() || !counts.After(t.to)) {
+	if t.open && t.holds(counts) {
 		k := t.part.Kind(o.Op.Type)
 		k.Counts[o.Outcome]++
-		if o.Outcome == load.OK || o.Outcome == load.Missing {
-			_ = k.Latency.RecordValue(min(max(o.Ended.Sub(since).Microseconds(), lowest), highest)) // within its range
+		if answered(&o) {
+			us := o.Ended.Sub(since).Microseconds()
+			_ = k.Latency.RecordValue(min(max(us, lowest), highest)) // within its range
 		}
 	}
 	t.tell(o.Ended)
 }
 
+// holds reports whether a time is in the window.
+func (t *tally) holds(at time.Time) bool {
+	endless := t.to.IsZero()
+	inTime := endless || !at.After(t.to)
+	return inTime && !at.Before(t.from)
+}
+
+// answered reports whether a request was answered.
+func answered(o *load.Observation) bool { return o.Outcome == load.OK || o.Outcome == load.Missing }
+
 // tellEvery is how often a script's progress is told of.
 const tellEvery = 100 * time.Millisecond
 
-// tell tells of a script's progress, now and then. The caller holds the lock, so that it
-// is told one at a time.
+// tell tells of a script's progress, now and then. The caller holds the lock, so that two
+// goroutines never tell at once.
 func (t *tally) tell(now time.Time) {
 	if t.progress == nil || t.total == 0 || now.Sub(t.told) < tellEvery {
 		return
 	}
 	t.told = now
+
 	done := t.part.Sets.Answered() + t.part.Gets.Answered() + t.part.Failed + t.part.Unknown
 	t.progress(load.Progress{
 		Phase: load.Measuring, Elapsed: now.Sub(t.from), Share: float64(done) / float64(t.total),
@@ -100,10 +118,10 @@ func (t *tally) tell(now time.Time) {
 	})
 }
 
-// keep keeps what staleness is judged from.
+// keep keeps a request, by which staleness is judged.
 func (t *tally) keep(o *load.Observation) {
 	if len(t.kept) >= maxJudged {
-		if o.Op.Type == model.Get && (o.Outcome == load.OK || o.Outcome == load.Missing) {
+		if o.Op.Type == model.Get && answered(o) {
 			t.part.Unjudged++
 		}
 		return
@@ -124,7 +142,7 @@ func (t *tally) result(m model.Consistency, failure error) Result {
 // origin is when calls and returns are 0, with a reading of the clock that never goes back.
 type origin struct{ time.Time }
 
-// operation is what staleness is judged from: not all that a record has.
+// operation returns as much of a request as staleness is judged by.
 func (began origin) operation(o *load.Observation) history.Operation {
 	op := history.Operation{
 		Model: o.Consistency, Type: o.Op.Type, Key: o.Op.Key, Outcome: history.OK,
@@ -144,7 +162,7 @@ func (began origin) operation(o *load.Observation) history.Operation {
 	return op
 }
 
-// digest stands for a value: a long one is not kept.
+// digest stands for a value: long values are not kept.
 func digest(value []byte) string {
 	if len(value) < sha256.Size {
 		return string(value)

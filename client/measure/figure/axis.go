@@ -8,13 +8,14 @@ import (
 	"strings"
 )
 
-// axis places values between two places of a canvas.
+// axis maps values to coordinates of a canvas.
 type axis struct {
 	log      bool
 	lo, hi   float64 // values at its ends
-	from, to float64 // places of its ends
+	from, to float64 // coordinates of its ends
 }
 
+// at returns the coordinate of a value; a value beyond an end is drawn at that end.
 func (a axis) at(v float64) float64 {
 	share := 0.0
 	if a.log {
@@ -25,8 +26,8 @@ func (a axis) at(v float64) float64 {
 	return a.from + (a.to-a.from)*min(1, max(0, share))
 }
 
-// logAxis holds all values, which it rounds outwards to 1, 2 or 5 times a power of ten.
-// Values that are not positive have no place on it.
+// logAxis holds all values; its ends are rounded outwards to 1, 2 or 5 times a power of ten.
+// Values that are not positive cannot be drawn on it.
 func logAxis(values []float64, from, to float64) axis {
 	a := axis{log: true, lo: math.Inf(1), hi: 0, from: from, to: to}
 	for _, v := range values {
@@ -37,6 +38,7 @@ func logAxis(values []float64, from, to float64) axis {
 	if a.hi == 0 {
 		a.lo, a.hi = 1, 10
 	}
+
 	a.lo, a.hi = roundDown(a.lo), roundUp(a.hi)
 	if a.hi <= a.lo {
 		a.hi = a.lo * 10
@@ -66,7 +68,7 @@ func (a axis) step() float64 {
 	return step
 }
 
-// ticks are round values, five or so.
+// ticks returns round values, five or so.
 func (a axis) ticks() []float64 {
 	var all []float64
 	if !a.log {
@@ -76,6 +78,7 @@ func (a axis) ticks() []float64 {
 		}
 		return all
 	}
+
 	factors := []float64{1}
 	if a.hi/a.lo <= 2000 {
 		factors = []float64{1, 2, 5}
@@ -90,8 +93,9 @@ func (a axis) ticks() []float64 {
 	return all
 }
 
-// named are the ticks whose names, so wide, have room beside each other: every second, third, …
-// of a linear axis; of a logarithmic one the powers of ten before what lies between them.
+// named returns the ticks whose names have room beside each other, wide giving the width of each:
+// every second, third, … of a linear axis; of a logarithmic axis the powers of ten before the
+// values between them.
 func (a axis) named(wide func(float64) float64) []float64 {
 	const apart = 10
 	fits := func(all []float64) bool {
@@ -104,7 +108,9 @@ func (a axis) named(wide func(float64) float64) []float64 {
 		}
 		return true
 	}
+
 	all := a.ticks()
+
 	if !a.log {
 		for every := 1; every <= len(all); every++ {
 			var some []float64
@@ -117,7 +123,9 @@ func (a axis) named(wide func(float64) float64) []float64 {
 		}
 		return nil
 	}
+
 	isDecade := func(v float64) bool { d := math.Log10(v); return math.Abs(d-math.Round(d)) < 1e-9 }
+
 	var some []float64
 	for _, decades := range []bool{true, false} {
 		for _, v := range all {
@@ -132,7 +140,7 @@ func (a axis) named(wide func(float64) float64) []float64 {
 	return some
 }
 
-// steps are what roundUp and roundDown round to.
+// steps are the numbers that roundUp and roundDown round to, times a power of ten.
 var steps = [...]float64{1, 2, 5, 10}
 
 func roundUp(v float64) float64 {
@@ -177,7 +185,7 @@ func count(v float64) string {
 	return short(v)
 }
 
-// percent writes a share for people: 0 %, 0.02 %, 12 %. One that is above 0 stays so.
+// percent writes a share for people: 0 %, 0.02 %, 12 %. A share above 0 is not written as 0.
 func percent(v float64) string {
 	if v > 0 && v < 0.01 {
 		return "<0.01 %"
@@ -203,7 +211,7 @@ func bytes(v float64) string {
 	return short(v) + " " + units[n]
 }
 
-// short writes three digits that count, and no zeros after the point.
+// short writes three significant digits, and no zeros after the point.
 func short(v float64) string {
 	if v >= 99.95 {
 		return strconv.FormatFloat(v, 'f', 0, 64)

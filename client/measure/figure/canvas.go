@@ -42,15 +42,15 @@ func FormatOf(name string) (Format, error) {
 	return 0, fmt.Errorf("%w: %q ends in neither .svg nor .png", ErrFormat, name)
 }
 
-// palette is made after Okabe and Ito's, of colours that the colour-blind tell apart. Each is a
-// consistency model's, in the order of their numbers, and nothing else has a colour: so a colour
+// palette is made after Okabe and Ito's, of colours that the colour-blind can tell apart. Each is
+// a consistency model's, in the order of their numbers, and nothing else has a colour: so a colour
 // means the same in every figure, and on the page that a master writes (master/ledger/page).
 var palette = [...]drawing.Color{
-	{R: 0x00, G: 0x72, B: 0xB2, A: 255}, {R: 0xC4, G: 0x7A, B: 0x00, A: 255}, {R: 0x00, G: 0x9E, B: 0x73, A: 255},
-	{R: 0xCC, G: 0x79, B: 0xA7, A: 255},
+	{R: 0x00, G: 0x72, B: 0xB2, A: 255}, {R: 0xC4, G: 0x7A, B: 0x00, A: 255},
+	{R: 0x00, G: 0x9E, B: 0x73, A: 255}, {R: 0xCC, G: 0x79, B: 0xA7, A: 255},
 }
 
-// alphas tell apart what is of one colour: the first system that is compared, and its peers.
+// alphas tell apart sides of one colour: the first system that is compared, and its peers.
 var alphas = [...]uint8{255, 140, 80}
 
 var (
@@ -60,7 +60,7 @@ var (
 	paper = drawing.Color{R: 0xFF, G: 0xFF, B: 0xFF, A: 255}
 )
 
-// colour is a model's, the paler the more it is faded.
+// colour returns a model's colour, the paler the more it is faded.
 func colour(n, faded int) drawing.Color {
 	return palette[(n%len(palette)+len(palette))%len(palette)].WithAlpha(alphas[min(max(faded, 0), len(alphas)-1)])
 }
@@ -84,6 +84,7 @@ func newCanvas(f Format, width, height int) *canvas {
 		c.css = true
 		c.r = chartdraw.SVGWithCSS(css(), "")(width, height)
 	}
+
 	c.r.SetDPI(dpi)
 	c.r.SetFont(chartdraw.GetDefaultFont())
 	c.box(0, 0, float64(width), float64(height), paper)
@@ -121,9 +122,11 @@ func (c *canvas) line(stroke drawing.Color, width float64, dash []float64, point
 	for i := range dash {
 		scaled[i] = dash[i] * c.scale
 	}
+
 	c.r.SetStrokeColor(stroke)
 	c.r.SetStrokeWidth(width * c.scale)
 	c.r.SetStrokeDashArray(scaled)
+
 	c.r.MoveTo(c.px(points[0].x), c.px(points[0].y))
 	for _, p := range points[1:] {
 		c.r.LineTo(c.px(p.x), c.px(p.y))
@@ -145,18 +148,19 @@ func (c *canvas) dot(p point, radius float64, hue drawing.Color, hollow bool) {
 	c.r.FillStroke()
 }
 
-// align is where text stands of the place that it is given.
+// align says where text stands, relative to the point that it is given.
 type align uint8
 
 const (
-	left   align = iota // of its beginning
-	right               // of its end
-	centre              // of its middle
+	left   align = iota // begins there
+	right               // ends there
+	centre              // has its middle there
 )
 
 func (c *canvas) text(s string, p point, size float64, hue drawing.Color, a align) {
 	c.r.SetFontSize(size * c.scale)
 	c.r.SetFontColor(hue)
+
 	x := c.px(p.x)
 	if c.css { // the reader's font may be another one, so only the reader can align
 		c.r.SetClassName(classOf(size, hue, a))
@@ -164,6 +168,7 @@ func (c *canvas) text(s string, p point, size float64, hue drawing.Color, a alig
 		c.r.SetClassName("") // shapes have none
 		return
 	}
+
 	switch a {
 	case right:
 		x -= c.r.MeasureText(s).Width()
@@ -183,11 +188,12 @@ func (c *canvas) label(s string, p point, hue drawing.Color, a align) {
 	case centre:
 		from -= wide / 2
 	}
+
 	c.box(from-beside, p.y-above, from+wide+beside, p.y+below, paper)
 	c.text(s, p, smallSize, hue, a)
 }
 
-// wider is how much wider than ours the font of an SVG's reader may be.
+// wider is how many times wider than ours the font of an SVG's reader may be.
 const wider = 1.15
 
 // width returns how wide a text is at most, in the canvas's units.
@@ -209,7 +215,7 @@ const (
 	margin    = 20
 )
 
-// head draws the title and what stands under it, and returns where it ends.
+// head draws the title and the notes under it, and returns where they end.
 func (c *canvas) head(title string, notes []string) float64 {
 	y := float64(margin + 16)
 	c.text(title, point{margin, y}, titleSize, ink, left)
@@ -229,7 +235,8 @@ func (c *canvas) wrap(lines []string) []string {
 	for _, line := range lines {
 		row := ""
 		for _, word := range strings.Fields(line) {
-			if longer := strings.TrimPrefix(row+" "+word, " "); row == "" || c.width(longer, smallSize) <= width-2*margin {
+			longer := strings.TrimPrefix(row+" "+word, " ")
+			if row == "" || c.width(longer, smallSize) <= width-2*margin {
 				row = longer
 				continue
 			}

@@ -6,10 +6,9 @@ import (
 	"github.com/go-analyze/charts/chartdraw/drawing"
 )
 
-// Comparison shows side by side what each group's sides reached: the distribution of
-// their latencies on a logarithmic axis, their throughput from zero, and, where it has a
-// name, a share. The colour is the group's; sides are told apart by their names, which stand
-// before them.
+// Comparison shows side by side what each group's sides reached: the distribution of their
+// latencies on a logarithmic axis, their throughput from zero and, if Share names one, a share.
+// The colour is the group's; sides are told apart by their names, which stand before them.
 type Comparison struct {
 	Title  string
 	Notes  []string // under the title: the conditions, a line each
@@ -46,36 +45,41 @@ const (
 	barGap     = 6
 )
 
-// rateName is what a panel of throughput shows; the short one is for a narrow panel.
+// rateName is the name of a panel of throughput; shortRate is for a narrow panel.
 const (
 	rateName  = "requests a second"
 	shortRate = "requests/s"
 )
 
-// Write draws it.
+// Write draws the figure. The error wraps [ErrEmpty] if there is no group.
 func (f Comparison) Write(w io.Writer, format Format) error {
 	if len(f.Groups) == 0 {
 		return ErrEmpty
 	}
+
 	notes := newCanvas(format, 1, 1).wrap(f.Notes)
 	top := headHeight(notes) + 2*textSize + 26
 	height := top + axisHeight
 	for _, g := range f.Groups {
 		height += sideHeight*float64(len(g.Sides)) + groupGap
 	}
+
 	c := newCanvas(format, width, int(height))
 	y := c.head(f.Title, notes)
 	f.legend(c, y+12)
+
 	p := f.panels(c)
 	bottom := height - axisHeight
 	c.text("latency", point{p.time.from, top - 10}, smallSize, ink, left)
 	c.text(f.rateName(), point{p.rate.from, top - 10}, smallSize, ink, left)
+
 	c.grid(p.time, top, bottom, duration)
 	c.grid(p.rate, top, bottom, count)
 	if p.share != nil {
 		c.text(f.Share, point{p.share.from, top - 10}, smallSize, ink, left)
 		c.grid(*p.share, top, bottom, percent)
 	}
+
 	y = top + groupGap/2
 	for i, g := range f.Groups {
 		if i > 0 {
@@ -83,6 +87,7 @@ func (f Comparison) Write(w io.Writer, format Format) error {
 		}
 		middle := y + sideHeight*float64(len(g.Sides))/2
 		c.text(g.Name, point{margin, middle + 5}, textSize, ink, left)
+
 		if g.Rate > 0 {
 			c.rate(g.Rate, colour(g.Colour, 0), middle, p.rate)
 		}
@@ -95,10 +100,11 @@ func (f Comparison) Write(w io.Writer, format Format) error {
 	return c.save(w)
 }
 
-// panels shares the width out: what is written takes what it needs, the axes the rest.
+// panels divides the width: texts take what they need, the axes the rest.
 func (f Comparison) panels(c *canvas) panels {
 	var times, rates, shares []float64
-	labels, names, p50, p99, per, share := 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+	labels, names := 0.0, 0.0                  // widths of what stands before the latencies
+	p50, p99, per, share := 0.0, 0.0, 0.0, 0.0 // widths of the figures beside the marks
 	for _, g := range f.Groups {
 		labels = max(labels, c.width(g.Name, textSize))
 		for _, s := range g.Sides {
@@ -109,22 +115,28 @@ func (f Comparison) panels(c *canvas) panels {
 			if s.Name != "" {
 				names = max(names, c.width(s.Name, smallSize)+panelGap)
 			}
+
 			times, rates, shares = append(times, s.P50, s.P99), append(rates, rate), append(shares, s.Share)
 			p50, p99 = max(p50, c.width(duration(s.P50), smallSize)), max(p99, c.width(duration(s.P99), smallSize))
 			per, share = max(per, c.width(count(rate), smallSize)), max(share, c.width(s.shareText(), smallSize))
 		}
 	}
+
 	begin := margin + labels + panelGap + names + p50 + dotGap
 	afterTime, afterRate, afterShare := dotGap+p99+panelGap, barGap+per, 0.0
 	if f.Share != "" {
 		afterRate, afterShare = afterRate+panelGap, barGap+share
 	}
+
+	// Of the rest, the axis of throughput has a fixed part; latency and share divide the others.
 	rest := max(width-margin-begin-afterTime-afterRate-afterShare, 100) // names may be of any length
 	rateAxis, timePart := 0.4*rest, 1.0
-	if f.Share != "" { // which its panel's name must leave room for
-		rateAxis, timePart = max(0.34*rest, c.width(f.rateName(), smallSize)+panelGap-afterRate), 0.72
+	if f.Share != "" { // there must be room for the name of the share's panel
+		rateAxis = max(0.34*rest, c.width(f.rateName(), smallSize)+panelGap-afterRate)
+		timePart = 0.72
 	}
 	rest -= rateAxis
+
 	p := panels{names: margin + labels + panelGap, time: logAxis(times, begin, begin+timePart*rest)}
 	from := p.time.to + afterTime
 	p.rate = linearAxis(rates, from, from+rateAxis)
@@ -136,7 +148,7 @@ func (f Comparison) panels(c *canvas) panels {
 	return p
 }
 
-// rateName is the panel's.
+// rateName returns the name of the panel of throughput.
 func (f Comparison) rateName() string {
 	if f.Share != "" {
 		return shortRate
@@ -144,7 +156,7 @@ func (f Comparison) rateName() string {
 	return rateName
 }
 
-// shareText is what stands beside a side's share, "" where it has none.
+// shareText returns what stands beside a side's share, "" if it has none.
 func (s *Side) shareText() string {
 	switch {
 	case s.Share < 0:
@@ -155,9 +167,9 @@ func (s *Side) shareText() string {
 	return percent(s.Share) + ", " + s.Note
 }
 
-// panels are what stands beside each other; share may be nil.
+// panels are what stands side by side; share may be nil.
 type panels struct {
-	names      float64 // where those of sides begin
+	names      float64 // where the names of sides begin
 	time, rate axis
 	share      *axis
 }
@@ -174,9 +186,11 @@ func (c *canvas) side(s Side, g *Group, y float64, p panels) {
 		c.label(duration(s.P99), point{time.at(s.P99) + dotGap, y + 5}, faint, left)
 		c.label(duration(s.P50), point{time.at(s.P50) - dotGap, y + 5}, faint, right)
 	}
+
 	if g.Rate == 0 {
 		c.rate(s.Rate, hue, y, p.rate)
 	}
+
 	if p.share != nil && s.Share >= 0 {
 		end := p.share.at(s.Share)
 		if s.Share > 0 {
@@ -192,8 +206,7 @@ func (c *canvas) rate(v float64, hue drawing.Color, y float64, a axis) {
 	c.label(count(v), point{a.at(v) + barGap, y + 5}, faint, left)
 }
 
-// grid draws an axis's values from top to bottom, and what they are below: as many as have
-// room for their names.
+// grid draws an axis's values from top to bottom, and their names below: as many as have room.
 func (c *canvas) grid(a axis, top, bottom float64, name func(float64) string) {
 	for _, v := range a.named(func(v float64) float64 { return c.width(name(v), smallSize) }) {
 		x := a.at(v)

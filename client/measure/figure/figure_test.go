@@ -77,10 +77,13 @@ func TestFiguresAreWellFormed(t *testing.T) {
 		write func(io.Writer, figure.Format) error
 		says  []string
 	}{
-		"comparison": {comparison().Write, []string{"quartet <&> NATS key-value", "linearizable set", "kv raw", "medians of 5 rounds", "23.9k", "2.5 ms", "900 µs", "p99"}},
-		"shares":     {shares().Write, []string{"stale gets", "0 %, 1 behind", "<0.01 %, 1 behind", "1.26 %, 1 behind", "requests/s"}},
-		"growth":     {growth().Write, []string{"cost as work grows", "requests at once", "1024", "linearizable get", "requests a second"}},
+		"comparison": {comparison().Write, []string{
+			"quartet <&> NATS key-value", "linearizable set", "kv raw", "medians of 5 rounds", "23.9k", "2.5 ms", "900 µs", "p99",
+		}},
+		"shares": {shares().Write, []string{"stale gets", "0 %, 1 behind", "<0.01 %, 1 behind", "1.26 %, 1 behind", "requests/s"}},
+		"growth": {growth().Write, []string{"cost as work grows", "requests at once", "1024", "linearizable get", "requests a second"}},
 	} {
+
 		texts := ""
 		decoder := xml.NewDecoder(bytes.NewReader(written(t, name, f.write, figure.SVG)))
 		for {
@@ -95,6 +98,7 @@ func TestFiguresAreWellFormed(t *testing.T) {
 				texts += string(chars) + "\n"
 			}
 		}
+
 		for _, want := range f.says {
 			if !strings.Contains(texts, want) {
 				t.Errorf("%s does not say %q:\n%s", name, want, texts)
@@ -103,6 +107,7 @@ func TestFiguresAreWellFormed(t *testing.T) {
 		if strings.Contains(texts, "NaN") || strings.Contains(texts, "Inf") {
 			t.Errorf("%s: %s", name, texts)
 		}
+
 		img, err := png.Decode(bytes.NewReader(written(t, name, f.write, figure.PNG)))
 		if err != nil {
 			t.Fatalf("%s: no PNG: %v", name, err)
@@ -114,6 +119,7 @@ func TestFiguresAreWellFormed(t *testing.T) {
 				hues[[3]uint32{r >> 8, g >> 8, b >> 8}] = true
 			}
 		}
+
 		if img.Bounds().Dx() != 1600 || !hues[[3]uint32{0x00, 0x72, 0xB2}] || !hues[[3]uint32{0xCC, 0x79, 0xA7}] || !hues[[3]uint32{255, 255, 255}] {
 			t.Errorf("%s: a picture of %v without its colours", name, img.Bounds())
 		}
@@ -162,6 +168,7 @@ type drawn struct {
 func parts(t *testing.T, svg []byte) (all []drawn) {
 	t.Helper()
 	_, body, _ := strings.Cut(string(svg), "</style>")
+
 	element := regexp.MustCompile(`(?s)<path d="([^"]*)" style="([^"]*)"/>|<text x="(\d+)" y="(\d+)" class="([^"]*)">([^<]*)</text>`)
 	number := regexp.MustCompile(`[ML] (-?\d+) (-?\d+)`)
 	value := func(s string) float64 {
@@ -171,6 +178,7 @@ func parts(t *testing.T, svg []byte) (all []drawn) {
 		}
 		return v
 	}
+
 	for _, m := range element.FindAllStringSubmatch(body, -1) {
 		if m[1] == "" {
 			x, y, wide := value(m[3]), value(m[4]), 7.5*float64(utf8.RuneCountInString(m[6]))
@@ -183,6 +191,7 @@ func parts(t *testing.T, svg []byte) (all []drawn) {
 			all = append(all, drawn{m[6], x, x + wide, y - 8, y, m[5]})
 			continue
 		}
+
 		p := drawn{x0: math.Inf(1), x1: math.Inf(-1), y0: math.Inf(1), y1: math.Inf(-1), style: m[2]}
 		for _, at := range number.FindAllStringSubmatch(m[1], -1) {
 			x, y := value(at[1]), value(at[2])

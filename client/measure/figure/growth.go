@@ -40,7 +40,7 @@ const (
 // dashes tell lines of one colour apart.
 var dashes = [...][]float64{nil, {6, 4}, {2, 4}}
 
-// Write draws it.
+// Write draws the figure. The error wraps [ErrEmpty] if there is no point.
 func (f Growth) Write(w io.Writer, format Format) error {
 	var xs, rates, times []float64
 	for _, s := range f.Series {
@@ -48,11 +48,14 @@ func (f Growth) Write(w io.Writer, format Format) error {
 			xs, rates, times = append(xs, p.X), append(rates, p.Rate), append(times, p.P50, p.P99)
 		}
 	}
+
 	if len(xs) == 0 {
 		return ErrEmpty
 	}
 	slices.Sort(xs)
 	xs = slices.Compact(xs)
+
+	// The legend has as many columns as the longest name allows.
 	m := newCanvas(format, 1, 1)
 	notes, cell := m.wrap(f.Notes), 0.0
 	for _, s := range f.Series {
@@ -60,8 +63,10 @@ func (f Growth) Write(w io.Writer, format Format) error {
 	}
 	columns := min(mostColumns, max(1, int((width-2*margin)/cell)))
 	rows := (len(f.Series) + columns - 1) / columns
+
 	top := headHeight(notes) + float64(rows*legendRow) + 46
 	height := top + panelHeight + 64
+
 	c := newCanvas(format, width, int(height))
 	y := c.head(f.Title, notes)
 	for i, s := range f.Series {
@@ -70,24 +75,32 @@ func (f Growth) Write(w io.Writer, format Format) error {
 		c.line(colour(s.Colour, s.Faded), 2.5, s.dash(), point{x, at}, point{x + legendMark - 8, at})
 		c.text(s.Name, point{x + legendMark, at + 5}, smallSize, ink, left)
 	}
+
 	const gutter = 64
 	half := float64(width-2*margin) / 2
 	across := f.axis(xs, margin+gutter, margin+half-16)
 	c.panel(panel{
 		f: f, xs: xs, x: across, y: linearAxis(rates, top+panelHeight, top), name: rateName, format: count,
-		lines: func(s Series) []line { return []line{{thick, s.each(func(p Point) float64 { return p.Rate })}} },
+		lines: func(s Series) []line {
+			return []line{{thick, s.each(func(p Point) float64 { return p.Rate })}}
+		},
 	})
+
 	across = f.axis(xs, margin+half+gutter, width-margin-14)
 	c.panel(panel{
-		f: f, xs: xs, x: across, y: logAxis(times, top+panelHeight, top), name: "latency: p99, and p50 thin", format: duration,
+		f: f, xs: xs, x: across, y: logAxis(times, top+panelHeight, top),
+		name: "latency: p99, and p50 thin", format: duration,
 		lines: func(s Series) []line {
-			return []line{{thin, s.each(func(p Point) float64 { return p.P50 })}, {thick, s.each(func(p Point) float64 { return p.P99 })}}
+			return []line{
+				{thin, s.each(func(p Point) float64 { return p.P50 })},
+				{thick, s.each(func(p Point) float64 { return p.P99 })},
+			}
 		},
 	})
 	return c.save(w)
 }
 
-// axis is logarithmic where the quantity grows by more than five times.
+// axis returns the axis of the quantity, logarithmic where it grows by more than five times.
 func (f Growth) axis(xs []float64, from, to float64) axis {
 	lo, hi := xs[0], xs[len(xs)-1]
 	a := axis{lo: lo, hi: hi, from: from, to: to, log: lo > 0 && hi > 5*lo}
@@ -107,7 +120,7 @@ func (s Series) each(value func(Point) float64) []point {
 	return all
 }
 
-// panel is one of the two, line a line in it, in values.
+// panel is one of the two panels, line a line in it, in values.
 type (
 	panel struct {
 		f      Growth
@@ -134,11 +147,12 @@ func (c *canvas) panel(p panel) {
 		c.line(rule, 1, nil, point{p.x.from, y}, point{p.x.to, y})
 		c.text(p.format(v), point{p.x.from - 8, y + 5}, smallSize, faint, right)
 	}
+
+	// The values that were measured are the ticks.
 	name := exactly
 	if p.f.Bytes {
 		name = bytes
 	}
-	// The values that were measured are the ticks.
 	end := p.x.from - 1000
 	for _, v := range p.xs {
 		x := p.x.at(v)
@@ -148,22 +162,30 @@ func (c *canvas) panel(p panel) {
 			end = x + wide/2
 		}
 	}
+
 	c.text(p.f.Quantity, point{(p.x.from + p.x.to) / 2, bottom + 46}, textSize, ink, centre)
+
 	for _, s := range p.f.Series {
 		for _, l := range p.lines(s) {
-			hue := colour(s.Colour, s.Faded)
-			var places []point
-			for _, v := range l.points {
-				if !p.y.log || v.y > 0 {
-					places = append(places, point{p.x.at(v.x), p.y.at(v.y)})
-				}
-			}
-			c.line(hue, l.width, s.dash(), places...)
-			for _, at := range places {
-				if l.width == thick {
-					c.dot(at, 3, hue, s.Dash > 0)
-				}
-			}
+			c.series(s, l, p)
+		}
+	}
+}
+
+// series draws one line of a series, with a dot at each value of a thick line.
+func (c *canvas) series(s Series, l line, p panel) {
+	hue := colour(s.Colour, s.Faded)
+	var at []point
+	for _, v := range l.points {
+		if !p.y.log || v.y > 0 {
+			at = append(at, point{p.x.at(v.x), p.y.at(v.y)})
+		}
+	}
+
+	c.line(hue, l.width, s.dash(), at...)
+	for _, p := range at {
+		if l.width == thick {
+			c.dot(p, 3, hue, s.Dash > 0)
 		}
 	}
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/go-analyze/charts/chartdraw/drawing"
 )
 
-// dark says what a colour of ours is where the paper is dark. Those of the palette stay:
-// each can be told from both papers.
+// dark says what a colour of ours is where the paper is dark. The palette stays as it is: its
+// colours can be told from both papers.
 var dark = map[drawing.Color]drawing.Color{
 	paper: {R: 0x16, G: 0x18, B: 0x1B, A: 255},
 	ink:   {R: 0xE6, G: 0xE6, B: 0xE6, A: 255},
@@ -27,12 +27,13 @@ func classOf(size float64, hue drawing.Color, a align) string {
 	return strings.TrimSpace(sizeClass[size] + " " + colourClass[hue] + " " + alignClass[a])
 }
 
-// css is the style of an SVG. Texts are told apart by their classes. Shapes have their
-// colours in attributes, as the library writes them; the selectors are made of the same
-// words, so that a library that wrote others would cost the dark picture and nothing else.
+// css returns the style of an SVG. Texts are told apart by their classes. Shapes have their
+// colours in attributes, as the library writes them; the selectors are made of the same words, so
+// that a library that wrote others would cost the dark picture and nothing else.
 func css() string {
 	var b, night strings.Builder
 	b.WriteString("text{font-family:Roboto,'Helvetica Neue',Arial,sans-serif}.end{text-anchor:end}.middle{text-anchor:middle}")
+
 	for _, size := range []float64{titleSize, textSize, smallSize} {
 		fmt.Fprintf(&b, ".%s{font-size:%gpx}", sizeClass[size], size)
 	}
@@ -40,11 +41,13 @@ func css() string {
 		fmt.Fprintf(&b, ".%s{fill:%s}", colourClass[hue], hue)
 		fmt.Fprintf(&night, ".%s{fill:%s}", colourClass[hue], dark[hue])
 	}
+
 	for _, hue := range []drawing.Color{paper, faint, rule} {
 		for _, part := range []string{"fill", "stroke"} {
 			fmt.Fprintf(&night, `[style*="%s:%s"]{%s:%s!important}`, part, hue, part, dark[hue])
 		}
 	}
+
 	// Where the window has another shape than the picture, the rest of it is paper, too.
 	fmt.Fprintf(&b, "svg{background:%s}", paper)
 	fmt.Fprintf(&night, "svg{background:%s}", dark[paper])

@@ -14,11 +14,11 @@ import (
 	"quartet/client/inbox"
 )
 
-// Bucket is a JetStream key-value bucket, in a file, made for one run: what a user of
-// NATS would take instead. Puts are publishes that wait for the stream's acknowledgement
-// (with several replicas: of a majority), gets are direct gets, which any replica answers
-// from what it holds. Its servers write each put to the file and, as long as they are not
-// configured otherwise, do not wait for the disk (no fsync per put).
+// Bucket is a JetStream key-value bucket, in a file, made for one run: what a user of NATS would
+// take instead. Puts are publishes that wait for the stream's acknowledgement (with several
+// replicas: of a majority), gets are direct gets, which any replica answers from what it holds.
+// Its servers write each put to the file and, unless they are configured otherwise, do not wait
+// for the disk (no fsync per put).
 type Bucket struct {
 	js   jetstream.JetStream
 	name string
@@ -30,7 +30,7 @@ func MakeBucket(ctx context.Context, nc *nats.Conn) (*Bucket, error) {
 	return MakeReplicatedBucket(ctx, nc, 1)
 }
 
-// MakeReplicatedBucket creates a bucket with so many replicas, each on a server of its own.
+// MakeReplicatedBucket creates a bucket with a number of replicas, each on a server of its own.
 func MakeReplicatedBucket(ctx context.Context, nc *nats.Conn, replicas int) (*Bucket, error) {
 	js, err := jetstream.New(nc)
 	if err != nil {
@@ -94,13 +94,15 @@ func (c apiCaller) Call(op Op) Outcome {
 	} else {
 		_, err = c.kv.Get(ctx, op.Key)
 	}
+
 	var refused *jetstream.APIError
 	switch {
 	case err == nil:
 		return OK
 	case errors.Is(err, jetstream.ErrKeyNotFound):
 		return Missing
-	case errors.As(err, &refused), errors.Is(err, jetstream.ErrNoStreamResponse), errors.Is(err, nats.ErrNoResponders):
+	case errors.As(err, &refused), errors.Is(err, jetstream.ErrNoStreamResponse),
+		errors.Is(err, nats.ErrNoResponders):
 		return Failed
 	}
 	return Unknown
@@ -130,10 +132,14 @@ type bucketSender struct {
 
 func (s *bucketSender) Send(op Op, done func(Outcome)) error {
 	if op.Type == model.Set {
-		_, err := s.in.Send(s.put+op.Key, nil, op.Value, s.timeout, func(m *nats.Msg, err error) { done(putOutcome(m, err)) })
+		_, err := s.in.Send(s.put+op.Key, nil, op.Value, s.timeout, func(m *nats.Msg, err error) {
+			done(putOutcome(m, err))
+		})
 		return err
 	}
-	_, err := s.in.Send(s.get+op.Key, nil, nil, s.timeout, func(m *nats.Msg, err error) { done(getOutcome(m, err)) })
+	_, err := s.in.Send(s.get+op.Key, nil, nil, s.timeout, func(m *nats.Msg, err error) {
+		done(getOutcome(m, err))
+	})
 	return err
 }
 

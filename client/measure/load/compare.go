@@ -6,10 +6,9 @@ import (
 	"time"
 )
 
-// Compare runs the same load on each side in turn, rounds times, so that whatever else
-// the machine does falls on all of them. The side that begins changes with every round.
-// It returns each side's results, round by round; on an error, those of the rounds that
-// were complete.
+// Compare runs the same load on each side in turn, rounds times, so that other work of the machine
+// falls on all of them. The side that begins changes with every round. It returns each side's
+// results, round by round; on an error, those of the rounds that were complete.
 func Compare(ctx context.Context, o Options, rounds int, sides ...[]Sender) ([][]Result, error) {
 	all := make([][]Result, len(sides))
 	for round := range rounds {
@@ -22,6 +21,7 @@ func Compare(ctx context.Context, o Options, rounds int, sides ...[]Sender) ([][
 				return all, err
 			}
 		}
+
 		for side := range sides {
 			all[side] = append(all[side], results[side])
 		}

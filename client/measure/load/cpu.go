@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Process is one whose processor time is measured.
+// Process is a process whose processor time is measured.
 type Process struct {
 	Name string
 	PID  int
@@ -20,7 +20,7 @@ type Process struct {
 const tick = time.Second / 100
 
 // Local reports whether the process with this id runs on this machine with arg among its
-// arguments. A cluster elsewhere names ids that belong to anything here.
+// arguments. The ids of a cluster on another machine may be those of any processes here.
 func Local(pid int, arg string) bool {
 	if pid <= 0 {
 		return false
@@ -58,8 +58,8 @@ func parseStat(stat []byte) (uint64, bool) {
 	return user + system, err1 == nil && err2 == nil
 }
 
-// cpuUsed returns after - before where both are known. A process that ended, or another
-// that took its id, is not known.
+// cpuUsed returns after - before where both are known. The time of a process that ended, or whose
+// id another process took, is not known: negative.
 func cpuUsed(before, after []time.Duration) []time.Duration {
 	used := make([]time.Duration, len(before))
 	for i := range before {

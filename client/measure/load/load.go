@@ -27,10 +27,10 @@ type Op struct {
 	Type  model.Type
 	Key   string
 	Value []byte // of a set
-	// Place is which of the outstanding requests it is, 0 to Concurrency-1. One place
-	// has one request at a time, but for those of a [Fill], which all have place 0.
+	// Place says which of the outstanding requests it is, 0 to Concurrency-1. One place has one
+	// request at a time, except that the requests of a [Fill] all have place 0.
 	Place int
-	// Due is when an open loop's request was due; zero in a closed loop.
+	// Due is when an open loop's request was due; the zero time in a closed loop.
 	Due time.Time
 }
 
@@ -51,27 +51,28 @@ type Sender interface {
 	Send(op Op, done func(Outcome)) error
 }
 
-// Caller is a sender whose requests are driven by calls that wait, in one goroutine for
-// each that is outstanding. Call's requests end after the timeout that the caller was
-// made with, at the latest.
+// Caller is a sender whose requests are calls that wait, each in a goroutine of its own. Call's
+// requests end after the timeout that the caller was made with, at the latest.
 type Caller interface {
 	Sender
 	Call(op Op) Outcome
 }
 
-// Fill sets every key once so that gets find something, up to 256 at a time (fewer if
-// values are large). Any set that does not succeed is an error. Of distinct values it uses
-// those that a run of the same series does: the two need a series each.
+// Fill sets every key once so that gets find a value, up to 256 at a time (fewer if values are
+// large). Any set that does not succeed is an error. Distinct values are numbered from 1, as in a
+// run: the two need a series each.
 func Fill(ctx context.Context, o Options, s Sender) error {
 	if err := o.Check(); err != nil {
 		return err
 	}
-	// What is outstanding has to stay far below what a server keeps for a slow consumer.
+
+	// Outstanding requests have to stay far below what a server keeps for a slow consumer.
 	window := min(256, max(8, (4<<20)/(o.KeySize+o.ValueSize)))
 	free := make(chan struct{}, window)
 	for range window {
 		free <- struct{}{}
 	}
+
 	var bad, good atomic.Uint64
 	began := time.Now()
 	defer report(o.Progress, func() Progress {
@@ -80,7 +81,8 @@ func Fill(ctx context.Context, o Options, s Sender) error {
 			Answers: good.Load(), Failed: bad.Load(),
 		}
 	})()
-	take := func() error {
+
+	acquire := func() error {
 		select {
 		case <-free:
 			return nil
@@ -88,9 +90,10 @@ func Fill(ctx context.Context, o Options, s Sender) error {
 			return context.Cause(ctx)
 		}
 	}
+
 	keys, value := o.keyspace(), o.value()
 	for i := range o.Keys {
-		if err := take(); err != nil {
+		if err := acquire(); err != nil {
 			return err
 		}
 		if o.DistinctValues {
@@ -108,11 +111,14 @@ func Fill(ctx context.Context, o Options, s Sender) error {
 			return fmt.Errorf("load: fill: %w", err)
 		}
 	}
+
+	// All of the window is free once every set has ended.
 	for range window {
-		if err := take(); err != nil {
+		if err := acquire(); err != nil {
 			return err
 		}
 	}
+
 	if n := bad.Load(); n > 0 {
 		return fmt.Errorf("load: fill: %d of %d keys could not be set", n, o.Keys)
 	}
@@ -125,10 +131,10 @@ type run struct {
 	window    window
 	keys      keyspace
 	value     []byte
-	group     sync.WaitGroup // one for each place that is in use
+	group     sync.WaitGroup // a place in use counts one
 	workers   []*worker
 	recorders []*recorder
-	values    atomic.Uint64 // of distinct values, so many were used
+	values    atomic.Uint64 // how many distinct values were used
 }
 
 // Run puts the load on the senders, which share its concurrency evenly, and returns once
@@ -141,6 +147,7 @@ func Run(ctx context.Context, o Options, senders []Sender) (Result, error) {
 	if len(senders) == 0 || len(senders) > o.Concurrency {
 		return Result{}, fmt.Errorf("%w: %d senders for %d requests at once", ErrOptions, len(senders), o.Concurrency)
 	}
+
 	r := newRun(o, senders)
 	before := cpuTimes(o.Processes)
 	start := time.Now()
@@ -148,9 +155,11 @@ func Run(ctx context.Context, o Options, senders []Sender) (Result, error) {
 	if o.Opens != nil {
 		o.Opens(r.window.from, r.window.to)
 	}
+
 	stop := context.AfterFunc(ctx, func() { r.window.stopped.Store(true) })
 	defer stop()
 	finish := report(o.Progress, func() Progress { return r.progress(start) })
+
 	if o.Rate > 0 {
 		r.open(start)
 	} else {
@@ -158,9 +167,11 @@ func Run(ctx context.Context, o Options, senders []Sender) (Result, error) {
 	}
 	r.group.Wait()
 	finish()
+
 	total := r.total()
 	total.Window = o.Duration
-	if o.Rate == 0 || ctx.Err() != nil { // an open loop with nothing more due ends before its time is over
+	// An open loop with nothing more due ends before its time is over, and that counts.
+	if o.Rate == 0 || ctx.Err() != nil {
 		total.Window = min(o.Duration, max(0, time.Since(r.window.from)))
 	}
 	total.CPU = cpuUsed(before, cpuTimes(o.Processes))
@@ -177,7 +188,10 @@ func newRun(o Options, senders []Sender) *run {
 		r.recorders = append(r.recorders, newRecorder(o.Rate > 0))
 	}
 	for i, sender := range senders {
-		w := &worker{run: r, sender: sender, recorder: r.recorders[i%len(r.recorders)], rng: rand.New(rand.NewPCG(o.Seed, uint64(i)))}
+		w := &worker{
+			run: r, sender: sender, recorder: r.recorders[i%len(r.recorders)],
+			rng: rand.New(rand.NewPCG(o.Seed, uint64(i))),
+		}
 		if o.KeyChoice == Zipf {
 			w.zipf = rand.NewZipf(w.rng, o.Skew, 1, uint64(o.Keys-1))
 		}
@@ -186,6 +200,7 @@ func newRun(o Options, senders []Sender) *run {
 	return r
 }
 
+// total adds up what the recorders hold.
 func (r *run) total() Result {
 	total := newRecorder(r.o.Rate > 0).result
 	for _, rec := range r.recorders {
@@ -196,6 +211,7 @@ func (r *run) total() Result {
 	return total
 }
 
+// progress returns how far the run is.
 func (r *run) progress(start time.Time) Progress {
 	now := time.Now()
 	p := Progress{Phase: Measuring, Elapsed: now.Sub(start)}
@@ -205,6 +221,7 @@ func (r *run) progress(start time.Time) Progress {
 	case now.Before(r.window.from):
 		p.Phase = WarmingUp
 	}
+
 	p.Share = min(1, p.Elapsed.Seconds()/(r.o.Warmup+r.o.Duration).Seconds())
 	for _, rec := range r.recorders {
 		rec.mu.Lock()
@@ -220,8 +237,8 @@ func (r *run) progress(start time.Time) Progress {
 // reportEvery is how often a progress is told of.
 const reportEvery = 250 * time.Millisecond
 
-// report tells to of what now returns until the function that it returns is called,
-// which tells of the end.
+// report tells to what now returns, every reportEvery, until the function that it returns is
+// called, which tells the end.
 func report(to func(Progress), now func() Progress) (finish func()) {
 	if to == nil {
 		return func() {}
@@ -241,6 +258,7 @@ func report(to func(Progress), now func() Progress) (finish func()) {
 			}
 		}
 	})
+
 	return func() {
 		close(end)
 		reporter.Wait()

@@ -62,6 +62,7 @@ func TestClosedLoop(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	if s.outstanding != 0 || s.most != o.Concurrency {
 		t.Errorf("%d outstanding at the end, %d at most, want 0 and %d", s.outstanding, s.most, o.Concurrency)
 	}
@@ -69,6 +70,7 @@ func TestClosedLoop(t *testing.T) {
 	for i := range result.Counts {
 		all += result.Counts[i] + result.Outside[i]
 	}
+
 	if all != uint64(len(s.ops)) || result.Outside[load.OK] == 0 {
 		t.Errorf("%d of %d requests counted: %+v", all, len(s.ops), result)
 	}
@@ -78,6 +80,7 @@ func TestClosedLoop(t *testing.T) {
 	if least := result.Latency.Min(); least < 900 {
 		t.Errorf("a latency of %d µs of an answer that takes 1,000", least)
 	}
+
 	gets := 0
 	for _, op := range s.ops {
 		if len(op.Key) != o.KeySize || (op.Type == model.Set) != (len(op.Value) == o.ValueSize) {
@@ -87,6 +90,7 @@ func TestClosedLoop(t *testing.T) {
 			gets++
 		}
 	}
+
 	if share := gets * 100 / len(s.ops); share < 25 || share > 75 {
 		t.Errorf("%d %% gets of %d, want about 50", share, len(s.ops))
 	}
@@ -190,6 +194,7 @@ func TestCompareWithABucket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	bucket, err := load.MakeBucket(t.Context(), nc)
 	if err != nil {
 		t.Fatal(err)
@@ -199,12 +204,14 @@ func TestCompareWithABucket(t *testing.T) {
 		t.Fatal(err)
 	}
 	ours, raw := load.Quartet{Client: c, Consistency: client.Eventual}, bucket.Sender(in, 5*time.Second)
+
 	o := small()
 	for _, side := range []load.Sender{ours, raw, api} {
 		if err := load.Fill(t.Context(), o, side); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	got, err := load.Compare(t.Context(), o, 2, []load.Sender{ours}, []load.Sender{api}, []load.Sender{raw})
 	if err != nil || len(got) != 3 {
 		t.Fatalf("%d sides, %v", len(got), err)
@@ -219,6 +226,7 @@ func TestCompareWithABucket(t *testing.T) {
 			}
 		}
 	}
+
 	// A sender to the bucket must tell an answer from a failure, or its figures are worth nothing.
 	ends := make(chan load.Outcome, 1)
 	send := func(op load.Op, want load.Outcome) {
@@ -232,8 +240,10 @@ func TestCompareWithABucket(t *testing.T) {
 			}
 		}
 	}
+
 	send(load.Op{Type: model.Get, Key: fmt.Sprintf("k%015d", 7)}, load.OK)
 	send(load.Op{Type: model.Get, Key: "absent"}, load.Missing)
+
 	if err := bucket.Delete(t.Context()); err != nil {
 		t.Fatal(err)
 	}

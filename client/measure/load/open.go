@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// slot is one of an open loop's requests that may be outstanding.
+// slot is one of the requests that an open loop may have outstanding.
 type slot struct {
 	w    *worker
 	n    int
@@ -24,6 +24,7 @@ func (r *run) open(start time.Time) {
 		s.done = s.ended
 		free <- s
 	}
+
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
@@ -35,8 +36,8 @@ func (r *run) open(start time.Time) {
 	<-sent
 }
 
-// dispatch sends each request when it is due. One that finds no slot free is counted,
-// not kept: it would only be sent into a system that has not answered what was before.
+// dispatch sends each request when it is due. A request that finds no slot free is counted, not
+// kept: it would only be sent into a system that has not answered earlier ones.
 func (r *run) dispatch(start time.Time, free chan *slot) {
 	next := r.schedule(start)
 	for due := next(); !due.After(r.window.to); due = next() {
@@ -73,7 +74,7 @@ func (r *run) schedule(start time.Time) func() time.Time {
 // longestNap bounds how long it takes to notice that the run is to stop.
 const longestNap = 20 * time.Millisecond
 
-// await waits for due; false: the run is to stop.
+// await waits until due; it returns false if the run is to stop.
 func (r *run) await(due time.Time) bool {
 	for !r.window.stopped.Load() {
 		left := time.Until(due)
@@ -94,6 +95,7 @@ func (s *slot) send(due time.Time) {
 		recordIn(rec.result.Late, time.Since(due))
 		rec.mu.Unlock()
 	}
+
 	op := s.w.next(s.n)
 	op.Due = due
 	if err := s.w.sender.Send(op, s.done); err != nil {

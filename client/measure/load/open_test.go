@@ -72,6 +72,7 @@ func TestOpenLoopShowsAStall(t *testing.T) {
 		}
 		return responder.Action{}
 	}
+
 	run := func(o load.Options) load.Result {
 		t.Helper()
 		once = sync.Once{}
@@ -82,6 +83,7 @@ func TestOpenLoopShowsAStall(t *testing.T) {
 		}
 		return result
 	}
+
 	slow := func(result load.Result) (n int64) {
 		for _, bar := range result.Latency.Distribution() {
 			if bar.From > (stall / 3).Microseconds() {
@@ -90,6 +92,7 @@ func TestOpenLoopShowsAStall(t *testing.T) {
 		}
 		return n
 	}
+
 	o := open(2000)
 	o.Spacing, o.Warmup = load.Fixed, 0
 	result := run(o)
@@ -97,6 +100,7 @@ func TestOpenLoopShowsAStall(t *testing.T) {
 	if n, most := slow(result), result.Latency.Max(); n < 150 || most < (stall*9/10).Microseconds() {
 		t.Errorf("open: a stall of %s in %s is in the latency of %d requests, of which one took %d µs", stall, o.Duration, n, most)
 	}
+
 	o.Rate, o.Concurrency = 0, 4
 	if n := slow(run(o)); n > 100 { // those that were outstanding
 		t.Errorf("closed: the stall is in the latency of %d requests, want 4: the comparison says nothing", n)
@@ -183,6 +187,7 @@ func TestZipfsShape(t *testing.T) {
 	o.Keys, o.KeyChoice, o.Skew, o.Gets = 1000, load.Zipf, 1.2, 0
 	o.Concurrency, o.Rate = 1000, 1_000_000
 	o.Warmup, o.Duration = 0, 50*time.Millisecond
+
 	uses := map[string]int{}
 	var mu sync.Mutex
 	count := sendFunc(func(op load.Op, done func(load.Outcome)) error {
@@ -192,6 +197,7 @@ func TestZipfsShape(t *testing.T) {
 		done(load.OK)
 		return nil
 	})
+
 	result, err := load.Run(t.Context(), o, []load.Sender{count})
 	if err != nil || result.Ops() < 20_000 {
 		t.Fatalf("%d requests, %v", result.Ops(), err)
@@ -200,6 +206,7 @@ func TestZipfsShape(t *testing.T) {
 	for n := range o.Keys {
 		sum += math.Pow(float64(1+n), -o.Skew)
 	}
+
 	for _, n := range []int{0, 1, 4, 19} {
 		want := math.Pow(float64(1+n), -o.Skew) / sum
 		got := float64(uses["k"+strings.Repeat("0", 13)+string([]byte{byte('0' + n/10), byte('0' + n%10)})]) / float64(result.Ops())
@@ -207,6 +214,7 @@ func TestZipfsShape(t *testing.T) {
 			t.Errorf("key %d is used by %.4f of the requests, want %.4f", n, got, want)
 		}
 	}
+
 	mu.Lock()
 	defer mu.Unlock()
 	for key := range uses {
@@ -231,9 +239,11 @@ func TestObserver(t *testing.T) {
 		defer mu.Unlock()
 		all = append(all, o)
 	}
+
 	q := load.Quartet{Client: c, Consistency: client.Linearizable, Observe: observe}
 	o := small()
 	o.DistinctValues, o.Keys, o.Warmup, o.Duration = true, 3, 0, 50*time.Millisecond
+
 	var answers uint64
 	for i, s := range []load.Sender{q, load.QuartetCaller{Quartet: q}} {
 		o.Seed = uint64(i)
@@ -243,9 +253,11 @@ func TestObserver(t *testing.T) {
 		}
 		answers += result.Answers()
 	}
+
 	if answers == 0 || uint64(len(all)) != answers {
 		t.Fatalf("%d observed of %d", len(all), answers)
 	}
+
 	written, free := map[string]bool{}, map[int]time.Time{}
 	for _, seen := range all {
 		if seen.Op.Type == model.Set && seen.Outcome == load.OK {
@@ -254,15 +266,18 @@ func TestObserver(t *testing.T) {
 			} else {
 				written[value] = true
 			}
+
 		}
 		if seen.Ended.Before(seen.Began) || seen.Began.Before(free[seen.Op.Place]) || seen.Op.Place < 0 || seen.Op.Place >= o.Concurrency {
 			t.Fatalf("place %d has two requests at once", seen.Op.Place)
 		}
 		free[seen.Op.Place] = seen.Ended
-		if seen.Outcome != load.OK && seen.Outcome != load.Missing || seen.Result.RID == 0 {
+		answered := seen.Outcome == load.OK || seen.Outcome == load.Missing
+		if !answered || seen.Result.RID == 0 {
 			t.Fatalf("%+v", seen)
 		}
 	}
+
 	for _, seen := range all {
 		if seen.Op.Type == model.Get && seen.Result.Found && !written[string(seen.Result.Value)] {
 			t.Fatalf("read %q, which nobody has written", seen.Result.Value)
@@ -285,6 +300,7 @@ func TestMoreOptions(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+
 	for _, name := range []string{"uniform", "zipf"} {
 		if d, err := load.ParseDistribution(strings.ToUpper(name)); err != nil || d.String() != name {
 			t.Errorf("%s: %v, %v", name, d, err)
@@ -295,6 +311,7 @@ func TestMoreOptions(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, s, err)
 		}
 	}
+
 	if _, err := load.ParseDistribution("normal"); err == nil {
 		t.Error("a distribution that is not known")
 	}

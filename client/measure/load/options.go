@@ -74,7 +74,7 @@ func (s Spacing) String() string {
 	return "poisson"
 }
 
-// distinctSize is what [Options.DistinctValues] needs of a value.
+// distinctSize is the least size of a value with [Options.DistinctValues], in bytes.
 const distinctSize = 16
 
 // Options describe a load.
@@ -83,8 +83,8 @@ type Options struct {
 	// a closed loop always, in an open loop at most.
 	Concurrency int
 
-	// Rate makes it an open loop: requests are due so many times a second, up to
-	// 10,000,000, whether those before were answered or not. 0: a closed loop.
+	// Rate makes it an open loop: so many requests are due a second, up to 10,000,000, whether
+	// earlier ones were answered or not. 0: a closed loop.
 	Rate    float64
 	Spacing Spacing // of an open loop
 
@@ -101,19 +101,20 @@ type Options struct {
 
 	// DistinctValues gives each set of a run, and of runs of other seeds, a value of its
 	// own, so that a get's value tells which set it saw. Values then have at least 16 bytes.
+	DistinctValues bool
+
 	// Series, if it is not 0, tells runs apart instead of the seed. Of either the lower 32
 	// bits count.
-	DistinctValues bool
-	Series         uint64
+	Series uint64
 
-	// Processes are those whose processor time is measured, where there is a /proc.
+	// Processes are the processes whose processor time is measured, where there is a /proc.
 	Processes []Process
 
-	// Opens, if not nil, is told which time counts before anything is sent.
+	// Opens, if not nil, is told the time that counts before anything is sent.
 	Opens func(from, to time.Time)
 
-	// Progress, if not nil, is told a few times a second how far a fill or a run is, and
-	// once at its end; never by two goroutines at once. It must not block for long.
+	// Progress, if not nil, is told a few times a second how far a fill or a run is, and once at
+	// its end; never by two goroutines at once. It must not block for long.
 	Progress func(Progress)
 }
 
@@ -125,10 +126,11 @@ const (
 
 // Check refuses impossible options.
 func (o *Options) Check() error {
+	sound := o.Rate >= 0.001 && o.Rate <= 10_000_000 // NaN is not
 	switch {
 	case o.Concurrency < 1 || o.Concurrency > MaxConcurrency:
 		return fmt.Errorf("%w: concurrency %d (want 1 to %d)", ErrOptions, o.Concurrency, MaxConcurrency)
-	case !(o.Rate == 0 || o.Rate >= 0.001 && o.Rate <= 10_000_000): // NaN too
+	case o.Rate != 0 && !sound:
 		return fmt.Errorf("%w: %v requests a second (want 0.001 to 10000000, or 0 for a closed loop)", ErrOptions, o.Rate)
 	case o.Duration <= 0:
 		return fmt.Errorf("%w: a duration of %s (want more than 0s)", ErrOptions, o.Duration)
@@ -141,7 +143,8 @@ func (o *Options) Check() error {
 	case o.KeyChoice == Zipf && !(o.Skew > 1 && o.Skew <= 10):
 		return fmt.Errorf("%w: a skew of %v (want above 1, at most 10)", ErrOptions, o.Skew)
 	case o.KeySize > model.MaxKey || o.KeySize < len(fmt.Sprint("k", o.Keys-1)):
-		return fmt.Errorf("%w: keys of %d bytes (want %d to %d for %d keys)", ErrOptions, o.KeySize, len(fmt.Sprint("k", o.Keys-1)), model.MaxKey, o.Keys)
+		return fmt.Errorf("%w: keys of %d bytes (want %d to %d for %d keys)",
+			ErrOptions, o.KeySize, len(fmt.Sprint("k", o.Keys-1)), model.MaxKey, o.Keys)
 	case o.ValueSize < 0 || o.KeySize+o.ValueSize > model.MaxKeyValue:
 		return fmt.Errorf("%w: values of %d bytes (key and value: at most %d)", ErrOptions, o.ValueSize, model.MaxKeyValue)
 	case o.DistinctValues && o.ValueSize < distinctSize:
@@ -150,14 +153,14 @@ func (o *Options) Check() error {
 	return nil
 }
 
-// keyspace has the names of a load's keys: a k and the key's number, of letters and
-// digits only. They are parts of one string, which a garbage collector has no work with.
+// keyspace has the names of a load's keys: a k and the key's number, of letters and digits only.
+// They are parts of one string, which makes no work for a garbage collector.
 type keyspace struct {
 	all     string // "" if it would be too large: each name is then made when it is asked for
 	n, size int
 }
 
-// wholeKeyspace is the most that is kept as one string.
+// wholeKeyspace is the size, in bytes, up to which names are kept as one string.
 const wholeKeyspace = 256 << 20
 
 func (o *Options) keyspace() keyspace {
@@ -165,6 +168,7 @@ func (o *Options) keyspace() keyspace {
 	if k.n*k.size > wholeKeyspace {
 		return k
 	}
+
 	var all strings.Builder
 	all.Grow(k.n * k.size)
 	one := make([]byte, 0, k.size)

@@ -15,14 +15,14 @@ const (
 
 func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(lowest, highest, digits) }
 
-// recordIn records a time in µs, one that is out of range as the nearest that is not.
+// recordIn records a time in µs; a time that is out of range counts as the nearest in range.
 func recordIn(h *hdrhistogram.Histogram, d time.Duration) {
 	_ = h.RecordValue(min(max(d.Microseconds(), lowest), highest))
 }
 
-// Result is what a run measured. A request counts, in a closed loop, if it ended in the
-// window: it was served in it, whenever it was sent. In an open loop it counts if it was
-// due in the window, whenever it ended: a stall at the end is not cut off.
+// Result is what a run measured. In a closed loop a request counts if it ended in the window: it
+// was served in it, whenever it was sent. In an open loop a request counts if it was due in the
+// window, whenever it ended: a stall at the end is not cut off.
 type Result struct {
 	Window  time.Duration // the time that counts
 	Counts  [4]uint64     // of the requests that count, by Outcome
@@ -36,6 +36,7 @@ type Result struct {
 	// Latency is of the requests that count and were answered, in µs: from when the
 	// request was sent, or, in an open loop, was due.
 	Latency *hdrhistogram.Histogram
+
 	// Late is how much later than due an open loop's requests that count were sent, in
 	// µs: the load generator's own part of Latency. nil in a closed loop.
 	Late *hdrhistogram.Histogram

@@ -9,7 +9,7 @@ import (
 	"quartet/client"
 )
 
-// Observation is one request to a cluster and all that became of it.
+// Observation is one request to a cluster and how it ended.
 type Observation struct {
 	Op          Op
 	Consistency model.Consistency
@@ -20,8 +20,8 @@ type Observation struct {
 	Err         error         // nil: OK
 }
 
-// Observer is shown each request when it has ended, from any goroutine, several at once
-// perhaps; it must not block for long. A request that could not be sent is not shown.
+// Observer is shown each request when it has ended, from any goroutine, several at once perhaps;
+// it must not block for long. A request that could not be sent is not shown.
 type Observer func(Observation)
 
 // Quartet sends to a cluster, each request once and outside any session.
@@ -67,8 +67,8 @@ func (q QuartetCaller) Call(op Op) Outcome {
 	return end
 }
 
-// Sessions calls a cluster as so many clients do that keep a session each: the requests of
-// place n are those of the n-th. A load on it must not have more places than sessions.
+// Sessions calls a cluster as clients with a session each do: the requests of place n are those of
+// the n-th session. A load on it must not have more places than sessions.
 type Sessions struct {
 	Quartet
 	All []*client.Session

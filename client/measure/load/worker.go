@@ -65,10 +65,13 @@ type worker struct {
 	zipf *rand.Zipf // nil: uniform
 }
 
+// next chooses the request that a place sends.
 func (w *worker) next(place int) Op {
 	r := w.run
 	op := Op{Type: model.Set, Value: r.value, Place: place}
+
 	w.mu.Lock()
+
 	var key int
 	if w.zipf != nil {
 		key = int(w.zipf.Uint64())
@@ -79,6 +82,7 @@ func (w *worker) next(place int) Op {
 		op.Type, op.Value = model.Get, nil
 	}
 	w.mu.Unlock()
+
 	op.Key = r.keys.key(key)
 	if r.o.DistinctValues && op.Type == model.Set {
 		op.Value = r.o.distinct(r.value, r.values.Add(1))
@@ -86,7 +90,7 @@ func (w *worker) next(place int) Op {
 	return op
 }
 
-// place is one of a closed loop's requests that are outstanding.
+// place is one of the requests that a closed loop has outstanding, always.
 type place struct {
 	w     *worker
 	n     int
@@ -108,7 +112,7 @@ func (r *run) closed() {
 	}
 }
 
-// call makes one request after the other.
+// call makes one request after the other until the run is over.
 func (p *place) call(c Caller) {
 	r := p.w.run
 	defer r.group.Done()
@@ -120,7 +124,7 @@ func (p *place) call(c Caller) {
 	}
 }
 
-// send sends the next request; a place that cannot, or need not any more, is given up.
+// send sends the next request; a place that cannot send, or need not any more, is given up.
 func (p *place) send(now time.Time) {
 	r := p.w.run
 	if r.window.over(now) {

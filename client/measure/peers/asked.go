@@ -8,7 +8,7 @@ import (
 	"quartet/client/measure/load"
 )
 
-// Asked is one thing that quartet must reach, and what was measured of it.
+// Asked is a demand that quartet must meet, and what was measured of it.
 type Asked struct {
 	What    string  `json:"what"`
 	Against string  `json:"against"`
@@ -32,7 +32,7 @@ const (
 	p50Time    = "p50 time"
 )
 
-// demand is a row of what must be reached: in one load, of two systems.
+// demand is a row of what must be reached, in one load, by one system compared with another.
 type demand struct {
 	what, against string
 	load          string
@@ -43,30 +43,47 @@ type demand struct {
 	ratio         float64
 }
 
-// demands are the project's own; medians of one run on a machine with two processors.
+// demands returns the project's own demands; medians of one run on a machine with two processors.
 func demands() []demand {
 	const (
 		linearizable = model.Linearizable
 		eventual     = model.Eventual
 		memory       = quartetMemory
 	)
+
 	return []demand{
-		{"linearizable set, 64 shared, memory", "NATS KV R1 file put", "set", linearizable, memory, natsR1, 64, 64, throughput, 1.0},
-		{"linearizable set, 64 shared, memory", "NATS KV R3 file put", "set", linearizable, memory, natsR3, 64, 64, throughput, 2.2},
-		{"linearizable set, 64 shared, memory", "etcd put, tmpfs", "set", linearizable, memory, etcdMemory, 64, 64, throughput, 5},
-		{"linearizable get, 64 shared", "NATS KV R3 direct get (may be stale)", "get", linearizable, memory, natsR3, 64, 64, throughput, 3.5},
-		{"linearizable get, 64 shared", "etcd linearizable get", "get", linearizable, memory, etcdMemory, 64, 64, throughput, 8},
-		{"eventual set, 64 shared", "NATS KV R1 file put", "set", eventual, memory, natsR1, 64, 64, throughput, 1.6},
-		{"eventual get, 64 shared", "NATS KV R1 get", "get", eventual, memory, natsR1, 64, 64, throughput, 2.4},
-		{"linearizable set, --dir --sync always", "etcd put, fsync", "set-durable", linearizable, quartetAlways, etcdFsync, 64, 64, throughput, 4},
-		{"linearizable set, --dir --sync always", "etcd put, fsync (least)", "set-durable", linearizable, quartetAlways, etcdFsync, 64, 64, throughput, 3},
-		{"linearizable set, --dir --sync interval", "its own in memory", "set-durable", linearizable, quartetInterval, memory, 64, 64, throughput, 0.7},
-		{"linearizable set, 64 connections", "NATS KV R3 file put", "set-separate", linearizable, memory, natsR3, 64, 64, throughput, 1.1},
-		{"linearizable get, 64 connections", "NATS KV R3 get (may be stale)", "get-separate", linearizable, memory, natsR3, 64, 64, throughput, 1.1},
-		{"linearizable set, one at a time", "NATS KV R3 file put", "set-single", linearizable, memory, natsR3, 1, 1, p50Time, 1.0},
-		{"linearizable get, one at a time", "NATS KV R3 get (may be stale)", "get-single", linearizable, memory, natsR3, 1, 1, p50Time, 0.9},
-		{"linearizable set, 256 shared", "its own, 64 shared", "set-256", linearizable, memory, memory, 256, 64, throughput, 2.5},
-		{"linearizable get, 256 shared", "its own, 64 shared", "get-256", linearizable, memory, memory, 256, 64, throughput, 2},
+		{"linearizable set, 64 shared, memory", "NATS KV R1 file put",
+			"set", linearizable, memory, natsR1, 64, 64, throughput, 1.0},
+		{"linearizable set, 64 shared, memory", "NATS KV R3 file put",
+			"set", linearizable, memory, natsR3, 64, 64, throughput, 2.2},
+		{"linearizable set, 64 shared, memory", "etcd put, tmpfs",
+			"set", linearizable, memory, etcdMemory, 64, 64, throughput, 5},
+		{"linearizable get, 64 shared", "NATS KV R3 direct get (may be stale)",
+			"get", linearizable, memory, natsR3, 64, 64, throughput, 3.5},
+		{"linearizable get, 64 shared", "etcd linearizable get",
+			"get", linearizable, memory, etcdMemory, 64, 64, throughput, 8},
+		{"eventual set, 64 shared", "NATS KV R1 file put",
+			"set", eventual, memory, natsR1, 64, 64, throughput, 1.6},
+		{"eventual get, 64 shared", "NATS KV R1 get",
+			"get", eventual, memory, natsR1, 64, 64, throughput, 2.4},
+		{"linearizable set, --dir --sync always", "etcd put, fsync",
+			"set-durable", linearizable, quartetAlways, etcdFsync, 64, 64, throughput, 4},
+		{"linearizable set, --dir --sync always", "etcd put, fsync (least)",
+			"set-durable", linearizable, quartetAlways, etcdFsync, 64, 64, throughput, 3},
+		{"linearizable set, --dir --sync interval", "its own in memory",
+			"set-durable", linearizable, quartetInterval, memory, 64, 64, throughput, 0.7},
+		{"linearizable set, 64 connections", "NATS KV R3 file put",
+			"set-separate", linearizable, memory, natsR3, 64, 64, throughput, 1.1},
+		{"linearizable get, 64 connections", "NATS KV R3 get (may be stale)",
+			"get-separate", linearizable, memory, natsR3, 64, 64, throughput, 1.1},
+		{"linearizable set, one at a time", "NATS KV R3 file put",
+			"set-single", linearizable, memory, natsR3, 1, 1, p50Time, 1.0},
+		{"linearizable get, one at a time", "NATS KV R3 get (may be stale)",
+			"get-single", linearizable, memory, natsR3, 1, 1, p50Time, 0.9},
+		{"linearizable set, 256 shared", "its own, 64 shared",
+			"set-256", linearizable, memory, memory, 256, 64, throughput, 2.5},
+		{"linearizable get, 256 shared", "its own, 64 shared",
+			"get-256", linearizable, memory, memory, 256, 64, throughput, 2},
 	}
 }
 
@@ -82,19 +99,22 @@ func (r *Report) ask() []Asked {
 	return asked
 }
 
-// reached returns the ratios of both drivers of ours to theirs.
+// reached returns the ratio of ours to theirs, of each driver of ours.
 func (r *Report) reached(d *demand) []Reached {
 	l := r.named(d.load)
 	if l == nil || l.Rounds == 0 {
 		return nil
 	}
+
 	var all []Reached
 	for i := range l.Ratios {
 		ratio := &l.Ratios[i]
 		us, them := &l.Sides[ratio.ours], &l.Sides[ratio.theirs]
-		if us.System != d.ours || us.Consistency != d.model.String() || us.Concurrency != d.at || them.System != d.theirs || them.Concurrency != d.theirsAt {
+		isOurs := us.System == d.ours && us.Consistency == d.model.String() && us.Concurrency == d.at
+		if !isOurs || them.System != d.theirs || them.Concurrency != d.theirsAt {
 			continue
 		}
+
 		got := Reached{Driver: us.Driver, Ratio: ratio.Rate}
 		got.Reached = got.Ratio.Median >= d.ratio
 		if d.measure == p50Time {
@@ -106,13 +126,14 @@ func (r *Report) reached(d *demand) []Reached {
 	return all
 }
 
-// why says why there is no figure.
+// why says why a demand has no figure.
 func (r *Report) why(d *demand) string {
 	for _, m := range r.Missing {
 		if m.Peer == d.theirs {
 			return m.Peer + " is missing"
 		}
 	}
+
 	l := r.named(d.load)
 	if l == nil {
 		return fmt.Sprintf("load %s was not run", d.load)

@@ -17,9 +17,9 @@ import (
 
 const etcdNodes = 3
 
-// startEtcd runs three nodes as they come, but for a quota that a long run cannot reach.
-// Where dir is on a tmpfs, their fsyncs cost nothing.
-func (s *store) startEtcd(ctx context.Context, at place, dir string) error {
+// startEtcd runs three nodes with their default settings, except for a quota that a long run
+// cannot reach. Where dir is on a tmpfs, their fsyncs cost nothing.
+func (s *store) startEtcd(ctx context.Context, at site, dir string) error {
 	ports, err := freePorts(2 * etcdNodes)
 	if err != nil {
 		return err
@@ -30,6 +30,7 @@ func (s *store) startEtcd(ctx context.Context, at place, dir string) error {
 		endpoints = append(endpoints, url(ports[i]))
 		members = append(members, fmt.Sprintf("e%d=%s", i+1, url(ports[etcdNodes+i])))
 	}
+
 	for i := range etcdNodes {
 		name := fmt.Sprintf("e%d", i+1)
 		err := s.start(name, at.programs.Etcd, filepath.Join(dir, name),
@@ -41,6 +42,7 @@ func (s *store) startEtcd(ctx context.Context, at place, dir string) error {
 			return err
 		}
 	}
+
 	c, err := newEtcdClient(endpoints...)
 	if err != nil {
 		return err
@@ -59,6 +61,7 @@ func (s *store) startEtcd(ctx context.Context, at place, dir string) error {
 	if err != nil {
 		return err
 	}
+
 	s.open = func(ctx context.Context, _ *side, n int) (connections, error) {
 		spread := make([]string, n)
 		for i := range spread {
@@ -74,9 +77,9 @@ func (s *store) startEtcd(ctx context.Context, at place, dir string) error {
 	return nil
 }
 
-// etcdLeader returns the leader's endpoint. One client that is given it alone does up to
-// half as much again as one that is given all and spreads its requests, measured: no hop
-// to the leader, and fuller batches.
+// etcdLeader returns the leader's endpoint. One client that is given the leader alone does up to
+// half as much again as a client that is given all nodes and spreads its requests, measured: no
+// hop to the leader, and fuller batches.
 func etcdLeader(ctx context.Context, endpoints []string) (string, error) {
 	c, err := newEtcdClient(endpoints...)
 	if err != nil {
@@ -105,7 +108,7 @@ func newEtcdClient(endpoints ...string) (*clientv3.Client, error) {
 }
 
 // openEtcd makes a client for each of the endpoints.
-func openEtcd(at place, endpoints []string) (connections, error) {
+func openEtcd(at site, endpoints []string) (connections, error) {
 	var all connections
 	for _, endpoint := range endpoints {
 		c, err := newEtcdClient(endpoint)
@@ -132,13 +135,16 @@ func callEtcd(ctx context.Context, c *clientv3.Client, op load.Op) load.Outcome 
 			found = len(reply.Kvs) > 0
 		}
 	}
+
 	var refused rpctypes.EtcdError
+	isRefused := errors.As(err, &refused)
+	temporary := refused.Code() == codes.Unavailable || refused.Code() == codes.DeadlineExceeded
 	switch {
 	case err == nil && found:
 		return load.OK
 	case err == nil:
 		return load.Missing
-	case errors.As(err, &refused) && refused.Code() != codes.Unavailable && refused.Code() != codes.DeadlineExceeded:
+	case isRefused && !temporary:
 		return load.Failed
 	}
 	return load.Unknown

@@ -20,10 +20,10 @@ const (
 	redisMemory     = "redis"
 )
 
-// Peers returns the names of what quartet can be compared with.
+// Peers returns the names of the systems that quartet can be compared with.
 func Peers() []string { return []string{natsR1, natsR3, etcdMemory, etcdFsync, redisMemory} }
 
-// Modes returns the names of what quartet can keep: see `quartet master --sync`.
+// Modes returns the names of quartet's modes of keeping data: see `quartet master --sync`.
 func Modes() []string { return []string{"memory", "interval", "always"} }
 
 // Loads returns the names of the loads, in the order in which they are run.
@@ -62,7 +62,8 @@ func (l *workload) String() string {
 	return text
 }
 
-// workloads are in an order in which a system, once it is not needed, is not needed again.
+// workloads returns the loads in an order in which a system that is no longer needed is not needed
+// again.
 func workloads() []workload {
 	return []workload{
 		{name: "set", concurrency: 64},
@@ -138,6 +139,7 @@ func sides() []side {
 	wide := []string{"set", "get", "set-separate", "get-separate", "set-single", "get-single"}
 	sets := []string{"set", "set-separate", "set-single"}
 	all := append(slices.Clone(wide), "set-256", "get-256", "set-durable")
+
 	const (
 		memory3    = "memory of 3"
 		interval3  = "files of 3, fsync every 0.2 s"
@@ -148,7 +150,8 @@ func sides() []side {
 	return []side{
 		{quartetMemory, model.Linearizable, goPackage, memory3, newest, all},
 		{quartetMemory, model.Linearizable, callbacks, memory3, newest, all},
-		{quartetMemory, model.Eventual, goPackage, "memory of 1", maybeStale, []string{"set", "get", "set-single", "get-single"}},
+		{quartetMemory, model.Eventual, goPackage, "memory of 1", maybeStale,
+			[]string{"set", "get", "set-single", "get-single"}},
 		{quartetMemory, model.Eventual, callbacks, "memory of 1", maybeStale, []string{"set", "get"}},
 		{quartetInterval, model.Linearizable, goPackage, interval3, "", []string{"set-durable"}},
 		{quartetInterval, model.Linearizable, callbacks, interval3, "", []string{"set-durable"}},

@@ -13,9 +13,9 @@ import (
 	"quartet/client/measure/load"
 )
 
-// startNATS runs servers with JetStream, each a process, and makes a bucket on them.
-// They are as they come: files are synced every two minutes.
-func (s *store) startNATS(ctx context.Context, at place, servers int) error {
+// startNATS runs servers with JetStream, each a process, and makes a bucket on them. They have
+// default settings: files are synced every two minutes.
+func (s *store) startNATS(ctx context.Context, at site, servers int) error {
 	ports, err := freePorts(2 * servers)
 	if err != nil {
 		return err
@@ -27,15 +27,19 @@ func (s *store) startNATS(ctx context.Context, at place, servers int) error {
 		names, urls[name] = append(names, name), fmt.Sprintf("nats://127.0.0.1:%d", ports[i])
 		routes = append(routes, fmt.Sprintf("nats-route://127.0.0.1:%d", ports[servers+i]))
 	}
+
 	for i, name := range names {
 		dir := filepath.Join(at.disk, name)
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return fmt.Errorf("peers: %w", err)
 		}
-		text := fmt.Sprintf("listen: \"127.0.0.1:%d\"\nserver_name: %s\njetstream { store_dir: %q }\n", ports[i], name, filepath.Join(dir, "js"))
+		text := fmt.Sprintf("listen: \"127.0.0.1:%d\"\nserver_name: %s\njetstream { store_dir: %q }\n",
+			ports[i], name, filepath.Join(dir, "js"))
 		if servers > 1 {
-			text += fmt.Sprintf("cluster { name: peers, listen: \"127.0.0.1:%d\", routes: [%s] }\n", ports[servers+i], strings.Join(routes, ", "))
+			text += fmt.Sprintf("cluster { name: peers, listen: \"127.0.0.1:%d\", routes: [%s] }\n",
+				ports[servers+i], strings.Join(routes, ", "))
 		}
+
 		config := filepath.Join(dir, "nats.conf")
 		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 			return fmt.Errorf("peers: %w", err)
@@ -44,17 +48,19 @@ func (s *store) startNATS(ctx context.Context, at place, servers int) error {
 			return err
 		}
 	}
+
 	bucket, err := s.makeBucket(ctx, urls[names[0]], servers)
 	if err != nil {
 		return err
 	}
+
 	s.open = func(ctx context.Context, _ *side, n int) (connections, error) {
 		spread := make([]string, n) // as clients that know all servers spread by chance
 		for i := range spread {
 			spread[i] = urls[names[i%len(names)]]
 		}
 		if n == 1 && servers > 1 {
-			// The one that leads the bucket saves a hop: a tenth more puts, measured.
+			// The bucket's leader saves a hop: a tenth more puts, measured.
 			leader, err := bucket.Leader(ctx)
 			if err != nil {
 				return connections{}, err
@@ -73,6 +79,7 @@ func (s *store) makeBucket(ctx context.Context, url string, servers int) (bucket
 		return nil, err
 	}
 	s.version, s.release = nc.ConnectedServerVersion(), nc.Close
+
 	js, err := jetstream.New(nc)
 	if err != nil {
 		return nil, fmt.Errorf("peers: JetStream: %w", err)
@@ -84,6 +91,7 @@ func (s *store) makeBucket(ctx context.Context, url string, servers int) (bucket
 	if err != nil {
 		return nil, err
 	}
+
 	err = serving(ctx, s.children, func(ctx context.Context) error {
 		bucket, err = load.MakeReplicatedBucket(ctx, nc, servers)
 		return err
@@ -99,7 +107,7 @@ func (s *store) dial(ctx context.Context, url string) (nc *nats.Conn, err error)
 	return nc, err
 }
 
-func openNATS(ctx context.Context, at place, bucket *load.Bucket, urls []string) (connections, error) {
+func openNATS(ctx context.Context, at site, bucket *load.Bucket, urls []string) (connections, error) {
 	var all connections
 	for _, url := range urls {
 		nc, err := nats.Connect(url)

@@ -26,14 +26,15 @@ type Options struct {
 	Key    int // bytes
 	Value  int // bytes
 	Seed   uint64
+
 	// Timeout bounds each request.
 	Timeout time.Duration
 
-	// MemoryDir is where etcd-memory keeps its files: a tmpfs. DiskDir is where all
-	// else is kept: not a tmpfs.
+	// MemoryDir is where etcd-memory keeps its files: a tmpfs. DiskDir is where all other files
+	// are kept: not a tmpfs.
 	MemoryDir, DiskDir string
 	Programs           Programs
-	Talk               io.Writer // what is going on, a line each
+	Talk               io.Writer // progress for people, a line each
 }
 
 // Programs are the executables, each a path or a name to be found in PATH.
@@ -59,13 +60,15 @@ func (o *Options) Check() error {
 	}{{"peer", o.Peers, Peers()}, {"mode", o.Modes, Modes()}, {"load", o.Loads, Loads()}} {
 		for i, name := range list.names {
 			if !slices.Contains(list.known, name) {
-				return fmt.Errorf("%w: unknown %s %q (want some of %s)", ErrOptions, list.what, name, strings.Join(list.known, ", "))
+				return fmt.Errorf("%w: unknown %s %q (want some of %s)",
+					ErrOptions, list.what, name, strings.Join(list.known, ", "))
 			}
 			if slices.Contains(list.names[:i], name) {
 				return fmt.Errorf("%w: %s %q is named twice", ErrOptions, list.what, name)
 			}
 		}
 	}
+
 	switch {
 	case len(o.Modes) == 0 || len(o.Loads) == 0:
 		return fmt.Errorf("%w: at least one mode and one load", ErrOptions)
@@ -76,6 +79,7 @@ func (o *Options) Check() error {
 	case o.Talk == nil:
 		return fmt.Errorf("%w: nowhere to talk to", ErrOptions)
 	}
+
 	options := o.load(1)
 	if err := options.Check(); err != nil {
 		return fmt.Errorf("%w: %w", ErrOptions, err)

@@ -49,8 +49,11 @@ func TestRatiosAreOfRoundsAndOfSides(t *testing.T) {
 	if l.Rounds != 2 || len(l.Sides) != 5 || len(l.Ratios) != 4 { // memory in two models by two drivers, nats-r1
 		t.Fatalf("%d rounds, %d sides, %d ratios", l.Rounds, len(l.Sides), len(l.Ratios))
 	}
+
 	callbacks := l.Ratios[1] // the second side over the fifth
-	if want := (load.Spread{Median: 0.4, Min: 0.4, Max: 0.4}); callbacks.Rate != want || callbacks.Theirs != "nats-r1, nats.go, 64 at once" || callbacks.Ours != "quartet-memory linearizable, callbacks, 64 at once" {
+	ours, theirs := "quartet-memory linearizable, callbacks, 64 at once", "nats-r1, nats.go, 64 at once"
+	want := load.Spread{Median: 0.4, Min: 0.4, Max: 0.4}
+	if callbacks.Rate != want || callbacks.Theirs != theirs || callbacks.Ours != ours {
 		t.Errorf("%+v", callbacks)
 	}
 	if got := callbacks.P50; math.Abs(got.Median-0.4) > 0.01 {
@@ -63,14 +66,16 @@ func TestRatiosAreOfRoundsAndOfSides(t *testing.T) {
 	if s := l.Sides[1]; len(s.CPU) != 1 || s.CPU[0] != (CPU{"p", 90.9}) {
 		t.Errorf("%+v", s.CPU)
 	}
+
 	// On disk: what is kept is compared with its own in memory, driven in the same way, and
 	// all with the peer.
 	durable := measured(t, "set-durable", o).load()
 	var pairs []string
 	for _, r := range durable.Ratios {
-		pairs = append(pairs, durable.Sides[r.ours].label+"/"+durable.Sides[r.ours].Driver+" to "+durable.Sides[r.theirs].label+"/"+durable.Sides[r.theirs].Driver)
+		us, them := durable.Sides[r.ours], durable.Sides[r.theirs]
+		pairs = append(pairs, us.label+"/"+us.Driver+" to "+them.label+"/"+them.Driver)
 	}
-	want := []string{
+	wanted := []string{
 		"quartet-memory linearizable/go package to etcd-fsync/clientv3",
 		"quartet-memory linearizable/callbacks to etcd-fsync/clientv3",
 		"quartet-always linearizable/go package to quartet-memory linearizable/go package",
@@ -78,9 +83,10 @@ func TestRatiosAreOfRoundsAndOfSides(t *testing.T) {
 		"quartet-always linearizable/callbacks to quartet-memory linearizable/callbacks",
 		"quartet-always linearizable/callbacks to etcd-fsync/clientv3",
 	}
-	if !slices.Equal(pairs, want) {
+	if !slices.Equal(pairs, wanted) {
 		t.Errorf("compared: %s", strings.Join(pairs, "\n"))
 	}
+
 	deep := measured(t, "set-256", o).load()
 	if len(deep.Ratios) != 2 || deep.Sides[deep.Ratios[0].ours].Concurrency != 256 || deep.Sides[deep.Ratios[0].theirs].Concurrency != 64 {
 		t.Errorf("256 to 64: %+v", deep.Ratios)
@@ -102,10 +108,12 @@ func TestWhatIsAsked(t *testing.T) {
 	o.Peers = []string{natsR1, etcdMemory, redisMemory}
 	r.measured = []*measurement{measured(t, "set", o), measured(t, "set-single", o), measured(t, "set-256", o), measured(t, "get", o)}
 	r.measured[3].results = make([][]load.Result, len(r.measured[3].entries)) // no round was complete
+
 	r.finish()
 	if len(r.Asked) != len(demands()) {
 		t.Fatalf("%d rows, want %d", len(r.Asked), len(demands()))
 	}
+
 	row := func(what, against string) Asked {
 		t.Helper()
 		i := slices.IndexFunc(r.Asked, func(a Asked) bool { return a.What == what && strings.HasPrefix(a.Against, against) })
@@ -114,6 +122,7 @@ func TestWhatIsAsked(t *testing.T) {
 		}
 		return r.Asked[i]
 	}
+
 	// Sides of set: memory linearizable (1, 2), eventual (3, 4), nats-r1 (5), etcd-memory (6), redis.
 	if a := row("linearizable set, 64 shared, memory", "NATS KV R1"); len(a.Measured) != 2 || a.Measured[0].Ratio.Median != 0.2 || a.Measured[1].Ratio.Median != 0.4 || a.Measured[1].Reached {
 		t.Errorf("%+v", a)
@@ -125,6 +134,7 @@ func TestWhatIsAsked(t *testing.T) {
 	if a := row("linearizable set, 256 shared", "its own"); len(a.Measured) != 2 || a.Measured[0].Ratio.Median != 0.5 || a.Measured[1].Ratio.Median != 0.75 {
 		t.Errorf("%+v", a)
 	}
+
 	for _, c := range []struct{ what, against, why string }{
 		{"linearizable set, 64 shared, memory", "NATS KV R3", "nats-r3 is missing"},
 		{"linearizable get, 64 shared", "etcd", "no round was complete"},
@@ -135,6 +145,7 @@ func TestWhatIsAsked(t *testing.T) {
 			t.Errorf("%s: %q, want %q; %+v", c.what, a.Why, c.why, a.Measured)
 		}
 	}
+
 	var text strings.Builder
 	if err := r.WriteText(&text); err != nil {
 		t.Fatal(err)
@@ -187,7 +198,8 @@ func TestDemandsAreMeasured(t *testing.T) {
 	}
 	for _, s := range sides() {
 		for _, l := range s.loads {
-			if !slices.Contains(Loads(), l) || s.held == "" || s.read == "" && strings.HasPrefix(l, "get") {
+			unread := s.read == "" && strings.HasPrefix(l, "get")
+			if !slices.Contains(Loads(), l) || s.held == "" || unread {
 				t.Errorf("%s %s: load %q, held %q, read %q", s.system, s.driver, l, s.held, s.read)
 			}
 		}

@@ -58,13 +58,16 @@ func (p *printer) table(rows [][]string) {
 
 func (p *printer) head(r *Report) {
 	p.line("quartet and its peers, %s, %s, %d processors, %s", r.Began.Format("2006-01-02 15:04"), r.OS, r.CPUs, r.Go)
-	p.line("%d keys of %d bytes, values of %d bytes; medians (minimum-maximum) of %d rounds of %g s for each side,", r.Keys, r.Key, r.Value, r.Rounds, r.Seconds)
+	p.line("%d keys of %d bytes, values of %d bytes; medians (minimum-maximum) of %d rounds of %g s for each side,",
+		r.Keys, r.Key, r.Value, r.Rounds, r.Seconds)
 	p.line("after %g s of warm-up, in random order within a round; ratios are taken within each round", r.Warmup)
+
 	var versions []string
 	for _, name := range slices.Sorted(maps.Keys(r.Versions)) {
 		versions = append(versions, name+" "+r.Versions[name])
 	}
 	p.line("versions: %s", strings.Join(versions, ", "))
+
 	for _, m := range r.Missing {
 		text := "MISSING " + m.Peer + ": " + m.Reason
 		if m.Remedy != "" {
@@ -88,10 +91,13 @@ func (p *printer) load(l *Load) {
 		if reads {
 			row = append(row, s.Reads)
 		}
-		rows = append(rows, append(row, whole(s.Rate), whole(s.P50), whole(s.P99), fmt.Sprint(s.Failed+s.Unknown+s.Missing), cpu(s.CPU)))
+		lost := fmt.Sprint(s.Failed + s.Unknown + s.Missing)
+		rows = append(rows, append(row, whole(s.Rate), whole(s.P50), whole(s.P99), lost, cpu(s.CPU)))
 	}
+
 	p.table(rows)
 	p.ratios(l)
+
 	var idle []string
 	for _, name := range slices.Sorted(maps.Keys(l.Idle)) {
 		idle = append(idle, fmt.Sprintf("%s %.0f", name, l.Idle[name]))
@@ -99,11 +105,10 @@ func (p *printer) load(l *Load) {
 	p.line("  idle, %% of one processor: %s", strings.Join(idle, ", "))
 }
 
-// ratios writes a matrix: quartet's sides across, what they are compared with down.
+// ratios writes a matrix: quartet's sides across, the sides that they are compared with down.
 func (p *printer) ratios(l *Load) {
-	var across, down []int
-	cells := make(map[[2]int]string)
-	single := true
+	var across, down []int // indexes of sides
+	single := true         // a lone request's time is compared, else throughput
 	for i := range l.Ratios {
 		r := &l.Ratios[i]
 		single = single && l.Sides[r.ours].Concurrency == 1
@@ -114,9 +119,12 @@ func (p *printer) ratios(l *Load) {
 			down = append(down, r.theirs)
 		}
 	}
+
 	if len(across) == 0 {
 		return
 	}
+
+	cells := make(map[[2]int]string) // by the indexes of quartet's side and the other
 	title := "THROUGHPUT RATIO TO"
 	for i := range l.Ratios {
 		r := &l.Ratios[i]
@@ -125,12 +133,14 @@ func (p *printer) ratios(l *Load) {
 			title, cells[[2]int{r.ours, r.theirs}] = "P50 TIME RATIO TO", hundredths(r.P50)
 		}
 	}
+
 	rows := [][]string{{title}, {""}}
 	for _, j := range across {
 		s := &l.Sides[j]
 		rows[0] = append(rows[0], strings.TrimPrefix(s.label, ours))
 		rows[1] = append(rows[1], fmt.Sprintf("%s, %d", s.Driver, s.Concurrency))
 	}
+
 	for _, i := range down {
 		s := &l.Sides[i]
 		row := []string{fmt.Sprintf("%s, %s, %d (%s)", s.label, s.Driver, s.Concurrency, s.Durability)}
@@ -139,12 +149,14 @@ func (p *printer) ratios(l *Load) {
 		}
 		rows = append(rows, row)
 	}
+
 	p.table(rows)
 }
 
 func (p *printer) asked(r *Report) {
 	p.line("\nwhat quartet must reach, and what was measured")
 	rows := [][]string{{"QUARTET", "AGAINST", "ASKED", "BY GO PACKAGE", "", "BY CALLBACKS", ""}}
+
 	for i := range r.Asked {
 		a := &r.Asked[i]
 		asked := fmt.Sprintf("at least %g x", a.Ratio)
@@ -161,6 +173,7 @@ func (p *printer) asked(r *Report) {
 		}
 		rows = append(rows, row)
 	}
+
 	p.table(rows)
 }
 

@@ -2,14 +2,12 @@ package peers
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 
-	"quartet/bus"
 	"quartet/client"
 	"quartet/client/measure/load"
 )
@@ -17,17 +15,20 @@ import (
 var readyLine = regexp.MustCompile(`(?m)^ready (nats://\S+)$`)
 
 // startQuartet runs a master with its embedded server and three replica processes.
-func (s *store) startQuartet(ctx context.Context, at place, mode string) error {
+func (s *store) startQuartet(ctx context.Context, at site, mode string) error {
 	args := []string{"master", "--listen", "127.0.0.1:-1", "--log-dir", filepath.Join(at.disk, "log")}
 	if mode == "memory" {
 		args = append(args, "--memory")
 	} else {
 		args = append(args, "--dir", filepath.Join(at.disk, "kept"), "--sync", mode)
 	}
+
 	if err := s.start("master", at.programs.Quartet, at.disk, args...); err != nil {
 		return err
 	}
+
 	s.children[0].parent = true
+
 	err := serving(ctx, s.children, func(context.Context) error {
 		said, err := os.ReadFile(s.children[0].said)
 		if err != nil {
@@ -43,6 +44,7 @@ func (s *store) startQuartet(ctx context.Context, at place, mode string) error {
 	if err != nil {
 		return err
 	}
+
 	c, err := client.Connect(ctx, s.url)
 	if err != nil {
 		return err
@@ -51,6 +53,7 @@ func (s *store) startQuartet(ctx context.Context, at place, mode string) error {
 	if err := serving(ctx, s.children, func(ctx context.Context) error { return s.learn(ctx, c) }); err != nil {
 		return err
 	}
+
 	s.open = func(ctx context.Context, side *side, n int) (connections, error) {
 		return s.openQuartet(ctx, at, side, n)
 	}
@@ -59,20 +62,18 @@ func (s *store) startQuartet(ctx context.Context, at place, mode string) error {
 
 // learn waits until three replicas are members and notes their processes.
 func (s *store) learn(ctx context.Context, c *client.Client) error {
-	body, err := c.Status(ctx)
+	status, err := c.Status(ctx)
 	if err != nil {
 		return err
 	}
-	var status bus.Status
-	if err := json.Unmarshal(body, &status); err != nil {
-		return fmt.Errorf("the cluster's status: %w", err)
-	}
+
 	processes := s.processes[:1] // the master
 	for _, r := range status.Replicas {
 		if r.Member {
 			processes = append(processes, load.Process{Name: r.ID, PID: r.PID})
 		}
 	}
+
 	if len(processes) != 4 || !status.Ready {
 		return fmt.Errorf("%d replicas are members", len(processes)-1)
 	}
@@ -80,7 +81,7 @@ func (s *store) learn(ctx context.Context, c *client.Client) error {
 	return nil
 }
 
-func (s *store) openQuartet(ctx context.Context, at place, side *side, n int) (connections, error) {
+func (s *store) openQuartet(ctx context.Context, at site, side *side, n int) (connections, error) {
 	var all connections
 	for range n {
 		c, err := client.Connect(ctx, s.url, client.WithTimeout(at.o.Timeout))

@@ -15,20 +15,25 @@ import (
 const redisReplicas = 2
 
 // startRedis runs a primary and two replicas that keep nothing on disk.
-func (s *store) startRedis(ctx context.Context, at place) error {
+func (s *store) startRedis(ctx context.Context, at site) error {
 	ports, err := freePorts(1 + redisReplicas)
 	if err != nil {
 		return err
 	}
+
 	for i, port := range ports {
-		name, args := "primary", []string{"--port", fmt.Sprint(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0"}
+		name := "primary"
+		args := []string{"--port", fmt.Sprint(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
+			"--repl-diskless-sync-delay", "0"}
 		if i > 0 {
-			name, args = fmt.Sprintf("replica%d", i), append(args, "--replicaof", "127.0.0.1", fmt.Sprint(ports[0]))
+			name = fmt.Sprintf("replica%d", i)
+			args = append(args, "--replicaof", "127.0.0.1", fmt.Sprint(ports[0]))
 		}
 		if err := s.start(name, at.programs.Redis, filepath.Join(at.disk, name), args...); err != nil {
 			return err
 		}
 	}
+
 	address := fmt.Sprintf("127.0.0.1:%d", ports[0])
 	c := redis.NewClient(&redis.Options{Addr: address})
 	defer c.Close()
@@ -47,23 +52,27 @@ func (s *store) startRedis(ctx context.Context, at place) error {
 	if err != nil {
 		return err
 	}
+
 	s.open = func(_ context.Context, side *side, n int) (connections, error) {
 		return openRedis(at, address, side, n)
 	}
 	return nil
 }
 
-// openRedis makes clients. One that is shared has a connection for each of up to 64
-// requests outstanding, which is more than its default and faster; one of several has one.
-func openRedis(at place, address string, side *side, n int) (connections, error) {
+// openRedis makes n clients. A shared client has a connection for each of up to 64 requests
+// outstanding, which is more than its default and faster; one of several clients has one
+// connection.
+func openRedis(at site, address string, side *side, n int) (connections, error) {
 	var all connections
 	for range n {
 		o := &redis.Options{Addr: address, PoolSize: 64, ReadTimeout: at.o.Timeout, WriteTimeout: at.o.Timeout}
 		if n > 1 {
 			o.PoolSize = 1
 		}
+
 		c := redis.NewClient(o)
 		closer := func() { _ = c.Close() }
+
 		switch side.driver {
 		case redisWait:
 			all.add(calls(func(op load.Op) load.Outcome { return setAndWait(c, op, at) }), closer)
@@ -73,7 +82,10 @@ func openRedis(at place, address string, side *side, n int) (connections, error)
 				closer()
 				return all, fmt.Errorf("peers: go-redis's AutoPipeline: %w", err)
 			}
-			all.add(calls(func(op load.Op) load.Outcome { return callRedis(pipeline, op) }), func() { _ = pipeline.Close(); closer() })
+			all.add(calls(func(op load.Op) load.Outcome { return callRedis(pipeline, op) }), func() {
+				_ = pipeline.Close()
+				closer()
+			})
 		default:
 			all.add(calls(func(op load.Op) load.Outcome { return callRedis(c, op) }), closer)
 		}
@@ -89,8 +101,8 @@ func callRedis(c redis.Cmdable, op load.Op) load.Outcome {
 	return redisOutcome(c.Get(ctx, op.Key).Err())
 }
 
-// setAndWait sends both in one pipeline: WAIT is about what its own connection has sent.
-func setAndWait(c *redis.Client, op load.Op, at place) load.Outcome {
+// setAndWait sends SET and WAIT in one pipeline: WAIT is about what its own connection has sent.
+func setAndWait(c *redis.Client, op load.Op, at site) load.Outcome {
 	ctx := context.Background()
 	p := c.Pipeline()
 	p.Set(ctx, op.Key, op.Value, 0)

@@ -39,6 +39,7 @@ type Load struct {
 	Rounds int     `json:"complete_rounds"`
 	Sides  []Side  `json:"sides"`
 	Ratios []Ratio `json:"ratios"`
+
 	// Idle is the processor time that the systems which were running use without load,
 	// in percent of one processor.
 	Idle map[string]float64 `json:"idle_cpu_percent"`
@@ -71,7 +72,7 @@ type CPU struct {
 	Micros  float64 `json:"us"`
 }
 
-// Ratio is one of quartet's sides over a peer's, or over another of its own.
+// Ratio compares one of quartet's sides with a peer's, or with another of its own.
 type Ratio struct {
 	Ours   string      `json:"quartet"`
 	Theirs string      `json:"peer"`
@@ -81,7 +82,7 @@ type Ratio struct {
 	ours, theirs int // in Sides
 }
 
-// measurement is a load's raw results.
+// measurement is the results of a load, as they were measured.
 type measurement struct {
 	workload
 	entries   []entry
@@ -100,7 +101,7 @@ func newReport(o *Options, began time.Time) *Report {
 
 func (r *Report) started(s *store) { r.Versions[s.name] = s.version }
 
-// finish does the arithmetic.
+// finish computes the figures from the measurements.
 func (r *Report) finish() {
 	if r.Missing == nil {
 		r.Missing = []Missing{} // as JSON a list, not null
@@ -125,7 +126,7 @@ func (r *Report) failures() bool {
 	return false
 }
 
-// load makes figures of raw results.
+// load computes the figures of a load.
 func (m *measurement) load() Load {
 	l := Load{Name: m.name, What: m.String(), Sides: []Side{}, Ratios: []Ratio{}, Idle: m.idle}
 	if len(m.results) > 0 {
@@ -134,6 +135,7 @@ func (m *measurement) load() Load {
 	for i := range m.entries {
 		l.Sides = append(l.Sides, m.side(i))
 	}
+
 	for i, us := range m.entries {
 		if us.model == 0 {
 			continue
@@ -151,11 +153,11 @@ func (m *measurement) load() Load {
 	return l
 }
 
-// compared reports whether the ratio of one of quartet's sides to another says something:
-// to a peer's, to fewer requests at once, and of what is on disk to what is in memory.
+// compared reports whether the ratio of one of quartet's sides to another side says something: to
+// a peer's, to fewer requests at once, and of data on disk to data in memory.
 func (m *measurement) compared(us, them entry) bool {
 	switch {
-	case them.model == 0:
+	case them.model == 0: // a peer's
 		return us.concurrency == them.concurrency
 	case us.driver != them.driver || us.model != them.model:
 		return false
@@ -168,9 +170,10 @@ func (m *measurement) compared(us, them entry) bool {
 func (m *measurement) side(i int) Side {
 	e, results := m.entries[i], m.results[i]
 	s := Side{
-		System: e.system, Driver: string(e.driver), Concurrency: e.concurrency, Durability: e.held, label: e.side.String(),
-		Rate: load.Rates(results), P50: load.Quantiles(results, 50), P90: load.Quantiles(results, 90), P99: load.Quantiles(results, 99),
-		CPU: []CPU{},
+		System: e.system, Driver: string(e.driver), Concurrency: e.concurrency,
+		Durability: e.held, label: e.side.String(), CPU: []CPU{},
+		Rate: load.Rates(results), P50: load.Quantiles(results, 50),
+		P90: load.Quantiles(results, 90), P99: load.Quantiles(results, 99),
 	}
 	if e.model != 0 {
 		s.Consistency = e.model.String()
@@ -178,12 +181,14 @@ func (m *measurement) side(i int) Side {
 	if m.get {
 		s.Reads = e.read
 	}
+
 	for n := range results {
 		s.Ops += results[n].Ops()
 		s.Missing += results[n].Counts[load.Missing] + results[n].Outside[load.Missing]
 		s.Failed += results[n].Failed()
 		s.Unknown += results[n].Unknown()
 	}
+
 	for n, p := range m.processes[i] {
 		if us, known := load.CPUPerAnswer(results, n); known {
 			s.CPU = append(s.CPU, CPU{p.Name, math.Round(us*10) / 10})
@@ -192,8 +197,8 @@ func (m *measurement) side(i int) Side {
 	return s
 }
 
-// timeRatios returns the spread of our latency at percentile q over theirs, round by
-// round. A round in which one of them answered nothing has no ratio.
+// timeRatios returns the spread of our latency at percentile q over theirs, round by round. A
+// round in which either answered nothing has no ratio.
 func timeRatios(ours, theirs []load.Result, q float64) load.Spread {
 	var ratios []float64
 	for i := range min(len(ours), len(theirs)) {

@@ -12,7 +12,7 @@ import (
 	"quartet/client/measure/load"
 )
 
-// store is a system that runs.
+// store is a running system.
 type store struct {
 	name      string
 	version   string
@@ -64,16 +64,16 @@ func (s *store) stop() error {
 	return stopAll(s.children)
 }
 
-// place is what a store needs to be started.
-type place struct {
+// site is what a store needs to be started: programs, folders and the options.
+type site struct {
 	programs Programs
-	disk     string // a folder of its own there
-	memory   string
+	disk     string // a folder of the store's own, on a disk
+	memory   string // the same on a tmpfs
 	o        *Options
 }
 
 // launch starts a system and waits until it serves. On an error nothing is left of it.
-func launch(ctx context.Context, system string, at place) (*store, error) {
+func launch(ctx context.Context, system string, at site) (*store, error) {
 	s := &store{name: system}
 	var err error
 	switch system {
@@ -90,6 +90,7 @@ func launch(ctx context.Context, system string, at place) (*store, error) {
 	default:
 		err = s.startQuartet(ctx, at, strings.TrimPrefix(system, ours))
 	}
+
 	if err != nil {
 		if stopped := s.stop(); stopped != nil {
 			err = fmt.Errorf("%w\n%w", err, stopped)
@@ -114,6 +115,7 @@ func find(o *Options) (Programs, []Missing, error) {
 		return Programs{}, nil, fmt.Errorf("peers: the quartet program: %w", err)
 	}
 	found := Programs{Quartet: quartet}
+
 	var missing []Missing
 	for _, peer := range o.Peers {
 		var err error
@@ -129,11 +131,13 @@ func find(o *Options) (Programs, []Missing, error) {
 			found.Etcd, err = executable(o.Programs.Etcd)
 			remedy = "apt-get install etcd-server"
 		}
+
 		if err == nil && peer == etcdMemory {
 			if tmpfs, looked := isTmpfs(o.MemoryDir); looked != nil || !tmpfs {
 				err, remedy = fmt.Errorf("%s is no tmpfs", o.MemoryDir), "name one with --memory-dir"
 			}
 		}
+
 		if err != nil {
 			missing = append(missing, Missing{Peer: peer, Reason: err.Error(), Remedy: remedy})
 		}
@@ -149,7 +153,7 @@ func executable(name string) (string, error) {
 	return filepath.Abs(path) // children run in folders of their own
 }
 
-// calls makes a sender of what waits: one goroutine for each request outstanding.
+// calls makes a sender of a function that waits: one goroutine for each request outstanding.
 type calls func(load.Op) load.Outcome
 
 // Call implements [load.Caller].

@@ -67,8 +67,10 @@ named is missing or did not start, or it was interrupted; 2 wrong usage.`,
 			return run(cmd.Context(), o, output, stdout, cmd.Flags().Changed("peers"))
 		},
 	}
+
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit.Usage(err) })
 	cmd.SetOut(stdout)
+
 	f := cmd.Flags()
 	f.StringSliceVar(&o.Peers, "peers", o.Peers, "`PEERS` to measure, joined by commas")
 	f.StringSliceVar(&o.Modes, "modes", o.Modes, "`MODES` of quartet, joined by commas: what it keeps")
@@ -106,8 +108,8 @@ func run(ctx context.Context, o peers.Options, output string, stdout io.Writer, 
 	return errors.Join(err, write(stdout), absent(report, named))
 }
 
-// absent is an error about the peers that were to be there: those that were named, and
-// those that are installed.
+// absent returns an error that names the missing peers that were wanted: the peers that were
+// named, and those that are installed.
 func absent(report *peers.Report, named bool) error {
 	var names []string
 	for _, m := range report.Missing {
