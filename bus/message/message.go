@@ -193,6 +193,16 @@ type Record struct {
 	Lineage []Ancestor
 }
 
+// Equal reports whether r and o say the same in every field.
+func (r *Record) Equal(o *Record) bool {
+	sameView := r.Epoch == o.Epoch && r.Faults == o.Faults && slices.Equal(r.Members, o.Members)
+	sameCluster := r.Missing == o.Missing && r.Cluster == o.Cluster && slices.Equal(r.Configured, o.Configured)
+	samePast := r.High == o.High && r.Start == o.Start && r.Since == o.Since &&
+		slices.Equal(r.Cut, o.Cut) && slices.Equal(r.Lineage, o.Lineage)
+
+	return r.Nonce == o.Nonce && r.Master == o.Master && sameView && sameCluster && samePast
+}
+
 // MaxLineage bounds a record's lineage, in records.
 const MaxLineage = 32
 

@@ -44,7 +44,7 @@ func (d *Disk) fill(b *pebble.Batch, t *durable.Turn) error {
 	}
 	d.counts.turn++
 	d.leaveMarker(b)
-	if err := d.putState(b); err != nil {
+	if err := d.putState(b, &before); err != nil {
 		return fmt.Errorf("%w: %w", ErrTurn, err)
 	}
 	if d.tail && d.state.Incarnation != before.Incarnation {
@@ -69,10 +69,23 @@ func (d *Disk) records(b *pebble.Batch) {
 	d.counts.keys = d.keys
 }
 
-func (d *Disk) putState(b *pebble.Batch) error {
+// putState writes the state: the past only if it has changed, for it has up to 700 bytes, and
+// most turns are as long.
+func (d *Disk) putState(b *pebble.Batch, before *durable.State) error {
 	if n := len(d.state.Contiguous); n > maxContiguous {
 		return fmt.Errorf("%d members", n)
 	}
+	if d.counts.past == 0 || !samePast(before, &d.state) {
+		if err := d.putPast(b); err != nil {
+			return err
+		}
+	}
+	d.value = appendState(d.value[:0], &d.counts, &d.state)
+	put(b, stateKey, d.value)
+	return nil
+}
+
+func (d *Disk) putPast(b *pebble.Batch) error {
 	var record []byte
 	if d.state.Record.Epoch > 0 {
 		var err error
@@ -80,8 +93,9 @@ func (d *Disk) putState(b *pebble.Batch) error {
 			return err
 		}
 	}
-	d.value = appendState(d.value[:0], &d.counts, &d.state, record)
-	put(b, stateKey, d.value)
+	d.counts.past = d.counts.turn
+	d.value = appendPast(d.value[:0], d.counts.past, &d.state, record)
+	put(b, pastKey, d.value)
 	return nil
 }
 

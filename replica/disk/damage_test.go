@@ -92,8 +92,11 @@ func overwrite(t *testing.T, fs vfs.FS, name string, b []byte) {
 // What a newer version has written is not damaged: nobody is told to throw it away.
 func TestWhatIsNewerIsNotDamaged(t *testing.T) {
 	d := &Disk{fault: &fault{}}
-	for name, b := range map[string][]byte{"the state": {layoutLives + 1}, "the record": appendState(nil, &counts{}, &durable.State{}, []byte{0x92, 100, 0})} {
+	for name, b := range map[string][]byte{"the state": {layoutPast + 1}, "the past": {layout + 1}, "the record": appendPast(nil, 1, &durable.State{}, []byte{0x92, 100, 0})} {
 		_, _, err := decodeState(b, codec.NewDecoder())
+		if name != "the state" {
+			_, err = decodePast(b, &durable.State{}, codec.NewDecoder())
+		}
 		if err = d.openError(err); !errors.Is(err, codec.ErrNewer) || errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "start the version that wrote it") {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -219,21 +222,24 @@ func TestWhatIsMissingIsNoticed(t *testing.T) {
 		return func(db *pebble.DB) error { return db.Set(key, []byte(value), pebble.Sync) }
 	}
 	for name, change := range map[string]func(*pebble.DB) error{
-		"the state is gone":            gone(stateKey),
-		"the state is of tomorrow":     is(stateKey, "\x02"),
-		"the state is nothing":         is(stateKey, ""),
-		"a causal write is gone":       gone(numberKey(prefixWrite, committed+2)),
-		"the first causal write":       gone(numberKey(prefixWrite, committed+1)),
-		"the last causal write":        gone(numberKey(prefixWrite, w.state.Watermark)),
-		"a causal write is spoilt":     is(numberKey(prefixWrite, committed+2), "\x01what"),
-		"an entry of the table":        gone(someEntry),
-		"the last entry of the table":  gone(numberKey(prefixExecuted, entries)),
-		"an entry that nobody counted": is(numberKey(prefixExecuted, entries+1), "\x01"),
-		"an entry is spoilt":           is(numberKey(prefixExecuted, entries), "\x01what"),
-		"a DATA is spoilt":             is(someData, "\x01what"),
-		"a DATA of tomorrow":           is(someData, "\x02what"),
-		"a weak write is spoilt":       is(someWeak, ""),
-		"a marker is gone":             gone(numberKey(prefixLog, d.lastMark)),
+		"the state is gone":             gone(stateKey),
+		"the state is cut short":        is(stateKey, "\x03"),
+		"the state is nothing":          is(stateKey, ""),
+		"the record is gone":            gone(pastKey),
+		"the record is nothing":         is(pastKey, ""),
+		"the record is of another turn": is(pastKey, "\x01\x7f\x01\x00\x00\x00"),
+		"a causal write is gone":        gone(numberKey(prefixWrite, committed+2)),
+		"the first causal write":        gone(numberKey(prefixWrite, committed+1)),
+		"the last causal write":         gone(numberKey(prefixWrite, w.state.Watermark)),
+		"a causal write is spoilt":      is(numberKey(prefixWrite, committed+2), "\x01what"),
+		"an entry of the table":         gone(someEntry),
+		"the last entry of the table":   gone(numberKey(prefixExecuted, entries)),
+		"an entry that nobody counted":  is(numberKey(prefixExecuted, entries+1), "\x01"),
+		"an entry is spoilt":            is(numberKey(prefixExecuted, entries), "\x01what"),
+		"a DATA is spoilt":              is(someData, "\x01what"),
+		"a DATA of tomorrow":            is(someData, "\x02what"),
+		"a weak write is spoilt":        is(someWeak, ""),
+		"a marker is gone":              gone(numberKey(prefixLog, d.lastMark)),
 	} {
 		spoilt := killed(fs)
 		db, err := pebble.Open("/r1/engine", &pebble.Options{FS: spoilt, Logger: engineLog{log: slog.New(slog.DiscardHandler), g: &guard{fault: newFault()}}, FormatMajorVersion: pebble.FormatTableFormatV6})

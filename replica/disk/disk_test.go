@@ -10,10 +10,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
-	gocmp "github.com/google/go-cmp/cmp"
 
 	"quartet/bus/codec"
-	"quartet/bus/lamport"
 	"quartet/bus/message"
 	"quartet/replica/durable"
 	"quartet/replica/store"
@@ -66,54 +64,6 @@ func TestNothingWasSaved(t *testing.T) {
 		mustCommit(t, d, nil)
 		mustCommit(t, d, &durable.Turn{})
 		mustClose(t, d)
-	}
-}
-
-// A field that is added to the state must be kept, too.
-func TestEveryFieldOfTheState(t *testing.T) {
-	var s durable.State
-	fillFields(t, reflect.ValueOf(&s).Elem())
-	record := message.Record{
-		View:       message.View{Epoch: 2, Members: []message.Member{{Node: 1, Incarnation: 1}, {Node: 2, Incarnation: 2}}, Faults: 1},
-		Configured: []lamport.Node{1, 2}, Missing: 1, Cut: []uint64{1, 2}, High: 3, Start: 4, Master: 5, Nonce: 6,
-	}
-	s.Record = record
-	encoded, err := codec.NewEncoder().EncodeRecord(&record)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := counts{1, 2, 3, 4, 5}
-	b := appendState(nil, &c, &s, encoded)
-	gotCounts, got, err := decodeState(b, codec.NewDecoder())
-	if err != nil || gotCounts != c {
-		t.Fatalf("%+v, %v", gotCounts, err)
-	}
-	if diff := gocmp.Diff(s, got); diff != "" {
-		t.Error(diff)
-	}
-	for n := range len(b) {
-		if _, _, err := decodeState(b[:n], codec.NewDecoder()); err == nil && n != len(b)-len(encoded) {
-			t.Errorf("the first %d of %d bytes are a state", n, len(b))
-		}
-	}
-}
-
-// A state of the layout before is read: it says neither whose disk it is, nor which processes
-// have used it, nor what was told.
-func TestAStateOfTheLayoutBefore(t *testing.T) {
-	b := appendNumbers([]byte{layout}, 1, 2, 3, 4, 5)
-	b = appendNumbers(b, flagLearning, 7, 8, 9, 10, 11, 2)
-	b = appendNumbers(b, 12, 13, 14, 15, 2, 16, 17)
-	c, s, err := decodeState(b, codec.NewDecoder())
-	want := durable.State{
-		Learning: true, Incarnation: 7, Clock: 8, LastRID: 9, Position: 10, Place: lamport.Timestamp{Time: 11, Node: 2},
-		Entries: 12, Committed: 13, Watermark: 14, Safe: 15, Contiguous: []uint64{16, 17},
-	}
-	if err != nil || c != (counts{1, 2, 3, 4, 5}) {
-		t.Fatalf("%+v, %v", c, err)
-	}
-	if diff := gocmp.Diff(want, s); diff != "" {
-		t.Error(diff)
 	}
 }
 

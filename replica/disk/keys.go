@@ -15,11 +15,15 @@ const (
 	prefixExecuted = 'e' // + number of the last: entries of the table of executed requests, those of one turn
 	prefixKey      = 'k' // + key: a record of the committed layer
 	prefixLog      = 'l' // + number: the marker that a log of the engine has left
-	prefixState    = 's' // the state, and what the disk counts
+	prefixPast     = 'p' // what the state says that few turns change: whose disk it is, its processes, the record
+	prefixState    = 's' // the rest of the state, and what the disk counts
 	prefixWeak     = 'w' // + rID, version: a tentative eventual write
 )
 
-var stateKey = []byte{prefixState}
+var (
+	stateKey = []byte{prefixState}
+	pastKey  = []byte{prefixPast}
+)
 
 func numberKey(prefix byte, n uint64) []byte {
 	return binary.BigEndian.AppendUint64([]byte{prefix}, n)

@@ -32,6 +32,11 @@ func (d *Disk) load(ctx context.Context) (*durable.Saved, error) {
 	if err := errors.Join(err, closer.Close()); err != nil {
 		return nil, err
 	}
+	if counts.past > 0 {
+		if err := d.loadPast(dec, counts.past, &state); err != nil {
+			return nil, err
+		}
+	}
 	d.counts, d.state, d.began, d.keys = counts, state, true, counts.keys
 	saved := &durable.Saved{State: state}
 	for _, step := range []func(context.Context, *codec.Decoder, *durable.Saved) error{d.loadData, d.loadWrites, d.loadWeak, d.loadExecuted, d.loadMarkers} {
@@ -40,6 +45,26 @@ func (d *Disk) load(ctx context.Context) (*durable.Saved, error) {
 		}
 	}
 	return saved, nil
+}
+
+// loadPast reads into s what a turn has written of it.
+func (d *Disk) loadPast(dec *codec.Decoder, turn uint64, s *durable.State) error {
+	value, closer, err := d.db.Get(pastKey)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return fmt.Errorf("%w: the record of the epoch, of turn %d", errMissing, turn)
+	}
+	if err != nil {
+		return err
+	}
+
+	written, err := decodePast(value, s, dec)
+	if err := errors.Join(err, closer.Close()); err != nil {
+		return err
+	}
+	if written != turn {
+		return fmt.Errorf("%w: the record of the epoch, of turn %d: it is of turn %d", errMissing, turn, written)
+	}
+	return nil
 }
 
 func (d *Disk) mustBeEmpty() error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"quartet/bus/codec"
 	"quartet/bus/lamport"
@@ -17,9 +18,11 @@ import (
 // layout is the first byte of every value. Another layout is another number.
 const layout = 1
 
-// layoutLives is that of the state, since it says whose disk it is, which processes have used
-// it, what the other members have told, and the order's time. One of the layout before is read.
-const layoutLives = 2
+// Layouts of the state. Those before the newest are read.
+const (
+	layoutLives = 2 // it says whose disk it is, which processes have used it, what the others have told, and the order's time
+	layoutPast  = 3 // the record, and what else few turns change, is a value of its own
+)
 
 // Bounds of what a state says of its past.
 const (
@@ -39,6 +42,7 @@ type counts struct {
 	firstEntry uint64 // entries of the table are here from this number on, without a gap
 	firstMark  uint64 // markers of logs are here from this number on, without a gap
 	lastMark   uint64 // to this
+	past       uint64 // the turn that has written the value of its own; 0: none has, an earlier layout is on disk
 }
 
 func appendRecord(b []byte, r *store.Record) []byte {
@@ -66,11 +70,10 @@ const (
 	flagScratch
 )
 
-// appendState appends the state and what the disk counts. record is the encoded record of
-// the epoch, empty if there is none.
-func appendState(b []byte, c *counts, s *durable.State, record []byte) []byte {
-	b = append(b, layoutLives)
-	b = appendNumbers(b, c.turn, c.keys, c.firstEntry, c.firstMark, c.lastMark)
+// appendState appends the state and what the disk counts, without what appendPast has.
+func appendState(b []byte, c *counts, s *durable.State) []byte {
+	b = append(b, layoutPast)
+	b = appendNumbers(b, c.turn, c.keys, c.firstEntry, c.firstMark, c.lastMark, c.past)
 	var flags uint64
 	if s.Learning {
 		flags |= flagLearning
@@ -83,17 +86,6 @@ func appendState(b []byte, c *counts, s *durable.State, record []byte) []byte {
 	b = appendNumbers(b, s.Order.Now, s.Order.Tick, s.Order.Horizon, s.Order.Oldest)
 	b = appendNumbers(b, uint64(len(s.Contiguous)))
 	b = appendNumbers(b, s.Contiguous...)
-	b = appendPast(b, s)
-	return append(b, record...)
-}
-
-func appendPast(b []byte, s *durable.State) []byte {
-	b = appendNumbers(b, uint64(s.Node), uint64(len(s.Lives)))
-	b = appendNumbers(b, s.Lives...)
-	for _, text := range []string{s.Back, s.Aside} {
-		text = text[:min(len(text), maxReason)]
-		b = append(appendNumbers(b, uint64(len(text))), text...)
-	}
 	b = appendNumbers(b, uint64(len(s.Told)))
 	for _, v := range s.Told {
 		b = appendNumbers(b, uint64(len(v)))
@@ -102,13 +94,63 @@ func appendPast(b []byte, s *durable.State) []byte {
 	return b
 }
 
-func (in *input) past(s *durable.State) {
+// appendPast appends what few turns change of a state, and which turn it is. record is the
+// encoded record of the epoch, empty if there is none.
+func appendPast(b []byte, turn uint64, s *durable.State, record []byte) []byte {
+	b = appendNumbers(append(b, layout), turn, uint64(s.Node), uint64(len(s.Lives)))
+	b = appendNumbers(b, s.Lives...)
+	for _, text := range []string{s.Back, s.Aside} {
+		text = text[:min(len(text), maxReason)]
+		b = append(appendNumbers(b, uint64(len(text))), text...)
+	}
+	return append(b, record...)
+}
+
+// samePast reports whether appendPast says the same of both, whatever the turn is.
+func samePast(a, b *durable.State) bool {
+	return a.Node == b.Node && a.Back == b.Back && a.Aside == b.Aside && slices.Equal(a.Lives, b.Lives) && a.Record.Equal(&b.Record)
+}
+
+func decodePast(b []byte, s *durable.State, d *codec.Decoder) (turn uint64, err error) {
+	in := input{b: b}
+	if first := in.byte(); first > layout {
+		return 0, fmt.Errorf("%w: the record of the epoch has layout %d: %w", errValue, first, codec.ErrNewer)
+	} else if first != layout {
+		in.bad = true
+	}
+	turn = in.number()
+	in.who(s)
+	if in.bad {
+		return 0, fmt.Errorf("%w: the record of the epoch", errValue)
+	}
+	return turn, in.record(s, d)
+}
+
+// who reads whose disk it is, and which processes have used it.
+func (in *input) who(s *durable.State) {
 	node := in.number()
 	if node > math.MaxUint32 {
 		in.bad = true
 	}
 	s.Node, s.Lives = lamport.Node(node), in.numbers(maxLives)
 	s.Back, s.Aside = in.text(maxReason), in.text(maxReason)
+}
+
+// record reads the record of the epoch, if the rest of the input is one.
+func (in *input) record(s *durable.State, d *codec.Decoder) error {
+	if len(in.b) == 0 {
+		return nil
+	}
+	record, err := d.DecodeRecord(in.b)
+	if err != nil {
+		return fmt.Errorf("%w: the record of the epoch: %w", errValue, err)
+	}
+	s.Record = record
+	return nil
+}
+
+// told reads what the other members have told.
+func (in *input) told(s *durable.State) {
 	n := in.number()
 	if n > maxContiguous {
 		in.bad = true
@@ -121,20 +163,25 @@ func (in *input) past(s *durable.State) {
 func decodeState(b []byte, d *codec.Decoder) (counts, durable.State, error) {
 	in := input{b: b}
 	first := in.byte()
-	if first > layoutLives {
+	if first > layoutPast {
 		return counts{}, durable.State{}, fmt.Errorf("%w: the state has layout %d: %w", errValue, first, codec.ErrNewer)
 	}
-	if first != layout && first != layoutLives {
+	if first < layout {
 		in.bad = true
 	}
 	c := counts{turn: in.number(), keys: in.number(), firstEntry: in.number(), firstMark: in.number(), lastMark: in.number()}
+	if first >= layoutPast {
+		if c.past = in.number(); c.past == 0 {
+			in.bad = true
+		}
+	}
 	flags := in.number()
 	s := durable.State{
 		Learning: flags&flagLearning != 0, Scratch: flags&flagScratch != 0,
 		Incarnation: in.number(), Clock: in.number(), LastRID: in.number(), Position: in.number(), Place: in.timestamp(),
 		Entries: in.number(), Committed: in.number(), Watermark: in.number(), Safe: in.number(),
 	}
-	if first == layoutLives {
+	if first >= layoutLives {
 		s.Order = message.OrderTime{Now: in.number(), Tick: in.number(), Horizon: in.number(), Oldest: in.number()}
 	}
 	if flags > flagLearning|flagScratch {
@@ -142,17 +189,16 @@ func decodeState(b []byte, d *codec.Decoder) (counts, durable.State, error) {
 	}
 	s.Contiguous = in.numbers(maxContiguous)
 	if first == layoutLives {
-		in.past(&s)
+		in.who(&s)
 	}
-	if in.bad {
+	if first >= layoutLives {
+		in.told(&s)
+	}
+	if in.bad || first >= layoutPast && len(in.b) > 0 {
 		return counts{}, durable.State{}, fmt.Errorf("%w: the state", errValue)
 	}
-	if len(in.b) > 0 {
-		record, err := d.DecodeRecord(in.b)
-		if err != nil {
-			return counts{}, durable.State{}, fmt.Errorf("%w: the record of the epoch: %w", errValue, err)
-		}
-		s.Record = record
+	if err := in.record(&s, d); err != nil {
+		return counts{}, durable.State{}, err
 	}
 	return c, s, nil
 }
