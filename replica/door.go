@@ -36,7 +36,7 @@ func (m *Machine) isMember(h *message.Header) bool {
 func (m *Machine) admitsMaster(msg message.Message, h *message.Header) bool {
 	switch msg := msg.(type) {
 	case *message.Install:
-		return msg.Record.Sound() && msg.Record.Epoch >= m.record.Epoch
+		return msg.Record.Sound() && (msg.Record.Epoch >= m.record.Epoch || m.record.Foreign(&msg.Record))
 	case *message.Outdated:
 		return h.Incarnation >= m.master.Incarnation
 	case *message.Probe: // an older master is told that there is a newer one
@@ -77,6 +77,9 @@ func (m *Machine) forward(f *message.Forward) {
 	if current { // it may have stood in the inbox for long
 		m.forwarded = max(f.Time, m.layers.Tick())
 	}
+	if !m.vouched(f) {
+		return
+	}
 	for i := range f.Requests {
 		r := &f.Requests[i]
 		if r.Type == model.Set && r.First == 0 && r.Came == 0 {
@@ -91,6 +94,15 @@ func (m *Machine) forward(f *message.Forward) {
 			m.answer(m.readCommitted(r, m.layers.Position()))
 		}
 	}
+}
+
+// vouched reports whether a master's requests may concern the data of this replica. A process that
+// has just started with a disk may have that of another cluster, or of a copy of this one (rule
+// F14): what an earlier process of its name was sent it takes only from the master that its own
+// record names, until a record has shown that it belongs here.
+func (m *Machine) vouched(f *message.Forward) bool {
+	named := f.Epoch == m.record.Epoch && f.Incarnation == m.record.Master
+	return m.self.Belongs() || named || m.cfg.Mutant.ServesUnvouched
 }
 
 // goesOnWedged is a mutant's: it takes fenced gets and fences in the epoch in which it has

@@ -131,6 +131,10 @@ func (m *Machine) flushPrepared(out *Output) {
 
 // install takes the record of an epoch, from whatever master.
 func (m *Machine) install(r *message.Record, out *Output) {
+	if m.record.Epoch > 0 && m.record.Foreign(r) {
+		m.misplaced(r)
+		return
+	}
 	if m.self.Aside() {
 		return
 	}
@@ -177,6 +181,17 @@ func (m *Machine) worked() bool {
 		return m.rest.Place != none
 	}
 	return false
+}
+
+// misplaced takes note that the directory of this replica belongs to another cluster (rule F14):
+// the process is to end, and leaves the data as they are, for they may be all that the other
+// cluster has. A member at work has heard from its own master, and goes on.
+func (m *Machine) misplaced(r *message.Record) {
+	if m.cast != nil {
+		m.refused++
+		return
+	}
+	m.self.Misplace(&m.record, r)
 }
 
 // goBack makes a replica whose data are older than what it has told a learner.

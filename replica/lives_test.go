@@ -133,3 +133,54 @@ func TestOutdated(t *testing.T) {
 		t.Error("it goes on")
 	}
 }
+
+// of gives r1's record, as its disk has it, to another cluster.
+func (o *one) of(cluster uint64) *one {
+	o.disk.state.Record.Cluster = cluster
+	return o.under(101)
+}
+
+// A process whose disk is another cluster's ends when a record says so, of whatever epoch it is,
+// and does not follow it; one that works goes on.
+func TestADiskOfAnotherCluster(t *testing.T) {
+	r := recordOf(1, 3)
+	r.Cluster, r.Epoch = 5, 1
+	b := lived(t).of(6)
+	b.install(r)
+	if b.Foreign() == "" || b.Stats().Phase != message.PhaseWedged || b.Record().Cluster != 6 {
+		t.Errorf("%q, %+v, record %+v", b.Foreign(), b.Stats(), b.Record())
+	}
+	b = lived(t).of(5)
+	b.install(r)
+	if b.Foreign() != "" {
+		t.Errorf("its own cluster's record: %s", b.Foreign())
+	}
+	b = lived(t).of(6)
+	b.record.Cluster = 6
+	b.wedge()
+	b.install(b.naming(101, 0, 0, 0))
+	other := b.record
+	other.Cluster, other.Epoch = 5, 9
+	b.install(other)
+	if b.Foreign() != "" || b.Stats().Phase != message.PhaseMember || b.Stats().Refused == 0 {
+		t.Errorf("a member at work: %q, %+v", b.Foreign(), b.Stats())
+	}
+}
+
+// What an earlier process of its name was sent a process with a disk takes only from the master
+// that its own record names, until it has taken a record.
+func TestADiskServesItsOwnMaster(t *testing.T) {
+	answered := func(incarnation uint64) int {
+		b := lived(t).under(101)
+		h := b.master()
+		h.Incarnation = incarnation
+		b.step(&message.Probe{Header: h}, &message.Forward{Header: h, Requests: []message.Request{request(9, "eventual get a")}})
+		return len(taken[*message.Answers](b))
+	}
+	if answered(1) != 1 {
+		t.Error("the master that its record names is not served")
+	}
+	if answered(2) != 0 {
+		t.Error("a master that its record does not name is served")
+	}
+}

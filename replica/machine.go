@@ -203,6 +203,10 @@ func (m *Machine) Dismissed() bool { return m.self.Dismissed() }
 // end.
 func (m *Machine) Replaced() bool { return m.self.Replaced() }
 
+// Foreign says why the data of this replica belong to another cluster, or "": this process is to
+// end, and to leave them as they are.
+func (m *Machine) Foreign() string { return m.self.Foreign() }
+
 // Reason says why what this replica holds counts for nothing, or "".
 func (m *Machine) Reason() string { return m.self.Reason() }
 

@@ -28,6 +28,7 @@ type Mutant struct {
 	ForgetsByCount    bool // keeps the last executed sets, however young the others are
 	OwnTime           bool // forgets executed sets by its own ticks, not in the order's time
 	LoadForgets       bool // gives a learner no executed sets before the last ones
+	ServesUnvouched   bool // serves what an earlier process of its name was sent, whosever disk it has
 	NeverTooOld       bool // executes what may be a repetition of a set that is forgotten
 	NeverLate         bool // … and so for those whose clients say no age
 }

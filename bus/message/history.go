@@ -1,5 +1,7 @@
 package message
 
+import "slices"
+
 // History names a point of a cluster's history: a record of the view, by what no other record
 // shares with it. A client that goes on from something that the cluster said earlier (a session, a
 // revision, a cursor) names the record under which it was said. The zero value names nothing.
@@ -78,4 +80,28 @@ func judged(ended bool) Verdict {
 // beyond reports whether more was told than there was when an epoch began.
 func (t *Told) beyond(high, position uint64) bool {
 	return t.Timestamp > high || t.Position > position // Unknown is above all positions
+}
+
+// Foreign reports whether another record is one of another cluster.
+func (r *Record) Foreign(other *Record) bool {
+	return r.Cluster != 0 && other.Cluster != 0 && r.Cluster != other.Cluster
+}
+
+// Branched reports whether two records show that they are not of one history: they are of
+// different clusters, or they, or their ancestors, name different records for one epoch. Records
+// that are further apart than a lineage reaches show nothing.
+func (r *Record) Branched(other *Record) bool {
+	if r.Foreign(other) {
+		return true
+	}
+	older, newer := r, other
+	if older.Epoch > newer.Epoch {
+		older, newer = newer, older
+	}
+	if older.Epoch == newer.Epoch {
+		return older.Nonce != newer.Nonce
+	}
+	return slices.ContainsFunc(newer.Lineage, func(a Ancestor) bool {
+		return a.Epoch == older.Epoch && a.Nonce != older.Nonce
+	})
 }

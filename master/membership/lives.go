@@ -15,8 +15,12 @@ const goneMost = 16
 // under an incarnation which is not goes on above the newest that is known. Incarnations are
 // drawn from the clock of a machine, which may be set back; lives are not.
 func (m *Machine) Refuses(h *message.Hello, out *Output) bool {
+	if m.foreign(h) {
+		m.refer(h, out)
+		return true
+	}
 	r := m.Replica(h.From)
-	if r == nil || h.Past.Life == 0 {
+	if r == nil || h.Past.Life == 0 || m.cfg.Mutant.NeverOutdated {
 		return false
 	}
 	replaced := slices.Contains(r.gone, h.Past.Life)
@@ -47,6 +51,7 @@ func (m *Machine) speaks(r *Replica, h *message.Hello) bool {
 		r.gone = append(slices.Clip(r.gone), r.Life)
 	}
 	// What its disk holds may be something else than what the one before has told.
+	r.stranger = ""
 	r.Life, r.Back, r.state, r.fresh = life, "", nil, false
 	return true
 }

@@ -37,6 +37,8 @@ type Mutant struct {
 	Hasty          bool // F3: decides without enough of the members
 	Deaf           bool // H3: does not mind members that do not hear each other
 	Unheard        bool // H4: lets those in who do not hear every member
+	NeverOutdated  bool // F10: does not tell a process of a greater incarnation than its own
+	HearsForeign   bool // F14: takes what a replica of another cluster, or of another history, knows for its own
 	BeganLow       bool // F13: takes the first position of an epoch for lower than it was
 }
 
@@ -84,6 +86,7 @@ type Replica struct {
 	born       uint64          // tick of the first word of its process
 	ears       []ear           // what it hears of the others, rising by node
 	gone       []uint64        // lives of processes that a later one has replaced
+	stranger   string          // why a process under this name is not heard; "": it is
 	record     *message.Record // that it knows, as it said
 	obeys      bool            // it has heard of no newer master than this one
 	fresh      bool            // nothing but its incarnation is known of the process yet
@@ -137,10 +140,10 @@ type Machine struct {
 	readAgain uint64 // tick at which it is, while there is none
 	checkedAt uint64 // tick of the last check
 
-	obeyed       bool   // a replica has heard of no newer master than this one
-	knewWhenRead uint64 // the newest epoch of which a replica knew when the record was asked for
-	lost         bool   // the store has no record, or one that is older than what is known
-	established  bool   // every member has installed the record: only then is anything done by it
+	obeyed        bool              // a replica has heard of no newer master than this one
+	knownWhenRead []*message.Record // that this master and the replicas knew when the record was asked for
+	lost          bool              // the store has no record, or one that is older than what is known
+	established   bool              // every member has installed the record: only then is anything done by it
 
 	deaf bool // a replica is known not to hear another one
 }
@@ -226,7 +229,7 @@ func (m *Machine) Heard(h *message.Header) bool {
 		r = m.newcomer(h.From)
 	}
 	switch {
-	case h.Incarnation < r.Incarnation || h.Incarnation == 0:
+	case h.Incarnation < r.Incarnation || h.Incarnation == 0 || h.Incarnation >= lamport.Limit:
 		return false
 	case h.Incarnation > r.Incarnation:
 		*r = Replica{
@@ -295,6 +298,7 @@ func (m *Machine) Hello(h *message.Hello, out *Output) {
 	}
 	switch {
 	case m.stage == stopped:
+	case m.elsewhere(r):
 	case m.stage == booting && h.Epoch > 0: // a record was written after this master had looked
 		m.stage, m.readAt = reading, m.ticks+readTicks
 	case m.record.Epoch == 0:

@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"slices"
 	"strings"
 
 	"quartet/bus/message"
@@ -26,36 +27,61 @@ func (m *Machine) rebuild(out *Output) {
 	out.Command = &Command{Number: m.command, Propose: &record, Revision: m.revision}
 }
 
-// held is the newest record that this master or a replica knows; nil: none.
+// held is the newest record that this master or a replica knows; nil: none. Of records that are
+// not of one history it is the one that can be written back, else the one of which the fewest
+// replicas have not spoken, else the latest (rule F14).
 func (m *Machine) held() *message.Record {
-	var newest *message.Record
-	if m.record.Epoch > 0 {
-		newest = &m.record
-	}
-	for _, r := range m.replicas {
-		if k := r.record; k != nil && (newest == nil || k.Epoch > newest.Epoch) {
-			newest = k
+	var best *message.Record
+	var missing int
+	for _, k := range m.known() {
+		switch n := len(m.unheardOf(k)); {
+		case best == nil:
+			best, missing = k, n
+		case m.branched(best, k) && n < missing, !(m.branched(best, k) && n > missing) && k.Epoch > best.Epoch:
+			best, missing = k, n
 		}
 	}
-	return newest
+	return best
+}
+
+// known are the records that this master and the replicas know; where this master knows one,
+// those of its history only.
+func (m *Machine) known() []*message.Record {
+	var list []*message.Record
+	if m.record.Epoch > 0 {
+		list = append(list, &m.record)
+	}
+	for _, r := range m.replicas {
+		if k := r.record; k != nil && !(m.record.Epoch > 0 && m.branched(k, &m.record)) {
+			list = append(list, k)
+		}
+	}
+	return list
 }
 
 // unheardOf returns the replicas that a record configures and that have not said that they know
-// of no later one: members as the processes that it names, and all of them obeying this master,
-// so that no earlier one can ask them any more.
+// of no later one: members as the processes that it names, with what these must have known, and
+// all of them obeying this master, so that no earlier one can ask them any more.
 func (m *Machine) unheardOf(record *message.Record) []string {
 	var list []string
 	for _, n := range record.Configured {
 		r := m.Replica(n)
 		i := record.Index(n)
 		away := r == nil || r.Lost || r.Suspected || !r.obeys || r.Phase == 0
-		changed := !away && i >= 0 && (r.Incarnation != record.Members[i].Incarnation || r.Back != "")
-		other := !away && r.record != nil && r.record.Epoch == record.Epoch && r.record.Nonce != record.Nonce
+		changed := !away && i >= 0 && (r.Incarnation != record.Members[i].Incarnation || r.Back != "" || m.behind(r, record))
+		sameEpoch := !away && r.record != nil && r.record.Epoch == record.Epoch
+		other := !away && r.record != nil && (sameEpoch || i >= 0) && m.branched(r.record, record)
 		if away || changed || other {
 			list = append(list, n.String())
 		}
 	}
 	return list
+}
+
+// behind reports whether a replica knows less than the members of a record must have known when
+// they let it be decided: the record before it.
+func (m *Machine) behind(r *Replica, record *message.Record) bool {
+	return r.record != nil && r.record.Epoch+1 < record.Epoch && !m.cfg.Mutant.HearsForeign
 }
 
 // lose takes note that the store has no record, or one that is older than what is known.
@@ -64,15 +90,15 @@ func (m *Machine) lose(revision uint64) {
 	m.stage, m.readAt = reading, m.ticks+readTicks
 }
 
-// newestHeard is the newest epoch that a replica has said it knows.
-func (m *Machine) newestHeard() uint64 {
-	var newest uint64
-	for _, r := range m.replicas {
-		if r.record != nil {
-			newest = max(newest, r.record.Epoch)
-		}
+// older reports whether what stands in the store is older than what was known of its history
+// when it was read.
+func (m *Machine) older(stands *message.Record) bool {
+	if stands.Epoch < m.record.Epoch {
+		return true
 	}
-	return newest
+	return slices.ContainsFunc(m.knownWhenRead, func(k *message.Record) bool {
+		return k.Epoch > stands.Epoch && !m.branched(k, stands)
+	})
 }
 
 // LostRecord reports whether the store has lost the record, and returns the newest that is held

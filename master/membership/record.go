@@ -51,7 +51,7 @@ func (m *Machine) read(out *Output) {
 		return
 	}
 	m.command++
-	m.waits, m.knewWhenRead = true, m.newestHeard()
+	m.waits, m.knownWhenRead = true, m.known()
 	out.Command = &Command{Number: m.command}
 }
 
@@ -151,9 +151,9 @@ func (m *Machine) Result(r Result, out *Output) {
 		if r.Outcome == Unknown {
 			m.readAt = m.ticks + readTicks
 		}
-	case r.Record == nil && (r.Damaged || m.record.Epoch > 0 || m.newestHeard() > 0):
+	case r.Record == nil && (r.Damaged || len(m.known()) > 0):
 		m.lose(r.Revision)
-	case r.Record != nil && r.Record.Epoch < max(m.knewWhenRead, m.record.Epoch): // who knows it knew it before this was read
+	case r.Record != nil && m.older(r.Record):
 		m.lose(r.Revision)
 	case r.Record == nil:
 		m.readAgain, m.revision = m.ticks+bootTicks, r.Revision
@@ -180,6 +180,7 @@ func (m *Machine) adopt(r *message.Record, revision uint64, out *Output) {
 	first := m.record.Epoch == 0 && !(r.Master == m.cfg.Incarnation)
 	m.lost, m.established = false, false
 	m.record, m.revision, m.proposal, m.position = *r, revision, nil, message.Unknown
+	m.forgetForeign()
 	for _, n := range r.Configured {
 		if m.Replica(n) == nil {
 			m.newcomer(n)

@@ -125,6 +125,8 @@ func (m *Machine) list(fits func(*Replica) bool) string {
 // WhyNot says why a replica does not serve requests, or "".
 func (m *Machine) WhyNot(r *Replica) string {
 	switch {
+	case r.stranger != "":
+		return r.stranger
 	case r.Lost:
 		return "its process has ended"
 	case r.Incarnation == 0:

@@ -31,7 +31,7 @@ var (
 	ErrBroken      = errors.New("replica: an invariant was found broken")
 	ErrDisk        = errors.New("replica: its disk fails")
 	ErrReplaced    = errors.New("replica: another process of this replica was started later; this one ends, for only one may speak as it")
-	ErrForeign     = errors.New("replica: the directory holds the data of another replica")
+	ErrForeign     = errors.New("replica: the directory holds the data of another replica, or of another cluster")
 	ErrCredentials = errors.New("replica: the server does not let it speak to other nodes: the credentials of the nodes' account are missing or wrong")
 )
 
@@ -168,9 +168,8 @@ func (n *node) run(ctx context.Context) error {
 
 // over reports whether the last turn was the last of this process.
 func (n *node) over(t loop.Turn) (bool, error) {
-	if n.machine.Replaced() {
-		n.log.Error("another process of this replica was started later; this one ends", "replica", n.opts.ID)
-		return true, ErrReplaced
+	if err := n.superfluous(); err != nil {
+		return true, err
 	}
 	if n.machine.Dismissed() {
 		n.log.Info("removed from the cluster by an operator")
@@ -186,6 +185,19 @@ func (n *node) over(t loop.Turn) (bool, error) {
 		return true, ErrOrphaned
 	}
 	return false, nil
+}
+
+// superfluous says why this process is not to be the replica, or nil.
+func (n *node) superfluous() error {
+	switch foreign := n.machine.Foreign(); {
+	case n.machine.Replaced():
+		n.log.Error("another process of this replica was started later; this one ends", "replica", n.opts.ID)
+		return ErrReplaced
+	case foreign != "":
+		n.log.Error("the directory belongs to another cluster; this process ends, and leaves it as it is", "dir", n.opts.Dir, "reason", foreign)
+		return fmt.Errorf("%w: %s: %s; move it away, and the replica is loaded from the others", ErrForeign, n.opts.Dir, foreign)
+	}
+	return nil
 }
 
 // Look asks the disk for its room. It is a method of [loop.Shell], as those below are.

@@ -37,7 +37,7 @@ func open(ctx context.Context, o *Options) (*storage, error) {
 	}
 	s.store = s.disk
 	if s.saved != nil && s.saved.State.Node != 0 && s.saved.State.Node != o.ID {
-		err := fmt.Errorf("%w: %s is that of %s; give each replica its own", ErrForeign, o.Dir, s.saved.State.Node)
+		err := fmt.Errorf("%w: %s is that of %s; put each where it belongs, or move it away: with none a replica is loaded from the others", ErrForeign, o.Dir, s.saved.State.Node)
 		return nil, errors.Join(err, s.disk.Close())
 	}
 	if s.saved == nil || !s.disk.TailMayBeMissing() {

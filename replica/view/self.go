@@ -47,6 +47,8 @@ type Self struct {
 	replaced  bool   // another process of this replica was started later
 	back      string // its data were found to be older than what it had told; "": no, or it has been let in since
 	aside     string // it cannot follow the cluster, and keeps what it has; "": it can
+	belongs   bool   // it has taken a record since it was started
+	foreign   string // why its directory belongs to another cluster; "": it does not, as far as is known
 
 	noLives bool // a mutant's: does not ask whether the process that a record names has used its disk
 }
@@ -94,6 +96,18 @@ func (s *Self) Replaced() bool { return s.replaced }
 // Aside reports whether this replica cannot follow the cluster, and keeps what it has.
 func (s *Self) Aside() bool { return s.aside != "" }
 
+// Belongs reports whether the process has taken a record since it was started: what its disk holds
+// is of this cluster then.
+func (s *Self) Belongs() bool { return s.belongs }
+
+// Misplace notes that the disk is another cluster's than the one whose record was told (rule F14).
+func (s *Self) Misplace(known, told *message.Record) {
+	s.foreign = fmt.Sprintf("its data are of cluster %016x, and the cluster here is %016x", known.Cluster, told.Cluster)
+}
+
+// Foreign says why the disk belongs to another cluster, or "".
+func (s *Self) Foreign() string { return s.foreign }
+
 // Reason says why what this replica holds counts for nothing, or "".
 func (s *Self) Reason() string {
 	if s.aside != "" {
@@ -124,7 +138,7 @@ func (s *Self) remembers(named *message.Member) bool {
 // one does.
 func (s *Self) Enter(r *message.Record) bool {
 	named := s.named(r)
-	s.served, s.back = true, ""
+	s.served, s.belongs, s.back = true, true, ""
 	s.lives = s.lives.since(named.Life)
 	return named.Life == 0 || s.noLives || named.Life == s.life
 }
@@ -148,6 +162,7 @@ func (s *Self) Leave(before, r *message.Record) {
 		s.served = false
 	}
 	s.lives = lives{s.life}
+	s.belongs = s.belongs || before.Nonce != r.Nonce // else it is its own record
 }
 
 // GoBack notes that the data are older than what the replica had told. What it has is a prefix

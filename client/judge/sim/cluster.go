@@ -62,6 +62,7 @@ type node struct {
 	installed map[uint64]int // by the nonce of a record: it has worked by it
 	copies    []*disk        // of its disk, made at times
 	putBack   putBack
+	misplaced bool // its disk is one that does not belong here
 	nextRID   uint64
 	clock     uint64
 	stated    stated
@@ -243,6 +244,8 @@ func (c *cluster) happen(e event) {
 		}
 	case revives:
 		c.revive(e.node)
+	case tidies:
+		c.takeAway(e.node)
 	case noticed:
 		for i := c.opts.Replicas; i < len(c.nodes); i++ {
 			if m := c.nodes[i]; !m.dead {
@@ -330,9 +333,10 @@ func (c *cluster) turn(i int) {
 			n.installed = map[uint64]int{}
 		}
 		n.installed[r.Nonce]++
+		n.misplaced = false // it was loaded anew, and the disk is its own
 	}
 	c.watch.turned(i)
-	if n.ending != lives || n.replica.Dismissed() {
+	if n.ending != lives || n.replica.Dismissed() || n.replica.Foreign() != "" {
 		n.away = n.replica.Dismissed()
 		c.kill(i)
 	}

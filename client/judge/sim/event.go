@@ -34,6 +34,7 @@ const (
 	results  // its outcome reaches the master
 	revives  // a process is started again
 	noticed  // a supervisor sees that a process has ended
+	tidies   // an operator takes a disk away that does not belong to its replica
 )
 
 // agenda is a heap of events by time. It orders entries without pointers, which is what

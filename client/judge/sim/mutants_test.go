@@ -66,6 +66,26 @@ func waits(remove func(*Options)) func(*Options) {
 	}
 }
 
+// misplaced is for a rule about disks that do not belong to the cluster.
+func misplaced(remove func(*Options)) func(*Options) {
+	return func(o *Options) {
+		historiesOnly := o.HistoriesOnly
+		*o = MisplacedFromSeed(o.Seed)
+		o.HistoriesOnly = historiesOnly
+		remove(o)
+	}
+}
+
+// clocks is for a rule about clocks that are set back.
+func clocks(remove func(*Options)) func(*Options) {
+	return func(o *Options) {
+		historiesOnly := o.HistoriesOnly
+		*o = ClocksFromSeed(o.Seed)
+		o.HistoriesOnly = historiesOnly
+		remove(o)
+	}
+}
+
 // forgetful is for a rule about how long executed sets are known: tables are small, and time
 // passes.
 func forgetful(remove func(*Options)) func(*Options) {
@@ -109,6 +129,9 @@ var mutants = []mutant{
 	{"a lost record made anew from one replica", 4000, 0, lost(func(o *Options) { o.Master.Membership.RebuildFromOne = true })},
 	{"lives not asked for", 300, 300, back(func(o *Options) { o.Replica.NoLives = true })},
 	{"what was told not compared", 300, 300, back(func(o *Options) { o.Master.Membership.NoTold = true })},
+	{"records of another cluster or history taken for this one's", 100, 0, misplaced(func(o *Options) { o.Master.Membership.HearsForeign = true })},
+	{"requests served with whosever disk", 300, 0, misplaced(func(o *Options) { o.Replica.ServesUnvouched = true })},
+	{"processes under an earlier incarnation not told so", 100, 0, clocks(func(o *Options) { o.Master.Membership.NeverOutdated = true })},
 	{"members that do not hear each other kept together", 20, 20, cut(func(o *Options) { o.Master.Membership.Deaf = true })},
 	{"one let in who does not hear every member", 100, 100, cut(func(o *Options) { o.Master.Membership.Unheard = true })},
 	{"nothing said where nothing is to be said", 20, 20, cut(func(o *Options) { o.Replica.NoBeats = true })},

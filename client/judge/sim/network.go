@@ -122,6 +122,11 @@ func (c *cluster) planFaults() {
 			kind: PutBack, node: c.rand.IntN(c.opts.Replicas), length: tickUnits + c.rand.Int64N(20*tickUnits),
 		}})
 	}
+	for range c.opts.Misplaced {
+		c.agenda.push(event{at: c.rand.Int64N(c.opts.Horizon), kind: faultBegins, fault: &fault{
+			kind: Misplace, node: c.rand.IntN(c.opts.Replicas), length: c.rand.Int64N(3 * tickUnits),
+		}})
+	}
 	for range c.opts.Faults {
 		if len(c.opts.Kinds) == 0 {
 			return
@@ -299,6 +304,10 @@ func (c *cluster) strikeReplica(f *fault, n *node, back func(int)) {
 		if !c.putDiskBack(f.node) {
 			return
 		}
+	case f.kind == Misplace:
+		if !c.misplace(f.node) {
+			return
+		}
 	case f.kind == Lose || !c.opts.Durable:
 		if !c.lose(f.node) {
 			return
@@ -364,6 +373,7 @@ func (c *cluster) heal() {
 		}
 	}
 	for i, n := range c.nodes {
+		c.takeAway(i)
 		n.slow, n.paused, n.ending = 0, 0, lives
 		if n.dead && i <= c.opts.Replicas {
 			c.revive(i)

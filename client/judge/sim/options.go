@@ -54,6 +54,9 @@ type Options struct {
 	// PutBack lets disks be put back to an older copy of themselves.
 	PutBack  bool
 	PutBacks int // how often
+	// Misplaced is how often a replica finds a disk of another cluster, or of another history
+	// of its own, until an operator takes it away.
+	Misplaced int
 	// PowerCut ends the power for everybody before everything heals. The disks have lost
 	// what was not synced; an operator goes on with what is left. What clients were told
 	// may be lost then, and nothing else.
@@ -105,11 +108,13 @@ const (
 	Stale                         // see Options
 	LoseRecord                    // the store of the views' record has an older one, or none
 	PutBack                       // a replica dies, and finds an older copy of its disk
+	Misplace                      // a replica dies, and finds a disk that does not belong here
 )
 
 var faultNames = [...]string{
 	"cut one way", "not heard", "deaf", "isolated", "slow", "paused", "crash", "crash in a turn", "loss", "crash of all",
 	"death of the master", "death of the master in a turn", "second master", "join", "leave", "stale master", "loss of the record", "put back",
+	"misplaced",
 }
 
 // String names the kind.
@@ -181,6 +186,25 @@ func PutBackFromSeed(seed uint64) Options {
 		o.Kinds = append(o.Kinds, Crash, MasterDies)
 	}
 	o.Requests += 6
+	return o
+}
+
+// MisplacedFromSeed draws a run in which replicas find disks of another cluster in place of their
+// own, or of a copy of their cluster that has gone on elsewhere.
+func MisplacedFromSeed(seed uint64) Options {
+	o := PutBackFromSeed(seed)
+	r := rand.New(rand.NewPCG(seed, 0xf04e161))
+	o.PutBacks, o.Misplaced = 0, 1+r.IntN(3)
+	return o
+}
+
+// ClocksFromSeed draws a run in which the clocks that incarnations are drawn from are set back
+// again and again: of replicas that have no disk, or lose it, and of masters.
+func ClocksFromSeed(seed uint64) Options {
+	o := FromSeed(seed)
+	o.ClockSetBack, o.Stale = true, false
+	o.Kinds = append(o.Kinds, Crash, Lose, Lose, MasterDies)
+	o.Faults += 4
 	return o
 }
 

@@ -99,6 +99,14 @@ func TestWaits(t *testing.T) { run(t, WaitsFromSeed, *seeds/20) }
 // is loaded by the others, and takes nothing with it that was acknowledged.
 func TestPutBack(t *testing.T) { run(t, PutBackFromSeed, *seeds/10) }
 
+// TestMisplaced puts disks of another cluster, or of another history, in place of replicas' own:
+// the others go on, and nothing of the other cluster comes in.
+func TestMisplaced(t *testing.T) { run(t, MisplacedFromSeed, *seeds/20) }
+
+// TestClocks sets the clocks back that incarnations are drawn from: whoever starts with less than
+// was known of it goes on above, and is let in.
+func TestClocks(t *testing.T) { run(t, ClocksFromSeed, *seeds/20) }
+
 // TestLinks runs clusters in which links between replicas are cut: strong requests must be
 // answered wherever some set of replicas could do so.
 func TestLinks(t *testing.T) { run(t, LinksFromSeed, *seeds/40) }
