@@ -332,6 +332,13 @@ func (m *Machine) probe(out *Output) {
 // Apart lists which replicas have not heard which others for the suspicion time.
 func (m *Machine) Apart() []membership.Pair { return m.members.Apart() }
 
+// Discounted calls f for each replica with why what it holds counts for nothing, or "".
+func (m *Machine) Discounted(f func(n lamport.Node, why string)) {
+	for _, p := range m.replicas {
+		f(p.node, m.members.Discounted(p.known))
+	}
+}
+
 // Ready reports whether the cluster serves all four models.
 func (m *Machine) Ready() bool { return m.members.Why() == "" }
 

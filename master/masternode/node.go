@@ -97,6 +97,7 @@ type node struct {
 	lastToken uint64
 	asked     map[uint64]string              // status requests: token → reply subject
 	phases    map[lamport.Node]message.Phase // as the replicas said last
+	discounts map[lamport.Node]string        // why what a replica holds counts for nothing, as it was logged last
 	flights   flights
 	tracing   *tracing // nil: nobody is told
 	room      room
@@ -164,9 +165,10 @@ func (d *Directory) Run(ctx context.Context, now <-chan struct{}, o Options) (er
 	n := &node{
 		opts: &o, dir: dir, taken: map[uint64]*taken{}, asked: map[uint64]string{},
 		inbox: bus.NewBoundedInbox(inboxBytes, event.size), phases: map[lamport.Node]message.Phase{},
-		tracing: newTracing(o.Tracer),
-		rand:    rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
-		debug:   o.Log.Enabled(ctx, slog.LevelDebug), ridHeader: nats.Header{bus.HeaderRequestID: {""}},
+		discounts: map[lamport.Node]string{},
+		tracing:   newTracing(o.Tracer),
+		rand:      rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+		debug:     o.Log.Enabled(ctx, slog.LevelDebug), ridHeader: nats.Header{bus.HeaderRequestID: {""}},
 	}
 	for _, note := range dir.notes {
 		o.Log.Warn(note, "dir", dir.path)

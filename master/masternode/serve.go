@@ -186,6 +186,7 @@ func (n *node) watch(now time.Time) {
 		n.refused = refused
 	}
 	n.noteLinks()
+	n.machine.Discounted(n.noteDiscount)
 	switch ready := n.machine.Ready(); {
 	case ready && n.said:
 		n.opts.Log.Info("ready again", "after", now.Sub(n.unready))
@@ -197,6 +198,17 @@ func (n *node) watch(now time.Time) {
 	case !n.said && now.Sub(n.unready) >= sayUnready:
 		n.said = true
 		n.opts.Log.Error("not ready", "reason", n.why())
+	}
+}
+
+// noteDiscount logs once that what a replica holds counts for nothing.
+func (n *node) noteDiscount(r lamport.Node, why string) {
+	if n.discounts[r] == why {
+		return
+	}
+	n.discounts[r] = why
+	if why != "" {
+		n.opts.Log.Error("what a replica holds counts for nothing", "replica", r, "reason", why)
 	}
 }
 

@@ -50,3 +50,11 @@ func (m *Machine) elsewhere(r *Replica) bool {
 func (m *Machine) branched(a, b *message.Record) bool {
 	return !m.cfg.Mutant.HearsForeign && a.Branched(b)
 }
+
+// Discounted says why what a replica holds counts for nothing, or "".
+func (m *Machine) Discounted(r *Replica) string {
+	if r.stranger != "" {
+		return r.stranger
+	}
+	return r.Back
+}

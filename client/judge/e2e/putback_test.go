@@ -1,0 +1,250 @@
+package e2e_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+
+	"quartet/bus"
+)
+
+// disks is a cluster on disk of which a test changes the directories while it is stopped.
+type disks struct {
+	place
+	dir, old string // old is a copy that was made before the newest keys were set
+}
+
+// home is the directory of a replica's data.
+func (d *disks) home(id string) string { return filepath.Join(d.dir, "replicas", id) }
+
+func (d *disks) start(t *testing.T) (*master, *nats.Conn) {
+	t.Helper()
+	m := startIn(t, d.place, "--dir", d.dir, "--listen", "127.0.0.1:-1", "--suspect", suspicion.String())
+	return m, connect(t, m.url)
+}
+
+// stopped ends a cluster as an operator does.
+func stopped(t *testing.T, m *master) {
+	t.Helper()
+	if status := m.stop(t, os.Interrupt); status != 0 {
+		t.Fatalf("status %d\n%s", status, m.stderr.String())
+	}
+}
+
+// replace puts a copy of a directory in place of another one; from "": nothing.
+func replace(t *testing.T, dir, from string) {
+	t.Helper()
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	if from == "" {
+		return
+	}
+	if err := os.CopyFS(dir, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// acknowledged are the keys that the newest sets were acknowledged for.
+var acknowledged = []string{"k1", "k2", "k3", "k4", "k5"}
+
+// aged is a cluster that was copied after three sets, and stopped after five; atRest: all
+// replicas had delivered them before.
+func aged(t *testing.T, rest bool) *disks {
+	t.Helper()
+	p := newPlace(t)
+	d := &disks{place: p, dir: filepath.Join(p.tmp, "data"), old: filepath.Join(p.tmp, "old")}
+	m, nc := d.start(t)
+	for _, key := range acknowledged[:3] {
+		mustOK(t, nc, "1, 1, "+key+" ::: old")
+	}
+	atRest(t, nc)
+	stopped(t, m)
+	replace(t, d.old, d.dir)
+	m, nc = d.start(t)
+	for _, key := range acknowledged {
+		mustOK(t, nc, "1, 1, "+key+" ::: new")
+	}
+	if rest {
+		atRest(t, nc)
+	}
+	stopped(t, m)
+	return d
+}
+
+// holdsAll waits until all three replicas are members, and expects each to have what was
+// acknowledged, and none to have ended.
+func holdsAll(t *testing.T, nc *nats.Conn) {
+	t.Helper()
+	for _, id := range []string{"r1", "r2", "r3"} {
+		awaitMember(t, nc, id, 0)
+	}
+	s := atRest(t, nc)
+	for _, r := range s.Replicas {
+		if r.Restarts != 0 || r.LastError != "" || r.Keys != uint64(len(acknowledged)) {
+			t.Errorf("%+v", r)
+		}
+		for _, key := range acknowledged {
+			if got := mustOK(t, nc, "4, 2, "+key, bus.HeaderReplica, r.ID); string(got.Data) != "new" {
+				t.Errorf("%s of %s is %q", key, r.ID, got.Data)
+			}
+		}
+	}
+}
+
+// told expects a word in one of a cluster's logs.
+func (d *disks) told(t *testing.T, log, word string) {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(d.logs, log))
+	if err != nil || !strings.Contains(string(b), word) {
+		t.Errorf("%s does not say %q: %v\n%s", log, word, err, b)
+	}
+}
+
+// Directories that hold less than was acknowledged, or nothing: whoever has gone back is seen to
+// have, and is loaded by the others; nothing that was acknowledged is lost, and nobody ends.
+func TestDisksArePutBack(t *testing.T) {
+	const back = "its data were put back to an older copy"
+	for name, test := range map[string]struct {
+		rest  bool
+		spoil func(t *testing.T, d *disks)
+		says  map[string]string // by log
+	}{
+		"a replica's, right after the sets": {false, func(t *testing.T, d *disks) {
+			replace(t, d.home("r2"), filepath.Join(d.old, "replicas", "r2"))
+		}, map[string]string{"r2.log": back, "m1.log": back}},
+		"a replica's, after a while": {true, func(t *testing.T, d *disks) {
+			replace(t, d.home("r2"), filepath.Join(d.old, "replicas", "r2"))
+		}, map[string]string{"r2.log": back, "m1.log": back}},
+		"a replica's is gone": {true, func(t *testing.T, d *disks) {
+			replace(t, d.home("r2"), "")
+		}, nil},
+		"the master's own": {true, func(t *testing.T, d *disks) {
+			kept := filepath.Join(d.tmp, "kept")
+			replace(t, kept, filepath.Join(d.dir, "replicas"))
+			replace(t, d.dir, d.old)
+			replace(t, filepath.Join(d.dir, "replicas"), kept)
+		}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := aged(t, test.rest)
+			test.spoil(t, d)
+			_, nc := d.start(t)
+			holdsAll(t, nc)
+			for log, word := range test.says {
+				d.told(t, log, word)
+			}
+			serves(t, nc)
+		})
+	}
+}
+
+// Directories that are not the replica's own: it does not serve them, and leaves them as they
+// are; which is said, with what helps. The others go on, if they suffice.
+func TestDisksAreMisplaced(t *testing.T) {
+	other := aged(t, true) // another cluster, some epochs further
+	for range 2 {
+		m, _ := other.start(t)
+		stopped(t, m)
+	}
+	for name, test := range map[string]struct {
+		spoil func(t *testing.T, d *disks)
+		bad   []string // replicas
+		says  string
+		mend  func(t *testing.T, d *disks) // while all run; nil: as it was spoilt, while nothing does
+	}{
+		"another cluster's": {func(t *testing.T, d *disks) {
+			replace(t, d.home("r2"), other.home("r2"))
+		}, []string{"r2"}, "its data are of cluster", away},
+		"another replica's, too": {func(t *testing.T, d *disks) {
+			replace(t, d.home("r2"), d.home("r3"))
+		}, []string{"r2"}, "is that of r3", away},
+		"two were swapped": {swap, []string{"r2", "r3"}, "is that of r", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := aged(t, true)
+			test.spoil(t, d)
+			m := launch(t, d.place, "--dir", d.dir, "--listen", freeAddress(t), "--suspect", suspicion.String())
+			nc := d.reach(t, m)
+			for _, id := range test.bad {
+				eventually(t, restLimit, id+" says what is wrong", func() error {
+					r := replicaOf(mustStatus(t, nc), id)
+					if r == nil || r.Member || !strings.Contains(r.Reason, test.says) || !strings.Contains(r.Reason, "move it away") {
+						return fmt.Errorf("%+v", r)
+					}
+					return nil
+				})
+			}
+			if len(test.bad) == 1 {
+				eventually(t, restLimit, "the others go on", func() error {
+					if s := mustStatus(t, nc); !s.Ready {
+						return fmt.Errorf("%s", s.Reason)
+					}
+					return nil
+				})
+				mustOK(t, nc, "1, 1, k1 ::: new")
+			}
+			if test.mend != nil {
+				test.mend(t, d)
+			} else {
+				m.stop(t, os.Interrupt) // it never was ready, and says so
+				test.spoil(t, d)
+				_, nc = d.start(t)
+			}
+			for _, id := range test.bad {
+				awaitMember(t, nc, id, 0)
+			}
+			for _, key := range acknowledged {
+				for _, id := range []string{"r1", "r2", "r3"} {
+					if got := mustOK(t, nc, "4, 2, "+key, bus.HeaderReplica, id); string(got.Data) != "new" {
+						t.Errorf("%s of %s is %q", key, id, got.Data)
+					}
+				}
+			}
+			serves(t, nc)
+		})
+	}
+	m, nc := other.start(t) // whose directory is as it was
+	holdsAll(t, nc)
+	stopped(t, m)
+}
+
+// away moves the directory of r2 away.
+func away(t *testing.T, d *disks) {
+	t.Helper()
+	if err := os.Rename(d.home("r2"), d.home("r2")+".away"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// swap exchanges the directories of r2 and r3.
+func swap(t *testing.T, d *disks) {
+	t.Helper()
+	a, b := d.home("r2"), d.home("r3")
+	for _, move := range [][2]string{{a, a + ".away"}, {b, a}, {a + ".away", b}} {
+		if err := os.Rename(move[0], move[1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// reach connects to a master that need not be ready.
+func (d *disks) reach(t *testing.T, m *master) (nc *nats.Conn) {
+	t.Helper()
+	address := m.cmd.Args[len(m.cmd.Args)-3]
+	eventually(t, startLimit, "its server answers", func() (err error) {
+		if nc, err = nats.Connect("nats://" + address); err != nil {
+			return err
+		}
+		if _, err = status(nc); err != nil {
+			nc.Close()
+		}
+		return err
+	})
+	t.Cleanup(nc.Close)
+	return nc
+}
