@@ -311,11 +311,11 @@ func (m *Machine) forward(p *peer, out *Output) {
 		n, w, size := 0, 0, 0
 		for ; w < len(p.writes) && w < most && size < mostBytes; w++ {
 			r := &p.writes[w].Request
-			size += overhead + len(r.Key) + len(r.Value) + len(r.Identity)
+			size += overhead + r.Size()
 		}
 		for ; n < len(p.requests) && n+w < most && size < mostBytes; n++ {
 			r := &p.requests[n]
-			size += overhead + len(r.Key) + len(r.Value) + len(r.Identity)
+			size += overhead + r.Size()
 		}
 		f := &message.Forward{Header: m.header(), Round: round, Time: m.time(), Marks: marks, Requests: p.requests[:n:n], Writes: p.writes[:w:w]}
 		m.leaveOut(f)

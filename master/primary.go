@@ -167,7 +167,7 @@ func (m *Machine) number(f *flight) {
 }
 
 func writeBytes(w *message.CausalWrite) int {
-	return len(w.Request.Key) + len(w.Request.Value)
+	return w.Request.Request.Size()
 }
 
 // watermark takes what a member says it holds without a gap. What was said in another

@@ -279,11 +279,9 @@ func (n *node) incoming(t *taken, o *bus.Options, err error) {
 		n.machine.Refuse(token, model.Unavailable, n.room.why, &n.out)
 		return
 	}
-	in := master.Incoming{Token: token, Draw: n.rand.Uint32(), Told: told, Age: ticksOf(o.Age), Request: message.Request{
-		Identity: o.Identity, Model: r.Model, Type: r.Type, Key: r.Key, Value: r.Value, Min: o.MinTimestamp,
-	}}
-	if r.Model == model.Sequential {
-		in.Request.Min = o.MinPosition
+	in := master.Incoming{
+		Token: token, Draw: n.rand.Uint32(), Told: told, Age: ticksOf(o.Age),
+		Request: message.Request{Identity: o.Identity, Request: r.Request, Min: o.Minimum(r.Model)},
 	}
 	if o.Replica != "" && !(r.Model == model.Causal && r.Type == model.Set) {
 		if in.Replica, err = lamport.ParseNode(o.Replica); err != nil {

@@ -214,5 +214,5 @@ func (b *Broadcast) takeAcked() []uint64 {
 func opBytes(op *message.Operation) int {
 	const overhead, read = 64, 20
 	r := &op.Request
-	return overhead + len(r.Key) + len(r.Value) + len(r.Identity) + read*len(op.Reads)
+	return overhead + r.Size() + read*len(op.Reads)
 }

@@ -8,6 +8,7 @@ import (
 
 	"quartet/bus/lamport"
 	"quartet/bus/message"
+	"quartet/bus/model"
 	"quartet/replica/durable"
 	"quartet/replica/layers"
 	"quartet/replica/store"
@@ -24,7 +25,7 @@ func at(time uint64) lamport.Version {
 
 // set is a set of key to its rID, with a version.
 func set(rid uint64, key string, version uint64) *message.Request {
-	return &message.Request{RID: rid, Key: key, Value: fmt.Append(nil, rid), Version: at(version)}
+	return &message.Request{RID: rid, Request: model.Request{Key: key, Value: fmt.Append(nil, rid)}, Version: at(version)}
 }
 
 // committed and newest say what models 1 and 2, and what models 3 and 4, read at a key.

@@ -150,7 +150,7 @@ func (d *Donor) addRest(p *message.Pull, c *message.Chunk, space *room) {
 		n := 0
 		for k := range data.Ops {
 			op := &data.Ops[k]
-			n += entryBytes + len(op.Request.Key) + len(op.Request.Value) + len(op.Request.Identity) + 20*len(op.Reads)
+			n += entryBytes + op.Request.Size() + 20*len(op.Reads)
 		}
 		if !space.add(n) {
 			c.Done = false
@@ -161,7 +161,7 @@ func (d *Donor) addRest(p *message.Pull, c *message.Chunk, space *room) {
 
 	for n := max(d.Committed, p.Number) + 1; n <= d.Watermark; n++ {
 		w := d.Write(n)
-		if w == nil || !space.add(len(w.Request.Key)+len(w.Request.Value)+len(w.Request.Identity)) {
+		if w == nil || !space.add(w.Request.Size()) {
 			c.Done = false
 			return
 		}

@@ -171,10 +171,10 @@ func (tr *trial) refusals(t *testing.T) {
 	t.Helper()
 	c := connect(t, tr.c.url(), client.WithRetries(0), client.WithTimeout(patience))
 	ask := func(m model.Consistency, what model.Type) (client.Result, error) {
-		req := client.Request{Consistency: m, Type: what, Key: "mixed-a"}
+		req := client.Request{Request: model.Request{Model: m, Type: what, Key: "mixed-a"}}
 		if what == model.Set {
-			req.ID = fmt.Sprintf("refused-%d", now())
-			req.Key, req.Value = once+req.ID, []byte(req.ID)
+			req.Identity = fmt.Sprintf("refused-%d", now())
+			req.Key, req.Value = once+req.Identity, []byte(req.Identity)
 		}
 		return tr.load.rec.do(context.Background(), c.Session(), fmt.Sprintf("probe%d", now()), req, false)
 	}
@@ -269,7 +269,7 @@ func pauseLong(t *testing.T, tr *trial) {
 func (tr *trial) refusedAt(t *testing.T, id string) {
 	t.Helper()
 	c := connect(t, tr.c.url(), client.WithRetries(0), client.WithTimeout(patience))
-	req := client.Request{Consistency: model.Linearizable, Type: model.Get, Key: "mixed-a", Replica: id}
+	req := client.Request{Request: model.Request{Model: model.Linearizable, Type: model.Get, Key: "mixed-a"}, Options: bus.Options{Replica: id}}
 	result, err := tr.load.rec.do(context.Background(), c.Session(), fmt.Sprintf("probe%d", now()), req, false)
 	if result.Code != model.Unavailable {
 		t.Errorf("%s is out and is asked: code %d, %v", id, result.Code, err)
