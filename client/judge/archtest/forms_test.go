@@ -161,12 +161,13 @@ func TestTheClientSendsTheWholeRequest(t *testing.T) {
 }
 
 func TestMessagesCarryTheWholeRequest(t *testing.T) {
-	r := filled[message.Request](t)
+	r, came := filled[message.Request](t), filled[message.Request](t)
+	r.Came, came.First = 0, 0 // a request has one of the two
 	head := message.Header{From: lamport.Master(1), Incarnation: 1, Epoch: 1, Clock: 1}
 	for _, m := range []message.Message{
-		&message.Forward{Header: head, Requests: []message.Request{r}},
+		&message.Forward{Header: head, Requests: []message.Request{r, came}},
 		&message.Forward{Header: head, Writes: []message.CausalWrite{{Number: 1, Request: r}}},
-		&message.Data{Header: head, Seq: 1, Ops: []message.Operation{{Op: message.OpStrong, Request: r}}},
+		&message.Data{Header: head, Seq: 1, Ops: []message.Operation{{Op: message.OpStrong, Request: r}, {Op: message.OpWeak, Request: came}}},
 	} {
 		b, err := codec.NewEncoder().Encode(m)
 		if err != nil {
