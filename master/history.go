@@ -51,10 +51,6 @@ func (m *Machine) misdirected(in *Incoming, out *Output) bool {
 	case message.Ours:
 		return false
 	case message.Ahead:
-		if m.cfg.Mutant.NeverAhead {
-			m.refuseUnjudged(in.Token, model.Misdirected, whyEnded, out)
-			return true
-		}
 		if len(m.ahead) >= mostAhead {
 			m.refuseUnjudged(in.Token, model.Unavailable, whyAhead, out)
 			return true

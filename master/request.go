@@ -397,11 +397,8 @@ func (m *Machine) stamp() lamport.Version {
 		epoch = m.members.NewestEpoch()
 	}
 	v := lamport.Version{Epoch: epoch, Timestamp: m.now()}
-	if !m.members.Leads() && !m.cfg.Mutant.StampsAlike {
+	if !m.members.Leads() {
 		v.Node = stampNode(m.cfg.Nonce)
-	}
-	if m.cfg.Mutant.NoEpochVersions {
-		v.Epoch = 0
 	}
 	return v
 }

@@ -166,7 +166,7 @@ func (b *Broadcast) ack(to []lamport.Node, solicit bool, sends []Send) []Send {
 // Whatever is ahead was announced as well, so the announcement alone shows every gap.
 func (b *Broadcast) ask(m *member, sends []Send) []Send {
 	first := m.held + 1
-	if m.announcedSeq < first || b.cfg.Mutant == WithoutGaps {
+	if m.announcedSeq < first {
 		return sends
 	}
 	if m.askedFor == first && b.ticks-m.askedAt < askAgain {

@@ -57,7 +57,7 @@ func TestF6LearnerHoldsWhatMembersHold(t *testing.T) {
 		}
 
 		mine := fresh()
-		l := view.NewLearner(lamport.Replica(1), mine, 7, false)
+		l := view.NewLearner(lamport.Replica(1), mine, 7)
 		l.Begin(record(1).View, 0)
 		now := uint64(0)
 		for ; !l.Caught() || mine.Entries() < place; now++ {
@@ -110,7 +110,7 @@ func TestF6CopyOfAWedgedMember(t *testing.T) {
 		Write: func(uint64) *message.CausalWrite { return write },
 	}
 
-	l := view.NewLearner(lamport.Replica(1), fresh(), 7, false)
+	l := view.NewLearner(lamport.Replica(1), fresh(), 7)
 	l.Begin(record(1).View, 0)
 	l.Prepare()
 	var copied *view.Copy
@@ -160,7 +160,7 @@ func TestF6LoadBeginsAnew(t *testing.T) {
 		deliver([]*layers.Layers{member}, place)
 	}
 	mine := fresh()
-	l := view.NewLearner(lamport.Replica(1), mine, 7, false)
+	l := view.NewLearner(lamport.Replica(1), mine, 7)
 	l.Begin(record(1).View, 0)
 	p, _ := l.Pull(0)
 	donor := view.Donor{Layers: member, View: &record(1).View, Bytes: 1500}

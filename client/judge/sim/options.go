@@ -6,8 +6,6 @@ import (
 	"slices"
 
 	"quartet/bus/message"
-	"quartet/master"
-	"quartet/replica"
 )
 
 // Times are in units of which a node's tick has tickUnits.
@@ -75,9 +73,9 @@ type Options struct {
 
 	// HistoriesOnly leaves the invariants out: what is caught, the clients saw.
 	HistoriesOnly bool
-	// Replica and Master remove a rule.
-	Replica replica.Mutant
-	Master  master.Mutant
+	// SameIncarnation makes replicas that come back without their memory say that they are who
+	// they were: for a mutant.
+	SameIncarnation bool
 
 	// Wire, if set, is what a message becomes on its way: encoded and decoded.
 	Wire func(message.Message) (message.Message, error)
