@@ -68,7 +68,10 @@ const Separator = ":::"
 // Request is a client's request. Value is nil in a get and never nil in a set that
 // [ParseRequest] returned.
 type Request struct {
-	model.Request
+	Model    model.Consistency
+	Type     model.Type
+	Key      string
+	Value    []byte
 	Encoding Encoding
 
 	// Asked is what a JSON body says in place of headers, under their names; nil: nothing.
@@ -201,7 +204,7 @@ func checkSize(key, value int) error {
 }
 
 // Check refuses what [ParseRequest] would refuse, with the same [*Error].
-func Check(r *model.Request) error {
+func (r *Request) Check() error {
 	switch {
 	case !r.Model.Valid():
 		return malformed("unknown consistency %d (want %s)", r.Model, consistencyChoice)
@@ -217,8 +220,8 @@ func Check(r *model.Request) error {
 }
 
 // AppendText appends r in text form. It checks nothing. Text loses the blanks at the
-// ends of a key or a value; [Trimmed] tells whether there are any.
-func AppendText(dst []byte, r *model.Request) []byte {
+// ends of a key or a value; [Request.Trimmed] tells whether there are any.
+func AppendText(dst []byte, r Request) []byte {
 	dst = append(dst, r.Model.Word()...)
 	dst = append(dst, ", "...)
 	dst = append(dst, r.Type.Word()...)
@@ -238,7 +241,7 @@ func AppendEcho(dst []byte, key string, value []byte) []byte {
 
 // Trimmed reports whether key and value have no blanks at their ends, so that text
 // says exactly what msgpack says.
-func Trimmed(r *model.Request) bool {
+func (r *Request) Trimmed() bool {
 	key := strings.Trim(r.Key, " \t\r\n")
 	return len(key) == len(r.Key) && len(trim(r.Value)) == len(r.Value)
 }

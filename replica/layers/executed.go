@@ -29,6 +29,8 @@ type executed struct {
 	keep    uint64 // how long at least, in the order's time
 	most    int    // bytes that earlier may cost
 	order   message.OrderTime
+
+	mutant Mutant
 }
 
 // done is an entry of the ring.
@@ -67,7 +69,7 @@ const (
 )
 
 func newExecuted(cfg *Config) executed {
-	e := executed{window: cfg.Window, keep: cfg.KeepTicks, most: cfg.KeepBytes, seed: cfg.Seed}
+	e := executed{window: cfg.Window, keep: cfg.KeepTicks, most: cfg.KeepBytes, seed: cfg.Seed, mutant: cfg.Mutant}
 	if e.window <= 0 {
 		e.window = defaultWindow
 	}
@@ -135,9 +137,11 @@ func (e *executed) add(d done) {
 // retire makes an entry of the ring an earlier one.
 func (e *executed) retire(at int) {
 	old := &e.ring[at]
-	e.earlier.Add(&dedup.Entry{
-		ID: old.id, RID: old.RID, Digest: old.Digest, Position: old.Position, Timestamp: old.Timestamp, Time: old.time,
-	})
+	if !e.mutant.ForgetsByCount {
+		e.earlier.Add(&dedup.Entry{
+			ID: old.id, RID: old.RID, Digest: old.Digest, Position: old.Position, Timestamp: old.Timestamp, Time: old.time,
+		})
+	}
 	switch {
 	case old.id != "":
 		if e.byID[old.id] == uint32(at) {
@@ -193,7 +197,7 @@ func (e *executed) forgetOldest() {
 // last fifth of what is kept is taken for that.
 func (e *executed) tooOld(r *message.Request, tick uint64) bool {
 	o := &e.order
-	if r.First == 0 || o.Horizon == 0 {
+	if r.First == 0 || o.Horizon == 0 || e.mutant.NeverTooOld {
 		return false
 	}
 	passed := tick - min(tick, r.First)
@@ -211,7 +215,7 @@ func (e *executed) late(r *message.Request, said, tick uint64) bool {
 	if came == 0 {
 		came = said
 	}
-	if r.First > 0 || came == 0 || o.Horizon == 0 {
+	if r.First > 0 || came == 0 || o.Horizon == 0 || e.mutant.NeverLate {
 		return false
 	}
 

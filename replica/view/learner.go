@@ -23,6 +23,8 @@ type Learner struct {
 	pulls  uint64       // counts PULLs
 	loads  bool         // the replica is outside
 	load   load
+
+	unloadedJoiner bool // a mutant's: says that it is a copy before it is one
 }
 
 // load is how far a load has come.
@@ -61,8 +63,9 @@ const (
 
 // NewLearner returns the learner of a replica that is not outside. PULLs are counted from a
 // number on that no earlier process has used: an answer to one of those must not be taken.
-func NewLearner(self lamport.Node, l *layers.Layers, pulls uint64) Learner {
-	return Learner{self: self, layers: l, pulls: pulls}
+// unloadedJoiner is a mutant's.
+func NewLearner(self lamport.Node, l *layers.Layers, pulls uint64, unloadedJoiner bool) Learner {
+	return Learner{self: self, layers: l, pulls: pulls, unloadedJoiner: unloadedJoiner}
 }
 
 // Loads reports whether the replica is outside of the view, and loads.
@@ -264,7 +267,7 @@ func (l *Learner) Take(c *message.Chunk) (Taken, *Copy) {
 		return Loaded, nil
 	}
 	s.fresh = true // if this was not all, the next piece is to be had at once
-	if !s.caught {
+	if !s.caught && !l.unloadedJoiner {
 		return Loaded, nil
 	}
 	return Loaded, l.copyRest(c)
@@ -291,7 +294,7 @@ func (l *Learner) copyRest(c *message.Chunk) *Copy {
 			s.writes = append(s.writes, w)
 		}
 	}
-	if !c.Done || len(c.Contiguous) != len(l.view.Members) {
+	if !c.Done && !l.unloadedJoiner || len(c.Contiguous) != len(l.view.Members) {
 		return nil
 	}
 
