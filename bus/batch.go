@@ -183,7 +183,7 @@ func (b *BatchItem) check(consistency, request, least uint64) error {
 	case b.Type == model.Get && b.Value != nil:
 		return malformed("a get takes no value")
 	}
-	if err := b.Request.Check(); err != nil {
+	if err := Check(&b.Request.Request); err != nil {
 		return err
 	}
 	if b.Identity != "" {
@@ -221,9 +221,9 @@ func (w *BatchWriter) Begin(n int) {
 	_ = w.enc.EncodeArrayLen(n) // the appender cannot fail
 }
 
-// Add appends an item that [Request.Check] and the options' rules accept.
+// Add appends an item that [Check] and the options' rules accept.
 func (w *BatchWriter) Add(item *BatchItem) {
-	least := max(item.MinTimestamp, item.MinPosition)
+	least := item.Minimum(item.Model)
 	n := itemLeast
 	switch {
 	case item.Age != 0:
@@ -287,7 +287,7 @@ func (w *BatchWriter) Bytes() []byte { return w.out.b }
 // Size is how many bytes an item takes at the most.
 func (b *BatchItem) Size() int {
 	const overhead = 50 + 2 + 32 // of the numbers, and of a history
-	return overhead + len(b.Key) + len(b.Value) + len(b.Identity) + len(b.Replica)
+	return overhead + b.Request.Size() + len(b.Identity) + len(b.Replica)
 }
 
 // An answer is an array of these fields: index in the batch, code, rID, clock (counter,

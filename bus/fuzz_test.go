@@ -36,13 +36,13 @@ func FuzzParseRequest(f *testing.F) {
 			checkRefusal(t, err)
 			return
 		}
-		if err := r.Check(); err != nil {
+		if err := Check(&r.Request); err != nil {
 			t.Fatalf("accepted %+v, which Check refuses: %v", r, err)
 		}
 		if (r.Value == nil) != (r.Type == model.Get) {
 			t.Fatalf("value %v of a %v", r.Value, r.Type)
 		}
-		packed, err := AppendMsgpack(nil, r)
+		packed, err := AppendMsgpack(nil, &r.Request)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -54,8 +54,8 @@ func FuzzParseRequest(f *testing.F) {
 			t.Fatal(err)
 		}
 		forms := [][]byte{packed, object}
-		if r.Trimmed() {
-			forms = append(forms, AppendText(nil, r))
+		if Trimmed(&r.Request) {
+			forms = append(forms, AppendText(nil, &r.Request))
 		} else if r.Encoding == Text {
 			t.Fatalf("text was not trimmed: %+v", r)
 		}

@@ -164,8 +164,8 @@ func (w *walker) bytes(what string, bin bool) ([]byte, error) {
 
 // AppendMsgpack appends r as a msgpack map. It refuses, with an [*Error], what
 // [ParseRequest] would refuse.
-func AppendMsgpack(dst []byte, r Request) ([]byte, error) {
-	if err := r.Check(); err != nil {
+func AppendMsgpack(dst []byte, r *model.Request) ([]byte, error) {
+	if err := Check(r); err != nil {
 		return dst, err
 	}
 	w := appender{b: dst}

@@ -76,6 +76,55 @@ func ParseOptions(h nats.Header, c model.Consistency) (Options, error) {
 	return o, err
 }
 
+// Header returns the headers with which a request of model c asks for o, nil if it needs none:
+// what [ParseOptions] reads, but for a session's token.
+func (o *Options) Header(c model.Consistency) nats.Header {
+	fields := [...]struct{ name, value string }{
+		{HeaderMsgID, o.Identity}, {HeaderClient, o.Client}, {HeaderReplica, o.Replica}, {HeaderAge, decimal(o.Age)},
+		{HeaderMinTimestamp, ""}, {HeaderMinPosition, ""}, {HeaderHistory, ""},
+	}
+	switch c {
+	case model.Causal:
+		fields[4].value = decimal(o.MinTimestamp)
+	case model.Sequential:
+		fields[5].value = decimal(o.MinPosition)
+	}
+	if o.AsksHistory {
+		fields[6].value = AskedHistory(o.History)
+	}
+
+	var h nats.Header
+	for _, f := range fields {
+		if f.value == "" {
+			continue
+		}
+		if h == nil {
+			h = make(nats.Header, len(fields))
+		}
+		h[f.name] = []string{f.value}
+	}
+	return h
+}
+
+// decimal is n as a header's value; "", which is no header, of 0.
+func decimal(n uint64) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.FormatUint(n, 10)
+}
+
+// Minimum is the minimum that concerns a request of model c; 0: none.
+func (o *Options) Minimum(c model.Consistency) uint64 {
+	switch c {
+	case model.Causal:
+		return o.MinTimestamp
+	case model.Sequential:
+		return o.MinPosition
+	}
+	return 0
+}
+
 // Told is what the request goes on from, as its token says it, or its headers.
 func (o *Options) Told() message.Told {
 	if o.InSession {
@@ -110,6 +159,13 @@ func nameOption(h nats.Header, header string) (string, error) {
 		return "", malformed("header %s %s", header, fault)
 	}
 	return value, nil
+}
+
+// CheckName refuses an id ([HeaderMsgID]) or a role name ([HeaderClient]) that the cluster
+// would refuse in that header, with the same [*Error].
+func CheckName(header, value string) error {
+	_, err := nameOption(nats.Header{header: {value}}, header)
+	return err
 }
 
 // nameFault says what is wrong with an id or a role name; "" if nothing is.

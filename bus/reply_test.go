@@ -138,12 +138,12 @@ func BenchmarkReplyMsg(b *testing.B) {
 }
 
 func BenchmarkParseRequest(b *testing.B) {
-	r := Request{Model: model.Linearizable, Type: model.Set, Key: "sixteen-byte-key", Value: make([]byte, 100)}
-	packed, err := AppendMsgpack(nil, r)
+	r := Request{Request: model.Request{Model: model.Linearizable, Type: model.Set, Key: "sixteen-byte-key", Value: make([]byte, 100)}}
+	packed, err := AppendMsgpack(nil, &r.Request)
 	if err != nil {
 		b.Fatal(err)
 	}
-	for name, body := range map[string][]byte{"text": AppendText(nil, r), "msgpack": packed} {
+	for name, body := range map[string][]byte{"text": AppendText(nil, &r.Request), "msgpack": packed} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

@@ -68,10 +68,7 @@ const Separator = ":::"
 // Request is a client's request. Value is nil in a get and never nil in a set that
 // [ParseRequest] returned.
 type Request struct {
-	Model    model.Consistency
-	Type     model.Type
-	Key      string
-	Value    []byte
+	model.Request
 	Encoding Encoding
 
 	// Asked is what a JSON body says in place of headers, under their names; nil: nothing.
@@ -204,7 +201,7 @@ func checkSize(key, value int) error {
 }
 
 // Check refuses what [ParseRequest] would refuse, with the same [*Error].
-func (r *Request) Check() error {
+func Check(r *model.Request) error {
 	switch {
 	case !r.Model.Valid():
 		return malformed("unknown consistency %d (want %s)", r.Model, consistencyChoice)
@@ -220,8 +217,8 @@ func (r *Request) Check() error {
 }
 
 // AppendText appends r in text form. It checks nothing. Text loses the blanks at the
-// ends of a key or a value; [Request.Trimmed] tells whether there are any.
-func AppendText(dst []byte, r Request) []byte {
+// ends of a key or a value; [Trimmed] tells whether there are any.
+func AppendText(dst []byte, r *model.Request) []byte {
 	dst = append(dst, r.Model.Word()...)
 	dst = append(dst, ", "...)
 	dst = append(dst, r.Type.Word()...)
@@ -241,7 +238,7 @@ func AppendEcho(dst []byte, key string, value []byte) []byte {
 
 // Trimmed reports whether key and value have no blanks at their ends, so that text
 // says exactly what msgpack says.
-func (r *Request) Trimmed() bool {
+func Trimmed(r *model.Request) bool {
 	key := strings.Trim(r.Key, " \t\r\n")
 	return len(key) == len(r.Key) && len(trim(r.Value)) == len(r.Value)
 }

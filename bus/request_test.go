@@ -17,9 +17,11 @@ import (
 
 func TestParseText(t *testing.T) {
 	set := func(m model.Consistency, key, value string) Request {
-		return Request{Model: m, Type: model.Set, Key: key, Value: []byte(value)}
+		return Request{Request: model.Request{Model: m, Type: model.Set, Key: key, Value: []byte(value)}}
 	}
-	get := func(m model.Consistency, key string) Request { return Request{Model: m, Type: model.Get, Key: key} }
+	get := func(m model.Consistency, key string) Request {
+		return Request{Request: model.Request{Model: m, Type: model.Get, Key: key}}
+	}
 	for body, want := range map[string]Request{
 		"1, 1, key1 ::: first": set(model.Linearizable, "key1", "first"),
 		"1,1,k:::v":            set(model.Linearizable, "k", "v"),
@@ -135,7 +137,7 @@ func TestTextRefused(t *testing.T) {
 }
 
 func TestParseMsgpack(t *testing.T) {
-	want := Request{Model: model.Causal, Type: model.Set, Key: " k ", Value: []byte("\n v"), Encoding: Msgpack}
+	want := Request{Request: model.Request{Model: model.Causal, Type: model.Set, Key: " k ", Value: []byte("\n v")}, Encoding: Msgpack}
 	for name, body := range map[string]string{
 		"bin":         "\x84\xabconsistency\x03\xa7request\x01\xa3key\xa3 k \xa5value\xc4\x03\n v",
 		"str":         "\x84\xabconsistency\x03\xa7request\x01\xa3key\xa3 k \xa5value\xa3\n v",
@@ -155,7 +157,7 @@ func TestParseMsgpack(t *testing.T) {
 		}
 	}
 	get, err := ParseRequest([]byte("\x83\xabconsistency\x01\xa7request\x02\xa3key\xa1k"))
-	if diff := cmp.Diff(Request{Model: model.Linearizable, Type: model.Get, Key: "k", Encoding: Msgpack}, get); err != nil || diff != "" {
+	if diff := cmp.Diff(Request{Request: model.Request{Model: model.Linearizable, Type: model.Get, Key: "k"}, Encoding: Msgpack}, get); err != nil || diff != "" {
 		t.Errorf("get: %v %s", err, diff)
 	}
 	// Any library's map will do.
@@ -251,19 +253,19 @@ func TestDeclaredLengthsAllocateNothing(t *testing.T) {
 
 func TestAppendRequest(t *testing.T) {
 	for _, r := range []Request{
-		{Model: model.Linearizable, Type: model.Set, Key: "k", Value: []byte("v")},
-		{Model: model.Sequential, Type: model.Set, Key: "a,b:c", Value: []byte{}},
-		{Model: model.Causal, Type: model.Set, Key: "k", Value: []byte("::: a,\n:::b \xff")},
-		{Model: model.Eventual, Type: model.Get, Key: "ключ"},
-		{Model: model.Eventual, Type: model.Set, Key: "k", Value: bytes.Repeat([]byte{'v'}, model.MaxKeyValue-1)},
+		{Request: model.Request{Model: model.Linearizable, Type: model.Set, Key: "k", Value: []byte("v")}},
+		{Request: model.Request{Model: model.Sequential, Type: model.Set, Key: "a,b:c", Value: []byte{}}},
+		{Request: model.Request{Model: model.Causal, Type: model.Set, Key: "k", Value: []byte("::: a,\n:::b \xff")}},
+		{Request: model.Request{Model: model.Eventual, Type: model.Get, Key: "ключ"}},
+		{Request: model.Request{Model: model.Eventual, Type: model.Set, Key: "k", Value: bytes.Repeat([]byte{'v'}, model.MaxKeyValue-1)}},
 	} {
-		text := AppendText([]byte("#"), r)
+		text := AppendText([]byte("#"), &r.Request)
 		got, err := ParseRequest(text[1:])
 		if err != nil || !reflect.DeepEqual(r, got) { // cmp is slow on large values
 			t.Errorf("text %.60q: %v %.200v", text, err, got)
 		}
 		r.Encoding = Msgpack
-		packed, err := AppendMsgpack([]byte("#"), r)
+		packed, err := AppendMsgpack([]byte("#"), &r.Request)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -273,20 +275,20 @@ func TestAppendRequest(t *testing.T) {
 		}
 	}
 	for _, r := range []Request{
-		{}, {Model: 5, Type: model.Get, Key: "k"}, {Model: 1, Type: 3, Key: "k"}, {Model: 1, Type: model.Get},
-		{Model: 1, Type: model.Get, Key: "k", Value: []byte("v")}, {Model: 1, Type: model.Set, Key: "a\n"},
-		{Model: 1, Type: model.Set, Key: "k", Value: make([]byte, model.MaxKeyValue)},
+		{}, {Request: model.Request{Model: 5, Type: model.Get, Key: "k"}}, {Request: model.Request{Model: 1, Type: 3, Key: "k"}}, {Request: model.Request{Model: 1, Type: model.Get}},
+		{Request: model.Request{Model: 1, Type: model.Get, Key: "k", Value: []byte("v")}}, {Request: model.Request{Model: 1, Type: model.Set, Key: "a\n"}},
+		{Request: model.Request{Model: 1, Type: model.Set, Key: "k", Value: make([]byte, model.MaxKeyValue)}},
 	} {
 		var e *Error
-		if out, err := AppendMsgpack([]byte("#"), r); !errors.As(err, &e) || string(out) != "#" {
+		if out, err := AppendMsgpack([]byte("#"), &r.Request); !errors.As(err, &e) || string(out) != "#" {
 			t.Errorf("%+v: %q %v", r, out, err)
 		}
 	}
 	for want, r := range map[bool]Request{
-		true:  {Key: "a b", Value: []byte("x\ny")},
-		false: {Key: "a", Value: []byte(" x")},
+		true:  {Request: model.Request{Key: "a b", Value: []byte("x\ny")}},
+		false: {Request: model.Request{Key: "a", Value: []byte(" x")}},
 	} {
-		if r.Trimmed() != want {
+		if Trimmed(&r.Request) != want {
 			t.Errorf("Trimmed %+v", r)
 		}
 	}

@@ -58,8 +58,8 @@ func newClient(nc *nats.Conn, o options) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}
-	if err := checkHeaders(&Request{}, o.name); err != nil {
-		return nil, err
+	if err := bus.CheckName(bus.HeaderClient, o.name); o.name != "" && err != nil {
+		return nil, refusal(err)
 	}
 	in, err := inbox.New(nc)
 	switch {
@@ -68,7 +68,7 @@ func newClient(nc *nats.Conn, o options) (*Client, error) {
 	case err != nil:
 		return nil, fmt.Errorf("client: %w", err)
 	}
-	c := &Client{o: o, nc: nc, in: in, subjects: subjects, ids: nuid.New(), named: header("", o.name, "", 0, 0, 0)}
+	c := &Client{o: o, nc: nc, in: in, subjects: subjects, ids: nuid.New(), named: (&bus.Options{Client: o.name}).Header(0)}
 	c.out = newGatherer(c)
 	return c, nil
 }
@@ -106,7 +106,7 @@ func (c *Client) Set(ctx context.Context, key string, value []byte, opts ...Requ
 }
 
 func build(t model.Type, key string, value []byte, opts []RequestOption) Request {
-	r := Request{Consistency: Linearizable, Type: t, Key: key, Value: value}
+	r := Request{Request: model.Request{Model: Linearizable, Type: t, Key: key, Value: value}}
 	for _, opt := range opts {
 		opt(&r)
 	}
@@ -136,7 +136,8 @@ func (c *Client) Start(r Request, done func(Result, error)) error {
 	if !c.in.Connected() {
 		return c.notSent(inbox.ErrNotConnected).failure(&r, &Result{})
 	}
-	c.out.add(newSending(&r, r.Replica, age(r.FirstSent), func(reply *bus.Reply, err error) {
+	r.Age = age(r.FirstSent)
+	c.out.add(c.newSending(&r, func(reply *bus.Reply, err error) {
 		var result Result
 		v := c.read(reply, err, &result)
 		done(result, v.failure(&r, &result))
@@ -194,11 +195,4 @@ func (c *Client) newID() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.ids.Next()
-}
-
-// checkHeaders refuses what the cluster would refuse in the headers, but for the name of a
-// replica: which there are only the cluster can say.
-func checkHeaders(r *Request, client string) error {
-	_, err := bus.ParseOptions(header(r.ID, client, "", 0, 0, 0), r.Consistency)
-	return refusal(err)
 }

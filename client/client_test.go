@@ -88,7 +88,7 @@ func TestOptionsReachTheCluster(t *testing.T) {
 	if want := (bus.Options{MinPosition: 8}); calls[1].Options != want {
 		t.Errorf("got %+v, want %+v", calls[1].Options, want)
 	}
-	if _, err := c.Do(t.Context(), client.Request{Consistency: 4, Type: 1, Key: "a", Value: []byte("b"), Text: true}); err != nil {
+	if _, err := c.Do(t.Context(), client.Request{Request: model.Request{Model: 4, Type: 1, Key: "a", Value: []byte("b")}, Text: true}); err != nil {
 		t.Fatal(err)
 	}
 	if body := r.Calls()[2].Body; body != "eventual, set, a ::: b" {
@@ -145,15 +145,15 @@ func TestRefusedBeforeSending(t *testing.T) {
 		r    client.Request
 		code model.Code
 	}{
-		"no model":      {client.Request{Type: 1, Key: "k"}, 400},
-		"no type":       {client.Request{Consistency: 1, Key: "k"}, 400},
-		"no key":        {client.Request{Consistency: 1, Type: 2}, 400},
-		"separator":     {client.Request{Consistency: 1, Type: 2, Key: "a:::b"}, 400},
-		"get of value":  {client.Request{Consistency: 1, Type: 2, Key: "a", Value: []byte("v")}, 400},
-		"too large":     {client.Request{Consistency: 1, Type: 1, Key: "a", Value: make([]byte, model.MaxKeyValue)}, 413},
-		"id":            {client.Request{Consistency: 1, Type: 1, Key: "a", ID: "line\nend"}, 400},
-		"long id":       {client.Request{Consistency: 1, Type: 1, Key: "a", ID: strings.Repeat("x", 257)}, 400},
-		"blank in text": {client.Request{Consistency: 1, Type: 1, Key: "a", Value: []byte(" v"), Text: true}, 400},
+		"no model":      {client.Request{Request: model.Request{Type: 1, Key: "k"}}, 400},
+		"no type":       {client.Request{Request: model.Request{Model: 1, Key: "k"}}, 400},
+		"no key":        {client.Request{Request: model.Request{Model: 1, Type: 2}}, 400},
+		"separator":     {client.Request{Request: model.Request{Model: 1, Type: 2, Key: "a:::b"}}, 400},
+		"get of value":  {client.Request{Request: model.Request{Model: 1, Type: 2, Key: "a", Value: []byte("v")}}, 400},
+		"too large":     {client.Request{Request: model.Request{Model: 1, Type: 1, Key: "a", Value: make([]byte, model.MaxKeyValue)}}, 413},
+		"id":            {client.Request{Request: model.Request{Model: 1, Type: 1, Key: "a"}, Options: bus.Options{Identity: "line\nend"}}, 400},
+		"long id":       {client.Request{Request: model.Request{Model: 1, Type: 1, Key: "a"}, Options: bus.Options{Identity: strings.Repeat("x", 257)}}, 400},
+		"blank in text": {client.Request{Request: model.Request{Model: 1, Type: 1, Key: "a", Value: []byte(" v")}, Text: true}, 400},
 	} {
 		_, err := c.Do(t.Context(), test.r)
 		var e *client.Error
@@ -419,7 +419,7 @@ func TestStart(t *testing.T) {
 	c := dial(t, r.URL)
 	ends := make(chan error, 3)
 	for range 3 {
-		err := c.Start(client.Request{Consistency: 4, Type: 1, Key: "k", Value: []byte("v")}, func(result client.Result, err error) {
+		err := c.Start(client.Request{Request: model.Request{Model: 4, Type: 1, Key: "k", Value: []byte("v")}}, func(result client.Result, err error) {
 			if (result.Code == model.OK) != (err == nil) {
 				err = fmt.Errorf("%+v beside %v", result, err)
 			}
@@ -436,7 +436,7 @@ func TestStart(t *testing.T) {
 	if calls := r.Calls(); len(calls) != 3 || calls[0].Options.Identity != "" {
 		t.Errorf("Start sent again, or an id: %+v", calls)
 	}
-	if err := c.Start(client.Request{Consistency: 9}, nil); !errors.Is(err, client.ErrRefused) {
+	if err := c.Start(client.Request{Request: model.Request{Model: 9}}, nil); !errors.Is(err, client.ErrRefused) {
 		t.Errorf("malformed: %v", err)
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
-	"quartet/bus/model"
 	"quartet/client/inbox"
 )
 
@@ -269,7 +268,7 @@ func (g *gatherer) sendLone(s *sending) error {
 	}
 	g.left()
 	var strangers atomic.Int32 // a timer may end what a message has begun
-	_, err = g.c.in.SendForMany(g.c.subjects.Request(), s.header(g.c.o.name), body, g.c.o.timeout, func(m *nats.Msg, err error) bool {
+	_, err = g.c.in.SendForMany(g.c.subjects.Request(), s.header(), body, g.c.o.timeout, func(m *nats.Msg, err error) bool {
 		if err == nil && !bus.IsReply(m) {
 			strangers.Add(1)
 			return true
@@ -474,24 +473,18 @@ func (s *sending) lone() bool { return s.text || s.traceparent != "" }
 
 func (s *sending) body() ([]byte, error) {
 	const overhead = 64 // what both encodings add, at most
-	body := make([]byte, 0, len(s.item.Key)+len(s.item.Value)+overhead)
+	r := &s.item.Request.Request
+	body := make([]byte, 0, r.Size()+overhead)
 	if s.text {
-		return bus.AppendText(body, s.item.Request), nil
+		return bus.AppendText(body, r), nil
 	}
-	return bus.AppendMsgpack(body, s.item.Request)
+	return bus.AppendMsgpack(body, r)
 }
 
-func newSending(r *Request, pinned string, age uint64, done func(*bus.Reply, error)) *sending {
-	s := &sending{text: r.Text, done: done, item: bus.BatchItem{
-		Request: bus.Request{Model: r.Consistency, Type: r.Type, Key: r.Key, Value: r.Value},
-		Options: bus.Options{Identity: r.ID, Replica: pinned, Age: age, History: r.history, AsksHistory: r.inSession},
-	}}
+// newSending returns one sending of r, as old as r.Age says.
+func (c *Client) newSending(r *Request, done func(*bus.Reply, error)) *sending {
+	s := &sending{text: r.Text, done: done, item: bus.BatchItem{Request: bus.Request{Request: r.Request}, Options: r.Options}}
+	s.item.Client, s.item.InSession = c.o.name, false // a Client's sessions are no tokens
 	s.trace(r)
-	switch r.Consistency {
-	case model.Causal:
-		s.item.MinTimestamp = r.MinTimestamp
-	case model.Sequential:
-		s.item.MinPosition = r.MinPosition
-	}
 	return s
 }

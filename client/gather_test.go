@@ -23,7 +23,7 @@ func startMany(t *testing.T, c *client.Client, n int, begun func(), change func(
 	var group sync.WaitGroup
 	group.Add(n)
 	begin := func(i int) {
-		r := client.Request{Consistency: 4, Type: 1, Key: fmt.Sprint("k", i), Value: []byte(fmt.Sprint(i))}
+		r := client.Request{Request: model.Request{Model: 4, Type: 1, Key: fmt.Sprint("k", i), Value: []byte(fmt.Sprint(i))}}
 		if change != nil {
 			change(i, &r)
 		}
@@ -49,7 +49,7 @@ func TestRequestsGather(t *testing.T) {
 	c := dial(t, r.URL, client.WithName("Client7"))
 	const n = 2500 // more than one batch may hold
 	for i, err := range startMany(t, c, n, func() {}, func(i int, r *client.Request) {
-		r.ID = fmt.Sprint("id", i)
+		r.Identity = fmt.Sprint("id", i)
 	}) {
 		if err != nil {
 			t.Fatalf("request %d: %v", i, err)
@@ -234,7 +234,7 @@ func TestGivingUpAndClosing(t *testing.T) {
 			key = "served"
 		}
 		var err error
-		if pending[i], err = c.Begin(ctx, client.Request{Consistency: 1, Type: 1, Key: key, Value: []byte("v")}); err != nil {
+		if pending[i], err = c.Begin(ctx, client.Request{Request: model.Request{Model: 1, Type: 1, Key: key, Value: []byte("v")}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -278,7 +278,7 @@ func TestANarrowBus(t *testing.T) {
 	if got := batches(); got == 0 {
 		t.Error("no batch came")
 	}
-	large := client.Request{Consistency: 4, Type: 1, Key: "k", Value: make([]byte, 2*most)}
+	large := client.Request{Request: model.Request{Model: 4, Type: 1, Key: "k", Value: make([]byte, 2*most)}}
 	ended := make(chan error, 1)
 	var mine sync.Mutex // of who starts it; its end takes it too
 	mine.Lock()

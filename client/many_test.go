@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"quartet/bus"
+	"quartet/bus/model"
 	"quartet/client"
 	"quartet/client/internal/responder"
 )
@@ -25,7 +26,7 @@ func TestGetManyOfARealCluster(t *testing.T) {
 		for i := range keys {
 			names = append(names, fmt.Sprintf("many-%s-%d", m.Word(), i))
 			if i%5 != 0 {
-				sets = append(sets, client.Request{Consistency: m, Type: client.TypeSet, Key: names[i], Value: []byte(names[i])})
+				sets = append(sets, client.Request{Request: model.Request{Model: m, Type: client.TypeSet, Key: names[i], Value: []byte(names[i])}})
 			}
 		}
 		if outcomes, err := s.DoMany(t.Context(), sets); err != nil || len(outcomes) != len(sets) {

@@ -42,18 +42,18 @@ type ended struct {
 // request that is not sent because it could not be right.
 func (c *Client) Begin(ctx context.Context, r Request) (*Pending, error) {
 	if err := context.Cause(ctx); err != nil {
-		return nil, &Error{Reason: "not sent", ID: r.ID, Err: err}
+		return nil, &Error{Reason: "not sent", ID: r.Identity, Err: err}
 	}
-	if r.ID != "" || r.Replica != "" {
-		if err := checkHeaders(&r, c.o.name); err != nil {
-			return nil, err
+	if r.Identity != "" {
+		if err := bus.CheckName(bus.HeaderMsgID, r.Identity); err != nil {
+			return nil, refusal(err)
 		}
 	}
 	if err := r.check(); err != nil {
 		return nil, err
 	}
-	if r.ID == "" && r.Type == model.Set {
-		r.ID = c.newID()
+	if r.Identity == "" && r.Type == model.Set {
+		r.Identity = c.newID()
 	}
 	if c.o.trace != nil && r.Traceparent == "" {
 		r.Traceparent, r.Tracestate = c.o.trace(ctx)
@@ -67,21 +67,23 @@ func (c *Client) Begin(ctx context.Context, r Request) (*Pending, error) {
 }
 
 // ID returns the request's Nats-Msg-Id, "" for a get without one.
-func (p *Pending) ID() string { return p.r.ID }
+func (p *Pending) ID() string { return p.r.Identity }
 
 func (p *Pending) send() {
 	p.attempts++
-	var told uint64
+	p.r.Age = 0
 	if p.r.Type == model.Set && (p.attempts > 1 || !p.r.FirstSent.IsZero()) {
-		told = age(p.first)
+		p.r.Age = age(p.first)
 	}
-	p.sending = newSending(&p.r, p.pinned, told, func(reply *bus.Reply, err error) {
+
+	p.sending = p.c.newSending(&p.r, func(reply *bus.Reply, err error) {
 		end := ended{err: err}
 		if reply != nil {
 			end.reply = *reply
 		}
 		p.ends <- end
 	})
+	p.sending.item.Replica = p.pinned
 	p.sending.waited = true
 	p.c.out.add(p.sending)
 }
@@ -115,7 +117,7 @@ func (p *Pending) Wait(ctx context.Context) (Result, error) {
 			if v.final || p.attempts > p.c.o.retries || p.late() {
 				return p.finish(v)
 			}
-			p.c.o.log.Debug("client: sending again", "id", p.r.ID, "key", p.r.Key, "attempt", p.attempts, "code", uint16(v.code), "reason", v.reason, "error", v.err)
+			p.c.o.log.Debug("client: sending again", "id", p.r.Identity, "key", p.r.Key, "attempt", p.attempts, "code", uint16(v.code), "reason", v.reason, "error", v.err)
 			if err := p.pause(ctx); err != nil {
 				v.err = err
 				return p.finish(v)
@@ -265,7 +267,7 @@ func (v verdict) failure(r *Request, result *Result) error {
 		return nil
 	}
 	e := &Error{
-		Code: v.code, Reason: v.reason, ID: r.ID, RID: result.RID,
+		Code: v.code, Reason: v.reason, ID: r.Identity, RID: result.RID,
 		Attempts: max(1, result.Attempts), Unknown: v.unknown, Err: v.err,
 	}
 	if e.Unknown && errors.Is(e.Err, ErrNoCluster) {

@@ -1,7 +1,6 @@
 package client
 
 import (
-	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -31,27 +30,24 @@ const (
 )
 
 // Request is one request in full; [Client.Get] and [Client.Set] build it from options.
+//
+// Of its [bus.Options], Identity is the request's Nats-Msg-Id, 1 to 256 printable bytes: a set
+// without one is given a fresh one by Do, so that its retries are recognised. Replica pins the
+// request to one replica (r1, r2, …): it is then never sent to another. MinTimestamp is the
+// least causal timestamp that a causal get may be answered from, MinPosition the least
+// position for a sequential request; 0: none. History and AsksHistory are a session's. Client,
+// Age and Session are not looked at: a [Client] says them by itself, of its name and of
+// FirstSent.
 type Request struct {
-	Consistency model.Consistency
-	Type        model.Type
-	Key         string // 1 to 1,024 bytes of UTF-8, no control characters, no ":::"
-	Value       []byte // of a set: any bytes; with the key at most 512 KiB. Not written to, must not change until the request has ended
+	model.Request // the value must not change until the request has ended
+	bus.Options
 
-	// ID is the request's Nats-Msg-Id, 1 to 256 printable bytes. A set without one is
-	// given a fresh one by Do, so that its retries are recognised.
-	ID string
 	// FirstSent says when a set that is sent again under its ID was sent first: the
 	// Error.FirstSent of the call that failed. Zero: now. The cluster recognises a set for two
 	// minutes at the least; a sending later than that it refuses ([ErrGone]) if it may have
 	// forgotten the first. Of a set that does not say how old it is that cannot be known, and it
 	// is executed again.
 	FirstSent time.Time
-	// Replica pins the request to one replica (r1, r2, …). It is then never sent to another.
-	Replica string
-	// MinTimestamp is the least causal timestamp that a causal get may be answered
-	// from; MinPosition the least position for a sequential request. 0: none.
-	MinTimestamp uint64
-	MinPosition  uint64
 	// Text sends the text form, whose reply echoes a set's "key ::: value". Key and
 	// value then must not begin or end with blanks.
 	Text bool
@@ -61,23 +57,19 @@ type Request struct {
 	// Traceparent is not sent, and no request is refused for one. Such a request is never
 	// sent in a batch with others.
 	Traceparent, Tracestate string
-
-	// Of a session: where its minimums were told.
-	history   bus.History
-	inSession bool
 }
 
 // RequestOption changes one thing in a request of [Client.Get] or [Client.Set].
 type RequestOption func(*Request)
 
 // With names the consistency model; without it a request is linearizable.
-func With(c model.Consistency) RequestOption { return func(r *Request) { r.Consistency = c } }
+func With(c model.Consistency) RequestOption { return func(r *Request) { r.Model = c } }
 
 // OnReplica pins the request to one replica, r1, r2, …
 func OnReplica(name string) RequestOption { return func(r *Request) { r.Replica = name } }
 
 // WithID sets the request's own id; see [Request].
-func WithID(id string) RequestOption { return func(r *Request) { r.ID = id } }
+func WithID(id string) RequestOption { return func(r *Request) { r.Identity = id } }
 
 // WithFirstSent says that a set is sent again, and when it was sent first; see [Request].
 func WithFirstSent(t time.Time) RequestOption { return func(r *Request) { r.FirstSent = t } }
@@ -130,46 +122,18 @@ func (r *Result) fill(reply *bus.Reply) {
 
 // check returns the *Error with which the cluster would refuse the request's body.
 func (r *Request) check() error {
-	out := bus.Request{Model: r.Consistency, Type: r.Type, Key: r.Key, Value: r.Value}
-	if err := out.Check(); err != nil {
+	if err := bus.Check(&r.Request); err != nil {
 		return refusal(err)
 	}
-	if r.Text && !out.Trimmed() {
+	if r.Text && !bus.Trimmed(&r.Request) {
 		return &Error{Code: model.Malformed, Reason: "a text request cannot hold blanks at the ends of a key or a value"}
 	}
 	return nil
 }
 
-// header returns a request's headers, nil if it needs none.
-func header(id, client, replica string, minTimestamp, minPosition, age uint64) nats.Header {
-	fields := [...]struct{ name, value string }{
-		{bus.HeaderMsgID, id}, {bus.HeaderClient, client}, {bus.HeaderReplica, replica},
-		{bus.HeaderMinTimestamp, number(minTimestamp)}, {bus.HeaderMinPosition, number(minPosition)},
-		{bus.HeaderAge, number(age)},
-	}
-	var h nats.Header
-	for _, f := range fields {
-		if f.value == "" {
-			continue
-		}
-		if h == nil {
-			h = make(nats.Header, len(fields))
-		}
-		h[f.name] = []string{f.value}
-	}
-	return h
-}
-
 // header returns the headers of a lone request, nil if it needs none.
-func (s *sending) header(client string) nats.Header {
-	o := &s.item.Options
-	h := header(o.Identity, client, o.Replica, o.MinTimestamp, o.MinPosition, o.Age)
-	if o.AsksHistory {
-		if h == nil {
-			h = nats.Header{}
-		}
-		h[bus.HeaderHistory] = []string{bus.AskedHistory(o.History)}
-	}
+func (s *sending) header() nats.Header {
+	h := s.item.Options.Header(s.item.Model)
 	if s.traceparent == "" {
 		return h
 	}
@@ -181,13 +145,6 @@ func (s *sending) header(client string) nats.Header {
 		h[bus.HeaderTracestate] = []string{s.tracestate}
 	}
 	return h
-}
-
-func number(n uint64) string {
-	if n == 0 {
-		return ""
-	}
-	return strconv.FormatUint(n, 10)
 }
 
 // trace takes over what of a request's trace may stand in headers.

@@ -62,10 +62,10 @@ func (s *Session) Do(ctx context.Context, r Request) (Result, error) {
 
 // ask has r ask for what the session has seen.
 func (s *Session) ask(r *Request) {
-	if r.Consistency != Eventual || s.history != (bus.History{}) { // eventual replies tell a session nothing
-		r.history, r.inSession = s.history, true
+	if r.Model != Eventual || s.history != (bus.History{}) { // eventual replies tell a session nothing
+		r.History, r.AsksHistory = s.history, true
 	}
-	switch r.Consistency {
+	switch r.Model {
 	case Sequential:
 		r.MinPosition = max(r.MinPosition, s.position)
 	case Causal:

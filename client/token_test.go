@@ -138,7 +138,7 @@ func TestATokenFromElsewhere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		result, _ := s.Do(t.Context(), client.Request{Consistency: r.Model, Type: r.Type, Key: r.Key, Value: r.Value})
+		result, _ := s.Do(t.Context(), client.Request{Request: model.Request{Model: r.Model, Type: r.Type, Key: r.Key, Value: r.Value}})
 		if got := strings.TrimPrefix(fmt.Sprint(int(result.Code)), "200"); got != q.want {
 			t.Errorf("%s: the Go package hears %s", q.body, got)
 		}

@@ -199,12 +199,6 @@ func (m *Machine) read(p *peer, f *flight, answer *message.Answer, out *Output) 
 
 // confirmed reports whether f members other than p have echoed a round.
 func (m *Machine) confirmed(p *peer, round uint64) bool {
-	if m.cfg.Mutant.NoFence {
-		return true
-	}
-	if m.cfg.Mutant.OldEchoes {
-		round = 1
-	}
 	missing := m.members.Record().Faults
 	for _, other := range m.replicas {
 		if other != p && other.echo >= round {

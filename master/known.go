@@ -108,9 +108,6 @@ func (m *Machine) again(f *flight, in *Incoming) {
 			return
 		}
 	}
-	if m.cfg.Mutant.RestampRetries && f.request.Version != (lamport.Version{}) {
-		f.request.Version = m.stamp()
-	}
 	m.dispatch(f, p)
 }
 
@@ -121,7 +118,7 @@ func (m *Machine) again(f *flight, in *Incoming) {
 // time that is promised.
 func (m *Machine) told(f *flight, r *message.Request) {
 	k := f.known
-	if r.First > 0 && !m.cfg.Mutant.ForgetsAges && (k.first == 0 || r.First < k.first) {
+	if r.First > 0 && (k.first == 0 || r.First < k.first) {
 		k.first = r.First
 	}
 	f.request.First, f.request.Came = k.first, 0
@@ -141,9 +138,6 @@ func (m *Machine) resume(k *known, in *Incoming, out *Output) {
 	f := &flight{request: in.Request, known: k, number: k.number, wanted: in.Replica}
 	f.request.RID, f.request.Version = k.rid, k.version
 	m.told(f, &in.Request)
-	if m.cfg.Mutant.RestampRetries && k.version != (lamport.Version{}) {
-		f.request.Version = m.stamp()
-	}
 	m.flights[k.rid] = f
 	m.join(f, in.Token, true)
 	m.launchOrPause(f, p, in.Draw)
@@ -159,7 +153,7 @@ func (m *Machine) retire(id string, k *known) bool {
 		k.retired = true
 		return true
 	}
-	if k.done && k.timestamp > 0 && !m.cfg.Mutant.ForgetsNumbers {
+	if k.done && k.timestamp > 0 {
 		m.earlier.Add(&dedup.Entry{ID: id, RID: k.rid, Digest: k.digest, Timestamp: k.timestamp, Time: m.time()})
 		for m.earlier.Cost() > m.cfg.KeepBytes {
 			m.forgetOldest()

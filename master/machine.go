@@ -38,27 +38,6 @@ type Config struct {
 	KeepTicks   uint64 // how long those of causal sets are remembered beyond that; 0: 150 s
 	KeepBytes   int    // about how much memory those may take; 0: 384 MiB
 	MaxInFlight int    // requests taken and not answered; more are refused
-
-	// Mutant removes a rule: for the simulation only.
-	Mutant Mutant
-}
-
-// Mutant removes a rule of the master, so that the simulation can show that the rule is
-// needed. For the simulation only.
-type Mutant struct {
-	Membership      membership.Mutant
-	RestampRetries  bool // stamps a repeated weak set anew
-	StampsAlike     bool // W1: stamps as the master of the epoch does, which it may not lead
-	NumberAgain     bool // numbers a causal set without asking whether an earlier master did
-	NoEpochVersions bool // versions of weak sets don't begin with the epoch
-	WeakNeedsRecord bool // serves gets of model 3 and requests of model 4 only once it has led a view
-	NoFence         bool // answers fenced gets without echoes
-	OldEchoes       bool // takes the echo of any round for that of a get's
-	DrawsAgain      bool // gives a get that names a replica which has left to another
-	NeverAhead      bool // takes an epoch that it does not know for one of a history that has ended
-	ForgetsNumbers  bool // remembers causal sets no longer than others
-	ForgetsAges     bool // passes over the age that a later sending of a flight tells
-	ComesAnew       bool // says of what it forwards again that it has come just now
 }
 
 // Incoming is a client's request, checked at the door.
@@ -153,7 +132,6 @@ func New(cfg Config) *Machine {
 		Self: cfg.Self, Incarnation: cfg.Incarnation, Draw: cfg.Draw, Replicas: cfg.Replicas, Missing: cfg.Missing, Cluster: cfg.Cluster, Nonce: cfg.Nonce,
 		SuspectTicks: cfg.SuspectTicks, ReadmitTicks: cfg.ReadmitTicks, JoinTicks: cfg.JoinTicks, AgainTicks: againTicks, CheckTicks: cfg.CheckTicks,
 		QuietTicks: quietBeats * max(cfg.ProbeTicks, 1),
-		Mutant:     cfg.Mutant.Membership,
 	}, &m.clock)
 	m.refresh()
 	return m
@@ -311,11 +289,11 @@ func (m *Machine) forward(p *peer, out *Output) {
 		n, w, size := 0, 0, 0
 		for ; w < len(p.writes) && w < most && size < mostBytes; w++ {
 			r := &p.writes[w].Request
-			size += overhead + len(r.Key) + len(r.Value) + len(r.Identity)
+			size += overhead + r.Size()
 		}
 		for ; n < len(p.requests) && n+w < most && size < mostBytes; n++ {
 			r := &p.requests[n]
-			size += overhead + len(r.Key) + len(r.Value) + len(r.Identity)
+			size += overhead + r.Size()
 		}
 		f := &message.Forward{Header: m.header(), Round: round, Time: m.time(), Marks: marks, Requests: p.requests[:n:n], Writes: p.writes[:w:w]}
 		m.leaveOut(f)
@@ -329,7 +307,7 @@ func (m *Machine) forward(p *peer, out *Output) {
 // leaveOut takes the time at which a request came from those for which the FORWARD says the same.
 func (m *Machine) leaveOut(f *message.Forward) {
 	for i := range f.Requests {
-		if r := &f.Requests[i]; r.Came == f.Time || m.cfg.Mutant.ComesAnew {
+		if r := &f.Requests[i]; r.Came == f.Time {
 			r.Came = 0
 		}
 	}

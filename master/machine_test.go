@@ -221,7 +221,7 @@ func (o *one) forwarded() []string {
 
 func in(text string) master.Incoming {
 	words := strings.Fields(text)
-	r := message.Request{Key: words[2]}
+	r := message.Request{Request: model.Request{Key: words[2]}}
 	r.Model, _ = model.ParseConsistency(words[0])
 	r.Type, _ = model.ParseType(words[1])
 	if len(words) > 3 {

@@ -41,7 +41,7 @@ func newPrimary() primary {
 // mayRecall reports whether a set of this identity may have been numbered by an earlier
 // master. A second number would let its client read its own past after its future.
 func (m *Machine) mayRecall(r *message.Request) bool {
-	return r.Identity != "" && m.primary.first > 1 && !m.cfg.Mutant.NumberAgain
+	return r.Identity != "" && m.primary.first > 1
 }
 
 // recaller returns a member that is asked whether it knows a causal set's identity: one
@@ -167,7 +167,7 @@ func (m *Machine) number(f *flight) {
 }
 
 func writeBytes(w *message.CausalWrite) int {
-	return len(w.Request.Key) + len(w.Request.Value)
+	return w.Request.Request.Size()
 }
 
 // watermark takes what a member says it holds without a gap. What was said in another

@@ -2,7 +2,6 @@ package master
 
 import (
 	"fmt"
-	"hash/fnv"
 	"slices"
 
 	"quartet/bus/lamport"
@@ -52,7 +51,7 @@ func (m *Machine) Request(in Incoming, out *Output) {
 func (m *Machine) request(in Incoming, out *Output) {
 	r := &in.Request
 	if r.Identity != "" {
-		r.Digest = digest(r)
+		r.Digest = r.Request.Digest()
 		if r.Type == model.Set && in.Age > 0 {
 			r.First = m.first(in.Age)
 		}
@@ -398,11 +397,8 @@ func (m *Machine) stamp() lamport.Version {
 		epoch = m.members.NewestEpoch()
 	}
 	v := lamport.Version{Epoch: epoch, Timestamp: m.now()}
-	if !m.members.Leads() && !m.cfg.Mutant.StampsAlike {
+	if !m.members.Leads() {
 		v.Node = stampNode(m.cfg.Nonce)
-	}
-	if m.cfg.Mutant.NoEpochVersions {
-		v.Epoch = 0
 	}
 	return v
 }
@@ -418,18 +414,4 @@ func stampNode(nonce uint64) lamport.Node {
 
 func (m *Machine) now() lamport.Timestamp {
 	return lamport.Timestamp{Time: m.clock.Increment(), Node: m.cfg.Self}
-}
-
-// digest tells requests apart that carry one identity. It is 64 bits of FNV-1a: it
-// guards a client against its own mistake, not against itself as an adversary.
-func digest(r *message.Request) uint64 {
-	h := fnv.New64a()
-	h.Write([]byte{byte(r.Model), byte(r.Type)})
-	h.Write([]byte(r.Key))
-	h.Write([]byte{0}) // no key holds a control character
-	h.Write(r.Value)
-	if d := h.Sum64(); d != 0 {
-		return d
-	}
-	return 1
 }

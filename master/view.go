@@ -76,7 +76,7 @@ func (m *Machine) refresh() {
 		p.leaving = p.leaving && m.members.Removable(p.node)
 		p.member = m.members.Member(p.known)
 		p.works = m.members.Leads() && m.members.Works(p.known)
-		atWork := p.weak || p.works || m.members.AtWork(p.known) && !m.cfg.Mutant.WeakNeedsRecord
+		atWork := p.weak || p.works || m.members.AtWork(p.known)
 		p.weak = atWork && m.members.MayServe(p.known)
 		p.leads = p.works && p.node == record.Members[0].Node
 	}
@@ -191,7 +191,7 @@ func (m *Machine) launchPaused(out *Output) {
 // executed, and a refusal would be a lie: another replica finishes it (rule P2).
 func (m *Machine) strand(f *flight, p *peer, out *Output) bool {
 	mayHaveHappened := f.request.Type == model.Set && f.forwarded
-	if mayHaveHappened || m.cfg.Mutant.DrawsAgain {
+	if mayHaveHappened {
 		return false
 	}
 

@@ -84,9 +84,6 @@ func (m *Machine) causalWrites(writes []message.CausalWrite) {
 func (m *Machine) raiseSafe() {
 	c := &m.causal
 	to := min(c.watermark, c.marks.Safe)
-	if m.cfg.Mutant.UnsafeCausalReads {
-		to = c.watermark
-	}
 	for c.safe = max(c.safe, c.committed); c.safe < to; {
 		w := c.log[c.safe+1]
 		if w == nil {
@@ -108,9 +105,7 @@ func (m *Machine) void(high uint64) {
 		}
 	}
 	m.voidKept(high)
-	if c.watermark = min(c.watermark, high); !m.cfg.Mutant.NoFill {
-		c.watermark = high
-	}
+	c.watermark = high
 	c.marker = c.committed
 	c.marks = message.Marks{Last: high, Safe: high, Held: high}
 	m.raiseSafe()
@@ -122,11 +117,6 @@ func (c *causal) set(r *message.Request) { c.machine.recall(r) }
 // mayAnswer: all that the session has seen, or depends on, is safe here. The comparison is
 // with the safe watermark, never with the version of the key.
 func (c *causal) mayAnswer(r *message.Request, s seen) bool {
-	if c.machine.cfg.Mutant.KeyNotWatermark {
-		if _, number, ok := c.machine.layers.Newest(r.Key); ok && number > 0 {
-			return true // the key has a causal value: what it depends on may be missing
-		}
-	}
 	return s.safe >= r.Min
 }
 

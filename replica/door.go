@@ -12,7 +12,7 @@ func (m *Machine) admits(msg message.Message, h *message.Header) bool {
 	if h.From.IsMaster() {
 		return m.admitsMaster(msg, h)
 	}
-	ofThisEpoch := h.Epoch == m.record.Epoch || m.cfg.Mutant.AnyEpoch
+	ofThisEpoch := h.Epoch == m.record.Epoch
 	if !ofThisEpoch || h.From == m.cfg.Self {
 		return false
 	}
@@ -44,7 +44,7 @@ func (m *Machine) admitsMaster(msg message.Message, h *message.Header) bool {
 	case *message.Prepare:
 		return h.Incarnation >= m.master.Incarnation
 	case *message.Forward:
-		return h.Incarnation == m.master.Incarnation && h.From == m.master.Node || m.goesOnWedged(msg)
+		return h.Incarnation == m.master.Incarnation && h.From == m.master.Node
 	case *message.Fill:
 		return m.cast != nil && h.Epoch == m.record.Epoch && h.Incarnation == m.record.Master
 	}
@@ -70,8 +70,6 @@ func (m *Machine) forward(f *message.Forward) {
 		m.marks(f.Marks)
 		m.causalWrites(f.Writes)
 		m.confirm(f)
-	} else if m.goesOnWedged(f) {
-		m.confirm(f)
 	}
 	m.forwarded = f.Time
 	if current { // it may have stood in the inbox for long
@@ -86,12 +84,8 @@ func (m *Machine) forward(f *message.Forward) {
 			r.Came = f.Time
 		}
 
-		switch {
-		case current || m.record.Epoch > 0 && servedAnywhere(r):
+		if current || m.record.Epoch > 0 && servedAnywhere(r) {
 			m.request(r, f.Round > 0)
-		case m.cfg.Mutant.ServesWedged && m.goesOnWedged(f) && brings(f.Requests[i:i+1]):
-			m.pending++
-			m.answer(m.readCommitted(r, m.layers.Position()))
 		}
 	}
 }
@@ -102,14 +96,7 @@ func (m *Machine) forward(f *message.Forward) {
 // record names, until a record has shown that it belongs here.
 func (m *Machine) vouched(f *message.Forward) bool {
 	named := f.Epoch == m.record.Epoch && f.Incarnation == m.record.Master
-	return m.self.Belongs() || named || m.cfg.Mutant.ServesUnvouched
-}
-
-// goesOnWedged is a mutant's: it takes fenced gets and fences in the epoch in which it has
-// been wedged, of the master of that epoch.
-func (m *Machine) goesOnWedged(f *message.Forward) bool {
-	return (m.cfg.Mutant.EchoesWedged || m.cfg.Mutant.ServesWedged) && m.cast == nil && m.rest != nil &&
-		f.Round > 0 && f.Epoch == m.record.Epoch && f.Incarnation == m.record.Master
+	return m.self.Belongs() || named
 }
 
 // servedAnywhere reports whether a wedged or removed replica may serve r.

@@ -84,16 +84,13 @@ func (m *Machine) prepare(p *message.Prepare, out *Output) {
 	switch {
 	case m.learner.Loads():
 		m.learner.Prepare()
-	case m.cast != nil && !m.cfg.Mutant.AcksAfterPrepare:
+	case m.cast != nil:
 		m.wedge()
 	}
 }
 
 func (m *Machine) wedge() {
 	m.keepData()
-	if m.cfg.Mutant.Abandon {
-		m.abandoned = m.cast
-	}
 	m.rest = m.cast.Wedge()
 	m.cast = nil
 	m.turn.Changed = true // with what the others have told
@@ -108,17 +105,12 @@ func (m *Machine) flushPrepared(out *Output) {
 	}
 	p := &m.prepared
 	watermark := m.causal.watermark
-	if m.cfg.Mutant.NoFill {
-		watermark = max(watermark, p.high)
-	}
 	var contiguous []uint64
 	switch {
 	case !p.owed && !(p.fetching && watermark >= p.high):
 		return
 	case m.rest != nil:
 		contiguous = m.rest.Contiguous
-	case m.cast != nil: // a mutant
-		contiguous = m.cast.Contiguous()
 	default:
 		return
 	}
@@ -139,21 +131,14 @@ func (m *Machine) install(r *message.Record, out *Output) {
 		return
 	}
 	m.heard(lamport.Master(1), r.Master)
-	if m.cfg.Mutant.AcksAfterPrepare && m.cast != nil && r.Epoch == m.record.Epoch+1 {
-		m.wedge()
-	}
 
 	step, why := m.self.Decide(r, view.Standing{
 		Record: &m.record, Works: m.cast != nil, Wedged: m.rest != nil, Loads: m.learner.Loads(), Worked: m.worked(),
-		AnyFirst: m.cfg.Mutant.SameIncarnation,
 	})
 	switch step {
 	case view.Refuse:
 		m.refused++
 	case view.Acknowledge:
-		if m.cfg.Mutant.Abandon && m.rest != nil && !m.learner.Loads() {
-			m.cast, m.rest = m.abandoned, nil
-		}
 		m.entered = m.entered || m.cast != nil
 	case view.Enter:
 		m.enter(r)
@@ -210,15 +195,11 @@ func (m *Machine) setAside(why string) {
 // strong operations are beyond it are dropped: the master sends again what it still waits
 // for. So are causal numbers above the high-water, which nobody can have read.
 func (m *Machine) survive(r *message.Record) {
-	cut := r.Cut
-	if m.cfg.Mutant.FlushAll {
-		cut = m.rest.Contiguous
-	}
-	if lacks := m.lacks(cut, r.High); lacks != "" {
+	if lacks := m.lacks(r.Cut, r.High); lacks != "" {
 		m.goBack(r, fmt.Sprintf("its data were put back to an older copy: %s", lacks))
 		return
 	}
-	inside, err := m.rest.Cut(cut)
+	inside, err := m.rest.Cut(r.Cut)
 	if err != nil {
 		m.setAside(fmt.Sprintf("epoch %d leaves out what this replica has delivered: %v", r.Epoch, err))
 		return
@@ -244,7 +225,7 @@ func (m *Machine) survive(r *message.Record) {
 // lacks says what a record counts on that is not here, although the process that it names has
 // said so, or "".
 func (m *Machine) lacks(cut []uint64, high uint64) string {
-	if m.causal.watermark < high && !m.cfg.Mutant.NoFill {
+	if m.causal.watermark < high {
 		return fmt.Sprintf("causal writes up to %d are needed, and held up to %d", high, m.causal.watermark)
 	}
 	for i, n := range cut {
@@ -276,7 +257,7 @@ func (m *Machine) enter(r *message.Record) {
 	m.clock.Restore(r.Start)
 	m.cast = abcast.New(abcast.Config{
 		Self: m.cfg.Self, Incarnation: m.self.Incarnation(), View: r.View, Clock: &m.clock,
-		Keep: m.cfg.Durable, Mutant: m.cfg.Mutant.Broadcast,
+		Keep: m.cfg.Durable,
 	})
 	m.prepared = prepared{}
 	m.layers.NewEpoch()
@@ -359,7 +340,7 @@ func (m *Machine) beat(out *Output) {
 	for _, s := range out.Sends {
 		m.neighbours.Told(s.To)
 	}
-	if to := m.neighbours.Beat(&m.record, m.ticks); len(to) > 0 && !m.cfg.Mutant.NoBeats {
+	if to := m.neighbours.Beat(&m.record, m.ticks); len(to) > 0 {
 		out.send(&message.Beat{Header: m.header()}, to...)
 	}
 }

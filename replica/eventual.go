@@ -63,10 +63,8 @@ func (e *eventual) wait(r *message.Request, _ bool) { e.machine.answer(e.read(r)
 // outside. Whoever holds one does so; a second submission finds the first in the table of
 // executed requests, or a version that is not smaller (rule F5).
 func (m *Machine) submitWeakAgain() {
-	m.layers.EachEventual(func(r *message.Request, accepted bool) {
-		if !m.cfg.Mutant.DropWeak && !(m.cfg.Mutant.DropOthersWeak && !accepted) {
-			m.cast.Submit(message.Operation{Op: message.OpWeak, Request: *r}, true)
-		}
+	m.layers.EachEventual(func(r *message.Request) {
+		m.cast.Submit(message.Operation{Op: message.OpWeak, Request: *r}, true)
 	})
 }
 

@@ -33,9 +33,7 @@ func (l *linearizable) set(r *message.Request) { l.machine.strongSet(r) }
 
 // mayAnswer: the turn of the get has come, so all that this replica held when it came is
 // delivered. That no later epoch had begun by then is the master's to make sure of.
-func (l *linearizable) mayAnswer(_ *message.Request, s seen) bool {
-	return s.turn || l.machine.cfg.Mutant.ReadsAtOnce
-}
+func (l *linearizable) mayAnswer(_ *message.Request, s seen) bool { return s.turn }
 
 func (l *linearizable) read(r *message.Request) message.Answer {
 	return l.machine.readCommitted(r, l.machine.layers.Position())
@@ -75,7 +73,7 @@ func brings(requests []message.Request) bool {
 
 // echo is the round that this replica confirms: that it works, unwedged, in its epoch.
 func (m *Machine) echo() uint64 {
-	if m.cast == nil && !(m.cfg.Mutant.EchoesWedged && m.rest != nil) {
+	if m.cast == nil {
 		return 0
 	}
 	return m.linearizable.round
@@ -118,12 +116,6 @@ func (m *Machine) deliverReads(op *message.Operation) {
 
 // strongSet submits a set that is answered when it is delivered.
 func (m *Machine) strongSet(r *message.Request) {
-	if m.cfg.Mutant.DedupAtReceipt {
-		if first, ok := m.layers.Executed(r); ok {
-			m.answerAgain(r, first)
-			return
-		}
-	}
 	m.cast.Submit(message.Operation{Op: message.OpStrong, Request: *r}, true)
 }
 
@@ -131,7 +123,7 @@ func (m *Machine) strongSet(r *message.Request) {
 // identity is looked up here, in the common order, where every member finds the same.
 func (m *Machine) deliverStrong(r *message.Request, d *message.Data, own bool) {
 	first, again := m.layers.Executed(r)
-	if again && !m.cfg.Mutant.DedupAtReceipt {
+	if again {
 		if own {
 			m.answerAgain(r, first)
 		}
@@ -150,9 +142,6 @@ func (m *Machine) deliverStrong(r *message.Request, d *message.Data, own bool) {
 		return
 	}
 	version := lamport.Version{Epoch: m.record.Epoch, Timestamp: abcast.PlaceOf(d)}
-	if m.cfg.Mutant.NoEpochVersions {
-		version.Epoch = 0
-	}
 	m.layers.CommitStrong(r, version)
 	if own {
 		m.answer(message.Answer{RID: r.RID, Code: model.OK, Position: m.layers.Position()})

@@ -54,8 +54,7 @@ func (m *Machine) donate(p *message.Pull, out *Output) {
 	donor := view.Donor{
 		Layers: m.layers, View: &m.record.View, Rest: m.rest, Place: place, Bytes: m.cfg.ChunkBytes,
 		Committed: c.committed, Safe: c.safe, Watermark: c.watermark,
-		Write:       func(n uint64) *message.CausalWrite { return c.log[n] },
-		LoadForgets: m.cfg.Mutant.LoadForgets,
+		Write: func(n uint64) *message.CausalWrite { return c.log[n] },
 	}
 	if piece := donor.Chunk(p); piece != nil {
 		piece.Header, piece.LastRID = m.header(), m.lastRID

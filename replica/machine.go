@@ -45,8 +45,6 @@ type Config struct {
 
 	// Delivered, if set, sees each operation of a DATA as it is delivered: for the simulation.
 	Delivered func(place lamport.Version, position uint64, d *message.Data, op *message.Operation)
-	// Mutant removes a rule of the machine or of its broadcast: for the simulation only.
-	Mutant Mutant
 }
 
 // Output collects what a turn sends. The caller resets Sends between turns.
@@ -94,8 +92,6 @@ type Machine struct {
 	learner    view.Learner
 	neighbours view.Neighbours
 
-	abandoned *abcast.Broadcast // a mutant's
-
 	master   message.Member // the newest that was heard
 	prepared prepared       // the PREPARE that rest answers
 	entered  bool           // INSTALLED is to be sent
@@ -136,11 +132,10 @@ func New(cfg Config) *Machine {
 	if place := handlers.missing(); place != "" {
 		panic("replica: nothing says what is to be done about " + place)
 	}
-	mutant := &cfg.Mutant
 	m := &Machine{cfg: cfg}
 	m.layers = layers.New(m.layersConfig())
-	m.self = view.NewSelf(cfg.Self, cfg.Incarnation, cfg.Life, mutant.NoLives)
-	m.learner = view.NewLearner(cfg.Self, m.layers, cfg.Incarnation, mutant.UnloadedJoiner)
+	m.self = view.NewSelf(cfg.Self, cfg.Incarnation, cfg.Life)
+	m.learner = view.NewLearner(cfg.Self, m.layers, cfg.Incarnation)
 	m.neighbours = view.Neighbours{Self: cfg.Self}
 
 	m.linearizable.machine, m.sequential.machine, m.eventual.machine = m, m, m
@@ -155,13 +150,9 @@ func New(cfg Config) *Machine {
 }
 
 func (m *Machine) layersConfig() layers.Config {
-	mutant := &m.cfg.Mutant
 	cfg := layers.Config{
 		Store: m.cfg.Store, Window: m.cfg.Window, KeepTicks: m.cfg.KeepTicks, KeepBytes: m.cfg.KeepBytes,
 		Seed: m.cfg.Incarnation,
-		Mutant: layers.Mutant{
-			MergeWeak: mutant.MergeWeak, ForgetsByCount: mutant.ForgetsByCount, NeverTooOld: mutant.NeverTooOld, NeverLate: mutant.NeverLate,
-		},
 	}
 	if m.cfg.Durable {
 		cfg.Journal = &m.turn
@@ -331,9 +322,6 @@ func (m *Machine) receive(fresh []*message.Data) {
 func (m *Machine) deliver(d *message.Data) {
 	place := abcast.PlaceOf(d)
 	m.layers.Advance(d.Time)
-	if m.cfg.Mutant.OwnTime {
-		m.layers.ForgetBy(m.ticks)
-	}
 	own := d.From == m.cfg.Self && d.Incarnation == m.self.Incarnation()
 	for i := range d.Ops {
 		if m.fault != "" {

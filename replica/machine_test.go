@@ -173,7 +173,7 @@ func taken[M message.Message](o *one) []M {
 // request is "MODEL set KEY VALUE" or "MODEL get KEY".
 func request(rid uint64, text string) message.Request {
 	words := strings.Fields(text)
-	r := message.Request{RID: rid, Key: words[2]}
+	r := message.Request{RID: rid, Request: model.Request{Key: words[2]}}
 	r.Model, _ = model.ParseConsistency(words[0])
 	r.Type, _ = model.ParseType(words[1])
 	if r.Type == model.Set {

@@ -14,7 +14,7 @@ func FillFor(g *Gap, lookup func(number uint64) *CausalWrite) []CausalWrite {
 	for n := g.First; n <= g.Last && n-g.First < FillMost && size < fillBytes; n++ {
 		if w := lookup(n); w != nil {
 			writes = append(writes, *w)
-			size += len(w.Request.Key) + len(w.Request.Value) + len(w.Request.Identity)
+			size += w.Request.Size()
 		}
 	}
 	return writes

@@ -77,13 +77,10 @@ type Message interface {
 type Request struct {
 	RID      uint64
 	Identity string // the client's Nats-Msg-Id; "": the rID is the identity
-	Digest   uint64 // of model, type, key and value; 0 when Identity is ""
-	Model    model.Consistency
-	Type     model.Type
-	Key      string
-	Value    []byte
-	Version  lamport.Version // the master's stamp; the version of a weak write
-	Min      uint64          // causal get: minimum timestamp; sequential: minimum position
+	Digest   uint64 // of the request below; 0 when Identity is ""
+	model.Request
+	Version lamport.Version // the master's stamp; the version of a weak write
+	Min     uint64          // causal get: minimum timestamp; sequential: minimum position
 
 	// First is when the client sent a set first, by its word, and Came, where First is 0, when the
 	// latest sending of the set came to the master: rule S6. Both are in the time of the master
@@ -92,6 +89,9 @@ type Request struct {
 	First uint64
 	Came  uint64
 }
+
+// Size is the bytes of the parts that have no fixed length: what messages are cut by.
+func (r *Request) Size() int { return r.Request.Size() + len(r.Identity) }
 
 // CausalWrite is a causal set with the number that the primary gave it: its timestamp.
 type CausalWrite struct {

@@ -7,6 +7,7 @@ import (
 
 	"quartet/bus/lamport"
 	"quartet/bus/message"
+	"quartet/bus/model"
 )
 
 func request(rid uint64) message.Request { return message.Request{RID: rid} }
@@ -190,7 +191,7 @@ func TestFillForIsBounded(t *testing.T) {
 		t.Run(fmt.Sprintf("%d to %d of %d bytes", test.first, test.last, test.bytes), func(t *testing.T) {
 			value := make([]byte, test.bytes)
 			writes := message.FillFor(&message.Gap{First: test.first, Last: test.last}, func(n uint64) *message.CausalWrite {
-				return &message.CausalWrite{Number: n, Request: message.Request{Value: value}}
+				return &message.CausalWrite{Number: n, Request: message.Request{Request: model.Request{Value: value}}}
 			})
 			if len(writes) != test.want {
 				t.Errorf("%d writes, want %d", len(writes), test.want)

@@ -43,7 +43,6 @@ func (b *buffer) String() string {
 // world is what one command sees, and what came of it.
 type world struct {
 	stdin  string
-	binary string // that demo runs; "": none
 	env    map[string]string
 	stdout string
 	stderr string
@@ -51,14 +50,6 @@ type world struct {
 	completed string // what cobra itself prints: completions
 	status    int
 	err       string
-}
-
-// program is what demo runs: none, unless a test has built one.
-func (w *world) program() string {
-	if w.binary == "" {
-		return "no-such-program"
-	}
-	return w.binary
 }
 
 // TestMain refuses to run the tests for a command of quartet: should a command ever
@@ -95,7 +86,7 @@ func (w *world) run(t *testing.T, args ...string) {
 		Stdin: strings.NewReader(w.stdin), Stdout: stdout, Stderr: &stderr,
 		Getenv:   func(name string) string { return w.env[name] },
 		Requests: os.DirFS("../../testdata/requests"),
-		Program:  w.program(),
+		Program:  "no-such-program", // what starts a cluster is tested by processes
 	})...)
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(context.Background())
@@ -217,19 +208,6 @@ func TestRequestFiles(t *testing.T) {
 	}
 }
 
-func TestRequestsSentFirst(t *testing.T) {
-	r := responder.Start(t, nil)
-	w := world{env: map[string]string{"NATS_URL": r.URL, "QUARTET_REQUESTS": "1, 1, e1 ::: x\n\n# no\n2, 1, e2 ::: y"}}
-	w.run(t, "client", "--consistency", "eventual", "--also", "3, 1, a1 ::: z", "--also", "3, 2, a2", "1, 2, own")
-	var got []string
-	for _, call := range r.Calls() {
-		got = append(got, call.Request.Key+" "+call.Request.Model.Word())
-	}
-	if diff := cmp.Diff([]string{"e1 eventual", "e2 eventual", "a1 eventual", "a2 eventual", "own eventual"}, got); diff != "" || w.status != 0 {
-		t.Errorf("status %d, sent (-want +got):\n%s", w.status, diff)
-	}
-}
-
 // Wrong usage and malformed requests: status 2, a sentence that says where, and nothing
 // is sent, not even what was right.
 func TestNothingIsSentAfterAMistake(t *testing.T) {
@@ -281,86 +259,13 @@ func TestNothingIsSentAfterAMistake(t *testing.T) {
 	}
 }
 
-// A mistake is shown with its line and a caret under its place; --check sends nothing.
-func TestCheckOnly(t *testing.T) {
+// A value too large on stdin is refused before it is sent, and told in no size that it has not.
+func TestAValueTooLargeOnStdin(t *testing.T) {
 	r := responder.Start(t, nil)
-	file := t.TempDir() + "/bad"
-	if err := os.WriteFile(file, []byte("1, 2, fine\n1, 7, k\n"), 0o666); err != nil {
-		t.Fatal(err)
-	}
-	w := quartet(t, r.URL, "client", "--check", file)
-	if want := file + ":2:4: unknown request \"7\" (want 1 set or 2 get)\n    1, 7, k\n       ^"; w.status != exit.StatusUsage || w.err != want || w.stdout != "" {
-		t.Errorf("status %d, got\n%s\nwant\n%s", w.status, w.err, want)
-	}
-	wantOut(t, quartet(t, r.URL, "client", "--check", "linear1", "4, 2, k"), 0, "10 requests can be sent: 5 sets, 5 gets\n")
-	wantOut(t, quartet(t, r.URL, "client", "--check", "-o", "jsonl", "causal, set, k ::: v", "4, 2, k"), 0,
-		`{"consistency":"CAUSAL","request":"SET","key":"k","value":"v"}`+"\n"+`{"consistency":"EVENTUAL","request":"GET","key":"k"}`+"\n")
-	wantOut(t, quartet(t, r.URL, "client", "--check", "-o", "raw", "3,1,k:::v"), 0, "causal, set, k ::: v\n")
-	if n := len(r.Calls()); n != 0 {
-		t.Errorf("%d requests were sent", n)
-	}
-	if w := quartet(t, "nats://127.0.0.1:1", "client", "--check", "1, 2, k"); w.status != 0 {
-		t.Errorf("without a cluster: status %d, %s", w.status, w.err)
-	}
-}
-
-// The four formats of a list of replies, and of one reply.
-func TestFormats(t *testing.T) {
-	r := responder.Start(t, nil)
-	w := quartet(t, r.URL, "client", "-o", "json", "1, 1, a ::: b", "1, 2, a", "1, 2, none")
-	var list []struct{ Request, Value string }
-	if err := json.Unmarshal([]byte(w.stdout), &list); err != nil || len(list) != 3 || list[1].Value != "b" {
-		t.Errorf("%v\n%s", err, w.stdout)
-	}
-	w = quartet(t, r.URL, "client", "-o", "raw", "1, 1, a ::: b", "1, 2, a", "1, 2, none")
-	wantOut(t, w, 0, "a ::: b\nb\n")
-	if !strings.Contains(w.stderr, "no value for this key") {
-		t.Errorf("raw: a reply that is no data is told nowhere: %s", w.stderr)
-	}
-	for _, out := range []string{"json", "jsonl"} {
-		var one struct{ Value string }
-		w := quartet(t, r.URL, "get", "-o", out, "a")
-		if err := json.Unmarshal([]byte(w.stdout), &one); err != nil || one.Value != "b" {
-			t.Errorf("get -o %s: %v\n%s", out, err, w.stdout)
-		}
-	}
-	wantOut(t, quartet(t, r.URL, "get", "-o", "raw", "a"), 0, "b")
-	for out, lines := range map[string]int{"json": 30, "jsonl": 1, "raw": 1} {
-		var s struct{ Ready bool }
-		w := quartet(t, r.URL, "status", "-o", out)
-		if err := json.Unmarshal([]byte(w.stdout), &s); err != nil || !s.Ready || strings.Count(w.stdout, "\n") < lines {
-			t.Errorf("status -o %s: %v\n%s", out, err, w.stdout)
-		}
-	}
-}
-
-func TestSetAndGet(t *testing.T) {
-	r := responder.Start(t, nil)
-	wantOut(t, quartet(t, r.URL, "set", "k", " any value, ::: too "), 0, "")
-	wantOut(t, quartet(t, r.URL, "get", "k"), 0, " any value, ::: too \n")
-	wantOut(t, quartet(t, r.URL, "get", "--raw", "k"), 0, " any value, ::: too ")
-	binary := "\x00\xff\n\n"
-	w := world{stdin: binary, env: map[string]string{"NATS_URL": r.URL}}
-	w.run(t, "set", "b", "-", "--consistency", "causal")
-	wantOut(t, w, 0, "")
-	wantOut(t, quartet(t, r.URL, "get", "--raw", "b", "--consistency", "eventual", "--replica", "r3"), 0, binary)
-	w = quartet(t, r.URL, "get", "none")
-	wantOut(t, w, exit.StatusNoValue, "")
-	if w.err != `no value for key "none"` {
-		t.Errorf("error %q", w.err)
-	}
-	w = quartet(t, r.URL, "get", "none", "-o", "json")
-	if w.status != exit.StatusNoValue || !strings.Contains(w.stdout, `"code":404`) {
-		t.Errorf("status %d, %s", w.status, w.stdout)
-	}
-	quartet(t, r.URL, "set", "--id", "mine", "k2", "v")
-	calls := r.Calls()
-	if last := calls[len(calls)-1]; last.Options.Identity != "mine" || last.Request.Model != model.Linearizable {
-		t.Errorf("sent %+v", last)
-	}
-	w = world{stdin: strings.Repeat("v", 1<<20), env: map[string]string{"NATS_URL": r.URL}}
-	if w.run(t, "set", "k", "-"); w.status != exit.StatusUsage {
-		t.Errorf("a value too large: status %d", w.status)
+	w := world{stdin: strings.Repeat("v", 3<<20), env: map[string]string{"NATS_URL": r.URL}}
+	w.run(t, "set", "k", "-")
+	if w.status != exit.StatusUsage || !strings.Contains(w.err, "more than 524288 bytes") || len(r.Calls()) != 0 {
+		t.Errorf("status %d, %s, %d requests were sent", w.status, w.err, len(r.Calls()))
 	}
 }
 

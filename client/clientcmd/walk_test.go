@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -114,26 +113,6 @@ func operated(t *testing.T, r *responder.Responder) {
 	}
 	if err := r.Conn.Flush(); err != nil {
 		t.Fatal(err)
-	}
-}
-
-func TestManualPages(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "man1")
-	w := world{}
-	if w.run(t, "man", "--dir", dir); w.status != 0 {
-		t.Fatal(w.err)
-	}
-	for _, name := range []string{"quartet.1", "quartet-get.1", "quartet-shell.1", "quartet-doctor.1"} {
-		page, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil || !bytes.Contains(page, []byte(".TH")) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	if w.run(t, "man", "get"); w.status != 0 || !strings.Contains(w.stdout, "quartet-get") {
-		t.Errorf("status %d, %s", w.status, w.err)
-	}
-	if w.run(t, "man", "nothing"); w.status != exit.StatusUsage {
-		t.Errorf("of no command: status %d", w.status)
 	}
 }
 

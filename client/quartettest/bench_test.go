@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"quartet/bus/model"
 	"quartet/client"
 	"quartet/client/quartettest"
 )
@@ -22,7 +23,7 @@ func BenchmarkCluster(b *testing.B) {
 			for _, t := range []client.Type{client.TypeSet, client.TypeGet} {
 				b.Run(fmt.Sprintf("%s/%s/at=%d", m.Word(), t, at), func(b *testing.B) {
 					b.ReportAllocs()
-					r := client.Request{Consistency: m, Type: t, Key: "key-of-16-bytes!"}
+					r := client.Request{Request: model.Request{Model: m, Type: t, Key: "key-of-16-bytes!"}}
 					if _, err := c.Set(b.Context(), r.Key, value); err != nil {
 						b.Fatal(err)
 					}

@@ -59,9 +59,9 @@ func (s *said) message(t *testing.T, e bus.Encoding) *nats.Msg {
 	var err error
 	switch e {
 	case bus.Text:
-		m.Data = bus.AppendText(nil, s.Request)
+		m.Data = bus.AppendText(nil, &s.Request.Request)
 	case bus.Msgpack:
-		m.Data, err = bus.AppendMsgpack(nil, s.Request)
+		m.Data, err = bus.AppendMsgpack(nil, &s.Request.Request)
 	default:
 		fields := map[string]any{"consistency": s.Model.Word(), "request": s.Type.Word(), "key": s.Key}
 		if s.Type == model.Set {
@@ -150,12 +150,12 @@ func TestAllEncodingsSayTheSame(t *testing.T) {
 	for _, c := range model.All {
 		for _, by := range encodings {
 			key, value := fmt.Sprint(c.Word(), " ", by), fmt.Sprint("of ", by, "\n\xff")
-			set := said{bus.Request{Model: c, Type: model.Set, Key: key, Value: []byte(value)}, bus.Options{Replica: "r1"}}
+			set := said{bus.Request{Request: model.Request{Model: c, Type: model.Set, Key: key, Value: []byte(value)}}, bus.Options{Replica: "r1"}}
 			done, _ := ask(t, nc, set.message(t, by))
 			if read(t, &done, by); done.Code != model.OK {
 				t.Fatalf("%s: %+v", key, done)
 			}
-			get := said{bus.Request{Model: c, Type: model.Get, Key: key}, bus.Options{Replica: "r1", MinTimestamp: done.Timestamp}}
+			get := said{bus.Request{Request: model.Request{Model: c, Type: model.Get, Key: key}}, bus.Options{Replica: "r1", MinTimestamp: done.Timestamp}}
 			if c == model.Sequential {
 				get.MinPosition = done.Position
 			}
@@ -180,10 +180,10 @@ func TestAllEncodingsSayTheSame(t *testing.T) {
 func TestAllEncodingsAreRefusedAlike(t *testing.T) {
 	nc := connect(t, options(t))
 	set := func(key, value, id string) said {
-		return said{bus.Request{Model: model.Linearizable, Type: model.Set, Key: key, Value: []byte(value)}, bus.Options{Identity: id}}
+		return said{bus.Request{Request: model.Request{Model: model.Linearizable, Type: model.Set, Key: key, Value: []byte(value)}}, bus.Options{Identity: id}}
 	}
 	get := func(c model.Consistency, o bus.Options) said {
-		return said{bus.Request{Model: c, Type: model.Get, Key: "missing"}, o}
+		return said{bus.Request{Request: model.Request{Model: c, Type: model.Get, Key: "missing"}}, o}
 	}
 	first := set("k", "v", "id-1")
 	done, _ := ask(t, nc, first.message(t, bus.Text))
@@ -198,7 +198,7 @@ func TestAllEncodingsAreRefusedAlike(t *testing.T) {
 			"a timestamp that never comes": {get(model.Causal, bus.Options{MinTimestamp: 1 << 60}), 425},
 			"a position that never comes":  {get(model.Sequential, bus.Options{MinPosition: 1 << 60}), 425},
 			"a replica that is none":       {get(model.Linearizable, bus.Options{Replica: "r8"}), 400},
-			"a key that cannot be":         {said{bus.Request{Model: model.Causal, Type: model.Get, Key: "a:::b"}, bus.Options{}}, 400},
+			"a key that cannot be":         {said{bus.Request{Request: model.Request{Model: model.Causal, Type: model.Get, Key: "a:::b"}}, bus.Options{}}, 400},
 		} {
 			if e == bus.Msgpack && c.Key == "a:::b" {
 				continue // the encoder refuses it

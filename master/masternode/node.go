@@ -335,7 +335,7 @@ func (n *node) connect(ctx context.Context) error {
 	if err := n.seedView(ctx); err != nil {
 		return err
 	}
-	set, err := n.replicas()
+	set, err := n.replicaSet()
 	if err != nil {
 		return err
 	}

@@ -127,13 +127,12 @@ func (n *node) lookFiles(now time.Time) {
 
 // supervise tells the machine of replicas' processes that have ended: it need not wait
 // until their silence shows it. In the very first start of a cluster such an end is the
-// end of the start: it is a mistake that somebody should see. While the record is unread nobody
-// knows whether it is the first.
+// end of the start: it is a mistake that somebody should see.
 func (n *node) supervise(now time.Time) error {
 	for _, e := range n.super.step(now) {
 		switch {
 		case e.Kind == supervise.Started:
-		case n.views.newest == nil && !n.views.unread:
+		case n.views.newest == nil:
 			return fmt.Errorf("master: replica %s ended during the start: %w (see %s)", e.Node, e.Err, n.logs(e.Node))
 		default:
 			n.machine.Lost(e.Node, e.PID)
@@ -280,11 +279,9 @@ func (n *node) incoming(t *taken, o *bus.Options, err error) {
 		n.machine.Refuse(token, model.Unavailable, n.room.why, &n.out)
 		return
 	}
-	in := master.Incoming{Token: token, Draw: n.rand.Uint32(), Told: told, Age: ticksOf(o.Age), Request: message.Request{
-		Identity: o.Identity, Model: r.Model, Type: r.Type, Key: r.Key, Value: r.Value, Min: o.MinTimestamp,
-	}}
-	if r.Model == model.Sequential {
-		in.Request.Min = o.MinPosition
+	in := master.Incoming{
+		Token: token, Draw: n.rand.Uint32(), Told: told, Age: ticksOf(o.Age),
+		Request: message.Request{Identity: o.Identity, Request: r.Request, Min: o.Minimum(r.Model)},
 	}
 	if o.Replica != "" && !(r.Model == model.Causal && r.Type == model.Set) {
 		if in.Replica, err = lamport.ParseNode(o.Replica); err != nil {

@@ -122,20 +122,13 @@ func (m *Machine) change(out *Output) {
 	if !m.sent || m.ticks-m.asked >= m.cfg.AgainTicks {
 		m.prepare(out)
 	}
-	if m.cfg.Mutant.Abandon && len(c.survivors) == len(m.record.Members) && m.Leads() {
-		for _, r := range c.survivors {
-			m.install(r, out)
-		}
-		m.stage = steady
-		return
-	}
 	if _, present := m.AtRisk(); m.recover && len(present) == 0 && !c.awaited && !c.back {
 		if base := m.Base(); base != nil {
 			m.propose(m.beginning(base), out)
 		}
 		return
 	}
-	if m.waitsFor(c) && !m.cfg.Mutant.Hasty {
+	if m.waitsFor(c) {
 		m.lookAgain(out)
 		return
 	}
@@ -251,7 +244,7 @@ func (m *Machine) candidates() *candidates {
 // whatever was acknowledged, and so many replicas together that the next view may lose
 // as many again.
 func (m *Machine) suffice(c *candidates) bool {
-	if m.recover || m.cfg.Mutant.Hasty {
+	if m.recover {
 		return len(c.survivors) > 0
 	}
 	staying := len(c.joiners)

@@ -10,7 +10,7 @@ import (
 // F14). What it says concerns this one in nothing.
 func (m *Machine) foreign(h *message.Hello) bool {
 	known := h.Past.Record
-	return known != nil && m.record.Epoch > 0 && known.Foreign(&m.record) && !m.cfg.Mutant.HearsForeign
+	return known != nil && m.record.Epoch > 0 && known.Foreign(&m.record)
 }
 
 // refer tells a process with the data of another cluster the record of this one: it ends then,
@@ -27,7 +27,7 @@ func (m *Machine) refer(h *message.Hello, out *Output) {
 // master knew which one it serves.
 func (m *Machine) forgetForeign() {
 	for _, r := range m.replicas {
-		if r.record != nil && r.record.Foreign(&m.record) && !m.cfg.Mutant.HearsForeign {
+		if r.record != nil && r.record.Foreign(&m.record) {
 			*r = Replica{Node: r.Node, heard: m.ticks, Removed: r.Removed}
 		}
 	}
@@ -38,17 +38,12 @@ func (m *Machine) forgetForeign() {
 // decides which history is this master's: what the replica holds counts for nothing.
 func (m *Machine) elsewhere(r *Replica) bool {
 	known := r.record
-	if known == nil || m.record.Epoch == 0 || known.Epoch <= m.record.Epoch || !m.branched(known, &m.record) {
+	if known == nil || m.record.Epoch == 0 || known.Epoch <= m.record.Epoch || !known.Branched(&m.record) {
 		return false
 	}
 	r.Back = fmt.Sprintf("its data are of another history of this cluster, as a copy of it has that was started elsewhere: "+
 		"epoch %d there, and epoch %d here, come of different ones; move its directory away, and it is loaded from the others", known.Epoch, m.record.Epoch)
 	return true
-}
-
-// branched reports whether two records are not of one history.
-func (m *Machine) branched(a, b *message.Record) bool {
-	return !m.cfg.Mutant.HearsForeign && a.Branched(b)
 }
 
 // Discounted says why what a replica holds counts for nothing, or "".

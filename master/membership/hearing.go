@@ -100,7 +100,7 @@ func (r *Replica) deafTo(other *Replica) bool {
 
 // apart reports whether one of two members does not hear the other.
 func (m *Machine) apart(a, b *Replica) bool {
-	return !m.cfg.Mutant.Deaf && (a.deafTo(b) || b.deafTo(a))
+	return a.deafTo(b) || b.deafTo(a)
 }
 
 // apartFrom says which member of a record r does not hear, or is not heard by, or "".
@@ -119,9 +119,6 @@ func (m *Machine) apartFrom(r *Replica, record *message.Record) string {
 // is now, and neither has lost it since: who is to be let in is more than not known to be
 // unheard (rule H4).
 func (m *Machine) acquainted(a, b *Replica) bool {
-	if m.cfg.Mutant.Unheard {
-		return true
-	}
 	hears := func(a, b *Replica) bool {
 		e := a.ear(b.Node)
 		return e != nil && !e.silent && e.missed == 0 && e.heard >= b.born

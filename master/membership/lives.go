@@ -20,7 +20,7 @@ func (m *Machine) Refuses(h *message.Hello, out *Output) bool {
 		return true
 	}
 	r := m.Replica(h.From)
-	if r == nil || h.Past.Life == 0 || m.cfg.Mutant.NeverOutdated {
+	if r == nil || h.Past.Life == 0 {
 		return false
 	}
 	replaced := slices.Contains(r.gone, h.Past.Life)

@@ -24,22 +24,6 @@ type Config struct {
 	AgainTicks   uint64 // PREPARE and INSTALL are repeated after it
 	CheckTicks   uint64 // how often the record's store is tried while all is well; 0: never
 	QuietTicks   uint64 // some heartbeats: who answers none, or hears nothing of another replica, for longer is silent
-
-	Mutant Mutant
-}
-
-// Mutant removes a rule: for the simulation only.
-type Mutant struct {
-	Abandon        bool // F7: gives a PREPARE up when all members answer
-	NoTold         bool // F9: does not compare what members hold with what they have told
-	RebuildFromOne bool // F11: makes a lost record anew from what one replica holds
-	ServesEarly    bool // F11: serves in an epoch before all members have installed it
-	Hasty          bool // F3: decides without enough of the members
-	Deaf           bool // H3: does not mind members that do not hear each other
-	Unheard        bool // H4: lets those in who do not hear every member
-	NeverOutdated  bool // F10: does not tell a process of a greater incarnation than its own
-	HearsForeign   bool // F14: takes what a replica of another cluster, or of another history, knows for its own
-	BeganLow       bool // F13: takes the first position of an epoch for lower than it was
 }
 
 // Output collects what a turn sends and asks for. The caller resets it between turns.
@@ -215,7 +199,7 @@ func (m *Machine) Member(r *Replica) bool {
 
 // Works reports whether r is a member that has installed the record.
 func (m *Machine) Works(r *Replica) bool {
-	return m.Member(r) && r.installed && (m.established || m.cfg.Mutant.ServesEarly)
+	return m.Member(r) && r.installed && m.established
 }
 
 // Heard takes note of a message from a replica, and reports whether it comes from its
@@ -337,9 +321,6 @@ func (m *Machine) Installed(h *message.Installed) {
 	if r := m.Replica(h.From); h.Epoch == m.record.Epoch && m.Member(r) {
 		if m.position == message.Unknown {
 			m.position = h.Position
-			if m.cfg.Mutant.BeganLow {
-				m.position /= 2
-			}
 		}
 		r.Keeps = h.Keeps
 		if r.PID == 0 { // this master has found it at work, and it need not say HELLO

@@ -13,11 +13,11 @@ import (
 // every replica that it configures says that it knows of no later one, or if an operator has
 // agreed to lose what a later one may have brought.
 func (m *Machine) rebuild(out *Output) {
-	base := m.Held()
+	base := m.held()
 	if base == nil || m.waits || base.Epoch == 0 {
 		return
 	}
-	if missing := m.unheardOf(base); len(missing) > 0 && !m.recover && !m.cfg.Mutant.RebuildFromOne {
+	if missing := m.unheardOf(base); len(missing) > 0 && !m.recover {
 		return
 	}
 	record := *base
@@ -27,17 +27,17 @@ func (m *Machine) rebuild(out *Output) {
 	out.Command = &Command{Number: m.command, Propose: &record, Revision: m.revision}
 }
 
-// Held is the newest record that this master or a replica knows; nil: none. Of records that are
+// held is the newest record that this master or a replica knows; nil: none. Of records that are
 // not of one history it is the one that can be written back, else the one of which the fewest
 // replicas have not spoken, else the latest (rule F14).
-func (m *Machine) Held() *message.Record {
+func (m *Machine) held() *message.Record {
 	var best *message.Record
 	var missing int
 	for _, k := range m.known() {
 		switch n := len(m.unheardOf(k)); {
 		case best == nil:
 			best, missing = k, n
-		case m.branched(best, k) && n < missing, !(m.branched(best, k) && n > missing) && k.Epoch > best.Epoch:
+		case best.Branched(k) && n < missing, !(best.Branched(k) && n > missing) && k.Epoch > best.Epoch:
 			best, missing = k, n
 		}
 	}
@@ -52,7 +52,7 @@ func (m *Machine) known() []*message.Record {
 		list = append(list, &m.record)
 	}
 	for _, r := range m.replicas {
-		if k := r.record; k != nil && !(m.record.Epoch > 0 && m.branched(k, &m.record)) {
+		if k := r.record; k != nil && !(m.record.Epoch > 0 && k.Branched(&m.record)) {
 			list = append(list, k)
 		}
 	}
@@ -70,7 +70,7 @@ func (m *Machine) unheardOf(record *message.Record) []string {
 		away := r == nil || r.Lost || r.Suspected || !r.obeys || r.Phase == 0
 		changed := !away && i >= 0 && (r.Incarnation != record.Members[i].Incarnation || r.Back != "" || m.behind(r, record))
 		sameEpoch := !away && r.record != nil && r.record.Epoch == record.Epoch
-		other := !away && r.record != nil && (sameEpoch || i >= 0) && m.branched(r.record, record)
+		other := !away && r.record != nil && (sameEpoch || i >= 0) && r.record.Branched(record)
 		if away || changed || other {
 			list = append(list, n.String())
 		}
@@ -81,7 +81,7 @@ func (m *Machine) unheardOf(record *message.Record) []string {
 // behind reports whether a replica knows less than the members of a record must have known when
 // they let it be decided: the record before it.
 func (m *Machine) behind(r *Replica, record *message.Record) bool {
-	return r.record != nil && r.record.Epoch+1 < record.Epoch && !m.cfg.Mutant.HearsForeign
+	return r.record != nil && r.record.Epoch+1 < record.Epoch
 }
 
 // lose takes note that the store has no record, or one that is older than what is known.
@@ -97,7 +97,7 @@ func (m *Machine) older(stands *message.Record) bool {
 		return true
 	}
 	return slices.ContainsFunc(m.knownWhenRead, func(k *message.Record) bool {
-		return k.Epoch > stands.Epoch && !m.branched(k, stands)
+		return k.Epoch > stands.Epoch && !k.Branched(stands)
 	})
 }
 
@@ -107,12 +107,12 @@ func (m *Machine) LostRecord() (*message.Record, bool) {
 	if !m.lost {
 		return nil, false
 	}
-	return m.Held(), true
+	return m.held(), true
 }
 
 // whyLost says what is missing to make a lost record anew.
 func (m *Machine) whyLost() string {
-	base := m.Held()
+	base := m.held()
 	if base == nil {
 		return trouble.RecordUnheld.Say()
 	}

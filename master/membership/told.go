@@ -10,9 +10,6 @@ import (
 // once told, be it another member, who remembers it, or this master. What a member tells is on
 // its disk before, so one that has lost nothing never does.
 func (m *Machine) compare() {
-	if m.cfg.Mutant.NoTold {
-		return
-	}
 	for j, member := range m.record.Members {
 		r := m.Replica(member.Node)
 		if r == nil || r.state == nil || !m.Member(r) || r.Back != "" {
@@ -48,9 +45,6 @@ func (m *Machine) contradicted(j int, r *Replica, other lamport.Node) string {
 // complete reports whether a copy holds all that its donor's fellows may have delivered: what
 // every member had told one of them. The copy of a member that has gone back does not.
 func (m *Machine) complete(copied *Replica) bool {
-	if m.cfg.Mutant.NoTold {
-		return true
-	}
 	for _, member := range m.record.Members {
 		r := m.Replica(member.Node)
 		if r == nil || r.state == nil || !m.Member(r) || len(r.state.Proof.Told) != len(m.record.Members) {

@@ -382,8 +382,8 @@ func TestBatchesAreBounded(t *testing.T) {
 		batches    []int
 	}{
 		{"by number", slices.Repeat([]message.Operation{{Op: message.OpStrong}}, 2500), []int{1024, 1024, 452}},
-		{"by bytes", slices.Repeat([]message.Operation{{Op: message.OpStrong, Request: message.Request{Value: kib}}}, 300), []int{241, 59}},
-		{"two that are as large as allowed", slices.Repeat([]message.Operation{{Op: message.OpWeak, Request: message.Request{Value: large}}}, 2), []int{1, 1}},
+		{"by bytes", slices.Repeat([]message.Operation{{Op: message.OpStrong, Request: message.Request{Request: model.Request{Value: kib}}}}, 300), []int{241, 59}},
+		{"two that are as large as allowed", slices.Repeat([]message.Operation{{Op: message.OpWeak, Request: message.Request{Request: model.Request{Value: large}}}}, 2), []int{1, 1}},
 		{"gets by their ids", slices.Repeat([]message.Operation{{Op: message.OpReads, Reads: make([]uint64, 1024)}}, 14), []int{13, 1}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -437,7 +437,7 @@ func TestResendIsBounded(t *testing.T) {
 		t.Run(fmt.Sprint(test.bytes), func(t *testing.T) {
 			r1 := group(2)[0]
 			for range 400 {
-				r1.Submit(message.Operation{Op: message.OpStrong, Request: message.Request{Value: make([]byte, test.bytes)}}, true)
+				r1.Submit(message.Operation{Op: message.OpStrong, Request: message.Request{Request: model.Request{Value: make([]byte, test.bytes)}}}, true)
 				r1.Flush(nil)
 			}
 			got := r1.Gap(&message.Gap{Header: message.Header{From: 2}, First: 1, Last: 400}, nil)

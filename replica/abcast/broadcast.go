@@ -36,18 +36,6 @@ type Send struct {
 	Msg message.Message
 }
 
-// Mutant removes a rule, so that the simulation can show that the rule is needed and
-// that its checkers have teeth. Never set outside of tests.
-type Mutant uint8
-
-// The mutants of the broadcast.
-const (
-	Faithful       Mutant = iota
-	WithoutHeard          // delivers without condition (A)
-	WithoutReceipt        // delivers without condition (B)
-	WithoutGaps           // takes whatever DATA comes as the next one
-)
-
 // Config is what a member needs to know of itself.
 type Config struct {
 	Self        lamport.Node
@@ -55,7 +43,6 @@ type Config struct {
 	View        message.View // contains Self
 	Clock       *lamport.Clock
 	Keep        bool // [Broadcast.Kept] is asked for
-	Mutant      Mutant
 }
 
 // member is what this process knows of a member of the view.
@@ -161,11 +148,6 @@ func (b *Broadcast) Data(d *message.Data) {
 	case d.Seq <= m.held:
 		m.due = true // the sender has not heard that it arrived
 		return
-	case b.cfg.Mutant == WithoutGaps:
-		if d.Clock <= m.lastTime {
-			return
-		}
-		m.held = d.Seq - 1
 	case d.Seq > m.held+window:
 		return
 	}
@@ -210,7 +192,7 @@ func (b *Broadcast) hold(m *member, d *message.Data) {
 
 // announce applies rule S3 to an announcement (clock, lastSeq) of m.
 func (b *Broadcast) announce(m *member, clock, lastSeq uint64) {
-	if lastSeq <= m.held || b.cfg.Mutant == WithoutGaps {
+	if lastSeq <= m.held {
 		m.heard = max(m.heard, clock)
 		return
 	}
@@ -352,10 +334,10 @@ func (b *Broadcast) deliverable(d *message.Data) bool {
 		if j == b.self {
 			continue // it holds what is in its queue, and its clock has witnessed d's time
 		}
-		if m.heard < d.Clock && b.cfg.Mutant != WithoutHeard {
+		if m.heard < d.Clock {
 			return false
 		}
-		if j != sender && m.received[sender] < d.Seq && b.cfg.Mutant != WithoutReceipt {
+		if j != sender && m.received[sender] < d.Seq {
 			return false
 		}
 	}

@@ -166,7 +166,7 @@ func (b *Broadcast) ack(to []lamport.Node, solicit bool, sends []Send) []Send {
 // Whatever is ahead was announced as well, so the announcement alone shows every gap.
 func (b *Broadcast) ask(m *member, sends []Send) []Send {
 	first := m.held + 1
-	if m.announcedSeq < first || b.cfg.Mutant == WithoutGaps {
+	if m.announcedSeq < first {
 		return sends
 	}
 	if m.askedFor == first && b.ticks-m.askedAt < askAgain {
@@ -214,5 +214,5 @@ func (b *Broadcast) takeAcked() []uint64 {
 func opBytes(op *message.Operation) int {
 	const overhead, read = 64, 20
 	r := &op.Request
-	return overhead + len(r.Key) + len(r.Value) + len(r.Identity) + read*len(op.Reads)
+	return overhead + r.Size() + read*len(op.Reads)
 }

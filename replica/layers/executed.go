@@ -29,8 +29,6 @@ type executed struct {
 	keep    uint64 // how long at least, in the order's time
 	most    int    // bytes that earlier may cost
 	order   message.OrderTime
-
-	mutant Mutant
 }
 
 // done is an entry of the ring.
@@ -69,7 +67,7 @@ const (
 )
 
 func newExecuted(cfg *Config) executed {
-	e := executed{window: cfg.Window, keep: cfg.KeepTicks, most: cfg.KeepBytes, seed: cfg.Seed, mutant: cfg.Mutant}
+	e := executed{window: cfg.Window, keep: cfg.KeepTicks, most: cfg.KeepBytes, seed: cfg.Seed}
 	if e.window <= 0 {
 		e.window = defaultWindow
 	}
@@ -137,11 +135,9 @@ func (e *executed) add(d done) {
 // retire makes an entry of the ring an earlier one.
 func (e *executed) retire(at int) {
 	old := &e.ring[at]
-	if !e.mutant.ForgetsByCount {
-		e.earlier.Add(&dedup.Entry{
-			ID: old.id, RID: old.RID, Digest: old.Digest, Position: old.Position, Timestamp: old.Timestamp, Time: old.time,
-		})
-	}
+	e.earlier.Add(&dedup.Entry{
+		ID: old.id, RID: old.RID, Digest: old.Digest, Position: old.Position, Timestamp: old.Timestamp, Time: old.time,
+	})
 	switch {
 	case old.id != "":
 		if e.byID[old.id] == uint32(at) {
@@ -197,7 +193,7 @@ func (e *executed) forgetOldest() {
 // last fifth of what is kept is taken for that.
 func (e *executed) tooOld(r *message.Request, tick uint64) bool {
 	o := &e.order
-	if r.First == 0 || o.Horizon == 0 || e.mutant.NeverTooOld {
+	if r.First == 0 || o.Horizon == 0 {
 		return false
 	}
 	passed := tick - min(tick, r.First)
@@ -215,7 +211,7 @@ func (e *executed) late(r *message.Request, said, tick uint64) bool {
 	if came == 0 {
 		came = said
 	}
-	if r.First > 0 || came == 0 || o.Horizon == 0 || e.mutant.NeverLate {
+	if r.First > 0 || came == 0 || o.Horizon == 0 {
 		return false
 	}
 

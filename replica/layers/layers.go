@@ -33,16 +33,6 @@ type Config struct {
 	KeepTicks uint64 // how long it keeps all others, in the order's time; 0: [DefaultKeepTicks]
 	KeepBytes int    // about how much memory those may take; 0: 384 MiB
 	Seed      uint64 // of the table's hashes
-
-	Mutant Mutant
-}
-
-// Mutant removes a rule of the layers: for the simulation only.
-type Mutant struct {
-	MergeWeak      bool // puts weak writes straight into the committed layer
-	ForgetsByCount bool // keeps the last executed sets, however young the others are
-	NeverTooOld    bool // executes what may be a repetition of a set that is forgotten
-	NeverLate      bool // … also where the client does not say how old the set is
 }
 
 // Layers is what a replica holds. It has one owner: no method may run at the same time as
@@ -120,9 +110,6 @@ func (l *Layers) Advance(tick uint64) { l.executed.advance(tick) }
 // master's, which counts its own ticks.
 func (l *Layers) NewEpoch() { l.executed.order.Tick = 0 }
 
-// ForgetBy is a mutant's: it forgets by another time than the order's.
-func (l *Layers) ForgetBy(now uint64) { l.executed.forget(now) }
-
 // Count takes n ordered operations more into the position.
 func (l *Layers) Count(n uint64) { l.position += n }
 
@@ -150,14 +137,14 @@ func (l *Layers) CommitWeak(r *message.Request, number uint64) {
 // request was executed already.
 func (l *Layers) Hold(r *message.Request, number uint64) {
 	if _, done := l.executed.lookup(r); !done {
-		l.hold(r, number)
+		l.tentative.add(r, number)
 	}
 }
 
 // Accept takes an eventual write of a client, which is known neither to the table nor to the
 // tentative layer, into the tentative layer.
 func (l *Layers) Accept(r *message.Request) {
-	l.hold(r, 0)
+	l.tentative.add(r, 0)
 	l.tentative.accept(r)
 	l.keep(r)
 }
@@ -181,9 +168,9 @@ func (l *Layers) ForgetCausal() {
 }
 
 // EachEventual calls f for the eventual writes of the tentative layer, in the order of their
-// versions, and notes each for the disk. accepted: by this replica. Those that were executed
-// meanwhile leave the layer instead.
-func (l *Layers) EachEventual(f func(r *message.Request, accepted bool)) {
+// versions, and notes each for the disk. Those that were executed meanwhile leave the layer
+// instead.
+func (l *Layers) EachEventual(f func(*message.Request)) {
 	for _, h := range l.tentative.eventual() {
 		if h.left() {
 			continue // another version of an identity that left just now
@@ -195,7 +182,7 @@ func (l *Layers) EachEventual(f func(r *message.Request, accepted bool)) {
 			continue
 		}
 		l.keep(r)
-		f(r, h.accepted)
+		f(r)
 	}
 }
 
@@ -236,14 +223,6 @@ func (l *Layers) Restore(s *durable.Saved) {
 			l.tentative.accept(r)
 		}
 	}
-}
-
-func (l *Layers) hold(r *message.Request, number uint64) {
-	if l.cfg.Mutant.MergeWeak {
-		l.putWeak(r, number)
-		return
-	}
-	l.tentative.add(r, number)
 }
 
 // keep notes a tentative write that no DATA on this replica's disk holds.

@@ -116,8 +116,8 @@ func (t *tentative) accept(r *message.Request) {
 // request is the write as a request.
 func (h *held) request() *message.Request {
 	r := &message.Request{
-		RID: h.rid, Identity: h.id, Digest: h.digest, Model: model.Eventual, Type: model.Set,
-		Key: h.key, Value: h.value, Version: h.version,
+		RID: h.rid, Identity: h.id, Digest: h.digest, Version: h.version,
+		Request: model.Request{Model: model.Eventual, Type: model.Set, Key: h.key, Value: h.value},
 	}
 	if h.number > 0 {
 		r.Model = model.Causal

@@ -29,8 +29,6 @@ type Standing struct {
 	Wedged bool            // in that epoch, or it is the copy of a wedged member
 	Loads  bool            // it is outside of the view
 	Worked bool            // it has delivered something in that epoch
-
-	AnyFirst bool // a mutant's: any record may be the first view
 }
 
 // Decide says what the record of an epoch, of whatever master, means for a replica, and, where
@@ -69,7 +67,7 @@ func (s *Self) Decide(r *message.Record, at Standing) (step Step, why string) {
 	case named != nil && at.Wedged && next:
 		return Survive, ""
 
-	case named != nil && known.Epoch == 0 && (r.Epoch == 1 || at.AnyFirst):
+	case named != nil && known.Epoch == 0 && r.Epoch == 1:
 		return Enter, ""
 
 	// It is not named, or has missed an epoch.

@@ -26,7 +26,7 @@ func record(epoch uint64) *message.Record {
 }
 
 func process(incarnation, life uint64) *view.Self {
-	s := view.NewSelf(lamport.Replica(1), incarnation, life, false)
+	s := view.NewSelf(lamport.Replica(1), incarnation, life)
 	s.Start()
 	return &s
 }
@@ -166,10 +166,10 @@ func TestF10OutdatedProcesses(t *testing.T) {
 
 // A list of lives stays bounded, with the first and the last ones.
 func TestF8LivesAreBounded(t *testing.T) {
-	s := view.NewSelf(lamport.Replica(1), 7, 0, false)
+	s := view.NewSelf(lamport.Replica(1), 7, 0)
 	for life := uint64(1); life <= 200; life++ {
 		past := s.Past()
-		s = view.NewSelf(lamport.Replica(1), 7, life, false)
+		s = view.NewSelf(lamport.Replica(1), 7, life)
 		s.Restore(past)
 		s.Start()
 	}

@@ -38,8 +38,6 @@ type Donor struct {
 
 	Committed, Safe, Watermark uint64                              // of the causal numbers
 	Write                      func(n uint64) *message.CausalWrite // that is held, else nil
-
-	LoadForgets bool // a mutant's: gives a learner no executed sets before the last ones
 }
 
 // Chunk answers a learner with the next piece of this member's state, made from what the
@@ -87,9 +85,6 @@ func (d *Donor) outOfReach(p *message.Pull) bool {
 // read the keys it needs no records: it will read every key later.
 func (d *Donor) addEntries(p *message.Pull, c *message.Chunk, space *room) bool {
 	c.First = max(p.Entry+1, d.Layers.FirstEntry())
-	if d.LoadForgets {
-		c.First = max(c.First, d.Layers.FirstKeyed())
-	}
 	records := p.Cursor != "" || p.Scanned
 	seen := map[string]bool{}
 	all := true
@@ -150,7 +145,7 @@ func (d *Donor) addRest(p *message.Pull, c *message.Chunk, space *room) {
 		n := 0
 		for k := range data.Ops {
 			op := &data.Ops[k]
-			n += entryBytes + len(op.Request.Key) + len(op.Request.Value) + len(op.Request.Identity) + 20*len(op.Reads)
+			n += entryBytes + op.Request.Size() + 20*len(op.Reads)
 		}
 		if !space.add(n) {
 			c.Done = false
@@ -161,7 +156,7 @@ func (d *Donor) addRest(p *message.Pull, c *message.Chunk, space *room) {
 
 	for n := max(d.Committed, p.Number) + 1; n <= d.Watermark; n++ {
 		w := d.Write(n)
-		if w == nil || !space.add(len(w.Request.Key)+len(w.Request.Value)+len(w.Request.Identity)) {
+		if w == nil || !space.add(w.Request.Size()) {
 			c.Done = false
 			return
 		}

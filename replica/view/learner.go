@@ -23,8 +23,6 @@ type Learner struct {
 	pulls  uint64       // counts PULLs
 	loads  bool         // the replica is outside
 	load   load
-
-	unloadedJoiner bool // a mutant's: says that it is a copy before it is one
 }
 
 // load is how far a load has come.
@@ -63,9 +61,8 @@ const (
 
 // NewLearner returns the learner of a replica that is not outside. PULLs are counted from a
 // number on that no earlier process has used: an answer to one of those must not be taken.
-// unloadedJoiner is a mutant's.
-func NewLearner(self lamport.Node, l *layers.Layers, pulls uint64, unloadedJoiner bool) Learner {
-	return Learner{self: self, layers: l, pulls: pulls, unloadedJoiner: unloadedJoiner}
+func NewLearner(self lamport.Node, l *layers.Layers, pulls uint64) Learner {
+	return Learner{self: self, layers: l, pulls: pulls}
 }
 
 // Loads reports whether the replica is outside of the view, and loads.
@@ -267,7 +264,7 @@ func (l *Learner) Take(c *message.Chunk) (Taken, *Copy) {
 		return Loaded, nil
 	}
 	s.fresh = true // if this was not all, the next piece is to be had at once
-	if !s.caught && !l.unloadedJoiner {
+	if !s.caught {
 		return Loaded, nil
 	}
 	return Loaded, l.copyRest(c)
@@ -294,7 +291,7 @@ func (l *Learner) copyRest(c *message.Chunk) *Copy {
 			s.writes = append(s.writes, w)
 		}
 	}
-	if !c.Done && !l.unloadedJoiner || len(c.Contiguous) != len(l.view.Members) {
+	if !c.Done || len(c.Contiguous) != len(l.view.Members) {
 		return nil
 	}
 

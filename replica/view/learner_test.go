@@ -8,6 +8,7 @@ import (
 
 	"quartet/bus/lamport"
 	"quartet/bus/message"
+	"quartet/bus/model"
 	"quartet/replica/abcast"
 	"quartet/replica/layers"
 	"quartet/replica/store"
@@ -21,7 +22,7 @@ func fresh() *layers.Layers {
 // deliver delivers one set of the order, the same to all.
 func deliver(to []*layers.Layers, place uint64) {
 	for _, l := range to {
-		r := &message.Request{RID: place, Key: fmt.Sprint("key", place*7%31), Value: fmt.Append(nil, place)}
+		r := &message.Request{RID: place, Request: model.Request{Key: fmt.Sprint("key", place*7%31), Value: fmt.Append(nil, place)}}
 		l.Count(1)
 		l.Advance(place)
 		l.CommitStrong(r, lamport.Version{Epoch: 1, Timestamp: lamport.Timestamp{Time: place, Node: 2}})
@@ -56,7 +57,7 @@ func TestF6LearnerHoldsWhatMembersHold(t *testing.T) {
 		}
 
 		mine := fresh()
-		l := view.NewLearner(lamport.Replica(1), mine, 7, false)
+		l := view.NewLearner(lamport.Replica(1), mine, 7)
 		l.Begin(record(1).View, 0)
 		now := uint64(0)
 		for ; !l.Caught() || mine.Entries() < place; now++ {
@@ -100,16 +101,16 @@ func TestF6CopyOfAWedgedMember(t *testing.T) {
 	rest := &abcast.Remains{View: record(1).View, Contiguous: []uint64{0, 1, 3}, Place: at}
 	for seq := uint64(1); seq <= 3; seq++ {
 		d := &message.Data{Header: message.Header{From: lamport.Replica(3), Clock: 10 + seq}, Seq: seq}
-		d.Ops = []message.Operation{{Op: message.OpStrong, Request: message.Request{RID: 50 + seq, Key: "k", Value: make([]byte, 200)}}}
+		d.Ops = []message.Operation{{Op: message.OpStrong, Request: message.Request{RID: 50 + seq, Request: model.Request{Key: "k", Value: make([]byte, 200)}}}}
 		rest.Queue = append(rest.Queue, d)
 	}
-	write := &message.CausalWrite{Number: 1, Request: message.Request{RID: 60, Key: "c"}}
+	write := &message.CausalWrite{Number: 1, Request: message.Request{RID: 60, Request: model.Request{Key: "c"}}}
 	donor := view.Donor{
 		Layers: member, View: &rest.View, Rest: rest, Place: rest.Place, Bytes: 300, Safe: 1, Watermark: 1,
 		Write: func(uint64) *message.CausalWrite { return write },
 	}
 
-	l := view.NewLearner(lamport.Replica(1), fresh(), 7, false)
+	l := view.NewLearner(lamport.Replica(1), fresh(), 7)
 	l.Begin(record(1).View, 0)
 	l.Prepare()
 	var copied *view.Copy
@@ -159,7 +160,7 @@ func TestF6LoadBeginsAnew(t *testing.T) {
 		deliver([]*layers.Layers{member}, place)
 	}
 	mine := fresh()
-	l := view.NewLearner(lamport.Replica(1), mine, 7, false)
+	l := view.NewLearner(lamport.Replica(1), mine, 7)
 	l.Begin(record(1).View, 0)
 	p, _ := l.Pull(0)
 	donor := view.Donor{Layers: member, View: &record(1).View, Bytes: 1500}

@@ -49,13 +49,11 @@ type Self struct {
 	aside     string // it cannot follow the cluster, and keeps what it has; "": it can
 	belongs   bool   // it has taken a record since it was started
 	foreign   string // why its directory belongs to another cluster; "": it does not, as far as is known
-
-	noLives bool // a mutant's: does not ask whether the process that a record names has used its disk
 }
 
-// NewSelf returns the self of a process without a disk. noLives is a mutant's.
-func NewSelf(node lamport.Node, incarnation, life uint64, noLives bool) Self {
-	return Self{node: node, incarnation: incarnation, life: life, noLives: noLives}
+// NewSelf returns the self of a process without a disk.
+func NewSelf(node lamport.Node, incarnation, life uint64) Self {
+	return Self{node: node, incarnation: incarnation, life: life}
 }
 
 // Past is what a disk keeps of a self.
@@ -128,7 +126,7 @@ func (s *Self) named(r *message.Record) *message.Member {
 // remembers reports whether the process that a record names has worked with what this replica
 // holds.
 func (s *Self) remembers(named *message.Member) bool {
-	return named.Life == 0 || s.noLives || slices.Contains(s.lives, named.Life)
+	return named.Life == 0 || slices.Contains(s.lives, named.Life)
 }
 
 // Enter makes the process a member of a view that names its incarnation, and reports whether
@@ -140,7 +138,7 @@ func (s *Self) Enter(r *message.Record) bool {
 	named := s.named(r)
 	s.served, s.belongs, s.back = true, true, ""
 	s.lives = s.lives.since(named.Life)
-	return named.Life == 0 || s.noLives || named.Life == s.life
+	return named.Life == 0 || named.Life == s.life
 }
 
 // Leave ends the process's membership, or its hope for it, as a record says that follows on

@@ -120,7 +120,7 @@ func (p *Printer) appendBlock(b []byte, name string, r client.Request, result cl
 	b = p.appendFields(b, []field{
 		{"client", name, 18, 0},
 		{"replica", OrDash(result.Replica), 14, 0},
-		{"consistency", r.Consistency.String(), 25, 0},
+		{"consistency", r.Model.String(), 25, 0},
 		{"request", r.Type.String(), 14, 0},
 		{"ack", ack, 0, hue},
 	})
@@ -286,6 +286,6 @@ func objectOf(r *client.Request, result *client.Result, failure error) bus.JSONR
 	}
 	ack, code := acknowledgement(result, failure)
 	out.Ack, out.Code, out.Replica = ack, uint16(code), result.Replica
-	out.Consistency, out.Request = r.Consistency.String(), r.Type.String()
+	out.Consistency, out.Request = r.Model.String(), r.Type.String()
 	return out
 }

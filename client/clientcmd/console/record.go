@@ -13,6 +13,7 @@ import (
 
 	"quartet/bus/host/config"
 	"quartet/bus/host/exit"
+	"quartet/bus/model"
 	"quartet/client"
 	"quartet/client/judge/record"
 	"quartet/client/measure/load"
@@ -50,7 +51,7 @@ func Observer(r *record.Recorder, name, session string) load.Observer {
 		if session != "" {
 			in = session + place
 		}
-		request := client.Request{Consistency: o.Consistency, Type: o.Op.Type, Key: o.Op.Key, Value: o.Op.Value}
+		request := client.Request{Request: model.Request{Model: o.Consistency, Type: o.Op.Type, Key: o.Op.Key, Value: o.Op.Value}}
 		r.Ended(name+place, in, &request, o.Began, o.Ended, &o.Result, o.Err)
 	}
 }

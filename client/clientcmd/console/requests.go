@@ -64,5 +64,5 @@ func Read(env Env, also, args []string, override model.Consistency) ([]requestfi
 
 // Outgoing is the request that a line of a file, or an argument, asks for.
 func Outgoing(r requestfile.Request) client.Request {
-	return client.Request{Consistency: r.Model, Type: r.Type, Key: r.Key, Value: r.Value, Text: true}
+	return client.Request{Request: r.Request.Request, Text: true}
 }

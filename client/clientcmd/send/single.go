@@ -66,7 +66,7 @@ func (s *single) do(cmd *cobra.Command, env console.Env, r client.Request) (clie
 		return client.Result{}, err
 	}
 	defer c.Close()
-	r.Consistency, r.Replica, r.ID = s.model.Consistency, string(s.replica), s.id
+	r.Model, r.Replica, r.Identity = s.model.Consistency, string(s.replica), s.id
 	recorder, err := s.rec.Open(false)
 	if err != nil {
 		return client.Result{}, err
@@ -132,7 +132,7 @@ Exit status: 0 written, 2 malformed, 4 refused, 5 outcome unknown, 6 no cluster.
 					return exit.With(console.ExitStatus(err), err)
 				}
 			}
-			_, err := s.do(cmd, env, client.Request{Type: model.Set, Key: args[0], Value: value})
+			_, err := s.do(cmd, env, client.Request{Request: model.Request{Type: model.Set, Key: args[0], Value: value}})
 			return err
 		},
 	}
@@ -157,7 +157,7 @@ Exit status: 0 found, 2 malformed, 3 no value, 4 refused, 5 no reply, 6 no clust
   quartet get picture --raw > picture.png`,
 		Args: console.UsageArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			result, err := s.do(cmd, env, client.Request{Type: model.Get, Key: args[0]})
+			result, err := s.do(cmd, env, client.Request{Request: model.Request{Type: model.Get, Key: args[0]}})
 			if err != nil || s.out.Objects() {
 				return err
 			}

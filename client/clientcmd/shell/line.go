@@ -39,7 +39,7 @@ func parseLine(line string, current model.Consistency) (typed, error) {
 	case (lower == "exit" || lower == "quit" || lower == "help") && rest == "":
 		return typed{command: lower}, nil
 	case lower == "get":
-		return checkedLine(client.Request{Consistency: current, Type: model.Get, Key: rest})
+		return checkedLine(model.Request{Model: current, Type: model.Get, Key: rest})
 	case lower == "set":
 		key, value, found := strings.Cut(rest, bus.Separator)
 		if !found {
@@ -47,7 +47,7 @@ func parseLine(line string, current model.Consistency) (typed, error) {
 				return typed{}, errors.New("a set needs a key and a value: set KEY VALUE")
 			}
 		}
-		return checkedLine(client.Request{Consistency: current, Type: model.Set, Key: strings.TrimSpace(key), Value: []byte(strings.TrimSpace(value))})
+		return checkedLine(model.Request{Model: current, Type: model.Set, Key: strings.TrimSpace(key), Value: []byte(strings.TrimSpace(value))})
 	}
 	r, err := requestfile.ParseLine(line)
 	var bad *requestfile.Error
@@ -59,16 +59,15 @@ func parseLine(line string, current model.Consistency) (typed, error) {
 	case err != nil:
 		return typed{}, err
 	}
-	return typed{request: &client.Request{Consistency: r.Model, Type: r.Type, Key: r.Key, Value: r.Value, Text: true}}, nil
+	return typed{request: &client.Request{Request: r.Request, Text: true}}, nil
 }
 
 // checkedLine checks what get and set have made before it is sent.
-func checkedLine(r client.Request) (typed, error) {
-	out := bus.Request{Model: r.Consistency, Type: r.Type, Key: r.Key, Value: r.Value}
-	if err := out.Check(); err != nil {
+func checkedLine(r model.Request) (typed, error) {
+	if err := bus.Check(&r); err != nil {
 		return typed{}, err
 	}
-	return typed{request: &r}, nil
+	return typed{request: &client.Request{Request: r}}, nil
 }
 
 // dots are the commands of the shell with what each takes.

@@ -176,7 +176,7 @@ func (s *shell) hint(line string) string {
 	l, err := parseLine(line, s.model.Consistency)
 	switch word, _, _ := strings.Cut(strings.ToLower(line), " "); {
 	case err == nil && l.request != nil:
-		return l.request.Consistency.Word() + " " + l.request.Type.Word() + ": " + console.ModelPromise[l.request.Consistency]
+		return l.request.Model.Word() + " " + l.request.Type.Word() + ": " + console.ModelPromise[l.request.Model]
 	case word == "get":
 		return "get KEY"
 	case word == "set":

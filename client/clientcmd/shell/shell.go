@@ -225,7 +225,7 @@ func (s *shell) show(r *client.Request, result *client.Result, failure error, to
 	case failure != nil:
 		text, hue = strings.TrimPrefix(failure.Error(), "client: "), color.FgRed
 	}
-	about := []string{took.Round(10 * time.Microsecond).String(), r.Consistency.Word()}
+	about := []string{took.Round(10 * time.Microsecond).String(), r.Model.Word()}
 	if result.Replica != "" {
 		about = append([]string{result.Replica}, about...)
 	}

@@ -124,7 +124,7 @@ func TestEveryLinkLeadsSomewhere(t *testing.T) {
 }
 
 var (
-	fileWord = regexp.MustCompile("[\\w*-]+\\.(?:go|md)\\b")
+	fileWord = regexp.MustCompile(`(?m)([\w*-]+\.(?:go|md))(?:[^\w.]|\.\s|\.?$)`) // not pkg.go.dev
 	testWord = regexp.MustCompile(`\b(?:Test|Fuzz|Benchmark)[A-Z]\w*`)
 	testDecl = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark)\w*)\(`)
 	taskWord = regexp.MustCompile("`task ([\\w:]+)")
@@ -153,7 +153,8 @@ func TestWhatPagesNameIsThere(t *testing.T) {
 		if path.Ext(d.name) != ".md" {
 			continue
 		}
-		for _, name := range fileWord.FindAllString(d.text, -1) {
+		for _, match := range fileWord.FindAllStringSubmatch(d.text, -1) {
+			name := match[1]
 			if !strings.Contains(name, "*") && !all.names[name] && !slices.Contains(foreign, name) {
 				t.Errorf("%s names the file %s, which is not there", d.name, name)
 			}

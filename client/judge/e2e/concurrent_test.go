@@ -46,8 +46,8 @@ func (r *recorder) add(op history.Operation) {
 // do sends a request in a session and records it.
 func (r *recorder) do(ctx context.Context, s *client.Session, name string, req client.Request) {
 	op := history.Operation{
-		Client: name, Session: name, Model: req.Consistency, Type: req.Type, Key: req.Key, Value: string(req.Value),
-		Identity: req.ID, Call: now(),
+		Client: name, Session: name, Model: req.Model, Type: req.Type, Key: req.Key, Value: string(req.Value),
+		Identity: req.Identity, Call: now(),
 	}
 	result, err := s.Do(ctx, req)
 	op.Return = now()
@@ -95,16 +95,16 @@ func workload(ctx context.Context, url, prefix string, sessions, requests int, r
 			s := c.Session()
 			random := rand.New(rand.NewPCG(uint64(i), uint64(len(prefix))))
 			for n := range requests {
-				req := client.Request{Consistency: model.All[i%4], Type: client.TypeGet}
-				keys := keysOf(req.Consistency)
+				req := client.Request{Request: model.Request{Model: model.All[i%4], Type: client.TypeGet}}
+				keys := keysOf(req.Model)
 				if i%12 >= 8 {
-					req.Consistency, keys = model.All[random.IntN(4)], keys[2:]
+					req.Model, keys = model.All[random.IntN(4)], keys[2:]
 				}
 				req.Key = keys[random.IntN(len(keys))]
 				if random.IntN(2) == 0 {
 					req.Type = client.TypeSet
-					req.ID = fmt.Sprintf("%s-%d", name, n)
-					req.Value = []byte(req.ID)
+					req.Identity = fmt.Sprintf("%s-%d", name, n)
+					req.Value = []byte(req.Identity)
 				}
 				r.do(ctx, s, name, req)
 			}

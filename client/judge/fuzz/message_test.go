@@ -64,10 +64,7 @@ func (s *source) header(from lamport.Node, incarnation uint64, clock uint64) mes
 }
 
 func (s *source) request() message.Request {
-	r := message.Request{
-		RID: s.number(), Model: model.Consistency(s.below(6)), Type: model.Type(s.below(4)), Key: string(rune('a' + s.below(3))),
-		Version: lamport.Version{Epoch: s.number(), Timestamp: lamport.Timestamp{Time: s.number(), Node: s.node()}},
-	}
+	r := message.Request{RID: s.number(), Request: model.Request{Model: model.Consistency(s.below(6)), Type: model.Type(s.below(4)), Key: string(rune('a' + s.below(3)))}, Version: lamport.Version{Epoch: s.number(), Timestamp: lamport.Timestamp{Time: s.number(), Node: s.node()}}}
 	if s.below(2) == 0 {
 		r.Identity, r.Digest = string(rune('x'+s.below(3))), s.number()
 	}

@@ -124,8 +124,8 @@ func (r *Recorder) Begin(client, session string, request *client.Request) Call {
 
 func (r *Recorder) begin(client, session string, request *client.Request, at int64) Call {
 	return Call{r: r, op: history.Operation{
-		Client: client, Session: session, Model: request.Consistency, Type: request.Type, Key: request.Key,
-		Value: string(request.Value), Identity: request.ID, Call: at,
+		Client: client, Session: session, Model: request.Model, Type: request.Type, Key: request.Key,
+		Value: string(request.Value), Identity: request.Identity, Call: at,
 	}}
 }
 

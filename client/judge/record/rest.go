@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"quartet/bus"
 	"quartet/bus/model"
 	"quartet/client"
 	"quartet/client/judge/history"
@@ -112,7 +113,7 @@ func (r *Recorder) look(ctx context.Context, c *client.Client, replicas, keys []
 			o := &part[i].op
 			o.Call = r.now()
 			pending[i], part[i].err = c.Begin(ctx, client.Request{
-				Consistency: o.Model, Type: o.Type, Key: o.Key, Replica: o.Replica,
+				Request: model.Request{Model: o.Model, Type: o.Type, Key: o.Key}, Options: bus.Options{Replica: o.Replica},
 			})
 		}
 

@@ -55,12 +55,12 @@ func (c *cluster) bear(i int) {
 		Delivered: func(at lamport.Version, position uint64, d *message.Data, op *message.Operation) {
 			c.delivered(i, at, position, d, op)
 		},
-		ChunkBytes: c.opts.ChunkBytes, Mutant: c.opts.Replica,
+		ChunkBytes: c.opts.ChunkBytes,
 	}
 	if c.opts.ClockSetBack && n.disk == nil {
 		cfg.Incarnation = uint64(1000 - n.born)
 	}
-	if c.opts.Replica.SameIncarnation {
+	if c.opts.SameIncarnation {
 		cfg.Incarnation = 1000
 	}
 	if c.opts.Durable {
@@ -126,7 +126,7 @@ func (c *cluster) startMaster(i int) {
 	cfg := master.Config{
 		Self: lamport.Master(1), Incarnation: uint64(c.masters) << 20, Draw: uint64(c.masters), Missing: -1, Cluster: 7, Nonce: uint64(c.masters) << 32, NextRID: n.nextRID + 100, Clock: n.clock + 1000,
 		TimeoutTicks: uint64(c.timeout()), ProbeTicks: 2, SuspectTicks: 7, ReadmitTicks: 4, JoinTicks: 8,
-		AgainTicks: 3, CheckTicks: 10, OrderedGets: c.opts.OrderedGets, Window: 1000, KeepTicks: uint64(c.opts.Keep), MaxInFlight: 1000, Mutant: c.opts.Master,
+		AgainTicks: 3, CheckTicks: 10, OrderedGets: c.opts.OrderedGets, Window: 1000, KeepTicks: uint64(c.opts.Keep), MaxInFlight: 1000,
 	}
 	if c.opts.Window > 0 && !c.asksEventual() {
 		cfg.Window = c.opts.Window

@@ -159,7 +159,7 @@ func BenchmarkHop(b *testing.B) {
 			for _, batch := range []int{1, 64} {
 				b.Run(fmt.Sprintf("%s-%s-%d", m.Word(), kind.Word(), batch), func(b *testing.B) {
 					h := newMachines(b)
-					r := message.Request{Model: m, Type: model.Set, Value: value}
+					r := message.Request{Request: model.Request{Model: m, Type: model.Set, Value: value}}
 					h.ask(r, len(keys))
 					h.answered = 0
 					if r.Type = kind; kind == model.Get {
@@ -187,7 +187,7 @@ func TestHop(t *testing.T) {
 	for _, m := range model.All {
 		for _, kind := range model.Types {
 			h.answered = 0
-			h.ask(message.Request{Model: m, Type: kind, Value: []byte(m.Word())[:2-kind]}, len(keys))
+			h.ask(message.Request{Request: model.Request{Model: m, Type: kind, Value: []byte(m.Word())[:2-kind]}}, len(keys))
 			if h.answered != len(keys) {
 				t.Errorf("%v %v: %d of %d answered", m, kind, h.answered, len(keys))
 			}

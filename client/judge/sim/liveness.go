@@ -220,9 +220,6 @@ func (s *session) inventSteady(c *cluster) *sending {
 	if w.request.Type == model.Set {
 		w.request.Identity = string(w.request.Value)
 	}
-	if s.weak {
-		weaken(&w.request)
-	}
-	c.live.since, c.unread.since = c.now, c.now
+	c.live.since = c.now
 	return w
 }

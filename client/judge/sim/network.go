@@ -153,10 +153,6 @@ func (c *cluster) beginFault(f *fault) {
 		c.loseRecord()
 		return
 	}
-	if f.kind == StoreAway {
-		c.unread.goes(c)
-		return
-	}
 	if f.kind == Stale && f.apart == nil {
 		c.part(f)
 		return
@@ -364,10 +360,8 @@ func (c *cluster) heal() {
 	}
 	c.trace("%6d  everything heals", c.now)
 	c.healed, c.healedAt = true, c.now
-	for _, s := range c.sessions {
-		if s.steady {
-			s.left = 0
-		}
+	if s := c.live.session; s != nil {
+		s.left = 0
 	}
 	c.net.heal()
 	c.clientDrop, c.registryLoss = 0, 0

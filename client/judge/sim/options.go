@@ -6,8 +6,6 @@ import (
 	"slices"
 
 	"quartet/bus/message"
-	"quartet/master"
-	"quartet/replica"
 )
 
 // Times are in units of which a node's tick has tickUnits.
@@ -73,14 +71,11 @@ type Options struct {
 	// Links is how many links between replicas are cut before Horizon; see serving.
 	Links int
 
-	// Unread has a master start while the store of the views' record answers nobody; see unread.
-	Unread bool
-
 	// HistoriesOnly leaves the invariants out: what is caught, the clients saw.
 	HistoriesOnly bool
-	// Replica and Master remove a rule.
-	Replica replica.Mutant
-	Master  master.Mutant
+	// SameIncarnation makes replicas that come back without their memory say that they are who
+	// they were: for a mutant.
+	SameIncarnation bool
 
 	// Wire, if set, is what a message becomes on its way: encoded and decoded.
 	Wire func(message.Message) (message.Message, error)
@@ -112,13 +107,12 @@ const (
 	LoseRecord                    // the store of the views' record has an older one, or none
 	PutBack                       // a replica dies, and finds an older copy of its disk
 	Misplace                      // a replica dies, and finds a disk that does not belong here
-	StoreAway                     // the store of the record answers nobody any more
 )
 
 var faultNames = [...]string{
 	"cut one way", "not heard", "deaf", "isolated", "slow", "paused", "crash", "crash in a turn", "loss", "crash of all",
 	"death of the master", "death of the master in a turn", "second master", "join", "leave", "stale master", "loss of the record", "put back",
-	"misplaced", "store away",
+	"misplaced",
 }
 
 // String names the kind.

@@ -26,8 +26,6 @@ type cluster struct {
 	flying   []flying
 	record   *message.Record // that its store holds
 	revision uint64
-	mutant   replica.Mutant
-	masters  master.Mutant
 	missing  int
 	ordered  bool // linearizable gets
 	quiet    bool // nothing is written down
@@ -94,7 +92,7 @@ func (c *cluster) boot() {
 func (c *cluster) newMaster(nextRID, clock uint64) {
 	cfg := master.Config{
 		Self: lamport.Master(1), Incarnation: c.master.incarnation, Missing: c.missing, NextRID: nextRID, Clock: clock,
-		TimeoutTicks: 60, ProbeTicks: probeTicks, SuspectTicks: 40, ReadmitTicks: 50, JoinTicks: 10, AgainTicks: 3, OrderedGets: c.ordered, Mutant: c.masters,
+		TimeoutTicks: 60, ProbeTicks: probeTicks, SuspectTicks: 40, ReadmitTicks: 50, JoinTicks: 10, AgainTicks: 3, OrderedGets: c.ordered,
 	}
 	for _, r := range c.replicas {
 		cfg.Replicas = append(cfg.Replicas, r.id)
@@ -165,7 +163,7 @@ func (c *cluster) startReplica(n lamport.Node) {
 	r.store = store.NewMemory()
 	r.machine = replica.New(replica.Config{
 		Self: n, Incarnation: r.incarnation, PID: r.pid, Store: r.store,
-		WaitTicks: waitTicks, HelloTicks: probeTicks, Mutant: c.mutant,
+		WaitTicks: waitTicks, HelloTicks: probeTicks,
 		Delivered: func(at lamport.Version, position uint64, _ *message.Data, op *message.Operation) {
 			c.line(n.String()+" delivers", "%s at %s, position %d", opOf(op), at.Timestamp, position)
 		},

@@ -118,8 +118,7 @@ type cluster struct {
 	address              string // of the bus
 	args                 []string
 	master               *child
-	bus                  *natsServer   // nil: embedded in the master
-	buses                []*natsServer // of a cluster of them; the first is bus
+	bus                  *natsServer // nil: embedded in the master
 	hands                map[string]*child
 	filters              map[string]*proxy // of replicas behind them
 	nc                   *nats.Conn
@@ -131,7 +130,6 @@ type shape struct {
 	replicas int // 0: three
 	memory   bool
 	external bool // the bus is a process of its own
-	servers  int  // likewise, and it is a cluster of so many; 0: of one
 	filtered bool // likewise, and each replica was started by hand, behind a filter
 }
 
@@ -151,15 +149,7 @@ func newCluster(t testing.TB, s shape, more ...string) *cluster {
 	} else {
 		c.args = append(c.args, "--dir", c.data)
 	}
-	if s.servers > 0 {
-		c.buses = startBuses(t, dir, s.servers)
-		c.bus, c.address = c.buses[0], c.buses[0].address
-		var urls []string
-		for _, b := range c.buses {
-			urls = append(urls, "nats://"+b.address)
-		}
-		c.args = append(c.args, "--nats", strings.Join(urls, ","))
-	} else if s.external || s.filtered {
+	if s.external || s.filtered {
 		c.bus = startBus(t, c.address, filepath.Join(dir, "bus"))
 		c.args = append(c.args, "--nats", c.url())
 	} else {
@@ -215,11 +205,6 @@ var readyLine = regexp.MustCompile(`(?m)^ready `)
 func (c *cluster) start(t testing.TB) {
 	t.Helper()
 	c.launch(t)
-	c.awaitReady(t)
-}
-
-func (c *cluster) awaitReady(t testing.TB) {
-	t.Helper()
 	eventually(t, startLimit, "the master's ready line", func() error {
 		switch {
 		case readyLine.MatchString(c.master.stdout.String()):

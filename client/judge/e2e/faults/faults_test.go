@@ -239,13 +239,13 @@ func (tr *trial) answers(t *testing.T) {
 	defer cancel()
 	for _, c := range model.All {
 		s := tr.last.Session()
-		req := client.Request{Consistency: c, Type: client.TypeSet, Key: once + "last-" + c.Word(), Value: []byte("last-" + c.Word()), ID: "last-" + c.Word()}
-		if _, err := tr.load.rec.do(ctx, s, req.ID, req, false); err != nil {
+		req := client.Request{Request: model.Request{Model: c, Type: client.TypeSet, Key: once + "last-" + c.Word(), Value: []byte("last-" + c.Word())}, Options: bus.Options{Identity: "last-" + c.Word()}}
+		if _, err := tr.load.rec.do(ctx, s, req.Identity, req, false); err != nil {
 			t.Errorf("a %s set at the end: %v", c.Word(), err)
 		}
-		get := client.Request{Consistency: c, Type: client.TypeGet, Key: req.Key}
+		get := client.Request{Request: model.Request{Model: c, Type: client.TypeGet, Key: req.Key}}
 		// An eventual get may be answered by a replica that has not heard of the set yet.
-		if _, err := tr.load.rec.do(ctx, s, req.ID, get, false); err != nil && (c != model.Eventual || !errors.Is(err, client.ErrNotFound)) {
+		if _, err := tr.load.rec.do(ctx, s, req.Identity, get, false); err != nil && (c != model.Eventual || !errors.Is(err, client.ErrNotFound)) {
 			t.Errorf("a %s get at the end: %v", c.Word(), err)
 		}
 	}

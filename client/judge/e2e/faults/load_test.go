@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"quartet/bus"
 	"quartet/bus/model"
 	"quartet/client"
 	"quartet/client/judge/history"
@@ -77,8 +78,8 @@ func (r *recorder) counts() map[string]int {
 // do sends a request in a session and records it.
 func (r *recorder) do(ctx context.Context, s *client.Session, name string, req client.Request, again bool) (client.Result, error) {
 	op := sent{again: again, Operation: history.Operation{
-		Client: name, Session: name, Model: req.Consistency, Type: req.Type, Key: req.Key, Value: string(req.Value),
-		Identity: req.ID, Call: now(),
+		Client: name, Session: name, Model: req.Model, Type: req.Type, Key: req.Key, Value: string(req.Value),
+		Identity: req.Identity, Call: now(),
 	}}
 	result, err := s.Do(ctx, req)
 	op.Return = now()
@@ -142,15 +143,15 @@ const once = "once-"
 func (w *worker) request(random *rand.Rand, n int) client.Request {
 	c := w.models[random.IntN(len(w.models))]
 	keys := w.keys(c)
-	req := client.Request{Consistency: c, Type: client.TypeGet, Key: keys[random.IntN(len(keys))], Replica: w.pinned}
+	req := client.Request{Request: model.Request{Model: c, Type: client.TypeGet, Key: keys[random.IntN(len(keys))]}, Options: bus.Options{Replica: w.pinned}}
 	dice := random.IntN(100)
 	if dice < 45 {
 		return req
 	}
-	req.Type, req.ID = client.TypeSet, fmt.Sprintf("%s-%d", w.name, n)
-	req.Value = []byte(req.ID)
+	req.Type, req.Identity = client.TypeSet, fmt.Sprintf("%s-%d", w.name, n)
+	req.Value = []byte(req.Identity)
 	if dice >= 85 {
-		req.Key = once + req.ID
+		req.Key = once + req.Identity
 	}
 	return req
 }

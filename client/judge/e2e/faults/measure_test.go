@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"quartet/bus"
+	"quartet/bus/model"
 	"quartet/client"
 )
 
@@ -198,7 +199,7 @@ func fill(b *testing.B, c *cluster, keys int) {
 	}
 	for i := range keys {
 		room <- struct{}{}
-		req := client.Request{Consistency: client.Eventual, Type: client.TypeSet, Key: fmt.Sprintf("key%07d", i), Value: value}
+		req := client.Request{Request: model.Request{Model: client.Eventual, Type: client.TypeSet, Key: fmt.Sprintf("key%07d", i), Value: value}}
 		err := kv.Start(req, func(_ client.Result, err error) {
 			if err != nil {
 				failed.Store(&err)

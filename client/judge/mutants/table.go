@@ -1,0 +1,427 @@
+package mutants
+
+import "slices"
+
+// All is every mutant. Those of the order and of what replicas hold come first, then those of
+// views, of disks that belong elsewhere, of the master, and of executed requests.
+var All = slices.Concat(ofTheOrder, ofViews, ofForeignDisks, ofMasters, ofExecutedRequests)
+
+var ofTheOrder = []Mutant{
+	{Name: "without (A)", Rule: "S4", Edits: []Edit{
+		{"replica/abcast/broadcast.go", `if m.heard < d.Clock {`, `if m.heard < d.Clock && !MUTANT {`},
+	}},
+	{Name: "without (B)", Rule: "S4", Edits: []Edit{
+		{"replica/abcast/broadcast.go", `m.received[sender] < d.Seq {`, `m.received[sender] < d.Seq && !MUTANT {`},
+	}},
+	{Name: "no gap detection", Rule: "S3", Edits: []Edit{
+		{"replica/abcast/turn.go", `if m.announcedSeq < first {`, `if m.announcedSeq < first || MUTANT {`},
+		{"replica/abcast/broadcast.go", `	if lastSeq <= m.held {
+		m.heard =`, `	if lastSeq <= m.held || MUTANT {
+		m.heard =`},
+		{"replica/abcast/broadcast.go", `	case d.Seq > m.held+window:
+`, `	case MUTANT: // takes whatever comes as the next one
+		if d.Clock <= m.lastTime {
+			return
+		}
+		m.held = d.Seq - 1
+	case d.Seq > m.held+window:
+`},
+	}},
+	{Name: "dedup at receipt only", Rule: "S5", Edits: []Edit{
+		{"replica/linearizable.go", `func (m *Machine) strongSet(r *message.Request) {
+`, `func (m *Machine) strongSet(r *message.Request) {
+	if MUTANT {
+		if first, ok := m.layers.Executed(r); ok {
+			m.answerAgain(r, first)
+			return
+		}
+	}
+`},
+		{"replica/linearizable.go", `	first, again := m.layers.Executed(r)
+	if again {`, `	first, again := m.layers.Executed(r)
+	if again && !MUTANT {`},
+	}},
+	{Name: "causal get against the key's version", Rule: "causal", Edits: []Edit{
+		{"replica/causal.go", `	return s.safe >= r.Min
+`, `	if MUTANT {
+		if _, number, ok := c.machine.layers.Newest(r.Key); ok && number > 0 {
+			return true // the key has a causal value: what it depends on may be missing
+		}
+	}
+	return s.safe >= r.Min
+`},
+	}},
+	{Name: "causal reads of numbers that are not safe", Rule: "causal", Edits: []Edit{
+		{"replica/causal.go", `	to := min(c.watermark, c.marks.Safe)
+`, `	to := min(c.watermark, c.marks.Safe)
+	if MUTANT {
+		to = c.watermark
+	}
+`},
+	}},
+	{Name: "weak writes straight into the committed layer", Rule: "layers", Edits: []Edit{
+		{"replica/layers/layers.go", `		l.tentative.add(r, number)
+`, `		if MUTANT {
+			l.putWeak(r, number)
+			return
+		}
+		l.tentative.add(r, number)
+`},
+		{"replica/layers/layers.go", `	l.tentative.add(r, 0)
+	l.tentative.accept(r)
+`, `	if MUTANT {
+		l.putWeak(r, 0)
+	} else {
+		l.tentative.add(r, 0)
+	}
+	l.tentative.accept(r)
+`},
+	}},
+	{Name: "versions without the epoch", Rule: "layers", Edits: []Edit{
+		{"replica/linearizable.go", `	version := lamport.Version{Epoch: m.record.Epoch, Timestamp: abcast.PlaceOf(d)}
+`, `	version := lamport.Version{Epoch: m.record.Epoch, Timestamp: abcast.PlaceOf(d)}
+	if MUTANT {
+		version.Epoch = 0
+	}
+`},
+		{"master/request.go", `	v := lamport.Version{Epoch: epoch, Timestamp: m.now()}
+`, `	v := lamport.Version{Epoch: epoch, Timestamp: m.now()}
+	if MUTANT {
+		v.Epoch = 0
+	}
+`},
+	}},
+	{Name: "fenced gets read at once", Rule: "L2", Edits: []Edit{
+		{"replica/linearizable.go", `s seen) bool { return s.turn }`, `s seen) bool { return s.turn || MUTANT }`},
+	}},
+	{Name: "rounds echoed while wedged", Rule: "L3", Edits: []Edit{
+		{"replica/linearizable.go", `func (m *Machine) echo() uint64 {
+	if m.cast == nil {`, `func (m *Machine) echo() uint64 {
+	if m.cast == nil && !(MUTANT && m.rest != nil) {`},
+		{"replica/door.go", `		return h.Incarnation == m.master.Incarnation && h.From == m.master.Node
+`, `		return h.Incarnation == m.master.Incarnation && h.From == m.master.Node || m.goesOnWedged(msg)
+`},
+		{"replica/door.go", `		m.confirm(f)
+	}
+`, `		m.confirm(f)
+	} else if m.goesOnWedged(f) {
+		m.confirm(f)
+	}
+`},
+		{"replica/door.go", `// servedAnywhere reports whether`, `// goesOnWedged takes fenced gets and fences in the epoch in which it has been wedged, of the
+// master of that epoch.
+func (m *Machine) goesOnWedged(f *message.Forward) bool {
+	return (MUTANT || MUTANT("fenced gets served while wedged")) && m.cast == nil && m.rest != nil &&
+		f.Round > 0 && f.Epoch == m.record.Epoch && f.Incarnation == m.record.Master
+}
+
+// servedAnywhere reports whether`},
+	}},
+	{Name: "fenced gets served while wedged", Rule: "L2", Edits: []Edit{ // its door is that of the one before
+		{"replica/door.go", `			m.request(r, f.Round > 0)
+		}
+`, `			m.request(r, f.Round > 0)
+		} else if MUTANT && m.goesOnWedged(f) && brings(f.Requests[i:i+1]) {
+			m.pending++
+			m.answer(m.readCommitted(r, m.layers.Position()))
+		}
+`},
+	}},
+}
+
+var ofViews = []Mutant{
+	{Name: "acknowledges after PREPARE", Rule: "F2", Edits: []Edit{
+		{"replica/epoch.go", `	case m.cast != nil:
+		m.wedge()
+`, `	case m.cast != nil && !MUTANT:
+		m.wedge()
+`},
+		{"replica/epoch.go", `		contiguous = m.rest.Contiguous
+`, `		contiguous = m.rest.Contiguous
+	case m.cast != nil && MUTANT:
+		contiguous = m.cast.Contiguous()
+`},
+		{"replica/epoch.go", `	step, why := m.self.Decide(`, `	if MUTANT && m.cast != nil && r.Epoch == m.record.Epoch+1 {
+		m.wedge()
+	}
+	step, why := m.self.Decide(`},
+	}},
+	{Name: "restart in the same epoch after memory loss", Rule: "F6", Edits: []Edit{
+		{"replica/view/decide.go", `known.Epoch == 0 && r.Epoch == 1:`, `known.Epoch == 0 && (r.Epoch == 1 || MUTANT):`},
+	}},
+	{Name: "DATA and ACKs of old epochs accepted", Rule: "S1", Edits: []Edit{
+		{"replica/door.go", `	ofThisEpoch := h.Epoch == m.record.Epoch
+`, `	ofThisEpoch := h.Epoch == m.record.Epoch || MUTANT
+`},
+	}},
+	{Name: "PREPARE abandoned", Rule: "F7", Edits: []Edit{
+		{"replica/machine.go", `	rest   *abcast.Remains
+`, `	rest   *abcast.Remains
+
+	abandoned *abcast.Broadcast
+`},
+		{"replica/epoch.go", `	m.rest = m.cast.Wedge()
+`, `	if MUTANT {
+		m.abandoned = m.cast
+	}
+	m.rest = m.cast.Wedge()
+`},
+		{"replica/epoch.go", `	case view.Acknowledge:
+`, `	case view.Acknowledge:
+		if MUTANT && m.rest != nil && !m.learner.Loads() {
+			m.cast, m.rest = m.abandoned, nil
+		}
+`},
+		{"master/membership/change.go", `	if _, present := m.AtRisk(); m.recover && `, `	if MUTANT && len(c.survivors) == len(m.record.Members) && m.Leads() {
+		for _, r := range c.survivors {
+			m.install(r, out)
+		}
+		m.stage = steady
+		return
+	}
+	if _, present := m.AtRisk(); m.recover && `},
+	}},
+	{Name: "a view formed by too few", Rule: "F3", Edits: []Edit{
+		{"master/membership/change.go", `	if m.waitsFor(c) {`, `	if m.waitsFor(c) && !MUTANT {`},
+		{"master/membership/change.go", `	if m.recover {
+		return len(c.survivors) > 0`, `	if m.recover || MUTANT {
+		return len(c.survivors) > 0`},
+	}},
+	{Name: "flush of all that is held, whatever the record says", Rule: "F5", Edits: []Edit{
+		{"replica/epoch.go", `	if lacks := m.lacks(r.Cut, r.High); lacks`, `	cut := r.Cut
+	if MUTANT {
+		cut = m.rest.Contiguous
+	}
+	if lacks := m.lacks(cut, r.High); lacks`},
+		{"replica/epoch.go", `m.rest.Cut(r.Cut)`, `m.rest.Cut(cut)`},
+	}},
+	{Name: "no fill before the decision", Rule: "F3", Edits: []Edit{
+		{"replica/causal.go", `	c.watermark = high
+`, `	if c.watermark = min(c.watermark, high); !MUTANT {
+		c.watermark = high
+	}
+`},
+		{"replica/epoch.go", `	var contiguous []uint64
+	switch {
+	case !p.owed`, `	if MUTANT {
+		watermark = max(watermark, p.high)
+	}
+	var contiguous []uint64
+	switch {
+	case !p.owed`},
+		{"replica/epoch.go", `	if m.causal.watermark < high {`, `	if m.causal.watermark < high && !MUTANT {`},
+	}},
+	{Name: "a joiner counted before it is loaded", Rule: "F6", Edits: []Edit{
+		{"replica/view/learner.go", `	if !s.caught {
+		return Loaded, nil`, `	if !s.caught && !MUTANT {
+		return Loaded, nil`},
+		{"replica/view/learner.go", `	if !c.Done || len(`, `	if !c.Done && !MUTANT || len(`},
+	}},
+	{Name: "weak writes beyond the cut dropped", Rule: "F5", Edits: []Edit{
+		{"replica/eventual.go", `		m.cast.Submit(message.Operation{Op: message.OpWeak, Request: *r}, true)
+`, `		if !MUTANT {
+			m.cast.Submit(message.Operation{Op: message.OpWeak, Request: *r}, true)
+		}
+`},
+	}},
+	{Name: "weak writes beyond the cut kept by who accepted them", Rule: "F5", Edits: []Edit{
+		{"replica/layers/layers.go", `		f(r)
+`, `		if !MUTANT || h.accepted {
+			f(r)
+		}
+`},
+	}},
+	{Name: "a lost record made anew from one replica", Rule: "F11", Edits: []Edit{
+		{"master/membership/rebuild.go", `len(missing) > 0 && !m.recover {
+		return
+	}
+	record := *base`, `len(missing) > 0 && !m.recover && !MUTANT {
+		return
+	}
+	record := *base`},
+	}},
+	{Name: "lives not asked for", Rule: "F8", Edits: []Edit{
+		{"replica/view/self.go", `	return named.Life == 0 || slices.Contains(`, `	if MUTANT || MUTANT("restart in the same epoch after memory loss") {
+		return true
+	}
+	return named.Life == 0 || slices.Contains(`},
+		{"replica/view/self.go", `	return named.Life == 0 || named.Life == s.life
+`, `	if MUTANT || MUTANT("restart in the same epoch after memory loss") {
+		return true
+	}
+	return named.Life == 0 || named.Life == s.life
+`},
+	}},
+	{Name: "what was told not compared", Rule: "F9", Edits: []Edit{
+		{"master/membership/told.go", `func (m *Machine) compare() {
+`, `func (m *Machine) compare() {
+	if MUTANT {
+		return
+	}
+`},
+		{"master/membership/told.go", `func (m *Machine) complete(copied *Replica) bool {
+`, `func (m *Machine) complete(copied *Replica) bool {
+	if MUTANT {
+		return true
+	}
+`},
+	}},
+	{Name: "members that do not hear each other kept together", Rule: "H3", Edits: []Edit{
+		{"master/membership/hearing.go", `	return a.deafTo(b) || b.deafTo(a)
+`, `	return !MUTANT && (a.deafTo(b) || b.deafTo(a))
+`},
+	}},
+	{Name: "one let in who does not hear every member", Rule: "H4", Edits: []Edit{
+		{"master/membership/hearing.go", `	return hears(a, b) && hears(b, a)
+`, `	return MUTANT || hears(a, b) && hears(b, a)
+`},
+	}},
+	{Name: "nothing said where nothing is to be said", Rule: "H1", Edits: []Edit{
+		{"replica/epoch.go", `len(to) > 0 {
+		out.send(&message.Beat`, `len(to) > 0 && !MUTANT {
+		out.send(&message.Beat`},
+	}},
+	{Name: "positions told after an epoch began taken for another history's", Rule: "F13", Edits: []Edit{
+		{"master/membership/membership.go", `			m.position = h.Position
+`, `			m.position = h.Position
+			if MUTANT {
+				m.position /= 2
+			}
+`},
+	}},
+}
+
+var ofForeignDisks = []Mutant{
+	{Name: "records of another cluster or history taken for this one's", Rule: "F14", Edits: []Edit{
+		{"master/membership/foreign.go", `m.record.Epoch > 0 && known.Foreign(&m.record)
+`, `m.record.Epoch > 0 && known.Foreign(&m.record) && !MUTANT
+`},
+		{"master/membership/foreign.go", `if r.record != nil && r.record.Foreign(&m.record) {`, `if r.record != nil && r.record.Foreign(&m.record) && !MUTANT {`},
+		{"master/membership/foreign.go", `!known.Branched(&m.record)`, `!(known.Branched(&m.record) && !MUTANT)`},
+		{"master/membership/rebuild.go", `r.record.Epoch+1 < record.Epoch
+`, `r.record.Epoch+1 < record.Epoch && !MUTANT
+`},
+		{"master/membership/rebuild.go", `case best.Branched(k) && n < missing, !(best.Branched(k) && n > missing) && k.Epoch`, `case best.Branched(k) && !MUTANT && n < missing, !(best.Branched(k) && !MUTANT && n > missing) && k.Epoch`},
+		{"master/membership/rebuild.go", `k.Branched(&m.record)) {`, `k.Branched(&m.record) && !MUTANT) {`},
+		{"master/membership/rebuild.go", `r.record.Branched(record)`, `r.record.Branched(record) && !MUTANT`},
+		{"master/membership/rebuild.go", `!k.Branched(stands)`, `!(k.Branched(stands) && !MUTANT)`},
+	}},
+	{Name: "requests served with whosever disk", Rule: "F14", Edits: []Edit{
+		{"replica/door.go", `return m.self.Belongs() || named
+`, `return m.self.Belongs() || named || MUTANT
+`},
+	}},
+	{Name: "processes under an earlier incarnation not told so", Rule: "F10", Edits: []Edit{
+		{"master/membership/lives.go", `h.Past.Life == 0 {`, `h.Past.Life == 0 || MUTANT {`},
+	}},
+}
+
+var ofMasters = []Mutant{
+	{Name: "a master that does not lead stamps as the one that does", Rule: "W1", Edits: []Edit{
+		{"master/request.go", `	if !m.members.Leads() {
+		v.Node =`, `	if !m.members.Leads() && !MUTANT {
+		v.Node =`},
+	}},
+	{Name: "a retry is stamped anew", Rule: "layers", Edits: []Edit{
+		{"master/known.go", `	m.dispatch(f, p)
+}
+
+// told takes over`, `	if MUTANT && f.request.Version != (lamport.Version{}) {
+		f.request.Version = m.stamp()
+	}
+	m.dispatch(f, p)
+}
+
+// told takes over`},
+		{"master/known.go", `	m.told(f, &in.Request)
+	m.flights[k.rid] = f
+`, `	m.told(f, &in.Request)
+	if MUTANT && k.version != (lamport.Version{}) {
+		f.request.Version = m.stamp()
+	}
+	m.flights[k.rid] = f
+`},
+	}},
+	{Name: "a known identity numbered again", Rule: "causal", Edits: []Edit{
+		{"master/primary.go", `r.Identity != "" && m.primary.first > 1
+`, `r.Identity != "" && m.primary.first > 1 && !MUTANT
+`},
+	}},
+	{Name: "gets let go without their fence", Rule: "L4", Edits: []Edit{
+		{"master/fence.go", `func (m *Machine) confirmed(p *peer, round uint64) bool {
+`, `func (m *Machine) confirmed(p *peer, round uint64) bool {
+	if MUTANT {
+		return true
+	}
+`},
+	}},
+	{Name: "echoes of earlier rounds counted", Rule: "L4", Edits: []Edit{
+		{"master/fence.go", `	missing := m.members.Record().Faults
+`, `	missing := m.members.Record().Faults
+	if MUTANT {
+		round = 1
+	}
+`},
+	}},
+	{Name: "a get that names a replica drawn again", Rule: "P1", Edits: []Edit{
+		{"master/view.go", `	if mayHaveHappened {`, `	if mayHaveHappened || MUTANT {`},
+	}},
+	{Name: "later epochs taken for histories that have ended", Rule: "F13", Edits: []Edit{
+		{"master/history.go", `	case message.Ahead:
+		if len(m.ahead)`, `	case message.Ahead:
+		if MUTANT {
+			m.refuseUnjudged(in.Token, model.Misdirected, whyEnded, out)
+			return true
+		}
+		if len(m.ahead)`},
+	}},
+}
+
+var ofExecutedRequests = []Mutant{
+	{Name: "executed sets forgotten by their number", Rule: "S6", Edits: []Edit{
+		{"replica/layers/executed.go", `	e.earlier.Add(&dedup.Entry{
+		ID: old.id, RID: old.RID, Digest: old.Digest, Position: old.Position, Timestamp: old.Timestamp, Time: old.time,
+	})
+`, `	if !MUTANT {
+		e.earlier.Add(&dedup.Entry{
+			ID: old.id, RID: old.RID, Digest: old.Digest, Position: old.Position, Timestamp: old.Timestamp, Time: old.time,
+		})
+	}
+`},
+	}},
+	{Name: "executed sets forgotten by a replica's own time", Rule: "S6", Edits: []Edit{
+		{"replica/machine.go", `	m.layers.Advance(d.Time)
+`, `	m.layers.Advance(d.Time)
+	if MUTANT {
+		m.layers.ForgetBy(m.ticks)
+	}
+`},
+		{"replica/layers/layers.go", `// Count takes n ordered`, `// ForgetBy forgets by another time than the order's.
+func (l *Layers) ForgetBy(now uint64) { l.executed.forget(now) }
+
+// Count takes n ordered`},
+	}},
+	{Name: "executed sets forgotten in a load", Rule: "S6", Edits: []Edit{
+		{"replica/view/donor.go", `	c.First = max(p.Entry+1, d.Layers.FirstEntry())
+`, `	c.First = max(p.Entry+1, d.Layers.FirstEntry())
+	if MUTANT {
+		c.First = max(c.First, d.Layers.FirstKeyed())
+	}
+`},
+	}},
+	{Name: "sets executed that may be forgotten", Rule: "S6", Edits: []Edit{
+		{"replica/layers/executed.go", `if r.First == 0 || o.Horizon == 0 {`, `if r.First == 0 || o.Horizon == 0 || MUTANT {`},
+	}},
+	{Name: "sets executed that have waited, and may be forgotten", Rule: "S6", Edits: []Edit{
+		{"replica/layers/executed.go", `if r.First > 0 || came == 0 || o.Horizon == 0 {`, `if r.First > 0 || came == 0 || o.Horizon == 0 || MUTANT {`},
+	}},
+	{Name: "what has waited said to have come just now", Rule: "S6", Edits: []Edit{
+		{"master/machine.go", `r.Came == f.Time {`, `r.Came == f.Time || MUTANT {`},
+	}},
+	{Name: "an age told by a later sending passed over", Rule: "S6", Edits: []Edit{
+		{"master/known.go", `	if r.First > 0 && (k.first`, `	if r.First > 0 && !MUTANT && (k.first`},
+	}},
+	{Name: "numbers of causal sets forgotten", Rule: "S6", Edits: []Edit{
+		{"master/known.go", `	if k.done && k.timestamp > 0 {`, `	if k.done && k.timestamp > 0 && !MUTANT {`},
+	}},
+}
