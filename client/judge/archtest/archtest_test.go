@@ -34,6 +34,7 @@ var pure = []string{
 	"bus/lamport", "bus/message", "bus/model", "bus/trouble",
 	"master", "master/membership",
 	"replica", "replica/abcast", "replica/dedup", "replica/durable", "replica/layers", "replica/store", "replica/view",
+	"client/internal/gather",
 }
 
 // impure is what a pure package may not import, and why. A name stands for all below it.
