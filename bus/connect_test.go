@@ -1,14 +1,12 @@
 package bus_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +14,7 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/server"
+	"quartet/bus/testkit"
 )
 
 const wait = 10 * time.Second
@@ -40,46 +39,8 @@ func dial(t *testing.T, o bus.DialOptions) *nats.Conn {
 	return nc
 }
 
-// eventually polls, for things that tell nobody when they have happened.
-func eventually(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	deadline := time.After(wait)
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for !done() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("not in time: %s", what)
-		}
-	}
-}
-
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) has(s string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Contains(l.b.String(), s)
-}
-
-func (l *logBuffer) count(s string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.b.String(), s)
-}
-
-func logger() (*slog.Logger, *logBuffer) {
-	out := &logBuffer{}
+func logger() (*slog.Logger, *testkit.Buffer) {
+	out := &testkit.Buffer{}
 	return slog.New(slog.NewTextHandler(out, nil)), out
 }
 
@@ -139,7 +100,7 @@ func TestReconnectsWithoutBuffer(t *testing.T) {
 		t.Fatal(err)
 	}
 	first.Shutdown()
-	eventually(t, "disconnected", func() bool { return !nc.IsConnected() && out.has("disconnected") })
+	testkit.Await(t, "disconnected", func() bool { return !nc.IsConnected() && out.Has("disconnected") })
 	if err := nc.Publish("s", []byte("old")); !errors.Is(err, nats.ErrReconnectBufExceeded) {
 		t.Errorf("publish while away: %v", err)
 	}
@@ -147,11 +108,11 @@ func TestReconnectsWithoutBuffer(t *testing.T) {
 	// One that refuses us twice, which by default ends a connection for good.
 	serverLog, refusals := logger()
 	refusing := startServer(t, server.Options{Listen: address, NodePassword: "other", Log: serverLog})
-	eventually(t, "refused several times", func() bool { return refusals.count("authentication error") >= 4 })
+	testkit.Await(t, "refused several times", func() bool { return refusals.Count("authentication error") >= 4 })
 	refusing.Shutdown()
 
 	startServer(t, server.Options{Listen: address, NodePassword: "first"})
-	eventually(t, "reconnected", func() bool { return nc.IsConnected() && out.has("reconnected") })
+	testkit.Await(t, "reconnected", func() bool { return nc.IsConnected() && out.Has("reconnected") })
 	if err := nc.Publish("s", []byte("new")); err != nil {
 		t.Fatal(err)
 	}
@@ -235,6 +196,6 @@ func TestOverflowIsLoggedAndCounted(t *testing.T) {
 		}
 	}
 	// One may be with the callback, ten wait, the others are dropped.
-	eventually(t, "dropped", func() bool { return sub.Dropped() >= n-11 })
-	eventually(t, "logged", func() bool { return out.has("OVERFLOW") && out.has("subject=s") })
+	testkit.Await(t, "dropped", func() bool { return sub.Dropped() >= n-11 })
+	testkit.Await(t, "logged", func() bool { return out.Has("OVERFLOW") && out.Has("subject=s") })
 }

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +10,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -20,6 +18,7 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/lamport"
+	"quartet/bus/testkit"
 )
 
 const wait = 10 * time.Second
@@ -476,27 +475,10 @@ func TestShutdownLeavesNothing(t *testing.T) {
 }
 
 func TestLogIsBridged(t *testing.T) {
-	var out lockedBuffer
+	var out testkit.Buffer
 	s := start(t, Options{Log: slog.New(slog.NewTextHandler(&out, nil))})
 	s.Shutdown()
 	if text := out.String(); !strings.Contains(text, "Listening for client connections") || !strings.Contains(text, "level=INFO") {
 		t.Errorf("log: %s", text)
 	}
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }

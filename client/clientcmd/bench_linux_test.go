@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"quartet/bus/testkit"
 	"quartet/client/clientcmd"
 	"quartet/client/clientcmd/console"
 	"quartet/client/internal/responder"
@@ -81,7 +82,7 @@ func TestCompareOnATerminal(t *testing.T) {
 // stdout all the same.
 func TestBenchOnATerminal(t *testing.T) {
 	r := responder.Start(t, nil)
-	var stdout buffer
+	var stdout testkit.Buffer
 	got := onTerminal(t, &stdout, append(short, "--nats", r.URL, "--request", "get", "--duration", "300ms")...)
 	for _, want := range []string{"setting 20 keys  [====================] 100 %", "measuring linearizable get  [", "] 100 %  ending  ", "/s"} {
 		if !strings.Contains(got, want) {

@@ -20,6 +20,7 @@ import (
 
 	"quartet/bus/host/exit"
 	"quartet/bus/model"
+	"quartet/bus/testkit"
 	"quartet/client/clientcmd"
 	"quartet/client/clientcmd/console"
 	"quartet/client/internal/responder"
@@ -256,7 +257,7 @@ func TestBenchEndedEarly(t *testing.T) {
 		return responder.Action{}
 	})
 	plot := filepath.Join(t.TempDir(), "early.svg")
-	var stdout, stderr buffer
+	var stdout, stderr testkit.Buffer
 	root := &cobra.Command{Use: "quartet", SilenceErrors: true, SilenceUsage: true}
 	root.AddCommand(clientcmd.Commands(console.Env{
 		Stdout: &stdout, Stderr: &stderr, Getenv: func(string) string { return "" }, Requests: os.DirFS("."), Program: "no-such-program",

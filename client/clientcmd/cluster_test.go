@@ -17,6 +17,7 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/host/exit"
+	"quartet/bus/testkit"
 	"quartet/client/internal/program"
 )
 
@@ -51,7 +52,7 @@ func TestDemoLeavesNoClusterBehind(t *testing.T) {
 			logs := filepath.Join(t.TempDir(), "log")
 			cmd := exec.Command(built(t), "demo", "--log-dir", logs)
 			cmd.Env = append(os.Environ(), "QUARTET_REQUESTS="+endless(t))
-			var stderr buffer
+			var stderr testkit.Buffer
 			cmd.Stderr = &stderr
 			stdout, err := cmd.StdoutPipe()
 			if err != nil {
@@ -118,7 +119,7 @@ func endless(t *testing.T) string {
 func TestDemoIsInterrupted(t *testing.T) {
 	cmd := exec.Command(built(t), "demo", "--log-dir", filepath.Join(t.TempDir(), "log"))
 	cmd.Env = append(os.Environ(), "QUARTET_REQUESTS="+endless(t)) // still under way when it is told to stop
-	var stdout, stderr buffer
+	var stdout, stderr testkit.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

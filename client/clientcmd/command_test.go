@@ -1,13 +1,11 @@
 package clientcmd_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -17,28 +15,11 @@ import (
 	"quartet/bus"
 	"quartet/bus/host/exit"
 	"quartet/bus/model"
+	"quartet/bus/testkit"
 	"quartet/client/clientcmd"
 	"quartet/client/clientcmd/console"
 	"quartet/client/internal/responder"
 )
-
-// buffer may be written to by several goroutines.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
 
 // world is what one command sees, and what came of it.
 type world struct {
@@ -77,7 +58,7 @@ func (w *world) completion(t *testing.T, args ...string) string {
 
 func (w *world) run(t *testing.T, args ...string) {
 	t.Helper()
-	var written, stderr, completed buffer
+	var written, stderr, completed testkit.Buffer
 	stdout := console.NewOutput(&written)
 	root := &cobra.Command{Use: "quartet", SilenceErrors: true, SilenceUsage: true}
 	root.SetOut(&completed)

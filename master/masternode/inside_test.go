@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"quartet/bus/lamport"
+	"quartet/bus/testkit"
 	"quartet/master/masternode/supervise"
 )
 
@@ -30,7 +31,7 @@ func TestProcessesOfAnEarlierMasterAreNotReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	pid := s.restarts()[lamport.Replica(1)].PID
-	await(t, "the process holds its lock", func() bool { return s.holder(1) == pid })
+	testkit.Await(t, "the process holds its lock", func() bool { return s.holder(1) == pid })
 	s.dir.release() // as the system does for a master that was killed
 	o := *s.opts
 	o.InProcess = never(t)

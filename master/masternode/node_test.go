@@ -1,7 +1,6 @@
 package masternode
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -21,6 +19,7 @@ import (
 	"quartet/bus/host/lock"
 	"quartet/bus/host/loop"
 	"quartet/bus/server"
+	"quartet/bus/testkit"
 	"quartet/master/ledger"
 )
 
@@ -57,24 +56,6 @@ func claim() {
 	}
 }
 
-// buffer may be written to by several goroutines.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
 // options are good ones, whose replicas are the test binary in a role.
 func options(t *testing.T, as string) Options {
 	t.Helper()
@@ -99,22 +80,6 @@ func options(t *testing.T, as string) Options {
 		Listen: "127.0.0.1:-1", Prefix: "quartet", Replicas: 2, Missing: -1, Memory: true,
 		Timeout: time.Second, CausalWait: time.Millisecond, OrphanTimeout: time.Second, Suspect: time.Second,
 		Executable: self, LogDir: logs, Stdout: io.Discard, Log: log, Ledger: l,
-	}
-}
-
-// await polls until what is true.
-func await(t *testing.T, why string, what func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !what() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("not in time: %s", why)
-		}
 	}
 }
 
@@ -146,7 +111,7 @@ func TestCheckRefusesOptions(t *testing.T) {
 // A replica that ends while the cluster starts ends the start, and the error says where to look.
 func TestStartEndsWhenAReplicaEnds(t *testing.T) {
 	o := options(t, "")
-	var out buffer
+	var out testkit.Buffer
 	o.Stdout = &out
 	err := Run(t.Context(), nil, o)
 	if err == nil || errors.Is(err, ErrStopped) || !strings.Contains(err.Error(), "exit status 3") || !strings.Contains(err.Error(), o.LogDir) {
@@ -169,7 +134,7 @@ func TestStartEndsWhenAReplicaEnds(t *testing.T) {
 func spawned(t *testing.T, o Options) []int {
 	t.Helper()
 	var pids []int
-	await(t, "both replicas live", func() bool {
+	testkit.Await(t, "both replicas live", func() bool {
 		pids = nil
 		for _, name := range []string{"r1.out", "r2.out"} {
 			b, _ := os.ReadFile(filepath.Join(o.LogDir, name)) // not there yet: asked again

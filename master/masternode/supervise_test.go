@@ -14,6 +14,7 @@ import (
 	"quartet/bus"
 	"quartet/bus/dial"
 	"quartet/bus/lamport"
+	"quartet/bus/testkit"
 	"quartet/master/masternode/supervise"
 )
 
@@ -110,7 +111,7 @@ func started(t *testing.T, s *supervisor, n lamport.Node) (pid int) {
 	if err := s.spawn(n); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "the process holds its lock", func() bool { pid = s.holder(n); return pid != 0 })
+	testkit.Await(t, "the process holds its lock", func() bool { pid = s.holder(n); return pid != 0 })
 	return pid
 }
 
@@ -132,7 +133,7 @@ func TestRestartedReplicasAreFound(t *testing.T) {
 	}
 	now := time.Now()
 	<-s.ready()
-	await(t, "its end is seen", func() bool { return len(s.step(now)) > 0 })
+	testkit.Await(t, "its end is seen", func() bool { return len(s.step(now)) > 0 })
 	if found := s.living(); len(found) != 0 {
 		t.Errorf("found although it has ended: %v", found)
 	}
@@ -141,10 +142,10 @@ func TestRestartedReplicasAreFound(t *testing.T) {
 	if len(events) != 1 || events[0].Kind != supervise.Started {
 		t.Fatalf("events %+v", events)
 	}
-	await(t, "the next one is found", func() bool { return s.living()[r1] == events[0].PID })
+	testkit.Await(t, "the next one is found", func() bool { return s.living()[r1] == events[0].PID })
 	s.dismiss(r1)
 	<-s.ready()
-	await(t, "it has ended", func() bool { return len(s.step(now)) > 0 })
+	testkit.Await(t, "it has ended", func() bool { return len(s.step(now)) > 0 })
 	if events := s.step(now.Add(time.Hour)); len(events) != 0 || len(s.restarts()) != 0 {
 		t.Errorf("dismissed, and yet %+v %+v", events, s.restarts())
 	}

@@ -19,6 +19,7 @@ import (
 	"quartet/bus/lamport"
 	"quartet/bus/message"
 	"quartet/bus/server"
+	"quartet/bus/testkit"
 	"quartet/master"
 	"quartet/master/membership/register"
 )
@@ -131,7 +132,7 @@ func TestRemovedReplicaEnds(t *testing.T) {
 		t.Fatalf("an older record counts: %v", own)
 	}
 	n.learn(recordOf(4, 1))
-	await(t, "r2 has ended and that is kept", func() bool {
+	testkit.Await(t, "r2 has ended and that is kept", func() bool {
 		n.super.step(time.Now())
 		kept := readRecord(t, n.dir.path)
 		return !alive(pid) && slices.Equal(kept.Own, []string{"r1"})
@@ -147,7 +148,7 @@ func TestStatusOfProcesses(t *testing.T) {
 	if err := n.super.spawn(1); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "r1 has ended", func() bool { return len(n.super.step(time.Now())) > 0 })
+	testkit.Await(t, "r1 has ended", func() bool { return len(n.super.step(time.Now())) > 0 })
 	n.noteHello(&message.Hello{Header: message.Header{From: 2}, Phase: message.PhaseLearning})
 	n.noteHello(&message.Report{Header: message.Header{From: 1}})
 	s := n.statusOf(&master.Status{

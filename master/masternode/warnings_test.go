@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"quartet/bus/server"
+	"quartet/bus/testkit"
 	"quartet/bus/trouble"
 	"quartet/master"
 	"quartet/master/masternode/supervise"
@@ -82,7 +83,7 @@ func TestAProcessThatKeepsEndingIsWarnedOf(t *testing.T) {
 		t.Fatal(err)
 	}
 	ends := 0
-	await(t, "r1 has ended three times", func() bool {
+	testkit.Await(t, "r1 has ended three times", func() bool {
 		for _, e := range n.super.step(time.Now()) {
 			if e.Kind == supervise.Started {
 				continue

@@ -8,6 +8,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"quartet/bus/message"
+	"quartet/bus/testkit"
 	"quartet/replica/durable"
 )
 
@@ -188,7 +189,7 @@ func TestSyncsInTheBackground(t *testing.T) {
 	d, _ := mustOpen(t, o)
 	w := newWorld(1, 50)
 	mustCommit(t, d, w.turn(d))
-	poll(t, "the log is synced", func() bool {
+	testkit.Await(t, "the log is synced", func() bool {
 		m, err := readMark(fs, "/r1/mark")
 		return err == nil && m.synced == 1
 	})

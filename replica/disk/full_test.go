@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"golang.org/x/sys/unix"
 
+	"quartet/bus/testkit"
 	"quartet/replica/durable"
 )
 
@@ -168,7 +169,7 @@ func TestFullDisk(t *testing.T) {
 			t.Errorf("Room: %v", err)
 		}
 		others.give()
-		poll(t, "there is room again", func() bool { return d.Room() == nil })
+		testkit.Await(t, "there is room again", func() bool { return d.Room() == nil })
 		for range 100 {
 			mustCommit(t, d, w.turn(d))
 		}

@@ -21,6 +21,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"quartet/bus/lamport"
+	"quartet/bus/testkit"
 )
 
 func open(t testing.TB, o Options) (*slog.Logger, io.Closer) {
@@ -243,7 +244,7 @@ func TestAppendsAndCloses(t *testing.T) {
 
 func TestManyGoroutines(t *testing.T) {
 	dir := t.TempDir()
-	var screen lockedBuffer
+	var screen testkit.Buffer
 	log, closer := open(t, Options{Dir: dir, Stderr: &screen})
 	var wg sync.WaitGroup
 
@@ -275,17 +276,6 @@ func TestManyGoroutines(t *testing.T) {
 	if got := strings.Count(screen.String(), "r1: error: error w="); got != writers*each/100 {
 		t.Errorf("%d lines on the terminal, want %d", got, writers*each/100)
 	}
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.Buffer.Write(p)
 }
 
 func TestRotation(t *testing.T) {

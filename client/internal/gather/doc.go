@@ -1,6 +1,7 @@
-// Package gather promises when the requests of a client leave, and together with which others:
-// a lone one at once and by itself, those that come while others are on their way in batches.
-// It decides, and nothing else: no I/O, clock, goroutine or lock. Package client is its shell.
+// Package gather is the core that decides when the requests of a client leave, and together with
+// which others: a lone one at once and by itself, those that come while others are on their way
+// in batches. It promises that each leaves once, in order, and soon. It decides, and nothing else:
+// no I/O, clock, goroutine or lock. Package client is its shell.
 //
 // # What is promised
 //

@@ -12,6 +12,8 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
+	"quartet/bus/testkit"
+	"quartet/master/masternode/supervise"
 )
 
 // bad is a request that must be refused. Where its codes can be read the reply repeats them.
@@ -178,7 +180,7 @@ func TestOddInput(t *testing.T) {
 	if err := nc.PublishMsg(&nats.Msg{Subject: "quartet.request", Data: []byte("3, 1, quiet ::: v")}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, restLimit, "a request without a reply subject is executed", func() error {
+	testkit.Eventually(t, restLimit, "a request without a reply subject is executed", func() error {
 		if got := ask(t, nc, "3, 2, quiet"); string(got.Data) != "v" {
 			return fmt.Errorf("%q", got.Data)
 		}
@@ -273,8 +275,8 @@ func unharmed(t testing.TB, nc *nats.Conn, before bus.Status) {
 		t.Errorf("processes %v in epoch %d, were %v in %d", pids(s), s.Epoch, pids(before), before.Epoch)
 	}
 	for _, r := range s.Replicas {
-		if !r.Member || !alive(r.PID) {
-			t.Errorf("%s: member %v, alive %v, %s", r.ID, r.Member, alive(r.PID), r.Reason)
+		if !r.Member || !supervise.Alive(r.PID) {
+			t.Errorf("%s: member %v, alive %v, %s", r.ID, r.Member, supervise.Alive(r.PID), r.Reason)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/model"
+	"quartet/bus/testkit"
 )
 
 // answersTo sends a batch and returns the answers by index, and the messages they came in.
@@ -108,7 +109,7 @@ func TestBatch(t *testing.T) {
 		t.Errorf("from r2: %+v", answers[7])
 	}
 	for key, value := range map[string]string{"l": "1", "s": "2", "c": "3", "e": "4"} {
-		eventually(t, restLimit, "set "+key+" is seen", func() error {
+		testkit.Eventually(t, restLimit, "set "+key+" is seen", func() error {
 			if got := ask(t, nc, "1, 2, "+key); string(got.Data) != value {
 				return fmt.Errorf("%q", got.Data)
 			}
@@ -171,7 +172,7 @@ func TestBatchesThatAreRefused(t *testing.T) {
 	if err := nc.Publish("quartet.batch", batchOf(setOf(1, "quiet", "v", ""))); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, restLimit, "a batch without a reply subject is executed", func() error {
+	testkit.Eventually(t, restLimit, "a batch without a reply subject is executed", func() error {
 		if got := ask(t, nc, "1, 2, quiet"); string(got.Data) != "v" {
 			return fmt.Errorf("%q", got.Data)
 		}

@@ -13,15 +13,15 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
+	"quartet/bus/testkit"
 	"quartet/client/internal/program"
+	"quartet/master/masternode/supervise"
 )
 
 // Limits are what a test waits for before it fails. None of them is reached where all is
@@ -66,32 +66,12 @@ func run(m *testing.M) (status int) {
 	return m.Run()
 }
 
-// buffer may be written to by several goroutines.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
 // master is a process `quartet master`, and what it said.
 type master struct {
-	url            string
-	cmd            *exec.Cmd
-	logs           string
-	tmp            string // its TMPDIR: what --memory keeps between masters is under it
-	stdout, stderr buffer
-	exited         chan struct{} // closed once it is gone
+	*testkit.Child
+	url  string
+	logs string
+	tmp  string // its TMPDIR: what --memory keeps between masters is under it
 }
 
 // place is where masters of one test keep their files.
@@ -110,24 +90,15 @@ func newPlace(t testing.TB) place {
 // launch starts a master and does not wait. It ends with the test, whatever happens.
 func launch(t testing.TB, p place, args ...string) *master {
 	t.Helper()
-	m := &master{logs: p.logs, tmp: p.tmp, exited: make(chan struct{})}
-	m.cmd = exec.Command(binary, append([]string{"master", "--log-dir", p.logs}, args...)...)
-	m.cmd.Env = append(os.Environ(), "TMPDIR="+p.tmp)
-	m.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	m.cmd.Stdout, m.cmd.Stderr = &m.stdout, &m.stderr
-	if err := m.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		_ = m.cmd.Wait() // how it ended stands in ProcessState
-		close(m.exited)
-	}()
+	cmd := exec.Command(binary, append([]string{"master", "--log-dir", p.logs}, args...)...)
+	cmd.Env = append(os.Environ(), "TMPDIR="+p.tmp)
+	m := &master{Child: testkit.Launch(t, cmd), logs: p.logs, tmp: p.tmp}
 	t.Cleanup(func() {
-		if m.gone() {
+		if m.Gone() {
 			return
 		}
 		if status := m.stop(t, os.Interrupt); status != 0 {
-			t.Errorf("the master ended with status %d\n%s", status, m.stderr.String())
+			t.Errorf("the master ended with status %d\n%s", status, &m.Stderr)
 		}
 	})
 	return m
@@ -151,107 +122,27 @@ func startIn(t testing.TB, p place, args ...string) *master {
 
 func (m *master) awaitReady(t testing.TB) {
 	t.Helper()
-	eventually(t, startLimit, "a ready line", func() error {
-		if found := readyLine.FindStringSubmatch(m.stdout.String()); found != nil {
+	m.AwaitStdout(t, startLimit, "a ready line", func(said string) bool {
+		found := readyLine.FindStringSubmatch(said)
+		if found != nil {
 			m.url = found[1]
-			return nil
 		}
-		if m.gone() {
-			t.Fatalf("the master ended with status %d\n%s", m.status(), m.stderr.String())
-		}
-		return fmt.Errorf("stdout %q, stderr %q", m.stdout.String(), m.stderr.String())
+		return found != nil
 	})
 }
 
-func (m *master) gone() bool {
-	select {
-	case <-m.exited:
-		return true
-	default:
-		return false
-	}
-}
-
-// status is how it exited; -1: by a signal.
-func (m *master) status() int { return m.cmd.ProcessState.ExitCode() }
-
-// await waits for the end and returns the exit status.
-func (m *master) await(t testing.TB, limit time.Duration) int {
-	t.Helper()
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
-	select {
-	case <-m.exited:
-	case <-timer.C:
-		_ = m.cmd.Process.Kill()
-		<-m.exited
-		t.Errorf("the master did not end in %s\nstdout %s\nstderr %s", limit, m.stdout.String(), m.stderr.String())
-	}
-	return m.status()
-}
-
+// stop sends the master a signal, waits for its end and returns the exit status.
 func (m *master) stop(t testing.TB, signal os.Signal) int {
 	t.Helper()
-	if err := m.cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		t.Fatal(err)
-	}
-	return m.await(t, stopLimit)
+	return m.Stop(t, signal, stopLimit)
 }
 
-// kill ends the master as kill -9 does.
-func (m *master) kill(t testing.TB) {
-	t.Helper()
-	if err := m.cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	<-m.exited
-}
-
-func (m *master) pid() int { return m.cmd.Process.Pid }
-
-// eventually polls until try succeeds.
-func eventually(t testing.TB, limit time.Duration, what string, try func() error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	defer cancel()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := try()
-		if err == nil {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("not in %s: %s: %v", limit, what, err)
-		}
-	}
-}
-
-// alive reports whether a process runs. A dead one that nobody has waited for does not.
-func alive(pid int) bool {
-	if syscall.Kill(pid, 0) != nil {
-		return false
-	}
-	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return !errors.Is(err, os.ErrNotExist) || !procfs()
-	}
-	_, after, _ := strings.Cut(string(stat), ") ")
-	return !strings.HasPrefix(after, "Z")
-}
-
-func procfs() bool {
-	_, err := os.Stat("/proc/self/stat")
-	return err == nil
-}
-
+// awaitDead waits until none of some processes runs.
 func awaitDead(t testing.TB, limit time.Duration, pids ...int) {
 	t.Helper()
-	eventually(t, limit, "the replicas' end", func() error {
+	testkit.Eventually(t, limit, "the replicas' end", func() error {
 		for _, pid := range pids {
-			if alive(pid) {
+			if supervise.Alive(pid) {
 				return fmt.Errorf("process %d still runs", pid)
 			}
 		}
@@ -360,7 +251,7 @@ func pids(s bus.Status) []int {
 func atRest(t testing.TB, nc *nats.Conn) bus.Status {
 	t.Helper()
 	var s bus.Status
-	eventually(t, restLimit, "all replicas equal and idle", func() (err error) {
+	testkit.Eventually(t, restLimit, "all replicas equal and idle", func() (err error) {
 		if s, err = status(nc); err != nil {
 			return err
 		}

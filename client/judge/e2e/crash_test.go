@@ -13,15 +13,17 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/model"
+	"quartet/bus/testkit"
 	"quartet/client"
 	"quartet/client/judge/history"
+	"quartet/master/masternode/supervise"
 )
 
 // When the master is killed its replicas do not stay for ever.
 func TestOrphansEnd(t *testing.T) {
 	m := start(t, "--orphan-timeout", "1s")
 	running := pids(mustStatus(t, connect(t, m.url)))
-	m.kill(t)
+	m.Kill()
 	awaitDead(t, restLimit, running...)
 }
 
@@ -29,7 +31,7 @@ func TestOrphansEnd(t *testing.T) {
 func killLeftovers(t *testing.T, running []int) {
 	t.Cleanup(func() {
 		for _, pid := range running {
-			if alive(pid) {
+			if supervise.Alive(pid) {
 				_ = syscall.Kill(pid, syscall.SIGKILL)
 			}
 		}
@@ -83,19 +85,19 @@ func TestMasterIsKilledAndComesBack(t *testing.T) {
 			was := seeded(t, nc)
 			was.status = atRest(t, nc)
 			killLeftovers(t, pids(was.status))
-			m.kill(t)
+			m.Kill()
 			again := startIn(t, p, args...)
 			nc = connect(t, again.url)
 			s := mustStatus(t, nc)
 			if !slices.Equal(pids(s), pids(was.status)) {
 				t.Errorf("replicas %v, were %v", pids(s), pids(was.status))
 			}
-			if s.Master.PID != again.pid() || !s.Ready {
-				t.Errorf("master %d, want %d, ready %v: %s", s.Master.PID, again.pid(), s.Ready, s.Reason)
+			if s.Master.PID != again.PID() || !s.Ready {
+				t.Errorf("master %d, want %d, ready %v: %s", s.Master.PID, again.PID(), s.Ready, s.Reason)
 			}
 			checkAll(t, nc, was)
 			if status := again.stop(t, syscall.SIGTERM); status != 0 {
-				t.Errorf("status %d\n%s", status, again.stderr.String())
+				t.Errorf("status %d\n%s", status, again.Stderr.String())
 			}
 			awaitDead(t, deadLimit, pids(was.status)...)
 		})
@@ -113,12 +115,12 @@ func TestEverythingIsKilledAndComesBack(t *testing.T) {
 			nc := connect(t, m.url, nats.MaxReconnects(0))
 			was := seeded(t, nc) // and at once, whatever is under way behind it:
 			running := pids(mustStatus(t, nc))
-			for _, pid := range append(running, m.pid()) {
+			for _, pid := range append(running, m.PID()) {
 				if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 					t.Fatal(err)
 				}
 			}
-			<-m.exited
+			<-m.Exited
 			awaitDead(t, deadLimit, running...)
 			again := startIn(t, p, args...)
 			nc = connect(t, again.url)
@@ -138,12 +140,12 @@ func TestEverythingInMemoryIsKilled(t *testing.T) {
 	nc := connect(t, m.url, nats.MaxReconnects(0))
 	last := rid(t, mustOK(t, nc, "1, 1, key ::: value"))
 	running := pids(mustStatus(t, nc))
-	for _, pid := range append(running, m.pid()) {
+	for _, pid := range append(running, m.PID()) {
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
 	}
-	<-m.exited
+	<-m.Exited
 	awaitDead(t, deadLimit, running...)
 	again := startIn(t, p, args...)
 	nc = connect(t, again.url)
@@ -151,8 +153,8 @@ func TestEverythingInMemoryIsKilled(t *testing.T) {
 	if code(got) != "404" || rid(t, got) <= last {
 		t.Errorf("%q %q, rID %d, before %d", code(got), got.Data, rid(t, got), last)
 	}
-	if !strings.Contains(again.stderr.String(), "a new one begins") {
-		t.Errorf("it is not said that the data are gone: %s", again.stderr.String())
+	if !strings.Contains(again.Stderr.String(), "a new one begins") {
+		t.Errorf("it is not said that the data are gone: %s", again.Stderr.String())
 	}
 	serves(t, nc)
 }
@@ -232,7 +234,7 @@ func TestSessionsAcrossTheMastersDeath(t *testing.T) {
 	go func() {
 		ended <- workload(t.Context(), m.url, "x", 12, 120, &r, client.WithTimeout(500*time.Millisecond), client.WithRetries(40))
 	}()
-	eventually(t, startLimit, "some requests are answered", func() error {
+	testkit.Eventually(t, startLimit, "some requests are answered", func() error {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		if len(r.ops) < 300 {
@@ -240,7 +242,7 @@ func TestSessionsAcrossTheMastersDeath(t *testing.T) {
 		}
 		return nil
 	})
-	m.kill(t)
+	m.Kill()
 	again := startIn(t, p, args...)
 	if err := <-ended; err != nil {
 		t.Fatal(err)

@@ -16,6 +16,7 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/host/exit"
+	"quartet/bus/testkit"
 )
 
 // A copy of the data directory that is started beside the original is a cluster of its own:
@@ -39,9 +40,9 @@ func TestCopyBesideTheOriginal(t *testing.T) {
 			t.Errorf("the copy has taken over process %d of the original", pid)
 		}
 	}
-	for _, word := range []string{"copy of " + dir, strconv.Itoa(original.pid())} {
-		if !strings.Contains(second.stderr.String(), word) {
-			t.Errorf("the copy does not say %q:\n%s", word, second.stderr.String())
+	for _, word := range []string{"copy of " + dir, strconv.Itoa(original.PID())} {
+		if !strings.Contains(second.Stderr.String(), word) {
+			t.Errorf("the copy does not say %q:\n%s", word, second.Stderr.String())
 		}
 	}
 	if got := mustOK(t, other, "1, 2, key"); string(got.Data) != "original" {
@@ -49,7 +50,7 @@ func TestCopyBesideTheOriginal(t *testing.T) {
 	}
 	mustOK(t, other, "1, 1, key ::: copy")
 	if status := second.stop(t, os.Interrupt); status != 0 {
-		t.Errorf("status %d\n%s", status, second.stderr.String())
+		t.Errorf("status %d\n%s", status, second.Stderr.String())
 	}
 	awaitDead(t, deadLimit, pids(s)...)
 
@@ -71,12 +72,12 @@ func TestSecondMasterIsRefused(t *testing.T) {
 	for _, data := range [][]string{{"--memory"}, {"--dir", filepath.Join(t.TempDir(), "data")}} {
 		p := newPlace(t)
 		second := launch(t, p, append(data, "--nats", s.ClientURL())...)
-		if status := second.await(t, startLimit); status != exit.StatusLed {
+		if status := second.Wait(t, startLimit); status != exit.StatusLed {
 			t.Errorf("status %d", status)
 		}
-		for _, word := range []string{"another master leads", strconv.Itoa(first.pid()), "--takeover"} {
-			if !strings.Contains(second.stderr.String(), word) {
-				t.Errorf("stderr does not say %q:\n%s", word, second.stderr.String())
+		for _, word := range []string{"another master leads", strconv.Itoa(first.PID()), "--takeover"} {
+			if !strings.Contains(second.Stderr.String(), word) {
+				t.Errorf("stderr does not say %q:\n%s", word, second.Stderr.String())
 			}
 		}
 		nothingIn(t, p.tmp)
@@ -99,8 +100,8 @@ func nothingIn(t *testing.T, dir string) {
 func TestMasterOnAnothersEmbeddedServer(t *testing.T) {
 	first := start(t, "--client-jetstream")
 	second := launch(t, newPlace(t), "--memory", "--nats", first.url)
-	if status := second.await(t, startLimit); status != exit.StatusLed {
-		t.Errorf("status %d\n%s", status, second.stderr.String())
+	if status := second.Wait(t, startLimit); status != exit.StatusLed {
+		t.Errorf("status %d\n%s", status, second.Stderr.String())
 	}
 	js, err := jetstream.New(connect(t, first.url))
 	if err != nil {
@@ -161,7 +162,7 @@ func loseMastersFiles(t *testing.T, data string, files []string, spoil func(stri
 		dir = runFiles(t, m)
 	}
 
-	m.kill(t)
+	m.Kill()
 	if data == "--dir" { // and with the disks no replica need be there
 		for _, pid := range pids(was.status) {
 			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
@@ -182,8 +183,8 @@ func loseMastersFiles(t *testing.T, data string, files []string, spoil func(stri
 	if !s.Ready || data == "--memory" && !slices.Equal(pids(s), pids(was.status)) {
 		t.Errorf("ready %v: %s; replicas %v, were %v", s.Ready, s.Reason, pids(s), pids(was.status))
 	}
-	if !strings.Contains(again.stderr.String(), "master.json is ") {
-		t.Errorf("nothing is said: %s", again.stderr.String())
+	if !strings.Contains(again.Stderr.String(), "master.json is ") {
+		t.Errorf("nothing is said: %s", again.Stderr.String())
 	}
 	checkAll(t, nc, was)
 }
@@ -191,10 +192,10 @@ func loseMastersFiles(t *testing.T, data string, files []string, spoil func(stri
 // runFiles is the directory that the banner of a master in memory names.
 func runFiles(t *testing.T, m *master) string {
 	t.Helper()
-	_, after, found := strings.Cut(m.stdout.String(), "run files in ")
+	_, after, found := strings.Cut(m.Stdout.String(), "run files in ")
 	dir, _, closed := strings.Cut(after, ")")
 	if !found || !closed {
-		t.Fatalf("the banner names no run files: %s", m.stdout.String())
+		t.Fatalf("the banner names no run files: %s", m.Stdout.String())
 	}
 	return dir
 }
@@ -218,12 +219,12 @@ func TestMasterThatDiffersIsRefused(t *testing.T) {
 		t.Helper()
 		dir := filepath.Join(t.TempDir(), "data")
 		other := launch(t, newPlace(t), append([]string{"--nats", s.ClientURL(), "--dir", dir, "--suspect", calm}, args...)...)
-		if status := other.await(t, startLimit); status != exit.StatusUsage || other.stdout.String() != "" {
-			t.Errorf("%v: status %d, stdout %s", args, status, other.stdout.String())
+		if status := other.Wait(t, startLimit); status != exit.StatusUsage || other.Stdout.String() != "" {
+			t.Errorf("%v: status %d, stdout %s", args, status, other.Stdout.String())
 		}
 		for _, word := range []string{"in memory", "--dir " + dir} {
-			if !strings.Contains(other.stderr.String(), word) {
-				t.Errorf("%v: stderr does not say %q:\n%s", args, word, other.stderr.String())
+			if !strings.Contains(other.Stderr.String(), word) {
+				t.Errorf("%v: stderr does not say %q:\n%s", args, word, other.Stderr.String())
 			}
 		}
 		if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
@@ -232,10 +233,10 @@ func TestMasterThatDiffersIsRefused(t *testing.T) {
 	}
 	refused("--takeover")
 	unharmed(t, nc, mustStatus(t, nc))
-	if first.gone() {
-		t.Fatalf("the master that leads has given way: %s", first.stderr.String())
+	if first.Gone() {
+		t.Fatalf("the master that leads has given way: %s", first.Stderr.String())
 	}
-	first.kill(t)
+	first.Kill()
 	refused()
 
 	startIn(t, p, args...)
@@ -254,10 +255,10 @@ func TestMasterThatSyncsOtherwiseIsRefused(t *testing.T) {
 	was := seeded(t, nc)
 	was.status = atRest(t, nc)
 	killLeftovers(t, pids(was.status))
-	first.kill(t)
+	first.Kill()
 	other := launch(t, p, append(args, "--sync", "always")...)
-	if status := other.await(t, startLimit); status != exit.StatusUsage || !strings.Contains(other.stderr.String(), "--sync interval") {
-		t.Errorf("status %d\n%s", status, other.stderr.String())
+	if status := other.Wait(t, startLimit); status != exit.StatusUsage || !strings.Contains(other.Stderr.String(), "--sync interval") {
+		t.Errorf("status %d\n%s", status, other.Stderr.String())
 	}
 	again := startIn(t, p, args...)
 	nc = connect(t, again.url)
@@ -276,7 +277,7 @@ func TestMemberInMemoryAmongDisks(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	joined(t, m, dir, "--id", "r2", "--memory")
-	eventually(t, restLimit, "r2 is a member", func() error {
+	testkit.Eventually(t, restLimit, "r2 is a member", func() error {
 		if r := replicaOf(mustStatus(t, nc), "r2"); r == nil || !r.Member || r.Data == "" {
 			return fmt.Errorf("%+v", r)
 		}
@@ -324,7 +325,7 @@ func cleanRunFiles(t *testing.T, clean func(string) error) {
 	if err := syscall.Kill(dead, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, restLimit, "r2 is a member again, as another process", func() error {
+	testkit.Eventually(t, restLimit, "r2 is a member again, as another process", func() error {
 		s := mustStatus(t, nc)
 		if r := replicaOf(s, "r2"); !s.Ready || r == nil || !r.Member || r.PID == dead {
 			return fmt.Errorf("ready %v (%s): %+v", s.Ready, s.Reason, r)
@@ -335,7 +336,7 @@ func cleanRunFiles(t *testing.T, clean func(string) error) {
 	was.status = atRest(t, nc)
 	killLeftovers(t, pids(was.status))
 
-	eventually(t, restLimit, "the files are there again", func() error {
+	testkit.Eventually(t, restLimit, "the files are there again", func() error {
 		for _, name := range []string{"master.json", "master.copy.json", "master.lock", "r1.lock", "r2.lock", "r3.lock"} {
 			if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
 				return err
@@ -343,7 +344,7 @@ func cleanRunFiles(t *testing.T, clean func(string) error) {
 		}
 		return nil
 	})
-	m.kill(t)
+	m.Kill()
 	again := startIn(t, p, args...)
 	nc = connect(t, again.url)
 	if s := mustStatus(t, nc); !slices.Equal(pids(s), pids(was.status)) {

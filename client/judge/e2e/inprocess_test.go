@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 
+	"quartet/master/masternode/supervise"
+
 	"github.com/nats-io/nats.go"
 )
 
@@ -25,12 +27,12 @@ func TestInProcess(t *testing.T) {
 	checkOneProcess(t, m)
 	nc := connect(t, m.url, nats.MaxReconnects(0))
 	was := seeded(t, nc)
-	m.kill(t)
+	m.Kill()
 
 	again := startIn(t, p, inside...)
 	checkAll(t, connect(t, again.url, nats.MaxReconnects(0)), was)
 	if status := again.stop(t, syscall.SIGTERM); status != 0 {
-		t.Errorf("status %d\n%s", status, again.stderr.String())
+		t.Errorf("status %d\n%s", status, again.Stderr.String())
 	}
 	for file, content := range map[string]string{"m1.log": "in_process=true", "r2.log": "replica stopped", "report.txt": "linearizable"} {
 		b, err := os.ReadFile(filepath.Join(p.logs, file))
@@ -46,13 +48,13 @@ func TestInProcess(t *testing.T) {
 	}
 	running := pids(mustStatus(t, nc))
 	killLeftovers(t, running)
-	apart.kill(t)
+	apart.Kill()
 	refused := launch(t, p, inside...)
-	if status := refused.await(t, startLimit); status != 1 || !strings.Contains(refused.stderr.String(), fmt.Sprintf("r1 pid %d", running[0])) {
-		t.Errorf("beside living processes: status %d\n%s", status, refused.stderr.String())
+	if status := refused.Wait(t, startLimit); status != 1 || !strings.Contains(refused.Stderr.String(), fmt.Sprintf("r1 pid %d", running[0])) {
+		t.Errorf("beside living processes: status %d\n%s", status, refused.Stderr.String())
 	}
 	for _, pid := range running {
-		if !alive(pid) {
+		if !supervise.Alive(pid) {
 			t.Errorf("replica %d has ended", pid)
 		}
 	}
@@ -63,8 +65,8 @@ func checkOneProcess(t *testing.T, m *master) {
 	t.Helper()
 	nc := connect(t, m.url, nats.MaxReconnects(0))
 	s := mustStatus(t, nc)
-	if !s.InProcess || !s.Ready || s.Master.PID != m.pid() || !slices.Equal(pids(s), []int{m.pid(), m.pid(), m.pid()}) {
-		t.Errorf("status %+v of %d", s, m.pid())
+	if !s.InProcess || !s.Ready || s.Master.PID != m.PID() || !slices.Equal(pids(s), []int{m.PID(), m.PID(), m.PID()}) {
+		t.Errorf("status %+v of %d", s, m.PID())
 	}
 	if o := quartet(t, "status", "--nats", m.url); !strings.Contains(o.stdout, "in-process") {
 		t.Errorf("quartet status:\n%s", o.stdout)
@@ -72,12 +74,12 @@ func checkOneProcess(t *testing.T, m *master) {
 	banner := regexp.MustCompile(`^ready nats://127\.0\.0\.1:\d+
   data      \S+, sync interval \(survives kill -9 of every process\)
   logs      \S+
-  process   one, pid ` + strconv.Itoa(m.pid()) + `: master and replicas end together \(in-process\)
+  process   one, pid ` + strconv.Itoa(m.PID()) + `: master and replicas end together \(in-process\)
   replicas  r1  in-process
             r2  in-process
             r3  in-process
   try `)
-	if out := m.stdout.String(); !banner.MatchString(out) {
+	if out := m.Stdout.String(); !banner.MatchString(out) {
 		t.Errorf("stdout:\n%s", out)
 	}
 }

@@ -18,6 +18,8 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/host/exit"
+	"quartet/bus/testkit"
+	"quartet/master/masternode/supervise"
 )
 
 // The ready line and the banner are all that stdout ever holds; a signal ends everything
@@ -31,7 +33,7 @@ func TestStartAndStop(t *testing.T) {
 			mustOK(t, nc, "1, 1, key ::: value", bus.HeaderClient, "Tester")
 			running := pids(mustStatus(t, nc))
 			if status := m.stop(t, signal); status != 0 {
-				t.Errorf("status %d\n%s", status, m.stderr.String())
+				t.Errorf("status %d\n%s", status, m.Stderr.String())
 			}
 			banner := regexp.MustCompile(`^ready nats://127\.0\.0\.1:\d+
   data      in memory \(survives the death of the master and of no replica; run files in \S+\)
@@ -41,11 +43,11 @@ func TestStartAndStop(t *testing.T) {
   WARNING   the next death of a replica stops models 1 and 2 and causal sets: 2 of 2 replicas work, and 2 are needed
   try       nats -s nats://127\.0\.0\.1:\d+ req quartet\.request '1, 1, key ::: value'
 $`)
-			if out := m.stdout.String(); !banner.MatchString(out) {
+			if out := m.Stdout.String(); !banner.MatchString(out) {
 				t.Errorf("stdout:\n%s", out)
 			}
 			for _, pid := range running {
-				if alive(pid) {
+				if supervise.Alive(pid) {
 					t.Errorf("process %d is left behind", pid)
 				}
 			}
@@ -86,16 +88,14 @@ func TestSecondSignalStopsAtOnce(t *testing.T) {
 	if err := nc.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	if err := m.cmd.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, restLimit, "a word that once more stops at once", func() error {
-		if !strings.Contains(m.stderr.String(), "once more") {
-			return errors.New(m.stderr.String())
+	m.Signal(t, os.Interrupt)
+	testkit.Eventually(t, restLimit, "a word that once more stops at once", func() error {
+		if !strings.Contains(m.Stderr.String(), "once more") {
+			return errors.New(m.Stderr.String())
 		}
 		return nil
 	})
-	if m.gone() {
+	if m.Gone() {
 		t.Fatal("the first signal did not wait for the replica that stands still: the second proves nothing")
 	}
 	begun := time.Now()
@@ -113,17 +113,17 @@ func TestPortTaken(t *testing.T) {
 	}
 	defer l.Close()
 	m := launch(t, newPlace(t), "--memory", "--listen", l.Addr().String())
-	if status := m.await(t, startLimit); status != 1 {
+	if status := m.Wait(t, startLimit); status != 1 {
 		t.Errorf("status %d", status)
 	}
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	for _, word := range []string{port, "--listen 127.0.0.1:-1"} {
-		if !strings.Contains(m.stderr.String(), word) {
-			t.Errorf("stderr does not say %q:\n%s", word, m.stderr.String())
+		if !strings.Contains(m.Stderr.String(), word) {
+			t.Errorf("stderr does not say %q:\n%s", word, m.Stderr.String())
 		}
 	}
-	if m.stdout.String() != "" {
-		t.Errorf("stdout: %s", m.stdout.String())
+	if m.Stdout.String() != "" {
+		t.Errorf("stdout: %s", m.Stdout.String())
 	}
 	if left, err := os.ReadDir(m.tmp); err != nil || len(left) > 0 {
 		t.Errorf("left behind in the temporary directory: %v %v", left, err)
@@ -140,26 +140,26 @@ func TestTwoMastersOnOneDirectory(t *testing.T) {
 	// is said although the log directory is its own, too.
 	for _, at := range []place{newPlace(t), p} {
 		second := launch(t, at, "--dir", dir, "--listen", "127.0.0.1:-1", "--replicas", "1")
-		if status := second.await(t, startLimit); status != exit.StatusLed {
+		if status := second.Wait(t, startLimit); status != exit.StatusLed {
 			t.Errorf("status %d", status)
 		}
-		for _, word := range []string{"a master runs here already", dir, strconv.Itoa(first.pid()), first.url, "--dir"} {
-			if !strings.Contains(second.stderr.String(), word) {
-				t.Errorf("stderr does not say %q:\n%s", word, second.stderr.String())
+		for _, word := range []string{"a master runs here already", dir, strconv.Itoa(first.PID()), first.url, "--dir"} {
+			if !strings.Contains(second.Stderr.String(), word) {
+				t.Errorf("stderr does not say %q:\n%s", word, second.Stderr.String())
 			}
 		}
 		if _, err := os.Stat(at.logs); at.logs != p.logs && !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("a start that was refused has made a directory for logs: %v", err)
 		}
 		wrong := launch(t, at, "--dir", dir, "--replicas", "0")
-		if status := wrong.await(t, startLimit); status != exit.StatusUsage || !strings.Contains(wrong.stderr.String(), "replicas") {
-			t.Errorf("wrong usage beside a master that runs: status %d\n%s", status, wrong.stderr.String())
+		if status := wrong.Wait(t, startLimit); status != exit.StatusUsage || !strings.Contains(wrong.Stderr.String(), "replicas") {
+			t.Errorf("wrong usage beside a master that runs: status %d\n%s", status, wrong.Stderr.String())
 		}
 	}
 	// In another directory at the same address.
 	third := launch(t, newPlace(t), "--dir", filepath.Join(p.tmp, "other"), "--listen", strings.TrimPrefix(first.url, "nats://"))
-	if status := third.await(t, startLimit); status != 1 || !strings.Contains(third.stderr.String(), fmt.Sprintf("a master runs there already: m1, pid %d", first.pid())) {
-		t.Errorf("status %d\n%s", status, third.stderr.String())
+	if status := third.Wait(t, startLimit); status != 1 || !strings.Contains(third.Stderr.String(), fmt.Sprintf("a master runs there already: m1, pid %d", first.PID())) {
+		t.Errorf("status %d\n%s", status, third.Stderr.String())
 	}
 	if _, err := os.Stat(filepath.Join(p.tmp, "other")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("its directory is left behind: %v", err)
@@ -168,7 +168,7 @@ func TestTwoMastersOnOneDirectory(t *testing.T) {
 	// A clean stop and a start on the same directory go on counting.
 	last := rid(t, mustOK(t, nc, "1, 2, serves1"))
 	if status := first.stop(t, os.Interrupt); status != 0 {
-		t.Fatalf("status %d\n%s", status, first.stderr.String())
+		t.Fatalf("status %d\n%s", status, first.Stderr.String())
 	}
 	again := startIn(t, p, "--dir", dir, "--listen", "127.0.0.1:-1", "--replicas", "1")
 	if next := rid(t, mustOK(t, connect(t, again.url), "4, 1, key ::: value")); next <= last {
@@ -259,7 +259,7 @@ func TestExternalServer(t *testing.T) {
 	unharmed(t, nc, before)
 	running := pids(atRest(t, nc))
 	if status := m.stop(t, os.Interrupt); status != 0 {
-		t.Errorf("status %d\n%s", status, m.stderr.String())
+		t.Errorf("status %d\n%s", status, m.Stderr.String())
 	}
 	awaitDead(t, deadLimit, running...)
 	if !s.Running() || !nc.IsConnected() {
@@ -268,7 +268,7 @@ func TestExternalServer(t *testing.T) {
 	if _, err := nc.Request("quartet.status", nil, askLimit); !errors.Is(err, nats.ErrNoResponders) {
 		t.Errorf("somebody listens still: %v", err)
 	}
-	eventually(t, restLimit, "only the test is connected", func() error {
+	testkit.Eventually(t, restLimit, "only the test is connected", func() error {
 		if n := s.NumClients(); n != 1 {
 			return fmt.Errorf("%d connections", n)
 		}
@@ -323,7 +323,7 @@ func replay(t *testing.T, nc *nats.Conn) {
 // Without JetStream there is no place for the record of the views.
 func TestExternalServerWithoutJetStream(t *testing.T) {
 	m := launch(t, newPlace(t), "--memory", "--nats", externalServer(t, false).ClientURL())
-	if status := m.await(t, startLimit); status != 1 || !strings.Contains(m.stderr.String(), "JetStream") {
-		t.Errorf("status %d\n%s", status, m.stderr.String())
+	if status := m.Wait(t, startLimit); status != 1 || !strings.Contains(m.Stderr.String(), "JetStream") {
+		t.Errorf("status %d\n%s", status, m.Stderr.String())
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
+	"quartet/bus/testkit"
 )
 
 // disks is a cluster on disk of which a test changes the directories while it is stopped.
@@ -31,7 +32,7 @@ func (d *disks) start(t *testing.T) (*master, *nats.Conn) {
 func stopped(t *testing.T, m *master) {
 	t.Helper()
 	if status := m.stop(t, os.Interrupt); status != 0 {
-		t.Fatalf("status %d\n%s", status, m.stderr.String())
+		t.Fatalf("status %d\n%s", status, m.Stderr.String())
 	}
 }
 
@@ -171,7 +172,7 @@ func TestDisksAreMisplaced(t *testing.T) {
 			m := launch(t, d.place, "--dir", d.dir, "--listen", freeAddress(t), "--suspect", suspicion.String())
 			nc := d.reach(t, m)
 			for _, id := range test.bad {
-				eventually(t, restLimit, id+" says what is wrong", func() error {
+				testkit.Eventually(t, restLimit, id+" says what is wrong", func() error {
 					r := replicaOf(mustStatus(t, nc), id)
 					if r == nil || r.Member || !strings.Contains(r.Reason, test.says) || !strings.Contains(r.Reason, "move it away") {
 						return fmt.Errorf("%+v", r)
@@ -180,7 +181,7 @@ func TestDisksAreMisplaced(t *testing.T) {
 				})
 			}
 			if len(test.bad) == 1 {
-				eventually(t, restLimit, "the others go on", func() error {
+				testkit.Eventually(t, restLimit, "the others go on", func() error {
 					if s := mustStatus(t, nc); !s.Ready {
 						return fmt.Errorf("%s", s.Reason)
 					}
@@ -235,8 +236,8 @@ func swap(t *testing.T, d *disks) {
 // reach connects to a master that need not be ready.
 func (d *disks) reach(t *testing.T, m *master) (nc *nats.Conn) {
 	t.Helper()
-	address := m.cmd.Args[len(m.cmd.Args)-3]
-	eventually(t, startLimit, "its server answers", func() (err error) {
+	address := m.Args()[len(m.Args())-3]
+	testkit.Eventually(t, startLimit, "its server answers", func() (err error) {
 		if nc, err = nats.Connect("nats://" + address); err != nil {
 			return err
 		}

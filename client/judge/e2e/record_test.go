@@ -38,7 +38,7 @@ func damageRecord(t *testing.T, spoil func(string) error) {
 	m := startIn(t, p, args...)
 	mustOK(t, connect(t, m.url), "1, 1, key ::: kept")
 	if status := m.stop(t, os.Interrupt); status != 0 {
-		t.Fatalf("status %d\n%s", status, m.stderr.String())
+		t.Fatalf("status %d\n%s", status, m.Stderr.String())
 	}
 	if err := spoil(messagesOf(t, dir)); err != nil {
 		t.Fatal(err)
@@ -54,7 +54,7 @@ func damageRecord(t *testing.T, spoil func(string) error) {
 			t.Errorf("got %q", got.Data)
 		}
 		if status := m.stop(t, os.Interrupt); status != 0 {
-			t.Fatalf("status %d\n%s", status, m.stderr.String())
+			t.Fatalf("status %d\n%s", status, m.Stderr.String())
 		}
 	}
 }

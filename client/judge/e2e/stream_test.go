@@ -11,6 +11,7 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/model"
+	"quartet/bus/testkit"
 	"quartet/client"
 )
 
@@ -113,7 +114,7 @@ func (s *stream) count() int {
 func (s *stream) goesOn(t *testing.T) {
 	t.Helper()
 	from := s.count()
-	eventually(t, restLimit, "sets go on", func() error {
+	testkit.Eventually(t, restLimit, "sets go on", func() error {
 		if n := s.count(); n < from+20 {
 			return fmt.Errorf("%d more", n-from)
 		}

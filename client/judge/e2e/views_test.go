@@ -18,6 +18,8 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/host/exit"
+	"quartet/bus/testkit"
+	"quartet/master/masternode/supervise"
 )
 
 const (
@@ -41,7 +43,7 @@ func replicaOf(s bus.Status, id string) *bus.ReplicaStatus {
 // awaitMember waits until a replica works as another process than pid.
 func awaitMember(t *testing.T, nc *nats.Conn, id string, not int) {
 	t.Helper()
-	eventually(t, rejoinTime, id+" is a member", func() error {
+	testkit.Eventually(t, rejoinTime, id+" is a member", func() error {
 		s, err := status(nc)
 		if err != nil {
 			return err
@@ -96,7 +98,7 @@ func TestReplicaIsPaused(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGCONT) })
-			eventually(t, restLimit, "r2 is left out", func() error {
+			testkit.Eventually(t, restLimit, "r2 is left out", func() error {
 				if st := mustStatus(t, nc); replicaOf(st, "r2").Member || !st.Ready {
 					return fmt.Errorf("%+v", st)
 				}
@@ -173,7 +175,7 @@ func TestReplicasJoinAndAreRemoved(t *testing.T) {
 	s.goesOn(t)
 	s.check(t, nc, "x", suspicion+mostOnTop)
 	if status := m.stop(t, os.Interrupt); status != 0 {
-		t.Fatalf("status %d\n%s", status, m.stderr.String())
+		t.Fatalf("status %d\n%s", status, m.Stderr.String())
 	}
 	again := startIn(t, p, "--dir", dir, "--listen", "127.0.0.1:-1")
 	if st := atRest(t, connect(t, again.url)); len(st.Replicas) != 2 || replicaOf(st, "r2") != nil {
@@ -221,7 +223,7 @@ func TestRecover(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, restLimit, "strong requests are refused", func() error {
+	testkit.Eventually(t, restLimit, "strong requests are refused", func() error {
 		// Of another key: one that is sent before the deaths are seen may take effect later.
 		got, err := request(nc, "1, 1, another ::: other")
 		if err != nil {
@@ -294,14 +296,14 @@ func TestDamagedReplicaIsNotServed(t *testing.T) {
 	m.awaitReady(t)
 	nc := connect(t, m.url)
 	r := replicaOf(mustStatus(t, nc), "r2")
-	if r == nil || r.Member || !strings.Contains(r.LastError, "damaged") || !strings.Contains(m.stdout.String(), "missing") {
-		t.Errorf("status says %+v\nstdout %s", r, m.stdout.String())
+	if r == nil || r.Member || !strings.Contains(r.LastError, "damaged") || !strings.Contains(m.Stdout.String(), "missing") {
+		t.Errorf("status says %+v\nstdout %s", r, m.Stdout.String())
 	}
 	serves(t, nc)
 	if err := os.Rename(r2, r2+".damaged"); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, restLimit, "r2 is a member", func() error {
+	testkit.Eventually(t, restLimit, "r2 is a member", func() error {
 		if r := replicaOf(mustStatus(t, nc), "r2"); r == nil || !r.Member {
 			return errors.New("it is not")
 		}
@@ -323,11 +325,11 @@ func TestNewerMasterTakesOver(t *testing.T) {
 	running := pids(atRest(t, nc))
 	killLeftovers(t, running)
 	second := startIn(t, newPlace(t), append(args, "--takeover")...)
-	if status := first.await(t, startLimit); status != exit.StatusLed || !strings.Contains(first.stderr.String(), "newer master leads") {
-		t.Errorf("the first ended with status %d\n%s", status, first.stderr.String())
+	if status := first.Wait(t, startLimit); status != exit.StatusLed || !strings.Contains(first.Stderr.String(), "newer master leads") {
+		t.Errorf("the first ended with status %d\n%s", status, first.Stderr.String())
 	}
 	st := mustStatus(t, nc)
-	if st.Master.PID != second.pid() || !slices.Equal(pids(st), running) {
+	if st.Master.PID != second.PID() || !slices.Equal(pids(st), running) {
 		t.Errorf("%+v", st)
 	}
 	for _, r := range st.Replicas {
@@ -336,18 +338,18 @@ func TestNewerMasterTakesOver(t *testing.T) {
 		}
 	}
 	for i, pid := range running {
-		if line := fmt.Sprintf("r%d  pid %d, started elsewhere", i+1, pid); !strings.Contains(second.stdout.String(), line) {
-			t.Errorf("the banner does not say %q:\n%s", line, second.stdout.String())
+		if line := fmt.Sprintf("r%d  pid %d, started elsewhere", i+1, pid); !strings.Contains(second.Stdout.String(), line) {
+			t.Errorf("the banner does not say %q:\n%s", line, second.Stdout.String())
 		}
 	}
 	for _, pid := range running {
-		if !alive(pid) {
+		if !supervise.Alive(pid) {
 			t.Errorf("process %d is gone with the first master", pid)
 		}
 	}
 	checkAll(t, nc, was)
 	if status := second.stop(t, os.Interrupt); status != 0 {
-		t.Errorf("status %d\n%s", status, second.stderr.String())
+		t.Errorf("status %d\n%s", status, second.Stderr.String())
 	}
 	awaitDead(t, restLimit, running...)
 }

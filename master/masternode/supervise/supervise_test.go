@@ -1,7 +1,6 @@
 package supervise
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -16,6 +15,7 @@ import (
 
 	"quartet/bus/host/exit"
 	"quartet/bus/lamport"
+	"quartet/bus/testkit"
 )
 
 const role = "QUARTET_TEST_SUPERVISED"
@@ -148,21 +148,6 @@ func (b *bench) started(n lamport.Node) int {
 		b.t.Fatalf("events %+v", events)
 	}
 	return events[0].PID
-}
-
-func await(t *testing.T, why string, what func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	defer cancel()
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for !what() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("not in time: %s", why)
-		}
-	}
 }
 
 func TestEndedIsStartedAgain(t *testing.T) {
@@ -338,7 +323,7 @@ func TestDismissedIsNotStartedAgain(t *testing.T) {
 func TestDismissedThatDoesNotHeedIsKilled(t *testing.T) {
 	b := newBench(t)
 	pid := b.start(r1, "stubborn")
-	await(t, "it ignores SIGTERM", func() bool {
+	testkit.Await(t, "it ignores SIGTERM", func() bool {
 		said, err := os.ReadFile(b.output(r1))
 		return err == nil && strings.Contains(string(said), "here "+strconv.Itoa(pid))
 	})
@@ -465,7 +450,7 @@ func TestStopEndsAllAndNothingStarts(t *testing.T) {
 func TestStopAtOnceKills(t *testing.T) {
 	b := newBench(t)
 	pid := b.start(r1, "stubborn")
-	await(t, "it ignores SIGTERM", func() bool {
+	testkit.Await(t, "it ignores SIGTERM", func() bool {
 		said, err := os.ReadFile(b.output(r1))
 		return err == nil && len(said) > 0
 	})
@@ -492,7 +477,7 @@ func TestZombiesDoNotLive(t *testing.T) {
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "the zombie counts as ended", func() bool { return !Alive(pid) })
+	testkit.Await(t, "the zombie counts as ended", func() bool { return !Alive(pid) })
 	if err := syscall.Kill(pid, 0); err != nil {
 		t.Errorf("it is no zombie: %v", err)
 	}

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"quartet/bus/testkit"
+
 	nats "github.com/nats-io/nats-server/v2/server"
 	client "github.com/nats-io/nats.go"
 )
@@ -85,7 +87,7 @@ func begin(t *testing.T) (*cluster, []*Store) {
 	var stores []*Store
 	for i := range c.servers {
 		nc := dial(t, c.url(i))
-		await(t, "the bucket opens", func() bool {
+		testkit.Await(t, "the bucket opens", func() bool {
 			s, err := Open(t.Context(), nc, Options{})
 			if err == nil {
 				stores = append(stores, s)
@@ -109,7 +111,7 @@ func stepDown(t *testing.T, s *Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	await(t, "a new leader; "+string(m.Data), func() bool { now := leader(t, s); return now != "" && now != before })
+	testkit.Await(t, "a new leader; "+string(m.Data), func() bool { now := leader(t, s); return now != "" && now != before })
 }
 
 func leader(t *testing.T, s *Store) string {
@@ -134,7 +136,7 @@ func TestClusterReadsWhatWon(t *testing.T) {
 		decide(t, stores[epoch%3], epoch, revision)
 		stepDown(t, stores[0])
 		for i, s := range stores {
-			await(t, "a read through every server", func() bool {
+			testkit.Await(t, "a read through every server", func() bool {
 				rec, at, err := s.Read(t.Context())
 				if err != nil { // while the leader changes
 					return false
@@ -153,7 +155,7 @@ func TestClusterReadsWhatWon(t *testing.T) {
 func decide(t *testing.T, s *Store, epoch, revision uint64) {
 	t.Helper()
 	nonce := epoch << 32
-	await(t, "an epoch is decided", func() bool {
+	testkit.Await(t, "an epoch is decided", func() bool {
 		nonce++
 		o, _, err := s.Propose(t.Context(), of(epoch, nonce), revision)
 		rec, at, rerr := s.Read(t.Context())
@@ -193,7 +195,7 @@ func TestOutcomeIsUnknownWithoutAMajority(t *testing.T) {
 	decide(t, stores[0], 2, revision)
 	seen := map[uint64]bool{}
 	for _, s := range stores {
-		await(t, "a read", func() bool {
+		testkit.Await(t, "a read", func() bool {
 			rec, _, err := s.Read(t.Context())
 			if err == nil {
 				seen[rec.Nonce] = true
@@ -340,7 +342,7 @@ func TestServerStopsMidway(t *testing.T) {
 		t.Errorf("a read of a server that is gone: %v", err)
 	}
 	c.start(t, 0)
-	await(t, "the server is back", func() bool {
+	testkit.Await(t, "the server is back", func() bool {
 		rec, _, err := s.Read(t.Context())
 		if err == nil && rec.Epoch != last && rec.Epoch != last+1 {
 			t.Fatalf("epoch %d was won last; now %d stands there", last, rec.Epoch)

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"testing"
 
+	"quartet/bus/testkit"
+
 	nats "github.com/nats-io/nats-server/v2/server"
 )
 
@@ -43,7 +45,7 @@ func startLeaf(t *testing.T, domain string) (hub, leaf string) {
 		options.JetStreamDomain, options.DisableJetStreamBanner = domain, true
 	}
 	l := start(options)
-	await(t, "the leaf node connects", func() bool { return h.NumLeafNodes() == 1 && l.NumLeafNodes() == 1 })
+	testkit.Await(t, "the leaf node connects", func() bool { return h.NumLeafNodes() == 1 && l.NumLeafNodes() == 1 })
 	return h.ClientURL(), l.ClientURL()
 }
 

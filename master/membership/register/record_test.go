@@ -516,19 +516,3 @@ func TestOpenRaces(t *testing.T) {
 }
 
 const patience = 20 * time.Second
-
-// await polls until what is true.
-func await(t *testing.T, why string, what func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !what() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("not in time: %s", why)
-		}
-	}
-}

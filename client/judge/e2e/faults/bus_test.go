@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"quartet/bus/testkit"
+
 	"github.com/nats-io/nats-server/v2/server"
 )
 
@@ -48,7 +50,7 @@ func serveBus(port int, store string) error {
 // natsServer is a NATS server in a process of its own.
 type natsServer struct {
 	address, store string
-	p              *child
+	p              *testkit.Child
 }
 
 func startBus(t testing.TB, address, store string) *natsServer {
@@ -71,7 +73,7 @@ func (b *natsServer) start(t testing.TB) {
 		t.Fatal(err)
 	}
 	b.p = launch(t, cmd)
-	eventually(t, startLimit, "the bus listens", func() error {
+	testkit.Eventually(t, startLimit, "the bus listens", func() error {
 		c, err := net.Dial("tcp", b.address)
 		if err == nil {
 			err = c.Close()

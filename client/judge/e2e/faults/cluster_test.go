@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -20,6 +19,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
+	"quartet/bus/testkit"
 )
 
 const (
@@ -30,84 +30,16 @@ const (
 	look       = 10 * time.Millisecond
 )
 
-// buffer may be written to by several goroutines.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
-// child is a process that this one started. It ends with the test, whatever happens.
-type child struct {
-	cmd            *exec.Cmd
-	stdout, stderr buffer
-	exited         chan struct{} // closed once it is gone
-}
-
-func launch(t testing.TB, cmd *exec.Cmd) *child {
+// launch starts a process that ends with the test, and is killed if this process ends before.
+func launch(t testing.TB, cmd *exec.Cmd) *testkit.Child {
 	t.Helper()
-	c := &child{cmd: cmd, exited: make(chan struct{})}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Stdout, cmd.Stderr = &c.stdout, &c.stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	children.add(cmd.Process.Pid)
+	c := testkit.Launch(t, cmd)
+	children.add(c.PID())
 	go func() {
-		_ = cmd.Wait() // how it ended stands in ProcessState
-		children.remove(cmd.Process.Pid)
-		close(c.exited)
+		<-c.Exited
+		children.remove(c.PID())
 	}()
-	t.Cleanup(func() {
-		if !c.gone() {
-			c.kill()
-		}
-	})
 	return c
-}
-
-func (c *child) pid() int { return c.cmd.Process.Pid }
-
-func (c *child) gone() bool {
-	select {
-	case <-c.exited:
-		return true
-	default:
-		return false
-	}
-}
-
-func (c *child) kill() {
-	_ = c.cmd.Process.Kill() // fails only if it is gone
-	<-c.exited
-}
-
-// stop asks it to end and returns its exit status.
-func (c *child) stop(t testing.TB) int {
-	t.Helper()
-	if err := c.cmd.Process.Signal(os.Interrupt); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		t.Fatal(err)
-	}
-	timer := time.NewTimer(stopLimit)
-	defer timer.Stop()
-	select {
-	case <-c.exited:
-	case <-timer.C:
-		c.kill()
-		t.Errorf("%q did not end in %s", c.cmd.Args, stopLimit)
-	}
-	return c.cmd.ProcessState.ExitCode()
 }
 
 // cluster is a master with its replicas, and perhaps replicas and a bus that were started
@@ -117,9 +49,9 @@ type cluster struct {
 	memory               bool
 	address              string // of the bus
 	args                 []string
-	master               *child
+	master               *testkit.Child
 	bus                  *natsServer // nil: embedded in the master
-	hands                map[string]*child
+	hands                map[string]*testkit.Child
 	filters              map[string]*proxy // of replicas behind them
 	nc                   *nats.Conn
 	seen                 map[int]bool // pids of replicas that the master started
@@ -138,7 +70,7 @@ func newCluster(t testing.TB, s shape, more ...string) *cluster {
 	dir := t.TempDir()
 	c := &cluster{
 		dir: dir, logs: filepath.Join(dir, "log"), tmp: filepath.Join(dir, "tmp"), data: filepath.Join(dir, "data"),
-		memory: s.memory, address: freeAddress(t), hands: map[string]*child{}, seen: map[int]bool{},
+		memory: s.memory, address: freeAddress(t), hands: map[string]*testkit.Child{}, seen: map[int]bool{},
 	}
 	if err := os.MkdirAll(c.tmp, 0o700); err != nil {
 		t.Fatal(err)
@@ -183,7 +115,7 @@ func (c *cluster) behindFilters(t testing.TB, replicas int) {
 	}
 	defer nc.Close()
 	for id := range c.filters { // a server says at once if nobody listens
-		eventually(t, startLimit, id+" listens", func() error {
+		testkit.Eventually(t, startLimit, id+" listens", func() error {
 			_, err := nc.Request(subjectOf(id), nil, look)
 			if errors.Is(err, nats.ErrTimeout) {
 				err = nil
@@ -205,15 +137,7 @@ var readyLine = regexp.MustCompile(`(?m)^ready `)
 func (c *cluster) start(t testing.TB) {
 	t.Helper()
 	c.launch(t)
-	eventually(t, startLimit, "the master's ready line", func() error {
-		switch {
-		case readyLine.MatchString(c.master.stdout.String()):
-			return nil
-		case c.master.gone():
-			t.Fatalf("the master ended with status %d\n%s", c.master.cmd.ProcessState.ExitCode(), c.master.stderr.String())
-		}
-		return errors.New(c.master.stderr.String())
-	})
+	c.master.AwaitStdout(t, startLimit, "the master's ready line", readyLine.MatchString)
 }
 
 func (c *cluster) launch(t testing.TB) {
@@ -224,7 +148,7 @@ func (c *cluster) launch(t testing.TB) {
 }
 
 // byHand runs a replica at the master's side, which goes to the bus by url.
-func (c *cluster) byHand(t testing.TB, id, url string) *child {
+func (c *cluster) byHand(t testing.TB, id, url string) *testkit.Child {
 	t.Helper()
 	args := []string{"replica", "--id", id, "--nats", url, "--log-dir", c.logs}
 	if c.memory {
@@ -268,10 +192,10 @@ func (c *cluster) password(t testing.TB) string {
 // end kills what a failed test may have left: a master that is asked to stop takes its
 // replicas with it.
 func (c *cluster) end() {
-	if c.master == nil || c.master.gone() && c.master.cmd.ProcessState.Success() {
+	if c.master == nil || c.master.Gone() && c.master.Status() == 0 {
 		return
 	}
-	c.master.kill()
+	c.master.Kill()
 	for pid := range c.seen {
 		if c.ours(pid) {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
@@ -322,7 +246,7 @@ func find(s bus.Status, id string) bus.ReplicaStatus {
 func (c *cluster) await(t testing.TB, limit time.Duration, what string, why func(bus.Status) error) bus.Status {
 	t.Helper()
 	var s bus.Status
-	eventually(t, limit, what, func() (err error) {
+	testkit.Eventually(t, limit, what, func() (err error) {
 		if s, err = c.status(); err != nil {
 			return err
 		}
@@ -358,26 +282,6 @@ func atRest(replicas int) func(bus.Status) error {
 			}
 		}
 		return nil
-	}
-}
-
-// eventually polls until try succeeds.
-func eventually(t testing.TB, limit time.Duration, what string, try func() error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	defer cancel()
-	tick := time.NewTicker(look)
-	defer tick.Stop()
-	for {
-		err := try()
-		if err == nil {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("not in %s: %s: %v", limit, what, err)
-		}
 	}
 }
 

@@ -223,12 +223,12 @@ func (tr *trial) settle(t *testing.T, r *row) {
 	}
 	tr.judge(t, rec.ops, r)
 	for id, hand := range tr.c.hands {
-		if status := hand.stop(t); status != 0 {
-			t.Errorf("%s ended with status %d\n%s", id, status, hand.stderr.String())
+		if status := hand.Stop(t, os.Interrupt, stopLimit); status != 0 {
+			t.Errorf("%s ended with status %d\n%s", id, status, hand.Stderr.String())
 		}
 	}
-	if status := tr.c.master.stop(t); status != 0 {
-		t.Errorf("the master ended with status %d\n%s", status, tr.c.master.stderr.String())
+	if status := tr.c.master.Stop(t, os.Interrupt, stopLimit); status != 0 {
+		t.Errorf("the master ended with status %d\n%s", status, tr.c.master.Stderr.String())
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"quartet/bus"
+	"quartet/bus/testkit"
 )
 
 // The pace of a link that comes and goes: it is silent for the greater part of the time, and never
@@ -151,7 +152,7 @@ func (tr *trial) saysWho(t *testing.T) {
 func (tr *trial) logs(t *testing.T, what, id, other string) {
 	t.Helper()
 	name := filepath.Join(tr.c.logs, "m1.log")
-	eventually(t, healLimit, name+" says: "+what, func() error {
+	testkit.Eventually(t, healLimit, name+" says: "+what, func() error {
 		b, err := os.ReadFile(name)
 		if err != nil {
 			return err

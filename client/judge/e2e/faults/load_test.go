@@ -14,6 +14,7 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/model"
+	"quartet/bus/testkit"
 	"quartet/client"
 	"quartet/client/judge/history"
 )
@@ -279,7 +280,7 @@ func (l *load) rest(t testing.TB) {
 	l.mu.Lock()
 	l.gate = make(chan struct{})
 	l.mu.Unlock()
-	eventually(t, answerLimit, "all requests are answered", func() error {
+	testkit.Eventually(t, answerLimit, "all requests are answered", func() error {
 		if n := l.busy.Load(); n > 0 {
 			return fmt.Errorf("%d sessions still wait", n)
 		}
@@ -297,7 +298,7 @@ func (l *load) resume() {
 func (l *load) more(t testing.TB, n int, which func(*worker) bool) {
 	t.Helper()
 	before := l.rec.counts()
-	eventually(t, answerLimit, fmt.Sprintf("%d more answers for each session", n), func() error {
+	testkit.Eventually(t, answerLimit, fmt.Sprintf("%d more answers for each session", n), func() error {
 		counts := l.rec.counts()
 		for i := range l.cast {
 			w := &l.cast[i]

@@ -18,6 +18,7 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/model"
+	"quartet/bus/testkit"
 	"quartet/client"
 )
 
@@ -75,7 +76,7 @@ func startMeter(b *testing.B, url string) *meter {
 func (m *meter) more(b *testing.B, n int) {
 	b.Helper()
 	want := m.count() + n
-	eventually(b, healLimit, fmt.Sprintf("%d more sets are answered", n), func() error {
+	testkit.Eventually(b, healLimit, fmt.Sprintf("%d more sets are answered", n), func() error {
 		if got := m.count(); got < want {
 			return fmt.Errorf("%d of %d", got, want)
 		}
@@ -135,7 +136,7 @@ func BenchmarkPauseAtKill(b *testing.B) {
 			again := func() { c.byHand(b, "r3", c.url()) }
 			again()
 			c.await(b, startLimit, "all members", whole(3))
-			pauseAtKill(b, c, func() int { return c.hands["r3"].pid() }, again)
+			pauseAtKill(b, c, func() int { return c.hands["r3"].PID() }, again)
 		})
 	}
 }
@@ -288,7 +289,7 @@ func join(b *testing.B, c *cluster) {
 		if o := c.quartet(b, "remove", "r4"); o.status != 0 {
 			b.Fatalf("quartet remove r4: status %d\n%s%s", o.status, o.stdout, o.stderr)
 		}
-		p.kill()
+		p.Kill()
 		if err := os.RemoveAll(filepath.Join(c.dir, "r4")); err != nil {
 			b.Fatal(err)
 		}

@@ -12,6 +12,7 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/model"
+	"quartet/bus/testkit"
 	"quartet/client"
 )
 
@@ -74,7 +75,7 @@ func (tr *trial) ended(t *testing.T, ids ...string) {
 	t.Helper()
 	for _, id := range ids {
 		pid := find(tr.began, id).PID
-		eventually(t, stopLimit, id+"'s process has ended", func() error {
+		testkit.Eventually(t, stopLimit, id+"'s process has ended", func() error {
 			if syscall.Kill(pid, 0) == nil {
 				return fmt.Errorf("process %d still runs", pid)
 			}
@@ -182,7 +183,7 @@ func (tr *trial) refusals(t *testing.T) {
 		model model.Consistency
 		what  model.Type
 	}{{model.Linearizable, model.Set}, {model.Linearizable, model.Get}, {model.Sequential, model.Set}, {model.Sequential, model.Get}, {model.Causal, model.Set}} {
-		eventually(t, healLimit, fmt.Sprintf("a %s %s is refused", r.model.Word(), r.what.Word()), func() error {
+		testkit.Eventually(t, healLimit, fmt.Sprintf("a %s %s is refused", r.model.Word(), r.what.Word()), func() error {
 			result, err := ask(r.model, r.what)
 			if result.Code != model.Unavailable || !errors.Is(err, client.ErrUnavailable) || result.Reason == "" {
 				return fmt.Errorf("code %d %q: %v", result.Code, result.Reason, err)
@@ -194,7 +195,7 @@ func (tr *trial) refusals(t *testing.T) {
 		model model.Consistency
 		what  model.Type
 	}{{model.Causal, model.Get}, {model.Eventual, model.Set}, {model.Eventual, model.Get}} {
-		eventually(t, healLimit, fmt.Sprintf("a %s %s goes on", r.model.Word(), r.what.Word()), func() error {
+		testkit.Eventually(t, healLimit, fmt.Sprintf("a %s %s goes on", r.model.Word(), r.what.Word()), func() error {
 			_, err := ask(r.model, r.what)
 			if errors.Is(err, client.ErrNotFound) {
 				err = nil
@@ -205,12 +206,12 @@ func (tr *trial) refusals(t *testing.T) {
 }
 
 func killMaster(t *testing.T, tr *trial) {
-	tr.c.master.kill()
+	tr.c.master.Kill()
 	tr.masters++
 	tr.c.start(t)
 	s := tr.c.await(t, healLimit, "the cluster whole under the new master", whole(tr.size))
-	if s.Master.PID != tr.c.master.pid() {
-		t.Errorf("the master is %d, want %d", s.Master.PID, tr.c.master.pid())
+	if s.Master.PID != tr.c.master.PID() {
+		t.Errorf("the master is %d, want %d", s.Master.PID, tr.c.master.PID())
 	}
 	for _, id := range tr.ids() {
 		if was, is := find(tr.began, id), find(s, id); was.PID != is.PID || was.Incarnation != is.Incarnation {
@@ -220,7 +221,7 @@ func killMaster(t *testing.T, tr *trial) {
 }
 
 func killEverything(t *testing.T, tr *trial) {
-	tr.c.master.kill() // first: it would start the others again
+	tr.c.master.Kill() // first: it would start the others again
 	tr.kill(t, tr.ids()...)
 	tr.masters++
 	tr.c.start(t)
@@ -278,7 +279,7 @@ func (tr *trial) refusedAt(t *testing.T, id string) {
 
 // pauseMaster stops the master and, where it embeds it, the bus.
 func pauseMaster(t *testing.T, tr *trial, d time.Duration) {
-	pause(t, tr.c.master.pid(), d)
+	pause(t, tr.c.master.PID(), d)
 	tr.over = now()
 	tr.under(t, 5)
 }
@@ -301,7 +302,7 @@ func cut(t *testing.T, tr *trial, ways ...direction) {
 }
 
 func restartBus(t *testing.T, tr *trial) {
-	tr.c.bus.p.kill()
+	tr.c.bus.p.Kill()
 	tr.c.bus.start(t)
 	tr.under(t, 5)
 }
@@ -327,9 +328,9 @@ func joinAndRemove(t *testing.T, tr *trial) {
 	timer := time.NewTimer(stopLimit)
 	defer timer.Stop()
 	select {
-	case <-p.exited:
-		if status := p.cmd.ProcessState.ExitCode(); status != 0 {
-			t.Errorf("the removed r4 ended with status %d\n%s", status, p.stderr.String())
+	case <-p.Exited:
+		if status := p.Status(); status != 0 {
+			t.Errorf("the removed r4 ended with status %d\n%s", status, p.Stderr.String())
 		}
 		delete(tr.c.hands, "r4")
 	case <-timer.C:
