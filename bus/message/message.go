@@ -193,8 +193,12 @@ type Record struct {
 	Lineage []Ancestor
 }
 
-// Equal reports whether r and o say the same in every field.
+// Equal reports whether r and o say the same in every field. No record equals no record.
 func (r *Record) Equal(o *Record) bool {
+	if r == nil || o == nil {
+		return r == o
+	}
+
 	sameView := r.Epoch == o.Epoch && r.Faults == o.Faults && slices.Equal(r.Members, o.Members)
 	sameCluster := r.Missing == o.Missing && r.Cluster == o.Cluster && slices.Equal(r.Configured, o.Configured)
 	samePast := r.High == o.High && r.Start == o.Start && r.Since == o.Since &&
