@@ -16,9 +16,15 @@ import (
 // it is where the examples' cluster listens.
 var url = "nats://127.0.0.1:4222"
 
-// A linearizable set takes effect at one moment between request and reply, and every
-// linearizable get that begins later sees it.
-func Example_linearizable() {
+// What the other examples share with that of the package: a context with a limit, and a client
+// that is connected. TestMain makes both.
+var (
+	ctx context.Context
+	c   *client.Client
+)
+
+// Connect, write, read. Without another word requests are linearizable.
+func Example() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	c, err := client.Connect(ctx, url, client.WithName("Client1"))
@@ -26,6 +32,21 @@ func Example_linearizable() {
 		log.Fatal(err)
 	}
 	defer c.Close()
+
+	if _, err := c.Set(ctx, "greeting", []byte("hello")); err != nil {
+		log.Fatal(err)
+	}
+	got, err := c.Get(ctx, "greeting")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s\n", got.Value)
+	// Output: hello
+}
+
+// A linearizable set takes effect at one moment between request and reply, and every
+// linearizable get that begins later sees it.
+func Example_linearizable() {
 	if _, err := c.Set(ctx, "balance", []byte("100")); err != nil {
 		log.Fatal(err)
 	}
@@ -40,13 +61,6 @@ func Example_linearizable() {
 // A sequential get may be stale, but a session never sees the order of writes run
 // backwards: it sends back the highest position that it has seen.
 func Example_sequential() {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	c, err := client.Connect(ctx, url)
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer c.Close()
 	s := c.Session()
 	for _, step := range []string{"ordered", "paid", "sent"} {
 		if _, err := s.Set(ctx, "order-7", []byte(step), client.With(client.Sequential)); err != nil {
@@ -64,13 +78,6 @@ func Example_sequential() {
 // A causal session sees what it wrote and what that depends on. A replica that has not
 // caught up refuses, and the client asks another.
 func Example_causal() {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	c, err := client.Connect(ctx, url)
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer c.Close()
 	s := c.Session()
 	if _, err := s.Set(ctx, "question", []byte("where is the key?"), client.With(client.Causal)); err != nil {
 		log.Fatal(err)
@@ -92,13 +99,6 @@ func Example_causal() {
 // An eventual get answers at once, from what the replica has: perhaps not yet the last
 // write. Here both requests go to one replica, which has what it accepted.
 func Example_eventual() {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	c, err := client.Connect(ctx, url)
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer c.Close()
 	eventual, here := client.With(client.Eventual), client.OnReplica("r2")
 	if _, err := c.Set(ctx, "likes", []byte("42"), eventual, here); err != nil {
 		log.Fatal(err)
@@ -118,13 +118,6 @@ func Example_eventual() {
 // A session is passed on as a token: here to a script that speaks to the bus by itself, as
 // with "nats req -H 'Quartet-Session: TOKEN' quartet.request '3, 2, cart'", and back.
 func ExampleSession_Token() {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	c, err := client.Connect(ctx, url)
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer c.Close()
 	s := c.Session()
 	if _, err := s.Set(ctx, "cart", []byte("two apples"), client.With(client.Causal)); err != nil {
 		log.Fatal(err)
@@ -157,13 +150,6 @@ func ExampleSession_Token() {
 // A program that is told something by another one joins its session, and sees at least what
 // the other had seen when it said so.
 func ExampleSession_Join() {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	c, err := client.Connect(ctx, url)
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer c.Close()
 	ann, bob := c.Session(), c.Session()
 	if _, err := ann.Set(ctx, "photo", []byte("sea"), client.With(client.Causal)); err != nil {
 		log.Fatal(err)
@@ -182,13 +168,6 @@ func ExampleSession_Join() {
 
 // Many keys at the same time. A missing one is an answer, and no error of the whole.
 func ExampleSession_GetMany() {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	c, err := client.Connect(ctx, url)
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer c.Close()
 	s := c.Session()
 	for _, planet := range []string{"mercury", "venus", "earth"} {
 		if _, err := s.Set(ctx, planet, []byte("rock"), client.With(client.Sequential)); err != nil {
@@ -216,14 +195,7 @@ func ExampleSession_GetMany() {
 
 // What to do with each error.
 func Example_errors() {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	c, err := client.Connect(ctx, url)
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer c.Close()
-	_, err = c.Get(ctx, "a key that nobody has set")
+	_, err := c.Get(ctx, "a key that nobody has set")
 	var failed *client.Error
 	switch {
 	case err == nil:

@@ -1,11 +1,14 @@
 package client_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log"
 	"os"
 	"sync"
 	"testing"
+	"time"
 
 	"quartet/client"
 	"quartet/client/quartettest"
@@ -14,7 +17,20 @@ import (
 // TestMain starts a real cluster within this process, for the examples and for the tests
 // that say so.
 func TestMain(m *testing.M) {
-	os.Exit(quartettest.Run(m, func(c *quartettest.Cluster) { url = c.URL }))
+	var cancel context.CancelFunc
+	ctx, cancel = context.WithTimeout(context.Background(), 10*time.Minute) // of all examples together
+	status := quartettest.Run(m, func(cluster *quartettest.Cluster) {
+		url = cluster.URL
+		var err error
+		if c, err = client.Connect(ctx, url); err != nil {
+			log.Fatal(err)
+		}
+	})
+	if c != nil {
+		c.Close()
+	}
+	cancel()
+	os.Exit(status)
 }
 
 // Sessions of a real cluster, many at once, each on keys of its own: whatever replica
