@@ -181,3 +181,19 @@ func read(t *testing.T, name string) string {
 	}
 	return string(body)
 }
+
+// A folder of stories has an index that leads to each of them.
+func TestIndexesAreComplete(t *testing.T) {
+	for folder, ext := range map[string]string{"testdata/transcripts": ".txt", "testdata/script": ".txtar"} {
+		index := read(t, folder+"/README.md")
+		stories, err := filepath.Glob(filepath.Join(root, folder, "*"+ext))
+		if err != nil || len(stories) == 0 {
+			t.Fatalf("%s has no stories: %v", folder, err)
+		}
+		for _, story := range stories {
+			if !strings.Contains(index, "("+filepath.Base(story)+")") {
+				t.Errorf("%s/README.md does not lead to %s", folder, filepath.Base(story))
+			}
+		}
+	}
+}
