@@ -285,7 +285,7 @@ func BenchmarkFencedGets(b *testing.B) {
 				if n%16 == 0 {
 					o.Tick(&out)
 				}
-				out.Sends, out.Replies = out.Sends[:0], out.Replies[:0]
+				out.Sends, out.Replies, out.Sent, out.Heard = out.Sends[:0], out.Replies[:0], out.Sent[:0], out.Heard[:0]
 				for range batch {
 					o.Request(get, &out)
 				}

@@ -50,7 +50,7 @@ func (m *Machine) repeated(in *Incoming, out *Output) bool {
 	if k.done {
 		out.Replies = append(out.Replies, Reply{
 			Token: in.Token, RID: k.rid, Code: model.OK, Replica: k.replica, Clock: m.now(),
-			Position: k.position, Timestamp: k.timestamp, Repeated: true,
+			Position: k.position, Timestamp: k.timestamp, HasPosition: hasPosition(r, k.replica), Repeated: true,
 		})
 		return true
 	}

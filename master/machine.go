@@ -52,23 +52,32 @@ type Incoming struct {
 
 // Reply is an answer to a client.
 type Reply struct {
-	Token     uint64
-	RID       uint64
-	Code      model.Code
-	Reason    string
-	Replica   lamport.Node // that served it; 0: none did
-	Clock     lamport.Timestamp
-	Value     []byte
-	Position  uint64
-	Timestamp uint64
-	Repeated  bool // the outcome of an earlier sending
-	Unjudged  bool // what the request goes on from was not found to be of this history
+	Token       uint64
+	RID         uint64
+	Code        model.Code
+	Reason      string
+	Replica     lamport.Node // that served it; 0: none did
+	Clock       lamport.Timestamp
+	Value       []byte
+	Position    uint64
+	Timestamp   uint64
+	HasPosition bool // Position is given, even if it is 0
+	Repeated    bool // the outcome of an earlier sending
+	Unjudged    bool // what the request goes on from was not found to be of this history
+}
+
+// Sent says that a request left for a replica, or for all of them, for the first time.
+type Sent struct {
+	Token uint64
+	To    lamport.Node // 0: to all: a causal set
 }
 
 // Output collects what a turn sends. The caller resets it between turns.
 type Output struct {
 	Sends    []abcast.Send
 	Replies  []Reply
+	Sent     []Sent   // requests that are in Sends, and were in none before
+	Heard    []uint64 // tokens of requests that a replica has told of; one may stand there twice
 	Statuses []StatusReply
 	Command  *membership.Command // for the store of the view's record; its outcome goes to Result
 }
@@ -92,6 +101,7 @@ type Machine struct {
 	nonce    uint64
 
 	flights   map[uint64]*flight
+	sent      []Sent    // in this turn
 	queue     []*flight // for any replica, until one is free
 	queueDraw uint32
 	paused    []*flight // wait for the view
@@ -216,6 +226,7 @@ func (m *Machine) answers(a *message.Answers, out *Output) {
 	}
 	for i := range a.Answers {
 		f := m.flights[a.Answers[i].RID]
+		f.heard(out)
 		switch {
 		case f == nil: // answered before: by another replica, or Unknown
 		case p.gone() && f.request.Model == model.Eventual: // it has been sent again: who answers here takes it along when it goes
@@ -263,6 +274,8 @@ func (m *Machine) EndTurn(out *Output) {
 			m.forward(p, out)
 		}
 	}
+	out.Sent = append(out.Sent, m.sent...)
+	m.sent = m.sent[:0]
 	m.answerStatus(out)
 }
 

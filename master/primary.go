@@ -159,6 +159,7 @@ func (m *Machine) number(f *flight) {
 	pr.log[f.number] = w
 	pr.bytes += writeBytes(w)
 	pr.waiting[f.number] = f
+	m.leaves(f, 0)
 	for _, p := range m.replicas {
 		if p.works && !p.known.Lost { // one that does not asks for what it misses
 			p.writes = append(p.writes, *w)

@@ -18,6 +18,7 @@ type flight struct {
 	asked     []lamport.Node // have it in this epoch and have not refused it
 	wanted    lamport.Node   // that the client asked for; 0: any
 	forwarded bool           // a replica was sent it, in whatever epoch
+	left      bool           // that it left was noted
 	number    uint64         // causal set
 	firstRID  uint64         // causal set that an earlier master numbered
 	waiters   []waiter
@@ -185,10 +186,38 @@ func (m *Machine) draw(random uint32, fits func(*peer) bool) *peer {
 	return nil
 }
 
+// leaves notes that a flight leaves for a replica, or (0) for all, in this turn: the first
+// time, for the sending that began it.
+func (m *Machine) leaves(f *flight, to lamport.Node) {
+	if f.left {
+		return
+	}
+	f.left = true
+	for _, w := range f.waiters {
+		if !w.repeated {
+			m.sent = append(m.sent, Sent{Token: w.token, To: to})
+		}
+	}
+}
+
+// heard notes that a replica has told of a flight, for the sending that began it; nil: it has
+// landed.
+func (f *flight) heard(out *Output) {
+	if f == nil {
+		return
+	}
+	for _, w := range f.waiters {
+		if !w.repeated {
+			out.Heard = append(out.Heard, w.token)
+		}
+	}
+}
+
 func (m *Machine) dispatch(f *flight, p *peer) {
 	if f.forwarded {
 		m.resent++
 	}
+	m.leaves(f, p.node)
 	f.replica, f.since, f.forwarded = p.node, m.ticks, true
 	if !slices.Contains(f.asked, p.node) {
 		f.asked = append(f.asked, p.node)
@@ -323,11 +352,18 @@ func (m *Machine) land(f *flight, reply Reply, out *Output) {
 			m.sets.remove(f.request.Identity) // not executed: the identity is free again
 		}
 	}
+	reply.HasPosition = hasPosition(&f.request, reply.Replica)
 	for _, w := range f.waiters {
 		reply.Token, reply.Repeated = w.token, w.repeated
 		out.Replies = append(out.Replies, reply)
 		m.inFlight--
 	}
+}
+
+// hasPosition reports whether a reply says a position: of what a replica served in the total
+// order.
+func hasPosition(r *message.Request, served lamport.Node) bool {
+	return r.Model.Strong() && served != 0
 }
 
 // expire answers Unknown what has waited for the timeout. The flight of a causal set

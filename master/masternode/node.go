@@ -91,15 +91,14 @@ type node struct {
 	idle      []*batch        // all answered; their memory is used again
 	ridText   []byte
 	ridHeader nats.Header
-	history   bus.History       // the last that a batch's answers named …
-	word      string            // … and its word
-	taken     map[uint64]*taken // by token
+	history   bus.History // the last that a batch's answers named …
+	word      string      // … and its word
 	lastToken uint64
 	asked     map[uint64]string              // status requests: token → reply subject
 	phases    map[lamport.Node]message.Phase // as the replicas said last
 	discounts map[lamport.Node]string        // why what a replica holds counts for nothing, as it was logged last
-	flights   flights
-	tracing   *tracing // nil: nobody is told
+	waiting   waiting                        // requests of clients
+	tracing   *tracing                       // nil: nobody is told
 	room      room
 	unready   time.Time         // since when the cluster is not ready; zero: it is
 	said      bool              // that it is not
@@ -163,7 +162,7 @@ func (d *Directory) Release() {
 func (d *Directory) Run(ctx context.Context, now <-chan struct{}, o Options) (err error) {
 	dir := d.dir
 	n := &node{
-		opts: &o, dir: dir, taken: map[uint64]*taken{}, asked: map[uint64]string{},
+		opts: &o, dir: dir, asked: map[uint64]string{},
 		inbox: bus.NewBoundedInbox(inboxBytes, event.size), phases: map[lamport.Node]message.Phase{},
 		discounts: map[lamport.Node]string{},
 		tracing:   newTracing(o.Tracer),

@@ -23,19 +23,17 @@ type taken struct {
 
 	tellHistory bool // the reply says at which point of the history it was given
 
-	rid              uint64        // 0: it has none of its own
+	token            uint64        // under which the machine knows it
 	forwarded, heard time.Duration // since at, until it left for a replica and until one answered; 0: not
 	sent             lamport.Node  // the replica for which it left first; 0: for none, or for all
 }
 
 // reply answers a client and writes the ledger.
 func (n *node) reply(r *master.Reply) {
-	t := n.taken[r.Token]
-	delete(n.taken, r.Token)
+	t := n.waiting.remove(r.Token)
 	if t == nil {
 		return
 	}
-	n.flights.end(t)
 	n.opts.Ledger.Record(ledger.Entry{
 		RID: r.RID, Client: t.client, Model: t.request.Model, Type: t.request.Type, Key: t.request.Key,
 		Replica: r.Replica, Code: r.Code, Received: t.at, Taken: time.Since(t.at), Duplicate: r.Repeated,
@@ -54,7 +52,7 @@ func (n *node) reply(r *master.Reply) {
 	out := bus.Reply{
 		RID: r.RID, Code: r.Code, Reason: r.Reason, Model: t.request.Model, Type: t.request.Type,
 		Clock: r.Clock, Replica: r.Replica, Timestamp: r.Timestamp, Position: r.Position,
-		HasPosition: t.request.Model.Strong() && r.Replica != 0, Body: r.Value, Encoding: t.request.Encoding,
+		HasPosition: r.HasPosition, Body: r.Value, Encoding: t.request.Encoding,
 	}
 	if r.Code == model.OK && t.request.Type == model.Set && t.request.Encoding == bus.Text {
 		out.Body = bus.AppendEcho(nil, t.request.Key, t.request.Value)

@@ -69,8 +69,9 @@ func (n *node) Take(e *event) {
 	case fromNode:
 		if msg, ok := n.link.Receive(e.msg); ok {
 			n.noteHello(msg)
-			n.flights.heard(msg, e.at)
 			n.machine.Step(msg, &n.out)
+			n.waiting.heard(n.out.Heard, e.at)
+			n.out.Heard = n.out.Heard[:0]
 			if msg.Kind() == message.KindInstalled {
 				n.noteKeeps()
 			}
@@ -143,8 +144,11 @@ func (n *node) supervise(now time.Time) error {
 
 // Send sends what the turn produced: to replicas, to clients, and to the store of the record.
 func (n *node) Send() {
+	if len(n.out.Sent) > 0 {
+		n.waiting.sent(n.out.Sent, time.Now())
+		n.out.Sent = n.out.Sent[:0]
+	}
 	for _, s := range n.out.Sends {
-		n.flights.sent(s.Msg, s.To)
 		n.noteSend(n.link.Send(s.Msg, s.To...))
 	}
 	for i := range n.out.Replies {
@@ -268,30 +272,28 @@ func (n *node) incoming(t *taken, o *bus.Options, err error) {
 		t.session = &s
 	}
 	n.lastToken++
-	token := n.lastToken
-	n.taken[token] = t
+	t.token = n.lastToken
+	n.waiting.add(t)
 	if err != nil {
-		n.refuse(token, err)
+		n.refuse(t.token, err)
 		return
 	}
 	told := o.Told()
 	if r.Type == model.Set && n.room.why != "" && n.machine.Judge(&told) == message.Ours {
-		n.machine.Refuse(token, model.Unavailable, n.room.why, &n.out)
+		n.machine.Refuse(t.token, model.Unavailable, n.room.why, &n.out)
 		return
 	}
 	in := master.Incoming{
-		Token: token, Draw: n.rand.Uint32(), Told: told, Age: ticksOf(o.Age),
+		Token: t.token, Draw: n.rand.Uint32(), Told: told, Age: ticksOf(o.Age),
 		Request: message.Request{Identity: o.Identity, Request: r.Request, Min: o.Minimum(r.Model)},
 	}
 	if o.Replica != "" && !(r.Model == model.Causal && r.Type == model.Set) {
 		if in.Replica, err = lamport.ParseNode(o.Replica); err != nil {
-			n.machine.Refuse(token, model.Malformed, fmt.Sprintf("replica %q is not one of this cluster's", o.Replica), &n.out)
+			n.machine.Refuse(t.token, model.Malformed, fmt.Sprintf("replica %q is not one of this cluster's", o.Replica), &n.out)
 			return
 		}
 	}
-	before := n.machine.NextRID()
 	n.machine.Request(in, &n.out)
-	n.flights.begin(t, before, n.machine.NextRID())
 }
 
 // ticksOf is how many ticks some milliseconds are, rounded up.
