@@ -1,33 +1,9 @@
 package load
 
 import (
-	"context"
 	"slices"
 	"time"
 )
-
-// Compare runs the same load on each side in turn, rounds times, so that other work of the machine
-// falls on all of them. The side that begins changes with every round. It returns each side's
-// results, round by round; on an error, those of the rounds that were complete.
-func Compare(ctx context.Context, o Options, rounds int, sides ...[]Sender) ([][]Result, error) {
-	all := make([][]Result, len(sides))
-	for round := range rounds {
-		o.Seed++
-		results := make([]Result, len(sides))
-		for i := range sides {
-			side := (i + round) % len(sides)
-			var err error
-			if results[side], err = Run(ctx, o, sides[side]); err != nil {
-				return all, err
-			}
-		}
-
-		for side := range sides {
-			all[side] = append(all[side], results[side])
-		}
-	}
-	return all, nil
-}
 
 // Spread is a median between a minimum and a maximum.
 type Spread struct {

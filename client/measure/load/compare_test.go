@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
-	"slices"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -62,36 +60,6 @@ func TestCallersAreAClosedLoop(t *testing.T) {
 	o.Duration = time.Hour
 	if _, err := load.Run(ctx, o, []load.Sender{&stopped}); !errors.Is(err, context.Canceled) || stopped.outstanding != 0 {
 		t.Errorf("%v, %d outstanding", err, stopped.outstanding)
-	}
-}
-
-// Each side begins in turn, and each result belongs to its side and round.
-func TestCompareTakesTurns(t *testing.T) {
-	var order []int
-	sides := make([][]load.Sender, 3)
-	for side := range sides {
-		var seen atomic.Bool
-		sides[side] = []load.Sender{&instant{outcome: func(int) (load.Outcome, error) {
-			if !seen.Swap(true) || order[len(order)-1] != side {
-				order = append(order, side)
-			}
-			return load.Outcome(side), nil // OK, Missing, Failed
-		}}}
-	}
-	o := small()
-	o.Warmup, o.Duration = 0, 20*time.Millisecond
-	got, err := load.Compare(t.Context(), o, 3, sides...)
-	if err != nil || !slices.Equal(order, []int{0, 1, 2, 1, 2, 0, 2, 0, 1}) {
-		t.Errorf("the order was %v; %v", order, err)
-	}
-	for side, results := range got {
-		for round := range results {
-			for outcome, n := range results[round].Counts {
-				if (n > 0) != (outcome == side) {
-					t.Errorf("side %d, round %d: %v", side, round, results[round].Counts)
-				}
-			}
-		}
 	}
 }
 
