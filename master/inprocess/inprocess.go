@@ -30,8 +30,8 @@ import (
 	"quartet/replica/replicanode"
 )
 
-// Replicas returns what runs a replica within this process. Each has a log of its own as
-// log says, named by the replica.
+// Replicas returns a runner of replicas within this process. Each has a log of its own, as log
+// says, with the replica's name.
 func Replicas(log nodelog.Options) masternode.Runner {
 	return func(ctx context.Context, r masternode.Replica) (err error) {
 		log := log
@@ -58,8 +58,8 @@ func Replicas(log nodelog.Options) masternode.Runner {
 	}
 }
 
-// watch serves a replica's figures where it is told to. A port that is taken is no reason
-// to be without the replica.
+// watch serves a replica's figures where it is told to. A replica whose port is taken runs without
+// figures.
 func watch(r *masternode.Replica, log *slog.Logger) (probe *bus.Probe[replicanode.Figures], stop func()) {
 	if r.Metrics == "" {
 		return nil, func() {}
@@ -91,11 +91,12 @@ type Options struct {
 	Metrics string            // serve the master's figures at HOST:PORT; "": nowhere
 	Tracer  masternode.Tracer // is told of requests that have been answered; may be nil
 
-	// Around, if not nil, is called with what runs a replica and returns what does so instead.
+	// Around, if not nil, is called with the runner of replicas and returns the runner to use
+	// instead.
 	Around func(masternode.Runner) masternode.Runner
 }
 
-// Cluster is one that runs. Make it with [Start], end it with [Cluster.Stop].
+// Cluster is a running cluster. Make it with [Start], end it with [Cluster.Stop].
 type Cluster struct {
 	URL     string // of the NATS server, for clients
 	Metrics string // URL of the master's figures; "": they are not served
@@ -107,9 +108,11 @@ type Cluster struct {
 // Start starts a cluster and returns when it is ready. When ctx ends before that, it is
 // stopped; afterwards ctx means nothing. The errors are those of [masternode.Run].
 func Start(ctx context.Context, o Options) (*Cluster, error) {
-	if o.RunDir == "" && o.Dir == "" || o.LogDir == "" {
+	nowhere := o.RunDir == "" && o.Dir == ""
+	if nowhere || o.LogDir == "" {
 		return nil, fmt.Errorf("%w: a cluster within a process is told its directories", masternode.ErrOptions)
 	}
+
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	c := &Cluster{cancel: cancel, done: make(chan struct{})}
 	ready := make(chan string, 1)
@@ -117,6 +120,7 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 		defer close(c.done)
 		c.err = o.run(running, &c.Metrics, func(url string) { ready <- url })
 	}()
+
 	select {
 	case c.URL = <-ready:
 		return c, nil
@@ -128,7 +132,8 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 	}
 }
 
-// run runs the cluster until ctx ends. Before ready is called, it says where metrics are.
+// run runs the cluster until ctx ends. It sets metrics, the URL of the figures, before it calls
+// ready.
 func (o Options) run(ctx context.Context, metrics *string, ready func(string)) (err error) {
 	logs := nodelog.Options{Dir: o.LogDir, Node: "m1", Level: o.Level, Stderr: o.Stderr}
 	log, closer, err := nodelog.Open(logs)
@@ -136,16 +141,21 @@ func (o Options) run(ctx context.Context, metrics *string, ready func(string)) (
 		return err
 	}
 	defer func() { err = errors.Join(err, closer.Close()) }()
+
 	l, err := ledger.Open(ledger.Options{Dir: o.LogDir, Logger: log, Page: page.Write})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
+
 	m := masternode.Options{
-		Listen: o.Listen, ClientJetStream: o.ClientJetStream, Prefix: o.Prefix, Replicas: o.Replicas, Missing: -1, Dir: o.Dir, Memory: o.Dir == "", Sync: o.Sync, RunDir: o.RunDir,
+		Listen: o.Listen, ClientJetStream: o.ClientJetStream, Prefix: o.Prefix, Replicas: o.Replicas, Missing: -1,
+		Dir: o.Dir, Memory: o.Dir == "", Sync: o.Sync, RunDir: o.RunDir,
 		Timeout: 5 * time.Second, CausalWait: 50 * time.Millisecond, OrphanTimeout: 10 * time.Second, Suspect: o.Suspect,
-		InProcess: Replicas(logs), Tracer: o.Tracer, LogDir: o.LogDir, Version: "in-process", Stdout: io.Discard, Ready: ready, Log: log, Ledger: l,
+		InProcess: Replicas(logs), Tracer: o.Tracer, LogDir: o.LogDir, Version: "in-process",
+		Stdout: io.Discard, Ready: ready, Log: log, Ledger: l,
 	}
+
 	if m.Listen == "" {
 		m.Listen = "127.0.0.1:-1"
 	}
@@ -158,9 +168,11 @@ func (o Options) run(ctx context.Context, metrics *string, ready func(string)) (
 	if m.Suspect == 0 {
 		m.Suspect = time.Second
 	}
+
 	if o.Around != nil {
 		m.InProcess = o.Around(m.InProcess)
 	}
+
 	if o.Metrics != "" {
 		m.Probe = bus.NewProbe[masternode.Figures]()
 		served, failed := mastermetrics.Listen(o.Metrics, m.Probe, l, log)
@@ -170,6 +182,7 @@ func (o Options) run(ctx context.Context, metrics *string, ready func(string)) (
 		defer func() { err = errors.Join(err, served.Close()) }()
 		*metrics = served.URL()
 	}
+
 	return masternode.Run(ctx, nil, m)
 }
 

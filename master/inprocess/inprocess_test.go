@@ -62,18 +62,21 @@ func TestStartIsGivenUp(t *testing.T) {
 			return nil
 		}
 	}
+
 	if _, err := inprocess.Start(ctx, o); !errors.Is(err, context.Canceled) || !errors.Is(err, masternode.ErrStopped) {
 		t.Errorf("error %v", err)
 	}
 	if _, err := os.Stat(o.RunDir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("its run files are left: %v", err)
 	}
+
 	// What it held is free: the next one starts there.
 	o.Around = nil
 	c, err := inprocess.Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	select {
 	case <-c.Done():
 		t.Error("it has ended by itself")
@@ -96,6 +99,7 @@ func TestDamageIsTold(t *testing.T) {
 	if err := c.Stop(); err != nil {
 		t.Fatal(err)
 	}
+
 	manifests, err := filepath.Glob(filepath.Join(o.Dir, "replicas", "r1", "*", "MANIFEST-*"))
 	if err != nil || len(manifests) == 0 {
 		t.Fatalf("no manifest of the store: %v", err)
@@ -105,6 +109,7 @@ func TestDamageIsTold(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+
 	ends := make(chan error, 1)
 	o.Around = func(run masternode.Runner) masternode.Runner {
 		return func(ctx context.Context, r masternode.Replica) error {
@@ -118,6 +123,7 @@ func TestDamageIsTold(t *testing.T) {
 			return err
 		}
 	}
+
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	ended := make(chan error, 1)
@@ -125,6 +131,7 @@ func TestDamageIsTold(t *testing.T) {
 		_, err := inprocess.Start(ctx, o)
 		ended <- err
 	}()
+
 	select {
 	case err := <-ends:
 		if !errors.Is(err, disk.ErrDamaged) || exit.Status(err) != exit.StatusDamaged {

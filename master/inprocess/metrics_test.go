@@ -81,8 +81,11 @@ func TestMetricsOfARealCluster(t *testing.T) {
 			return errors.Join(run(ctx, r), errors.New("it was to end"))
 		}
 	}
+
 	dir := t.TempDir()
-	c, err := inprocess.Start(t.Context(), inprocess.Options{RunDir: dir + "/run", LogDir: dir + "/log", Metrics: "-1", Around: around, Suspect: 300 * time.Millisecond})
+	c, err := inprocess.Start(t.Context(), inprocess.Options{
+		RunDir: dir + "/run", LogDir: dir + "/log", Metrics: "-1", Around: around, Suspect: 300 * time.Millisecond,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,6 +94,7 @@ func TestMetricsOfARealCluster(t *testing.T) {
 			t.Error(err)
 		}
 	}()
+
 	nc, err := nats.Connect(c.URL)
 	if err != nil {
 		t.Fatal(err)
@@ -104,15 +108,18 @@ func TestMetricsOfARealCluster(t *testing.T) {
 		}
 		return m.Data
 	}
+
 	for _, model := range []string{"1", "2", "3", "4"} {
 		ask("quartet.request", model+", 1, key"+model+" ::: value")
 		ask("quartet.request", model+", 2, nothing")
 	}
 	ask("quartet.request", "5, 1, bad")
+
 	var report bus.Report
 	if err := json.Unmarshal(ask("quartet.report", ""), &report); err != nil {
 		t.Fatal(err)
 	}
+
 	got := scrape(t, c.Metrics)
 	sameAsReport(t, got, &report)
 	for sample, want := range map[string]float64{
@@ -131,6 +138,7 @@ func TestMetricsOfARealCluster(t *testing.T) {
 	if got[`quartet_view_changes_total{node="m1"}`] < 1 || got[`quartet_messages_sent_total{kind="FORWARD",node="m1"}`] < 4 {
 		t.Errorf("%v", got)
 	}
+
 	if status, body := readiness(t, c.Metrics); status != http.StatusOK {
 		t.Errorf("ready: %d %s", status, body)
 	}
@@ -142,11 +150,13 @@ func TestMetricsOfARealCluster(t *testing.T) {
 func sameAsReport(t *testing.T, got map[string]float64, report *bus.Report) {
 	t.Helper()
 	byGroup, byReplica, byCode, byOutcome := map[string]float64{}, map[string]float64{}, map[string]float64{}, map[string]float64{}
+
 	label := func(sample, name string) string {
 		_, rest, _ := strings.Cut(sample, name+`="`)
 		value, _, _ := strings.Cut(rest, `"`)
 		return value
 	}
+
 	for sample, n := range got {
 		if strings.HasPrefix(sample, "quartet_requests_total{") {
 			byGroup[label(sample, "model")+" "+label(sample, "type")] += n
@@ -158,6 +168,7 @@ func sameAsReport(t *testing.T, got map[string]float64, report *bus.Report) {
 	if len(byGroup) != len(report.Groups) || len(byReplica) != len(report.Replicas) {
 		t.Errorf("%v, %v; report %+v", byGroup, byReplica, report)
 	}
+
 	for _, g := range report.Groups {
 		name := g.Consistency + " " + g.Request
 		if byGroup[name] != float64(g.Count) {
@@ -171,11 +182,13 @@ func sameAsReport(t *testing.T, got map[string]float64, report *bus.Report) {
 			t.Errorf("%s: took %v s, report %v", name, sum, want)
 		}
 	}
+
 	for _, r := range report.Replicas {
 		if byReplica[r.Replica] != float64(r.Count) {
 			t.Errorf("%q: %v, report %d", r.Replica, byReplica[r.Replica], r.Count)
 		}
 	}
+
 	if byOutcome["ok"]+byOutcome["absent"] != float64(report.Total.OK+report.Total.NoValue) || byOutcome["refused"]+byOutcome["unknown"] != float64(report.Total.Failed) {
 		t.Errorf("%v, report %+v", byOutcome, report.Total)
 	}

@@ -43,14 +43,20 @@ func TestMicroServiceIsFound(t *testing.T) {
 	o := options(t)
 	o.Prefix = "made.up"
 	nc := connect(t, o)
+
 	var s bus.Status
 	says(t, nc, "made.up.status", &s)
-	want := micro.ServiceIdentity{Name: "quartet", ID: strconv.FormatUint(s.Master.Incarnation, 10), Version: "0.0.0+in-process", Metadata: map[string]string{
-		"prefix": "made.up", "data": "memory", "cluster": s.Cluster, "epoch": strconv.FormatUint(s.Epoch, 10), "members": "r1 r2 r3", "replicas": "r1 r2 r3",
-	}}
+	want := micro.ServiceIdentity{
+		Name: "quartet", ID: strconv.FormatUint(s.Master.Incarnation, 10), Version: "0.0.0+in-process",
+		Metadata: map[string]string{
+			"prefix": "made.up", "data": "memory", "cluster": s.Cluster, "epoch": strconv.FormatUint(s.Epoch, 10),
+			"members": "r1 r2 r3", "replicas": "r1 r2 r3",
+		},
+	}
 	if len(s.Cluster) != 16 {
 		t.Errorf("the cluster's identity is %q", s.Cluster)
 	}
+
 	for _, who := range []string{"", ".quartet", ".quartet." + want.ID} {
 		var ping micro.Ping
 		var info micro.Info
@@ -58,6 +64,7 @@ func TestMicroServiceIsFound(t *testing.T) {
 		says(t, nc, "$SRV.PING"+who, &ping)
 		says(t, nc, "$SRV.INFO"+who, &info)
 		says(t, nc, "$SRV.STATS"+who, &stats)
+
 		if diff := cmp.Diff([]any{want, want, want, micro.PingResponseType, micro.InfoResponseType, micro.StatsResponseType},
 			[]any{ping.ServiceIdentity, info.ServiceIdentity, stats.ServiceIdentity, ping.Type, info.Type, stats.Type}); diff != "" {
 			t.Errorf("asked as $SRV.…%s: (-want +got)\n%s", who, diff)
@@ -65,6 +72,7 @@ func TestMicroServiceIsFound(t *testing.T) {
 		if len(info.Endpoints) != 4 || len(stats.Endpoints) != 4 || stats.Started.IsZero() || info.Description == "" {
 			t.Fatalf("%+v %+v", info, stats)
 		}
+
 		for i, m := range model.All {
 			e, f := info.Endpoints[i], stats.Endpoints[i]
 			if e.Name != m.Word() || f.Name != m.Word() || e.Subject != "made.up.request" || f.Subject != e.Subject || e.QueueGroup != "made.up.masters" || f.QueueGroup != e.QueueGroup {
@@ -78,6 +86,7 @@ func TestMicroServiceIsFound(t *testing.T) {
 			}
 		}
 	}
+
 	notToldToOthers(t, nc)
 	var removed bus.RemoveReply
 	m, err := nc.Request("made.up.remove", []byte(`{"replica":"r3"}`), 10*time.Second)
@@ -87,6 +96,7 @@ func TestMicroServiceIsFound(t *testing.T) {
 	if err != nil || !removed.Begun {
 		t.Fatalf("%v %+v", err, removed)
 	}
+
 	var ping micro.Ping
 	tick, late := time.NewTicker(5*time.Millisecond), time.After(20*time.Second)
 	defer tick.Stop()
@@ -130,6 +140,7 @@ func TestMicroServiceCountsAsTheReportDoes(t *testing.T) {
 			t.Fatalf("%s: %+v", body, r)
 		}
 	}
+
 	var before micro.Stats
 	serviceSays(t, nc, micro.StatsVerb, "", &before)
 	for _, e := range before.Endpoints {
@@ -137,6 +148,7 @@ func TestMicroServiceCountsAsTheReportDoes(t *testing.T) {
 			t.Errorf("before any request: %+v %s", e, e.Data)
 		}
 	}
+
 	same := nats.Header{bus.HeaderMsgID: {"same"}}
 	send(200, "1, 1, k ::: v", same)
 	send(200, "1, 1, k ::: v", same)
@@ -147,16 +159,19 @@ func TestMicroServiceCountsAsTheReportDoes(t *testing.T) {
 	send(404, "4, 2, nothing", nil) // an answer: the last error stays
 	send(400, "7, 2, k", nil)       // of no model
 	send(425, "3, 2, k", nats.Header{bus.HeaderMinTimestamp: {"1000000"}})
+
 	var stats micro.Stats
 	serviceSays(t, nc, micro.StatsVerb, before.ID, &stats)
 	var report bus.Report
 	says(t, nc, "quartet.report", &report)
+
 	took, timed, failed := map[string]float64{}, map[string]uint64{}, map[string]uint64{}
 	for _, g := range report.Groups {
 		took[g.Consistency] += g.Mean * float64(g.Timed)
 		timed[g.Consistency] += g.Timed
 		failed[g.Consistency] += g.Failed
 	}
+
 	var got []string
 	for _, e := range stats.Endpoints {
 		got = append(got, strings.Join([]string{e.Name, fmt.Sprint(e.NumRequests, " ", e.NumErrors), e.LastError, string(e.Data)}, "|"))
@@ -170,6 +185,7 @@ func TestMicroServiceCountsAsTheReportDoes(t *testing.T) {
 			t.Errorf("%s: %d errors, the report has %d failures", e.Name, e.NumErrors, failed[e.Name])
 		}
 	}
+
 	if diff := cmp.Diff([]string{
 		`linearizable|4 1|409:the Nats-Msg-Id was used for a different request|{"get":{"requests":1,"duplicates":0,"codes":{"200":1}},"set":{"requests":3,"duplicates":1,"codes":{"200":2,"409":1}}}`,
 		`sequential|0 0||{}`,

@@ -111,7 +111,8 @@ type Ledger struct {
 	err     error // of Close
 }
 
-// Open begins a run: what an earlier one left in the directory moves to previous/.
+// Open begins a run: the files of an earlier run in the directory move to previous/. The error
+// wraps [ErrInUse] where another ledger writes there.
 func Open(o Options) (*Ledger, error) {
 	if o.Rotate <= 0 {
 		o.Rotate = DefaultRotate
@@ -122,6 +123,7 @@ func Open(o Options) (*Ledger, error) {
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("ledger: %w", err)
 	}
+
 	lock := flock.New(filepath.Join(o.Dir, ".ledger.lock"))
 	switch locked, err := lock.TryLock(); {
 	case err != nil:
@@ -129,10 +131,12 @@ func Open(o Options) (*Ledger, error) {
 	case !locked:
 		return nil, fmt.Errorf("%w: %s (choose another --log-dir)", ErrInUse, o.Dir)
 	}
+
 	d, err := begin(o)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("ledger: %w", err), lock.Unlock())
 	}
+
 	l := &Ledger{
 		batch: make([]line, 0, batchLen),
 		full:  make(chan []line, maxBatches),
@@ -143,6 +147,7 @@ func Open(o Options) (*Ledger, error) {
 		lock:  lock,
 		page:  o.Page,
 	}
+
 	for range maxBatches - 1 {
 		l.empty <- make([]line, 0, batchLen)
 	}
@@ -200,8 +205,8 @@ func (l *Ledger) ask(look func(*counter)) {
 	}
 }
 
-// Close writes what is left, then report.json, report.txt and the page. It returns the first
-// thing that could not be written; a second call returns the same.
+// Close writes the rest of the list, then report.json, report.txt and the page. It returns the
+// first error of writing; a second call returns the same.
 func (l *Ledger) Close() error {
 	l.closing.Do(func() {
 		l.mu.Lock()
@@ -263,8 +268,8 @@ func (l *Ledger) drain() {
 	}
 }
 
-// takePartial hands over a batch that is not full yet, unless that meant waiting: for
-// mu, whose holder may be waiting for the counter, or for an empty batch.
+// takePartial hands over a batch that is not full yet, unless it would have to wait: for mu, whose
+// holder may be waiting for the counter, or for an empty batch.
 func (l *Ledger) takePartial() {
 	if !l.mu.TryLock() {
 		return
@@ -318,8 +323,8 @@ func (c *counter) send(j job) bool {
 	}
 }
 
-// report has report.json rewritten if anything happened since the last time. A disk
-// that is behind skips it.
+// report has report.json written again if anything was counted since the last time. If the disk is
+// behind, it is left for later.
 func (c *counter) report(now time.Time) {
 	if c.stats.total == c.told {
 		return

@@ -65,11 +65,13 @@ func TestEveryRequestIsCountedAndListed(t *testing.T) {
 	for i := range n {
 		l.Record(entry(i))
 	}
+
 	s := l.Summary()
 	if s.Total.Count != n || s.Total.OK != n || s.Finished {
 		t.Errorf("before Close: %+v", s.Total)
 	}
 	closed(t, l)
+
 	got := readAll(t, dir)
 	if len(got) != n {
 		t.Fatalf("%d requests in the list, want %d", len(got), n)
@@ -79,6 +81,7 @@ func TestEveryRequestIsCountedAndListed(t *testing.T) {
 			t.Fatalf("request %d: %+v, want %+v", i, e, entry(i))
 		}
 	}
+
 	s, err := ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -86,6 +89,7 @@ func TestEveryRequestIsCountedAndListed(t *testing.T) {
 	if !s.Finished || s.Total.Count != n || s.List != (bus.ReportList{Lines: n}) || len(s.Groups) != 8 || len(s.Replicas) != 3 {
 		t.Errorf("after Close: %+v", s)
 	}
+
 	for _, name := range []string{reportText, reportJSON} {
 		if text, err := os.ReadFile(filepath.Join(dir, name)); err != nil || !bytes.Contains(text, []byte("linearizable")) {
 			t.Errorf("%s: %v\n%s", name, err, text)
@@ -108,6 +112,7 @@ func TestFigures(t *testing.T) {
 	}
 	l.Record(Entry{Model: model.Linearizable, Type: model.Set, Code: model.OK, Taken: 90 * time.Second, Replica: 1})
 	l.Record(Entry{Code: model.Malformed, Taken: -time.Second})
+
 	s := l.Summary()
 	want := []bus.ReportGroup{
 		{Count: 1, Failed: 1, Codes: map[model.Code]uint64{400: 1}},
@@ -116,12 +121,14 @@ func TestFigures(t *testing.T) {
 		{Consistency: "causal", Request: "get", Count: 1000, OK: 990, Failed: 10, Codes: map[model.Code]uint64{425: 7, 504: 3},
 			Duplicates: 1, Timed: 1000, Mean: 500.5, P50: 500, P90: 900, P99: 990, Max: 1000},
 	}
+
 	if !reflect.DeepEqual(s.Groups, want) {
 		t.Errorf("groups\n%+v, want\n%+v", s.Groups, want)
 	}
 	if s.Total.Count != 1002 || s.Total.OK != 991 || s.Total.Failed != 11 || s.Total.Max != 9e7 || s.Total.Duplicates != 1 || s.Total.Codes[504] != 3 {
 		t.Errorf("total %+v", s.Total)
 	}
+
 	served := []bus.ReportServed{{Count: 4, Failed: 4}, {Replica: "r1", Count: 1, OK: 1}, {Replica: "r2", Count: 997, OK: 990, Failed: 7}}
 	if !slices.Equal(s.Replicas, served) {
 		t.Errorf("replicas %+v, want %+v", s.Replicas, served)
@@ -141,12 +148,14 @@ func TestAnsweredMeansOneThing(t *testing.T) {
 		e.Code, e.Model, e.Type, e.Replica = code, model.Eventual, model.Get, lamport.Replica(1)
 		l.Record(e)
 	}
+
 	r := l.Run()
 	closed(t, l)
 	read, err := ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for name, s := range map[string]bus.Report{"asked": r.Summary, "read": read} {
 		for _, g := range []bus.ReportGroup{s.Total, s.Groups[0]} {
 			if g.Count != 11 || g.OK != 2 || g.NoValue != 2 || g.Failed != 7 || g.Codes[model.NotFound] != 2 {
@@ -157,6 +166,7 @@ func TestAnsweredMeansOneThing(t *testing.T) {
 			t.Errorf("%s: %+v", name, s.Replicas)
 		}
 	}
+
 	var overTime, spread uint64
 	for _, s := range r.Spans {
 		for _, n := range s.Failed {
@@ -169,10 +179,12 @@ func TestAnsweredMeansOneThing(t *testing.T) {
 	if overTime != 7 {
 		t.Errorf("%d failed over time", overTime)
 	}
+
 	// What was refused at sight is in no distribution of times, nor among the slowest.
 	if g := r.Summary.Groups[0]; g.Timed != 9 || spread != 9 || slices.ContainsFunc(r.Slowest, func(e Entry) bool { return !e.Code.Timed() }) {
 		t.Errorf("%d timed, %d drawn, slowest %+v", g.Timed, spread, r.Slowest)
 	}
+
 	var text strings.Builder
 	if err := WriteTable(&text, r.Summary); err != nil {
 		t.Fatal(err)
@@ -293,6 +305,7 @@ func TestRecordFromManyGoroutines(t *testing.T) {
 			}
 		})
 	}
+
 	var last uint64
 	for range 20 {
 		n := l.Summary().Total.Count
@@ -301,11 +314,13 @@ func TestRecordFromManyGoroutines(t *testing.T) {
 		}
 		last = n
 	}
+
 	wg.Wait()
 	closed(t, l)
 	if n := l.Summary().Total.Count; n != writers*each {
 		t.Errorf("%d counted, want %d", n, writers*each)
 	}
+
 	s, err := ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -406,17 +421,20 @@ func TestRotation(t *testing.T) {
 		}
 		l.Summary() // hands the batch over
 	}
+
 	closed(t, l)
 	s, err := ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	// Each batch fills a file. Most often it is one of a hundred; the ledger's clock may have
 	// handed over a part of it.
 	kept := s.List.Lines
 	if kept < 2 || kept > 2*each || s.List != (bus.ReportList{Lines: kept, Deleted: n*each - kept}) || s.Total.Count != n*each {
 		t.Errorf("%+v of %d requests, want the last %d at the most, and no other loss", s.List, s.Total.Count, 2*each)
 	}
+
 	got := readAll(t, dir)
 	if uint64(len(got)) != kept {
 		t.Fatalf("%d lines, the report says %d", len(got), kept)
@@ -439,6 +457,7 @@ func TestTheRunBeforeIsKept(t *testing.T) {
 		}
 		closed(t, l)
 	}
+
 	run(100, 3)
 	run(200, 1)
 	if got := readAll(t, previous); len(got) != 2 || got[1].RID != 102 {
@@ -450,6 +469,7 @@ func TestTheRunBeforeIsKept(t *testing.T) {
 	if got := readAll(t, dir); len(got) != 1 || got[0].RID != 200 {
 		t.Errorf("last run: %+v", got)
 	}
+
 	run(0, 0)
 	run(0, 0) // a run without requests pushes nothing out
 	if got := readAll(t, previous); len(got) != 1 || got[0].RID != 200 {
@@ -534,6 +554,7 @@ func TestDiskThatRefuses(t *testing.T) {
 		l.set(&e)
 		return job{count: 1, lines: new(formatter).append(nil, &l)}
 	}
+
 	good := d.file
 	if d.file, err = os.Open(filepath.Join(dir, requestsCSV)); err != nil {
 		t.Fatal(err)
@@ -541,12 +562,14 @@ func TestDiskThatRefuses(t *testing.T) {
 	d.jobs <- lineOf(1) // this one cannot be written
 	close(d.jobs)
 	d.run()
+
 	if lost.Load() != 1 || d.lines.Load() != 0 || d.failed == nil {
 		t.Errorf("lost %d, written %d, error %v; want 1, 0 and an error", lost.Load(), d.lines.Load(), d.failed)
 	}
 	if err := d.file.Close(); err != nil {
 		t.Fatal(err)
 	}
+
 	d.file, d.jobs = good, make(chan job, 1)
 	if _, err := good.WriteString("half a li"); err != nil { // what a full disk leaves
 		t.Fatal(err)
@@ -557,6 +580,7 @@ func TestDiskThatRefuses(t *testing.T) {
 	if err := d.close(); err != nil {
 		t.Fatal(err)
 	}
+
 	if got := readAll(t, dir); len(got) != 1 || got[0].RID != 2 || lost.Load() != 1 || d.lines.Load() != 1 {
 		t.Errorf("list %+v, lost %d, written %d", got, lost.Load(), d.lines.Load())
 	}

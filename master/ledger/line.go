@@ -22,8 +22,8 @@ const (
 	cutMark         = "…"
 )
 
-// line is an entry without pointers: a batch of them is nothing that the collector
-// has to look at, keeps no request's memory alive, and has a fixed size.
+// line is an entry without pointers: a batch of lines is nothing that the garbage collector has to
+// look at, keeps no request's memory alive, and has a fixed size.
 type line struct {
 	rid       uint64
 	received  int64 // µs since 1970
@@ -56,7 +56,7 @@ func (l *line) set(e *Entry) {
 	l.clientLen = uint8(cut(l.client[:], e.Client))
 }
 
-// short returns µs, as many as there is room for: half an hour.
+// short returns µs, at most as many as fit: half an hour.
 func short(d time.Duration) int32 {
 	return int32(min(max(0, d.Microseconds()), math.MaxInt32))
 }
@@ -74,7 +74,7 @@ func cut(dst []byte, s string) int {
 	return n + copy(dst[n:], cutMark)
 }
 
-// formatter appends lines as text. It remembers the last second, for calendars are slow.
+// formatter appends lines as text. It remembers the last second, because calendars are slow.
 type formatter struct {
 	second int64
 	stamp  []byte // the second as 2006-01-02T15:04:05
@@ -143,7 +143,7 @@ func appendText(dst, s []byte) []byte {
 
 var errLine = errors.New("not a request's line")
 
-// parse reads what append wrote, without the line end.
+// parse reads a line that append has written, without the line end.
 func parse(text string) (Entry, error) {
 	var field [10]string
 	rest := text
@@ -153,9 +153,11 @@ func parse(text string) (Entry, error) {
 			return Entry{}, err
 		}
 	}
+
 	var e Entry
 	var errs [7]error
 	var code, taken uint64
+
 	e.RID, errs[0] = strconv.ParseUint(field[0], 10, 64)
 	e.Client, e.Key = field[1], field[4]
 	if field[2] != "" {
@@ -167,10 +169,12 @@ func parse(text string) (Entry, error) {
 	if field[5] != "" {
 		e.Replica, errs[3] = lamport.ParseNode(field[5])
 	}
+
 	code, errs[4] = strconv.ParseUint(field[6], 10, 16)
 	e.Received, errs[5] = time.Parse(time.RFC3339Nano, field[7])
 	taken, errs[6] = strconv.ParseUint(field[8], 10, 63)
 	e.Code, e.Taken, e.Duplicate = model.Code(code), time.Duration(taken)*time.Microsecond, field[9] == "true"
+
 	if err := errors.Join(errs[:]...); err != nil {
 		return Entry{}, fmt.Errorf("%w: %w", errLine, err)
 	}

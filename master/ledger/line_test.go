@@ -84,6 +84,7 @@ func TestDamagedLists(t *testing.T) {
 		{"no model", header + strings.Replace(good, "sequential", "sequentiel", 1) + "\n", ":2:"},
 		{"endless line", header + strings.Repeat("x", 1<<17), ":2:"},
 	} {
+
 		dir := t.TempDir()
 		write(t, filepath.Join(dir, requestsCSV), c.text)
 		err := ReadRequests(dir, func(Entry) error { return nil })
@@ -94,12 +95,14 @@ func TestDamagedLists(t *testing.T) {
 			t.Errorf("%s: ReadDir: %v", c.name, err)
 		}
 	}
+
 	if err := ReadRequests(t.TempDir(), nil); !errors.Is(err, ErrNoRun) {
 		t.Errorf("empty directory: %v", err)
 	}
 	if _, err := ReadDir(filepath.Join(t.TempDir(), "none")); !errors.Is(err, ErrNoRun) {
 		t.Errorf("no directory: %v", err)
 	}
+
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, reportJSON), "{")
 	if _, err := ReadDir(dir); !errors.Is(err, ErrDamaged) {

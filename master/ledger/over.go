@@ -7,25 +7,25 @@ import (
 	"quartet/bus/model"
 )
 
-// A run is counted over time in so many buckets of equal width, which begin at a second and
-// double whenever the run has become too long for them: the size is fixed, and the later a
-// run is looked at, the coarser it is seen.
+// A run is counted over time in buckets of equal width, which begin at a second and double
+// whenever the run has become too long for them: the size is fixed, and the later a run is looked
+// at, the coarser it is seen.
 const (
 	buckets     = 240
 	firstBucket = int64(time.Second / time.Microsecond) // µs
 	longestRun  = 100 * 365 * 86400 * firstBucket       // what comes later (by a clock that is wrong) is in the last one
 )
 
-// failures are the codes that are counted over time. Any other that is no answer stands in a
-// place of its own.
+// failures are the codes that are counted over time. All other codes that are no answer share one
+// counter.
 var failures = [...]model.Code{
 	model.Malformed, model.Conflict, model.Gone, model.TooLarge, model.Misdirected, model.TooEarly, model.Unavailable, model.Unknown,
 }
 
-// models is how many there are, and one for requests that did not say.
+// models is the number of models, and one for requests that did not say.
 const models = len(model.All) + 1
 
-// bucket counts the requests that were answered in it.
+// bucket counts the requests that were answered in one width of time.
 type bucket struct {
 	answered [models]uint64 // by the model's number
 	failed   [len(failures) + 1]uint64
@@ -48,8 +48,8 @@ type over struct {
 	buckets []bucket
 }
 
-// add counts a request. An answer before the start (a clock was set back) belongs to the
-// first bucket.
+// add counts a request. An answer before the start (a clock was set back) belongs to the first
+// bucket. start is zero where a list is read.
 func (o *over) add(l *line, start time.Time) {
 	if o.width == 0 {
 		o.start, o.width, o.buckets = start.UnixMicro(), firstBucket, make([]bucket, buckets)
@@ -57,17 +57,21 @@ func (o *over) add(l *line, start time.Time) {
 			o.start = l.received
 		}
 	}
+
 	at := min(max(0, l.received+l.taken-o.start), longestRun) / o.width
 	for at >= buckets {
 		o.double()
 		at /= 2
 	}
+
 	o.used = max(o.used, int(at)+1)
 	s := &o.buckets[at]
-	s.answered[place(l.model)]++
+	s.answered[indexOf(l.model)]++
+
 	if l.code.Answered() {
 		return
 	}
+
 	for i, code := range failures {
 		if l.code == code {
 			s.failed[i]++
@@ -77,14 +81,15 @@ func (o *over) add(l *line, start time.Time) {
 	s.failed[len(failures)]++
 }
 
-// place is the index of a model in what is kept by model.
-func place(m model.Consistency) int {
+// indexOf returns the index of a model in figures that are kept by model.
+func indexOf(m model.Consistency) int {
 	if !m.Valid() {
 		return 0
 	}
 	return int(m)
 }
 
+// double joins pairs of buckets, so that the run may become twice as long.
 func (o *over) double() {
 	for i := range buckets / 2 {
 		s := o.buckets[2*i]
@@ -99,10 +104,11 @@ func (o *over) double() {
 const SlowestKept = 10
 
 // longest keeps the requests of one model that took longest, the slowest first; see
-// [model.Code.Timed] for those that have no time. Of those that were received in one moment, which is to say in one message, it keeps the slowest:
-// they shared what held them up.
+// [model.Code.Timed] for requests that have no time. Of the requests that were received at one
+// moment, which is to say in one message, it keeps the slowest: they shared what held them up.
 type longest struct{ lines []line }
 
+// add keeps a request if it is among the slowest of its model.
 func (s *longest) add(l *line) {
 	if !l.code.Timed() {
 		return
@@ -110,6 +116,7 @@ func (s *longest) add(l *line) {
 	if len(s.lines) == SlowestKept && l.taken <= s.lines[SlowestKept-1].taken {
 		return
 	}
+
 	at := slices.IndexFunc(s.lines, func(o line) bool { return o.received == l.received })
 	switch {
 	case at >= 0 && s.lines[at].taken >= l.taken:
@@ -123,6 +130,7 @@ func (s *longest) add(l *line) {
 		at = SlowestKept - 1
 		s.lines[at] = *l
 	}
+
 	for ; at > 0 && s.lines[at].taken > s.lines[at-1].taken; at-- {
 		s.lines[at], s.lines[at-1] = s.lines[at-1], s.lines[at]
 	}

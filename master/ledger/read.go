@@ -20,10 +20,10 @@ var (
 	ErrDamaged = errors.New("ledger: damaged file")
 )
 
-// ReadDir returns the summary of the run whose files are in dir; it may still be going
-// on. Where requests.csv has been written after report.json, or there is no
-// report.json, it is recomputed from the list; of the two the one that knows of more
-// requests counts. It wraps [ErrNoRun] where neither is there.
+// ReadDir returns the summary of the run whose files are in dir; it may still be going on. Where
+// requests.csv was written after report.json, or there is no report.json, the summary is computed
+// from the list as well; of the two, the summary with more requests counts. The error wraps
+// [ErrNoRun] where there is neither file.
 func ReadDir(dir string) (bus.Report, error) {
 	kept, reported, keptErr := readReport(dir)
 	listed := newest(dir, requestsCSV, requestsOld)
@@ -35,9 +35,12 @@ func ReadDir(dir string) (bus.Report, error) {
 	case listed.IsZero():
 		return bus.Report{}, fmt.Errorf("%w: %s", ErrNoRun, dir)
 	}
+
 	counted, err := recount(dir)
+	keeps := keptErr == nil
+	knowsMore := err != nil || kept.Total.Count >= counted.Total.Count
 	switch {
-	case keptErr == nil && (err != nil || kept.Total.Count >= counted.Total.Count):
+	case keeps && knowsMore:
 		return kept, nil
 	case err != nil:
 		return bus.Report{}, err
@@ -69,8 +72,8 @@ func readReport(dir string) (bus.Report, time.Time, error) {
 	return s, info.ModTime(), nil
 }
 
-// modern reads the figures of a report from before 2026-11-28, in which a get without a value
-// was a failure and everything had a time.
+// modern brings the figures of a report from before 2026-11-28 up to date: in it a get without a
+// value was a failure, and every request had a time.
 func modern(g *bus.ReportGroup) {
 	if n := g.Codes[model.NotFound]; g.NoValue == 0 && n <= g.Failed && g.OK+g.Failed == g.Count {
 		g.NoValue, g.Failed = n, g.Failed-n
@@ -101,8 +104,8 @@ func recount(dir string) (bus.Report, error) {
 	return out, nil
 }
 
-// count counts the list. The run began, as far as the list knows, with its first
-// request, and the last thing known of it is the last answer.
+// count counts the list. As far as the list knows, the run began with its first request, and the
+// last event is its last answer.
 func count(dir string) (s *stats, last time.Time, err error) {
 	s = newStats(time.Time{})
 	err = ReadRequests(dir, func(e Entry) error {
@@ -120,11 +123,10 @@ func count(dir string) (s *stats, last time.Time, err error) {
 	return s, last, err
 }
 
-// ReadRequests calls fn for every request in the list of the run whose files are in
-// dir, in the order of the answers, until fn returns an error, which it returns. A
-// last line without an end was being written when the master died, and is passed
-// over. It wraps [ErrNoRun] where there is no list, and [ErrDamaged], with file and
-// line, for what is not a list.
+// ReadRequests calls fn for every request in the list of the run whose files are in dir, in the
+// order of the answers, until fn returns an error, which it returns. A last line without an end
+// was being written when the master died, and is skipped. The error wraps [ErrNoRun] where there
+// is no list, and [ErrDamaged], with file and line, where the file is no list.
 func ReadRequests(dir string, fn func(Entry) error) error {
 	files, err := openLists(dir)
 	if err != nil {

@@ -61,7 +61,7 @@ func WriteJSON(w io.Writer, s bus.Report) error {
 	return err
 }
 
-// WriteCSV writes a line for each group and one, "total", for all. Times are in µs.
+// WriteCSV writes a line for each group and a line "total" for all. Times are in µs.
 func WriteCSV(w io.Writer, s bus.Report) error {
 	out := csv.NewWriter(w)
 	_ = out.Write([]string{"consistency", "request", "count", "ok", "failed", "duplicates",
@@ -92,8 +92,10 @@ func WriteTable(w io.Writer, s bus.Report) error {
 	if s.Finished {
 		state = "in all"
 	}
+
 	fmt.Fprintf(&b, "%d requests %s, from %s to %s (%s)\n", s.Total.Count, state,
 		s.Started.Format(stamp), s.Updated.Format(stamp), s.Updated.Sub(s.Started).Round(time.Millisecond))
+
 	if s.Total.Count > 0 {
 		groupTable(&b, s)
 		b.WriteByte('\n')
@@ -109,6 +111,7 @@ outcome (code 504). Times are from the master's receipt of a request to its answ
 included, but for those that were refused at sight as malformed or too large.
 `)
 	}
+
 	fmt.Fprintf(&b, "\nThe list of requests has %d lines", s.List.Lines)
 	if n := s.Coming(); n > 0 {
 		fmt.Fprintf(&b, "; %d more are on their way to it", n)
@@ -119,6 +122,7 @@ included, but for those that were refused at sight as malformed or too large.
 	if s.List.Lost > 0 {
 		fmt.Fprintf(&b, "; %d were never written, because the disk was too slow or refused", s.List.Lost)
 	}
+
 	b.WriteString(".\n")
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -178,7 +182,7 @@ func orDash(s string) string {
 
 func number(n uint64) string { return strconv.FormatUint(n, 10) }
 
-// span prints µs with three digits that count.
+// span prints µs with three significant digits.
 func span(micros float64) string {
 	switch {
 	case micros < 999.5:
@@ -213,8 +217,8 @@ func WriteRequests(w io.Writer, dir string, f Format) error {
 
 const requestColumns = "%-12s  %-12s  %-12s  %-7s  %-24s  %-7s  %4s  %-27s  %9s  %s\n"
 
-// requestWriter writes the head line and returns what writes one request. An error
-// of the head line comes again with the next write.
+// requestWriter writes the head line and returns a function that writes one request. An error of
+// the head line comes again with the next write.
 func (f Format) requestWriter(out *bufio.Writer) func(Entry) error {
 	var l line
 	var form formatter

@@ -11,8 +11,8 @@ import (
 	"quartet/bus/model"
 )
 
-// Run is everything that is known of a run, for those who draw it. Its size is bounded,
-// however long the run was and whatever its requests held.
+// Run is everything that is known of a run, for pages and pictures. Its size is bounded, however
+// long the run was and whatever its requests held.
 type Run struct {
 	Summary bus.Report
 	Cluster Cluster
@@ -28,7 +28,7 @@ type Run struct {
 	Steps   bool    // of the slowest it is known when they left for a replica, and all else that a list does not hold
 }
 
-// Cluster says what it was that ran. All of it is for people; "" is not known.
+// Cluster describes the cluster that ran. All of it is for people; "" is not known.
 type Cluster struct {
 	Prefix  string
 	URL     string // without credentials
@@ -44,7 +44,7 @@ type View struct {
 	Configured []string
 }
 
-// viewsKept bounds what is kept of them.
+// viewsKept is the number of views that are kept, the newest.
 const viewsKept = 64
 
 // Spread is how long the requests of a group took.
@@ -69,7 +69,7 @@ type Span struct {
 	Failed   map[model.Code]uint64
 }
 
-// about is what the ledger is told beside requests.
+// about is what the ledger is told besides requests.
 type about struct {
 	mu      sync.Mutex
 	cluster Cluster
@@ -125,13 +125,14 @@ func ReadRun(dir string) (Run, error) {
 	return r, nil
 }
 
-// run is what these figures tell of a run.
+// run returns what these figures tell of a run.
 func (s *stats) run() Run {
 	r := Run{Drawn: s.total, Start: time.UnixMicro(s.over.start), Width: time.Duration(s.over.width) * time.Microsecond}
 	for _, key := range s.keys() {
 		spread := Spread{Bars: s.groups[key].bars()}
 		spread.Consistency, spread.Request = key.words()
 		r.Spread = append(r.Spread, spread)
+
 	}
 	for i := range s.over.used {
 		from := &s.over.buckets[i]
@@ -147,6 +148,7 @@ func (s *stats) run() Run {
 			to.Failed[code] = n
 		}
 		r.Spans = append(r.Spans, to)
+
 	}
 	for i := range s.longest {
 		for j := range s.longest[i].lines {
@@ -156,13 +158,14 @@ func (s *stats) run() Run {
 	return r
 }
 
-// bars gathers the histogram's bars, which are far finer.
+// bars joins the histogram's bars, which are far finer, to bars of a tenth of a decade.
 func (g *group) bars() []Bar {
 	var list []Bar
 	last := int(math.Floor(BarsPerDecade * math.Log10(slowest)))
 	for _, fine := range g.times.Distribution() {
 		if fine.Count == 0 {
 			continue
+
 		}
 		// Its first value decides: it is alike to the others to three digits.
 		at := min(last, int(math.Floor(BarsPerDecade*math.Log10(float64(max(fine.From, fastest)))+1e-9)))
@@ -175,7 +178,7 @@ func (g *group) bars() []Bar {
 	return list
 }
 
-// entry is what a line tells of a request.
+// entry returns the request of a line.
 func (l *line) entry() Entry {
 	return Entry{
 		RID: l.rid, Client: string(l.client[:l.clientLen]), Model: l.model, Type: l.typ, Key: string(l.key[:l.keyLen]),

@@ -24,9 +24,13 @@ func TestSpansCountEveryRequest(t *testing.T) {
 			if i%10 == 0 {
 				code = model.Unknown
 			}
-			l.set(&Entry{Model: model.All[i%4], Type: model.Get, Code: code, Received: begin2026.Add(time.Duration(i) * time.Duration(last) * time.Second / n), Taken: time.Millisecond})
+			l.set(&Entry{
+				Model: model.All[i%4], Type: model.Get, Code: code, Taken: time.Millisecond,
+				Received: begin2026.Add(time.Duration(i) * time.Duration(last) * time.Second / n),
+			})
 			s.add(&l)
 		}
+
 		r := s.run()
 		var all, failed uint64
 		for _, span := range r.Spans {
@@ -37,6 +41,7 @@ func TestSpansCountEveryRequest(t *testing.T) {
 				failed += k
 			}
 		}
+
 		if all != n || failed != n/10 || len(r.Spans) > buckets || r.Drawn != n {
 			t.Errorf("%d s: %d requests, %d failed, %d spans, drawn %d", last, all, failed, len(r.Spans), r.Drawn)
 		}
@@ -62,10 +67,12 @@ func TestSlowest(t *testing.T) {
 		l.set(&e)
 		s.add(&l)
 	}
+
 	by := map[model.Consistency][]Entry{}
 	for _, e := range s.run().Slowest {
 		by[e.Model] = append(by[e.Model], e)
 	}
+
 	for _, m := range model.All {
 		list := by[m]
 		if len(list) != SlowestKept || !slices.IsSortedFunc(list, func(a, b Entry) int { return int(b.Taken - a.Taken) }) {
@@ -80,6 +87,7 @@ func TestSlowest(t *testing.T) {
 				t.Errorf("%v: two of one message", m)
 			}
 		}
+
 		e := list[0]
 		if e.Position != 1 || e.Timestamp != 2 || e.Clock != (lamport.Timestamp{Time: 3, Node: 4}) || e.Forwarded != 5*time.Microsecond || e.Heard <= 30*time.Minute || e.Sent != lamport.Replica(3) {
 			t.Errorf("%v: %+v", m, e)
@@ -103,7 +111,8 @@ func TestSpread(t *testing.T) {
 	var total uint64
 	for i, b := range spread[0].Bars {
 		total += b.Count
-		if b.To <= b.From || i > 0 && b.From < spread[0].Bars[i-1].To-1e-6 {
+		overlaps := i > 0 && b.From < spread[0].Bars[i-1].To-1e-6
+		if b.To <= b.From || overlaps {
 			t.Errorf("bar %d: %+v", i, b)
 		}
 	}
@@ -120,6 +129,7 @@ func TestRun(t *testing.T) {
 		_, err := io.WriteString(w, "a page")
 		return err
 	}})
+
 	l.Describe(Cluster{Prefix: "quartet"})
 	for i := range viewsKept + 10 {
 		l.Changed(View{Epoch: uint64(i)})
@@ -127,6 +137,7 @@ func TestRun(t *testing.T) {
 	for i := range 100 {
 		l.Record(entry(i))
 	}
+
 	running := l.Run()
 	closed(t, l)
 	for when, r := range map[string]Run{"running": running, "closed": l.Run(), "paged": paged} {
@@ -137,6 +148,7 @@ func TestRun(t *testing.T) {
 			t.Errorf("%s: %d views, %d before them", when, len(r.Views), r.Earlier)
 		}
 	}
+
 	if !paged.Summary.Finished {
 		t.Error("the page's run has not ended")
 	}
@@ -144,6 +156,7 @@ func TestRun(t *testing.T) {
 	if err != nil || listed.Drawn != 100 || listed.Steps || len(listed.Slowest) != 4*SlowestKept || listed.Summary.Total.Count != 100 {
 		t.Errorf("from the list: %v %+v", err, listed)
 	}
+
 	closed(t, open(t, Options{Dir: dir}))
 	if b, err := os.ReadFile(filepath.Join(dir, previousRun, reportHTML)); err != nil || string(b) != "a page" {
 		t.Errorf("of the run before: %v %q", err, b)

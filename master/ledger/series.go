@@ -6,8 +6,8 @@ import (
 	"quartet/bus/model"
 )
 
-// Series is what the requests of one consistency and type have come to since the run began:
-// figures that only rise, for those who draw them over time.
+// Series sums up the requests of one consistency and type since the run began: figures that only
+// rise, for pictures over time.
 type Series struct {
 	Consistency string // the model's word; "" where the requests did not say
 	Request     string // the type's word; likewise
@@ -19,15 +19,16 @@ type Series struct {
 	Within      []uint64 // how many of those took no longer than each bound, to three digits
 }
 
-// Outcome counts requests to which one replica has given one code.
+// Outcome counts the requests that one replica has answered with one code.
 type Outcome struct {
 	Replica string // "" where nobody served them
 	Code    model.Code
 	Count   uint64
 }
 
-// Series returns the figures of everything that was recorded before the call, in a fixed
-// order. The bounds must rise, and lie between 1 µs and below 60 s; there may be none. It may be called after Close.
+// Series returns the figures of everything that was recorded before the call, in a fixed order.
+// The bounds must rise, and lie from 1 µs to below 60 s; there may be none. It may be called after
+// Close.
 func (l *Ledger) Series(bounds []time.Duration) (list []Series) {
 	l.ask(func(c *counter) {
 		for _, key := range c.stats.keys() {
@@ -47,12 +48,15 @@ func (g *group) series(bounds []time.Duration) Series {
 		Count: g.count, Duplicates: g.duplicates,
 		Timed: g.timed, Sum: g.sum / 1e6, Within: make([]uint64, len(bounds)),
 	}
+
 	for _, o := range g.outcomes {
 		s.Outcomes = append(s.Outcomes, Outcome{Replica: nodeName(o.replica), Code: o.code, Count: o.count})
 	}
+
 	if len(bounds) == 0 {
 		return s // a histogram is long
 	}
+
 	// A bar holds times that are alike to three digits; where a bound falls into one, it
 	// counts for the bound.
 	at := 0
@@ -68,6 +72,7 @@ func (g *group) series(bounds []time.Duration) Series {
 		}
 		s.Within[at] += uint64(bar.Count)
 	}
+
 	for i := range s.Within[min(1, len(s.Within)):] {
 		s.Within[i+1] += s.Within[i]
 	}

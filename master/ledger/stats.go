@@ -131,7 +131,7 @@ func newStats(started time.Time) *stats {
 func (s *stats) add(l *line) {
 	s.total++
 	s.over.add(l, s.started)
-	s.longest[place(l.model)].add(l)
+	s.longest[indexOf(l.model)].add(l)
 	key := groupKey{l.model, l.typ}
 	if !l.model.Valid() {
 		key.model = 0 // whatever a caller passes, there are few groups

@@ -115,25 +115,31 @@ func wants(t *testing.T, where, text string, want ...string) {
 func story(l *ledger.Ledger) {
 	start := time.Now()
 	l.Describe(ledger.Cluster{Prefix: "quartet", URL: "nats://127.0.0.1:4222", Data: "in memory; survives nothing", Version: "1.2.3"})
+
 	three := []string{"r1", "r2", "r3"}
 	l.Changed(ledger.View{At: start, Epoch: 1, Members: three, Configured: three})
 	l.Changed(ledger.View{At: start.Add(30 * time.Second), Epoch: 2, Members: three[:2], Configured: three})
 	rid := uint64(0)
+
 	add := func(m model.Consistency, typ model.Type, after, taken time.Duration, change func(*ledger.Entry)) {
 		rid++
-		e := ledger.Entry{RID: rid, Client: "Client1", Model: m, Type: typ, Key: fmt.Sprintf("key%d", rid), Replica: lamport.Replica(1),
-			Code: model.OK, Received: start.Add(after), Taken: taken}
+		e := ledger.Entry{
+			RID: rid, Client: "Client1", Model: m, Type: typ, Key: fmt.Sprintf("key%d", rid), Replica: lamport.Replica(1),
+			Code: model.OK, Received: start.Add(after), Taken: taken,
+		}
 		if change != nil {
 			change(&e)
 		}
 		l.Record(e)
 	}
+
 	for i := range 60 {
 		for _, m := range model.All[:3] { // and no eventual one
 			add(m, model.Set, time.Duration(i)*time.Second, time.Millisecond, nil)
 			add(m, model.Get, time.Duration(i)*time.Second+time.Microsecond, time.Duration(i)*time.Microsecond, nil)
 		}
 	}
+
 	add(model.Linearizable, model.Set, 31*time.Second, 2*time.Second, func(e *ledger.Entry) { // 361
 		e.Position, e.Clock = 4711, lamport.Timestamp{Time: 99, Node: lamport.Replica(2)}
 		e.Replica, e.Forwarded, e.Heard = lamport.Replica(2), 500*time.Millisecond, 1500*time.Millisecond
@@ -373,7 +379,9 @@ func TestClocksThatJump(t *testing.T) {
 		for _, n := range slices.Concat(all(root, "rect"), all(root, "line")) {
 			for _, key := range []string{"x", "x1", "width"} {
 				v, isShare := strings.CutSuffix(attr(n, key), "%")
-				if f, err := strconv.ParseFloat(v, 64); isShare && (err != nil || f < 0 || f > 100) {
+				f, err := strconv.ParseFloat(v, 64)
+				within := err == nil && f >= 0 && f <= 100
+				if isShare && !within {
 					t.Errorf("year %d: %s=%q", year, key, attr(n, key))
 				}
 			}

@@ -10,14 +10,14 @@ import (
 	"quartet/master/ledger"
 )
 
-// slowOf are those of one model.
+// slowOf are the slowest requests of one model.
 type slowOf struct {
 	Class, Model string
 	Cards        []slow
 }
 
-// slow is one of the slowest requests, as a card with a small picture: the master's lane
-// above, that of the replica below, and time from left to right, to scale.
+// slow is one of the slowest requests, as a card with a small picture: the master's lane above,
+// the replica's lane below, and time from left to right, to scale.
 type slow struct {
 	Class        string
 	Rank         int
@@ -42,7 +42,7 @@ type part struct {
 	Lower    bool
 }
 
-// turn leads from one lane to the other.
+// turn is the way from one lane to the other.
 type turn struct {
 	X    string
 	Down bool
@@ -66,26 +66,31 @@ func slowest(r *ledger.Run) []slowOf {
 	return list
 }
 
-// cardOf is what is known of a request but for its steps.
+// cardOf returns the card of a request without its steps.
 func cardOf(e *ledger.Entry, rank int) slow {
 	s := slow{
 		Class: class(e.Model.Word()), Rank: rank, RID: e.RID, Key: shown(e.Key), Client: shown(e.Client), Outcome: "ok",
 		Received: e.Received.Format("15:04:05.000000"), Took: micros(float64(e.Taken.Microseconds())),
 	}
+
 	if e.Type != 0 {
 		s.Request = e.Type.Word()
 	}
 	if e.Code != model.OK {
 		s.Outcome = codeName(e.Code)
 	}
+
 	executed, known := e.Code.Executed()
 	s.Bad = !executed || !known
+
 	add := func(name, text string) { s.Details = append(s.Details, fact{name, text}) }
+
 	if e.Replica != 0 {
 		add("served by", e.Replica.String())
 	} else if e.Sent != 0 {
 		add("sent to", e.Sent.String())
 	}
+
 	if e.Position != 0 {
 		add("position", strconv.FormatUint(e.Position, 10))
 	}
@@ -101,8 +106,8 @@ func cardOf(e *ledger.Entry, rank int) slow {
 	return s
 }
 
-// steps draws what the master saw of a request. Times that don't fit each other (a clock
-// that was short of room) are left out.
+// steps draws what the master saw of a request. Times that contradict each other (a clock that was
+// short of room) are left out.
 func (s *slow) steps(e *ledger.Entry) {
 	left, heard := e.Forwarded, e.Heard
 	if left > e.Taken {
@@ -111,14 +116,16 @@ func (s *slow) steps(e *ledger.Entry) {
 	if heard < left || heard > e.Taken {
 		heard = 0
 	}
+
 	replica := "a replica"
 	s.Below = "?"
 	if by := cmp.Or(e.Replica, e.Sent); by != 0 {
 		replica = by.String()
 		s.Below = replica
 	}
+
 	switch {
-	case left == 0:
+	case left == 0: // it was never forwarded
 		s.Below = ""
 		s.part(e, "here", 0, e.Taken, "in the master: "+stayed(e))
 		return
@@ -130,26 +137,30 @@ func (s *slow) steps(e *ledger.Entry) {
 		s.turn(e, e.Taken, false)
 		return
 	}
+
 	s.part(e, "here", 0, left, "in the master, until it left for "+replica)
 	s.turn(e, left, true)
 	if heard == 0 {
 		s.part(e, "lost", left, e.Taken, "in which no replica answered it")
 		return
 	}
+
 	last := "in the master, until the answer left"
 	if e.Model == model.Linearizable && e.Type == model.Get {
 		last = "in the master, until the fence confirmed what was read and the answer left"
 	}
+
 	with := "with " + replica
 	if e.Model.Strong() && e.Type == model.Set {
 		with += ", the broadcast between replicas included"
 	}
+
 	s.part(e, "there", left, heard, with)
 	s.turn(e, heard, false)
 	s.part(e, "here", heard, e.Taken, last)
 }
 
-// stayed says why a request was seen to go to no replica.
+// stayed says why a request was forwarded to no replica.
 func stayed(e *ledger.Entry) string {
 	switch {
 	case e.Duplicate:
@@ -168,7 +179,7 @@ func (s *slow) part(e *ledger.Entry, class string, from, to time.Duration, words
 	s.Words = append(s.Words, micros(float64((to-from).Microseconds()))+" "+words)
 }
 
-// turn adds the moment in which it goes from lane to lane.
+// turn adds the moment in which the request goes from lane to lane.
 func (s *slow) turn(e *ledger.Entry, at time.Duration, down bool) {
 	if e.Taken > 0 {
 		s.Turns = append(s.Turns, turn{share(at, e.Taken), down})
