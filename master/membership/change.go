@@ -132,6 +132,7 @@ func (m *Machine) change(out *Output) {
 		m.lookAgain(out)
 		return
 	}
+
 	next := m.chosen(c)
 	if next == nil && m.leaversLack(c) { // they stay in this record, and leave with a later one
 		m.stay = true
@@ -141,20 +142,22 @@ func (m *Machine) change(out *Output) {
 		m.lookAgain(out)
 		return
 	}
+
 	if m.fill(next, out) {
 		m.propose(m.next(next), out)
 	}
 }
 
-// waitsFor reports whether somebody may answer soon who is to be in the next view. One that is
-// kept out for a while is waited for only if enough others do not hear each other.
+// waitsFor reports whether a replica that is to be in the next view may answer soon. A replica
+// that is kept out for a while is waited for only if enough others do not hear each other.
 func (m *Machine) waitsFor(c *candidates) bool {
-	return c.awaited || c.lateAwaited && m.together(c) == nil
+	lateOneIsNeeded := c.lateAwaited && m.together(c) == nil
+	return c.awaited || lateOneIsNeeded
 }
 
-// chosen are those of the candidates who are to form the next view; nil: they do not suffice.
-// If not enough of them hear each other all of them are: what the next view must deliver waits
-// then until they do, and all else goes on.
+// chosen returns the candidates that are to form the next view; nil: they do not suffice. If not
+// enough of them hear each other all of them are: what the next view must deliver then waits until
+// they do, and all else goes on.
 func (m *Machine) chosen(c *candidates) *candidates {
 	if m.recover { // whoever is left out now may hold what nobody else does
 		if !m.suffice(c) {
@@ -205,35 +208,37 @@ func (m *Machine) candidates() *candidates {
 	waited := m.ticks - m.began
 	for _, member := range m.record.Members {
 		switch r := m.Replica(member.Node); {
-		case r == nil || r.Lost || r.Incarnation > member.Incarnation:
+		case r == nil || r.Lost || r.Incarnation > member.Incarnation: // what it held is gone
 		case r.Back != "": // it holds less than it has acknowledged
 			if r.state != nil && !r.Suspected {
 				back = append(back, r)
 			}
 		case r.Incarnation == 0:
 			c.awaited = c.awaited || waited < m.cfg.SuspectTicks
-		case r.Suspected:
+		case r.Suspected: // it is not waited for
 		case r.state == nil:
 			c.awaited = true // until it answers or is suspected
 		default:
 			c.survivors = append(c.survivors, r)
 		}
 	}
+
 	for _, r := range m.replicas {
 		switch {
-		case m.Member(r) || !r.present() || r.Epoch != m.record.Epoch:
+		case m.Member(r) || !r.present() || r.Epoch != m.record.Epoch: // it cannot join
 		case r.state != nil && !m.complete(r): // the copy of a member that has gone back
 		case r.state != nil && m.admissible(r):
 			c.joiners = append(c.joiners, r)
 		case r.state != nil:
 			c.late = append(c.late, r)
-		case !m.caught(r) || waited >= m.cfg.JoinTicks:
+		case !m.caught(r) || waited >= m.cfg.JoinTicks: // it joins a later view
 		case m.admissible(r):
 			c.awaited = true
 		case m.ticks >= r.lateAfter:
 			c.lateAwaited = true
 		}
 	}
+
 	if m.recover && len(c.survivors) == 0 && !c.awaited {
 		c.survivors, c.back = back, len(back) > 0
 	}
@@ -313,9 +318,10 @@ func (m *Machine) prepare(out *Output) {
 	m.asked, m.sent = m.ticks, true
 	var to []lamport.Node
 	for _, r := range m.replicas {
-		member := m.Member(r) || r.Incarnation == 0 && m.record.Index(r.Node) >= 0
+		unheard := r.Incarnation == 0 && m.record.Index(r.Node) >= 0 // a member of which nothing is known yet
+		asked := m.Member(r) || unheard || r.present()
 		answered := r.state != nil && r.state.Watermark >= m.high
-		if r.Lost || answered || !member && !r.present() {
+		if r.Lost || answered || !asked {
 			continue
 		}
 		to = append(to, r.Node)
@@ -377,7 +383,8 @@ func (m *Machine) next(c *candidates) message.Record {
 func (m *Machine) Base() *Replica {
 	var base *Replica
 	for _, r := range m.replicas {
-		if !m.Member(r) && r.Whole && r.Epoch == m.record.Epoch && !r.Lost && !r.Suspected && (base == nil || r.Position > base.Position) {
+		learned := !m.Member(r) && r.Whole && r.Epoch == m.record.Epoch && !r.Lost && !r.Suspected
+		if learned && r.further(base) {
 			base = r
 		}
 	}

@@ -54,8 +54,10 @@ func TestTheNextRecord(t *testing.T) {
 		members  string
 	}{
 		{"all equal", 3, []lamport.Node{3}, []state{{1, 4, []uint64{5, 6, 7}}, {2, 4, []uint64{5, 6, 7}}}, []uint64{5, 6, 7}, 4, "r1/7 r2/7"},
-		{"the least of each sender, a dead one too", 3, []lamport.Node{3}, []state{{1, 4, []uint64{9, 2, 7}}, {2, 4, []uint64{5, 6, 3}}}, []uint64{5, 2, 3}, 4, "r1/7 r2/7"},
-		{"two of five dead", 5, []lamport.Node{1, 4}, []state{{2, 0, []uint64{3, 3, 3, 3, 3}}, {3, 0, []uint64{1, 3, 3, 3, 2}}, {5, 0, []uint64{3, 2, 3, 0, 3}}},
+		{"the least of each sender, a dead one too", 3, []lamport.Node{3},
+			[]state{{1, 4, []uint64{9, 2, 7}}, {2, 4, []uint64{5, 6, 3}}}, []uint64{5, 2, 3}, 4, "r1/7 r2/7"},
+		{"two of five dead", 5, []lamport.Node{1, 4},
+			[]state{{2, 0, []uint64{3, 3, 3, 3, 3}}, {3, 0, []uint64{1, 3, 3, 3, 2}}, {5, 0, []uint64{3, 2, 3, 0, 3}}},
 			[]uint64{1, 2, 3, 0, 2}, 0, "r2/7 r3/7 r5/7"},
 		{"nobody dead", 2, nil, []state{{1, 0, []uint64{1, 0}}, {2, 0, []uint64{0, 1}}}, []uint64{0, 0}, 0, "r1/7 r2/7"},
 	} {
@@ -65,6 +67,7 @@ func TestTheNextRecord(t *testing.T) {
 				o.silent[n] = true
 				o.lost(n)
 			}
+
 			if test.lost == nil { // a member is back from its disk: wedged
 				o.hello(1, func(h *message.Hello) { h.Phase, h.PID = message.PhaseWedged, 300 })
 			}
@@ -74,6 +77,7 @@ func TestTheNextRecord(t *testing.T) {
 				}
 				o.state(s.node, s.watermark, s.held...)
 			}
+
 			r := o.proposed()
 			if !slices.Equal(r.Cut, test.cut) || r.High != test.high || nodes(r) != test.members || r.Epoch != 5 || r.Master != self {
 				t.Errorf("proposed %+v, want cut %v, high %d, members %s", r, test.cut, test.high, test.members)
@@ -147,6 +151,7 @@ func TestHowManyAreNeeded(t *testing.T) {
 		o.state(1, 0, held(o)...)
 		o.waitsInVain(3 * suspect)
 		o.expectWhy("short", o.Short(), "r2, r3 of the view's 3 members cannot be reached, and 2 of them are needed to go on without losing what was acknowledged")
+
 		// r2 is back with its disk.
 		o.hello(2, func(h *message.Hello) { h.Phase, h.PID = message.PhaseWedged, 300 })
 		o.expectWhy("short", o.Short(), "")
@@ -162,6 +167,7 @@ func TestHowManyAreNeeded(t *testing.T) {
 		o.waitsInVain(3 * suspect)
 		o.expectWhy("why", o.Why(), "r3 of the view's 3 members cannot be reached, and 3 of them are needed to go on without losing what was acknowledged")
 	})
+
 	t.Run("of a view of two of three, one is enough of the members, not of the replicas", func(t *testing.T) {
 		o := led(t, 3)
 		o.silent[3] = true
@@ -173,6 +179,7 @@ func TestHowManyAreNeeded(t *testing.T) {
 		if r := o.Record(); r.Faults != 1 || nodes(r) != "r1/7 r2/7" {
 			t.Fatalf("record %+v", r)
 		}
+
 		o.lost(2)
 		o.state(1, 0, held(o)...)
 		o.pass(suspect)
@@ -180,6 +187,7 @@ func TestHowManyAreNeeded(t *testing.T) {
 			t.Fatalf("proposed %+v", o.out.Command.Propose)
 		}
 		o.expectWhy("short", o.Short(), "only 1 of 3 replicas can be reached, and 2 are needed: r2, r3 cannot go on, or are not loaded yet")
+
 		// r3 comes as a learner and becomes the copy of r1: with it there are two.
 		o.silent[3] = false
 		o.caught(3, 8)
@@ -307,10 +315,12 @@ func TestRecover(t *testing.T) {
 	if o.out.Command != nil {
 		t.Fatalf("proposed %+v", o.out.Command.Propose)
 	}
+
 	absent, present := o.AtRisk()
 	if !slices.Equal(absent, []lamport.Node{2, 3}) || !slices.Equal(present, []lamport.Node{1}) {
 		t.Errorf("at risk: absent %v, present %v", absent, present)
 	}
+
 	o.turn(o.Recover)
 	r := o.proposed()
 	if nodes(r) != "r1/7" || r.Faults != 0 || r.High != 6 || !slices.Equal(r.Cut, []uint64{4, 2, 3}) || len(r.Configured) != 3 {
@@ -319,6 +329,7 @@ func TestRecover(t *testing.T) {
 	o.wins()
 	o.installAll()
 	o.expectWhy("why", o.Why(), "")
+
 	// It was for that change only.
 	o.caught(2, 8)
 	o.state(1, 6, 0)
@@ -338,12 +349,14 @@ func TestRemove(t *testing.T) {
 	if o.Remove(9, true) {
 		t.Error("removed one that is not there")
 	}
+
 	o.turn(func() {
 		if !o.Remove(2, true) {
 			t.Error("not removed")
 		}
 	})
 	o.expectSent("PREPARE r1 r2 r3") // what it holds counts: it is a survivor that leaves
+
 	o.state(1, 3, 1, 5, 1)
 	o.state(3, 3, 1, 5, 1)
 	if o.out.Command != nil {
@@ -354,6 +367,7 @@ func TestRemove(t *testing.T) {
 	if nodes(r) != "r1/7 r3/7" || !slices.Equal(r.Configured, []lamport.Node{1, 3}) || r.Missing != 0 || !slices.Equal(r.Cut, []uint64{1, 4, 1}) {
 		t.Errorf("proposed %+v", r)
 	}
+
 	o.wins()
 	o.expectSent("INSTALL r1", "INSTALL r2", "INSTALL r3") // it hears that it is out
 	o.installAll()
@@ -361,6 +375,7 @@ func TestRemove(t *testing.T) {
 	if o.Remove(2, true) {
 		t.Error("removed twice")
 	}
+
 	o.turn(func() { o.Remove(1, true) })
 	o.state(1, 3, 0, 0)
 	o.state(3, 3, 0, 0)

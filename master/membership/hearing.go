@@ -75,7 +75,8 @@ func (m *Machine) listen() {
 				e.missed++
 			}
 			e.counted = e.silent
-			e.deaf = e.missed > limit || e.deaf && e.missed > 0
+			stillDeaf := e.deaf && e.missed > 0
+			e.deaf = e.missed > limit || stillDeaf
 			m.deaf = m.deaf || e.deaf
 		}
 	}
@@ -221,7 +222,9 @@ func (m *Machine) expected(late bool) *candidates {
 		}
 	}
 	for _, r := range m.replicas {
-		if m.caught(r) && (m.admissible(r) || late && m.ticks >= r.lateAfter) {
+		lateButTime := late && m.ticks >= r.lateAfter
+		may := m.admissible(r) || lateButTime
+		if m.caught(r) && may {
 			c.joiners = append(c.joiners, r)
 		}
 	}

@@ -44,6 +44,7 @@ func TestMembersThatDoNotHearEachOther(t *testing.T) {
 			for _, c := range test.cut {
 				o.split(c[0], c[1])
 			}
+
 			waited := 0
 			for ; !o.Changing() && waited < 2*suspect; waited++ {
 				o.expectWhy("why", o.Why(), "")
@@ -52,11 +53,13 @@ func TestMembersThatDoNotHearEachOther(t *testing.T) {
 			if waited < suspect-quiet || waited > suspect+quiet {
 				t.Errorf("a change begins after %d ticks", waited)
 			}
+
 			all := o.Nodes()
 			o.answerPrepare(all...)
 			if r := o.proposed(); nodes(r) != test.members {
 				t.Fatalf("proposed %s, want %s", nodes(r), test.members)
 			}
+
 			o.wins()
 			o.installAll()
 			o.expectWhy("why", o.Why(), "")

@@ -24,7 +24,10 @@ func (m *Machine) Refuses(h *message.Hello, out *Output) bool {
 		return false
 	}
 	replaced := slices.Contains(r.gone, h.Past.Life)
-	if !replaced && (h.Incarnation >= m.newestOf(h.From) || r.Life == h.Past.Life && !r.fresh) {
+	newest := h.Incarnation >= m.newestOf(h.From)
+	known := r.Life == h.Past.Life && !r.fresh
+	ours := newest || known
+	if ours && !replaced {
 		return false
 	}
 	out.send(&message.Outdated{Header: m.header(), Newest: m.newestOf(h.From), Life: h.Past.Life, Replaced: replaced}, h.From)

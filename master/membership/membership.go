@@ -258,40 +258,57 @@ func (m *Machine) Hello(h *message.Hello, out *Output) {
 		m.newer(h.Master)
 		return
 	}
+
 	if !m.speaks(r, h) {
 		return
 	}
+
 	if h.Past.Reason != "" {
 		r.Back = h.Past.Reason
 	}
 	if h.Past.Record != nil && h.Past.Record.Epoch == h.Epoch {
 		r.record = h.Past.Record
 	}
+
 	r.obeys = h.Master == m.cfg.Incarnation
 	m.obeyed = m.obeyed || r.obeys
+
 	if r.PID != h.PID { // it has come back with its disk, as the same incarnation
 		r.Lost, r.installed = false, false
 		r.born, r.ears = m.ticks, nil
 		m.lives(r)
 	}
+
 	r.PID, r.Phase, r.Epoch, r.Position, r.Keys = h.PID, h.Phase, h.Epoch, h.Position, h.Keys
 	r.Whole, r.Committed = h.Whole, h.Committed
 	m.hears(r, h.Heard)
 	if h.Master == m.cfg.Incarnation {
 		m.answers(r, h.Nonce)
 	}
+
 	switch {
-	case m.stage == stopped:
+	case m.stage == stopped: // another master is at work
 	case m.elsewhere(r):
 	case m.stage == booting && h.Epoch > 0: // a record was written after this master had looked
 		m.stage, m.readAt = reading, m.ticks+readTicks
-	case m.record.Epoch == 0:
-	case h.Epoch < m.record.Epoch, h.Epoch == m.record.Epoch && r.record != nil && r.record.Epoch == h.Epoch && r.record.Nonce != m.record.Nonce:
+	case m.record.Epoch == 0: // there is no view to install
+	case h.Epoch < m.record.Epoch, h.Epoch == m.record.Epoch && r.holdsAnother(&m.record):
 		m.install(r, out)
 	case h.Epoch > m.record.Epoch && m.stage != deciding: // another master has decided
 		m.stage = reading
 	}
 }
+
+// holdsAnother reports whether r has another record of the epoch than this.
+func (r *Replica) holdsAnother(record *message.Record) bool {
+	return r.record != nil && r.record.Epoch == record.Epoch && r.record.Nonce != record.Nonce
+}
+
+// mayBe reports whether pid is the replica's process, as far as is known.
+func (r *Replica) mayBe(pid int) bool { return r.PID == pid || r.PID == 0 }
+
+// further reports whether r has come further than another replica, or there is none.
+func (r *Replica) further(than *Replica) bool { return than == nil || r.Position > than.Position }
 
 // State takes what a wedged replica holds, after Heard.
 func (m *Machine) State(s *message.State) bool {
@@ -358,7 +375,7 @@ func (m *Machine) Reported(p *message.Report) {
 
 // Lost tells that the process pid of a replica has ended.
 func (m *Machine) Lost(n lamport.Node, pid int) {
-	if r := m.Replica(n); r != nil && (r.PID == pid || r.PID == 0) {
+	if r := m.Replica(n); r != nil && r.mayBe(pid) {
 		r.Lost, r.Suspected, r.lostAt = true, true, m.ticks
 	}
 }
@@ -382,7 +399,8 @@ func (m *Machine) Remove(n lamport.Node, drained bool) bool {
 
 // leaves reports whether r is not to be in the next record.
 func (m *Machine) leaves(r *Replica) bool {
-	return !m.stay && r.Removed && (r.drained || r.state == nil)
+	empty := r.drained || r.state == nil
+	return !m.stay && r.Removed && empty
 }
 
 // Recover lets the view that is to be formed now be formed of whoever is there. While the
@@ -404,7 +422,8 @@ func (m *Machine) Tick() {
 		if r.installed && m.ticks-r.settled > calm*m.cfg.SuspectTicks {
 			r.flaps = 0
 		}
-		known := m.record.Configures(r.Node) || m.record.Epoch == 0 && slices.Contains(m.cfg.Replicas, r.Node)
+		beforeTheFirst := m.record.Epoch == 0 && slices.Contains(m.cfg.Replicas, r.Node)
+		known := m.record.Configures(r.Node) || beforeTheFirst
 		if known || !silent {
 			kept = append(kept, r)
 		}

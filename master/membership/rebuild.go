@@ -121,3 +121,25 @@ func (m *Machine) whyLost() string {
 	}
 	return trouble.RecordAnew.Say(base.Epoch)
 }
+
+// ofAnother reports whether this master knows a record, and k is not of its history.
+func (m *Machine) ofAnother(k *message.Record) bool {
+	return m.record.Epoch > 0 && m.branched(k, &m.record)
+}
+
+// contradicts reports whether r, the member i of a record or none (-1), is no longer what the
+// record says, or knows a record of another history.
+func (m *Machine) contradicts(r *Replica, i int, record *message.Record) bool {
+	member := i >= 0
+	if member {
+		if r.Incarnation != record.Members[i].Incarnation || r.Back != "" || m.behind(r, record) {
+			return true
+		}
+	}
+	if r.record == nil {
+		return false
+	}
+
+	counts := member || r.record.Epoch == record.Epoch
+	return counts && m.branched(r.record, record)
+}

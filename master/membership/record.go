@@ -76,7 +76,8 @@ func (m *Machine) propose(r message.Record, out *Output) {
 // check reads the record now and then while its view works: a store that fails, or that has
 // lost the record, is to be known, and mended, before the next fault needs it.
 func (m *Machine) check(out *Output) {
-	due := m.lookUp || m.cfg.CheckTicks > 0 && m.ticks-m.checkedAt >= m.cfg.CheckTicks
+	overdue := m.cfg.CheckTicks > 0 && m.ticks-m.checkedAt >= m.cfg.CheckTicks
+	due := m.lookUp || overdue
 	if !due || m.waits {
 		return
 	}
@@ -97,7 +98,7 @@ func (m *Machine) checked(r Result, out *Output) {
 	case r.Outcome != Read: // the next check looks again
 	case r.Record != nil && r.Record.Epoch == m.record.Epoch && r.Record.Nonce == m.record.Nonce:
 		m.revision = r.Revision
-	case r.Record != nil && (r.Record.Epoch > m.record.Epoch || r.Record.Master > m.cfg.Incarnation):
+	case r.Record != nil && m.supersedes(r.Record):
 		m.adopt(r.Record, r.Revision, out)
 	default:
 		record := m.record
@@ -131,14 +132,17 @@ func (m *Machine) Result(r Result, out *Output) {
 	if !m.waits || r.Number != m.command || m.stage == stopped {
 		return
 	}
+
 	m.waits = false
 	if r.Outcome == Read || r.Outcome == Won {
 		m.seen = r.Number
 	}
+
 	if m.checking {
 		m.checked(r, out)
 		return
 	}
+
 	switch {
 	case r.Outcome == Won && m.proposal != nil && m.proposal.Epoch == m.record.Epoch: // written back: the change goes on
 		m.revision, m.proposal, m.lost = r.Revision, nil, false
@@ -151,7 +155,7 @@ func (m *Machine) Result(r Result, out *Output) {
 		if r.Outcome == Unknown {
 			m.readAt = m.ticks + readTicks
 		}
-	case r.Record == nil && (r.Damaged || len(m.known()) > 0):
+	case r.Record == nil && m.thereWasOne(r):
 		m.lose(r.Revision)
 	case r.Record != nil && m.older(r.Record):
 		m.lose(r.Revision)
@@ -167,6 +171,17 @@ func (m *Machine) Result(r Result, out *Output) {
 	}
 }
 
+// thereWasOne reports whether a record must have existed where r found none.
+func (m *Machine) thereWasOne(r Result) bool {
+	return r.Damaged || len(m.known()) > 0
+}
+
+// supersedes reports whether a record ends the epoch of the record that is known: a later one, or
+// that of a newer master.
+func (m *Machine) supersedes(r *message.Record) bool {
+	return r.Epoch > m.record.Epoch || r.Master > m.cfg.Incarnation
+}
+
 // adopt takes a record for the truth. One that another master has proposed is only where
 // the next change begins: a master leads no epoch but its own.
 func (m *Machine) adopt(r *message.Record, revision uint64, out *Output) {
@@ -176,6 +191,7 @@ func (m *Machine) adopt(r *message.Record, revision uint64, out *Output) {
 	if m.stage == stopped {
 		return
 	}
+
 	m.holdBack(r)
 	first := m.record.Epoch == 0 && !(r.Master == m.cfg.Incarnation)
 	m.lost, m.established = false, false
@@ -186,17 +202,20 @@ func (m *Machine) adopt(r *message.Record, revision uint64, out *Output) {
 			m.newcomer(n)
 		}
 	}
+
 	for _, p := range m.replicas {
 		p.installed, p.state, p.counted = false, nil, 0
 		if m.Member(p) {
 			p.Back = ""
 		}
-		p.Left = p.Left || p.Removed && !r.Configures(p.Node)
-		p.Removed = false // one that has stayed is taken out when it has drained
+		leaves := p.Removed && !r.Configures(p.Node)
+		p.Left = p.Left || leaves
+		p.Removed = false // a replica that has stayed is taken out when it has drained
 		if !first {       // else nothing is known yet of who needs it
 			m.install(p, out)
 		}
 	}
+
 	m.told = m.ticks
 	if !m.Leads() {
 		m.begin()

@@ -57,6 +57,7 @@ func TestTheOutcomeIsRead(t *testing.T) {
 			if len(o.sent()) != 0 || o.Record().Epoch != 4 {
 				t.Errorf("epoch %d, sent %v", o.Record().Epoch, o.sent())
 			}
+
 			waited := 0
 			for ; o.out.Command == nil && waited < 20; waited++ {
 				o.pass(1)
@@ -66,6 +67,7 @@ func TestTheOutcomeIsRead(t *testing.T) {
 			}
 			return o, proposal
 		}
+
 		name := map[membership.Outcome]string{membership.Lost: "lost: ", membership.Unknown: "unknown: "}[outcome.what]
 		t.Run(name+"it was written", func(t *testing.T) {
 			o, proposal := read(t)
@@ -260,6 +262,7 @@ func TestTheRecordIsGone(t *testing.T) {
 		for _, n := range []lamport.Node{1, 2} {
 			o.hello(n, func(h *message.Hello) { h.Epoch, h.Phase = 7, message.PhaseWedged })
 		}
+
 		for range 3 { // it looks again and again
 			o.awaitCommand()
 			if o.out.Command.Propose != nil {
@@ -268,6 +271,7 @@ func TestTheRecordIsGone(t *testing.T) {
 			o.reads(nil, 0)
 			o.hello(1, func(h *message.Hello) { h.Epoch, h.Phase = 7, message.PhaseWedged })
 		}
+
 		o.expectWhy("why", o.Why(), "the record of the views is being read")
 		o.awaitCommand()
 		o.reads(recordOf(7, 2, self-1), 1) // it was restored
@@ -281,7 +285,8 @@ func TestTheRecordIsGone(t *testing.T) {
 		for range 3 {
 			o.awaitCommand()
 			o.reads(nil, 0)
-			if o.Record().Epoch != 4 || o.Leads() && !o.Changing() {
+			idle := o.Leads() && !o.Changing()
+			if o.Record().Epoch != 4 || idle {
 				t.Errorf("epoch %d, leads %t", o.Record().Epoch, o.Leads())
 			}
 		}

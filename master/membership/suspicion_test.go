@@ -60,16 +60,19 @@ func TestHysteresis(t *testing.T) {
 		o.state(2, 0, make([]uint64, 3)...)
 		o.wins()
 		o.installAll()
+
 		o.silent[3] = false
 		incarnation++
 		o.caught(3, incarnation)
 		o.expectWhy("why not", o.WhyNot(o.Replica(3)), "it was silent and is kept out for a while")
+
 		for !o.Changing() {
 			o.pass(1)
 			if waited++; waited > 40*readmit {
 				t.Fatal("it is never let in again")
 			}
 		}
+
 		held := make([]uint64, len(o.Record().Members))
 		o.state(1, 0, held...)
 		o.state(2, 0, held...)
@@ -78,11 +81,13 @@ func TestHysteresis(t *testing.T) {
 		o.installAll()
 		return waited
 	}
+
 	for i, want := range []int{1, 2, 4, 8, 16, 32, 32} {
 		if got := flap(); got < want*readmit-2*suspect || got > want*readmit {
 			t.Errorf("the %d. time it waits %d ticks, want about %d", i+1, got, want*readmit)
 		}
 	}
+
 	o.pass(61 * suspect)
 	if got := flap(); got > readmit {
 		t.Errorf("after a long time as a member it waits %d ticks", got)

@@ -71,7 +71,11 @@ func (m *Machine) GoneBack() *Replica {
 	var best *Replica
 	for _, member := range m.record.Members {
 		r := m.Replica(member.Node)
-		if r != nil && r.Back != "" && m.Member(r) && !r.Lost && !r.Suspected && (best == nil || r.Position > best.Position) {
+		if r == nil || r.Back == "" {
+			continue
+		}
+		reachable := m.Member(r) && !r.Lost && !r.Suspected
+		if reachable && r.further(best) {
 			best = r
 		}
 	}

@@ -133,12 +133,14 @@ func TestProcessesOfOneReplica(t *testing.T) {
 	say := func(incarnation, life, nonce uint64) *message.Outdated {
 		h := &message.Hello{Header: o.head(3), PID: int(life), Phase: message.PhaseBoot, Master: self, Nonce: nonce, Past: message.Past{Life: life}}
 		h.Incarnation, h.Epoch = incarnation, 0
+
 		refused := false
 		o.turn(func() {
 			if refused = o.Refuses(h, &o.out); !refused && o.Heard(h.Head()) {
 				o.Hello(h, &o.out)
 			}
 		})
+
 		for _, s := range o.out.Sends {
 			if m, ok := s.Msg.(*message.Outdated); ok && refused {
 				return m
@@ -146,6 +148,7 @@ func TestProcessesOfOneReplica(t *testing.T) {
 		}
 		return nil
 	}
+
 	if m := say(7, 100, 0); m != nil || o.Replica(3).Life != 100 {
 		t.Fatalf("the first process: %+v", m)
 	}
@@ -155,6 +158,7 @@ func TestProcessesOfOneReplica(t *testing.T) {
 	if m := say(8, 101, 0); m != nil || o.Replica(3).Life != 101 {
 		t.Fatalf("it goes on above: %+v", m)
 	}
+
 	for _, incarnation := range []uint64{7, 9} {
 		if m := say(incarnation, 100, 0); m == nil || !m.Replaced || m.Life != 100 {
 			t.Errorf("the one before, as %d: %+v", incarnation, m)

@@ -65,9 +65,11 @@ func (m *Machine) unfit() []string {
 // Short says why no next view can be formed with the replicas that are there, or "". It
 // is said while a change is under way only: requests are refused then, not kept waiting.
 func (m *Machine) Short() string {
-	if m.stage != changing && m.stage != deciding || m.recover {
+	forming := m.stage == changing || m.stage == deciding
+	if !forming || m.recover {
 		return ""
 	}
+
 	var absent []string
 	survivors, others := 0, 0
 	for _, member := range m.record.Members {
@@ -81,11 +83,14 @@ func (m *Machine) Short() string {
 			survivors++
 		}
 	}
+
 	for _, r := range m.replicas {
-		if !m.Member(r) && r.present() && (r.state != nil || r.Phase == message.PhaseCaught) {
+		loaded := r.state != nil || r.Phase == message.PhaseCaught
+		if !m.Member(r) && r.present() && loaded {
 			others++
 		}
 	}
+
 	need := len(m.record.Members) - m.record.Faults
 	total := len(m.record.Configured) - m.mayMiss(len(m.record.Configured))
 	switch {

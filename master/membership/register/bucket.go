@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -28,6 +29,9 @@ const (
 	codeReplicasNeedCluster jetstream.ErrorCode = 10074 // the server stands alone
 )
 
+// plain are the characters that stand for themselves in a bucket's name.
+const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-"
+
 // Bucket returns the name of the bucket for a prefix of subjects: "quartet_views" for
 // "quartet". Two prefixes never share a bucket: all but letters, digits and "-" stand as
 // "_" and two hexadecimal digits, for a bucket's name takes no dots.
@@ -35,7 +39,7 @@ func Bucket(prefix string) string {
 	name := make([]byte, 0, len(prefix)+len("_views"))
 	for i := range len(prefix) {
 		c := prefix[i]
-		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' {
+		if strings.IndexByte(plain, c) >= 0 {
 			name = append(name, c)
 		} else {
 			name = fmt.Appendf(name, "_%02X", c)
@@ -87,13 +91,19 @@ func openStream(ctx context.Context, js jetstream.JetStream, want jetstream.Stre
 	if err != nil {
 		return nil, false, streamError("opening", want.Name, err)
 	}
+
 	have := stream.CachedInfo().Config
+	inMemory := have.Storage == jetstream.MemoryStorage && want.Storage != jetstream.MemoryStorage
+	elsewhere := !slices.Equal(have.Subjects, want.Subjects) || have.Mirror != nil || len(have.Sources) > 0
 	switch {
-	case have.Storage == jetstream.MemoryStorage && want.Storage != jetstream.MemoryStorage:
-		return nil, false, fmt.Errorf("%w: stream %s is kept in memory only: remove it, or use another prefix", ErrBucket, want.Name)
-	case !slices.Equal(have.Subjects, want.Subjects) || have.Mirror != nil || len(have.Sources) > 0:
-		return nil, false, fmt.Errorf("%w: stream %s takes its messages from elsewhere than %s: use another prefix", ErrBucket, want.Name, want.Subjects)
+	case inMemory:
+		return nil, false, fmt.Errorf("%w: stream %s is kept in memory only: remove it, or use another prefix",
+			ErrBucket, want.Name)
+	case elsewhere:
+		return nil, false, fmt.Errorf("%w: stream %s takes its messages from elsewhere than %s: use another prefix",
+			ErrBucket, want.Name, want.Subjects)
 	}
+
 	fit := have
 	fit.AllowDirect, fit.DenyDelete, fit.MaxAge = want.AllowDirect, want.DenyDelete, want.MaxAge
 	if fit.MaxMsgsPerSubject < 1 {
@@ -102,6 +112,7 @@ func openStream(ctx context.Context, js jetstream.JetStream, want jetstream.Stre
 	if replicas > 0 {
 		fit.Replicas = replicas
 	}
+
 	if reflect.DeepEqual(fit, have) {
 		return stream, made, nil
 	}
@@ -125,10 +136,15 @@ func create(ctx context.Context, js jetstream.JetStream, want jetstream.StreamCo
 	return stream, err
 }
 
+// isRefusal reports whether the server has refused what was asked, and will do so again.
+func isRefusal(err *jetstream.APIError) bool {
+	return err.Code < 500 || err.ErrorCode == codeReplicasNeedCluster
+}
+
 // streamError tells a refusal, which stays one, from silence.
 func streamError(doing, name string, err error) error {
 	var api *jetstream.APIError
-	refused := errors.As(err, &api) && (api.Code < 500 || api.ErrorCode == codeReplicasNeedCluster)
+	refused := errors.As(err, &api) && isRefusal(api)
 	if refused || errors.Is(err, jetstream.ErrJetStreamNotEnabled) {
 		return fmt.Errorf("%w: %s stream %s: %w", ErrBucket, doing, name, err)
 	}

@@ -159,13 +159,16 @@ func decide(t *testing.T, s *Store, epoch, revision uint64) {
 		nonce++
 		o, _, err := s.Propose(t.Context(), of(epoch, nonce), revision)
 		rec, at, rerr := s.Read(t.Context())
-		if o == Won && rerr == nil && (rec.Nonce != nonce || at <= revision) {
+		won := o == Won && rerr == nil
+		switch {
+		case won && rec.Nonce != nonce, won && at <= revision:
 			t.Fatalf("epoch %d was won with nonce %d; %d is read at %d", epoch, nonce, rec.Nonce, at)
 		}
 		if o == Unknown && !errors.Is(err, ErrUnavailable) {
 			t.Fatal(err)
 		}
-		return o == Won || rerr == nil && rec.Epoch == epoch
+		stands := rerr == nil && rec.Epoch == epoch
+		return o == Won || stands
 	})
 }
 
@@ -177,22 +180,27 @@ func TestOutcomeIsUnknownWithoutAMajority(t *testing.T) {
 	if o := propose(t, stores[0], of(1, 1), 0); o != Won {
 		t.Fatal(o)
 	}
+
 	_, revision := read(t, stores[0])
 	c.stop(1)
 	c.stop(2)
+
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
 	if o, _, err := stores[0].Propose(ctx, of(2, 2), revision); o != Unknown || !errors.Is(err, ErrUnavailable) {
 		t.Fatalf("without a majority: %v %v", o, err)
 	}
+
 	again, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
 	if o, _, err := stores[0].Propose(again, of(2, 3), revision); o == Won { // Lost, where a leader still has the first one before it
 		t.Fatalf("without a majority: %v %v", o, err)
 	}
+
 	c.start(t, 1)
 	c.start(t, 2)
 	decide(t, stores[0], 2, revision)
+
 	seen := map[uint64]bool{}
 	for _, s := range stores {
 		testkit.Await(t, "a read", func() bool {
@@ -206,6 +214,7 @@ func TestOutcomeIsUnknownWithoutAMajority(t *testing.T) {
 			return err == nil
 		})
 	}
+
 	if len(seen) != 1 {
 		t.Errorf("servers disagree: %v", seen)
 	}
@@ -280,11 +289,13 @@ func TestOutcomeIsUnknownWhenTheRoadIsCut(t *testing.T) {
 			if o := propose(t, direct, of(1, 1), 0); o != Won {
 				t.Fatal(o)
 			}
+
 			user, password := srv.NodeCredentials()
 			u, err := url.Parse(srv.ClientURL())
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			g := openGate(t, u.Host)
 			gated, err := client.Connect("nats://"+g.listener.Addr().String(), client.UserInfo(user, password))
 			if err != nil {
@@ -293,12 +304,14 @@ func TestOutcomeIsUnknownWhenTheRoadIsCut(t *testing.T) {
 			defer gated.Close()
 			s := open(t, gated, Options{})
 			_, revision := read(t, s)
+
 			g.swallow[c.direction].Store(true)
 			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 			defer cancel()
 			if o, _, err := s.Propose(ctx, of(2, 2), revision); o != Unknown || !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("%v %v", o, err)
 			}
+
 			if rec, _ := read(t, direct); rec.Epoch != c.epoch {
 				t.Errorf("epoch %d stands there", rec.Epoch)
 			}
@@ -317,6 +330,7 @@ func TestServerStopsMidway(t *testing.T) {
 	c.start(t, 0)
 	nc := dial(t, c.url(0))
 	s := open(t, nc, Options{Timeout: 500 * time.Millisecond})
+
 	won := make(chan uint64, 1)
 	started := make(chan struct{})
 	go func() {
@@ -335,12 +349,14 @@ func TestServerStopsMidway(t *testing.T) {
 			}
 		}
 	}()
+
 	<-started
 	c.stop(0)
 	last := <-won
 	if _, _, err := s.Read(t.Context()); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("a read of a server that is gone: %v", err)
 	}
+
 	c.start(t, 0)
 	testkit.Await(t, "the server is back", func() bool {
 		rec, _, err := s.Read(t.Context())

@@ -124,16 +124,19 @@ func TestTry(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	if err := s.Try(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if rec, at := read(t, s); rec == nil || rec.Nonce != 11 || at != revision {
 		t.Errorf("after a try %+v stands at %d, and was proposed at %d", rec, at, revision)
 	}
+
 	_, revision, err = s.Propose(t.Context(), of(2, 21), revision)
 	if err != nil || revision == 0 {
 		t.Fatal(revision, err)
 	}
+
 	js, err := jetstream.New(nc)
 	if err != nil {
 		t.Fatal(err)
@@ -145,6 +148,7 @@ func TestTry(t *testing.T) {
 	if err := stream.Purge(t.Context(), jetstream.WithPurgeSubject(s.subject)); err != nil {
 		t.Fatal(err)
 	}
+
 	if _, _, err := s.Read(t.Context()); !errors.Is(err, ErrDamaged) {
 		t.Errorf("a bucket that has lost its record, and was tried: %v", err)
 	}
@@ -162,6 +166,7 @@ func TestBucketIsAnOrdinaryOne(t *testing.T) {
 			t.Fatalf("epoch %d %v", epoch, o)
 		}
 	}
+
 	js, err := jetstream.New(nc)
 	if err != nil {
 		t.Fatal(err)
@@ -170,6 +175,7 @@ func TestBucketIsAnOrdinaryOne(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	entry, err := kv.Get(t.Context(), Key)
 	if err != nil {
 		t.Fatal(err)
@@ -178,10 +184,12 @@ func TestBucketIsAnOrdinaryOne(t *testing.T) {
 	if err != nil || rec.Epoch != history+5 || entry.Revision() != history+5 {
 		t.Errorf("got %+v at %d, %v", rec, entry.Revision(), err)
 	}
+
 	kept, err := kv.History(t.Context(), Key)
 	if err != nil || len(kept) != history {
 		t.Errorf("%d records are kept, %v", len(kept), err)
 	}
+
 	stream, err := js.Stream(t.Context(), "KV_quartet_views")
 	if err != nil {
 		t.Fatal(err)
@@ -300,6 +308,7 @@ func TestDamageIsSaid(t *testing.T) {
 			if o := propose(t, s, of(1, 1), 0); o != Won {
 				t.Fatal(o)
 			}
+
 			js, err := jetstream.New(nc)
 			if err != nil {
 				t.Fatal(err)
@@ -308,9 +317,11 @@ func TestDamageIsSaid(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			if err := spoil(t.Context(), nc, kv); err != nil {
 				t.Fatal(err)
 			}
+
 			rec, _, err := s.Read(t.Context())
 			if !errors.Is(err, ErrDamaged) || rec != nil || !strings.Contains(err.Error(), "backup") {
 				t.Errorf("read %+v, %v", rec, err)
@@ -399,6 +410,7 @@ func TestClientsCannotWriteTheRecord(t *testing.T) {
 	if o := propose(t, s, of(1, 1), 0); o != Won {
 		t.Fatal(o)
 	}
+
 	client := dial(t, srv.ClientURL())
 	if err := client.Publish(s.subject, []byte("mine")); err != nil {
 		t.Fatal(err)
@@ -407,6 +419,7 @@ func TestClientsCannotWriteTheRecord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	if _, err := js.KeyValue(t.Context(), s.Bucket()); !errors.Is(err, jetstream.ErrBucketNotFound) {
 		t.Errorf("a client finds the bucket: %v", err)
 	}
@@ -420,6 +433,7 @@ func TestClientsCannotWriteTheRecord(t *testing.T) {
 	if err := js.DeleteKeyValue(t.Context(), s.Bucket()); err != nil {
 		t.Fatal(err)
 	}
+
 	if rec, revision := read(t, s); revision != 1 || !reflect.DeepEqual(*rec, of(1, 1)) {
 		t.Errorf("the record is now %+v at %d", rec, revision)
 	}
@@ -432,22 +446,26 @@ func race(t *testing.T, stores []*Store, epochs int) {
 	t.Helper()
 	revision, wins := uint64(0), 0
 	deadline := time.Now().Add(patience)
+
 	for epoch := uint64(1); epoch <= uint64(epochs); {
 		outcomes := make([]Outcome, len(stores))
 		var begin, done sync.WaitGroup
 		begin.Add(1)
+
 		for i, s := range stores {
 			done.Go(func() {
 				begin.Wait()
 				var err error
 				outcomes[i], _, err = s.Propose(t.Context(), of(epoch, uint64(i)+1), revision)
-				if (err != nil) != (outcomes[i] == Unknown) || err != nil && !errors.Is(err, ErrUnavailable) {
+				told := err == nil || errors.Is(err, ErrUnavailable)
+				if (err != nil) != (outcomes[i] == Unknown) || !told {
 					t.Errorf("epoch %d: proposer %d: %v %v", epoch, i, outcomes[i], err)
 				}
 			})
 		}
 		begin.Done()
 		done.Wait()
+
 		winner := uint64(0)
 		for i, o := range outcomes {
 			if o == Won && winner != 0 {
@@ -458,6 +476,7 @@ func race(t *testing.T, stores []*Store, epochs int) {
 				wins++
 			}
 		}
+
 		nonce, at := readAll(t, stores, epoch)
 		if winner != 0 && nonce != winner {
 			t.Fatalf("epoch %d was won by %d, and %d stands there: %v", epoch, winner, nonce, outcomes)
@@ -465,6 +484,7 @@ func race(t *testing.T, stores []*Store, epochs int) {
 		if nonce != 0 && outcomes[nonce-1] == Lost {
 			t.Fatalf("%d lost epoch %d, and stands there", nonce, epoch)
 		}
+
 		if nonce != 0 {
 			revision = at
 			epoch++
