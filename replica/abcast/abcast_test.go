@@ -179,6 +179,7 @@ func TestS3HeardWaitsForWhatWasAnnounced(t *testing.T) {
 func TestS3AGapIsAskedForAtOnceThenEveryTwoTicks(t *testing.T) {
 	r1 := group(2)[0]
 	r1.take(data(2, 4, 40, 0, 4))
+
 	var asked []int
 	for tick := range 6 {
 		for _, g := range of[*message.Gap](r1.turn()) {
@@ -192,16 +193,19 @@ func TestS3AGapIsAskedForAtOnceThenEveryTwoTicks(t *testing.T) {
 	if !slices.Equal(asked, []int{0, 2, 4}) {
 		t.Errorf("asked in ticks %v", asked)
 	}
+
 	// Only what is missing is asked for: 2 is here now, 1 and 3 are not.
 	r1.take(data(2, 2, 20, 0, 2))
 	r1.Tick(nil)
 	if g := of[*message.Gap](r1.turn()); len(g) != 1 || g[0].First != 1 || g[0].Last != 1 {
 		t.Errorf("asks %+v, want for number 1 alone", g)
 	}
+
 	r1.take(data(2, 1, 10, 0, 1))
 	if g := of[*message.Gap](r1.turn()); len(g) != 1 || g[0].First != 3 || g[0].Last != 3 {
 		t.Errorf("asks %+v, want for number 3 at once", g)
 	}
+
 	r1.take(data(2, 3, 30, 0, 3))
 	r1.Tick(nil)
 	if g := of[*message.Gap](r1.turn()); len(g) != 0 {
@@ -319,6 +323,7 @@ func TestRefused(t *testing.T) {
 	long := data(2, 1, 10, 0, 0, 0, 0)
 	unannounced := data(2, 2, 10, 0, 0, 0)
 	unannounced.LastSeq = 1
+
 	for _, test := range []struct {
 		name string
 		give func(r1 *member)

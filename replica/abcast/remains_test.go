@@ -53,6 +53,7 @@ func TestCut(t *testing.T) {
 		r.Sort()
 		return r
 	}
+
 	for _, test := range []struct {
 		name   string
 		cut    []uint64
@@ -69,7 +70,11 @@ func TestCut(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			inside, err := remains().Cut(test.cut)
-			if got := fmt.Sprint(err); err == nil && test.err != "" || err != nil && got != test.err {
+			got := fmt.Sprint(err)
+			if (err != nil) != (test.err != "") {
+				t.Fatalf("error %q, want %q", got, test.err)
+			}
+			if err != nil && got != test.err {
 				t.Fatalf("error %q, want %q", got, test.err)
 			}
 			if got := names(inside); got != test.inside {
@@ -77,6 +82,7 @@ func TestCut(t *testing.T) {
 			}
 		})
 	}
+
 	r := remains()
 	r.Queue = append(r.Queue, data(4, 1, 40))
 	if _, err := r.Cut([]uint64{3, 2, 2}); err == nil {
@@ -102,6 +108,7 @@ func TestNothingAcknowledgedIsMissing(t *testing.T) {
 		}
 	}
 	expect(t, m[0], 1, 2)
+
 	cut := []uint64{4, 0, 0}
 	var all []*abcast.Remains
 	for _, member := range m {
@@ -111,9 +118,11 @@ func TestNothingAcknowledgedIsMissing(t *testing.T) {
 			cut[i] = min(cut[i], r.Contiguous[i])
 		}
 	}
+
 	if !slices.Equal(cut, []uint64{2, 0, 0}) {
 		t.Fatalf("cut %v", cut)
 	}
+
 	for i, want := range []string{"", "r1#1 r1#2", "r1#1 r1#2"} {
 		inside, err := all[i].Cut(cut)
 		if err != nil || names(inside) != want {

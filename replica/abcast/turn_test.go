@@ -46,6 +46,7 @@ func TestS2WhoIsToldWhen(t *testing.T) {
 // sent when it has arrived, when a tick has passed, or with one that somebody waits for.
 func TestGathering(t *testing.T) {
 	weak := message.Operation{Op: message.OpWeak}
+
 	for _, test := range []struct {
 		name    string
 		release func(m []*member)
@@ -66,13 +67,16 @@ func TestGathering(t *testing.T) {
 			if len(first) != 1 {
 				t.Fatalf("the first left in %d DATA, want 1: nothing is on its way", len(first))
 			}
+
 			m[1].take(first[0])
 			m[2].take(first[0])
+
 			m[0].Submit(weak, false)
 			m[0].Submit(weak, false)
 			if sends := m[0].Flush(nil); len(sends) != 0 || m[0].Submitted() {
 				t.Fatalf("%d messages left while the first is on its way", len(sends))
 			}
+
 			test.release(m)
 			later := of[*message.Data](m[0].Flush(nil))
 			if len(later) != 1 || len(later[0].Ops) != test.want {

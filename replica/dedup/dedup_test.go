@@ -18,8 +18,9 @@ func TestAgainstAList(t *testing.T) {
 		now, cost := uint64(0), 0
 		most := 1 + r.IntN(6000)
 		for step := range 20_000 {
+			forget := len(list) > 0 && r.IntN(3) == 0
 			switch {
-			case len(list) > 0 && (r.IntN(3) == 0 || len(list) > most):
+			case forget, len(list) > most:
 				cost -= list[0].Cost()
 				m.Forget()
 				list = list[1:]
@@ -35,6 +36,7 @@ func TestAgainstAList(t *testing.T) {
 				cost += e.Cost()
 				list = append(list, e)
 			}
+
 			if step%500 == 0 {
 				compare(t, m, list, r)
 			}
@@ -71,11 +73,13 @@ func compare(t *testing.T, m *dedup.Memory, list []dedup.Entry, r *rand.Rand) {
 	for _, e := range list {
 		newest[fmt.Sprint(e.ID, "/", identity(&e))] = e
 	}
+
 	for _, want := range newest {
 		if got, ok := m.Lookup(want.ID, want.RID); !ok || got != want {
 			t.Fatalf("%+v is found as %+v, %t", want, got, ok)
 		}
 	}
+
 	for range 100 {
 		e := randomEntry(r, 0)
 		if _, known := newest[fmt.Sprint(e.ID, "/", identity(&e))]; known {
@@ -85,9 +89,15 @@ func compare(t *testing.T, m *dedup.Memory, list []dedup.Entry, r *rand.Rand) {
 			t.Fatalf("%+v was never added, and is found as %+v", e, got)
 		}
 	}
-	if oldest, ok := m.Oldest(); ok != (len(list) > 0) || ok && oldest != list[0] {
-		t.Fatalf("the oldest is %+v, %t", oldest, ok)
+
+	oldest, ok := m.Oldest()
+	if ok != (len(list) > 0) {
+		t.Fatalf("an oldest entry: %t, of %d", ok, len(list))
 	}
+	if ok && oldest != list[0] {
+		t.Fatalf("the oldest is %+v", oldest)
+	}
+
 	for _, from := range []int{0, 1, len(list) / 2, len(list) - 1, len(list)} {
 		i := max(from, 0)
 		m.Each(i, func(e *dedup.Entry) bool {

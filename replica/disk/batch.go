@@ -154,7 +154,10 @@ func (d *Disk) writes(b *pebble.Batch, t *durable.Turn) error {
 		put(b, numberKey(prefixWrite, w.Number), d.laidOut(encoded))
 		d.held += len(d.value)
 	}
-	if committed := d.state.Committed; committed > d.trimmed && (committed-d.trimmed >= trimWrites || d.held >= trimBytes) {
+
+	committed := d.state.Committed
+	many := committed-d.trimmed >= trimWrites || d.held >= trimBytes
+	if committed > d.trimmed && many {
 		removeRange(b, numberKey(prefixWrite, 0), above(committed))
 		d.trimmed, d.held = committed, 0
 	}
@@ -179,15 +182,18 @@ func (d *Disk) weak(b *pebble.Batch, t *durable.Turn) error {
 // not go on from those that are here, the table begins anew with them.
 func (d *Disk) executed(b *pebble.Batch, t *durable.Turn, before *durable.State) error {
 	newest, n := d.state.Entries, uint64(len(t.Executed))
-	if n > newest || n > 0 && !t.Changed {
+	unsaid := n > 0 && !t.Changed // the state that counts them
+	if n > newest || unsaid {
 		return fmt.Errorf("%d entries of the table end with number %d", n, newest)
 	}
+
 	c := &d.counts
 	first := newest - n + 1
 	if first != before.Entries+1 {
 		removeRange(b, []byte{prefixExecuted}, []byte{prefixExecuted + 1})
 		c.firstEntry = first
 	}
+
 	// One value for all of the turn: a key of the engine costs more than what it holds.
 	value := append(d.scratch[:0], layout)
 	for i := range t.Executed {
@@ -200,6 +206,7 @@ func (d *Disk) executed(b *pebble.Batch, t *durable.Turn, before *durable.State)
 	if d.scratch = value; n > 0 {
 		put(b, numberKey(prefixExecuted, newest), value)
 	}
+
 	oldest := d.oldestEntry()
 	kept := max(newest-min(newest, oldest), uint64(d.o.Window))
 	if oldest > c.firstEntry+kept/trimParts {

@@ -68,10 +68,12 @@ func BenchmarkGet(b *testing.B) {
 		b.Fatal(err)
 	}
 	fillKeys(b, d, keys)
+
 	all := make([]string, keys)
 	for i := range all {
 		all[i] = benchKey(i)
 	}
+
 	for _, c := range []struct {
 		name string
 		of   int // keys that are asked for
@@ -87,6 +89,7 @@ func BenchmarkGet(b *testing.B) {
 			}
 		})
 	}
+
 	b.Run("missing", func(b *testing.B) {
 		i := 0
 		for b.Loop() {
@@ -96,6 +99,7 @@ func BenchmarkGet(b *testing.B) {
 			i++
 		}
 	})
+
 	if err := d.Close(); err != nil {
 		b.Fatal(err)
 	}
@@ -123,10 +127,12 @@ func BenchmarkMillion(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
+
 		for range 2 {
 			fillKeys(b, d, keys)
 		}
 		b.ReportMetric(time.Since(begin).Seconds(), "s/write")
+
 		begin = time.Now()
 		for i := range keys {
 			if _, ok := d.Get(benchKey(i * 7919 % keys)); !ok {
@@ -134,6 +140,7 @@ func BenchmarkMillion(b *testing.B) {
 			}
 		}
 		b.ReportMetric(time.Since(begin).Seconds(), "s/read")
+
 		begin = time.Now()
 		n := 0
 		d.Ascend("", func(string, store.Record) bool { n++; return true })
@@ -141,6 +148,7 @@ func BenchmarkMillion(b *testing.B) {
 			b.Fatal(n, d.Len())
 		}
 		b.ReportMetric(time.Since(begin).Seconds(), "s/ascend")
+
 		runtime.GC()
 		b.ReportMetric(resident(b, "VmRSS"), "MiB-now")
 		b.ReportMetric(resident(b, "VmHWM"), "MiB-peak")
@@ -148,6 +156,7 @@ func BenchmarkMillion(b *testing.B) {
 		if err := d.Close(); err != nil {
 			b.Fatal(err)
 		}
+
 		begin = time.Now()
 		if d, _, err = Open(b.Context(), Options{Dir: dir}); err != nil || d.Len() != keys {
 			b.Fatal(err)

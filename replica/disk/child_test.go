@@ -34,10 +34,13 @@ func TestMain(m *testing.M) {
 func child(args []string) error {
 	mode, _ := strconv.Atoi(args[2])
 	turns, _ := strconv.Atoi(args[3])
-	d, saved, err := Open(context.Background(), Options{Dir: args[1], Sync: Sync(mode), Window: 50, BootID: "boot 1", SyncEvery: time.Hour, memTable: 256 << 10})
+	d, saved, err := Open(context.Background(), Options{
+		Dir: args[1], Sync: Sync(mode), Window: 50, BootID: "boot 1", SyncEvery: time.Hour, memTable: 256 << 10,
+	})
 	if err != nil {
 		return err
 	}
+
 	fmt.Println("open")
 	switch args[0] {
 	case "hold":

@@ -28,11 +28,13 @@ func TestCrashLosesNothing(t *testing.T) {
 				o := inMemory(fs)
 				o.Sync = mode
 				d, _ := mustOpen(t, o)
+
 				for i := range crashTurns {
 					mustCommit(t, d, w.turn(d))
 					if i%crashEvery != crashEvery-1 {
 						continue
 					}
+
 					want := w.snapshot()
 					w.turn(d) // not committed
 					cut := vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rnd}
@@ -40,6 +42,7 @@ func TestCrashLosesNothing(t *testing.T) {
 						cut.UnsyncedDataPercent = []int{0, 50}[rnd.IntN(2)]
 						o.BootID = fmt.Sprint(i)
 					}
+
 					fs = fs.CrashClone(cut)
 					o.fs = fs
 					var saved *durable.Saved
@@ -49,6 +52,7 @@ func TestCrashLosesNothing(t *testing.T) {
 					if diff := want.differs(d, saved); diff != "" {
 						t.Fatalf("turn %d: %s", i, diff)
 					}
+
 					w.reborn(want)
 				}
 			})
@@ -66,6 +70,7 @@ func TestPowerCutInIntervalMode(t *testing.T) {
 		w, rnd := newWorld(seed, 50), rand.New(rand.NewPCG(seed, 3))
 		o := inMemory(fs)
 		d, _ := mustOpen(t, o)
+
 		var all []snapshot
 		synced := 0
 		for i := range 20 + rnd.IntN(150) {
@@ -76,8 +81,11 @@ func TestPowerCutInIntervalMode(t *testing.T) {
 				synced = i
 			}
 		}
-		o.fs = fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: []int{0, 30, 70, 95}[rnd.IntN(4)], RNG: rnd})
+
+		unsynced := []int{0, 30, 70, 95}[rnd.IntN(4)]
+		o.fs = fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: unsynced, RNG: rnd})
 		o.BootID = "boot 2"
+
 		for range 2 { // and again, as when the replica is killed before it has done anything
 			d, saved := mustOpen(t, o)
 			if !d.TailMayBeMissing() {
@@ -96,6 +104,7 @@ func TestPowerCutInIntervalMode(t *testing.T) {
 			w.reborn(all[at])
 			mustClose(t, d)
 		}
+
 		d, _ = mustOpen(t, o)
 		w.state.Incarnation++
 		mustCommit(t, d, w.turn(d))
@@ -161,6 +170,7 @@ func TestTailMayBeMissing(t *testing.T) {
 		o := inMemory(fs)
 		o.Sync = c.mode
 		d, _ := mustOpen(t, o)
+
 		w := newWorld(1, 50)
 		mustCommit(t, d, w.turn(d))
 		if c.clean {
@@ -169,6 +179,7 @@ func TestTailMayBeMissing(t *testing.T) {
 		} else {
 			o.fs = fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})
 		}
+
 		o.BootID = c.boot
 		o.Sync = Always // what counts is how it was used
 		d, saved := mustOpen(t, o)

@@ -110,6 +110,7 @@ func TestDamageIsNoticed(t *testing.T) {
 		fs, want := stopped(t, clean)
 		noticed := map[string]int{}
 		rnd := rand.New(rand.NewPCG(3, 3))
+
 		check := func(what, name string, spoil func(fs vfs.FS)) {
 			t.Helper()
 			spoilt := killed(fs)
@@ -121,8 +122,10 @@ func TestDamageIsNoticed(t *testing.T) {
 			if !slices.Contains([]string{"sst", "log"}, kind) {
 				kind = strings.TrimRight(path.Base(name), "0123456789.-")
 			}
+
 			noticed[what+" "+kind]++
 		}
+
 		tables := 0
 		for _, name := range slices.Backward(files(t, fs)) { // the older ones may have been replaced
 			if path.Ext(name) == ".sst" {
@@ -135,6 +138,7 @@ func TestDamageIsNoticed(t *testing.T) {
 			for range 4 {
 				places = append(places, rnd.IntN(max(len(b), 1)))
 			}
+
 			for _, at := range places {
 				if at < 0 || at >= len(b) {
 					continue
@@ -145,6 +149,7 @@ func TestDamageIsNoticed(t *testing.T) {
 					overwrite(t, fs, name, spoilt)
 				})
 			}
+
 			check("half", name, func(fs vfs.FS) { overwrite(t, fs, name, b[:len(b)/2]) })
 			check("empty", name, func(fs vfs.FS) { overwrite(t, fs, name, nil) })
 			check("gone", name, func(fs vfs.FS) {
@@ -153,6 +158,7 @@ func TestDamageIsNoticed(t *testing.T) {
 				}
 			})
 		}
+
 		t.Logf("clean=%t: noticed %v", clean, noticed)
 		for _, kind := range []string{"sst", "log", "MANIFEST", "mark"} {
 			for _, what := range []string{"flip", "gone"} {
@@ -202,7 +208,9 @@ func TestWhatIsMissingIsNoticed(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+
 	mustClose(t, d)
+
 	someData := func() []byte {
 		for id := range w.data {
 			return dataKey(id.From, id.Seq)
@@ -215,12 +223,14 @@ func TestWhatIsMissingIsNoticed(t *testing.T) {
 		}
 		return nil
 	}()
+
 	gone := func(key []byte) func(*pebble.DB) error {
 		return func(db *pebble.DB) error { return db.Delete(key, pebble.Sync) }
 	}
 	is := func(key []byte, value string) func(*pebble.DB) error {
 		return func(db *pebble.DB) error { return db.Set(key, []byte(value), pebble.Sync) }
 	}
+
 	for name, change := range map[string]func(*pebble.DB) error{
 		"the state is gone":             gone(stateKey),
 		"the state is cut short":        is(stateKey, "\x03"),
@@ -261,11 +271,13 @@ func TestWhatIsMissingIsNoticed(t *testing.T) {
 // A block that has gone bad since Open: nothing more is committed, so nothing that was
 // read wrongly leaves.
 func TestDamageWhileItRuns(t *testing.T) {
+
 	fs, want := stopped(t, true)
 	d, _ := mustOpen(t, inMemory(fs))
 	if err := d.db.Compact(context.Background(), []byte{0}, []byte{0xff}, false); err != nil {
 		t.Fatal(err)
 	}
+
 	levels, err := d.db.SSTables()
 	if err != nil {
 		t.Fatal(err)
@@ -279,9 +291,11 @@ func TestDamageWhileItRuns(t *testing.T) {
 			b[i] ^= 0xff
 		}
 	}
+
 	for key := range want.keys {
 		d.Get(key)
 	}
+
 	if err := d.Commit(&durable.Turn{}); !errors.Is(err, ErrDamaged) {
 		t.Errorf("Commit: %v", err)
 	}

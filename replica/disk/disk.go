@@ -75,9 +75,10 @@ func (d *Disk) Commit(t *durable.Turn) error {
 	if t == nil {
 		t = &durable.Turn{}
 	}
-	if t.Empty() && len(d.dirty) == 0 && !d.cleared {
+	if t.Empty() && len(d.dirty) == 0 && !d.cleared { // nothing to write
 		return nil
 	}
+
 	b := d.db.NewBatch()
 	err := d.fill(b, t)
 	if err == nil {
@@ -94,14 +95,17 @@ func (d *Disk) Commit(t *durable.Turn) error {
 			}
 		})
 	}
+
 	if err != nil {
 		d.broken = errors.Is(err, errEngine)
 		return d.fault.set(err)
 	}
+
 	d.turns.Store(d.counts.turn)
 	if t.Partial {
 		return nil
 	}
+
 	d.cache.settle(d.dirty)
 	clear(d.dirty)
 	d.dirty, d.cleared = d.dirty[:0], false
@@ -191,16 +195,19 @@ func (d *Disk) Room() error {
 	if err := d.flushes.err(); err != nil {
 		return fmt.Errorf("disk: %s: %w: %w", d.o.Dir, ErrFull, err)
 	}
+
 	now := time.Now()
 	if !d.roomAt.IsZero() && now.Sub(d.roomAt) < roomEvery {
 		return d.room
 	}
 	d.roomAt = now
+
 	usage, err := d.guard.GetDiskUsage(d.o.Dir)
 	if err != nil {
 		d.room = fmt.Errorf("disk: room: %w", err)
 		return d.room
 	}
+
 	d.free = usage.AvailBytes
 	need := uint64(d.o.MinFree)
 	if need == 0 {
@@ -209,6 +216,7 @@ func (d *Disk) Room() error {
 	if d.room != nil {
 		need += need / 8 // so that a disk at the limit does not flap
 	}
+
 	d.room = nil
 	if usage.AvailBytes < need {
 		d.room = fmt.Errorf("disk: %s: %w: %d MiB left, %d MiB wanted", d.o.Dir, ErrFull, usage.AvailBytes>>20, need>>20)

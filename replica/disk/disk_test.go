@@ -195,6 +195,7 @@ func TestCache(t *testing.T) {
 	c := newCache(40 * (entryCost + 2 + 10))
 	rnd := rand.New(rand.NewPCG(1, 1))
 	turn := []*entry{}
+
 	for i := range 10_000 {
 		key := fmt.Sprintf("%02d", rnd.IntN(100))
 		e := c.get(key)
@@ -208,11 +209,13 @@ func TestCache(t *testing.T) {
 				turn = append(turn, e)
 			}
 		}
+
 		for _, e := range turn {
 			if c.byKey[e.key] != e {
 				t.Fatalf("step %d: a record of the turn is gone", i)
 			}
 		}
+
 		if i%30 == 0 {
 			c.settle(turn)
 			turn = turn[:0]
@@ -220,6 +223,7 @@ func TestCache(t *testing.T) {
 				t.Fatalf("step %d: %d bytes, more than %d", i, c.size, c.limit)
 			}
 		}
+
 		size := 0
 		for at, e := range c.ring {
 			if e.at != at || c.byKey[e.key] != e {
@@ -231,6 +235,7 @@ func TestCache(t *testing.T) {
 			t.Fatalf("step %d: %d bytes are counted, %d are there", i, c.size, size)
 		}
 	}
+
 	if len(c.ring) < 30 {
 		t.Errorf("only %d entries are kept", len(c.ring))
 	}

@@ -68,6 +68,7 @@ func (f *flushes) end(err error) bool {
 const emptyTable = "pebble: empty table"
 
 func (d *Disk) listener() *pebble.EventListener {
+
 	l := pebble.EventListener{
 		FlushBegin: func(pebble.FlushInfo) { d.flushes.began.Store(d.guard.created.Load()) },
 		FlushEnd: func(i pebble.FlushInfo) {
@@ -98,5 +99,6 @@ func (d *Disk) listener() *pebble.EventListener {
 		},
 		WriteStallEnd: func() { d.o.Log.Info("storage: writes go on", "dir", d.o.Dir) },
 	}
+
 	return &l
 }

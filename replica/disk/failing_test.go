@@ -29,16 +29,23 @@ func TestEveryWriteFails(t *testing.T) {
 					if op.Kind.ReadOrWrite() != errorfs.OpIsWrite {
 						return nil
 					}
-					if at := seen.Add(1) - 1; at == n || stays && n >= 0 && at > n {
+					at := seen.Add(1) - 1
+					fails := at == n
+					if stays && n >= 0 {
+						fails = at >= n
+					}
+					if fails {
 						return syscall.EIO
 					}
 					return nil
 				})))
 				o.Sync, o.memTable = mode, 64<<10
+
 				before, after, err := untilItFails(t, o, turns)
 				if n < 0 { // none fails: how many there are
 					writes = seen.Load()
 				}
+
 				switch {
 				case err == nil:
 					harmless++
@@ -47,6 +54,7 @@ func TestEveryWriteFails(t *testing.T) {
 				default:
 					failed++
 				}
+
 				o.fs = killed(mem)
 				d, saved, err := Open(t.Context(), o)
 				if err != nil {
@@ -55,6 +63,7 @@ func TestEveryWriteFails(t *testing.T) {
 				if diff := oneOf(d, saved, before, after); diff != "" {
 					t.Fatalf("%s: %s", what, diff)
 				}
+
 				mustClose(t, d)
 			}
 		}
@@ -84,10 +93,11 @@ func untilItFails(t *testing.T, o Options, turns int) (before, after snapshot, e
 			d.sync()
 		}
 	}
+
 	kept := d.Err()
 	closed := d.Close()
 	switch {
-	case err != nil && (kept == nil || closed == nil):
+	case err != nil && kept == nil, err != nil && closed == nil:
 		t.Fatalf("the error %v is not kept: %v, %v", err, kept, closed)
 	case err == nil && kept != nil && closed == nil:
 		t.Fatalf("Close says nothing of %v", kept)

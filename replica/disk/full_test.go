@@ -32,6 +32,7 @@ func smallDisks(t *testing.T, test func(*testing.T, Options, others)) {
 			})
 			o, file := o, filepath.Join(dir, "others")
 			o.Dir = filepath.Join(dir, "r1")
+
 			take := func(leave int64) {
 				usage, err := vfs.Default.GetDiskUsage(dir)
 				if err != nil {
@@ -46,11 +47,13 @@ func smallDisks(t *testing.T, test func(*testing.T, Options, others)) {
 				}
 				_ = f.Close()
 			}
+
 			grow := func() {
 				if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_REMOUNT, fmt.Sprintf("size=%d", 2*smallDisk)); err != nil {
 					t.Fatal(err)
 				}
 			}
+
 			test(t, o, others{take, func() { _ = os.Remove(file) }, grow, true})
 		})
 	}
@@ -59,6 +62,7 @@ func smallDisks(t *testing.T, test func(*testing.T, Options, others)) {
 		fs.left.Store(smallDisk)
 		o, taken := o, int64(0)
 		o.Dir, o.fs = "/r1", fs
+
 		take := func(leave int64) {
 			n := max(fs.left.Load()-leave, 0)
 			fs.left.Add(-n)
@@ -83,8 +87,8 @@ type counting struct {
 }
 
 func (c *counting) file(category vfs.DiskWriteCategory, f vfs.File, err error) (vfs.File, error) {
-	if err != nil || category != writesFlush && category != writesCompaction { // logs and manifest have their room before they need it
-
+	early := category != writesFlush && category != writesCompaction
+	if err != nil || early { // logs and manifest have their room before they need it
 		return f, err
 	}
 	return &countingFile{f, c}, nil
@@ -154,12 +158,14 @@ func TestFullDisk(t *testing.T) {
 		d, _ := mustOpen(t, o)
 		w := newWorld(1, 1000)
 		fill(t, d, w)
+
 		others.give()
 		others.take(0) // and somebody else takes all that was left
 		w.value = 100
 		for range 30 { // what a replica has to say when nobody asks it for anything
 			mustCommit(t, d, w.turn(d))
 		}
+
 		for key, want := range w.keys {
 			if got, ok := d.Get(key); !ok || !same(got, want) {
 				t.Fatalf("on the full disk %q is %v", key, ok)
@@ -168,11 +174,13 @@ func TestFullDisk(t *testing.T) {
 		if err := d.Room(); !errors.Is(err, ErrFull) {
 			t.Errorf("Room: %v", err)
 		}
+
 		others.give()
 		testkit.Await(t, "there is room again", func() bool { return d.Room() == nil })
 		for range 100 {
 			mustCommit(t, d, w.turn(d))
 		}
+
 		mustClose(t, d)
 		d, saved := mustOpen(t, o)
 		if diff := w.snapshot().differs(d, saved); diff != "" {
@@ -189,6 +197,7 @@ func TestFullDiskThatIsNotHeeded(t *testing.T) {
 		d, _ := mustOpen(t, o)
 		w := newWorld(2, 1000)
 		fill(t, d, w)
+
 		var before, after snapshot
 		var err error
 		for err == nil {
@@ -197,6 +206,7 @@ func TestFullDiskThatIsNotHeeded(t *testing.T) {
 			after = w.snapshot()
 			err = d.Commit(turn)
 		}
+
 		if !errors.Is(err, ErrFull) || errors.Is(err, ErrDamaged) {
 			t.Fatal(err)
 		}
@@ -206,6 +216,7 @@ func TestFullDiskThatIsNotHeeded(t *testing.T) {
 		if err := d.Close(); !errors.Is(err, ErrFull) {
 			t.Errorf("Close: %v", err)
 		}
+
 		others.take(0)
 		elsewhere := o // a new store
 		elsewhere.Dir += "2"
@@ -217,6 +228,7 @@ func TestFullDiskThatIsNotHeeded(t *testing.T) {
 		} else if !errors.Is(err, ErrFull) || errors.Is(err, ErrDamaged) {
 			t.Errorf("Open on a full disk: %v", err)
 		}
+
 		others.give()
 		others.grow()
 		d, saved := mustOpen(t, o)

@@ -138,6 +138,7 @@ func (d *Disk) loadWrites(ctx context.Context, dec *codec.Decoder, saved *durabl
 			d.forget = true // came behind a gap: the machine will ask for it again
 			return nil
 		}
+
 		writes, err := dec.DecodeWrites(value)
 		if err != nil {
 			return fmt.Errorf("%w: %w", errValue, err)
@@ -148,10 +149,12 @@ func (d *Disk) loadWrites(ctx context.Context, dec *codec.Decoder, saved *durabl
 		if number != next {
 			return fmt.Errorf("%w: causal write %d", errMissing, next)
 		}
+
 		next++
 		saved.Writes = append(saved.Writes, writes[0])
 		return nil
 	})
+
 	if err == nil && next <= s.Watermark {
 		err = fmt.Errorf("%w: causal write %d", errMissing, next)
 	}
@@ -180,19 +183,23 @@ func (d *Disk) loadExecuted(ctx context.Context, dec *codec.Decoder, saved *dura
 	if next < recent {
 		saved.Earlier = dedup.New(saved.State.Incarnation)
 	}
+
 	if next <= newest {
 		saved.Executed = make([]message.Executed, 0, newest-max(next, recent)+1)
 	}
+
 	err := d.scan(ctx, numberKey(prefixExecuted, next), func(key, value []byte) error {
 		last, ok := numberOf(key)
 		entries, err := decodeExecuted(dec, value)
 		if err != nil {
 			return err
 		}
+
 		first := last - uint64(len(entries)) + 1
 		if !ok || last > newest || first > next || last < next {
 			return fmt.Errorf("%w: entry %d of the table of executed requests", errMissing, next)
 		}
+
 		entries = entries[next-first:]
 		for i := range entries {
 			x := &entries[i]
@@ -205,6 +212,7 @@ func (d *Disk) loadExecuted(ctx context.Context, dec *codec.Decoder, saved *dura
 		next = last + 1
 		return nil
 	})
+
 	if err == nil && next <= newest {
 		err = fmt.Errorf("%w: entry %d of the table of executed requests", errMissing, next)
 	}

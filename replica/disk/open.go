@@ -54,6 +54,7 @@ func (d *Disk) open(ctx context.Context, engine string) (*durable.Saved, error) 
 	if err != nil {
 		return nil, err
 	}
+
 	cut := last.sync == Interval && !last.clean && last.boot != d.o.BootID
 	floor := last.written
 	if cut {
@@ -62,31 +63,37 @@ func (d *Disk) open(ctx context.Context, engine string) (*durable.Saved, error) 
 			return nil, fmt.Errorf("disk: %s: %w", d.o.Dir, classified(err))
 		}
 	}
+
 	if err := d.openEngine(engine, last.written > 0); err != nil {
 		return nil, d.openError(err)
 	}
 	if err := d.verify(ctx, engine); err != nil {
 		return nil, d.openError(err)
 	}
+
 	saved, err := d.load(ctx)
 	if err != nil {
 		return nil, d.openError(err)
 	}
+
 	if d.counts.turn < floor {
 		return nil, damaged(d.o.Dir, fmt.Errorf("turn %d is missing, the last one is %d", floor, d.counts.turn))
 	}
 	if err := d.Err(); err != nil {
 		return nil, d.openError(err)
 	}
+
 	// All that the engine has read from its logs is in tables now, on the medium.
 	now := mark{sync: d.o.Sync, boot: d.o.BootID, written: d.counts.turn, synced: d.counts.turn, lost: last.lost, of: last.of}
 	if cut && d.began {
 		now.lost, now.of = true, d.state.Incarnation
 	}
+
 	d.tail = now.lost && d.began && now.of == d.state.Incarnation
 	if d.mark, err = openMark(d.o.fs, d.o.Dir, now); err != nil {
 		return nil, fmt.Errorf("disk: %s: %w", d.o.Dir, classified(err))
 	}
+
 	d.turns.Store(d.counts.turn)
 	d.flushes.done.Store(d.guard.created.Load())
 	d.ready.Store(true)
@@ -99,10 +106,12 @@ func (d *Disk) lastUse(engine string) (mark, error) {
 	if err != nil {
 		return mark{}, fmt.Errorf("disk: %w", err)
 	}
+
 	used := false
 	for _, name := range files {
 		used = used || name != "LOCK"
 	}
+
 	last, err := readMark(d.o.fs, d.o.fs.PathJoin(d.o.Dir, markName))
 	switch {
 	case errors.Is(err, errMark):
@@ -111,7 +120,7 @@ func (d *Disk) lastUse(engine string) (mark, error) {
 		return mark{}, fmt.Errorf("disk: %s: %w", d.o.Dir, err)
 	case last == nil && used:
 		return mark{}, damaged(d.o.Dir, errors.New("the mark file is missing"))
-	case last == nil:
+	case last == nil: // the first use
 		now := mark{sync: d.o.Sync, boot: d.o.BootID}
 		mf, err := openMark(d.o.fs, d.o.Dir, now)
 		if err == nil {

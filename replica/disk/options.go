@@ -105,6 +105,7 @@ func (o Options) filled() (Options, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+
 	switch {
 	case o.Dir == "":
 		return o, fmt.Errorf("%w: no directory", ErrOptions)

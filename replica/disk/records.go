@@ -50,6 +50,7 @@ func (d *Disk) Ascend(from string, fn func(key string, r store.Record) bool) {
 		return
 	}
 	turn := d.dirtyFrom(from)
+
 	if d.cleared {
 		for _, e := range turn {
 			if !fn(e.key, e.record) {
@@ -58,6 +59,7 @@ func (d *Disk) Ascend(from string, fn func(key string, r store.Record) bool) {
 		}
 		return
 	}
+
 	it, err := d.db.NewIter(&pebble.IterOptions{LowerBound: append([]byte{prefixKey}, from...), UpperBound: []byte{prefixKey + 1}})
 	if err != nil {
 		d.readFailed(err)
@@ -68,6 +70,7 @@ func (d *Disk) Ascend(from string, fn func(key string, r store.Record) bool) {
 			d.readFailed(err)
 		}
 	}()
+
 	for it.First(); it.Valid(); it.Next() {
 		key := string(it.Key()[1:])
 		for ; len(turn) > 0 && turn[0].key < key; turn = turn[1:] {
@@ -75,6 +78,7 @@ func (d *Disk) Ascend(from string, fn func(key string, r store.Record) bool) {
 				return
 			}
 		}
+
 		if len(turn) > 0 && turn[0].key == key {
 			if !fn(key, turn[0].record) {
 				return
@@ -82,6 +86,7 @@ func (d *Disk) Ascend(from string, fn func(key string, r store.Record) bool) {
 			turn = turn[1:]
 			continue
 		}
+
 		r, err := d.valueOf(it)
 		if err != nil {
 			d.readFailed(err)
@@ -91,6 +96,7 @@ func (d *Disk) Ascend(from string, fn func(key string, r store.Record) bool) {
 			return
 		}
 	}
+
 	if it.Error() != nil {
 		return // the rest of the turn's keys would hide that others are missing
 	}

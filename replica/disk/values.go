@@ -169,12 +169,14 @@ func decodeState(b []byte, d *codec.Decoder) (counts, durable.State, error) {
 	if first < layout {
 		in.bad = true
 	}
+
 	c := counts{turn: in.number(), keys: in.number(), firstEntry: in.number(), firstMark: in.number(), lastMark: in.number()}
 	if first >= layoutPast {
 		if c.past = in.number(); c.past == 0 {
 			in.bad = true
 		}
 	}
+
 	flags := in.number()
 	s := durable.State{
 		Learning: flags&flagLearning != 0, Scratch: flags&flagScratch != 0,
@@ -187,6 +189,7 @@ func decodeState(b []byte, d *codec.Decoder) (counts, durable.State, error) {
 	if flags > flagLearning|flagScratch {
 		in.bad = true
 	}
+
 	s.Contiguous = in.numbers(maxContiguous)
 	if first == layoutLives {
 		in.who(&s)
@@ -194,7 +197,9 @@ func decodeState(b []byte, d *codec.Decoder) (counts, durable.State, error) {
 	if first >= layoutLives {
 		in.told(&s)
 	}
-	if in.bad || first >= layoutPast && len(in.b) > 0 {
+
+	rest := first >= layoutPast && len(in.b) > 0 // the record has a key of its own since then
+	if in.bad || rest {
 		return counts{}, durable.State{}, fmt.Errorf("%w: the state", errValue)
 	}
 	if err := in.record(&s, d); err != nil {

@@ -85,7 +85,8 @@ func lastLog(fs vfs.FS, dir string) (name string, number uint64, err error) {
 	}
 	for _, f := range files {
 		n, _, ok := wal.ParseLogFilename(f)
-		if ok && (name == "" || uint64(n) > number) {
+		later := name == "" || uint64(n) > number
+		if ok && later {
 			name, number = f, uint64(n)
 		}
 	}

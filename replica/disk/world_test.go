@@ -69,11 +69,14 @@ func (w *world) request() message.Request {
 // turn makes the next turn, puts its records into s, and applies both to the model.
 func (w *world) turn(s store.Store) *durable.Turn {
 	t := &durable.Turn{Changed: true}
+
 	w.view(t)
 	w.causal(t)
+
 	for range w.rnd.IntN(4) {
 		id := durable.DataID{From: lamport.Replica(1 + w.rnd.IntN(3)), Seq: w.rnd.Uint64() >> 1}
-		m := &message.Data{Header: message.Header{From: id.From, Incarnation: 1, Epoch: 3, Clock: w.rnd.Uint64() >> 2}, Seq: id.Seq}
+		header := message.Header{From: id.From, Incarnation: 1, Epoch: 3, Clock: w.rnd.Uint64() >> 2}
+		m := &message.Data{Header: header, Seq: id.Seq}
 		m.Received = message.Received{LastSeq: id.Seq, Received: []uint64{1, w.rnd.Uint64(), 3}}
 		for range 1 + w.rnd.IntN(3) {
 			m.Ops = append(m.Ops, message.Operation{Op: message.OpStrong, Request: w.request()})
@@ -82,12 +85,14 @@ func (w *world) turn(s store.Store) *durable.Turn {
 		t.Data = append(t.Data, m)
 		w.data[id] = m
 	}
+
 	for _, id := range sortedKeys(w.data, func(id durable.DataID) string { return string(dataKey(id.From, id.Seq)) }) {
 		if w.chance(40) {
 			t.Delivered = append(t.Delivered, id)
 			delete(w.data, id)
 		}
 	}
+
 	for range w.rnd.IntN(3) {
 		r := w.request()
 		t.Weak = append(t.Weak, &r)
@@ -99,6 +104,7 @@ func (w *world) turn(s store.Store) *durable.Turn {
 			delete(w.weak, id)
 		}
 	}
+
 	w.table(t)
 	w.state.Position++
 	w.state.Clock = w.rnd.Uint64() >> 2
@@ -106,16 +112,19 @@ func (w *world) turn(s store.Store) *durable.Turn {
 	w.state.Contiguous = []uint64{w.rnd.Uint64(), 0, w.rnd.Uint64()}
 	w.state.Learning, w.state.Scratch = w.chance(50), w.chance(50)
 	t.State = w.state
+
 	if w.chance(w.clears) {
 		s.Clear()
 		clear(w.keys)
 	}
+
 	for range w.rnd.IntN(6) {
 		key := fmt.Sprintf("k%d", w.rnd.IntN(w.names))
 		r := store.Record{Kind: store.KindValue, Value: w.bytes(), RID: w.rnd.Uint64(), Number: w.rnd.Uint64(), Version: lamport.Version{Epoch: 1, Timestamp: t.State.Place}}
 		s.Put(key, r)
 		w.keys[key] = r
 	}
+
 	return t
 }
 

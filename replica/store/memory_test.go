@@ -72,6 +72,7 @@ func BenchmarkMemory(b *testing.B) {
 		all := keys(n)
 		m := filled(all)
 		name := func(op string) string { return fmt.Sprintf("%s/keys=%d", op, n) }
+
 		b.Run(name("get"), func(b *testing.B) {
 			b.ReportAllocs()
 			for i := range b.N {

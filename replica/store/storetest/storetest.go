@@ -273,6 +273,7 @@ func testModel(t *testing.T, s store.Store) {
 			s.Clear()
 			clear(model)
 		}
+
 		key := fmt.Sprintf("k%d", rnd.Intn(keys))
 		switch want, ok := model[key]; {
 		case rnd.Intn(2) == 0:
@@ -283,9 +284,11 @@ func testModel(t *testing.T, s store.Store) {
 		default:
 			wantNone(t, s, key)
 		}
+
 		if i%1000 != 0 {
 			continue
 		}
+
 		sorted := slices.Sorted(maps.Keys(model))
 		wantKeys(t, s, "", sorted)
 		at, _ := slices.BinarySearch(sorted, key)
@@ -297,6 +300,7 @@ func testModel(t *testing.T, s store.Store) {
 			return true
 		})
 	}
+
 	if s.Len() != len(model) {
 		t.Errorf("Len = %d, want %d", s.Len(), len(model))
 	}
