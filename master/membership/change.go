@@ -7,8 +7,8 @@ import (
 	"quartet/bus/message"
 )
 
-// Advance ends a turn: it begins a change where one is needed, and takes the one that is
-// under way as far as what is known allows.
+// Advance ends a turn: it begins a change where one is needed, and takes a change that is under
+// way as far as what is known allows.
 func (m *Machine) Advance(out *Output) {
 	switch m.stage {
 	case reading:
@@ -105,8 +105,8 @@ func (r *Replica) present() bool {
 // no view can be formed without it.
 func (m *Machine) admissible(r *Replica) bool { return r.present() && m.ticks >= r.admitAfter }
 
-// begin begins a change. It is never given up (rule F7): whoever has got PREPARE is wedged
-// for good in its epoch.
+// begin begins a change. A change is never given up (rule F7): a replica that has received PREPARE
+// is wedged for good in its epoch.
 func (m *Machine) begin() {
 	m.forgetCheck()
 	m.looked = m.ticks
@@ -159,7 +159,7 @@ func (m *Machine) waitsFor(c *candidates) bool {
 // enough of them hear each other all of them are: what the next view must deliver then waits until
 // they do, and all else goes on.
 func (m *Machine) chosen(c *candidates) *candidates {
-	if m.recover { // whoever is left out now may hold what nobody else does
+	if m.recover { // a replica that is left out now may hold what no other does
 		if !m.suffice(c) {
 			return nil
 		}
@@ -189,9 +189,9 @@ func (m *Machine) lookAgain(out *Output) {
 	m.read(out)
 }
 
-// candidates are those of whom the next view may be formed.
+// candidates are the replicas of which the next view may be formed.
 type candidates struct {
-	survivors []*Replica // S: members that have said what they hold, also one that is to leave
+	survivors []*Replica // S: members that have said what they hold, also a member that is to leave
 	joiners   []*Replica // learners that have become the copy of a member
 	awaited   bool       // somebody else may answer soon
 	back      bool       // the survivors hold less than they had told: an operator goes on with them
@@ -259,7 +259,7 @@ func (m *Machine) suffice(c *candidates) bool {
 		}
 	}
 	holders := staying - len(c.joiners)
-	if len(c.survivors) == len(m.record.Members) { // then all know of the next record, those that leave, too
+	if len(c.survivors) == len(m.record.Members) { // then all members know of the next record, also those that leave
 		holders = len(c.survivors)
 	}
 	configured := m.configured(c)
@@ -267,8 +267,8 @@ func (m *Machine) suffice(c *candidates) bool {
 		staying >= len(configured)-m.mayMiss(len(configured))
 }
 
-// leaversLack reports whether the candidates would suffice but for those that are to leave:
-// they count for F3 only if all members have answered.
+// leaversLack reports whether the candidates would suffice but for the replicas that are to leave:
+// these count for F3 only if all members have answered.
 func (m *Machine) leaversLack(c *candidates) bool {
 	if m.stay || m.suffice(c) {
 		return false
@@ -312,8 +312,8 @@ func (m *Machine) mayMiss(n int) int {
 	return min(m.cfg.Missing, n-1)
 }
 
-// prepare asks the members and those that load (rule F1), also those that have answered
-// an earlier round if they lack causal numbers.
+// prepare asks the members and the replicas that load (rule F1), also those that have answered an
+// earlier round if they lack causal numbers.
 func (m *Machine) prepare(out *Output) {
 	m.asked, m.sent = m.ticks, true
 	var to []lamport.Node
@@ -399,7 +399,7 @@ func (m *Machine) beginning(base *Replica) message.Record {
 	}
 }
 
-// installAgain repeats the record for those who have not acknowledged it, or don't know it.
+// installAgain repeats the record for replicas that have not acknowledged it, or don't know it.
 func (m *Machine) installAgain(out *Output) {
 	m.told = m.ticks
 	for _, r := range m.replicas {

@@ -28,7 +28,7 @@ type ear struct {
 // Pair is a replica that does not hear another one.
 type Pair struct{ Deaf, Of lamport.Node }
 
-// hears takes what a replica says of those that it hears.
+// hears notes what a replica says of the replicas that it hears.
 func (m *Machine) hears(r *Replica, heard []message.Heard) {
 	for _, h := range heard {
 		e := r.ear(h.Node)
@@ -116,9 +116,9 @@ func (m *Machine) apartFrom(r *Replica, record *message.Record) string {
 	return ""
 }
 
-// acquainted reports whether each of two replicas has heard the process that the other one
-// is now, and neither has lost it since: who is to be let in is more than not known to be
-// unheard (rule H4).
+// acquainted reports whether each of two replicas has heard the present process of the other, and
+// neither has lost it since: it is not enough for a replica that is to be let in that nobody is
+// known not to hear it (rule H4).
 func (m *Machine) acquainted(a, b *Replica) bool {
 	hears := func(a, b *Replica) bool {
 		e := a.ear(b.Node)
@@ -147,9 +147,9 @@ func (m *Machine) parted(c *candidates) (*Replica, *Replica) {
 	return nil, nil
 }
 
-// together returns those of the candidates who are to form the next view (rule H3): of the
-// sets in which everybody hears everybody, and which suffice, the best. What the others hold
-// counts for nothing, as if they were dead. nil: there is no such set.
+// together returns the candidates that are to form the next view (rule H3): of the sets in which
+// all hear each other, and which suffice, the best. What the others hold counts for nothing, as if
+// they were dead. nil: there is no such set.
 func (m *Machine) together(c *candidates) *candidates {
 	if !m.suffice(c) { // nor does a part of it
 		return nil
@@ -170,9 +170,9 @@ func (c *candidates) without(r *Replica) *candidates {
 	return &rest
 }
 
-// better returns the one of two sets that keeps more of the members, then the one that is
-// larger; then the one whose replicas were left out more seldom, so that it is not now one and
-// now another who must go; then the one with the lower nodes.
+// better returns the better of two sets: the set that keeps more of the members, then the larger
+// set; then the set whose replicas were left out more seldom, so that the same pair does not lose
+// one replica now and the other next time; then the set with the lower nodes.
 func (m *Machine) better(a, b *candidates) *candidates {
 	switch {
 	case a == nil:
@@ -212,8 +212,8 @@ func (m *Machine) worth(c *candidates) [3]int {
 	return w
 }
 
-// expected are the candidates of a change that would begin now. Those who are kept out for a
-// while are among them only if late says so.
+// expected returns the candidates of a change that would begin now. Replicas that are kept out for
+// a while are among them only if late says so.
 func (m *Machine) expected(late bool) *candidates {
 	c := &candidates{}
 	for _, member := range m.record.Members {
@@ -232,7 +232,8 @@ func (m *Machine) expected(late bool) *candidates {
 }
 
 // improves reports whether a change would make a better view of the same members, and perhaps
-// others: one that hears each other where these do not, or one with all of them and more.
+// others: a view whose members hear each other where these do not, or a view with all of these
+// members and more.
 func (m *Machine) improves() bool {
 	if !m.deaf && !slices.ContainsFunc(m.replicas, m.caught) {
 		return false
@@ -251,7 +252,7 @@ func (m *Machine) met(r *Replica) bool {
 	return !slices.ContainsFunc(m.replicas, func(o *Replica) bool { return m.Works(o) && !o.Suspected && !m.acquainted(r, o) })
 }
 
-// Apart lists who of the replicas does not hear whom, members and those that are to be.
+// Apart lists which replicas do not hear which, members and replicas that are to be members.
 func (m *Machine) Apart() []Pair {
 	var pairs []Pair
 	for _, r := range m.replicas {

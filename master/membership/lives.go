@@ -11,8 +11,8 @@ import (
 const goneMost = 16
 
 // Refuses reports whether a HELLO comes from a process that is not taken for its replica, and
-// answers it (rule F10): one that a later process has replaced is to end, and one that is new
-// under an incarnation which is not goes on above the newest that is known. Incarnations are
+// answers it (rule F10): a process that a later one has replaced is to end; a new process under an
+// incarnation that is not new goes on above the newest incarnation that is known. Incarnations are
 // drawn from the clock of a machine, which may be set back; lives are not.
 func (m *Machine) Refuses(h *message.Hello, out *Output) bool {
 	if m.foreign(h) {

@@ -19,7 +19,7 @@ type Config struct {
 	Nonce       uint64         // random: the nonces of this master's proposals follow it
 
 	SuspectTicks uint64 // silence that makes a replica suspected
-	ReadmitTicks uint64 // how long one that was removed for its silence stays out; doubled each time
+	ReadmitTicks uint64 // how long a replica that was removed for its silence stays out; doubled each time
 	JoinTicks    uint64 // how long a change waits for a learner that is nearly loaded
 	AgainTicks   uint64 // PREPARE and INSTALL are repeated after it
 	CheckTicks   uint64 // how often the record's store is tried while all is well; 0: never
@@ -109,7 +109,7 @@ type Machine struct {
 	asked    uint64 // tick of the last PREPARE
 	looked   uint64 // tick at which the record was read last in this change
 	sent     bool   // there was one in this change
-	stay     bool   // nobody leaves with this change: those that are to leave are needed for it
+	stay     bool   // no replica leaves with this change: those that are to leave are needed for it
 	told     uint64 // tick of the last INSTALL
 	recover  bool   // an operator wants to go on with fewer
 	proposal *message.Record
@@ -230,9 +230,9 @@ func (m *Machine) Heard(h *message.Header) bool {
 	return true
 }
 
-// lives takes note of a sign of life: something that answers what this master has sent.
-// What a replica says by itself is none: one that hears nothing may say a lot, and
-// everybody would wait for it.
+// lives notes a sign of life: a message that answers what this master has sent. A message that a
+// replica sends of its own accord is no sign: a replica that hears nothing may say a lot, and all
+// would wait for it.
 func (m *Machine) lives(r *Replica) { r.heard, r.Suspected = m.ticks, false }
 
 // answers takes note of the answer to a heartbeat; each counts once.
@@ -319,7 +319,7 @@ func (m *Machine) State(s *message.State) bool {
 	if s.Proof.View != 0 && s.Proof.View != m.record.Nonce { // it holds that of another view with this number
 		return false
 	}
-	if r.Life != 0 && r.Life != s.Proof.Life { // of an earlier process, or of one that has not said HELLO yet
+	if r.Life != 0 && r.Life != s.Proof.Life { // of an earlier process, or of a process that has not said HELLO yet
 		return false
 	}
 	m.lives(r)
@@ -403,8 +403,8 @@ func (m *Machine) leaves(r *Replica) bool {
 	return !m.stay && r.Removed && empty
 }
 
-// Recover lets the view that is to be formed now be formed of whoever is there. While the
-// view stands it does nothing: nobody has been asked about what may happen later.
+// Recover lets the view that is to be formed now be formed of the replicas that are there. While
+// the view stands it does nothing: no operator has been asked about what may happen later.
 func (m *Machine) Recover() {
 	m.recover = m.recover || m.stage == changing || m.stage == deciding || m.lost
 }

@@ -8,10 +8,10 @@ import (
 	"quartet/bus/trouble"
 )
 
-// rebuild makes the record anew from what the replicas hold (rule F11): the store has lost it,
-// or has one that is older than theirs. The newest that any replica holds is written back if
+// rebuild makes the record anew from what the replicas hold (rule F11): the store has lost it, or
+// has an older record than theirs. The newest record that any replica holds is written back if
 // every replica that it configures says that it knows of no later one, or if an operator has
-// agreed to lose what a later one may have brought.
+// agreed to lose what a later record may have brought.
 func (m *Machine) rebuild(out *Output) {
 	base := m.held()
 	if base == nil || m.waits || base.Epoch == 0 {

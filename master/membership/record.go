@@ -225,9 +225,9 @@ func (m *Machine) adopt(r *message.Record, revision uint64, out *Output) {
 	out.Decided = &m.record
 }
 
-// holdBack keeps those out for a while who are removed for their silence, or since they do
-// not hear another one, or for whom a change has waited in vain: a replica that comes and goes
-// would cost the others a change of views each time.
+// holdBack keeps replicas out for a while that are removed for their silence, or because they do
+// not hear another replica, or for which a change has waited in vain: a replica that comes and
+// goes would cost the others a change of views each time.
 func (m *Machine) holdBack(next *message.Record) {
 	for _, member := range m.record.Members {
 		r := m.Replica(member.Node)

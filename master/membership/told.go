@@ -6,9 +6,9 @@ import (
 	"quartet/bus/lamport"
 )
 
-// compare finds those who have gone back (rule F9): members whose STATE holds less than they
-// once told, be it another member, who remembers it, or this master. What a member tells is on
-// its disk before, so one that has lost nothing never does.
+// compare finds members that have gone back (rule F9): their STATE holds less than they once told
+// another member, which remembers it, or this master. What a member tells is on its disk before,
+// so a member that has lost nothing never goes back.
 func (m *Machine) compare() {
 	for j, member := range m.record.Members {
 		r := m.Replica(member.Node)
@@ -65,8 +65,9 @@ func (m *Machine) complete(copied *Replica) bool {
 	return true
 }
 
-// GoneBack is the member that has come furthest of those that hold less than they had told:
-// what is left to go on with when there is no other, nor a learner. nil: there is none.
+// GoneBack returns, of the members that hold less than they had told, the one that has come
+// furthest: what is left to go on with when there is no other member, nor a learner. nil: there is
+// none.
 func (m *Machine) GoneBack() *Replica {
 	var best *Replica
 	for _, member := range m.record.Members {

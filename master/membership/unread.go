@@ -26,8 +26,9 @@ func (m *Machine) AtWork(r *Replica) bool {
 // newest reports whether a replica knows of no older epoch than the others.
 func (m *Machine) newest(r *Replica) bool { return r.Epoch == m.NewestEpoch() }
 
-// MayServe reports whether a replica that is, or was, at work goes on with what needs no view:
-// a member of the record or, while none was read, whoever knows the newest epoch.
+// MayServe reports whether a replica that is, or was, at work goes on with requests that need no
+// view: a member of the record or, while no record was read, a replica that knows the newest
+// epoch.
 func (m *Machine) MayServe(r *Replica) bool {
 	if m.record.Epoch > 0 {
 		return m.Member(r)

@@ -8,8 +8,8 @@ import (
 	"quartet/bus/message"
 )
 
-// Remains is what a member holds of an epoch once it is wedged: a member that got
-// PREPARE, one that came back with its disk, or a learner that has copied one of them.
+// Remains is what a member holds of an epoch once it is wedged: a member that received PREPARE, a
+// member that came back with its disk, or a learner that has copied one of these.
 type Remains struct {
 	View       message.View
 	Contiguous []uint64          // by index in the view: DATA held without a gap

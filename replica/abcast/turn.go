@@ -85,9 +85,9 @@ func (b *Broadcast) Settle(sends []Send) []Send {
 	return sends
 }
 
-// Tick counts time. It tells those who are owed an ACK. With work waiting and no
-// progress it asks the others for theirs: they may have been lost, or our last DATA; this
-// ACK announces it.
+// Tick counts a tick of 10 ms. It sends an ACK to the members that are owed one. With work waiting
+// and no progress it asks the others for their ACKs: these may have been lost, or our last DATA,
+// which this ACK announces.
 func (b *Broadcast) Tick(sends []Send) []Send {
 	b.ticks++
 	if len(b.queue) == 0 && len(b.sent) == 0 {

@@ -50,7 +50,7 @@ type Memory struct {
 type block struct {
 	base  Entry // what its entries are written as differences to
 	used  int
-	count int // entries, those that are forgotten included
+	count int // entries, with those that are forgotten
 	data  [blockBytes]byte
 }
 

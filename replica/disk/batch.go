@@ -178,8 +178,8 @@ func (d *Disk) weak(b *pebble.Batch, t *durable.Turn) error {
 	return nil
 }
 
-// executed adds to the table. Entries have the numbers up to State.Entries; if they do
-// not go on from those that are here, the table begins anew with them.
+// executed adds to the table. Entries have the numbers up to State.Entries; if they do not follow
+// the entries that are on disk, the table begins anew with them.
 func (d *Disk) executed(b *pebble.Batch, t *durable.Turn, before *durable.State) error {
 	newest, n := d.state.Entries, uint64(len(t.Executed))
 	unsaid := n > 0 && !t.Changed // the state that counts them

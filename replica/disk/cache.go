@@ -18,9 +18,9 @@ const entryCost = 192
 
 func (e *entry) size() int { return entryCost + len(e.key) + len(e.record.Value) }
 
-// cache keeps the records of the turn, all of them, and beside them those of keys that
-// were asked for lately, as long as all together is below a limit. What leaves is chosen
-// by the clock algorithm: who was not used since the hand passed last.
+// cache keeps the records of the turn, all of them, and beside them the records of keys that were
+// asked for lately, as long as all together is below a limit. The clock algorithm chooses what
+// leaves: a record that was not used since the hand passed last.
 type cache struct {
 	byKey map[string]*entry
 	ring  []*entry

@@ -64,10 +64,10 @@ func (d *Disk) Err() error { return d.fault.err() }
 // Mode returns the mode in force.
 func (d *Disk) Mode() Sync { return d.o.Sync }
 
-// Commit makes the turn t durable together with the records that were put since the last
-// one that was not Partial; nil stands for a turn that changed nothing but them. The very first turn must have
-// a State, and so must one that has Executed. An error is the end: it is kept, the turn
-// may be on disk or not, and nothing later will be.
+// Commit makes the turn t durable together with the records that were put since the last turn that
+// was not Partial; nil stands for a turn that changed nothing else. The very first turn must have
+// a State, and so must a turn that has Executed. An error is final: it is kept, the turn may be on
+// disk or not, and nothing later will be.
 func (d *Disk) Commit(t *durable.Turn) error {
 	if err := d.Err(); err != nil {
 		return err

@@ -68,7 +68,6 @@ func (f *flushes) end(err error) bool {
 const emptyTable = "pebble: empty table"
 
 func (d *Disk) listener() *pebble.EventListener {
-
 	l := pebble.EventListener{
 		FlushBegin: func(pebble.FlushInfo) { d.flushes.began.Store(d.guard.created.Load()) },
 		FlushEnd: func(i pebble.FlushInfo) {

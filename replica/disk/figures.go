@@ -2,7 +2,7 @@ package disk
 
 import "time"
 
-// Figures are what the storage says of itself, for those who watch it.
+// Figures are what the storage says of itself, for metrics.
 type Figures struct {
 	Free        uint64 // bytes left on the disk, when it was asked last; 0: not yet
 	Used        uint64 // bytes of the engine's files

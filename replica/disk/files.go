@@ -148,8 +148,8 @@ func (g *guard) other(open func() (vfs.File, error)) *otherFile {
 	return &otherFile{File: nowhere(), g: g}
 }
 
-// log opens a log file. If that fails, or nothing may be written any more, the file is one
-// that forgets.
+// log opens a log file. If that fails, or nothing may be written any more, it returns a file that
+// keeps nothing.
 func (g *guard) log(open func() (vfs.File, error)) vfs.File {
 	g.created.Add(1)
 	if g.fault.err() == nil {

@@ -85,8 +85,8 @@ func (p *Turn) Empty() bool {
 }
 
 // Urgent reports whether anything that leaves with this turn may rest on what it changed.
-// What is only delivered is not: its DATA are on every member's disk, and whoever comes
-// back without it delivers it again.
+// Deliveries alone are not urgent: their DATA are on every member's disk, and a member that comes
+// back without them delivers them again.
 func (p *Turn) Urgent() bool {
 	return p.Changed || p.DropData || p.Void || len(p.Data)+len(p.Writes)+len(p.Weak) > 0
 }

@@ -19,7 +19,7 @@ const (
 )
 
 const (
-	history       = 10 // records that are kept, for those who ask what happened
+	history       = 10 // records that are kept, to find out what happened
 	duplicates    = 2 * time.Minute
 	wholeReplicas = 3 // of a new bucket on a cluster of servers
 	streamPrefix  = "KV_"

@@ -156,11 +156,11 @@ func (s *Store) Made() bool { return s.made }
 // Bucket returns the bucket's name.
 func (s *Store) Bucket() string { return Bucket(s.opts.Prefix) }
 
-// Read returns the record with its revision, or nil and 0 when there is none yet. The
-// error wraps [ErrUnavailable], [ErrDamaged], [ErrNewer] or [ErrDisk]; with ErrDamaged the revision is that
-// of what stands in the record's place, for a proposal that replaces it. A record that its
-// server lists and does not find is ErrUnavailable at first, and ErrDamaged to who asks again
-// after a second, or after five where the servers are a cluster.
+// Read returns the record with its revision, or nil and 0 when there is none yet. The error wraps
+// [ErrUnavailable], [ErrDamaged], [ErrNewer] or [ErrDisk]; with ErrDamaged the revision is that of
+// what stands in the record's place, for a proposal that replaces it. A record that its server
+// lists and does not find is ErrUnavailable at first, and ErrDamaged if it is read again after a
+// second, or after five where the servers are a cluster.
 func (s *Store) Read(ctx context.Context) (*message.Record, uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
@@ -191,9 +191,9 @@ func (s *Store) Read(ctx context.Context) (*message.Record, uint64, error) {
 	return &rec, m.Sequence, nil
 }
 
-// none tells a bucket in which a record never was from one that has lost it: taking the
-// one for the other would begin a second history. A server compares a proposal with what it
-// finds, so where it finds nothing only revision 0 wins.
+// none tells a bucket in which there was never a record from a bucket that has lost it: to take
+// one for the other would begin a second history. A server compares a proposal with what it finds,
+// so where it finds nothing only revision 0 wins.
 func (s *Store) none(ctx context.Context) error {
 	fresh, err := s.js.Stream(ctx, s.stream.CachedInfo().Config.Name)
 	if err != nil {
