@@ -78,6 +78,7 @@ func BenchmarkValue(b *testing.B) {
 	}
 	data := benchmarked(32)["Data"].(*message.Data)
 	e, d := NewEncoder(), NewDecoder()
+
 	b.Run("Encode/KeyRecord", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {

@@ -50,10 +50,15 @@ func expect(t *testing.T, all map[string]expected) {
 		switch {
 		case test.want == "" && err != nil:
 			t.Errorf("%s: %v", name, err)
-		case test.want != "" && (!errors.Is(err, ErrMessage) || m != nil || len(err.Error()) > 300 || !strings.Contains(err.Error(), test.want)):
+		case test.want != "" && m != nil, test.want != "" && !refusedAs(err, test.want):
 			t.Errorf("%s: %v %v (want %q)", name, m, err, test.want)
 		}
 	}
+}
+
+// refusedAs reports whether err refuses a message in a few words, want among them.
+func refusedAs(err error, want string) bool {
+	return errors.Is(err, ErrMessage) && len(err.Error()) <= 300 && strings.Contains(err.Error(), want)
 }
 
 var vector65 = "\xdc\x00\x41" + strings.Repeat("\x00", 65)
@@ -87,6 +92,7 @@ func TestRefusedInViewChanges(t *testing.T) {
 	entry := func(s string) string { return bytesOfChunk("\x91"+s, "", "", "", "", "") }
 	keyRecord := func(s string) string { return bytesOfChunk("", "\x91"+s, "", "", "", "") }
 	data := func(s string) string { return bytesOfChunk("", "", "", "", "\x91"+s, "") }
+
 	expect(t, map[string]expected{
 		"hello":                {helloHead + "\x00\x05\x00\x00\x00\x00\x00\xc2\x00", ""},
 		"phase 0":              {helloHead + "\x00\x00\x00\x00\x00\x00\x00\xc2\x00", "phase 0"},
@@ -171,6 +177,7 @@ func TestEncoderKeepsTheDecodersLimitsInViewChanges(t *testing.T) {
 	keyRecord := func(r message.KeyRecord) message.Message {
 		return &message.Chunk{Header: head(1), Records: []message.KeyRecord{r}}
 	}
+
 	for name, m := range map[string]message.Message{
 		"phase 0":        &message.Hello{Header: head(1)},
 		"phase 6":        &message.Hello{Header: head(1), Phase: 6},
@@ -203,6 +210,7 @@ func TestEncoderKeepsTheDecodersLimitsInViewChanges(t *testing.T) {
 			t.Errorf("%s: %d bytes, %v", name, len(b), err)
 		}
 	}
+
 	// And what is just within them is written, and can be read.
 	r := epochRecord()
 	r.Configured, r.Members, r.Cut = replicas(64), members(64), make([]uint64, 64)

@@ -32,6 +32,7 @@ func TestGolden(t *testing.T) {
 	for name, m := range samples() {
 		file := filepath.Join("testdata", name+".hex")
 		wanted[file], kinds[m.Kind()] = true, true
+
 		b, err := e.Encode(m)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -41,6 +42,7 @@ func TestGolden(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+
 		golden, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -48,6 +50,7 @@ func TestGolden(t *testing.T) {
 		if !bytes.Equal(golden, dump(b)) {
 			t.Errorf("%s is encoded otherwise than %s says:\n%s", name, file, dump(b))
 		}
+
 		back, err := d.Decode(undump(t, golden))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -57,6 +60,7 @@ func TestGolden(t *testing.T) {
 			t.Errorf("%s: (-sent +received)\n%s", name, diff)
 		}
 	}
+
 	files, err := filepath.Glob("testdata/*.hex")
 	if err != nil {
 		t.Fatal(err)
@@ -127,11 +131,13 @@ func TestRecordsOfVersion3AreRead(t *testing.T) {
 		}
 		return r
 	}
+
 	for _, name := range []string{"install", "install_first", "installed", "hello", "state"} {
 		golden, err := os.ReadFile(filepath.Join("testdata", "version3", name+".hex"))
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		want := all[name]
 		switch m := want.(type) {
 		case *message.Install:
@@ -143,6 +149,7 @@ func TestRecordsOfVersion3AreRead(t *testing.T) {
 		case *message.Installed:
 			m.Position, m.PID, m.Keeps, m.View = message.Unknown, 0, message.KeepsUnsaid, 0
 		}
+
 		b := undump(t, golden)
 		for _, version := range []byte{withoutRounds, withoutLineage} {
 			b[1] = version
@@ -153,11 +160,13 @@ func TestRecordsOfVersion3AreRead(t *testing.T) {
 				t.Errorf("%s: (-sent +received)\n%s", name, diff)
 			}
 		}
+
 		b[1] = Version // with the fields of version 3
 		if _, err := d.Decode(b); err == nil {
 			t.Errorf("%s of version %d without its last fields was read", name, Version)
 		}
 	}
+
 	golden, err := os.ReadFile(filepath.Join("testdata", "version3", "record.hex"))
 	if err != nil {
 		t.Fatal(err)
@@ -223,6 +232,9 @@ func TestEveryFieldTravels(t *testing.T) {
 	}
 }
 
+// hasFields reports whether a slice of such elements has leaves of its own.
+func hasFields(t reflect.Type) bool { return t.Kind() == reflect.Struct || t.Kind() == reflect.Pointer }
+
 // nonZero notes for every leaf whether it is set anywhere; slice elements share a path.
 func nonZero(v reflect.Value, path string, seen map[string]bool) {
 	switch {
@@ -232,7 +244,7 @@ func nonZero(v reflect.Value, path string, seen map[string]bool) {
 		}
 	case v.Kind() == reflect.Pointer:
 		nonZero(v.Elem(), path, seen)
-	case v.Kind() == reflect.Slice && (v.Type().Elem().Kind() == reflect.Struct || v.Type().Elem().Kind() == reflect.Pointer):
+	case v.Kind() == reflect.Slice && hasFields(v.Type().Elem()):
 		for i := range v.Len() {
 			nonZero(v.Index(i), path+"[]", seen)
 		}
@@ -275,6 +287,7 @@ func TestRefused(t *testing.T) {
 	if _, err := d.Decode([]byte(key("\xa1k", "\xc0"))); err != nil {
 		t.Fatal(err)
 	}
+
 	for name, b := range map[string]string{
 		"empty":                   "",
 		"nil":                     "\xc0",
@@ -325,6 +338,7 @@ func TestRefused(t *testing.T) {
 			t.Errorf("%s: %v %v", name, m, err)
 		}
 	}
+
 	if _, err := d.Decode([]byte(installed)); err != nil {
 		t.Errorf("after all that, a good message: %v", err)
 	}
@@ -370,6 +384,7 @@ func TestEncoderKeepsTheDecodersLimits(t *testing.T) {
 		change(&r)
 		return &message.Forward{Header: head(1), Requests: []message.Request{r}}
 	}
+
 	for name, m := range map[string]message.Message{
 		"kind 18":        &stranger{message.Installed{Header: head(1)}},
 		"unknown type":   &impostor{message.Installed{Header: head(1)}},
@@ -390,6 +405,7 @@ func TestEncoderKeepsTheDecodersLimits(t *testing.T) {
 			t.Errorf("%s: %d bytes, %v", name, len(b), err)
 		}
 	}
+
 	if _, err := e.Encode(&message.Installed{Header: head(1)}); err != nil {
 		t.Errorf("after all that, a good message: %v", err)
 	}
@@ -423,6 +439,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		f.Add(bytes.Clone(b))
 	}
+
 	e, d := NewEncoder(), NewDecoder()
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := d.Decode(b)
@@ -432,6 +449,7 @@ func FuzzDecode(f *testing.F) {
 			}
 			return
 		}
+
 		encoded, err := e.Encode(m)
 		if err != nil {
 			t.Fatalf("decoded but not encoded: %+v: %v", m, err)
@@ -439,6 +457,7 @@ func FuzzDecode(f *testing.F) {
 		if most := len(b) + 3; len(encoded) > most { // of version 2: a round, and a longer head for it
 			t.Fatalf("the shortest form has %d bytes, what was read %d", len(encoded), len(b))
 		}
+
 		again, err := d.Decode(bytes.Clone(encoded))
 		if err != nil {
 			t.Fatal(err)

@@ -69,18 +69,24 @@ func (d *Decoder) body(kind message.Kind, h message.Header, version uint64) mess
 	switch kind {
 	case message.KindHello:
 		return &message.Hello{Header: h, PID: int(d.limited(math.MaxInt32, "pid")), Phase: d.phase(),
-			Position: d.uint(), Keys: d.uint(), LastRID: d.uint(), Master: d.uint(), Nonce: d.uint(), Whole: d.bool(), Committed: d.uint(), Heard: d.heard(version), Past: d.past(version)}
+			Position: d.uint(), Keys: d.uint(), LastRID: d.uint(), Master: d.uint(), Nonce: d.uint(),
+			Whole: d.bool(), Committed: d.uint(), Heard: d.heard(version), Past: d.past(version)}
 	case message.KindInstall:
 		return &message.Install{Header: h, Record: d.record(version <= withoutLineage)}
 	case message.KindInstalled:
 		if version <= withoutLineage {
 			return &message.Installed{Header: h, Position: message.Unknown}
 		}
-		return &message.Installed{Header: h, Position: d.uint(), PID: int(d.limited(math.MaxInt32, "pid")), Keeps: message.Keeps(d.limited(uint64(message.KeepsAlways), "way of keeping data")), View: d.uint()}
+		return &message.Installed{Header: h, Position: d.uint(), PID: int(d.limited(math.MaxInt32, "pid")),
+			Keeps: message.Keeps(d.limited(uint64(message.KeepsAlways), "way of keeping data")), View: d.uint()}
+
+	// Requests, and the broadcast.
 	case message.KindForward:
-		return &message.Forward{Header: h, Marks: d.marks(), Requests: d.requests(), Writes: d.writes(), Round: d.round(version), Time: d.time()}
+		return &message.Forward{Header: h, Marks: d.marks(), Requests: d.requests(), Writes: d.writes(),
+			Round: d.round(version), Time: d.time()}
 	case message.KindAnswers:
-		return &message.Answers{Header: h, Watermark: d.uint(), Position: d.uint(), Answers: d.answers(), Round: d.round(version)}
+		return &message.Answers{Header: h, Watermark: d.uint(), Position: d.uint(), Answers: d.answers(),
+			Round: d.round(version)}
 	case message.KindData:
 		return &message.Data{Header: h, Seq: d.uint(), Received: d.received(), Ops: d.operations(), Time: d.time()}
 	case message.KindAck:
@@ -89,6 +95,8 @@ func (d *Decoder) body(kind message.Kind, h message.Header, version uint64) mess
 		return &message.Gap{Header: h, Causal: d.bool(), First: d.uint(), Last: d.uint()}
 	case message.KindFill:
 		return &message.Fill{Header: h, Writes: d.writes()}
+
+	// Heartbeats.
 	case message.KindProbe:
 		return &message.Probe{Header: h, Nonce: d.uint(), Marks: d.marks()}
 	case message.KindReport:
@@ -96,6 +104,8 @@ func (d *Decoder) body(kind message.Kind, h message.Header, version uint64) mess
 			Keys: d.uint(), Pending: d.uint(), Tentative: d.uint(), Queue: d.uint(), Own: d.uint(), Heard: d.heard(version)}
 	case message.KindBeat:
 		return &message.Beat{Header: h}
+
+	// Changes of the view.
 	case message.KindPrepare:
 		return &message.Prepare{Header: h, Round: d.uint(), High: d.uint(), Holder: d.holder()}
 	case message.KindState:

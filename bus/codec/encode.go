@@ -69,6 +69,8 @@ func (e *Encoder) body(m message.Message) {
 		e.uint(uint64(max(m.PID, 0)))
 		e.uint(uint64(m.Keeps))
 		e.uint(m.View)
+
+	// Requests, and the broadcast.
 	case *message.Forward:
 		e.marks(&m.Marks)
 		e.list(len(m.Requests))
@@ -97,6 +99,8 @@ func (e *Encoder) body(m message.Message) {
 		e.uint(m.Last)
 	case *message.Fill:
 		e.writes(m.Writes)
+
+	// Heartbeats.
 	case *message.Probe:
 		e.uint(m.Nonce)
 		e.marks(&m.Marks)
@@ -106,6 +110,8 @@ func (e *Encoder) body(m message.Message) {
 		e.uint(m.Own)
 		e.heard(m.Heard)
 	case *message.Beat:
+
+	// Changes of the view.
 	case *message.Prepare:
 		e.prepare(m)
 	case *message.State:
@@ -118,6 +124,7 @@ func (e *Encoder) body(m message.Message) {
 		e.uint(m.Newest)
 		e.uint(m.Life)
 		e.bool(m.Replaced)
+
 	default:
 		e.fail("unknown type of message")
 	}

@@ -96,19 +96,24 @@ func (e *Encoder) chunk(m *message.Chunk) {
 	e.bool(m.Restart)
 	e.uint(m.Position)
 	e.timestamp(m.Place)
+
 	e.uint(m.First)
 	e.list(len(m.Entries))
 	for i := range m.Entries {
 		e.executed(&m.Entries[i])
 	}
 	e.uint(m.Last)
+
 	e.list(len(m.Records))
 	for i := range m.Records {
 		e.keyRecord(&m.Records[i])
 	}
+
 	e.cursor(m.Cursor)
 	e.bool(m.Scanned)
 	e.uint(m.LastRID)
+
+	// Of a wedged member, or empty.
 	e.bool(m.Wedged)
 	e.bool(m.Done)
 	e.vector(m.Contiguous)
@@ -120,6 +125,7 @@ func (e *Encoder) chunk(m *message.Chunk) {
 	e.uint(m.Committed)
 	e.uint(m.Watermark)
 	e.uint(m.Safe)
+
 	e.uints4(m.Order.Now, m.Order.Tick, m.Order.Horizon, m.Order.Oldest)
 }
 

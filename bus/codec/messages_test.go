@@ -25,6 +25,7 @@ func samples() map[string]message.Message {
 	empty := request(13, model.Eventual, "k", "")
 	received := message.Received{LastSeq: 5, Received: []uint64{5, 0, 1 << 33}}
 	writes := []message.CausalWrite{{Number: 8, Request: request(21, model.Causal, "a", "1")}, {Number: 9, Request: request(22, model.Causal, "b", "\x00\xff")}}
+
 	return map[string]message.Message{
 		"hello":          &message.Hello{Header: head(2), PID: 4711, Phase: message.PhaseCaught, Position: 1, Keys: 2, LastRID: 3, Master: 1 << 40, Nonce: 5, Whole: true, Committed: 4, Heard: heard, Past: message.Past{Life: 1 << 60, Reason: "put back", Record: &record}},
 		"hello_first":    &message.Hello{Header: message.Header{From: 1}, Phase: message.PhaseBoot},

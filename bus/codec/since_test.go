@@ -14,7 +14,8 @@ import (
 // the one of two that share a number, and the other is set.
 func mayBeZero(path string, set map[string]bool) bool {
 	other, shares := strings.CutSuffix(path, ".Came")
-	return strings.HasSuffix(path, ".Acked") || shares && set[other+".First"]
+	otherIsSet := shares && set[other+".First"]
+	return strings.HasSuffix(path, ".Acked") || otherIsSet
 }
 
 // When a request was first sent, and when it came, share one number: at most one of them is known.

@@ -79,6 +79,7 @@ func TestValuesGolden(t *testing.T) {
 				t.Fatalf("%s: %v", name, err)
 			}
 			b = bytes.Clone(b)
+
 			back, err := a.decode(d, b)
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
@@ -86,6 +87,7 @@ func TestValuesGolden(t *testing.T) {
 			if diff := cmp.Diff(v, back); diff != "" {
 				t.Errorf("%s: (-encoded +decoded)\n%s", name, diff)
 			}
+
 			if i > 0 {
 				continue
 			}
@@ -94,6 +96,7 @@ func TestValuesGolden(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+
 			golden, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)
@@ -101,6 +104,7 @@ func TestValuesGolden(t *testing.T) {
 			if !bytes.Equal(golden, dump(b)) {
 				t.Errorf("%s is encoded otherwise than %s says:\n%s", name, file, dump(b))
 			}
+
 			seen := make(map[string]bool)
 			nonZero(reflect.ValueOf(back), name, seen)
 			for path, ok := range seen {
@@ -110,6 +114,7 @@ func TestValuesGolden(t *testing.T) {
 			}
 		}
 	}
+
 	files, err := filepath.Glob("testdata/value/*.hex")
 	if err != nil || len(files) != len(all) {
 		t.Errorf("%d golden files of %d values: %v", len(files), len(all), err)
@@ -125,16 +130,19 @@ func TestValuesRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		good := bytes.Clone(b)
+
 		refused := func(what string, b []byte) {
 			t.Helper()
 			if v, err := a.decode(d, b); !errors.Is(err, ErrMessage) || !reflect.ValueOf(v).IsZero() {
 				t.Errorf("%s %s: %+v, %v", name, what, v, err)
 			}
 		}
+
 		for n := range good {
 			refused("cut short", good[:n])
 		}
 		refused("with a byte more", append(bytes.Clone(good), 0))
+
 		for _, version := range []byte{0, 1, valueVersion + 1} {
 			other := bytes.Clone(good)
 			other[1] = version
@@ -146,16 +154,19 @@ func TestValuesRefused(t *testing.T) {
 		three := append(bytes.Clone(good), 0)
 		three[0]++
 		refused("with a field more", three)
+
 		for other, o := range values() {
 			if b, err := o.encode(e, o.full); other != name && err == nil {
 				refused("made of a "+other, bytes.Clone(b))
 			}
 		}
+
 		for _, v := range a.bad {
 			if b, err := a.encode(e, v); !errors.Is(err, ErrMessage) || b != nil {
 				t.Errorf("%s: %+v was encoded: %x, %v", name, v, b, err)
 			}
 		}
+
 		if _, err := a.decode(d, good); err != nil {
 			t.Errorf("after all that, a good %s: %v", name, err)
 		}
@@ -196,6 +207,7 @@ func FuzzDecodeValue(f *testing.F) {
 			f.Add(bytes.Clone(b))
 		}
 	}
+
 	e, d := NewEncoder(), NewDecoder()
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for name, a := range all {
@@ -206,6 +218,7 @@ func FuzzDecodeValue(f *testing.F) {
 				}
 				continue
 			}
+
 			encoded, err := a.encode(e, v)
 			if err != nil {
 				t.Fatalf("%s: decoded but not encoded: %+v: %v", name, v, err)
@@ -213,6 +226,7 @@ func FuzzDecodeValue(f *testing.F) {
 			if len(encoded) > len(b) {
 				t.Fatalf("%s: the shortest form has %d bytes, what was read %d", name, len(encoded), len(b))
 			}
+
 			again, err := a.decode(d, bytes.Clone(encoded))
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)

@@ -82,11 +82,13 @@ func TestValuesWithoutTimesAreRead(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		back, err := a.decode(d, undump(t, golden))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
+
 		want := a.full
 		switch v := want.(type) {
 		case *message.Data:
@@ -100,6 +102,7 @@ func TestValuesWithoutTimesAreRead(t *testing.T) {
 			v.Time = 0
 			want = v
 		}
+
 		if diff := cmp.Diff(want, back); diff != "" {
 			t.Errorf("%s: (-written +read)\n%s", name, diff)
 		}

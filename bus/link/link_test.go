@@ -114,21 +114,28 @@ func TestSendAndReceive(t *testing.T) {
 	if _, err := bus.Subscribe(watcher, c.subjects.All(), heard.Push); err != nil {
 		t.Fatal(err)
 	}
+
 	sent := []message.Message{
 		forward(11, 12),
 		forward(),
 		&message.Ack{Header: message.Header{From: master, Clock: 6}, Acked: []uint64{12}},
 		forward(13),
 		&message.Probe{Header: message.Header{From: master, Clock: 7}, Nonce: 1},
-		&message.Chunk{Header: message.Header{From: master, Clock: 8}, Writes: []message.CausalWrite{{Number: 1, Request: forward(14).Requests[0]}}}, // moves state: concerns no request
+		// A CHUNK moves state: it concerns no request.
+		&message.Chunk{
+			Header: message.Header{From: master, Clock: 8},
+			Writes: []message.CausalWrite{{Number: 1, Request: forward(14).Requests[0]}},
+		},
 	}
+
 	send(t, m, sent[0], r1, r2)
 	for _, s := range sent[1:] {
 		send(t, m, s, r1)
 	}
-	want := append([]message.Message(nil), sent...)
-	want[2] = &message.Ack{Header: message.Header{From: master, Clock: 6}} // Acked is in the header only
-	if diff := cmp.Diff(want, a.next(t, len(sent))); diff != "" {
+
+	messages := append([]message.Message(nil), sent...)
+	messages[2] = &message.Ack{Header: message.Header{From: master, Clock: 6}} // Acked is in the header only
+	if diff := cmp.Diff(messages, a.next(t, len(sent))); diff != "" {
 		t.Errorf("r1: (-want +got)\n%s", diff)
 	}
 	if diff := cmp.Diff(sent[:1], b.next(t, 1)); diff != "" {
@@ -137,6 +144,7 @@ func TestSendAndReceive(t *testing.T) {
 	if m.in.Len() != 0 {
 		t.Errorf("the sender heard %d messages", m.in.Len())
 	}
+
 	var got []string
 	for len(got) < len(sent)+1 {
 		select {
@@ -148,9 +156,15 @@ func TestSendAndReceive(t *testing.T) {
 			got = append(got, m.Subject+" "+strings.Join(m.Header[bus.HeaderRequestID], "|"))
 		}
 	}
-	if diff := cmp.Diff([]string{"quartet.node.r1 11,12", "quartet.node.r2 11,12", "quartet.node.r1 ", "quartet.node.r1 12", "quartet.node.r1 13", "quartet.node.r1 ", "quartet.node.r1 "}, got); diff != "" {
+
+	want := []string{
+		"quartet.node.r1 11,12", "quartet.node.r2 11,12", "quartet.node.r1 ", "quartet.node.r1 12",
+		"quartet.node.r1 13", "quartet.node.r1 ", "quartet.node.r1 ",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the passive client: (-want +got)\n%s", diff)
 	}
+
 	if diff := cmp.Diff(Counters{Sent: 7}, m.Counters()); diff != "" {
 		t.Errorf("master's counters: %s", diff)
 	}
@@ -175,6 +189,7 @@ func TestBadMessagesAreDroppedAndWarnedOfSeldom(t *testing.T) {
 		}
 		return strings.Count(out.String(), "bad message dropped")
 	}
+
 	if n := receive(50); n != 1 {
 		t.Errorf("%d warnings at once", n)
 	}
@@ -189,6 +204,7 @@ func TestBadMessagesAreDroppedAndWarnedOfSeldom(t *testing.T) {
 	if got := a.Counters(); got.Bad != 61 || got.Received != 0 {
 		t.Errorf("%+v", got)
 	}
+
 	// A bad one over the real bus does not stop the good one behind it.
 	raw := c.dial(c.server.NodeURL())
 	if err := raw.PublishMsg(bad); err != nil {

@@ -48,6 +48,7 @@ func Start(ctx context.Context, program, logDir, prefix string, more ...string) 
 		cmd:  exec.Command(program, args...),
 		said: &tail{}, exited: make(chan struct{}),
 	}
+
 	// Ctrl-C reaches a whole process group. The master must hear it from us alone and
 	// once: a second signal would have it stop without its reports.
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -59,6 +60,7 @@ func Start(ctx context.Context, program, logDir, prefix string, more ...string) 
 	if _, err := c.cmd.StdinPipe(); err != nil {
 		return nil, fmt.Errorf("start a cluster: %w", err)
 	}
+
 	out, err := c.cmd.StdoutPipe()
 	if err != nil {
 		return nil, fmt.Errorf("start a cluster: %w", err)
@@ -66,6 +68,7 @@ func Start(ctx context.Context, program, logDir, prefix string, more ...string) 
 	if err := c.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start a cluster: %w", err)
 	}
+
 	ready := make(chan string, 1)
 	go func() {
 		lines := bufio.NewScanner(io.TeeReader(out, c.said))
@@ -83,6 +86,7 @@ func Start(ctx context.Context, program, logDir, prefix string, more ...string) 
 		c.err = c.cmd.Wait()
 		close(c.exited)
 	}()
+
 	limit := time.NewTimer(startLimit)
 	defer limit.Stop()
 	select {

@@ -214,11 +214,13 @@ func (r *Responder) TakeBatches(t testing.TB, most int) (count func() int) {
 			r.publish(m, &nats.Msg{Subject: m.Reply, Data: []byte(err.Error())})
 			return
 		}
+
 		replies := make([]*bus.Reply, len(items))
 		for i, item := range items {
 			item.Options.Client = m.Header.Get(bus.HeaderClient)
 			replies[i], _ = r.take(Call{Request: item.Request, Options: item.Options, Header: m.Header}, item.Err)
 		}
+
 		var w bus.AnswersWriter
 		inIt := 0
 		for i := len(replies) - 1; i >= 0; i-- {
@@ -226,13 +228,15 @@ func (r *Responder) TakeBatches(t testing.TB, most int) (count func() int) {
 				w.Add(i, replies[i])
 				inIt++
 			}
-			if inIt == most || i == 0 && inIt > 0 {
+			last := i == 0 && inIt > 0
+			if inIt == most || last {
 				body, _ := w.Take()
 				r.publish(m, &nats.Msg{Subject: m.Reply, Data: body})
 				inIt = 0
 			}
 		}
 	})
+
 	if err == nil {
 		err = r.Conn.Flush()
 	}
@@ -270,9 +274,11 @@ func (r *Responder) execute(request bus.Request, options bus.Options, err error)
 		reply.Code, reply.Reason = bad.Code, bad.Reason
 		return reply
 	}
+
 	if first, found := r.outcomes[options.Identity]; found && options.Identity != "" {
 		return first
 	}
+
 	reply.Code = model.OK
 	reply.Replica = lamport.Replica(int(r.rid%3) + 1)
 	if options.Replica != "" {
@@ -283,6 +289,7 @@ func (r *Responder) execute(request bus.Request, options bus.Options, err error)
 		r.position++
 		reply.Position = r.position
 	}
+
 	if request.Type == model.Get {
 		value, found := r.values[request.Key]
 		if reply.Body = value.value; !found {
@@ -293,6 +300,7 @@ func (r *Responder) execute(request bus.Request, options bus.Options, err error)
 		}
 		return reply
 	}
+
 	if request.Model == model.Causal {
 		r.timestamp++
 		reply.Timestamp = r.timestamp
@@ -301,6 +309,7 @@ func (r *Responder) execute(request bus.Request, options bus.Options, err error)
 	if request.Encoding == bus.Text {
 		reply.Body = bus.AppendEcho(nil, request.Key, request.Value)
 	}
+
 	identity := options.Identity
 	if identity == "" {
 		identity = "rid " + time.Duration(r.rid).String()

@@ -124,6 +124,7 @@ func (s *source) record() message.Record {
 	for n := range 3 {
 		r.Members = append(r.Members, message.Member{Node: lamport.Replica(n + 1), Incarnation: 1 + uint64(s.below(2))})
 	}
+
 	switch s.below(12) {
 	case 0:
 		r.Epoch = s.number()
@@ -140,6 +141,7 @@ func (s *source) record() message.Record {
 	case 6, 7:
 		r.Members = r.Members[1:]
 	}
+
 	if s.below(3) > 0 {
 		r.High, r.Start = 0, 0
 		clear(r.Cut)
@@ -182,6 +184,7 @@ func (s *source) chunk(from message.Header) *message.Chunk {
 func (s *source) toReplica(clock uint64) message.Message {
 	master := s.header(lamport.Master(1), 1, clock)
 	peer := s.header(lamport.Replica(2+s.below(2)), 1, clock)
+
 	switch s.below(18) {
 	case 0:
 		return &message.Install{Header: master, Record: s.record()}
@@ -221,6 +224,7 @@ func (s *source) toReplica(clock uint64) message.Message {
 // toMaster is any message for m1, mostly from who may say it.
 func (s *source) toMaster(clock uint64) message.Message {
 	h := s.header(lamport.Replica(1+s.below(3)), 1+uint64(s.below(8)/7), clock)
+
 	switch s.below(9) {
 	case 0, 1:
 		m := &message.Hello{
