@@ -23,6 +23,7 @@ func (o *settings) observe(stopping context.Context) (over func(), err error) {
 			}
 		}
 	}
+
 	o.Probe = bus.NewProbe[masternode.Figures]()
 	if o.Metrics != "" {
 		m, err := mastermetrics.Listen(o.Metrics, o.Probe, o.Ledger, log)
@@ -32,6 +33,7 @@ func (o *settings) observe(stopping context.Context) (over func(), err error) {
 		ends = append(ends, m.Close)
 		o.Metrics = m.URL()
 	}
+
 	if traces.Wanted(o.traces.Endpoint, os.Getenv) {
 		o.traces.Version, o.traces.Getenv, o.traces.Log = o.Version, os.Getenv, log
 		t, err := traces.Open(stopping, o.traces)
@@ -42,6 +44,7 @@ func (o *settings) observe(stopping context.Context) (over func(), err error) {
 		ends = append(ends, t.Close)
 		o.Tracer = t
 	}
+
 	manager, ended, done := service{log}, make(chan struct{}), make(chan struct{})
 	o.Ready = manager.ready
 	go func() {

@@ -144,6 +144,7 @@ func ask(ctx context.Context, connection *dial.Flags, prefix string) (bus.Report
 	if err != nil {
 		return s, exit.Usage(err)
 	}
+
 	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
 	defer cancel()
 	nc, err := bus.Dial(ctx, settings.Options("quartet report", nil))
@@ -151,6 +152,7 @@ func ask(ctx context.Context, connection *dial.Flags, prefix string) (bus.Report
 		return s, exit.NoCluster(err)
 	}
 	defer nc.Close()
+
 	m, err := bus.Ask(ctx, nc, subjects.Report(), nil, bus.ReportField)
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
@@ -162,6 +164,7 @@ func ask(ctx context.Context, connection *dial.Flags, prefix string) (bus.Report
 	case err != nil:
 		return s, fmt.Errorf("asking the master for its report: %w", err)
 	}
+
 	if reason := m.Header.Get(bus.HeaderError); reason != "" {
 		return s, exit.With(exit.StatusRefused, fmt.Errorf("the master refused: %s", reason))
 	}

@@ -72,6 +72,7 @@ func TestServiceManager(t *testing.T) {
 	if got := m.next(t, 20*time.Second); got != "READY=1\nSTATUS=ready nats://127.0.0.1:1" {
 		t.Errorf("ready: %q", got)
 	}
+
 	probe := bus.NewProbe[masternode.Figures]()
 	stopping, stop := context.WithCancel(t.Context())
 	ended, done, still := make(chan struct{}), make(chan struct{}), make(chan struct{})
@@ -80,6 +81,7 @@ func TestServiceManager(t *testing.T) {
 		s.watch(stopping, probe, ended)
 	}()
 	m.until(t, "WATCHDOG=1") // it has not begun, and that may take its time
+
 	turning := make(chan struct{})
 	go func() {
 		defer close(turning)
@@ -94,6 +96,7 @@ func TestServiceManager(t *testing.T) {
 	}()
 	probe.Begin()
 	m.until(t, "WATCHDOG=1")
+
 	close(still)
 	<-turning
 	for m.next(t, 200*time.Millisecond) != "" { // what was told before it stood still
@@ -101,6 +104,7 @@ func TestServiceManager(t *testing.T) {
 	if got := m.next(t, 300*time.Millisecond); got != "" {
 		t.Errorf("of a loop that stands still is told: %q", got)
 	}
+
 	stop()
 	m.until(t, "STOPPING=1")
 	close(ended)
@@ -118,11 +122,17 @@ func TestDeployment(t *testing.T) {
 		}
 		return string(b)
 	}
+
 	m := Master(nil, nil, "", nil, func(nodelog.Options) masternode.Runner { return nil })
 	r := replicacmd.Replica(nil, nil)
 	client := &cobra.Command{Use: "client"}
 	client.Flags().String("nats", "", "")
-	tables := config.Tables{{Name: "master", Commands: []*cobra.Command{m}}, {Name: "replica", Commands: []*cobra.Command{r}}, {Name: "client", Commands: []*cobra.Command{client}}}
+	tables := config.Tables{
+		{Name: "master", Commands: []*cobra.Command{m}},
+		{Name: "replica", Commands: []*cobra.Command{r}},
+		{Name: "client", Commands: []*cobra.Command{client}},
+	}
+
 	file, err := config.Read(filepath.Join("..", "deploy", "quartet.toml"))
 	if err != nil {
 		t.Fatal(err)
@@ -133,6 +143,7 @@ func TestDeployment(t *testing.T) {
 	if err := tables.Apply(m, func(string) string { return "" }, file); err != nil {
 		t.Error(err)
 	}
+
 	_, start, _ := strings.Cut(read("quartet.service"), "ExecStart=/usr/local/bin/quartet ")
 	start, _, _ = strings.Cut(start, "\n")
 	args := strings.Fields(start)
@@ -145,6 +156,7 @@ func TestDeployment(t *testing.T) {
 	if err := m.ParseFlags(args[1:]); err != nil {
 		t.Error(err)
 	}
+
 	for line := range strings.SplitSeq(read("Containerfile"), "\n") {
 		text, ok := strings.CutPrefix(line, "ENV ")
 		if !ok {

@@ -61,7 +61,8 @@ func (o *settings) flags(f *pflag.FlagSet) {
 
 // settle makes options of what was said, or finds that it contradicts itself.
 func (o *settings) settle(f *pflag.FlagSet, inside func(nodelog.Options) masternode.Runner) (err error) {
-	if o.Memory && (f.Changed("dir") || f.Changed("sync")) {
+	onDisk := f.Changed("dir") || f.Changed("sync")
+	if o.Memory && onDisk {
 		return errors.New("--memory excludes --dir and --sync")
 	}
 	if err := external(&o.Options, o.connection); err != nil {

@@ -323,7 +323,8 @@ func (c *cluster) line(who string, format string, args ...any) {
 
 func (c *cluster) state(t *testing.T, d *datadriven.TestData) {
 	for _, r := range c.replicas {
-		if r.machine == nil || len(d.CmdArgs) > 0 && !d.HasArg(r.id.String()) {
+		unasked := len(d.CmdArgs) > 0 && !d.HasArg(r.id.String())
+		if r.machine == nil || unasked {
 			continue
 		}
 		s := r.machine.Stats()

@@ -16,6 +16,7 @@ func messageOf(msg message.Message) string {
 	var b strings.Builder
 	h := msg.Head()
 	fmt.Fprintf(&b, "%s e%d clock %d", msg.Kind(), h.Epoch, h.Clock)
+
 	switch m := msg.(type) {
 	case *message.Data:
 		fmt.Fprintf(&b, " seq %d received %v%s", m.Seq, m.Received.Received, acked(m.Acked))
@@ -35,6 +36,8 @@ func messageOf(msg message.Message) string {
 		fmt.Fprintf(&b, " asks for %s %d to %d", what, m.First, m.Last)
 	case *message.Fill:
 		b.WriteString(writesOf(m.Writes))
+
+	// Requests.
 	case *message.Forward:
 		b.WriteString(roundOf(m.Round) + marksOf(m.Marks))
 		for i := range m.Requests {
@@ -46,6 +49,8 @@ func messageOf(msg message.Message) string {
 		for i := range m.Answers {
 			fmt.Fprintf(&b, " [%s]", answerOf(&m.Answers[i]))
 		}
+
+	// Views.
 	case *message.Hello:
 		fmt.Fprintf(&b, " incarnation %d %s for master %d position %d keys %d highest #%d",
 			m.Incarnation, phaseOf(m.Phase), m.Master, m.Position, m.Keys, m.LastRID)
@@ -62,11 +67,14 @@ func messageOf(msg message.Message) string {
 		fmt.Fprintf(&b, " has entries up to %d, keys %s%s", m.Entry, keysOf(m.Cursor, m.Scanned), wedgedOf(m.Wedged))
 	case *message.Chunk:
 		b.WriteString(chunkOf(m))
+
+	// Heartbeats.
 	case *message.Probe:
 		fmt.Fprintf(&b, " nonce %d%s", m.Nonce, marksOf(m.Marks))
 	case *message.Report:
 		fmt.Fprintf(&b, " nonce %d position %d causal held %d safe %d", m.Nonce, m.Position, m.Watermark, m.Safe)
 	}
+
 	return b.String()
 }
 

@@ -140,6 +140,7 @@ func (c *cluster) command(t *testing.T, d *datadriven.TestData) string {
 				m.machine.Request(in, out)
 			}
 		})
+
 	case "deliver":
 		for _, f := range c.take(t, d) {
 			c.deliver(f)
@@ -151,6 +152,7 @@ func (c *cluster) command(t *testing.T, d *datadriven.TestData) string {
 	case "duplicate":
 		taken := c.take(t, d)
 		c.flying = append(append(c.flying, taken...), taken...)
+
 	case "run":
 		c.run()
 	case "pass":
@@ -159,8 +161,10 @@ func (c *cluster) command(t *testing.T, d *datadriven.TestData) string {
 		c.pass(n)
 	case "tick":
 		c.tick(t, d)
+
 	case "state":
 		c.state(t, d)
+
 	case "restart-master":
 		c.restartMaster()
 	case "crash":
@@ -171,9 +175,11 @@ func (c *cluster) command(t *testing.T, d *datadriven.TestData) string {
 		*c.paused(c.node(t, d.CmdArgs[0].Key)) = d.Cmd == "pause"
 	case "start":
 		c.startReplica(c.node(t, d.CmdArgs[0].Key))
+
 	default:
 		t.Fatalf("%s: unknown command %q", d.Pos, d.Cmd)
 	}
+
 	if c.out.Len() == 0 {
 		return "nothing\n"
 	}
@@ -210,6 +216,7 @@ func (c *cluster) parse(t *testing.T, line string) master.Incoming {
 	if !ok || len(words) < 3 {
 		t.Fatalf("not a request: %q", line)
 	}
+
 	c.tokens++
 	in := master.Incoming{Token: c.tokens}
 	for i, word := range strings.Fields(head) {
@@ -232,6 +239,7 @@ func (c *cluster) parse(t *testing.T, line string) master.Incoming {
 		}
 	}
 	var err error
+
 	if in.Request.Model, err = model.ParseConsistency(words[0]); err != nil {
 		t.Fatal(err)
 	}
@@ -258,20 +266,29 @@ func (c *cluster) take(t *testing.T, d *datadriven.TestData) []flying {
 			kind = arg.Key
 		}
 	}
+
 	d.MaybeScanArgs(t, "from", &from)
 	d.MaybeScanArgs(t, "to", &to)
 	d.MaybeScanArgs(t, "seq", &seq)
+
 	var taken []flying
 	c.flying = slices.DeleteFunc(c.flying, func(f flying) bool {
 		data, _ := f.msg.(*message.Data)
-		match := (kind == "" || f.msg.Kind().String() == kind) && (from == "" || f.msg.Head().From.String() == from) &&
-			(to == "" || f.to.String() == to) && (seq == 0 || data != nil && data.Seq == seq)
-		match = match && !(first && len(taken) > 0)
+		ofKind := kind == "" || f.msg.Kind().String() == kind
+		sentBy := from == "" || f.msg.Head().From.String() == from
+		sentTo := to == "" || f.to.String() == to
+		numbered := seq == 0
+		if data != nil && data.Seq == seq {
+			numbered = true
+		}
+		taking := !first || len(taken) == 0
+		match := ofKind && sentBy && sentTo && numbered && taking
 		if match {
 			taken = append(taken, f)
 		}
 		return match
 	})
+
 	if len(taken) == 0 {
 		t.Fatalf("%s: nothing in flight matches", d.Pos)
 	}
