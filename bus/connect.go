@@ -108,10 +108,12 @@ func (o *DialOptions) natsOptions(ctx context.Context) []nats.Option {
 	if deadline, ok := ctx.Deadline(); ok {
 		timeout = min(timeout, max(time.Until(deadline), time.Millisecond))
 	}
+
 	log := o.Log
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
+
 	options := []nats.Option{
 		nats.Name(o.Name),
 		nats.Timeout(timeout),
@@ -135,6 +137,7 @@ func (o *DialOptions) natsOptions(ctx context.Context) []nats.Option {
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) { logAsync(log, sub, err) }),
 	}
+
 	if o.User != "" {
 		options = append(options, nats.UserInfo(o.User, o.Password))
 	}

@@ -69,7 +69,9 @@ func ParseRIDs(s string) ([]uint64, error) {
 	for s != "" {
 		id, rest, more := strings.Cut(s, ",")
 		rid, err := strconv.ParseUint(id, 10, 64)
-		if err != nil || (id[0] == '0' && len(id) > 1) || (more && rest == "") {
+		zeroBefore := len(id) > 1 && id[0] == '0'
+		nothingFollows := more && rest == ""
+		if err != nil || zeroBefore || nothingFollows {
 			return nil, fmt.Errorf("%w: %s", ErrRIDs, quote(s))
 		}
 		rids, s = append(rids, rid), rest

@@ -151,6 +151,8 @@ func (w *jsonWalker) part(name string, raw json.RawMessage) (err error) {
 		if r.Type = readType(code); r.Type == 0 {
 			return malformed("unknown request %s (want %s)", quote(code), typeChoice)
 		}
+
+	// The rest of the fields are strings.
 	case "key":
 		r.Key, err = jsonString(name, raw)
 	case "value":
@@ -206,7 +208,7 @@ func jsonCode(field string, raw json.RawMessage) ([]byte, error) {
 	case c == '"':
 		s, err := jsonString(field, raw)
 		return []byte(s), err
-	case c == '-' || c >= '0' && c <= '9':
+	case c == '-', '0' <= c && c <= '9':
 		return raw, nil
 	}
 	return nil, malformed("field %s is neither a number nor a string", field)

@@ -12,14 +12,21 @@ import (
 
 func TestParseOptions(t *testing.T) {
 	long := strings.Repeat("x", 256)
+
 	for name, c := range map[string]struct {
 		header nats.Header
 		model  model.Consistency
 		want   Options
 	}{
-		"none":     {nil, model.Causal, Options{}},
-		"unknown":  {nats.Header{"X-Other": {"\x00"}}, model.Causal, Options{}},
-		"all":      {nats.Header{HeaderMsgID: {"id-1"}, HeaderClient: {"Client1"}, HeaderMinTimestamp: {"7"}, HeaderMinPosition: {"8"}, HeaderReplica: {"r2"}}, model.Causal, Options{Identity: "id-1", Client: "Client1", MinTimestamp: 7, Replica: "r2"}},
+		"none":    {nil, model.Causal, Options{}},
+		"unknown": {nats.Header{"X-Other": {"\x00"}}, model.Causal, Options{}},
+		"all": {
+			nats.Header{
+				HeaderMsgID: {"id-1"}, HeaderClient: {"Client1"}, HeaderMinTimestamp: {"7"},
+				HeaderMinPosition: {"8"}, HeaderReplica: {"r2"},
+			},
+			model.Causal, Options{Identity: "id-1", Client: "Client1", MinTimestamp: 7, Replica: "r2"},
+		},
 		"position": {nats.Header{HeaderMinTimestamp: {"7"}, HeaderMinPosition: {"18446744073709551615"}}, model.Sequential, Options{MinPosition: 1<<64 - 1}},
 		"minima that don't concern the model, malformed": {nats.Header{HeaderMinTimestamp: {"x"}, HeaderMinPosition: {"-1"}}, model.Linearizable, Options{}},
 		"the other minimum, malformed":                   {nats.Header{HeaderMinTimestamp: {"x"}, HeaderMinPosition: {"3"}}, model.Sequential, Options{MinPosition: 3}},
@@ -87,6 +94,7 @@ func TestOptionsRefused(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
+
 		if strings.ContainsAny(e.Reason, "\r\n\x1b") || len(e.Reason) > 300 {
 			t.Errorf("%s: reason is no short line: %q", name, e.Reason)
 		}

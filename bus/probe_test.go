@@ -16,13 +16,16 @@ func TestProbe(t *testing.T) {
 			defer cancel()
 			return p.Ask(ctx)
 		}
+
 		if _, err := ask(); !errors.Is(err, ErrNotBegun) {
 			t.Errorf("before the beginning: %v", err)
 		}
+
 		p.Begin()
 		if _, err := ask(); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("an owner that stands still: %v", err)
 		}
+
 		stop := make(chan struct{})
 		go func() {
 			for n := 1; ; n++ {
@@ -35,11 +38,13 @@ func TestProbe(t *testing.T) {
 				}
 			}
 		}()
+
 		for want := 1; want <= 2; want++ {
 			if got, err := ask(); got != want || err != nil {
 				t.Errorf("answer %d, %v, want %d", got, err, want)
 			}
 		}
+
 		close(stop)
 		synctest.Wait()
 		if _, err := ask(); !errors.Is(err, ErrEnded) {

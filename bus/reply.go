@@ -168,7 +168,11 @@ func IsReply(m *nats.Msg) bool {
 
 // IsAnswers reports whether a body can be answers to a batch: a msgpack array.
 func IsAnswers(body []byte) bool {
-	return len(body) > 0 && (msgpcode.IsFixedArray(body[0]) || body[0] == msgpcode.Array16 || body[0] == msgpcode.Array32)
+	if len(body) == 0 {
+		return false
+	}
+	c := body[0]
+	return msgpcode.IsFixedArray(c) || c == msgpcode.Array16 || c == msgpcode.Array32
 }
 
 // IsAnswer reports whether m can be the cluster's answer in JSON to a question (status,
@@ -176,7 +180,8 @@ func IsAnswers(body []byte) bool {
 // field.
 func IsAnswer(m *nats.Msg, field string) bool {
 	var object map[string]json.RawMessage
-	return noResponders(m) || json.Unmarshal(m.Data, &object) == nil && object[field] != nil
+	answers := json.Unmarshal(m.Data, &object) == nil && object[field] != nil
+	return answers || noResponders(m)
 }
 
 // The field that the answer to each question has, and nobody else's.
@@ -198,6 +203,7 @@ func ParseReply(m *nats.Msg) (Reply, error) {
 	if noResponders(m) {
 		return Reply{Code: model.Unavailable, Reason: "no cluster there"}, ErrNoResponders
 	}
+
 	r := Reply{Body: m.Data}
 	p := replyParser{header: m.Header}
 	r.RID = p.number(HeaderRequestID, 64, true)
@@ -208,6 +214,7 @@ func ParseReply(m *nats.Msg) (Reply, error) {
 	r.Position = p.number(HeaderPosition, 64, false)
 	r.Session = p.session()
 	r.History = HistoryOf(m.Header)
+
 	if name, ok := Lookup(m.Header, HeaderConsistency); ok {
 		if r.Model = readConsistency([]byte(name)); r.Model == 0 {
 			p.fail(HeaderConsistency, name)
@@ -218,6 +225,7 @@ func ParseReply(m *nats.Msg) (Reply, error) {
 			p.fail(HeaderRequest, name)
 		}
 	}
+
 	switch ack, _ := Lookup(m.Header, HeaderAck); ack {
 	case AckOK:
 		r.Code = model.OK
@@ -230,6 +238,7 @@ func ParseReply(m *nats.Msg) (Reply, error) {
 	default:
 		p.fail(HeaderAck, ack)
 	}
+
 	return r, p.err
 }
 
@@ -286,7 +295,8 @@ func HistoryOf(h nats.Header) History {
 // session keeps a token as it came, of whatever version: it is passed on, not read.
 func (p *replyParser) session() string {
 	token, found := Lookup(p.header, HeaderSession)
-	if found && (len(token) > MaxSession || nameFault(token) != "") {
+	faulty := len(token) > MaxSession || nameFault(token) != ""
+	if found && faulty {
 		p.fail(HeaderSession, token)
 	}
 	return token

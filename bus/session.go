@@ -76,6 +76,7 @@ func readSession(token string) (s Session, fault string) {
 	case len(token) > MaxSession:
 		return s, fmt.Sprintf("is of %d bytes (at most %d)", len(token), MaxSession)
 	}
+
 	b, err := base64.RawURLEncoding.DecodeString(token)
 	switch {
 	case err != nil || len(b) <= crc32.Size:
@@ -83,6 +84,7 @@ func readSession(token string) (s Session, fault string) {
 	case b[0] != sessionVersion && b[0] != withoutHistory:
 		return s, fmt.Sprintf("is none, or of a version that is not known here (%d, not up to %d): %s", b[0], sessionVersion, quote(token))
 	}
+
 	var n, m int
 	ok := true
 	version := b[0]
@@ -93,6 +95,7 @@ func readSession(token string) (s Session, fault string) {
 	if s.Position, n = binary.Uvarint(b); n > 0 {
 		s.Timestamp, m = binary.Uvarint(b[n:])
 	}
+
 	// One session has one token: this finds a wrong sum, and a line end or bits that the
 	// decoders pass over.
 	if !ok || m <= 0 || s.Token() != token {
@@ -120,7 +123,8 @@ func (s Session) Seen(r *Reply, now History) Session {
 	if r.HasPosition {
 		seen.Position = r.Position
 	}
-	if s.History == (History{}) && (s.Position > seen.Position || s.Timestamp > seen.Timestamp) {
+	more := s.Position > seen.Position || s.Timestamp > seen.Timestamp
+	if more && s.History == (History{}) {
 		seen.History = History{}
 	}
 	return s.Join(seen)

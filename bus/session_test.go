@@ -53,12 +53,17 @@ func signed(b ...byte) string {
 func TestSessionTokensRefused(t *testing.T) {
 	good := Session{Position: 300, Timestamp: 77}.Token()
 	bad := map[string]string{
-		"empty": "", "of a later version": signed(3, 1, 1), "of version 2, and cut short": signed(2, 1, 1), "of version 0": signed(0, 1, 1), "with a field more": signed(1, 1, 1, 1), "with a field less": signed(1, 1),
-		"with a number too long": signed(1, 0x81, 0, 1), "with a number of more than 64 bits": signed(1, 255, 255, 255, 255, 255, 255, 255, 255, 255, 2, 1),
-		"a wrong sum": "AQEBAAAAAA", "of nothing": signed(), "of a version alone": signed(1), "padded": good + "=", "with a line end in it": good[:4] + "\n" + good[4:],
-		"of 129 bytes": strings.Repeat("A", MaxSession+1), "of a great size": strings.Repeat("A", 1<<20), "in base64": "AQ+/" + good[4:], "not ASCII": "Ä" + good, "a word": "hello", "the word in capitals": "NEW",
+		"empty": "", "of a later version": signed(3, 1, 1), "of version 2, and cut short": signed(2, 1, 1),
+		"of version 0": signed(0, 1, 1), "with a field more": signed(1, 1, 1, 1), "with a field less": signed(1, 1),
+		"with a number too long":             signed(1, 0x81, 0, 1),
+		"with a number of more than 64 bits": signed(1, 255, 255, 255, 255, 255, 255, 255, 255, 255, 2, 1),
+		"a wrong sum":                        "AQEBAAAAAA", "of nothing": signed(), "of a version alone": signed(1),
+		"padded": good + "=", "with a line end in it": good[:4] + "\n" + good[4:],
+		"of 129 bytes": strings.Repeat("A", MaxSession+1), "of a great size": strings.Repeat("A", 1<<20),
+		"in base64": "AQ+/" + good[4:], "not ASCII": "Ä" + good, "a word": "hello", "the word in capitals": "NEW",
 		"twice": good + good, "no base64": "a b",
 	}
+
 	for i := range good {
 		bad["cut at "+good[:i]] = good[:i]
 		wrong := []byte(good)
@@ -67,6 +72,7 @@ func TestSessionTokensRefused(t *testing.T) {
 		}
 		bad["mistyped: "+string(wrong)] = string(wrong)
 	}
+
 	for name, token := range bad {
 		s, err := ParseSession(token)
 		if err == nil || s != (Session{}) {
@@ -77,13 +83,17 @@ func TestSessionTokensRefused(t *testing.T) {
 		if name == "empty" {
 			continue
 		}
+
 		for _, c := range model.All { // whatever the model, it is refused and not passed over
 			o, err := ParseOptions(nats.Header{HeaderSession: {token}}, c)
-			if trimmed := strings.Trim(token, " \t"); trimmed == token && (!errors.Is(err, ErrMalformed) || o.InSession || !strings.Contains(err.Error(), HeaderSession)) {
+			refused := errors.Is(err, ErrMalformed) && !o.InSession && strings.Contains(err.Error(), HeaderSession)
+			trimmed := strings.Trim(token, " \t") // as a header's value is
+			if trimmed == token && !refused {
 				t.Errorf("%s, %s: %+v %v", name, c, o, err)
 			}
 		}
 	}
+
 	// A variable that a script never set is no session, and not none either.
 	for _, empty := range []string{"", " "} {
 		if _, err := ParseOptions(nats.Header{HeaderSession: {empty}}, 1); !errors.Is(err, ErrMalformed) {
@@ -176,6 +186,7 @@ func TestHistoryWords(t *testing.T) {
 		if got, err := ParseHistory(word); err != nil || got != want {
 			t.Errorf("%s: %+v %v", word, got, err)
 		}
+
 		for i := range word {
 			wrong := []byte(word)
 			if wrong[i] = 'x'; word[i] == 'x' {
@@ -187,11 +198,13 @@ func TestHistoryWords(t *testing.T) {
 				}
 			}
 		}
+
 		o, err := ParseOptions(nats.Header{HeaderHistory: {word}, HeaderMinPosition: {"7"}}, model.Sequential)
 		if told := o.Told(); err != nil || !o.AsksHistory || told.History != want || told.Position != 7 {
 			t.Errorf("%s as a header: %+v %v", word, o, err)
 		}
 	}
+
 	if h, err := ParseHistory(NewSession); err != nil || h != (History{}) || HistoryWord(h) != "" {
 		t.Errorf("%s: %+v %v", NewSession, h, err)
 	}

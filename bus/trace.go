@@ -45,7 +45,10 @@ func ValidTracestate(s string) bool {
 
 func isHex(s string) bool {
 	for i := range len(s) {
-		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+		c := s[i]
+		digit := '0' <= c && c <= '9'
+		letter := 'a' <= c && c <= 'f'
+		if !digit && !letter {
 			return false
 		}
 	}

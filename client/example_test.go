@@ -174,11 +174,13 @@ func ExampleSession_GetMany() {
 			log.Fatal(err)
 		}
 	}
+
 	planets := []string{"mercury", "venus", "earth", "pluto"}
 	outcomes, err := s.GetMany(ctx, planets, client.With(client.Sequential))
 	if err != nil {
 		log.Fatal(err)
 	}
+
 	for i, o := range outcomes {
 		if o.Found {
 			fmt.Printf("%s: %s\n", planets[i], o.Value)

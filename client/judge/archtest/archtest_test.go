@@ -109,7 +109,9 @@ func parse() ([]source, error) {
 			return err
 		}
 		if d.IsDir() {
-			if base := d.Name(); base == "testdata" || base != ".." && strings.HasPrefix(base, ".") {
+			base := d.Name()
+			hidden := base != ".." && strings.HasPrefix(base, ".")
+			if base == "testdata" || hidden {
 				return filepath.SkipDir
 			}
 			return nil
@@ -155,7 +157,8 @@ func within(p, name string) bool { return p == name || name == "" || strings.Has
 func longest(p string, names []string) (string, bool) {
 	best, found := "", false
 	for _, name := range names {
-		if within(p, name) && (!found || len(name) > len(best)) {
+		longer := !found || len(name) > len(best)
+		if longer && within(p, name) {
 			best, found = name, true
 		}
 	}

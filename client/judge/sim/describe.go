@@ -18,6 +18,7 @@ func (d described) String() string {
 	h := d.msg.Head()
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s(%s e%d clock %d", d.msg.Kind(), h.From, h.Epoch, h.Clock)
+
 	switch m := d.msg.(type) {
 	case *message.Data:
 		fmt.Fprintf(&b, " seq %d last %d received %v:", m.Seq, m.LastSeq, m.Received.Received)
@@ -33,6 +34,8 @@ func (d described) String() string {
 		fmt.Fprintf(&b, " causal %t %d to %d", m.Causal, m.First, m.Last)
 	case *message.Fill:
 		writes(&b, m.Writes)
+
+	// Requests.
 	case *message.Forward:
 		fmt.Fprintf(&b, " round %d marks %v", m.Round, m.Marks)
 		for i := range m.Requests {
@@ -45,10 +48,14 @@ func (d described) String() string {
 			a := &m.Answers[i]
 			fmt.Fprintf(&b, " [#%d %d %q position %d timestamp %d]", a.RID, a.Code, a.Value, a.Position, a.Timestamp)
 		}
+
+	// Heartbeats.
 	case *message.Probe:
 		fmt.Fprintf(&b, " %d marks %v", m.Nonce, m.Marks)
 	case *message.Report:
 		fmt.Fprintf(&b, " %d position %d watermark %d safe %d", m.Nonce, m.Position, m.Watermark, m.Safe)
+
+	// Views.
 	case *message.Install:
 		b.WriteString(" " + describeRecord(&m.Record))
 	case *message.Hello:
@@ -56,14 +63,18 @@ func (d described) String() string {
 	case *message.Prepare:
 		fmt.Fprintf(&b, " from master %d round %d high %d at %s", h.Incarnation, m.Round, m.High, m.Holder)
 	case *message.State:
-		fmt.Fprintf(&b, " inc %d round %d contiguous %v watermark %d position %d", h.Incarnation, m.Round, m.Contiguous, m.Watermark, m.Position)
+		fmt.Fprintf(&b, " inc %d round %d contiguous %v watermark %d position %d",
+			h.Incarnation, m.Round, m.Contiguous, m.Watermark, m.Position)
 	case *message.Pull:
-		fmt.Fprintf(&b, " %d entry %d cursor %q scanned %t wedged %t held %v number %d", m.Nonce, m.Entry, m.Cursor, m.Scanned, m.Wedged, m.Held, m.Number)
+		fmt.Fprintf(&b, " %d entry %d cursor %q scanned %t wedged %t held %v number %d",
+			m.Nonce, m.Entry, m.Cursor, m.Scanned, m.Wedged, m.Held, m.Number)
 	case *message.Chunk:
-		fmt.Fprintf(&b, " %d restart %t position %d place %s entries %d from %d, last %d, records %d, cursor %q scanned %t; wedged %t done %t contiguous %v data %d writes %d committed %d watermark %d safe %d",
+		fmt.Fprintf(&b, " %d restart %t position %d place %s entries %d from %d, last %d, records %d, cursor %q scanned %t;"+
+			" wedged %t done %t contiguous %v data %d writes %d committed %d watermark %d safe %d",
 			m.Nonce, m.Restart, m.Position, m.Place, len(m.Entries), m.First, m.Last, len(m.Records), m.Cursor, m.Scanned,
 			m.Wedged, m.Done, m.Contiguous, len(m.Data), len(m.Writes), m.Committed, m.Watermark, m.Safe)
 	}
+
 	return b.String() + ")"
 }
 

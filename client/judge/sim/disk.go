@@ -56,6 +56,7 @@ func (d *disk) commit(t *durable.Turn, s *recording) {
 	if !t.Partial {
 		d.put(s)
 	}
+
 	d.state = t.State
 	if t.DropData {
 		clear(d.data)
@@ -63,22 +64,26 @@ func (d *disk) commit(t *durable.Turn, s *recording) {
 	if t.Void {
 		maps.DeleteFunc(d.writes, func(n uint64, _ message.CausalWrite) bool { return n > t.VoidAbove })
 	}
+
 	for _, m := range t.Data {
 		d.data[durable.DataID{From: m.From, Seq: m.Seq}] = m
 	}
 	for _, id := range t.Delivered {
 		delete(d.data, id)
 	}
+
 	for _, w := range t.Writes {
 		d.writes[w.Number] = *w
 	}
 	maps.DeleteFunc(d.writes, func(n uint64, _ message.CausalWrite) bool { return n <= t.State.Committed })
+
 	for _, r := range t.Weak {
 		d.weak[durable.WeakID{RID: r.RID, Version: r.Version}] = *r
 	}
 	for _, id := range t.WeakGone {
 		delete(d.weak, id)
 	}
+
 	for i, x := range t.Executed {
 		number := t.State.Entries - uint64(len(t.Executed)-1-i)
 		d.executed[number] = x
@@ -103,20 +108,24 @@ func (d *disk) saved() *durable.Saved {
 	if d.state.Incarnation == 0 {
 		return nil
 	}
+
 	s := &durable.Saved{State: d.state}
 	for _, id := range slices.SortedFunc(maps.Keys(d.data), func(a, b durable.DataID) int {
 		return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.Seq, b.Seq))
 	}) {
 		s.Data = append(s.Data, d.data[id])
 	}
+
 	for n := d.state.Committed + 1; n <= d.state.Watermark; n++ {
 		s.Writes = append(s.Writes, d.writes[n])
 	}
+
 	for _, id := range slices.SortedFunc(maps.Keys(d.weak), func(a, b durable.WeakID) int {
 		return cmp.Or(a.Version.Compare(b.Version), cmp.Compare(a.RID, b.RID))
 	}) {
 		s.Weak = append(s.Weak, d.weak[id])
 	}
+
 	first := d.state.Entries + 1
 	for first > 1 {
 		if _, ok := d.executed[first-1]; !ok {
@@ -124,6 +133,7 @@ func (d *disk) saved() *durable.Saved {
 		}
 		first--
 	}
+
 	for n := first; n <= d.state.Entries; n++ {
 		x := d.executed[n]
 		if n+d.window > d.state.Entries {

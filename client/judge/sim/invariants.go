@@ -132,7 +132,9 @@ func (w *invariants) outcome(s *sending, o *outcome) {
 	if w.off || r.Type != model.Set || r.Identity == "" {
 		return
 	}
-	if age := w.c.now - s.first; o.Code == model.Gone && (w.c.opts.Keep == 0 || !s.session.tellsAge || age < w.c.promised()) {
+	age := w.c.now - s.first
+	promised := w.c.opts.Keep == 0 || !s.session.tellsAge || age < w.c.promised()
+	if o.Code == model.Gone && promised {
 		w.c.fail("invariant", "%s is refused as too old after %d units", s, age)
 	}
 	if o.Code != model.OK || r.Model == model.Eventual { // of that another replica may not know yet
@@ -161,16 +163,19 @@ func (c *cluster) delivered(i int, at place, position uint64, d *message.Data, o
 	before := position - op.Count()
 	k := w.upTo(before)
 	c.trace("%6d  %s delivers %s at %s, position %d", c.now, id, describeOp(op), at, position)
+
 	last := uint64(0)
 	if k > 0 {
 		last = w.log[k-1].position
 	}
+
 	if w.off {
 		if k == len(w.log) {
 			w.log = append(w.log, delivered{at, position, op})
 		}
 		return
 	}
+
 	if last != before {
 		c.fail("invariant", "%s delivers %s at position %d, and no operation of the order ends at %d", id, describeOp(op), position, before)
 		return
@@ -189,11 +194,13 @@ func (c *cluster) delivered(i int, at place, position uint64, d *message.Data, o
 		}
 		w.prints = append(w.prints, w.ref.print())
 	}
+
 	e := &w.log[k]
 	if e.at != at || e.position != position || !sameOp(e.op, op) {
 		c.fail("invariant", "%s delivers as number %d %s at %s, position %d; another replica delivered %s at %s, position %d",
 			id, k+1, describeOp(op), at, position, describeOp(e.op), e.at, e.position)
 	}
+
 	if p := w.stats[i].Phase; p != message.PhaseLearning && p != message.PhaseCaught {
 		w.store(i, k) // some keys of a copy may be ahead of its table until the cut is delivered
 	}
@@ -237,6 +244,7 @@ func (w *invariants) turned(i int) {
 	if w.off {
 		return
 	}
+
 	if why := m.Fault(); why != "" {
 		w.c.fail("invariant", "%s stopped: %s", id, why)
 	}
@@ -246,14 +254,17 @@ func (w *invariants) turned(i int) {
 	if m.Replaced() {
 		w.c.fail("invariant", "%s is to end for a later process, and there is none", id)
 	}
+
 	old, now := w.stats[i], m.Stats()
 	w.stats[i] = now
 	if now.Pending < 0 {
 		w.c.fail("invariant", "%s has answered more than it was asked", id)
 	}
+
 	figures := []figure{{"clock", old.Clock, now.Clock}, {"epoch", old.Epoch, now.Epoch}}
 	member := now.Phase == message.PhaseMember
-	if member && (old.Phase == message.PhaseMember || old.Phase == message.PhaseWedged) {
+	was := old.Phase == message.PhaseMember || old.Phase == message.PhaseWedged
+	if member && was {
 		figures = append(figures, figure{"position", old.Position, now.Position}, figure{"safe watermark", old.Safe, now.Safe})
 		if old.Epoch == now.Epoch {
 			figures = append(figures, figure{"watermark", old.Watermark, now.Watermark})
@@ -264,6 +275,7 @@ func (w *invariants) turned(i int) {
 			w.c.fail("invariant", "the %s of %s falls from %d to %d", f.what, id, f.old, f.now)
 		}
 	}
+
 	if !member {
 		return
 	}
@@ -360,7 +372,10 @@ func (w *invariants) stamped(h *message.Header, number uint64, r *message.Reques
 }
 
 func sameOp(a, b *message.Operation) bool {
-	return a == b || a.Op == b.Op && a.Number == b.Number && a.Request.RID == b.Request.RID && a.Request.Identity == b.Request.Identity &&
+	if a == b {
+		return true
+	}
+	return a.Op == b.Op && a.Number == b.Number && a.Request.RID == b.Request.RID && a.Request.Identity == b.Request.Identity &&
 		a.Request.Key == b.Request.Key && string(a.Request.Value) == string(b.Request.Value) && a.Request.Version == b.Request.Version &&
 		fmt.Sprint(a.Reads) == fmt.Sprint(b.Reads)
 }

@@ -61,7 +61,10 @@ func (c *cluster) othersRemember(i int) bool {
 	r := c.record()
 	for _, m := range r.Members {
 		n := c.nodes[int(m.Node)-1]
-		if n != c.nodes[i] && (n.dead || n.replica.Record().Epoch != r.Epoch || n.replica.Incarnation() != m.Incarnation || !n.replica.Installed()) {
+		if n == c.nodes[i] {
+			continue
+		}
+		if n.dead || n.replica.Record().Epoch != r.Epoch || n.replica.Incarnation() != m.Incarnation || !n.replica.Installed() {
 			return false
 		}
 	}

@@ -118,14 +118,17 @@ func (r *reference) apply(at lamport.Version, position uint64, d *message.Data, 
 		if old := r.store[op.Request.Key]; v.Less(old.version) {
 			return fmt.Sprintf("a strong set at %s finds %q with the greater version %s", v, old.value, old.version)
 		}
-		if !r.memory.tooOld(&op.Request) && !r.memory.late(&op.Request, d) || r.memory.knows(name(&op.Request)) {
+		late := r.memory.tooOld(&op.Request) || r.memory.late(&op.Request, d)
+		if !late || r.memory.knows(name(&op.Request)) {
 			return r.execute(&op.Request, v, position)
 		}
+
 	case message.OpWeak:
 		if !op.Request.Version.Less(at) {
 			return fmt.Sprintf("the version %s of a weak write is not below its place %s", op.Request.Version, at)
 		}
 		return r.execute(&op.Request, op.Request.Version, position)
+
 	case message.OpCommit:
 		for ; r.up < op.Number; r.up++ {
 			w := r.causal[r.up+1]
@@ -140,6 +143,7 @@ func (r *reference) apply(at lamport.Version, position uint64, d *message.Data, 
 			}
 		}
 	}
+
 	return ""
 }
 
@@ -162,7 +166,8 @@ func (r *reference) execute(q *message.Request, version lamport.Version, positio
 	old, ok := r.store[q.Key]
 	greater := !ok || !version.Less(old.version)
 	if r.done[id] {
-		if q.Model.Strong() || greater && version != old.version {
+		overwrites := greater && version != old.version
+		if q.Model.Strong() || overwrites {
 			return fmt.Sprintf("%s takes effect a second time", request(q))
 		}
 		return ""
