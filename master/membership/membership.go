@@ -126,7 +126,7 @@ type Machine struct {
 
 	obeyed        bool              // a replica has heard of no newer master than this one
 	knownWhenRead []*message.Record // that this master and the replicas knew when the record was asked for
-	lost          bool              // the store has no record, or one that is older than what is known
+	lost          bool              // the store has no record, or an older record than is known
 	established   bool              // every member has installed the record: only then is anything done by it
 
 	deaf bool // a replica is known not to hear another one

@@ -84,7 +84,7 @@ func (m *Machine) behind(r *Replica, record *message.Record) bool {
 	return r.record != nil && r.record.Epoch+1 < record.Epoch
 }
 
-// lose takes note that the store has no record, or one that is older than what is known.
+// lose notes that the store has no record, or an older record than is known.
 func (m *Machine) lose(revision uint64) {
 	m.lost, m.revision = true, revision
 	m.stage, m.readAt = reading, m.ticks+readTicks
