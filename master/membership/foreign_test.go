@@ -72,6 +72,7 @@ func TestADirectoryOfAnotherCluster(t *testing.T) {
 			if why := o.WhyNot(o.Replica(2)); !strings.Contains(why, "another cluster (0000000000000006, and this one is 0000000000000005)") {
 				t.Errorf("why not r2: %q", why)
 			}
+
 			o.silent[2] = true
 			o.pass(suspect + 1)
 			o.state(1, 0, 0, 0, 0)
@@ -79,6 +80,7 @@ func TestADirectoryOfAnotherCluster(t *testing.T) {
 			if r := o.proposed(); nodes(r) != "r1/7 r3/7" || r.Cluster != 5 {
 				t.Errorf("proposed %+v", r)
 			}
+
 			if o.knows(2, inCluster(recordOf(4, 3, self-1), 5, 0), 7, 14); strings.Contains(o.WhyNot(o.Replica(2)), "another cluster") {
 				t.Error("its own directory is taken for the other one")
 			}

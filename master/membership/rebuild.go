@@ -37,7 +37,10 @@ func (m *Machine) held() *message.Record {
 		switch n := len(m.unheardOf(k)); {
 		case best == nil:
 			best, missing = k, n
-		case best.Branched(k) && n < missing, !(best.Branched(k) && n > missing) && k.Epoch > best.Epoch:
+		case best.Branched(k) && n < missing:
+			best, missing = k, n
+		case best.Branched(k) && n > missing: // fewer have not spoken of the other
+		case k.Epoch > best.Epoch:
 			best, missing = k, n
 		}
 	}
@@ -52,7 +55,7 @@ func (m *Machine) known() []*message.Record {
 		list = append(list, &m.record)
 	}
 	for _, r := range m.replicas {
-		if k := r.record; k != nil && !(m.record.Epoch > 0 && k.Branched(&m.record)) {
+		if k := r.record; k != nil && !m.ofAnother(k) {
 			list = append(list, k)
 		}
 	}
@@ -68,10 +71,7 @@ func (m *Machine) unheardOf(record *message.Record) []string {
 		r := m.Replica(n)
 		i := record.Index(n)
 		away := r == nil || r.Lost || r.Suspected || !r.obeys || r.Phase == 0
-		changed := !away && i >= 0 && (r.Incarnation != record.Members[i].Incarnation || r.Back != "" || m.behind(r, record))
-		sameEpoch := !away && r.record != nil && r.record.Epoch == record.Epoch
-		other := !away && r.record != nil && (sameEpoch || i >= 0) && r.record.Branched(record)
-		if away || changed || other {
+		if away || m.contradicts(r, i, record) {
 			list = append(list, n.String())
 		}
 	}
@@ -124,7 +124,7 @@ func (m *Machine) whyLost() string {
 
 // ofAnother reports whether this master knows a record, and k is not of its history.
 func (m *Machine) ofAnother(k *message.Record) bool {
-	return m.record.Epoch > 0 && m.branched(k, &m.record)
+	return m.record.Epoch > 0 && k.Branched(&m.record)
 }
 
 // contradicts reports whether r, the member i of a record or none (-1), is no longer what the
@@ -141,5 +141,5 @@ func (m *Machine) contradicts(r *Replica, i int, record *message.Record) bool {
 	}
 
 	counts := member || r.record.Epoch == record.Epoch
-	return counts && m.branched(r.record, record)
+	return counts && r.record.Branched(record)
 }

@@ -140,6 +140,8 @@ func (m *Machine) WhyNot(r *Replica) string {
 		return "it does not answer"
 	case m.Works(r):
 		return ""
+
+	// It answers, and does not work yet.
 	case r.Back != "" && r.Phase == message.PhaseLearning:
 		return fmt.Sprintf("it is being loaded (%d keys so far): %s", r.Keys, r.Back)
 	case r.Back != "":
