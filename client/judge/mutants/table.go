@@ -301,8 +301,9 @@ var ofForeignDisks = []Mutant{
 		{"master/membership/rebuild.go", `r.record.Epoch+1 < record.Epoch
 `, `r.record.Epoch+1 < record.Epoch && !MUTANT
 `},
-		{"master/membership/rebuild.go", `case best.Branched(k) && n < missing, !(best.Branched(k) && n > missing) && k.Epoch`, `case best.Branched(k) && !MUTANT && n < missing, !(best.Branched(k) && !MUTANT && n > missing) && k.Epoch`},
-		{"master/membership/rebuild.go", `k.Branched(&m.record)) {`, `k.Branched(&m.record) && !MUTANT) {`},
+		{"master/membership/rebuild.go", `case best.Branched(k) && n < missing:`, `case best.Branched(k) && !MUTANT && n < missing:`},
+		{"master/membership/rebuild.go", `case best.Branched(k) && n > missing:`, `case best.Branched(k) && !MUTANT && n > missing:`},
+		{"master/membership/rebuild.go", `m.record.Epoch > 0 && k.Branched(&m.record)`, `m.record.Epoch > 0 && k.Branched(&m.record) && !MUTANT`},
 		{"master/membership/rebuild.go", `r.record.Branched(record)`, `r.record.Branched(record) && !MUTANT`},
 		{"master/membership/rebuild.go", `!k.Branched(stands)`, `!(k.Branched(stands) && !MUTANT)`},
 	}},
