@@ -41,7 +41,7 @@ func (o *one) echo(round uint64, nodes ...lamport.Node) {
 
 // The answer is let go when f members other than the replica that gave it have echoed its
 // round, whichever comes last.
-func TestAFencedGetWaitsForEchoes(t *testing.T) {
+func TestL4AFencedGetWaitsForEchoes(t *testing.T) {
 	t.Run("the echo last", func(t *testing.T) {
 		o := ready(t, configured(5, 2))
 		o.ask(at(1, in("linearizable get a")), at(1, in("linearizable get b")))
@@ -87,7 +87,7 @@ func TestAFencedGetWaitsForEchoes(t *testing.T) {
 
 // The echo of an earlier round says nothing of what was answered since; that of a later one
 // does.
-func TestAnEchoIsOfItsRoundOrAnEarlierOne(t *testing.T) {
+func TestL4AnEchoIsOfItsRoundOrAnEarlierOne(t *testing.T) {
 	o := ready(t, configured(3, 1))
 	o.ask(at(1, in("linearizable get a")))
 	o.ask(at(1, in("linearizable get b")))
@@ -112,7 +112,7 @@ func TestAnEchoIsOfItsRoundOrAnEarlierOne(t *testing.T) {
 
 // A round costs nothing where enough members get a FORWARD anyway, and else the members
 // confirm it in turn.
-func TestWhoConfirms(t *testing.T) {
+func TestL3WhoConfirms(t *testing.T) {
 	o := ready(t, configured(3, 1))
 	o.ask(at(1, in("linearizable get a")), at(3, in("eventual set b 1")))
 	o.wantRounds("r1 round 1 [1]", "r3 round 1 [2]")
@@ -140,7 +140,7 @@ func TestWhoConfirms(t *testing.T) {
 }
 
 // A member that does not echo is not asked while there is another: it may stand still.
-func TestWhoIsSilentIsNotAsked(t *testing.T) {
+func TestL3WhoIsSilentIsNotAsked(t *testing.T) {
 	o := ready(t, configured(3, 1))
 	asked := func() (nodes []string) {
 		for range 4 {
@@ -165,7 +165,7 @@ func TestWhoIsSilentIsNotAsked(t *testing.T) {
 
 // A lost fence, or its lost echo, is repeated with ticks, at all members; a lost get goes
 // to another replica.
-func TestAFenceIsRepeated(t *testing.T) {
+func TestL5AFenceIsRepeated(t *testing.T) {
 	cfg := configured(3, 1)
 	cfg.AgainTicks = 6
 	o := ready(t, cfg)
@@ -204,7 +204,7 @@ func TestAFenceIsRepeated(t *testing.T) {
 }
 
 // A get that was sent again, with a later round, does not hold up one of an earlier round.
-func TestALaterRoundHoldsUpNone(t *testing.T) {
+func TestL1ALaterRoundHoldsUpNone(t *testing.T) {
 	cfg := configured(3, 1)
 	cfg.AgainTicks = 6
 	o := ready(t, cfg)
@@ -225,7 +225,7 @@ func TestALaterRoundHoldsUpNone(t *testing.T) {
 }
 
 // What was said in an epoch that has ended answers nothing; the get is sent again.
-func TestFencesEndWithTheirEpoch(t *testing.T) {
+func TestL4FencesEndWithTheirEpoch(t *testing.T) {
 	o := ready(t, configured(3, 1))
 	o.ask(at(1, in("linearizable get a")), at(1, in("linearizable get b")))
 	o.answer(1, 1, model.OK) // held

@@ -32,7 +32,7 @@ func (o *one) causalSet(name string, age uint64) string {
 
 // Causal sets get no second number for as long as they are kept, and what may be the
 // repetition of one that is forgotten is refused (rule S6).
-func TestCausalSetsAreKnownForTheirTime(t *testing.T) {
+func TestS6CausalSetsAreKnownForTheirTime(t *testing.T) {
 	cfg := configured(1, 0)
 	cfg.Window, cfg.KeepTicks = 2, 100
 	o := ready(t, cfg)
@@ -86,7 +86,7 @@ func TestAFlightIsNotForgotten(t *testing.T) {
 // A sending that joins a flight and says how old the set is says it of the flight: what the
 // master forwards again must not be younger by its word than it is, or a replica that has
 // forgotten the set executes it once more (rule S6).
-func TestAFlightIsAsOldAsItsSendingsSay(t *testing.T) {
+func TestS6AFlightIsAsOldAsItsSendingsSay(t *testing.T) {
 	cfg := configured(3, 1)
 	cfg.AgainTicks = 1
 	o := ready(t, cfg)
@@ -109,7 +109,7 @@ func TestAFlightIsAsOldAsItsSendingsSay(t *testing.T) {
 
 // The master says when a set came whose client says no age: with the latest sending of its flight,
 // whatever is forwarded when, and never beside an age (rule S6).
-func TestAMasterSaysWhenASetCame(t *testing.T) {
+func TestS6AMasterSaysWhenASetCame(t *testing.T) {
 	cfg := configured(3, 1)
 	cfg.AgainTicks = 1
 	o := ready(t, cfg)

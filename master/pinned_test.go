@@ -11,7 +11,7 @@ import (
 
 // Rules P1 and P2, in every model: a get that was under way at the replica that it names, when that
 // replica left the view, is refused; a set may have been executed and is finished by another.
-func TestARequestOfAReplicaThatHasLeft(t *testing.T) {
+func TestP1P2ARequestOfAReplicaThatHasLeft(t *testing.T) {
 	gone := map[string]func(o *one){
 		"its process has ended": func(o *one) { o.lost(3) },
 		"an operator has removed it": func(o *one) {
@@ -74,7 +74,7 @@ func TestARequestOfAReplicaThatHasLeft(t *testing.T) {
 }
 
 // A set that no replica has been sent is refused like a get: nothing can have happened.
-func TestASetThatNoReplicaWasSentIsRefused(t *testing.T) {
+func TestP2ASetThatNoReplicaWasSentIsRefused(t *testing.T) {
 	for _, m := range []model.Consistency{model.Linearizable, model.Sequential} {
 		o := ready(t, configured(5, 2))
 		o.lost(2)

@@ -135,7 +135,7 @@ func TestRequestsWaitForTheNextView(t *testing.T) {
 
 // A request for a certain member waits until that one has installed the view; it does not
 // go to another.
-func TestTheReplicaAskedForIsWaitedFor(t *testing.T) {
+func TestP1TheReplicaAskedForIsWaitedFor(t *testing.T) {
 	o := ready(t, configured(3, 1))
 	o.lost(3)
 	o.ask(at(2, in("linearizable get a")))
@@ -643,7 +643,7 @@ func TestRemoveOneThatIsLost(t *testing.T) {
 
 // W1: a master that takes over running replicas, and cannot read the record, or has read it and
 // cannot write the next, goes on with what needs no view.
-func TestWeakRequestsNeedNoRecord(t *testing.T) {
+func TestW1WeakRequestsNeedNoRecord(t *testing.T) {
 	o := &one{t: t, Machine: master.New(configured(3, 1)), silent: map[lamport.Node]bool{}}
 	o.turn(func() {})
 	atWork := func(n lamport.Node, epoch uint64) *message.Hello {

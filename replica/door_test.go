@@ -223,24 +223,6 @@ func TestANewerMaster(t *testing.T) {
 	}
 }
 
-func causal(number uint64, text string) message.CausalWrite {
-	return message.CausalWrite{Number: number, Request: request(number, text)}
-}
-
-// A replica answers a GAP up to its watermark only: what it has beyond a gap may be void by
-// the time that the FILL arrives.
-func TestFillEndsAtTheWatermark(t *testing.T) {
-	o := alone(t, 3, 10)
-	o.step(&message.Forward{Header: o.master(), Marks: message.Marks{Last: 4}, Writes: []message.CausalWrite{
-		causal(1, "causal set a 1"), causal(2, "causal set a 2"), causal(4, "causal set a 4"),
-	}})
-	o.step(&message.Gap{Header: o.peer(2), Causal: true, First: 1, Last: 9})
-	fill := taken[*message.Fill](o)
-	if len(fill) != 1 || len(fill[0].Writes) != 2 || fill[0].Writes[1].Number != 2 {
-		t.Errorf("FILL %+v", fill)
-	}
-}
-
 // A commit of what is not held ends the machine at that operation: nothing that stands
 // behind it, in the same DATA too, is executed or answered.
 func TestABrokenInvariantStopsTheMachine(t *testing.T) {
@@ -256,20 +238,4 @@ func TestABrokenInvariantStopsTheMachine(t *testing.T) {
 	if answers := o.ask(request(2, "eventual get a")); len(answers) != 0 {
 		t.Errorf("it answers %+v", answers)
 	}
-}
-
-func TestRefusalsAreForgottenOnlyAfterManyMore(t *testing.T) {
-	o := alone(t, 1, 10)
-	set := request(1, "sequential set a never")
-	set.Min = 1
-	o.ask(set)
-	o.pass(wait)
-	for rid := uint64(2); rid < 1<<14; rid++ {
-		other := set
-		other.RID = rid
-		o.ask(other)
-	}
-	o.pass(wait)
-	o.ask(request(1<<20, "linearizable set b 1"))
-	o.expect(o.ask(set), "#1 425 at 1")
 }

@@ -40,7 +40,7 @@ func (o *one) expectSent(want string) {
 }
 
 // F2: it says what it holds without a gap, and nothing of it changes any more.
-func TestPrepareWedgesForGood(t *testing.T) {
+func TestF2PrepareWedgesForGood(t *testing.T) {
 	o := alone(t, 3, 10)
 	o.step(weak(o.peer(2), 1, request(1, "eventual set a 1")), weak(o.peer(3), 2, request(3, "eventual set a 3")))
 	o.ask(request(4, "linearizable set b 1"), request(5, "sequential get b"))
@@ -90,7 +90,7 @@ func TestPrepareOfAnotherEpoch(t *testing.T) {
 
 // F3: it answers at once, fetches what it is told to, from where the master knows it to be,
 // and says so when it has it. Nothing else comes in.
-func TestPrepareFetchesCausalNumbers(t *testing.T) {
+func TestF3PrepareFetchesCausalNumbers(t *testing.T) {
 	o := alone(t, 3, 10)
 	o.step(&message.Forward{Header: o.master(), Marks: message.Marks{Last: 1}, Writes: []message.CausalWrite{causal(1, "causal set a 1")}})
 	o.wedge()
@@ -136,7 +136,7 @@ func TestPrepareFetchesCausalNumbers(t *testing.T) {
 // F5: what is inside the cut is delivered in the order of the epoch and answered; of what is
 // beyond it strong operations are dropped and eventual ones submitted again, whoever
 // accepted them.
-func TestSurvive(t *testing.T) {
+func TestF5Survive(t *testing.T) {
 	o := alone(t, 3, 10)
 	o.step(
 		strong(o.peer(2), 1, request(1, "linearizable set a 1")),
@@ -202,7 +202,7 @@ func TestWhatWaitsOverAChange(t *testing.T) {
 
 // Numbers up to the high-water are safe in the new epoch, those above are void: the next
 // master gives them to other writes.
-func TestNumbersAboveTheHighWaterAreVoid(t *testing.T) {
+func TestF5NumbersAboveTheHighWaterAreVoid(t *testing.T) {
 	o := alone(t, 3, 10)
 	o.step(&message.Forward{Header: o.master(), Marks: message.Marks{Last: 5}, Writes: []message.CausalWrite{
 		causal(1, "causal set a 1"), causal(2, "causal set b old"), causal(4, "causal set c old"), causal(5, "causal set d old"),
@@ -251,7 +251,7 @@ func TestTheMarkerIsIssuedAnew(t *testing.T) {
 
 // A strong operation that was delivered in the first epoch and is sent again in the second
 // is found in the table; one that was dropped is executed.
-func TestSentAgainAfterTheChange(t *testing.T) {
+func TestF5SentAgainAfterTheChange(t *testing.T) {
 	o := alone(t, 3, 10)
 	inside, beyond := request(1, "linearizable set a inside"), request(2, "linearizable set b beyond")
 	o.ask(inside)
@@ -341,7 +341,7 @@ func TestAnotherRecordOfTheEpoch(t *testing.T) {
 }
 
 // INSTALL that comes again is acknowledged again; so is one by another master (F4).
-func TestInstallAgain(t *testing.T) {
+func TestF4InstallAgain(t *testing.T) {
 	o := alone(t, 3, 10)
 	o.step(o.installs(o.record))
 	o.expectSent("INSTALLED m1")
@@ -355,7 +355,7 @@ func TestInstallAgain(t *testing.T) {
 
 // A replica that the record does not name loads, as another incarnation if it was a member;
 // so does one that was named but has missed an epoch.
-func TestOutside(t *testing.T) {
+func TestF6Outside(t *testing.T) {
 	for _, test := range []struct {
 		name        string
 		change      func(r message.Record) message.Record
@@ -418,7 +418,7 @@ func TestOneThatWasNeverAMemberKeepsItsIncarnation(t *testing.T) {
 
 // A process that holds nothing does not take over a place in a view that has worked: its
 // name stands there for a process that held something.
-func TestAProcessWithoutMemoryDoesNotSurvive(t *testing.T) {
+func TestF6AProcessWithoutMemoryDoesNotSurvive(t *testing.T) {
 	o := fresh(t, 10)
 	o.install(recordOf(2, 3))
 	if o.Installed() || o.Stats().Phase != message.PhaseLearning {

@@ -38,7 +38,7 @@ func (o *one) known(time uint64, id string) bool {
 
 // Executed sets are kept by their age in the order's time, and the last ones whatever their
 // age (rule S6).
-func TestExecutedSetsAreForgottenInTheOrdersTime(t *testing.T) {
+func TestS6ExecutedSetsAreForgottenInTheOrdersTime(t *testing.T) {
 	o := alone(t, 1, 2, keeping(100))
 	o.at(0, named(1, "a"), named(2, "b"))
 	o.at(50, named(3, "c"))
@@ -60,7 +60,7 @@ func TestExecutedSetsAreForgottenInTheOrdersTime(t *testing.T) {
 }
 
 // However much time passes, the last sets are known.
-func TestTheLastExecutedSetsAreKept(t *testing.T) {
+func TestS6TheLastExecutedSetsAreKept(t *testing.T) {
 	o := alone(t, 1, 2, keeping(100))
 	o.at(0, named(1, "a"), named(2, "b"), named(3, "c"))
 	if !o.known(1_000_000, "b") || !o.known(2_000_000, "c") {
@@ -74,7 +74,7 @@ func TestTheLastExecutedSetsAreKept(t *testing.T) {
 // The order's time is what the masters of its epochs have counted while it went on: it is
 // not ahead of the time that has passed, though a master begins to count anew, jumps in an
 // epoch that it begins, or is late.
-func TestTheOrdersTimeIsOfDifferencesOnly(t *testing.T) {
+func TestS6TheOrdersTimeIsOfDifferencesOnly(t *testing.T) {
 	o := alone(t, 1, 1, keeping(100))
 	o.at(500_000, named(1, "a"), named(2, "b")) // the first of its epoch: no difference
 	o.at(500_090, named(3, "c"))
@@ -95,7 +95,7 @@ func TestTheOrdersTimeIsOfDifferencesOnly(t *testing.T) {
 }
 
 // What may be the repetition of a forgotten set is refused, if its sender says how old it is.
-func TestRepetitionsThatAreTooOld(t *testing.T) {
+func TestS6RepetitionsThatAreTooOld(t *testing.T) {
 	first := func(r message.Request, time uint64) message.Request {
 		r.First = message.TimeBase + time
 		return r
@@ -127,7 +127,7 @@ func TestRepetitionsThatAreTooOld(t *testing.T) {
 
 // More than there is room for is forgotten early, the same on every replica, and what is
 // refused follows that.
-func TestExecutedSetsTakeBoundedMemory(t *testing.T) {
+func TestS6ExecutedSetsTakeBoundedMemory(t *testing.T) {
 	var replicas []*one
 	for range 2 {
 		replicas = append(replicas, alone(t, 1, 5, keeping(1000), func(c *replica.Config) { c.KeepBytes = 1000 }))
@@ -157,7 +157,7 @@ func TestExecutedSetsTakeBoundedMemory(t *testing.T) {
 }
 
 // A learner gets all that is remembered, with its times.
-func TestALearnerRemembersAsMuch(t *testing.T) {
+func TestS6ALearnerRemembersAsMuch(t *testing.T) {
 	donor := alone(t, 1, 2, keeping(100))
 	for i := range uint64(10) {
 		donor.at(30*i, named(i+1, fmt.Sprint("id", i)))
@@ -183,7 +183,7 @@ func TestALearnerRemembersAsMuch(t *testing.T) {
 
 // What says no age, and has waited for so long that it may be forgotten, is dropped without a
 // word (rule S6): in the master, on the bus, or in a replica that stood still.
-func TestSetsThatHaveWaited(t *testing.T) {
+func TestS6SetsThatHaveWaited(t *testing.T) {
 	came := func(r message.Request, time uint64) message.Request {
 		r.Came = message.TimeBase + time
 		return r
@@ -214,7 +214,7 @@ func TestSetsThatHaveWaited(t *testing.T) {
 }
 
 // Where there is no room for executed sets, those that have not waited are executed all the same.
-func TestSetsThatHaveNotWaitedAreTaken(t *testing.T) {
+func TestS6SetsThatHaveNotWaitedAreTaken(t *testing.T) {
 	o := alone(t, 1, 1, keeping(1500), func(c *replica.Config) { c.KeepBytes = 100 })
 	for i := range uint64(20) {
 		o.at(100+i, named(i+1, fmt.Sprint("id", i)))

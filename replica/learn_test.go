@@ -68,7 +68,7 @@ func (g *group) fill(n lamport.Node, first, keys, size int) {
 // A learner is loaded while the members work, and enters with the next view: the same
 // committed layer at the same position, the same table, what is tentative, and the causal
 // numbers.
-func TestALearnerBecomesAMember(t *testing.T) {
+func TestF6ALearnerBecomesAMember(t *testing.T) {
 	g := newGroup(t, 3, 100)
 	g.ask(2, identified(request(900, "linearizable set a 1"), "x", 5), request(901, "eventual set b 2"))
 	g.remove(1)

@@ -39,7 +39,7 @@ func (o *one) naming(life uint64, cut ...uint64) message.Record {
 }
 
 // Each process is on disk before it says anything, and says which one it is.
-func TestLivesAreKept(t *testing.T) {
+func TestF8LivesAreKept(t *testing.T) {
 	o := lived(t)
 	b := o.under(101)
 	b.pass(1)
@@ -59,7 +59,7 @@ func TestLivesAreKept(t *testing.T) {
 }
 
 // A record that names a life which the disk does not know shows that the disk is an older copy.
-func TestAnUnknownLife(t *testing.T) {
+func TestF8AnUnknownLife(t *testing.T) {
 	o := lived(t)
 	b := o.under(102) // 101 had worked with it, and what it did is gone
 	b.wedge()
@@ -76,7 +76,7 @@ func TestAnUnknownLife(t *testing.T) {
 
 // A process that ended between its STATE and the record survives by its disk, and does not work
 // in the epoch: the next one names the process that does.
-func TestAnEarlierLifeSurvivesAndWaits(t *testing.T) {
+func TestF8AnEarlierLifeSurvivesAndWaits(t *testing.T) {
 	o := lived(t)
 	o.step(strong(o.peer(2), 1, request(1, "linearizable set a 1")))
 	o.disk.keep(o.out.Turn)
@@ -98,7 +98,7 @@ func TestAnEarlierLifeSurvivesAndWaits(t *testing.T) {
 }
 
 // STATE says what the others have told, also after a clean stop.
-func TestStateSaysWhatWasTold(t *testing.T) {
+func TestF9StateSaysWhatWasTold(t *testing.T) {
 	o := lived(t)
 	o.step(strong(o.peer(2), 1, request(1, "linearizable set a 1")))
 	o.step(&message.Ack{Header: o.peer(3), Received: message.Received{Received: []uint64{0, 1, 0}}})
@@ -113,7 +113,7 @@ func TestStateSaysWhatWasTold(t *testing.T) {
 
 // A process that starts below an incarnation that is known goes on above it, whatever its clock
 // says; one that was replaced ends; what is meant for another process changes nothing.
-func TestOutdated(t *testing.T) {
+func TestF10Outdated(t *testing.T) {
 	o := fresh(t, 10, onDisk, func(c *replica.Config) { c.Life = 100 })
 	o.record.Master = 1
 	says := func(newest, life uint64, replaced bool) {

@@ -268,49 +268,7 @@ func TestUnknownCodesAreAnsweredNotExecuted(t *testing.T) {
 	}
 }
 
-func TestTentativeLayer(t *testing.T) {
-	o := alone(t, 3, 10)
-	o.step(weak(o.peer(2), 1, request(10, "eventual set a ten"), request(12, "eventual set a twelve"), request(11, "eventual set a eleven")))
-	o.expect(o.ask(request(20, "eventual get a"), request(21, "causal get a"), request(22, "sequential get a")),
-		"#20 200 twelve", "#21 200 twelve") // the greatest version; a strong get waits its turn
-	if s := o.Stats(); s.Tentative != 3 || s.Position != 0 || o.store.Len() != 0 {
-		t.Errorf("%+v, %d committed keys", s, o.store.Len())
-	}
-	o.agree(0, 1)
-	o.expect(o.answers(), "#22 200 twelve at 3")
-	if s := o.Stats(); s.Tentative != 0 || s.Position != 3 {
-		t.Errorf("%+v", s)
-	}
-}
-
-// Two versions of one identity: the first that is delivered counts, both leave.
-func TestTentativeVersionsOfOneIdentity(t *testing.T) {
-	o := alone(t, 3, 10)
-	first := identified(request(10, "eventual set a v"), "x", 5)
-	again := with(first, func(r *message.Request) { r.RID, r.Version = 30, version(30) })
-	o.step(weak(o.peer(2), 1, first), weak(o.peer(2), 2, again), weak(o.peer(2), 3, first))
-	if s := o.Stats(); s.Tentative != 2 {
-		t.Errorf("%d tentative, want the two versions", s.Tentative)
-	}
-	o.agree(0, 3)
-	rec, _ := o.store.Get("a")
-	if s := o.Stats(); s.Tentative != 0 || s.Position != 3 || rec.Version != version(10) {
-		t.Errorf("%+v, committed %v", s, rec.Version)
-	}
-	// It comes once more, late: it was executed.
-	o.step(weak(o.peer(2), 4, again))
-	if s := o.Stats(); s.Tentative != 0 {
-		t.Errorf("%d tentative after it was executed", s.Tentative)
-	}
-}
-
-func TestWeakNeverBeatsTheStrongSetBehindIt(t *testing.T) {
-	o := alone(t, 1, 10)
-	o.ask(request(1, "eventual set a weak"), request(2, "linearizable set a strong"))
-	o.expect(o.ask(request(3, "eventual get a"), request(4, "linearizable get a")), "#3 200 strong", "#4 200 strong at 3")
-}
-
-func TestARetryIsExecutedOnce(t *testing.T) {
+func TestS5ARetryIsExecutedOnce(t *testing.T) {
 	for _, name := range []string{"linearizable", "sequential", "eventual"} {
 		t.Run(name, func(t *testing.T) {
 			o := alone(t, 1, 10)
@@ -326,47 +284,4 @@ func TestARetryIsExecutedOnce(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestMinimumPosition(t *testing.T) {
-	min := func(n uint64) func(*message.Request) { return func(r *message.Request) { r.Min = n } }
-	t.Run("reached: served", func(t *testing.T) {
-		o := alone(t, 1, 10)
-		o.ask(request(1, "linearizable set a 1"))
-		o.expect(o.ask(with(request(2, "sequential get a"), min(1)), with(request(3, "sequential set a 2"), min(1))),
-			"#3 200 at 2", "#2 200 2 at 2")
-	})
-	t.Run("reached in time: served then, the set in its order", func(t *testing.T) {
-		o := alone(t, 1, 10)
-		o.expect(o.ask(with(request(1, "sequential get a"), min(2)), with(request(2, "sequential set a 2"), min(1))))
-		o.pass(wait - 1)
-		o.expect(o.ask(request(3, "linearizable set a 1")), "#3 200 at 1", "#2 200 at 2", "#1 200 2 at 2")
-	})
-	t.Run("not reached: refused after the wait, and for good", func(t *testing.T) {
-		o := alone(t, 1, 10)
-		set := with(request(2, "sequential set a never"), min(1))
-		o.ask(with(request(1, "sequential get a"), min(1)), set)
-		o.pass(wait - 1)
-		o.expect(o.answers())
-		o.pass(1)
-		o.expect(o.answers(), "#2 425", "#1 425")
-		o.ask(request(3, "linearizable set b 1"))
-		o.expect(o.ask(set), "#2 425 at 1")
-		if _, ok := o.store.Get("a"); ok {
-			t.Error("a refused set was executed")
-		}
-	})
-}
-
-func TestMinimumTimestamp(t *testing.T) {
-	o := alone(t, 3, 10)
-	write := message.CausalWrite{Number: 1, Request: request(1, "causal set a 1")}
-	get := with(request(2, "causal get a"), func(r *message.Request) { r.Min = 1 })
-	o.step(&message.Forward{Header: o.master(), Marks: message.Marks{Last: 1}, Writes: []message.CausalWrite{write}, Requests: []message.Request{get}})
-	o.expect(o.answers()) // held here, but nobody knows that it is safe
-	o.pass(wait)
-	o.expect(o.answers(), "#2 425")
-	o.ask(get)
-	o.step(&message.Probe{Header: o.master(), Marks: message.Marks{Last: 1, Safe: 1}})
-	o.expect(o.answers(), "#2 200 1 number 1")
 }

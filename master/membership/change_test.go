@@ -90,7 +90,7 @@ func TestTheNextRecord(t *testing.T) {
 }
 
 // Before it decides, all hold the high-water: the most that any of them holds.
-func TestFillBeforeTheDecision(t *testing.T) {
+func TestF3FillBeforeTheDecision(t *testing.T) {
 	o := led(t, 5)
 	o.lost(5)
 	held := make([]uint64, 5)
@@ -142,7 +142,7 @@ func TestTheHolderDies(t *testing.T) {
 }
 
 // So many are needed: |V|-f of the members, and N-f replicas with the joiners.
-func TestHowManyAreNeeded(t *testing.T) {
+func TestF3HowManyAreNeeded(t *testing.T) {
 	held := func(o *one) []uint64 { return make([]uint64, len(o.Record().Members)) }
 	t.Run("one of three is not enough", func(t *testing.T) {
 		o := led(t, 3)
@@ -201,7 +201,7 @@ func TestHowManyAreNeeded(t *testing.T) {
 
 // A member that answered STATE and then came back without its memory does not count: it
 // said as another what it held.
-func TestANewIncarnationIsNoSurvivor(t *testing.T) {
+func TestF6ANewIncarnationIsNoSurvivor(t *testing.T) {
 	o := led(t, 3)
 	o.lost(3)
 	o.state(1, 0, 1, 1, 1)
@@ -222,7 +222,7 @@ func TestANewIncarnationIsNoSurvivor(t *testing.T) {
 }
 
 // A new incarnation of a member is heard: the view must change, since the member is gone.
-func TestANewIncarnationBeginsAChange(t *testing.T) {
+func TestF1ANewIncarnationBeginsAChange(t *testing.T) {
 	o := led(t, 3)
 	o.hello(2, func(h *message.Hello) { h.Incarnation, h.Epoch, h.PID = 8, 0, 202 })
 	// It is told the record, to know that it is outside, and PREPARE, as everybody who may be in the next.

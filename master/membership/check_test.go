@@ -38,7 +38,7 @@ func TestTheRecordIsChecked(t *testing.T) {
 
 // A record that the store has lost, or of which it has an older copy, is written again at
 // once by the master that leads the epoch.
-func TestALostRecordIsWrittenAgain(t *testing.T) {
+func TestF11ALostRecordIsWrittenAgain(t *testing.T) {
 	for name, found := range map[string]func(*one){
 		"lost":  func(o *one) { o.reads(nil, 0) },
 		"older": func(o *one) { o.reads(recordOf(3, 3, self-1), 2) },

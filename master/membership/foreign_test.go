@@ -49,7 +49,7 @@ func begun(t *testing.T, order func(o *one, stands *message.Record)) *one {
 
 // A replica with the directory of another cluster is told which cluster this is, and is not
 // heard, whatever epoch it names, before or after the record was read: the others go on.
-func TestADirectoryOfAnotherCluster(t *testing.T) {
+func TestF14ADirectoryOfAnotherCluster(t *testing.T) {
 	foreign := inCluster(recordOf(9, 3, self+1000), 6, 0)
 	for name, order := range map[string]func(o *one, stands *message.Record){
 		"before the record was read": func(o *one, stands *message.Record) {
@@ -90,7 +90,7 @@ func TestADirectoryOfAnotherCluster(t *testing.T) {
 
 // A replica with the directory of a copy of this cluster, which went on elsewhere, is no sign
 // that the store has lost a record, and no survivor.
-func TestADirectoryOfACopyThatWentOn(t *testing.T) {
+func TestF14ADirectoryOfACopyThatWentOn(t *testing.T) {
 	copied := inCluster(recordOf(9, 3, self-1), 5, 0)
 	copied.Lineage[3].Nonce++ // epoch 4
 	o := begun(t, func(o *one, stands *message.Record) {
@@ -110,7 +110,7 @@ func TestADirectoryOfACopyThatWentOn(t *testing.T) {
 
 // With the record lost the history is written back of which all replicas speak: a directory of
 // another one, however late its epoch, waits, and so does a member that knows less than it must.
-func TestALostRecordAndOtherHistories(t *testing.T) {
+func TestF14ALostRecordAndOtherHistories(t *testing.T) {
 	for name, test := range map[string]struct {
 		other *message.Record
 		waits string

@@ -22,7 +22,7 @@ func (o *one) answerPrepare(members ...lamport.Node) {
 }
 
 // H3: a link between two members is cut, one way or both. The master hears all of them.
-func TestMembersThatDoNotHearEachOther(t *testing.T) {
+func TestH3MembersThatDoNotHearEachOther(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		replicas int
@@ -73,7 +73,7 @@ func TestMembersThatDoNotHearEachOther(t *testing.T) {
 
 // H2: whoever does not answer the master is suspected, or not; the others are not blamed for
 // what they do not hear of it, nor it for what it did not hear.
-func TestAPauseIsNoCut(t *testing.T) {
+func TestH2APauseIsNoCut(t *testing.T) {
 	o := led(t, 3)
 	o.pass(quiet)
 	for range 5 {
@@ -88,7 +88,7 @@ func TestAPauseIsNoCut(t *testing.T) {
 }
 
 // A link that comes and goes is as good as cut if it is cut for most of the time.
-func TestALinkThatComesAndGoes(t *testing.T) {
+func TestH2ALinkThatComesAndGoes(t *testing.T) {
 	for _, test := range []struct {
 		cut, open int
 		gone      bool
@@ -108,7 +108,7 @@ func TestALinkThatComesAndGoes(t *testing.T) {
 
 // No view of those that hear each other can be formed: the one that stands stays, and what it
 // cannot do is said. It works again when the link does.
-func TestNobodyCanBeSpared(t *testing.T) {
+func TestH3NobodyCanBeSpared(t *testing.T) {
 	o := led(t, 2)
 	o.split(1, 2)
 	o.split(2, 1)
@@ -125,7 +125,7 @@ func TestNobodyCanBeSpared(t *testing.T) {
 }
 
 // H4: a learner waits until it and every member have heard each other.
-func TestALearnerThatNotAllHear(t *testing.T) {
+func TestH4ALearnerThatNotAllHear(t *testing.T) {
 	o := led(t, 3)
 	o.lost(3)
 	o.answerPrepare(1, 2)
@@ -147,7 +147,7 @@ func TestALearnerThatNotAllHear(t *testing.T) {
 }
 
 // H5: one that is held back is asked if there is no other way.
-func TestOneThatIsHeldBackIsNeeded(t *testing.T) {
+func TestH5OneThatIsHeldBackIsNeeded(t *testing.T) {
 	o := led(t, 3)
 	o.silent[3] = true
 	o.pass(suspect + 1)

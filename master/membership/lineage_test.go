@@ -38,7 +38,7 @@ func TestTheFirstRecordNamesTheCluster(t *testing.T) {
 
 // Every later record keeps the cluster and names the records before it, with what could be
 // told at most before each of them began.
-func TestLineage(t *testing.T) {
+func TestF13Lineage(t *testing.T) {
 	o := fresh(t, 2)
 	first := recordOf(1, 2, self-1)
 	first.Cluster, first.High = 5, 3

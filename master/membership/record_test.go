@@ -215,7 +215,7 @@ func TestTheRecordSaysWhoIsConfigured(t *testing.T) {
 }
 
 // A replica that has heard a newer master says so.
-func TestSupersededByWord(t *testing.T) {
+func TestF12SupersededByWord(t *testing.T) {
 	o := led(t, 3)
 	o.hello(1, func(h *message.Hello) { h.Phase, h.Master = message.PhaseWedged, self+1 })
 	o.stopped()
@@ -255,7 +255,7 @@ func TestTheFirstRecordIsLost(t *testing.T) {
 }
 
 // A record that has vanished is never replaced by a first one: the replicas worked by it.
-func TestTheRecordIsGone(t *testing.T) {
+func TestF11TheRecordIsGone(t *testing.T) {
 	t.Run("a master that starts", func(t *testing.T) {
 		o := fresh(t, 2)
 		o.reads(nil, 0)

@@ -6,7 +6,7 @@ import (
 	"quartet/bus/message"
 )
 
-func TestSuspicion(t *testing.T) {
+func TestF1Suspicion(t *testing.T) {
 	o := led(t, 3)
 	o.hello(3, func(h *message.Hello) { h.Phase = message.PhaseMember })
 	o.silent[3] = true
@@ -29,7 +29,7 @@ func TestSuspicion(t *testing.T) {
 }
 
 // One that is suspected answers in time: it stays.
-func TestAFalseSuspicion(t *testing.T) {
+func TestF7AFalseSuspicion(t *testing.T) {
 	o := led(t, 3)
 	o.silent[3] = true
 	o.pass(suspect + 1)

@@ -30,7 +30,7 @@ var none = [][]uint64{{0, 0, 0}, {0, 0, 0}, {0, 0, 0}}
 
 // A member whose STATE holds less than it had told another one is no survivor, and its fellows
 // are: whatever was delivered stays inside the cut.
-func TestWhoHoldsLessThanItToldIsLeftOut(t *testing.T) {
+func TestF9WhoHoldsLessThanItToldIsLeftOut(t *testing.T) {
 	o := asked(t)
 	o.says(o.stateWith(1, [][]uint64{{4, 0, 0}, {4, 0, 0}, {4, 0, 0}}, 4, 0, 0))
 	o.says(o.stateWith(2, none, 4, 0, 0))
@@ -45,7 +45,7 @@ func TestWhoHoldsLessThanItToldIsLeftOut(t *testing.T) {
 }
 
 // One that holds all that it has told is a survivor, however little that is.
-func TestWhoHoldsWhatItToldSurvives(t *testing.T) {
+func TestF9WhoHoldsWhatItToldSurvives(t *testing.T) {
 	o := asked(t)
 	o.says(o.stateWith(1, [][]uint64{{4, 0, 0}, {3, 0, 0}, {2, 0, 0}}, 4, 0, 0))
 	o.says(o.stateWith(2, none, 3, 0, 0))
@@ -56,7 +56,7 @@ func TestWhoHoldsWhatItToldSurvives(t *testing.T) {
 }
 
 // Causal numbers are told to the master, which remembers.
-func TestWhoHoldsFewerCausalNumbersThanItTold(t *testing.T) {
+func TestF9WhoHoldsFewerCausalNumbersThanItTold(t *testing.T) {
 	o := asked(t)
 	o.Counted(3, 9)
 	for n := 1; n <= 3; n++ {
@@ -107,7 +107,7 @@ func TestOnlyGoneBackAreLeft(t *testing.T) {
 }
 
 // The copy of a member that has gone back is not let in.
-func TestTheCopyOfWhoHasGoneBack(t *testing.T) {
+func TestF9TheCopyOfWhoHasGoneBack(t *testing.T) {
 	o := led(t, 3)
 	o.lost(3)
 	o.says(o.stateWith(1, none, 0, 0, 0))

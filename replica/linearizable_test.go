@@ -26,7 +26,7 @@ func (o *one) expectEchoes(want ...string) {
 
 // A fenced get is read behind all that is held, the sets of its own turn included, and costs
 // no broadcast.
-func TestAFencedGetHasItsTurnInTheQueue(t *testing.T) {
+func TestL2AFencedGetHasItsTurnInTheQueue(t *testing.T) {
 	o := alone(t, 3, 10)
 	o.fenced(1, request(1, "linearizable get a"))
 	o.expect(o.answers(), "#1 404")
@@ -54,7 +54,7 @@ func TestAFencedGetHasItsTurnInTheQueue(t *testing.T) {
 	o.expect(o.answers(), "#7 200 2 at 3")
 }
 
-func TestEchoes(t *testing.T) {
+func TestL3Echoes(t *testing.T) {
 	o := alone(t, 3, 10)
 	o.fenced(0)
 	o.expectEchoes()
@@ -79,7 +79,7 @@ func TestEchoes(t *testing.T) {
 
 // Who does not work in the epoch of the master that asks confirms nothing, and serves no
 // fenced get.
-func TestWhoEchoesNothing(t *testing.T) {
+func TestL3WhoEchoesNothing(t *testing.T) {
 	get := request(1, "linearizable get a")
 	silent := func(t *testing.T, o *one, h message.Header) {
 		t.Helper()
@@ -132,7 +132,7 @@ func TestWhoEchoesNothing(t *testing.T) {
 
 // A round is of its epoch, and gets that wait are dropped with theirs: the master sends
 // them again.
-func TestRoundsEndWithTheirEpoch(t *testing.T) {
+func TestL4RoundsEndWithTheirEpoch(t *testing.T) {
 	o := alone(t, 3, 10)
 	o.fenced(7, request(1, "linearizable set a 1"), request(2, "linearizable get a"))
 	o.wedge()
@@ -150,7 +150,7 @@ func TestRoundsEndWithTheirEpoch(t *testing.T) {
 }
 
 // A replica that is restarted with its disk is wedged, and knows no round.
-func TestARestartEchoesNothing(t *testing.T) {
+func TestL3ARestartEchoesNothing(t *testing.T) {
 	o := fresh(t, 10, onDisk)
 	o.install(recordOf(1, 3))
 	o.disk.keep(o.out.Turn)
