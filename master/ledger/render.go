@@ -133,7 +133,7 @@ func groupTable(b *strings.Builder, s bus.Report) {
 	row := func(g bus.ReportGroup, name string) {
 		failed := maps.Clone(g.Codes)
 		maps.DeleteFunc(failed, func(code model.Code, _ uint64) bool { return code.Answered() })
-		cells := []string{name, orDash(g.Request), number(g.Count), number(g.OK), number(g.NoValue), number(g.Failed)}
+		cells := []string{name, cmp.Or(g.Request, "-"), number(g.Count), number(g.OK), number(g.NoValue), number(g.Failed)}
 		for _, micros := range []float64{g.Mean, float64(g.P50), float64(g.P90), float64(g.P99), float64(g.Max)} {
 			if g.Timed == 0 {
 				cells = append(cells, "-")
@@ -144,7 +144,7 @@ func groupTable(b *strings.Builder, s bus.Report) {
 		rows = append(rows, append(cells, number(g.Duplicates), codes(failed)))
 	}
 	for _, g := range s.Groups {
-		row(g, orDash(g.Consistency))
+		row(g, cmp.Or(g.Consistency, "-"))
 	}
 	row(s.Total, "total")
 	b.WriteByte('\n')
@@ -171,13 +171,6 @@ func align(b *strings.Builder, sides string, rows [][]string) {
 		}
 		b.WriteString(strings.TrimRight(l.String(), " ") + "\n")
 	}
-}
-
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
 }
 
 func number(n uint64) string { return strconv.FormatUint(n, 10) }
@@ -242,8 +235,8 @@ func (f Format) requestWriter(out *bufio.Writer) func(Entry) error {
 		if e.Duplicate {
 			note = "duplicate"
 		}
-		text = fmt.Appendf(text[:0], requestColumns, strconv.FormatUint(e.RID, 10), orDash(e.Client), orDash(j.Consistency), orDash(j.Request),
-			orDash(e.Key), orDash(j.Replica), strconv.Itoa(int(e.Code)), j.Received, span(float64(j.Taken)), note)
+		text = fmt.Appendf(text[:0], requestColumns, strconv.FormatUint(e.RID, 10), cmp.Or(e.Client, "-"), cmp.Or(j.Consistency, "-"), cmp.Or(j.Request, "-"),
+			cmp.Or(e.Key, "-"), cmp.Or(j.Replica, "-"), strconv.Itoa(int(e.Code)), j.Received, span(float64(j.Taken)), note)
 		_, err := out.WriteString(strings.TrimRight(string(text), " \n") + "\n")
 		return err
 	}

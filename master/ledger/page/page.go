@@ -8,6 +8,7 @@
 package page
 
 import (
+	"cmp"
 	_ "embed"
 	"fmt"
 	"html/template"
@@ -143,7 +144,7 @@ func facts(r *ledger.Run) []fact {
 func rowOf(g bus.ReportGroup) row {
 	unknown := g.Codes[model.Unknown]
 	r := row{
-		Class: class(g.Consistency), Model: orDash(g.Consistency), Request: orDash(g.Request),
+		Class: class(g.Consistency), Model: cmp.Or(g.Consistency, "–"), Request: cmp.Or(g.Request, "–"),
 		Count: count(g.Count), OK: count(g.OK), NoValue: count(g.NoValue), Unknown: count(unknown),
 		Refused: count(g.Failed - min(g.Failed, unknown)),
 		P50:     "–", P90: "–", P99: "–", Max: "–",
@@ -191,13 +192,6 @@ func codeName(c model.Code) string {
 func shown(s string) string {
 	if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return strconv.Quote(s)
-	}
-	return s
-}
-
-func orDash(s string) string {
-	if s == "" {
-		return "–"
 	}
 	return s
 }
