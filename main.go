@@ -50,21 +50,26 @@ request names its consistency model: 1 linearizable, 2 sequential, 3 causal,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
+
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit.Usage(err) })
 	root.AddGroup(groups...)
+
 	stdout := console.NewOutput(os.Stdout)
 	table := commands(stdout)
 	root.AddCommand(table...)
 	settings := tables(table)
 	env := config.Env{Stdout: stdout, Stderr: os.Stderr, Getenv: os.Getenv, Environ: os.Environ}
+
 	config.FileFlag(root)
 	root.PersistentPreRunE = config.Before(settings, env)
 	root.AddCommand(config.Command(settings, env))
+
 	for _, cmd := range root.Commands() {
 		cmd.GroupID = groupOf[cmd.Name()]
 	}
 	root.SetUsageFunc(console.Usage)
 	root.SetVersionTemplate(clientcmd.Release(version) + "\n")
+
 	cmd, err := root.ExecuteC()
 	ended := status(err)
 	stdout.Failed(cmd, os.Args[1:], err, ended)

@@ -90,8 +90,10 @@ func (w *walker) item(item *BatchItem) error {
 	if err != nil {
 		return err
 	}
+
 	var consistency, request uint64
 	var key, id, replica, history []byte
+
 	if consistency, err = w.uint("consistency"); err != nil {
 		return err
 	}
@@ -101,6 +103,8 @@ func (w *walker) item(item *BatchItem) error {
 	if key, err = w.bytes("key", false); err != nil {
 		return err
 	}
+
+	// Trailing fields may be left out.
 	if n > 3 {
 		if item.Value, err = w.optional("value"); err != nil {
 			return err
@@ -132,6 +136,7 @@ func (w *walker) item(item *BatchItem) error {
 			return err
 		}
 	}
+
 	item.Key, item.Identity, item.Replica = string(key), string(id), string(replica)
 	if item.Err = item.check(consistency, request, least); item.Err == nil && len(history) > 0 {
 		item.AsksHistory = true
@@ -145,7 +150,7 @@ func (w *walker) uint(what string) (uint64, error) {
 	switch {
 	case err != nil:
 		return 0, errTruncated()
-	case c > msgpcode.PosFixedNumHigh && (c < msgpcode.Uint8 || c > msgpcode.Uint64):
+	case !isUnsigned(c):
 		return 0, malformed("%s is no unsigned int", what)
 	}
 	n, err := w.dec.DecodeUint64()
@@ -167,16 +172,24 @@ func (w *walker) optional(what string) ([]byte, error) {
 	return w.bytes(what, true)
 }
 
+// isUnsigned reports whether c begins an unsigned int of msgpack.
+func isUnsigned(c byte) bool {
+	sized := msgpcode.Uint8 <= c && c <= msgpcode.Uint64
+	return sized || c <= msgpcode.PosFixedNumHigh
+}
+
 // check applies the rules of a lone request's body and headers, in their order.
 func (b *BatchItem) check(consistency, request, least uint64) error {
 	if consistency < 1 || consistency > uint64(len(model.All)) {
 		return malformed("unknown consistency %d (want %s)", consistency, consistencyChoice)
 	}
 	b.Model = model.Consistency(consistency)
+
 	if request < 1 || request > uint64(len(model.Types)) {
 		return malformed("unknown request %d (want %s)", request, typeChoice)
 	}
 	b.Type = model.Type(request)
+
 	switch {
 	case b.Type == model.Set && b.Value == nil:
 		return malformed("the value is missing in a set")
@@ -186,17 +199,20 @@ func (b *BatchItem) check(consistency, request, least uint64) error {
 	if err := Check(&b.Request.Request); err != nil {
 		return err
 	}
+
 	if b.Identity != "" {
 		if fault := nameFault(b.Identity); fault != "" {
 			return malformed("the id %s", fault)
 		}
 	}
+
 	switch b.Model {
 	case model.Causal:
 		b.MinTimestamp = least
 	case model.Sequential:
 		b.MinPosition = least
 	}
+
 	if b.Replica != "" {
 		if fault := replicaFault(b.Replica); fault != "" {
 			return malformed("the replica %s", fault)
@@ -239,10 +255,12 @@ func (w *BatchWriter) Add(item *BatchItem) {
 	case item.Type == model.Set:
 		n = 4
 	}
+
 	_ = w.enc.EncodeArrayLen(n)
 	_ = w.enc.EncodeUint(uint64(item.Model))
 	_ = w.enc.EncodeUint(uint64(item.Type))
 	_ = w.enc.EncodeString(item.Key)
+
 	if n > 3 {
 		if item.Type == model.Set {
 			_ = w.enc.EncodeBytesLen(len(item.Value)) // EncodeBytes would make nil of an empty value
@@ -388,6 +406,7 @@ func (w *walker) answer(r *Reply) (int, error) {
 	if _, err := w.array("an answer", answerFields, answerFields); err != nil {
 		return 0, err
 	}
+
 	var n [7]uint64
 	for i := range n {
 		var err error
@@ -395,13 +414,17 @@ func (w *walker) answer(r *Reply) (int, error) {
 			return 0, err
 		}
 	}
+
 	*r = Reply{
 		Code: model.Code(n[1]), RID: n[2], Clock: lamport.Timestamp{Time: n[3], Node: lamport.Node(n[4])},
 		Replica: lamport.Node(n[5]), Timestamp: n[6],
 	}
-	if n[0] >= MaxBatch || uint64(r.Code) != n[1] || uint64(r.Clock.Node) != n[4] || uint64(r.Replica) != n[5] || r.Replica != 0 && !r.Replica.IsReplica() {
+	cut := uint64(r.Code) != n[1] || uint64(r.Clock.Node) != n[4] || uint64(r.Replica) != n[5]
+	strange := r.Replica != 0 && !r.Replica.IsReplica()
+	if n[0] >= MaxBatch || cut || strange {
 		return 0, malformed("a field is out of its range")
 	}
+
 	c, err := w.dec.PeekCode()
 	switch {
 	case err != nil:
@@ -415,6 +438,7 @@ func (w *walker) answer(r *Reply) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+
 	if r.Body, err = w.bytes("body", true); err != nil {
 		return 0, err
 	}

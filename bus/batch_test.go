@@ -130,12 +130,14 @@ func TestAnswersAreReadAsTheyWereWritten(t *testing.T) {
 		{RID: 3, Code: model.NotFound, Clock: clock, Reason: "no value under key k", Body: []byte("no value under key k")},
 		{RID: 4, Code: model.Unavailable, Clock: lamport.Timestamp{Node: lamport.Master(1)}, Reason: "a b", Body: []byte("a b")},
 	}
+
 	index := []int{5, 0, 1023, 7}
 	var w AnswersWriter
 	for range 2 { // the writer is used again
 		if w.Len() != 0 {
 			t.Fatalf("%d bytes in an empty writer", w.Len())
 		}
+
 		for i := range want {
 			r := want[i]
 			if i == 3 {
@@ -143,10 +145,12 @@ func TestAnswersAreReadAsTheyWereWritten(t *testing.T) {
 			}
 			w.Add(index[i], &r)
 		}
+
 		body, rids := w.Take()
 		if diff := cmp.Diff([]uint64{1, 1 << 50, 3, 4}, rids); diff != "" {
 			t.Error(diff)
 		}
+
 		var r AnswersReader
 		i := 0
 		err := r.Read(body, func(n int, got *Reply) {
@@ -161,6 +165,7 @@ func TestAnswersAreReadAsTheyWereWritten(t *testing.T) {
 		if err != nil || i != len(want) {
 			t.Fatalf("%d answers, %v", i, err)
 		}
+
 		for cut := range body {
 			if err := r.Read(body[:cut], func(int, *Reply) {}); !errors.Is(err, ErrBatch) {
 				t.Fatalf("cut after %d bytes: %v", cut, err)
@@ -173,12 +178,14 @@ func FuzzParseBatch(f *testing.F) {
 	f.Add(write(items()[:5]))
 	f.Add([]byte("\x91\x97\x02\x02\xa1k\xc0\xa0\x07\xa2r1"))
 	f.Add([]byte("\xdd\xff\xff\xff\xff"))
+
 	f.Fuzz(func(t *testing.T, body []byte) {
 		got, err := ParseBatch(body, nil)
 		if err != nil {
 			checkRefusal(t, err)
 			return
 		}
+
 		kept := got[:0]
 		for _, item := range got {
 			if item.Err != nil {
@@ -193,6 +200,7 @@ func FuzzParseBatch(f *testing.F) {
 		if len(kept) == 0 {
 			return
 		}
+
 		again, err := ParseBatch(write(kept), nil)
 		if err != nil {
 			t.Fatal(err)
@@ -210,6 +218,7 @@ func FuzzReadAnswers(f *testing.F) {
 	body, _ := w.Take()
 	f.Add(body)
 	f.Add([]byte("\xdd\xff\xff\xff\xff"))
+
 	f.Fuzz(func(t *testing.T, body []byte) {
 		var r AnswersReader
 		var w AnswersWriter
@@ -227,6 +236,7 @@ func FuzzReadAnswers(f *testing.F) {
 			}
 			return
 		}
+
 		again, _ := w.Take()
 		m := 0
 		if err := r.Read(again, func(int, *Reply) { m++ }); err != nil || m != n {

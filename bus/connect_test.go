@@ -134,6 +134,7 @@ func TestSubscribeKeepsOrder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	const n = 2000
 	for i := range n {
 		// No flush before: the subscription must be known when Subscribe returns.
@@ -141,6 +142,7 @@ func TestSubscribeKeepsOrder(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+
 	var batch []*nats.Msg
 	for next := 0; next < n; {
 		select {
@@ -156,6 +158,7 @@ func TestSubscribeKeepsOrder(t *testing.T) {
 			next++
 		}
 	}
+
 	if sub.Dropped() != 0 {
 		t.Errorf("dropped %d", sub.Dropped())
 	}

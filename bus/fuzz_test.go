@@ -26,6 +26,7 @@ func FuzzParseRequest(f *testing.F) {
 	} {
 		f.Add([]byte(seed))
 	}
+
 	f.Fuzz(func(t *testing.T, body []byte) {
 		before := bytes.Clone(body)
 		r, err := ParseRequest(body)
@@ -36,12 +37,14 @@ func FuzzParseRequest(f *testing.F) {
 			checkRefusal(t, err)
 			return
 		}
+
 		if err := Check(&r.Request); err != nil {
 			t.Fatalf("accepted %+v, which Check refuses: %v", r, err)
 		}
 		if (r.Value == nil) != (r.Type == model.Get) {
 			t.Fatalf("value %v of a %v", r.Value, r.Type)
 		}
+
 		packed, err := AppendMsgpack(nil, &r.Request)
 		if err != nil {
 			t.Fatal(err)
@@ -53,12 +56,14 @@ func FuzzParseRequest(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		forms := [][]byte{packed, object}
 		if Trimmed(&r.Request) {
 			forms = append(forms, AppendText(nil, &r.Request))
 		} else if r.Encoding == Text {
 			t.Fatalf("text was not trimmed: %+v", r)
 		}
+
 		for _, form := range forms {
 			again, err := ParseRequest(form)
 			if err != nil || again.Model != r.Model || again.Type != r.Type || again.Key != r.Key || !bytes.Equal(again.Value, r.Value) {
@@ -74,7 +79,11 @@ func checkRefusal(t *testing.T, err error) {
 	if !errors.As(err, &e) {
 		t.Fatalf("not an *Error: %v", err)
 	}
-	if e.Code != model.Malformed && e.Code != model.TooLarge || errors.Is(err, ErrTooLarge) != (e.Code == model.TooLarge) {
+	tooLarge := e.Code == model.TooLarge
+	if !tooLarge && e.Code != model.Malformed {
+		t.Fatalf("code %d of %v", e.Code, err)
+	}
+	if errors.Is(err, ErrTooLarge) != tooLarge {
 		t.Fatalf("code %d of %v", e.Code, err)
 	}
 	if e.Reason == "" || len(e.Reason) > 300 || strings.ContainsAny(e.Reason, "\r\n") || !utf8.ValidString(e.Reason) {
@@ -92,10 +101,12 @@ func FuzzParseJSON(f *testing.F) {
 	} {
 		f.Add([]byte(seed))
 	}
+
 	f.Fuzz(func(t *testing.T, body []byte) {
 		if len(body) == 0 || body[0] != '{' {
 			return
 		}
+
 		r, err := ParseRequest(body)
 		if r.Encoding != JSON {
 			t.Fatalf("taken for %v", r.Encoding)
@@ -104,12 +115,14 @@ func FuzzParseJSON(f *testing.F) {
 			checkRefusal(t, err)
 			return
 		}
+
 		var fields map[string]any
 		d := json.NewDecoder(bytes.NewReader(body))
 		d.UseNumber()
 		if err := d.Decode(&fields); err != nil || !json.Valid(body) {
 			t.Fatalf("accepted, though %v", err)
 		}
+
 		want := 3 + len(r.Asked)
 		if r.Type == model.Set {
 			want++
@@ -120,6 +133,7 @@ func FuzzParseJSON(f *testing.F) {
 		if len(fields) != want || fields["key"] != r.Key {
 			t.Fatalf("%+v of %v", r, fields)
 		}
+
 		for name, values := range r.Asked {
 			if len(values) != 1 {
 				t.Fatalf("%s: %v", name, values)
@@ -147,7 +161,9 @@ func FuzzParseOptions(f *testing.F) {
 				t.Fatalf("accepted %q", name)
 			}
 		}
-		if o.MinTimestamp != 0 && c != model.Causal || o.MinPosition != 0 && c != model.Sequential {
+		timestamp := o.MinTimestamp != 0 && c != model.Causal
+		position := o.MinPosition != 0 && c != model.Sequential
+		if timestamp || position {
 			t.Fatalf("%+v of model %d", o, m)
 		}
 		if o.Replica != "" {
@@ -163,6 +179,7 @@ func FuzzParseReply(f *testing.F) {
 	f.Add("1", "OK", "LINEARIZABLE", "SET", "5.r1", "r1", "", "0", "", "", []byte("k ::: v"))
 	f.Add("18446744073709551615", "FAIL", "causal", "2", "0.m1", "", "3", "", "404", "a\r\nb", []byte(nil))
 	f.Add("x", "NO", "x", "x", "x", "x", "x", "x", "x", "", []byte("x"))
+
 	f.Fuzz(func(t *testing.T, rid, ack, consistency, request, clock, replica, timestamp, position, code, reason string, body []byte) {
 		h := nats.Header{}
 		for name, value := range map[string]string{
@@ -173,6 +190,7 @@ func FuzzParseReply(f *testing.F) {
 				h.Set(name, value)
 			}
 		}
+
 		r, err := ParseReply(&nats.Msg{Header: h, Data: body})
 		if err != nil {
 			if !errors.Is(err, ErrReply) {
@@ -180,19 +198,26 @@ func FuzzParseReply(f *testing.F) {
 			}
 			return
 		}
+
 		m := r.Msg("to")
 		for name, values := range m.Header {
 			if len(values) != 1 || strings.ContainsAny(values[0], "\r\n") {
 				t.Fatalf("%s: %q", name, values)
 			}
 		}
+
 		again, err := ParseReply(m)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r.Code == model.OK && !bytes.Equal(again.Body, r.Body) || r.Code != model.OK && string(again.Body) != again.Reason {
+		want := string(r.Body)
+		if r.Code != model.OK {
+			want = again.Reason
+		}
+		if string(again.Body) != want {
 			t.Fatalf("body %q of %+v", again.Body, r)
 		}
+
 		r.Body, again.Body, r.Reason, again.Reason = nil, nil, "", ""
 		if r.RID != again.RID || r.Code != again.Code || r.Model != again.Model || r.Type != again.Type || r.Clock != again.Clock ||
 			r.Replica != again.Replica || r.Timestamp != again.Timestamp || r.Position != again.Position || r.HasPosition != again.HasPosition {

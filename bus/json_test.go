@@ -28,6 +28,7 @@ func TestParseJSON(t *testing.T) {
 		return Request{Request: model.Request{Model: m, Type: model.Get, Key: key}, Encoding: JSON}
 	}
 	with := func(r Request, h nats.Header) Request { r.Asked = h; return r }
+
 	for body, want := range map[string]Request{
 		`{"consistency":1,"request":1,"key":"k","value":"v"}`:                                     set(1, "k", "v"),
 		`{"consistency":"linearizable","request":"set","key":"k","value":""}`:                     set(1, "k", ""),
@@ -61,6 +62,7 @@ func TestJSONRefused(t *testing.T) {
 	const lget, lset = `{"consistency":1,"request":2,`, `{"consistency":1,"request":1,"key":"k",`
 	nest := strings.Repeat(`{"a":`, 100_000)
 	big := strings.Repeat("v", model.MaxKeyValue)
+
 	checkRefusals(t, []refusal{
 		{"only a brace", `{`, 400, 0, 0, "cut short"},
 		{"empty object", `{}`, 400, 0, 0, "field consistency is missing"},
@@ -126,6 +128,7 @@ func TestJSONRefused(t *testing.T) {
 		{"minimum of 65 bits", lget + `"min_timestamp":18446744073709551616}`, 400, l, get, "field min_timestamp is no whole number"},
 		{"minimum 1e3", lget + `"min_timestamp":1e3}`, 400, l, get, "field min_timestamp is no whole number"},
 	})
+
 	if _, err := ParseRequest([]byte(lset + `"value":"` + big[1:] + `"}`)); err != nil {
 		t.Errorf("exactly 512 KiB: %v", err)
 	}
@@ -141,6 +144,7 @@ func TestOptionsOfJSON(t *testing.T) {
 		}
 		return &r
 	}
+
 	other := nats.Header{"quartet-client": {"C2"}, "X": {"y"}}
 	for name, c := range map[string]struct {
 		request *Request
@@ -158,6 +162,7 @@ func TestOptionsOfJSON(t *testing.T) {
 			t.Errorf("%s: %v %s", name, err, diff)
 		}
 	}
+
 	if len(other) != 2 {
 		t.Errorf("the message's headers were changed: %v", other)
 	}
@@ -246,7 +251,11 @@ func checkJSONReply(t *testing.T, r *Reply, body []byte) {
 	if got.Value != nil {
 		value, has = []byte(*got.Value), !has
 	}
-	if has != (r.Code == model.OK && r.Type == model.Get) || has && !bytes.Equal(value, r.Body) {
+	wanted := r.Code == model.OK && r.Type == model.Get
+	if has != wanted {
+		t.Errorf("a value: %t, of %q", has, r.Body)
+	}
+	if has && !bytes.Equal(value, r.Body) {
 		t.Errorf("value %q of %q", value, r.Body)
 	}
 }

@@ -84,6 +84,7 @@ func (w *walker) field(r *Request, key *[]byte, seen *int) error {
 	if err != nil {
 		return err
 	}
+
 	bit := 0
 	switch string(name) {
 	case "consistency":
@@ -97,10 +98,12 @@ func (w *walker) field(r *Request, key *[]byte, seen *int) error {
 	default:
 		return malformed("unknown field %s", quote(name))
 	}
+
 	if *seen&bit != 0 {
 		return malformed("field %s is repeated", name)
 	}
 	*seen |= bit
+
 	switch bit {
 	case fieldConsistency:
 		n, err := w.code("consistency", len(model.All), consistencyChoice)
@@ -124,7 +127,8 @@ func (w *walker) code(field string, limit int, choice string) (int, error) {
 	if err != nil {
 		return 0, errTruncated()
 	}
-	if !msgpcode.IsFixedNum(c) && (c < msgpcode.Uint8 || c > msgpcode.Int64) {
+	sized := msgpcode.Uint8 <= c && c <= msgpcode.Int64
+	if !sized && !msgpcode.IsFixedNum(c) {
 		return 0, malformed("field %s is no int", field)
 	}
 	n, err := w.dec.DecodeInt64() // a uint64 too large for it turns negative: refused below
@@ -168,10 +172,12 @@ func AppendMsgpack(dst []byte, r *model.Request) ([]byte, error) {
 	if err := Check(r); err != nil {
 		return dst, err
 	}
+
 	w := appender{b: dst}
 	enc := msgpack.GetEncoder()
 	defer msgpack.PutEncoder(enc)
 	enc.Reset(&w)
+
 	fields := 3
 	if r.Type == model.Set {
 		fields = 4
@@ -182,6 +188,7 @@ func AppendMsgpack(dst []byte, r *model.Request) ([]byte, error) {
 		enc.EncodeString("request"), enc.EncodeUint(uint64(r.Type)),
 		enc.EncodeString("key"), enc.EncodeString(r.Key),
 	}
+
 	for _, err := range steps {
 		if err != nil {
 			return dst, fmt.Errorf("bus: encode a request: %w", err)
@@ -197,6 +204,7 @@ func AppendMsgpack(dst []byte, r *model.Request) ([]byte, error) {
 		}
 		w.b = append(w.b, r.Value...)
 	}
+
 	return w.b, nil
 }
 

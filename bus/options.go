@@ -41,6 +41,7 @@ func ParseOptions(h nats.Header, c model.Consistency) (Options, error) {
 	if len(h) == 0 {
 		return o, nil
 	}
+
 	var err error
 	if o.Client, err = nameOption(h, HeaderClient); err != nil {
 		return o, err
@@ -51,6 +52,8 @@ func ParseOptions(h nats.Header, c model.Consistency) (Options, error) {
 	if o.Age, err = numberOption(h, HeaderAge); err != nil {
 		return o, err
 	}
+
+	// Only the minimum that concerns the model counts.
 	switch c {
 	case model.Causal:
 		o.MinTimestamp, err = numberOption(h, HeaderMinTimestamp)
@@ -60,9 +63,11 @@ func ParseOptions(h nats.Header, c model.Consistency) (Options, error) {
 	if err != nil {
 		return o, err
 	}
+
 	if err := o.enter(h, c); err != nil {
 		return o, err
 	}
+
 	if word, found := option(h, HeaderHistory); found {
 		if o.InSession {
 			return o, malformed("a session's token holds its history already: no header %s beside it", HeaderHistory)
@@ -72,6 +77,7 @@ func ParseOptions(h nats.Header, c model.Consistency) (Options, error) {
 		}
 		o.AsksHistory = true
 	}
+
 	o.Replica, err = replicaOption(h)
 	return o, err
 }

@@ -57,6 +57,7 @@ func TestReplyMessage(t *testing.T) {
 		if diff := cmp.Diff(c.header, m.Header); diff != "" {
 			t.Errorf("%s: (-want +got)\n%s", name, diff)
 		}
+
 		back, err := ParseReply(m)
 		want := c.reply
 		want.Body = m.Data
@@ -65,6 +66,7 @@ func TestReplyMessage(t *testing.T) {
 			t.Errorf("%s: read back: %v %s", name, err, diff)
 		}
 	}
+
 	for _, reason := range []string{"", " ", "\r\n"} {
 		r := Reply{RID: 1, Code: model.Unavailable, Reason: reason, Clock: clock}
 		if m := r.Msg("to"); m.Header.Get(HeaderError) == "" || len(m.Data) == 0 {
@@ -95,6 +97,7 @@ func TestReplyRefused(t *testing.T) {
 	if _, err := ParseReply(&nats.Msg{Header: good()}); err != nil {
 		t.Fatal(err)
 	}
+
 	for _, c := range []struct{ header, value string }{
 		{HeaderRequestID, ""}, {HeaderRequestID, "x"}, {HeaderRequestID, "1,2"}, {HeaderAck, "MAYBE"}, {HeaderAck, ""},
 		{HeaderConsistency, "STRONG"}, {HeaderRequest, "DELETE"}, {HeaderClock, "5"}, {HeaderClock, "5."}, {HeaderClock, ".r1"},
@@ -107,6 +110,7 @@ func TestReplyRefused(t *testing.T) {
 			t.Errorf("%s %q: %+v %v", c.header, c.value, r, err)
 		}
 	}
+
 	for _, header := range []string{HeaderRequestID, HeaderAck, HeaderClock, HeaderErrorCode} {
 		h := good()
 		delete(h, header)
@@ -114,6 +118,7 @@ func TestReplyRefused(t *testing.T) {
 			t.Errorf("without %s: %+v %v", header, r, err)
 		}
 	}
+
 	if _, err := ParseReply(&nats.Msg{Data: []byte("hello")}); !errors.Is(err, ErrReply) {
 		t.Errorf("no headers: %v", err)
 	}

@@ -100,6 +100,7 @@ func parseText(body []byte) (Request, error) {
 		}
 		return r, malformed("no comma after the consistency (want CONSISTENCY, REQUEST, DATA)")
 	}
+
 	request, data, ok := bytes.Cut(rest, []byte{','})
 	request, data = trim(request), trim(data)
 	r.Type = readType(request)
@@ -111,6 +112,7 @@ func parseText(body []byte) (Request, error) {
 	case !ok:
 		return r, malformed("no comma after the request (want CONSISTENCY, REQUEST, DATA)")
 	}
+
 	key := data
 	if r.Type == model.Set {
 		var value []byte
@@ -119,6 +121,7 @@ func parseText(body []byte) (Request, error) {
 		}
 		key, r.Value = trim(key), trim(value)
 	}
+
 	r.Key = string(key)
 	if err := checkKey(r.Key); err != nil {
 		return r, err

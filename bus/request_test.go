@@ -21,6 +21,7 @@ func TestParseText(t *testing.T) {
 	}
 	get := func(m model.Consistency, key string) Request {
 		return Request{Request: model.Request{Model: m, Type: model.Get, Key: key}}
+
 	}
 	for body, want := range map[string]Request{
 		"1, 1, key1 ::: first": set(model.Linearizable, "key1", "first"),
@@ -95,6 +96,7 @@ func checkRefusals(t *testing.T, cases []refusal) {
 func TestTextRefused(t *testing.T) {
 	const l, s, set, get = model.Linearizable, model.Sequential, model.Set, model.Get
 	big := strings.Repeat("v", model.MaxKeyValue)
+
 	checkRefusals(t, []refusal{
 		{"empty", "", 400, 0, 0, "empty request"},
 		{"only blanks", " \t\r\n", 400, 0, 0, "empty request"},
@@ -131,6 +133,7 @@ func TestTextRefused(t *testing.T) {
 		{"key with a C1 control", "1,2,a\u0085b", 400, l, get, "control character U+0085"},
 		{"value too large", "1,1,k ::: " + big, 413, l, set, "524289 bytes together (at most 524288)"},
 	})
+
 	if _, err := ParseRequest([]byte("1,1,k ::: " + big[1:])); err != nil {
 		t.Errorf("exactly 512 KiB: %v", err)
 	}
@@ -156,10 +159,12 @@ func TestParseMsgpack(t *testing.T) {
 			t.Errorf("%s: (-want +got)\n%s", name, diff)
 		}
 	}
+
 	get, err := ParseRequest([]byte("\x83\xabconsistency\x01\xa7request\x02\xa3key\xa1k"))
 	if diff := cmp.Diff(Request{Request: model.Request{Model: model.Linearizable, Type: model.Get, Key: "k"}, Encoding: Msgpack}, get); err != nil || diff != "" {
 		t.Errorf("get: %v %s", err, diff)
 	}
+
 	// Any library's map will do.
 	body, err := msgpack.Marshal(map[string]any{"consistency": 4, "request": 1, "key": "k", "value": []byte{}})
 	if err != nil {
@@ -174,6 +179,7 @@ func TestMsgpackRefused(t *testing.T) {
 	const l, set, get = model.Linearizable, model.Set, model.Get
 	const c, rs, rg, k, v = "\xabconsistency\x01", "\xa7request\x01", "\xa7request\x02", "\xa3key\xa1k", "\xa5value\xa1v"
 	nest := strings.Repeat("\x91", 500_000)
+
 	checkRefusals(t, []refusal{
 		{"nil", "\xc0", 400, 0, 0, "byte 0xc0: neither"},
 		{"array", "\x93\x01\x02\xa1k", 400, 0, 0, "byte 0x93: neither"},
@@ -264,6 +270,7 @@ func TestAppendRequest(t *testing.T) {
 		if err != nil || !reflect.DeepEqual(r, got) { // cmp is slow on large values
 			t.Errorf("text %.60q: %v %.200v", text, err, got)
 		}
+
 		r.Encoding = Msgpack
 		packed, err := AppendMsgpack([]byte("#"), &r.Request)
 		if err != nil {
@@ -274,6 +281,7 @@ func TestAppendRequest(t *testing.T) {
 			t.Errorf("msgpack %.60q: %v %.200v", packed, err, got)
 		}
 	}
+
 	for _, r := range []Request{
 		{}, {Request: model.Request{Model: 5, Type: model.Get, Key: "k"}}, {Request: model.Request{Model: 1, Type: 3, Key: "k"}}, {Request: model.Request{Model: 1, Type: model.Get}},
 		{Request: model.Request{Model: 1, Type: model.Get, Key: "k", Value: []byte("v")}}, {Request: model.Request{Model: 1, Type: model.Set, Key: "a\n"}},
@@ -284,6 +292,7 @@ func TestAppendRequest(t *testing.T) {
 			t.Errorf("%+v: %q %v", r, out, err)
 		}
 	}
+
 	for want, r := range map[bool]Request{
 		true:  {Request: model.Request{Key: "a b", Value: []byte("x\ny")}},
 		false: {Request: model.Request{Key: "a", Value: []byte(" x")}},

@@ -47,7 +47,8 @@ func (d *Donor) Chunk(p *message.Pull) *message.Chunk {
 	wanted := p.Wedged && d.Rest == nil    // what a wedged member has, and this one is none
 	behind := p.Entry > d.Layers.Entries() // the learner had a donor that was further
 	rest := p.Wedged && p.Scanned          // … and needs nothing of the layers
-	if wanted || behind && !rest {
+	needsLayers := behind && !rest
+	if wanted || needsLayers {
 		return nil
 	}
 

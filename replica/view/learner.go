@@ -82,7 +82,8 @@ func (l *Learner) Committed() uint64 { return l.load.committed }
 
 // Whole reports whether its committed layer is a prefix of the order, be it the empty one.
 func (l *Learner) Whole() bool {
-	return l.load.scanned && !l.load.partial || l.layers.Empty()
+	complete := l.load.scanned && !l.load.partial
+	return complete || l.layers.Empty()
 }
 
 // Begin makes the replica a learner, outside of a view; committed is the causal number up to
@@ -178,7 +179,8 @@ func (l *Learner) mayAsk(now uint64) bool {
 	if s.final {
 		idle = 1 // the donor is not wedged yet
 	}
-	return waited >= idle || s.final && s.fresh
+	goesOn := s.final && s.fresh
+	return waited >= idle || goesOn
 }
 
 // missed goes on to another donor, since the present one has not answered.

@@ -57,7 +57,8 @@ func (h *Neighbours) know(n lamport.Node, now uint64) *neighbour {
 func (h *Neighbours) Hear(from lamport.Node, now uint64) {
 	_, known := h.find(from)
 	full := len(h.peers) >= mostNeighbours
-	if from != h.Self && (known || !full) {
+	hasRoom := known || !full
+	if from != h.Self && hasRoom {
 		h.know(from, now).heard = now
 	}
 }
