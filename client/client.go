@@ -152,6 +152,7 @@ func (c *Client) ask(ctx context.Context, subject string, body []byte, field str
 		m   *nats.Msg
 		err error
 	}
+
 	answers := make(chan answer, 1)
 	var strangers atomic.Int32 // a timer may end what a message has begun
 	token, err := c.in.SendForMany(subject, nil, body, c.o.timeout, func(m *nats.Msg, err error) bool {
@@ -168,6 +169,7 @@ func (c *Client) ask(ctx context.Context, subject string, body []byte, field str
 	if err != nil {
 		return nil, c.notSent(err).failure(&Request{}, &Result{})
 	}
+
 	select {
 	case a := <-answers:
 		switch {

@@ -95,7 +95,7 @@ func gets(keys []string, opts []RequestOption) []Request {
 	return requests
 }
 
-// together is the one error of several outcomes. One that is unknown goes before all
+// together returns one error for several outcomes. An outcome that is unknown goes before all
 // others, for an error that hides it would look definite.
 func together(requests []Request, outcomes []Outcome) error {
 	failed, worst := 0, -1
@@ -105,7 +105,11 @@ func together(requests []Request, outcomes []Outcome) error {
 			continue
 		}
 		failed++
-		if worst < 0 || errors.Is(err, ErrUnknownOutcome) && !errors.Is(outcomes[worst].Err, ErrUnknownOutcome) {
+		unknown := errors.Is(err, ErrUnknownOutcome)
+		if worst >= 0 && !unknown {
+			continue
+		}
+		if worst < 0 || !errors.Is(outcomes[worst].Err, ErrUnknownOutcome) {
 			worst = i
 		}
 	}

@@ -72,7 +72,8 @@ func (p *Pending) ID() string { return p.r.Identity }
 func (p *Pending) send() {
 	p.attempts++
 	p.r.Age = 0
-	if p.r.Type == model.Set && (p.attempts > 1 || !p.r.FirstSent.IsZero()) {
+	again := p.attempts > 1 || !p.r.FirstSent.IsZero()
+	if p.r.Type == model.Set && again {
 		p.r.Age = age(p.first)
 	}
 
@@ -126,6 +127,8 @@ func (p *Pending) Wait(ctx context.Context) (Result, error) {
 				return p.finish(v)
 			}
 			p.send()
+
+		// The caller gives up: what is known by then is its answer.
 		case <-ctx.Done():
 			if p.sending != nil && p.sending.cancel() {
 				p.sending = nil
@@ -148,7 +151,7 @@ func (p *Pending) judge(end ended) verdict {
 	p.unknown = p.unknown || v.unknown
 	chosen := p.pinned != p.r.Replica // by us, after a 425
 	switch {
-	case chosen && (v.code == model.Malformed || v.code == model.Unavailable):
+	case chosen && v.code == model.Malformed, chosen && v.code == model.Unavailable:
 		// The replica that we remembered is gone: not the request's fault.
 		p.c.forget(p.pinned)
 		p.pinned, v.final, v.code = p.r.Replica, false, model.Unavailable
@@ -182,7 +185,8 @@ func (p *Pending) finish(v verdict) (Result, error) {
 	}
 	// Sent again after a sending without an answer, a set stays unknown whatever is said
 	// of the later one. A get has no effect to be unknown about.
-	v.unknown = v.unknown || (p.unknown && p.r.Type == model.Set)
+	setStaysUnknown := p.unknown && p.r.Type == model.Set
+	v.unknown = v.unknown || setStaysUnknown
 	err := v.failure(&p.r, &p.result)
 	var failed *Error
 	if errors.As(err, &failed) {

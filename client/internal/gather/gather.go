@@ -101,7 +101,8 @@ func (c *Core[R]) fits(rest []entry[R]) int {
 	size := 0
 	for i := range rest {
 		size += rest[i].size
-		full := i > 0 && (size > c.most || i == c.limits.Count)
+		tooLong := size > c.most || i == c.limits.Count
+		full := i > 0 && tooLong
 		if full || rest[i].lone {
 			return max(i, 1)
 		}
@@ -159,7 +160,8 @@ func (c *Core[R]) Gathered(now int64) bool {
 	}
 	nothingNew := c.waiting == c.looked
 	nobodyComes := c.due == 0 || now-c.grown >= Linger
-	if c.waiting >= c.limits.Count || nothingNew && nobodyComes {
+	settled := nothingNew && nobodyComes
+	if c.waiting >= c.limits.Count || settled {
 		c.due = 0 // they do something else
 		return true
 	}
