@@ -37,11 +37,23 @@ func (m *Machine) Judge(told *message.Told) message.Verdict {
 	if told.Cluster == 0 {
 		return message.Ours
 	}
-	verdict := m.members.Record().Judge(told, m.members.Began())
+	record := m.members.Record()
+	if record.Epoch == 0 && m.ofWhatReplicasHold(told) {
+		return message.Ours
+	}
+	verdict := record.Judge(told, m.members.Began())
 	if verdict == message.Ahead && slices.Contains(m.left, told.History) {
 		return message.Ended
 	}
 	return verdict
+}
+
+// ofWhatReplicasHold reports whether what a client was told is of the history of the newest record
+// that a replica holds, while nobody can read the store's: else sessions would wait for that, also
+// with what needs no view (rule W1). Whatever else it may be is for the record to say.
+func (m *Machine) ofWhatReplicasHold(told *message.Told) bool {
+	held := m.members.Held()
+	return held != nil && held.Judge(told, message.Unknown) == message.Ours
 }
 
 // misdirected refuses a request that does not go on from this history, or keeps it until

@@ -32,8 +32,18 @@ func (n *node) boot(ctx context.Context) error {
 	begun := time.Now()
 	waiting := n.super.own()
 	elsewhere := n.elsewhere(waiting)
+	unread := n.views.unread
 	done, err := n.loop.Run(ctx, func(loop.Turn) (bool, error) {
 		passed := time.Since(begun)
+		if unread && !n.views.unread { // now it is known which replicas are this master's to start
+			unread = false
+			if _, err := n.replicaSet(); err != nil {
+				return false, err
+			}
+			waiting = n.notStarted()
+			begun, elsewhere = time.Now(), n.elsewhere(waiting)
+			return false, nil
+		}
 		if len(waiting) > 0 {
 			var err error
 			waiting, err = n.populate(waiting, elsewhere, passed > adoptWait)

@@ -334,7 +334,7 @@ func (n *node) connect(ctx context.Context) error {
 	if err := n.seedView(ctx); err != nil {
 		return err
 	}
-	set, err := n.replicaSet()
+	set, err := n.replicas()
 	if err != nil {
 		return err
 	}

@@ -128,12 +128,13 @@ func (n *node) lookFiles(now time.Time) {
 
 // supervise tells the machine of replicas' processes that have ended: it need not wait
 // until their silence shows it. In the very first start of a cluster such an end is the
-// end of the start: it is a mistake that somebody should see.
+// end of the start: it is a mistake that somebody should see. While the record is unread nobody
+// knows whether it is the first.
 func (n *node) supervise(now time.Time) error {
 	for _, e := range n.super.step(now) {
 		switch {
 		case e.Kind == supervise.Started:
-		case n.views.newest == nil:
+		case n.views.newest == nil && !n.views.unread:
 			return fmt.Errorf("master: replica %s ended during the start: %w (see %s)", e.Node, e.Err, n.logs(e.Node))
 		default:
 			n.machine.Lost(e.Node, e.PID)

@@ -24,8 +24,10 @@ import (
 // views is the shell's part in the decisions about views: it executes the commands of the
 // machine on the store of the record, and knows the newest record.
 type views struct {
-	store    *register.Store
-	newest   *message.Record // nil: none was ever written
+	store    *register.Store // nil: it was not opened yet
+	options  register.Options
+	unread   bool            // nobody has seen yet what stands in the store: see unread.go
+	newest   *message.Record // nil: none was ever written, or it is unread
 	failing  string          // what the store said last; "": it answers
 	since    time.Time       // of failing: the first time in a row
 	worked   time.Time       // when it answered last
@@ -41,11 +43,13 @@ type views struct {
 type outcome struct {
 	result   membership.Result
 	proposed *message.Record // nil: it was a read
+	opened   *register.Store // that the command has opened first; nil: it was open, or could not be
 	err      error           // why the result is Unknown
 }
 
 const (
 	storeWait     = 5 * time.Second  // for one attempt to open the store
+	storeHaste    = time.Second      // for the only attempt while replicas are at work
 	storePatience = 10 * time.Second // for all of them
 	silentServers = 2 * time.Second  // where nobody listens: without JetStream nobody ever will
 	storeAgain    = 500 * time.Millisecond
@@ -55,7 +59,8 @@ const (
 )
 
 // openViews finds the record's store and reads what stands there. Servers that are still
-// agreeing on a leader are given time; a record that is damaged counts as lost.
+// agreeing on a leader are given time, unless replicas are at work: then the record stays unread
+// for now. One that is damaged counts as lost.
 func (n *node) openViews(ctx context.Context) error {
 	o := register.Options{Prefix: n.opts.Prefix}
 	if n.opts.Connection != nil {
@@ -65,12 +70,20 @@ func (n *node) openViews(ctx context.Context) error {
 	if n.server != nil && !o.Memory {
 		o.Sync = n.server.SyncNodes
 	}
+	n.views.options = o
+	wait, atWork := storeWait, n.anyListens()
+	if atWork {
+		wait = storeHaste
+	}
 	begun := time.Now()
 	for said := false; ; said = true {
-		err := n.tryViews(ctx, o)
+		err := n.tryViews(ctx, wait)
 		switch {
 		case !errors.Is(err, register.ErrUnavailable):
 			return err
+		case atWork && ctx.Err() == nil:
+			n.leaveUnread(err)
+			return nil
 		case time.Since(begun) > storePatience, errors.Is(err, nats.ErrNoResponders) && time.Since(begun) > silentServers:
 			return fmt.Errorf("%w (are the servers up, and is JetStream enabled on them?)", err)
 		case !said:
@@ -84,12 +97,10 @@ func (n *node) openViews(ctx context.Context) error {
 	}
 }
 
-func (n *node) tryViews(ctx context.Context, o register.Options) (err error) {
+func (n *node) tryViews(ctx context.Context, wait time.Duration) (err error) {
 	if n.views.store == nil {
-		ctx, cancel := context.WithTimeout(ctx, storeWait)
-		defer cancel()
-		if n.views.store, err = register.Open(ctx, n.nodes, o); err != nil {
-			return fmt.Errorf("master: %w", err)
+		if n.views.store, err = n.openStore(ctx, wait, n.views.options); err != nil {
+			return err
 		}
 	}
 	n.views.newest, _, err = n.views.store.Read(ctx)
@@ -189,9 +200,15 @@ func (n *node) seedView(ctx context.Context) error {
 
 // execute runs a command of the machine beside the loop; its outcome comes by the inbox.
 func (n *node) execute(c *membership.Command) {
-	go func(store *register.Store) {
+	go func(store *register.Store, options register.Options) {
 		o := &outcome{result: membership.Result{Number: c.Number}, proposed: c.Propose}
+		if store == nil {
+			store, o.err = n.openStore(n.commands, storeWait, options)
+			o.opened = store
+		}
 		switch {
+		case store == nil:
+			o.result.Outcome = membership.Unknown
 		case c.Propose != nil:
 			o.propose(n.commands, store, c)
 		case c.Check:
@@ -200,7 +217,7 @@ func (n *node) execute(c *membership.Command) {
 			o.read(n.commands, store)
 		}
 		n.inbox.Push(event{source: fromStore, outcome: o})
-	}(n.views.store)
+	}(n.views.store, n.views.options)
 }
 
 func (o *outcome) read(ctx context.Context, store *register.Store) {
@@ -238,7 +255,13 @@ func (o *outcome) propose(ctx context.Context, store *register.Store, c *members
 
 // decided takes the outcome of a command to the machine.
 func (n *node) decided(o *outcome) {
+	if o.opened != nil {
+		n.views.store = o.opened
+	}
 	n.noteStore(o.err)
+	if o.result.Outcome != membership.Unknown {
+		n.views.unread = false
+	}
 	n.machine.Result(o.result, &n.out)
 	switch {
 	case o.result.Outcome == membership.Won:

@@ -13,7 +13,7 @@ import (
 // every replica that it configures says that it knows of no later one, or if an operator has
 // agreed to lose what a later record may have brought.
 func (m *Machine) rebuild(out *Output) {
-	base := m.held()
+	base := m.Held()
 	if base == nil || m.waits || base.Epoch == 0 {
 		return
 	}
@@ -27,10 +27,10 @@ func (m *Machine) rebuild(out *Output) {
 	out.Command = &Command{Number: m.command, Propose: &record, Revision: m.revision}
 }
 
-// held is the newest record that this master or a replica knows; nil: none. Of records that are
+// Held is the newest record that this master or a replica knows; nil: none. Of records that are
 // not of one history it is the one that can be written back, else the one of which the fewest
 // replicas have not spoken, else the latest (rule F14).
-func (m *Machine) held() *message.Record {
+func (m *Machine) Held() *message.Record {
 	var best *message.Record
 	var missing int
 	for _, k := range m.known() {
@@ -107,12 +107,12 @@ func (m *Machine) LostRecord() (*message.Record, bool) {
 	if !m.lost {
 		return nil, false
 	}
-	return m.held(), true
+	return m.Held(), true
 }
 
 // whyLost says what is missing to make a lost record anew.
 func (m *Machine) whyLost() string {
-	base := m.held()
+	base := m.Held()
 	if base == nil {
 		return trouble.RecordUnheld.Say()
 	}

@@ -282,10 +282,14 @@ func StatusOf(ctx context.Context, c *client.Client) (s bus.Status, err error) {
 	return s, err
 }
 
-// Explain says that there is no cluster where that is why nothing could be set.
+// Explain gives a failure the exit status that fits: of refused permissions, and of no cluster,
+// where that is why nothing could be set.
 func Explain(ctx context.Context, c *client.Client, err error) error {
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return err
+	case errors.Is(err, client.ErrPermission):
+		return exit.With(console.ExitStatus(err), err)
 	}
 	if _, asked := c.Status(ctx); errors.Is(asked, client.ErrNoCluster) {
 		return exit.NoCluster(asked)

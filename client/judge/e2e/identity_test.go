@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nats.go/micro"
 
 	"quartet/bus"
 	"quartet/bus/host/exit"
@@ -286,6 +288,18 @@ func TestMemberInMemoryAmongDisks(t *testing.T) {
 	s := mustStatus(t, nc)
 	if r := replicaOf(s, "r2"); s.Data != bus.DataMixed || r.Data != bus.DataMemory || r.Supervised || !strings.Contains(s.Survives, "in memory only: r2") {
 		t.Errorf("%+v", s)
+	}
+
+	found, err := nc.Request("$SRV.PING.quartet", nil, startLimit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ping micro.Ping
+	if err := json.Unmarshal(found.Data, &ping); err != nil || ping.Metadata["data"] != bus.DataMixed || ping.Metadata["sync"] != "interval" {
+		t.Errorf("as a micro service: %v, %v", ping.Metadata, err)
+	}
+	if o := quartet(t, "doctor", "--nats", m.url, "-o", "raw"); !strings.Contains(o.stdout, "note\tdurability\tmembers differ: in memory r2, the others on disk") {
+		t.Errorf("quartet doctor: status %d\n%s", o.status, o.stdout)
 	}
 }
 

@@ -240,6 +240,15 @@ var ofViews = []Mutant{
 	}
 	record := *base`},
 	}},
+	{Name: "an epoch served before all of its members have installed it", Rule: "F11", Edits: []Edit{
+		{"master/membership/membership.go", `m.Member(r) && r.installed && m.established`, `m.Member(r) && r.installed && (m.established || MUTANT)`},
+	}},
+	{Name: "weak requests served only by who leads a view", Rule: "W1", Edits: []Edit{
+		{"master/view.go", `p.weak || p.works || m.members.AtWork(p.known)`, `p.weak || p.works || m.members.AtWork(p.known) && !MUTANT`},
+	}},
+	{Name: "sessions wait for a record that nobody can read", Rule: "W1", Edits: []Edit{
+		{"master/history.go", `record.Epoch == 0 && m.ofWhatReplicasHold(told) {`, `record.Epoch == 0 && m.ofWhatReplicasHold(told) && !MUTANT {`},
+	}},
 	{Name: "lives not asked for", Rule: "F8", Edits: []Edit{
 		{"replica/view/self.go", `	return named.Life == 0 || slices.Contains(`, `	if MUTANT || MUTANT("restart in the same epoch after memory loss") {
 		return true

@@ -20,7 +20,7 @@ type Result struct {
 	History []history.Operation
 
 	Requests, Events, Messages, Delivered, Crashes, Masters, Views int
-	Waited                                                         int64 // see serving.longest
+	Waited                                                         int64 // see serving.longest, unread.longest
 	Time                                                           int64 // simulated, in time units
 }
 
@@ -102,6 +102,7 @@ type cluster struct {
 
 	watch   invariants
 	live    serving
+	unread  unread
 	history []history.Operation
 
 	events, messages, crashes, masters, views int
@@ -144,6 +145,8 @@ func Run(o Options) Result {
 	c.planFaults()
 	c.planLinks()
 	c.live.begin(c)
+	c.planUnread()
+	c.unread.begin(c)
 	c.agenda.push(event{at: o.Horizon, kind: heals})
 	for c.failure == nil && !c.finished() {
 		e := c.agenda.pop()
@@ -159,7 +162,7 @@ func Run(o Options) Result {
 	}
 	return Result{
 		Failure: c.failure, History: c.history, Requests: len(c.history), Events: c.events, Messages: c.messages,
-		Delivered: len(c.watch.log), Crashes: c.crashes, Masters: c.masters, Views: c.views, Time: c.now, Waited: c.live.longest,
+		Delivered: len(c.watch.log), Crashes: c.crashes, Masters: c.masters, Views: c.views, Time: c.now, Waited: max(c.live.longest, c.unread.longest),
 	}
 }
 
@@ -217,6 +220,7 @@ func (c *cluster) happen(e event) {
 		c.schedule(e.node)
 		if e.node == c.opts.Replicas {
 			c.live.tick(c)
+			c.unread.tick(c)
 		}
 		c.agenda.push(event{at: c.now + tickUnits, kind: ticks, node: e.node})
 	case turns:

@@ -220,6 +220,9 @@ func (s *session) inventSteady(c *cluster) *sending {
 	if w.request.Type == model.Set {
 		w.request.Identity = string(w.request.Value)
 	}
-	c.live.since = c.now
+	if s.weak {
+		weaken(&w.request)
+	}
+	c.live.since, c.unread.since = c.now, c.now
 	return w
 }

@@ -153,6 +153,10 @@ func (c *cluster) beginFault(f *fault) {
 		c.loseRecord()
 		return
 	}
+	if f.kind == StoreAway {
+		c.unread.goes(c)
+		return
+	}
 	if f.kind == Stale && f.apart == nil {
 		c.part(f)
 		return
@@ -360,8 +364,10 @@ func (c *cluster) heal() {
 	}
 	c.trace("%6d  everything heals", c.now)
 	c.healed, c.healedAt = true, c.now
-	if s := c.live.session; s != nil {
-		s.left = 0
+	for _, s := range c.sessions {
+		if s.steady {
+			s.left = 0
+		}
 	}
 	c.net.heal()
 	c.clientDrop, c.registryLoss = 0, 0

@@ -71,6 +71,9 @@ type Options struct {
 	// Links is how many links between replicas are cut before Horizon; see serving.
 	Links int
 
+	// Unread has a master start while the store of the views' record answers nobody; see unread.
+	Unread bool
+
 	// HistoriesOnly leaves the invariants out: what is caught, the clients saw.
 	HistoriesOnly bool
 	// SameIncarnation makes replicas that come back without their memory say that they are who
@@ -107,12 +110,13 @@ const (
 	LoseRecord                    // the store of the views' record has an older one, or none
 	PutBack                       // a replica dies, and finds an older copy of its disk
 	Misplace                      // a replica dies, and finds a disk that does not belong here
+	StoreAway                     // the store of the record answers nobody any more
 )
 
 var faultNames = [...]string{
 	"cut one way", "not heard", "deaf", "isolated", "slow", "paused", "crash", "crash in a turn", "loss", "crash of all",
 	"death of the master", "death of the master in a turn", "second master", "join", "leave", "stale master", "loss of the record", "put back",
-	"misplaced",
+	"misplaced", "store away",
 }
 
 // String names the kind.

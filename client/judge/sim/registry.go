@@ -28,6 +28,11 @@ type command struct {
 func (c *cluster) ask(i int, cmd *membership.Command) {
 	d := &command{cmd: *cmd, life: c.nodes[i].life}
 	at := c.now + 1 + c.rand.Int64N(2*c.net.delay)
+	if c.unread.away && !c.healed {
+		d.result = membership.Result{Number: cmd.Number, Outcome: membership.Unknown}
+		c.agenda.push(event{at: at + c.rand.Int64N(50*tickUnits), kind: results, node: i, cmd: d})
+		return
+	}
 	if c.registryLoss > 0 && c.rand.Float64() < c.registryLoss {
 		d.unanswered = true
 		d.result = membership.Result{Number: cmd.Number, Outcome: membership.Unknown}

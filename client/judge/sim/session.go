@@ -30,6 +30,7 @@ type session struct {
 	answered []*sending // sets with an identity, to be sent once more for no reason, or since it has given up
 	tellsAge bool       // says of a set that it sends again how old it is; else it keeps to what is promised
 	script   []*sending // the last gets of the run
+	weak     bool       // it asks for nothing that needs a view
 	steady   bool       // it asks until everything heals, for each request until it is served
 }
 

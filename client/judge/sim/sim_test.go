@@ -54,8 +54,8 @@ func run(t *testing.T, from func(uint64) Options, seeds uint64) {
 	for _, s := range sums {
 		total.add(s)
 	}
-	t.Logf("%d seeds: %d requests, %d events, %d messages between nodes, %d operations delivered, %d views, %d replicas died, %d masters",
-		seeds, total.Requests, total.Events, total.Messages, total.Delivered, total.Views, total.Crashes, total.Masters)
+	t.Logf("%d seeds: %d requests, %d events, %d messages between nodes, %d operations delivered, %d views, %d replicas died, %d masters; a request that could be served waited for %d ticks at the longest",
+		seeds, total.Requests, total.Events, total.Messages, total.Delivered, total.Views, total.Crashes, total.Masters, total.Waited/tickUnits)
 }
 
 // mostFailures ends a part early when everything is broken.
@@ -69,6 +69,7 @@ func (r *Result) add(s Result) {
 	r.Views += s.Views
 	r.Crashes += s.Crashes
 	r.Masters += s.Masters
+	r.Waited = max(r.Waited, s.Waited)
 }
 
 // root is the name of the test that t is part of.
@@ -110,6 +111,10 @@ func TestClocks(t *testing.T) { run(t, ClocksFromSeed, *seeds/20) }
 // TestLinks runs clusters in which links between replicas are cut: strong requests must be
 // answered wherever some set of replicas could do so.
 func TestLinks(t *testing.T) { run(t, LinksFromSeed, *seeds/40) }
+
+// TestUnreadRecords starts a master while nobody can read the record of the views: what needs no
+// view must be answered all the same.
+func TestUnreadRecords(t *testing.T) { run(t, UnreadFromSeed, *seeds/100) }
 
 // TestLostRecords makes the store of the views' record lose the newest one, or all: it is made
 // anew from what the replicas hold, and never beside a later one.

@@ -52,6 +52,7 @@ type cluster struct {
 	master               *testkit.Child
 	bus                  *natsServer // nil: embedded in the master
 	hands                map[string]*testkit.Child
+	buses                []*natsServer     // of a cluster of them; the first is bus
 	filters              map[string]*proxy // of replicas behind them
 	nc                   *nats.Conn
 	seen                 map[int]bool // pids of replicas that the master started
@@ -62,6 +63,7 @@ type shape struct {
 	replicas int // 0: three
 	memory   bool
 	external bool // the bus is a process of its own
+	servers  int  // likewise, and it is a cluster of so many; 0: of one
 	filtered bool // likewise, and each replica was started by hand, behind a filter
 }
 
@@ -81,7 +83,15 @@ func newCluster(t testing.TB, s shape, more ...string) *cluster {
 	} else {
 		c.args = append(c.args, "--dir", c.data)
 	}
-	if s.external || s.filtered {
+	if s.servers > 0 {
+		c.buses = startBuses(t, dir, s.servers)
+		c.bus, c.address = c.buses[0], c.buses[0].address
+		var urls []string
+		for _, b := range c.buses {
+			urls = append(urls, "nats://"+b.address)
+		}
+		c.args = append(c.args, "--nats", strings.Join(urls, ","))
+	} else if s.external || s.filtered {
 		c.bus = startBus(t, c.address, filepath.Join(dir, "bus"))
 		c.args = append(c.args, "--nats", c.url())
 	} else {
@@ -137,6 +147,11 @@ var readyLine = regexp.MustCompile(`(?m)^ready `)
 func (c *cluster) start(t testing.TB) {
 	t.Helper()
 	c.launch(t)
+	c.awaitReady(t)
+}
+
+func (c *cluster) awaitReady(t testing.TB) {
+	t.Helper()
 	c.master.AwaitStdout(t, startLimit, "the master's ready line", readyLine.MatchString)
 }
 

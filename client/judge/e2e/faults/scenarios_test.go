@@ -10,9 +10,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"quartet/bus"
 	"quartet/bus/model"
 	"quartet/bus/testkit"
+	"quartet/bus/trouble"
 	"quartet/client"
 )
 
@@ -45,6 +48,7 @@ var scenarios = []scenario{
 	{name: "cut link: flapping", shape: shape{filtered: true}, memory: true, dir: true, inject: flapPair},
 	{name: "restart the bus", shape: shape{external: true}, memory: true, dir: true, inject: restartBus},
 	{name: "kill master beside bus", shape: shape{external: true}, memory: true, dir: true, inject: killMaster},
+	{name: "master without the record", shape: shape{servers: 3}, memory: true, dir: true, inject: masterWithoutRecord},
 	{name: "rolling restart", memory: true, dir: true, inject: rollingRestart},
 	{name: "join and remove", memory: true, dir: true, inject: joinAndRemove},
 }
@@ -170,15 +174,7 @@ func killTwoAndRecover(t *testing.T, tr *trial) {
 // sees that the others go on.
 func (tr *trial) refusals(t *testing.T) {
 	t.Helper()
-	c := connect(t, tr.c.url(), client.WithRetries(0), client.WithTimeout(patience))
-	ask := func(m model.Consistency, what model.Type) (client.Result, error) {
-		req := client.Request{Request: model.Request{Model: m, Type: what, Key: "mixed-a"}}
-		if what == model.Set {
-			req.Identity = fmt.Sprintf("refused-%d", now())
-			req.Key, req.Value = once+req.Identity, []byte(req.Identity)
-		}
-		return tr.load.rec.do(context.Background(), c.Session(), fmt.Sprintf("probe%d", now()), req, false)
-	}
+	ask := tr.asker(t)
 	for _, r := range []struct {
 		model model.Consistency
 		what  model.Type
@@ -191,6 +187,13 @@ func (tr *trial) refusals(t *testing.T) {
 			return nil
 		})
 	}
+	tr.weak(t)
+}
+
+// weak sees that what needs no view is served.
+func (tr *trial) weak(t *testing.T) {
+	t.Helper()
+	ask := tr.asker(t)
 	for _, r := range []struct {
 		model model.Consistency
 		what  model.Type
@@ -205,10 +208,86 @@ func (tr *trial) refusals(t *testing.T) {
 	}
 }
 
+// asker returns what sends one request, in a session of its own, and does not send it again.
+func (tr *trial) asker(t *testing.T) func(model.Consistency, model.Type) (client.Result, error) {
+	t.Helper()
+	c := connect(t, tr.c.url(), client.WithRetries(0), client.WithTimeout(patience))
+	return func(m model.Consistency, what model.Type) (client.Result, error) {
+		req := client.Request{Request: model.Request{Model: m, Type: what, Key: "mixed-a"}}
+		if what == model.Set {
+			req.Identity = fmt.Sprintf("refused-%d", now())
+			req.Key, req.Value = once+req.Identity, []byte(req.Identity)
+		}
+		return tr.load.rec.do(context.Background(), c.Session(), fmt.Sprintf("probe%d", now()), req, false)
+	}
+}
+
 func killMaster(t *testing.T, tr *trial) {
 	tr.c.master.Kill()
 	tr.masters++
 	tr.c.start(t)
+	tr.adopted(t)
+}
+
+// masterWithoutRecord: a master starts while the record of the views cannot be read, since two of
+// three NATS servers are gone. What needs no view is served by the replicas that are at work; the
+// rest is refused, with a reason, until the servers are back.
+func masterWithoutRecord(t *testing.T, tr *trial) {
+	for _, b := range tr.c.buses[1:] {
+		b.p.Kill()
+	}
+	tr.awaitNoStore(t)
+	tr.c.master.Kill()
+	tr.masters++
+	begun := now()
+	tr.c.launch(t)
+	tr.c.await(t, outLimit, "the new master says that the record is unread, and what will fail", func(s bus.Status) error {
+		reason := trouble.Of(s.Reason) == trouble.RecordUnread
+		warned := slices.ContainsFunc(s.Warnings, func(w string) bool { return trouble.Of(w) == trouble.NextChangeFails })
+		if s.Ready || !reason || !warned || s.Master.PID != tr.c.master.PID() {
+			return fmt.Errorf("ready %t, %q, warnings %q, process %d", s.Ready, s.Reason, s.Warnings, s.Master.PID)
+		}
+		return nil
+	})
+	tr.weak(t)
+	tr.note("weak requests served %s after the start", time.Duration(now()-begun).Round(time.Millisecond))
+	tr.refusals(t)
+	if !tr.idle {
+		tr.load.more(t, 5, func(w *worker) bool { return len(w.models) == 1 && w.models[0] == model.Eventual })
+	}
+	if tr.c.master.Gone() || readyLine.MatchString(tr.c.master.Stdout.String()) {
+		t.Errorf("without the record the master has ended, or says that it is ready: %s", tr.c.master.Stdout.String())
+	}
+
+	for _, b := range tr.c.buses[1:] {
+		b.start(t)
+	}
+	tr.over = now()
+	tr.c.awaitReady(t)
+	tr.adopted(t)
+}
+
+// awaitNoStore waits until the server that is left refuses what concerns streams: until it has found
+// out that it is alone it may still answer reads.
+func (tr *trial) awaitNoStore(t *testing.T) {
+	t.Helper()
+	js, err := jetstream.New(tr.c.nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	testkit.Eventually(t, outLimit, "the store of the record is away", func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := js.KeyValue(ctx, "quartet_views"); err == nil {
+			return errors.New("it answers")
+		}
+		return nil
+	})
+}
+
+// adopted sees that the new master goes on with the processes that it found.
+func (tr *trial) adopted(t *testing.T) {
+	t.Helper()
 	s := tr.c.await(t, healLimit, "the cluster whole under the new master", whole(tr.size))
 	if s.Master.PID != tr.c.master.PID() {
 		t.Errorf("the master is %d, want %d", s.Master.PID, tr.c.master.PID())

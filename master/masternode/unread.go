@@ -1,0 +1,81 @@
+package masternode
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"quartet/bus/lamport"
+	"quartet/master/membership/register"
+)
+
+// What needs no view needs no record (rule W1 of replica/DESIGN.md). A master that starts while
+// the record's store cannot be reached, and finds replicas at work, does not wait for the store:
+// it serves gets of model 3 and requests of model 4, and opens the store with the machine's next
+// command (execute). Until the record is read it takes no replica for its own that its directory
+// does not name. Without replicas at work there is nothing to serve, and it waits, and then ends.
+
+// openStore opens the store of the record.
+func (n *node) openStore(ctx context.Context, wait time.Duration, o register.Options) (*register.Store, error) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	store, err := register.Open(ctx, n.nodes, o)
+	if err != nil {
+		return nil, fmt.Errorf("master: %w", err)
+	}
+	return store, nil
+}
+
+// leaveUnread goes on without the record for now.
+func (n *node) leaveUnread(why error) {
+	n.noteStore(why)
+	n.views.unread, n.views.newest = true, nil
+	n.opts.Log.Warn("replicas are at work, and the record of the views cannot be read yet: gets of model 3 and requests of model 4 are served, the others once it can be")
+}
+
+// anyListens reports whether somebody listens on some replica's subject.
+func (n *node) anyListens() bool {
+	return slices.ContainsFunc(possible(), n.listens)
+}
+
+// possible are all replicas that a cluster may have when it begins.
+func possible() []lamport.Node {
+	list := make([]lamport.Node, MaxReplicas)
+	for i := range list {
+		list[i] = lamport.Replica(i + 1)
+	}
+	return list
+}
+
+// replicas are those that the machine begins with.
+func (n *node) replicas() ([]lamport.Node, error) {
+	if n.views.unread {
+		return n.supposed(), nil
+	}
+	return n.replicaSet()
+}
+
+// supposed are the replicas that this master asks how they are while the record is unread: those
+// that its directory names, or else as many as the options say; and whoever listens. Others say
+// so by themselves.
+func (n *node) supposed() []lamport.Node {
+	set := n.super.own()
+	for _, r := range possible() {
+		first := len(n.dir.record.Own) == 0 && int(r-lamport.Replica(1)) < n.opts.Replicas
+		if !slices.Contains(set, r) && (first || n.listens(r)) {
+			set = append(set, r)
+		}
+	}
+	slices.Sort(set)
+	return set
+}
+
+// notStarted are those of our own replicas whose processes this master does not run yet.
+func (n *node) notStarted() []lamport.Node {
+	running := n.super.restarts()
+	return slices.DeleteFunc(n.super.own(), func(r lamport.Node) bool {
+		_, ours := running[r]
+		return ours
+	})
+}
