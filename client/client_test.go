@@ -73,6 +73,7 @@ func TestOptionsReachTheCluster(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	get := func(opts ...client.RequestOption) {
 		t.Helper()
 		if _, err := c.Get(t.Context(), "k", opts...); !errors.Is(err, client.ErrNotFound) {
@@ -81,6 +82,7 @@ func TestOptionsReachTheCluster(t *testing.T) {
 	}
 	get(client.With(client.Causal), client.WithMinTimestamp(7), client.OnReplica("r2"), client.WithID("mine"))
 	get(client.With(client.Sequential), client.WithMinPosition(8))
+
 	calls := r.Calls()
 	if want := (bus.Options{Identity: "mine", MinTimestamp: 7, Replica: "r2"}); calls[0].Options != want {
 		t.Errorf("got %+v, want %+v", calls[0].Options, want)
@@ -88,12 +90,14 @@ func TestOptionsReachTheCluster(t *testing.T) {
 	if want := (bus.Options{MinPosition: 8}); calls[1].Options != want {
 		t.Errorf("got %+v, want %+v", calls[1].Options, want)
 	}
+
 	if _, err := c.Do(t.Context(), client.Request{Request: model.Request{Model: 4, Type: 1, Key: "a", Value: []byte("b")}, Text: true}); err != nil {
 		t.Fatal(err)
 	}
 	if body := r.Calls()[2].Body; body != "eventual, set, a ::: b" {
 		t.Errorf("text form %q", body)
 	}
+
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -161,6 +165,7 @@ func TestRefusedBeforeSending(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+
 	if n := len(r.Calls()); n != 0 {
 		t.Errorf("%d requests were sent", n)
 	}
@@ -180,6 +185,7 @@ func TestRetriesReuseTheID(t *testing.T) {
 		"504":          func(responder.Call) responder.Action { return responder.Action{Code: 504} },
 		"503":          func(responder.Call) responder.Action { return responder.Action{Code: 503} },
 	}
+
 	for name, action := range lost {
 		r := responder.Start(t, func(call responder.Call) responder.Action {
 			if call.N <= 2 {
@@ -188,10 +194,12 @@ func TestRetriesReuseTheID(t *testing.T) {
 			return responder.Action{}
 		})
 		c := dial(t, r.URL, client.WithTimeout(50*time.Millisecond))
+
 		result, err := c.Set(t.Context(), "k", []byte("v"))
 		if err != nil || result.Attempts != 3 {
 			t.Fatalf("%s: %+v, %v", name, result, err)
 		}
+
 		calls := r.Calls()
 		id := calls[0].Options.Identity
 		for _, call := range calls {
@@ -199,6 +207,7 @@ func TestRetriesReuseTheID(t *testing.T) {
 				t.Errorf("%s: sent again with id %q and body %q, first %q and %q", name, call.Options.Identity, call.Body, id, calls[0].Body)
 			}
 		}
+
 		if r.Executed() != 1 || len(calls) != 3 {
 			t.Errorf("%s: executed %d times, sent %d", name, r.Executed(), len(calls))
 		}
@@ -279,6 +288,7 @@ func TestReconnect(t *testing.T) {
 		return responder.Action{Ignore: true}
 	})
 	c := dial(t, s.ClientURL(), client.WithRetries(1000))
+
 	type end struct {
 		result client.Result
 		err    error
@@ -290,11 +300,13 @@ func TestReconnect(t *testing.T) {
 		result, err := c.Set(ctx, "k", []byte("v"))
 		ends <- end{result, err}
 	}()
+
 	<-arrived
 	url := s.ClientURL()
 	s.Shutdown()
 	s.WaitForShutdown()
 	again := responder.Again(t, url, nil)
+
 	e := <-ends
 	if e.err != nil || e.result.Attempts < 2 {
 		t.Fatalf("%+v, %v", e.result, e.err)
@@ -384,6 +396,7 @@ func TestConcurrentUse(t *testing.T) {
 		return responder.Action{}
 	})
 	c := dial(t, r.URL)
+
 	var group sync.WaitGroup
 	for w := range 16 {
 		group.Go(func() {
@@ -402,6 +415,7 @@ func TestConcurrentUse(t *testing.T) {
 				}
 			}
 		})
+
 	}
 	group.Wait()
 	if r.Executed() != 16*40 {
@@ -417,6 +431,7 @@ func TestStart(t *testing.T) {
 		return responder.Action{}
 	})
 	c := dial(t, r.URL)
+
 	ends := make(chan error, 3)
 	for range 3 {
 		err := c.Start(client.Request{Request: model.Request{Model: 4, Type: 1, Key: "k", Value: []byte("v")}}, func(result client.Result, err error) {
@@ -431,6 +446,7 @@ func TestStart(t *testing.T) {
 	}
 	first, second, third := <-ends, <-ends, <-ends
 	if first != nil || !errors.Is(second, client.ErrUnavailable) || third != nil {
+
 		t.Errorf("%v, %v, %v", first, second, third)
 	}
 	if calls := r.Calls(); len(calls) != 3 || calls[0].Options.Identity != "" {

@@ -46,9 +46,11 @@ func TestCodes(t *testing.T) {
 	for _, row := range regexp.MustCompile(`(?m)^\| (\d{3}) \|`).FindAllStringSubmatch(string(contract), -1) {
 		missing[row[1]] = true
 	}
+
 	if len(missing) < 7 {
 		t.Errorf("the contract's codes are %v: its table has another form", missing)
 	}
+
 	for _, test := range []struct {
 		code  model.Code
 		sends int
@@ -66,6 +68,7 @@ func TestCodes(t *testing.T) {
 		{418, 1, []string{"refused"}},
 		{599, 1, []string{"unknown"}},
 	} {
+
 		delete(missing, fmt.Sprint(int(test.code)))
 		r := responder.Start(t, func(responder.Call) responder.Action {
 			return responder.Action{Code: test.code, Reply: bus.Reply{Reason: "as scripted", Replica: 1, Timestamp: 5}}
@@ -73,6 +76,7 @@ func TestCodes(t *testing.T) {
 		c := dial(t, r.URL, client.WithRetries(2))
 		result, err := c.Set(t.Context(), "k", []byte("v"), client.With(client.Causal))
 		checkError(t, fmt.Sprint(test.code), err, test.is...)
+
 		var e *client.Error
 		if !errors.As(err, &e) || e.Code != test.code || e.Reason != "as scripted" || e.RID == 0 || e.ID == "" || e.Attempts != test.sends {
 			t.Errorf("%d: %#v", test.code, e)
@@ -84,6 +88,7 @@ func TestCodes(t *testing.T) {
 			t.Errorf("%d: sent %d times, want %d", test.code, n, test.sends)
 		}
 	}
+
 	for code := range missing {
 		t.Errorf("%s stands in the contract, and no test says what it is here", code)
 	}

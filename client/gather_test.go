@@ -116,12 +116,14 @@ func TestEndsWithinABatch(t *testing.T) {
 		return responder.Action{}
 	})
 	batches := r.TakeBatches(t, 2)
+
 	c := dial(t, r.URL, client.WithTimeout(500*time.Millisecond))
 	ends := startMany(t, c, 40, func() { close(release) }, func(i int, r *client.Request) {
 		if i == 7 {
 			r.Type, r.Value, r.Key = model.Get, nil, "missing"
 		}
 	})
+
 	for i, err := range ends {
 		var want error
 		switch i {
@@ -202,6 +204,7 @@ func refuseBatches(t *testing.T, r *responder.Responder, answer nats.Msg) (taken
 		answer.Subject = m.Reply
 		_ = r.Conn.PublishMsg(&answer)
 	})
+
 	if err == nil {
 		err = r.Conn.Flush()
 	}
@@ -209,6 +212,7 @@ func refuseBatches(t *testing.T, r *responder.Responder, answer nats.Msg) (taken
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = sub.Unsubscribe() })
+
 	return func() map[string]bool {
 		mu.Lock()
 		defer mu.Unlock()
@@ -227,6 +231,7 @@ func TestGivingUpAndClosing(t *testing.T) {
 	r.TakeBatches(t, 100)
 	c := dial(t, r.URL, client.WithTimeout(time.Minute))
 	ctx, cancel := context.WithCancel(t.Context())
+
 	pending := make([]*client.Pending, 50)
 	for i := range pending {
 		key := "silent"
@@ -238,6 +243,7 @@ func TestGivingUpAndClosing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+
 	cancel()
 	for i := 0; i < 20; i += 2 {
 		if _, err := pending[i].Wait(ctx); !errors.Is(err, client.ErrUnknownOutcome) {
@@ -249,6 +255,7 @@ func TestGivingUpAndClosing(t *testing.T) {
 			t.Fatalf("request %d: %v", i, err)
 		}
 	}
+
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -269,6 +276,7 @@ func TestANarrowBus(t *testing.T) {
 	r := responder.On(t, responder.Narrow(t, most).ClientURL(), nil)
 	batches := r.TakeBatches(t, 10)
 	c := dial(t, r.URL)
+
 	value := make([]byte, 300)
 	for i, err := range startMany(t, c, 200, func() {}, func(_ int, r *client.Request) { r.Value = value }) {
 		if err != nil {
@@ -278,6 +286,7 @@ func TestANarrowBus(t *testing.T) {
 	if got := batches(); got == 0 {
 		t.Error("no batch came")
 	}
+
 	large := client.Request{Request: model.Request{Model: 4, Type: 1, Key: "k", Value: make([]byte, 2*most)}}
 	ended := make(chan error, 1)
 	var mine sync.Mutex // of who starts it; its end takes it too
@@ -292,6 +301,7 @@ func TestANarrowBus(t *testing.T) {
 			ended <- err
 		}
 	}()
+
 	select {
 	case err := <-ended:
 		if !errors.Is(err, client.ErrRefused) {

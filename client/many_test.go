@@ -29,20 +29,23 @@ func TestGetManyOfARealCluster(t *testing.T) {
 				sets = append(sets, client.Request{Request: model.Request{Model: m, Type: client.TypeSet, Key: names[i], Value: []byte(names[i])}})
 			}
 		}
+
 		if outcomes, err := s.DoMany(t.Context(), sets); err != nil || len(outcomes) != len(sets) {
 			t.Fatalf("%s: %d outcomes, %v", m.Word(), len(outcomes), err)
 		}
+
 		outcomes, err := s.GetMany(t.Context(), names, client.With(m))
 		if err != nil || len(outcomes) != keys {
 			t.Fatalf("%s: %d outcomes, %v", m.Word(), len(outcomes), err)
 		}
+
 		for i, o := range outcomes {
 			switch missing := i%5 == 0; {
-			case missing && (o.Found || !errors.Is(o.Err, client.ErrNotFound)):
+			case missing && o.Found, missing && !errors.Is(o.Err, client.ErrNotFound):
 				t.Fatalf("%s: a missing key: %+v", names[i], o)
-			case !missing && (o.Err != nil || !o.Found || string(o.Value) != names[i]):
+			case !missing && o.Err != nil, !missing && !o.Found, !missing && string(o.Value) != names[i]:
 				t.Fatalf("%s: %q, %v", names[i], o.Value, o.Err)
-			case o.Attempts < 1 || o.RID == 0 || m.Strong() && o.Position > s.Position() || o.Timestamp > s.Minimum(""):
+			case o.Attempts < 1, o.RID == 0, m.Strong() && o.Position > s.Position(), o.Timestamp > s.Minimum(""):
 				t.Fatalf("%s: %+v in a session that has seen %d", names[i], o, s.Position())
 			}
 		}
@@ -59,6 +62,7 @@ func TestGetsOfOnePositionSawOneState(t *testing.T) {
 			t.Errorf("%s: %v", key, err)
 		}
 	}
+
 	set("state-y", 0)
 	set("state-x", 0)
 	var writer sync.WaitGroup
@@ -68,8 +72,10 @@ func TestGetsOfOnePositionSawOneState(t *testing.T) {
 			set("state-y", n)
 		}
 	})
+
 	done := make(chan struct{})
 	go func() { writer.Wait(); close(done) }()
+
 	s, equal := c.Session(), 0
 	for ended := false; !ended; {
 		select {
@@ -81,6 +87,7 @@ func TestGetsOfOnePositionSawOneState(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		if outcomes[0].Position != outcomes[1].Position {
 			continue
 		}
@@ -91,6 +98,7 @@ func TestGetsOfOnePositionSawOneState(t *testing.T) {
 			t.Fatalf("at position %d x is %d and y is %d", outcomes[0].Position, x, y)
 		}
 	}
+
 	t.Logf("%d pairs had one position", equal)
 }
 
@@ -109,10 +117,12 @@ func TestGetManyEnds(t *testing.T) {
 		}
 		return responder.Action{}
 	})
+
 	c := dial(t, r.URL, client.WithRetries(0))
 	if _, err := c.Set(t.Context(), "there", []byte("v")); err != nil {
 		t.Fatal(err)
 	}
+
 	for name, test := range map[string]struct {
 		keys []string
 		of   string   // the key in the error
@@ -130,7 +140,10 @@ func TestGetManyEnds(t *testing.T) {
 			if len(outcomes) != len(test.keys) {
 				t.Fatalf("%d outcomes", len(outcomes))
 			}
-			if (err == nil) != (test.of == "") || err != nil && !strings.Contains(err.Error(), test.of) {
+			if (err == nil) != (test.of == "") {
+				t.Errorf("error %v", err)
+			}
+			if err != nil && !strings.Contains(err.Error(), test.of) {
 				t.Errorf("error %v", err)
 			}
 			checkError(t, name, err, test.is...)
@@ -145,13 +158,15 @@ func TestGetManyEnds(t *testing.T) {
 					checkError(t, key, o.Err, "not found")
 				default:
 					var e *client.Error
-					if !errors.As(o.Err, &e) || o.Found || key != "" && fmt.Sprint(int(o.Code)) != key[:3] {
+					otherCode := key != "" && fmt.Sprint(int(o.Code)) != key[:3]
+					if !errors.As(o.Err, &e) || o.Found || otherCode {
 						t.Errorf("%q: %+v", key, o)
 					}
 				}
 			}
 		})
 	}
+
 	ctx, cancel := context.WithCancelCause(t.Context())
 	gone := errors.New("gone")
 	go func() { <-lost; cancel(gone) }()
@@ -174,6 +189,7 @@ func TestGetManyInASession(t *testing.T) {
 		}
 		return responder.Action{}
 	})
+
 	s := dial(t, r.URL, client.WithRetries(0)).Session()
 	causal, sequential := client.With(client.Causal), client.With(client.Sequential)
 	for _, key := range []string{"a", "b"} { // timestamps 1 and 2
@@ -184,6 +200,7 @@ func TestGetManyInASession(t *testing.T) {
 	if _, err := s.Set(t.Context(), "c", nil, sequential); err != nil { // position 1
 		t.Fatal(err)
 	}
+
 	least := func(keys []string, with client.RequestOption) map[string]bus.Options {
 		t.Helper()
 		before := len(r.Calls())
@@ -194,10 +211,12 @@ func TestGetManyInASession(t *testing.T) {
 		}
 		return asked
 	}
+
 	got := least([]string{"a", "b", "c"}, causal)
 	if got["a"].MinTimestamp != 1 || got["b"].MinTimestamp != 2 || got["c"].MinTimestamp != 0 || s.Minimum("c") != 2 {
 		t.Errorf("causal gets ask for %+v, then the session for %d", got, s.Minimum("c"))
 	}
+
 	got = least([]string{"a", "late", "c"}, sequential)
 	if got["a"].MinPosition != 1 || got["late"].MinPosition != 1 || got["c"].MinPosition != 1 || s.Position() != 1000 {
 		t.Errorf("sequential gets ask for %+v, then the session has seen %d", got, s.Position())

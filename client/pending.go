@@ -231,13 +231,15 @@ func (c *Client) read(reply *bus.Reply, err error, result *Result) verdict {
 		}
 		return verdict{unknown: true, err: err, reason: err.Error()}
 	}
+
 	result.fill(reply)
 	c.remember(reply.Replica)
+
 	v := verdict{code: reply.Code, reason: reply.Reason}
 	switch reply.Code {
 	case model.OK, model.NotFound, model.Malformed, model.Conflict, model.Gone, model.TooLarge, model.Misdirected:
 		v.final = true
-	case model.TooEarly, model.Unavailable:
+	case model.TooEarly, model.Unavailable: // worth another try
 	case model.Unknown:
 		v.unknown = true
 	default: // a code of a later contract: 4xx is a refusal, anything else says nothing

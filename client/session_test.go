@@ -47,6 +47,7 @@ func TestSessionTokens(t *testing.T) {
 		{"set c", 3, fail(504, ts(40)), 0, 0, 14},  // an unknown outcome with a timestamp may be seen
 		{"get c", 3, ts(0), 40, 0, 14},             //
 	}
+
 	var now atomic.Int64
 	r := responder.Start(t, func(call responder.Call) responder.Action {
 		s := steps[now.Load()]
@@ -60,6 +61,7 @@ func TestSessionTokens(t *testing.T) {
 		}
 		return responder.Action{Code: m, Reply: reply}
 	})
+
 	c := dial(t, r.URL, client.WithRetries(0))
 	session := c.Session()
 	for i, s := range steps {
@@ -68,6 +70,7 @@ func TestSessionTokens(t *testing.T) {
 		if _, err := fmt.Sscan(s.kind, &kind, &key); err != nil {
 			t.Fatal(err)
 		}
+
 		with := client.With(s.consistency)
 		var err error
 		if kind == "set" {
@@ -75,9 +78,11 @@ func TestSessionTokens(t *testing.T) {
 		} else {
 			_, err = session.Get(t.Context(), key, with)
 		}
+
 		if (err != nil) != (s.reply.Code != 0) {
 			t.Fatalf("step %d: %v", i, err)
 		}
+
 		calls := r.Calls()
 		got := calls[len(calls)-1].Options
 		if got.MinTimestamp != s.minTimestamp || got.MinPosition != s.minPosition {
@@ -95,6 +100,7 @@ func TestSessionIsBounded(t *testing.T) {
 	r := responder.Start(t, nil)
 	session := dial(t, r.URL).Session()
 	const keys = 3 * 4096
+
 	newest := map[string]uint64{}
 	for i := range keys {
 		key := fmt.Sprint("k", i)
@@ -104,6 +110,7 @@ func TestSessionIsBounded(t *testing.T) {
 		}
 		newest[key] = result.Timestamp
 	}
+
 	for key, timestamp := range newest {
 		if session.Minimum(key) < timestamp {
 			t.Fatalf("minimum of %s is %d, below its write %d", key, session.Minimum(key), timestamp)
@@ -112,6 +119,7 @@ func TestSessionIsBounded(t *testing.T) {
 	if n := client.Written(session); n > 4096 {
 		t.Errorf("%d keys kept", n)
 	}
+
 	last := fmt.Sprint("k", keys-1)
 	if session.Minimum("never written") >= newest[last] {
 		t.Error("the floor is as high as the newest write: a key never written waits for more than it must")

@@ -60,15 +60,18 @@ func TestASessionIsPassedOn(t *testing.T) {
 			if _, err := first.Set(t.Context(), key, []byte(value), client.With(m)); err != nil {
 				t.Fatal(err)
 			}
+
 			token := first.Token()
 			code, next, data := patient(t, nc, token, m.Word()+", get, "+key)
 			if code != "" || data != value {
 				t.Fatalf("%s: the script reads %q (%s), not %q", m.Word(), data, code, value)
 			}
+
 			value = fmt.Sprint("script ", round)
 			if code, next, _ = patient(t, nc, next, fmt.Sprintf("%s, set, %s ::: %s", m.Word(), key, value)); code != "" {
 				t.Fatalf("%s: the script's set: %s", m.Word(), code)
 			}
+
 			second, err := c.Resume(next)
 			if err != nil {
 				t.Fatal(err)
@@ -77,6 +80,7 @@ func TestASessionIsPassedOn(t *testing.T) {
 			if err != nil || string(got.Value) != value {
 				t.Fatalf("%s: the second program reads %q, %v, not %q", m.Word(), got.Value, err, value)
 			}
+
 			if err := first.Join(second.Token()); err != nil {
 				t.Fatal(err)
 			}
@@ -123,6 +127,7 @@ func TestATokenFromElsewhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for _, q := range []struct {
 		body string
 		want string
@@ -134,6 +139,7 @@ func TestATokenFromElsewhere(t *testing.T) {
 		if code != q.want || next != token {
 			t.Errorf("%s: code %s (%s), token %s", q.body, code, data, next)
 		}
+
 		r, err := bus.ParseRequest([]byte(q.body))
 		if err != nil {
 			t.Fatal(err)
@@ -143,6 +149,7 @@ func TestATokenFromElsewhere(t *testing.T) {
 			t.Errorf("%s: the Go package hears %s", q.body, got)
 		}
 	}
+
 	if s.Token() != token {
 		t.Errorf("the session has seen %s", s.Token())
 	}
@@ -152,6 +159,7 @@ func TestATokenFromElsewhere(t *testing.T) {
 func TestBadTokensAreRefused(t *testing.T) {
 	nc, c := bare(t), dial(t, url)
 	good := c.Session().Token()
+
 	for _, token := range []string{"", "x", good + "A", good[:len(good)-1], "Ag" + good[2:], strings.Repeat("A", 4096)} {
 		for _, m := range model.All {
 			code, next, data := scripted(t, nc, token, fmt.Sprintf("%d, 1, bad-token ::: v", m))
@@ -159,6 +167,7 @@ func TestBadTokensAreRefused(t *testing.T) {
 				t.Errorf("%q: %s, %q, token %q", token, code, data, next)
 			}
 		}
+
 		s := c.Session()
 		_, err := c.Resume(token)
 		joined := s.Join(token)
@@ -169,10 +178,12 @@ func TestBadTokensAreRefused(t *testing.T) {
 				t.Errorf("%q: %#v", token, err)
 			}
 		}
+
 		if s.Token() != good {
 			t.Errorf("%q has left %s behind", token, s.Token())
 		}
 	}
+
 	if _, err := c.Get(t.Context(), "bad-token"); !errors.Is(err, client.ErrNotFound) {
 		t.Errorf("something was executed: %v", err)
 	}
@@ -194,6 +205,7 @@ func TestJoin(t *testing.T) {
 	if _, err := s.Set(t.Context(), "mine", nil, client.With(client.Causal)); err != nil { // timestamp 1
 		t.Fatal(err)
 	}
+
 	for _, other := range []bus.Session{{}, {Position: 7, Timestamp: 30}, {Position: 9, Timestamp: 20}, {Position: 3, Timestamp: 10}} {
 		if err := s.Join(other.Token()); err != nil {
 			t.Fatal(err)
@@ -202,12 +214,14 @@ func TestJoin(t *testing.T) {
 	if err := s.Join("new"); err != nil {
 		t.Error(err)
 	}
+
 	if want := (bus.Session{Position: 9, Timestamp: 30}).Token(); s.Token() != want {
 		t.Errorf("token %s, want %s", s.Token(), want)
 	}
 	if s.Position() != 9 || s.Minimum("mine") != 30 || s.Minimum("other") != 30 {
 		t.Errorf("position %d, minimum %d", s.Position(), s.Minimum("other"))
 	}
+
 	s.Get(t.Context(), "other", client.With(client.Causal))
 	s.Get(t.Context(), "other", client.With(client.Sequential))
 	calls := r.Calls()
@@ -217,6 +231,7 @@ func TestJoin(t *testing.T) {
 	if o := calls[2].Options; o.MinPosition != 9 {
 		t.Errorf("a sequential get asks for %+v", o)
 	}
+
 	// Own writes, however many, come to one timestamp.
 	s = c.Session()
 	for i := range 200 {

@@ -114,9 +114,11 @@ func (w *world) step(adding bool) {
 	for i := range w.callers {
 		able = append(able, func() { w.send(w.callers[i], i) })
 	}
-	if w.flusher != nil || w.token && !w.closing {
+	ordered := w.token && !w.closing
+	if w.flusher != nil || ordered {
 		able = append(able, w.flush)
 	}
+
 	if w.calls > 0 {
 		able = append(able, func() { w.calls--; w.do(w.core.Late()) })
 	}
@@ -130,16 +132,20 @@ func (w *world) step(adding bool) {
 	if w.train != nil {
 		able = append(able, w.hand)
 	}
+
 	busy := len(able) > 0
 	if adding {
 		able = append(able, w.comes, w.comes)
 	}
-	if w.train == nil && len(w.onBus) > 0 && (!busy || w.chance(20)) {
-		able = append(able, w.hear)
+	if w.train == nil && len(w.onBus) > 0 {
+		if !busy || w.chance(20) {
+			able = append(able, w.hear)
+		}
 	}
 	if !busy {
 		able = append(able, w.pass)
 	}
+
 	able[w.random.IntN(len(able))]()
 }
 
@@ -261,7 +267,8 @@ func (w *world) carry(requests []*request, m Message) {
 			panic("a lone request stands in a batch")
 		}
 	}
-	if len(requests) > 1 && (bytes > w.most || len(requests) > w.core.limits.Count || w.single) {
+	tooMuch := bytes > w.most || len(requests) > w.core.limits.Count || w.single
+	if len(requests) > 1 && tooMuch {
 		panic(fmt.Sprintf("a batch of %d requests and %d bytes; %d and %d are the most, one by one: %t",
 			len(requests), bytes, w.core.limits.Count, w.most, w.single))
 	}
@@ -295,6 +302,7 @@ func (w *world) hear() {
 	at := w.random.IntN(len(w.onBus))
 	m := w.onBus[at]
 	forget := func() { w.onBus = slices.Delete(w.onBus, at, at+1) }
+
 	switch {
 	case m.batch && !m.heard && w.chance(5): // nobody listens for batches
 		forget()
@@ -321,6 +329,7 @@ func (w *world) hear() {
 				t.left = append(t.left, i)
 			}
 		}
+
 		w.train = t
 		w.do(w.core.Handing(&m.Message, t.waited, w.now))
 	}
@@ -385,8 +394,10 @@ func (w *world) check() {
 			unheard++
 		}
 	}
+
 	sends := 0
-	comes := w.token || w.flusher != nil && !w.flusher.begun
+	waking := w.flusher != nil && !w.flusher.begun
+	comes := w.token || waking
 	for _, s := range append(slices.Clone(w.callers), w.flusher) {
 		switch {
 		case s == nil:
@@ -396,12 +407,15 @@ func (w *world) check() {
 			comes = true
 		}
 	}
+
 	if c.state != kept {
 		w.keptFor = 0
 	}
+
 	for broken, is := range map[string]bool{
 		"the count of messages that nothing was heard of":        c.away != unheard,
-		"two goroutines send":                                    sends > 1 || (sends == 1) != (c.state == sending),
+		"two goroutines send":                                    sends > 1,
+		"the state does not say who sends":                       (sends == 1) != (c.state == sending),
 		"requests wait, and nothing keeps them":                  c.state == idle && c.waiting > 0,
 		"a flush was ordered, and nobody comes":                  c.state == ordered && !comes,
 		"requests are kept for nothing":                          c.state == kept && !c.handing && c.away == 0 && !w.closing,

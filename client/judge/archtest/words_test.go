@@ -15,16 +15,17 @@ import (
 var readable = []string{
 	"bus", "bus/codec", "bus/dial", "bus/host/config", "bus/host/exit", "bus/host/lock",
 	"bus/host/loop", "bus/host/monitor", "bus/host/nodelog", "bus/host/tune", "bus/lamport",
-	"bus/link", "bus/message", "bus/model", "bus/server", "bus/testkit", "bus/trouble",
-	"client/clientcmd/explain", "client/inbox", "client/internal/process",
-	"client/internal/program", "client/internal/responder", "client/internal/spacetime",
-	"client/judge/fuzz", "client/judge/history", "client/judge/mutants", "client/judge/record",
-	"client/measure/comparison", "client/measure/figure", "client/measure/load",
-	"client/quartettest", "client/requestfile", "client/trace", "master/inprocess",
-	"master/ledger", "master/ledger/page", "master/mastercmd", "master/masternode/mastermetrics",
-	"master/membership", "master/membership/register", "replica/abcast", "replica/dedup",
-	"replica/disk", "replica/durable", "replica/layers", "replica/replicacmd",
-	"replica/replicametrics", "replica/store", "replica/store/storetest", "replica/view",
+	"bus/link", "bus/message", "bus/model", "bus/server", "bus/testkit", "bus/trouble", "client",
+	"client/clientcmd/explain", "client/inbox", "client/internal/gather",
+	"client/internal/process", "client/internal/program", "client/internal/responder",
+	"client/internal/spacetime", "client/judge/fuzz", "client/judge/history",
+	"client/judge/mutants", "client/judge/record", "client/measure/comparison",
+	"client/measure/figure", "client/measure/load", "client/quartettest", "client/requestfile",
+	"client/trace", "master/inprocess", "master/ledger", "master/ledger/page", "master/mastercmd",
+	"master/masternode/mastermetrics", "master/membership", "master/membership/register",
+	"replica/abcast", "replica/dedup", "replica/disk", "replica/durable", "replica/layers",
+	"replica/replicacmd", "replica/replicametrics", "replica/store", "replica/store/storetest",
+	"replica/view",
 }
 
 // longWithoutParagraph is the length, in lines, from which a function has a blank line between two
