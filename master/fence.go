@@ -107,14 +107,17 @@ func (m *Machine) fenceAgain() {
 		}
 		kept = append(kept, f)
 	}
+
 	clear(s.waiting[len(kept):])
 	s.waiting = kept
 	if overdue > 0 && !quiet && m.ticks >= s.askAt {
 		s.askAt = m.ticks + againTicks
 		for _, p := range m.replicas {
-			p.confirms = p.confirms || p.member && p.echo < overdue
+			behind := p.member && p.echo < overdue
+			p.confirms = p.confirms || behind
 		}
 	}
+
 	for _, f := range again {
 		m.readAgain(f)
 	}

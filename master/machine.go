@@ -282,7 +282,13 @@ func (m *Machine) EndTurn(out *Output) {
 // hears reports whether a turn has something for p.
 func (m *Machine) hears(p *peer) bool {
 	marks := &m.primary.marks
-	return len(p.requests) > 0 || len(p.writes) > 0 || p.works && (p.told.Safe < marks.Safe || p.leads && p.told.Held < marks.Held)
+	if len(p.requests) > 0 || len(p.writes) > 0 {
+		return true
+	}
+	heldIsNew := p.leads && p.told.Held < marks.Held
+	safeIsNew := p.told.Safe < marks.Safe
+	news := safeIsNew || heldIsNew
+	return p.works && news
 }
 
 // forward sends what the turn put aside for p, cut so that a message stays below 1 MiB

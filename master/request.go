@@ -57,6 +57,7 @@ func (m *Machine) request(in Incoming, out *Output) {
 			r.First = m.first(in.Age)
 		}
 	}
+
 	if r.Type == model.Set && r.First == 0 {
 		r.Came = m.time()
 	}
@@ -91,11 +92,25 @@ func (m *Machine) request(in Incoming, out *Output) {
 
 func causalSet(r *message.Request) bool { return r.Model == model.Causal && r.Type == model.Set }
 
+// ofViews reports whether a request needs a view: all but gets of model 3 and requests of model 4.
+func ofViews(r *message.Request) bool { return r.Model.Strong() || causalSet(r) }
+
+// expected reports whether a replica works in the view, or will soon.
+func (p *peer) expected() bool { return p.member && !p.known.Suspected }
+
+// configures reports whether a replica is one of the cluster's, as far as a record says.
+func (m *Machine) configures(n lamport.Node) bool {
+	record := m.members.Record()
+	return record.Epoch == 0 || record.Configures(n)
+}
+
 // launchOrPause sends a flight on its way, unless it needs a view while views change.
 func (m *Machine) launchOrPause(f *flight, p *peer, draw uint32) {
 	r := &f.request
-	if r.Model.Strong() && f.wanted != 0 && p != nil && !p.works || causalSet(r) && !m.heldBySome() ||
-		(r.Model.Strong() || causalSet(r)) && m.members.Changing() {
+	waitsForItsReplica := r.Model.Strong() && f.wanted != 0 && p != nil && !p.works
+	cannotBeHeld := causalSet(r) && !m.heldBySome()
+	needsAView := m.members.Changing() && ofViews(r)
+	if waitsForItsReplica || cannotBeHeld || needsAView {
 		m.paused = append(m.paused, f)
 		return
 	}
@@ -145,23 +160,26 @@ func (m *Machine) place(in *Incoming) (*peer, model.Code, string) {
 		}
 		return p, model.Unavailable, why
 	}
+
 	fits := (*peer).servesWeak
 	if r.Model.Strong() {
 		if why := m.whyNotStrong(); why != "" {
 			return nil, model.Unavailable, why
 		}
-		fits = func(p *peer) bool { return p.member && !p.known.Suspected || m.members.Changing() }
+		fits = func(p *peer) bool { return p.expected() || m.members.Changing() }
 	}
+
 	if in.Replica != 0 {
 		p := m.peer(in.Replica)
 		switch {
-		case p == nil || m.members.Record().Epoch > 0 && !m.members.Record().Configures(in.Replica):
+		case p == nil || !m.configures(in.Replica):
 			return nil, model.Malformed, fmt.Sprintf("replica %s is not one of this cluster's", in.Replica)
 		case !fits(p):
 			return nil, model.Unavailable, m.whyNotServed(p)
 		}
 		return p, 0, ""
 	}
+
 	if !slices.ContainsFunc(m.replicas, fits) {
 		return nil, model.Unavailable, m.whyNoReplica()
 	}
@@ -265,14 +283,16 @@ func (m *Machine) depart(out *Output) {
 		m.queue = m.queue[min(share, len(m.queue)):]
 		p.busyUntil = m.ticks + busyTicks
 	}
+
 	if len(m.queue) == 0 {
 		m.queue = nil
 		return
 	}
-	waits := func(p *peer) bool { return p.member && !p.known.Suspected } // it will take them soon
-	if m.count(fits) > 0 || m.count(waits) > 0 || m.members.Changing() && m.members.Short() == "" {
+	soon := m.members.Changing() && m.members.Short() == ""
+	if m.count(fits) > 0 || m.count((*peer).expected) > 0 || soon {
 		return
 	}
+
 	kept := m.queue[:0]
 	for _, f := range m.queue {
 		switch {
@@ -384,6 +404,7 @@ func (m *Machine) expireOne(d deadline, out *Output) {
 	if f == nil {
 		return
 	}
+
 	for i, w := range f.waiters {
 		if w.token != d.token {
 			continue
@@ -403,12 +424,14 @@ func (m *Machine) expireOne(d deadline, out *Output) {
 		out.Replies = append(out.Replies, reply)
 		break
 	}
+
 	if len(f.waiters) == 0 && f.number == 0 {
 		delete(m.flights, d.rid)
 		if f.known != nil {
 			m.landed(f.request.Identity, f.known)
 		}
 	}
+
 	if f.known != nil && m.untouched(f) && !f.known.unknown {
 		m.sets.remove(f.request.Identity) // the identity is free again
 	}
@@ -417,7 +440,10 @@ func (m *Machine) expireOne(d deadline, out *Output) {
 // untouched reports whether a flight has had, and will have, no effect: no replica was
 // sent it, now or in an earlier flight.
 func (m *Machine) untouched(f *flight) bool {
-	return !f.forwarded && f.number == 0 && (f.known == nil || !f.known.unknown) && len(f.waiters) == 0
+	if f.known != nil && f.known.unknown {
+		return false
+	}
+	return !f.forwarded && f.number == 0 && len(f.waiters) == 0
 }
 
 func (m *Machine) takeRID() uint64 {
