@@ -15,6 +15,7 @@ import (
 	nats "github.com/nats-io/nats-server/v2/server"
 
 	"quartet/bus"
+	"quartet/bus/host/room"
 )
 
 // Errors of [Start].
@@ -47,6 +48,10 @@ const (
 	// maxStore is no limit: the disk is one. The server's own, three quarters of what is free
 	// when it starts, would refuse the record of the views for ever after a start on a full disk.
 	maxStore = 1 << 60
+
+	// clientShare: clients' streams may hold this part of the disk, whatever is free at the start.
+	// So they alone cannot take the room that the record of the views and the replicas need.
+	clientShare = 2
 
 	startTimeout = 10 * time.Second // unless the context ends sooner
 )
@@ -157,7 +162,7 @@ func (o *Options) natsOptions(host string, port int, storeDir string) (*nats.Opt
 		return nil, fmt.Errorf("%w: clients and nodes cannot share the user %q", ErrStart, o.NodeUser)
 	}
 	n := &nats.Options{}
-	account, err := o.accounts(n, internal)
+	account, err := o.accounts(n, internal, storeDir)
 	if err != nil {
 		return nil, err
 	}
@@ -189,10 +194,14 @@ func (o *Options) natsOptions(host string, port int, storeDir string) (*nats.Opt
 
 // accounts configures the accounts of n, of which clients import the subjects internal from
 // nodes, and returns them by name.
-func (o *Options) accounts(n *nats.Options, internal string) (map[string]*nats.Account, error) {
+func (o *Options) accounts(n *nats.Options, internal, storeDir string) (map[string]*nats.Account, error) {
 	clientJetStream := "disabled"
 	if o.ClientJetStream {
-		clientJetStream = "enabled"
+		disk, err := room.Look(storeDir)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrStart, err)
+		}
+		clientJetStream = fmt.Sprintf("{ max_file: %d }", disk.Total/clientShare)
 	}
 	accounts := fmt.Sprintf(`accounts {
 		%[1]s { jetstream: enabled, exports: [ { stream: %[3]q } ] }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sys/unix"
 
 	"quartet/bus"
@@ -154,5 +155,36 @@ func TestRestartJetStreamCanBeTriedAgain(t *testing.T) {
 	}
 	if e, err := kv.Get(t.Context(), "view"); err != nil || string(e.Value()) != "old" {
 		t.Fatal(err)
+	}
+}
+
+// Clients that are given JetStream may fill half of the disk with it, and no more: the nodes can
+// still write.
+func TestClientsStreamsLeaveRoom(t *testing.T) {
+	dir, _, _ := smallDisk(t)
+	s := start(t, Options{StoreDir: filepath.Join(dir, "jetstream"), ClientJetStream: true})
+	ctx := t.Context()
+	clients, err := bucket(ctx, dial(t, bus.DialOptions{URL: s.ClientURL()}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	value, stored := make([]byte, 64<<10), 0
+	for err == nil && stored < 16<<20 {
+		if _, err = clients.Put(ctx, fmt.Sprint("key", stored), value); err == nil {
+			stored += len(value)
+		}
+	}
+	var refused *jetstream.APIError
+	if !errors.As(err, &refused) || stored < 6<<20 || stored > 8<<20 {
+		t.Errorf("after %d KiB: %v", stored>>10, err)
+	}
+
+	user, password := s.NodeCredentials()
+	nodes, err := bucket(ctx, dial(t, bus.DialOptions{URL: s.ClientURL(), User: user, Password: password}))
+	if err == nil {
+		_, err = nodes.Put(ctx, "record", make([]byte, 4096))
+	}
+	if err != nil {
+		t.Errorf("the nodes' bucket: %v", err)
 	}
 }

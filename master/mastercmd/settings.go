@@ -33,7 +33,7 @@ type settings struct {
 func (o *settings) flags(f *pflag.FlagSet) {
 	config.NotEmpty(f, &o.Listen, "listen", server.DefaultListen, "`HOST:PORT` of the embedded NATS server; port -1 picks a free one")
 	f.BoolVar(&o.AllowInsecure, "allow-insecure-bind", false, "let it listen beyond this machine without credentials and TLS")
-	f.BoolVar(&o.ClientJetStream, "client-jetstream", false, "let clients of the embedded server use JetStream: each may then have a stream take requests")
+	f.BoolVar(&o.ClientJetStream, "client-jetstream", false, "let clients of the embedded server use JetStream, up to half of the disk: each may then have a stream take requests")
 	o.connection = dial.Add(f)
 	o.connection.Selected = false // a master that is told nothing has a server of its own
 	f.BoolVar(&o.TakeOver, "takeover", false, "with --nats or --context, depose the master that leads the cluster there")
@@ -41,7 +41,7 @@ func (o *settings) flags(f *pflag.FlagSet) {
 	config.Int(f, &o.Replicas, "replicas", 3, masternode.MinReplicas, masternode.MaxReplicas, "replicas, 1 to 9")
 	f.BoolVar(&o.inProcess, "in-process", false, "replicas are goroutines of this process: one process, whose end is the end of all")
 	config.Int(f, &o.Missing, "missing", -1, -1, masternode.MaxReplicas-1, "how many replicas may be missing; -1: so that a majority remains")
-	config.NotEmpty(f, &o.Dir, "dir", "quartet-data", "`DIR` of what outlives the process")
+	config.NotEmpty(f, &o.Dir, "dir", "quartet-data", "`DIR` of what outlives the process; with less than 64 MiB free there (or 1/8 of a small disk) sets are refused, 24 MiB a process (or 1/32) are kept in reserve for starts on a full disk")
 	f.BoolVar(&o.Memory, "memory", false, "keep nothing on disk but logs")
 	config.OneOf(f, &o.Sync, "sync", masternode.SyncInterval, []string{masternode.SyncInterval, masternode.SyncAlways}, "with --dir, what survives: interval (kill -9 of every process) or always (a power cut)")
 	config.OneOf(f, &o.Gets, "linearizable-gets", masternode.GetsFenced, []string{masternode.GetsFenced, masternode.GetsOrdered}, "fenced (a replica reads, others confirm that they work in its view) or ordered (broadcast as sets are)")

@@ -99,7 +99,7 @@ type node struct {
 	discounts map[lamport.Node]string        // why what a replica holds counts for nothing, as it was logged last
 	waiting   waiting                        // requests of clients
 	tracing   *tracing                       // nil: nobody is told
-	room      room
+	room      roomLeft
 	unready   time.Time         // since when the cluster is not ready; zero: it is
 	said      bool              // that it is not
 	apart     []membership.Pair // replicas that do not hear others: that has been said

@@ -1,22 +1,18 @@
 package masternode
 
 import (
-	"syscall"
 	"time"
 
+	"quartet/bus/host/room"
 	"quartet/bus/trouble"
 )
 
 // A set of the causal model is numbered here and comes to every replica, so no replica can
 // refuse it: the door asks for room, too.
-const (
-	minFree   = 64 << 20 // bytes, as for a replica's disk: see replica/disk
-	freeShare = 8        // or, on a small disk, this part of it
-	roomEvery = 100 * time.Millisecond
-)
+const roomEvery = 100 * time.Millisecond
 
-// room is whether the file system of the data has any.
-type room struct {
+// roomLeft is whether the file system of the data has any.
+type roomLeft struct {
 	next time.Time // when it is asked again
 	why  string    // sets are refused; "": they are not
 	free uint64    // bytes, when it was asked last
@@ -29,10 +25,11 @@ func (n *node) lookRoom(now time.Time) {
 		return
 	}
 	n.room.next = now.Add(roomEvery)
-	free, total, err := freeBytes(n.dir.path)
+	usage, err := room.Look(n.dir.path)
+	free := usage.Free
 	n.room.free = free
 	was := n.room.why
-	need := min(uint64(minFree), total/freeShare)
+	need := room.LevelsOf(usage.Total).Sets
 	n.room.need = need
 	if was != "" {
 		need += need / 8 // so that a disk at the limit does not flap
@@ -51,13 +48,9 @@ func (n *node) lookRoom(now time.Time) {
 	case was != "" && n.room.why == "":
 		n.opts.Log.Info("there is room on the disk: sets are taken again")
 	}
-}
-
-// freeBytes returns how many bytes of dir's file system are free, and how many it has.
-func freeBytes(dir string) (free, total uint64, err error) {
-	var s syscall.Statfs_t
-	if err := syscall.Statfs(dir, &s); err != nil {
-		return 0, 0, err
+	if n.room.why == "" && n.dir.spare != nil {
+		if err := n.dir.spare.Keep(); err != nil {
+			n.opts.Log.Warn("room on the disk", "error", err)
+		}
 	}
-	return s.Bavail * uint64(s.Bsize), s.Blocks * uint64(s.Bsize), nil
 }

@@ -19,6 +19,7 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/host/lock"
+	"quartet/bus/host/room"
 )
 
 // ErrLocked is returned when another master works on the same directory.
@@ -46,6 +47,7 @@ type runDir struct {
 	found     []string // what was in it before
 	notes     []string // of the opening, for the log
 	lock      *lock.Lock
+	spare     *room.Reserve // for a start on a full disk; nil: in memory
 	record    kept
 	reserved  reservation
 	retryAt   time.Time  // not before, after a write that failed
@@ -118,6 +120,17 @@ func openRunDir(o *Options) (*runDir, error) {
 	case err != nil:
 		d.remove()
 		return nil, fmt.Errorf("master: cannot have its directory: %w", err)
+	}
+	if !o.Memory {
+		d.spare = room.NewReserve(path)
+		freed, err := d.spare.Begin()
+		if err != nil {
+			d.release()
+			return nil, fmt.Errorf("master: %w", err)
+		}
+		if freed {
+			d.note("the disk is full: the reserve for starts in %s is given up, and kept again when there is room", path)
+		}
 	}
 	if err := d.load(); err != nil {
 		d.release()
@@ -449,7 +462,7 @@ func (d *runDir) remove() {
 	if d.temporary {
 		d.found = nil
 	}
-	for _, name := range []string{recordFile, copyFile, viewFile, jetStreamDir, replicas} {
+	for _, name := range []string{recordFile, copyFile, viewFile, jetStreamDir, replicas, room.Name} {
 		d.removeNew(name)
 	}
 	if list, err := os.ReadDir(d.path); err == nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"quartet/bus/codec"
+	"quartet/bus/host/room"
 	"quartet/replica/durable"
 )
 
@@ -19,6 +20,7 @@ type Disk struct {
 	guard   *guard
 	fault   *fault
 	lock    *pebble.Lock
+	reserve *room.Reserve // for a start on a full disk; nil: none is kept
 	db      *pebble.DB
 	mark    *markFile
 	enc     *codec.Encoder
@@ -211,7 +213,7 @@ func (d *Disk) Room() error {
 	d.free = usage.AvailBytes
 	need := uint64(d.o.MinFree)
 	if need == 0 {
-		need = LeastFree(usage.TotalBytes)
+		need = room.LevelsOf(usage.TotalBytes).Sets
 	}
 	if d.room != nil {
 		need += need / 8 // so that a disk at the limit does not flap
@@ -220,6 +222,11 @@ func (d *Disk) Room() error {
 	d.room = nil
 	if usage.AvailBytes < need {
 		d.room = fmt.Errorf("disk: %s: %w: %d MiB left, %d MiB wanted", d.o.Dir, ErrFull, usage.AvailBytes>>20, need>>20)
+	}
+	if d.room == nil && d.reserve != nil {
+		if err := d.reserve.Keep(); err != nil {
+			d.o.Log.Warn("storage", "error", err)
+		}
 	}
 	return d.room
 }

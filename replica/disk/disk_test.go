@@ -240,12 +240,3 @@ func TestCache(t *testing.T) {
 		t.Errorf("only %d entries are kept", len(c.ring))
 	}
 }
-
-// A small disk takes sets, too.
-func TestLeastFree(t *testing.T) {
-	for total, want := range map[uint64]uint64{0: 0, 64 << 20: 8 << 20, 512 << 20: 64 << 20, 1 << 40: 64 << 20} {
-		if got := LeastFree(total); got != want {
-			t.Errorf("of %d bytes %d, want %d", total, got, want)
-		}
-	}
-}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"quartet/bus/host/room"
 )
 
 // The engine's own names for what it writes.
@@ -43,7 +45,7 @@ type guard struct {
 	vfs.FS
 	dir     string
 	always  bool
-	reserve uint64 // bytes that compactions leave
+	minFree uint64 // see Options
 	fault   *fault
 	stop    chan struct{} // closed at the end: background writes no longer wait
 
@@ -54,7 +56,7 @@ type guard struct {
 
 func newGuard(under vfs.FS, dir string, o *Options, f *fault) *guard {
 	return &guard{
-		FS: under, dir: dir, always: o.Sync == Always, reserve: uint64(o.MinFree) / 2, fault: f,
+		FS: under, dir: dir, always: o.Sync == Always, minFree: uint64(o.MinFree), fault: f,
 		stop: make(chan struct{}), logs: map[*logFile]struct{}{},
 	}
 }
@@ -184,7 +186,14 @@ func (g *guard) syncLogs() {
 // tight reports that a compaction would take room that the log and flushes need.
 func (g *guard) tight() bool {
 	usage, err := g.FS.GetDiskUsage(g.dir)
-	return err == nil && usage.AvailBytes < g.reserve
+	if err != nil {
+		return false
+	}
+	leave := g.minFree / 2
+	if g.minFree == 0 {
+		leave = room.LevelsOf(usage.TotalBytes).Cleanup
+	}
+	return usage.AvailBytes < leave
 }
 
 func (g *guard) waitIfFull(err error) {

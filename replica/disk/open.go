@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"quartet/bus/codec"
+	"quartet/bus/host/room"
 	"quartet/replica/durable"
 )
 
@@ -40,6 +41,18 @@ func Open(ctx context.Context, o Options) (*Disk, *durable.Saved, error) {
 	if d.lock, err = lockDir(engine, o.fs); err != nil {
 		return nil, nil, fmt.Errorf("disk: %s: %w", o.Dir, err)
 	}
+
+	if o.fs == vfs.Default {
+		d.reserve = room.NewReserve(o.Dir)
+		freed, err := d.reserve.Begin()
+		if err != nil {
+			return nil, nil, errors.Join(fmt.Errorf("disk: %s: %w", o.Dir, err), d.abandon())
+		}
+		if freed {
+			o.Log.Warn("the disk is full: the reserve for starts is given up, and kept again when there is room", "dir", o.Dir)
+		}
+	}
+
 	saved, err := d.open(ctx, engine)
 	if err != nil {
 		return nil, nil, errors.Join(err, d.abandon())

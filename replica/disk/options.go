@@ -54,7 +54,7 @@ type Options struct {
 	SyncEvery time.Duration // Interval: how often the log is synced in the background; 0: 200 ms
 	Window    int           // the last entries of the table of executed requests, which a learner needs in full; 0: 100,000
 	BootID    string        // of the machine, up to 64 bytes: differs after each start of it
-	MinFree   int64         // bytes; with less room on the disk, Room refuses; 0: see [LeastFree]
+	MinFree   int64         // bytes; with less room on the disk, Room refuses; 0: see [room.LevelsOf]
 	CacheSize int           // bytes of records that are kept in memory; 0: 32 MiB
 	Log       *slog.Logger  // nil: nothing is logged
 
@@ -71,16 +71,6 @@ const (
 	defaultCache  = 32 << 20
 	maxBootID     = 64
 )
-
-// Sets are refused with less room than this on a disk: 64 MiB, and on a disk of less than
-// 512 MiB an eighth of it. What is left is for what is under way.
-const (
-	minFree   = 64 << 20
-	freeShare = 8
-)
-
-// LeastFree returns how many bytes of a disk of so many must be free for sets to be taken.
-func LeastFree(total uint64) uint64 { return min(minFree, total/freeShare) }
 
 // filled returns o with its defaults.
 func (o Options) filled() (Options, error) {

@@ -1,0 +1,164 @@
+package room
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestLevels(t *testing.T) {
+	const mib = 1 << 20
+	for _, test := range []struct{ total, sets, cleanup, reserve uint64 }{
+		{0, 0, 0, 0},
+		{64 * mib, 8 * mib, 2 * mib, 2 * mib},
+		{512 * mib, 64 * mib, 16 * mib, 16 * mib},
+		{768 * mib, 64 * mib, 16 * mib, 24 * mib},
+		{1 << 40, 64 * mib, 16 * mib, 24 * mib},
+	} {
+		want := Levels{Sets: test.sets, Cleanup: test.cleanup, Reserve: test.reserve}
+		if got := LevelsOf(test.total); got != want {
+			t.Errorf("of %d MiB: %+v, want %+v", test.total/mib, got, want)
+		}
+	}
+}
+
+// small is a folder on a disk of its own, of 64 MiB.
+func small(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", 64<<20)); err != nil {
+		t.Fatalf("a tmpfs of 64 MiB: %v", err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	return dir
+}
+
+// fill takes what is left of a disk, but for so many bytes.
+func fill(t *testing.T, dir string, leave uint64) {
+	t.Helper()
+	usage, err := Look(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Create(filepath.Join(dir, "others"))
+	if err == nil {
+		err = errors.Join(allocate(f, int64(usage.Free-leave)), f.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func keep(t *testing.T, r *Reserve) {
+	t.Helper()
+	if err := r.Keep(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func free(t *testing.T, dir string) uint64 {
+	t.Helper()
+	usage, err := Look(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return usage.Free
+}
+
+// What was kept is there for a start on a full disk, once, and is kept again when there is room.
+func TestReserve(t *testing.T) {
+	dir := small(t)
+	begin := func(want bool) *Reserve {
+		t.Helper()
+		r := NewReserve(dir)
+		if freed, err := r.Begin(); err != nil || freed != want {
+			t.Fatalf("a reserve was given up: %t, want %t (%v)", freed, want, err)
+		}
+		return r
+	}
+
+	before := free(t, dir)
+	r := begin(false)
+	keep(t, r)
+	if taken := before - free(t, dir); taken < 2<<20 {
+		t.Fatalf("it holds %d bytes", taken)
+	}
+	keep(t, r) // is nothing new
+	if begin(false); before-free(t, dir) < 2<<20 {
+		t.Fatal("it is given up although there is room")
+	}
+
+	fill(t, dir, 0)
+	r = begin(true)
+	if now := free(t, dir); now < 2<<20 {
+		t.Errorf("a start on the full disk has %d bytes", now)
+	}
+	keep(t, r)
+	if now := free(t, dir); now < 2<<20 {
+		t.Errorf("it is kept again without room for it: %d bytes are left", now)
+	}
+	begin(false)
+
+	if err := os.Remove(filepath.Join(dir, "others")); err != nil {
+		t.Fatal(err)
+	}
+	keep(t, r)
+	if begin(false); !r.has(2 << 20) {
+		t.Error("it is not kept again although there is room")
+	}
+}
+
+// The reserve of a copied directory may be a file without room: then it is made anew.
+func TestReserveOfACopy(t *testing.T) {
+	dir := small(t)
+	f, err := os.Create(filepath.Join(dir, Name))
+	if err == nil {
+		err = errors.Join(f.Truncate(2<<20), f.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := NewReserve(dir)
+	if _, err := r.Begin(); err != nil {
+		t.Fatal(err)
+	}
+	if keep(t, r); !r.has(2 << 20) {
+		t.Error("it holds no room")
+	}
+}
+
+// Where a file system cannot be asked for room, the file is written.
+func TestZeros(t *testing.T) {
+	dir := small(t)
+	f, err := os.Create(filepath.Join(dir, Name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := zeros(f, 1<<20+7); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := f.Stat(); err != nil || info.Size() != 1<<20+7 {
+		t.Errorf("%v, %v", info.Size(), err)
+	}
+	if err := zeros(f, 128<<20); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("more than the disk has: %v", err)
+	}
+}
+
+// What is still to be made will be on the disk of the folder above it.
+func TestLookAbove(t *testing.T) {
+	dir := small(t)
+	want, err := Look(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Look(filepath.Join(dir, "a", "b")); err != nil || got != want {
+		t.Errorf("%+v, want %+v (%v)", got, want, err)
+	}
+}

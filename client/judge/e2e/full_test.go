@@ -1,0 +1,138 @@
+package e2e_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"golang.org/x/sys/unix"
+
+	"quartet/bus"
+	"quartet/bus/host/room"
+	"quartet/bus/testkit"
+)
+
+// smallDisk is a folder on a disk of its own, of 192 MiB.
+func smallDisk(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", 192<<20)); err != nil {
+		t.Fatalf("a tmpfs: %v", err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	return dir
+}
+
+// zeros is as many zeros as anybody reads.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
+// fill writes a file until the disk is full, and returns its name.
+func fill(t *testing.T, dir string) string {
+	t.Helper()
+	f, err := os.CreateTemp(dir, "others")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(f, zeros{}); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("the disk does not fill up: %v", err)
+	}
+	_ = f.Close()
+	return f.Name()
+}
+
+// reserves are the files that hold room for a start on a full disk.
+func reserves(t *testing.T, dir string) int {
+	t.Helper()
+	of, err := filepath.Glob(filepath.Join(dir, "replicas", "*", room.Name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, room.Name)); err == nil {
+		return len(of) + 1
+	}
+	return len(of)
+}
+
+// A cluster that is started on a full disk, after a clean stop or kill -9 of everything, serves gets
+// of all models and refuses sets. When there is room it takes sets again, and has room in reserve
+// for the next such start.
+func TestStartOnAFullDisk(t *testing.T) {
+	disk := smallDisk(t)
+	p, dir := newPlace(t), filepath.Join(disk, "data")
+	run := func() (*master, *nats.Conn) {
+		m := startIn(t, p, "--dir", dir, "--listen", "127.0.0.1:-1", "--suspect", calm)
+		return m, connect(t, m.url)
+	}
+	reserved := func() {
+		t.Helper()
+		testkit.Eventually(t, restLimit, "room in reserve for a master and three replicas", func() error {
+			if n := reserves(t, dir); n != 4 {
+				return fmt.Errorf("%d have some", n)
+			}
+			return nil
+		})
+	}
+	m, nc := run()
+	for model := 1; model <= 4; model++ {
+		mustOK(t, nc, fmt.Sprintf("%d, 1, key%d ::: before", model, model))
+	}
+	for _, clean := range []bool{true, false} {
+		was := atRest(t, nc)
+		reserved()
+		if clean {
+			m.stop(t, os.Interrupt)
+		} else {
+			m.Kill()
+			for _, pid := range pids(was) {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			}
+		}
+		awaitDead(t, deadLimit, pids(was)...)
+		others := fill(t, disk)
+
+		m, nc = run()
+		testkit.Eventually(t, startLimit, "a view on the full disk", func() error {
+			if s := mustStatus(t, nc); !s.Ready {
+				return errors.New(s.Reason)
+			}
+			return nil
+		})
+		for key := 1; key <= 4; key++ {
+			for model := 1; model <= 4; model++ {
+				if got := mustOK(t, nc, fmt.Sprintf("%d, 2, key%d", model, key)); string(got.Data) != "before" {
+					t.Errorf("clean %t: a get of key%d in model %d: %q", clean, key, model, got.Data)
+				}
+			}
+		}
+		for model := 1; model <= 4; model++ {
+			got := ask(t, nc, fmt.Sprintf("%d, 1, key%d ::: full", model, model))
+			if why := got.Header.Get(bus.HeaderError); code(got) != "503" || !strings.Contains(why, "the disk is full") {
+				t.Errorf("clean %t: a set of model %d on the full disk: %s %q", clean, model, code(got), why)
+			}
+		}
+
+		if err := os.Remove(others); err != nil {
+			t.Fatal(err)
+		}
+		testkit.Eventually(t, restLimit, "sets are taken again", func() error {
+			for model := 1; model <= 4; model++ {
+				if got := ask(t, nc, fmt.Sprintf("%d, 1, key%d ::: before", model, model)); code(got) != "" {
+					return fmt.Errorf("model %d: %s", model, got.Data)
+				}
+			}
+			return nil
+		})
+	}
+	reserved()
+}
