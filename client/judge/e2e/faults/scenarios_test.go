@@ -268,14 +268,14 @@ func masterWithoutRecord(t *testing.T, tr *trial) {
 }
 
 // awaitNoStore waits until the server that is left refuses what concerns streams: until it has found
-// out that it is alone it may still answer reads.
+// out that it is alone, which was seen to take 16 s, it may still answer reads.
 func (tr *trial) awaitNoStore(t *testing.T) {
 	t.Helper()
 	js, err := jetstream.New(tr.c.nc)
 	if err != nil {
 		t.Fatal(err)
 	}
-	testkit.Eventually(t, outLimit, "the store of the record is away", func() error {
+	testkit.Eventually(t, healLimit, "the store of the record is away", func() error {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := js.KeyValue(ctx, "quartet_views"); err == nil {
