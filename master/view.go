@@ -324,6 +324,7 @@ func (m *Machine) take(members *membership.Output, out *Output) {
 // probe is the heartbeat: it asks every replica how it is.
 func (m *Machine) probe(out *Output) {
 	m.nonce++
+	m.members.Asked(m.nonce)
 	if to := m.members.Nodes(); len(to) > 0 {
 		out.send(&message.Probe{Header: m.header(), Nonce: m.nonce, Marks: m.primary.marks}, to...)
 	}

@@ -289,7 +289,11 @@ func (n *node) noteStore(err error) {
 	}
 	if v.failing == "" || !now.Before(v.complain) {
 		v.complain = now.Add(complainEvery)
-		n.opts.Log.Error("the view cannot be changed: its record cannot be reached", "error", err)
+		text := "the view cannot be changed: its record cannot be reached"
+		if errors.Is(err, register.ErrDamaged) {
+			text = "the record of the views is lost; it is written again as soon as it is sure that no later one is given up by that"
+		}
+		n.opts.Log.Error(text, "error", err)
 	}
 	v.failing = err.Error()
 }

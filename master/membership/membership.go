@@ -127,6 +127,8 @@ type Machine struct {
 	obeyed        bool              // a replica has heard of no newer master than this one
 	knownWhenRead []*message.Record // that this master and the replicas knew when the record was asked for
 	lost          bool              // the store has no record, or an older record than is known
+	asks          uint64            // nonce of the newest heartbeat that was sent
+	lostNonce     uint64            // of the newest that was sent before the record was found lost
 	established   bool              // every member has installed the record: only then is anything done by it
 
 	deaf bool // a replica is known not to hear another one

@@ -17,7 +17,7 @@ func (m *Machine) rebuild(out *Output) {
 	if base == nil || m.waits || base.Epoch == 0 {
 		return
 	}
-	if missing := m.unheardOf(base); len(missing) > 0 && !m.recover {
+	if missing := m.unheardOf(base); len(missing) > 0 && !m.recover && !m.stillLeads(base, missing) {
 		return
 	}
 	record := *base
@@ -78,6 +78,32 @@ func (m *Machine) unheardOf(record *message.Record) []string {
 	return list
 }
 
+// stillLeads reports whether a record may be written back although some of the replicas that it
+// configures have not spoken: this very process leads its epoch, and no other can have decided a
+// later one. For that it would have asked all members but f, and none of those obeys this master
+// any more; here more than f have answered a heartbeat that this master sent after it had found the
+// record lost.
+func (m *Machine) stillLeads(record *message.Record, missing []string) bool {
+	if !m.Leads() || record.Nonce != m.record.Nonce {
+		return false
+	}
+	configured, members := 0, 0
+	for _, n := range record.Configured {
+		r := m.Replica(n)
+		if slices.Contains(missing, n.String()) || r.nonce <= m.lostNonce {
+			continue
+		}
+		configured++
+		if record.Index(n) >= 0 {
+			members++
+		}
+	}
+	return configured > record.Missing && members > record.Faults
+}
+
+// Asked takes note of the newest heartbeat that was sent.
+func (m *Machine) Asked(nonce uint64) { m.asks = nonce }
+
 // behind reports whether a replica knows less than the members of a record must have known when
 // they let it be decided: the record before it.
 func (m *Machine) behind(r *Replica, record *message.Record) bool {
@@ -86,6 +112,9 @@ func (m *Machine) behind(r *Replica, record *message.Record) bool {
 
 // lose notes that the store has no record, or an older record than is known.
 func (m *Machine) lose(revision uint64) {
+	if !m.lost {
+		m.lostNonce = m.asks
+	}
 	m.lost, m.revision = true, revision
 	m.stage, m.readAt = reading, m.ticks+readTicks
 }
@@ -116,7 +145,7 @@ func (m *Machine) whyLost() string {
 	if base == nil {
 		return trouble.RecordUnheld.Say()
 	}
-	if missing := m.unheardOf(base); len(missing) > 0 && !m.recover {
+	if missing := m.unheardOf(base); len(missing) > 0 && !m.recover && !m.stillLeads(base, missing) {
 		return trouble.RecordUnsure.Say(base.Epoch, strings.Join(missing, ", "))
 	}
 	return trouble.RecordAnew.Say(base.Epoch)

@@ -162,7 +162,7 @@ func (m *Machine) Result(r Result, out *Output) {
 	case r.Record == nil:
 		m.readAgain, m.revision = m.ticks+bootTicks, r.Revision
 		m.stage = booting // if a proposal is still under way, the next is one of the same kind
-	case r.Record.Epoch > m.record.Epoch:
+	case r.Record.Epoch > m.record.Epoch, r.Record.Nonce != m.record.Nonce: // later, or this one's was lost before it was told
 		m.adopt(r.Record, r.Revision, out)
 	default: // nothing was written: the change goes on with what is known now
 		m.lost = false

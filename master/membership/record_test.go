@@ -78,7 +78,8 @@ func TestTheOutcomeIsRead(t *testing.T) {
 		})
 		t.Run(name+"it was not", func(t *testing.T) {
 			o, proposal := read(t)
-			o.reads(recordOf(4, 3, self), 9)
+			stands := *o.Record()
+			o.reads(&stands, 9)
 			again := o.proposed() // with what is known still
 			if again.Epoch != 5 || again.Nonce == proposal.Nonce || o.out.Command.Revision != 9 || nodes(again) != "r1/7 r2/7" {
 				t.Errorf("proposed %+v on revision %d", again, o.out.Command.Revision)
@@ -251,6 +252,19 @@ func TestTheFirstRecordIsLost(t *testing.T) {
 	o.state(2, 0, 0, 0)
 	if r := o.proposed(); r.Epoch != 2 || o.out.Command.Revision != 3 {
 		t.Errorf("proposed %+v on revision %d", r, o.out.Command.Revision)
+	}
+}
+
+// A record that the store has lost before anybody was told of it, and in place of which another
+// master has written one of the same epoch: what stands there counts.
+func TestAnotherRecordOfTheSameEpoch(t *testing.T) {
+	o := changed(t)
+	o.result(membership.Lost, nil, 0)
+	o.awaitCommand()
+	stands := recordOf(4, 3, self-1)
+	o.reads(stands, 50)
+	if o.Record().Nonce != stands.Nonce || o.Leads() || !o.Changing() {
+		t.Errorf("record %+v, leads %t, changing %t", o.Record(), o.Leads(), o.Changing())
 	}
 }
 

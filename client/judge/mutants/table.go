@@ -232,10 +232,10 @@ var ofViews = []Mutant{
 `},
 	}},
 	{Name: "a lost record made anew from one replica", Rule: "F11", Edits: []Edit{
-		{"master/membership/rebuild.go", `len(missing) > 0 && !m.recover {
+		{"master/membership/rebuild.go", `!m.stillLeads(base, missing) {
 		return
 	}
-	record := *base`, `len(missing) > 0 && !m.recover && !MUTANT {
+	record := *base`, `!m.stillLeads(base, missing) && !MUTANT {
 		return
 	}
 	record := *base`},

@@ -63,7 +63,7 @@ var hunts = []hunt{
 	{"fenced gets served while wedged", 300, 0, FromSeed},
 	{"fenced gets read at once", 100, 100, FromSeed},
 	{"a get that names a replica drawn again", 300, 300, FromSeed},
-	{"a lost record made anew from one replica", 4000, 0, LostFromSeed},
+	{"a lost record made anew from one replica", 5000, 0, LostFromSeed},
 	{"an epoch served before all of its members have installed it", 4000, 0, LostFromSeed},
 	{"weak requests served only by who leads a view", 20, 20, UnreadFromSeed},
 	{"sessions wait for a record that nobody can read", 20, 20, UnreadFromSeed},

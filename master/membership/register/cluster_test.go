@@ -97,7 +97,7 @@ func begin(t *testing.T) (*cluster, []*Store) {
 			return err == nil
 		})
 	}
-	if got := stores[0].stream.CachedInfo().Config.Replicas; got != 3 {
+	if got := (*stores[0].stream.Load()).CachedInfo().Config.Replicas; got != 3 {
 		t.Fatalf("the bucket has %d replicas", got)
 	}
 	return c, stores

@@ -142,3 +142,36 @@ func flip(path string, offset int64) error {
 	b[offset] ^= 0x40
 	return os.WriteFile(path, b, 0o600)
 }
+
+// A bucket that is gone is made anew, and says that it has lost a record: a proposal on a revision
+// of the old one never wins, and nobody takes it for that of a cluster that begins.
+func TestTheBucketIsGone(t *testing.T) {
+	_, nc := embedded(t)
+	s := open(t, nc, Options{})
+	if what, revision, err := s.Propose(t.Context(), of(1, 1), 0); what != Won || revision != 1 {
+		t.Fatal(what, revision, err)
+	}
+	if err := s.js.DeleteStream(t.Context(), s.streamName()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if r, revision, err := s.Read(t.Context()); r != nil || revision != 0 || !errors.Is(err, ErrDamaged) {
+			t.Fatalf("%v, revision %d: %v", r, revision, err)
+		}
+	}
+	if other, err := Open(t.Context(), nc, Options{}); err != nil {
+		t.Error(err)
+	} else if _, _, err := other.Read(t.Context()); !errors.Is(err, ErrDamaged) {
+		t.Errorf("another master reads %v", err)
+	}
+	if what, _, err := s.Propose(t.Context(), of(2, 2), 1); what != Lost {
+		t.Errorf("on a revision of the old bucket: %v %v", what, err)
+	}
+	what, revision, err := s.Propose(t.Context(), of(1, 1), 0)
+	if what != Won || revision < 1<<40 {
+		t.Errorf("%v at revision %d: %v", what, revision, err)
+	}
+	if r, at, err := s.Read(t.Context()); err != nil || at != revision || r.Epoch != 1 {
+		t.Errorf("%+v at %d: %v", r, at, err)
+	}
+}

@@ -99,7 +99,7 @@ type Options struct {
 // bus: not for an event loop.
 type Store struct {
 	js      jetstream.JetStream
-	stream  jetstream.Stream
+	stream  atomic.Pointer[jetstream.Stream]
 	made    bool // by this Store: it was not there
 	subject string
 	opts    Options
@@ -131,9 +131,12 @@ func Open(ctx context.Context, nc *nats.Conn, o Options) (*Store, error) {
 		return nil, err
 	}
 	s.js = js
-	if s.stream, s.made, err = openStream(ctx, js, o.config(), o.Replicas); err != nil {
+	stream, made, err := openStream(ctx, js, o.config(), o.Replicas)
+	if err != nil {
 		return nil, err
 	}
+	s.made = made
+	s.stream.Store(&stream)
 	return s, nil
 }
 
@@ -166,11 +169,13 @@ func (s *Store) Read(ctx context.Context) (*message.Record, uint64, error) {
 	defer cancel()
 	// The stream's handle says that direct gets are off, and is never asked to look
 	// again: this is always a question to the leader.
-	m, err := s.stream.GetLastMsgForSubject(ctx, s.subject)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
+	m, err := (*s.stream.Load()).GetLastMsgForSubject(ctx, s.subject)
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return nil, 0, s.none(ctx)
-	}
-	if err != nil {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		return nil, 0, s.gone(ctx)
+	case err != nil:
 		return nil, 0, fmt.Errorf("%w: reading %s: %w", ErrUnavailable, s.Bucket(), err)
 	}
 	s.unreadable.Store(nil)
@@ -195,7 +200,7 @@ func (s *Store) Read(ctx context.Context) (*message.Record, uint64, error) {
 // one for the other would begin a second history. A server compares a proposal with what it finds,
 // so where it finds nothing only revision 0 wins.
 func (s *Store) none(ctx context.Context) error {
-	fresh, err := s.js.Stream(ctx, s.stream.CachedInfo().Config.Name)
+	fresh, err := s.js.Stream(ctx, s.streamName())
 	if err != nil {
 		return fmt.Errorf("%w: reading %s: %w", ErrUnavailable, s.Bucket(), err)
 	}
@@ -213,6 +218,25 @@ func (s *Store) none(ctx context.Context) error {
 	return s.damaged(0, errors.New("the bucket was emptied"))
 }
 
+// gone makes a bucket anew of which the servers say that it is not there any more. Its revisions
+// begin above all that the old one can have had, so that no proposal on one of those wins; and
+// by that it says itself that it has lost a record.
+func (s *Store) gone(ctx context.Context) error {
+	want := s.opts.config()
+	want.FirstSeq = uint64(time.Now().UnixMicro())
+	stream, made, err := openStream(ctx, s.js, want, s.opts.Replicas)
+	if err != nil {
+		return err
+	}
+	s.stream.Store(&stream)
+	if !made { // another was faster: the next Read sees what stands there
+		return fmt.Errorf("%w: reading %s: the bucket was gone, and is there again", ErrUnavailable, s.Bucket())
+	}
+	return s.damaged(0, errors.New("the bucket was gone, and is made anew"))
+}
+
+func (s *Store) streamName() string { return streamPrefix + Bucket(s.opts.Prefix) }
+
 // listed tells a record that has been written since it was asked for, which the next Read
 // finds, from one whose bytes on disk are damaged: the server lists it, and never finds it.
 func (s *Store) listed(clustered bool) error {
@@ -229,8 +253,7 @@ func (s *Store) listed(clustered bool) error {
 }
 
 func (s *Store) damaged(revision uint64, why error) error {
-	return fmt.Errorf("%w: bucket %s, key %s, revision %d: %w; restore the bus's data from a backup, or begin a new cluster with another directory or prefix "+
-		"(do not put an earlier revision back: replicas may have gone beyond it)", ErrDamaged, s.Bucket(), Key, revision, why)
+	return fmt.Errorf("%w: bucket %s, key %s, revision %d: %w", ErrDamaged, s.Bucket(), Key, revision, why)
 }
 
 // Propose makes rec the record if the record still has this revision, as [Store.Read]
@@ -250,7 +273,7 @@ func (s *Store) Propose(ctx context.Context, rec message.Record, revision uint64
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
 	ack, err := s.js.PublishMsg(ctx, &nats.Msg{Subject: s.written(s.subject), Data: b},
-		jetstream.WithExpectStream(s.stream.CachedInfo().Config.Name),
+		jetstream.WithExpectStream(s.streamName()),
 		jetstream.WithExpectLastSequencePerSubject(revision),
 		jetstream.WithRetryAttempts(0))
 	switch {
@@ -275,7 +298,7 @@ func (s *Store) Try(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
 	_, err := s.js.PublishMsg(ctx, &nats.Msg{Subject: s.written(trySubject(s.opts.Prefix)), Data: []byte("the store of the view's record was tried")},
-		jetstream.WithExpectStream(s.stream.CachedInfo().Config.Name), jetstream.WithRetryAttempts(0))
+		jetstream.WithExpectStream(s.streamName()), jetstream.WithRetryAttempts(0))
 	if err != nil {
 		return fmt.Errorf("%w: trying to write in %s: %w", ErrUnavailable, s.Bucket(), err)
 	}

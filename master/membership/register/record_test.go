@@ -209,7 +209,7 @@ func TestDirectGetsAreTurnedOffAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := open(t, nc, Options{})
-	if c := s.stream.CachedInfo().Config; c.AllowDirect {
+	if c := (*s.stream.Load()).CachedInfo().Config; c.AllowDirect {
 		t.Error("direct gets are still on")
 	}
 	if o := propose(t, s, of(1, 1), 0); o != Won {
@@ -323,7 +323,7 @@ func TestDamageIsSaid(t *testing.T) {
 			}
 
 			rec, _, err := s.Read(t.Context())
-			if !errors.Is(err, ErrDamaged) || rec != nil || !strings.Contains(err.Error(), "backup") {
+			if !errors.Is(err, ErrDamaged) || rec != nil || strings.Contains(err.Error(), "backup") {
 				t.Errorf("read %+v, %v", rec, err)
 			}
 		})
