@@ -18,6 +18,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"quartet/bus/testkit"
 )
 
 // Damage to the file of the record of the views, while the cluster is down, stops nothing: the
@@ -112,7 +114,7 @@ func awaitRecord(t *testing.T, nc *nats.Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, restLimit, "the record is written again", func() error {
+	testkit.Eventually(t, restLimit, "the record is written again", func() error {
 		kv, err := js.KeyValue(t.Context(), recordBucket)
 		if err != nil {
 			return err
@@ -151,7 +153,7 @@ func TestRecordIsLostOnACluster(t *testing.T) {
 
 	loseRecord(t, nc)
 	paused(t, replicaOf(s, "r2").PID)
-	eventually(t, restLimit, "the others go on", func() error {
+	testkit.Eventually(t, restLimit, "the others go on", func() error {
 		if now := mustStatus(t, nc); !now.Ready || now.Epoch <= s.Epoch || replicaOf(now, "r2").Member {
 			return fmt.Errorf("ready %v, epoch %d: %s", now.Ready, now.Epoch, now.Reason)
 		}
@@ -162,7 +164,7 @@ func TestRecordIsLostOnACluster(t *testing.T) {
 		t.Errorf("got %q", got.Data)
 	}
 	mustOK(t, nc, "1, 1, key ::: changed")
-	if said := m.stderr.String(); strings.Contains(said, "backup") || strings.Contains(said, "restore") {
+	if said := m.Stderr.String(); strings.Contains(said, "backup") || strings.Contains(said, "restore") {
 		t.Errorf("what mends itself is to be mended by hand: %s", said)
 	}
 }
@@ -178,12 +180,12 @@ func TestRecoverALostRecord(t *testing.T) {
 	mustOK(t, nc, "1, 1, key ::: kept")
 	s := atRest(t, nc)
 	killLeftovers(t, pids(s))
-	first.kill(t)
+	first.Kill()
 	paused(t, replicaOf(s, "r2").PID)
 	loseRecord(t, nc)
 
 	again := launch(t, p, args...)
-	eventually(t, startLimit, "it says who is missing", func() error {
+	testkit.Eventually(t, startLimit, "it says who is missing", func() error {
 		now, err := status(nc)
 		if err == nil && (now.Ready || !strings.Contains(now.Reason, "the record of the views is lost") || !strings.Contains(now.Reason, "r2, which may know of a later one")) {
 			err = fmt.Errorf("ready %v: %s", now.Ready, now.Reason)
@@ -237,7 +239,7 @@ func threeServers(t *testing.T) (urls []string) {
 		urls = append(urls, s.ClientURL())
 	}
 	nc := connect(t, urls[0], nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1))
-	eventually(t, startLimit, "JetStream has a leader", func() error {
+	testkit.Eventually(t, startLimit, "JetStream has a leader", func() error {
 		js, err := jetstream.New(nc)
 		if err == nil {
 			_, err = js.AccountInfo(t.Context())
