@@ -167,6 +167,7 @@ func (s *Store) Bucket() string { return Bucket(s.opts.Prefix) }
 func (s *Store) Read(ctx context.Context) (*message.Record, uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
+
 	// The stream's handle says that direct gets are off, and is never asked to look
 	// again: this is always a question to the leader.
 	m, err := (*s.stream.Load()).GetLastMsgForSubject(ctx, s.subject)
@@ -179,6 +180,7 @@ func (s *Store) Read(ctx context.Context) (*message.Record, uint64, error) {
 		return nil, 0, fmt.Errorf("%w: reading %s: %w", ErrUnavailable, s.Bucket(), err)
 	}
 	s.unreadable.Store(nil)
+
 	if op := m.Header.Get(operationHeader); op != "" {
 		return nil, m.Sequence, s.damaged(m.Sequence, fmt.Errorf("it was removed (%s)", op))
 	}
