@@ -66,17 +66,22 @@ func (m *Machine) causalWrites(writes []message.CausalWrite) {
 			continue
 		}
 		m.lastRID = max(m.lastRID, w.Request.RID)
-		if w.Number <= c.watermark || c.log[w.Number] != nil || m.cast == nil && w.Number > m.prepared.high {
+
+		isHere := w.Number <= c.watermark || c.log[w.Number] != nil
+		isWanted := m.cast != nil || w.Number <= m.prepared.high
+		if isHere || !isWanted {
 			continue
 		}
 		c.log[w.Number] = w
 	}
+
 	for c.log[c.watermark+1] != nil {
 		c.watermark++
 		if m.cfg.Durable {
 			m.turn.Writes = append(m.turn.Writes, c.log[c.watermark])
 		}
 	}
+
 	m.raiseSafe()
 }
 
@@ -187,16 +192,19 @@ func (m *Machine) askCausal(out *Output) {
 	if m.cast == nil {
 		want, holder = m.prepared.high, m.prepared.holder
 	}
-	if want <= c.watermark || m.cast == nil && m.rest == nil {
+	isOfAView := m.cast != nil || m.rest != nil
+	if want <= c.watermark || !isOfAView {
 		return
 	}
+
 	first := c.watermark + 1
 	switch {
-	case c.askedFor != first:
+	case c.askedFor != first: // what was missing before has come
 		c.asks = 0
-	case m.ticks-c.askedAt < causalAskAgain:
+	case m.ticks-c.askedAt < causalAskAgain: // the answer may be on its way
 		return
 	}
+
 	var ask []lamport.Node
 	if holder != 0 && holder != m.cfg.Self {
 		ask = append(ask, holder)
@@ -209,9 +217,11 @@ func (m *Machine) askCausal(out *Output) {
 	if len(ask) == 0 {
 		return
 	}
+
 	to := ask[c.asks%uint64(len(ask))]
 	c.asks++
 	c.askedFor, c.askedAt = first, m.ticks
+
 	last := first
 	for last < want && last-first < message.FillMost && c.log[last+1] == nil {
 		last++

@@ -31,12 +31,16 @@ func (m *Machine) isMember(h *message.Header) bool {
 	return i >= 0 && m.record.Members[i].Incarnation == h.Incarnation
 }
 
-// admitsMaster lets the newest master in, and what the record says whoever brings it
-// (rule F4). In an epoch only the master that its record names gives orders.
+// admitsMaster reports whether a master's message is taken: that of the newest master, and a
+// record from any master (rule F4). In an epoch only the master that its record names gives
+// orders.
 func (m *Machine) admitsMaster(msg message.Message, h *message.Header) bool {
 	switch msg := msg.(type) {
 	case *message.Install:
-		return msg.Record.Sound() && (msg.Record.Epoch >= m.record.Epoch || m.record.Foreign(&msg.Record))
+		if !msg.Record.Sound() {
+			return false
+		}
+		return msg.Record.Epoch >= m.record.Epoch || m.record.Foreign(&msg.Record)
 	case *message.Outdated:
 		return h.Incarnation >= m.master.Incarnation
 	case *message.Probe: // an older master is told that there is a newer one
@@ -51,8 +55,8 @@ func (m *Machine) admitsMaster(msg message.Message, h *message.Header) bool {
 	return false
 }
 
-// heard takes note of a master. From the first word of a newer one on, an older one is
-// not obeyed any more.
+// heard takes note of a master. From the first message of a newer master on, an older master
+// is not obeyed any more.
 func (m *Machine) heard(from lamport.Node, incarnation uint64) {
 	if incarnation > m.master.Incarnation {
 		m.master = message.Member{Node: from, Incarnation: incarnation}
@@ -60,9 +64,9 @@ func (m *Machine) heard(from lamport.Node, incarnation uint64) {
 	}
 }
 
-// forward takes requests. Gets and eventual requests are served whatever the epoch is;
-// all others only in the epoch of the master that sends them: what is refused here by
-// silence is sent again by the master in the next one.
+// forward takes requests. Causal gets and eventual requests are served whatever the epoch is,
+// all others only in the epoch of the master that sends them. No answer is given to the others:
+// the master sends them again in the next epoch.
 func (m *Machine) forward(f *message.Forward) {
 	current := m.cast != nil && f.Epoch == m.record.Epoch && f.Incarnation == m.record.Master
 	if current {
@@ -71,10 +75,12 @@ func (m *Machine) forward(f *message.Forward) {
 		m.causalWrites(f.Writes)
 		m.confirm(f)
 	}
+
 	m.forwarded = f.Time
 	if current { // it may have stood in the inbox for long
 		m.forwarded = max(f.Time, m.layers.Tick())
 	}
+
 	if !m.vouched(f) {
 		return
 	}
@@ -84,7 +90,8 @@ func (m *Machine) forward(f *message.Forward) {
 			r.Came = f.Time
 		}
 
-		if current || m.record.Epoch > 0 && servedAnywhere(r) {
+		needsNoView := m.record.Epoch > 0 && servedAnywhere(r)
+		if current || needsNoView {
 			m.request(r, f.Round > 0)
 		}
 	}
@@ -92,8 +99,8 @@ func (m *Machine) forward(f *message.Forward) {
 
 // vouched reports whether a master's requests may concern the data of this replica. A process that
 // has just started with a disk may have that of another cluster, or of a copy of this one (rule
-// F14): what an earlier process of its name was sent it takes only from the master that its own
-// record names, until a record has shown that it belongs here.
+// F14). Until a record has shown that the process belongs here, it takes requests only from the
+// master that its own record names.
 func (m *Machine) vouched(f *message.Forward) bool {
 	named := f.Epoch == m.record.Epoch && f.Incarnation == m.record.Master
 	return m.self.Belongs() || named
@@ -101,5 +108,6 @@ func (m *Machine) vouched(f *message.Forward) bool {
 
 // servedAnywhere reports whether a wedged or removed replica may serve r.
 func servedAnywhere(r *message.Request) bool {
-	return r.Model == model.Eventual || r.Model == model.Causal && r.Type == model.Get
+	isCausalGet := r.Model == model.Causal && r.Type == model.Get
+	return r.Model == model.Eventual || isCausalGet
 }

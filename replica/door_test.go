@@ -63,6 +63,7 @@ func orders() []knock {
 		change(&r)
 		return &message.Install{Header: message.Header{From: from, Incarnation: 1, Epoch: r.Epoch, Clock: far}, Record: r}
 	}
+
 	return []knock{
 		{"FORWARD", get(fromMaster(1, 2)), "member wedged learning"}, // in boot no master was heard yet
 		{"FORWARD of another epoch", get(fromMaster(1, 1)), "member wedged learning"},
@@ -92,6 +93,7 @@ func orders() []knock {
 // exchanged is what replicas say to each other and to masters.
 func exchanged() []knock {
 	data := func(h message.Header) message.Message { return weak(h, 1, request(1, "eventual set a 1")) }
+
 	ack := func(h message.Header) message.Message {
 		return &message.Ack{Header: h, Received: message.Received{Received: []uint64{0, 0, 0}}}
 	}
@@ -106,6 +108,7 @@ func exchanged() []knock {
 	state := func(h message.Header) message.Message {
 		return &message.State{Header: h, Contiguous: []uint64{0, 0, 0}}
 	}
+
 	return []knock{
 		{"DATA", data(fromPeer(2, 7, 2)), "member"},
 		{"DATA of another epoch", data(fromPeer(2, 7, 1)), nobody},
@@ -151,8 +154,10 @@ func TestTheDoor(t *testing.T) {
 				if before.Phase != phase {
 					t.Fatalf("phase %v, want %s", before.Phase, name)
 				}
+
 				o.out.Sends = nil
 				o.Step(test.msg, &o.out)
+
 				after := o.Stats()
 				if strings.Contains(test.comes, name) {
 					if after.Refused != before.Refused || after.Clock <= far {
@@ -160,6 +165,7 @@ func TestTheDoor(t *testing.T) {
 					}
 					return
 				}
+
 				if after.Refused != before.Refused+1 {
 					t.Errorf("%d refused, want 1", after.Refused-before.Refused)
 				}

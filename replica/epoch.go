@@ -101,7 +101,9 @@ func (m *Machine) wedge() {
 func (m *Machine) flushPrepared(out *Output) {
 	if m.entered {
 		m.entered = false
-		out.send(&message.Installed{Header: m.header(), Position: m.began, PID: m.cfg.PID, Keeps: m.cfg.Keeps, View: m.record.Nonce}, m.master.Node)
+		out.send(&message.Installed{
+			Header: m.header(), Position: m.began, PID: m.cfg.PID, Keeps: m.cfg.Keeps, View: m.record.Nonce,
+		}, m.master.Node)
 	}
 	p := &m.prepared
 	watermark := m.causal.watermark
@@ -205,7 +207,8 @@ func (m *Machine) survive(r *message.Record) {
 		return
 	}
 	if r.High < m.causal.safe {
-		m.setAside(fmt.Sprintf("epoch %d leaves out causal writes above %d, and here they were read up to %d", r.Epoch, r.High, m.causal.safe))
+		m.setAside(fmt.Sprintf("epoch %d leaves out causal writes above %d, and here they were read up to %d",
+			r.Epoch, r.High, m.causal.safe))
 		return
 	}
 	if m.learner.Loads() { // the DATA of a copy are what they would have been for a member
@@ -284,7 +287,8 @@ func (m *Machine) outside(r *message.Record) {
 	m.cast, m.rest, m.prepared = nil, nil, prepared{}
 
 	// What it has may be of a history that an operator has let end.
-	ended := m.record.Epoch > 0 && m.record.Epoch < r.Since || view.Forked(&m.record, r)
+	isEarlier := m.record.Epoch > 0 && m.record.Epoch < r.Since
+	ended := isEarlier || view.Forked(&m.record, r)
 	m.record = *r
 	m.dropData()
 	m.learner.Begin(r.View, m.causal.committed)

@@ -43,12 +43,15 @@ func (o *one) expectSent(want string) {
 func TestF2PrepareWedgesForGood(t *testing.T) {
 	o := alone(t, 3, 10)
 	o.step(weak(o.peer(2), 1, request(1, "eventual set a 1")), weak(o.peer(3), 2, request(3, "eventual set a 3")))
+
 	o.ask(request(4, "linearizable set b 1"), request(5, "sequential get b"))
+
 	state := o.wedge()
 	o.expectSent("STATE m1")
 	if !slices.Equal(state.Contiguous, []uint64{1, 1, 0}) || state.Round != 1 || state.Epoch != 1 || state.Position != 0 || state.LastRID != 5 {
 		t.Errorf("STATE %+v", state)
 	}
+
 	// What comes now is not taken, acknowledged, stamped or delivered.
 	before := o.Stats()
 	o.step(weak(o.peer(3), 1, request(2, "eventual set a 2")))
@@ -66,10 +69,12 @@ func TestF2PrepareWedgesForGood(t *testing.T) {
 	if after.Phase != message.PhaseWedged || after.Queue != before.Queue || after.Position != 0 || o.store.Len() != 0 {
 		t.Errorf("from %+v to %+v", before, after)
 	}
+
 	o.step(&message.Prepare{Header: o.master(), Round: 2})
 	if again := taken[*message.State](o); len(again) != 1 || again[0].Round != 2 || !slices.Equal(again[0].Contiguous, state.Contiguous) {
 		t.Errorf("asked again it says %+v", again)
 	}
+
 	// Gets of model 3 and requests of model 4 go on.
 	o.expect(o.ask(request(10, "eventual set d 1"), request(11, "eventual get d"), request(12, "causal get a")),
 		"#10 200", "#11 200 1", "#12 200 1")
@@ -93,14 +98,17 @@ func TestPrepareOfAnotherEpoch(t *testing.T) {
 func TestF3PrepareFetchesCausalNumbers(t *testing.T) {
 	o := alone(t, 3, 10)
 	o.step(&message.Forward{Header: o.master(), Marks: message.Marks{Last: 1}, Writes: []message.CausalWrite{causal(1, "causal set a 1")}})
+
 	o.wedge()
 	if s := taken[*message.State](o); s[0].Watermark != 1 {
 		t.Fatalf("STATE %+v", s[0])
 	}
+
 	o.step(&message.Fill{Header: o.peer(2), Writes: []message.CausalWrite{causal(2, "causal set a 2")}})
 	if n := o.Stats().Watermark; n != 1 {
 		t.Errorf("watermark %d: nobody has asked it to fetch that", n)
 	}
+
 	o.step(&message.Prepare{Header: o.master(), Round: 2, High: 3, Holder: 3})
 	o.expectSent("GAP r3, STATE m1")
 	if g := taken[*message.Gap](o)[0]; !g.Causal || g.First != 2 || g.Last != 3 {
@@ -109,10 +117,12 @@ func TestF3PrepareFetchesCausalNumbers(t *testing.T) {
 	if s := taken[*message.State](o)[0]; s.Watermark != 1 || s.Round != 2 {
 		t.Errorf("STATE %+v", s)
 	}
+
 	o.pass(2)
 	if got := o.sent(); !strings.Contains(got, "GAP r2") { // r3 has not answered
 		t.Errorf("sent %s", got)
 	}
+
 	o.step(&message.Fill{Header: o.peer(3), Writes: []message.CausalWrite{causal(2, "causal set a 2"), causal(3, "causal set a 3"), causal(4, "causal set a 4")}})
 	o.expectSent("STATE m1")
 	if s := taken[*message.State](o)[0]; s.Watermark != 3 || s.Round != 2 {
@@ -121,11 +131,13 @@ func TestF3PrepareFetchesCausalNumbers(t *testing.T) {
 	if n := o.Stats().Safe; n != 0 {
 		t.Errorf("safe %d: only the record makes them so", n)
 	}
+
 	// A wedged member gives others what it has.
 	o.step(&message.Gap{Header: o.peer(2), Causal: true, First: 1, Last: 9})
 	if f := taken[*message.Fill](o); len(f) != 1 || len(f[0].Writes) != 3 {
 		t.Errorf("FILL %+v", f)
 	}
+
 	// An answer is no acknowledgement now.
 	o.ask(request(20, "eventual get a"))
 	if a := taken[*message.Answers](o); len(a) != 1 || a[0].Watermark != 0 {
@@ -143,14 +155,18 @@ func TestF5Survive(t *testing.T) {
 		weak(o.peer(2), 2, request(2, "eventual set w others")),
 		strong(o.peer(3), 1, request(3, "linearizable set a 3")),
 	)
+
 	o.ask(request(4, "linearizable set b inside"))
 	own := taken[*message.Data](o)
 	o.ask(request(5, "linearizable set b beyond"), request(6, "eventual set v own"))
+
 	o.wedge()
 	o.ask(request(7, "eventual set u wedged"))
+
 	r := o.next(1, 1, 1)
 	r.Start = 5000
 	o.install(r)
+
 	o.expect(o.answers(), "#4 200 at 3")
 	if got, _ := o.store.Get("b"); string(got.Value) != "inside" || got.Version.Epoch != 1 || got.Version.Timestamp != (lamport.Timestamp{Time: own[0].Clock, Node: 1}) {
 		t.Errorf("b = %s at %v", got.Value, got.Version)
@@ -158,6 +174,7 @@ func TestF5Survive(t *testing.T) {
 	if got, _ := o.store.Get("a"); string(got.Value) != "3" {
 		t.Errorf("a = %s", got.Value)
 	}
+
 	data := taken[*message.Data](o)
 	if len(data) != 1 || data[0].Epoch != 2 || data[0].Seq != 1 || data[0].Clock <= 5000 {
 		t.Fatalf("DATA %+v", data)
@@ -169,12 +186,14 @@ func TestF5Survive(t *testing.T) {
 	if want := []string{"3 #2 1/2.m1", "3 #6 1/6.m1", "3 #7 1/7.m1"}; !slices.Equal(again, want) {
 		t.Errorf("submitted again: %q, want %q", again, want)
 	}
+
 	if len(taken[*message.Installed](o)) != 1 {
 		t.Errorf("sent %s", o.sent())
 	}
 	if s := o.Stats(); s.Phase != message.PhaseMember || s.Epoch != 2 || s.Position != 3 || s.Pending != 0 || s.Tentative != 3 {
 		t.Errorf("%+v", s)
 	}
+
 	// They are delivered in the new epoch. A second submission, by r2, does nothing more.
 	o.step(weak(o.peer(2), 1, request(2, "eventual set w others")))
 	o.agree(1, 1)
@@ -375,6 +394,7 @@ func TestF6Outside(t *testing.T) {
 			return r
 		}, 8, true},
 	} {
+
 		for _, wedged := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, wedged %t", test.name, wedged), func(t *testing.T) {
 				o := alone(t, 3, 10)
@@ -383,6 +403,7 @@ func TestF6Outside(t *testing.T) {
 				if wedged {
 					o.wedge()
 				}
+
 				o.install(test.change(o.next(0, 1, 0)))
 				s := o.Stats()
 				if s.Phase != message.PhaseLearning || o.Incarnation() != test.incarnation || o.Dismissed() != test.dismissed || s.Pending != 0 || s.Position != 0 {
@@ -391,6 +412,7 @@ func TestF6Outside(t *testing.T) {
 				if s.Tentative != 1 {
 					t.Errorf("%d tentative: the eventual set of r3 is lost", s.Tentative)
 				}
+
 				o.expectSent("PULL r2")
 				// It serves nothing strong, and no longer as the member that it was.
 				o.expect(o.ask(request(4, "linearizable get a"), request(5, "sequential get a"), request(6, "eventual get b")), "#6 200 1")

@@ -73,29 +73,36 @@ func TestF6ALearnerBecomesAMember(t *testing.T) {
 	g.ask(2, identified(request(900, "linearizable set a 1"), "x", 5), request(901, "eventual set b 2"))
 	g.remove(1)
 	g.fill(2, 10, 20, 30<<10)
+
 	c := g.watch(nil)
 	o := g.start(1, 8, 100)
 	o.record = g.record
 	g.send(1, &message.Install{Header: g.header(), Record: g.record})
+
 	// While it loads the members go on; keys that it has already got change as well.
 	for i := range uint64(12) {
 		g.ask(3, set(100+i, fmt.Sprintf("sequential set key%04d", 10+i), "new"), request(200+i, "eventual set e 1"))
 	}
+
 	g.await(1, message.PhaseCaught)
 	if o.Stats().Keys == 0 || c.byDonor[2] < 3 {
 		t.Errorf("%d keys in %v chunks", o.Stats().Keys, c.byDonor)
 	}
+
 	// Until it is in the view it serves nothing strong.
 	g.expect(g.ask(1, request(300, "linearizable get a"), request(301, "sequential get a")))
+
 	writes := []message.CausalWrite{causal(1, "causal set c 1"), causal(2, "causal set d 1")}
 	for _, n := range []lamport.Node{2, 3} {
 		g.send(n, &message.Forward{Header: g.header(), Marks: message.Marks{Last: 2, Safe: 2}, Writes: writes})
 	}
+
 	g.change(1, 2, 3)
 	g.equal(1, 2, 3)
 	if s := o.Stats(); s.Watermark != 2 || s.Safe != 2 {
 		t.Errorf("%+v", s)
 	}
+
 	g.expect(g.ask(1, identified(request(400, "linearizable set a 1"), "x", 5)), "#400 200 at 1 first #900")
 	g.expect(g.ask(1, with(request(401, "causal get d"), func(r *message.Request) { r.Min = 2 })), "#401 200 1 number 2")
 }
@@ -113,6 +120,7 @@ func TestTheDonorDies(t *testing.T) {
 			g := newGroup(t, 4, 100)
 			g.remove(1)
 			g.fill(2, 10, 20, 60<<10)
+
 			var donor lamport.Node
 			var c *chunks
 			c = g.watch(func(_ lamport.Node, msg message.Message) bool {
@@ -125,9 +133,11 @@ func TestTheDonorDies(t *testing.T) {
 				}
 				return chunk.From == donor && c.byDonor[donor] > after
 			})
+
 			o := g.start(1, 8, 100)
 			o.record = g.record
 			g.send(1, &message.Install{Header: g.header(), Record: g.record})
+
 			g.await(1, message.PhaseCaught)
 			if len(c.byDonor) < 2 || c.restarts != 0 {
 				t.Errorf("chunks of %v, %d restarts", c.byDonor, c.restarts)
@@ -135,23 +145,28 @@ func TestTheDonorDies(t *testing.T) {
 			if c.records > 20+10 { // one piece was sent twice
 				t.Errorf("%d records were sent for 20 keys", c.records)
 			}
+
 			g.change(1, 2, 3, 4)
 			g.equal(1, 2, 3, 4)
 		})
 	}
+
 	t.Run("while it is wedged", func(t *testing.T) {
 		g := newGroup(t, 4, 100)
 		g.remove(1)
 		g.fill(2, 10, 5, 10)
+
 		o := g.start(1, 8, 100)
 		o.record = g.record
 		g.send(1, &message.Install{Header: g.header(), Record: g.record})
 		g.await(1, message.PhaseCaught)
+
 		g.ask(2, request(50, "linearizable set last 1"))
 		g.watch(func(_ lamport.Node, msg message.Message) bool {
 			chunk, ok := msg.(*message.Chunk)
 			return ok && chunk.From == 2
 		})
+
 		g.change(1, 3, 4)
 		g.equal(1, 3, 4)
 	})
@@ -283,6 +298,7 @@ func TestLargeValuesFit(t *testing.T) {
 		r.Identity, r.Digest = fmt.Sprintf("%0*d", model.MaxIdentity, rid), 9
 		return r
 	}
+
 	g.remove(1)
 	for i := range uint64(4) {
 		g.ask(2, large(10+i, fmt.Sprintf("linearizable set k%d", i)))
@@ -293,11 +309,13 @@ func TestLargeValuesFit(t *testing.T) {
 		r.Identity, r.Digest = fmt.Sprintf("%0*d", model.MaxIdentity, 100+i), 9
 		g.ask(2, r)
 	}
+
 	c := g.watch(nil)
 	o := g.start(1, 8, 100)
 	o.record = g.record
 	g.send(1, &message.Install{Header: g.header(), Record: g.record})
 	g.await(1, message.PhaseCaught)
+
 	// Not delivered when they wedge: sent by r2, and r3's ACKs are lost.
 	g.watch(func(_ lamport.Node, msg message.Message) bool {
 		_, ack := msg.(*message.Ack)
@@ -308,6 +326,7 @@ func TestLargeValuesFit(t *testing.T) {
 			large(500+10*i, "linearizable set s"), request(501+10*i, "sequential set t 1"), large(502+10*i, "eventual set e"),
 		}})
 	}
+
 	var writes []message.CausalWrite
 	for i := range uint64(3) {
 		writes = append(writes, message.CausalWrite{Number: i + 1, Request: large(600+i, "causal set c")})
@@ -315,12 +334,15 @@ func TestLargeValuesFit(t *testing.T) {
 	for _, n := range []lamport.Node{2, 3} {
 		g.send(n, &message.Forward{Header: g.header(), Marks: message.Marks{Last: 3}, Writes: writes})
 	}
+
 	if g.node(2).Stats().Queue < 3 {
 		t.Fatalf("%d DATA wait", g.node(2).Stats().Queue)
 	}
+
 	g.change(1, 2, 3)
 	g.watch(nil)
 	g.pass(10)
+
 	for _, n := range []lamport.Node{2, 3} {
 		if a, b := o.layer(), g.node(n).layer(); !slices.Equal(a, b) {
 			t.Errorf("r1 holds %d keys, r%d %d", len(a), n, len(b))
@@ -329,6 +351,7 @@ func TestLargeValuesFit(t *testing.T) {
 	if s := o.Stats(); s.Phase != message.PhaseMember || s.Safe != 3 {
 		t.Errorf("%+v", s)
 	}
+
 	if c.byDonor[2]+c.byDonor[3] < 4 {
 		t.Errorf("chunks %v", c.byDonor)
 	}
@@ -406,22 +429,26 @@ func TestDonors(t *testing.T) {
 		}
 		return nil
 	}
+
 	o.ask(request(1, "linearizable set a 1"), request(2, "linearizable set b 1"))
 	o.agree(1, 0)
 	c := pull(func(*message.Pull) {})
 	if c == nil || len(c.Entries) != 2 || c.First != 1 || c.Last != 2 || len(c.Records) != 2 || !c.Scanned || c.Position != 2 || c.Wedged || c.Done {
 		t.Errorf("the first piece is %+v", c)
 	}
+
 	c = pull(func(p *message.Pull) { p.Entry, p.Scanned = 1, true })
 	if c == nil || len(c.Entries) != 1 || c.First != 2 || len(c.Records) != 1 || c.Records[0].Key != "b" {
 		t.Errorf("a later piece is %+v", c)
 	}
+
 	if c = pull(func(p *message.Pull) { p.Entry = 3 }); c != nil {
 		t.Errorf("behind the learner, it answers %+v", c)
 	}
 	if c = pull(func(p *message.Pull) { p.Wedged = true }); c != nil {
 		t.Errorf("not wedged, it answers %+v", c)
 	}
+
 	for i := range uint64(20) {
 		o.ask(request(10+i, "linearizable set c 1"))
 	}
@@ -432,12 +459,14 @@ func TestDonors(t *testing.T) {
 	if c = pull(func(p *message.Pull) {}); c == nil || c.Restart || c.First != 1 || len(c.Entries) != 22 || c.Last != 22 {
 		t.Errorf("to one that begins it answers %+v", c)
 	}
+
 	o.step(strong(o.peer(2), 1, request(40, "linearizable set d 1")), strong(o.peer(2), 2, request(41, "linearizable set d 2")))
 	o.wedge()
 	c = pull(func(p *message.Pull) { p.Entry, p.Scanned, p.Wedged = 22, true, true })
 	if c == nil || !c.Wedged || !c.Done || len(c.Data) != 2 || !slices.Equal(c.Contiguous, []uint64{21, 2, 0}) {
 		t.Errorf("wedged, it answers %+v", c)
 	}
+
 	c = pull(func(p *message.Pull) { p.Entry, p.Scanned, p.Wedged, p.Held = 22, true, true, []uint64{0, 1, 0} })
 	if c == nil || len(c.Data) != 1 || c.Data[0].Seq != 2 {
 		t.Errorf("the rest is %+v", c)

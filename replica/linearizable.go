@@ -31,16 +31,16 @@ type linearizable struct {
 
 func (l *linearizable) set(r *message.Request) { l.machine.strongSet(r) }
 
-// mayAnswer: the turn of the get has come, so all that this replica held when it came is
-// delivered. That no later epoch had begun by then is the master's to make sure of.
+// mayAnswer reports whether the turn of the get has come: all that this replica held when the
+// get arrived is then delivered. The master makes sure that no later epoch had begun by then.
 func (l *linearizable) mayAnswer(_ *message.Request, s seen) bool { return s.turn }
 
 func (l *linearizable) read(r *message.Request) message.Answer {
 	return l.machine.readCommitted(r, l.machine.layers.Position())
 }
 
-// wait gives a fenced get a turn in the queue, as a sequential one has it. An ordered one
-// joins the others of this turn: they share one place.
+// wait gives a fenced get a turn in the queue, as a sequential get has it. An ordered get joins
+// the other ordered gets of this turn: they share one place in the order.
 func (l *linearizable) wait(r *message.Request, fenced bool) {
 	if fenced {
 		l.machine.sequential.wait(r, fenced)
@@ -52,13 +52,15 @@ func (l *linearizable) wait(r *message.Request, fenced bool) {
 // forget drops what waits for the order of an epoch that has ended.
 func (l *linearizable) forget() { *l = linearizable{machine: l.machine} }
 
-// confirm takes note of the round of a FORWARD of the master of this epoch. Gets that it
-// carries take the echo along with their answers. Without them somebody else's gets wait
-// for it.
+// confirm takes note of the round of a FORWARD of the master of this epoch. If the FORWARD
+// carries gets, the echo goes along with their answers. If it carries none, another replica's
+// gets wait for the echo, which is then owed at once.
 func (m *Machine) confirm(f *message.Forward) {
 	l := &m.linearizable
 	l.round = max(l.round, f.Round)
-	l.owed = l.owed || f.Round > 0 && !brings(f.Requests)
+	if !l.owed {
+		l.owed = f.Round > 0 && !brings(f.Requests)
+	}
 }
 
 // brings reports whether there is a linearizable get among requests.
@@ -95,7 +97,7 @@ func (m *Machine) flushReads() {
 	l.reads = nil
 }
 
-// readsMost bounds the gets that share one place, so that their ids fit a header.
+// readsMost bounds the gets that share one place in the order, so that their rIDs fit a header.
 const readsMost = 1024
 
 // deliverReads answers the gets whose place has come. Own OpReads are delivered in the
@@ -107,6 +109,7 @@ func (m *Machine) deliverReads(op *message.Operation) {
 	}
 	batch := l.ordered[0]
 	l.ordered = l.ordered[1:]
+
 	// The gets of a batch have consecutive positions that end at the present one.
 	before := m.layers.Position() - op.Count()
 	for i, r := range batch {
@@ -141,6 +144,7 @@ func (m *Machine) deliverStrong(r *message.Request, d *message.Data, own bool) {
 		}
 		return
 	}
+
 	version := lamport.Version{Epoch: m.record.Epoch, Timestamp: abcast.PlaceOf(d)}
 	m.layers.CommitStrong(r, version)
 	if own {

@@ -81,14 +81,17 @@ func TestL3Echoes(t *testing.T) {
 // fenced get.
 func TestL3WhoEchoesNothing(t *testing.T) {
 	get := request(1, "linearizable get a")
+
 	silent := func(t *testing.T, o *one, h message.Header) {
 		t.Helper()
+
 		before := o.Stats().Pending
 		o.step(&message.Forward{Header: h, Round: 9}, &message.Forward{Header: h, Round: 9, Requests: []message.Request{get}})
 		o.expectEchoes()
 		if p := o.Stats().Pending; p != before {
 			t.Errorf("it has taken the get")
 		}
+
 		o.step(&message.Forward{Header: o.master(), Requests: []message.Request{request(2, "eventual get a")}})
 		for _, a := range taken[*message.Answers](o) {
 			if a.Round >= 9 {
@@ -96,35 +99,41 @@ func TestL3WhoEchoesNothing(t *testing.T) {
 			}
 		}
 	}
+
 	t.Run("another epoch", func(t *testing.T) {
 		o := alone(t, 3, 10)
 		h := o.master()
 		h.Epoch++
 		silent(t, o, h)
 	})
+
 	t.Run("another master", func(t *testing.T) {
 		o := alone(t, 3, 10)
 		h := o.master()
 		h.Incarnation++
 		silent(t, o, h)
 	})
+
 	t.Run("wedged", func(t *testing.T) {
 		o := alone(t, 3, 10)
 		o.fenced(3)
 		o.wedge()
 		silent(t, o, o.master())
 	})
+
 	t.Run("wedged in the same turn", func(t *testing.T) {
 		o := alone(t, 3, 10)
 		o.step(&message.Forward{Header: o.master(), Round: 9}, &message.Prepare{Header: o.master(), Round: 1})
 		o.expectEchoes()
 	})
+
 	t.Run("removed", func(t *testing.T) {
 		o := alone(t, 3, 10)
 		o.fenced(3)
 		o.install(without(o.next(0, 0, 0), 1))
 		silent(t, o, o.master())
 	})
+
 	t.Run("no view", func(t *testing.T) {
 		silent(t, fresh(t, 10), message.Header{From: m1, Incarnation: 1, Epoch: 1, Clock: 9})
 	})

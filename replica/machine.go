@@ -366,18 +366,22 @@ func (m *Machine) fail(r *message.Request, code model.Code, reason string) {
 	m.answer(message.Answer{RID: r.RID, Code: code, Reason: reason})
 }
 
-// flushAnswers tells the master the outcomes, how far the causal numbers have come, and the
-// round that it has received. A number that is reached outside of a working view is no
-// acknowledgement.
+// flushAnswers tells the master the answers, how far this replica has the causal numbers without
+// a gap, and the round that it has received. Outside of a working view it tells no number, since
+// that would be an acknowledgement.
 func (m *Machine) flushAnswers(out *Output) {
 	watermark, owed := m.causal.watermark, m.linearizable.owed
 	if m.cast == nil {
 		watermark = 0
 	}
 	m.linearizable.owed = false
-	if len(m.answers) == 0 && (m.told.watermark == watermark || m.cast == nil) && !(owed && m.echo() > 0) {
+
+	isTold := m.cast == nil || m.told.watermark == watermark
+	isEchoOwed := owed && m.echo() > 0
+	if len(m.answers) == 0 && isTold && !isEchoOwed {
 		return
 	}
+
 	m.told.watermark = watermark
 	for first := 0; first == 0 || first < len(m.answers); {
 		next := answersThatFit(m.answers[first:]) + first
@@ -390,6 +394,7 @@ func (m *Machine) flushAnswers(out *Output) {
 		}
 		first = next
 	}
+
 	if n := len(m.answers); n > 0 {
 		// Its memory now belongs to the messages; the next turn's batch is often as large.
 		m.answers = make([]message.Answer, 0, min(n, answersMost))

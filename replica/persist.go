@@ -8,22 +8,25 @@ import (
 	"quartet/replica/view"
 )
 
-// persist hands over what this turn changed. Nothing of it is done without a disk, where
-// the shell and the simulation commit it before anything of the turn is sent. So an ACK
-// and a STATE never say more than a disk holds, nor an answer more than the disks of all members, and there is no need to write
-// down a wedge: whoever comes back with a disk comes back wedged.
+// persist hands over what this turn changed; without a disk it does nothing. The shell and the
+// simulation commit the turn before anything of it is sent. So an ACK and a STATE never say more
+// than a disk holds, nor an answer more than the disks of all members. A wedge is not written
+// down: a process that comes back with its disk comes back wedged.
 func (m *Machine) persist(out *Output) {
 	if !m.cfg.Durable {
 		m.turn.Reset()
 		return
 	}
+
 	m.keepData()
 	t := &m.turn
 	due := t.Changed || t.DropData || m.learner.Loads() || m.ticks-m.applied.at >= appliedTicks ||
 		len(t.Executed) >= appliedEntries || m.layers.Unsaved() >= appliedBytes
-	if t.Empty() || !due && !t.Urgent() {
+	mayWait := !due && !t.Urgent()
+	if t.Empty() || mayWait {
 		return
 	}
+
 	if due && m.cast != nil {
 		m.applied.told = m.cast.Told()
 	}
@@ -35,8 +38,11 @@ func (m *Machine) persist(out *Output) {
 		}
 		m.layers.Saved()
 	}
+
+	// What the disk does not hold yet, the state must not claim.
 	state.Position, state.Place, state.Committed = m.applied.position, m.applied.place, m.applied.committed
 	state.Entries, state.Order = m.applied.entries, m.applied.order
+
 	var saved durable.Turn
 	if due {
 		saved, m.turn = *t, durable.Turn{}
@@ -50,7 +56,7 @@ func (m *Machine) persist(out *Output) {
 // What was delivered is handed over a few times a second, or when it is much: sets of one
 // key are one write then, and most batches hold DATA only.
 const (
-	appliedTicks   = 20
+	appliedTicks   = 20 // of 10 ms
 	appliedEntries = 4000
 	appliedBytes   = 4 << 20
 )

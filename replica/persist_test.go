@@ -32,6 +32,7 @@ func (d *shelf) keep(turn *durable.Turn) {
 	if turn == nil {
 		return
 	}
+
 	if turn.Changed {
 		d.state = turn.State
 	}
@@ -41,22 +42,26 @@ func (d *shelf) keep(turn *durable.Turn) {
 	if turn.Void {
 		maps.DeleteFunc(d.writes, func(n uint64, _ message.CausalWrite) bool { return n > turn.VoidAbove })
 	}
+
 	for _, m := range turn.Data {
 		d.data[durable.DataID{From: m.From, Seq: m.Seq}] = m
 	}
 	for _, id := range turn.Delivered {
 		delete(d.data, id)
 	}
+
 	for _, w := range turn.Writes {
 		d.writes[w.Number] = *w
 	}
 	maps.DeleteFunc(d.writes, func(n uint64, _ message.CausalWrite) bool { return n <= d.state.Committed })
+
 	for _, r := range turn.Weak {
 		d.weak[durable.WeakID{RID: r.RID, Version: r.Version}] = *r
 	}
 	for _, id := range turn.WeakGone {
 		delete(d.weak, id)
 	}
+
 	if len(turn.Executed) > 0 && d.state.Entries == uint64(len(turn.Executed)) {
 		d.executed = nil // a learner has begun anew
 	}
@@ -82,6 +87,7 @@ func turnOf(turn *durable.Turn) string {
 	if turn == nil {
 		return "nothing"
 	}
+
 	var s string
 	st := &turn.State
 	if turn.DropData {
@@ -90,24 +96,29 @@ func turnOf(turn *durable.Turn) string {
 	if turn.Void {
 		s += fmt.Sprintf("void>%d ", turn.VoidAbove)
 	}
+
 	for _, d := range turn.Data {
 		s += fmt.Sprintf("data %v.%d ", d.From, d.Seq)
 	}
 	for _, id := range turn.Delivered {
 		s += fmt.Sprintf("delivered %v.%d ", id.From, id.Seq)
 	}
+
 	for _, w := range turn.Writes {
 		s += fmt.Sprintf("write %d ", w.Number)
 	}
+
 	for _, r := range turn.Weak {
 		s += fmt.Sprintf("weak #%d ", r.RID)
 	}
 	for _, id := range turn.WeakGone {
 		s += fmt.Sprintf("gone #%d ", id.RID)
 	}
+
 	for _, x := range turn.Executed {
 		s += fmt.Sprintf("executed #%d ", x.RID)
 	}
+
 	s += fmt.Sprintf("e%d i%d at %d held %v causal %d/%d/%d entries %d rid %d", st.Record.Epoch, st.Incarnation, st.Position, st.Contiguous,
 		st.Committed, st.Safe, st.Watermark, st.Entries, st.LastRID)
 	if st.Learning {
@@ -116,6 +127,7 @@ func turnOf(turn *durable.Turn) string {
 	if st.Scratch {
 		s += " scratch"
 	}
+
 	return s
 }
 
@@ -309,15 +321,19 @@ func TestALearnerComesBack(t *testing.T) {
 				Entries: []message.Executed{{RID: 1, Position: 7, Key: "a"}, {RID: 2, Position: 8, Key: "b"}},
 				Records: []message.KeyRecord{{Key: "a", Kind: 1, Value: []byte("1"), RID: 1}},
 			})
+
 			scratch := " scratch"
 			if test.scanned {
 				scratch = ""
 			}
+
 			o.expectTurn("executed #1 executed #2 e2 i7 at 9 held [] causal 0/0/0 entries 5 rid 8 learning" + scratch)
+
 			b := o.back()
 			if s := b.Stats(); s.Phase != message.PhaseLearning || b.Incarnation() != 7 || s.Epoch != 2 {
 				t.Fatalf("%+v, incarnation %d", s, b.Incarnation())
 			}
+
 			b.pass(20)
 			p := taken[*message.Pull](b)
 			if len(p) == 0 {

@@ -94,11 +94,13 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
+
 	own, err := claim(&o)
 	if err != nil {
 		return fmt.Errorf("replica %s: %w", o.ID, err)
 	}
 	defer own.release()
+
 	data, err := open(ctx, &o)
 	if err != nil {
 		return fmt.Errorf("replica %s: %w", o.ID, err)
@@ -108,6 +110,7 @@ func Run(ctx context.Context, o Options) (err error) {
 			err = fmt.Errorf("replica %s: %w: %w", o.ID, ErrDisk, cerr)
 		}
 	}()
+
 	nc, err := bus.Dial(ctx, bus.DialOptions{
 		URL: o.URL, Name: "quartet replica " + o.ID.String(), User: o.User, Password: o.Password, Connect: o.Connect, Log: o.Log,
 	})
@@ -115,6 +118,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		return fmt.Errorf("replica %s: %w", o.ID, err)
 	}
 	defer nc.Close()
+
 	n := &node{
 		opts: o, log: o.Log, heard: time.Now(), disk: data.disk, own: own,
 		inbox: bus.NewBoundedInbox(inboxBytes, func(m *nats.Msg) int { return len(m.Data) }),
@@ -124,12 +128,17 @@ func Run(ctx context.Context, o Options) (err error) {
 			WaitTicks: max(uint64(o.CausalWait/loop.Tick), 1), HelloTicks: 10,
 		}),
 	}
+
 	n.loop = &loop.Loop[*nats.Msg, Figures]{Inbox: n.inbox, Shell: n, Probe: o.Probe, Figures: n.figures, Awake: o.Awake}
+
 	if n.link, err = link.Open(nc, subjects, o.ID, n.inbox.Push, o.Log); err != nil {
 		return fmt.Errorf("replica %s: %w", o.ID, err)
 	}
 	defer n.link.Close()
-	n.log.Info("replica started", "pid", os.Getpid(), "url", nc.ConnectedUrlRedacted(), "data", data.String(), "incarnation", n.machine.Incarnation())
+
+	n.log.Info("replica started", "pid", os.Getpid(), "url", nc.ConnectedUrlRedacted(),
+		"data", data.String(), "incarnation", n.machine.Incarnation())
+
 	defer o.Probe.End()
 	if err = n.begin(nc); err == nil {
 		o.Probe.Begin()
@@ -138,7 +147,9 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err == nil {
 		err = n.settle()
 	}
-	n.log.Info("replica stopped", "stats", fmt.Sprintf("%+v", n.machine.Stats()), "link", fmt.Sprintf("%+v", n.link.Counters()), "cause", err)
+
+	n.log.Info("replica stopped", "stats", fmt.Sprintf("%+v", n.machine.Stats()),
+		"link", fmt.Sprintf("%+v", n.link.Counters()), "cause", err)
 	return err
 }
 

@@ -35,8 +35,10 @@ func worked(t *testing.T, sync disk.Sync, boot string) (dir string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = d.Close() }) // the copy is what counts
+
 	weak := weakSet(8, "alone")
 	d.Put("key", store.Record{Value: []byte("value")})
+
 	turn := &durable.Turn{
 		Changed: true,
 		State: durable.State{
@@ -59,9 +61,11 @@ func worked(t *testing.T, sync disk.Sync, boot string) (dir string) {
 		Writes: []*message.CausalWrite{{Number: 4, Request: message.Request{RID: 7, Request: model.Request{Model: model.Causal, Type: model.Set, Key: "causal"}}}},
 		Weak:   []*message.Request{&weak},
 	}
+
 	if err := d.Commit(turn); err != nil {
 		t.Fatal(err)
 	}
+
 	dir = filepath.Join(t.TempDir(), "copy") // while it is open: as a kill leaves it
 	if err := os.CopyFS(dir, os.DirFS(from)); err != nil {
 		t.Fatal(err)
@@ -111,11 +115,13 @@ func TestReplicaAfterAPowerCut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	check := func(s *storage, incarnation uint64) {
 		t.Helper()
 		m := machineOn(s)
 		st := m.Stats()
-		if m.Incarnation() <= 5 || incarnation != 0 && m.Incarnation() != incarnation {
+		isAnother := incarnation != 0 && m.Incarnation() != incarnation
+		if m.Incarnation() <= 5 || isAnother {
 			t.Errorf("incarnation %d", m.Incarnation())
 		}
 		if st.Phase != message.PhaseLearning || st.Epoch != 3 || st.Watermark != 3 || st.Safe != 3 || st.Queue != 0 {
@@ -128,11 +134,13 @@ func TestReplicaAfterAPowerCut(t *testing.T) {
 			t.Error("what was delivered is gone")
 		}
 	}
+
 	check(s, 0)
 	reborn := s.saved.State.Incarnation
 	if err := s.close(); err != nil {
 		t.Fatal(err)
 	}
+
 	s = reopen(t, o)
 	if s.disk.TailMayBeMissing() {
 		t.Error("it has to be born once more")

@@ -60,7 +60,8 @@ func (n *node) tell() {
 	for i, m := range r.Members {
 		members[i] = m.Node.String()
 	}
-	n.log.Info(phaseText[now.phase], "epoch", r.Epoch, "members", members, "incarnation", n.machine.Incarnation(), "position", n.machine.Stats().Position)
+	n.log.Info(phaseText[now.phase], "epoch", r.Epoch, "members", members,
+		"incarnation", n.machine.Incarnation(), "position", n.machine.Stats().Position)
 }
 
 // watch logs messages that the machine refused, at most once a tick.

@@ -23,9 +23,9 @@ var readable = []string{
 	"client/measure/figure", "client/measure/load", "client/quartettest", "client/requestfile",
 	"client/trace", "master/inprocess", "master/ledger", "master/ledger/page", "master/mastercmd",
 	"master/masternode/mastermetrics", "master/membership", "master/membership/register",
-	"replica/abcast", "replica/dedup", "replica/disk", "replica/durable", "replica/layers",
-	"replica/replicacmd", "replica/replicametrics", "replica/store", "replica/store/storetest",
-	"replica/view",
+	"replica", "replica/abcast", "replica/dedup", "replica/disk", "replica/durable",
+	"replica/layers", "replica/replicacmd", "replica/replicametrics", "replica/replicanode",
+	"replica/store", "replica/store/storetest", "replica/view",
 }
 
 // longWithoutParagraph is the length, in lines, from which a function has a blank line between two
