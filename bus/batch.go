@@ -1,13 +1,13 @@
 package bus
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 
 	"github.com/vmihailenco/msgpack/v5"
 	"github.com/vmihailenco/msgpack/v5/msgpcode"
 
+	"quartet/bus/internal/pack"
 	"quartet/bus/lamport"
 	"quartet/bus/model"
 )
@@ -44,9 +44,9 @@ const (
 // wrong by themselves carry their own. Values share body's memory; dst is reused.
 func ParseBatch(body []byte, dst []BatchItem) ([]BatchItem, error) {
 	dst = dst[:0]
-	w := walker{in: bytes.NewReader(body), body: body, dec: msgpack.GetDecoder()}
-	defer msgpack.PutDecoder(w.dec)
-	w.dec.Reset(w.in)
+	w := walker{in: pack.Get(body)}
+	defer w.in.Put()
+
 	n, err := w.array("a batch", 1, MaxBatch)
 	if err != nil {
 		return dst, err
@@ -66,17 +66,10 @@ func ParseBatch(body []byte, dst []BatchItem) ([]BatchItem, error) {
 
 // array reads an array's length. A declared length is believed only within limits.
 func (w *walker) array(what string, least, most int) (int, error) {
-	c, err := w.dec.PeekCode()
+	n, err := w.in.ArrayLen()
 	switch {
 	case err != nil:
-		return 0, errTruncated()
-	case !msgpcode.IsFixedArray(c) && c != msgpcode.Array16 && c != msgpcode.Array32:
-		return 0, malformed("%s is no msgpack array", what)
-	}
-	n, err := w.dec.DecodeArrayLen()
-	switch {
-	case err != nil:
-		return 0, errTruncated()
+		return 0, wrong(err, "%s is no msgpack array", what)
 	case n < least || n > most:
 		return 0, malformed("%s of %d elements (want %d to %d)", what, n, least, most)
 	}
@@ -146,36 +139,19 @@ func (w *walker) item(item *BatchItem) error {
 }
 
 func (w *walker) uint(what string) (uint64, error) {
-	c, err := w.dec.PeekCode()
-	switch {
-	case err != nil:
-		return 0, errTruncated()
-	case !isUnsigned(c):
-		return 0, malformed("%s is no unsigned int", what)
-	}
-	n, err := w.dec.DecodeUint64()
+	n, err := w.in.Uint()
 	if err != nil {
-		return 0, errTruncated()
+		return 0, wrong(err, "%s is no unsigned int", what)
 	}
 	return n, nil
 }
 
 // optional reads a str, a bin or nil.
 func (w *walker) optional(what string) ([]byte, error) {
-	c, err := w.dec.PeekCode()
-	if err != nil {
-		return nil, errTruncated()
-	}
-	if c == msgpcode.Nil {
-		return nil, w.dec.DecodeNil()
+	if w.in.Nil() {
+		return nil, nil
 	}
 	return w.bytes(what, true)
-}
-
-// isUnsigned reports whether c begins an unsigned int of msgpack.
-func isUnsigned(c byte) bool {
-	sized := msgpcode.Uint8 <= c && c <= msgpcode.Uint64
-	return sized || c <= msgpcode.PosFixedNumHigh
 }
 
 // check applies the rules of a lone request's body and headers, in their order.
@@ -224,7 +200,7 @@ func (b *BatchItem) check(consistency, request, least uint64) error {
 // BatchWriter builds the bodies of batches in one buffer that it keeps. It has one owner.
 // The zero value is ready.
 type BatchWriter struct {
-	out appender
+	out pack.Buffer
 	enc *msgpack.Encoder
 }
 
@@ -233,8 +209,8 @@ func (w *BatchWriter) Begin(n int) {
 	if w.enc == nil {
 		w.enc = msgpack.NewEncoder(&w.out)
 	}
-	w.out.b = w.out.b[:0]
-	_ = w.enc.EncodeArrayLen(n) // the appender cannot fail
+	w.out.B = w.out.B[:0]
+	_ = w.enc.EncodeArrayLen(n) // the buffer cannot fail
 }
 
 // Add appends an item that [Check] and the options' rules accept.
@@ -264,7 +240,7 @@ func (w *BatchWriter) Add(item *BatchItem) {
 	if n > 3 {
 		if item.Type == model.Set {
 			_ = w.enc.EncodeBytesLen(len(item.Value)) // EncodeBytes would make nil of an empty value
-			w.out.b = append(w.out.b, item.Value...)
+			w.out.B = append(w.out.B, item.Value...)
 		} else {
 			_ = w.enc.EncodeNil()
 		}
@@ -300,7 +276,7 @@ func AskedHistory(h History) string {
 }
 
 // Bytes returns the batch, valid until the next Begin.
-func (w *BatchWriter) Bytes() []byte { return w.out.b }
+func (w *BatchWriter) Bytes() []byte { return w.out.B }
 
 // Size is how many bytes an item takes at the most.
 func (b *BatchItem) Size() int {
@@ -314,7 +290,7 @@ const answerFields = 9
 
 // AnswersWriter builds one message of answers to a batch. The zero value is ready.
 type AnswersWriter struct {
-	out  appender
+	out  pack.Buffer
 	enc  *msgpack.Encoder
 	rids []uint64
 }
@@ -326,7 +302,7 @@ func (w *AnswersWriter) Add(index int, r *Reply) {
 		w.enc = msgpack.NewEncoder(&w.out)
 	}
 	if len(w.rids) == 0 { // the length is written last
-		w.out.b = append(w.out.b[:0], msgpcode.Array32, 0, 0, 0, 0)
+		w.out.B = append(w.out.B[:0], msgpcode.Array32, 0, 0, 0, 0)
 	}
 	w.rids = append(w.rids, r.RID)
 	_ = w.enc.EncodeArrayLen(answerFields)
@@ -344,7 +320,7 @@ func (w *AnswersWriter) Add(index int, r *Reply) {
 	}
 	if r.Code == model.OK {
 		_ = w.enc.EncodeBytesLen(len(r.Body))
-		w.out.b = append(w.out.b, r.Body...)
+		w.out.B = append(w.out.B, r.Body...)
 		return
 	}
 	_ = w.enc.EncodeString(oneLine(r.Reason))
@@ -355,35 +331,32 @@ func (w *AnswersWriter) Len() int {
 	if len(w.rids) == 0 {
 		return 0
 	}
-	return len(w.out.b)
+	return len(w.out.B)
 }
 
 // Take returns the message, and the rIDs in it for its header, both valid until the next
 // Add, and begins the next one.
 func (w *AnswersWriter) Take() (body []byte, rids []uint64) {
 	n := len(w.rids)
-	body, rids = w.out.b, w.rids
+	body, rids = w.out.B, w.rids
 	body[1], body[2], body[3], body[4] = byte(n>>24), byte(n>>16), byte(n>>8), byte(n)
 	w.rids = w.rids[:0]
 	return body, rids
 }
 
 // AnswersReader reads messages of answers. It has one owner. The zero value is ready.
-type AnswersReader struct {
-	w  walker
-	in bytes.Reader
-}
+type AnswersReader struct{ w walker }
 
 // Read hands each answer to got, with its index in the batch; the body shares body's
 // memory, Model and Type are not set: who sent the batch knows them. The error wraps
 // [ErrBatch]; answers that came before it were handed out.
 func (a *AnswersReader) Read(body []byte, got func(index int, r *Reply)) error {
-	if a.w.dec == nil {
-		a.w.in, a.w.dec = &a.in, msgpack.NewDecoder(&a.in)
+	if a.w.in == nil {
+		a.w.in = pack.NewReader()
 	}
-	a.in.Reset(body)
-	a.w.body = body
-	defer func() { a.w.body = nil }()
+	a.w.in.Reset(body)
+	defer a.w.in.Reset(nil)
+
 	n, err := a.w.array("the message", 1, MaxBatch)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrBatch, err)
@@ -396,8 +369,8 @@ func (a *AnswersReader) Read(body []byte, got func(index int, r *Reply)) error {
 		}
 		got(index, &r)
 	}
-	if a.in.Len() > 0 {
-		return fmt.Errorf("%w: %d bytes after it", ErrBatch, a.in.Len())
+	if a.w.in.Len() > 0 {
+		return fmt.Errorf("%w: %d bytes after it", ErrBatch, a.w.in.Len())
 	}
 	return nil
 }
@@ -425,20 +398,12 @@ func (w *walker) answer(r *Reply) (int, error) {
 		return 0, malformed("a field is out of its range")
 	}
 
-	c, err := w.dec.PeekCode()
-	switch {
-	case err != nil:
-		return 0, errTruncated()
-	case c == msgpcode.Nil:
-		err = w.dec.DecodeNil()
-	default:
-		r.HasPosition = true
-		r.Position, err = w.uint("position")
+	var err error
+	if r.HasPosition = !w.in.Nil(); r.HasPosition {
+		if r.Position, err = w.uint("position"); err != nil {
+			return 0, err
+		}
 	}
-	if err != nil {
-		return 0, err
-	}
-
 	if r.Body, err = w.bytes("body", true); err != nil {
 		return 0, err
 	}

@@ -1,12 +1,13 @@
 package bus
 
 import (
-	"bytes"
+	"errors"
 	"fmt"
 
 	"github.com/vmihailenco/msgpack/v5"
 	"github.com/vmihailenco/msgpack/v5/msgpcode"
 
+	"quartet/bus/internal/pack"
 	"quartet/bus/model"
 )
 
@@ -23,16 +24,14 @@ const (
 // followed), and value can share body's memory.
 func parseMsgpack(body []byte) (Request, error) {
 	r := Request{Encoding: Msgpack}
-	if c := body[0]; !msgpcode.IsFixedMap(c) && c != msgpcode.Map16 && c != msgpcode.Map32 {
-		return r, malformed("begins with byte 0x%02x: neither a text request nor a msgpack map", c)
-	}
-	w := walker{in: bytes.NewReader(body), body: body, dec: msgpack.GetDecoder()}
-	defer msgpack.PutDecoder(w.dec)
-	w.dec.Reset(w.in)
-	n, err := w.dec.DecodeMapLen()
+	w := walker{in: pack.Get(body)}
+	defer w.in.Put()
+
+	n, err := w.in.MapLen()
 	if err != nil {
-		return r, errTruncated()
+		return r, wrong(err, "begins with byte 0x%02x: neither a text request nor a msgpack map", body[0])
 	}
+
 	var seen, key = 0, []byte(nil)
 	for ; n > 0; n-- {
 		if err := w.field(&r, &key, &seen); err != nil {
@@ -71,11 +70,17 @@ func missing(seen int, t model.Type) error {
 	return nil
 }
 
-// walker reads body through a decoder that does not buffer.
-type walker struct {
-	in   *bytes.Reader
-	body []byte
-	dec  *msgpack.Decoder
+// walker reads the fields of a request or an answer. Its errors are the contract's, with the name
+// of the field.
+type walker struct{ in *pack.Reader }
+
+// wrong is the error for a value that the reader has not read. The format is for one that is there
+// and of another type.
+func wrong(err error, format string, args ...any) error {
+	if errors.Is(err, pack.ErrType) {
+		return malformed(format, args...)
+	}
+	return errTruncated()
 }
 
 // field reads one name and its value into r.
@@ -123,17 +128,9 @@ func (w *walker) field(r *Request, key *[]byte, seen *int) error {
 
 // code reads an int from 1 to limit in any of msgpack's int forms.
 func (w *walker) code(field string, limit int, choice string) (int, error) {
-	c, err := w.dec.PeekCode()
+	n, err := w.in.Int()
 	if err != nil {
-		return 0, errTruncated()
-	}
-	sized := msgpcode.Uint8 <= c && c <= msgpcode.Int64
-	if !sized && !msgpcode.IsFixedNum(c) {
-		return 0, malformed("field %s is no int", field)
-	}
-	n, err := w.dec.DecodeInt64() // a uint64 too large for it turns negative: refused below
-	if err != nil {
-		return 0, errTruncated()
+		return 0, wrong(err, "field %s is no int", field)
 	}
 	if n < 1 || n > int64(limit) {
 		return 0, malformed("unknown %s %d (want %s)", field, n, choice)
@@ -141,29 +138,30 @@ func (w *walker) code(field string, limit int, choice string) (int, error) {
 	return int(n), nil
 }
 
-// bytes reads a str, or a bin where that is allowed, as a part of body.
+// bytes reads a str, or a bin where that is allowed, as a part of the body.
 func (w *walker) bytes(what string, bin bool) ([]byte, error) {
-	c, err := w.dec.PeekCode()
-	if err != nil {
-		return nil, errTruncated()
-	}
+	n, err := w.head(bin)
 	switch {
-	case msgpcode.IsString(c):
-	case bin && msgpcode.IsBin(c):
+	case err == nil:
 	case bin:
-		return nil, malformed("%s is neither bin nor str", what)
+		return nil, wrong(err, "%s is neither bin nor str", what)
 	default:
-		return nil, malformed("%s is no str", what)
+		return nil, wrong(err, "%s is no str", what)
 	}
-	n, err := w.dec.DecodeBytesLen()
-	if err != nil || n > w.in.Len() {
+
+	b, ok := w.in.Take(n)
+	if !ok {
 		return nil, errTruncated()
 	}
-	at := len(w.body) - w.in.Len()
-	if _, err := w.in.Seek(int64(n), 1); err != nil {
-		return nil, errTruncated()
+	return b, nil
+}
+
+// head reads the length of what bytes reads.
+func (w *walker) head(bin bool) (int, error) {
+	if bin && msgpcode.IsBin(w.in.Code()) {
+		return w.in.BinLen()
 	}
-	return w.body[at : at+n : at+n], nil
+	return w.in.StrLen()
 }
 
 // AppendMsgpack appends r as a msgpack map. It refuses, with an [*Error], what
@@ -173,7 +171,7 @@ func AppendMsgpack(dst []byte, r *model.Request) ([]byte, error) {
 		return dst, err
 	}
 
-	w := appender{b: dst}
+	w := pack.Buffer{B: dst}
 	enc := msgpack.GetEncoder()
 	defer msgpack.PutEncoder(enc)
 	enc.Reset(&w)
@@ -202,21 +200,8 @@ func AppendMsgpack(dst []byte, r *model.Request) ([]byte, error) {
 		if err := enc.EncodeBytesLen(len(r.Value)); err != nil {
 			return dst, fmt.Errorf("bus: encode a request: %w", err)
 		}
-		w.b = append(w.b, r.Value...)
+		w.B = append(w.B, r.Value...)
 	}
 
-	return w.b, nil
-}
-
-// appender is the writer of an encoder: it cannot fail.
-type appender struct{ b []byte }
-
-func (a *appender) Write(p []byte) (int, error) {
-	a.b = append(a.b, p...)
-	return len(p), nil
-}
-
-func (a *appender) WriteByte(c byte) error {
-	a.b = append(a.b, c)
-	return nil
+	return w.B, nil
 }

@@ -1,14 +1,11 @@
 package codec
 
 import (
-	"bytes"
+	"errors"
 	"fmt"
-	"io"
 	"math"
 
-	"github.com/vmihailenco/msgpack/v5"
-	"github.com/vmihailenco/msgpack/v5/msgpcode"
-
+	"quartet/bus/internal/pack"
 	"quartet/bus/lamport"
 	"quartet/bus/message"
 	"quartet/bus/model"
@@ -16,20 +13,14 @@ import (
 
 // Decoder decodes messages. It keeps nothing of them. It has one owner.
 type Decoder struct {
-	dec *msgpack.Decoder
-	in  bytes.Reader // dec reads through it without buffering
-	b   []byte       // what in reads
-	err error        // the first error; after it every read returns zero
+	in  *pack.Reader
+	err error // the first error; after it every read returns zero
 
 	times bool // what is read is of a version with times
 }
 
 // NewDecoder returns a decoder.
-func NewDecoder() *Decoder {
-	d := &Decoder{}
-	d.dec = msgpack.NewDecoder(&d.in)
-	return d
-}
+func NewDecoder() *Decoder { return &Decoder{in: pack.NewReader()} }
 
 // Decode reads one message, which must be all of b. Keys and values of requests are
 // memory of their own, so that a store that keeps one doesn't keep the whole batch that
@@ -38,7 +29,7 @@ func NewDecoder() *Decoder {
 // [ErrMessage].
 func (d *Decoder) Decode(b []byte) (message.Message, error) {
 	d.in.Reset(b)
-	d.b, d.err = b, nil
+	d.err = nil
 	n := d.array(64)
 	version := d.version(withoutRounds, Version)
 	d.times = version > withoutLineage
@@ -137,35 +128,26 @@ func (d *Decoder) fail(format string, args ...any) {
 	}
 }
 
-// neverUsed is the one code that msgpack leaves out, so no field accepts it.
-const neverUsed = 0xc1
-
-// code looks at the next field's code without reading it.
-func (d *Decoder) code() byte {
-	if d.err != nil {
-		return neverUsed
-	}
-	if d.in.Len() == 0 {
+// wrong refuses a value that the reader has not read: belongs is what was to be there, what names
+// it where it ends too soon.
+func (d *Decoder) wrong(err error, belongs, what string) {
+	switch {
+	case errors.Is(err, pack.ErrEnd):
 		d.fail("cut short")
-		return neverUsed
+	case errors.Is(err, pack.ErrType):
+		d.fail("code 0x%02x where %s belongs", d.in.Code(), belongs)
+	default:
+		d.fail("%s: %v", what, err)
 	}
-	return d.b[len(d.b)-d.in.Len()]
 }
 
 func (d *Decoder) uint() uint64 {
-	// msgpack's own decoder would also take nil and negative numbers.
-	c := d.code()
-	if c <= msgpcode.PosFixedNumHigh { // most fields: worth a road of its own
-		_, _ = d.in.ReadByte() // code has seen that it is there
-		return uint64(c)
-	}
-	if c < msgpcode.Uint8 || c > msgpcode.Uint64 {
-		d.fail("code 0x%02x where an unsigned number belongs", c)
+	if d.err != nil {
 		return 0
 	}
-	n, err := d.dec.DecodeUint64()
+	n, err := d.in.Uint()
 	if err != nil {
-		d.fail("number: %v", err)
+		d.wrong(err, "an unsigned number", "number")
 		return 0
 	}
 	return n
@@ -186,14 +168,13 @@ func (d *Decoder) node() lamport.Node {
 }
 
 func (d *Decoder) bool() bool {
-	c := d.code()
-	if c != msgpcode.True && c != msgpcode.False {
-		d.fail("code 0x%02x where a boolean belongs", c)
+	if d.err != nil {
 		return false
 	}
-	b, err := d.dec.DecodeBool()
+	b, err := d.in.Bool()
 	if err != nil {
-		d.fail("boolean: %v", err)
+		d.wrong(err, "a boolean", "boolean")
+		return false
 	}
 	return b
 }
@@ -205,14 +186,12 @@ func (d *Decoder) array(limit int) int { return d.list(limit, 1) }
 // refuses one that the bytes at hand can't fill: after it, making room for that many
 // elements is safe.
 func (d *Decoder) list(limit, size int) int {
-	c := d.code()
-	if !msgpcode.IsFixedArray(c) && c != msgpcode.Array16 && c != msgpcode.Array32 {
-		d.fail("code 0x%02x where an array belongs", c)
+	if d.err != nil {
 		return 0
 	}
-	n, err := d.dec.DecodeArrayLen()
+	n, err := d.in.ArrayLen()
 	if err != nil {
-		d.fail("array: %v", err)
+		d.wrong(err, "an array", "array")
 		return 0
 	}
 	if n > limit || n > d.in.Len()/size {
@@ -229,41 +208,38 @@ func (d *Decoder) tuple(n int, what string) {
 	}
 }
 
-// take reads the bytes of a str or bin whose code has been checked; they share b. -1
-// as the length is nil.
-func (d *Decoder) take(limit int, what string) []byte {
-	n, err := d.dec.DecodeBytesLen()
-	switch {
-	case err != nil:
-		d.fail("%s: %v", what, err)
-		return nil
-	case n < 0:
-		return nil
-	case n > limit || n > d.in.Len():
-		d.fail("%s of %d bytes with %d left (at most %d)", what, n, d.in.Len(), limit)
-		return nil
+// take reads the n bytes of a str or bin whose head was read; they share the memory of the message.
+func (d *Decoder) take(n, limit int, what string) []byte {
+	if n <= limit {
+		if b, ok := d.in.Take(n); ok {
+			return b
+		}
 	}
-	at := len(d.b) - d.in.Len()
-	if _, err := d.in.Seek(int64(n), io.SeekCurrent); err != nil {
-		d.fail("%s: %v", what, err)
-		return nil
-	}
-	return d.b[at : at+n : at+n]
+	d.fail("%s of %d bytes with %d left (at most %d)", what, n, d.in.Len(), limit)
+	return nil
 }
 
 func (d *Decoder) str(limit int, what string) string {
-	if c := d.code(); !msgpcode.IsString(c) {
-		d.fail("code 0x%02x where the %s belongs", c, what)
+	if d.err != nil {
 		return ""
 	}
-	return string(d.take(limit, what))
+	n, err := d.in.StrLen()
+	if err != nil {
+		d.wrong(err, "the "+what, what)
+		return ""
+	}
+	return string(d.take(n, limit, what))
 }
 
-// value reads a bin or nil; it shares b.
+// value reads a bin or nil; it shares the memory of the message.
 func (d *Decoder) value() []byte {
-	if c := d.code(); !msgpcode.IsBin(c) && c != msgpcode.Nil {
-		d.fail("code 0x%02x where a value belongs", c)
+	if d.err != nil || d.in.Nil() {
 		return nil
 	}
-	return d.take(model.MaxKeyValue, "value")
+	n, err := d.in.BinLen()
+	if err != nil {
+		d.wrong(err, "a value", "value")
+		return nil
+	}
+	return d.take(n, model.MaxKeyValue, "value")
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/vmihailenco/msgpack/v5"
 
+	"quartet/bus/internal/pack"
 	"quartet/bus/message"
 	"quartet/bus/model"
 )
@@ -12,7 +13,7 @@ import (
 // Encoder encodes messages into one buffer that it keeps. It has one owner.
 type Encoder struct {
 	enc   *msgpack.Encoder
-	out   buffer
+	out   pack.Buffer
 	fault string // the first thing that may not be sent
 }
 
@@ -23,23 +24,10 @@ func NewEncoder() *Encoder {
 	return e
 }
 
-// buffer is a writer that cannot fail, so the encoder's errors are always nil.
-type buffer struct{ b []byte }
-
-func (w *buffer) Write(p []byte) (int, error) {
-	w.b = append(w.b, p...)
-	return len(p), nil
-}
-
-func (w *buffer) WriteByte(c byte) error {
-	w.b = append(w.b, c)
-	return nil
-}
-
 // Encode returns m's bytes, valid until the encoder is used again. The error wraps [ErrMessage]:
 // m breaks a limit that the receiver keeps to, or is of a kind that is not known.
 func (e *Encoder) Encode(m message.Message) ([]byte, error) {
-	e.out.b, e.fault = e.out.b[:0], ""
+	e.out.B, e.fault = e.out.B[:0], ""
 	kind := m.Kind()
 	if !knownKind(kind) {
 		return nil, fmt.Errorf("%w: no kind %d", ErrMessage, kind)
@@ -52,7 +40,7 @@ func (e *Encoder) Encode(m message.Message) ([]byte, error) {
 	if e.fault != "" {
 		return nil, fmt.Errorf("%w: %v: %s", ErrMessage, kind, e.fault)
 	}
-	return e.out.b, nil
+	return e.out.B, nil
 }
 
 func (e *Encoder) body(m message.Message) {

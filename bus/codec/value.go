@@ -121,7 +121,7 @@ func (d *Decoder) DecodeKeyRecord(b []byte) (message.KeyRecord, error) {
 }
 
 func (e *Encoder) open() {
-	e.out.b, e.fault = e.out.b[:0], ""
+	e.out.B, e.fault = e.out.B[:0], ""
 	e.array(valueFields)
 	e.uint(valueVersion)
 }
@@ -130,13 +130,13 @@ func (e *Encoder) close(what string) ([]byte, error) {
 	if e.fault != "" {
 		return nil, fmt.Errorf("%w: %s: %s", ErrMessage, what, e.fault)
 	}
-	return e.out.b, nil
+	return e.out.B, nil
 }
 
 // open begins with a value, and returns its version.
 func (d *Decoder) open(b []byte) uint64 {
 	d.in.Reset(b)
-	d.b, d.err = b, nil
+	d.err = nil
 	d.tuple(valueFields, "value")
 	version := d.version(oldValueVersion, valueVersion)
 	d.times = version > oldValueVersion

@@ -14,7 +14,8 @@ import (
 // list may only grow: a folder is added when it is clean.
 var readable = []string{
 	"bus", "bus/codec", "bus/dial", "bus/host/config", "bus/host/exit", "bus/host/lock",
-	"bus/host/loop", "bus/host/monitor", "bus/host/nodelog", "bus/host/tune", "bus/lamport",
+	"bus/host/loop", "bus/host/monitor", "bus/host/nodelog", "bus/host/tune", "bus/internal/pack",
+	"bus/lamport",
 	"bus/link", "bus/message", "bus/model", "bus/server", "bus/testkit", "bus/trouble", "client",
 	"client/clientcmd/explain", "client/inbox", "client/internal/gather",
 	"client/internal/process", "client/internal/program", "client/internal/responder",
