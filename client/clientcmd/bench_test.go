@@ -114,6 +114,7 @@ func TestBenchInRounds(t *testing.T) {
 func TestBenchForPrograms(t *testing.T) {
 	r := responder.Start(t, nil)
 	args := []string{"--consistency", "1,4", "--concurrency", "1000", "--request", "mix", "--gets", "75", "--sweep", "value-size=1,1000", "--rate", "500", "--spacing", "fixed"}
+
 	type side struct {
 		Rate struct{ Median, Min, Max float64 } `json:"ops_per_second"`
 		Ops  uint64
@@ -125,6 +126,7 @@ func TestBenchForPrograms(t *testing.T) {
 		Quartet                      side
 		KV                           *side `json:"kv_r1_file"`
 	}
+
 	check := func(format string, all []record) {
 		t.Helper()
 		if len(all) != 4 {
@@ -137,11 +139,13 @@ func TestBenchForPrograms(t *testing.T) {
 			}
 		}
 	}
+
 	var all []record
 	if w := bench(t, r.URL, append(args, "-o", "json")...); w.status != 0 || json.Unmarshal([]byte(w.stdout), &all) != nil {
 		t.Fatalf("json: status %d, %s\n%s", w.status, w.err, w.stdout)
 	}
 	check("json", all)
+
 	all = nil
 	for line := range strings.Lines(bench(t, r.URL, append(args, "-o", "jsonl")...).stdout) {
 		var one record
@@ -151,14 +155,17 @@ func TestBenchForPrograms(t *testing.T) {
 		all = append(all, one)
 	}
 	check("jsonl", all)
+
 	lines, err := csv.NewReader(strings.NewReader(bench(t, r.URL, append(args, "-o", "csv")...).stdout)).ReadAll()
 	if err != nil || len(lines) != 5 {
 		t.Fatalf("csv: %d lines, %v", len(lines), err)
 	}
+
 	at := map[string]int{}
 	for i, name := range lines[0] {
 		at[name] = i
 	}
+
 	for _, line := range lines[1:] {
 		for name, want := range map[string]string{"request": "mix", "side": "quartet", "gets_percent": "75", "failed": "0", "durability": "memory", "concurrency": "1000", "rate": "500", "spacing": "fixed", "ops": "30", "ops_per_second": "500"} {
 			if line[at[name]] != want {
@@ -183,17 +190,20 @@ func TestBenchDraws(t *testing.T) {
 		if w := bench(t, r.URL, append(args, "--plot", path, "-o", "json")...); w.status != 0 || !strings.Contains(w.stderr, "drawn into "+path) {
 			t.Fatalf("%s: status %d, %s%s", name, w.status, w.err, w.stderr)
 		}
+
 		file, err := os.Open(path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer file.Close()
+
 		if filepath.Ext(name) == ".png" {
 			if _, err := png.Decode(file); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 			continue
 		}
+
 		texts := ""
 		for decoder := xml.NewDecoder(file); ; {
 			token, err := decoder.Token()
@@ -207,6 +217,7 @@ func TestBenchDraws(t *testing.T) {
 				texts += string(chars) + "\n"
 			}
 		}
+
 		says := []string{"eventual set", "data: memory", "requests a second"}
 		if name == "models.svg" {
 			says = append(says, "linearizable set", "sequential set", "causal set")
@@ -311,6 +322,7 @@ func TestBenchWrongUsage(t *testing.T) {
 		{"-o xml", "want table, json, jsonl or csv"},
 		{"more", "usage"},
 	} {
+
 		w := quartet(t, "nats://127.0.0.1:1", append([]string{"bench"}, strings.Fields(test.args)...)...)
 		if w.status != exit.StatusUsage || !strings.Contains(w.err, test.want) || w.stdout != "" {
 			t.Errorf("bench %s: status %d, %q, want %q", test.args, w.status, w.err, test.want)

@@ -31,6 +31,7 @@ func TestBenchRecords(t *testing.T) {
 			t.Fatalf("%s: status %d, %s%s", driver, w.status, w.err, w.stderr)
 		}
 	}
+
 	rec := recordedIn(t, dir)
 	// The responder claims two members: what each has of each key is read under two models.
 	written, sets, rest := map[string]bool{}, map[model.Consistency]int{}, 0
@@ -48,9 +49,11 @@ func TestBenchRecords(t *testing.T) {
 			t.Errorf("at rest %s has %q, which nobody wrote", o.Key, o.Output)
 		}
 	}
+
 	if len(rec.Headers) != 2 || !rec.Open() || sets[model.Linearizable] <= 50 || sets[model.Eventual] == 0 || rest != 2*20*2*2 {
 		t.Errorf("%d programs, sets %v, %d gets at rest", len(rec.Headers), sets, rest)
 	}
+
 	if _, err := os.Stat(filepath.Join(dir, record.StatsFile)); err != nil {
 		t.Error(err)
 	}

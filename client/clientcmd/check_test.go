@@ -74,8 +74,10 @@ func TestCheckRecordedHistories(t *testing.T) {
 	if err := json.Unmarshal([]byte(w.stdout), &files); err != nil || w.status != 1 || !strings.Contains(w.err, "violated") {
 		t.Fatalf("status %d, %s, %v", w.status, w.err, err)
 	}
+
 	got := make(map[string]string)
 	drawn := 0
+
 	for _, f := range files {
 		var bad []string
 		for _, c := range f.Checks {
@@ -86,7 +88,8 @@ func TestCheckRecordedHistories(t *testing.T) {
 				continue
 			}
 			bad = append(bad, c.Check+" "+c.Verdict)
-			if c.Reason == "" || c.Verdict == "violated" && len(c.Counterexample) == 0 {
+			noExample := c.Verdict == "violated" && len(c.Counterexample) == 0
+			if c.Reason == "" || noExample {
 				t.Errorf("%s: %s says nothing: %+v", f.File, c.Check, c)
 			}
 			if len(c.Counterexample) > 0 {
@@ -96,15 +99,18 @@ func TestCheckRecordedHistories(t *testing.T) {
 				}
 			}
 		}
+
 		if (f.Verdict == "ok") != (bad == nil) {
 			t.Errorf("%s is %s in spite of %v", f.File, f.Verdict, bad)
 		}
+
 		name, err := filepath.Rel(histories, strings.TrimSuffix(f.File, ".jsonl"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		got[name] = strings.Join(bad, ", ")
 	}
+
 	if diff := cmp.Diff(judgements, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -144,11 +150,13 @@ func TestCheckOtherForms(t *testing.T) {
 	if w.status != 0 || !strings.Contains(w.stdout, good+"\tcausal\tok\n") {
 		t.Errorf("raw: status %d, %q", w.status, w.stdout)
 	}
+
 	w = world{env: map[string]string{}}
 	w.run(t, "check", "-o", "jsonl", good, good)
 	if w.status != 0 || strings.Count(w.stdout, "\n") != 2 {
 		t.Errorf("jsonl: status %d, %q", w.status, w.stdout)
 	}
+
 	body, err := os.ReadFile(filepath.Join(histories, "linearizable-stale-read.jsonl"))
 	if err != nil {
 		t.Fatal(err)
@@ -158,12 +166,14 @@ func TestCheckOtherForms(t *testing.T) {
 	if w.status != 1 || !strings.Contains(w.stdout, "linearizable  4  violated") {
 		t.Errorf("stdin: status %d, %q", w.status, w.stdout)
 	}
+
 	// The budget is too small: unknown, which is not ok.
 	w = world{env: map[string]string{}}
 	w.run(t, "check", "--budget", "1ns", filepath.Join(histories, "linearizable-good.jsonl"))
 	if w.status != 1 || !strings.Contains(w.stdout, "linearizable: unknown") || !strings.Contains(w.err, "0 are violated and 1 unknown") {
 		t.Errorf("no time: status %d, %q, %s", w.status, w.stdout, w.err)
 	}
+
 	empty := filepath.Join(t.TempDir(), "empty.jsonl")
 	if err := os.WriteFile(empty, nil, 0o644); err != nil {
 		t.Fatal(err)
@@ -202,7 +212,8 @@ func TestRecordAndCheck(t *testing.T) {
 		{"set", "--record", dir, "one", "1"}, {"get", "--record", dir, "one"}, {"get", "--record", dir, "none"},
 	} {
 		w := quartet(t, served.URL, args...)
-		if !strings.Contains(w.stderr, "recorded in "+dir) || w.status != 0 && !slices.Contains(args, "none") {
+		fails := w.status != 0 && !slices.Contains(args, "none")
+		if !strings.Contains(w.stderr, "recorded in "+dir) || fails {
 			t.Errorf("%v: status %d, %s", args, w.status, w.stderr)
 		}
 	}
@@ -212,7 +223,8 @@ func TestRecordAndCheck(t *testing.T) {
 	if err := json.Unmarshal([]byte(w.stdout), &files); err != nil || w.status != 0 || len(files) != 1 || !files[0].Open {
 		t.Fatalf("status %d, %v, %s", w.status, err, w.stdout)
 	}
-	// Nine requests of each file, three more, and at rest one key at two members in two models for each client.
+	// Nine requests of each file, three more, and at rest one key at two members in two models for
+	// each client.
 	keys := 3
 	if want := 9 + 9 + 3 + 2*2*2*keys; files[0].Operations != want {
 		t.Errorf("%d operations, want %d", files[0].Operations, want)

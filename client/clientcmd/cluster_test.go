@@ -124,12 +124,14 @@ func TestDemoIsInterrupted(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+
 	exited := make(chan error, 1)
 	go func() { exited <- cmd.Wait() }()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
+
 	for !strings.Contains(stdout.String(), "data: ") {
 		select {
 		case <-tick.C:
@@ -140,6 +142,7 @@ func TestDemoIsInterrupted(t *testing.T) {
 			t.Fatalf("no reply\n%s", stderr.String())
 		}
 	}
+
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
@@ -152,6 +155,7 @@ func TestDemoIsInterrupted(t *testing.T) {
 		_ = cmd.Process.Kill()
 		t.Fatalf("the demo does not end\n%s", stderr.String())
 	}
+
 	url := regexp.MustCompile(`nats://\S+[0-9]`).FindString(stderr.String())
 	if gone := quartet(t, url, "status"); gone.status != exit.StatusNoCluster {
 		t.Errorf("the cluster at %q is left behind: %s", url, gone.stdout)

@@ -78,6 +78,7 @@ func TestDoctorFindsPermissions(t *testing.T) {
 	allow := func(subjects ...string) *natsserver.SubjectPermission {
 		return &natsserver.SubjectPermission{Allow: subjects}
 	}
+
 	s, err := natsserver.NewServer(&natsserver.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, Users: []*natsserver.User{
 		{Username: "cluster", Password: "c"},
 		{Username: "weak", Password: "hush", Permissions: &natsserver.Permissions{Publish: allow("quartet.status"), Subscribe: allow("_INBOX.>")}},
@@ -86,12 +87,14 @@ func TestDoctorFindsPermissions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	s.Start()
 	t.Cleanup(s.Shutdown)
 	if !s.ReadyForConnections(10 * time.Second) {
 		t.Fatal("the server is not ready")
 	}
 	responder.On(t, strings.Replace(s.ClientURL(), "://", "://cluster:c@", 1), nil)
+
 	for user, want := range map[string]string{
 		"weak": `for Publish to "quartet.request"`,
 		"deaf": `for Subscription to "_INBOX.`,
@@ -103,6 +106,7 @@ func TestDoctorFindsPermissions(t *testing.T) {
 			t.Errorf("%s: status %d\n%s", user, w.status, w.stdout)
 		}
 	}
+
 	w := world{env: map[string]string{"NATS_URL": s.ClientURL(), "NATS_USER": "cluster", "NATS_PASSWORD": "c"}}
 	if _, lines := doctor(t, &w, "--inbox-prefix", "quartet.in"); !strings.Contains(lines, "finding inbox prefix: ") {
 		t.Errorf("an inbox under the prefix:\n%s", lines)

@@ -65,6 +65,7 @@ func TestDoctorReadsTheStatus(t *testing.T) {
 					t.Errorf("no %q in\n%s", want, lines)
 				}
 			}
+
 			remedies := ""
 			for _, check := range d.Checks {
 				remedies += check.Remedy + "\n"

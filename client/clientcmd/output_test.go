@@ -36,6 +36,7 @@ func TestEarlyErrorsAreObjects(t *testing.T) {
 	if err := os.WriteFile(file, []byte("1, 1, k ::: "+large+"\n"), 0o666); err != nil {
 		t.Fatal(err)
 	}
+
 	for _, test := range []struct {
 		what   string
 		args   []string
@@ -80,6 +81,7 @@ func TestEarlyErrorsAreObjects(t *testing.T) {
 			if err := cmd.Run(); !errors.As(err, &ended) || ended.ExitCode() != test.status || stderr.Len() == 0 {
 				t.Errorf("%s, %.80q -o %s: %v, want status %d; stderr %.200q", test.what, test.args, out, err, test.status, stderr.String())
 			}
+
 			got := one(t, stdout.Bytes(), out == "json" && test.args[0] == "client")
 			if got.Ack != bus.AckFail || got.Code != test.code || got.Error == "" {
 				t.Errorf("%s, %.80q -o %s: %.300s", test.what, test.args, out, stdout.String())
@@ -112,6 +114,7 @@ func TestObjectsAreThoseOfJSONRequests(t *testing.T) {
 		}
 		return responder.Action{}
 	})
+
 	quartet(t, r.URL, "set", "text", "<v>\n")
 	quartet(t, r.URL, "set", "bytes", "\xff\n")
 	quartet(t, r.URL, "set", "escaped", strings.Repeat("\x01", 120_000)) // six times as long in JSON
@@ -125,6 +128,7 @@ func TestObjectsAreThoseOfJSONRequests(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			w := quartet(t, r.URL, "get", "-o", "json", "--retries", "0", "--consistency", m.Word(), key)
 			want, got := object(t, reply.Data), object(t, []byte(w.stdout))
 			for _, changing := range []string{"rID", "clock", "replica", "position"} { // each request has its own
@@ -134,6 +138,7 @@ func TestObjectsAreThoseOfJSONRequests(t *testing.T) {
 				delete(want, changing)
 				delete(got, changing)
 			}
+
 			for _, beside := range []string{"client", "key", "attempts"} {
 				if got[beside] == nil {
 					t.Errorf("%s %s: no %s", m.Word(), key, beside)

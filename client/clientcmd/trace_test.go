@@ -57,6 +57,7 @@ func TestTrace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	running := true
 	stop := func() {
 		if running {
@@ -67,10 +68,12 @@ func TestTrace(t *testing.T) {
 		}
 	}
 	defer stop()
+
 	svg := filepath.Join(t.TempDir(), "set.svg")
 	set := traced(t, cluster.URL, "1, 1, key ::: value", "--svg", svg)
 	checkSet(t, &set)
 	checkSVG(t, svg, "linearizable set key", "DATA @", "ANSWERS @")
+
 	for request, want := range map[string]map[string]int{
 		"2, 2, key":       {"REQUEST": 1, "FORWARD": 1, "ANSWERS": 1, "REPLY": 1},
 		"3, 2, key":       {"REQUEST": 1, "FORWARD": 1, "ANSWERS": 1, "REPLY": 1},
@@ -82,15 +85,19 @@ func TestTrace(t *testing.T) {
 			t.Errorf("%s: %v, want %v\n%s", request, n, want, got.Text())
 		}
 	}
+
 	causal := traced(t, cluster.URL, "3, 1, key ::: v")
 	if n := count(&causal); n["FORWARD"] != 3 || n["ANSWERS"] < 2 || causal.Number == 0 || causal.Code != 200 {
 		t.Errorf("a causal set: two members must say that they hold it\n%s", causal.Text())
 	}
+
 	follow(t, cluster.URL)
 	if w := quartet(t, cluster.URL, "trace", "--wait", "50ms", "1000000"); w.status != 1 || !strings.Contains(w.err, "--log-dir") {
 		t.Errorf("a request that does not come: status %d, %s", w.status, w.err)
 	}
-	stop() // and the logs are whole
+
+	// With the cluster stopped the logs are whole.
+	stop()
 	said := traced(t, "", "--log-dir", logs, fmt.Sprint(set.RID))
 	if diff := cmp.Diff(messages(&set), messages(&said)); diff != "" {
 		t.Errorf("heard and logged differ (-heard +logged):\n%s", diff)
@@ -110,11 +117,14 @@ func checkSet(t *testing.T, set *trace.Trace) {
 	if n := count(set); !cmp.Equal(n, want) || set.Code != 200 || set.Model != "linearizable" || set.Type != "set" || set.Key != "key" || set.Client == "" {
 		t.Fatalf("%+v\n%s", set, set.Text())
 	}
+
 	at := func(kind, replica string) int {
 		return slices.IndexFunc(set.Events, func(e trace.Event) bool {
-			return e.Kind == kind && (replica == "" || e.From == replica || e.To == replica)
+			concerns := replica == "" || e.From == replica || e.To == replica
+			return e.Kind == kind && concerns
 		})
 	}
+
 	for _, e := range set.Events {
 		if e.Kind != "ACK" {
 			continue
@@ -124,6 +134,7 @@ func checkSet(t *testing.T, set *trace.Trace) {
 			t.Errorf("an effect stands before its cause:\n%s", set.Text())
 		}
 	}
+
 	clock := make(map[string]uint64) // the highest of each kind
 	for _, e := range set.Events {
 		clock[e.Kind] = max(clock[e.Kind], e.Clock)
@@ -135,9 +146,12 @@ func checkSet(t *testing.T, set *trace.Trace) {
 			t.Errorf("%s from %s to %s:\n%s", e.Kind, e.From, e.To, set.Text())
 		}
 	}
-	if !(clock["FORWARD"] < clock["DATA"] && clock["DATA"] < clock["ACK"] && clock["ACK"] < clock["ANSWERS"]) || clock["REPLY"] == 0 {
+
+	rises := clock["FORWARD"] < clock["DATA"] && clock["DATA"] < clock["ACK"] && clock["ACK"] < clock["ANSWERS"]
+	if !rises || clock["REPLY"] == 0 {
 		t.Errorf("clocks do not rise along cause and effect:\n%s", set.Text())
 	}
+
 	if text := set.Text(); !strings.Contains(text, "|---REQUEST-->|") || !strings.Contains(text, "|<---REPLY----|") {
 		t.Errorf("the diagram:\n%s", text)
 	}
@@ -215,6 +229,7 @@ func TestTraceRefuses(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(quiet, "m1.log"), []byte("time=2026-11-24T15:00:00.000Z level=INFO msg=hello\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+
 	for name, c := range map[string]struct {
 		status int
 		args   []string

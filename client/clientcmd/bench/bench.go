@@ -160,6 +160,7 @@ func Command(env console.Env) *cobra.Command {
 			return b.run(ctx)
 		},
 	}
+
 	f := cmd.Flags()
 	b.conn.Flags(f, env)
 	b.loadFlags(f)
@@ -173,6 +174,7 @@ func Command(env console.Env) *cobra.Command {
 		// Fails only for a flag that is not there.
 		_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
 	}
+
 	return cmd
 }
 

@@ -47,6 +47,9 @@ type quantity struct {
 	set   func(*load.Options, int)
 }
 
+// isRate reports whether the rate is swept. It isn't where nothing is (a nil quantity).
+func (q *quantity) isRate() bool { return q != nil && q.name == "rate" }
+
 var quantities = [...]quantity{
 	{"concurrency", "AT ONCE", "requests at once", false, func(o *load.Options, n int) { o.Concurrency = n }},
 	{"rate", "DUE/S", "requests due a second", false, func(o *load.Options, n int) { o.Rate = float64(n) }},
@@ -77,26 +80,30 @@ func (b *bench) plan() (plan, error) {
 	if b.driver != driverCallback && b.driver != driverGoroutine {
 		return p, fmt.Errorf("unknown --driver %q (want callback or goroutine)", b.driver)
 	}
+
 	b.Load.DistinctValues = b.rec.Dir != ""
 	rows, err := b.asked()
 	if err != nil {
 		return p, err
 	}
 	p.rows = rows
+
 	values, err := p.parseSweep(b.sweep)
 	if err != nil {
 		return p, err
 	}
+
 	if err := errors.Join(b.times(), b.checkOwn(&p)); err != nil {
 		return p, err
 	}
-	open := b.Load.Rate > 0 || p.swept != nil && p.swept.name == "rate"
+	open := b.Load.Rate > 0 || p.swept.isRate()
 	if open && !b.given("concurrency") {
 		if b.connections == connectionsSeparate {
 			return p, errors.New("with --rate, --connections separate needs --concurrency: that many connections are made")
 		}
 		b.Load.Concurrency = defaultOpen
 	}
+
 	for _, v := range values {
 		point := point{value: v, load: b.Load}
 		if p.swept != nil {
@@ -110,6 +117,7 @@ func (b *bench) plan() (plan, error) {
 		}
 		p.points = append(p.points, point)
 	}
+
 	return p, CheckPlot(b.plot)
 }
 
@@ -165,6 +173,7 @@ func (p *plan) parseSweep(sweep string) ([]int, error) {
 	if sweep == "" {
 		return []int{0}, nil
 	}
+
 	name, list, _ := strings.Cut(sweep, "=")
 	var names []string
 	for i := range quantities {
@@ -176,6 +185,7 @@ func (p *plan) parseSweep(sweep string) ([]int, error) {
 	if p.swept == nil {
 		return nil, fmt.Errorf("unknown --sweep of %q (want %s, then = and values)", name, strings.Join(names, ", "))
 	}
+
 	var values []int
 	for field := range strings.SplitSeq(list, ",") {
 		v, err := strconv.Atoi(strings.TrimSpace(field))
@@ -187,6 +197,7 @@ func (p *plan) parseSweep(sweep string) ([]int, error) {
 		}
 		values = append(values, v)
 	}
+
 	slices.Sort(values)
 	if len(slices.Compact(slices.Clone(values))) < len(values) {
 		return nil, fmt.Errorf("--sweep %s names a value twice", name)
@@ -194,6 +205,7 @@ func (p *plan) parseSweep(sweep string) ([]int, error) {
 	if len(values) > maxSweep {
 		return nil, fmt.Errorf("--sweep %s has %d values (want at most %d)", name, len(values), maxSweep)
 	}
+
 	return values, nil
 }
 

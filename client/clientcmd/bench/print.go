@@ -50,6 +50,7 @@ func (p *printer) finish(all []*measured) error {
 	if len(all) == 0 {
 		return nil
 	}
+
 	if console.Format(p.b.out) == console.JSON {
 		records := make([]benchRecord, len(all))
 		for i, m := range all {
@@ -57,13 +58,16 @@ func (p *printer) finish(all []*measured) error {
 		}
 		return console.JSON.Object(p.out, records)
 	}
+
 	if console.Format(p.b.out) != console.Table || p.swept == nil {
 		return nil
 	}
+
 	sorted := slices.Clone(all)
 	slices.SortStableFunc(sorted, func(x, y *measured) int {
 		return cmp.Or(cmp.Compare(x.model, y.model), cmp.Compare(x.gets, y.gets), cmp.Compare(x.kind, y.kind), cmp.Compare(x.point.value, y.point.value))
 	})
+
 	for i, m := range sorted {
 		if i > 0 && sorted[i-1].row != m.row {
 			if _, err := fmt.Fprintln(p.out); err != nil {
@@ -104,10 +108,13 @@ func (p *printer) columns() []column {
 	if p.swept != nil {
 		all = append(all, column{p.swept.head, 7, func(m *measured, _ *benchRecord) string { return fmt.Sprint(m.point.value) }})
 	}
-	open := p.b.Load.Rate > 0 || p.swept != nil && p.swept.name == "rate"
+
+	// With a rate given, requests may be sent late or not at all: columns of their own say so.
+	open := p.b.Load.Rate > 0 || p.swept.isRate()
 	if p.b.compare {
 		return append(all, p.comparison(open)...)
 	}
+
 	rate := median("OPS/S", func(f *figures) load.Spread { return f.Rate })
 	if p.b.rounds > 1 {
 		rate.width, rate.cell = 20, func(_ *measured, r *benchRecord) string { return whole(r.Quartet.Rate) }
@@ -126,6 +133,7 @@ func (p *printer) columns() []column {
 				return *f.Late
 			}))
 	}
+
 	if p.swept != nil {
 		all = append(all, column{"CPU µs/op", 9, func(_ *measured, r *benchRecord) string {
 			if us, known := r.Quartet.cpu(); known {
@@ -134,6 +142,7 @@ func (p *printer) columns() []column {
 			return "-"
 		}})
 	}
+
 	return all
 }
 

@@ -216,6 +216,7 @@ func (r *run) prepare(ctx context.Context, point *point) error {
 	if err := r.begin(ctx, point); err != nil {
 		return err
 	}
+
 	if len(r.lines.clients) != point.connections {
 		r.lines.close()
 		r.lines = lines{}
@@ -236,10 +237,13 @@ func (r *run) prepare(ctx context.Context, point *point) error {
 			return err
 		}
 	}
+
+	// The keys are set once for all points that ask for the same ones.
 	want := [...]int{point.load.Keys, point.load.KeySize, point.load.ValueSize}
 	if r.filled == want {
 		return nil
 	}
+
 	o := point.load
 	o.Series = r.nextSeries()
 	o.Progress = r.progress.Of(fmt.Sprintf("setting %d keys", o.Keys))
@@ -247,12 +251,14 @@ func (r *run) prepare(ctx context.Context, point *point) error {
 	if err := load.Fill(ctx, o, load.Quartet{Client: c, Consistency: model.Linearizable, Observe: r.observe}); err != nil {
 		return Explain(ctx, c, err)
 	}
+
 	if r.compare {
 		o.Progress = r.progress.Of(fmt.Sprintf("putting %d keys", o.Keys))
 		if err := load.Fill(ctx, o, r.theirs[1][0]); err != nil {
 			return err
 		}
 	}
+
 	r.filled = want
 	return nil
 }

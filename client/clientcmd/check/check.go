@@ -115,6 +115,7 @@ func (c *inquiry) run(args []string) error {
 			return exit.Usage(fmt.Errorf("%s: %w", file, err))
 		}
 	}
+
 	list := make([]judgedHistory, len(files))
 	count := make(map[string]int)
 	for i, file := range files {
@@ -125,11 +126,13 @@ func (c *inquiry) run(args []string) error {
 			return err
 		}
 	}
+
 	if c.out == console.JSON {
 		if err := c.out.Object(c.env.Stdout, list); err != nil {
 			return err
 		}
 	}
+
 	bad := count[history.Violated.String()]
 	if unknown := count[history.Undecided.String()]; bad+unknown > 0 {
 		return exit.With(exit.StatusFailed, fmt.Errorf("of %d histories %d are violated and %d unknown", len(files), bad, unknown))
@@ -252,21 +255,25 @@ func (c *inquiry) print(j *judgedHistory) error {
 func (c *inquiry) table(b *strings.Builder, j *judgedHistory) {
 	p := console.PaletteFor(c.env, c.env.Stdout)
 	fmt.Fprintf(b, "%s: %d operations, %s\n", j.File, j.Operations, painted(p, j.Verdict))
+
 	if j.Open {
 		fmt.Fprintln(b, "  sets may be missing from it: values that it does not explain are taken for older ones")
 	}
 	for _, line := range j.Cut {
 		fmt.Fprintf(b, "  line %d was cut off and is passed over: who recorded it was killed\n", line)
 	}
+
 	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	for _, by := range j.Checks {
 		// The verdict stands last: colour has no width on the screen, but for the writer.
 		fmt.Fprintf(w, "  %s\t%d\t%s\n", by.Check, by.Judged, painted(p, by.Verdict))
 	}
 	_ = w.Flush() // a strings.Builder takes everything
+
 	if !slices.ContainsFunc(j.Checks, func(by judgedByCheck) bool { return by.Check == "converged" }) {
 		fmt.Fprintln(b, "  not judged: whether the replicas converged (no gets at rest were recorded)")
 	}
+
 	for i, by := range j.Checks {
 		if by.Reason == "" {
 			continue
@@ -279,6 +286,7 @@ func (c *inquiry) table(b *strings.Builder, j *judgedHistory) {
 			fmt.Fprintf(b, "    drawn in %s\n", by.Picture)
 		}
 	}
+
 	b.WriteByte('\n')
 }
 

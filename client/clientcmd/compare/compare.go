@@ -104,6 +104,7 @@ func Command(env console.Env) *cobra.Command {
 			return c.run(ctx)
 		},
 	}
+
 	f := cmd.Flags()
 	c.conn.Flags(f, env)
 	c.compareFlags(f)
@@ -116,6 +117,7 @@ func Command(env console.Env) *cobra.Command {
 		// Fails only for a flag that is not there.
 		_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
 	}
+
 	return cmd
 }
 
@@ -145,9 +147,12 @@ func (c *comparing) plan(args []string) error {
 	if c.Load.Gets, err = c.GetsOf(c.kind); err != nil {
 		return fmt.Errorf("--workload: %w", err)
 	}
+
+	repeated := c.given("times") || c.given("distinct")
 	switch {
-	case len(args) == 0 && (c.given("times") || c.given("distinct")):
-		return errors.New("--times and --distinct are of requests that are given; a load goes on for --duration, and its values differ")
+	case len(args) == 0 && repeated:
+		return errors.New("--times and --distinct are of requests that are given; " +
+			"a load goes on for --duration, and its values differ")
 	case len(args) == 0:
 		c.what = c.loadWords()
 	default:
@@ -168,6 +173,7 @@ func (c *comparing) plan(args []string) error {
 			c.what += ", values told apart"
 		}
 	}
+
 	for _, m := range model.All {
 		o := c.part(m)
 		if err := o.Check(); err != nil {

@@ -116,6 +116,7 @@ func (r *run) print() error {
 	for i := range r.results {
 		all[i] = r.compared(&r.results[i])
 	}
+
 	switch f := console.Format(r.out); f {
 	case console.JSON:
 		return f.Object(r.env.Stdout, all)
@@ -129,27 +130,32 @@ func (r *run) print() error {
 	case console.Format(bench.FormatCSV):
 		return r.csv(all)
 	}
+
 	var b strings.Builder
 	for _, note := range r.conditions() {
 		fmt.Fprintln(&b, note)
 	}
 	b.WriteByte('\n')
+
 	columns := []column{{"MODEL", -12}, {"REQUEST", -7}}
 	for _, head := range []string{"OPS/S", "P50 µs", "P90 µs", "P99 µs", "MAX µs", "FAILED", "UNKNOWN"} {
 		columns = append(columns, column{head, 8})
 	}
 	columns = append(columns, column{"STALE", 22}, column{"BEHIND", 8}, column{"OUTDATED ms", 11})
+
 	line := func(cells ...any) {
 		for i, c := range columns[:len(cells)] {
 			cells[i] = console.Pad(fmt.Sprint(cells[i]), c.head, c.width)
 		}
 		b.WriteString(strings.TrimRight(fmt.Sprintln(cells...), " \n") + "\n")
 	}
+
 	var heads []any
 	for _, c := range columns {
 		heads = append(heads, c.head)
 	}
 	line(heads...)
+
 	for i := range all {
 		rate := any(all[i].Rate) // of sets and gets together: each by itself only shows the mix of what is sent
 		for t, k := range all[i].kinds() {
@@ -161,10 +167,12 @@ func (r *run) print() error {
 			rate = ""
 		}
 	}
+
 	b.WriteString(r.remarks(all))
 	if console.Terminal(r.env.Stdout) {
 		b.WriteString(r.legend())
 	}
+
 	_, err := r.env.Stdout.Write([]byte(b.String()))
 	return err
 }
@@ -309,10 +317,12 @@ func (r *run) draw() error {
 	if err != nil {
 		return err
 	}
+
 	f := figure.Comparison{
 		Title: "The same requests under each model",
 		Notes: append(r.conditions(), fmt.Sprintf("%s, %s/%s, %d processors", time.Now().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())),
 	}
+
 	unclear := false
 	for i := range r.results {
 		p := r.compared(&r.results[i])
@@ -328,12 +338,14 @@ func (r *run) draw() error {
 		}
 		f.Groups = append(f.Groups, group)
 	}
+
 	if f.Share != "" {
 		f.Notes = append(f.Notes, "stale: a newer set was acknowledged before the get was sent")
 	}
 	if unclear {
 		f.Notes = append(f.Notes, "unclear: several sets wrote the value, so that it does not tell which of them was seen")
 	}
+
 	var b bytes.Buffer
 	if err := f.Write(&b, kind); err != nil {
 		return err

@@ -54,6 +54,7 @@ func (p *Printer) Print(name string, r client.Request, result client.Result, fai
 	if p.Before != nil {
 		p.Before()
 	}
+
 	var b []byte
 	switch p.Format {
 	case JSON: // the array is closed by end
@@ -76,6 +77,7 @@ func (p *Printer) Print(name string, r client.Request, result client.Result, fai
 		}
 		b = p.appendBlock(b, name, r, result, failure)
 	}
+
 	p.first = false
 	_, err := p.out.Write(b)
 	return err
@@ -90,9 +92,11 @@ func (p *Printer) End(failure error) error {
 		p.Before()
 	}
 	said := failure == nil || failure.Error() == ""
-	if p.Format != JSON || p.first && !said {
+	nothingToSay := p.first && !said
+	if p.Format != JSON || nothingToSay {
 		return failure
 	}
+
 	text := "\n]\n"
 	if p.first {
 		text = "[]\n"
@@ -124,11 +128,13 @@ func (p *Printer) appendBlock(b []byte, name string, r client.Request, result cl
 		{"request", r.Type.String(), 14, 0},
 		{"ack", ack, 0, hue},
 	})
+
 	body := result.Body
 	if result.Code == 0 && failure != nil {
 		body = []byte(failure.Error())
 	}
 	b = p.appendFields(b, []field{{"data", Printable(body), 0, 0}})
+
 	fields := []field{{"l_Clock", "-", 18, 0}, {"rID", "-", 14, 0}}
 	if result.Code != 0 {
 		fields[0].value = result.Clock.String()
@@ -143,6 +149,7 @@ func (p *Printer) appendBlock(b []byte, name string, r client.Request, result cl
 	if result.Code != 0 && result.Code != model.OK {
 		fields = append(fields, field{"code", strconv.Itoa(int(result.Code)), 0, hue})
 	}
+
 	return p.appendFields(b, fields)
 }
 

@@ -33,6 +33,7 @@ func Read(env Env, also, args []string, override model.Consistency) ([]requestfi
 	loader := requestfile.Loader{Builtin: env.Requests}
 	var requests []requestfile.Request
 	var mistakes []error
+
 	load := func(what, argument string) {
 		got, err := loader.Load(what, argument)
 		if err != nil {
@@ -40,6 +41,7 @@ func Read(env Env, also, args []string, override model.Consistency) ([]requestfi
 		}
 		requests = append(requests, got...)
 	}
+
 	for i, line := range strings.Split(env.Getenv(EnvRequests), "\n") {
 		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
 			load(fmt.Sprintf("%s, line %d", EnvRequests, i+1), line)
@@ -51,6 +53,7 @@ func Read(env Env, also, args []string, override model.Consistency) ([]requestfi
 	for i, argument := range args {
 		load(fmt.Sprintf("argument %d", i+1), argument)
 	}
+
 	if len(mistakes) == 0 && len(requests) == 0 {
 		mistakes = append(mistakes, errors.New("nothing to send: give a request like '1, 1, key ::: value' or the name of a request file"))
 	}
@@ -59,6 +62,7 @@ func Read(env Env, also, args []string, override model.Consistency) ([]requestfi
 			requests[i].Model = override
 		}
 	}
+
 	return requests, shown(errors.Join(mistakes...))
 }
 

@@ -17,6 +17,7 @@ import (
 func Usage(cmd *cobra.Command) error {
 	var b strings.Builder
 	b.WriteString("Usage:\n")
+
 	if cmd.Runnable() {
 		b.WriteString("  " + cmd.UseLine() + "\n")
 	}
@@ -30,6 +31,7 @@ func Usage(cmd *cobra.Command) error {
 		listCommands(&b, cmd, group.ID, group.Title)
 	}
 	listCommands(&b, cmd, "", "Other commands:")
+
 	own, shared := pflag.NewFlagSet("", pflag.ContinueOnError), pflag.NewFlagSet("", pflag.ContinueOnError)
 	own.SortFlags, shared.SortFlags = false, false
 	names := dial.Names()
@@ -40,15 +42,18 @@ func Usage(cmd *cobra.Command) error {
 			own.AddFlag(f)
 		}
 	})
+
 	if own.HasAvailableFlags() {
 		b.WriteString("\nFlags:\n" + own.FlagUsages())
 	}
 	if shared.HasAvailableFlags() {
 		b.WriteString("\nConnection, as the nats command takes it (quartet doctor says what came from where):\n" + shared.FlagUsages())
 	}
+
 	if cmd.HasAvailableSubCommands() {
 		fmt.Fprintf(&b, "\n\"%s COMMAND --help\" says more about a command.\n", cmd.CommandPath())
 	}
+
 	_, err := io.WriteString(cmd.OutOrStderr(), b.String())
 	return err
 }
@@ -57,7 +62,8 @@ func Usage(cmd *cobra.Command) error {
 func listCommands(b *strings.Builder, cmd *cobra.Command, id, title string) {
 	first := true
 	for _, sub := range cmd.Commands() {
-		if sub.GroupID != id || !sub.IsAvailableCommand() && sub.Name() != "help" {
+		shown := sub.IsAvailableCommand() || sub.Name() == "help"
+		if sub.GroupID != id || !shown {
 			continue
 		}
 		if first {

@@ -99,6 +99,7 @@ func (d *demo) run(ctx context.Context) error {
 		plays[i] = append(first, own...)
 		total += len(plays[i])
 	}
+
 	if d.external {
 		failed := d.play(ctx, plays, total)
 		if ctx.Err() != nil || exit.Status(failed) == exit.StatusNoCluster {
@@ -106,6 +107,7 @@ func (d *demo) run(ctx context.Context) error {
 		}
 		return errors.Join(failed, d.ask(ctx))
 	}
+
 	program, err := d.env.Executable()
 	if err != nil {
 		return err
@@ -116,10 +118,12 @@ func (d *demo) run(ctx context.Context) error {
 	}
 	d.conn.Own = cluster.URL
 	fmt.Fprintf(d.env.Stderr, "a cluster is ready at %s; moving to the clients\n", cluster.URL)
+
 	failed := d.play(ctx, plays, total)
 	if err := cluster.Stop(); err != nil || ctx.Err() != nil {
 		return errors.Join(failed, err)
 	}
+
 	report, err := ledger.ReadDir(d.logDir)
 	return errors.Join(failed, writeReport(d.talk(), report, err))
 }

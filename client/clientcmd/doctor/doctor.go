@@ -131,7 +131,8 @@ func (d *doctor) examine(ctx context.Context) {
 
 func (d *doctor) lookAtSettings() {
 	prefix := d.settings.InboxPrefix()
-	if prefix != "" && (prefix == d.conn.Prefix || strings.HasPrefix(prefix, d.conn.Prefix+".")) {
+	belowTheClusters := strings.HasPrefix(prefix+".", d.conn.Prefix+".")
+	if prefix != "" && belowTheClusters {
 		d.finding("inbox prefix", fmt.Sprintf("reply subjects would begin with %s, which is the cluster's own: it drops such requests unanswered", prefix),
 			"choose another --inbox-prefix")
 	}

@@ -77,6 +77,7 @@ func PrintStatus(w io.Writer, s *bus.Status) error {
 		}
 		ready += but + console.Printable([]byte(strings.Join(s.Warnings, "; ")))
 	}
+
 	data := console.OrDash(s.Data)
 	if s.Sync != "" {
 		data += ", sync " + s.Sync
@@ -84,13 +85,16 @@ func PrintStatus(w io.Writer, s *bus.Status) error {
 	if s.InProcess {
 		data += ", in-process: one process for master and replicas"
 	}
+
 	cluster := ""
 	if s.Cluster != "" {
 		cluster = "cluster " + console.Printable([]byte(s.Cluster)) + ", "
 	}
+
 	if _, err := fmt.Fprintf(w, "%s\n%sepoch %d, data: %s, version %s\n\n", ready, cluster, s.Epoch, data, console.OrDash(s.Version)); err != nil {
 		return err
 	}
+
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "NODE\tPID\tMEMBER\tCLOCK\tPOSITION\tTIMESTAMP\tKEYS\tPENDING\t")
 	m := s.Master
@@ -99,6 +103,7 @@ func PrintStatus(w io.Writer, s *bus.Status) error {
 		fmt.Fprintf(t, "%s\t%d\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n",
 			r.ID, r.PID, Membership(&r), r.Clock, r.Position, r.Timestamp, r.Keys, r.Pending, Remark(&r))
 	}
+
 	return t.Flush()
 }
 

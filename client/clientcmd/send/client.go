@@ -77,6 +77,7 @@ func Client(env console.Env) *cobra.Command {
 			if only {
 				return checked(env.Stdout, out, requests)
 			}
+
 			ctx, cancel := console.Interruptible(cmd)
 			defer cancel()
 			c, err := conn.Connect(ctx)
@@ -84,16 +85,19 @@ func Client(env console.Env) *cobra.Command {
 				return err
 			}
 			defer c.Close()
+
 			recorder, err := rec.Open(false)
 			if err != nil {
 				return err
 			}
+
 			r := Runner{Name: conn.Name, stderr: env.Stderr, Printer: console.NewPrinter(env, out), Recorder: recorder, from: from}
 			failed := r.Printer.End(r.Send(ctx, c, requests, async))
 			console.AtRest(ctx, recorder, c, env.Stderr)
 			return console.Recorded(recorder, env.Stderr, failed)
 		},
 	}
+
 	f := cmd.Flags()
 	conn.Flags(f, env)
 	conn.NameFlag(f)
@@ -104,6 +108,7 @@ func Client(env console.Env) *cobra.Command {
 	from.Flag(f)
 	rec.Flag(f)
 	out.Flag(f)
+
 	return cmd
 }
 
@@ -173,6 +178,7 @@ func (r *Runner) all(ctx context.Context, c *client.Client, requests []requestfi
 			return r.stopped(ctx, max(console.ExitStatus(err), exit.StatusUnknown), err, len(requests))
 		}
 	}
+
 	worst, why := exit.StatusOK, error(nil)
 	for i, request := range requests {
 		result, err := pending[i].Wait(ctx)
@@ -184,10 +190,12 @@ func (r *Runner) all(ctx context.Context, c *client.Client, requests []requestfi
 			giveUp(calls[i+1:])
 			return errors.Join(r.last(console.Outgoing(request), result, err), r.stopped(ctx, worst, why, len(requests)-i))
 		}
+
 		if err := r.ended(console.Outgoing(request), result, err); err != nil {
 			return err
 		}
 	}
+
 	return exit.Silent(worst)
 }
 

@@ -34,6 +34,7 @@ func checked(w io.Writer, out console.Format, requests []requestfile.Request) er
 			list[i].Binary = r.Value
 		}
 	}
+
 	var err error
 	switch out {
 	case console.JSON:

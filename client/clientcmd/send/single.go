@@ -66,6 +66,7 @@ func (s *single) do(cmd *cobra.Command, env console.Env, r client.Request) (clie
 		return client.Result{}, err
 	}
 	defer c.Close()
+
 	r.Model, r.Replica, r.Identity = s.model.Consistency, string(s.replica), s.id
 	recorder, err := s.rec.Open(false)
 	if err != nil {
@@ -75,12 +76,15 @@ func (s *single) do(cmd *cobra.Command, env console.Env, r client.Request) (clie
 	if err != nil {
 		return client.Result{}, err
 	}
+
 	call := recorder.Begin(s.conn.Name, "", &r)
 	result, err := session.Do(ctx, r)
 	call.End(&result, err)
+
 	p := console.NewPrinter(env, console.JSONL)
 	s.session.Show(session, p)
 	s.session.Tell(session, env.Stderr, s.out)
+
 	var unwritten error
 	if s.out.Objects() {
 		if failed := p.Print(s.conn.Name, r, result, err); failed != nil {
@@ -90,12 +94,14 @@ func (s *single) do(cmd *cobra.Command, env console.Env, r client.Request) (clie
 	if failed := console.Recorded(recorder, env.Stderr, unwritten); failed != nil {
 		return result, errors.Join(failed, exit.With(console.ExitStatus(err), err))
 	}
+
 	if err == nil {
 		return result, nil
 	}
 	if errors.Is(err, client.ErrNotFound) {
 		return result, exit.With(exit.StatusNoValue, fmt.Errorf("no value for key %s", console.QuoteJSON(r.Key)))
 	}
+
 	var e *client.Error
 	if errors.As(err, &e) && e.Unknown && e.ID != "" {
 		err = fmt.Errorf("%w\nsend it again with --id %s to learn the outcome", err, e.ID)

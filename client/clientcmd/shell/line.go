@@ -31,12 +31,15 @@ func parseLine(line string, current model.Consistency) (typed, error) {
 	if line == "" || line[0] == '#' {
 		return typed{}, nil
 	}
+
 	word, rest, _ := strings.Cut(strings.Replace(line, "\t", " ", 1), " ")
 	rest = strings.TrimSpace(rest)
-	switch lower := strings.ToLower(word); {
+	lower := strings.ToLower(word)
+	isWord := lower == "exit" || lower == "quit" || lower == "help"
+	switch {
 	case lower[0] == '.':
 		return typed{command: lower[1:], argument: rest}, nil
-	case (lower == "exit" || lower == "quit" || lower == "help") && rest == "":
+	case isWord && rest == "":
 		return typed{command: lower}, nil
 	case lower == "get":
 		return checkedLine(model.Request{Model: current, Type: model.Get, Key: rest})
@@ -49,6 +52,8 @@ func parseLine(line string, current model.Consistency) (typed, error) {
 		}
 		return checkedLine(model.Request{Model: current, Type: model.Set, Key: strings.TrimSpace(key), Value: []byte(strings.TrimSpace(value))})
 	}
+
+	// The rest are requests as files have them: "1, 1, key ::: value".
 	r, err := requestfile.ParseLine(line)
 	var bad *requestfile.Error
 	switch {

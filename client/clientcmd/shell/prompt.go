@@ -39,6 +39,7 @@ func (s *shell) open() (lineReader, error) {
 		}
 		return s.paint.Paint("quartet", color.Bold) + " " + s.paint.Paint(at, modelColour[s.model.Consistency]) + "> "
 	})
+
 	lines.Completer = func(line []rune, cursor int) readline.Completions {
 		var pairs []string
 		for _, c := range s.complete(string(line[:min(cursor, len(line))])) {
@@ -46,6 +47,7 @@ func (s *shell) open() (lineReader, error) {
 		}
 		return readline.CompleteValuesDescribed(pairs...).NoSort()
 	}
+
 	lines.Hint.SetProvider(func(line []rune, _ int) []rune {
 		hint := s.hint(string(line))
 		if hint == "" {
@@ -53,6 +55,7 @@ func (s *shell) open() (lineReader, error) {
 		}
 		return []rune(s.paint.Paint(hint, color.Faint))
 	})
+
 	file, err := historyFile(s.env.Getenv)
 	if err != nil {
 		fmt.Fprintln(s.env.Stderr, "the history is not kept:", err)
@@ -64,6 +67,7 @@ func (s *shell) open() (lineReader, error) {
 		}
 		lines.History.Add("quartet", history)
 	}
+
 	_, err = fmt.Fprintf(s.env.Stdout, "%s at %s; .help says what there is\n", s.conn.Prefix, bus.Redact(s.conn.URL))
 	return editor{lines}, err
 }

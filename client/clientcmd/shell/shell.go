@@ -115,6 +115,7 @@ func (s *shell) run(cmd *cobra.Command) (err error) {
 		cancel()
 		return err
 	}
+
 	s.name = s.recorder.NewSession()
 	s.printer = console.NewPrinter(s.env, s.out)
 	if s.from.Given() {
@@ -122,6 +123,7 @@ func (s *shell) run(cmd *cobra.Command) (err error) {
 	}
 	s.paint = console.PaletteFor(s.env, s.env.Stdout)
 	s.prompt = console.Terminal(s.env.Stdin) && console.Terminal(s.env.Stdout)
+
 	var lines lineReader = newPipe(s.env.Stdin)
 	if s.prompt {
 		cancel() // at a prompt Ctrl-C ends a request, not the shell
@@ -132,6 +134,7 @@ func (s *shell) run(cmd *cobra.Command) (err error) {
 	} else {
 		defer cancel()
 	}
+
 	err = s.loop(cmd, ctx, lines)
 	return console.Recorded(s.recorder, s.env.Stderr, s.printer.End(err))
 }
@@ -151,6 +154,7 @@ func (s *shell) loop(cmd *cobra.Command, pipe context.Context, lines lineReader)
 		case err != nil:
 			return err
 		}
+
 		s.number++
 		ctx, cancel := pipe, context.CancelFunc(func() {})
 		if s.prompt {
@@ -158,6 +162,7 @@ func (s *shell) loop(cmd *cobra.Command, pipe context.Context, lines lineReader)
 		}
 		more, err := s.take(ctx, strings.TrimSpace(line))
 		cancel()
+
 		switch {
 		case err != nil && !s.prompt:
 			return err
@@ -216,6 +221,7 @@ func (s *shell) show(r *client.Request, result *client.Result, failure error, to
 	if s.out != console.Table {
 		return s.printer.Print(s.conn.Name, *r, *result, failure)
 	}
+
 	text, hue := "OK", color.FgGreen
 	switch {
 	case failure == nil && r.Type == model.Get:
@@ -225,6 +231,7 @@ func (s *shell) show(r *client.Request, result *client.Result, failure error, to
 	case failure != nil:
 		text, hue = strings.TrimPrefix(failure.Error(), "client: "), color.FgRed
 	}
+
 	about := []string{took.Round(10 * time.Microsecond).String(), r.Model.Word()}
 	if result.Replica != "" {
 		about = append([]string{result.Replica}, about...)
@@ -235,6 +242,7 @@ func (s *shell) show(r *client.Request, result *client.Result, failure error, to
 	if result.Timestamp != 0 {
 		about = append(about, fmt.Sprintf("timestamp %d", result.Timestamp))
 	}
+
 	_, err := fmt.Fprintf(s.env.Stdout, "%s  %s\n", s.paint.Paint(text, hue), s.paint.Paint("("+strings.Join(about, ", ")+")", color.Faint))
 	if err != nil {
 		return fmt.Errorf("write the answer: %w", err)

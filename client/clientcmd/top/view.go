@@ -129,6 +129,7 @@ func rate(was, is uint64, seconds float64) float64 {
 
 func (v *view) table(p console.Palette) string {
 	var b strings.Builder
+
 	state := p.Paint("ready", color.FgGreen)
 	if !v.Ready {
 		state = p.Paint("not ready", color.FgRed)
@@ -137,6 +138,7 @@ func (v *view) table(p console.Palette) string {
 		state += ": " + console.Printable([]byte(v.Reason))
 	}
 	fmt.Fprintf(&b, "%s  %s  epoch %d, data: %s, %s requests/s\n\n", v.Time.Format(time.TimeOnly), state, v.Epoch, console.OrDash(v.data), count(v.Master.Rate))
+
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "NODE\tCLOCK\tPOSITION\tOPS/S\tBEHIND\tLAG\tTENTATIVE\tQUEUE\tPENDING\tKEYS\t  MEMBER")
 	fmt.Fprintf(t, "%s\t%d\t-\t-\t-\t-\t-\t-\t%d\t-\t  master\n", v.Master.ID, v.Master.Clock, v.Master.Pending)
@@ -146,6 +148,7 @@ func (v *view) table(p console.Palette) string {
 	}
 	_ = t.Flush() // a strings.Builder refuses nothing
 	b.WriteString("\n")
+
 	fmt.Fprintln(t, "MODEL\tREQUEST\tREQ/S\tFAILED/S\tMEAN\tP50\tP99\tALL\t")
 	for _, r := range v.Requests {
 		mean := "-"
@@ -159,6 +162,7 @@ func (v *view) table(p console.Palette) string {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t\n", console.OrDash(r.Consistency), console.OrDash(r.Request), count(r.Rate), count(r.Failed), mean, p50, p99, r.Count)
 	}
 	_ = t.Flush()
+
 	if len(v.Requests) == 0 {
 		b.WriteString("no requests yet\n")
 	}

@@ -91,8 +91,10 @@ func (t *tracing) run(ctx context.Context, args []string) error {
 		n, err := strconv.ParseUint(strings.TrimSpace(args[0]), 10, 64)
 		rid, isRID = n, err == nil
 	}
+
+	ofOne := len(args) > 0 || t.logDir != ""
 	switch {
-	case t.follow && (len(args) > 0 || t.logDir != ""):
+	case t.follow && ofOne:
 		return exit.Usage(errors.New("--follow shows all requests that come: it takes no request, RID or --log-dir"))
 	case t.logDir != "" && !isRID:
 		return exit.Usage(errors.New("--log-dir needs the RID of a request of the past (a reply and requests.csv have it)"))
@@ -101,6 +103,7 @@ func (t *tracing) run(ctx context.Context, args []string) error {
 	case !t.follow && len(args) == 0:
 		return exit.Usage(errors.New("what to trace? give a request like '1, 1, key ::: value', an RID, or --follow"))
 	}
+
 	var request requestfile.Request
 	if !t.follow && !isRID {
 		requests, err := console.Read(console.Env{Requests: t.env.Requests, Getenv: func(string) string { return "" }}, nil, args, 0)
@@ -112,11 +115,13 @@ func (t *tracing) run(ctx context.Context, args []string) error {
 		}
 		request = requests[0]
 	}
+
 	nc, subjects, inbox, err := t.dial(ctx)
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
+
 	c, err := client.New(nc, t.conn.Options()...)
 	switch {
 	case errors.Is(err, client.ErrPermission):
@@ -125,12 +130,14 @@ func (t *tracing) run(ctx context.Context, args []string) error {
 		return exit.Usage(err)
 	}
 	defer c.Close()
+
 	if !t.follow && !isRID {
 		// Once we listen to all subjects the server no longer says that nobody else does.
 		if _, err := c.Status(ctx); err != nil {
 			return exit.With(console.ExitStatus(err), err)
 		}
 	}
+
 	w, err := trace.Watch(nc, subjects, inbox)
 	switch {
 	case errors.Is(err, bus.ErrPermission):
@@ -139,6 +146,7 @@ func (t *tracing) run(ctx context.Context, args []string) error {
 		return err
 	}
 	defer w.Close()
+
 	switch {
 	case t.follow:
 		return t.all(ctx, w)
