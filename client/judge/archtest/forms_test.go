@@ -45,6 +45,7 @@ func fill(t *testing.T, v reflect.Value, name string) {
 		v.SetBytes([]byte("bytes of " + name))
 		return
 	}
+
 	switch v.Kind() {
 	case reflect.String:
 		v.SetString("text of " + name)

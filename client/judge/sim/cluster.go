@@ -210,6 +210,7 @@ func (c *cluster) powerCut() {
 
 func (c *cluster) happen(e event) {
 	switch e.kind {
+	// What a node takes with its next turn.
 	case arrives:
 		if n := c.nodes[e.node]; !n.dead {
 			n.inbox = append(n.inbox, e.msg)
@@ -225,6 +226,8 @@ func (c *cluster) happen(e event) {
 		c.agenda.push(event{at: c.now + tickUnits, kind: ticks, node: e.node})
 	case turns:
 		c.turn(e.node)
+
+	// What a client sends and hears.
 	case asks:
 		c.asked(e.sent)
 	case answers:
@@ -233,12 +236,16 @@ func (c *cluster) happen(e event) {
 		c.sessions[e.node].next(c)
 	case givesUp:
 		c.answered(e.sent, nil)
+
+	// What goes wrong, and is put right.
 	case faultBegins:
 		c.beginFault(e.fault)
 	case faultEnds:
 		c.endFault(e.fault)
 	case heals:
 		c.heal()
+
+	// What a master asks of the registry, and hears from it.
 	case commands:
 		c.execute(e.node, e.cmd)
 	case results:
@@ -246,6 +253,8 @@ func (c *cluster) happen(e event) {
 			n.results = append(n.results, e.cmd.result)
 			c.schedule(e.node)
 		}
+
+	// What becomes of processes.
 	case revives:
 		c.revive(e.node)
 	case tidies:
@@ -296,12 +305,14 @@ func (c *cluster) turn(i int) {
 		c.kill(i)
 		return
 	}
+
 	inbox, tick := n.inbox, n.tick
 	n.inbox, n.tick = nil, false
 	if n.master != nil {
 		c.masterTurn(i, inbox, tick)
 		return
 	}
+
 	c.out.Sends = c.out.Sends[:0]
 	for _, msg := range inbox {
 		c.trace("%6d  %s <- %s", c.now, n.id, describe(msg))
@@ -312,6 +323,8 @@ func (c *cluster) turn(i int) {
 		n.replica.Tick(&c.out)
 	}
 	n.replica.EndTurn(&c.out)
+
+	// The disk has the turn before anything of it is sent.
 	if n.disk != nil {
 		n.disk.commit(c.out.Turn, n.store)
 		if c.opts.PutBack && c.rand.IntN(15) == 0 {
@@ -321,6 +334,7 @@ func (c *cluster) turn(i int) {
 			n.disk.synced = n.disk.clone()
 		}
 	}
+
 	sends := c.out.Sends
 	switch n.ending {
 	case beforeSend:
@@ -328,10 +342,12 @@ func (c *cluster) turn(i int) {
 	case halfSent:
 		sends = sends[:c.rand.IntN(len(sends)+1)]
 	}
+
 	for _, s := range sends {
 		c.watch.sent(i, s.Msg)
 	}
 	c.send(i, sends)
+
 	if r := n.replica.Record(); n.replica.Installed() {
 		if n.installed == nil {
 			n.installed = map[uint64]int{}
@@ -339,6 +355,7 @@ func (c *cluster) turn(i int) {
 		n.installed[r.Nonce]++
 		n.misplaced = false // it was loaded anew, and the disk is its own
 	}
+
 	c.watch.turned(i)
 	if n.ending != lives || n.replica.Dismissed() || n.replica.Foreign() != "" {
 		n.away = n.replica.Dismissed()
@@ -351,20 +368,24 @@ func (c *cluster) masterTurn(i int, inbox []message.Message, tick bool) {
 	*out = master.Output{Sends: out.Sends[:0], Replies: out.Replies[:0]}
 	requests, results, lost := n.requests, n.results, n.lost
 	n.requests, n.results, n.lost = nil, nil, nil
+
 	for _, l := range lost {
 		n.master.Lost(l.node, l.pid)
 	}
 	for _, r := range results {
 		n.master.Result(r, out)
 	}
+
 	if c.leaving != 0 && n.master == c.leader() {
 		n.master.Remove(c.leaving)
 		c.leaving = 0
 	}
+
 	for _, msg := range inbox {
 		c.trace("%6d  %s <- %s", c.now, n.id, describe(msg))
 		n.master.Step(msg, out)
 	}
+
 	for _, s := range requests {
 		c.trace("%6d  %s <- %s", c.now, n.id, s)
 		if r := c.record(); r != nil {
@@ -372,6 +393,7 @@ func (c *cluster) masterTurn(i int, inbox []message.Message, tick bool) {
 		}
 		n.master.Request(master.Incoming{Token: s.token, Request: s.request, Replica: s.replica, Told: s.told, Age: s.age, Draw: c.rand.Uint32()}, out)
 	}
+
 	if tick {
 		n.master.Tick(out)
 		if c.opts.PowerCut && c.healed && c.now > c.healedAt+50*tickUnits {
@@ -380,15 +402,18 @@ func (c *cluster) masterTurn(i int, inbox []message.Message, tick bool) {
 			}
 		}
 	}
+
 	n.master.EndTurn(out)
 	n.nextRID, n.clock = max(n.nextRID, n.master.NextRID()), max(n.clock, n.master.Now())
 	if n.master.Superseded() { // the process ends, and answers nothing any more
 		c.kill(i)
 		return
 	}
+
 	if out.Command != nil {
 		c.ask(i, out.Command)
 	}
+
 	sends := slices.Clone(out.Sends)
 	if n.ending != lives {
 		sends = sends[:c.rand.IntN(len(sends)+1)]
@@ -401,6 +426,7 @@ func (c *cluster) masterTurn(i int, inbox []message.Message, tick bool) {
 		c.kill(i)
 		return
 	}
+
 	for _, r := range out.Replies {
 		c.watch.replied(n.master, &r)
 		c.reply(n.master, r)

@@ -57,12 +57,14 @@ func (c *cluster) bear(i int) {
 		},
 		ChunkBytes: c.opts.ChunkBytes,
 	}
+
 	if c.opts.ClockSetBack && n.disk == nil {
 		cfg.Incarnation = uint64(1000 - n.born)
 	}
 	if c.opts.SameIncarnation {
 		cfg.Incarnation = 1000
 	}
+
 	if c.opts.Durable {
 		if n.disk == nil {
 			n.disk = newDisk(c.window())
@@ -72,6 +74,7 @@ func (c *cluster) bear(i int) {
 	} else {
 		n.store = &recording{Memory: newMemory()}
 	}
+
 	cfg.Store = n.store
 	n.replica = replica.New(cfg)
 	n.dead, n.ending, n.pid = false, lives, cfg.PID
@@ -105,9 +108,14 @@ func (c *cluster) kill(i int) {
 func (c *cluster) revive(i int) {
 	n := c.nodes[i]
 	other := c.nodes[len(c.nodes)-1]
-	if !n.dead || n.forever || n.away || c.healed && i == c.opts.Replicas && !other.dead {
+	if !n.dead || n.forever || n.away {
 		return
 	}
+	// At rest one master is enough: the first one stays away while the other is there.
+	if c.healed && i == c.opts.Replicas && !other.dead {
+		return
+	}
+
 	c.trace("%6d  %s starts again", c.now, n.id)
 	n.dead = false
 	if i >= c.opts.Replicas {
@@ -164,7 +172,9 @@ func (c *cluster) mayLose(i int) bool {
 	if n := len(r.Configured) - 1; c.left { // one is about to leave, and fewer may be missing then
 		missing = min(missing, n-(n/2+1))
 	}
-	return (!member || good >= len(r.Members)-r.Faults) && c.notWhole(i)+1 <= missing
+
+	othersSuffice := !member || good >= len(r.Members)-r.Faults
+	return othersSuffice && c.notWhole(i)+1 <= missing
 }
 
 // notWhole counts the replicas beside i that are not, or not yet again, members with all
@@ -175,14 +185,21 @@ func (c *cluster) notWhole(i int) int {
 	r := c.record()
 	count := 0
 	for j, n := range c.nodes[:c.opts.Replicas] {
-		k := r.Index(n.id)
-		switch {
-		case j == i:
-		case r.Configures(n.id) && (n.forever || k < 0 || !n.holds(r.Members[k].Incarnation)), !r.Configures(n.id) && n.stated.lost(n, r.Epoch):
+		if j != i && n.misses(r) {
 			count++
 		}
 	}
 	return count
+}
+
+// misses reports whether a member of the record lacks something that it had as a member, or a
+// joiner something that it had when it answered PREPARE.
+func (n *node) misses(r *message.Record) bool {
+	if !r.Configures(n.id) {
+		return n.stated.lost(n, r.Epoch)
+	}
+	k := r.Index(n.id)
+	return n.forever || k < 0 || !n.holds(r.Members[k].Incarnation)
 }
 
 // stated is what a replica has answered PREPARE as.
@@ -211,8 +228,8 @@ func (n *node) holds(incarnation uint64) bool {
 	if incarnation <= n.putBack.incarnation {
 		return false
 	}
-	if n.disk != nil {
-		return n.disk.state.Incarnation == incarnation || !n.dead && n.replica.Incarnation() == incarnation
+	if n.disk != nil && n.disk.state.Incarnation == incarnation {
+		return true
 	}
 	return !n.dead && n.replica.Incarnation() == incarnation
 }

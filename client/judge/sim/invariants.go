@@ -27,8 +27,8 @@ import (
 //     fall, and safe <= watermark;
 //   - a safe number was reached by f+1 members of the epoch, or is not above its record's
 //     high-water;
-//   - a set of models 1 to 3 that is sent again has its first outcome, and nothing is refused as too
-//     old before it is;
+//   - a set of models 1 to 3 that is sent again has its first outcome, and nothing is refused as
+//     too old before it is;
 //   - the store at a position is what the reference makes of the order (reference.go);
 //   - no machine has stopped.
 type invariants struct {

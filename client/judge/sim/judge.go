@@ -52,6 +52,7 @@ func (c *cluster) restless() string {
 			fmt.Fprintf(&b, "%s waits for an answer; ", s.now)
 		}
 	}
+
 	last, record := c.leader(), c.record()
 	if last == nil {
 		return b.String() + "no master leads"
@@ -59,10 +60,12 @@ func (c *cluster) restless() string {
 	if n := last.InFlight(); n > 0 {
 		fmt.Fprintf(&b, "%d requests in flight; ", n)
 	}
+
 	snapshot := last.Snapshot()
 	if !snapshot.Ready {
 		fmt.Fprintf(&b, "not ready: %s; ", snapshot.Why)
 	}
+
 	first := -1
 	for i := range c.opts.Replicas {
 		n := c.nodes[i]
@@ -79,6 +82,7 @@ func (c *cluster) restless() string {
 				s.Phase, s.Epoch, s.Pending, s.Tentative, s.Queue, s.Position, s.Safe, snapshot.Marks.Last)
 		}
 	}
+
 	return b.String()
 }
 
@@ -115,6 +119,7 @@ func (c *cluster) lastGets() {
 func (c *cluster) judge() {
 	stores := make(map[string]map[string]string)
 	versions := make(map[string]map[string]string)
+
 	for _, n := range c.living() {
 		values, vers := make(map[string]string), make(map[string]string)
 		for _, key := range c.watch.ref.keys {
@@ -124,6 +129,7 @@ func (c *cluster) judge() {
 		}
 		stores[n.id.String()], versions[n.id.String()] = values, vers
 	}
+
 	c.forgive()
 	verdicts := []history.Verdict{history.Converged(stores), history.Converged(versions)}
 	if c.opts.PowerCut { // what was acknowledged may be lost: nobody has promised more
@@ -134,18 +140,22 @@ func (c *cluster) judge() {
 		}
 		return
 	}
+
 	verdicts = append(verdicts, history.All(c.history, history.Budget{Time: 20 * time.Second})...)
 	verdicts = append(verdicts, history.Eventual(c.unordered(), stores[c.living()[0].id.String()]))
 	if !c.opts.HistoriesOnly {
 		verdicts = append(verdicts, history.OnlyOnce(c.history, c.watch.ref.effects))
 	}
+
 	for _, v := range verdicts {
 		if !v.OK() && v.Check == "steady" {
 			v = history.Steady(c.ofOneLife())
 		}
 		// A weak set that is sent again after the master's death may show once more, and one
 		// that was lost with who acknowledged it may show only for a while.
-		if !v.OK() && (v.Check != "steady" || c.masters == 1 && !c.lost()) {
+		mayWaver := c.masters > 1 || c.lost()
+		excused := v.Check == "steady" && mayWaver
+		if !v.OK() && !excused {
 			c.fail("history", "%s", v)
 			return
 		}
@@ -172,7 +182,11 @@ func (c *cluster) forgive() {
 		if err != nil {
 			continue
 		}
-		if n := c.nodes[int(id)-1]; n.lostAt >= call || c.masters > 1 && n.out[0] > 0 && o.Return >= n.out[0] && o.Call <= n.out[1] {
+
+		n := c.nodes[int(id)-1]
+		whileItWasOut := n.out[0] > 0 && o.Return >= n.out[0] && o.Call <= n.out[1]
+		withoutIt := c.masters > 1 && whileItWasOut
+		if n.lostAt >= call || withoutIt {
 			o.Outcome = history.Unknown
 		}
 	}

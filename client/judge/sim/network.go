@@ -114,9 +114,11 @@ func (c *cluster) planFaults() {
 	if c.opts.Stale {
 		c.agenda.push(event{at: c.rand.Int64N(max(c.opts.Horizon*2/3, 1)), kind: faultBegins, fault: &fault{kind: Stale}})
 	}
+
 	for range c.opts.LostRecords {
 		c.agenda.push(event{at: c.rand.Int64N(c.opts.Horizon), kind: faultBegins, fault: &fault{kind: LoseRecord}})
 	}
+
 	for range c.opts.PutBacks {
 		c.agenda.push(event{at: c.rand.Int64N(c.opts.Horizon), kind: faultBegins, fault: &fault{
 			kind: PutBack, node: c.rand.IntN(c.opts.Replicas), length: tickUnits + c.rand.Int64N(20*tickUnits),
@@ -127,6 +129,7 @@ func (c *cluster) planFaults() {
 			kind: Misplace, node: c.rand.IntN(c.opts.Replicas), length: c.rand.Int64N(3 * tickUnits),
 		}})
 	}
+
 	for range c.opts.Faults {
 		if len(c.opts.Kinds) == 0 {
 			return
@@ -135,12 +138,14 @@ func (c *cluster) planFaults() {
 			kind: c.opts.Kinds[c.rand.IntN(len(c.opts.Kinds))], node: c.rand.IntN(len(c.nodes)), to: c.rand.IntN(len(c.nodes)),
 			length: tickUnits + c.rand.Int64N(20*tickUnits),
 		}
+
 		switch f.kind {
 		case Crash, CrashInTurn, Lose, Leave:
 			f.node = c.rand.IntN(c.opts.Replicas)
 		case MasterDies, MasterInTurn:
 			f.node = c.opts.Replicas + c.rand.IntN(2)
 		}
+
 		c.agenda.push(event{at: c.rand.Int64N(c.opts.Horizon), kind: faultBegins, fault: f})
 	}
 }
@@ -161,6 +166,7 @@ func (c *cluster) beginFault(f *fault) {
 		c.part(f)
 		return
 	}
+
 	n := c.nodes[f.node]
 	c.trace("%6d  %s: %s for %d", c.now, n.id, f.kind, f.length)
 	f.begun = true
@@ -168,6 +174,7 @@ func (c *cluster) beginFault(f *fault) {
 		c.strike(f)
 		return
 	}
+
 	switch f.kind {
 	case Slow:
 		n.slow += 2 * tickUnits
@@ -176,6 +183,7 @@ func (c *cluster) beginFault(f *fault) {
 	default:
 		c.cut(f, 1)
 	}
+
 	c.agenda.push(event{at: c.now + f.length, kind: faultEnds, fault: f})
 }
 
@@ -235,7 +243,8 @@ func (c *cluster) cut(f *fault, by int) {
 		return
 	}
 	for other := range c.nodes {
-		if other == f.node || f.kind == CutOne && other != f.to {
+		spared := f.kind == CutOne && other != f.to
+		if other == f.node || spared {
 			continue
 		}
 		if f.kind != CutIn {
@@ -253,6 +262,7 @@ func (c *cluster) cut(f *fault, by int) {
 func (c *cluster) strike(f *fault) {
 	n := c.nodes[f.node]
 	back := func(i int) { c.agenda.push(event{at: c.now + 1 + f.length, kind: revives, node: i}) }
+
 	switch f.kind {
 	case SecondMaster:
 		for i := c.opts.Replicas; i < len(c.nodes); i++ {
@@ -362,6 +372,7 @@ func (c *cluster) heal() {
 	case c.opts.Forever:
 		c.dieForever()
 	}
+
 	c.trace("%6d  everything heals", c.now)
 	c.healed, c.healedAt = true, c.now
 	for _, s := range c.sessions {
@@ -369,6 +380,7 @@ func (c *cluster) heal() {
 			s.left = 0
 		}
 	}
+
 	c.net.heal()
 	c.clientDrop, c.registryLoss = 0, 0
 	for i, n := range c.nodes {
@@ -378,6 +390,7 @@ func (c *cluster) heal() {
 			}
 		}
 	}
+
 	for i, n := range c.nodes {
 		c.takeAway(i)
 		n.slow, n.paused, n.ending = 0, 0, lives

@@ -133,11 +133,13 @@ func FromSeed(seed uint64) Options {
 		Seed: seed, Replicas: 3 + r.IntN(3), Sessions: 4 + r.IntN(4), Requests: 8 + r.IntN(8), Keys: 1 + r.IntN(3),
 		Delay: 10 + r.Int64N(90), Horizon: (40 + r.Int64N(120)) * tickUnits, Durable: r.IntN(2) == 0, Forever: r.IntN(6) == 0,
 	}
+
 	late := rand.New(rand.NewPCG(seed, 0xfe9ce)) // what was added later leaves the other draws as they were
 	o.OrderedGets, o.Stale = late.IntN(6) == 0, late.IntN(4) == 0
 	if late.IntN(2) == 0 {
 		o.Window, o.Keep = 2+late.IntN(12), 60+late.IntN(100)
 	}
+
 	if r.IntN(20) == 0 {
 		o.Replicas = 1
 	}
@@ -148,6 +150,7 @@ func FromSeed(seed uint64) Options {
 		o.Late = 1
 		o.Replicas++
 	}
+
 	o.Mixes = r.Perm(len(mixes))
 	if focus := r.IntN(2 * len(mixes)); focus < len(mixes) {
 		o.Mixes = []int{focus}
@@ -155,12 +158,14 @@ func FromSeed(seed uint64) Options {
 	if r.IntN(3) > 0 {
 		o.Patience = 3 + r.IntN(8)
 	}
+
 	o.Faults = r.IntN(9)
 	for k := CutOne; k <= Leave; k++ {
 		if r.IntN(2) == 0 {
 			o.Kinds = append(o.Kinds, k)
 		}
 	}
+
 	if r.IntN(8) == 0 {
 		return o
 	}
@@ -170,6 +175,7 @@ func FromSeed(seed uint64) Options {
 		}
 		return r.Float64() * most
 	}
+
 	o.Drop, o.Duplicate, o.Reorder, o.Client = chance(0.2), chance(0.2), chance(0.4), chance(0.1)
 	o.Registry = chance(0.4)
 	return o

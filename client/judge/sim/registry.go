@@ -50,6 +50,7 @@ func (c *cluster) ask(i int, cmd *membership.Command) {
 func (c *cluster) execute(i int, d *command) {
 	g := &c.registry
 	result := membership.Result{Number: d.cmd.Number, Revision: g.revision}
+
 	switch {
 	case d.cmd.Propose == nil:
 		result.Outcome = membership.Read
@@ -80,6 +81,7 @@ func (c *cluster) execute(i int, d *command) {
 		c.live.recorded(c)
 		c.dismissed(d.cmd.Propose)
 	}
+
 	if !d.unanswered {
 		d.result = result
 		c.agenda.push(event{at: c.now + 1 + c.rand.Int64N(2*c.net.delay), kind: results, node: i, cmd: d})
@@ -147,23 +149,29 @@ func (c *cluster) dismissed(r *message.Record) {
 	if len(c.registry.records) < 2 {
 		return
 	}
+
 	before := &c.registry.records[len(c.registry.records)-2]
 	for _, id := range r.Configured {
 		if n := c.nodes[int(id)-1]; n.out[1] == math.MaxInt64 {
 			n.out[1] = c.step
 		}
 	}
+
 	for _, id := range before.Configured {
 		n := c.nodes[int(id)-1]
 		if r.Configures(id) {
 			continue
 		}
+
 		n.out = [2]int64{c.step, math.MaxInt64}
 		reachable := false
 		if m := c.leader(); m != nil {
 			for _, s := range m.Snapshot().Replicas {
-				reachable = reachable || s.Node == id && s.Serves
+				if s.Node == id && s.Serves {
+					reachable = true
+				}
 			}
+
 		}
 		if n.dead {
 			n.away = true

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"math/rand/v2"
 
 	"quartet/bus/lamport"
 	"quartet/bus/message"
@@ -179,6 +180,7 @@ func (s *session) send(c *cluster, w *sending) {
 	case r.Model == model.Causal && r.Type == model.Get:
 		r.Min = max(s.read, s.wrote[r.Key])
 	}
+
 	w.told = message.Told{}
 	if !c.opts.PowerCut { // else an operator may let a history end
 		w.told = message.Told{History: s.history, Position: s.position, Timestamp: s.read}
@@ -186,21 +188,25 @@ func (s *session) send(c *cluster, w *sending) {
 			w.told.Timestamp = max(w.told.Timestamp, timestamp)
 		}
 	}
+
 	if w.first == 0 {
 		w.first = c.now
 	}
 	if s.tellsAge {
 		w.age = uint64((c.now - w.first + tickUnits - 1) / tickUnits)
 	}
+
 	c.step++
 	c.nextToken++
 	w.token, w.call = c.nextToken, c.step
 	s.now = w
 	c.tokens[w.token] = w
 	c.trace("%6d  %s", c.now, w)
+
 	if c.rand.Float64() >= c.clientDrop {
 		c.agenda.push(event{at: c.now + 1 + c.rand.Int64N(c.net.delay), kind: asks, sent: w})
 	}
+
 	patience := s.patience
 	if c.healed {
 		patience = c.clientTimeout()
@@ -243,6 +249,10 @@ func (c *cluster) answered(w *sending, reply *outcome) {
 	c.agenda.push(event{at: c.now + 1 + c.rand.Int64N(tickUnits), kind: goesOn, node: s.index})
 }
 
+// triedEnough reports whether a request is given up before everything has healed: after
+// [mostTries], or one time in five.
+func (w *sending) triedEnough(r *rand.Rand) bool { return w.try >= mostTries || r.IntN(5) == 0 }
+
 // record writes the operation into the history and learns from the reply.
 func (s *session) record(c *cluster, w *sending, reply *outcome) history.Operation {
 	c.step++
@@ -251,6 +261,7 @@ func (s *session) record(c *cluster, w *sending, reply *outcome) history.Operati
 		Client: "sim", Session: s.name, Model: r.Model, Type: r.Type, Key: r.Key, Value: string(r.Value),
 		Call: w.call, Return: c.step, Identity: r.Identity, Outcome: history.Unknown,
 	}
+
 	if reply != nil {
 		if reply.history.Epoch > s.history.Epoch {
 			s.history = reply.history
@@ -272,6 +283,7 @@ func (s *session) record(c *cluster, w *sending, reply *outcome) history.Operati
 			o.Output = string(reply.Value)
 		}
 	}
+
 	if o.Outcome == history.OK && o.Call >= c.cutAt {
 		s.learn(&o)
 	}
@@ -312,11 +324,12 @@ func (s *session) again(c *cluster, w *sending, o history.Operation, reply *outc
 		s.send(c, &next)
 		return true
 	}
-	retry := set && o.Outcome == history.Unknown || reply != nil && reply.Code == model.TooEarly
-	if !retry || !s.maySendAgain(c, w) {
+	unsure := set && o.Outcome == history.Unknown
+	early := reply != nil && reply.Code == model.TooEarly
+	if retry := unsure || early; !retry || !s.maySendAgain(c, w) {
 		return false
 	}
-	if !c.healed && (w.try >= mostTries || c.rand.IntN(5) == 0) {
+	if !c.healed && w.triedEnough(c.rand) {
 		if set && c.opts.Keep > 0 { // later
 			s.answered = append(s.answered, w)
 		}

@@ -33,6 +33,7 @@ func run(t *testing.T, from func(uint64) Options, seeds uint64) {
 		}
 		return
 	}
+
 	var sums [parts]Result
 	t.Run("seeds", func(t *testing.T) {
 		for part := range uint64(parts) {
@@ -50,6 +51,7 @@ func run(t *testing.T, from func(uint64) Options, seeds uint64) {
 			})
 		}
 	})
+
 	var total Result
 	for _, s := range sums {
 		total.add(s)

@@ -9,21 +9,21 @@
 // The commands of a script:
 //
 //	cluster replicas=N [missing=F] [boot] [gets=ordered] [mutant=NAME]
-//	                                                     a cluster; boot: with the view installed, unseen
-//	ask [old]                                            a turn of the master with these requests, one a line:
+//	                                        a cluster; boot: with the view installed, unseen
+//	ask [old]                               a turn of the master with these requests, one a line:
 //	  NAME [to=rN] [id=ID] [min=M]: MODEL set|get KEY [= VALUE]
 //	deliver|drop|duplicate KIND [from=N] [to=N] [seq=N] [first]
-//	                                                     messages in flight that match, oldest first, or only the first
-//	run                                                  deliver until nothing is in flight
-//	tick NODE… [n=N]                                     time passes at these nodes
-//	pass [n=N]                                           time passes everywhere, and everything is delivered;
-//	                                                     heartbeats and idle PULLs are not written down
-//	state [NODE…]                                        what the replicas hold
-//	restart-master                                       the master dies; another one starts
-//	crash rN | start rN                                  a replica's process ends, or starts without memory
-//	second-master                                        another master starts, the first one stands still: it is
-//	                                                     m2 here, and whatever is said to masters both get
-//	pause rN | resume rN|m2                              a process stands still, and goes on
+//	                                        messages in flight that match, or only the oldest
+//	run                                     deliver until nothing is in flight
+//	tick NODE… [n=N]                        time passes at these nodes
+//	pass [n=N]                              time passes everywhere, and everything is delivered;
+//	                                        heartbeats and idle PULLs are not written down
+//	state [NODE…]                           what the replicas hold
+//	restart-master                          the master dies; another one starts
+//	crash rN | start rN                     a replica's process ends, or starts without memory
+//	second-master                           another master starts, the first stands still: it is
+//	                                        m2 here, and whatever is said to masters both get
+//	pause rN | resume rN|m2                 a process stands still, and goes on
 package transcript_test
 
 import (
@@ -73,6 +73,7 @@ func TestTranscriptsOfMutants(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	told := 0
 	for _, file := range files {
 		mutant := mutantOf(t, file)
@@ -91,6 +92,7 @@ func TestTranscriptsOfMutants(t *testing.T) {
 			}
 		})
 	}
+
 	if told == 0 {
 		t.Error("there is no story of a rule removed")
 	}
