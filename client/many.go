@@ -25,8 +25,8 @@ const mostPending = bus.MaxBatch
 // outcomes count all the same.
 //
 // The options count for each of them (so there is no place for [WithID], as no two requests
-// have one id). Each get stands for itself, with the retries of one that is sent alone. What they promise
-// together:
+// have one id). Each get stands for itself, with the retries of one that is sent alone. What they
+// promise together:
 //
 //   - Linearizable: each sees every set that was answered before GetMany was called. A set
 //     that is under way meanwhile may be seen by one and missed by another.

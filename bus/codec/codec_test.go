@@ -120,7 +120,8 @@ func TestVersion2IsRead(t *testing.T) {
 }
 
 // Records of the versions before are read, in messages and alone: they have neither cluster
-// nor lineage, and their members no lives. HELLO has no past and STATE no proof. An INSTALLED says nothing: neither position nor pid nor what data survive is known.
+// nor lineage, and their members no lives. HELLO has no past and STATE no proof. An INSTALLED says
+// nothing: neither position nor pid nor what data survive is known.
 func TestRecordsOfVersion3AreRead(t *testing.T) {
 	all, d := samples(), NewDecoder()
 	bare := func(r message.Record) message.Record {

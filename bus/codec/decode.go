@@ -24,9 +24,9 @@ func NewDecoder() *Decoder { return &Decoder{in: pack.NewReader()} }
 
 // Decode reads one message, which must be all of b. Keys and values of requests are
 // memory of their own, so that a store that keeps one doesn't keep the whole batch that
-// it came in, and so are those of a CHUNK's records; values of Answers share b, for they go on to a client at once. Acked of
-// Data and Ack stays nil: it travels in the request-id header only. The error wraps
-// [ErrMessage].
+// it came in, and so are those of a CHUNK's records; values of Answers share b, for they go on to a
+// client at once. Acked of Data and Ack stays nil: it travels in the request-id header only. The
+// error wraps [ErrMessage].
 func (d *Decoder) Decode(b []byte) (message.Message, error) {
 	d.in.Reset(b)
 	d.err = nil

@@ -13,8 +13,8 @@ import (
 	"quartet/client/quartettest"
 )
 
-// A client that has JetStream may have a stream take all subjects; it then acknowledges every request before
-// the cluster has answered. What is none of the cluster's is passed over.
+// A client that has JetStream may have a stream take all subjects; it then acknowledges every
+// request before the cluster has answered. What is none of the cluster's is passed over.
 func TestAStreamThatTakesRequests(t *testing.T) {
 	cluster := quartettest.Start(t, quartettest.JetStream())
 	c := cluster.Client(t)

@@ -276,8 +276,8 @@ func (d *runDir) begins(errs ...error) bool {
 
 // rebuild makes a record in place of the one that is lost. The replicas are those that have
 // left something in the directory; the password of the nodes' account is that of those that
-// still run. Ids go on above all that can have been given out ([runDir.firstRID]). The Lamport time is found out from the record of
-// the views and from the replicas.
+// still run. Ids go on above all that can have been given out ([runDir.firstRID]). The Lamport time
+// is found out from the record of the views and from the replicas.
 func (d *runDir) rebuild() {
 	d.record = kept{NextRID: uint64(time.Now().UnixMicro()), Password: rand.Text()}
 	names := map[string]bool{}
@@ -355,8 +355,8 @@ func (d *runDir) save() error {
 }
 
 // write writes the record twice, each time so that the old or the new one is there,
-// whenever the process or, with --dir, the machine stops. On a disk without any room the record is written over itself: that needs
-// none, and only a power cut in that very moment could spoil it.
+// whenever the process or, with --dir, the machine stops. On a disk without any room the record is
+// written over itself: that needs none, and only a power cut in that very moment could spoil it.
 func (d *runDir) write(r kept) error {
 	b, err := json.Marshal(r)
 	if err != nil {

@@ -225,7 +225,8 @@ func TestF6ANewIncarnationIsNoSurvivor(t *testing.T) {
 func TestF1ANewIncarnationBeginsAChange(t *testing.T) {
 	o := led(t, 3)
 	o.hello(2, func(h *message.Hello) { h.Incarnation, h.Epoch, h.PID = 8, 0, 202 })
-	// It is told the record, to know that it is outside, and PREPARE, as everybody who may be in the next.
+	// It is told the record, to know that it is outside, and PREPARE, as everybody who may be in
+	// the next.
 	o.expectSent("INSTALL r2", "PREPARE r1 r2 r3")
 	o.state(1, 0, 0, 0, 0)
 	o.state(3, 0, 0, 0, 0)

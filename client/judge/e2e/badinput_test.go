@@ -215,7 +215,8 @@ func TestReplySubjects(t *testing.T) {
 			}
 		}
 	}
-	// The master takes what comes in order: when these are answered, all before has been dealt with.
+	// The master takes what comes in order: when these are answered, all before has been dealt
+	// with.
 	for i, reply := range subjects {
 		if got := ask(t, nc, fmt.Sprintf("1, 2, reply%d", i)); code(got) != "404" {
 			t.Errorf("a request whose reply subject is %q was executed: %q", reply, got.Data)

@@ -64,9 +64,9 @@ func reserves(t *testing.T, dir string) int {
 	return len(of)
 }
 
-// A cluster that is started on a full disk, after a clean stop or kill -9 of everything, serves gets
-// of all models and refuses sets. When there is room it takes sets again, and has room in reserve
-// for the next such start.
+// A cluster that is started on a full disk, after a clean stop or kill -9 of everything, serves
+// gets of all models and refuses sets. When there is room it takes sets again, and has room in
+// reserve for the next such start.
 func TestStartOnAFullDisk(t *testing.T) {
 	disk := smallDisk(t)
 	p, dir := newPlace(t), filepath.Join(disk, "data")

@@ -123,7 +123,8 @@ func TestWhatIsAsked(t *testing.T) {
 		return r.Asked[i]
 	}
 
-	// Sides of set: memory linearizable (1, 2), eventual (3, 4), nats-r1 (5), etcd-memory (6), redis.
+	// Sides of set: memory linearizable (1, 2), eventual (3, 4), nats-r1 (5), etcd-memory (6),
+	// redis.
 	if a := row("linearizable set, 64 shared, memory", "NATS KV R1"); len(a.Measured) != 2 || a.Measured[0].Ratio.Median != 0.2 || a.Measured[1].Ratio.Median != 0.4 || a.Measured[1].Reached {
 		t.Errorf("%+v", a)
 	}

@@ -259,8 +259,9 @@ func (s *Store) damaged(revision uint64, why error) error {
 }
 
 // Propose makes rec the record if the record still has this revision, as [Store.Read]
-// returned it (0: there is none), and returns, if it has won, its new one. The error is nil for [Won] and, but for an unsound
-// record, for [Lost]; with [Unknown] it says why and wraps [ErrUnavailable] or [ErrDisk].
+// returned it (0: there is none), and returns, if it has won, its new one. The error is nil for
+// [Won] and, but for an unsound record, for [Lost]; with [Unknown] it says why and wraps
+// [ErrUnavailable] or [ErrDisk].
 //
 // Exactly one message is sent. So nothing comes twice, and Lost never means "to myself";
 // but a proposal that was Unknown may still arrive, and then the next one loses to it.

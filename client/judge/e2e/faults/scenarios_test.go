@@ -267,8 +267,8 @@ func masterWithoutRecord(t *testing.T, tr *trial) {
 	tr.adopted(t)
 }
 
-// awaitNoStore waits until the server that is left refuses what concerns streams: until it has found
-// out that it is alone, which was seen to take 16 s, it may still answer reads.
+// awaitNoStore waits until the server that is left refuses what concerns streams: until it has
+// found out that it is alone, which was seen to take 16 s, it may still answer reads.
 func (tr *trial) awaitNoStore(t *testing.T) {
 	t.Helper()
 	js, err := jetstream.New(tr.c.nc)
