@@ -51,7 +51,8 @@ type Options struct {
 
 	// MasterLock, if not "", is the file that the master of this machine holds locked
 	// while it lives. A replica that hears nothing for OrphanTimeout and finds the lock
-	// free ends: it was spawned by a master that is gone.
+	// free ends: it was spawned by a master that is gone. One with a Dir ends also if
+	// the lock's holder is at another server than URL.
 	MasterLock    string
 	OrphanTimeout time.Duration
 
@@ -286,6 +287,13 @@ func (n *node) orphaned() bool {
 		return false
 	}
 	n.heard = time.Now().Add(50*loop.Tick - n.opts.OrphanTimeout) // look again in half a second
-	_, held, err := lock.Look(n.opts.MasterLock)
-	return err == nil && !held
+	master, held, err := lock.Look(n.opts.MasterLock)
+	return err == nil && (!held || n.movedFrom(master))
+}
+
+// movedFrom reports whether the master that came back uses another server than this process
+// does, and so never hears of it: the process ends, and that master starts it again at its
+// own. What is in memory would end with it: then it waits.
+func (n *node) movedFrom(master lock.Holder) bool {
+	return n.disk != nil && master.URL != "" && master.URL != bus.Redact(n.opts.URL)
 }

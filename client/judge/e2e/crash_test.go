@@ -27,6 +27,23 @@ func TestOrphansEnd(t *testing.T) {
 	awaitDead(t, restLimit, running...)
 }
 
+// A master that comes back at another address than the killed one had cannot reach the replicas
+// that still run: they end, and it starts them again with their data.
+func TestMasterComesBackElsewhere(t *testing.T) {
+	p := newPlace(t)
+	args := []string{"--dir", filepath.Join(p.tmp, "data"), "--suspect", calm, "--orphan-timeout", "2s", "--listen"}
+	first := startIn(t, p, append(args, freeAddress(t))...)
+	nc := connect(t, first.url, nats.MaxReconnects(0))
+	mustOK(t, nc, "1, set, kept ::: here")
+	killLeftovers(t, pids(mustStatus(t, nc)))
+	first.Kill()
+
+	second := startIn(t, p, append(args, freeAddress(t))...)
+	if got := string(mustOK(t, connect(t, second.url), "1, get, kept").Data); got != "here" {
+		t.Errorf("got %q", got)
+	}
+}
+
 // killLeftovers ends replicas that a failed test would leave to their orphan timeout.
 func killLeftovers(t *testing.T, running []int) {
 	t.Cleanup(func() {
