@@ -288,7 +288,8 @@ func (n *node) orphaned() bool {
 	}
 	n.heard = time.Now().Add(50*loop.Tick - n.opts.OrphanTimeout) // look again in half a second
 	master, held, err := lock.Look(n.opts.MasterLock)
-	return err == nil && (!held || n.movedFrom(master))
+	gone := !held || n.movedFrom(master)
+	return err == nil && gone
 }
 
 // movedFrom reports whether the master that came back uses another server than this process
