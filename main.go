@@ -63,6 +63,7 @@ request names its consistency model: 1 linearizable, 2 sequential, 3 causal,
 	config.FileFlag(root)
 	root.PersistentPreRunE = config.Before(settings, env)
 	root.AddCommand(config.Command(settings, env))
+	strict(root)
 
 	for _, cmd := range root.Commands() {
 		cmd.GroupID = groupOf[cmd.Name()]
@@ -92,6 +93,28 @@ var (
 		"explain": "learn", "demo": "learn", "bench": "learn", "compare": "learn", "check": "learn",
 	}
 )
+
+// strict has the two commands that cobra itself adds refuse what they do not know.
+func strict(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		switch cmd.Name() {
+		case "help":
+			cmd.Run = nil
+			cmd.RunE = func(_ *cobra.Command, args []string) error {
+				about, _, err := root.Find(args)
+				if err != nil {
+					return err
+				}
+				about.InitDefaultHelpFlag()
+				return about.Help()
+			}
+		case "completion":
+			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		}
+	}
+}
 
 // status is the exit status of a command. What cobra itself refuses (an unknown command,
 // a missing flag, an argument too many) is wrong usage.

@@ -92,14 +92,31 @@ func (l Loader) Load(what, argument string) ([]Request, error) {
 		bad.Name = what
 		return nil, bad
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("%s: %w: %q (neither a request like \"1, 1, key ::: value\" nor a file, here or in %s)",
-			what, ErrNoFile, argument, Folder)
+		return nil, fmt.Errorf("%s: %w: %q (neither a request like \"1, 1, key ::: value\" nor a file, here or in %s%s)",
+			what, ErrNoFile, argument, Folder, l.orBuiltin())
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 
 	defer file.Close()
 	return Parse(name, file)
+}
+
+// orBuiltin names the files of Builtin, as the end of a message; "": there are none.
+func (l Loader) orBuiltin() string {
+	if l.Builtin == nil {
+		return ""
+	}
+	files, err := fs.ReadDir(l.Builtin, ".")
+	if err != nil || len(files) == 0 {
+		return ""
+	}
+
+	names := make([]string, len(files))
+	for i, file := range files {
+		names[i] = file.Name()
+	}
+	return ", nor built in: " + strings.Join(names, " ")
 }
 
 // open opens the file that an argument names. The error wraps fs.ErrNotExist if there is none.
