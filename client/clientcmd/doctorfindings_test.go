@@ -54,6 +54,8 @@ func TestDoctorReadsTheStatus(t *testing.T) {
 		"the next death is much": {func(s *bus.Status) { s.Warnings = []string{trouble.NoSpare.Say(2, 3, 2)} }, []string{"finding next fault: the next death of a replica"}, "quartet replica --id", exit.StatusFailed},
 		"a replica is elsewhere": {func(s *bus.Status) { s.Replicas[1].Supervised = false }, []string{"note supervision: r2 was started elsewhere"}, "master that started", exit.StatusOK},
 		"a process keeps ending": {func(s *bus.Status) { s.Replicas[1].Restarts, s.Replicas[1].LastError = 4, "exit status 7" }, []string{"finding r2: its process ended 4 times lately: exit status 7"}, "r2.log", exit.StatusFailed},
+		"a process has ended":    {func(s *bus.Status) { s.Replicas[1].Restarts, s.Replicas[1].LastError = 1, "signal: killed" }, []string{"finding r2: its process ended 1 time lately: signal: killed"}, "r2.log", exit.StatusFailed},
+		"one member":             {func(s *bus.Status) { s.Replicas = s.Replicas[:1] }, []string{"note replicas: 1 member"}, "quartet replica --id", exit.StatusOK},
 		"two members":            {func(s *bus.Status) { s.Replicas = s.Replicas[:2] }, []string{"note replicas: 2 members"}, "quartet replica --id", exit.StatusOK},
 	} {
 		t.Run(name, func(t *testing.T) {

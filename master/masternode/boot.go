@@ -257,7 +257,10 @@ func (n *node) reason(r *master.ReplicaStatus) string {
 	if n.opts.InProcess != nil {
 		what = "it"
 	}
-	return fmt.Sprintf("%s has ended %d times in a row, last: %s", what, max(p.InARow, 1), oneLine(p.Err))
+	if p.InARow <= 1 {
+		return fmt.Sprintf("%s has ended: %s", what, oneLine(p.Err))
+	}
+	return fmt.Sprintf("%s has ended %d times in a row, last: %s", what, p.InARow, oneLine(p.Err))
 }
 
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }

@@ -164,7 +164,7 @@ func (d *doctor) lookAtStatus(s *bus.Status) {
 	d.lookAtData(s)
 	d.lookAtSupervision(s)
 	if members := slices.DeleteFunc(slices.Clone(s.Replicas), func(r bus.ReplicaStatus) bool { return !r.Member }); len(members) < 3 && s.Ready {
-		d.note("replicas", fmt.Sprintf("%d members", len(members)), "three let one die without loss: quartet replica --id … adds one")
+		d.note("replicas", counted(len(members), "member"), "three let one die without loss: quartet replica --id … adds one")
 	}
 }
 
@@ -239,13 +239,21 @@ func (d *doctor) lookAtReplicas(s *bus.Status) {
 		case !r.Member:
 			d.finding(r.ID, fmt.Sprintf("is no member (%s): %s", console.OrDash(r.Phase), console.OrDash(r.Reason)), absence(r))
 		case r.Restarts > 0:
-			d.finding(r.ID, fmt.Sprintf("its process ended %d times lately: %s", r.Restarts, console.OrDash(r.LastError)), fmt.Sprintf("look at %s.log and %s.out in the master's log directory", r.ID, r.ID))
+			d.finding(r.ID, fmt.Sprintf("its process ended %s lately: %s", counted(r.Restarts, "time"), console.OrDash(r.LastError)), fmt.Sprintf("look at %s.log and %s.out in the master's log directory", r.ID, r.ID))
 		case r.Queue > laggingQueue:
 			d.note(r.ID, fmt.Sprintf("%d broadcasts wait to be delivered", r.Queue), "a replica is slow or unreachable, or the load is beyond this cluster: look at quartet top")
 		default:
 			d.ok(r.ID, "member, position %d (%d behind the first), %d keys", r.Position, highest-r.Position, r.Keys)
 		}
 	}
+}
+
+// counted is a number of things: 1 member, 2 members.
+func counted(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 // absence says what to do about a replica that is no member.
