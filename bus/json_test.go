@@ -195,7 +195,7 @@ func jsonReplies() map[string]Reply {
 		"get_empty":   {RID: 43, Code: model.OK, Model: model.Eventual, Type: model.Get, Clock: clock, Replica: 9},
 		"get_binary":  {RID: 44, Code: model.OK, Model: model.Causal, Type: model.Get, Clock: clock, Replica: 1, Timestamp: 7, Session: "AQAHYOcmhg", Body: []byte("\xff\x00\xfe")},
 		"causal_set":  {RID: 1<<64 - 1, Code: model.OK, Model: model.Causal, Type: model.Set, Clock: lamport.Timestamp{Time: 1<<64 - 1, Node: lamport.Master(1)}, Timestamp: 1<<64 - 1},
-		"not_found":   {RID: 45, Code: model.NotFound, Reason: "no value for this key", Model: model.Eventual, Type: model.Get, Clock: clock, Replica: 1},
+		"not_found":   {RID: 45, Code: model.NotFound, Reason: "no value under key k", Model: model.Eventual, Type: model.Get, Clock: clock, Replica: 1},
 		"malformed":   {RID: 46, Code: model.Malformed, Reason: "unknown field \"ttl\"\n", Clock: lamport.Timestamp{Time: 3, Node: lamport.Master(1)}},
 		"unavailable": {RID: 47, Code: model.Unavailable, Model: model.Linearizable, Type: model.Set, Clock: clock},
 	}

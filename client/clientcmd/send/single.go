@@ -99,7 +99,7 @@ func (s *single) do(cmd *cobra.Command, env console.Env, r client.Request) (clie
 		return result, nil
 	}
 	if errors.Is(err, client.ErrNotFound) {
-		return result, exit.With(exit.StatusNoValue, fmt.Errorf("no value for key %s", console.QuoteJSON(r.Key)))
+		return result, exit.With(exit.StatusNoValue, fmt.Errorf("no value under key %s", console.QuoteJSON(r.Key)))
 	}
 
 	var e *client.Error
