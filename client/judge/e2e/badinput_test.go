@@ -66,6 +66,7 @@ func badMsgpack(t *testing.T) []bad {
 		}
 		return packed(t, fields)
 	}
+
 	good := set()
 	return []bad{
 		{name: "msgpack: no key", body: set("key", nil), code: "400"},
@@ -150,6 +151,7 @@ func TestOddInput(t *testing.T) {
 	m := start(t)
 	nc := connect(t, m.url)
 	before := mustStatus(t, nc)
+
 	largest := strings.Repeat("v", 512<<10-1)
 	key := strings.Repeat("é", 512)
 	for _, odd := range []struct{ name, set, get, want string }{
@@ -173,6 +175,7 @@ func TestOddInput(t *testing.T) {
 	if clock := clockOf(t, mustOK(t, nc, "1, 2, a")); clock > 1<<40 {
 		t.Errorf("the clock followed a client's header to %d", clock)
 	}
+
 	if err := nc.Publish("quartet.request", make([]byte, nc.MaxPayload()+1)); !errors.Is(err, nats.ErrMaxPayload) {
 		t.Errorf("a message above max_payload: %v", err)
 	}
@@ -186,6 +189,7 @@ func TestOddInput(t *testing.T) {
 		}
 		return nil
 	})
+
 	unharmed(t, nc, before)
 }
 
@@ -194,6 +198,7 @@ func TestReplySubjects(t *testing.T) {
 	m := start(t)
 	nc, watcher := connect(t, m.url), connect(t, m.url)
 	before := mustStatus(t, nc)
+
 	seen := make(chan *nats.Msg, 1<<16)
 	for _, subject := range []string{"quartet", "quartet.>", "$JS.>", "$KV.>"} {
 		if _, err := watcher.ChanSubscribe(subject, seen); err != nil {
@@ -203,10 +208,12 @@ func TestReplySubjects(t *testing.T) {
 	if err := watcher.Flush(); err != nil {
 		t.Fatal(err)
 	}
+
 	subjects := []string{
 		"quartet", "quartet.node.r1", "quartet.node.m1", "quartet.request", "quartet.status", "quartet.report", "quartet.reply.me",
 		"$JS.API.STREAM.CREATE.x", "$JS.API.INFO", "$KV.b.k", "$SYS.REQ.USER.INFO", "$",
 	}
+
 	for i, reply := range subjects {
 		body := fmt.Sprintf("1, 1, reply%d ::: v", i)
 		for _, subject := range []string{"quartet.request", "quartet.status", "quartet.report"} {
@@ -222,10 +229,12 @@ func TestReplySubjects(t *testing.T) {
 			t.Errorf("a request whose reply subject is %q was executed: %q", reply, got.Data)
 		}
 	}
+
 	mustStatus(t, nc)
 	if err := watcher.Flush(); err != nil {
 		t.Fatal(err)
 	}
+
 	for len(seen) > 0 {
 		got := <-seen
 		answer := got.Header.Get(bus.HeaderAck) != "" || strings.HasPrefix(string(got.Data), "{")
@@ -233,6 +242,7 @@ func TestReplySubjects(t *testing.T) {
 			t.Errorf("the master published on %q: %q %v", got.Subject, got.Data, got.Header)
 		}
 	}
+
 	unharmed(t, nc, before)
 }
 

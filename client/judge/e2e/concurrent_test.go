@@ -88,6 +88,7 @@ func workload(ctx context.Context, url, prefix string, sessions, requests int, r
 		return err
 	}
 	defer c.Close()
+
 	var wg sync.WaitGroup
 	for i := range sessions {
 		wg.Go(func() {
@@ -110,6 +111,7 @@ func workload(ctx context.Context, url, prefix string, sessions, requests int, r
 			}
 		})
 	}
+
 	wg.Wait()
 	return nil
 }
@@ -213,6 +215,7 @@ func TestConcurrentProcesses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	var r recorder
 	var wg sync.WaitGroup
 	var outputs [2]bytes.Buffer
@@ -226,10 +229,12 @@ func TestConcurrentProcesses(t *testing.T) {
 			}
 		})
 	}
+
 	for i := range 2 {
 		wg.Go(func() { oneShots(t, &r, m.url, fmt.Sprintf("one%d-", i+1), 24) })
 	}
 	wg.Wait()
+
 	ops := r.ops
 	for i := range outputs {
 		h, err := history.Decode(&outputs[i])
@@ -241,6 +246,7 @@ func TestConcurrentProcesses(t *testing.T) {
 		}
 		ops = append(ops, h...)
 	}
+
 	judge(t, connect(t, m.url), ops)
 }
 
@@ -252,23 +258,27 @@ func oneShots(t *testing.T, r *recorder, url, name string, requests int) {
 			Client: name, Session: fmt.Sprint(name, n), Model: c, Type: client.TypeGet, Key: keysOf(c)[n/4%4],
 			Outcome: history.OK, Call: now(),
 		}
+
 		text := fmt.Sprintf("%s, get, %s", c.Word(), op.Key)
 		if n/16%2 == 0 {
 			op.Type, op.Value = client.TypeSet, fmt.Sprint(name, n)
 			text = fmt.Sprintf("%s, set, %s ::: %s", c.Word(), op.Key, op.Value)
 		}
 		o := quartet(t, "client", "--nats", url, "-o", "jsonl", text)
+
 		op.Return = now()
 		got := replies(t, o.stdout)
 		if o.status != 0 || len(got) != 1 {
 			t.Errorf("%q: status %d\n%s%s", text, o.status, o.stdout, o.stderr)
 			return
 		}
+
 		reply := got[0]
 		op.ID, op.Replica, op.Timestamp = reply.RID, reply.Replica, reply.Timestamp
 		if reply.Position != nil {
 			op.Position = *reply.Position
 		}
+
 		if op.Type == client.TypeGet && reply.Ack == "OK" {
 			op.Found, op.Output = true, reply.data()
 		} else if op.Type == client.TypeSet && !strings.HasSuffix(reply.data(), op.Value) {

@@ -97,11 +97,13 @@ func TestMasterIsKilledAndComesBack(t *testing.T) {
 			if data == "--dir" {
 				args = []string{"--listen", args[1], "--dir", filepath.Join(p.tmp, "data")}
 			}
+
 			m := startIn(t, p, args...)
 			nc := connect(t, m.url, nats.MaxReconnects(0))
 			was := seeded(t, nc)
 			was.status = atRest(t, nc)
 			killLeftovers(t, pids(was.status))
+
 			m.Kill()
 			again := startIn(t, p, args...)
 			nc = connect(t, again.url)
@@ -112,6 +114,7 @@ func TestMasterIsKilledAndComesBack(t *testing.T) {
 			if s.Master.PID != again.PID() || !s.Ready {
 				t.Errorf("master %d, want %d, ready %v: %s", s.Master.PID, again.PID(), s.Ready, s.Reason)
 			}
+
 			checkAll(t, nc, was)
 			if status := again.stop(t, syscall.SIGTERM); status != 0 {
 				t.Errorf("status %d\n%s", status, again.Stderr.String())
@@ -246,11 +249,13 @@ func TestSessionsAcrossTheMastersDeath(t *testing.T) {
 	args := []string{"--memory", "--listen", freeAddress(t)}
 	m := startIn(t, p, args...)
 	killLeftovers(t, pids(mustStatus(t, connect(t, m.url, nats.MaxReconnects(0)))))
+
 	var r recorder
 	ended := make(chan error, 1)
 	go func() {
 		ended <- workload(t.Context(), m.url, "x", 12, 120, &r, client.WithTimeout(500*time.Millisecond), client.WithRetries(40))
 	}()
+
 	testkit.Eventually(t, startLimit, "some requests are answered", func() error {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -259,11 +264,13 @@ func TestSessionsAcrossTheMastersDeath(t *testing.T) {
 		}
 		return nil
 	})
+
 	m.Kill()
 	again := startIn(t, p, args...)
 	if err := <-ended; err != nil {
 		t.Fatal(err)
 	}
+
 	ops := r.ops
 	// Steady is left out: a weak set that is sent again after the crash may show once more in
 	// passing.
@@ -271,11 +278,13 @@ func TestSessionsAcrossTheMastersDeath(t *testing.T) {
 		history.Linearizable(ops, history.Budget{}), history.Sequential(ops), history.Causal(ops),
 		history.Sessions(ops), history.OnlyOnce(ops, nil),
 	}
+
 	for _, v := range append(verdicts, final(t, connect(t, again.url), ops)...) {
 		if !v.OK() {
 			t.Errorf("%s", v)
 		}
 	}
+
 	counts := count(ops)
 	if counts[history.OK] < len(ops)*95/100 {
 		t.Errorf("of %d requests %v", len(ops), counts)

@@ -44,6 +44,7 @@ func TestDuplicatesInTurn(t *testing.T) {
 			text := fmt.Sprintf("%s, set, %s ::: one", c.Word(), key)
 			first := mustOK(t, nc, text, bus.HeaderMsgID, id, bus.HeaderReplica, "r1")
 			mustOK(t, nc, fmt.Sprintf("%s, set, %s ::: two", c.Word(), key))
+
 			again := map[string]*nats.Msg{
 				"again":           mustOK(t, nc, text, bus.HeaderMsgID, id),
 				"another replica": mustOK(t, nc, text, bus.HeaderMsgID, id, bus.HeaderReplica, "r2"),
@@ -51,6 +52,7 @@ func TestDuplicatesInTurn(t *testing.T) {
 				"other spelling":  mustOK(t, nc, fmt.Sprintf(" %d ,SET,  %s:::one\n", c, key), bus.HeaderMsgID, id),
 				"lower-case name": mustOK(t, nc, text, "nats-msg-id", id),
 			}
+
 			for how, m := range again {
 				if rid(t, m) != rid(t, first) {
 					t.Errorf("%s: rID %d, the first was %d", how, rid(t, m), rid(t, first))
@@ -60,6 +62,7 @@ func TestDuplicatesInTurn(t *testing.T) {
 						t.Errorf("%s: %s is %q, was %q", how, name, got, want)
 					}
 				}
+
 				body := key + " ::: one"
 				if how == "msgpack" {
 					body = ""
@@ -68,6 +71,7 @@ func TestDuplicatesInTurn(t *testing.T) {
 					t.Errorf("%s: body %q, want %q", how, m.Data, body)
 				}
 			}
+
 			if got := linearizably(t, nc, key); got != "two" {
 				t.Errorf("a repeated set took effect again: %q", got)
 			}
@@ -109,6 +113,7 @@ func TestDuplicatesAtOnce(t *testing.T) {
 		for round := range 10 {
 			key := fmt.Sprintf("once-%s-%d", c.Word(), round)
 			got := make([]*nats.Msg, 16)
+
 			var wg sync.WaitGroup
 			for i := range got {
 				body := fmt.Sprintf("%s, set, %s ::: value", c.Word(), key)
@@ -124,6 +129,7 @@ func TestDuplicatesAtOnce(t *testing.T) {
 				})
 			}
 			wg.Wait()
+
 			if t.Failed() {
 				return
 			}
@@ -134,6 +140,7 @@ func TestDuplicatesAtOnce(t *testing.T) {
 				}
 			}
 		}
+
 		// One effect: ten causal sets have ten numbers.
 		if s := atRest(t, nc); c == model.Causal && s.Master.Last != 10 {
 			t.Errorf("ten causal sets, each sent sixteen times, took %d numbers", s.Master.Last)

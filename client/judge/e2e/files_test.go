@@ -54,11 +54,13 @@ func TestRequestFiles(t *testing.T) {
 		if o.status != 0 {
 			t.Fatalf("%s: status %d\n%s", file, o.status, o.stderr)
 		}
+
 		consistency := map[string]string{"li": "LINEARIZABLE", "se": "SEQUENTIAL", "ca": "CAUSAL", "ev": "EVENTUAL"}[file[:2]]
 		want, firstGet := append(append([]string{}, sets...), gets...), len(sets)
 		if strings.HasSuffix(file, "2") {
 			want, firstGet = append(append([]string{}, gets...), sets...), 0
 		}
+
 		got := replies(t, o.stdout)
 		if len(got) != len(want) {
 			t.Fatalf("%s: %d replies, want %d\n%s", file, len(got), len(want), o.stdout)
@@ -73,15 +75,18 @@ func TestRequestFiles(t *testing.T) {
 			}
 			// Another session wrote last: of the weak models a get may be late where its own
 			// session has not written, and the eventual model promises a get no more at all.
-			if weak := kind == "GET" && (file == "causal2" || strings.HasPrefix(file, "event")); weak {
+			mayBeLate := file == "causal2" || strings.HasPrefix(file, "event")
+			if kind == "GET" && mayBeLate {
 				checkWeak(t, file, i, r)
 			} else if r.data() != want[i] || r.Ack != "OK" {
 				t.Errorf("%s, reply %d: %s %q, want OK %q", file, i+1, r.Ack, r.data(), want[i])
 			}
 			checkNumbers(t, file, i, r)
 		}
+
 		atRest(t, connect(t, m.url)) // so that the next file's session begins where this ended
 	}
+
 	s := atRest(t, connect(t, m.url))
 	for _, r := range s.Replicas {
 		// Ordered are twenty strong and ten eventual sets, and the marker of the causal ones.
@@ -89,6 +94,7 @@ func TestRequestFiles(t *testing.T) {
 			t.Errorf("%s: %d keys at position %d, member %v", r.ID, r.Keys, r.Position, r.Member)
 		}
 	}
+
 	for _, key := range []string{"key1 firstOOW", "key2 second", "key3 third"} {
 		name, value, _ := strings.Cut(key, " ")
 		for _, model := range []string{"linearizable", "sequential", "causal", "eventual"} {

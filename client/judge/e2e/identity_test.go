@@ -182,7 +182,8 @@ func loseMastersFiles(t *testing.T, data string, files []string, spoil func(stri
 	again := startIn(t, p, args...)
 	nc = connect(t, again.url)
 	s := mustStatus(t, nc)
-	if !s.Ready || data == "--memory" && !slices.Equal(pids(s), pids(was.status)) {
+	died := data == "--memory" && !slices.Equal(pids(s), pids(was.status))
+	if !s.Ready || died {
 		t.Errorf("ready %v: %s; replicas %v, were %v", s.Ready, s.Reason, pids(s), pids(was.status))
 	}
 	if !strings.Contains(again.Stderr.String(), "master.json is ") {

@@ -32,9 +32,11 @@ func TestStartAndStop(t *testing.T) {
 			nc := connect(t, m.url, nats.MaxReconnects(0))
 			mustOK(t, nc, "1, 1, key ::: value", bus.HeaderClient, "Tester")
 			running := pids(mustStatus(t, nc))
+
 			if status := m.stop(t, signal); status != 0 {
 				t.Errorf("status %d\n%s", status, m.Stderr.String())
 			}
+
 			banner := regexp.MustCompile(`^ready nats://127\.0\.0\.1:\d+
   data      in memory \(survives the death of the master and of no replica; run files in \S+\)
   logs      \S+
@@ -46,11 +48,13 @@ $`)
 			if out := m.Stdout.String(); !banner.MatchString(out) {
 				t.Errorf("stdout:\n%s", out)
 			}
+
 			for _, pid := range running {
 				if supervise.Alive(pid) {
 					t.Errorf("process %d is left behind", pid)
 				}
 			}
+
 			for file, content := range map[string]string{
 				"report.json": `"linearizable"`, "report.txt": "linearizable", "requests.csv": "Tester",
 				"report.html": "until it left for r", // the steps of the one request
@@ -61,6 +65,7 @@ $`)
 					t.Errorf("%s: %v, %q is not in it:\n%s", file, err, content, short(string(b)))
 				}
 			}
+
 			if left, err := os.ReadDir(p.tmp); err != nil || len(left) > 0 {
 				t.Errorf("left behind in the temporary directory: %v %v", left, err)
 			}
@@ -136,6 +141,7 @@ func TestTwoMastersOnOneDirectory(t *testing.T) {
 	first := startIn(t, p, "--dir", dir, "--listen", "127.0.0.1:-1", "--replicas", "1", "--suspect", calm)
 	nc := connect(t, first.url)
 	before := mustStatus(t, nc)
+
 	// In other words and in the same: what is wrong is that a master runs here already, and that
 	// is said although the log directory is its own, too.
 	for _, at := range []place{newPlace(t), p} {
@@ -148,14 +154,17 @@ func TestTwoMastersOnOneDirectory(t *testing.T) {
 				t.Errorf("stderr does not say %q:\n%s", word, second.Stderr.String())
 			}
 		}
+
 		if _, err := os.Stat(at.logs); at.logs != p.logs && !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("a start that was refused has made a directory for logs: %v", err)
 		}
+
 		wrong := launch(t, at, "--dir", dir, "--replicas", "0")
 		if status := wrong.Wait(t, startLimit); status != exit.StatusUsage || !strings.Contains(wrong.Stderr.String(), "replicas") {
 			t.Errorf("wrong usage beside a master that runs: status %d\n%s", status, wrong.Stderr.String())
 		}
 	}
+
 	// In another directory at the same address.
 	third := launch(t, newPlace(t), "--dir", filepath.Join(p.tmp, "other"), "--listen", strings.TrimPrefix(first.url, "nats://"))
 	if status := third.Wait(t, startLimit); status != 1 || !strings.Contains(third.Stderr.String(), fmt.Sprintf("a master runs there already: m1, pid %d", first.PID())) {
@@ -165,6 +174,7 @@ func TestTwoMastersOnOneDirectory(t *testing.T) {
 		t.Errorf("its directory is left behind: %v", err)
 	}
 	unharmed(t, nc, before)
+
 	// A clean stop and a start on the same directory go on counting.
 	last := rid(t, mustOK(t, nc, "1, 2, serves1"))
 	if status := first.stop(t, os.Interrupt); status != 0 {
@@ -209,6 +219,7 @@ func TestWrongUsage(t *testing.T) {
 			t.Errorf("quartet %q: status %d, want 2\nstdout %s\nstderr %s", args, o.status, o.stdout, o.stderr)
 		}
 	}
+
 	if o := quartet(t, "get", "--nats", "nats://"+freeAddress(t), "key"); o.status != 6 {
 		t.Errorf("no cluster there: status %d\n%s", o.status, o.stderr)
 	}
@@ -287,6 +298,7 @@ func replay(t *testing.T, nc *nats.Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for range 10 {
 		serves(t, nc)
 	}
@@ -294,6 +306,7 @@ func replay(t *testing.T, nc *nats.Conn) {
 	if err := sub.Unsubscribe(); err != nil {
 		t.Fatal(err)
 	}
+
 	kinds := map[byte]bool{}
 	for len(seen) > 0 {
 		m := <-seen
@@ -312,6 +325,7 @@ func replay(t *testing.T, nc *nats.Conn) {
 			t.Fatal(err)
 		}
 	}
+
 	if err := nc.Flush(); err != nil {
 		t.Fatal(err)
 	}

@@ -54,6 +54,7 @@ func TestStoryOfARequest(t *testing.T) {
 	if err := watcher.Flush(); err != nil {
 		t.Fatal(err)
 	}
+
 	for n := range 20 { // with much and with little that could carry an acknowledgement
 		id := fmt.Sprint(rid(t, mustOK(t, nc, fmt.Sprintf("1, 1, story ::: %d", n), bus.HeaderReplica, "r2")))
 		want := map[string]bool{

@@ -131,6 +131,7 @@ func TestDisksArePutBack(t *testing.T) {
 			replace(t, filepath.Join(d.dir, "replicas"), kept)
 		}, nil},
 	} {
+
 		t.Run(name, func(t *testing.T) {
 			d := aged(t, test.rest)
 			test.spoil(t, d)
@@ -152,6 +153,7 @@ func TestDisksAreMisplaced(t *testing.T) {
 		m, _ := other.start(t)
 		stopped(t, m)
 	}
+
 	for name, test := range map[string]struct {
 		spoil func(t *testing.T, d *disks)
 		bad   []string // replicas
@@ -169,6 +171,7 @@ func TestDisksAreMisplaced(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := aged(t, true)
 			test.spoil(t, d)
+
 			m := launch(t, d.place, "--dir", d.dir, "--listen", freeAddress(t), "--suspect", suspicion.String())
 			nc := d.reach(t, m)
 			for _, id := range test.bad {
@@ -180,6 +183,7 @@ func TestDisksAreMisplaced(t *testing.T) {
 					return nil
 				})
 			}
+
 			if len(test.bad) == 1 {
 				testkit.Eventually(t, restLimit, "the others go on", func() error {
 					if s := mustStatus(t, nc); !s.Ready {
@@ -189,6 +193,7 @@ func TestDisksAreMisplaced(t *testing.T) {
 				})
 				mustOK(t, nc, "1, 1, k1 ::: new")
 			}
+
 			if test.mend != nil {
 				test.mend(t, d)
 			} else {
@@ -196,9 +201,11 @@ func TestDisksAreMisplaced(t *testing.T) {
 				test.spoil(t, d)
 				_, nc = d.start(t)
 			}
+
 			for _, id := range test.bad {
 				awaitMember(t, nc, id, 0)
 			}
+
 			for _, key := range acknowledged {
 				for _, id := range []string{"r1", "r2", "r3"} {
 					if got := mustOK(t, nc, "4, 2, "+key, bus.HeaderReplica, id); string(got.Data) != "new" {
@@ -209,6 +216,7 @@ func TestDisksAreMisplaced(t *testing.T) {
 			serves(t, nc)
 		})
 	}
+
 	m, nc := other.start(t) // whose directory is as it was
 	holdsAll(t, nc)
 	stopped(t, m)

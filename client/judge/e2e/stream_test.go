@@ -44,6 +44,7 @@ func begin(t *testing.T, url, prefix, alive string) *stream {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	s := &stream{stop: make(chan struct{})}
 	s.run(func(n int, between gap) {
 		_, err := c.Set(t.Context(), fmt.Sprintf("%s-%d", prefix, n), fmt.Append(nil, n))
@@ -59,6 +60,7 @@ func begin(t *testing.T, url, prefix, alive string) *stream {
 			s.acked = n + 1
 		}
 	})
+
 	s.run(func(_ int, between gap) {
 		_, err := c.Get(t.Context(), "pulse", client.With(model.Eventual), client.OnReplica(alive))
 		between.to = time.Now()
@@ -71,6 +73,7 @@ func begin(t *testing.T, url, prefix, alive string) *stream {
 			s.pulsed++
 		}
 	})
+
 	t.Cleanup(func() {
 		s.end()
 		_ = c.Close()

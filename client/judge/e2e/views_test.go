@@ -93,11 +93,13 @@ func TestReplicaIsPaused(t *testing.T) {
 			nc := connect(t, m.url)
 			s := begin(t, m.url, "x", "r1")
 			s.goesOn(t)
+
 			pid := replicaOf(mustStatus(t, nc), "r2").PID
 			if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGCONT) })
+
 			testkit.Eventually(t, restLimit, "r2 is left out", func() error {
 				if st := mustStatus(t, nc); replicaOf(st, "r2").Member || !st.Ready {
 					return fmt.Errorf("%+v", st)
@@ -108,6 +110,7 @@ func TestReplicaIsPaused(t *testing.T) {
 			if got := ask(t, nc, "4, 2, key", bus.HeaderReplica, "r2"); code(got) != "503" {
 				t.Errorf("r2 is asked for: %q %s", code(got), got.Data)
 			}
+
 			if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
 				t.Fatal(err)
 			}
@@ -148,11 +151,13 @@ func TestReplicasJoinAndAreRemoved(t *testing.T) {
 	dir := filepath.Join(p.tmp, "data")
 	m := startIn(t, p, "--dir", dir, "--listen", "127.0.0.1:-1")
 	nc := connect(t, m.url)
+
 	s := begin(t, m.url, "x", "r2")
 	s.goesOn(t)
 	r4 := joined(t, m, dir, "--id", "r4", "--dir", filepath.Join(p.tmp, "r4"))
 	awaitMember(t, nc, "r4", 0)
 	s.goesOn(t)
+
 	for _, c := range []struct {
 		args   []string
 		status int
@@ -169,14 +174,17 @@ func TestReplicasJoinAndAreRemoved(t *testing.T) {
 			t.Errorf("remove %q: status %d, want %d\n%s%s", c.args, o.status, c.status, o.stdout, o.stderr)
 		}
 	}
+
 	if err := r4.Wait(); err != nil {
 		t.Errorf("the replica that was removed ended badly: %v", err)
 	}
 	s.goesOn(t)
 	s.check(t, nc, "x", suspicion+mostOnTop)
+
 	if status := m.stop(t, os.Interrupt); status != 0 {
 		t.Fatalf("status %d\n%s", status, m.Stderr.String())
 	}
+
 	again := startIn(t, p, "--dir", dir, "--listen", "127.0.0.1:-1")
 	if st := atRest(t, connect(t, again.url)); len(st.Replicas) != 2 || replicaOf(st, "r2") != nil {
 		t.Errorf("%+v", st.Replicas)
@@ -217,12 +225,14 @@ func TestRecover(t *testing.T) {
 	if o := quartet(t, "recover", "--nats", m.url); o.status != 0 || !strings.Contains(o.stdout, "nothing to recover") {
 		t.Errorf("a cluster that works: status %d\n%s%s", o.status, o.stdout, o.stderr)
 	}
+
 	s := atRest(t, nc)
 	for _, r := range s.Replicas[:2] { // in memory: what comes back is empty
 		if err := syscall.Kill(r.PID, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	testkit.Eventually(t, restLimit, "strong requests are refused", func() error {
 		// Of another key: one that is sent before the deaths are seen may take effect later.
 		got, err := request(nc, "1, 1, another ::: other")
@@ -234,12 +244,14 @@ func TestRecover(t *testing.T) {
 		}
 		return nil
 	})
+
 	if got := mustOK(t, nc, "4, 2, key"); string(got.Data) != "value" {
 		t.Errorf("an eventual get: %q", got.Data)
 	}
 	if st := mustStatus(t, nc); st.Ready || !strings.Contains(st.Reason, "r1, r2") {
 		t.Errorf("%+v", st)
 	}
+
 	o := quartet(t, "recover", "--nats", m.url)
 	if o.status != 1 || !strings.Contains(o.stdout, "only r1, r2 hold are lost") || !strings.Contains(o.stderr, "--yes") {
 		t.Errorf("without --yes: status %d\n%s%s", o.status, o.stdout, o.stderr)
@@ -248,12 +260,14 @@ func TestRecover(t *testing.T) {
 		!slices.Equal(r.Missing, []string{"r1", "r2"}) || !slices.Equal(r.Present, []string{"r3"}) {
 		t.Errorf("without --yes: %+v", r)
 	}
+
 	if st := mustStatus(t, nc); st.Ready {
 		t.Error("it was done without --yes")
 	}
 	if r := recovered(t, m.url, 0, "--yes"); !r.Ready || !r.Done || !r.Begun || r.Epoch <= s.Epoch || r.Error != "" || !slices.Equal(r.Missing, []string{"r1", "r2"}) {
 		t.Errorf("with --yes: %+v", r)
 	}
+
 	serves(t, nc)
 	for _, id := range []string{"r1", "r2"} {
 		awaitMember(t, nc, id, 0)
@@ -261,6 +275,7 @@ func TestRecover(t *testing.T) {
 			t.Errorf("at %s: %q", id, got.Data)
 		}
 	}
+
 	atRest(t, nc)
 }
 
@@ -275,11 +290,13 @@ func TestDamagedReplicaIsNotServed(t *testing.T) {
 	if status := m.stop(t, os.Interrupt); status != 0 {
 		t.Fatalf("status %d", status)
 	}
+
 	r2 := filepath.Join(dir, "replicas", "r2")
 	marks, err := filepath.Glob(filepath.Join(r2, "*"))
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	spoilt := 0
 	for _, name := range marks {
 		if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() {
@@ -292,8 +309,10 @@ func TestDamagedReplicaIsNotServed(t *testing.T) {
 	if spoilt == 0 {
 		t.Fatal("there is nothing to spoil")
 	}
+
 	m = launch(t, p, args...)
 	m.awaitReady(t)
+
 	nc := connect(t, m.url)
 	r := replicaOf(mustStatus(t, nc), "r2")
 	if r == nil || r.Member || !strings.Contains(r.LastError, "damaged") || !strings.Contains(m.Stdout.String(), "missing") {
@@ -324,29 +343,35 @@ func TestNewerMasterTakesOver(t *testing.T) {
 	was := seeded(t, nc)
 	running := pids(atRest(t, nc))
 	killLeftovers(t, running)
+
 	second := startIn(t, newPlace(t), append(args, "--takeover")...)
 	if status := first.Wait(t, startLimit); status != exit.StatusLed || !strings.Contains(first.Stderr.String(), "newer master leads") {
 		t.Errorf("the first ended with status %d\n%s", status, first.Stderr.String())
 	}
+
 	st := mustStatus(t, nc)
 	if st.Master.PID != second.PID() || !slices.Equal(pids(st), running) {
 		t.Errorf("%+v", st)
 	}
+
 	for _, r := range st.Replicas {
 		if r.Supervised { // who starts it again is said
 			t.Errorf("%s is said to be started again by a master that did not start it", r.ID)
 		}
 	}
+
 	for i, pid := range running {
 		if line := fmt.Sprintf("r%d  pid %d, started elsewhere", i+1, pid); !strings.Contains(second.Stdout.String(), line) {
 			t.Errorf("the banner does not say %q:\n%s", line, second.Stdout.String())
 		}
 	}
+
 	for _, pid := range running {
 		if !supervise.Alive(pid) {
 			t.Errorf("process %d is gone with the first master", pid)
 		}
 	}
+
 	checkAll(t, nc, was)
 	if status := second.stop(t, os.Interrupt); status != 0 {
 		t.Errorf("status %d\n%s", status, second.Stderr.String())

@@ -49,6 +49,8 @@ func serveBus(port int, store string, routes []string) error {
 			return err
 		}
 		o.Routes = append(o.Routes, u)
+
+		// The routes begin with its own.
 		if i > 0 {
 			continue
 		}
@@ -58,14 +60,17 @@ func serveBus(port int, store string, routes []string) error {
 			return err
 		}
 	}
+
 	s, err := server.NewServer(o)
 	if err != nil {
 		return err
 	}
+
 	go s.Start()
 	if !s.ReadyForConnections(20 * time.Second) {
 		return fmt.Errorf("the bus is not ready on port %d", port)
 	}
+
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	s.Shutdown()
 	return nil

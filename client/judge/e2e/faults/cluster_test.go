@@ -77,12 +77,14 @@ func newCluster(t testing.TB, s shape, more ...string) *cluster {
 	if err := os.MkdirAll(c.tmp, 0o700); err != nil {
 		t.Fatal(err)
 	}
+
 	c.args = append([]string{"--replicas", fmt.Sprint(cmp.Or(s.replicas, 3)), "--log-dir", c.logs}, more...)
 	if s.memory {
 		c.args = append(c.args, "--memory")
 	} else {
 		c.args = append(c.args, "--dir", c.data)
 	}
+
 	if s.servers > 0 {
 		c.buses = startBuses(t, dir, s.servers)
 		c.bus, c.address = c.buses[0], c.buses[0].address
@@ -97,11 +99,13 @@ func newCluster(t testing.TB, s shape, more ...string) *cluster {
 	} else {
 		c.args = append(c.args, "--listen", c.address)
 	}
+
 	t.Cleanup(c.end)
 	if s.filtered {
 		c.behindFilters(t, cmp.Or(s.replicas, 3))
 	}
 	c.start(t)
+
 	var err error
 	if c.nc, err = c.dial(); err != nil {
 		t.Fatal(err)
@@ -207,9 +211,13 @@ func (c *cluster) password(t testing.TB) string {
 // end kills what a failed test may have left: a master that is asked to stop takes its
 // replicas with it.
 func (c *cluster) end() {
-	if c.master == nil || c.master.Gone() && c.master.Status() == 0 {
+	if c.master == nil {
 		return
 	}
+	if endedWell := c.master.Gone() && c.master.Status() == 0; endedWell {
+		return
+	}
+
 	c.master.Kill()
 	for pid := range c.seen {
 		if c.ours(pid) {

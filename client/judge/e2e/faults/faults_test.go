@@ -86,7 +86,11 @@ func TestFaults(t *testing.T) {
 				traffic = kinds[(round+i)%len(kinds)]
 			}
 			for _, memory := range []bool{true, false} {
-				if want := memory && s.memory && *mode != "dir" || !memory && s.dir && *mode != "memory"; want {
+				asked, has := *mode != "memory", s.dir
+				if memory {
+					asked, has = *mode != "dir", s.memory
+				}
+				if asked && has {
 					one(t, s, memory, traffic, uint64(round))
 				}
 			}
@@ -203,10 +207,12 @@ func (tr *trial) settle(t *testing.T, r *row) {
 	tr.load.end(t)
 	ended := now()
 	rec := tr.load.rec
+
 	tr.resend(t, tr.hit, tr.random)
 	tr.answers(t)
 	tr.command(t)
 	tr.c.await(t, healLimit, "all replicas at one place", atRest(tr.size))
+
 	r.pauses = pauses(rec.ops, tr.load.began, ended)
 	for _, o := range rec.ops {
 		r.requests++
@@ -217,11 +223,13 @@ func (tr *trial) settle(t *testing.T, r *row) {
 			r.refused++
 		}
 	}
+
 	r.notes = tr.notes
 	for _, s := range rec.surprises {
 		t.Errorf("no fault explains this answer: %s", s)
 	}
 	tr.judge(t, rec.ops, r)
+
 	for id, hand := range tr.c.hands {
 		if status := hand.Stop(t, os.Interrupt, stopLimit); status != 0 {
 			t.Errorf("%s ended with status %d\n%s", id, status, hand.Stderr.String())
@@ -245,7 +253,9 @@ func (tr *trial) answers(t *testing.T) {
 		}
 		get := client.Request{Request: model.Request{Model: c, Type: client.TypeGet, Key: req.Key}}
 		// An eventual get may be answered by a replica that has not heard of the set yet.
-		if _, err := tr.load.rec.do(ctx, s, req.Identity, get, false); err != nil && (c != model.Eventual || !errors.Is(err, client.ErrNotFound)) {
+		_, err := tr.load.rec.do(ctx, s, req.Identity, get, false)
+		notYetThere := c == model.Eventual && errors.Is(err, client.ErrNotFound)
+		if err != nil && !notYetThere {
 			t.Errorf("a %s get at the end: %v", c.Word(), err)
 		}
 	}

@@ -85,7 +85,10 @@ func readOperation(r *bufio.Reader) (operation, subject []byte, err error) {
 	operation = bytes.Clone(line)
 
 	fields := bytes.Fields(operation)
-	publishes := len(fields) > 0 && (bytes.EqualFold(fields[0], []byte("PUB")) || bytes.EqualFold(fields[0], []byte("HPUB")))
+	if len(fields) == 0 {
+		return operation, nil, nil
+	}
+	publishes := bytes.EqualFold(fields[0], []byte("PUB")) || bytes.EqualFold(fields[0], []byte("HPUB"))
 	if !publishes {
 		return operation, nil, nil
 	}

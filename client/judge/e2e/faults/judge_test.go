@@ -47,7 +47,8 @@ func (tr *trial) forgive(ops []history.Operation) (forgiven map[string]bool) {
 			continue
 		}
 		call := begun[o.Identity]
-		if call < tr.reborn || o.Model == model.Eventual && call <= tr.lostAt[o.Replica] {
+		diedWithItsReplica := o.Model == model.Eventual && call <= tr.lostAt[o.Replica]
+		if call < tr.reborn || diedWithItsReplica {
 			o.Outcome = history.Unknown
 			forgiven[o.Identity] = true
 		}
@@ -61,6 +62,7 @@ func (tr *trial) judge(t *testing.T, all []sent, r *row) {
 	ops := plain(all)
 	forgiven := tr.forgive(ops)
 	r.forgiven = len(forgiven)
+
 	var verdicts []history.Verdict
 	if tr.reborn > 0 {
 		// What weak gets saw before may be gone after: each part is judged by itself.
@@ -70,6 +72,7 @@ func (tr *trial) judge(t *testing.T, all []sent, r *row) {
 			return o.Call < tr.reborn && o.Type == model.Get && !o.Model.Strong()
 		})
 	}
+
 	verdicts = append(verdicts, history.All(ops, history.Budget{Time: checkTime})...)
 	for _, c := range []model.Consistency{model.Sequential, model.Eventual} {
 		stores := tr.contents(t, c, sharedKeys(ops))
@@ -78,14 +81,18 @@ func (tr *trial) judge(t *testing.T, all []sent, r *row) {
 			verdicts = append(verdicts, history.Eventual(notOnce(ops), stores[id]))
 		}
 	}
+
 	for _, v := range verdicts {
 		// A weak set that is sent again after the master's death may show once more, and one
 		// that was lost with who acknowledged it may show only for a while.
-		if !v.OK() && (v.Check != "steady" || tr.masters == 1 && len(tr.lostAt) == 0) {
+		mayWaver := tr.masters != 1 || len(tr.lostAt) > 0
+		excused := v.Check == "steady" && mayWaver
+		if !v.OK() && !excused {
 			r.rejected++
 			t.Errorf("%s", v)
 		}
 	}
+
 	tr.unlost(t, ops, r)
 	rising(t, all)
 }
@@ -119,6 +126,7 @@ func (tr *trial) unlost(t *testing.T, ops []history.Operation, r *row) {
 			}
 		}
 	}
+
 	var keys []string
 	for key := range best {
 		keys = append(keys, key)
@@ -126,6 +134,7 @@ func (tr *trial) unlost(t *testing.T, ops []history.Operation, r *row) {
 	slices.Sort(keys)
 	held := tr.contents(t, model.Eventual, keys)
 	held["a linearizable get"] = tr.read(t, model.Linearizable, "", keys)
+
 	lost := map[string]bool{}
 	for where, values := range held {
 		for _, key := range keys {
@@ -141,6 +150,7 @@ func (tr *trial) unlost(t *testing.T, ops []history.Operation, r *row) {
 			}
 		}
 	}
+
 	r.lost = len(lost)
 	for _, o := range ops {
 		if o.Type == model.Set && o.Outcome == history.OK {
@@ -168,6 +178,7 @@ func (tr *trial) read(t *testing.T, c model.Consistency, replica string, keys []
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), healLimit)
 	defer cancel()
+
 	held := map[string]string{}
 	var mu sync.Mutex
 	var readers sync.WaitGroup
@@ -188,6 +199,7 @@ func (tr *trial) read(t *testing.T, c model.Consistency, replica string, keys []
 			}
 		})
 	}
+
 	for _, key := range keys {
 		work <- key
 	}

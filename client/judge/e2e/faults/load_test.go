@@ -61,7 +61,12 @@ func (r *recorder) add(op sent, err error) {
 		r.acks[op.Session]++
 	}
 	var e *client.Error
-	if errors.As(err, &e) && !e.Unknown && (e.Code == model.Malformed || e.Code == model.Conflict || e.Code == model.TooLarge) {
+	if !errors.As(err, &e) || e.Unknown {
+		return
+	}
+	// No fault makes a request wrong.
+	switch e.Code {
+	case model.Malformed, model.Conflict, model.TooLarge:
 		r.surprises = append(r.surprises, fmt.Sprintf("%s: %v", op.Operation, err))
 	}
 }
@@ -302,7 +307,8 @@ func (l *load) more(t testing.TB, n int, which func(*worker) bool) {
 		counts := l.rec.counts()
 		for i := range l.cast {
 			w := &l.cast[i]
-			if (which == nil || which(w)) && counts[w.name]-before[w.name] < n {
+			asked := which == nil || which(w)
+			if asked && counts[w.name]-before[w.name] < n {
 				return fmt.Errorf("%s has had %d", w.name, counts[w.name]-before[w.name])
 			}
 		}

@@ -44,16 +44,19 @@ func run(m *testing.M) (status int) {
 	case roleReaper:
 		return beReaper(os.Stdin)
 	}
+
 	fail := func(err error) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+
 	flag.Parse()
 	dir, err := os.MkdirTemp("", "quartet-faults")
 	if err != nil {
 		return fail(err)
 	}
 	defer os.RemoveAll(dir)
+
 	ctx, cancel := context.WithTimeout(context.Background(), buildLimit)
 	defer cancel()
 	if binary = *built; binary == "" {
@@ -61,6 +64,7 @@ func run(m *testing.M) (status int) {
 			return fail(err)
 		}
 	}
+
 	if children, err = startReaper(); err != nil {
 		return fail(err)
 	}

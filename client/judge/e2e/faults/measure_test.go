@@ -194,10 +194,12 @@ func fill(b *testing.B, c *cluster, keys int) {
 	kv := connect(b, c.url(), client.WithTimeout(patience*10))
 	room := make(chan struct{}, window)
 	var failed atomic.Pointer[error]
+
 	value := make([]byte, valueBytes)
 	for i := range value {
 		value[i] = byte('a' + rand.IntN(26))
 	}
+
 	for i := range keys {
 		room <- struct{}{}
 		req := client.Request{Request: model.Request{Model: client.Eventual, Type: client.TypeSet, Key: fmt.Sprintf("key%07d", i), Value: value}}
@@ -214,9 +216,12 @@ func fill(b *testing.B, c *cluster, keys int) {
 			b.Fatalf("a set while the store was filled: %v", *err)
 		}
 	}
+
+	// With the whole window in hand every set has been answered.
 	for range window {
 		room <- struct{}{}
 	}
+
 	c.await(b, fillLimit, "all replicas at one place", func(s bus.Status) error {
 		if err := atRest(len(s.Replicas))(s); err != nil {
 			return err

@@ -161,6 +161,7 @@ func TestProxy(t *testing.T) {
 	}
 	defer l.Close()
 	p := startProxy(t, l.Addr().String())
+
 	dial := func() (replica, server net.Conn) {
 		replica, err := net.Dial("tcp", p.listener.Addr().String())
 		if err != nil {
@@ -172,6 +173,7 @@ func TestProxy(t *testing.T) {
 		t.Cleanup(func() { replica.Close(); server.Close() })
 		return replica, server
 	}
+
 	replica, server := dial()
 	p.hold(toReplica)
 	say(t, server, "held")
@@ -182,16 +184,19 @@ func TestProxy(t *testing.T) {
 	if got := hear(replica, 50*time.Millisecond); got != "" {
 		t.Errorf("what is held arrived: %q", got)
 	}
+
 	p.release(false)
 	if got := hear(replica, 5*time.Second); got != "held" {
 		t.Errorf("after the release: %q", got)
 	}
+
 	p.hold(toReplica, fromReplica)
 	say(t, server, "lost")
 	p.release(true)
 	if got := hear(replica, 5*time.Second); got != "" {
 		t.Errorf("over a broken connection: %q", got)
 	}
+
 	replica, server = dial()
 	say(t, server, "anew")
 	if got := hear(replica, 5*time.Second); got != "anew" {
