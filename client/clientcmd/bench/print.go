@@ -38,7 +38,8 @@ func (p *printer) row(m *measured) error {
 		return writeCSV(p.out, p.lines == 1, &r)
 	}
 	if p.swept != nil {
-		_, err := fmt.Fprintf(p.b.env.Stderr, "%s %d: %s: %.0f a second, p99 %.0f µs\n", p.swept.name, m.point.value, m.name(), r.Quartet.Rate.Median, r.Quartet.P99.Median)
+		_, err := fmt.Fprintf(p.b.env.Stderr, "%s %d: %s: %.0f a second, p99 %.0f µs\n", p.swept.name, m.point.value, m.name(),
+			r.Quartet.Rate.Median, r.Quartet.P99.Median)
 		return err
 	}
 	return p.tableRow(m, &r)
@@ -251,7 +252,8 @@ func (p *printer) conditions() string {
 	}
 	var parts []string
 	if rate := swept("rate", fmt.Sprintf("%g", o.Rate)); rate != "0" {
-		parts = append(parts, fmt.Sprintf("open loop, %s requests a second (%s), at most %s at once", rate, o.Spacing, swept("concurrency", fmt.Sprint(o.Concurrency))))
+		parts = append(parts, fmt.Sprintf("open loop, %s requests a second (%s), at most %s at once", rate, o.Spacing,
+			swept("concurrency", fmt.Sprint(o.Concurrency))))
 	} else {
 		parts = append(parts, swept("concurrency", fmt.Sprint(o.Concurrency))+" at once")
 	}

@@ -68,7 +68,8 @@ be read as a history.`,
 		RunE: func(_ *cobra.Command, args []string) error { return c.run(args) },
 	}
 	f := cmd.Flags()
-	config.Duration(f, &c.budget, "budget", 10*time.Second, time.Nanosecond, config.Forever, "how long one history may be searched, and once more for a small counterexample")
+	config.Duration(f, &c.budget, "budget", 10*time.Second, time.Nanosecond, config.Forever,
+		"how long one history may be searched, and once more for a small counterexample")
 	config.NotEmpty(f, &c.pictures, "pictures", "", "`DIR` for the pictures of violations (default: beside the history); "+noPictures+": draw none")
 	c.out.Flag(f)
 	return cmd

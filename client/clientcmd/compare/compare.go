@@ -126,7 +126,8 @@ func (c *comparing) compareFlags(f *pflag.FlagSet) {
 	f.Lookup("warmup").Usage = "time of a load before anything counts"
 	f.Lookup("duration").Usage = "time of a load that counts, of each model"
 	f.StringVar(&c.kind, "workload", "mix", "the `KIND` of load where no requests are given: set, get or mix")
-	config.Int(f, &c.clients, "clients", 8, 1, comparison.MaxClients, fmt.Sprintf("how many send at once, each in a session of its own; at most %d", comparison.MaxClients))
+	config.Int(f, &c.clients, "clients", 8, 1, comparison.MaxClients,
+		fmt.Sprintf("how many send at once, each in a session of its own; at most %d", comparison.MaxClients))
 	config.Int(f, &c.times, "times", 10, 1, math.MaxInt32, "how often each client sends the requests that are given")
 	f.BoolVar(&c.tell, "distinct", false, "put #CLIENT.TIME.LINE behind each value of the requests that are given, to tell repeated values apart")
 	config.NotEmpty(f, &c.plot, "plot", "", "draw the result into `FILE`, .svg or .png")

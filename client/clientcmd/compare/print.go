@@ -298,7 +298,8 @@ func (r *run) csv(all []compared) error {
 			}
 			if t == model.Get {
 				s := p.Staleness
-				line = append(line, s.Judged, s.Stale, s.Percent, s.Doubted, s.Foreign, s.Behind.P50, s.Behind.P99, s.Behind.Max, s.Outdated.P50, s.Outdated.P99, s.Outdated.Max)
+				line = append(line, s.Judged, s.Stale, s.Percent, s.Doubted, s.Foreign, s.Behind.P50, s.Behind.P99, s.Behind.Max,
+					s.Outdated.P50, s.Outdated.P99, s.Outdated.Max)
 			}
 			cells := make([]string, len(comparedHead))
 			for n, v := range line {
@@ -320,7 +321,8 @@ func (r *run) draw() error {
 
 	f := figure.Comparison{
 		Title: "The same requests under each model",
-		Notes: append(r.conditions(), fmt.Sprintf("%s, %s/%s, %d processors", time.Now().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())),
+		Notes: append(r.conditions(), fmt.Sprintf("%s, %s/%s, %d processors", time.Now().Format(time.DateOnly), runtime.GOOS,
+			runtime.GOARCH, runtime.NumCPU())),
 	}
 
 	unclear := false

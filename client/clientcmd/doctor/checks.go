@@ -44,7 +44,8 @@ func (d *doctor) lookAtServer(ctx context.Context, nc *nats.Conn) {
 		d.finding("server", fmt.Sprintf("%s does not answer a ping: %v", nc.ConnectedUrlRedacted(), err), "look at the server's log")
 		return
 	}
-	text := fmt.Sprintf("%s %s at %s, round trip %s", nc.ConnectedServerName(), nc.ConnectedServerVersion(), nc.ConnectedUrlRedacted(), rtt.Round(time.Microsecond))
+	text := fmt.Sprintf("%s %s at %s, round trip %s", nc.ConnectedServerName(), nc.ConnectedServerVersion(),
+		nc.ConnectedUrlRedacted(), rtt.Round(time.Microsecond))
 	if rtt > slowTrip {
 		d.note("server", text, "every request takes at least this long, and one of the strong models some of the way between master and replicas besides")
 	} else {
@@ -116,7 +117,8 @@ func (d *doctor) lookForStreams(ctx context.Context, js jetstream.JetStream, sub
 			"give it other subjects (nats stream edit "+name+" --subjects …), or NoAck; quartet's own clients pass its answers over, nats req takes the first")
 	}
 	if err := names.Err(); err != nil {
-		d.note("streams", fmt.Sprintf("which streams take %s is not known: %v", subject, err), "nats stream find, as a user who may, lists the streams and their subjects")
+		d.note("streams", fmt.Sprintf("which streams take %s is not known: %v", subject, err),
+			"nats stream find, as a user who may, lists the streams and their subjects")
 	}
 }
 
@@ -159,7 +161,8 @@ func (d *doctor) lookAtStatus(s *bus.Status) {
 		d.finding("next fault", warning, trouble.Remedy(warning))
 	}
 	if d.env.Version != "" && s.Version != "" && s.Version != d.env.Version {
-		d.note("version", fmt.Sprintf("the cluster is version %s, this command %s", s.Version, d.env.Version), "use the same on both sides where something is unclear")
+		d.note("version", fmt.Sprintf("the cluster is version %s, this command %s", s.Version, d.env.Version),
+			"use the same on both sides where something is unclear")
 	}
 	d.lookAtData(s)
 	d.lookAtSupervision(s)
@@ -191,9 +194,11 @@ func (d *doctor) lookAtData(s *bus.Status) {
 	case "":
 		d.note(what, "no member has said yet where it keeps data", "they say it with the next view: look again once the cluster is ready")
 	case bus.DataMemory:
-		d.note(what, "data are in memory: they are lost when all processes end"+survives, "quartet master --dir DIR keeps them; --sync always through a power cut, too")
+		d.note(what, "data are in memory: they are lost when all processes end"+survives,
+			"quartet master --dir DIR keeps them; --sync always through a power cut, too")
 	case bus.DataMixed:
-		d.note(what, fmt.Sprintf("members differ: in memory %s, the others on disk, sync %s%s", console.OrDash(strings.Join(inMemory, ", ")), console.OrDash(s.Sync), survives),
+		d.note(what, fmt.Sprintf("members differ: in memory %s, the others on disk, sync %s%s",
+			console.OrDash(strings.Join(inMemory, ", ")), console.OrDash(s.Sync), survives),
 			"for as much as the disks promise, start those in memory anew with --dir, one after the other")
 	default:
 		d.ok(what, "data: %s, sync %s%s", s.Data, console.OrDash(s.Sync), survives)
@@ -239,9 +244,11 @@ func (d *doctor) lookAtReplicas(s *bus.Status) {
 		case !r.Member:
 			d.finding(r.ID, fmt.Sprintf("is no member (%s): %s", console.OrDash(r.Phase), console.OrDash(r.Reason)), absence(r))
 		case r.Restarts > 0:
-			d.finding(r.ID, fmt.Sprintf("its process ended %s lately: %s", counted(r.Restarts, "time"), console.OrDash(r.LastError)), fmt.Sprintf("look at %s.log and %s.out in the master's log directory", r.ID, r.ID))
+			d.finding(r.ID, fmt.Sprintf("its process ended %s lately: %s", counted(r.Restarts, "time"),
+				console.OrDash(r.LastError)), fmt.Sprintf("look at %s.log and %s.out in the master's log directory", r.ID, r.ID))
 		case r.Queue > laggingQueue:
-			d.note(r.ID, fmt.Sprintf("%d broadcasts wait to be delivered", r.Queue), "a replica is slow or unreachable, or the load is beyond this cluster: look at quartet top")
+			d.note(r.ID, fmt.Sprintf("%d broadcasts wait to be delivered", r.Queue),
+				"a replica is slow or unreachable, or the load is beyond this cluster: look at quartet top")
 		default:
 			d.ok(r.ID, "member, position %d (%d behind the first), %d keys", r.Position, highest-r.Position, r.Keys)
 		}
@@ -299,13 +306,17 @@ func (d *doctor) askInAllModels(ctx context.Context, c *client.Client, s *bus.St
 		case d.denied():
 			return // lookAtPermissions says what
 		case m.Strong() && slices.ContainsFunc(s.Replicas, func(r bus.ReplicaStatus) bool { return len(r.Unheard) > 0 }):
-			d.finding(m.Word(), fmt.Sprintf("a get was not served: %v", end.err), "mend the network between the replicas that do not hear each other: look above")
+			d.finding(m.Word(), fmt.Sprintf("a get was not served: %v", end.err),
+				"mend the network between the replicas that do not hear each other: look above")
 		case !s.Ready && m.Strong():
-			d.finding(m.Word(), fmt.Sprintf("a get was not served: %v", end.err), "what is said of the cluster above comes first: this model is served again when it is ready")
+			d.finding(m.Word(), fmt.Sprintf("a get was not served: %v", end.err),
+				"what is said of the cluster above comes first: this model is served again when it is ready")
 		case hung:
-			d.finding(m.Word(), fmt.Sprintf("a get had no answer within %s", end.took.Round(time.Millisecond)), "the request was taken, or somebody else took it: look at the master's log, and at quartet top for a replica that stands still")
+			d.finding(m.Word(), fmt.Sprintf("a get had no answer within %s", end.took.Round(time.Millisecond)),
+				"the request was taken, or somebody else took it: look at the master's log, and at quartet top for a replica that stands still")
 		default:
-			d.finding(m.Word(), fmt.Sprintf("a get was not served: %v", end.err), "look at the master's log, and at what the server allows this user to publish: "+d.conn.Prefix+".request")
+			d.finding(m.Word(), fmt.Sprintf("a get was not served: %v", end.err),
+				"look at the master's log, and at what the server allows this user to publish: "+d.conn.Prefix+".request")
 		}
 	}
 }

@@ -169,10 +169,12 @@ func (f *clusterFigures) text(m model.Consistency) string {
 		return "no cluster was found, so there are no figures: " + f.missing
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d replicas. Times from the master's receipt of a request to its answer, since %s:\n", f.replicas, f.report.Started.Local().Format("2006-01-02 15:04"))
+	fmt.Fprintf(&b, "%d replicas. Times from the master's receipt of a request to its answer, since %s:\n", f.replicas,
+		f.report.Started.Local().Format("2006-01-02 15:04"))
 	costs := f.of(m)
 	for _, c := range costs {
-		fmt.Fprintf(&b, "  %s  half within %s, 99 %% within %s  (%d requests, %d failed)\n", c.Request, console.Micros(c.P50), console.Micros(c.P99), c.Count, c.Failed)
+		fmt.Fprintf(&b, "  %s  half within %s, 99 %% within %s  (%d requests, %d failed)\n", c.Request, console.Micros(c.P50),
+			console.Micros(c.P99), c.Count, c.Failed)
 	}
 	if len(costs) == 0 {
 		fmt.Fprintf(&b, "  none under this model yet: quartet get some-key --consistency %s\n", m.Word())

@@ -224,7 +224,8 @@ func (t *top) watch(ctx context.Context, c *client.Client, before *sample, leave
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
-			text = fmt.Sprintf("no answer since %s: %s\n\n%s", before.at.Format(time.TimeOnly), console.Printable([]byte(err.Error())), compare(before, before).table(console.Palette{}))
+			text = fmt.Sprintf("no answer since %s: %s\n\n%s", before.at.Format(time.TimeOnly),
+				console.Printable([]byte(err.Error())), compare(before, before).table(console.Palette{}))
 			continue
 		}
 		text = compare(before, now).table(console.PaletteFor(t.env, t.env.Stdout))

@@ -159,7 +159,8 @@ func (v *view) table(p console.Palette) string {
 		if r.P99 > 0 {
 			p50, p99 = console.Micros(r.P50), console.Micros(r.P99)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t\n", console.OrDash(r.Consistency), console.OrDash(r.Request), count(r.Rate), count(r.Failed), mean, p50, p99, r.Count)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t\n", console.OrDash(r.Consistency), console.OrDash(r.Request),
+			count(r.Rate), count(r.Failed), mean, p50, p99, r.Count)
 	}
 	_ = t.Flush()
 

@@ -103,7 +103,8 @@ func (c *cluster) lastGets() {
 	for i := range c.opts.Keys {
 		key := string(rune('a' + i))
 		get := func(m model.Consistency, at lamport.Node) {
-			s.script = append(s.script, &sending{session: s, try: 1, replica: at, request: message.Request{Request: model.Request{Model: m, Type: model.Get, Key: key}}})
+			s.script = append(s.script, &sending{session: s, try: 1, replica: at,
+				request: message.Request{Request: model.Request{Model: m, Type: model.Get, Key: key}}})
 		}
 		get(model.Linearizable, 0)
 		for _, n := range c.living() {
