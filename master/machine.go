@@ -291,10 +291,8 @@ func (m *Machine) hears(p *peer) bool {
 	return p.works && news
 }
 
-// forward sends what the turn put aside for p, cut so that a message stays below 1 MiB
-// with one value of the largest size in it.
+// forward sends what the turn put aside for p, cut into messages.
 func (m *Machine) forward(p *peer, out *Output) {
-	const most, mostBytes, overhead = 1024, 256 << 10, 64
 	marks := m.primary.marks
 	for p.confirms || m.hears(p) {
 		p.told = marks
@@ -305,15 +303,10 @@ func (m *Machine) forward(p *peer, out *Output) {
 				p.owes, p.owesSince = round, m.ticks
 			}
 		}
-		n, w, size := 0, 0, 0
-		for ; w < len(p.writes) && w < most && size < mostBytes; w++ {
-			r := &p.writes[w].Request
-			size += overhead + r.Size()
-		}
-		for ; n < len(p.requests) && n+w < most && size < mostBytes; n++ {
-			r := &p.requests[n]
-			size += overhead + r.Size()
-		}
+
+		left := message.NewBudget()
+		w := message.Fit(&left, p.writes, func(w *message.CausalWrite) int { return message.ItemBytes + w.Request.Size() })
+		n := message.Fit(&left, p.requests, func(r *message.Request) int { return message.ItemBytes + r.Size() })
 		f := &message.Forward{Header: m.header(), Round: round, Time: m.time(), Marks: marks, Requests: p.requests[:n:n], Writes: p.writes[:w:w]}
 		m.leaveOut(f)
 		p.requests, p.writes = p.requests[n:], p.writes[w:]

@@ -384,7 +384,8 @@ func (m *Machine) flushAnswers(out *Output) {
 
 	m.told.watermark = watermark
 	for first := 0; first == 0 || first < len(m.answers); {
-		next := answersThatFit(m.answers[first:]) + first
+		left := message.NewBudget()
+		next := first + message.Fit(&left, m.answers[first:], answerBytes)
 		out.send(&message.Answers{
 			Header: m.header(), Round: m.echo(), Watermark: watermark, Position: m.layers.Position(),
 			Answers: m.answers[first:next:next],
@@ -397,23 +398,12 @@ func (m *Machine) flushAnswers(out *Output) {
 
 	if n := len(m.answers); n > 0 {
 		// Its memory now belongs to the messages; the next turn's batch is often as large.
-		m.answers = make([]message.Answer, 0, min(n, answersMost))
+		m.answers = make([]message.Answer, 0, min(n, message.MostItems))
 	}
 }
 
-const answersMost = 1024
-
-// answersThatFit cuts a batch of answers as abcast cuts DATA: below 1 MiB with one
-// value of the largest size in it.
-func answersThatFit(answers []message.Answer) int {
-	const mostBytes, overhead = 256 << 10, 64
-	n, size := 0, 0
-	for n < len(answers) && n < answersMost && size < mostBytes {
-		size += overhead + len(answers[n].Value) + len(answers[n].Reason)
-		n++
-	}
-	return n
-}
+// answerBytes is about what an answer takes in a message.
+func answerBytes(a *message.Answer) int { return message.ItemBytes + len(a.Value) + len(a.Reason) }
 
 func (m *Machine) header() message.Header {
 	return message.Header{From: m.cfg.Self, Incarnation: m.self.Incarnation(), Epoch: m.record.Epoch, Clock: m.clock.Now()}

@@ -1,6 +1,6 @@
 package message
 
-// Bounds of a FILL: FillMost writes, or about fillBytes and one write more.
+// Bounds of a FILL: FillMost numbers, or about fillBytes and one write more.
 const (
 	FillMost  = 256
 	fillBytes = 256 << 10
@@ -10,12 +10,14 @@ const (
 // FILL. The primary and the replicas answer gaps with it.
 func FillFor(g *Gap, lookup func(number uint64) *CausalWrite) []CausalWrite {
 	var writes []CausalWrite
-	size := 0
-	for n := g.First; n <= g.Last && n-g.First < FillMost && size < fillBytes; n++ {
+	left := Budget{Items: FillMost, Bytes: fillBytes}
+	for n := g.First; n <= g.Last && left.Left(); n++ {
+		size := 0
 		if w := lookup(n); w != nil {
 			writes = append(writes, *w)
-			size += w.Request.Size()
+			size = w.Request.Size()
 		}
+		left.Spend(size)
 	}
 	return writes
 }

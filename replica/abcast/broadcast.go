@@ -7,15 +7,9 @@ import (
 	"quartet/bus/message"
 )
 
-// Bounds of one DATA: a batch is cut when it holds so many operations or bytes. One
-// operation may be as large as the contract allows, so a DATA stays below
-// batchBytes + model.MaxKeyValue plus its envelope, and with it below 1 MiB, the
-// default max_payload of a NATS server.
-const (
-	batchOps   = 1024
-	batchBytes = 256 << 10
-	ackedMost  = 2048 // rIDs acknowledged by one message
-)
+// ackedMost is how many rIDs one message acknowledges. How many operations a DATA has is for
+// [message.NewBudget] to say.
+const ackedMost = 2048
 
 const (
 	// window is how far ahead of a gap DATA are kept; what is beyond is asked for later.
@@ -129,7 +123,7 @@ func (b *Broadcast) Submitted() bool { return len(b.outgoing) > 0 && !b.gathers(
 // gathers reports whether operations that nobody waits for are kept for a larger DATA:
 // while the last is on its way, but not beyond a tick.
 func (b *Broadcast) gathers() bool {
-	return !b.urgent && len(b.sent) > 0 && len(b.outgoing) < batchOps && b.gathering == b.ticks
+	return !b.urgent && len(b.sent) > 0 && len(b.outgoing) < message.MostItems && b.gathering == b.ticks
 }
 
 // Peers are the other members.
@@ -238,13 +232,14 @@ func (b *Broadcast) Gap(g *message.Gap, sends []Send) []Send {
 		b.refused++
 		return sends
 	}
-	to, size := []lamport.Node{g.From}, 0
+	to, left := []lamport.Node{g.From}, message.Budget{Items: resendMost, Bytes: resendBytes}
 	first := max(g.First, b.sentBase+1)
-	for seq := first; seq <= min(g.Last, b.lastSeq) && seq-first < resendMost && size < resendBytes; seq++ {
-		d := b.sent[seq-b.sentBase-1]
+	for seq := first; seq <= min(g.Last, b.lastSeq) && left.Left(); seq++ {
+		d, size := b.sent[seq-b.sentBase-1], 0
 		for i := range d.Ops {
 			size += opBytes(&d.Ops[i])
 		}
+		left.Spend(size)
 		sends = append(sends, Send{To: to, Msg: d})
 	}
 	return sends

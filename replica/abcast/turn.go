@@ -16,17 +16,14 @@ func (b *Broadcast) Flush(sends []Send) []Send {
 	}
 	b.urgent = false
 	for first := 0; first < len(b.outgoing); {
-		next, size := first, 0
-		for next < len(b.outgoing) && next-first < batchOps && size < batchBytes {
-			size += opBytes(&b.outgoing[next])
-			next++
-		}
+		left := message.NewBudget()
+		next := first + message.Fit(&left, b.outgoing[first:], opBytes)
 		sends = b.send(b.outgoing[first:next:next], sends)
 		first = next
 	}
 	if len(b.outgoing) > 0 {
 		// Its memory now belongs to the DATA; the next turn's batch is often as large.
-		b.outgoing = make([]message.Operation, 0, min(len(b.outgoing), batchOps))
+		b.outgoing = make([]message.Operation, 0, min(len(b.outgoing), message.MostItems))
 	}
 	return sends
 }
@@ -212,7 +209,6 @@ func (b *Broadcast) takeAcked() []uint64 {
 
 // opBytes is about what an operation takes in a message, its rIDs in the header too.
 func opBytes(op *message.Operation) int {
-	const overhead, read = 64, 20
-	r := &op.Request
-	return overhead + r.Size() + read*len(op.Reads)
+	const read = 20
+	return message.ItemBytes + op.Request.Size() + read*len(op.Reads)
 }
