@@ -27,7 +27,8 @@ type ReplicaStatus struct {
 	PID         int
 	Member      bool          // of the view, working, and not suspected
 	Serves      bool          // it has been a member as the process that it is, and is not suspected
-	Reason      string        // why it is not, or ""
+	Answers     bool          // a process of it has been heard, and is not silent now
+	Reason      string        // why it is no member, or ""
 	Keeps       message.Keeps // of a member: what its data survive
 	Report      message.Report
 	Unheard     []lamport.Node // other replicas that it has not heard for the suspicion time
@@ -92,7 +93,8 @@ func (m *Machine) Snapshot() Status {
 		report := p.report
 		report.Position, report.Keys = max(report.Position, r.Position), max(report.Keys, r.Keys)
 		s.Replicas = append(s.Replicas, ReplicaStatus{
-			Node: p.node, Incarnation: r.Incarnation, PID: r.PID, Member: p.works && !r.Suspected, Serves: p.weak && !r.Suspected, Reason: m.members.WhyNot(r), Keeps: r.Keeps, Report: report,
+			Node: p.node, Incarnation: r.Incarnation, PID: r.PID, Member: p.works && !r.Suspected, Serves: p.weak && !r.Suspected,
+			Answers: r.Incarnation > 0 && !r.Lost && !r.Suspected, Reason: m.members.WhyNot(r), Keeps: r.Keeps, Report: report,
 			Unheard: unheard(apart, p.node),
 		})
 	}

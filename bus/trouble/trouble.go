@@ -65,6 +65,8 @@ var (
 		"make room on that disk before sets are refused"}
 	KeepsEnding = &Kind{"replica %s keeps ending: %d times in a row",
 		"that replica's .log and .out in the master's log directory say why"}
+	Doubled = &Kind{"another process of replica %s is at work (pid %d; the master's own gave way at %s): end one of the two",
+		"end that process, and what keeps it running: the master starts its own again once it has been silent for --suspect"}
 	Open = &Kind{"everybody who reaches %s can read and write: it listens beyond this machine, and asks for no credentials",
 		"listen on 127.0.0.1, or run a NATS server that has users and TLS, and name it with --nats"}
 )
@@ -73,7 +75,7 @@ var (
 var All = []*Kind{
 	NewerMaster, RecordUnread, RecordUnheld, RecordUnsure, RecordAnew, Booting, FirstView, Changing, Installing,
 	Apart, Unreachable, TooFew, RoomUnknown, DiskFull,
-	NextChangeFails, NoSpare, DiskNarrow, KeepsEnding, Open,
+	NextChangeFails, NoSpare, DiskNarrow, KeepsEnding, Doubled, Open,
 }
 
 // Say is the sentence with its particulars, one line.

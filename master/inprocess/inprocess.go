@@ -51,8 +51,11 @@ func Replicas(log nodelog.Options) masternode.Runner {
 			Probe: probe, ID: r.ID, PID: r.Number, URL: r.URL, User: r.User, Password: r.Password, Connect: r.Connect, Prefix: r.Prefix,
 			CausalWait: r.CausalWait, Dir: r.Dir, Sync: sync, Log: logger,
 		})
-		if errors.Is(err, disk.ErrDamaged) {
+		switch {
+		case errors.Is(err, disk.ErrDamaged):
 			return exit.Damaged(err)
+		case errors.Is(err, replicanode.ErrReplaced):
+			return exit.Replaced(err)
 		}
 		return err
 	}

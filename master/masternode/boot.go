@@ -250,6 +250,8 @@ func (n *node) reason(r *master.ReplicaStatus) string {
 		return r.Reason
 	case !ok:
 		return r.Reason + " (its process was started elsewhere, and this master does not start it again)"
+	case !p.Yields.IsZero():
+		return r.Reason + " (its process is another than the master's own, which gave way)"
 	case p.PID != 0 || p.Err == nil:
 		return r.Reason
 	}

@@ -276,7 +276,7 @@ func (n *node) connect(ctx context.Context) error {
 	n.subjects, _ = bus.NewSubjects(o.Prefix) // checked
 	clients := bus.DialOptions{URL: o.NATS, Name: "quartet master", Log: o.Log}
 	nodes := bus.DialOptions{URL: o.NATS, Name: "quartet master, nodes", Log: o.Log}
-	n.super = newSupervisor(o, n.dir)
+	n.super = newSupervisor(o, n.dir, n.another)
 	n.loop = &loop.Loop[event, Figures]{
 		Inbox: n.inbox, Shell: n, Wake: n.super.ready(), Probe: o.Probe, Figures: n.look, Awake: o.Awake,
 	}

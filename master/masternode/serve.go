@@ -3,6 +3,7 @@ package masternode
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -136,11 +137,24 @@ func (n *node) supervise(now time.Time) error {
 		case e.Kind == supervise.Started:
 		case n.views.newest == nil && !n.views.unread:
 			return fmt.Errorf("master: replica %s ended during the start: %w (see %s)", e.Node, e.Err, n.logs(e.Node))
+		case errors.Is(e.Err, supervise.ErrReplaced): // the other process goes on, whatever its pid
 		default:
 			n.machine.Lost(e.Node, e.PID)
 		}
 	}
 	return nil
+}
+
+// another reports whether a process of a replica other than pid answers this master; with pid 0,
+// whether any does.
+func (n *node) another(r lamport.Node, pid int) bool {
+	for _, s := range n.machine.Snapshot().Replicas {
+		if s.Node == r {
+			different := pid == 0 || s.PID != 0 && s.PID != pid
+			return s.Answers && different
+		}
+	}
+	return false
 }
 
 // Send sends what the turn produced: to replicas, to clients, and to the store of the record.

@@ -39,11 +39,13 @@ type supervisor struct {
 	saveAt    time.Time // not before
 }
 
-func newSupervisor(o *Options, dir *runDir) *supervisor {
+// newSupervisor returns the supervisor of a directory's replicas; other as in [supervise.Options].
+func newSupervisor(o *Options, dir *runDir, other func(lamport.Node, int) bool) *supervisor {
 	s := &supervisor{opts: o, dir: dir, url: o.NATS}
 	how := supervise.Options{
 		Command: s.command,
 		Output:  func(n lamport.Node) string { return s.output(n) },
+		Other:   other,
 		Log:     o.Log,
 	}
 	if o.InProcess != nil {

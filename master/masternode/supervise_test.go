@@ -25,7 +25,7 @@ func supervised(t *testing.T, as string, change func(*Options)) *supervisor {
 	if change != nil {
 		change(&o)
 	}
-	s := newSupervisor(&o, openDir(t, &o))
+	s := newSupervisor(&o, openDir(t, &o), nil)
 	s.url, s.user, s.password = "nats://127.0.0.1:4222", "node", "secret"
 	t.Cleanup(func() {
 		now := make(chan struct{})
@@ -165,7 +165,7 @@ func TestOnlyOurOwnAreAdopted(t *testing.T) {
 	if err := os.CopyFS(copied, os.DirFS(s.dir.path)); err != nil {
 		t.Fatal(err)
 	}
-	other := newSupervisor(s.opts, openDir(t, &Options{Dir: copied}))
+	other := newSupervisor(s.opts, openDir(t, &Options{Dir: copied}), nil)
 	if found := other.living(); len(found) != 0 {
 		t.Errorf("the copy of the directory has found %v", found)
 	}
@@ -176,7 +176,7 @@ func TestOnlyOurOwnAreAdopted(t *testing.T) {
 		t.Errorf("the copy says: %s", said)
 	}
 
-	again := newSupervisor(s.opts, s.dir) // as the next master of the directory
+	again := newSupervisor(s.opts, s.dir, nil) // as the next master of the directory
 	for name, pid := range map[string]int{
 		"a process that is no replica": os.Getpid(), "no process": 0, "init": 1, "another replica of this directory": sibling,
 	} {

@@ -2,6 +2,7 @@ package masternode
 
 import (
 	"strings"
+	"time"
 
 	"quartet/bus/trouble"
 	"quartet/master"
@@ -44,7 +45,10 @@ func (n *node) warnings(s *master.Status) []string {
 	processes := n.super.restarts()
 	for i := range s.Replicas {
 		node := s.Replicas[i].Node
-		if p := processes[node]; p.InARow >= restartsOften {
+		switch p := processes[node]; {
+		case !p.Yields.IsZero():
+			add(trouble.Doubled, node, n.pid(&s.Replicas[i]), p.Yields.UTC().Format(time.RFC3339))
+		case p.InARow >= restartsOften:
 			add(trouble.KeepsEnding, node, p.InARow)
 		}
 	}

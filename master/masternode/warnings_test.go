@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"quartet/bus/lamport"
 	"quartet/bus/server"
 	"quartet/bus/testkit"
 	"quartet/bus/trouble"
@@ -96,6 +97,41 @@ func TestAProcessThatKeepsEndingIsWarnedOf(t *testing.T) {
 		}
 		return ends > restartsOften
 	})
+}
+
+// A replica that another process speaks as, beside which the master starts none, is warned of.
+func TestASecondProcessOfANameIsWarnedOf(t *testing.T) {
+	n, _ := shell(t, recordOf(3, 1), func(o *Options) { t.Setenv(role, "") }) // it ends at once
+	others := true
+	n.super = newSupervisor(n.opts, n.dir, func(lamport.Node, int) bool { return others })
+	if err := n.super.spawn(1); err != nil {
+		t.Fatal(err)
+	}
+	s := members(0)
+	s.Replicas[0].PID = 77
+	testkit.Await(t, "r1 has ended, and yields", func() bool {
+		n.super.step(time.Now())
+		return !n.super.restarts()[1].Yields.IsZero()
+	})
+	kinds, lines := said(t, n, s)
+	at := slices.Index(kinds, trouble.Doubled)
+	if at < 0 || !strings.Contains(lines[at], "pid 77") || slices.Contains(kinds, trouble.KeepsEnding) {
+		t.Errorf("%q", lines)
+	}
+	s.Replicas[0].Member, s.Replicas[0].Reason = false, "it is being loaded"
+	if got := n.reason(&s.Replicas[0]); !strings.HasPrefix(got, "it is being loaded (its process is another") {
+		t.Errorf("reason %q", got)
+	}
+
+	others = false
+	testkit.Await(t, "it is started again", func() bool {
+		n.super.step(time.Now())
+		return n.super.restarts()[1].Yields.IsZero()
+	})
+	n.super.dismiss(1)
+	if kinds, lines := said(t, n, members(0)); slices.Contains(kinds, trouble.Doubled) {
+		t.Errorf("alone: %q", lines)
+	}
 }
 
 // Who listens beyond this machine without asking who comes says so for as long as it is so.

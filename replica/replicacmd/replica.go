@@ -57,7 +57,8 @@ memory. --sync interval survives kill -9 of every process, --sync always a power
 cut, too: it syncs before anything is acknowledged.
 
 Exit status: 0 stopped, or removed from the cluster; 7 the data in --dir are
-damaged and are not served; 2 wrong usage; 1 anything else.`,
+damaged and are not served; 9 another process of this name was started later, and
+speaks as it; 2 wrong usage; 1 anything else.`,
 		Example: `  quartet replica --nats nats://127.0.0.1:4222 --id r4 --memory
   quartet replica --nats nats://127.0.0.1:4222 --id r5 --memory --metrics 127.0.0.1:9425
   quartet replica --nats nats://10.0.0.7:4222 --id r4 --dir r4-data --sync always`,
@@ -125,6 +126,8 @@ func run(stop func() context.Context, o replicanode.Options, logs nodelog.Option
 		return nil // it has been told to end this way
 	case errors.Is(err, disk.ErrDamaged):
 		return exit.Damaged(err)
+	case errors.Is(err, replicanode.ErrReplaced):
+		return exit.Replaced(err)
 	}
 	return err
 }

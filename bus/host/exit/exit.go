@@ -13,6 +13,7 @@ const (
 	StatusNoCluster = 6 // no cluster there
 	StatusDamaged   = 7 // "quartet replica": the data that it keeps are damaged, and it does not serve them
 	StatusLed       = 8 // "quartet master": another master is at work; this one has not begun, or has given way
+	StatusReplaced  = 9 // "quartet replica": another process of its name was started later, and speaks as it
 )
 
 // Error is an error with the status with which the command is to end.
@@ -48,6 +49,9 @@ func NoCluster(err error) error { return With(StatusNoCluster, err) }
 
 // Damaged gives err the status of a replica whose data are damaged.
 func Damaged(err error) error { return With(StatusDamaged, err) }
+
+// Replaced gives err the status of a replica of which another process was started later.
+func Replaced(err error) error { return With(StatusReplaced, err) }
 
 // Silent is an error that only carries a status: nothing is left to print.
 func Silent(status int) error {

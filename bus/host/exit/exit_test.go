@@ -23,6 +23,7 @@ func TestStatus(t *testing.T) {
 		{"silent", exit.Silent(exit.StatusNoValue), exit.StatusNoValue},
 		{"no cluster, wrapped", fmt.Errorf("status: %w", exit.NoCluster(io.EOF)), exit.StatusNoCluster},
 		{"damaged data, wrapped", fmt.Errorf("replica r1: %w", exit.Damaged(io.EOF)), exit.StatusDamaged},
+		{"replaced", exit.Replaced(io.EOF), exit.StatusReplaced},
 		{"the greatest of several", errors.Join(exit.Usage(io.EOF), exit.With(exit.StatusUnknown, io.EOF), exit.With(exit.StatusRefused, io.EOF)), exit.StatusUnknown},
 		{"the greatest within another", exit.Usage(fmt.Errorf("%w and %w", io.EOF, exit.With(exit.StatusRefused, io.EOF))), exit.StatusRefused},
 		{"an error without a status", &exit.Error{Err: io.EOF}, exit.StatusFailed},

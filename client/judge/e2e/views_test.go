@@ -126,22 +126,32 @@ func TestReplicaIsPaused(t *testing.T) {
 // joined starts a replica by hand, as on another machine.
 func joined(t *testing.T, m *master, dir string, args ...string) *exec.Cmd {
 	t.Helper()
+	cmd := replicaCommand(t, m, dir, args...)()
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // an error: it has been waited for
+	})
+	return cmd
+}
+
+// replicaCommand returns what starts a replica by hand, as often as it is called.
+func replicaCommand(t *testing.T, m *master, dir string, args ...string) func() *exec.Cmd {
+	t.Helper()
 	b, err := os.ReadFile(filepath.Join(dir, "master.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, after, _ := strings.Cut(string(b), `"password":"`)
 	password, _, _ := strings.Cut(after, `"`)
-	cmd := exec.Command(binary, append([]string{"replica", "--nats", m.url, "--log-dir", t.TempDir()}, args...)...)
-	cmd.Env = append(os.Environ(), bus.EnvNodeUser+"=quartet-node", bus.EnvNodePassword+"="+password)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+	args = append([]string{"replica", "--nats", m.url, "--log-dir", t.TempDir()}, args...)
+	return func() *exec.Cmd {
+		cmd := exec.Command(binary, args...)
+		cmd.Env = append(os.Environ(), bus.EnvNodeUser+"=quartet-node", bus.EnvNodePassword+"="+password)
+		if err := cmd.Start(); err != nil {
+			t.Error(err)
+		}
+		return cmd
 	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait() // an error: it has been waited for
-	})
-	return cmd
 }
 
 // A replica is added to a running cluster and taken out again, and one that the master

@@ -40,6 +40,8 @@ func outcome(err error) error {
 		return errors.New("it has returned without an error")
 	case exit.Status(err) == exit.StatusDamaged:
 		return fmt.Errorf("%w: %w", err, ErrDamaged)
+	case exit.Status(err) == exit.StatusReplaced:
+		return fmt.Errorf("%w: %w", err, ErrReplaced)
 	}
 	return err
 }

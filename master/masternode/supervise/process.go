@@ -20,6 +20,9 @@ var (
 	// ErrDamaged: the process ended since the data that it keeps are damaged
 	// ([exit.StatusDamaged]). Starting it again won't mend them, and does no harm.
 	ErrDamaged = errors.New("its data are damaged")
+	// ErrReplaced: the process ended since another one of its replica was started later, and
+	// speaks as it ([exit.StatusReplaced]).
+	ErrReplaced = errors.New("another process of this replica was started later")
 	// ErrAdopted: it was not a child of this process, so its exit status is not known.
 	ErrAdopted = errors.New("the adopted process has ended")
 )
@@ -95,8 +98,11 @@ func verdict(err error, status int, words string) error {
 	if err == nil {
 		err = errors.New("exit status 0")
 	}
-	if status == exit.StatusDamaged {
+	switch status {
+	case exit.StatusDamaged:
 		err = fmt.Errorf("%w: %w", err, ErrDamaged)
+	case exit.StatusReplaced:
+		err = fmt.Errorf("%w: %w", err, ErrReplaced)
 	}
 	if words != "" {
 		err = fmt.Errorf("%w; its last words: %s", err, words)

@@ -42,6 +42,11 @@ type Options struct {
 	// process until ctx ends. The number stands for the pid: see [FirstInside].
 	Inside func(ctx context.Context, n lamport.Node, number int) error
 
+	// Other reports whether a process of the replica other than this pid is at work; with pid 0,
+	// whether any is. A process that is due is not started meanwhile, and Other is asked again
+	// with each Step. nil: there never is one.
+	Other func(n lamport.Node, pid int) bool
+
 	Log *slog.Logger // nil: nothing is logged
 }
 
@@ -59,7 +64,7 @@ type Event struct {
 	Kind Kind
 	Node lamport.Node
 	PID  int
-	Err  error // of Ended, never nil: exit status and last words; may wrap [ErrDamaged]
+	Err  error // of Ended, never nil: exit status and last words; may wrap [ErrDamaged] or [ErrReplaced]
 }
 
 // Restart is what status shows of a replica's process.
@@ -68,6 +73,7 @@ type Restart struct {
 	InARow int       // how often it has ended since it last lived for [Settled]
 	Err    error     // how it ended last, or why it could not be started; nil: it never did
 	Next   time.Time // when it is tried again; zero: it runs, or is not to
+	Yields time.Time // since when it is due and not started, for another process is at work; zero: it is not so
 }
 
 // place is what is known of a replica.
@@ -77,6 +83,8 @@ type place struct {
 	backoff Backoff
 	next    time.Time // the next try, while it is wanted and does not run
 	kill    time.Time // when a dismissed process is killed
+	gone    int       // pid of the process that ended last; 0: none, or another one has replaced it
+	yields  time.Time // see [Restart]
 	err     error
 }
 
@@ -181,7 +189,10 @@ func (s *Supervisor) Step(now time.Time) []Event {
 			continue
 		}
 		events = append(events, Event{Kind: Ended, Node: e.node, PID: e.child.pid, Err: e.child.err})
-		p.child, p.kill = nil, time.Time{}
+		p.child, p.kill, p.gone = nil, time.Time{}, e.child.pid
+		if errors.Is(e.child.err, ErrReplaced) { // be it in another container, with the same pid
+			p.gone = 0
+		}
 		s.over(e.node, p, now, e.child.err, "life", now.Sub(e.child.since))
 	}
 	for _, n := range slices.Sorted(maps.Keys(s.places)) {
@@ -191,6 +202,9 @@ func (s *Supervisor) Step(now time.Time) []Event {
 			p.kill = time.Time{}
 			s.signal(n, p, syscall.SIGKILL)
 		case p.child == nil && p.wanted && !s.stopping && !now.Before(p.next):
+			if s.yield(n, p, now) {
+				continue
+			}
 			if err := s.launch(n, p, now); err != nil {
 				s.over(n, p, now, err)
 				continue
@@ -200,6 +214,20 @@ func (s *Supervisor) Step(now time.Time) []Event {
 		}
 	}
 	return events
+}
+
+// yield reports whether another process of n is at work, beside which none is started.
+func (s *Supervisor) yield(n lamport.Node, p *place, now time.Time) bool {
+	if s.opts.Other == nil || !s.opts.Other(n, p.gone) {
+		p.yields = time.Time{}
+		return false
+	}
+
+	if p.yields.IsZero() {
+		p.yields = now
+		s.opts.Log.Warn("another process of this replica is at work: none is started beside it until it is silent; end one of the two", "replica", n)
+	}
+	return true
 }
 
 // over notes that the process of n does not run, and decides when it will.
@@ -231,7 +259,7 @@ func (s *Supervisor) launch(n lamport.Node, p *place, now time.Time) error {
 			return fmt.Errorf("%w: %s: %w", ErrStart, n, err)
 		}
 	}
-	p.child, p.next = c, time.Time{}
+	p.child, p.next, p.yields = c, time.Time{}, time.Time{}
 	p.backoff.Started(now)
 	return nil
 }
@@ -250,7 +278,7 @@ func (s *Supervisor) signal(n lamport.Node, p *place, sig syscall.Signal) {
 func (s *Supervisor) Restarts(now time.Time) map[lamport.Node]Restart {
 	all := make(map[lamport.Node]Restart, len(s.places))
 	for n, p := range s.places {
-		r := Restart{InARow: p.backoff.InARow(now), Err: p.err, Next: p.next}
+		r := Restart{InARow: p.backoff.InARow(now), Err: p.err, Next: p.next, Yields: p.yields}
 		if p.child != nil {
 			r.PID = p.child.pid
 		}

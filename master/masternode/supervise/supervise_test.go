@@ -32,6 +32,8 @@ func TestMain(m *testing.M) {
 		live()
 	case "well":
 		os.Exit(0)
+	case "replaced":
+		os.Exit(exit.StatusReplaced)
 	case "damaged":
 		fmt.Println("not from this start")
 		for i := range 20 {
