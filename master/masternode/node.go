@@ -355,7 +355,7 @@ func (n *node) newMachine(replicas []lamport.Node) *master.Machine {
 		clock = max(clock, r.Start)                // of a directory that has lost its record, or is another's
 	}
 	return master.New(master.Config{
-		Self: lamport.Master(1), Incarnation: incarnation, Replicas: replicas, Missing: o.Missing,
+		Self: lamport.Master(1), Incarnation: incarnation, Draw: uint64(rand.Uint32()), Replicas: replicas, Missing: o.Missing,
 		Cluster: max(1, rand.Uint64()), Nonce: rand.Uint64(), // of the runtime's generator: seeded by the system
 		NextRID: n.dir.firstRID(time.Now()), Clock: clock,
 		TimeoutTicks: uint64(o.Timeout / loop.Tick), ProbeTicks: 10, AgainTicks: 50, CheckTicks: uint64(checkEvery / loop.Tick),
