@@ -28,8 +28,19 @@ const (
 	whyAhead        = "the request goes on from a later view than this master knows, and the record of the views cannot be read now; ask again later"
 )
 
-// History is the point of the history at which this master stands; zero: none is known.
-func (m *Machine) History() message.History { return m.members.Record().History() }
+// History is the point of the history at which this master stands; zero: none is known. While
+// nobody can read the store's record it is that of the newest record that a replica holds: what is
+// answered then (rule W1) is of that epoch, and a session that took it for one of the epoch that it
+// knew before would seem to know more than that epoch ever brought.
+func (m *Machine) History() message.History {
+	if record := m.members.Record(); record.Epoch > 0 {
+		return record.History()
+	}
+	if held := m.members.Held(); held != nil {
+		return held.History()
+	}
+	return message.History{}
+}
 
 // Judge says whether what a client was told is of this cluster's history, as far as this
 // master knows.

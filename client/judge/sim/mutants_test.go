@@ -36,6 +36,9 @@ func memoryless(seed uint64) Options {
 	return o
 }
 
+// near4630 is for a rule that one schedule in some thousands asks for.
+func near4630(seed uint64) Options { return FromSeed(4620 + seed) }
+
 var hunts = []hunt{
 	{"without (A)", 100, 200, FromSeed},
 	{"without (B)", 100, 0, FromSeed},
@@ -67,6 +70,7 @@ var hunts = []hunt{
 	{"an epoch served before all of its members have installed it", 4000, 0, LostFromSeed},
 	{"weak requests served only by who leads a view", 20, 20, UnreadFromSeed},
 	{"sessions wait for a record that nobody can read", 20, 20, UnreadFromSeed},
+	{"answers without the record name no history", 20, 0, near4630},
 	{"lives not asked for", 300, 300, PutBackFromSeed},
 	{"what was told not compared", 300, 300, PutBackFromSeed},
 	{"members that do not hear each other kept together", 20, 20, LinksFromSeed},
