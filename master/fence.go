@@ -7,7 +7,7 @@ import (
 	"quartet/bus/model"
 )
 
-// fences is what the master has about fenced gets: linearizable ones that a replica reads
+// fences is what the master has about fenced gets: linearizable gets that a replica reads
 // without a place in the order (replica/linearizable.go says what it must hold then).
 //
 // A get's answer is let go once f members other than its replica have echoed the round of
@@ -18,9 +18,9 @@ import (
 type fences struct {
 	round   uint64    // of the last turn that sent fenced gets; never used again by this process
 	begun   bool      // this turn sends some
-	turn    int       // who confirms a round, in turn
-	askAt   uint64    // tick before which all are not asked again
-	waiting []*flight // rounds rising; also some that have landed since the last tick
+	turn    int       // index of the replica that is asked to confirm next, in turn
+	askAt   uint64    // tick of 10 ms before which members are not asked again
+	waiting []*flight // rounds rising; also flights that have landed since the last tick
 	again   []*flight // scratch
 }
 
@@ -30,8 +30,8 @@ type held struct {
 	answer *message.Answer
 }
 
-// fenceTicks is how long an echo is given before all members are asked for it; then they
-// are asked again every againTicks.
+// fenceTicks is how long, in ticks of 10 ms, an echo is given before all members are asked for
+// it. They are then asked again every againTicks.
 const fenceTicks = 2
 
 // fenced reports whether a flight is a get that is read without a place in the order.
@@ -51,15 +51,16 @@ func (m *Machine) fenceOff(f *flight, p *peer) {
 	s.waiting = append(s.waiting, f)
 }
 
-// fence ends a turn: it makes sure that f members without gets of this turn get its round,
-// those first that get a FORWARD anyway, and else one after the other. Those with gets
-// confirm it too, but not before they have answered.
+// fence ends a turn: it makes sure that f members without gets of this turn get its round.
+// Members that get a FORWARD anyway come first, then the others in turn. Members with gets
+// confirm the round too, but not before they have answered.
 func (m *Machine) fence() {
 	s := &m.fences
 	if !s.begun {
 		return
 	}
 	s.begun = false
+
 	missing := m.members.Record().Faults - m.count(func(p *peer) bool { return p.confirms && !p.reads })
 	ask := func(p *peer) {
 		if missing > 0 && !p.confirms && p.works && !p.known.Suspected {
@@ -68,6 +69,7 @@ func (m *Machine) fence() {
 		}
 	}
 	late := func(p *peer) bool { return p.owes > 0 && m.ticks-p.owesSince >= fenceTicks } // it may stand still
+
 	for _, p := range m.replicas {
 		if m.hears(p) && !late(p) {
 			ask(p)
@@ -90,9 +92,10 @@ func (m *Machine) fenceAgain() {
 	for _, p := range m.replicas {
 		p.held = m.forget(p.held)
 	}
-	quiet := !m.members.Leads() || m.members.Changing() // what can be done then is sent again with the next view
+
+	quiet := !m.members.Leads() || m.members.Changing() // then all is sent again with the next view
 	kept, again := s.waiting[:0], s.again[:0]
-	var overdue uint64 // the last round that is
+	var overdue uint64 // the last overdue round
 	for _, f := range s.waiting {
 		waited := m.ticks - f.since
 		if m.flights[f.request.RID] != f { // it has landed
@@ -110,6 +113,7 @@ func (m *Machine) fenceAgain() {
 
 	clear(s.waiting[len(kept):])
 	s.waiting = kept
+
 	if overdue > 0 && !quiet && m.ticks >= s.askAt {
 		s.askAt = m.ticks + againTicks
 		for _, p := range m.replicas {
@@ -137,14 +141,15 @@ func (m *Machine) forget(answers []held) []held {
 	return kept
 }
 
-// readAgain sends a get that has waited for long to another replica, or to the one that was
-// asked for: what the first says later is not taken. Each time it waits for twice as long:
-// a replica that is only slow must not get ever more to do.
+// readAgain sends a get that has waited for long to another replica, or again to the replica that
+// the client named. A later answer of the first replica is not taken. Each time the get waits
+// twice as long: a replica that is only slow must not get ever more to do.
 func (m *Machine) readAgain(f *flight) {
 	fits := func(p *peer) bool { return p.serves() && p.node != f.replica }
 	if f.wanted != 0 || m.count(fits) == 0 {
 		fits = func(p *peer) bool { return p.node == f.replica && p.member }
 	}
+
 	f.again++
 	if p := m.draw(uint32(f.request.RID), fits); p != nil {
 		m.dispatch(f, p)
@@ -172,8 +177,8 @@ func (m *Machine) current(p *peer, h *message.Header) bool {
 // echoed takes the round that a member confirms.
 func (m *Machine) echoed(p *peer, a *message.Answers) {
 	switch {
-	case a.Round <= p.echo:
-	case a.Round > m.fences.round:
+	case a.Round <= p.echo: // nothing new
+	case a.Round > m.fences.round: // never sent
 		m.refused++
 	default:
 		p.echo = a.Round
@@ -183,16 +188,18 @@ func (m *Machine) echoed(p *peer, a *message.Answers) {
 	}
 }
 
-// read takes an answer to a fenced get that was given in this epoch, if it is that of the
-// replica that has it now, and lets it go or holds it.
+// read takes an answer to a fenced get that was given in this epoch by the replica to which the
+// get was sent last, and lets the answer go or holds it.
 func (m *Machine) read(p *peer, f *flight, answer *message.Answer, out *Output) {
 	switch {
-	case f.replica != p.node || f.round == 0 || f.read:
+	case f.replica != p.node || f.round == 0 || f.read: // not from the replica that has it now
 	case m.confirmed(p, f.round):
 		m.answer(p, f, answer, out)
 	default:
 		f.read = true
-		i := len(p.held) // rounds rise, though a get that was sent again may be answered early
+
+		// Rounds rise, though a get that was sent again may be answered early.
+		i := len(p.held)
 		for i > 0 && p.held[i-1].flight.round > f.round {
 			i--
 		}

@@ -46,6 +46,7 @@ func TestL4AFencedGetWaitsForEchoes(t *testing.T) {
 		o := ready(t, configured(5, 2))
 		o.ask(at(1, in("linearizable get a")), at(1, in("linearizable get b")))
 		o.wantRounds("r1 round 1 [1 2]", "r2 round 1 []", "r3 round 1 []")
+
 		o.echo(1, 2)
 		o.answer(1, 1, model.OK)
 		o.answer(1, 2, model.NotFound)
@@ -53,12 +54,14 @@ func TestL4AFencedGetWaitsForEchoes(t *testing.T) {
 		o.echo(1, 1) // its own, and one that comes twice
 		o.echo(1, 2)
 		o.expect()
+
 		o.echo(1, 3)
 		o.expect("1 #1 200", "2 #2 404")
 		if n := o.InFlight(); n != 0 {
 			t.Errorf("%d in flight", n)
 		}
 	})
+
 	t.Run("the answer last", func(t *testing.T) {
 		o := ready(t, configured(5, 2))
 		o.ask(at(1, in("linearizable get a")))
@@ -67,6 +70,7 @@ func TestL4AFencedGetWaitsForEchoes(t *testing.T) {
 		o.answer(1, 1, model.OK)
 		o.expect("1 #1 200")
 	})
+
 	t.Run("nobody may be missing", func(t *testing.T) {
 		o := ready(t, configured(3, 0))
 		o.ask(at(1, in("linearizable get a")))
@@ -74,6 +78,7 @@ func TestL4AFencedGetWaitsForEchoes(t *testing.T) {
 		o.answer(1, 1, model.OK)
 		o.expect("1 #1 200")
 	})
+
 	t.Run("ordered", func(t *testing.T) {
 		cfg := configured(3, 1)
 		cfg.OrderedGets = true
@@ -276,9 +281,11 @@ func BenchmarkFencedGets(b *testing.B) {
 			cfg := configured(3, 1)
 			cfg.OrderedGets, cfg.TimeoutTicks, cfg.SuspectTicks = ordered, 100, 1<<40
 			o := ready(&testing.T{}, cfg)
+
 			const batch = 64
 			get := in("linearizable get a")
 			answers := make([]message.Answer, batch)
+
 			b.ReportAllocs()
 			var out master.Output
 			for n := 0; b.Loop(); n++ {
@@ -286,10 +293,12 @@ func BenchmarkFencedGets(b *testing.B) {
 					o.Tick(&out)
 				}
 				out.Sends, out.Replies, out.Sent, out.Heard = out.Sends[:0], out.Replies[:0], out.Sent[:0], out.Heard[:0]
+
 				for range batch {
 					o.Request(get, &out)
 				}
 				o.EndTurn(&out)
+
 				for _, s := range out.Sends {
 					f, ok := s.Msg.(*message.Forward)
 					if !ok {
@@ -301,6 +310,7 @@ func BenchmarkFencedGets(b *testing.B) {
 					}
 					o.Step(&message.Answers{Header: h, Round: f.Round, Answers: answers[:len(f.Requests)]}, &out)
 				}
+
 				if len(out.Replies) != batch || out.Replies[0].Code != model.OK {
 					b.Fatalf("%d replies to %d gets, the first %+v", len(out.Replies), batch, out.Replies[0])
 				}

@@ -23,9 +23,12 @@ const (
 )
 
 const (
-	whyOtherCluster = "the request goes on from what another cluster had said (its session's token, or its history): nothing of it is known here; begin a new session"
-	whyEnded        = "the request goes on from a history of this cluster that has ended, as when a backup was restored or an operator went on without some of the replicas; begin a new session"
-	whyAhead        = "the request goes on from a later view than this master knows, and the record of the views cannot be read now; ask again later"
+	whyOtherCluster = "the request goes on from what another cluster had said (its session's token, or its history): " +
+		"nothing of it is known here; begin a new session"
+	whyEnded = "the request goes on from a history of this cluster that has ended, as when a backup was restored " +
+		"or an operator went on without some of the replicas; begin a new session"
+	whyAhead = "the request goes on from a later view than this master knows, " +
+		"and the record of the views cannot be read now; ask again later"
 )
 
 // History is the point of the history at which this master stands; zero: none is known. While

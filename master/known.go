@@ -7,16 +7,16 @@ import (
 	"quartet/replica/dedup"
 )
 
-// known is what the master remembers of a set's identity (Nats-Msg-Id): its one stamp,
-// and its first outcome once there is one. The replicas' table of executed requests is
-// the authority, and survives the master; this one answers sooner, and keeps a weak
-// retry the same write instead of a younger one.
+// known is what the master remembers of a set's identity (Nats-Msg-Id): its one version, and
+// its first outcome once there is one. The replicas' table of executed requests is the
+// authority, and survives the master. The master's own table answers sooner, and keeps a weak
+// retry the same write instead of a younger write.
 type known struct {
 	rid     uint64
 	digest  uint64
 	version lamport.Version
 	number  uint64
-	first   uint64 // the earliest first sending that its clients have told; 0: none
+	first   uint64 // tick of the earliest first sending that its clients have told; 0: none
 
 	unknown   bool // a sending was answered Unknown
 	done      bool
@@ -31,14 +31,15 @@ func (k *known) settle(r *Reply) {
 	k.position, k.timestamp, k.replica = r.Position, r.Timestamp, r.Replica
 }
 
-// repeated deals with a request whose identity was seen before, and reports whether
-// that was all.
+// repeated deals with a request whose identity was seen before, and reports whether nothing
+// more is to be done.
 func (m *Machine) repeated(in *Incoming, out *Output) bool {
 	r := &in.Request
 	if d, ok := m.gets.lookup(r.Identity); ok && d != r.Digest {
 		m.Refuse(in.Token, model.Conflict, conflict, out)
 		return true
 	}
+
 	k, ok := m.sets.lookup(r.Identity)
 	if !ok {
 		return m.repeatedLong(in, out)
@@ -54,6 +55,8 @@ func (m *Machine) repeated(in *Incoming, out *Output) bool {
 		})
 		return true
 	}
+
+	// It has no outcome: the sending joins the flight under way, or begins another one.
 	if m.full(in.Token, out) {
 		return true
 	}
@@ -69,7 +72,7 @@ func (m *Machine) repeated(in *Incoming, out *Output) bool {
 	return true
 }
 
-// repeatedLong is repeated, for the causal sets that are kept longer.
+// repeatedLong is [Machine.repeated] for the causal sets that are kept longer.
 func (m *Machine) repeatedLong(in *Incoming, out *Output) bool {
 	r := &in.Request
 	x, ok := m.earlier.Lookup(r.Identity, 0)
@@ -97,12 +100,14 @@ func (m *Machine) again(f *flight, in *Incoming) {
 	} else if m.members.Changing() {
 		return // it is sent again in the next view
 	}
+
 	p := m.draw(in.Draw, func(p *peer) bool { return fits(p) && p.node != f.replica })
 	if causalSet(&f.request) {
 		p = m.recaller(&f.request)
 	} else if asked := m.peer(in.Replica); asked != nil && fits(asked) {
 		p = asked
 	}
+
 	if p == nil {
 		if p = m.peer(f.replica); p == nil || !fits(p) {
 			return
@@ -118,7 +123,8 @@ func (m *Machine) again(f *flight, in *Incoming) {
 // time that is promised.
 func (m *Machine) told(f *flight, r *message.Request) {
 	k := f.known
-	if r.First > 0 && (k.first == 0 || r.First < k.first) {
+	isEarliest := k.first == 0 || r.First < k.first
+	if r.First > 0 && isEarliest {
 		k.first = r.First
 	}
 	f.request.First, f.request.Came = k.first, 0
@@ -143,11 +149,11 @@ func (m *Machine) resume(k *known, in *Incoming, out *Output) {
 	m.launchOrPause(f, p, in.Draw)
 }
 
-// retire is what becomes of an identity for which there is no room any more, and reports
-// whether it stays all the same. One whose flight is under way stays until that has landed:
-// a second flight would be a second write. Of causal sets the outcomes are kept for as long
-// as replicas keep them, for no replica is asked before a causal set gets its number. All
-// others the replicas recognise.
+// retire gives up an identity for which there is no room any more, and reports whether it stays
+// all the same. An identity whose flight is under way stays until the flight has landed: a
+// second flight would be a second write. The outcomes of causal sets are kept for as long as
+// replicas keep them, since no replica is asked before a causal set gets its number. The
+// replicas recognise all other sets.
 func (m *Machine) retire(id string, k *known) bool {
 	if m.flights[k.rid] != nil {
 		k.retired = true
@@ -162,7 +168,7 @@ func (m *Machine) retire(id string, k *known) bool {
 	return false
 }
 
-// landed retires an identity that has waited for it.
+// landed retires an identity whose flight has landed, if there was no room for it before.
 func (m *Machine) landed(id string, k *known) {
 	if k.retired {
 		m.sets.remove(id)
@@ -170,7 +176,7 @@ func (m *Machine) landed(id string, k *known) {
 	}
 }
 
-// forgetOld drops the outcomes of causal sets that are older than is promised.
+// forgetOld drops the outcomes of causal sets that are older than the promised time.
 func (m *Machine) forgetOld() {
 	for {
 		x, some := m.earlier.Oldest()
@@ -197,17 +203,17 @@ func (m *Machine) tooOld(r *message.Request) bool {
 const tooOld = "sent for the first time so long ago that whether it took effect then is no longer known; " +
 	"this sending was not executed: read the key"
 
-// time is what the replicas count the order's time by: this machine's ticks.
+// time is the time by which the replicas count the order's time: this machine's ticks, of 10 ms.
 func (m *Machine) time() uint64 { return message.TimeBase + m.ticks }
 
-// first is the time at which a request was sent first that is so many ticks old.
+// first is the time of the first sending of a request that is age ticks old.
 func (m *Machine) first(age uint64) uint64 { return m.time() - min(age, m.time()-1) }
 
-// window remembers the last so many identities.
+// window remembers the last identities, at most size of them.
 type window[T any] struct {
-	retire  func(id string, entry T) (stays bool) // or nil: none does
+	retire  func(id string, entry T) (stays bool) // nil: no entry stays
 	entries map[string]remembered[T]
-	order   []place // ring, oldest at next once it is full
+	order   []slot // ring, oldest at next once it is full
 	next    int
 	size    int
 	added   uint64
@@ -218,7 +224,8 @@ type remembered[T any] struct {
 	added uint64
 }
 
-type place struct {
+// slot is where an identity stands in the ring.
+type slot struct {
 	id    string
 	added uint64
 }
@@ -226,7 +233,7 @@ type place struct {
 // What is kept, where the configuration says nothing else: as on replicas.
 const (
 	defaultWindow    = 100_000
-	defaultKeep      = 15_000 // ticks
+	defaultKeep      = 15_000 // ticks of 10 ms
 	defaultKeepBytes = 384 << 20
 )
 
@@ -242,21 +249,23 @@ func (w *window[T]) lookup(id string) (T, bool) {
 	return r.entry, ok
 }
 
-// add remembers id. One that was removed and added again has an older place in the ring
+// add remembers id. An identity that was removed and added again has an older slot in the ring
 // as well, which must not end it early.
 func (w *window[T]) add(id string, entry T) {
 	w.added++
-	p := place{id: id, added: w.added}
+
+	s := slot{id: id, added: w.added}
 	if len(w.order) < w.size {
-		w.order = append(w.order, p)
+		w.order = append(w.order, s)
 	} else {
 		old := w.order[w.next]
 		if r := w.entries[old.id]; r.added == old.added && !(w.retire != nil && w.retire(old.id, r.entry)) {
 			delete(w.entries, old.id)
 		}
-		w.order[w.next] = p
+		w.order[w.next] = s
 		w.next = (w.next + 1) % w.size
 	}
+
 	w.entries[id] = remembered[T]{entry: entry, added: w.added}
 }
 

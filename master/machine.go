@@ -308,6 +308,7 @@ func (m *Machine) forward(p *peer, out *Output) {
 		w := message.Fit(&left, p.writes, func(w *message.CausalWrite) int { return message.ItemBytes + w.Request.Size() })
 		n := message.Fit(&left, p.requests, func(r *message.Request) int { return message.ItemBytes + r.Size() })
 		f := &message.Forward{Header: m.header(), Round: round, Time: m.time(), Marks: marks, Requests: p.requests[:n:n], Writes: p.writes[:w:w]}
+
 		m.leaveOut(f)
 		p.requests, p.writes = p.requests[n:], p.writes[w:]
 		p.confirms = p.confirms && len(p.requests) > 0

@@ -358,16 +358,19 @@ func TestEachSendingIsAnsweredOnce(t *testing.T) {
 func TestARefusalIsBelievedWhenAllHaveRefused(t *testing.T) {
 	set := at(1, id("x", in("sequential set a 1")))
 	retry := at(2, id("x", in("sequential set a 1")))
+
 	t.Run("one of one", func(t *testing.T) {
 		o := ready(t, configured(3, 1))
 		o.ask(set)
 		o.answer(1, 1, model.TooEarly)
 		o.expect("1 #1 425")
+
 		o.ask(retry) // it had no effect: the identity is free
 		if got := o.forwarded(); !slices.Equal(got, []string{"r2 #2"}) {
 			t.Errorf("forwarded %v", got)
 		}
 	})
+
 	t.Run("one of two, twice: the other may still execute it", func(t *testing.T) {
 		o := ready(t, configured(3, 1))
 		o.ask(set)
@@ -380,6 +383,7 @@ func TestARefusalIsBelievedWhenAllHaveRefused(t *testing.T) {
 		o.answer(1, 1, model.OK)
 		o.expect("1 #1 200", "2 #1 200 repeated")
 	})
+
 	t.Run("both", func(t *testing.T) {
 		o := ready(t, configured(3, 1))
 		o.ask(set)
@@ -389,6 +393,7 @@ func TestARefusalIsBelievedWhenAllHaveRefused(t *testing.T) {
 		o.answer(2, 1, model.TooEarly)
 		o.expect("1 #1 425", "2 #1 425 repeated")
 	})
+
 	t.Run("late, of a flight that was answered Unknown", func(t *testing.T) {
 		o := ready(t, configured(3, 1))
 		o.ask(set)

@@ -22,7 +22,7 @@ type primary struct {
 	first   uint64                          // the first number that this master may give out: log and waiting hold none below
 	log     map[uint64]*message.CausalWrite // above marks.Held, for those that ask again
 	bytes   int                             // of the log's keys and values
-	found   []*flight                       // numbered by an earlier master, not safe yet
+	found   []*flight                       // sets that an earlier master numbered, not safe yet
 	waiting map[uint64]*flight              // by number
 	marked  []uint64                        // scratch
 }
@@ -44,8 +44,8 @@ func (m *Machine) mayRecall(r *message.Request) bool {
 	return r.Identity != "" && m.primary.first > 1
 }
 
-// recaller returns a member that is asked whether it knows a causal set's identity: one
-// that holds all numbers of earlier masters. nil: none needs to, or none can.
+// recaller returns a member that is asked whether it knows a causal set's identity: a member
+// that holds all numbers of earlier masters. nil: no member needs to be asked, or none can be.
 func (m *Machine) recaller(r *message.Request) *peer {
 	if !m.mayRecall(r) {
 		return nil
@@ -53,8 +53,8 @@ func (m *Machine) recaller(r *message.Request) *peer {
 	return m.draw(uint32(m.nextRID), func(p *peer) bool { return p.serves() && p.watermark+1 >= m.primary.first })
 }
 
-// recalled takes the answer: an identity that was numbered keeps its first number, and
-// is answered when that is safe; one that was not is numbered now.
+// recalled takes the recaller's answer. A set whose identity was numbered keeps its first number,
+// and is answered when the number is safe. A set whose identity was not is numbered now.
 func (m *Machine) recalled(f *flight, a *message.Answer, out *Output) {
 	switch {
 	case f.number != 0: // asked twice
@@ -116,6 +116,7 @@ func (m *Machine) renumber(high uint64, out *Output) []*flight {
 	waiting := pr.waiting
 	pr.log, pr.bytes, pr.waiting = map[uint64]*message.CausalWrite{}, 0, map[uint64]*flight{}
 	pr.marks = message.Marks{Last: high, Safe: high, Held: high}
+
 	var void []*flight
 	known := pr.found[:0]
 	for _, f := range pr.found { // numbered by an earlier master
@@ -128,6 +129,7 @@ func (m *Machine) renumber(high uint64, out *Output) []*flight {
 	}
 	clear(pr.found[len(known):])
 	pr.found = known
+
 	for _, n := range numbers {
 		f := waiting[n]
 		if n <= high {
@@ -154,14 +156,16 @@ func (m *Machine) number(f *flight) {
 	if f.known != nil {
 		f.known.number, f.known.version = f.number, f.request.Version
 	}
+
 	w := &message.CausalWrite{Number: f.number, Request: f.request}
 	w.Request.First, w.Request.Came = 0, 0 // nobody asks any more
 	pr.log[f.number] = w
 	pr.bytes += writeBytes(w)
 	pr.waiting[f.number] = f
+
 	m.leaves(f, 0)
 	for _, p := range m.replicas {
-		if p.works && !p.known.Lost { // one that does not asks for what it misses
+		if p.works && !p.known.Lost { // a replica that does not work asks for what it misses
 			p.writes = append(p.writes, *w)
 		}
 	}
@@ -171,8 +175,8 @@ func writeBytes(w *message.CausalWrite) int {
 	return w.Request.Request.Size()
 }
 
-// watermark takes what a member says it holds without a gap. What was said in another
-// epoch, or by one that is wedged, is no acknowledgement.
+// watermark takes the number up to which a member says that it holds all. What was said in
+// another epoch, or by a wedged member, is no acknowledgement.
 func (m *Machine) watermark(p *peer, h *message.Header, n uint64) {
 	switch {
 	case !p.works || h.Epoch != m.members.Record().Epoch:
@@ -191,6 +195,7 @@ func (m *Machine) acknowledge(out *Output) {
 	if !m.members.Leads() || m.members.Changing() || pr.marks.Held == pr.marks.Last {
 		return
 	}
+
 	record := m.members.Record()
 	pr.marked = pr.marked[:0]
 	for _, p := range m.replicas {
@@ -203,6 +208,7 @@ func (m *Machine) acknowledge(out *Output) {
 	}
 	slices.Sort(pr.marked)
 	safe, held := pr.marked[len(pr.marked)-1-record.Faults], pr.marked[0]
+
 	for n := max(pr.marks.Safe+1, pr.first); n <= safe; n++ {
 		if f := pr.waiting[n]; f != nil {
 			delete(pr.waiting, n)
@@ -210,6 +216,7 @@ func (m *Machine) acknowledge(out *Output) {
 		}
 	}
 	pr.marks.Safe = max(pr.marks.Safe, safe)
+
 	for n := max(pr.marks.Held+1, pr.first); n <= held; n++ {
 		if w := pr.log[n]; w != nil {
 			pr.bytes -= writeBytes(w)

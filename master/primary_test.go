@@ -33,6 +33,7 @@ func TestSafeAndHeld(t *testing.T) {
 			for range 5 {
 				o.ask(in("causal set a 1"))
 			}
+
 			var safe []uint64
 			for i, w := range test.watermarks {
 				o.holds(lamport.Replica(i+1), w)
@@ -43,6 +44,7 @@ func TestSafeAndHeld(t *testing.T) {
 					safe = append(safe, r.Timestamp)
 				}
 			}
+
 			marks := o.Snapshot().Marks
 			if marks != (message.Marks{Last: 5, Safe: test.safe, Held: test.held}) {
 				t.Errorf("marks %+v, want safe %d, held %d", marks, test.safe, test.held)

@@ -13,17 +13,17 @@ import (
 // first sending.
 type flight struct {
 	request   message.Request
-	replica   lamport.Node   // that it was forwarded to last; 0: a causal set, or none could
+	replica   lamport.Node   // to which it was forwarded last; 0: to none, or it is a causal set
 	since     uint64         // tick of the last forward
-	asked     []lamport.Node // have it in this epoch and have not refused it
-	wanted    lamport.Node   // that the client asked for; 0: any
-	forwarded bool           // a replica was sent it, in whatever epoch
-	left      bool           // that it left was noted
-	number    uint64         // causal set
-	firstRID  uint64         // causal set that an earlier master numbered
+	asked     []lamport.Node // replicas that have it in this epoch and have not refused it
+	wanted    lamport.Node   // the replica that the client asked for; 0: any
+	forwarded bool           // it was sent to a replica, in whatever epoch
+	left      bool           // its leaving was noted
+	number    uint64         // of a causal set
+	firstRID  uint64         // of a causal set that an earlier master numbered
 	waiters   []waiter
-	room      [1]waiter // what waiters begins in: nearly always one sending waits
-	known     *known    // of its identity; nil: it has none
+	room      [1]waiter // the first memory of waiters: nearly always one sending waits
+	known     *known    // what is known of its identity; nil: it has none
 	round     uint64    // fenced get: of the FORWARD that carries it in this epoch
 	read      bool      // fenced get: it is answered, and the fence is awaited
 	again     uint8     // fenced get: how often it was sent to another replica
@@ -74,6 +74,7 @@ func (m *Machine) request(in Incoming, out *Output) {
 		m.Refuse(in.Token, code, why, out)
 		return
 	}
+
 	r.RID = m.takeRID()
 	if r.Model == model.Eventual && r.Type == model.Set {
 		r.Version = m.stamp()
@@ -85,6 +86,7 @@ func (m *Machine) request(in Incoming, out *Output) {
 	} else if r.Identity != "" {
 		m.gets.add(r.Identity, r.Digest)
 	}
+
 	m.flights[r.RID] = f
 	m.join(f, in.Token, false)
 	m.launchOrPause(f, p, in.Draw)
@@ -147,9 +149,9 @@ func (m *Machine) Refuse(token uint64, code model.Code, reason string, out *Outp
 	})
 }
 
-// place finds the replica that was asked for, or none: then the request goes with the
-// next batch, and here it is only made sure that there is a replica to take it. A causal
-// set is the primary's.
+// place finds the replica that the client asked for. If it asked for none, place only makes sure
+// that there is a replica to take the request, which goes with the next batch. A causal set is
+// the primary's.
 func (m *Machine) place(in *Incoming) (*peer, model.Code, string) {
 	r := &in.Request
 	if causalSet(r) {
@@ -414,6 +416,7 @@ func (m *Machine) expireOne(d deadline, out *Output) {
 		if f.known != nil && !m.untouched(f) {
 			f.known.unknown = true
 		}
+
 		reply := Reply{
 			Token: w.token, RID: d.rid, Code: model.Unknown, Clock: m.now(), Repeated: w.repeated,
 			Reason: "no outcome in time: the request may or may not take effect; send it again with the same Nats-Msg-Id to learn it",

@@ -93,8 +93,10 @@ func (m *Machine) Snapshot() Status {
 		report := p.report
 		report.Position, report.Keys = max(report.Position, r.Position), max(report.Keys, r.Keys)
 		s.Replicas = append(s.Replicas, ReplicaStatus{
-			Node: p.node, Incarnation: r.Incarnation, PID: r.PID, Member: p.works && !r.Suspected, Serves: p.weak && !r.Suspected,
-			Answers: r.Incarnation > 0 && !r.Lost && !r.Suspected, Reason: m.members.WhyNot(r), Keeps: r.Keeps, Report: report,
+			Node: p.node, Incarnation: r.Incarnation, PID: r.PID,
+			Member: p.works && !r.Suspected, Serves: p.weak && !r.Suspected,
+			Answers: r.Incarnation > 0 && !r.Lost && !r.Suspected,
+			Reason:  m.members.WhyNot(r), Keeps: r.Keeps, Report: report,
 			Unheard: unheard(apart, p.node),
 		})
 	}

@@ -59,7 +59,8 @@ func (m *Machine) peer(n lamport.Node) *peer {
 func (m *Machine) refresh() {
 	known := m.members.Replicas()
 	record := m.members.Record()
-	if len(known) != len(m.replicas) || !slices.EqualFunc(known, m.replicas, func(k *membership.Replica, p *peer) bool { return k == p.known }) {
+	isSame := func(k *membership.Replica, p *peer) bool { return k == p.known }
+	if !slices.EqualFunc(known, m.replicas, isSame) {
 		replicas := make([]*peer, len(known))
 		for i, k := range known {
 			if replicas[i] = m.peer(k.Node); replicas[i] == nil {
@@ -155,7 +156,8 @@ func (m *Machine) launchPaused(out *Output) {
 
 		p := m.peer(f.wanted)
 		isComing := p != nil && p.member && !p.works && !p.known.Suspected
-		isAway := f.wanted != 0 && (p == nil || !p.serves())
+		canServe := p != nil && p.serves()
+		isAway := f.wanted != 0 && !canServe
 		switch {
 		case causalSet(&f.request): // the primary's, whatever replica it names
 			if !m.heldBySome() {
@@ -368,7 +370,8 @@ func (m *Machine) whyNotStrong() string {
 // whyNoView says why requests that need the view cannot be taken now, or "". While the view
 // changes they are taken, and wait.
 func (m *Machine) whyNoView() string {
-	if !m.members.Leads() && m.members.Record().Epoch == 0 || m.members.Superseded() {
+	isWithoutRecord := !m.members.Leads() && m.members.Record().Epoch == 0
+	if isWithoutRecord || m.members.Superseded() {
 		return m.members.Why()
 	}
 	if why := m.members.Short(); why != "" {

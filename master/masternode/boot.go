@@ -20,7 +20,7 @@ import (
 	"quartet/master/ledger"
 )
 
-const bootWait = 10 * time.Second // for all replicas; then those that work are enough
+const bootWait = 10 * time.Second // for all replicas; after it, f+1 working members are enough
 
 // boot finds or starts the replicas, and waits until all work in one view, or, after
 // bootWait, as many as are needed. Requests are taken meanwhile: those that can be served
@@ -44,6 +44,7 @@ func (n *node) boot(ctx context.Context) error {
 			begun, elsewhere = time.Now(), n.elsewhere(waiting)
 			return false, nil
 		}
+
 		if len(waiting) > 0 {
 			var err error
 			waiting, err = n.populate(waiting, elsewhere, passed > adoptWait)
@@ -52,7 +53,8 @@ func (n *node) boot(ctx context.Context) error {
 		if err := n.differs(); err != nil {
 			return false, err
 		}
-		return n.machine.Complete() || n.machine.Ready() && passed > bootWait, nil
+		isEnough := n.machine.Ready() && passed > bootWait
+		return n.machine.Complete() || isEnough, nil
 	})
 	if err == nil && !done {
 		err = ErrStopped
@@ -60,8 +62,8 @@ func (n *node) boot(ctx context.Context) error {
 	return err
 }
 
-// elsewhere returns those of our own replicas whose subject somebody listens on, although no
-// process of this directory does: replicas that were started by hand, or by the master of
+// elsewhere returns the replicas of this master whose subjects are listened on by processes that
+// do not belong to its directory: replicas that were started by hand, or by the master of
 // another directory of which this one is a copy.
 func (n *node) elsewhere(own []lamport.Node) map[lamport.Node]bool {
 	found := map[lamport.Node]bool{}
@@ -136,7 +138,7 @@ func (n *node) why() string {
 	return strings.Join(missing, "; ")
 }
 
-// banner prints the ready line and what one needs to begin.
+// banner prints the ready line and what a user needs to begin.
 func (n *node) banner() {
 	s := n.machine.Snapshot()
 	fmt.Fprintf(n.opts.Stdout, "ready %s\n  data      %s\n  logs      %s\n", n.url(), n.where(&s), n.opts.LogDir)
@@ -166,7 +168,9 @@ func (n *node) banner() {
 		fmt.Fprintf(n.opts.Stdout, "  WARNING   %s\n", warning)
 	}
 	fmt.Fprintf(n.opts.Stdout, "  try       nats -s %s req %s '1, 1, key ::: value'\n", n.url(), n.subjects.Request())
-	n.opts.Log.Info("ready", "url", n.url(), "pid", os.Getpid(), "epoch", s.Epoch, "replicas", len(s.Replicas), "in_process", n.opts.InProcess != nil, "missing", n.why())
+
+	n.opts.Log.Info("ready", "url", n.url(), "pid", os.Getpid(), "epoch", s.Epoch,
+		"replicas", len(s.Replicas), "in_process", n.opts.InProcess != nil, "missing", n.why())
 	n.opts.Ledger.Describe(n.described(&s))
 	if n.opts.Ready != nil {
 		n.opts.Ready(n.url())

@@ -177,8 +177,11 @@ func (d *Directory) Run(ctx context.Context, now <-chan struct{}, o Options) (er
 	defer func() {
 		o.Probe.End()
 		n.close()
-		nothingKept := dir.fresh && !begun && (dir.temporary || n.views.newest == nil || len(dir.record.Own) == 0)
-		if dir.temporary && clean || nothingKept {
+
+		endedForGood := dir.temporary && clean
+		holdsNothing := dir.temporary || n.views.newest == nil || len(dir.record.Own) == 0
+		hasNotBegun := dir.fresh && !begun && holdsNothing
+		if endedForGood || hasNotBegun {
 			dir.remove()
 		}
 		dir.release()
@@ -218,7 +221,7 @@ func (d *Directory) Run(ctx context.Context, now <-chan struct{}, o Options) (er
 	return n.drain(now)
 }
 
-// unmake removes the bucket of a record that never was one: that of a start that has failed.
+// unmake removes the record's bucket after a start that has failed before it wrote a record.
 func (n *node) unmake(why error) {
 	if n.server != nil || n.views.store == nil || !n.views.store.Made() || n.views.newest != nil {
 		return // with an embedded server it goes with the directory, if it does
@@ -230,7 +233,7 @@ func (n *node) unmake(why error) {
 	}
 }
 
-// settle leaves behind, at a clean stop, what the next start is to find.
+// settle leaves behind, at a clean stop, all that the next start is to find.
 func (n *node) settle() error {
 	if n.opts.Memory && n.server == nil && n.lost() { // of an embedded server nothing stays anyway
 		ctx, cancel := context.WithTimeout(context.Background(), storeWait)

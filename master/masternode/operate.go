@@ -20,7 +20,10 @@ func (n *node) recoverView(m *nats.Msg) {
 	var q bus.RecoverRequest
 	if len(m.Data) > 0 {
 		if err := json.Unmarshal(m.Data, &q); err != nil {
-			n.respond(m.Reply, bus.RecoverReply{Error: fmt.Sprintf("the request is no JSON object as it should be: %v", err), Absent: []string{}, Present: []string{}})
+			n.respond(m.Reply, bus.RecoverReply{
+				Error:  fmt.Sprintf("the request is no JSON object as it should be: %v", err),
+				Absent: []string{}, Present: []string{},
+			})
 			return
 		}
 	}
@@ -30,8 +33,9 @@ func (n *node) recoverView(m *nats.Msg) {
 	if base, position := n.machine.Base(); len(present) == 0 && base != 0 {
 		a.Base, a.Position = base.String(), position
 	}
+
 	switch {
-	case s.Ready || !q.Yes:
+	case s.Ready || !q.Yes: // nothing is missing, or it was only asked what may be lost
 	case n.views.newest == nil && !n.machine.LostRecord():
 		a.Error = "there is no view yet, so nothing can be lost: " + s.Why
 	case len(present) == 0 && a.Base == "":
@@ -44,8 +48,11 @@ func (n *node) recoverView(m *nats.Msg) {
 				a.Error = fmt.Sprintf("%s is missing, too, by now: ask again what may be lost", name)
 			}
 		}
+
 		if a.Error == "" {
-			n.opts.Log.Warn("an operator lets the cluster go on without some members of its view", "absent", strings.Join(a.Absent, " "), "present", strings.Join(a.Present, " "), "base", a.Base, "position", a.Position)
+			n.opts.Log.Warn("an operator lets the cluster go on without some members of its view",
+				"absent", strings.Join(a.Absent, " "), "present", strings.Join(a.Present, " "),
+				"base", a.Base, "position", a.Position)
 			n.machine.Recover()
 			a.Begun = true
 		}

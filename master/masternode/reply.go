@@ -44,7 +44,8 @@ func (n *node) reply(r *master.Reply) {
 		n.service.fail(t.request.Model, r.Code, r.Reason)
 	}
 	if n.debug {
-		n.opts.Log.Debug("out", "kind", "REPLY", "to", t.reply, "rids", r.RID, "code", r.Code, "clock", r.Clock, "replica", r.Replica, "position", r.Position, "timestamp", r.Timestamp)
+		n.opts.Log.Debug("out", "kind", "REPLY", "to", t.reply, "rids", r.RID, "code", r.Code,
+			"clock", r.Clock, "replica", r.Replica, "position", r.Position, "timestamp", r.Timestamp)
 	}
 	if t.reply == "" {
 		return

@@ -82,14 +82,19 @@ func runDirPath(o *Options) (path string, temporary bool) {
 	if o.RunDir != "" {
 		return o.RunDir, true
 	}
+
+	_, port, err := net.SplitHostPort(o.Listen)
+	isFreePort := port == "-1" || port == "0"
 	name := o.Listen
-	if o.NATS != "" {
+	switch {
+	case o.NATS != "":
 		name = o.NATS + "-" + o.Prefix
-	} else if _, port, err := net.SplitHostPort(o.Listen); err == nil && (port == "-1" || port == "0") {
-		name += "-" + strconv.Itoa(os.Getpid()) // a free port is a new cluster
+	case err == nil && isFreePort: // each is a new cluster
+		name += "-" + strconv.Itoa(os.Getpid())
 	}
+
 	clean := strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' || r == '.' {
+		if strings.ContainsRune("abcdefghijklmnopqrstuvwxyz0123456789-.", r) {
 			return r
 		}
 		return '_'
@@ -116,7 +121,8 @@ func openRunDir(o *Options) (*runDir, error) {
 	d.lock, err = lock.Take(filepath.Join(path, lockFile), lockWait, lock.Holder{PID: os.Getpid()})
 	switch {
 	case errors.Is(err, lock.ErrHeld):
-		return nil, fmt.Errorf("%w: %s works on %s; stop it, or give this one another --dir (with --memory, another --listen)", ErrLocked, holder(path), path)
+		return nil, fmt.Errorf("%w: %s works on %s; stop it, or give this one another --dir (with --memory, another --listen)",
+			ErrLocked, holder(path), path)
 	case err != nil:
 		d.remove()
 		return nil, fmt.Errorf("master: cannot have its directory: %w", err)
@@ -142,8 +148,9 @@ func openRunDir(o *Options) (*runDir, error) {
 // holder names the master that works on a directory.
 func holder(dir string) string {
 	h, held, err := lock.Look(filepath.Join(dir, lockFile))
+	saysNothing := h.PID == 0 && h.URL == ""
 	switch {
-	case err != nil || !held || h.PID == 0 && h.URL == "":
+	case err != nil || !held || saysNothing:
 		return "another process (perhaps in another container)"
 	case h.PID == 0:
 		return "a process in another container, at " + h.URL + ","
@@ -340,7 +347,8 @@ func (d *runDir) noteCopy() {
 		return
 	}
 	if _, held, err := lock.Look(filepath.Join(original, lockFile)); err == nil && held {
-		d.note("this directory is a copy of %s, on which %s works: they are two clusters from now on, and this one leaves the other's processes alone", original, holder(original))
+		d.note("this directory is a copy of %s, on which %s works: they are two clusters from now on, "+
+			"and this one leaves the other's processes alone", original, holder(original))
 	}
 }
 

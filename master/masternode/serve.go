@@ -120,10 +120,12 @@ func (n *node) lookFiles(now time.Time) {
 	switch again, err := n.dir.renew(now); {
 	case err != nil && !n.filesGone:
 		n.filesGone = true
-		n.opts.Log.Error("files of this master were removed and cannot be written again: a master after this one may not find its replicas", "dir", n.dir.path, "error", err)
+		n.opts.Log.Error("files of this master were removed and cannot be written again: "+
+			"a master after this one may not find its replicas", "dir", n.dir.path, "error", err)
 	case err == nil && again:
 		n.filesGone = false
-		n.opts.Log.Warn("files of this master were removed by somebody and are written again: is a cleaner of temporary files at work?", "dir", n.dir.path)
+		n.opts.Log.Warn("files of this master were removed by somebody and are written again: "+
+			"is a cleaner of temporary files at work?", "dir", n.dir.path)
 	}
 }
 
@@ -201,7 +203,8 @@ const sayUnready = 2 * time.Second
 // watch logs messages that the machine refused, and that the cluster is not ready.
 func (n *node) watch(now time.Time) {
 	if refused := n.machine.Refused(); refused != n.refused {
-		n.opts.Log.Warn("messages of replicas refused: of another epoch or incarnation, or against a rule", "new", refused-n.refused, "all", refused)
+		n.opts.Log.Warn("messages of replicas refused: of another epoch or incarnation, or against a rule",
+			"new", refused-n.refused, "all", refused)
 		n.refused = refused
 	}
 	n.noteLinks()
@@ -239,7 +242,8 @@ func (n *node) noteLinks() {
 	}
 	for _, pair := range apart {
 		if !slices.Contains(n.apart, pair) {
-			n.opts.Log.Error("a replica does not hear another one, and the master hears both: look at the network between them", "replica", pair.Deaf, "unheard", pair.Of)
+			n.opts.Log.Error("a replica does not hear another one, and the master hears both: "+
+				"look at the network between them", "replica", pair.Deaf, "unheard", pair.Of)
 		}
 	}
 	for _, pair := range n.apart {
@@ -279,13 +283,15 @@ func (n *node) request(e *event) {
 func (n *node) incoming(t *taken, o *bus.Options, err error) {
 	r := &t.request
 	if n.debug {
-		n.opts.Log.Debug("in", "kind", "REQUEST", "reply", t.reply, "consistency", r.Model, "request", r.Type, "key", r.Key, "bytes", len(r.Value), "error", err)
+		n.opts.Log.Debug("in", "kind", "REQUEST", "reply", t.reply, "consistency", r.Model,
+			"request", r.Type, "key", r.Key, "bytes", len(r.Value), "error", err)
 	}
 	t.client, t.tellHistory = o.Client, o.AsksHistory
 	if o.InSession {
 		s := o.Session // of its own, so that o stays where it is
 		t.session = &s
 	}
+
 	n.lastToken++
 	t.token = n.lastToken
 	n.waiting.add(t)
@@ -293,16 +299,19 @@ func (n *node) incoming(t *taken, o *bus.Options, err error) {
 		n.refuse(t.token, err)
 		return
 	}
+
 	told := o.Told()
 	if r.Type == model.Set && n.room.why != "" && n.machine.Judge(&told) == message.Ours {
 		n.machine.Refuse(t.token, model.Unavailable, n.room.why, &n.out)
 		return
 	}
+
 	in := master.Incoming{
 		Token: t.token, Draw: n.rand.Uint32(), Told: told, Age: ticksOf(o.Age),
 		Request: message.Request{Identity: o.Identity, Request: r.Request, Min: o.Minimum(r.Model)},
 	}
-	if o.Replica != "" && !(r.Model == model.Causal && r.Type == model.Set) {
+	isCausalSet := r.Model == model.Causal && r.Type == model.Set // the primary's: no replica can be named
+	if o.Replica != "" && !isCausalSet {
 		if in.Replica, err = lamport.ParseNode(o.Replica); err != nil {
 			n.machine.Refuse(t.token, model.Malformed, fmt.Sprintf("replica %q is not one of this cluster's", o.Replica), &n.out)
 			return

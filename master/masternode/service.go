@@ -186,7 +186,9 @@ func (s *service) stats() any {
 	kinds := map[string]map[string]served{}
 	timed := map[string]uint64{} // how many requests the processing time is of
 	for _, m := range model.All {
-		e := &micro.EndpointStats{Name: m.Word(), Subject: s.subjects.Request(), QueueGroup: s.subjects.Masters(), LastError: s.lastError(m)}
+		e := &micro.EndpointStats{
+			Name: m.Word(), Subject: s.subjects.Request(), QueueGroup: s.subjects.Masters(), LastError: s.lastError(m),
+		}
 		out.Endpoints = append(out.Endpoints, e)
 		endpoints[e.Name], kinds[e.Name] = e, map[string]served{}
 	}
@@ -238,7 +240,9 @@ func semantic(v string) string {
 		return v
 	}
 	build := strings.Map(func(r rune) rune {
-		if r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
+		isDigit := r >= '0' && r <= '9'
+		isLower, isUpper := r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z'
+		if isDigit || isLower || isUpper {
 			return r
 		}
 		return '-'

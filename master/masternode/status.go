@@ -57,7 +57,9 @@ func (n *node) statusOf(s *master.Status) bus.Status {
 
 // keeps are the words of the contract for what a member says of its data.
 var keeps = map[message.Keeps]struct{ data, sync string }{
-	message.KeepsMemory: {bus.DataMemory, ""}, message.KeepsInterval: {bus.DataDisk, SyncInterval}, message.KeepsAlways: {bus.DataDisk, SyncAlways},
+	message.KeepsMemory:   {bus.DataMemory, ""},
+	message.KeepsInterval: {bus.DataDisk, SyncInterval},
+	message.KeepsAlways:   {bus.DataDisk, SyncAlways},
 }
 
 // host is the name of this machine; "": it has none.

@@ -31,7 +31,8 @@ func (n *node) openStore(ctx context.Context, wait time.Duration, o register.Opt
 func (n *node) leaveUnread(why error) {
 	n.noteStore(why)
 	n.views.unread, n.views.newest = true, nil
-	n.opts.Log.Warn("replicas are at work, and the record of the views cannot be read yet: gets of model 3 and requests of model 4 are served, the others once it can be")
+	n.opts.Log.Warn("replicas are at work, and the record of the views cannot be read yet: " +
+		"gets of model 3 and requests of model 4 are served, the others once it can be")
 }
 
 // anyListens reports whether somebody listens on some replica's subject.
@@ -56,14 +57,17 @@ func (n *node) replicas() ([]lamport.Node, error) {
 	return n.replicaSet()
 }
 
-// supposed are the replicas that this master asks how they are while the record is unread: those
-// that its directory names, or else as many as the options say; and whoever listens. Others say
-// so by themselves.
+// supposed are the replicas that this master asks how they are while the record is unread: the
+// replicas that its directory names, or else as many as the options say, and all that listen.
+// Others announce themselves.
 func (n *node) supposed() []lamport.Node {
 	set := n.super.own()
 	for _, r := range possible() {
+		if slices.Contains(set, r) {
+			continue
+		}
 		first := len(n.dir.record.Own) == 0 && int(r-lamport.Replica(1)) < n.opts.Replicas
-		if !slices.Contains(set, r) && (first || n.listens(r)) {
+		if first || n.listens(r) {
 			set = append(set, r)
 		}
 	}

@@ -368,7 +368,8 @@ func names(nodes []lamport.Node) []string {
 func (n *node) replicaSet() ([]lamport.Node, error) {
 	if r := n.views.newest; r != nil {
 		if len(r.Configured) != n.opts.Replicas {
-			n.opts.Log.Warn("the cluster has another number of replicas than --replicas says, and keeps it: add one with \"quartet replica\", take one out with \"quartet remove\"",
+			n.opts.Log.Warn("the cluster has another number of replicas than --replicas says, and keeps it: "+
+				"add one with \"quartet replica\", take one out with \"quartet remove\"",
 				"replicas", names(r.Configured), "asked_for", n.opts.Replicas)
 		}
 		return slices.Clone(r.Configured), nil

@@ -26,7 +26,7 @@ var readable = []string{
 	"client/judge/e2e/faults", "client/judge/fuzz", "client/judge/history", "client/judge/mutants",
 	"client/judge/record", "client/judge/sim", "client/judge/transcript",
 	"client/measure/comparison", "client/measure/figure", "client/measure/load",
-	"client/quartettest", "client/requestfile", "client/trace", "master/inprocess",
+	"client/quartettest", "client/requestfile", "client/trace", "master", "master/inprocess",
 	"master/ledger", "master/ledger/page", "master/mastercmd", "master/masternode/mastermetrics",
 	"master/membership", "master/membership/register", "replica", "replica/abcast",
 	"replica/dedup", "replica/disk", "replica/durable", "replica/layers", "replica/replicacmd",

@@ -432,7 +432,7 @@ func (l *Layers) ForgetBy(now uint64) { l.executed.forget(now) }
 		{"master/machine.go", `r.Came == f.Time {`, `r.Came == f.Time || MUTANT {`},
 	}},
 	{Name: "an age told by a later sending passed over", Rule: "S6", Edits: []Edit{
-		{"master/known.go", `	if r.First > 0 && (k.first`, `	if r.First > 0 && !MUTANT && (k.first`},
+		{"master/known.go", `	if r.First > 0 && isEarliest {`, `	if r.First > 0 && !MUTANT && isEarliest {`},
 	}},
 	{Name: "numbers of causal sets forgotten", Rule: "S6", Edits: []Edit{
 		{"master/known.go", `	if k.done && k.timestamp > 0 {`, `	if k.done && k.timestamp > 0 && !MUTANT {`},

@@ -11,10 +11,10 @@ import (
 	"quartet/bus/lamport"
 )
 
-// FirstInside is the first of the numbers that stand for the pid of a replica within this
-// process: each start has one of its own, as each process has a pid, for a replica that
-// comes back with its disk is told by it from the one that it was. No system has pids so
-// high (Linux: below 1<<22).
+// FirstInside is the first of the numbers that stand for the pids of replicas inside this
+// process. Each start has its own number, as each process has its own pid: by it a replica that
+// comes back with its disk is told from the replica that it was. No system has pids so high
+// (Linux: below 1<<22).
 const FirstInside = 1 << 30
 
 // enter starts a replica as a goroutine. Whatever signal it is sent ends its context.
@@ -26,15 +26,16 @@ func (s *Supervisor) enter(n lamport.Node, now time.Time) *child {
 	c := &child{pid: number, signal: func(os.Signal) error { cancel(); return nil }, since: now, done: make(chan struct{})}
 	go func() {
 		defer cancel()
-		c.err = outcome(s.opts.Inside(ctx, n, number))
-		ended(c) // first: who waits for done finds it noted
+		c.err = ending(s.opts.Inside(ctx, n, number))
+		ended(c) // first: the end is noted before done is closed
 		close(c.done)
 	}()
 	return c
 }
 
-// outcome is the error of a goroutine that has returned; returning without one is one too.
-func outcome(err error) error {
+// ending is the error of a goroutine that has returned; to return without an error is an error,
+// too.
+func ending(err error) error {
 	switch {
 	case err == nil:
 		return errors.New("it has returned without an error")

@@ -66,7 +66,8 @@ func TestInsideIsStartedAgain(t *testing.T) {
 	}{{broken, false}, {nil, false}, {exit.Damaged(broken), true}, {fmt.Errorf("later: %w", broken), false}} {
 		i.ends <- c.how
 		e := i.step(t)
-		if e.Kind != Ended || !seen[e.PID] || e.Err == nil || c.how != nil && !errors.Is(e.Err, broken) || errors.Is(e.Err, ErrDamaged) != c.damaged {
+		isAnotherError := c.how != nil && !errors.Is(e.Err, broken)
+		if e.Kind != Ended || !seen[e.PID] || e.Err == nil || isAnotherError || errors.Is(e.Err, ErrDamaged) != c.damaged {
 			t.Fatalf("%v: %+v", c.how, e)
 		}
 		r := i.Restarts(i.now)[e.Node]

@@ -133,14 +133,15 @@ func said(name string, begin int64) string {
 	return strings.Join(lines[max(0, len(lines)-lastLines):], " | ")
 }
 
-// Alive reports whether a process with this pid runs. One that has ended and whose parent
-// has not taken note (a zombie) does not; where there is no /proc it cannot be told apart.
+// Alive reports whether a process with this pid runs. A zombie (a process that has ended and
+// whose parent has not taken note) does not; without /proc it cannot be told apart.
 func Alive(pid int) bool {
 	if pid <= 1 || syscall.Kill(pid, 0) != nil {
 		return false
 	}
 	s, known := stat(pid)
-	return !known || s.State != "Z" && s.State != "X"
+	hasEnded := s.State == "Z" || s.State == "X"
+	return !known || !hasEnded
 }
 
 // birth tells a process from a later one with its pid: when it began, in a unit of the
@@ -150,7 +151,7 @@ func birth(pid int) uint64 {
 	return s.Starttime
 }
 
-// stat is what the system says of a process; false: it does not.
+// stat is what the system says of a process; false: it says nothing.
 func stat(pid int) (procfs.ProcStat, bool) {
 	p, err := procfs.NewProc(pid)
 	if err != nil {

@@ -49,13 +49,21 @@ func newSender(endpoint string, getenv func(string) string) (*sender, error) {
 		s.url = strings.TrimSuffix(getenv(EnvEndpoint), "/") + tracesPath
 	}
 	u, err := url.Parse(s.url)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("%w: collector %q: want http://HOST:PORT or https://HOST:PORT", ErrOptions, s.url)
+	if err != nil {
+		return nil, badCollector(s.url)
 	}
-	if u.Path == "" || u.Path == "/" && endpoint != "" {
+	isHTTP := u.Scheme == "http" || u.Scheme == "https"
+	if !isHTTP || u.Host == "" {
+		return nil, badCollector(s.url)
+	}
+
+	// A flag names a collector; of a variable the specification says what a path means.
+	isBareFlag := u.Path == "/" && endpoint != ""
+	if u.Path == "" || isBareFlag {
 		u.Path = tracesPath
 		s.url = u.String()
 	}
+
 	either := func(name string) string {
 		if v := getenv("OTEL_EXPORTER_OTLP_TRACES_" + name); v != "" {
 			return v
@@ -84,6 +92,10 @@ func newSender(endpoint string, getenv func(string) string) (*sender, error) {
 		s.headers.Set(strings.TrimSpace(name), value)
 	}
 	return s, nil
+}
+
+func badCollector(url string) error {
+	return fmt.Errorf("%w: collector %q: want http://HOST:PORT or https://HOST:PORT", ErrOptions, url)
 }
 
 // Start implements the exporter's client: there is nothing to begin.

@@ -83,12 +83,16 @@ func Open(ctx context.Context, o Options) (*Tracer, error) {
 		return nil, fmt.Errorf("%w: %w", ErrOptions, err)
 	}
 	about, err := resource.New(ctx,
-		resource.WithAttributes(attribute.String("service.name", "quartet"), attribute.String("service.version", o.Version), attribute.String("service.instance.id", "m1")),
+		resource.WithAttributes(
+			attribute.String("service.name", "quartet"),
+			attribute.String("service.version", o.Version),
+			attribute.String("service.instance.id", "m1")),
 		resource.WithHost(), resource.WithProcessPID(), resource.WithTelemetrySDK(), resource.WithFromEnv())
 	if err != nil && !errors.Is(err, resource.ErrPartialResource) && !errors.Is(err, resource.ErrSchemaURLConflict) {
 		return nil, fmt.Errorf("%w: %w", ErrOptions, err)
 	}
-	// The SDK has one place in a process for what it cannot return to anybody.
+
+	// The SDK has one handler in a process for errors that it cannot return to a caller.
 	otel.SetErrorHandler(&complaints{log: o.Log})
 	provider := sdk.NewTracerProvider(sdk.WithBatcher(exporter), sdk.WithResource(about))
 	return &Tracer{provider: provider, tracer: provider.Tracer("quartet/master", trace.WithInstrumentationVersion(o.Version)), keys: o.Keys}, nil
