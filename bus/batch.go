@@ -319,8 +319,9 @@ func (w *AnswersWriter) Add(index int, r *Reply) {
 		_ = w.enc.EncodeNil()
 	}
 	if r.Code == model.OK {
-		_ = w.enc.EncodeBytesLen(len(r.Body))
-		w.out.B = append(w.out.B, r.Body...)
+		body := r.body()
+		_ = w.enc.EncodeBytesLen(len(body))
+		w.out.B = append(w.out.B, body...)
 		return
 	}
 	_ = w.enc.EncodeString(oneLine(r.Reason))
@@ -348,7 +349,7 @@ func (w *AnswersWriter) Take() (body []byte, rids []uint64) {
 type AnswersReader struct{ w walker }
 
 // Read hands each answer to got, with its index in the batch; the body shares body's
-// memory, Model and Type are not set: who sent the batch knows them. The error wraps
+// memory. Who sent the batch knows Model and Type, and says them ([Reply.Of]). The error wraps
 // [ErrBatch]; answers that came before it were handed out.
 func (a *AnswersReader) Read(body []byte, got func(index int, r *Reply)) error {
 	if a.w.in == nil {
@@ -388,10 +389,10 @@ func (w *walker) answer(r *Reply) (int, error) {
 		}
 	}
 
-	*r = Reply{
+	*r = Reply{Answer: model.Answer{
 		Code: model.Code(n[1]), RID: n[2], Clock: lamport.Timestamp{Time: n[3], Node: lamport.Node(n[4])},
 		Replica: lamport.Node(n[5]), Timestamp: n[6],
-	}
+	}}
 	cut := uint64(r.Code) != n[1] || uint64(r.Clock.Node) != n[4] || uint64(r.Replica) != n[5]
 	strange := r.Replica != 0 && !r.Replica.IsReplica()
 	if n[0] >= MaxBatch || cut || strange {

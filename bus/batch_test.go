@@ -125,10 +125,10 @@ func TestItemsThatAreRefused(t *testing.T) {
 func TestAnswersAreReadAsTheyWereWritten(t *testing.T) {
 	clock := lamport.Timestamp{Time: 1 << 33, Node: lamport.Replica(3)}
 	want := []Reply{
-		{RID: 1, Code: model.OK, Clock: clock, Replica: lamport.Replica(3), Position: 0, HasPosition: true, Body: []byte("value")},
-		{RID: 1 << 50, Code: model.OK, Clock: clock, Timestamp: 77, Body: []byte{}},
-		{RID: 3, Code: model.NotFound, Clock: clock, Reason: "no value under key k", Body: []byte("no value under key k")},
-		{RID: 4, Code: model.Unavailable, Clock: lamport.Timestamp{Node: lamport.Master(1)}, Reason: "a b", Body: []byte("a b")},
+		{Answer: model.Answer{RID: 1, Code: model.OK, Clock: clock, Replica: lamport.Replica(3), Position: 0, HasPosition: true}, Body: []byte("value")},
+		{Answer: model.Answer{RID: 1 << 50, Code: model.OK, Clock: clock, Timestamp: 77}, Body: []byte{}},
+		{Answer: model.Answer{RID: 3, Code: model.NotFound, Clock: clock, Reason: "no value under key k"}, Body: []byte("no value under key k")},
+		{Answer: model.Answer{RID: 4, Code: model.Unavailable, Clock: lamport.Timestamp{Node: lamport.Master(1)}, Reason: "a b"}, Body: []byte("a b")},
 	}
 
 	index := []int{5, 0, 1023, 7}
@@ -213,8 +213,8 @@ func FuzzParseBatch(f *testing.F) {
 
 func FuzzReadAnswers(f *testing.F) {
 	var w AnswersWriter
-	w.Add(0, &Reply{RID: 1, Code: model.OK, Body: []byte("v"), HasPosition: true})
-	w.Add(1, &Reply{RID: 2, Code: model.NotFound, Reason: "no"})
+	w.Add(0, &Reply{Answer: model.Answer{RID: 1, Code: model.OK, HasPosition: true}, Body: []byte("v")})
+	w.Add(1, &Reply{Answer: model.Answer{RID: 2, Code: model.NotFound, Reason: "no"}})
 	body, _ := w.Take()
 	f.Add(body)
 	f.Add([]byte("\xdd\xff\xff\xff\xff"))
@@ -258,7 +258,7 @@ func BenchmarkParseBatch64(b *testing.B) {
 }
 
 func BenchmarkAnswers64(b *testing.B) {
-	reply := Reply{RID: 1 << 20, Code: model.OK, Clock: lamport.Timestamp{Time: 1 << 20, Node: 1}, Replica: 1, Body: make([]byte, 100)}
+	reply := Reply{Answer: model.Answer{RID: 1 << 20, Code: model.OK, Clock: lamport.Timestamp{Time: 1 << 20, Node: 1}, Replica: 1}, Body: make([]byte, 100)}
 	var w AnswersWriter
 	var r AnswersReader
 	b.ReportAllocs()

@@ -325,7 +325,7 @@ func (r *Reply) JSON() JSONReply {
 		out.Position = &r.Position
 	}
 	if r.Code == model.OK && r.Type == model.Get {
-		out.hold(r.Body)
+		out.hold(r.Value)
 	}
 	return out
 }

@@ -190,14 +190,14 @@ func TestOptionsOfJSON(t *testing.T) {
 func jsonReplies() map[string]Reply {
 	clock := lamport.Timestamp{Time: 289, Node: lamport.Replica(2)}
 	return map[string]Reply{
-		"set":         {RID: 41, Code: model.OK, Model: model.Linearizable, Type: model.Set, Clock: clock, Replica: 2, Position: 12, HasPosition: true},
-		"get":         {RID: 42, Code: model.OK, Model: model.Sequential, Type: model.Get, Clock: clock, Replica: 2, HasPosition: true, Body: []byte("<v> & \"w\"\n\u2028é😀\x7f\x00")},
-		"get_empty":   {RID: 43, Code: model.OK, Model: model.Eventual, Type: model.Get, Clock: clock, Replica: 9},
-		"get_binary":  {RID: 44, Code: model.OK, Model: model.Causal, Type: model.Get, Clock: clock, Replica: 1, Timestamp: 7, Session: "AQAHYOcmhg", Body: []byte("\xff\x00\xfe")},
-		"causal_set":  {RID: 1<<64 - 1, Code: model.OK, Model: model.Causal, Type: model.Set, Clock: lamport.Timestamp{Time: 1<<64 - 1, Node: lamport.Master(1)}, Timestamp: 1<<64 - 1},
-		"not_found":   {RID: 45, Code: model.NotFound, Reason: "no value under key k", Model: model.Eventual, Type: model.Get, Clock: clock, Replica: 1},
-		"malformed":   {RID: 46, Code: model.Malformed, Reason: "unknown field \"ttl\"\n", Clock: lamport.Timestamp{Time: 3, Node: lamport.Master(1)}},
-		"unavailable": {RID: 47, Code: model.Unavailable, Model: model.Linearizable, Type: model.Set, Clock: clock},
+		"set":         {Answer: model.Answer{RID: 41, Code: model.OK, Clock: clock, Replica: 2, Position: 12, HasPosition: true}, Model: model.Linearizable, Type: model.Set},
+		"get":         {Answer: model.Answer{RID: 42, Code: model.OK, Clock: clock, Replica: 2, HasPosition: true, Value: []byte("<v> & \"w\"\n\u2028é😀\x7f\x00")}, Model: model.Sequential, Type: model.Get},
+		"get_empty":   {Answer: model.Answer{RID: 43, Code: model.OK, Clock: clock, Replica: 9}, Model: model.Eventual, Type: model.Get},
+		"get_binary":  {Answer: model.Answer{RID: 44, Code: model.OK, Clock: clock, Replica: 1, Timestamp: 7, Value: []byte("\xff\x00\xfe")}, Model: model.Causal, Type: model.Get, Session: "AQAHYOcmhg"},
+		"causal_set":  {Answer: model.Answer{RID: 1<<64 - 1, Code: model.OK, Clock: lamport.Timestamp{Time: 1<<64 - 1, Node: lamport.Master(1)}, Timestamp: 1<<64 - 1}, Model: model.Causal, Type: model.Set},
+		"not_found":   {Answer: model.Answer{RID: 45, Code: model.NotFound, Reason: "no value under key k", Clock: clock, Replica: 1}, Model: model.Eventual, Type: model.Get},
+		"malformed":   {Answer: model.Answer{RID: 46, Code: model.Malformed, Reason: "unknown field \"ttl\"\n", Clock: lamport.Timestamp{Time: 3, Node: lamport.Master(1)}}},
+		"unavailable": {Answer: model.Answer{RID: 47, Code: model.Unavailable, Clock: clock}, Model: model.Linearizable, Type: model.Set},
 	}
 }
 
@@ -253,10 +253,10 @@ func checkJSONReply(t *testing.T, r *Reply, body []byte) {
 	}
 	wanted := r.Code == model.OK && r.Type == model.Get
 	if has != wanted {
-		t.Errorf("a value: %t, of %q", has, r.Body)
+		t.Errorf("a value: %t, of %q", has, r.Value)
 	}
-	if has && !bytes.Equal(value, r.Body) {
-		t.Errorf("value %q of %q", value, r.Body)
+	if has && !bytes.Equal(value, r.Value) {
+		t.Errorf("value %q of %q", value, r.Value)
 	}
 }
 
@@ -264,8 +264,11 @@ func checkJSONReply(t *testing.T, r *Reply, body []byte) {
 func TestJSONRepliesFit(t *testing.T) {
 	for _, unit := range []string{"v", "\x01", "\"", "\u2028", "\xff", "<"} {
 		r := Reply{
-			RID: 1<<64 - 1, Code: model.OK, Model: model.Linearizable, Type: model.Get, Replica: 65535, Position: 1<<64 - 1, HasPosition: true,
-			Timestamp: 1<<64 - 1, Body: bytes.Repeat([]byte(unit), model.MaxKeyValue/len(unit)), Encoding: JSON,
+			Answer: model.Answer{
+				RID: 1<<64 - 1, Code: model.OK, Replica: 65535, Position: 1<<64 - 1, HasPosition: true, Timestamp: 1<<64 - 1,
+				Value: bytes.Repeat([]byte(unit), model.MaxKeyValue/len(unit)),
+			},
+			Model: model.Linearizable, Type: model.Get, Encoding: JSON,
 		}
 		m := r.Msg("to")
 		if len(m.Data) > maxJSON {

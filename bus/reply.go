@@ -23,20 +23,16 @@ var (
 // Reply is the answer to one request. Zero values of Model, Type, Replica, Timestamp,
 // Session and Reason: that header is absent. Code [model.OK] is no FAIL.
 type Reply struct {
-	RID         uint64
-	Code        model.Code
-	Reason      string // one line, of a FAIL
-	Model       model.Consistency
-	Type        model.Type
-	Clock       lamport.Timestamp // of the node that answered
-	Replica     lamport.Node      // that served it
-	Timestamp   uint64            // causal
-	Position    uint64            // sequential, linearizable
-	HasPosition bool              // Position is given, even if it is 0
-	History     History           // the point at which it was answered; zero: it was not asked for
-	Session     string            // token with which the request's session goes on; "": it was in none
-	Body        []byte            // see Msg
-	Encoding    Encoding          // of the request: see Msg
+	model.Answer
+	Model    model.Consistency
+	Type     model.Type
+	History  History  // the point at which it was answered; zero: it was not asked for
+	Session  string   // token with which the request's session goes on; "": it was in none
+	Encoding Encoding // of the request: see Msg
+
+	// Body is the message's body as it came. Of a reply that is sent it is what an OK says in
+	// place of Value: the echo of a text set.
+	Body []byte
 }
 
 // replyHeaders is no less than the headers that a reply can have.
@@ -51,10 +47,10 @@ var (
 	typeWords = [...]string{model.Set: model.Set.String(), model.Get: model.Get.String()}
 )
 
-// Msg builds the reply as a message to subject. Its body is, for OK, r.Body: the value
-// of a get, [AppendEcho] of a text set, nothing for a msgpack set; for a FAIL it is the
-// reason. A JSON request's is a JSON object, whatever came of it. The message may share
-// Body's memory.
+// Msg builds the reply as a message to subject. Its body is, for OK, the value of a get,
+// [AppendEcho] of a text set, nothing for a msgpack set; for a FAIL it is the reason. A JSON
+// request's is a JSON object, whatever came of it. The message may share the memory of Value
+// and Body.
 func (r *Reply) Msg(subject string) *nats.Msg { return new(ReplyWriter).Msg(subject, r) }
 
 // ReplyWriter builds one reply after the other in the same memory: for who sends many.
@@ -74,7 +70,7 @@ func (w *ReplyWriter) Msg(subject string, r *Reply) *nats.Msg {
 	}
 	clear(w.header)
 	w.used = 0
-	w.msg = nats.Msg{Subject: subject, Header: w.header, Data: r.Body}
+	w.msg = nats.Msg{Subject: subject, Header: w.header, Data: r.body()}
 	var scratch [128]byte
 	rid := strconv.AppendUint(scratch[:0], r.RID, 10)
 	clock := strconv.AppendUint(rid, r.Clock.Time, 10)
@@ -121,6 +117,23 @@ func (w *ReplyWriter) Msg(subject string, r *Reply) *nats.Msg {
 		w.msg.Data = r.json()
 	}
 	return &w.msg
+}
+
+// body is what the message of an OK holds.
+func (r *Reply) body() []byte {
+	if r.Body != nil {
+		return r.Body
+	}
+	return r.Value
+}
+
+// Of says which request a reply that came answers, and with that what its Body is: the value of
+// a get (or, if the request was in JSON, the object that holds it).
+func (r *Reply) Of(c model.Consistency, t model.Type) {
+	r.Model, r.Type = c, t
+	if t == model.Get && r.Code == model.OK {
+		r.Value = r.Body
+	}
 }
 
 func (w *ReplyWriter) add(name, value string) {
@@ -201,7 +214,7 @@ func noResponders(m *nats.Msg) bool {
 // passed over; codes that it does not know are kept.
 func ParseReply(m *nats.Msg) (Reply, error) {
 	if noResponders(m) {
-		return Reply{Code: model.Unavailable, Reason: "no cluster there"}, ErrNoResponders
+		return Reply{Answer: model.Answer{Code: model.Unavailable, Reason: "no cluster there"}}, ErrNoResponders
 	}
 
 	r := Reply{Body: m.Data}
@@ -239,6 +252,7 @@ func ParseReply(m *nats.Msg) (Reply, error) {
 		p.fail(HeaderAck, ack)
 	}
 
+	r.Of(r.Model, r.Type)
 	return r, p.err
 }
 

@@ -20,32 +20,32 @@ func TestReplyMessage(t *testing.T) {
 		body   string
 	}{
 		"linearizable set": {
-			Reply{RID: 41, Code: model.OK, Model: model.Linearizable, Type: model.Set, Clock: clock, Replica: 2, Position: 12, HasPosition: true, Body: AppendEcho(nil, "k", []byte("v"))},
+			Reply{Answer: model.Answer{RID: 41, Code: model.OK, Clock: clock, Replica: 2, Position: 12, HasPosition: true}, Model: model.Linearizable, Type: model.Set, Body: AppendEcho(nil, "k", []byte("v"))},
 			nats.Header{"Quartet-Request-Id": {"41"}, "Quartet-Ack": {"OK"}, "Quartet-Consistency": {"LINEARIZABLE"}, "Quartet-Request": {"SET"}, "Quartet-Clock": {"289.r2"}, "Quartet-Replica": {"r2"}, "Quartet-Position": {"12"}},
 			"k ::: v",
 		},
 		"sequential get at position 0": {
-			Reply{RID: 1, Code: model.OK, Model: model.Sequential, Type: model.Get, Clock: clock, Replica: 9, HasPosition: true},
+			Reply{Answer: model.Answer{RID: 1, Code: model.OK, Clock: clock, Replica: 9, HasPosition: true}, Model: model.Sequential, Type: model.Get},
 			nats.Header{"Quartet-Request-Id": {"1"}, "Quartet-Ack": {"OK"}, "Quartet-Consistency": {"SEQUENTIAL"}, "Quartet-Request": {"GET"}, "Quartet-Clock": {"289.r2"}, "Quartet-Replica": {"r9"}, "Quartet-Position": {"0"}},
 			"",
 		},
 		"causal set by the master": {
-			Reply{RID: 1<<64 - 1, Code: model.OK, Model: model.Causal, Type: model.Set, Clock: lamport.Timestamp{Time: 1<<64 - 1, Node: lamport.Master(65535)}, Timestamp: 1<<64 - 1},
+			Reply{Answer: model.Answer{RID: 1<<64 - 1, Code: model.OK, Clock: lamport.Timestamp{Time: 1<<64 - 1, Node: lamport.Master(65535)}, Timestamp: 1<<64 - 1}, Model: model.Causal, Type: model.Set},
 			nats.Header{"Quartet-Request-Id": {"18446744073709551615"}, "Quartet-Ack": {"OK"}, "Quartet-Consistency": {"CAUSAL"}, "Quartet-Request": {"SET"}, "Quartet-Clock": {"18446744073709551615.m65535"}, "Quartet-Timestamp": {"18446744073709551615"}},
 			"",
 		},
 		"everything at once": {
-			Reply{RID: 1, Code: model.Unknown, Reason: "r", Model: model.Eventual, Type: model.Get, Clock: lamport.Timestamp{Node: 65535}, Replica: 65535, Timestamp: 1<<64 - 1, Position: 1<<64 - 1, HasPosition: true},
+			Reply{Answer: model.Answer{RID: 1, Code: model.Unknown, Reason: "r", Clock: lamport.Timestamp{Node: 65535}, Replica: 65535, Timestamp: 1<<64 - 1, Position: 1<<64 - 1, HasPosition: true}, Model: model.Eventual, Type: model.Get},
 			nats.Header{"Quartet-Request-Id": {"1"}, "Quartet-Ack": {"FAIL"}, "Quartet-Consistency": {"EVENTUAL"}, "Quartet-Request": {"GET"}, "Quartet-Clock": {"0.r65535"}, "Quartet-Replica": {"r65535"}, "Quartet-Timestamp": {"18446744073709551615"}, "Quartet-Position": {"18446744073709551615"}, "Nats-Service-Error-Code": {"504"}, "Nats-Service-Error": {"r"}},
 			"r",
 		},
 		"not found": {
-			Reply{RID: 5, Code: model.NotFound, Reason: "no value", Model: model.Eventual, Type: model.Get, Clock: clock, Replica: 1},
+			Reply{Answer: model.Answer{RID: 5, Code: model.NotFound, Reason: "no value", Clock: clock, Replica: 1}, Model: model.Eventual, Type: model.Get},
 			nats.Header{"Quartet-Request-Id": {"5"}, "Quartet-Ack": {"FAIL"}, "Quartet-Consistency": {"EVENTUAL"}, "Quartet-Request": {"GET"}, "Quartet-Clock": {"289.r2"}, "Quartet-Replica": {"r1"}, "Nats-Service-Error-Code": {"404"}, "Nats-Service-Error": {"no value"}},
 			"no value",
 		},
 		"unreadable, with a reason of several lines": {
-			Reply{RID: 6, Code: model.Malformed, Reason: " a\r\nNats-Fake: b\n", Clock: clock, Body: []byte("unused")},
+			Reply{Answer: model.Answer{RID: 6, Code: model.Malformed, Reason: " a\r\nNats-Fake: b\n", Clock: clock}, Body: []byte("unused")},
 			nats.Header{"Quartet-Request-Id": {"6"}, "Quartet-Ack": {"FAIL"}, "Quartet-Clock": {"289.r2"}, "Nats-Service-Error-Code": {"400"}, "Nats-Service-Error": {"a Nats-Fake: b"}},
 			"a Nats-Fake: b",
 		},
@@ -68,7 +68,7 @@ func TestReplyMessage(t *testing.T) {
 	}
 
 	for _, reason := range []string{"", " ", "\r\n"} {
-		r := Reply{RID: 1, Code: model.Unavailable, Reason: reason, Clock: clock}
+		r := Reply{Answer: model.Answer{RID: 1, Code: model.Unavailable, Reason: reason, Clock: clock}}
 		if m := r.Msg("to"); m.Header.Get(HeaderError) == "" || len(m.Data) == 0 {
 			t.Errorf("a FAIL without a reason: %v %q", m.Header, m.Data)
 		}
@@ -77,7 +77,7 @@ func TestReplyMessage(t *testing.T) {
 
 // Values of one message's headers share an array; adding to one must not reach another.
 func TestReplyHeadersDoNotOverlap(t *testing.T) {
-	r := Reply{RID: 1, Code: model.OK, Clock: lamport.Timestamp{Time: 2, Node: 3}}
+	r := Reply{Answer: model.Answer{RID: 1, Code: model.OK, Clock: lamport.Timestamp{Time: 2, Node: 3}}}
 	m := r.Msg("to")
 	for name := range m.Header {
 		m.Header.Add(name, "added")
@@ -91,7 +91,7 @@ func TestReplyHeadersDoNotOverlap(t *testing.T) {
 
 func TestReplyRefused(t *testing.T) {
 	good := func() nats.Header {
-		r := Reply{RID: 1, Code: model.NotFound, Reason: "x", Model: 1, Type: 2, Clock: lamport.Timestamp{Time: 2, Node: 3}, Replica: 1, Timestamp: 4, HasPosition: true}
+		r := Reply{Answer: model.Answer{RID: 1, Code: model.NotFound, Reason: "x", Clock: lamport.Timestamp{Time: 2, Node: 3}, Replica: 1, Timestamp: 4, HasPosition: true}, Model: 1, Type: 2}
 		return r.Msg("to").Header
 	}
 	if _, err := ParseReply(&nats.Msg{Header: good()}); err != nil {
@@ -135,7 +135,7 @@ func TestReplyNobodyThere(t *testing.T) {
 }
 
 func BenchmarkReplyMsg(b *testing.B) {
-	r := Reply{RID: 123456789, Code: model.OK, Model: model.Linearizable, Type: model.Get, Clock: lamport.Timestamp{Time: 987654, Node: 2}, Replica: 2, Position: 4711, HasPosition: true, Body: make([]byte, 100)}
+	r := Reply{Answer: model.Answer{RID: 123456789, Code: model.OK, Clock: lamport.Timestamp{Time: 987654, Node: 2}, Replica: 2, Position: 4711, HasPosition: true}, Model: model.Linearizable, Type: model.Get, Body: make([]byte, 100)}
 	b.ReportAllocs()
 	for b.Loop() {
 		r.Msg("_INBOX.abcdefgh.1")

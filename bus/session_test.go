@@ -135,11 +135,11 @@ func TestSessionSees(t *testing.T) {
 		want  Session
 	}{
 		{Reply{}, s},
-		{Reply{Position: 99}, s}, // without HasPosition it is none
-		{Reply{Position: 11, HasPosition: true}, Session{Position: 11, Timestamp: 20}},
-		{Reply{Position: 9, HasPosition: true, Timestamp: 21}, Session{Position: 10, Timestamp: 21}},
-		{Reply{Code: model.TooEarly, Position: 12, HasPosition: true}, Session{Position: 12, Timestamp: 20}}, // a FAIL says what it saw
-		{Reply{Timestamp: 19}, s},
+		{Reply{Answer: model.Answer{Position: 99}}, s}, // without HasPosition it is none
+		{Reply{Answer: model.Answer{Position: 11, HasPosition: true}}, Session{Position: 11, Timestamp: 20}},
+		{Reply{Answer: model.Answer{Position: 9, HasPosition: true, Timestamp: 21}}, Session{Position: 10, Timestamp: 21}},
+		{Reply{Answer: model.Answer{Code: model.TooEarly, Position: 12, HasPosition: true}}, Session{Position: 12, Timestamp: 20}}, // a FAIL says what it saw
+		{Reply{Answer: model.Answer{Timestamp: 19}}, s},
 	} {
 		if got := s.Seen(&c.reply, History{}); got != c.want {
 			t.Errorf("%+v: %+v, want %+v", c.reply, got, c.want)
@@ -164,10 +164,10 @@ func TestSessionNamesItsHistory(t *testing.T) {
 		"later":                        {Session{History: at(2), Position: 5}, Reply{}, at(3), at(3)},
 		"of an older master":           {Session{History: at(4), Position: 5}, Reply{}, at(3), at(4)},
 		"nobody says":                  {Session{History: at(4)}, Reply{}, History{}, at(4)},
-		"old, and behind":              {Session{Position: 5}, Reply{Position: 5, HasPosition: true}, at(3), at(3)},
-		"old, and ahead":               {Session{Position: 5}, Reply{Position: 4, HasPosition: true}, at(3), History{}},
-		"old, and nothing is shown":    {Session{Timestamp: 5}, Reply{Position: 9, HasPosition: true}, at(3), History{}},
-		"old, and its timestamp shown": {Session{Timestamp: 5}, Reply{Timestamp: 6}, at(3), at(3)},
+		"old, and behind":              {Session{Position: 5}, Reply{Answer: model.Answer{Position: 5, HasPosition: true}}, at(3), at(3)},
+		"old, and ahead":               {Session{Position: 5}, Reply{Answer: model.Answer{Position: 4, HasPosition: true}}, at(3), History{}},
+		"old, and nothing is shown":    {Session{Timestamp: 5}, Reply{Answer: model.Answer{Position: 9, HasPosition: true}}, at(3), History{}},
+		"old, and its timestamp shown": {Session{Timestamp: 5}, Reply{Answer: model.Answer{Timestamp: 6}}, at(3), at(3)},
 	} {
 		if got := c.before.Seen(&c.reply, c.now).History; got != c.want {
 			t.Errorf("%s: %+v, want %+v", name, got, c.want)
@@ -220,7 +220,7 @@ func TestHistoryWords(t *testing.T) {
 // A reply brings the session's token as it is, of whatever version.
 func TestSessionOfAReply(t *testing.T) {
 	for _, token := range []string{"", Session{Position: 12}.Token(), signed(9, 1, 2, 3), strings.Repeat("A", MaxSession)} {
-		r := Reply{RID: 1, Code: model.NotFound, Reason: "none", Model: 2, Type: 2, Clock: lamport.Timestamp{Time: 2, Node: 3}, Replica: 3, Timestamp: 4, Position: 5, HasPosition: true, Session: token}
+		r := Reply{Answer: model.Answer{RID: 1, Code: model.NotFound, Reason: "none", Clock: lamport.Timestamp{Time: 2, Node: 3}, Replica: 3, Timestamp: 4, Position: 5, HasPosition: true}, Model: 2, Type: 2, Session: token}
 		m := r.Msg("to")
 		if _, found := m.Header[HeaderSession]; found != (token != "") {
 			t.Errorf("%q: headers %v", token, m.Header)
@@ -230,7 +230,7 @@ func TestSessionOfAReply(t *testing.T) {
 		}
 	}
 	for _, token := range []string{"", "a\x00", strings.Repeat("A", MaxSession+1)} {
-		m := (&Reply{RID: 1, Code: model.OK, Clock: lamport.Timestamp{Time: 2, Node: 3}}).Msg("to")
+		m := (&Reply{Answer: model.Answer{RID: 1, Code: model.OK, Clock: lamport.Timestamp{Time: 2, Node: 3}}}).Msg("to")
 		m.Header[HeaderSession] = []string{token}
 		if r, err := ParseReply(m); !errors.Is(err, ErrReply) {
 			t.Errorf("%q: read as %+v, %v", token, r, err)

@@ -114,8 +114,9 @@ func (b *batch) handOut(m *nats.Msg) bool {
 		if s.waited {
 			b.waited--
 		}
-		r.Model, r.Type, r.History = s.item.Model, s.item.Type, history
+		r.History = history
 		r.Body = bytes.Clone(r.Body) // who keeps one value need not keep the message
+		r.Of(s.item.Model, s.item.Type)
 		s.end(r, nil)
 	})
 	if err != nil {

@@ -45,10 +45,10 @@ func TestSetThenGet(t *testing.T) {
 		if err != nil || !get.Found || string(get.Value) != string(value) {
 			t.Fatalf("%v: got %q, %v", m, get.Value, err)
 		}
-		if set.RID == 0 || get.RID <= set.RID || get.Clock.Time <= set.Clock.Time || get.Replica == "" || get.Attempts != 1 {
+		if set.RID == 0 || get.RID <= set.RID || get.Clock.Time <= set.Clock.Time || get.Replica == 0 || get.Attempts != 1 {
 			t.Errorf("%v: %+v then %+v", m, set, get)
 		}
-		if set.Consistency != m || set.Type != client.TypeSet || get.Type != client.TypeGet || get.Code != model.OK {
+		if set.Model != m || set.Type != client.TypeSet || get.Type != client.TypeGet || get.Code != model.OK {
 			t.Errorf("%v: %+v then %+v", m, set, get)
 		}
 		if set.HasPosition != m.Strong() || (set.Timestamp != 0) != (m == client.Causal) || get.Timestamp != set.Timestamp {
@@ -332,7 +332,7 @@ func TestTooEarlyAsksAnother(t *testing.T) {
 		mu.Unlock()
 	}
 	early := func(n lamport.Node) responder.Action {
-		return responder.Action{Code: 425, Reply: bus.Reply{Replica: n, Reason: "ask again later"}}
+		return responder.Action{Code: 425, Reply: bus.Reply{Answer: model.Answer{Replica: n, Reason: "ask again later"}}}
 	}
 	c := dial(t, r.URL)
 	use(func(call responder.Call) responder.Action { return responder.Action{} })
@@ -347,7 +347,7 @@ func TestTooEarlyAsksAnother(t *testing.T) {
 		case "":
 			return early(1)
 		case "r2":
-			return responder.Action{Code: 400, Reply: bus.Reply{Reason: "no replica r2"}}
+			return responder.Action{Code: 400, Reply: bus.Reply{Answer: model.Answer{Reason: "no replica r2"}}}
 		}
 		return responder.Action{Raw: &nats.Msg{}}
 	})

@@ -71,7 +71,7 @@ func TestCodes(t *testing.T) {
 
 		delete(missing, fmt.Sprint(int(test.code)))
 		r := responder.Start(t, func(responder.Call) responder.Action {
-			return responder.Action{Code: test.code, Reply: bus.Reply{Reason: "as scripted", Replica: 1, Timestamp: 5}}
+			return responder.Action{Code: test.code, Reply: bus.Reply{Answer: model.Answer{Reason: "as scripted", Replica: 1, Timestamp: 5}}}
 		})
 		c := dial(t, r.URL, client.WithRetries(2))
 		result, err := c.Set(t.Context(), "k", []byte("v"), client.With(client.Causal))
@@ -81,7 +81,7 @@ func TestCodes(t *testing.T) {
 		if !errors.As(err, &e) || e.Code != test.code || e.Reason != "as scripted" || e.RID == 0 || e.ID == "" || e.Attempts != test.sends {
 			t.Errorf("%d: %#v", test.code, e)
 		}
-		if result.Code != test.code || result.Timestamp != 5 || result.Replica != "r1" {
+		if result.Code != test.code || result.Timestamp != 5 || result.Replica != 1 {
 			t.Errorf("%d: result %+v", test.code, result)
 		}
 		if n := len(r.Calls()); n != test.sends {

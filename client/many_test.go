@@ -110,7 +110,7 @@ func TestGetManyEnds(t *testing.T) {
 		switch code, _, _ := strings.Cut(call.Request.Key, "-"); code {
 		case "400", "425", "503", "504", "409":
 			n, _ := strconv.Atoi(code)
-			return responder.Action{Code: client.Code(n), Reply: bus.Reply{Reason: "as scripted", Position: 40, HasPosition: true}}
+			return responder.Action{Code: client.Code(n), Reply: bus.Reply{Answer: model.Answer{Reason: "as scripted", Position: 40, HasPosition: true}}}
 		case "lost":
 			lose()
 			return responder.Action{Ignore: true}
@@ -185,7 +185,7 @@ func TestGetManyEnds(t *testing.T) {
 func TestGetManyInASession(t *testing.T) {
 	r := responder.Start(t, func(call responder.Call) responder.Action {
 		if call.Request.Key == "late" {
-			return responder.Action{Code: 425, Reply: bus.Reply{Reason: "as scripted", Position: 1000, HasPosition: true}}
+			return responder.Action{Code: 425, Reply: bus.Reply{Answer: model.Answer{Reason: "as scripted", Position: 1000, HasPosition: true}}}
 		}
 		return responder.Action{}
 	})

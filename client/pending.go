@@ -156,7 +156,7 @@ func (p *Pending) judge(end ended) verdict {
 		p.c.forget(p.pinned)
 		p.pinned, v.final, v.code = p.r.Replica, false, model.Unavailable
 	case v.code == model.TooEarly && p.r.Replica == "":
-		p.refused = append(p.refused, p.result.Replica)
+		p.refused = append(p.refused, p.result.Replica.String())
 		p.pinned = p.c.another(p.refused)
 	default:
 		p.pinned = p.r.Replica
@@ -232,7 +232,7 @@ func (c *Client) read(reply *bus.Reply, err error, result *Result) verdict {
 		return verdict{unknown: true, err: err, reason: err.Error()}
 	}
 
-	result.fill(reply)
+	*result = resultOf(reply)
 	c.remember(reply.Replica)
 
 	v := verdict{code: reply.Code, reason: reply.Reason}

@@ -6,7 +6,6 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
-	"quartet/bus/lamport"
 	"quartet/bus/model"
 )
 
@@ -59,6 +58,16 @@ type Request struct {
 	Traceparent, Tracestate string
 }
 
+// NewSet is a set of a key under a model; what else a [Request] can say is set in its fields.
+func NewSet(c Consistency, key string, value []byte) Request {
+	return Request{Request: model.Request{Model: c, Type: TypeSet, Key: key, Value: value}}
+}
+
+// NewGet is a get of a key under a model; what else a [Request] can say is set in its fields.
+func NewGet(c Consistency, key string) Request {
+	return Request{Request: model.Request{Model: c, Type: TypeGet, Key: key}}
+}
+
 // RequestOption changes one thing in a request of [Client.Get] or [Client.Set].
 type RequestOption func(*Request)
 
@@ -85,39 +94,16 @@ func WithTraceparent(parent string) RequestOption {
 	return func(r *Request) { r.Traceparent = parent }
 }
 
-// Result is what a reply said. It comes with an error too, and is then empty or tells
-// of the last reply.
+// Result is what a reply said. It comes with an error too, and is then empty (Code 0: no reply
+// came) or tells of the last reply.
 type Result struct {
-	Value []byte // of a get; nil if the key has none
-	Found bool   // of a get: the key has a value
-	Body  []byte // the reply's body as it came
-
-	Code        model.Code // OK, or a FAIL's; 0 when no reply came
-	Reason      string     // of a FAIL
-	Consistency model.Consistency
-	Type        model.Type
-	RID         uint64            // the cluster's own id of the request
-	Clock       lamport.Timestamp // of the node that answered
-	Replica     string            // that served it; "" where none did
-	Timestamp   uint64            // causal timestamp; 0: none
-	Position    uint64            // in the total order, if HasPosition
-	HasPosition bool
-	history     bus.History
-	Attempts    int // how often the request was sent; 0 from [Client.Start]
+	bus.Reply
+	Found    bool // of a get: the key has a value
+	Attempts int  // how often the request was sent; 0 from [Client.Start]
 }
 
-func (r *Result) fill(reply *bus.Reply) {
-	*r = Result{
-		Body: reply.Body, Code: reply.Code, Reason: reply.Reason,
-		Consistency: reply.Model, Type: reply.Type, RID: reply.RID, Clock: reply.Clock,
-		Timestamp: reply.Timestamp, Position: reply.Position, HasPosition: reply.HasPosition, history: reply.History,
-	}
-	if reply.Replica != 0 {
-		r.Replica = reply.Replica.String()
-	}
-	if reply.Type == model.Get && reply.Code == model.OK {
-		r.Value, r.Found = reply.Body, true
-	}
+func resultOf(reply *bus.Reply) Result {
+	return Result{Reply: *reply, Found: reply.Type == model.Get && reply.Code == model.OK}
 }
 
 // check returns the *Error with which the cluster would refuse the request's body.

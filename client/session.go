@@ -85,8 +85,7 @@ func (s *Session) Minimum(key string) uint64 {
 
 // observe takes the tokens of any reply, a FAIL too: whatever carries them has been seen.
 func (s *Session) observe(r *Request, result *Result) {
-	reply := bus.Reply{Position: result.Position, HasPosition: result.HasPosition, Timestamp: result.Timestamp}
-	s.history = s.seen().Seen(&reply, result.history).History
+	s.history = s.seen().Seen(&result.Reply, result.History).History
 	if result.HasPosition {
 		s.position = max(s.position, result.Position)
 	}

@@ -23,8 +23,10 @@ type step struct {
 }
 
 func TestSessionTokens(t *testing.T) {
-	at := func(position uint64) bus.Reply { return bus.Reply{Position: position, HasPosition: true} }
-	ts := func(timestamp uint64) bus.Reply { return bus.Reply{Timestamp: timestamp} }
+	at := func(position uint64) bus.Reply {
+		return bus.Reply{Answer: model.Answer{Position: position, HasPosition: true}}
+	}
+	ts := func(timestamp uint64) bus.Reply { return bus.Reply{Answer: model.Answer{Timestamp: timestamp}} }
 	fail := func(code model.Code, r bus.Reply) bus.Reply {
 		r.Code, r.Reason = code, "scripted"
 		return r

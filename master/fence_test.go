@@ -238,7 +238,7 @@ func TestL4FencesEndWithTheirEpoch(t *testing.T) {
 	o.lost(3)
 	o.wedged(0, 1, 2)
 	o.decide()
-	o.step(&message.Answers{Header: late, Answers: []message.Answer{{RID: 2, Code: model.OK}}}, &message.Answers{Header: echo, Round: 1})
+	o.step(&message.Answers{Header: late, Answers: []message.Answer{{Answer: model.Answer{RID: 2, Code: model.OK}}}}, &message.Answers{Header: echo, Round: 1})
 	o.expect()
 	o.installed()
 	o.wantRounds("r1 round 2 [1 2]", "r2 round 2 []")
@@ -306,7 +306,7 @@ func BenchmarkFencedGets(b *testing.B) {
 					}
 					h := message.Header{From: s.To[0], Incarnation: 7, Epoch: 1, Clock: f.Clock}
 					for i := range f.Requests {
-						answers[i] = message.Answer{RID: f.Requests[i].RID, Code: model.OK}
+						answers[i] = message.Answer{Answer: model.Answer{RID: f.Requests[i].RID, Code: model.OK}}
 					}
 					o.Step(&message.Answers{Header: h, Round: f.Round, Answers: answers[:len(f.Requests)]}, &out)
 				}

@@ -26,9 +26,17 @@ type known struct {
 	replica   lamport.Node
 }
 
-func (k *known) settle(r *Reply) {
-	k.done, k.rid = true, r.RID
-	k.position, k.timestamp, k.replica = r.Position, r.Timestamp, r.Replica
+func (k *known) settle(a *model.Answer) {
+	k.done, k.rid = true, a.RID
+	k.position, k.timestamp, k.replica = a.Position, a.Timestamp, a.Replica
+}
+
+// outcome is what the set r came to, which is done.
+func (k *known) outcome(r *message.Request, now lamport.Timestamp) model.Answer {
+	return model.Answer{
+		RID: k.rid, Code: model.OK, Replica: k.replica, Clock: now,
+		Position: k.position, Timestamp: k.timestamp, HasPosition: hasPosition(r, k.replica),
+	}
 }
 
 // repeated deals with a request whose identity was seen before, and reports whether nothing
@@ -49,10 +57,8 @@ func (m *Machine) repeated(in *Incoming, out *Output) bool {
 		return true
 	}
 	if k.done {
-		out.Replies = append(out.Replies, Reply{
-			Token: in.Token, RID: k.rid, Code: model.OK, Replica: k.replica, Clock: m.now(),
-			Position: k.position, Timestamp: k.timestamp, HasPosition: hasPosition(r, k.replica), Repeated: true,
-		})
+		answer := k.outcome(r, m.now())
+		out.Replies = append(out.Replies, Reply{Answer: answer, Token: in.Token, Repeated: true})
 		return true
 	}
 
@@ -80,9 +86,7 @@ func (m *Machine) repeatedLong(in *Incoming, out *Output) bool {
 	case ok && x.Digest != r.Digest:
 		m.Refuse(in.Token, model.Conflict, conflict, out)
 	case ok:
-		out.Replies = append(out.Replies, Reply{
-			Token: in.Token, RID: x.RID, Code: model.OK, Clock: m.now(), Timestamp: x.Timestamp, Repeated: true,
-		})
+		out.Replies = append(out.Replies, Reply{Answer: m.numbered(x.RID, x.Timestamp), Token: in.Token, Repeated: true})
 	case m.tooOld(r):
 		m.Refuse(in.Token, model.Gone, tooOld, out)
 	default:

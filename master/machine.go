@@ -52,18 +52,10 @@ type Incoming struct {
 
 // Reply is an answer to a client.
 type Reply struct {
-	Token       uint64
-	RID         uint64
-	Code        model.Code
-	Reason      string
-	Replica     lamport.Node // that served it; 0: none did
-	Clock       lamport.Timestamp
-	Value       []byte
-	Position    uint64
-	Timestamp   uint64
-	HasPosition bool // Position is given, even if it is 0
-	Repeated    bool // the outcome of an earlier sending
-	Unjudged    bool // what the request goes on from was not found to be of this history
+	model.Answer
+	Token    uint64
+	Repeated bool // the outcome of an earlier sending
+	Unjudged bool // what the request goes on from was not found to be of this history
 }
 
 // Sent says that a request left for a replica, or for all of them, for the first time.

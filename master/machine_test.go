@@ -188,7 +188,7 @@ func (o *one) ask(requests ...master.Incoming) {
 
 // answer is a turn with a replica's outcome.
 func (o *one) answer(n lamport.Node, rid uint64, code model.Code) {
-	o.step(&message.Answers{Header: o.from(n), Answers: []message.Answer{{RID: rid, Code: code, Position: 4}}})
+	o.step(&message.Answers{Header: o.from(n), Answers: []message.Answer{{Answer: model.Answer{RID: rid, Code: code, Position: 4}}}})
 }
 
 // holds is a turn with a replica's watermark.
@@ -300,7 +300,7 @@ func TestEveryReplyHasAGreaterClockThanTheLast(t *testing.T) {
 				t.Errorf("the FORWARD after a reply at %d is at %d: the replica would not pass it", last, f.Clock)
 			}
 			h := o.from(1)
-			o.step(&message.Answers{Header: h, Answers: []message.Answer{{RID: f.Requests[0].RID, Code: model.OK, Clock: h.Clock}}})
+			o.step(&message.Answers{Header: h, Answers: []message.Answer{{Answer: model.Answer{RID: f.Requests[0].RID, Code: model.OK, Clock: lamport.Timestamp{Time: h.Clock}}}}})
 		case 2:
 			o.ask(id("x", in("eventual set a 1")))
 			o.pass(timeout)

@@ -61,7 +61,7 @@ func (m *Machine) recalled(f *flight, a *message.Answer, out *Output) {
 	case a.Code == model.NotFound:
 		m.number(f)
 	case a.Code != model.OK:
-		m.land(f, Reply{RID: a.RID, Code: a.Code, Reason: a.Reason, Clock: m.now()}, out)
+		m.land(f, m.own(a.RID, a.Code, a.Reason), out)
 	default:
 		f.number, f.firstRID = a.Timestamp, a.RID
 		if a.FirstRID != 0 {
@@ -80,10 +80,17 @@ func (m *Machine) answerFound(out *Output) {
 			kept = append(kept, f)
 			continue
 		}
-		m.land(f, Reply{RID: f.firstRID, Code: model.OK, Timestamp: f.number, Clock: m.now()}, out)
+		m.land(f, m.numbered(f.firstRID, f.number), out)
 	}
 	clear(pr.found[len(kept):])
 	pr.found = kept
+}
+
+// numbered is the answer to a causal set with its number.
+func (m *Machine) numbered(rid, number uint64) model.Answer {
+	a := m.own(rid, model.OK, "")
+	a.Timestamp = number
+	return a
 }
 
 // whyNotNumbered says why causal sets cannot be taken now, or "".
@@ -133,7 +140,7 @@ func (m *Machine) renumber(high uint64, out *Output) []*flight {
 	for _, n := range numbers {
 		f := waiting[n]
 		if n <= high {
-			m.land(f, Reply{RID: f.request.RID, Code: model.OK, Timestamp: n, Clock: m.now()}, out)
+			m.land(f, m.numbered(f.request.RID, n), out)
 			continue
 		}
 		f.number = 0
@@ -212,7 +219,7 @@ func (m *Machine) acknowledge(out *Output) {
 	for n := max(pr.marks.Safe+1, pr.first); n <= safe; n++ {
 		if f := pr.waiting[n]; f != nil {
 			delete(pr.waiting, n)
-			m.land(f, Reply{RID: f.request.RID, Code: model.OK, Timestamp: n, Clock: m.now()}, out)
+			m.land(f, m.numbered(f.request.RID, n), out)
 		}
 	}
 	pr.marks.Safe = max(pr.marks.Safe, safe)

@@ -177,7 +177,7 @@ func TestMessagesOfOthersAreRefused(t *testing.T) {
 			o.ask(at(1, in("linearizable set a 1")))
 			before, h := o.Refused(), o.from(1)
 			change(&h)
-			o.step(&message.Answers{Header: h, Answers: []message.Answer{{RID: 1, Code: model.OK}}})
+			o.step(&message.Answers{Header: h, Answers: []message.Answer{{Answer: model.Answer{RID: 1, Code: model.OK}}}})
 			o.expect()
 			if o.Refused() != before+1 || o.Now() > 1<<20 {
 				t.Errorf("%d refused, clock %d", o.Refused()-before, o.Now())

@@ -38,7 +38,10 @@ type waiter struct {
 // deadline is when a sending is answered Unknown.
 type deadline struct{ tick, rid, token uint64 }
 
-const conflict = "the Nats-Msg-Id was used for a different request"
+const (
+	conflict  = "the Nats-Msg-Id was used for a different request"
+	noOutcome = "no outcome in time: the request may or may not take effect; send it again with the same Nats-Msg-Id to learn it"
+)
 
 // Request takes a client's request whose form was found good.
 func (m *Machine) Request(in Incoming, out *Output) {
@@ -144,9 +147,12 @@ func (m *Machine) full(token uint64, out *Output) bool {
 
 // Refuse answers a request at the door: it has had, and will have, no effect.
 func (m *Machine) Refuse(token uint64, code model.Code, reason string, out *Output) {
-	out.Replies = append(out.Replies, Reply{
-		Token: token, RID: m.takeRID(), Code: code, Reason: reason, Clock: m.now(),
-	})
+	out.Replies = append(out.Replies, Reply{Answer: m.own(m.takeRID(), code, reason), Token: token})
+}
+
+// own is an answer of the master's own: no replica served the request.
+func (m *Machine) own(rid uint64, code model.Code, reason string) model.Answer {
+	return model.Answer{RID: rid, Code: code, Reason: reason, Clock: m.now()}
 }
 
 // place finds the replica that the client asked for. If it asked for none, place only makes sure
@@ -302,7 +308,7 @@ func (m *Machine) depart(out *Output) {
 		case f.forwarded: // it may have been executed: it waits for a replica, or for its timeout
 			kept = append(kept, f)
 		default:
-			m.land(f, Reply{RID: f.request.RID, Code: model.Unavailable, Reason: m.whyNoReplica(), Clock: m.now()}, out)
+			m.land(f, m.own(f.request.RID, model.Unavailable, m.whyNoReplica()), out)
 		}
 	}
 	clear(m.queue[len(kept):])
@@ -334,14 +340,12 @@ func (m *Machine) answer(p *peer, f *flight, a *message.Answer, out *Output) {
 	if executed, _ := a.Code.Executed(); !executed && !f.refused(p.node) {
 		return // the same set is on its way through another replica and may be executed there
 	}
-	reply := Reply{
-		RID: a.RID, Code: a.Code, Reason: a.Reason, Replica: p.node, Value: a.Value,
-		Position: a.Position, Timestamp: a.Timestamp, Clock: lamport.Timestamp{Time: a.Clock, Node: p.node},
-	}
+	answer := a.Answer
+	answer.Replica, answer.Clock.Node = p.node, p.node
 	if a.FirstRID != 0 {
-		reply.RID = a.FirstRID
+		answer.RID = a.FirstRID
 	}
-	m.land(f, reply, out)
+	m.land(f, answer, out)
 }
 
 // refused takes a replica's refusal and reports whether it is final: every replica that
@@ -358,13 +362,13 @@ func (f *flight) refused(by lamport.Node) bool {
 }
 
 // land ends a flight: every sending that waits gets the outcome.
-func (m *Machine) land(f *flight, reply Reply, out *Output) {
+func (m *Machine) land(f *flight, a model.Answer, out *Output) {
 	delete(m.flights, f.request.RID)
 	if f.known != nil {
-		executed, _ := reply.Code.Executed()
+		executed, _ := a.Code.Executed()
 		switch {
 		case executed:
-			f.known.settle(&reply)
+			f.known.settle(&a)
 			m.landed(f.request.Identity, f.known)
 		case f.known.unknown && !f.request.Model.Strong():
 			// An earlier sending may yet take effect, with the stamp it got: the next
@@ -374,10 +378,9 @@ func (m *Machine) land(f *flight, reply Reply, out *Output) {
 			m.sets.remove(f.request.Identity) // not executed: the identity is free again
 		}
 	}
-	reply.HasPosition = hasPosition(&f.request, reply.Replica)
+	a.HasPosition = hasPosition(&f.request, a.Replica)
 	for _, w := range f.waiters {
-		reply.Token, reply.Repeated = w.token, w.repeated
-		out.Replies = append(out.Replies, reply)
+		out.Replies = append(out.Replies, Reply{Answer: a, Token: w.token, Repeated: w.repeated})
 		m.inFlight--
 	}
 }
@@ -417,14 +420,11 @@ func (m *Machine) expireOne(d deadline, out *Output) {
 			f.known.unknown = true
 		}
 
-		reply := Reply{
-			Token: w.token, RID: d.rid, Code: model.Unknown, Clock: m.now(), Repeated: w.repeated,
-			Reason: "no outcome in time: the request may or may not take effect; send it again with the same Nats-Msg-Id to learn it",
-		}
+		answer := m.own(d.rid, model.Unknown, noOutcome)
 		if m.untouched(f) {
-			reply.Code, reply.Reason = model.Unavailable, "not executed: "+m.whyNoReplica()
+			answer.Code, answer.Reason = model.Unavailable, "not executed: "+m.whyNoReplica()
 		}
-		out.Replies = append(out.Replies, reply)
+		out.Replies = append(out.Replies, Reply{Answer: answer, Token: w.token, Repeated: w.repeated})
 		break
 	}
 

@@ -201,7 +201,7 @@ func (m *Machine) strand(f *flight, p *peer, out *Output) bool {
 	if p != nil && m.members.Record().Configures(f.wanted) {
 		why = m.whyNotServed(p)
 	}
-	m.land(f, Reply{RID: f.request.RID, Code: model.Unavailable, Reason: why, Clock: m.now()}, out)
+	m.land(f, m.own(f.request.RID, model.Unavailable, why), out)
 	return true
 }
 
@@ -234,7 +234,7 @@ func (m *Machine) refusePaused(out *Output) {
 		case f.forwarded:
 			kept = append(kept, f)
 		default:
-			m.land(f, Reply{RID: f.request.RID, Code: model.Unavailable, Reason: why, Clock: m.now()}, out)
+			m.land(f, m.own(f.request.RID, model.Unavailable, why), out)
 		}
 	}
 	clear(m.paused[len(kept):])

@@ -463,7 +463,7 @@ func TestAnEarlierMastersNumberIsKept(t *testing.T) {
 		}
 	}
 	o.step(&message.Answers{Header: o.from(by), Answers: []message.Answer{
-		{RID: 1, FirstRID: 90, Code: model.OK, Timestamp: 4}, {RID: 2, Code: model.NotFound},
+		{Answer: model.Answer{RID: 1, Code: model.OK, Timestamp: 4}, FirstRID: 90}, {Answer: model.Answer{RID: 2, Code: model.NotFound}},
 	}})
 	o.expect("1 #90 200 number 4")
 	writes := taken[*message.Forward](o)[0].Writes

@@ -125,7 +125,7 @@ func (c *causal) mayAnswer(r *message.Request, s seen) bool {
 	return s.safe >= r.Min
 }
 
-func (c *causal) read(r *message.Request) message.Answer { return c.machine.readWeak(r) }
+func (c *causal) read(r *message.Request) model.Answer { return c.machine.readWeak(r) }
 
 // wait keeps the get until the safe watermark has come as far, or WaitTicks are over.
 func (c *causal) wait(r *message.Request, _ bool) {
@@ -269,5 +269,5 @@ func (m *Machine) recall(r *message.Request) {
 		m.drop()
 		return
 	}
-	m.answer(message.Answer{RID: r.RID, Code: model.NotFound, Reason: "not numbered yet"})
+	m.answer(model.Answer{RID: r.RID, Code: model.NotFound, Reason: "not numbered yet"})
 }

@@ -27,7 +27,7 @@ type discipline interface {
 	// mayAnswer is the condition under which this replica may answer the get r.
 	mayAnswer(r *message.Request, s seen) bool
 	// read answers the get r.
-	read(r *message.Request) message.Answer
+	read(r *message.Request) model.Answer
 	// wait keeps a get that may not be answered yet. fenced: it came with a round, and has no
 	// place in the order (model 1 only).
 	wait(r *message.Request, fenced bool)
@@ -91,11 +91,12 @@ func (m *Machine) answerAgain(r *message.Request, first layers.Outcome) {
 		m.fail(r, model.Conflict, "the Nats-Msg-Id was used for a different request")
 		return
 	}
-	a := message.Answer{RID: r.RID, Code: model.OK, Position: first.Position, Timestamp: first.Timestamp}
-	if first.RID != r.RID {
-		a.FirstRID = first.RID
+	a := model.Answer{RID: r.RID, Code: model.OK, Position: first.Position, Timestamp: first.Timestamp}
+	if first.RID == r.RID {
+		m.answer(a)
+		return
 	}
-	m.answer(a)
+	m.answerFirst(a, first.RID)
 }
 
 // drop ends a request without an answer: nothing that could be said of its other sendings would

@@ -43,7 +43,7 @@ func (e *eventual) set(r *message.Request) {
 	if m.cast != nil { // else it is submitted when the next view is installed
 		m.cast.Submit(message.Operation{Op: message.OpWeak, Request: *r}, false)
 	}
-	m.answer(message.Answer{RID: r.RID, Code: model.OK})
+	m.answer(model.Answer{RID: r.RID, Code: model.OK})
 }
 
 // tentativeMost bounds the weak writes that wait for their delivery, which a member that
@@ -53,7 +53,7 @@ const tentativeMost = 500_000
 // mayAnswer: at once.
 func (e *eventual) mayAnswer(*message.Request, seen) bool { return true }
 
-func (e *eventual) read(r *message.Request) message.Answer { return e.machine.readWeak(r) }
+func (e *eventual) read(r *message.Request) model.Answer { return e.machine.readWeak(r) }
 
 // wait is never asked for: an eventual get may always be answered.
 func (e *eventual) wait(r *message.Request, _ bool) { e.machine.answer(e.read(r)) }
@@ -69,12 +69,12 @@ func (m *Machine) submitWeakAgain() {
 }
 
 // readWeak answers a get of models 3 and 4 from both layers.
-func (m *Machine) readWeak(r *message.Request) message.Answer {
+func (m *Machine) readWeak(r *message.Request) model.Answer {
 	value, number, ok := m.layers.Newest(r.Key)
 	if !ok {
-		return message.Answer{RID: r.RID, Code: model.NotFound, Reason: notFound(r.Key)}
+		return model.Answer{RID: r.RID, Code: model.NotFound, Reason: notFound(r.Key)}
 	}
-	a := message.Answer{RID: r.RID, Code: model.OK, Value: value}
+	a := model.Answer{RID: r.RID, Code: model.OK, Value: value}
 	if r.Model == model.Causal {
 		a.Timestamp = number
 	}

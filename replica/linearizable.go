@@ -35,7 +35,7 @@ func (l *linearizable) set(r *message.Request) { l.machine.strongSet(r) }
 // get arrived is then delivered. The master makes sure that no later epoch had begun by then.
 func (l *linearizable) mayAnswer(_ *message.Request, s seen) bool { return s.turn }
 
-func (l *linearizable) read(r *message.Request) message.Answer {
+func (l *linearizable) read(r *message.Request) model.Answer {
 	return l.machine.readCommitted(r, l.machine.layers.Position())
 }
 
@@ -148,17 +148,17 @@ func (m *Machine) deliverStrong(r *message.Request, d *message.Data, own bool) {
 	version := lamport.Version{Epoch: m.record.Epoch, Timestamp: abcast.PlaceOf(d)}
 	m.layers.CommitStrong(r, version)
 	if own {
-		m.answer(message.Answer{RID: r.RID, Code: model.OK, Position: m.layers.Position()})
+		m.answer(model.Answer{RID: r.RID, Code: model.OK, Position: m.layers.Position()})
 	}
 }
 
 // readCommitted answers a get of models 1 and 2 from the committed layer.
-func (m *Machine) readCommitted(r *message.Request, position uint64) message.Answer {
+func (m *Machine) readCommitted(r *message.Request, position uint64) model.Answer {
 	rec, ok := m.layers.Committed(r.Key)
 	if !ok {
-		return message.Answer{RID: r.RID, Code: model.NotFound, Reason: notFound(r.Key), Position: position}
+		return model.Answer{RID: r.RID, Code: model.NotFound, Reason: notFound(r.Key), Position: position}
 	}
-	return message.Answer{RID: r.RID, Code: model.OK, Value: rec.Value, Position: position}
+	return model.Answer{RID: r.RID, Code: model.OK, Value: rec.Value, Position: position}
 }
 
 func notFound(key string) string { return "no value under key " + key }

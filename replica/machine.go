@@ -356,14 +356,20 @@ func (m *Machine) stop(why string) { m.fault = why }
 // Fault returns why the machine stopped, or "".
 func (m *Machine) Fault() string { return m.fault }
 
-func (m *Machine) answer(a message.Answer) {
-	a.Clock = m.clock.Now()
+// answer ends a request.
+func (m *Machine) answer(a model.Answer) { m.answerFirst(a, 0) }
+
+// answerFirst ends a request with what the first one of its identity, firstRID, came to; 0: it
+// is that one.
+func (m *Machine) answerFirst(answer model.Answer, firstRID uint64) {
+	a := message.Answer{Answer: answer, FirstRID: firstRID}
+	a.Clock.Time = m.clock.Now()
 	m.pending--
 	m.answers = append(m.answers, a)
 }
 
 func (m *Machine) fail(r *message.Request, code model.Code, reason string) {
-	m.answer(message.Answer{RID: r.RID, Code: code, Reason: reason})
+	m.answer(model.Answer{RID: r.RID, Code: code, Reason: reason})
 }
 
 // flushAnswers tells the master the answers, how far this replica has the causal numbers without
@@ -403,7 +409,7 @@ func (m *Machine) flushAnswers(out *Output) {
 }
 
 // answerBytes is about what an answer takes in a message.
-func answerBytes(a *message.Answer) int { return message.ItemBytes + len(a.Value) + len(a.Reason) }
+func answerBytes(a *message.Answer) int { return message.ItemBytes + a.Size() }
 
 func (m *Machine) header() message.Header {
 	return message.Header{From: m.cfg.Self, Incarnation: m.self.Incarnation(), Epoch: m.record.Epoch, Clock: m.clock.Now()}

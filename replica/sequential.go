@@ -48,7 +48,7 @@ func (s *sequential) mayAnswer(r *message.Request, seen seen) bool {
 	return seen.turn && seen.position >= r.Min
 }
 
-func (s *sequential) read(r *message.Request) message.Answer {
+func (s *sequential) read(r *message.Request) model.Answer {
 	return s.machine.readCommitted(r, s.machine.layers.Position())
 }
 
@@ -123,10 +123,11 @@ func (m *Machine) tooEarly(r *message.Request) {
 	if r.Type == model.Set {
 		m.sequential.refused.add(r.RID)
 	}
-	m.answer(message.Answer{
-		RID: r.RID, Code: model.TooEarly, Position: m.layers.Position(),
+	position := m.layers.Position()
+	m.answer(model.Answer{
+		RID: r.RID, Code: model.TooEarly, Position: position,
 		Reason: fmt.Sprintf("replica %s has applied %d ordered operations, the request asks for a minimum position of %d; ask again later",
-			m.cfg.Self, m.layers.Position(), r.Min),
+			m.cfg.Self, position, r.Min),
 	})
 }
 

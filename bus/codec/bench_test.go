@@ -19,7 +19,7 @@ func benchmarked(n int) map[string]message.Message {
 	for i := range n {
 		r := message.Request{RID: uint64(1_000_000 + i), Request: model.Request{Model: model.Linearizable, Type: model.Set, Key: fmt.Sprintf("key-%012d", i), Value: make([]byte, 100)}, Version: lamport.Version{Epoch: 1, Timestamp: lamport.Timestamp{Time: uint64(500_000 + i), Node: lamport.Master(1)}}}
 		forward.Requests = append(forward.Requests, r)
-		answers.Answers = append(answers.Answers, message.Answer{RID: r.RID, Code: model.OK, Value: r.Value, Position: 100_000, Clock: 600_000})
+		answers.Answers = append(answers.Answers, message.Answer{Answer: model.Answer{RID: r.RID, Code: model.OK, Value: r.Value, Position: 100_000, Clock: lamport.Timestamp{Time: 600_000}}})
 		data.Ops = append(data.Ops, message.Operation{Op: message.OpStrong, Request: r})
 	}
 	return map[string]message.Message{

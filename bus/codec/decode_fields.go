@@ -127,11 +127,11 @@ func (d *Decoder) answers() []message.Answer {
 	answers := make([]message.Answer, n)
 	for i := 0; i < n && d.err == nil; i++ {
 		d.tuple(answerFields, "answer")
-		answers[i] = message.Answer{
-			RID: d.uint(), FirstRID: d.uint(), Code: model.Code(d.limited(math.MaxUint16, "code")),
-			Reason: d.str(MaxReason, "reason"), Value: d.value(),
-			Position: d.uint(), Timestamp: d.uint(), Clock: d.uint(),
-		}
+		a := &answers[i]
+		a.RID, a.FirstRID = d.uint(), d.uint()
+		a.Code = model.Code(d.limited(math.MaxUint16, "code"))
+		a.Reason, a.Value = d.str(MaxReason, "reason"), d.value()
+		a.Position, a.Timestamp, a.Clock.Time = d.uint(), d.uint(), d.uint()
 	}
 	return answers
 }

@@ -217,7 +217,7 @@ func (e *Encoder) answer(a *message.Answer) {
 	e.value(a.Value)
 	e.uint(a.Position)
 	e.uint(a.Timestamp)
-	e.uint(a.Clock)
+	e.uint(a.Clock.Time)
 }
 
 func (e *Encoder) operation(o *message.Operation) {

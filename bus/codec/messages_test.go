@@ -34,7 +34,7 @@ func samples() map[string]message.Message {
 		"installed":      &message.Installed{Header: head(3), Position: 512, PID: 4713, Keeps: message.KeepsInterval, View: 77},
 		"forward":        &message.Forward{Header: head(lamport.Master(1)), Round: 1 << 40, Marks: marks, Requests: []message.Request{request(11, model.Linearizable, "key1", "first"), get, empty}, Writes: writes, Time: 1_048_577},
 		"forward_empty":  &message.Forward{Header: head(lamport.Master(1))},
-		"answers":        &message.Answers{Header: head(1), Round: 300, Watermark: 9, Position: 512, Answers: []message.Answer{{RID: 11, FirstRID: 3, Code: model.OK, Value: []byte("first"), Position: 512, Timestamp: 8, Clock: 290}, {RID: 12, Code: model.NotFound, Reason: "no value"}, {RID: 13, Code: model.OK, Value: []byte{}}}},
+		"answers":        &message.Answers{Header: head(1), Round: 300, Watermark: 9, Position: 512, Answers: []message.Answer{{Answer: model.Answer{RID: 11, Code: model.OK, Value: []byte("first"), Position: 512, Timestamp: 8, Clock: lamport.Timestamp{Time: 290}}, FirstRID: 3}, {Answer: model.Answer{RID: 12, Code: model.NotFound, Reason: "no value"}}, {Answer: model.Answer{RID: 13, Code: model.OK, Value: []byte{}}}}},
 		"answers_empty":  &message.Answers{Header: head(1)},
 		"data":           &message.Data{Header: head(1), Seq: 5, Received: received, Ops: []message.Operation{{Op: message.OpStrong, Request: request(11, model.Linearizable, "key1", "first")}, {Op: message.OpReads, Reads: []uint64{14, 15, 1 << 63}}, {Op: message.OpWeak, Request: empty}, {Op: message.OpCommit, Number: 9}}, Time: 1_048_578},
 		"data_empty":     &message.Data{Header: head(1)},

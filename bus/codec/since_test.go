@@ -10,12 +10,19 @@ import (
 	"quartet/bus/model"
 )
 
+// senderSays are the fields of an answer that its receiver takes from who sends it, and from
+// what was asked.
+var senderSays = map[string]bool{
+	"Answers.Answers[].Answer.Replica": true, "Answers.Answers[].Answer.Clock.Node": true,
+	"Answers.Answers[].Answer.HasPosition": true,
+}
+
 // mayBeZero reports whether a field need not be set in the samples: it does not travel, or it is
 // the one of two that share a number, and the other is set.
 func mayBeZero(path string, set map[string]bool) bool {
 	other, shares := strings.CutSuffix(path, ".Came")
 	otherIsSet := shares && set[other+".First"]
-	return strings.HasSuffix(path, ".Acked") || otherIsSet
+	return strings.HasSuffix(path, ".Acked") || otherIsSet || senderSays[path]
 }
 
 // When a request was first sent, and when it came, share one number: at most one of them is known.

@@ -357,16 +357,12 @@ type Forward struct {
 	Writes   []CausalWrite // numbers rise
 }
 
-// Answer is the reply to one forwarded request, on its way to the master.
+// Answer is the reply to one forwarded request, on its way to the master. The RID is as
+// forwarded. What the master knows by itself does not travel: Replica and Clock.Node are the
+// sender, and HasPosition follows from the request.
 type Answer struct {
-	RID       uint64 // as forwarded
-	FirstRID  uint64 // of the first request with this identity, where it differs; else 0
-	Code      model.Code
-	Reason    string // one line, of a failure
-	Value     []byte // of a get
-	Position  uint64 // models 1 and 2
-	Timestamp uint64 // causal number of the value that was read
-	Clock     uint64 // Lamport time of the answer
+	model.Answer
+	FirstRID uint64 // of the first request with this identity, where it differs; else 0
 }
 
 // Answers carries the answers to requests to the master, and what it needs as the primary.

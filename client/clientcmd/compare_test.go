@@ -91,7 +91,7 @@ func forgetful(of model.Consistency) func(responder.Call) responder.Action {
 		if c.Request.Model != of {
 			return responder.Action{}
 		}
-		reply := bus.Reply{Code: model.OK, RID: uint64(c.N), Model: of, Type: model.Get, Body: first[c.Request.Key], Clock: lamport.Timestamp{Time: uint64(c.N), Node: lamport.Master(1)}}
+		reply := bus.Reply{Answer: model.Answer{Code: model.OK, RID: uint64(c.N), Clock: lamport.Timestamp{Time: uint64(c.N), Node: lamport.Master(1)}}, Model: of, Type: model.Get, Body: first[c.Request.Key]}
 		return responder.Action{Raw: reply.Msg("")}
 	}
 }

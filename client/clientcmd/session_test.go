@@ -7,6 +7,7 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/host/exit"
+	"quartet/bus/model"
 	"quartet/client/internal/responder"
 )
 
@@ -128,7 +129,7 @@ func TestSessionMistakes(t *testing.T) {
 	}
 	// A refusal, or no answer, tells the token too: the session goes on.
 	late := responder.Start(t, func(responder.Call) responder.Action {
-		return responder.Action{Code: 425, Reply: bus.Reply{Reason: "as scripted", Position: 3, HasPosition: true}}
+		return responder.Action{Code: 425, Reply: bus.Reply{Answer: model.Answer{Reason: "as scripted", Position: 3, HasPosition: true}}}
 	})
 	w = quartet(t, late.URL, "get", "k", "--consistency", "2", "--retries", "0", "--session", token)
 	if told(t, w) != token || w.status != exit.StatusRefused {

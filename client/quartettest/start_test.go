@@ -107,7 +107,7 @@ func TestAReplicaFailsAndComesBack(t *testing.T) {
 			c.RestartReplica(t, "r2")
 			check(t, q, "after")
 			got, err := q.Get(t.Context(), "meanwhile-linearizable", client.With(client.Eventual), client.OnReplica("r2"))
-			if err != nil || string(got.Value) != "meanwhile" || got.Replica != "r2" {
+			if err != nil || string(got.Value) != "meanwhile" || got.Replica.String() != "r2" {
 				t.Errorf("it lacks what was set meanwhile: %+v, %v", got, err)
 			}
 		})

@@ -95,10 +95,10 @@ func TestBatch(t *testing.T) {
 	s.node(r1, &message.Forward{Header: head(m1, 10), Requests: []message.Request{asked(7, "a"), asked(8, "b")}})
 	s.node(r2, &message.Data{Header: head(r1, 12), Seq: 1, Received: message.Received{LastSeq: 1, Received: []uint64{1, 0}}, Acked: []uint64{6},
 		Ops: []message.Operation{{Op: message.OpStrong, Request: asked(7, "a")}, {Op: message.OpStrong, Request: asked(8, "b")}}})
-	s.node(m1, &message.Answers{Header: head(r1, 14), Answers: []message.Answer{{RID: 8, Code: model.OK, Clock: 14}, {RID: 7, Code: model.OK, Clock: 14}}})
+	s.node(m1, &message.Answers{Header: head(r1, 14), Answers: []message.Answer{{Answer: model.Answer{RID: 8, Code: model.OK, Clock: lamport.Timestamp{Time: 14}}}, {Answer: model.Answer{RID: 7, Code: model.OK, Clock: lamport.Timestamp{Time: 14}}}}})
 	var a bus.AnswersWriter
 	for i, rid := range []uint64{8, 7} {
-		a.Add(1-i, &bus.Reply{RID: rid, Code: model.OK, Clock: lamport.Timestamp{Time: 14, Node: r1}, Replica: r1, Position: rid, HasPosition: true})
+		a.Add(1-i, &bus.Reply{Answer: model.Answer{RID: rid, Code: model.OK, Clock: lamport.Timestamp{Time: 14, Node: r1}, Replica: r1, Position: rid, HasPosition: true}})
 	}
 	body, _ := a.Take()
 	s.hear(&nats.Msg{Subject: "_INBOX.x.1", Data: slices.Clone(body)})
@@ -145,7 +145,7 @@ func TestClientOfJSON(t *testing.T) {
 			m.Header = nats.Header{bus.HeaderClient: {want}}
 		}
 		s.hear(m)
-		reply := bus.Reply{RID: 7, Code: model.OK, Model: model.Linearizable, Type: model.Get, Clock: lamport.Timestamp{Time: 14, Node: r1}, Replica: r1}
+		reply := bus.Reply{Answer: model.Answer{RID: 7, Code: model.OK, Clock: lamport.Timestamp{Time: 14, Node: r1}, Replica: r1}, Model: model.Linearizable, Type: model.Get}
 		s.hear(reply.Msg("_INBOX.x.1"))
 		if done := s.over(Linger); len(done) != 1 || done[0].Client != want || !strings.Contains(done[0].Title(), "of "+want) {
 			t.Errorf("%s: %+v", body, done)

@@ -55,7 +55,7 @@ func (n *node) newBatch(reply string, open int) *batch {
 
 // answer adds to what the batch's sender is told at the end of the turn.
 func (n *node) answer(b *batch, index int, r *bus.Reply) {
-	if r.Code == model.OK && b.answers.Len() > 0 && b.answers.Len()+len(r.Body) > bus.BatchBytes {
+	if r.Code == model.OK && b.answers.Len() > 0 && b.answers.Len()+r.Size() > bus.BatchBytes {
 		n.sendAnswers(b)
 	}
 	if b.answers.Len() == 0 {

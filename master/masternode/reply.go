@@ -50,11 +50,7 @@ func (n *node) reply(r *master.Reply) {
 	if t.reply == "" {
 		return
 	}
-	out := bus.Reply{
-		RID: r.RID, Code: r.Code, Reason: r.Reason, Model: t.request.Model, Type: t.request.Type,
-		Clock: r.Clock, Replica: r.Replica, Timestamp: r.Timestamp, Position: r.Position,
-		HasPosition: r.HasPosition, Body: r.Value, Encoding: t.request.Encoding,
-	}
+	out := bus.Reply{Answer: r.Answer, Model: t.request.Model, Type: t.request.Type, Encoding: t.request.Encoding}
 	if r.Code == model.OK && t.request.Type == model.Set && t.request.Encoding == bus.Text {
 		out.Body = bus.AppendEcho(nil, t.request.Key, t.request.Value)
 	}

@@ -123,7 +123,7 @@ func (p *Printer) appendBlock(b []byte, name string, r client.Request, result cl
 	hue := hueOf(ack, code)
 	b = p.appendFields(b, []field{
 		{"client", name, 18, 0},
-		{"replica", OrDash(result.Replica), 14, 0},
+		{"replica", result.Replica.String(), 14, 0},
 		{"consistency", r.Model.String(), 25, 0},
 		{"request", r.Type.String(), 14, 0},
 		{"ack", ack, 0, hue},
@@ -285,14 +285,12 @@ func (p *Printer) appendJSON(b []byte, name string, r client.Request, result cli
 func objectOf(r *client.Request, result *client.Result, failure error) bus.JSONReply {
 	out := bus.JSONReply{Error: reason(failure)}
 	if result.Code != 0 {
-		reply := bus.Reply{
-			RID: result.RID, Code: result.Code, Reason: result.Reason, Model: result.Consistency, Type: result.Type, Clock: result.Clock,
-			Timestamp: result.Timestamp, Position: result.Position, HasPosition: result.HasPosition, Body: result.Body,
-		}
+		reply := result.Reply
+		reply.History, reply.Session = bus.History{}, "" // a Go session's own business
 		out = reply.JSON()
 	}
 	ack, code := acknowledgement(result, failure)
-	out.Ack, out.Code, out.Replica = ack, uint16(code), result.Replica
+	out.Ack, out.Code = ack, uint16(code)
 	out.Consistency, out.Request = r.Model.String(), r.Type.String()
 	return out
 }

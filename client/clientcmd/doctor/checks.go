@@ -302,7 +302,7 @@ func (d *doctor) askInAllModels(ctx context.Context, c *client.Client, s *bus.St
 		hung := errors.Is(end.err, client.ErrUnknownOutcome)
 		switch {
 		case end.err == nil, errors.Is(end.err, client.ErrNotFound):
-			d.ok(m.Word(), "a get was answered by %s in %s", console.OrDash(end.result.Replica), end.took)
+			d.ok(m.Word(), "a get was answered by %s in %s", end.result.Replica, end.took)
 		case d.denied():
 			return // lookAtPermissions says what
 		case m.Strong() && slices.ContainsFunc(s.Replicas, func(r bus.ReplicaStatus) bool { return len(r.Unheard) > 0 }):

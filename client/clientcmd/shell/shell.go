@@ -233,8 +233,8 @@ func (s *shell) show(r *client.Request, result *client.Result, failure error, to
 	}
 
 	about := []string{took.Round(10 * time.Microsecond).String(), r.Model.Word()}
-	if result.Replica != "" {
-		about = append([]string{result.Replica}, about...)
+	if result.Replica != 0 {
+		about = append([]string{result.Replica.String()}, about...)
 	}
 	if result.HasPosition {
 		about = append(about, fmt.Sprintf("position %d", result.Position))

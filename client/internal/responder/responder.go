@@ -292,7 +292,7 @@ func (r *Responder) execute(request bus.Request, options bus.Options, err error)
 
 	if request.Type == model.Get {
 		value, found := r.values[request.Key]
-		if reply.Body = value.value; !found {
+		if reply.Value = value.value; !found {
 			reply.Code, reply.Reason = model.NotFound, "no value under key "+request.Key
 		}
 		if request.Model == model.Causal {

@@ -38,6 +38,9 @@ func fill(t *testing.T, v reflect.Value, name string) {
 	case model.Type:
 		v.SetUint(uint64(model.Set))
 		return
+	case model.Code:
+		v.SetUint(uint64(model.OK))
+		return
 	case lamport.Node:
 		v.SetUint(uint64(lamport.Replica(2)))
 		return
@@ -190,7 +193,7 @@ func TestHistoriesCarryTheWholeRequest(t *testing.T) {
 	}
 	request := client.Request{Request: filled[model.Request](t)}
 	call := recorder.Begin("c", "s", &request)
-	call.End(&client.Result{Code: model.OK}, nil)
+	call.End(&client.Result{Reply: bus.Reply{Answer: model.Answer{Code: model.OK}}}, nil)
 	if err := recorder.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -51,8 +51,8 @@ func (r *recorder) do(ctx context.Context, s *client.Session, name string, req c
 	}
 	result, err := s.Do(ctx, req)
 	op.Return = now()
-	op.ID, op.Replica, op.Position, op.Timestamp = result.RID, result.Replica, result.Position, result.Timestamp
-	op.Output, op.Found, op.Outcome = string(result.Value), result.Found, outcomeOf(err)
+	op.Answered(&result.Answer)
+	op.Outcome = outcomeOf(err)
 	r.add(op)
 }
 

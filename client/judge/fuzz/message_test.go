@@ -253,7 +253,7 @@ func (s *source) toMaster(clock uint64) message.Message {
 		return &message.Installed{Header: h, Position: s.number()}
 	case 5, 6:
 		return &message.Answers{Header: h, Round: s.number(), Watermark: s.number(), Position: s.number(), Answers: some(s, 4, func() message.Answer {
-			return message.Answer{RID: s.number(), FirstRID: s.number(), Code: model.Code(200 + int(s.number()%400)), Timestamp: s.number(), Clock: s.number()}
+			return message.Answer{Answer: model.Answer{RID: s.number(), Code: model.Code(200 + int(s.number()%400)), Timestamp: s.number(), Clock: lamport.Timestamp{Time: s.number()}}, FirstRID: s.number()}
 		})}
 	case 7:
 		return &message.Gap{Header: h, Causal: s.below(4) > 0, First: s.number(), Last: s.number()}

@@ -87,6 +87,21 @@ type Operation struct {
 // of models 1 and 2 have. A linearizable get has one only in clusters that order gets.
 func (o *Operation) Ordered() bool { return o.Model.Strong() && o.Type == model.Set }
 
+// Answered notes what an answer says of the operation; of its Outcome, which others may know
+// better, it says nothing.
+func (o *Operation) Answered(a *model.Answer) {
+	o.ID, o.Timestamp, o.Code = a.RID, a.Timestamp, uint16(a.Code)
+	if a.HasPosition {
+		o.Position = a.Position
+	}
+	if a.Replica != 0 {
+		o.Replica = a.Replica.String()
+	}
+	if o.Type == model.Get && a.Code == model.OK {
+		o.Output, o.Found = string(a.Value), true
+	}
+}
+
 // String describes the operation in one line of words.
 func (o Operation) String() string {
 	var b strings.Builder

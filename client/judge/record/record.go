@@ -156,7 +156,6 @@ func (c Call) End(result *client.Result, failure error) {
 
 func (c Call) end(result *client.Result, failure error, at int64) {
 	c.op.Return = max(c.op.Call, at)
-	c.op.Replica = result.Replica
 	learn(&c.op, result, failure)
 	c.r.add(&c.op)
 }
@@ -177,15 +176,9 @@ func learn(o *history.Operation, result *client.Result, failure error) {
 		o.Outcome = history.Unknown
 	}
 
-	o.ID, o.Timestamp, o.Code = result.RID, result.Timestamp, uint16(result.Code)
+	o.Answered(&result.Answer)
 	if e != nil && o.Code == 0 {
 		o.Code = uint16(e.Code)
-	}
-	if result.HasPosition {
-		o.Position = result.Position
-	}
-	if o.Type == model.Get && o.Outcome == history.OK && result.Found {
-		o.Output, o.Found = string(result.Value), true
 	}
 }
 

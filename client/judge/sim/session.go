@@ -273,15 +273,8 @@ func (s *session) record(c *cluster, w *sending, reply *outcome) history.Operati
 			o.Outcome = history.Fail
 		}
 		c.watch.outcome(w, reply)
-		o.ID, o.Position, o.Timestamp = reply.RID, reply.Position, reply.Timestamp
-		if reply.Replica != 0 {
-			o.Replica = reply.Replica.String()
-		}
+		o.Answered(&reply.Answer)
 		c.fromWhomItAsked(w, reply)
-		o.Found = r.Type == model.Get && reply.Code == model.OK
-		if o.Found {
-			o.Output = string(reply.Value)
-		}
 	}
 
 	if o.Outcome == history.OK && o.Call >= c.cutAt {

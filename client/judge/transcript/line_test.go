@@ -125,7 +125,7 @@ func requestOf(r *message.Request) string {
 }
 
 func answerOf(a *message.Answer) string {
-	s := fmt.Sprintf("#%d %d clock %d", a.RID, a.Code, a.Clock)
+	s := fmt.Sprintf("#%d %d clock %d", a.RID, a.Code, a.Clock.Time)
 	if a.FirstRID != 0 {
 		s += fmt.Sprintf(" first #%d", a.FirstRID)
 	}

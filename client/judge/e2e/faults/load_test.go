@@ -89,8 +89,8 @@ func (r *recorder) do(ctx context.Context, s *client.Session, name string, req c
 	}}
 	result, err := s.Do(ctx, req)
 	op.Return = now()
-	op.ID, op.Replica, op.Position, op.Timestamp = result.RID, result.Replica, result.Position, result.Timestamp
-	op.Output, op.Found, op.clock = string(result.Value), result.Found, result.Clock.Time
+	op.Answered(&result.Answer)
+	op.clock = result.Clock.Time
 	switch {
 	case err == nil, errors.Is(err, client.ErrNotFound):
 		op.Outcome = history.OK
