@@ -67,15 +67,18 @@ func TestWhatAReplicaInsideIsToldAndKept(t *testing.T) {
 			return nil
 		}
 	})
+
 	r2 := lamport.Replica(2)
 	if err := s.spawn(r2); err != nil {
 		t.Fatal(err)
 	}
+
 	r := <-told
 	number := s.restarts()[r2].PID
 	if r.Connect != nil || number < supervise.FirstInside {
 		t.Errorf("told %+v", r)
 	}
+
 	want := Replica{
 		ID: r2, Number: number, URL: "nats://127.0.0.1:4222", User: "node", Password: "secret",
 		Prefix: s.opts.Prefix, CausalWait: s.opts.CausalWait, Dir: s.home(r2), Sync: SyncAlways,
@@ -83,6 +86,7 @@ func TestWhatAReplicaInsideIsToldAndKept(t *testing.T) {
 	if diff := cmp.Diff(want, r, cmpopts.IgnoreFields(Replica{}, "Connect")); diff != "" {
 		t.Errorf("told (-want +got):\n%s", diff)
 	}
+
 	if living := s.living(); len(living) > 0 {
 		t.Errorf("a later master would look for %v", living)
 	}

@@ -279,6 +279,7 @@ func (n *node) connect(ctx context.Context) error {
 	n.subjects, _ = bus.NewSubjects(o.Prefix) // checked
 	clients := bus.DialOptions{URL: o.NATS, Name: "quartet master", Log: o.Log}
 	nodes := bus.DialOptions{URL: o.NATS, Name: "quartet master, nodes", Log: o.Log}
+
 	n.super = newSupervisor(o, n.dir, n.another)
 	n.loop = &loop.Loop[event, Figures]{
 		Inbox: n.inbox, Shell: n, Wake: n.super.ready(), Probe: o.Probe, Figures: n.look, Awake: o.Awake,
@@ -286,26 +287,17 @@ func (n *node) connect(ctx context.Context) error {
 	if err := n.super.apart(); err != nil {
 		return err
 	}
+
 	if o.Connection != nil {
 		clients, nodes = o.Connection.Options(clients.Name, o.Log), o.Connection.Options(nodes.Name, o.Log)
 	}
+
 	if o.NATS == "" {
-		var err error
-		n.server, err = server.Start(ctx, server.Options{
-			Listen: o.Listen, StoreDir: filepath.Join(n.dir.path, jetStreamDir), NodePassword: n.dir.record.Password,
-			Prefix: o.Prefix, AllowInsecureBind: o.AllowInsecure,
-			ClientJetStream: o.ClientJetStream, Log: o.Log,
-		})
-		if err != nil {
+		if err := n.embed(ctx, &clients, &nodes); err != nil {
 			return err
 		}
-		n.super.url = n.server.ClientURL()
-		n.super.user, n.super.password = n.server.NodeCredentials()
-		clients.URL, nodes.URL = n.super.url, n.super.url
-		nodes.User, nodes.Password = n.super.user, n.super.password
-		clients.User, clients.Password = n.server.FrontCredentials()
-		n.pipe(&clients, &nodes)
 	}
+
 	if err := n.dir.lock.Say(lock.Holder{PID: os.Getpid(), URL: n.url()}); err != nil {
 		return fmt.Errorf("master: %w", err)
 	}
@@ -321,6 +313,7 @@ func (n *node) connect(ctx context.Context) error {
 	if n.nodes, err = bus.Dial(ctx, nodes); err != nil {
 		return err
 	}
+
 	if err := n.openViews(ctx); err != nil {
 		return err
 	}
@@ -334,6 +327,7 @@ func (n *node) connect(ctx context.Context) error {
 			return err
 		}
 	}
+
 	if err := n.seedView(ctx); err != nil {
 		return err
 	}
@@ -341,12 +335,34 @@ func (n *node) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	n.machine = n.newMachine(set)
 	if err := n.dir.reserve(n.machine.NextRID(), n.machine.Now()); err != nil {
 		return err
 	}
 	n.link, err = link.Open(n.nodes, n.subjects, lamport.Master(1), n.push(fromNode), o.Log)
 	return err
+}
+
+// embed starts the server of this process, and has both connections and the replicas use it.
+func (n *node) embed(ctx context.Context, clients, nodes *bus.DialOptions) (err error) {
+	o := n.opts
+	n.server, err = server.Start(ctx, server.Options{
+		Listen: o.Listen, StoreDir: filepath.Join(n.dir.path, jetStreamDir), NodePassword: n.dir.record.Password,
+		Prefix: o.Prefix, AllowInsecureBind: o.AllowInsecure,
+		ClientJetStream: o.ClientJetStream, Log: o.Log,
+	})
+	if err != nil {
+		return err
+	}
+
+	n.super.url = n.server.ClientURL()
+	n.super.user, n.super.password = n.server.NodeCredentials()
+	clients.URL, nodes.URL = n.super.url, n.super.url
+	nodes.User, nodes.Password = n.super.user, n.super.password
+	clients.User, clients.Password = n.server.FrontCredentials()
+	n.pipe(clients, nodes)
+	return nil
 }
 
 func (n *node) newMachine(replicas []lamport.Node) *master.Machine {

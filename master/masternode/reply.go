@@ -34,6 +34,7 @@ func (n *node) reply(r *master.Reply) {
 	if t == nil {
 		return
 	}
+
 	n.opts.Ledger.Record(ledger.Entry{
 		RID: r.RID, Client: t.client, Model: t.request.Model, Type: t.request.Type, Key: t.request.Key,
 		Replica: r.Replica, Code: r.Code, Received: t.at, Taken: time.Since(t.at), Duplicate: r.Repeated,
@@ -47,6 +48,7 @@ func (n *node) reply(r *master.Reply) {
 		n.opts.Log.Debug("out", "kind", "REPLY", "to", t.reply, "rids", r.RID, "code", r.Code,
 			"clock", r.Clock, "replica", r.Replica, "position", r.Position, "timestamp", r.Timestamp)
 	}
+
 	if t.reply == "" {
 		return
 	}
@@ -54,6 +56,7 @@ func (n *node) reply(r *master.Reply) {
 	if r.Code == model.OK && t.request.Type == model.Set && t.request.Encoding == bus.Text {
 		out.Body = bus.AppendEcho(nil, t.request.Key, t.request.Value)
 	}
+
 	now := n.machine.History()
 	if t.session != nil && r.Code != model.Malformed && !r.Unjudged {
 		out.Session = t.session.Seen(&out, now).Token()
@@ -61,6 +64,7 @@ func (n *node) reply(r *master.Reply) {
 	if t.tellHistory && !r.Unjudged {
 		out.History = now
 	}
+
 	if t.batch != nil {
 		n.answer(t.batch, t.index, &out)
 		return

@@ -28,12 +28,14 @@ func (n *node) lookRoom(now time.Time) {
 	usage, err := room.Look(n.dir.path)
 	free := usage.Free
 	n.room.free = free
+
 	was := n.room.why
 	need := room.LevelsOf(usage.Total).Sets
 	n.room.need = need
 	if was != "" {
 		need += need / 8 // so that a disk at the limit does not flap
 	}
+
 	switch {
 	case err != nil:
 		n.room.why = trouble.RoomUnknown.Say(err)
@@ -42,12 +44,14 @@ func (n *node) lookRoom(now time.Time) {
 	default:
 		n.room.why = ""
 	}
+
 	switch {
 	case was == "" && n.room.why != "":
 		n.opts.Log.Error("sets are refused", "reason", n.room.why, "dir", n.dir.path)
 	case was != "" && n.room.why == "":
 		n.opts.Log.Info("there is room on the disk: sets are taken again")
 	}
+
 	if n.room.why == "" && n.dir.spare != nil {
 		if err := n.dir.spare.Keep(); err != nil {
 			n.opts.Log.Warn("room on the disk", "error", err)

@@ -45,6 +45,7 @@ func TestIDsAreReserved(t *testing.T) {
 		t.Errorf("a new directory begins with %+v", d.record)
 	}
 	password := d.record.Password
+
 	rid, clock := uint64(1), uint64(1)
 	// What may be told is what reserve has returned for; the disk says so at every moment.
 	for range 200 {
@@ -56,10 +57,12 @@ func TestIDsAreReserved(t *testing.T) {
 			t.Fatalf("id %d and time %d may be told, and the disk says %+v", rid, clock, kept)
 		}
 	}
+
 	d.release()                      // as a kill would, and without settling
 	if err := d.save(); err != nil { // a write that was under way must not come later
 		t.Fatal(err)
 	}
+
 	next := openDir(t, &o)
 	if next.record.NextRID <= rid || next.record.NextRID > rid+2*ridBlock || next.record.Clock <= clock || next.record.Password != password {
 		t.Errorf("after a kill at id %d, time %d: %+v", rid, clock, next.record)
@@ -68,10 +71,12 @@ func TestIDsAreReserved(t *testing.T) {
 		t.Fatal(err)
 	}
 	next.release()
+
 	last := openDir(t, &o)
 	if last.record.NextRID != rid+5 || last.record.Clock != clock+5 {
 		t.Errorf("after a clean stop: %+v", last.record)
 	}
+
 	if left, _ := filepath.Glob(filepath.Join(o.Dir, "*.json.*")); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
@@ -110,6 +115,7 @@ func TestReservationOutlastsAFullDisk(t *testing.T) {
 	if err := d.reserve(1, 1); err != nil {
 		t.Fatal(err)
 	}
+
 	gone := o.Dir + ".gone" // stands for a disk on which no file can be made
 	if err := os.Rename(o.Dir, gone); err != nil {
 		t.Fatal(err)
@@ -122,6 +128,7 @@ func TestReservationOutlastsAFullDisk(t *testing.T) {
 	if err := d.reserve(ridBlock+1, 1); err == nil {
 		t.Error("an id may be told that is not reserved")
 	}
+
 	if err := os.Rename(gone, o.Dir); err != nil {
 		t.Fatal(err)
 	}
@@ -129,6 +136,7 @@ func TestReservationOutlastsAFullDisk(t *testing.T) {
 	if err := d.reserve(ridBlock+2, 1); err != nil {
 		t.Fatalf("there is room again: %v", err)
 	}
+
 	for _, own := range [][]string{{"r1"}, {"r1", "r2", "r3", "r4"}} {
 		d.record.Own = own
 		b, err := json.Marshal(d.record)
@@ -175,10 +183,12 @@ func TestOneDamagedFileOfTheRecord(t *testing.T) {
 				t.Fatal(err)
 			}
 			was := d.record
+
 			d.release()
 			if err := os.WriteFile(filepath.Join(o.Dir, file), []byte(content), 0o600); err != nil {
 				t.Fatal(err)
 			}
+
 			again := openDir(t, &o)
 			if !reflect.DeepEqual(again.record, was) || again.rebuilt || again.fresh {
 				t.Errorf("%s %s: %+v, was %+v", file, name, again.record, was)
@@ -188,9 +198,11 @@ func TestOneDamagedFileOfTheRecord(t *testing.T) {
 			if err != nil || len(kept) != 1 || !strings.Contains(strings.Join(again.notes, " "), filepath.Base(kept[0])) {
 				t.Errorf("%s %s: kept %v, said %q, %v", file, name, kept, again.notes, err)
 			}
+
 			if err := again.save(); err != nil {
 				t.Fatal(err)
 			}
+
 			again.release()
 			if last := openDir(t, &o); len(last.notes) > 0 || !reflect.DeepEqual(last.record, was) {
 				t.Errorf("%s %s: it is not whole again: %q, %+v", file, name, last.notes, last.record)
@@ -211,6 +223,7 @@ func TestLostRecordIsRebuilt(t *testing.T) {
 		if err := d.reserve(1<<40, 1000); err != nil {
 			t.Fatal(err)
 		}
+
 		was := d.record
 		for _, sub := range []string{"r1", "r3", "lost+found"} {
 			if err := os.MkdirAll(filepath.Join(o.Dir, replicas, sub), 0o700); err != nil {
@@ -220,12 +233,14 @@ func TestLostRecordIsRebuilt(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(o.Dir, "r2.lock"), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
+
 		d.release()
 		for _, file := range []string{recordFile, copyFile} {
 			if err := spoil(filepath.Join(o.Dir, file)); err != nil {
 				t.Fatal(err)
 			}
 		}
+
 		again := openDir(t, &o)
 		if !again.rebuilt || again.fresh || !slices.Equal(again.record.Own, []string{"r1", "r2", "r3"}) || again.record.NextRID < was.NextRID || again.record.Password == "" {
 			t.Errorf("%s: %+v", name, again.record)
@@ -244,10 +259,12 @@ func TestRefusedStartLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Shutdown()
+
 	there := t.TempDir()
 	if err := os.WriteFile(filepath.Join(there, "mine"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	parent := t.TempDir()
 	for dir, want := range map[string][]string{filepath.Join(parent, "a", "b"): nil, there: {"mine"}} {
 		for name, change := range map[string]func(*Options){
@@ -261,6 +278,7 @@ func TestRefusedStartLeavesNothing(t *testing.T) {
 			if err := Run(t.Context(), nil, o); err == nil {
 				t.Fatalf("%s: it has started", name)
 			}
+
 			var left []string
 			list, _ := os.ReadDir(dir)
 			for _, e := range list {
@@ -288,6 +306,7 @@ func TestDirectoryInMemoryMode(t *testing.T) {
 		}
 		return p
 	}
+
 	a, b := Options{Listen: "127.0.0.1:4222"}, Options{Listen: "127.0.0.1:4223"}
 	if first, again := path(a), path(a); first != again || first == path(b) {
 		t.Errorf("%s, again %s, another %s", first, again, path(b))
@@ -295,10 +314,12 @@ func TestDirectoryInMemoryMode(t *testing.T) {
 	if p := path(Options{Listen: "127.0.0.1:-1"}); !strings.HasSuffix(p, "-"+strconv.Itoa(os.Getpid())) {
 		t.Errorf("a free port: %s", p)
 	}
+
 	x, y := Options{NATS: "nats://h:1", Prefix: "x"}, Options{NATS: "nats://h:1", Prefix: "y"}
 	if path(x) == path(y) {
 		t.Errorf("two prefixes on one server share %s", path(x))
 	}
+
 	planted, _ := runDirPath(&Options{Listen: "127.0.0.1:4224", Memory: true})
 	if err := os.Symlink(t.TempDir(), planted); err != nil {
 		t.Fatal(err)
@@ -306,6 +327,7 @@ func TestDirectoryInMemoryMode(t *testing.T) {
 	if _, err := openRunDir(&Options{Listen: "127.0.0.1:4224", Memory: true}); err == nil || !strings.Contains(err.Error(), planted) {
 		t.Errorf("what another has put in its place is used: %v", err)
 	}
+
 	d := openDir(t, &Options{Listen: "127.0.0.1:4222", Memory: true})
 	if info, err := os.Stat(d.path); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("the directory holds a password: %v, %v", info.Mode(), err)

@@ -152,11 +152,19 @@ func (n *node) supervise(now time.Time) error {
 func (n *node) another(r lamport.Node, pid int) bool {
 	for _, s := range n.machine.Snapshot().Replicas {
 		if s.Node == r {
-			different := pid == 0 || s.PID != 0 && s.PID != pid
-			return s.Answers && different
+			return s.Answers && !isOf(pid, s.PID)
 		}
 	}
 	return false
+}
+
+// isOf reports whether the process that answers may be that of pid: nothing is known of it, or it
+// has this pid. No process is that of pid 0.
+func isOf(pid, answering int) bool {
+	if pid == 0 {
+		return false
+	}
+	return answering == 0 || answering == pid
 }
 
 // Send sends what the turn produced: to replicas, to clients, and to the store of the record.

@@ -182,6 +182,7 @@ type served struct {
 // that are no answers; a get of a key without a value is one, which the figures by code tell.
 func (s *service) stats() any {
 	out := micro.Stats{ServiceIdentity: s.identity(), Type: micro.StatsResponseType, Started: s.started}
+
 	endpoints := map[string]*micro.EndpointStats{}
 	kinds := map[string]map[string]served{}
 	timed := map[string]uint64{} // how many requests the processing time is of
@@ -192,6 +193,7 @@ func (s *service) stats() any {
 		out.Endpoints = append(out.Endpoints, e)
 		endpoints[e.Name], kinds[e.Name] = e, map[string]served{}
 	}
+
 	for _, series := range s.ledger.Series(nil) {
 		e := endpoints[series.Consistency]
 		if e == nil {
@@ -200,6 +202,7 @@ func (s *service) stats() any {
 		e.NumRequests += int(series.Count)
 		timed[e.Name] += series.Timed
 		e.ProcessingTime += time.Duration(series.Sum * float64(time.Second))
+
 		kind := served{Requests: series.Count, Duplicates: series.Duplicates, Codes: map[model.Code]uint64{}}
 		for _, o := range series.Outcomes {
 			kind.Codes[o.Code] += o.Count
@@ -211,6 +214,7 @@ func (s *service) stats() any {
 			kinds[e.Name][series.Request] = kind
 		}
 	}
+
 	for _, e := range out.Endpoints {
 		if n := timed[e.Name]; n > 0 {
 			e.AverageProcessingTime = e.ProcessingTime / time.Duration(n)

@@ -24,6 +24,7 @@ func (n *node) statusOf(s *master.Status) bus.Status {
 	if r := n.views.newest; r != nil {
 		out.Cluster = bus.ClusterName(r.Cluster)
 	}
+
 	k := n.keeping(s)
 	out.Data, out.Sync = k.data()
 	if n.views.newest != nil && k.said() {
@@ -33,6 +34,7 @@ func (n *node) statusOf(s *master.Status) bus.Status {
 		out.Reason = n.room.why
 	}
 	out.Warnings = n.warnings(s)
+
 	processes := n.super.restarts()
 	for i := range s.Replicas {
 		r := &s.Replicas[i]
@@ -45,6 +47,7 @@ func (n *node) statusOf(s *master.Status) bus.Status {
 		if len(r.Unheard) > 0 {
 			row.Unheard = names(r.Unheard)
 		}
+
 		row.Data, row.Sync = keeps[r.Keeps].data, keeps[r.Keeps].sync
 		_, row.Supervised = processes[r.Node]
 		if err := processes[r.Node].Err; err != nil {

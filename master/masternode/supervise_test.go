@@ -57,16 +57,19 @@ func TestWhatAReplicaIsStartedWith(t *testing.T) {
 			s.opts.Args = []string{"--log-level", "debug"}
 			cmd := s.command(lamport.Replica(2))
 			line := strings.Join(cmd.Args[1:], " ") + " "
+
 			for _, want := range append([]string{strings.Join(c.want, " "), "replica --id r2 ", "--master-lock " + s.lock() + " ", "--log-level debug "}, c.want...) {
 				if !strings.Contains(line, want) {
 					t.Errorf("%q is not in %q", want, line)
 				}
 			}
+
 			for _, unwanted := range append(c.unwanted, "secret") {
 				if strings.Contains(line, unwanted) {
 					t.Errorf("%q is in %q", unwanted, line)
 				}
 			}
+
 			if !slices.Contains(cmd.Env, bus.EnvNodePassword+"=secret") || !slices.Contains(cmd.Env, bus.EnvNodeUser+"=node") {
 				t.Error("the credentials are not in the environment")
 			}
@@ -124,6 +127,7 @@ func TestRestartedReplicasAreFound(t *testing.T) {
 	if first != s.restarts()[r1].PID || s.living()[r1] != first {
 		t.Fatalf("pid %d is found of %+v", first, s.restarts()[r1])
 	}
+
 	p, err := os.FindProcess(first)
 	if err != nil {
 		t.Fatal(err)
@@ -131,17 +135,20 @@ func TestRestartedReplicasAreFound(t *testing.T) {
 	if err := p.Kill(); err != nil {
 		t.Fatal(err)
 	}
+
 	now := time.Now()
 	<-s.ready()
 	testkit.Await(t, "its end is seen", func() bool { return len(s.step(now)) > 0 })
 	if found := s.living(); len(found) != 0 {
 		t.Errorf("found although it has ended: %v", found)
 	}
+
 	now = s.restarts()[r1].Next
 	events := s.step(now)
 	if len(events) != 1 || events[0].Kind != supervise.Started {
 		t.Fatalf("events %+v", events)
 	}
+
 	testkit.Await(t, "the next one is found", func() bool { return s.living()[r1] == events[0].PID })
 	s.dismiss(r1)
 	<-s.ready()

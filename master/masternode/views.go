@@ -71,10 +71,12 @@ func (n *node) openViews(ctx context.Context) error {
 		o.Sync = n.server.SyncNodes
 	}
 	n.views.options = o
+
 	wait, atWork := storeWait, n.anyListens()
 	if atWork {
 		wait = storeHaste
 	}
+
 	begun := time.Now()
 	for said := false; ; said = true {
 		err := n.tryViews(ctx, wait)
@@ -89,6 +91,7 @@ func (n *node) openViews(ctx context.Context) error {
 		case !said:
 			n.opts.Log.Warn("the record of the views cannot be read yet", "error", err)
 		}
+
 		select {
 		case <-time.After(storeAgain):
 		case <-ctx.Done():

@@ -81,6 +81,7 @@ func TestLostClusters(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
+
 	for name, c := range map[string]struct {
 		newest *message.Record
 		own    []string
@@ -100,6 +101,7 @@ func TestLostClusters(t *testing.T) {
 				o.Memory, o.Dir = false, t.TempDir()
 			}
 		})
+
 		n.dir.record.Own = c.own
 		n.nodes = nc
 		if c.lives {
@@ -108,6 +110,7 @@ func TestLostClusters(t *testing.T) {
 		if got := n.lost(); got != c.want {
 			t.Errorf("%s: %v", name, got)
 		}
+
 		// This directory may be a copy of the one whose replicas they are.
 		sub, err := nc.SubscribeSync("quartet.node.r2")
 		if err != nil {
@@ -175,6 +178,7 @@ func TestRecordOfViewsInMemoryIsKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer there.Shutdown()
+
 	n, _ := shell(t, nil, nil)
 	n.server = there
 	whole := func(epoch uint64) *message.Record {
@@ -182,6 +186,7 @@ func TestRecordOfViewsInMemoryIsKept(t *testing.T) {
 		r.Cut, r.Master, r.Nonce = []uint64{}, 1, epoch
 		return r
 	}
+
 	for i, spoil := range []func(path string) error{
 		func(string) error { return nil },
 		func(path string) error { return os.Truncate(filepath.Join(path, viewFile), 3) },
@@ -197,6 +202,7 @@ func TestRecordOfViewsInMemoryIsKept(t *testing.T) {
 		if err := spoil(n.dir.path); err != nil {
 			t.Fatal(err)
 		}
+
 		next, _ := shell(t, nil, nil)
 		next.server, next.dir = there, &runDir{path: n.dir.path}
 		if err := next.dir.load(); err != nil {

@@ -17,7 +17,6 @@ type world struct {
 
 	requests int // added first, ever
 	open     int // not ended
-	again    int // to be added again, one by one, by the goroutine that heard a refusal
 	redo     []*request
 	leaveAt  int // of the next request that leaves: they leave in the order of the adds
 	addedAt  int

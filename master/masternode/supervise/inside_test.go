@@ -54,10 +54,12 @@ func TestInsideIsStartedAgain(t *testing.T) {
 	if again, err := i.Start(r1, i.now); again != number || err != nil {
 		t.Errorf("started twice: %d, %v", again, err)
 	}
+
 	other, err := i.Start(r2, i.now)
 	if err != nil || other == number {
 		t.Fatalf("number %d, %v", other, err)
 	}
+
 	seen := map[int]bool{number: true, other: true}
 	broken := errors.New("broken")
 	for tries, c := range []struct {
@@ -66,14 +68,17 @@ func TestInsideIsStartedAgain(t *testing.T) {
 	}{{broken, false}, {nil, false}, {exit.Damaged(broken), true}, {fmt.Errorf("later: %w", broken), false}} {
 		i.ends <- c.how
 		e := i.step(t)
+
 		isAnotherError := c.how != nil && !errors.Is(e.Err, broken)
 		if e.Kind != Ended || !seen[e.PID] || e.Err == nil || isAnotherError || errors.Is(e.Err, ErrDamaged) != c.damaged {
 			t.Fatalf("%v: %+v", c.how, e)
 		}
+
 		r := i.Restarts(i.now)[e.Node]
 		if r.PID != 0 || r.Err == nil || r.InARow == 0 {
 			t.Errorf("after %v: %+v", c.how, r)
 		}
+
 		i.now = r.Next
 		events := i.Step(i.now)
 		if len(events) != 1 || events[0].Kind != Started || events[0].Node != e.Node || seen[events[0].PID] {

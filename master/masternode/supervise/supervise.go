@@ -188,6 +188,7 @@ func (s *Supervisor) Step(now time.Time) []Event {
 		if p == nil || p.child != e.child {
 			continue
 		}
+
 		events = append(events, Event{Kind: Ended, Node: e.node, PID: e.child.pid, Err: e.child.err})
 		p.child, p.kill, p.gone = nil, time.Time{}, e.child.pid
 		if errors.Is(e.child.err, ErrReplaced) { // be it in another container, with the same pid
@@ -195,6 +196,7 @@ func (s *Supervisor) Step(now time.Time) []Event {
 		}
 		s.over(e.node, p, now, e.child.err, "life", now.Sub(e.child.since))
 	}
+
 	for _, n := range slices.Sorted(maps.Keys(s.places)) {
 		p := s.places[n]
 		switch {

@@ -158,10 +158,12 @@ func TestEndedIsStartedAgain(t *testing.T) {
 	other := b.start(r2, "lives")
 	delay := FirstDelay
 	for i := 1; i <= 3; i++ {
+
 		e := b.end(r1)
 		if !strings.Contains(e.Err.Error(), "signal: killed") {
 			t.Errorf("error %v", e.Err)
 		}
+
 		got := b.Restarts(b.now)
 		if r := got[r1]; r.PID != 0 || r.InARow != i || r.Err == nil || !r.Next.Equal(b.now.Add(delay)) {
 			t.Errorf("after end %d: %+v", i, r)
@@ -169,9 +171,11 @@ func TestEndedIsStartedAgain(t *testing.T) {
 		if r := got[r2]; r != (Restart{PID: other}) {
 			t.Errorf("the other one: %+v", r)
 		}
+
 		b.now = b.now.Add(delay - 1)
 		b.nothing()
 		b.now = b.now.Add(1)
+
 		pid := b.started(r1)
 		if pid == first {
 			t.Errorf("pid %d again", pid)
@@ -182,6 +186,7 @@ func TestEndedIsStartedAgain(t *testing.T) {
 		b.nothing()
 		delay *= 2
 	}
+
 	b.now = b.now.Add(Settled)
 	if r := b.Restarts(b.now)[r1]; r.InARow != 0 {
 		t.Errorf("settled, and yet %+v", r)
@@ -421,6 +426,7 @@ func TestStopEndsAllAndNothingStarts(t *testing.T) {
 	if err := b.Adopt(r2, pids[1], b.now); err != nil {
 		t.Fatal(err)
 	}
+
 	waiting := lamport.Replica(3)
 	b.start(waiting, "lives")
 	b.end(waiting) // and waits for its next try
@@ -430,12 +436,14 @@ func TestStopEndsAllAndNothingStarts(t *testing.T) {
 			t.Errorf("process %d is left", pid)
 		}
 	}
+
 	b.now = b.now.Add(time.Hour)
 	for _, e := range b.Step(b.now) {
 		if e.Kind != Ended {
 			t.Errorf("started after the stop: %+v", e)
 		}
 	}
+
 	if pid, err := b.Start(lamport.Replica(4), b.now); !errors.Is(err, ErrStopped) {
 		t.Errorf("pid %d, %v", pid, err)
 	}

@@ -148,14 +148,17 @@ func (t *Tracer) attributes(r *masternode.Traced) []attribute.KeyValue {
 			list = append(list, attribute.String(name, value))
 		}
 	}
+
 	if r.Model.Valid() {
 		text("quartet.consistency", r.Model.Word())
 	}
 	if r.Type.Valid() {
 		text("db.operation.name", r.Type.Word())
 	}
+
 	text("quartet.client", r.Client)
 	text("quartet.replica", r.Replica)
+
 	switch {
 	case r.Key == "":
 	case t.keys:
@@ -164,6 +167,7 @@ func (t *Tracer) attributes(r *masternode.Traced) []attribute.KeyValue {
 		sum := sha256.Sum256([]byte(r.Key))
 		text("quartet.key_hash", hex.EncodeToString(sum[:keyHashLen]))
 	}
+
 	if r.Code == model.OK && r.Model.Strong() {
 		list = append(list, attribute.Int64("quartet.position", int64(r.Position)))
 	}

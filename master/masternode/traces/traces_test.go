@@ -196,6 +196,7 @@ func TestSettings(t *testing.T) {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
+
 	for name, c := range map[string]struct {
 		endpoint string
 		env      map[string]string
