@@ -31,10 +31,11 @@ func (n *node) lookRoom(now time.Time) {
 
 	was := n.room.why
 	need := room.LevelsOf(usage.Total).Sets
-	n.room.need = need
 	if was != "" {
 		need += need / 8 // so that a disk at the limit does not flap
 	}
+	need += n.dir.spare.Missing(usage.Total)
+	n.room.need = need
 
 	switch {
 	case err != nil:

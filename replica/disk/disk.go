@@ -218,6 +218,7 @@ func (d *Disk) Room() error {
 	if d.room != nil {
 		need += need / 8 // so that a disk at the limit does not flap
 	}
+	need += d.reserve.Missing(usage.TotalBytes)
 
 	d.room = nil
 	if usage.AvailBytes < need {
