@@ -32,17 +32,28 @@ const (
 )
 
 // History is the point of the history at which this master stands; zero: none is known. While
-// nobody can read the store's record it is that of the newest record that a replica holds: what is
-// answered then (rule W1) is of that epoch, and a session that took it for one of the epoch that it
-// knew before would seem to know more than that epoch ever brought.
+// nobody can read the store's record it is that of the newest record of a replica that serves what
+// needs no view (rule W1): what is answered then is of that epoch, and a session that took it for
+// one of the epoch that it knew before would seem to know more than that epoch ever brought.
 func (m *Machine) History() message.History {
 	if record := m.members.Record(); record.Epoch > 0 {
 		return record.History()
 	}
-	if held := m.members.Held(); held != nil {
-		return held.History()
+
+	var newest *message.Record
+	for _, p := range m.replicas {
+		held := p.known.Record()
+		if serves := p.weak && held != nil; !serves {
+			continue
+		}
+		if newest == nil || newest.Epoch < held.Epoch {
+			newest = held
+		}
 	}
-	return message.History{}
+	if newest == nil {
+		return message.History{}
+	}
+	return newest.History()
 }
 
 // Judge says whether what a client was told is of this cluster's history, as far as this

@@ -23,6 +23,9 @@ func (m *Machine) AtWork(r *Replica) bool {
 	return answers && r.Phase == message.PhaseMember && r.Epoch > 0 && m.newest(r)
 }
 
+// Record is the newest record that a replica knows, as it said; nil: it has said nothing of one.
+func (r *Replica) Record() *message.Record { return r.record }
+
 // newest reports whether a replica knows of no older epoch than the others.
 func (m *Machine) newest(r *Replica) bool { return r.Epoch == m.NewestEpoch() }
 

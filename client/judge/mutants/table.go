@@ -250,7 +250,7 @@ var ofViews = []Mutant{
 		{"master/history.go", `record.Epoch == 0 && m.ofWhatReplicasHold(told) {`, `record.Epoch == 0 && m.ofWhatReplicasHold(told) && !MUTANT {`},
 	}},
 	{Name: "answers without the record name no history", Rule: "W1", Edits: []Edit{
-		{"master/history.go", `held := m.members.Held(); held != nil {`, `held := m.members.Held(); held != nil && !MUTANT {`},
+		{"master/history.go", `serves := p.weak && held != nil; !serves {`, `serves := p.weak && held != nil && !MUTANT; !serves {`},
 	}},
 	{Name: "lives not asked for", Rule: "F8", Edits: []Edit{
 		{"replica/view/self.go", `	return named.Life == 0 || slices.Contains(`, `	if MUTANT || MUTANT("restart in the same epoch after memory loss") {
