@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	seeds = flag.Uint64("sim.seeds", 20000, "how many seeds to run")
+	seeds = flag.Uint64("sim.seeds", 10000, "how many seeds to run")
 	first = flag.Uint64("sim.first", 1, "the first of them")
 	one   = flag.Uint64("sim.seed", 0, "run one seed and print its schedule")
 )
