@@ -451,11 +451,15 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 
+		// Fields that an older version does not have make what it says longer: the position of an
+		// INSTALLED alone, which is not known then, takes nine bytes.
+		newest := d.times
+
 		encoded, err := e.Encode(m)
 		if err != nil {
 			t.Fatalf("decoded but not encoded: %+v: %v", m, err)
 		}
-		if most := len(b) + 3; len(encoded) > most { // of version 2: a round, and a longer head for it
+		if newest && len(encoded) > len(b) {
 			t.Fatalf("the shortest form has %d bytes, what was read %d", len(encoded), len(b))
 		}
 
