@@ -201,7 +201,7 @@ func (m *Machine) forgetOldest() {
 // when one that took effect may be forgotten by now (rule S6: the replicas say it of all
 // other sets).
 func (m *Machine) tooOld(r *message.Request) bool {
-	return causalSet(r) && r.First > 0 && m.horizon > 0 && r.First < m.horizon+m.cfg.KeepTicks/5
+	return causalSet(r) && r.First > 0 && m.horizon > 0 && r.First < m.horizon+m.cfg.Margin()
 }
 
 const tooOld = "sent for the first time so long ago that whether it took effect then is no longer known; " +
@@ -234,17 +234,7 @@ type slot struct {
 	added uint64
 }
 
-// What is kept, where the configuration says nothing else: as on replicas.
-const (
-	defaultWindow    = 100_000
-	defaultKeep      = 15_000 // ticks of 10 ms
-	defaultKeepBytes = 384 << 20
-)
-
 func newWindow[T any](size int) window[T] {
-	if size <= 0 {
-		size = defaultWindow
-	}
 	return window[T]{entries: map[string]remembered[T]{}, size: size}
 }
 

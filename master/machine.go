@@ -34,10 +34,11 @@ type Config struct {
 	// replicas than may be missing.
 	OrderedGets bool
 
-	Window      int    // identities remembered; at least 100,000 outside of tests
-	KeepTicks   uint64 // how long those of causal sets are remembered beyond that; 0: 150 s
-	KeepBytes   int    // about how much memory those may take; 0: 384 MiB
-	MaxInFlight int    // requests taken and not answered; more are refused
+	// Limits are those of the table of identities: Window counts sets and gets, each by itself;
+	// beyond it only causal sets are remembered, since replicas recognise all other ones.
+	dedup.Limits
+
+	MaxInFlight int // requests taken and not answered; more are refused
 }
 
 // Incoming is a client's request, checked at the door.
@@ -116,19 +117,13 @@ func New(cfg Config) *Machine {
 	if kind := handlers.missing(); kind != 0 {
 		panic("master: nothing says what is to be done about " + kind.String())
 	}
+	cfg.Limits = cfg.Limits.Filled()
 	m := &Machine{
 		cfg: cfg, nextRID: max(cfg.NextRID, 1), flights: map[uint64]*flight{},
 		sets: newWindow[*known](cfg.Window), gets: newWindow[uint64](cfg.Window),
 		primary: newPrimary(), earlier: dedup.New(cfg.Incarnation),
 	}
 	m.sets.retire = m.retire
-	if m.cfg.KeepTicks == 0 {
-		m.cfg.KeepTicks = defaultKeep
-	}
-	if m.cfg.KeepBytes <= 0 {
-		m.cfg.KeepBytes = defaultKeepBytes
-	}
-	m.cfg.KeepBytes = min(m.cfg.KeepBytes, dedup.MaxCost)
 	m.clock.Restore(cfg.Clock)
 	m.members = membership.New(membership.Config{
 		Self: cfg.Self, Incarnation: cfg.Incarnation, Draw: cfg.Draw, Replicas: cfg.Replicas, Missing: cfg.Missing, Cluster: cfg.Cluster, Nonce: cfg.Nonce,

@@ -5,6 +5,7 @@ import (
 	"quartet/bus/message"
 	"quartet/bus/model"
 	"quartet/replica/abcast"
+	"quartet/replica/dedup"
 	"quartet/replica/durable"
 	"quartet/replica/layers"
 	"quartet/replica/store"
@@ -31,15 +32,8 @@ type Config struct {
 	WaitTicks uint64
 	// HelloTicks is how often HELLO is repeated while there is no view.
 	HelloTicks uint64
-	// Window is how many of the last sets the table of executed requests keeps, whatever
-	// their age; 0: 100,000, which the public contract promises.
-	Window int
-	// KeepTicks is how long it keeps all others, in the order's time; 0: 150 s, of which the
-	// public contract promises two minutes.
-	KeepTicks uint64
-	// KeepBytes is about how much memory those may take; 0: 384 MiB. What finds no room is
-	// forgotten earlier.
-	KeepBytes int
+	// Limits are those of the table of executed requests.
+	dedup.Limits
 	// ChunkBytes is about how large the pieces are in which a learner is loaded; 0: 256 KiB.
 	ChunkBytes int
 
@@ -151,8 +145,7 @@ func New(cfg Config) *Machine {
 
 func (m *Machine) layersConfig() layers.Config {
 	cfg := layers.Config{
-		Store: m.cfg.Store, Window: m.cfg.Window, KeepTicks: m.cfg.KeepTicks, KeepBytes: m.cfg.KeepBytes,
-		Seed: m.cfg.Incarnation,
+		Store: m.cfg.Store, Limits: m.cfg.Limits, Seed: m.cfg.Incarnation,
 	}
 	if m.cfg.Durable {
 		cfg.Journal = &m.turn

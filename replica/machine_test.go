@@ -10,6 +10,7 @@ import (
 	"quartet/bus/message"
 	"quartet/bus/model"
 	"quartet/replica"
+	"quartet/replica/dedup"
 	"quartet/replica/store"
 )
 
@@ -42,7 +43,7 @@ func alone(t *testing.T, members, window int, options ...func(*replica.Config)) 
 
 func fresh(t *testing.T, window int, options ...func(*replica.Config)) *one {
 	o := &one{t: t, store: store.NewMemory(), disk: newShelf()}
-	cfg := replica.Config{Self: 1, Incarnation: 7, Store: o.store, WaitTicks: wait, HelloTicks: 10, Window: window}
+	cfg := replica.Config{Self: 1, Incarnation: 7, Store: o.store, WaitTicks: wait, HelloTicks: 10, Limits: dedup.Limits{Window: window}}
 	for _, option := range options {
 		option(&cfg)
 	}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"quartet/replica/dedup"
 )
 
 // Errors that callers tell apart. [Disk.Commit] and [Disk.Err] may return others, which
@@ -52,7 +54,7 @@ type Options struct {
 	Dir       string        // of this replica alone; made if it does not exist
 	Sync      Sync          // 0: Interval
 	SyncEvery time.Duration // Interval: how often the log is synced in the background; 0: 200 ms
-	Window    int           // the last entries of the table of executed requests, which a learner needs in full; 0: 100,000
+	Window    int           // that of the table of executed requests, whose last entries a learner needs in full; 0: [dedup.DefaultWindow]
 	BootID    string        // of the machine, up to 64 bytes: differs after each start of it
 	MinFree   int64         // bytes; with less room on the disk, Room refuses; 0: see [room.LevelsOf]
 	CacheSize int           // bytes of records that are kept in memory; 0: 32 MiB
@@ -63,13 +65,12 @@ type Options struct {
 }
 
 const (
-	memTableSize  = 8 << 20
-	memTableStop  = 4        // memtables; then writes wait for the disk
-	engineCache   = 48 << 20 // blocks and memtables together
-	engineFiles   = 256      // open files of the engine
-	defaultWindow = 100_000
-	defaultCache  = 32 << 20
-	maxBootID     = 64
+	memTableSize = 8 << 20
+	memTableStop = 4        // memtables; then writes wait for the disk
+	engineCache  = 48 << 20 // blocks and memtables together
+	engineFiles  = 256      // open files of the engine
+	defaultCache = 32 << 20
+	maxBootID    = 64
 )
 
 // filled returns o with its defaults.
@@ -81,7 +82,7 @@ func (o Options) filled() (Options, error) {
 		o.SyncEvery = 200 * time.Millisecond
 	}
 	if o.Window == 0 {
-		o.Window = defaultWindow
+		o.Window = dedup.DefaultWindow
 	}
 	if o.CacheSize == 0 {
 		o.CacheSize = defaultCache

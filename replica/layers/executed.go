@@ -21,13 +21,11 @@ type executed struct {
 	byID   map[string]uint32
 	ring   []done // oldest at next once it is full
 	next   int
-	window int
+	limits dedup.Limits
 	number uint64 // of the newest entry, counted over the whole order
 
 	earlier *dedup.Memory // the entries before those of the ring, without a gap
 	seed    uint64
-	keep    uint64 // how long at least, in the order's time
-	most    int    // bytes that earlier may cost
 	order   message.OrderTime
 }
 
@@ -47,37 +45,8 @@ type Outcome struct {
 	time      uint64 // the order's, when it took effect
 }
 
-// DefaultKeepTicks is 150 s: what follows stands in DESIGN.md, rule S6.
-const DefaultKeepTicks = 15_000
-
-// promised is for how long after its first sending a set may be sent again by a client that
-// says no age: 120 s of 150.
-func promised(keep uint64) uint64 { return keep * 4 / 5 }
-
-// waitsMost is how long the latest sending of such a set may take from the master to its place in
-// the order: 20 s of 150. The last 10 s are for what the bus takes.
-func waitsMost(keep uint64) uint64 { return keep * 2 / 15 }
-
-// What is kept, where the configuration says nothing else. The public contract promises two
-// minutes; the rest is for what clients cannot know: how long the bus has had a message.
-const (
-	defaultWindow = 100_000
-	defaultKeep   = DefaultKeepTicks
-	defaultMost   = 384 << 20 // bytes: 45,000 sets a second for as long, with ids of 22 bytes
-)
-
 func newExecuted(cfg *Config) executed {
-	e := executed{window: cfg.Window, keep: cfg.KeepTicks, most: cfg.KeepBytes, seed: cfg.Seed}
-	if e.window <= 0 {
-		e.window = defaultWindow
-	}
-	if e.keep == 0 {
-		e.keep = defaultKeep
-	}
-	if e.most <= 0 {
-		e.most = defaultMost
-	}
-	e.most = min(e.most, dedup.MaxCost)
+	e := executed{limits: cfg.Limits.Filled(), seed: cfg.Seed}
 	e.clear(0)
 	return e
 }
@@ -86,8 +55,8 @@ func newExecuted(cfg *Config) executed {
 // stays.
 func (e *executed) clear(number uint64) {
 	// Made in its full size: growing on the way would stop the replica for milliseconds.
-	e.byRID, e.byID = make(map[uint64]uint32, e.window), map[string]uint32{}
-	e.ring, e.next, e.number = make([]done, 0, e.window), 0, number
+	e.byRID, e.byID = make(map[uint64]uint32, e.limits.Window), map[string]uint32{}
+	e.ring, e.next, e.number = make([]done, 0, e.limits.Window), 0, number
 	e.earlier = dedup.New(e.seed)
 }
 
@@ -113,12 +82,12 @@ func (e *executed) lookup(r *message.Request) (Outcome, bool) {
 // one.
 func (e *executed) add(d done) {
 	at := len(e.ring)
-	if at < e.window {
+	if at < e.limits.Window {
 		e.ring = append(e.ring, done{})
 	} else {
 		at = e.next
 		e.retire(at)
-		e.next = (e.next + 1) % e.window
+		e.next = (e.next + 1) % e.limits.Window
 	}
 	e.number++
 	e.ring[at] = d
@@ -127,7 +96,7 @@ func (e *executed) add(d done) {
 	} else {
 		e.byRID[d.RID] = uint32(at)
 	}
-	for e.earlier.Cost() > e.most && e.forgettable() {
+	for e.earlier.Cost() > e.limits.KeepBytes && e.forgettable() {
 		e.forgetOldest()
 	}
 }
@@ -169,7 +138,7 @@ func (e *executed) advance(tick uint64) {
 func (e *executed) forget(now uint64) {
 	for e.forgettable() {
 		x, _ := e.earlier.Oldest()
-		if x.Time+e.keep >= now {
+		if x.Time+e.limits.KeepTicks >= now {
 			return
 		}
 		e.forgetOldest()
@@ -178,7 +147,7 @@ func (e *executed) forget(now uint64) {
 
 // forgettable reports whether the oldest entry is none of the last ones.
 func (e *executed) forgettable() bool {
-	return e.earlier.Len() > 0 && e.first()+uint64(e.window) <= e.number
+	return e.earlier.Len() > 0 && e.first()+uint64(e.limits.Window) <= e.number
 }
 
 func (e *executed) forgetOldest() {
@@ -197,7 +166,7 @@ func (e *executed) tooOld(r *message.Request, tick uint64) bool {
 		return false
 	}
 	passed := tick - min(tick, r.First)
-	return o.Now-min(o.Now, passed) < o.Horizon+e.keep/5
+	return o.Now-min(o.Now, passed) < o.Horizon+e.limits.Margin()
 }
 
 // late reports whether a set that nobody remembers, and whose client does not say how old it is,
@@ -216,8 +185,8 @@ func (e *executed) late(r *message.Request, said, tick uint64) bool {
 	}
 
 	waited := tick - min(tick, came)
-	firstAtTheEarliest := o.Now - min(o.Now, waited+promised(e.keep))
-	return waited > waitsMost(e.keep) && firstAtTheEarliest < o.Horizon
+	firstAtTheEarliest := o.Now - min(o.Now, waited+e.limits.Promised())
+	return waited > e.limits.WaitsMost() && firstAtTheEarliest < o.Horizon
 }
 
 // oldest is the number of the oldest entry of the ring; number+1 if there is none.

@@ -17,6 +17,7 @@ package layers
 import (
 	"quartet/bus/lamport"
 	"quartet/bus/message"
+	"quartet/replica/dedup"
 	"quartet/replica/durable"
 	"quartet/replica/store"
 )
@@ -29,10 +30,8 @@ type Config struct {
 	// they put into Store: Executed, Weak and WeakGone. nil: there is no disk.
 	Journal *durable.Turn
 
-	Window    int    // entries that the table keeps whatever their age; 0: 100,000
-	KeepTicks uint64 // how long it keeps all others, in the order's time; 0: [DefaultKeepTicks]
-	KeepBytes int    // about how much memory those may take; 0: 384 MiB
-	Seed      uint64 // of the table's hashes
+	dedup.Limits        // of the table of executed requests
+	Seed         uint64 // of the table's hashes
 }
 
 // Layers is what a replica holds. It has one owner: no method may run at the same time as

@@ -9,13 +9,14 @@ import (
 	"quartet/bus/lamport"
 	"quartet/bus/message"
 	"quartet/bus/model"
+	"quartet/replica/dedup"
 	"quartet/replica/durable"
 	"quartet/replica/layers"
 	"quartet/replica/store"
 )
 
 func fresh() *layers.Layers {
-	return layers.New(layers.Config{Store: store.NewMemory(), Window: 4, KeepTicks: 100})
+	return layers.New(layers.Config{Store: store.NewMemory(), Limits: dedup.Limits{Window: 4, KeepTicks: 100}})
 }
 
 // at is a version, greater with a greater time.
@@ -164,7 +165,7 @@ func TestF6LearnerHoldsWhatItsDonorHolds(t *testing.T) {
 // writes that were accepted and not delivered, each once.
 func TestJournalKeepsWhatWasAcceptedAndNotDelivered(t *testing.T) {
 	var disk durable.Turn
-	cfg := layers.Config{Store: store.NewMemory(), Window: 4, Journal: &disk}
+	cfg := layers.Config{Store: store.NewMemory(), Limits: dedup.Limits{Window: 4}, Journal: &disk}
 	l := layers.New(cfg)
 	for rid := range uint64(4) {
 		l.Accept(set(rid+1, "a", rid+1))

@@ -2,16 +2,18 @@ package replicanode_test
 
 import (
 	"testing"
+	"time"
 
 	"quartet/bus"
 	"quartet/bus/host/loop"
-	"quartet/replica/layers"
+	"quartet/replica/dedup"
 )
 
 // What replicas keep is what the public contract promises to clients, and a part more for
 // what the bus takes.
 func TestReplicasKeepWhatIsPromised(t *testing.T) {
-	if kept := layers.DefaultKeepTicks * loop.Tick; kept*4/5 != bus.RetryWindow {
-		t.Errorf("executed sets are kept for %s, four fifths of which are %s, and clients are promised %s", kept, kept*4/5, bus.RetryWindow)
+	limits := dedup.Limits{}.Filled()
+	if promised := time.Duration(limits.Promised()) * loop.Tick; promised != bus.RetryWindow {
+		t.Errorf("%d ticks are kept, %s of them for clients, who are promised %s", limits.KeepTicks, promised, bus.RetryWindow)
 	}
 }

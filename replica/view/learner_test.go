@@ -10,13 +10,14 @@ import (
 	"quartet/bus/message"
 	"quartet/bus/model"
 	"quartet/replica/abcast"
+	"quartet/replica/dedup"
 	"quartet/replica/layers"
 	"quartet/replica/store"
 	"quartet/replica/view"
 )
 
 func fresh() *layers.Layers {
-	return layers.New(layers.Config{Store: store.NewMemory(), Window: 20, KeepTicks: 1000})
+	return layers.New(layers.Config{Store: store.NewMemory(), Limits: dedup.Limits{Window: 20, KeepTicks: 1000}})
 }
 
 // deliver delivers one set of the order, the same to all.

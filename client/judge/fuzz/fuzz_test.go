@@ -9,6 +9,7 @@ import (
 	"quartet/master"
 	"quartet/master/membership"
 	"quartet/replica"
+	"quartet/replica/dedup"
 	"quartet/replica/store"
 )
 
@@ -34,7 +35,7 @@ func FuzzReplica(f *testing.F) {
 		var out replica.Output
 		cfg := replica.Config{
 			Self: 1, Incarnation: 1, Store: store.NewMemory(),
-			WaitTicks: 3, HelloTicks: 4, Window: 4, Durable: s.below(2) == 0,
+			WaitTicks: 3, HelloTicks: 4, Limits: dedup.Limits{Window: 4}, Durable: s.below(2) == 0,
 		}
 		m := replica.New(cfg)
 
@@ -148,7 +149,7 @@ func FuzzMaster(f *testing.F) {
 		var records registry
 		m := master.New(master.Config{
 			Self: lamport.Master(1), Incarnation: 1, Replicas: []lamport.Node{1, 2, 3}, Missing: 1,
-			TimeoutTicks: 8, ProbeTicks: 2, SuspectTicks: 6, ReadmitTicks: 4, JoinTicks: 2, AgainTicks: 2, Window: 4, MaxInFlight: 20,
+			TimeoutTicks: 8, ProbeTicks: 2, SuspectTicks: 6, ReadmitTicks: 4, JoinTicks: 2, AgainTicks: 2, Limits: dedup.Limits{Window: 4}, MaxInFlight: 20,
 		})
 
 		waiting := map[uint64]bool{}

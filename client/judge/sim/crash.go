@@ -8,6 +8,7 @@ import (
 	"quartet/bus/model"
 	"quartet/master"
 	"quartet/replica"
+	"quartet/replica/dedup"
 )
 
 // ending is how a process ends within its turn.
@@ -50,8 +51,8 @@ func (c *cluster) bear(i int) {
 	n.born++
 	cfg := replica.Config{
 		Self: n.id, Incarnation: uint64(n.born) * 1000, Life: uint64(i+1)<<32 | uint64(n.born),
-		PID: 1000*i + n.born, WaitTicks: 5, HelloTicks: 5, Window: c.window(),
-		KeepTicks: uint64(c.opts.Keep),
+		PID: 1000*i + n.born, WaitTicks: 5, HelloTicks: 5,
+		Limits: dedup.Limits{Window: c.window(), KeepTicks: uint64(c.opts.Keep)},
 		Delivered: func(at lamport.Version, position uint64, d *message.Data, op *message.Operation) {
 			c.delivered(i, at, position, d, op)
 		},
@@ -132,9 +133,11 @@ func (c *cluster) startMaster(i int) {
 	n := c.nodes[i]
 	c.masters++
 	cfg := master.Config{
-		Self: lamport.Master(1), Incarnation: uint64(c.masters) << 20, Draw: uint64(c.masters), Missing: -1, Cluster: 7, Nonce: uint64(c.masters) << 32, NextRID: n.nextRID + 100, Clock: n.clock + 1000,
+		Self: lamport.Master(1), Incarnation: uint64(c.masters) << 20, Draw: uint64(c.masters),
+		Missing: -1, Cluster: 7, Nonce: uint64(c.masters) << 32, NextRID: n.nextRID + 100, Clock: n.clock + 1000,
 		TimeoutTicks: uint64(c.timeout()), ProbeTicks: 2, SuspectTicks: 7, ReadmitTicks: 4, JoinTicks: 8,
-		AgainTicks: 3, CheckTicks: 10, OrderedGets: c.opts.OrderedGets, Window: 1000, KeepTicks: uint64(c.opts.Keep), MaxInFlight: 1000,
+		AgainTicks: 3, CheckTicks: 10, OrderedGets: c.opts.OrderedGets, MaxInFlight: 1000,
+		Limits: dedup.Limits{Window: 1000, KeepTicks: uint64(c.opts.Keep)},
 	}
 	if c.opts.Window > 0 && !c.asksEventual() {
 		cfg.Window = c.opts.Window
