@@ -15,13 +15,13 @@ import (
 
 func items() []BatchItem {
 	return []BatchItem{
-		{Request: Request{Request: model.Request{Model: 1, Type: model.Set, Key: "k", Value: []byte("v")}, Encoding: Msgpack}},
-		{Request: Request{Request: model.Request{Model: 4, Type: model.Set, Key: "k", Value: []byte{}}, Encoding: Msgpack}, Options: Options{Identity: "id"}},
-		{Request: Request{Request: model.Request{Model: 4, Type: model.Get, Key: "κλειδί"}, Encoding: Msgpack}},
-		{Request: Request{Request: model.Request{Model: 3, Type: model.Get, Key: "k"}, Encoding: Msgpack}, Options: Options{MinTimestamp: 1 << 40}},
-		{Request: Request{Request: model.Request{Model: 2, Type: model.Get, Key: "k"}, Encoding: Msgpack}, Options: Options{MinPosition: 7, Replica: "r2"}},
-		{Request: Request{Request: model.Request{Model: 2, Type: model.Set, Key: "k", Value: bytes.Repeat([]byte("x"), 70000)}, Encoding: Msgpack}, Options: Options{Identity: "i", MinPosition: 1}},
-		{Request: Request{Request: model.Request{Model: 1, Type: model.Set, Key: "k", Value: []byte("v")}, Encoding: Msgpack}, Options: Options{Identity: "i", Age: 1<<64 - 1}},
+		{Request: Request{Request: model.NewSet(1, "k", []byte("v")), Encoding: Msgpack}},
+		{Request: Request{Request: model.NewSet(4, "k", []byte{}), Encoding: Msgpack}, Options: Options{Identity: "id"}},
+		{Request: Request{Request: model.NewGet(4, "κλειδί"), Encoding: Msgpack}},
+		{Request: Request{Request: model.NewGet(3, "k"), Encoding: Msgpack}, Options: Options{MinTimestamp: 1 << 40}},
+		{Request: Request{Request: model.NewGet(2, "k"), Encoding: Msgpack}, Options: Options{MinPosition: 7, Replica: "r2"}},
+		{Request: Request{Request: model.NewSet(2, "k", bytes.Repeat([]byte("x"), 70000)), Encoding: Msgpack}, Options: Options{Identity: "i", MinPosition: 1}},
+		{Request: Request{Request: model.NewSet(1, "k", []byte("v")), Encoding: Msgpack}, Options: Options{Identity: "i", Age: 1<<64 - 1}},
 	}
 }
 
@@ -248,7 +248,7 @@ func FuzzReadAnswers(f *testing.F) {
 func BenchmarkParseBatch64(b *testing.B) {
 	var all []BatchItem
 	for range 64 {
-		all = append(all, BatchItem{Request: Request{Request: model.Request{Model: 4, Type: model.Set, Key: "k000000000000001", Value: make([]byte, 100)}}})
+		all = append(all, BatchItem{Request: Request{Request: model.NewSet(4, "k000000000000001", make([]byte, 100))}})
 	}
 	body := write(all)
 	b.ReportAllocs()

@@ -22,10 +22,10 @@ var update = flag.Bool("update", false, "write the golden files of testdata anew
 
 func TestParseJSON(t *testing.T) {
 	set := func(m model.Consistency, key, value string) Request {
-		return Request{Request: model.Request{Model: m, Type: model.Set, Key: key, Value: []byte(value)}, Encoding: JSON}
+		return Request{Request: model.NewSet(m, key, []byte(value)), Encoding: JSON}
 	}
 	get := func(m model.Consistency, key string) Request {
-		return Request{Request: model.Request{Model: m, Type: model.Get, Key: key}, Encoding: JSON}
+		return Request{Request: model.NewGet(m, key), Encoding: JSON}
 	}
 	with := func(r Request, h nats.Header) Request { r.Asked = h; return r }
 

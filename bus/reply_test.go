@@ -143,7 +143,7 @@ func BenchmarkReplyMsg(b *testing.B) {
 }
 
 func BenchmarkParseRequest(b *testing.B) {
-	r := Request{Request: model.Request{Model: model.Linearizable, Type: model.Set, Key: "sixteen-byte-key", Value: make([]byte, 100)}}
+	r := Request{Request: model.NewSet(model.Linearizable, "sixteen-byte-key", make([]byte, 100))}
 	packed, err := AppendMsgpack(nil, &r.Request)
 	if err != nil {
 		b.Fatal(err)

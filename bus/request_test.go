@@ -17,10 +17,10 @@ import (
 
 func TestParseText(t *testing.T) {
 	set := func(m model.Consistency, key, value string) Request {
-		return Request{Request: model.Request{Model: m, Type: model.Set, Key: key, Value: []byte(value)}}
+		return Request{Request: model.NewSet(m, key, []byte(value))}
 	}
 	get := func(m model.Consistency, key string) Request {
-		return Request{Request: model.Request{Model: m, Type: model.Get, Key: key}}
+		return Request{Request: model.NewGet(m, key)}
 
 	}
 	for body, want := range map[string]Request{
@@ -140,7 +140,7 @@ func TestTextRefused(t *testing.T) {
 }
 
 func TestParseMsgpack(t *testing.T) {
-	want := Request{Request: model.Request{Model: model.Causal, Type: model.Set, Key: " k ", Value: []byte("\n v")}, Encoding: Msgpack}
+	want := Request{Request: model.NewSet(model.Causal, " k ", []byte("\n v")), Encoding: Msgpack}
 	for name, body := range map[string]string{
 		"bin":         "\x84\xabconsistency\x03\xa7request\x01\xa3key\xa3 k \xa5value\xc4\x03\n v",
 		"str":         "\x84\xabconsistency\x03\xa7request\x01\xa3key\xa3 k \xa5value\xa3\n v",
@@ -161,7 +161,7 @@ func TestParseMsgpack(t *testing.T) {
 	}
 
 	get, err := ParseRequest([]byte("\x83\xabconsistency\x01\xa7request\x02\xa3key\xa1k"))
-	if diff := cmp.Diff(Request{Request: model.Request{Model: model.Linearizable, Type: model.Get, Key: "k"}, Encoding: Msgpack}, get); err != nil || diff != "" {
+	if diff := cmp.Diff(Request{Request: model.NewGet(model.Linearizable, "k"), Encoding: Msgpack}, get); err != nil || diff != "" {
 		t.Errorf("get: %v %s", err, diff)
 	}
 
@@ -259,11 +259,11 @@ func TestDeclaredLengthsAllocateNothing(t *testing.T) {
 
 func TestAppendRequest(t *testing.T) {
 	for _, r := range []Request{
-		{Request: model.Request{Model: model.Linearizable, Type: model.Set, Key: "k", Value: []byte("v")}},
-		{Request: model.Request{Model: model.Sequential, Type: model.Set, Key: "a,b:c", Value: []byte{}}},
-		{Request: model.Request{Model: model.Causal, Type: model.Set, Key: "k", Value: []byte("::: a,\n:::b \xff")}},
-		{Request: model.Request{Model: model.Eventual, Type: model.Get, Key: "ключ"}},
-		{Request: model.Request{Model: model.Eventual, Type: model.Set, Key: "k", Value: bytes.Repeat([]byte{'v'}, model.MaxKeyValue-1)}},
+		{Request: model.NewSet(model.Linearizable, "k", []byte("v"))},
+		{Request: model.NewSet(model.Sequential, "a,b:c", []byte{})},
+		{Request: model.NewSet(model.Causal, "k", []byte("::: a,\n:::b \xff"))},
+		{Request: model.NewGet(model.Eventual, "ключ")},
+		{Request: model.NewSet(model.Eventual, "k", bytes.Repeat([]byte{'v'}, model.MaxKeyValue-1))},
 	} {
 		text := AppendText([]byte("#"), &r.Request)
 		got, err := ParseRequest(text[1:])
@@ -283,9 +283,9 @@ func TestAppendRequest(t *testing.T) {
 	}
 
 	for _, r := range []Request{
-		{}, {Request: model.Request{Model: 5, Type: model.Get, Key: "k"}}, {Request: model.Request{Model: 1, Type: 3, Key: "k"}}, {Request: model.Request{Model: 1, Type: model.Get}},
-		{Request: model.Request{Model: 1, Type: model.Get, Key: "k", Value: []byte("v")}}, {Request: model.Request{Model: 1, Type: model.Set, Key: "a\n"}},
-		{Request: model.Request{Model: 1, Type: model.Set, Key: "k", Value: make([]byte, model.MaxKeyValue)}},
+		{}, {Request: model.NewGet(5, "k")}, {Request: model.Request{Model: 1, Type: 3, Key: "k"}}, {Request: model.Request{Model: 1, Type: model.Get}},
+		{Request: model.Request{Model: 1, Type: model.Get, Key: "k", Value: []byte("v")}}, {Request: model.NewSet(1, "a\n", nil)},
+		{Request: model.NewSet(1, "k", make([]byte, model.MaxKeyValue))},
 	} {
 		var e *Error
 		if out, err := AppendMsgpack([]byte("#"), &r.Request); !errors.As(err, &e) || string(out) != "#" {

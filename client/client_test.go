@@ -91,7 +91,7 @@ func TestOptionsReachTheCluster(t *testing.T) {
 		t.Errorf("got %+v, want %+v", calls[1].Options, want)
 	}
 
-	if _, err := c.Do(t.Context(), client.Request{Request: model.Request{Model: 4, Type: 1, Key: "a", Value: []byte("b")}, Text: true}); err != nil {
+	if _, err := c.Do(t.Context(), client.Request{Request: model.NewSet(4, "a", []byte("b")), Text: true}); err != nil {
 		t.Fatal(err)
 	}
 	if body := r.Calls()[2].Body; body != "eventual, set, a ::: b" {
@@ -152,12 +152,12 @@ func TestRefusedBeforeSending(t *testing.T) {
 		"no model":      {client.Request{Request: model.Request{Type: 1, Key: "k"}}, 400},
 		"no type":       {client.Request{Request: model.Request{Model: 1, Key: "k"}}, 400},
 		"no key":        {client.Request{Request: model.Request{Model: 1, Type: 2}}, 400},
-		"separator":     {client.Request{Request: model.Request{Model: 1, Type: 2, Key: "a:::b"}}, 400},
+		"separator":     {client.NewGet(1, "a:::b"), 400},
 		"get of value":  {client.Request{Request: model.Request{Model: 1, Type: 2, Key: "a", Value: []byte("v")}}, 400},
-		"too large":     {client.Request{Request: model.Request{Model: 1, Type: 1, Key: "a", Value: make([]byte, model.MaxKeyValue)}}, 413},
-		"id":            {client.Request{Request: model.Request{Model: 1, Type: 1, Key: "a"}, Options: bus.Options{Identity: "line\nend"}}, 400},
-		"long id":       {client.Request{Request: model.Request{Model: 1, Type: 1, Key: "a"}, Options: bus.Options{Identity: strings.Repeat("x", 257)}}, 400},
-		"blank in text": {client.Request{Request: model.Request{Model: 1, Type: 1, Key: "a", Value: []byte(" v")}, Text: true}, 400},
+		"too large":     {client.NewSet(1, "a", make([]byte, model.MaxKeyValue)), 413},
+		"id":            {client.Request{Request: model.NewSet(1, "a", nil), Options: bus.Options{Identity: "line\nend"}}, 400},
+		"long id":       {client.Request{Request: model.NewSet(1, "a", nil), Options: bus.Options{Identity: strings.Repeat("x", 257)}}, 400},
+		"blank in text": {client.Request{Request: model.NewSet(1, "a", []byte(" v")), Text: true}, 400},
 	} {
 		_, err := c.Do(t.Context(), test.r)
 		var e *client.Error
@@ -434,7 +434,7 @@ func TestStart(t *testing.T) {
 
 	ends := make(chan error, 3)
 	for range 3 {
-		err := c.Start(client.Request{Request: model.Request{Model: 4, Type: 1, Key: "k", Value: []byte("v")}}, func(result client.Result, err error) {
+		err := c.Start(client.NewSet(4, "k", []byte("v")), func(result client.Result, err error) {
 			if (result.Code == model.OK) != (err == nil) {
 				err = fmt.Errorf("%+v beside %v", result, err)
 			}

@@ -23,7 +23,7 @@ func startMany(t *testing.T, c *client.Client, n int, begun func(), change func(
 	var group sync.WaitGroup
 	group.Add(n)
 	begin := func(i int) {
-		r := client.Request{Request: model.Request{Model: 4, Type: 1, Key: fmt.Sprint("k", i), Value: []byte(fmt.Sprint(i))}}
+		r := client.NewSet(4, fmt.Sprint("k", i), []byte(fmt.Sprint(i)))
 		if change != nil {
 			change(i, &r)
 		}
@@ -239,7 +239,7 @@ func TestGivingUpAndClosing(t *testing.T) {
 			key = "served"
 		}
 		var err error
-		if pending[i], err = c.Begin(ctx, client.Request{Request: model.Request{Model: 1, Type: 1, Key: key, Value: []byte("v")}}); err != nil {
+		if pending[i], err = c.Begin(ctx, client.NewSet(1, key, []byte("v"))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -287,7 +287,7 @@ func TestANarrowBus(t *testing.T) {
 		t.Error("no batch came")
 	}
 
-	large := client.Request{Request: model.Request{Model: 4, Type: 1, Key: "k", Value: make([]byte, 2*most)}}
+	large := client.NewSet(4, "k", make([]byte, 2*most))
 	ended := make(chan error, 1)
 	var mine sync.Mutex // of who starts it; its end takes it too
 	mine.Lock()

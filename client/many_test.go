@@ -26,7 +26,7 @@ func TestGetManyOfARealCluster(t *testing.T) {
 		for i := range keys {
 			names = append(names, fmt.Sprintf("many-%s-%d", m.Word(), i))
 			if i%5 != 0 {
-				sets = append(sets, client.Request{Request: model.Request{Model: m, Type: client.TypeSet, Key: names[i], Value: []byte(names[i])}})
+				sets = append(sets, client.NewSet(m, names[i], []byte(names[i])))
 			}
 		}
 

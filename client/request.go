@@ -60,12 +60,12 @@ type Request struct {
 
 // NewSet is a set of a key under a model; what else a [Request] can say is set in its fields.
 func NewSet(c Consistency, key string, value []byte) Request {
-	return Request{Request: model.Request{Model: c, Type: TypeSet, Key: key, Value: value}}
+	return Request{Request: model.NewSet(c, key, value)}
 }
 
 // NewGet is a get of a key under a model; what else a [Request] can say is set in its fields.
 func NewGet(c Consistency, key string) Request {
-	return Request{Request: model.Request{Model: c, Type: TypeGet, Key: key}}
+	return Request{Request: model.NewGet(c, key)}
 }
 
 // RequestOption changes one thing in a request of [Client.Get] or [Client.Set].

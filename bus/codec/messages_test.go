@@ -13,7 +13,7 @@ func head(from lamport.Node) message.Header {
 }
 
 func request(rid uint64, c model.Consistency, key, value string) message.Request {
-	return message.Request{RID: rid, Identity: "id-1", Digest: 1<<64 - 1, Request: model.Request{Model: c, Type: model.Set, Key: key, Value: []byte(value)}, Version: lamport.Version{Epoch: 2, Timestamp: lamport.Timestamp{Time: 70_000, Node: lamport.Master(1)}}, Min: 300, First: 1_048_576}
+	return message.Request{RID: rid, Identity: "id-1", Digest: 1<<64 - 1, Request: model.NewSet(c, key, []byte(value)), Version: lamport.Version{Epoch: 2, Timestamp: lamport.Timestamp{Time: 70_000, Node: lamport.Master(1)}}, Min: 300, First: 1_048_576}
 }
 
 // samples holds every kind, each with every field set and with as few as may be.
@@ -21,7 +21,7 @@ func samples() map[string]message.Message {
 	record := epochRecord()
 	heard := []message.Heard{{Node: 1, Silent: 0}, {Node: 65535, Silent: 1 << 20}}
 	marks := message.Marks{Last: 9, Safe: 8, Held: 7}
-	get := message.Request{RID: 12, Request: model.Request{Model: model.Sequential, Type: model.Get, Key: "ключ"}}
+	get := message.Request{RID: 12, Request: model.NewGet(model.Sequential, "ключ")}
 	empty := request(13, model.Eventual, "k", "")
 	received := message.Received{LastSeq: 5, Received: []uint64{5, 0, 1 << 33}}
 	writes := []message.CausalWrite{{Number: 8, Request: request(21, model.Causal, "a", "1")}, {Number: 9, Request: request(22, model.Causal, "b", "\x00\xff")}}

@@ -57,7 +57,7 @@ func values() map[string]alone {
 			[]message.CausalWrite{{Number: 8, Request: set}, {Number: 9, Request: set}},
 			[]any{[]message.CausalWrite(nil)}, []any{make([]message.CausalWrite, 1)}),
 		"request": byPointer((*Encoder).EncodeRequest, (*Decoder).DecodeRequest).with(set,
-			[]any{message.Request{Request: model.Request{Model: model.Sequential, Type: model.Get, Key: "k"}}}, []any{message.Request{}}),
+			[]any{message.Request{Request: model.NewGet(model.Sequential, "k")}}, []any{message.Request{}}),
 		"executed": byPointer((*Encoder).EncodeExecuted, (*Decoder).DecodeExecuted).with(
 			message.Executed{Identity: "id-1", RID: 11, Digest: 1<<64 - 1, Position: 512, Timestamp: 8, Key: "key1", Time: 9},
 			[]any{message.Executed{}}, []any{message.Executed{Key: long}, message.Executed{Identity: long}}),

@@ -92,7 +92,7 @@ func (n node) next(t *testing.T, count int) []message.Message {
 func forward(rids ...uint64) *message.Forward {
 	f := &message.Forward{Header: message.Header{From: master, Epoch: 1, Clock: 5}}
 	for _, rid := range rids {
-		f.Requests = append(f.Requests, message.Request{RID: rid, Request: model.Request{Model: model.Linearizable, Type: model.Set, Key: "k", Value: []byte("v")}})
+		f.Requests = append(f.Requests, message.Request{RID: rid, Request: model.NewSet(model.Linearizable, "k", []byte("v"))})
 	}
 	return f
 }
@@ -227,7 +227,7 @@ func TestSendErrors(t *testing.T) {
 	}
 	large := forward()
 	for rid := range uint64(3) {
-		large.Requests = append(large.Requests, message.Request{RID: rid, Request: model.Request{Model: model.Linearizable, Type: model.Set, Key: "k", Value: make([]byte, 400<<10)}})
+		large.Requests = append(large.Requests, message.Request{RID: rid, Request: model.NewSet(model.Linearizable, "k", make([]byte, 400<<10))})
 	}
 	if int64(3*400<<10) < m.MaxPayload() {
 		t.Fatalf("max payload is %d", m.MaxPayload())

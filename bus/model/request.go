@@ -13,6 +13,14 @@ type Request struct {
 	Value []byte // of a set: any bytes, with the key at most [MaxKeyValue]. Shared, never written to
 }
 
+// NewSet is a set of a key under a model.
+func NewSet(c Consistency, key string, value []byte) Request {
+	return Request{Model: c, Type: Set, Key: key, Value: value}
+}
+
+// NewGet is a get of a key under a model.
+func NewGet(c Consistency, key string) Request { return Request{Model: c, Type: Get, Key: key} }
+
 // Size is the bytes of the parts that have no fixed length: what batches are cut by.
 func (r *Request) Size() int { return len(r.Key) + len(r.Value) }
 

@@ -21,10 +21,10 @@ func TestParse(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []Request{
-		{bus.Request{Request: model.Request{Model: 1, Type: 1, Key: "key1", Value: []byte("first")}}, "f", 3},
-		{bus.Request{Request: model.Request{Model: 4, Type: 2, Key: "a,b"}}, "f", 6},
-		{bus.Request{Request: model.Request{Model: 3, Type: 1, Key: "k", Value: []byte{}}}, "f", 7},
-		{bus.Request{Request: model.Request{Model: 2, Type: 1, Key: "k", Value: []byte("a ::: b, c")}}, "f", 8},
+		{bus.Request{Request: model.NewSet(1, "key1", []byte("first"))}, "f", 3},
+		{bus.Request{Request: model.NewGet(4, "a,b")}, "f", 6},
+		{bus.Request{Request: model.NewSet(3, "k", []byte{})}, "f", 7},
+		{bus.Request{Request: model.NewSet(2, "k", []byte("a ::: b, c"))}, "f", 8},
 	}
 	if fmt.Sprintf("%#v", got) != fmt.Sprintf("%#v", want) {
 		t.Errorf("got\n%#v\nwant\n%#v", got, want)

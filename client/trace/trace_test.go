@@ -62,7 +62,7 @@ func head(from lamport.Node, clock uint64) message.Header {
 }
 
 func asked(rid uint64, key string) message.Request {
-	return message.Request{RID: rid, Request: model.Request{Model: model.Linearizable, Type: model.Set, Key: key, Value: []byte("v")}}
+	return message.Request{RID: rid, Request: model.NewSet(model.Linearizable, key, []byte("v"))}
 }
 
 // over lets time pass and returns what has ended.
@@ -83,8 +83,8 @@ var m1 = lamport.Master(1)
 func TestBatch(t *testing.T) {
 	s := newStage(t)
 	items := []bus.BatchItem{
-		{Request: bus.Request{Request: model.Request{Model: model.Linearizable, Type: model.Set, Key: "a", Value: []byte("1")}}},
-		{Request: bus.Request{Request: model.Request{Model: model.Linearizable, Type: model.Set, Key: "b", Value: []byte("2")}}},
+		{Request: bus.Request{Request: model.NewSet(model.Linearizable, "a", []byte("1"))}},
+		{Request: bus.Request{Request: model.NewSet(model.Linearizable, "b", []byte("2"))}},
 	}
 	var w bus.BatchWriter
 	w.Begin(len(items))

@@ -158,12 +158,12 @@ func TestAllEncodingsSayTheSame(t *testing.T) {
 	for _, c := range model.All {
 		for _, by := range encodings {
 			key, value := fmt.Sprint(c.Word(), " ", by), fmt.Sprint("of ", by, "\n\xff")
-			set := said{bus.Request{Request: model.Request{Model: c, Type: model.Set, Key: key, Value: []byte(value)}}, bus.Options{Replica: "r1"}}
+			set := said{bus.Request{Request: model.NewSet(c, key, []byte(value))}, bus.Options{Replica: "r1"}}
 			done, _ := ask(t, nc, set.message(t, by))
 			if read(t, &done, by); done.Code != model.OK {
 				t.Fatalf("%s: %+v", key, done)
 			}
-			get := said{bus.Request{Request: model.Request{Model: c, Type: model.Get, Key: key}}, bus.Options{Replica: "r1", MinTimestamp: done.Timestamp}}
+			get := said{bus.Request{Request: model.NewGet(c, key)}, bus.Options{Replica: "r1", MinTimestamp: done.Timestamp}}
 			if c == model.Sequential {
 				get.MinPosition = done.Position
 			}
@@ -189,10 +189,10 @@ func TestAllEncodingsSayTheSame(t *testing.T) {
 func TestAllEncodingsAreRefusedAlike(t *testing.T) {
 	nc := connect(t, options(t))
 	set := func(key, value, id string) said {
-		return said{bus.Request{Request: model.Request{Model: model.Linearizable, Type: model.Set, Key: key, Value: []byte(value)}}, bus.Options{Identity: id}}
+		return said{bus.Request{Request: model.NewSet(model.Linearizable, key, []byte(value))}, bus.Options{Identity: id}}
 	}
 	get := func(c model.Consistency, o bus.Options) said {
-		return said{bus.Request{Request: model.Request{Model: c, Type: model.Get, Key: "missing"}}, o}
+		return said{bus.Request{Request: model.NewGet(c, "missing")}, o}
 	}
 
 	first := set("k", "v", "id-1")
@@ -208,7 +208,7 @@ func TestAllEncodingsAreRefusedAlike(t *testing.T) {
 			"a timestamp that never comes": {get(model.Causal, bus.Options{MinTimestamp: 1 << 60}), 425},
 			"a position that never comes":  {get(model.Sequential, bus.Options{MinPosition: 1 << 60}), 425},
 			"a replica that is none":       {get(model.Linearizable, bus.Options{Replica: "r8"}), 400},
-			"a key that cannot be":         {said{bus.Request{Request: model.Request{Model: model.Causal, Type: model.Get, Key: "a:::b"}}, bus.Options{}}, 400},
+			"a key that cannot be":         {said{bus.Request{Request: model.NewGet(model.Causal, "a:::b")}, bus.Options{}}, 400},
 		} {
 			if e == bus.Msgpack && c.Key == "a:::b" {
 				continue // the encoder refuses it

@@ -59,7 +59,7 @@ func (w *world) bytes() []byte {
 
 func (w *world) request() message.Request {
 	w.state.LastRID++
-	r := message.Request{RID: w.state.LastRID, Request: model.Request{Model: model.All[w.rnd.IntN(len(model.All))], Type: model.Set, Key: fmt.Sprintf("k%d", w.rnd.IntN(w.names)), Value: w.bytes()}, Version: lamport.Version{Epoch: w.state.Record.Epoch, Timestamp: lamport.Timestamp{Time: w.rnd.Uint64() >> 2, Node: lamport.Master(1)}}, Min: w.rnd.Uint64()}
+	r := message.Request{RID: w.state.LastRID, Request: model.NewSet(model.All[w.rnd.IntN(len(model.All))], fmt.Sprintf("k%d", w.rnd.IntN(w.names)), w.bytes()), Version: lamport.Version{Epoch: w.state.Record.Epoch, Timestamp: lamport.Timestamp{Time: w.rnd.Uint64() >> 2, Node: lamport.Master(1)}}, Min: w.rnd.Uint64()}
 	if w.chance(50) {
 		r.Identity, r.Digest = fmt.Sprintf("id %d", r.RID), w.rnd.Uint64()
 	}

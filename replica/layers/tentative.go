@@ -117,7 +117,7 @@ func (t *tentative) accept(r *message.Request) {
 func (h *held) request() *message.Request {
 	r := &message.Request{
 		RID: h.rid, Identity: h.id, Digest: h.digest, Version: h.version,
-		Request: model.Request{Model: model.Eventual, Type: model.Set, Key: h.key, Value: h.value},
+		Request: model.NewSet(model.Eventual, h.key, h.value),
 	}
 	if h.number > 0 {
 		r.Model = model.Causal

@@ -20,7 +20,7 @@ func options(dir string, sync disk.Sync) *Options {
 }
 
 func weakSet(rid uint64, key string) message.Request {
-	return message.Request{RID: rid, Request: model.Request{Model: model.Eventual, Type: model.Set, Key: key, Value: []byte("v")}, Version: lamport.Version{Epoch: 3, Timestamp: lamport.Timestamp{Time: 10 + rid, Node: lamport.Master(1)}}}
+	return message.Request{RID: rid, Request: model.NewSet(model.Eventual, key, []byte("v")), Version: lamport.Version{Epoch: 3, Timestamp: lamport.Timestamp{Time: 10 + rid, Node: lamport.Master(1)}}}
 }
 
 // worked leaves in a directory what a member has when it is killed: a key, DATA that were
@@ -54,11 +54,11 @@ func worked(t *testing.T, sync disk.Sync, boot string) (dir string) {
 			Header: message.Header{From: 1, Incarnation: 5, Epoch: 3, Clock: 39}, Seq: 2,
 			Received: message.Received{LastSeq: 2, Received: []uint64{2, 0, 0}},
 			Ops: []message.Operation{
-				{Op: message.OpStrong, Request: message.Request{RID: 5, Request: model.Request{Model: model.Linearizable, Type: model.Set, Key: "strong"}}},
+				{Op: message.OpStrong, Request: message.Request{RID: 5, Request: model.NewSet(model.Linearizable, "strong", nil)}},
 				{Op: message.OpWeak, Request: weakSet(6, "shared")},
 			},
 		}},
-		Writes: []*message.CausalWrite{{Number: 4, Request: message.Request{RID: 7, Request: model.Request{Model: model.Causal, Type: model.Set, Key: "causal"}}}},
+		Writes: []*message.CausalWrite{{Number: 4, Request: message.Request{RID: 7, Request: model.NewSet(model.Causal, "causal", nil)}}},
 		Weak:   []*message.Request{&weak},
 	}
 

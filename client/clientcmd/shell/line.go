@@ -42,7 +42,7 @@ func parseLine(line string, current model.Consistency) (typed, error) {
 	case isWord && rest == "":
 		return typed{command: lower}, nil
 	case lower == "get":
-		return checkedLine(model.Request{Model: current, Type: model.Get, Key: rest})
+		return checkedLine(model.NewGet(current, rest))
 	case lower == "set":
 		key, value, found := strings.Cut(rest, bus.Separator)
 		if !found {
@@ -50,7 +50,7 @@ func parseLine(line string, current model.Consistency) (typed, error) {
 				return typed{}, errors.New("a set needs a key and a value: set KEY VALUE")
 			}
 		}
-		return checkedLine(model.Request{Model: current, Type: model.Set, Key: strings.TrimSpace(key), Value: []byte(strings.TrimSpace(value))})
+		return checkedLine(model.NewSet(current, strings.TrimSpace(key), []byte(strings.TrimSpace(value))))
 	}
 
 	// The rest are requests as files have them: "1, 1, key ::: value".

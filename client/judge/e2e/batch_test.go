@@ -68,11 +68,11 @@ func batchOf(items ...bus.BatchItem) []byte {
 }
 
 func setOf(m model.Consistency, key, value, id string) bus.BatchItem {
-	return bus.BatchItem{Request: bus.Request{Request: model.Request{Model: m, Type: model.Set, Key: key, Value: []byte(value)}}, Options: bus.Options{Identity: id}}
+	return bus.BatchItem{Request: bus.Request{Request: model.NewSet(m, key, []byte(value))}, Options: bus.Options{Identity: id}}
 }
 
 func getOf(m model.Consistency, key string) bus.BatchItem {
-	return bus.BatchItem{Request: bus.Request{Request: model.Request{Model: m, Type: model.Get, Key: key}}}
+	return bus.BatchItem{Request: bus.Request{Request: model.NewGet(m, key)}}
 }
 
 // The requests of a batch are served as they would be alone: all models, wrong ones

@@ -67,11 +67,11 @@ func TestRecordsWhatWasSentAndHeard(t *testing.T) {
 	session := r.NewSession()
 
 	for _, request := range []client.Request{
-		{Request: model.Request{Model: client.Causal, Type: client.TypeSet, Key: "k", Value: []byte("\xff\n")}},
-		{Request: model.Request{Model: client.Causal, Type: client.TypeGet, Key: "k"}},
-		{Request: model.Request{Model: client.Linearizable, Type: client.TypeGet, Key: "none"}},
-		{Request: model.Request{Model: client.Sequential, Type: client.TypeSet, Key: "refused", Value: []byte("v")}, Options: bus.Options{Identity: "mine"}},
-		{Request: model.Request{Model: client.Eventual, Type: client.TypeSet, Key: "timeout", Value: []byte("v")}},
+		{Request: model.NewSet(client.Causal, "k", []byte("\xff\n"))},
+		{Request: model.NewGet(client.Causal, "k")},
+		{Request: model.NewGet(client.Linearizable, "none")},
+		{Request: model.NewSet(client.Sequential, "refused", []byte("v")), Options: bus.Options{Identity: "mine"}},
+		{Request: model.NewSet(client.Eventual, "timeout", []byte("v"))},
 	} {
 		call := r.Begin("Client1", session, &request)
 		result, err := c.Do(t.Context(), request)
@@ -141,7 +141,7 @@ func TestSeveralProgramsInOneFolder(t *testing.T) {
 		sessions[i] = r.NewSession()
 		group.Go(func() {
 			for range each {
-				call := r.Begin("c", sessions[i], &client.Request{Request: model.Request{Model: client.Eventual, Type: client.TypeSet, Key: "k", Value: []byte(strings.Repeat("v", 50))}})
+				call := r.Begin("c", sessions[i], &client.Request{Request: model.NewSet(client.Eventual, "k", []byte(strings.Repeat("v", 50)))})
 				call.End(&client.Result{}, nil)
 			}
 			if err := r.Close(); err != nil {
@@ -156,7 +156,7 @@ func TestSeveralProgramsInOneFolder(t *testing.T) {
 	}
 
 	late := opened(t, record.Options{Dir: dir})
-	call := late.Begin("c", late.NewSession(), &client.Request{Request: model.Request{Model: client.Eventual, Type: client.TypeGet, Key: "k"}})
+	call := late.Begin("c", late.NewSession(), &client.Request{Request: model.NewGet(client.Eventual, "k")})
 	call.End(&client.Result{}, client.ErrUnknownOutcome)
 	if err := late.Close(); err != nil {
 		t.Fatal(err)
@@ -193,7 +193,7 @@ func cutShort(path string) error {
 func TestFlushesByItself(t *testing.T) {
 	dir := t.TempDir()
 	r := opened(t, record.Options{Dir: dir})
-	call := r.Begin("c", "", &client.Request{Request: model.Request{Model: client.Eventual, Type: client.TypeGet, Key: "k"}})
+	call := r.Begin("c", "", &client.Request{Request: model.NewGet(client.Eventual, "k")})
 	call.End(&client.Result{}, nil)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
@@ -214,7 +214,7 @@ func TestRest(t *testing.T) {
 	dir := t.TempDir()
 	r := opened(t, record.Options{Dir: dir})
 	for _, key := range []string{"a", "b"} {
-		request := client.Request{Request: model.Request{Model: client.Eventual, Type: client.TypeSet, Key: key, Value: []byte("1")}}
+		request := client.NewSet(client.Eventual, key, []byte("1"))
 		call := r.Begin("c", "", &request)
 		result, err := c.Do(t.Context(), request)
 		call.End(&result, err)

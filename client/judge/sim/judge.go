@@ -104,7 +104,7 @@ func (c *cluster) lastGets() {
 		key := string(rune('a' + i))
 		get := func(m model.Consistency, at lamport.Node) {
 			s.script = append(s.script, &sending{session: s, try: 1, replica: at,
-				request: message.Request{Request: model.Request{Model: m, Type: model.Get, Key: key}}})
+				request: message.Request{Request: model.NewGet(m, key)}})
 		}
 		get(model.Linearizable, 0)
 		for _, n := range c.living() {

@@ -247,11 +247,11 @@ func (tr *trial) answers(t *testing.T) {
 	defer cancel()
 	for _, c := range model.All {
 		s := tr.last.Session()
-		req := client.Request{Request: model.Request{Model: c, Type: client.TypeSet, Key: once + "last-" + c.Word(), Value: []byte("last-" + c.Word())}, Options: bus.Options{Identity: "last-" + c.Word()}}
+		req := client.Request{Request: model.NewSet(c, once+"last-"+c.Word(), []byte("last-"+c.Word())), Options: bus.Options{Identity: "last-" + c.Word()}}
 		if _, err := tr.load.rec.do(ctx, s, req.Identity, req, false); err != nil {
 			t.Errorf("a %s set at the end: %v", c.Word(), err)
 		}
-		get := client.Request{Request: model.Request{Model: c, Type: client.TypeGet, Key: req.Key}}
+		get := client.NewGet(c, req.Key)
 		// An eventual get may be answered by a replica that has not heard of the set yet.
 		_, err := tr.load.rec.do(ctx, s, req.Identity, get, false)
 		notYetThere := c == model.Eventual && errors.Is(err, client.ErrNotFound)

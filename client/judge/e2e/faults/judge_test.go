@@ -255,7 +255,7 @@ func (tr *trial) resend(t *testing.T, until int64, random *rand.Rand) {
 	random.Shuffle(len(old), func(i, j int) { old[i], old[j] = old[j], old[i] })
 	ids := tr.ids()
 	for i, o := range old[:min(len(old), 60)] {
-		req := client.Request{Request: model.Request{Model: o.Model, Type: model.Set, Key: o.Key, Value: []byte(o.Value)}, Options: bus.Options{Identity: o.Identity, Replica: ids[i%len(ids)]}}
+		req := client.Request{Request: model.NewSet(o.Model, o.Key, []byte(o.Value)), Options: bus.Options{Identity: o.Identity, Replica: ids[i%len(ids)]}}
 		if _, err := l.rec.do(l.ctx, tr.last.Session(), "again", req, true); err != nil {
 			t.Errorf("sent again: %s: %v", o.Operation, err)
 		}

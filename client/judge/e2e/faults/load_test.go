@@ -149,7 +149,7 @@ const once = "once-"
 func (w *worker) request(random *rand.Rand, n int) client.Request {
 	c := w.models[random.IntN(len(w.models))]
 	keys := w.keys(c)
-	req := client.Request{Request: model.Request{Model: c, Type: client.TypeGet, Key: keys[random.IntN(len(keys))]}, Options: bus.Options{Replica: w.pinned}}
+	req := client.Request{Request: model.NewGet(c, keys[random.IntN(len(keys))]), Options: bus.Options{Replica: w.pinned}}
 	dice := random.IntN(100)
 	if dice < 45 {
 		return req

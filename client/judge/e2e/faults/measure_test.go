@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"quartet/bus"
-	"quartet/bus/model"
 	"quartet/bus/testkit"
 	"quartet/client"
 )
@@ -202,7 +201,7 @@ func fill(b *testing.B, c *cluster, keys int) {
 
 	for i := range keys {
 		room <- struct{}{}
-		req := client.Request{Request: model.Request{Model: client.Eventual, Type: client.TypeSet, Key: fmt.Sprintf("key%07d", i), Value: value}}
+		req := client.NewSet(client.Eventual, fmt.Sprintf("key%07d", i), value)
 		err := kv.Start(req, func(_ client.Result, err error) {
 			if err != nil {
 				failed.Store(&err)

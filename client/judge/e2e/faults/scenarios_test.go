@@ -349,7 +349,7 @@ func pauseLong(t *testing.T, tr *trial) {
 func (tr *trial) refusedAt(t *testing.T, id string) {
 	t.Helper()
 	c := connect(t, tr.c.url(), client.WithRetries(0), client.WithTimeout(patience))
-	req := client.Request{Request: model.Request{Model: model.Linearizable, Type: model.Get, Key: "mixed-a"}, Options: bus.Options{Replica: id}}
+	req := client.Request{Request: model.NewGet(model.Linearizable, "mixed-a"), Options: bus.Options{Replica: id}}
 	result, err := tr.load.rec.do(context.Background(), c.Session(), fmt.Sprintf("probe%d", now()), req, false)
 	if result.Code != model.Unavailable {
 		t.Errorf("%s is out and is asked: code %d, %v", id, result.Code, err)
