@@ -82,6 +82,9 @@ func TestDoctorFindsPermissions(t *testing.T) {
 	s, err := natsserver.NewServer(&natsserver.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, Users: []*natsserver.User{
 		{Username: "cluster", Password: "c"},
 		{Username: "weak", Password: "hush", Permissions: &natsserver.Permissions{Publish: allow("quartet.status"), Subscribe: allow("_INBOX.>")}},
+		{Username: "lone", Password: "hush", Permissions: &natsserver.Permissions{
+			Publish: allow("quartet.request", "quartet.status", "quartet.report"), Subscribe: allow("_INBOX.>"),
+		}},
 		{Username: "deaf", Password: "hush", Permissions: &natsserver.Permissions{Publish: allow(">"), Subscribe: allow("x")}},
 	}})
 	if err != nil {
@@ -99,6 +102,9 @@ func TestDoctorFindsPermissions(t *testing.T) {
 		"weak": `for Publish to "quartet.request"`,
 		"deaf": `for Subscription to "_INBOX.`,
 		"none": "finding server: ",
+
+		// Who may send no batches sends the requests one by one.
+		"lone": "ok permissions: ",
 	} {
 		w := world{env: map[string]string{"NATS_URL": s.ClientURL(), "NATS_USER": user, "NATS_PASSWORD": "hush"}}
 		_, lines := doctor(t, &w)
