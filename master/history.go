@@ -39,7 +39,11 @@ func (m *Machine) History() message.History {
 	if record := m.members.Record(); record.Epoch > 0 {
 		return record.History()
 	}
+	return m.served
+}
 
+// historyServed is the history of the newest record of a replica that serves what needs no view.
+func (m *Machine) historyServed() message.History {
 	var newest *message.Record
 	for _, p := range m.replicas {
 		held := p.known.Record()
@@ -50,6 +54,7 @@ func (m *Machine) History() message.History {
 			newest = held
 		}
 	}
+
 	if newest == nil {
 		return message.History{}
 	}

@@ -105,6 +105,7 @@ type Machine struct {
 	earlier   *dedup.Memory  // causal sets that were in sets before
 	horizon   uint64         // those that were retired before this time may be forgotten
 
+	served   message.History   // while no record was read: see History
 	ahead    []ahead           // wait for the record to be read
 	left     []message.History // of histories that have ended, the newest last: found by reading the record
 	fences   fences

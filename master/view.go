@@ -81,6 +81,11 @@ func (m *Machine) refresh() {
 		p.weak = atWork && m.members.MayServe(p.known)
 		p.leads = p.works && p.node == record.Members[0].Node
 	}
+
+	m.served = message.History{}
+	if record.Epoch == 0 {
+		m.served = m.historyServed()
+	}
 }
 
 // decided begins the work in a new epoch: whatever waits for an outcome is sent again
