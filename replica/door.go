@@ -60,7 +60,7 @@ func (m *Machine) admitsMaster(msg message.Message, h *message.Header) bool {
 func (m *Machine) heard(from lamport.Node, incarnation uint64) {
 	if incarnation > m.master.Incarnation {
 		m.master = message.Member{Node: from, Incarnation: incarnation}
-		m.told, m.nonce = told{}, 0
+		m.told, m.nonce = 0, 0
 	}
 }
 

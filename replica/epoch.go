@@ -9,6 +9,64 @@ import (
 	"quartet/replica/view"
 )
 
+// epoch is where a replica stands in the epoch that it knows: it works in it (cast is set), or
+// is wedged in it (rest), or is outside of it (neither). It goes from the first to the second
+// and never back. The next epoch begins with nothing of this one but what it is given.
+type epoch struct {
+	record message.Record // that decides it; Epoch 0: none is known
+	cast   *abcast.Broadcast
+	rest   *abcast.Remains // also a learner's that is the copy of a wedged member
+
+	began    uint64     // the position with which its work began
+	entered  bool       // INSTALLED is to be sent
+	told     uint64     // the watermark that the master was told last, so that only news is sent
+	stored   [][]uint64 // what the others had told, as far as the disk has it; only while it works
+	prepared prepared   // the PREPARE that rest answers
+}
+
+// prepared is the newest PREPARE of an epoch.
+type prepared struct {
+	round    uint64
+	high     uint64
+	holder   lamport.Node
+	from     lamport.Node
+	owed     bool // it has not been answered
+	fetching bool // it has, and the causal numbers up to high are not here yet
+}
+
+// place is that of the last DATA which was delivered in the epoch; zero: none was.
+func (e *epoch) place() lamport.Timestamp {
+	switch {
+	case e.cast != nil:
+		return e.cast.Place()
+	case e.rest != nil:
+		return e.rest.Place
+	}
+	return lamport.Timestamp{}
+}
+
+// contiguous is how many DATA of each member are held without a gap; nil: it is outside.
+func (e *epoch) contiguous() []uint64 {
+	switch {
+	case e.cast != nil:
+		return e.cast.Contiguous()
+	case e.rest != nil:
+		return e.rest.Contiguous
+	}
+	return nil
+}
+
+// queued is how many DATA were received and are not delivered.
+func (e *epoch) queued() int {
+	switch {
+	case e.cast != nil:
+		return e.cast.Queued()
+	case e.rest != nil:
+		return len(e.rest.Queue)
+	}
+	return 0
+}
+
 // phase is the machine's condition in one word.
 func (m *Machine) phase() message.Phase {
 	switch {
@@ -56,16 +114,6 @@ func (m *Machine) probed(p *message.Probe, out *Output) {
 		Keys: uint64(s.Keys), Pending: uint64(max(s.Pending, 0)), Tentative: uint64(s.Tentative), Queue: uint64(s.Queue),
 		Own: uint64(s.Own), Heard: m.neighbours.Heard(m.ticks),
 	}, p.From)
-}
-
-// prepared is the newest PREPARE of this epoch.
-type prepared struct {
-	round    uint64
-	high     uint64
-	holder   lamport.Node
-	from     lamport.Node
-	owed     bool // it has not been answered
-	fetching bool // it has, and the causal numbers up to high are not here yet
 }
 
 // prepare wedges the replica in its epoch, for good (rules F1, F2 and F7): from here on
@@ -160,14 +208,7 @@ func (m *Machine) install(r *message.Record, out *Output) {
 // worked reports whether this replica has delivered something in the epoch that it knows: then
 // every member had installed its record.
 func (m *Machine) worked() bool {
-	var none lamport.Timestamp
-	switch {
-	case m.cast != nil:
-		return m.cast.Place() != none
-	case m.rest != nil && !m.learner.Loads():
-		return m.rest.Place != none
-	}
-	return false
+	return !m.learner.Loads() && m.place() != lamport.Timestamp{}
 }
 
 // misplaced takes note that the directory of this replica belongs to another cluster (rule F14):
@@ -220,7 +261,6 @@ func (m *Machine) survive(r *message.Record) {
 	if m.fault != "" {
 		return
 	}
-	m.rest = nil
 	m.learner.End()
 	m.enter(r)
 }
@@ -248,7 +288,6 @@ func (m *Machine) begin(r *message.Record) {
 		return
 	}
 	m.dropCausal()
-	m.rest = nil
 	m.learner.End()
 	m.enter(r)
 }
@@ -256,16 +295,15 @@ func (m *Machine) begin(r *message.Record) {
 // enter begins the work in an epoch.
 func (m *Machine) enter(r *message.Record) {
 	m.dropStrong()
-	m.record = *r
 	m.clock.Restore(r.Start)
-	m.cast = abcast.New(abcast.Config{
-		Self: m.cfg.Self, Incarnation: m.self.Incarnation(), View: r.View, Clock: &m.clock,
-		Keep: m.cfg.Durable,
-	})
-	m.prepared = prepared{}
+	m.epoch = epoch{
+		record: *r,
+		cast: abcast.New(abcast.Config{
+			Self: m.cfg.Self, Incarnation: m.self.Incarnation(), View: r.View, Clock: &m.clock, Keep: m.cfg.Durable,
+		}),
+		began: m.layers.Position(),
+	}
 	m.layers.NewEpoch()
-	m.began = m.layers.Position()
-	m.told, m.applied.told = told{}, nil
 	m.dropData()
 	m.causal.askedFor = 0
 	m.void(r.High)
@@ -284,12 +322,11 @@ func (m *Machine) outside(r *message.Record) {
 	}
 	m.self.Leave(&m.record, r)
 	m.dropStrong()
-	m.cast, m.rest, m.prepared = nil, nil, prepared{}
 
 	// What it has may be of a history that an operator has let end.
 	isEarlier := m.record.Epoch > 0 && m.record.Epoch < r.Since
 	ended := isEarlier || view.Forked(&m.record, r)
-	m.record = *r
+	m.epoch = epoch{record: *r}
 	m.dropData()
 	m.learner.Begin(r.View, m.causal.committed)
 	if ended {

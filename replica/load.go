@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"quartet/bus/lamport"
 	"quartet/bus/message"
 	"quartet/replica/view"
 )
@@ -40,19 +39,13 @@ func (m *Machine) chunk(c *message.Chunk) {
 
 // donate answers a learner with the next piece of this member's state.
 func (m *Machine) donate(p *message.Pull, out *Output) {
-	var place lamport.Timestamp
-	switch {
-	case m.rest != nil:
-		place = m.rest.Place
-	case m.cast != nil:
-		place = m.cast.Place()
-	default:
+	if isOutside := m.cast == nil && m.rest == nil; isOutside {
 		return
 	}
 
 	c := &m.causal
 	donor := view.Donor{
-		Layers: m.layers, View: &m.record.View, Rest: m.rest, Place: place, Bytes: m.cfg.ChunkBytes,
+		Layers: m.layers, View: &m.record.View, Rest: m.rest, Place: m.place(), Bytes: m.cfg.ChunkBytes,
 		Committed: c.committed, Safe: c.safe, Watermark: c.watermark,
 		Write: func(n uint64) *message.CausalWrite { return c.log[n] },
 	}

@@ -76,21 +76,17 @@ type Stats struct {
 // It is in one of four conditions: it works in a view (cast is set); it is wedged (rest);
 // it is outside of the view and loads (learner); or it has never heard of a view (none).
 type Machine struct {
-	cfg    Config
-	clock  lamport.Clock
-	record message.Record // of the epoch in which it works, is wedged, or is outside
-	cast   *abcast.Broadcast
-	rest   *abcast.Remains
+	cfg   Config
+	clock lamport.Clock
+	epoch // in which it works, is wedged, or is outside
 
 	self       view.Self
 	learner    view.Learner
 	neighbours view.Neighbours
 
-	master   message.Member // the newest that was heard
-	prepared prepared       // the PREPARE that rest answers
-	entered  bool           // INSTALLED is to be sent
-	full     string         // why sets are refused here; "": they are not
-	fault    string         // an invariant was found broken: nothing is done any more
+	master message.Member // the newest that was heard
+	full   string         // why sets are refused here; "": they are not
+	fault  string         // an invariant was found broken: nothing is done any more
 
 	forwarded uint64 // the present time of the master whose FORWARD is being taken, as far as this replica knows
 
@@ -100,7 +96,6 @@ type Machine struct {
 	probedAt uint64 // tick of the last heartbeat of its master
 	refused  uint64
 
-	began  uint64 // the position with which the epoch began in which it works
 	layers *layers.Layers
 
 	linearizable linearizable
@@ -111,14 +106,9 @@ type Machine struct {
 
 	answers []message.Answer
 	pending int
-	told    told
 	turn    durable.Turn // what is not handed over to the disk yet
-
 	applied applied
 }
-
-// told is what the master was last told of the watermark, so that only news is sent.
-type told struct{ watermark uint64 }
 
 // New returns a replica without a view, or, with Saved, one that is wedged in the view in
 // which it was stopped. Its first Tick says HELLO.
@@ -159,14 +149,10 @@ func (m *Machine) Stats() Stats {
 	s := Stats{
 		Phase: m.phase(), Epoch: m.record.Epoch, Clock: m.clock.Now(), Position: m.layers.Position(),
 		Watermark: m.causal.watermark, Safe: m.causal.safe,
-		Keys: m.layers.Keys(), Pending: m.pending, Tentative: tentative, Own: own, Refused: m.refused,
+		Keys: m.layers.Keys(), Pending: m.pending, Tentative: tentative, Own: own, Queue: m.queued(), Refused: m.refused,
 	}
-	switch {
-	case m.cast != nil:
-		s.Queue = m.cast.Queued()
+	if m.cast != nil {
 		s.Refused += m.cast.Refused()
-	case m.rest != nil:
-		s.Queue = len(m.rest.Queue)
 	}
 	return s
 }
@@ -375,13 +361,13 @@ func (m *Machine) flushAnswers(out *Output) {
 	}
 	m.linearizable.owed = false
 
-	isTold := m.cast == nil || m.told.watermark == watermark
+	isTold := m.cast == nil || m.told == watermark
 	isEchoOwed := owed && m.echo() > 0
 	if len(m.answers) == 0 && isTold && !isEchoOwed {
 		return
 	}
 
-	m.told.watermark = watermark
+	m.told = watermark
 	for first := 0; first == 0 || first < len(m.answers); {
 		left := message.NewBudget()
 		next := first + message.Fit(&left, m.answers[first:], answerBytes)

@@ -28,13 +28,13 @@ func (m *Machine) persist(out *Output) {
 	}
 
 	if due && m.cast != nil {
-		m.applied.told = m.cast.Told()
+		m.stored = m.cast.Told()
 	}
 	state := m.state()
 	if due {
 		m.applied = applied{
 			at: m.ticks, position: state.Position, place: state.Place, entries: state.Entries, order: state.Order,
-			committed: state.Committed, told: m.applied.told,
+			committed: state.Committed,
 		}
 		m.layers.Saved()
 	}
@@ -69,7 +69,6 @@ type applied struct {
 	entries   uint64
 	order     message.OrderTime
 	committed uint64
-	told      [][]uint64 // what the others had told by then; only while it works
 }
 
 // Settle hands over, at a clean stop, what the disk is still to learn. Nothing is sent.
@@ -98,9 +97,9 @@ func (m *Machine) state() durable.State {
 			s.Watermark, s.Safe = s.Committed, s.Committed // its causal log is not its own yet
 		}
 	case m.cast != nil:
-		s.Contiguous, s.Place, s.Told = m.cast.Contiguous(), m.cast.Place(), m.applied.told
+		s.Contiguous, s.Place, s.Told = m.contiguous(), m.place(), m.stored
 	case m.rest != nil:
-		s.Contiguous, s.Place, s.Told = m.rest.Contiguous, m.rest.Place, m.rest.Told
+		s.Contiguous, s.Place, s.Told = m.contiguous(), m.place(), m.rest.Told
 	}
 	return s
 }

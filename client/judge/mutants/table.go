@@ -155,8 +155,8 @@ var ofViews = []Mutant{
 `},
 	}},
 	{Name: "PREPARE abandoned", Rule: "F7", Edits: []Edit{
-		{"replica/machine.go", `	rest   *abcast.Remains
-`, `	rest   *abcast.Remains
+		{"replica/machine.go", `	applied applied
+`, `	applied applied
 
 	abandoned *abcast.Broadcast
 `},
