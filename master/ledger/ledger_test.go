@@ -258,9 +258,9 @@ func TestSeries(t *testing.T) {
 	l.Record(Entry{Code: model.Malformed})
 	bounds := []time.Duration{time.Millisecond, 100 * time.Millisecond, 500 * time.Millisecond, 10 * time.Second}
 	want := []Series{
-		{Count: 1, Outcomes: []Outcome{{Code: 400, Count: 1}}, Within: []uint64{0, 0, 0, 0}},
-		{Consistency: "linearizable", Request: "set", Count: 1, Outcomes: []Outcome{{"r1", 200, 1}}, Timed: 1, Sum: 90, Within: []uint64{0, 0, 0, 0}},
-		{Consistency: "causal", Request: "get", Count: 1000, Duplicates: 1, Outcomes: []Outcome{{"r2", 200, 990}, {"", 504, 10}},
+		{Count: 1, Codes: []CodeCount{{Code: 400, Count: 1}}, Within: []uint64{0, 0, 0, 0}},
+		{Consistency: "linearizable", Request: "set", Count: 1, Codes: []CodeCount{{"r1", 200, 1}}, Timed: 1, Sum: 90, Within: []uint64{0, 0, 0, 0}},
+		{Consistency: "causal", Request: "get", Count: 1000, Duplicates: 1, Codes: []CodeCount{{"r2", 200, 990}, {"", 504, 10}},
 			Timed: 1000, Sum: 500.5, Within: []uint64{1, 100, 500, 1000}},
 	}
 	for _, when := range []string{"running", "closed"} {

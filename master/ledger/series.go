@@ -13,14 +13,14 @@ type Series struct {
 	Request     string // the type's word; likewise
 	Count       uint64
 	Duplicates  uint64 // answered with an earlier outcome
-	Outcomes    []Outcome
+	Codes       []CodeCount
 	Timed       uint64   // how many have a time; see [bus.ReportGroup]
 	Sum         float64  // seconds that those took
 	Within      []uint64 // how many of those took no longer than each bound, to three digits
 }
 
-// Outcome counts the requests that one replica has answered with one code.
-type Outcome struct {
+// CodeCount counts the requests that one replica has answered with one code.
+type CodeCount struct {
 	Replica string // "" where nobody served them
 	Code    model.Code
 	Count   uint64
@@ -49,8 +49,8 @@ func (g *group) series(bounds []time.Duration) Series {
 		Timed: g.timed, Sum: g.sum / 1e6, Within: make([]uint64, len(bounds)),
 	}
 
-	for _, o := range g.outcomes {
-		s.Outcomes = append(s.Outcomes, Outcome{Replica: nodeName(o.replica), Code: o.code, Count: o.count})
+	for _, o := range g.codes {
+		s.Codes = append(s.Codes, CodeCount{Replica: nodeName(o.replica), Code: o.code, Count: o.count})
 	}
 
 	if len(bounds) == 0 {

@@ -25,15 +25,15 @@ const (
 type group struct {
 	count, ok, duplicates uint64
 	noValue               uint64
-	timed                 uint64    // those with a time
-	outcomes              []outcome // few, so that looking through them beats a map
+	timed                 uint64      // those with a time
+	codes                 []codeCount // few, so that looking through them beats a map
 	sum                   float64
 	max                   int64
 	times                 *hdrhistogram.Histogram
 }
 
-// outcome counts a group's requests to which one node has given one code.
-type outcome struct {
+// codeCount counts a group's requests to which one node has given one code.
+type codeCount struct {
 	replica lamport.Node // 0: nobody served them
 	code    model.Code
 	count   uint64
@@ -52,13 +52,13 @@ func (g *group) note(replica lamport.Node, code model.Code, n uint64) {
 	case model.NotFound:
 		g.noValue += n
 	}
-	for i := range g.outcomes {
-		if o := &g.outcomes[i]; o.replica == replica && o.code == code {
+	for i := range g.codes {
+		if o := &g.codes[i]; o.replica == replica && o.code == code {
 			o.count += n
 			return
 		}
 	}
-	g.outcomes = append(g.outcomes, outcome{replica, code, n})
+	g.codes = append(g.codes, codeCount{replica, code, n})
 }
 
 func (g *group) add(l *line) {
@@ -78,7 +78,7 @@ func (g *group) add(l *line) {
 }
 
 func (g *group) merge(o *group) {
-	for _, e := range o.outcomes {
+	for _, e := range o.codes {
 		g.note(e.replica, e.code, e.count)
 	}
 	g.duplicates += o.duplicates
@@ -95,7 +95,7 @@ func (g *group) figures() bus.ReportGroup {
 		// The histogram gives the upper end of a bucket, which may lie above both.
 		P50: min(q[0], g.max, slowest), P90: min(q[1], g.max, slowest), P99: min(q[2], g.max, slowest), Max: g.max,
 	}
-	for _, o := range g.outcomes {
+	for _, o := range g.codes {
 		if o.code == model.OK {
 			continue
 		}
@@ -179,12 +179,12 @@ func (k groupKey) words() (consistency, request string) {
 
 // served sums a group up by node, in rising order.
 func (g *group) served() []bus.ReportServed {
-	slices.SortFunc(g.outcomes, func(a, b outcome) int {
+	slices.SortFunc(g.codes, func(a, b codeCount) int {
 		return cmp.Or(cmp.Compare(a.replica, b.replica), cmp.Compare(a.code, b.code))
 	})
 	var list []bus.ReportServed
-	for i, o := range g.outcomes {
-		if i == 0 || o.replica != g.outcomes[i-1].replica {
+	for i, o := range g.codes {
+		if i == 0 || o.replica != g.codes[i-1].replica {
 			list = append(list, bus.ReportServed{Replica: nodeName(o.replica)})
 		}
 		s := &list[len(list)-1]

@@ -38,10 +38,10 @@ var (
 
 // event is what callbacks hand to the loop.
 type event struct {
-	source  source
-	msg     *nats.Msg
-	at      time.Time
-	outcome *outcome // fromStore, which has no msg
+	source source
+	msg    *nats.Msg
+	at     time.Time
+	ended  *commandEnd // fromStore, which has no msg
 }
 
 func (e event) size() int {

@@ -78,7 +78,7 @@ func (n *node) Take(e *event) {
 			}
 		}
 	case fromStore:
-		n.decided(e.outcome)
+		n.decided(e.ended)
 	case fromClient:
 		n.request(e)
 	case batchFromClient:

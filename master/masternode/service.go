@@ -204,7 +204,7 @@ func (s *service) stats() any {
 		e.ProcessingTime += time.Duration(series.Sum * float64(time.Second))
 
 		kind := served{Requests: series.Count, Duplicates: series.Duplicates, Codes: map[model.Code]uint64{}}
-		for _, o := range series.Outcomes {
+		for _, o := range series.Codes {
 			kind.Codes[o.Code] += o.Count
 			if !o.Code.Answered() {
 				e.NumErrors += int(o.Count)

@@ -39,8 +39,8 @@ type views struct {
 	healed   chan error      // how its restart ended; nil: none is under way
 }
 
-// outcome is how a command ended, for the inbox.
-type outcome struct {
+// commandEnd is how a command ended, for the inbox.
+type commandEnd struct {
 	result   membership.Result
 	proposed *message.Record // nil: it was a read
 	opened   *register.Store // that the command has opened first; nil: it was open, or could not be
@@ -204,7 +204,7 @@ func (n *node) seedView(ctx context.Context) error {
 // execute runs a command of the machine beside the loop; its outcome comes by the inbox.
 func (n *node) execute(c *membership.Command) {
 	go func(store *register.Store, options register.Options) {
-		o := &outcome{result: membership.Result{Number: c.Number}, proposed: c.Propose}
+		o := &commandEnd{result: membership.Result{Number: c.Number}, proposed: c.Propose}
 		if store == nil {
 			store, o.err = n.openStore(n.commands, storeWait, options)
 			o.opened = store
@@ -219,11 +219,11 @@ func (n *node) execute(c *membership.Command) {
 		default:
 			o.read(n.commands, store)
 		}
-		n.inbox.Push(event{source: fromStore, outcome: o})
+		n.inbox.Push(event{source: fromStore, ended: o})
 	}(n.views.store, n.views.options)
 }
 
-func (o *outcome) read(ctx context.Context, store *register.Store) {
+func (o *commandEnd) read(ctx context.Context, store *register.Store) {
 	r, revision, err := store.Read(ctx)
 	o.result.Outcome, o.result.Record, o.result.Revision, o.err = membership.Read, r, revision, err
 	switch {
@@ -235,7 +235,7 @@ func (o *outcome) read(ctx context.Context, store *register.Store) {
 }
 
 // check reads the record, and finds out whether the store would take another.
-func (o *outcome) check(ctx context.Context, store *register.Store) {
+func (o *commandEnd) check(ctx context.Context, store *register.Store) {
 	o.read(ctx, store)
 	switch {
 	case o.err == nil:
@@ -243,8 +243,8 @@ func (o *outcome) check(ctx context.Context, store *register.Store) {
 	}
 }
 
-func (o *outcome) propose(ctx context.Context, store *register.Store, c *membership.Command) {
-	var what register.Outcome
+func (o *commandEnd) propose(ctx context.Context, store *register.Store, c *membership.Command) {
+	var what register.Fate
 	what, o.result.Revision, o.err = store.Propose(ctx, *c.Propose, c.Revision)
 	switch what {
 	case register.Won:
@@ -257,7 +257,7 @@ func (o *outcome) propose(ctx context.Context, store *register.Store, c *members
 }
 
 // decided takes the outcome of a command to the machine.
-func (n *node) decided(o *outcome) {
+func (n *node) decided(o *commandEnd) {
 	if o.opened != nil {
 		n.views.store = o.opened
 	}

@@ -110,7 +110,7 @@ func Warned(f masternode.Figures) string { return strings.Join(f.Status.Warnings
 // counted are the samples of the ledger.
 func (c *Collector) counted(to chan<- prometheus.Metric) {
 	for _, s := range c.ledger.Series(bounds[:]) {
-		for _, o := range s.Outcomes {
+		for _, o := range s.Codes {
 			c.requests.Send(to, float64(o.Count), s.Consistency, s.Request, o.Replica, strconv.Itoa(int(o.Code)), outcome(o.Code))
 		}
 		c.duplicates.Send(to, float64(s.Duplicates), s.Consistency, s.Request)

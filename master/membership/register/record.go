@@ -35,15 +35,15 @@ var (
 	ErrDisk = errors.New("register: cannot sync to disk")
 )
 
-// Outcome is what became of a proposal.
-type Outcome uint8
+// Fate is what became of a proposal.
+type Fate uint8
 
-// The outcomes of a proposal.
+// The fates of a proposal.
 const (
 	// Unknown: it may stand there, now or later, or never. Read until the record
 	// changes: if it has the proposal's nonce, it won. Proposing again with the same
 	// revision is safe: of the two at most one wins.
-	Unknown Outcome = iota
+	Unknown Fate = iota
 	// Won: it is the record.
 	Won
 	// Lost: it is not, and never will be. As a rule another is; but it may also be that
@@ -52,8 +52,8 @@ const (
 	Lost
 )
 
-// String returns the outcome in lower case.
-func (o Outcome) String() string {
+// String returns the fate in lower case.
+func (o Fate) String() string {
 	switch o {
 	case Won:
 		return "won"
@@ -265,7 +265,7 @@ func (s *Store) damaged(revision uint64, why error) error {
 //
 // Exactly one message is sent. So nothing comes twice, and Lost never means "to myself";
 // but a proposal that was Unknown may still arrive, and then the next one loses to it.
-func (s *Store) Propose(ctx context.Context, rec message.Record, revision uint64) (Outcome, uint64, error) {
+func (s *Store) Propose(ctx context.Context, rec message.Record, revision uint64) (Fate, uint64, error) {
 	b, err := codec.NewEncoder().EncodeRecord(&rec)
 	if err != nil {
 		return Lost, 0, fmt.Errorf("%w: %w", ErrUnsound, err)

@@ -76,13 +76,13 @@ func read(t *testing.T, s *Store) (*message.Record, uint64) {
 	return rec, revision
 }
 
-func propose(t *testing.T, s *Store, rec message.Record, revision uint64) Outcome {
+func propose(t *testing.T, s *Store, rec message.Record, revision uint64) Fate {
 	t.Helper()
-	outcome, _, err := s.Propose(t.Context(), rec, revision)
+	fate, _, err := s.Propose(t.Context(), rec, revision)
 	if err != nil {
-		t.Fatal(outcome, err)
+		t.Fatal(fate, err)
 	}
-	return outcome
+	return fate
 }
 
 func TestRecordIsReplacedByCompareAndSet(t *testing.T) {
@@ -448,7 +448,7 @@ func race(t *testing.T, stores []*Store, epochs int) {
 	deadline := time.Now().Add(patience)
 
 	for epoch := uint64(1); epoch <= uint64(epochs); {
-		outcomes := make([]Outcome, len(stores))
+		fates := make([]Fate, len(stores))
 		var begin, done sync.WaitGroup
 		begin.Add(1)
 
@@ -456,10 +456,10 @@ func race(t *testing.T, stores []*Store, epochs int) {
 			done.Go(func() {
 				begin.Wait()
 				var err error
-				outcomes[i], _, err = s.Propose(t.Context(), of(epoch, uint64(i)+1), revision)
+				fates[i], _, err = s.Propose(t.Context(), of(epoch, uint64(i)+1), revision)
 				told := err == nil || errors.Is(err, ErrUnavailable)
-				if (err != nil) != (outcomes[i] == Unknown) || !told {
-					t.Errorf("epoch %d: proposer %d: %v %v", epoch, i, outcomes[i], err)
+				if (err != nil) != (fates[i] == Unknown) || !told {
+					t.Errorf("epoch %d: proposer %d: %v %v", epoch, i, fates[i], err)
 				}
 			})
 		}
@@ -467,7 +467,7 @@ func race(t *testing.T, stores []*Store, epochs int) {
 		done.Wait()
 
 		winner := uint64(0)
-		for i, o := range outcomes {
+		for i, o := range fates {
 			if o == Won && winner != 0 {
 				t.Fatalf("epoch %d has two winners", epoch)
 			}
@@ -479,9 +479,9 @@ func race(t *testing.T, stores []*Store, epochs int) {
 
 		nonce, at := readAll(t, stores, epoch)
 		if winner != 0 && nonce != winner {
-			t.Fatalf("epoch %d was won by %d, and %d stands there: %v", epoch, winner, nonce, outcomes)
+			t.Fatalf("epoch %d was won by %d, and %d stands there: %v", epoch, winner, nonce, fates)
 		}
-		if nonce != 0 && outcomes[nonce-1] == Lost {
+		if nonce != 0 && fates[nonce-1] == Lost {
 			t.Fatalf("%d lost epoch %d, and stands there", nonce, epoch)
 		}
 
@@ -489,7 +489,7 @@ func race(t *testing.T, stores []*Store, epochs int) {
 			revision = at
 			epoch++
 		} else if time.Now().After(deadline) {
-			t.Fatalf("nobody wins epoch %d: %v", epoch, outcomes)
+			t.Fatalf("nobody wins epoch %d: %v", epoch, fates)
 		}
 	}
 	if wins < epochs*9/10 { // and not by chance of an outcome that nobody knew
