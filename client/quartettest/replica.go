@@ -18,18 +18,18 @@ var errKilled = errors.New("killed by the test")
 // control stands between the master, which starts replicas again, and the replicas, so
 // that a test can have one end and stay away.
 type control struct {
-	mu     sync.Mutex
-	places map[string]*place // by id
+	mu    sync.Mutex
+	slots map[string]*slot // by id
 }
 
-// place is where a replica runs, or is kept from running.
-type place struct {
+// slot is where a replica runs, or is kept from running.
+type slot struct {
 	ran  chan struct{}           // closed when the last that was started has ended; nil: none was
 	end  context.CancelCauseFunc // of the one that runs
 	free chan struct{}           // closed while it may run
 }
 
-func newControl() *control { return &control{places: map[string]*place{}} }
+func newControl() *control { return &control{slots: map[string]*slot{}} }
 
 // around has a replica start when it may, and end when it is to.
 func (c *control) around(run masternode.Runner) masternode.Runner {
@@ -61,7 +61,7 @@ func (c *control) around(run masternode.Runner) masternode.Runner {
 func (c *control) enter(id string, ran chan struct{}, end context.CancelCauseFunc) <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	p := c.place(id)
+	p := c.slot(id)
 	select {
 	case <-p.free:
 		p.ran, p.end = ran, end
@@ -71,13 +71,13 @@ func (c *control) enter(id string, ran chan struct{}, end context.CancelCauseFun
 	}
 }
 
-// place is called with the lock.
-func (c *control) place(id string) *place {
-	p := c.places[id]
+// slot is called with the lock.
+func (c *control) slot(id string) *slot {
+	p := c.slots[id]
 	if p == nil {
-		p = &place{free: make(chan struct{})}
+		p = &slot{free: make(chan struct{})}
 		close(p.free)
-		c.places[id] = p
+		c.slots[id] = p
 	}
 	return p
 }
@@ -86,7 +86,7 @@ func (c *control) place(id string) *place {
 func (c *control) hold(id string) (<-chan struct{}, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	p := c.places[id]
+	p := c.slots[id]
 	if p == nil || p.ran == nil {
 		return nil, fmt.Errorf("replica %q does not run", id)
 	}
@@ -104,9 +104,9 @@ func (c *control) let(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	select {
-	case <-c.place(id).free:
+	case <-c.slot(id).free:
 	default:
-		close(c.place(id).free)
+		close(c.slot(id).free)
 	}
 }
 
@@ -114,7 +114,7 @@ func (c *control) let(id string) {
 func (c *control) away() (n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, p := range c.places {
+	for _, p := range c.slots {
 		select {
 		case <-p.free:
 		default:

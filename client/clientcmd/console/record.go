@@ -43,16 +43,16 @@ func (r *Recording) Open(complete bool) (*record.Recorder, error) {
 	return record.Open(record.Options{Dir: dir, Program: thisProgram(), Complete: complete})
 }
 
-// Observer has a load recorded. Clients are called name and the number of their place, from
+// Observer has a load recorded. Clients are called name and the number of their lane, from
 // 1; sessions are what is called session and that number, if it is not "".
 func Observer(r *record.Recorder, name, session string) load.Observer {
 	return func(o load.Observation) {
-		place, in := strconv.Itoa(o.Op.Place+1), ""
+		lane, in := strconv.Itoa(o.Op.Lane+1), ""
 		if session != "" {
-			in = session + place
+			in = session + lane
 		}
 		request := client.Request{Request: model.Request{Model: o.Consistency, Type: o.Op.Type, Key: o.Op.Key, Value: o.Op.Value}}
-		r.Ended(name+place, in, &request, o.Began, o.Ended, &o.Result, o.Err)
+		r.Ended(name+lane, in, &request, o.Began, o.Ended, &o.Result, o.Err)
 	}
 }
 

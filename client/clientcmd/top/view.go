@@ -137,14 +137,14 @@ func (v *view) table(p console.Palette) string {
 	if v.Reason != "" {
 		state += ": " + console.Printable([]byte(v.Reason))
 	}
-	fmt.Fprintf(&b, "%s  %s  epoch %d, data: %s, %s requests/s\n\n", v.Time.Format(time.TimeOnly), state, v.Epoch, console.OrDash(v.data), count(v.Master.Rate))
+	fmt.Fprintf(&b, "%s  %s  epoch %d, data: %s, %s requests/s\n\n", v.Time.Format(time.TimeOnly), state, v.Epoch, console.OrDash(v.data), perSecond(v.Master.Rate))
 
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "NODE\tCLOCK\tPOSITION\tOPS/S\tBEHIND\tLAG\tTENTATIVE\tQUEUE\tPENDING\tKEYS\t  MEMBER")
 	fmt.Fprintf(t, "%s\t%d\t-\t-\t-\t-\t-\t-\t%d\t-\t  master\n", v.Master.ID, v.Master.Clock, v.Master.Pending)
 	for _, r := range v.Replicas {
 		fmt.Fprintf(t, "%s\t%d\t%d\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t  %s\n",
-			r.ID, r.Clock, r.Position, count(r.Rate), r.Behind, r.Lag, r.Tentative, r.Queue, r.Pending, r.Keys, r.remark)
+			r.ID, r.Clock, r.Position, perSecond(r.Rate), r.Behind, r.Lag, r.Tentative, r.Queue, r.Pending, r.Keys, r.remark)
 	}
 	_ = t.Flush() // a strings.Builder refuses nothing
 	b.WriteString("\n")
@@ -160,7 +160,7 @@ func (v *view) table(p console.Palette) string {
 			p50, p99 = console.Micros(r.P50), console.Micros(r.P99)
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t\n", console.OrDash(r.Consistency), console.OrDash(r.Request),
-			count(r.Rate), count(r.Failed), mean, p50, p99, r.Count)
+			perSecond(r.Rate), perSecond(r.Failed), mean, p50, p99, r.Count)
 	}
 	_ = t.Flush()
 
@@ -170,10 +170,10 @@ func (v *view) table(p console.Palette) string {
 	return b.String()
 }
 
-// count writes a rate with as many digits as mean something.
-func count(perSecond float64) string {
-	if perSecond > 0 && perSecond < 10 {
-		return fmt.Sprintf("%.1f", perSecond)
+// perSecond writes a rate with as many digits as mean something.
+func perSecond(rate float64) string {
+	if rate > 0 && rate < 10 {
+		return fmt.Sprintf("%.1f", rate)
 	}
-	return fmt.Sprintf("%.0f", perSecond)
+	return fmt.Sprintf("%.0f", rate)
 }

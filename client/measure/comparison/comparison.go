@@ -52,7 +52,7 @@ type Options struct {
 	Prefix string // of all keys. No other part, and nobody else, may use it
 
 	// Observe, if not nil, is shown every request and its end; see [load.Observer]. Key and
-	// place (which client) are in its Op.
+	// lane (which client) are in its Op.
 	Observe load.Observer
 
 	// Progress, if not nil, is told how far the part is; see [load.Options].
@@ -225,15 +225,15 @@ func play(ctx context.Context, o *Options, s prefixed, t *tally) error {
 	t.opens(began, time.Time{})
 
 	var group sync.WaitGroup
-	for place := range o.Clients {
+	for lane := range o.Clients {
 		group.Go(func() {
 			for n := range o.Times {
 				for i, op := range o.Script {
 					if ctx.Err() != nil {
 						return
 					}
-					if op.Place = place; o.Distinct && op.Type == model.Set {
-						op.Value = fmt.Appendf(slices.Clip(op.Value), " #%d.%d.%d", place+1, n+1, i+1)
+					if op.Lane = lane; o.Distinct && op.Type == model.Set {
+						op.Value = fmt.Appendf(slices.Clip(op.Value), " #%d.%d.%d", lane+1, n+1, i+1)
 					}
 					s.Call(op)
 				}

@@ -174,8 +174,8 @@ func duration(us float64) string {
 	return short(us) + " µs"
 }
 
-// count writes a number for people: 950, 23.4k, 1.2M.
-func count(v float64) string {
+// compact writes a number for people: 950, 23.4k, 1.2M.
+func compact(v float64) string {
 	switch {
 	case v >= 999_500:
 		return short(v/1e6) + "M"
@@ -198,7 +198,7 @@ func exactly(v float64) string {
 	if v < 10_000 {
 		return strconv.FormatFloat(v, 'f', -1, 64)
 	}
-	return count(v)
+	return compact(v)
 }
 
 // bytes writes a number of bytes for people: 100 B, 64 KiB.

@@ -74,7 +74,7 @@ func (f Comparison) Write(w io.Writer, format Format) error {
 	c.text(f.rateName(), point{p.rate.from, top - 10}, smallSize, ink, left)
 
 	c.grid(p.time, top, bottom, duration)
-	c.grid(p.rate, top, bottom, count)
+	c.grid(p.rate, top, bottom, compact)
 	if p.share != nil {
 		c.text(f.Share, point{p.share.from, top - 10}, smallSize, ink, left)
 		c.grid(*p.share, top, bottom, percent)
@@ -118,7 +118,7 @@ func (f Comparison) panels(c *canvas) panels {
 
 			times, rates, shares = append(times, s.P50, s.P99), append(rates, rate), append(shares, s.Share)
 			p50, p99 = max(p50, c.width(duration(s.P50), smallSize)), max(p99, c.width(duration(s.P99), smallSize))
-			per, share = max(per, c.width(count(rate), smallSize)), max(share, c.width(s.shareText(), smallSize))
+			per, share = max(per, c.width(compact(rate), smallSize)), max(share, c.width(s.shareText(), smallSize))
 		}
 	}
 
@@ -203,7 +203,7 @@ func (c *canvas) side(s Side, g *Group, y float64, p panels) {
 // rate draws a throughput's bar at height y.
 func (c *canvas) rate(v float64, hue drawing.Color, y float64, a axis) {
 	c.box(a.from, y-9, a.at(v), y+9, hue)
-	c.label(count(v), point{a.at(v) + barGap, y + 5}, faint, left)
+	c.label(compact(v), point{a.at(v) + barGap, y + 5}, faint, left)
 }
 
 // grid draws an axis's values from top to bottom, and their names below: as many as have room.

@@ -80,7 +80,7 @@ func (f Growth) Write(w io.Writer, format Format) error {
 	half := float64(width-2*margin) / 2
 	across := f.axis(xs, margin+gutter, margin+half-16)
 	c.panel(panel{
-		f: f, xs: xs, x: across, y: linearAxis(rates, top+panelHeight, top), name: rateName, format: count,
+		f: f, xs: xs, x: across, y: linearAxis(rates, top+panelHeight, top), name: rateName, format: compact,
 		lines: func(s Series) []line {
 			return []line{{thick, s.each(func(p Point) float64 { return p.Rate })}}
 		},

@@ -27,9 +27,9 @@ type Op struct {
 	Type  model.Type
 	Key   string
 	Value []byte // of a set
-	// Place says which of the outstanding requests it is, 0 to Concurrency-1. One place has one
-	// request at a time, except that the requests of a [Fill] all have place 0.
-	Place int
+	// Lane says which of the outstanding requests it is, 0 to Concurrency-1. One lane has one
+	// request at a time, except that the requests of a [Fill] all have lane 0.
+	Lane int
 	// Due is when an open loop's request was due; the zero time in a closed loop.
 	Due time.Time
 }
@@ -131,7 +131,7 @@ type run struct {
 	window    window
 	keys      keyspace
 	value     []byte
-	group     sync.WaitGroup // a place in use counts one
+	group     sync.WaitGroup // a lane in use counts one
 	workers   []*worker
 	recorders []*recorder
 	values    atomic.Uint64 // how many distinct values were used

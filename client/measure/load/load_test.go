@@ -115,7 +115,7 @@ func TestFailuresAreCounted(t *testing.T) {
 		t.Errorf("%+v, %v", result, err)
 	}
 	if s.most != 7 {
-		t.Errorf("%d outstanding after one place was given up, want 7", s.most)
+		t.Errorf("%d outstanding after one lane was given up, want 7", s.most)
 	}
 	none := instant{outcome: func(int) (load.Outcome, error) { return load.OK, errors.New("not sent") }}
 	if result, err := load.Run(t.Context(), small(), []load.Sender{&none}); err != nil || result.NotSent != 8 || result.Ops() != 0 {

@@ -62,7 +62,7 @@ func TestOpenLoopKeepsItsRate(t *testing.T) {
 }
 
 // A system that stands still is seen in the latency of every request that was due
-// meanwhile. A closed loop sees it once for each place.
+// meanwhile. A closed loop sees it once for each lane.
 func TestOpenLoopShowsAStall(t *testing.T) {
 	const stall = 150 * time.Millisecond
 	var once sync.Once
@@ -229,7 +229,7 @@ type sendFunc func(load.Op, func(load.Outcome)) error
 func (f sendFunc) Send(op load.Op, done func(load.Outcome)) error { return f(op, done) }
 
 // What a recorder of histories needs: each request whole, sets told apart by value, and
-// one request at a time in each place.
+// one request at a time in each lane.
 func TestObserver(t *testing.T) {
 	c := connect(t, responder.Start(t, nil))
 	var mu sync.Mutex
@@ -268,10 +268,10 @@ func TestObserver(t *testing.T) {
 			}
 
 		}
-		if seen.Ended.Before(seen.Began) || seen.Began.Before(free[seen.Op.Place]) || seen.Op.Place < 0 || seen.Op.Place >= o.Concurrency {
-			t.Fatalf("place %d has two requests at once", seen.Op.Place)
+		if seen.Ended.Before(seen.Began) || seen.Began.Before(free[seen.Op.Lane]) || seen.Op.Lane < 0 || seen.Op.Lane >= o.Concurrency {
+			t.Fatalf("lane %d has two requests at once", seen.Op.Lane)
 		}
-		free[seen.Op.Place] = seen.Ended
+		free[seen.Op.Lane] = seen.Ended
 		answered := seen.Outcome == load.OK || seen.Outcome == load.Missing
 		if !answered || seen.Result.RID == 0 {
 			t.Fatalf("%+v", seen)

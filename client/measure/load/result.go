@@ -27,7 +27,7 @@ type Result struct {
 	Window  time.Duration // the time that counts
 	Counts  [4]uint64     // of the requests that count, by Outcome
 	Outside [4]uint64     // of the others
-	NotSent uint64        // requests that could not be sent; in a closed loop each ended its place
+	NotSent uint64        // requests that could not be sent; in a closed loop each ended its lane
 
 	// Beyond is how many requests of an open loop were due while as many as allowed were
 	// outstanding. They were not sent; over the whole run.

@@ -67,7 +67,7 @@ func (q QuartetCaller) Call(op Op) Outcome {
 	return end
 }
 
-// Sessions calls a cluster as clients with a session each do: the requests of place n are those of
+// Sessions calls a cluster as clients with a session each do: the requests of lane n are those of
 // the n-th session. A load on it must not have more places than sessions.
 type Sessions struct {
 	Quartet
@@ -77,7 +77,7 @@ type Sessions struct {
 // Call implements [Caller], as [QuartetCaller] does.
 func (s Sessions) Call(op Op) Outcome {
 	began := time.Now()
-	result, err := s.All[op.Place].Do(context.Background(), s.request(op))
+	result, err := s.All[op.Lane].Do(context.Background(), s.request(op))
 	end := outcome(err)
 	if s.Observe != nil {
 		s.Observe(Observation{op, s.Consistency, began, time.Now(), end, result, err})

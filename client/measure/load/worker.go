@@ -65,10 +65,10 @@ type worker struct {
 	zipf *rand.Zipf // nil: uniform
 }
 
-// next chooses the request that a place sends.
-func (w *worker) next(place int) Op {
+// next chooses the request that a lane sends.
+func (w *worker) next(lane int) Op {
 	r := w.run
-	op := Op{Type: model.Set, Value: r.value, Place: place}
+	op := Op{Type: model.Set, Value: r.value, Lane: lane}
 
 	w.mu.Lock()
 
@@ -90,8 +90,8 @@ func (w *worker) next(place int) Op {
 	return op
 }
 
-// place is one of the requests that a closed loop has outstanding, always.
-type place struct {
+// lane is one of the requests that a closed loop has outstanding, always.
+type lane struct {
 	w     *worker
 	n     int
 	began time.Time
@@ -102,7 +102,7 @@ type place struct {
 func (r *run) closed() {
 	r.group.Add(r.o.Concurrency)
 	for i := range r.o.Concurrency {
-		p := &place{w: r.workers[i%len(r.workers)], n: i}
+		p := &lane{w: r.workers[i%len(r.workers)], n: i}
 		if caller, ok := p.w.sender.(Caller); ok {
 			go p.call(caller)
 			continue
@@ -113,7 +113,7 @@ func (r *run) closed() {
 }
 
 // call makes one request after the other until the run is over.
-func (p *place) call(c Caller) {
+func (p *lane) call(c Caller) {
 	r := p.w.run
 	defer r.group.Done()
 	for now := time.Now(); !r.window.over(now); {
@@ -124,8 +124,8 @@ func (p *place) call(c Caller) {
 	}
 }
 
-// send sends the next request; a place that cannot send, or need not any more, is given up.
-func (p *place) send(now time.Time) {
+// send sends the next request; a lane that cannot send, or need not any more, is given up.
+func (p *lane) send(now time.Time) {
 	r := p.w.run
 	if r.window.over(now) {
 		r.group.Done()
@@ -140,7 +140,7 @@ func (p *place) send(now time.Time) {
 
 // ended sends the next request at once. The connection's write buffer gathers what a
 // train of replies releases; a goroutine that gathers it first was tried and won nothing.
-func (p *place) ended(outcome Outcome) {
+func (p *lane) ended(outcome Outcome) {
 	now := time.Now()
 	p.w.recorder.record(p.w.run.window.holds(now), now.Sub(p.began), outcome)
 	p.send(now)

@@ -89,7 +89,7 @@ func requests(r *ledger.Run) *chart {
 		}
 		if total > 0 {
 			stack = append(stack, s)
-			c.Legend = append(c.Legend, legend{s.class, s.name, count(total)})
+			c.Legend = append(c.Legend, legend{s.class, s.name, grouped(total)})
 		}
 	}
 	c.stack(stack, 0, func(v float64) string { return short(v) + "/s" })
@@ -108,12 +108,12 @@ func spanText(r *ledger.Run, i int, s ledger.Span) string {
 	none := true
 	for place, n := range s.Answered {
 		if n > 0 {
-			fmt.Fprintf(&b, " %s %s,", count(n), modelName(place))
+			fmt.Fprintf(&b, " %s %s,", grouped(n), modelName(place))
 			none = false
 		}
 	}
 	for _, code := range sorted(s.Failed) {
-		fmt.Fprintf(&b, " %s with %s,", count(s.Failed[code]), codeName(code))
+		fmt.Fprintf(&b, " %s with %s,", grouped(s.Failed[code]), codeName(code))
 	}
 	if none {
 		return b.String() + " no request"
@@ -140,7 +140,7 @@ func failures(r *ledger.Run) *chart {
 			s.values = append(s.values, float64(span.Failed[code]))
 		}
 		stack = append(stack, s)
-		c.Legend = append(c.Legend, legend{s.class, s.name, count(totals[code])})
+		c.Legend = append(c.Legend, legend{s.class, s.name, grouped(totals[code])})
 	}
 	c.stack(stack, 1, short)
 	return c

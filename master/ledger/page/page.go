@@ -70,7 +70,7 @@ type view struct {
 
 // Write writes the page of a run.
 func Write(w io.Writer, r ledger.Run) error {
-	t, err := template.New("page").Funcs(template.FuncMap{"count": count}).Parse(text)
+	t, err := template.New("page").Funcs(template.FuncMap{"grouped": grouped}).Parse(text)
 	if err != nil {
 		return fmt.Errorf("page: %w", err)
 	}
@@ -83,7 +83,7 @@ func Write(w io.Writer, r ledger.Run) error {
 func contentOf(r *ledger.Run) *content {
 	s := &r.Summary
 	c := &content{
-		Title: "quartet: " + count(s.Total.Count) + " requests", Facts: facts(r), Empty: s.Total.Count == 0, Served: s.Replicas,
+		Title: "quartet: " + grouped(s.Total.Count) + " requests", Facts: facts(r), Empty: s.Total.Count == 0, Served: s.Replicas,
 		Requests: requests(r), Failures: failures(r), Times: spreads(r), Slowest: slowest(r), Steps: r.Steps,
 		Kept: ledger.SlowestKept, Drawn: r.Drawn, List: s.List, Coming: s.Coming(), Undrawn: undrawn(r), Earlier: r.Earlier,
 	}
@@ -145,8 +145,8 @@ func rowOf(g bus.ReportGroup) row {
 	unknown := g.Codes[model.Unknown]
 	r := row{
 		Class: class(g.Consistency), Model: cmp.Or(g.Consistency, "–"), Request: cmp.Or(g.Request, "–"),
-		Count: count(g.Count), OK: count(g.OK), NoValue: count(g.NoValue), Unknown: count(unknown),
-		Refused: count(g.Failed - min(g.Failed, unknown)),
+		Count: grouped(g.Count), OK: grouped(g.OK), NoValue: grouped(g.NoValue), Unknown: grouped(unknown),
+		Refused: grouped(g.Failed - min(g.Failed, unknown)),
 		P50:     "–", P90: "–", P99: "–", Max: "–",
 	}
 	if g.Timed > 0 {
@@ -196,8 +196,8 @@ func shown(s string) string {
 	return s
 }
 
-// count writes a number with its thousands apart.
-func count(n uint64) string {
+// grouped writes a number with its thousands apart.
+func grouped(n uint64) string {
 	s := strconv.FormatUint(n, 10)
 	for i := len(s) - 3; i > 0; i -= 3 {
 		s = s[:i] + "," + s[i:]

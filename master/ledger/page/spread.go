@@ -94,7 +94,7 @@ func (t *times) add(s *ledger.Spread, group, from int, r *ledger.Run) {
 	}
 	t.Chart.shares = append(t.Chart.shares, shares)
 	t.Chart.Layers = append(t.Chart.Layers, layer{Class: kind})
-	line := timesLine{Class: kind, Request: s.Request, Count: count(total)}
+	line := timesLine{Class: kind, Request: s.Request, Count: grouped(total)}
 	if group < len(r.Summary.Groups) && undrawn(r) == 0 {
 		g := &r.Summary.Groups[group]
 		line.P50, line.P99, line.Max = micros(float64(g.P50)), micros(float64(g.P99)), micros(float64(g.Max))

@@ -76,8 +76,8 @@ type Restart struct {
 	Yields time.Time // since when it is due and not started, for another process is at work; zero: it is not so
 }
 
-// place is what is known of a replica.
-type place struct {
+// slot is what is known of a replica.
+type slot struct {
 	wanted  bool   // it is to run
 	child   *child // nil: it does not
 	backoff Backoff
@@ -96,7 +96,7 @@ type end struct {
 // Supervisor keeps processes running. It has one owner.
 type Supervisor struct {
 	opts     Options
-	places   map[lamport.Node]*place
+	slots    map[lamport.Node]*slot
 	ended    *bus.Inbox[end]
 	ends     []end
 	inside   int // goroutines started so far
@@ -108,7 +108,7 @@ func New(o Options) *Supervisor {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Supervisor{opts: o, places: map[lamport.Node]*place{}, ended: bus.NewInbox[end]()}
+	return &Supervisor{opts: o, slots: map[lamport.Node]*slot{}, ended: bus.NewInbox[end]()}
 }
 
 // Start starts the process of n, unless one runs, keeps it running from now on, and
@@ -119,10 +119,10 @@ func (s *Supervisor) Start(n lamport.Node, now time.Time) (pid int, err error) {
 	if s.stopping {
 		return 0, fmt.Errorf("%w: %s", ErrStopped, n)
 	}
-	p := s.places[n]
+	p := s.slots[n]
 	switch {
 	case p == nil:
-		p = &place{}
+		p = &slot{}
 	case p.child != nil && p.wanted:
 		return p.child.pid, nil
 	case p.child != nil:
@@ -130,18 +130,18 @@ func (s *Supervisor) Start(n lamport.Node, now time.Time) (pid int, err error) {
 		return 0, nil
 	}
 	if err := s.launch(n, p, now); err != nil {
-		delete(s.places, n)
+		delete(s.slots, n)
 		return 0, err
 	}
 	p.wanted = true
-	s.places[n] = p
+	s.slots[n] = p
 	return p.child.pid, nil
 }
 
 // Adopt takes over a process of n that somebody else started, as if it had been started
 // here. The error wraps [ErrStart] or [ErrStopped].
 func (s *Supervisor) Adopt(n lamport.Node, pid int, now time.Time) error {
-	switch p := s.places[n]; {
+	switch p := s.slots[n]; {
 	case s.stopping:
 		return fmt.Errorf("%w: %s", ErrStopped, n)
 	case p != nil && p.child != nil && p.child.pid == pid && p.wanted:
@@ -153,22 +153,22 @@ func (s *Supervisor) Adopt(n lamport.Node, pid int, now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("%w: adopting %s: %w", ErrStart, n, err)
 	}
-	p := &place{wanted: true, child: c}
+	p := &slot{wanted: true, child: c}
 	p.backoff.Started(now)
-	s.places[n] = p
+	s.slots[n] = p
 	return nil
 }
 
 // Dismiss has the process of n end, and not start again. One that does not heed this for
 // [StopWait] is killed by a later Step.
 func (s *Supervisor) Dismiss(n lamport.Node, now time.Time) {
-	p := s.places[n]
+	p := s.slots[n]
 	if p == nil || !p.wanted {
 		return
 	}
 	p.wanted, p.next = false, time.Time{}
 	if p.child == nil {
-		delete(s.places, n)
+		delete(s.slots, n)
 		return
 	}
 	p.kill = now.Add(StopWait)
@@ -184,7 +184,7 @@ func (s *Supervisor) Step(now time.Time) []Event {
 	var events []Event
 	s.ends = s.ended.Drain(s.ends)
 	for _, e := range s.ends {
-		p := s.places[e.node]
+		p := s.slots[e.node]
 		if p == nil || p.child != e.child {
 			continue
 		}
@@ -197,8 +197,8 @@ func (s *Supervisor) Step(now time.Time) []Event {
 		s.over(e.node, p, now, e.child.err, "life", now.Sub(e.child.since))
 	}
 
-	for _, n := range slices.Sorted(maps.Keys(s.places)) {
-		p := s.places[n]
+	for _, n := range slices.Sorted(maps.Keys(s.slots)) {
+		p := s.slots[n]
 		switch {
 		case p.child != nil && !p.kill.IsZero() && !now.Before(p.kill):
 			p.kill = time.Time{}
@@ -219,7 +219,7 @@ func (s *Supervisor) Step(now time.Time) []Event {
 }
 
 // yield reports whether another process of n is at work, beside which none is started.
-func (s *Supervisor) yield(n lamport.Node, p *place, now time.Time) bool {
+func (s *Supervisor) yield(n lamport.Node, p *slot, now time.Time) bool {
 	if s.opts.Other == nil || !s.opts.Other(n, p.gone) {
 		p.yields = time.Time{}
 		return false
@@ -233,11 +233,11 @@ func (s *Supervisor) yield(n lamport.Node, p *place, now time.Time) bool {
 }
 
 // over notes that the process of n does not run, and decides when it will.
-func (s *Supervisor) over(n lamport.Node, p *place, now time.Time, err error, more ...any) {
+func (s *Supervisor) over(n lamport.Node, p *slot, now time.Time, err error, more ...any) {
 	p.err = err
 	if !p.wanted {
 		s.opts.Log.Info("the process of a dismissed replica has ended", append([]any{"replica", n, "error", err}, more...)...)
-		delete(s.places, n)
+		delete(s.slots, n)
 		return
 	}
 	if s.stopping {
@@ -251,7 +251,7 @@ func (s *Supervisor) over(n lamport.Node, p *place, now time.Time, err error, mo
 	s.opts.Log.Error(text, append([]any{"replica", n, "error", err, "ends_in_a_row", p.backoff.InARow(now), "next_try_in", p.next.Sub(now)}, more...)...)
 }
 
-func (s *Supervisor) launch(n lamport.Node, p *place, now time.Time) error {
+func (s *Supervisor) launch(n lamport.Node, p *slot, now time.Time) error {
 	var c *child
 	if s.opts.Inside != nil {
 		c = s.enter(n, now)
@@ -270,7 +270,7 @@ func (s *Supervisor) note(n lamport.Node) func(*child) {
 	return func(c *child) { s.ended.Push(end{node: n, child: c}) }
 }
 
-func (s *Supervisor) signal(n lamport.Node, p *place, sig syscall.Signal) {
+func (s *Supervisor) signal(n lamport.Node, p *slot, sig syscall.Signal) {
 	if err := p.child.signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		s.opts.Log.Warn("cannot signal a replica's process", "replica", n, "signal", sig, "error", err)
 	}
@@ -278,8 +278,8 @@ func (s *Supervisor) signal(n lamport.Node, p *place, sig syscall.Signal) {
 
 // Restarts returns what is known of each replica's process.
 func (s *Supervisor) Restarts(now time.Time) map[lamport.Node]Restart {
-	all := make(map[lamport.Node]Restart, len(s.places))
-	for n, p := range s.places {
+	all := make(map[lamport.Node]Restart, len(s.slots))
+	for n, p := range s.slots {
 		r := Restart{InARow: p.backoff.InARow(now), Err: p.err, Next: p.next, Yields: p.yields}
 		if p.child != nil {
 			r.PID = p.child.pid
@@ -295,16 +295,16 @@ func (s *Supervisor) Restarts(now time.Time) map[lamport.Node]Restart {
 // to run, with a word in the log.
 func (s *Supervisor) Stop(now <-chan struct{}) {
 	s.stopping = true
-	running := slices.Sorted(maps.Keys(s.places))
-	running = slices.DeleteFunc(running, func(n lamport.Node) bool { return s.places[n].child == nil })
+	running := slices.Sorted(maps.Keys(s.slots))
+	running = slices.DeleteFunc(running, func(n lamport.Node) bool { return s.slots[n].child == nil })
 	for _, n := range running {
-		s.signal(n, s.places[n], syscall.SIGTERM)
+		s.signal(n, s.slots[n], syscall.SIGTERM)
 	}
 	if s.wait(running, now) {
 		return
 	}
 	for _, n := range running {
-		s.signal(n, s.places[n], syscall.SIGKILL)
+		s.signal(n, s.slots[n], syscall.SIGKILL)
 	}
 	if !s.wait(running, nil) {
 		s.opts.Log.Error("not every replica has ended", "after", 2*StopWait)
@@ -317,7 +317,7 @@ func (s *Supervisor) wait(nodes []lamport.Node, now <-chan struct{}) bool {
 	defer deadline.Stop()
 	for _, n := range nodes {
 		select {
-		case <-s.places[n].child.done:
+		case <-s.slots[n].child.done:
 		case <-now:
 			return false
 		case <-deadline.C:
