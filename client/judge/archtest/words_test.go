@@ -38,7 +38,7 @@ func TestFunctionsHaveParagraphs(t *testing.T) {
 	}
 }
 
-// A condition that mixes && and || has names for its parts.
+// A condition that mixes the operators "and" and "or" has names for its parts.
 func TestMixedConditionsHaveNames(t *testing.T) {
 	all, fset := sources(t)
 	for _, s := range all {
@@ -49,14 +49,14 @@ func TestMixedConditionsHaveNames(t *testing.T) {
 			}
 			used := operators(e)
 			if used[token.LAND] && used[token.LOR] {
-				t.Errorf("%s:%d: a condition mixes && and ||: name its parts", s.name, fset.Position(e.Pos()).Line)
+				t.Errorf("%s:%d: a condition mixes the operators \"and\" and \"or\": name its parts", s.name, fset.Position(e.Pos()).Line)
 			}
 			return len(used) == 0 // its parts were looked at with it
 		})
 	}
 }
 
-// operators returns which of && and || an expression uses by itself, outside of the arguments of
+// operators returns which of the two an expression uses by itself, outside of the arguments of
 // calls and the bodies of functions.
 func operators(e ast.Expr) map[token.Token]bool {
 	used := make(map[token.Token]bool)

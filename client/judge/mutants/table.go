@@ -99,7 +99,10 @@ var ofTheOrder = []Mutant{
 	if m.cast == nil {`, `func (m *Machine) echo() uint64 {
 	if m.cast == nil && !(MUTANT && m.rest != nil) {`},
 		{"replica/door.go", `		return h.Incarnation == m.master.Incarnation && h.From == m.master.Node
-`, `		return h.Incarnation == m.master.Incarnation && h.From == m.master.Node || m.goesOnWedged(msg)
+`, `		if m.goesOnWedged(msg) {
+			return true
+		}
+		return h.Incarnation == m.master.Incarnation && h.From == m.master.Node
 `},
 		{"replica/door.go", `		m.confirm(f)
 	}
@@ -111,7 +114,8 @@ var ofTheOrder = []Mutant{
 		{"replica/door.go", `// servedAnywhere reports whether`, `// goesOnWedged takes fenced gets and fences in the epoch in which it has been wedged, of the
 // master of that epoch.
 func (m *Machine) goesOnWedged(f *message.Forward) bool {
-	return (MUTANT || MUTANT("fenced gets served while wedged")) && m.cast == nil && m.rest != nil &&
+	isOn := MUTANT || MUTANT("fenced gets served while wedged")
+	return isOn && m.cast == nil && m.rest != nil &&
 		f.Round > 0 && f.Epoch == m.record.Epoch && f.Incarnation == m.record.Master
 }
 
@@ -147,7 +151,11 @@ var ofViews = []Mutant{
 	step, why := m.self.Decide(`},
 	}},
 	{Name: "restart in the same epoch after memory loss", Rule: "F6", Edits: []Edit{
-		{"replica/view/decide.go", `known.Epoch == 0 && r.Epoch == 1:`, `known.Epoch == 0 && (r.Epoch == 1 || MUTANT):`},
+		{"replica/view/decide.go", `	case named != nil && known.Epoch == 0 && r.Epoch == 1:
+`, `	case MUTANT && named != nil && known.Epoch == 0:
+		return Enter, ""
+	case named != nil && known.Epoch == 0 && r.Epoch == 1:
+`},
 	}},
 	{Name: "DATA and ACKs of old epochs accepted", Rule: "S1", Edits: []Edit{
 		{"replica/door.go", `	ofThisEpoch := h.Epoch == m.record.Epoch
@@ -215,7 +223,9 @@ var ofViews = []Mutant{
 		{"replica/view/learner.go", `	if !s.caught {
 		return Loaded, nil`, `	if !s.caught && !MUTANT {
 		return Loaded, nil`},
-		{"replica/view/learner.go", `	if !c.Done || len(`, `	if !c.Done && !MUTANT || len(`},
+		{"replica/view/learner.go", `	if !c.Done || len(`,
+			`	isToCome := !c.Done && !MUTANT
+	if isToCome || len(`},
 	}},
 	{Name: "weak writes beyond the cut dropped", Rule: "F5", Edits: []Edit{
 		{"replica/eventual.go", `		m.cast.Submit(message.Operation{Op: message.OpWeak, Request: *r}, true)
@@ -241,10 +251,20 @@ var ofViews = []Mutant{
 	record := *base`},
 	}},
 	{Name: "an epoch served before all of its members have installed it", Rule: "F11", Edits: []Edit{
-		{"master/membership/membership.go", `m.Member(r) && r.installed && m.established`, `m.Member(r) && r.installed && (m.established || MUTANT)`},
+		{"master/membership/membership.go", `	return m.Member(r) && r.installed && m.established
+`, `	if MUTANT {
+		return m.Member(r) && r.installed
+	}
+	return m.Member(r) && r.installed && m.established
+`},
 	}},
 	{Name: "weak requests served only by who leads a view", Rule: "W1", Edits: []Edit{
-		{"master/view.go", `p.weak || p.works || m.members.AtWork(p.known)`, `p.weak || p.works || m.members.AtWork(p.known) && !MUTANT`},
+		{"master/view.go", `		atWork := p.weak || p.works || m.members.AtWork(p.known)
+`, `		atWork := p.weak || p.works
+		if !MUTANT {
+			atWork = atWork || m.members.AtWork(p.known)
+		}
+`},
 	}},
 	{Name: "sessions wait for a record that nobody can read", Rule: "W1", Edits: []Edit{
 		{"master/history.go", `record.Epoch == 0 && m.ofWhatReplicasHold(told) {`, `record.Epoch == 0 && m.ofWhatReplicasHold(told) && !MUTANT {`},
@@ -280,12 +300,18 @@ var ofViews = []Mutant{
 	}},
 	{Name: "members that do not hear each other kept together", Rule: "H3", Edits: []Edit{
 		{"master/membership/hearing.go", `	return a.deafTo(b) || b.deafTo(a)
-`, `	return !MUTANT && (a.deafTo(b) || b.deafTo(a))
+`, `	if MUTANT {
+		return false
+	}
+	return a.deafTo(b) || b.deafTo(a)
 `},
 	}},
 	{Name: "one let in who does not hear every member", Rule: "H4", Edits: []Edit{
 		{"master/membership/hearing.go", `	return hears(a, b) && hears(b, a)
-`, `	return MUTANT || hears(a, b) && hears(b, a)
+`, `	if MUTANT {
+		return true
+	}
+	return hears(a, b) && hears(b, a)
 `},
 	}},
 	{Name: "nothing said where nothing is to be said", Rule: "H1", Edits: []Edit{
