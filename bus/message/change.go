@@ -1,6 +1,9 @@
 package message
 
-import "quartet/bus/lamport"
+import (
+	"quartet/bus/lamport"
+	"quartet/bus/model"
+)
 
 // Prepare asks a replica to wedge in Header.Epoch for good (rule F1) and, from the second round
 // on, to fetch the causal writes that it lacks (rule F3).
@@ -71,6 +74,11 @@ type Executed struct {
 	Position  uint64 // strong sets
 	Timestamp uint64 // causal sets
 
+	// What else its answer said: 0 is OK, and the revision is then Position. Result: of an Add, a Txn.
+	Code     model.Code
+	Revision uint64 // with code Failed: of the key as it was; else 0
+	Result   []byte
+
 	// Key is the key that was set: a learner needs its record again. "" in what the learner
 	// gets before it reads the keys.
 	Key  string
@@ -94,6 +102,9 @@ type KeyRecord struct {
 	Version lamport.Version
 	Number  uint64
 	RID     uint64
+
+	Revision uint64 // the position of the write
+	Expires  uint64 // milliseconds since 1970; 0: never
 }
 
 // Chunk is a piece of a member's state. Applied in the order of their Position, pieces

@@ -82,6 +82,10 @@ type Request struct {
 	Version lamport.Version // the master's stamp; the version of a weak write
 	Min     uint64          // causal get: minimum timestamp; sequential: minimum position
 
+	// Wall is the master's clock on the wall when it stamped the request, in milliseconds since
+	// 1970, of what may set a value that ends: the value ends a TTL later. 0: it sets none.
+	Wall uint64
+
 	// First is when the client sent a set first, by its word, and Came, where First is 0, when the
 	// latest sending of the set came to the master: rule S6. Both are in the time of the master
 	// that carries the set (Forward.Time, in ticks of 10 ms). First 0: the client does not say.
@@ -108,13 +112,14 @@ const (
 	OpReads  Op = 2 // the place of one or more linearizable gets; each counts as one operation
 	OpWeak   Op = 3 // an eventual request with its version, committed where nothing greater stands
 	OpCommit Op = 4 // "causal writes up to Number": commits them in number order, by version
+	OpEnd    Op = 5 // ends the value of Request.Key if its revision is Number still
 )
 
 // Operation is one entry of a DATA.
 type Operation struct {
 	Op      Op
 	Request Request  // OpStrong, OpWeak
-	Number  uint64   // OpCommit
+	Number  uint64   // OpCommit; OpEnd: the revision
 	Reads   []uint64 // OpReads: the rIDs of the gets that share this place
 }
 
@@ -187,6 +192,10 @@ type Record struct {
 	// by all later ones. 0: the record is of a build that drew none.
 	Cluster uint64
 
+	// Level says by which rules the operations of the epoch are executed: see [LevelRevisions].
+	// 0: those of a build that knew no revisions.
+	Level uint64
+
 	// Lineage holds the newest of the records before this one, oldest first. Two records of
 	// the same epoch have different nonces, so it tells this history from one that branched
 	// off, as when a backup was restored.
@@ -200,12 +209,18 @@ func (r *Record) Equal(o *Record) bool {
 	}
 
 	sameView := r.Epoch == o.Epoch && r.Faults == o.Faults && slices.Equal(r.Members, o.Members)
-	sameCluster := r.Missing == o.Missing && r.Cluster == o.Cluster && slices.Equal(r.Configured, o.Configured)
+	sameCluster := r.Missing == o.Missing && r.Level == o.Level && r.Cluster == o.Cluster && slices.Equal(r.Configured, o.Configured)
 	samePast := r.High == o.High && r.Start == o.Start && r.Since == o.Since &&
 		slices.Equal(r.Cut, o.Cut) && slices.Equal(r.Lineage, o.Lineage)
 
 	return r.Nonce == o.Nonce && r.Master == o.Master && sameView && sameCluster && samePast
 }
+
+// The levels of a record: what the operations that are delivered in its epoch leave.
+const (
+	LevelRevisions = 1 // each write has a position of its own, which is the revision of what it leaves
+	Level          = LevelRevisions
+)
 
 // MaxLineage bounds a record's lineage, in records.
 const MaxLineage = 32

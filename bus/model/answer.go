@@ -14,9 +14,19 @@ type Answer struct {
 	Position    uint64       // in the total order: sequential, linearizable
 	Timestamp   uint64       // causal: the number of the value that was written or read; 0: none
 
+	// Revision is the position of the write that left what was written or read; with code Failed
+	// that of the key as it is, 0: no value. HasRevision: it is given, even if it is 0.
+	HasRevision bool
+	Revision    uint64
+	Expires     uint64 // of a get: when the value ends, in milliseconds since 1970; 0: never
+
 	Clock  lamport.Timestamp // of the node that answered
 	Reason string            // one line, of a FAIL
-	Value  []byte            // of a get: nil if it is a FAIL's. Shared, never written to
+
+	// Value is that of a get, nil if it is a FAIL's; the sum of an Add, in decimal; the
+	// [Results] of a Txn and the [Page] of a List as package codec writes them. Shared, never
+	// written to.
+	Value []byte
 }
 
 // Size is the bytes of the parts that have no fixed length: what batches are cut by.

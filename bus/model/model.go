@@ -61,31 +61,48 @@ func ParseConsistency(s string) (Consistency, error) {
 	return 0, fmt.Errorf("%w: %q (want 1 linearizable, 2 sequential, 3 causal or 4 eventual)", ErrConsistency, s)
 }
 
-// Type is what a request does. The numbers are explicit and never reused; 3 to 7 are
-// set aside for delete, compare-and-set, list, watch and time-to-live.
+// Type is what a request does. The numbers are explicit and never reused.
 type Type uint8
 
-// The request types that exist.
+// The request types.
 const (
-	Set Type = 1
-	Get Type = 2
+	Set    Type = 1 // key, value
+	Get    Type = 2 // key
+	Delete Type = 3 // key: a set of nothing
+	List   Type = 4 // prefix: the keys below it, a page at a time
+	Watch  Type = 5 // prefix: a stream of changes below it
+	Txn    Type = 6 // models 1 and 2: several operations at one place in the order
+	Add    Type = 7 // models 1 and 2: key, and a number that is added to its value
 )
 
 // Types lists the request types in the order of their codes.
-var Types = [...]Type{Set, Get}
+var Types = [...]Type{Set, Get, Delete, List, Watch, Txn, Add}
+
+var typeWords = [...]string{
+	Set: "set", Get: "get", Delete: "delete", List: "list", Watch: "watch", Txn: "txn", Add: "add",
+}
 
 // Valid reports whether t exists.
-func (t Type) Valid() bool { return t == Set || t == Get }
+func (t Type) Valid() bool { return t >= Set && t <= Add }
+
+// Writes reports whether requests of type t may change what a key holds, so that they have an
+// identity, an age and a first outcome. (A Txn of gets alone changes nothing:
+// [Request.Writes].)
+func (t Type) Writes() bool { return t == Set || t == Delete || t == Txn || t == Add }
+
+// HasKey reports whether t concerns one key. Of a List and a Watch Key is a prefix, which may
+// be empty; a Txn has none.
+func (t Type) HasKey() bool { return t == Set || t == Get || t == Delete || t == Add }
+
+// In reports whether model c has requests of type t: Txn and Add need a place in the order.
+func (t Type) In(c Consistency) bool { return c.Strong() || t != Txn && t != Add }
 
 // Word returns the type's name in small letters.
 func (t Type) Word() string {
-	switch t {
-	case Set:
-		return "set"
-	case Get:
-		return "get"
+	if !t.Valid() {
+		return fmt.Sprintf("request(%d)", uint8(t))
 	}
-	return fmt.Sprintf("request(%d)", uint8(t))
+	return typeWords[t]
 }
 
 // String returns the type's name in capitals, as replies carry it.
@@ -98,8 +115,11 @@ func ParseType(s string) (Type, error) {
 			return t, nil
 		}
 	}
-	return 0, fmt.Errorf("%w: %q (want 1 set or 2 get)", ErrType, s)
+	return 0, fmt.Errorf("%w: %q (want %s)", ErrType, s, TypeChoice)
 }
+
+// TypeChoice lists the codes and names of the request types, for a sentence.
+const TypeChoice = "1 set, 2 get, 3 delete, 4 list, 5 watch, 6 txn or 7 add"
 
 // Limits of the public contract, in bytes.
 const (
@@ -118,7 +138,8 @@ const (
 	Forbidden   Code = 403 // no cluster says it: the NATS server did not let the request through
 	NotFound    Code = 404
 	Conflict    Code = 409
-	Gone        Code = 410
+	Gone        Code = 410 // what a request was to go on from is kept no more
+	Failed      Code = 412 // a condition did not hold when the write's place had come: not executed
 	TooLarge    Code = 413
 	Misdirected Code = 421 // goes on from what another cluster, or a history that has ended, had said
 	TooEarly    Code = 425
@@ -126,10 +147,12 @@ const (
 	Unknown     Code = 504
 )
 
-// Answered reports whether a reply with this code is an answer: the set is done, this is the
-// value, or there is none. Every other code is a failure: the request was refused, or nobody knows
-// whether it took effect. Everything that counts requests counts them by this.
-func (c Code) Answered() bool { return c == OK || c == NotFound }
+// Answered reports whether a reply with this code is an answer: the write is done, this is the
+// value, there is none, or the condition did not hold when the write's place in the order had
+// come. It is the first outcome of a write, which every later sending of it is told again. Every
+// other code is a failure: the request was refused, or nobody knows whether it took effect.
+// Everything that counts requests counts them by this.
+func (c Code) Answered() bool { return c == OK || c == NotFound || c == Failed }
 
 // Timed reports whether the time to a reply with this code says how long a request of the model
 // takes. A request that is malformed or too large is refused at sight, whatever the model.
