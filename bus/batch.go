@@ -2,13 +2,10 @@ package bus
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/vmihailenco/msgpack/v5"
-	"github.com/vmihailenco/msgpack/v5/msgpcode"
 
 	"quartet/bus/internal/pack"
-	"quartet/bus/lamport"
 	"quartet/bus/model"
 )
 
@@ -35,8 +32,8 @@ type BatchItem struct {
 // The fields of an item, in their order: an array, not a map, for it is read and written
 // once for every request. Those after the key may be left out from the end.
 const (
-	itemLeast = 3 // consistency, request, key
-	itemMost  = 9 // value, id, minimum, replica, history, age
+	itemLeast = 3  // consistency, request, key
+	itemMost  = 11 // value, id, minimum, replica, history, age, if revision, ttl
 )
 
 // ParseBatch reads a batch: a msgpack array of 1 to [MaxBatch] items. An error, an
@@ -129,6 +126,17 @@ func (w *walker) item(item *BatchItem) error {
 			return err
 		}
 	}
+	if n > 9 && !w.in.Nil() {
+		item.HasIf = true
+		if item.If, err = w.uint("the revision of its condition"); err != nil {
+			return err
+		}
+	}
+	if n > 10 {
+		if item.TTL, err = w.uint("ttl"); err != nil {
+			return err
+		}
+	}
 
 	item.Key, item.Identity, item.Replica = string(key), string(id), string(replica)
 	if item.Err = item.check(consistency, request, least); item.Err == nil && len(history) > 0 {
@@ -162,15 +170,17 @@ func (b *BatchItem) check(consistency, request, least uint64) error {
 	b.Model = model.Consistency(consistency)
 
 	if request < 1 || request > uint64(len(model.Types)) {
-		return malformed("unknown request %d (want %s)", request, typeChoice)
+		return malformed("unknown request %d (want %s)", request, model.TypeChoice)
 	}
 	b.Type = model.Type(request)
 
 	switch {
-	case b.Type == model.Set && b.Value == nil:
-		return malformed("the value is missing in a set")
-	case b.Type == model.Get && b.Value != nil:
-		return malformed("a get takes no value")
+	case b.Type == model.List || b.Type == model.Watch:
+		return malformed("%s cannot be sent in a batch: send it alone", article(b.Type))
+	case takesValue(b.Type) && b.Value == nil:
+		return malformed("the value is missing in %s", article(b.Type))
+	case !takesValue(b.Type) && b.Value != nil:
+		return malformed("%s takes no value", article(b.Type))
 	}
 	if err := Check(&b.Request.Request); err != nil {
 		return err
@@ -218,6 +228,10 @@ func (w *BatchWriter) Add(item *BatchItem) {
 	least := item.Minimum(item.Model)
 	n := itemLeast
 	switch {
+	case item.TTL != 0:
+		n = 11
+	case item.HasIf:
+		n = 10
 	case item.Age != 0:
 		n = 9
 	case item.AsksHistory:
@@ -228,7 +242,7 @@ func (w *BatchWriter) Add(item *BatchItem) {
 		n = 6
 	case item.Identity != "":
 		n = 5
-	case item.Type == model.Set:
+	case takesValue(item.Type):
 		n = 4
 	}
 
@@ -238,7 +252,7 @@ func (w *BatchWriter) Add(item *BatchItem) {
 	_ = w.enc.EncodeString(item.Key)
 
 	if n > 3 {
-		if item.Type == model.Set {
+		if takesValue(item.Type) {
 			_ = w.enc.EncodeBytesLen(len(item.Value)) // EncodeBytes would make nil of an empty value
 			w.out.B = append(w.out.B, item.Value...)
 		} else {
@@ -264,6 +278,20 @@ func (w *BatchWriter) Add(item *BatchItem) {
 	if n > 8 {
 		_ = w.enc.EncodeUint(item.Age)
 	}
+	if n > 9 {
+		w.condition(item)
+	}
+	if n > 10 {
+		_ = w.enc.EncodeUint(item.TTL)
+	}
+}
+
+func (w *BatchWriter) condition(item *BatchItem) {
+	if item.HasIf {
+		_ = w.enc.EncodeUint(item.If)
+		return
+	}
+	_ = w.enc.EncodeNil()
 }
 
 // AskedHistory is what a request says of the history that it goes on from: [NewSession] for
@@ -280,136 +308,6 @@ func (w *BatchWriter) Bytes() []byte { return w.out.B }
 
 // Size is how many bytes an item takes at the most.
 func (b *BatchItem) Size() int {
-	const overhead = 50 + 2 + 32 // of the numbers, and of a history
+	const overhead = 68 + 2 + 32 // of the numbers, and of a history
 	return overhead + b.Request.Size() + len(b.Identity) + len(b.Replica)
-}
-
-// An answer is an array of these fields: index in the batch, code, rID, clock (counter,
-// node), replica, timestamp, position (nil: none), body.
-const answerFields = 9
-
-// AnswersWriter builds one message of answers to a batch. The zero value is ready.
-type AnswersWriter struct {
-	out  pack.Buffer
-	enc  *msgpack.Encoder
-	rids []uint64
-}
-
-// Add appends the answer to the batch's request of that index. For a FAIL the body is the
-// reason, as in a lone reply.
-func (w *AnswersWriter) Add(index int, r *Reply) {
-	if w.enc == nil {
-		w.enc = msgpack.NewEncoder(&w.out)
-	}
-	if len(w.rids) == 0 { // the length is written last
-		w.out.B = append(w.out.B[:0], msgpcode.Array32, 0, 0, 0, 0)
-	}
-	w.rids = append(w.rids, r.RID)
-	_ = w.enc.EncodeArrayLen(answerFields)
-	_ = w.enc.EncodeUint(uint64(index))
-	_ = w.enc.EncodeUint(uint64(r.Code))
-	_ = w.enc.EncodeUint(r.RID)
-	_ = w.enc.EncodeUint(r.Clock.Time)
-	_ = w.enc.EncodeUint(uint64(r.Clock.Node))
-	_ = w.enc.EncodeUint(uint64(r.Replica))
-	_ = w.enc.EncodeUint(r.Timestamp)
-	if r.HasPosition {
-		_ = w.enc.EncodeUint(r.Position)
-	} else {
-		_ = w.enc.EncodeNil()
-	}
-	if r.Code == model.OK {
-		body := r.body()
-		_ = w.enc.EncodeBytesLen(len(body))
-		w.out.B = append(w.out.B, body...)
-		return
-	}
-	_ = w.enc.EncodeString(oneLine(r.Reason))
-}
-
-// Len returns how many bytes have gathered, 0 if there are no answers.
-func (w *AnswersWriter) Len() int {
-	if len(w.rids) == 0 {
-		return 0
-	}
-	return len(w.out.B)
-}
-
-// Take returns the message, and the rIDs in it for its header, both valid until the next
-// Add, and begins the next one.
-func (w *AnswersWriter) Take() (body []byte, rids []uint64) {
-	n := len(w.rids)
-	body, rids = w.out.B, w.rids
-	body[1], body[2], body[3], body[4] = byte(n>>24), byte(n>>16), byte(n>>8), byte(n)
-	w.rids = w.rids[:0]
-	return body, rids
-}
-
-// AnswersReader reads messages of answers. It has one owner. The zero value is ready.
-type AnswersReader struct{ w walker }
-
-// Read hands each answer to got, with its index in the batch; the body shares body's
-// memory. Who sent the batch knows Model and Type, and says them ([Reply.Of]). The error wraps
-// [ErrBatch]; answers that came before it were handed out.
-func (a *AnswersReader) Read(body []byte, got func(index int, r *Reply)) error {
-	if a.w.in == nil {
-		a.w.in = pack.NewReader()
-	}
-	a.w.in.Reset(body)
-	defer a.w.in.Reset(nil)
-
-	n, err := a.w.array("the message", 1, MaxBatch)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrBatch, err)
-	}
-	var r Reply
-	for range n {
-		index, err := a.w.answer(&r)
-		if err != nil {
-			return fmt.Errorf("%w: %w", ErrBatch, err)
-		}
-		got(index, &r)
-	}
-	if a.w.in.Len() > 0 {
-		return fmt.Errorf("%w: %d bytes after it", ErrBatch, a.w.in.Len())
-	}
-	return nil
-}
-
-func (w *walker) answer(r *Reply) (int, error) {
-	if _, err := w.array("an answer", answerFields, answerFields); err != nil {
-		return 0, err
-	}
-
-	var n [7]uint64
-	for i := range n {
-		var err error
-		if n[i], err = w.uint("a field"); err != nil {
-			return 0, err
-		}
-	}
-
-	*r = Reply{Answer: model.Answer{
-		Code: model.Code(n[1]), RID: n[2], Clock: lamport.Timestamp{Time: n[3], Node: lamport.Node(n[4])},
-		Replica: lamport.Node(n[5]), Timestamp: n[6],
-	}}
-	cut := uint64(r.Code) != n[1] || uint64(r.Clock.Node) != n[4] || uint64(r.Replica) != n[5]
-	strange := r.Replica != 0 && !r.Replica.IsReplica()
-	if n[0] >= MaxBatch || cut || strange {
-		return 0, malformed("a field is out of its range")
-	}
-
-	var err error
-	if r.HasPosition = !w.in.Nil(); r.HasPosition {
-		if r.Position, err = w.uint("position"); err != nil {
-			return 0, err
-		}
-	}
-	if r.Body, err = w.bytes("body", true); err != nil {
-		return 0, err
-	}
-	if r.Code != model.OK {
-		r.Reason = string(r.Body)
-	}
-	return int(n[0]), nil
 }

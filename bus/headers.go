@@ -16,7 +16,15 @@ const (
 	HeaderClient       = "Quartet-Client"
 	HeaderMinTimestamp = "Quartet-Min-Timestamp"
 	HeaderMinPosition  = "Quartet-Min-Position"
-	HeaderAge          = "Quartet-Age" // of a request that is sent again: milliseconds since it was sent first
+	HeaderAge          = "Quartet-Age"         // of a request that is sent again: milliseconds since it was sent first
+	HeaderIfRevision   = "Quartet-If-Revision" // set, delete, add: the revision that the key must have; 0: no value
+	HeaderTTL          = "Quartet-TTL"         // set: after how long the value ends: see [ParseTTL]
+	HeaderLimit        = "Quartet-Limit"       // list: how many keys at most
+	HeaderValues       = "Quartet-Values"      // list: true: values, too
+	HeaderFrom         = "Quartet-From"        // list: the HeaderNext of the page before; watch: a revision
+
+	// HeaderAnswerFields, on a batch, says how many fields of an answer its sender reads.
+	HeaderAnswerFields = "Quartet-Answer-Fields"
 )
 
 // On a reply; HeaderReplica also on a request, HeaderRequestID also between nodes.
@@ -29,6 +37,9 @@ const (
 	HeaderReplica     = "Quartet-Replica"
 	HeaderTimestamp   = "Quartet-Timestamp"
 	HeaderPosition    = "Quartet-Position"
+	HeaderRevision    = "Quartet-Revision" // of what was written or read; of a key whose condition did not hold
+	HeaderExpires     = "Quartet-Expires"  // when the value ends, as ExpiresForm has it
+	HeaderNext        = "Quartet-Next"     // of a list: where the next page begins
 	HeaderErrorCode   = "Nats-Service-Error-Code"
 	HeaderError       = "Nats-Service-Error"
 )
@@ -38,6 +49,9 @@ const (
 	AckOK   = "OK"
 	AckFail = "FAIL"
 )
+
+// ExpiresForm is how a reply says when a value ends, always in UTC: RFC 3339 with milliseconds.
+const ExpiresForm = "2006-01-02T15:04:05.000Z07:00"
 
 // RetryWindow is for how long, from its first sending on, a set may be sent again under its
 // [HeaderMsgID] and is recognised, whatever else is set meanwhile and whoever sends it.

@@ -36,32 +36,30 @@ var asked = [...]struct {
 // walk. What the standard library would replace in silence (bytes that are no UTF-8, half
 // a surrogate pair) is refused: a value is stored as it was sent, or not at all.
 func parseJSON(body []byte) (Request, error) {
-	r := Request{Encoding: JSON}
+	w := jsonWalker{dec: json.NewDecoder(bytes.NewReader(body)), draft: draft{Request: Request{Encoding: JSON}}}
 	if !utf8.Valid(body) {
-		return r, malformed("the JSON is not UTF-8")
+		return w.draft.Request, malformed("the JSON is not UTF-8")
 	}
-	w := jsonWalker{dec: json.NewDecoder(bytes.NewReader(body)), request: &r}
+	err := w.object(body)
+	return w.draft.Request, err
+}
+
+func (w *jsonWalker) object(body []byte) error {
 	if _, err := w.dec.Token(); err != nil { // the brace
-		return r, errJSON(err)
+		return errJSON(err)
 	}
 	for w.dec.More() {
 		if err := w.field(); err != nil {
-			return r, err
+			return err
 		}
 	}
 	if _, err := w.dec.Token(); err != nil { // the other one
-		return r, errJSON(err)
+		return errJSON(err)
 	}
 	if after := len(trim(body[w.dec.InputOffset():])); after > 0 {
-		return r, malformed("%d bytes after the JSON object", after)
+		return malformed("%d bytes after the JSON object", after)
 	}
-	if err := missing(w.seen, r.Type); err != nil {
-		return r, err
-	}
-	if err := checkKey(r.Key); err != nil {
-		return r, err
-	}
-	return r, checkSize(len(r.Key), len(r.Value))
+	return w.draft.finish()
 }
 
 // errJSON says what is wrong with the form, and where.
@@ -74,9 +72,8 @@ func errJSON(err error) error {
 }
 
 type jsonWalker struct {
-	dec     *json.Decoder
-	request *Request
-	seen    int // bits, as of a msgpack map
+	dec   *json.Decoder
+	draft draft
 }
 
 // field reads one name and its value into the request.
@@ -90,36 +87,33 @@ func (w *jsonWalker) field() error {
 		return malformed("no JSON: a field's name is no string")
 	}
 	bit := jsonBit(name)
-	if w.seen&bit != 0 {
-		if bit == fieldValue {
-			return malformed("a set takes one value: one of the fields value and value_base64")
-		}
-		return malformed("field %s is repeated", name)
-	}
-	w.seen |= bit
 	if bit == 0 {
 		return w.option(name)
+	}
+	if err := w.draft.once(bit, name); err != nil {
+		return err
 	}
 	raw, err := w.raw()
 	if err != nil {
 		return err
 	}
-	return w.part(name, raw)
+	return w.draft.part(name, bit, raw)
+}
+
+// once refuses a field that was seen already.
+func (d *draft) once(bit int, name string) error {
+	if d.seen&fieldValue != 0 && bit == fieldValue {
+		return malformed("one value is enough: one of the fields value and value_base64")
+	}
+	return once(&d.seen, bit, name)
 }
 
 // jsonBit is 0 for what is none of a request's own parts.
 func jsonBit(name string) int {
-	switch name {
-	case "consistency":
-		return fieldConsistency
-	case "request":
-		return fieldRequest
-	case "key":
-		return fieldKey
-	case "value", "value_base64":
+	if name == "value_base64" {
 		return fieldValue
 	}
-	return 0
+	return fieldBit(name)
 }
 
 // raw reads a value as it stands there.
@@ -132,43 +126,83 @@ func (w *jsonWalker) raw() (json.RawMessage, error) {
 }
 
 // part takes one of the fields that a msgpack map has, too.
-func (w *jsonWalker) part(name string, raw json.RawMessage) (err error) {
-	r := w.request
-	switch name {
-	case "consistency":
+func (d *draft) part(name string, bit int, raw json.RawMessage) (err error) {
+	switch bit {
+	case fieldConsistency:
 		code, err := jsonCode(name, raw)
 		if err != nil {
 			return err
 		}
-		if r.Model = readConsistency(code); r.Model == 0 {
+		if d.Model = readConsistency(code); d.Model == 0 {
 			return malformed("unknown consistency %s (want %s)", quote(code), consistencyChoice)
 		}
-	case "request":
+	case fieldRequest:
 		code, err := jsonCode(name, raw)
 		if err != nil {
 			return err
 		}
-		if r.Type = readType(code); r.Type == 0 {
-			return malformed("unknown request %s (want %s)", quote(code), typeChoice)
+		if d.Type = readType(code); d.Type == 0 {
+			return malformed("unknown request %s (want %s)", quote(code), model.TypeChoice)
 		}
+	case fieldKey, fieldPrefix:
+		d.Key, err = jsonString(name, raw)
+	case fieldValue:
+		d.Value, d.numeric, err = jsonValue(name, raw)
 
-	// The rest of the fields are strings.
-	case "key":
-		r.Key, err = jsonString(name, raw)
-	case "value":
-		var value string
-		value, err = jsonString(name, raw)
-		r.Value = []byte(value)
-	case "value_base64":
-		var value string
-		if value, err = jsonString(name, raw); err != nil {
+	// Of a txn.
+	case fieldIf:
+		d.txn.If, err = jsonChecks(raw)
+	case fieldThen:
+		d.txn.Then, err = jsonSteps(name, raw)
+	case fieldElse:
+		d.txn.Else, err = jsonSteps(name, raw)
+
+	default:
+		text, err := jsonExtra(name, bit, raw)
+		if err != nil {
 			return err
 		}
-		if r.Value, err = base64.StdEncoding.Strict().DecodeString(value); err != nil {
-			return malformed("field %s is no base64: %s", name, oneLine(err.Error()))
-		}
+		return setExtra(&d.Request.Request, bit, text)
 	}
 	return err
+}
+
+// jsonValue is a string, that of bytes in base64, or a number.
+func jsonValue(name string, raw json.RawMessage) (value []byte, numeric bool, err error) {
+	if name == "value" && isNumber(raw) {
+		return raw, true, nil
+	}
+	text, err := jsonString(name, raw)
+	if err != nil || name == "value" {
+		return []byte(text), false, err
+	}
+	if value, err = base64.StdEncoding.Strict().DecodeString(text); err != nil {
+		return nil, false, malformed("field %s is no base64: %s", name, oneLine(err.Error()))
+	}
+	return value, false, nil
+}
+
+// jsonExtra is what a header says otherwise, as it would stand there.
+func jsonExtra(name string, bit int, raw json.RawMessage) (string, error) {
+	switch bit {
+	case fieldIfRevision, fieldLimit:
+		return jsonNumber(name, raw)
+	case fieldValues:
+		if raw[0] != 't' && raw[0] != 'f' {
+			return "", malformed("field %s is neither true nor false", name)
+		}
+		return string(raw), nil
+	case fieldFrom: // of a watch it may be a number
+		if isNumber(raw) {
+			return jsonNumber(name, raw)
+		}
+	}
+	return jsonString(name, raw)
+}
+
+func isNumber(raw json.RawMessage) bool {
+	isDigit := '0' <= raw[0] && raw[0] <= '9'
+	return raw[0] == '-' || isDigit
 }
 
 // option takes a field that says what a header says otherwise, as that header.
@@ -177,7 +211,7 @@ func (w *jsonWalker) option(name string) error {
 		if a.field != name {
 			continue
 		}
-		if w.request.Asked[a.header] != nil {
+		if w.draft.Asked[a.header] != nil {
 			return malformed("field %s is repeated", name)
 		}
 		raw, err := w.raw()
@@ -193,10 +227,10 @@ func (w *jsonWalker) option(name string) error {
 		if err != nil {
 			return err
 		}
-		if w.request.Asked == nil {
-			w.request.Asked = nats.Header{}
+		if w.draft.Asked == nil {
+			w.draft.Asked = nats.Header{}
 		}
-		w.request.Asked[a.header] = []string{value}
+		w.draft.Asked[a.header] = []string{value}
 		return nil
 	}
 	return malformed("unknown field %s", quote(name))
@@ -208,7 +242,7 @@ func jsonCode(field string, raw json.RawMessage) ([]byte, error) {
 	case c == '"':
 		s, err := jsonString(field, raw)
 		return []byte(s), err
-	case c == '-', '0' <= c && c <= '9':
+	case isNumber(raw):
 		return raw, nil
 	}
 	return nil, malformed("field %s is neither a number nor a string", field)
@@ -257,8 +291,12 @@ func halfAPair(raw []byte) bool {
 }
 
 // OptionsOf reads what a request asks for by its headers, as [ParseOptions] does, and, of a
-// JSON request, by its body. Nothing may be said both ways.
+// JSON request, by its body. What headers say of the request itself (a condition, an end, a range)
+// it adds to r. Nothing may be said both ways.
 func OptionsOf(r *Request, h nats.Header) (Options, error) {
+	if err := r.complete(h); err != nil {
+		return Options{}, err
+	}
 	if r.Asked == nil {
 		return ParseOptions(h, r.Model)
 	}
@@ -277,81 +315,4 @@ func OptionsOf(r *Request, h nats.Header) (Options, error) {
 		both[a.header] = value
 	}
 	return ParseOptions(both, r.Model)
-}
-
-// maxJSON is about how large a JSON reply is made: no larger than the largest value takes
-// in base64, so that it fits where that does. (Characters that JSON escapes take up to six
-// times their place.)
-const maxJSON = 700_000
-
-// JSONReply is the body of a reply to a JSON request, as CONTRACT.md has its fields. The
-// command's -o json and jsonl have the same ones, by the same code.
-type JSONReply struct {
-	Ack         string  `json:"ack,omitempty"`
-	Code        uint16  `json:"code,omitempty"`
-	Error       string  `json:"error,omitempty"`
-	Consistency string  `json:"consistency,omitempty"`
-	Request     string  `json:"request,omitempty"`
-	Value       *string `json:"value,omitempty"`
-	Binary      []byte  `json:"value_base64,omitempty"`
-	RID         uint64  `json:"rID,omitempty"`
-	Clock       string  `json:"clock,omitempty"`
-	Replica     string  `json:"replica,omitempty"`
-	Timestamp   uint64  `json:"timestamp,omitempty"`
-	Position    *uint64 `json:"position,omitempty"`
-	Session     string  `json:"session,omitempty"`
-	History     string  `json:"history,omitempty"`
-}
-
-// JSON is r as a JSON object, which says all that the headers say.
-func (r *Reply) JSON() JSONReply {
-	out := JSONReply{
-		Ack: AckOK, Code: uint16(r.Code), RID: r.RID, Clock: r.Clock.String(), Timestamp: r.Timestamp, Session: r.Session,
-		History: HistoryWord(r.History),
-	}
-	if r.Code != model.OK {
-		out.Ack, out.Error = AckFail, oneLine(r.Reason)
-	}
-	if r.Model.Valid() {
-		out.Consistency = modelWords[r.Model]
-	}
-	if r.Type.Valid() {
-		out.Request = typeWords[r.Type]
-	}
-	if r.Replica != 0 {
-		out.Replica = r.Replica.String()
-	}
-	if r.HasPosition {
-		out.Position = &r.Position
-	}
-	if r.Code == model.OK && r.Type == model.Get {
-		out.hold(r.Value)
-	}
-	return out
-}
-
-// hold takes a value: as text, if that is UTF-8 and not too large in JSON.
-func (out *JSONReply) hold(body []byte) {
-	if value := string(body); utf8.ValidString(value) {
-		out.Value = &value
-		if len(encodeJSON(out)) <= maxJSON {
-			return
-		}
-		out.Value = nil
-	}
-	out.Binary = body
-}
-
-// json is the body of r.
-func (r *Reply) json() []byte {
-	out := r.JSON()
-	return encodeJSON(&out)
-}
-
-func encodeJSON(r *JSONReply) []byte {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(r) // strings and numbers: cannot fail
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }

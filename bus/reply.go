@@ -28,6 +28,7 @@ type Reply struct {
 	Type     model.Type
 	History  History  // the point at which it was answered; zero: it was not asked for
 	Session  string   // token with which the request's session goes on; "": it was in none
+	Next     string   // of a list: where the next page begins; "": there is none
 	Encoding Encoding // of the request: see Msg
 
 	// Body is the message's body as it came. Of a reply that is sent it is what an OK says in
@@ -36,7 +37,7 @@ type Reply struct {
 }
 
 // replyHeaders is no less than the headers that a reply can have.
-const replyHeaders = 13
+const replyHeaders = 16
 
 // Words of the two code headers, so that a reply allocates none of them.
 var (
@@ -44,12 +45,16 @@ var (
 		model.Linearizable: model.Linearizable.String(), model.Sequential: model.Sequential.String(),
 		model.Causal: model.Causal.String(), model.Eventual: model.Eventual.String(),
 	}
-	typeWords = [...]string{model.Set: model.Set.String(), model.Get: model.Get.String()}
+	typeWords = [...]string{
+		model.Set: model.Set.String(), model.Get: model.Get.String(), model.Delete: model.Delete.String(),
+		model.List: model.List.String(), model.Watch: model.Watch.String(), model.Txn: model.Txn.String(),
+		model.Add: model.Add.String(),
+	}
 )
 
-// Msg builds the reply as a message to subject. Its body is, for OK, the value of a get,
-// [AppendEcho] of a text set, nothing for a msgpack set; for a FAIL it is the reason. A JSON
-// request's is a JSON object, whatever came of it. The message may share the memory of Value
+// Msg builds the reply as a message to subject. Its body is, for OK, the value of a get or the sum of
+// an add, [AppendEcho] of a text set, nothing for a msgpack set, and of a list or a txn a map (in
+// text: lines); for a FAIL it is the reason. A JSON request's is a JSON object, whatever came of it. The message may share the memory of Value
 // and Body.
 func (r *Reply) Msg(subject string) *nats.Msg { return new(ReplyWriter).Msg(subject, r) }
 
@@ -70,6 +75,12 @@ func (w *ReplyWriter) Msg(subject string, r *Reply) *nats.Msg {
 	}
 	clear(w.header)
 	w.used = 0
+	var holds content
+	if r.packed() {
+		own := *r // r stays as it is
+		holds = own.unpack()
+		r = &own
+	}
 	w.msg = nats.Msg{Subject: subject, Header: w.header, Data: r.body()}
 	var scratch [128]byte
 	rid := strconv.AppendUint(scratch[:0], r.RID, 10)
@@ -77,7 +88,8 @@ func (w *ReplyWriter) Msg(subject string, r *Reply) *nats.Msg {
 	node := appendNode(append(clock, '.'), r.Clock.Node)
 	timestamp := strconv.AppendUint(node, r.Timestamp, 10)
 	position := strconv.AppendUint(timestamp, r.Position, 10)
-	digits := string(strconv.AppendUint(position, uint64(r.Code), 10))
+	code := strconv.AppendUint(position, uint64(r.Code), 10)
+	digits := string(strconv.AppendUint(code, r.Revision, 10))
 
 	w.add(HeaderRequestID, digits[:len(rid)])
 	w.add(HeaderClock, digits[len(rid):len(node)])
@@ -96,6 +108,15 @@ func (w *ReplyWriter) Msg(subject string, r *Reply) *nats.Msg {
 	if r.HasPosition {
 		w.add(HeaderPosition, digits[len(timestamp):len(position)])
 	}
+	if r.HasRevision {
+		w.add(HeaderRevision, digits[len(code):])
+	}
+	if r.Expires != 0 {
+		w.add(HeaderExpires, expiresAt(r.Expires))
+	}
+	if r.Next != "" {
+		w.add(HeaderNext, r.Next)
+	}
 	if r.Session != "" {
 		w.add(HeaderSession, r.Session)
 	}
@@ -104,17 +125,25 @@ func (w *ReplyWriter) Msg(subject string, r *Reply) *nats.Msg {
 	}
 	if r.Code == model.OK {
 		w.add(HeaderAck, AckOK)
-		if r.Encoding == JSON {
-			w.msg.Data = r.json()
+		switch {
+		case r.Encoding == JSON:
+			w.msg.Data = r.json(holds)
+		case holds != (content{}):
+			w.msg.Data = holds.body(r)
 		}
 		return &w.msg
 	}
 	reason := oneLine(r.Reason)
 	w.add(HeaderAck, AckFail)
-	w.add(HeaderErrorCode, digits[len(position):])
+	w.add(HeaderErrorCode, digits[len(position):len(code)])
 	w.add(HeaderError, reason)
-	if w.msg.Data = []byte(reason); r.Encoding == JSON {
-		w.msg.Data = r.json()
+	switch {
+	case r.Encoding == JSON:
+		w.msg.Data = r.json(holds)
+	case holds != (content{}): // which of its steps could not be done
+		w.msg.Data = holds.body(r)
+	default:
+		w.msg.Data = []byte(reason)
 	}
 	return &w.msg
 }
@@ -128,10 +157,15 @@ func (r *Reply) body() []byte {
 }
 
 // Of says which request a reply that came answers, and with that what its Body is: the value of
-// a get (or, if the request was in JSON, the object that holds it).
+// a get, the sum of an add, a page ([Reply.Page]) or the results of a txn ([Reply.Results]); or, if
+// the request was in JSON, the object that holds it.
 func (r *Reply) Of(c model.Consistency, t model.Type) {
 	r.Model, r.Type = c, t
-	if t == model.Get && r.Code == model.OK {
+	switch {
+	case r.Code == model.Failed && t == model.Txn && r.Value == nil:
+		r.Value = r.Body
+	case r.Code != model.OK:
+	case t == model.Get, t == model.Add, t == model.List, t == model.Txn:
 		r.Value = r.Body
 	}
 }
@@ -225,6 +259,10 @@ func ParseReply(m *nats.Msg) (Reply, error) {
 	r.Timestamp = p.number(HeaderTimestamp, 64, false)
 	_, r.HasPosition = Lookup(m.Header, HeaderPosition)
 	r.Position = p.number(HeaderPosition, 64, false)
+	_, r.HasRevision = Lookup(m.Header, HeaderRevision)
+	r.Revision = p.number(HeaderRevision, 64, false)
+	r.Expires = p.expires()
+	r.Next = p.next()
 	r.Session = p.session()
 	r.History = HistoryOf(m.Header)
 
@@ -278,6 +316,29 @@ func (p *replyParser) number(header string, bits int, required bool) uint64 {
 		p.fail(header, value)
 	}
 	return n
+}
+
+func (p *replyParser) expires() uint64 {
+	value, found := Lookup(p.header, HeaderExpires)
+	if !found {
+		return 0
+	}
+	ms, err := parseExpires(value)
+	if err != nil {
+		p.fail(HeaderExpires, value)
+	}
+	return ms
+}
+
+// next keeps the place of the next page as it came: it is passed on, not read.
+func (p *replyParser) next() string {
+	value, found := Lookup(p.header, HeaderNext)
+	faulty := len(value) > model.MaxNext || nameFault(value) != ""
+	if found && faulty {
+		p.fail(HeaderNext, value)
+		return ""
+	}
+	return value
 }
 
 func (p *replyParser) clock() lamport.Timestamp {

@@ -100,7 +100,7 @@ func TestReplyRefused(t *testing.T) {
 
 	for _, c := range []struct{ header, value string }{
 		{HeaderRequestID, ""}, {HeaderRequestID, "x"}, {HeaderRequestID, "1,2"}, {HeaderAck, "MAYBE"}, {HeaderAck, ""},
-		{HeaderConsistency, "STRONG"}, {HeaderRequest, "DELETE"}, {HeaderClock, "5"}, {HeaderClock, "5."}, {HeaderClock, ".r1"},
+		{HeaderConsistency, "STRONG"}, {HeaderRequest, "REMOVE"}, {HeaderRevision, "x"}, {HeaderRevision, ""}, {HeaderExpires, "soon"}, {HeaderExpires, "1969-01-01T00:00:00Z"}, {HeaderNext, ""}, {HeaderNext, "a\nb"}, {HeaderClock, "5"}, {HeaderClock, "5."}, {HeaderClock, ".r1"},
 		{HeaderClock, "5.x1"}, {HeaderClock, "-5.r1"}, {HeaderReplica, "m1"}, {HeaderReplica, ""}, {HeaderTimestamp, "x"},
 		{HeaderPosition, "-1"}, {HeaderErrorCode, "x"}, {HeaderErrorCode, "65536"}, {HeaderErrorCode, "200"},
 	} {

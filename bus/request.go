@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"unicode"
@@ -65,8 +66,8 @@ func (e Encoding) String() string {
 // Separator stands between key and value in a text set.
 const Separator = ":::"
 
-// Request is a client's request. Value is nil in a get and never nil in a set that
-// [ParseRequest] returned.
+// Request is a client's request. Of those that [ParseRequest] returned Value is never nil in a set,
+// an add or a txn, and nil in all others.
 type Request struct {
 	model.Request
 	Encoding Encoding
@@ -108,31 +109,89 @@ func parseText(body []byte) (Request, error) {
 	case r.Model == 0:
 		return r, malformed("unknown consistency %s (want %s)", quote(consistency), consistencyChoice)
 	case r.Type == 0:
-		return r, malformed("unknown request %s (want %s)", quote(request), typeChoice)
+		return r, malformed("unknown request %s (want %s)", quote(request), model.TypeChoice)
+	case r.Type == model.Txn:
+		return r, malformed("a txn has no text form: send it as JSON or msgpack")
 	case !ok:
 		return r, malformed("no comma after the request (want CONSISTENCY, REQUEST, DATA)")
 	}
 
 	key := data
-	if r.Type == model.Set {
+	if takesValue(r.Type) {
 		var value []byte
 		if key, value, ok = bytes.Cut(data, []byte(Separator)); !ok {
-			return r, malformed("a set needs a key and a value with %s between them", Separator)
+			return r, malformed("%s needs a key and a value with %s between them", article(r.Type), Separator)
 		}
 		key, r.Value = trim(key), trim(value)
 	}
 
 	r.Key = string(key)
-	if err := checkKey(r.Key); err != nil {
-		return r, err
-	}
-	return r, checkSize(len(r.Key), len(r.Value))
+	return r, settle(&r.Request)
 }
 
-const (
-	consistencyChoice = "1 linearizable, 2 sequential, 3 causal or 4 eventual"
-	typeChoice        = "1 set or 2 get"
-)
+const consistencyChoice = "1 linearizable, 2 sequential, 3 causal or 4 eventual"
+
+// takesValue reports whether requests of a type come with a value.
+func takesValue(t model.Type) bool { return t == model.Set || t == model.Add || t == model.Txn }
+
+// article is a type's name with an article, for a sentence.
+func article(t model.Type) string {
+	if t == model.Add {
+		return "an add"
+	}
+	return "a " + t.Word()
+}
+
+// settle refuses what breaks a rule, and brings the number of an add to its one form.
+func settle(r *model.Request) error {
+	if err := checkParts(r); err != nil || r.Type != model.Add {
+		return err
+	}
+	n, err := number(r.Value)
+	if err != nil {
+		return err
+	}
+	r.Value = n
+	return nil
+}
+
+// number is a number of 64 bits with its sign in its one form, without plus and leading zeros.
+func number(value []byte) ([]byte, error) {
+	n, err := strconv.ParseInt(string(value), 10, 64)
+	if err != nil {
+		return nil, malformed("an add takes a whole number from %d to %d, not %s", math.MinInt64, math.MaxInt64, quote(value))
+	}
+	return strconv.AppendInt(nil, n, 10), nil
+}
+
+// checkParts refuses what breaks a rule of the parts of a request whose codes are good: of its
+// value, only the length counts here.
+func checkParts(r *model.Request) error {
+	if !r.Type.In(r.Model) {
+		return malformed("no %s in model %s: it needs a place in the order; use linearizable or sequential",
+			r.Type.Word(), r.Model.Word())
+	}
+	if err := checkSubject(r); err != nil {
+		return err
+	}
+	if err := checkSize(len(r.Key), len(r.Value)); err != nil {
+		return err
+	}
+	return checkExtras(r)
+}
+
+// checkSubject looks at what a request is about: a key, a prefix, or (of a txn) neither.
+func checkSubject(r *model.Request) error {
+	switch {
+	case r.Type.HasKey():
+		return checkKey(r.Key)
+	case r.Type == model.Txn && r.Key != "":
+		return malformed("a txn has no key of its own: its steps have")
+	case r.Key == "":
+		return nil
+	}
+	return checkLetters("prefix", r.Key)
+}
 
 // trim cuts what the contract calls spaces, tabs and line ends; never to nil.
 func trim(b []byte) []byte {
@@ -178,19 +237,25 @@ func isWord(b []byte, code byte, word string) bool {
 
 // checkKey refuses a key that the contract does not allow.
 func checkKey(key string) error {
-	switch {
-	case len(key) == 0:
+	if len(key) == 0 {
 		return malformed("empty key")
+	}
+	return checkLetters("key", key)
+}
+
+// checkLetters refuses a key, or a prefix of keys, that is too long or holds what none may.
+func checkLetters(what, key string) error {
+	switch {
 	case len(key) > model.MaxKey:
-		return malformed("key of %d bytes (at most %d)", len(key), model.MaxKey)
+		return malformed("%s of %d bytes (at most %d)", what, len(key), model.MaxKey)
 	case !utf8.ValidString(key):
-		return malformed("key is not UTF-8")
+		return malformed("%s is not UTF-8", what)
 	case strings.Contains(key, Separator):
-		return malformed("key holds %s", Separator)
+		return malformed("%s holds %s", what, Separator)
 	}
 	for _, r := range key {
 		if unicode.IsControl(r) {
-			return malformed("key holds the control character %U", r)
+			return malformed("%s holds the control character %U", what, r)
 		}
 	}
 	return nil
@@ -209,24 +274,33 @@ func Check(r *model.Request) error {
 	case !r.Model.Valid():
 		return malformed("unknown consistency %d (want %s)", r.Model, consistencyChoice)
 	case !r.Type.Valid():
-		return malformed("unknown request %d (want %s)", r.Type, typeChoice)
-	case r.Type == model.Get && len(r.Value) > 0:
-		return malformed("a get takes no value")
+		return malformed("unknown request %d (want %s)", r.Type, model.TypeChoice)
+	case !takesValue(r.Type) && len(r.Value) > 0:
+		return malformed("%s takes no value", article(r.Type))
 	}
-	if err := checkKey(r.Key); err != nil {
+	if err := checkParts(r); err != nil {
 		return err
 	}
-	return checkSize(len(r.Key), len(r.Value))
+
+	switch r.Type {
+	case model.Add:
+		_, err := number(r.Value)
+		return err
+	case model.Txn:
+		return checkPacked(r.Value)
+	}
+	return nil
 }
 
 // AppendText appends r in text form. It checks nothing. Text loses the blanks at the
-// ends of a key or a value; [Trimmed] tells whether there are any.
+// ends of a key or a value; [Trimmed] tells whether there are any. What r says beside key and value
+// stands in headers ([TextHeader]); a txn has no text form.
 func AppendText(dst []byte, r *model.Request) []byte {
 	dst = append(dst, r.Model.Word()...)
 	dst = append(dst, ", "...)
 	dst = append(dst, r.Type.Word()...)
 	dst = append(dst, ", "...)
-	if r.Type == model.Set {
+	if takesValue(r.Type) {
 		return AppendEcho(dst, r.Key, r.Value)
 	}
 	return append(dst, r.Key...)

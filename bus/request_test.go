@@ -111,8 +111,8 @@ func TestTextRefused(t *testing.T) {
 		{"consistency word", "strong,2,k", 400, 0, get, `unknown consistency "strong"`},
 		{"consistency prefix", "linear,1,k:::v", 400, 0, set, `unknown consistency "linear"`},
 		{"request 0", "1,0,k", 400, l, 0, `unknown request "0"`},
-		{"request 3", "1,3,k", 400, l, 0, `unknown request "3"`},
-		{"request delete", "1,delete,k", 400, l, 0, `unknown request "delete"`},
+		{"request 8", "1,8,k", 400, l, 0, `unknown request "8"`},
+		{"request remove", "1,remove,k", 400, l, 0, `unknown request "remove"`},
 		{"request empty", "1,,k", 400, l, 0, `unknown request ""`},
 		{"request long s", "1,ſet,k ::: v", 400, l, 0, `unknown request "ſet"`},
 		{"request long", "1," + strings.Repeat("x", 5000) + ",k", 400, l, 0, "unknown request"},
@@ -194,7 +194,7 @@ func TestMsgpackRefused(t *testing.T) {
 		{"no value in a set", "\x83" + c + rs + k, 400, l, set, "value is missing"},
 		{"value in a get", "\x84" + c + rg + k + v, 400, l, get, "takes no field value"},
 		{"empty value in a get", "\x84" + c + rg + k + "\xa5value\xa0", 400, l, get, "takes no field value"},
-		{"unknown field", "\x84" + c + rg + k + "\xa3ttl\x05", 400, l, get, `unknown field "ttl"`},
+		{"unknown field", "\x84" + c + rg + k + "\xa5lease\x05", 400, l, get, `unknown field "lease"`},
 		{"field in other case", "\x83" + c + rg + "\xa3Key\xa1k", 400, l, get, `unknown field "Key"`},
 		{"unknown field, nested deep", "\x84" + c + rg + k + "\xa4deep" + nest, 400, l, get, `unknown field "deep"`},
 		{"key nested deep", "\x83" + c + rg + "\xa3key" + nest, 400, l, get, "key is no str"},
@@ -216,7 +216,7 @@ func TestMsgpackRefused(t *testing.T) {
 		{"consistency true", "\x83\xabconsistency\xc3" + rg + k, 400, 0, 0, "consistency is no int"},
 		{"consistency cut", "\x83\xabconsistency\xcd\x00", 400, 0, 0, "cut short"},
 		{"consistency missing at the end", "\x83\xabconsistency", 400, 0, 0, "cut short"},
-		{"request 3", "\x83" + c + "\xa7request\x03" + k, 400, l, 0, "unknown request 3"},
+		{"request 8", "\x83" + c + "\xa7request\x08" + k, 400, l, 0, "unknown request 8"},
 		{"key bin", "\x83" + c + rg + "\xa3key\xc4\x01k", 400, l, get, "key is no str"},
 		{"key int", "\x83" + c + rg + "\xa3key\x01", 400, l, get, "key is no str"},
 		{"key empty", "\x83" + c + rg + "\xa3key\xa0", 400, l, get, "empty key"},
@@ -227,7 +227,7 @@ func TestMsgpackRefused(t *testing.T) {
 		{"key cut", "\x83" + c + rg + "\xa3key\xa5abc", 400, l, get, "cut short"},
 		{"key of four gigabytes", "\x83" + c + rg + "\xa3key\xdb\xff\xff\xff\xffabc", 400, l, get, "cut short"},
 		{"value nil", "\x84" + c + rs + k + "\xa5value\xc0", 400, l, set, "value is neither bin nor str"},
-		{"value int", "\x84" + c + rs + k + "\xa5value\x01", 400, l, set, "value is neither bin nor str"},
+		{"value int", "\x84" + c + rs + k + "\xa5value\x01", 400, l, set, "field value is no string: only an add takes a number"},
 		{"value array", "\x84" + c + rs + k + "\xa5value\x90", 400, l, set, "value is neither bin nor str"},
 		{"value of four gigabytes", "\x84" + c + rs + k + "\xa5value\xc6\xff\xff\xff\xffabc", 400, l, set, "cut short"},
 		{"value too large", "\x84" + c + rs + k + "\xa5value\xc6\x00\x08\x00\x00" + strings.Repeat("v", 512*1024), 413, l, set, "524289 bytes together"},
@@ -283,7 +283,7 @@ func TestAppendRequest(t *testing.T) {
 	}
 
 	for _, r := range []Request{
-		{}, {Request: model.NewGet(5, "k")}, {Request: model.Request{Model: 1, Type: 3, Key: "k"}}, {Request: model.Request{Model: 1, Type: model.Get}},
+		{}, {Request: model.NewGet(5, "k")}, {Request: model.Request{Model: 1, Type: 8, Key: "k"}}, {Request: model.Request{Model: 1, Type: model.Get}},
 		{Request: model.Request{Model: 1, Type: model.Get, Key: "k", Value: []byte("v")}}, {Request: model.NewSet(1, "a\n", nil)},
 		{Request: model.NewSet(1, "k", make([]byte, model.MaxKeyValue))},
 	} {

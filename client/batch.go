@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
+	"quartet/bus/model"
 	"quartet/client/inbox"
 	"quartet/client/internal/gather"
 )
@@ -116,6 +117,9 @@ func (b *batch) handOut(m *nats.Msg) bool {
 		}
 		r.History = history
 		r.Body = bytes.Clone(r.Body) // who keeps one value need not keep the message
+		if r.Code != model.OK {
+			r.Value = bytes.Clone(r.Value)
+		}
 		r.Of(s.item.Model, s.item.Type)
 		s.end(r, nil)
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"sync"
 	"sync/atomic"
 
@@ -24,7 +25,7 @@ type Client struct {
 	owned    bool // nc is ours to close
 	in       *inbox.Inbox
 	out      *gatherer
-	named    nats.Header // of every batch: the client's name, if it has one
+	named    nats.Header // of every batch: the client's name, if it has one, and what answers it reads
 	subjects bus.Subjects
 
 	seen atomic.Uint64 // bit n: replica rn has answered; see another
@@ -53,6 +54,16 @@ func collect(opts []Option) options {
 	return o
 }
 
+// namedHeader is the header of a client's batches.
+func namedHeader(name string) nats.Header {
+	h := (&bus.Options{Client: name}).Header(0)
+	if h == nil {
+		h = nats.Header{}
+	}
+	h[bus.HeaderAnswerFields] = []string{strconv.Itoa(bus.AnswerMost)}
+	return h
+}
+
 func newClient(nc *nats.Conn, o options) (*Client, error) {
 	subjects, err := bus.NewSubjects(o.prefix)
 	if err != nil {
@@ -68,7 +79,7 @@ func newClient(nc *nats.Conn, o options) (*Client, error) {
 	case err != nil:
 		return nil, fmt.Errorf("client: %w", err)
 	}
-	c := &Client{o: o, nc: nc, in: in, subjects: subjects, ids: nuid.New(), named: (&bus.Options{Client: o.name}).Header(0)}
+	c := &Client{o: o, nc: nc, in: in, subjects: subjects, ids: nuid.New(), named: namedHeader(o.name)}
 	c.out = newGatherer(c)
 	return c, nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"quartet/bus"
+	"quartet/bus/model"
 	"quartet/client/internal/gather"
 )
 
@@ -235,7 +236,10 @@ func (g *gatherer) unsent(m *gather.Message) {
 }
 
 // lone reports whether a sending has what a request of a batch cannot have.
-func (s *sending) lone() bool { return s.text || s.traceparent != "" }
+func (s *sending) lone() bool {
+	ranged := s.item.Type == model.List || s.item.Type == model.Watch
+	return s.text || s.traceparent != "" || ranged
+}
 
 func (s *sending) body() ([]byte, error) {
 	const overhead = 64 // what both encodings add, at most

@@ -111,6 +111,9 @@ func (r *Request) check() error {
 	if err := bus.Check(&r.Request); err != nil {
 		return refusal(err)
 	}
+	if r.Text && r.Type == model.Txn {
+		return &Error{Code: model.Malformed, Reason: "a txn has no text form"}
+	}
 	if r.Text && !bus.Trimmed(&r.Request) {
 		return &Error{Code: model.Malformed, Reason: "a text request cannot hold blanks at the ends of a key or a value"}
 	}
@@ -120,6 +123,9 @@ func (r *Request) check() error {
 // header returns the headers of a lone request, nil if it needs none.
 func (s *sending) header() nats.Header {
 	h := s.item.Options.Header(s.item.Model)
+	if s.text {
+		h = bus.TextHeader(h, &s.item.Request.Request)
+	}
 	if s.traceparent == "" {
 		return h
 	}

@@ -13,23 +13,29 @@ import (
 // have no lives, INSTALLED has no position, HELLO has no past and STATE no proof, HELLO and
 // REPORT do not say who was heard, and there are none of the times by which the order forgets
 // requests: FORWARD, DATA, requests and entries are a field shorter, a CHUNK four. In version 2
-// FORWARD and ANSWERS have no round either. Version 1, in which HELLO and INSTALL had other
-// fields, is not read: it knows no view change, and nothing of it was ever on a disk.
-const Version = 4
+// FORWARD and ANSWERS have no round either. Up to version 4 there are no revisions: requests, answers,
+// entries, and the records of keys and epochs are shorter, and nothing ends. Version 1, in which
+// HELLO and INSTALL had other fields, is not read: it knows no view change, and nothing of it was
+// ever on a disk.
+const Version = 5
 
 // Versions before.
 const (
-	withoutLineage = 3 // the last without it, and without times
-	withoutHeard   = 3 // the last without it
-	withoutLives   = 3 // the last without them
-	withoutRounds  = 2 // the last without them
+	withoutRevisions = 4 // the last without them, and without conditions, ends and outcomes
+	withoutLineage   = 3 // the last without it, and without times
+	withoutHeard     = 3 // the last without it
+	withoutLives     = 3 // the last without them
+	withoutRounds    = 2 // the last without them
 )
 
-// valueVersion is the first field of every value that stands alone. Version 2 is still read:
-// in it a record has no lineage, and there are no times.
+// valueVersion is the first field of every value that stands alone. Those before it are still read:
+// in version 3 there are no revisions, and in version 2 a record has no lineage, and there are no
+// times.
 const (
-	valueVersion    = 3
-	oldValueVersion = 2
+	valueVersion          = 4
+	valueWithoutRevisions = 3
+	valueWithoutLineage   = 2
+	oldestValueVersion    = 2
 )
 
 // ErrMessage is wrapped by every error: the message cannot be encoded or decoded.
@@ -45,6 +51,11 @@ const (
 	MaxMembers = 64    // members of a view, configured replicas, entries of any vector by member
 	MaxReason  = 4096  // bytes of an answer's reason
 	MaxList    = 65536 // elements of any other list
+
+	// MaxOutcome bounds what an answer holds and what an entry of the table of executed requests
+	// repeats, in bytes: a page of a list and the results of a transaction have a form of their
+	// own around keys and values.
+	MaxOutcome = model.MaxKeyValue + 64<<10
 
 	// MaxCursor bounds the cursor of a PULL or CHUNK, in bytes. Keys below a cursor are
 	// held, and the least string above the longest key is one byte longer than it.
@@ -80,18 +91,22 @@ var bodyFields = [...]int{
 // more than these is also the least that such an array can take.
 const (
 	marksFields     = 3
-	recordFields    = 13
+	recordFields    = 14
 	ancestorFields  = 4
 	memberFields    = 3
 	pastFields      = 3
 	proofFields     = 4
-	requestFields   = 12
+	requestFields   = 13
+	moreFields      = 4 // what few requests have
+	rangeFields     = 3
 	writeFields     = 2
-	answerFields    = 8
+	answerFields    = 10
 	operationFields = 2
+	endFields       = 2 // of an operation that ends a value
 	dataFields      = 9
-	executedFields  = 7
-	keyRecordFields = 8
+	executedFields  = 8
+	outcomeFields   = 3 // of an entry, where it is not OK alone
+	keyRecordFields = 10
 	heardFields     = 2
 	valueFields     = 2 // of the array around a value that stands alone
 )
@@ -99,9 +114,6 @@ const (
 // cameBit is set in the last field of a request that says when the request came to the master,
 // and not when its client sent it first.
 const cameBit = 1 << 63
-
-// oldRecordFields is how many a record has up to version withoutLineage.
-const oldRecordFields = recordFields - 2
 
 // fieldsOf is how many fields a kind has of its own in a version that is read.
 func fieldsOf(kind message.Kind, version uint64) int {
@@ -136,7 +148,7 @@ func hasRound(kind message.Kind) bool {
 
 func knownKind(k message.Kind) bool { return int(k) < len(bodyFields) && bodyFields[k] >= 0 }
 
-func validOp(op message.Op) bool { return op >= message.OpStrong && op <= message.OpCommit }
+func validOp(op message.Op) bool { return op >= message.OpStrong && op <= message.OpEnd }
 
 func validPhase(p message.Phase) bool {
 	return p >= message.PhaseBoot && p <= message.PhaseCaught
@@ -153,17 +165,72 @@ func requestFault(r *message.Request) string {
 		return "unknown consistency in a request"
 	case !r.Type.Valid():
 		return "unknown type in a request"
+	case !r.Type.In(r.Model):
+		return "request that its model does not have"
 	case len(r.Identity) > model.MaxIdentity:
 		return "identity too long"
 	}
-	return keyValueFault(r.Key, r.Value)
+	if fault := moreFault(r); fault != "" {
+		return fault
+	}
+
+	switch {
+	case r.Type.HasKey():
+		return keyValueFault(r.Key, r.Value)
+	case r.Type == model.Txn && r.Key != "":
+		return "transaction with a key"
+	case len(r.Key) > model.MaxKey: // a prefix
+		return "key of a bad length"
+	case len(r.Key)+len(r.Value) > model.MaxKeyValue:
+		return "key and value too long"
+	}
+	return ""
+}
+
+// moreFault is for what few requests have.
+func moreFault(r *message.Request) string {
+	conditional := r.Type == model.Set || r.Type == model.Delete || r.Type == model.Add
+	ranged := r.Type == model.List || r.Type == model.Watch
+	switch {
+	case r.If > 0 && !r.HasIf:
+		return "revision without a condition"
+	case r.HasIf && !(conditional && r.Model.Strong()):
+		return "condition where there is none"
+	case r.TTL > model.MaxTTL:
+		return "value that lives too long"
+	case r.TTL > 0 && r.Type != model.Set:
+		return "end of what is no value"
+	case r.Range != nil && !ranged:
+		return "range of what is no list"
+	}
+	if r.Range == nil {
+		return ""
+	}
+	return rangeFault(r.Range)
+}
+
+func rangeFault(r *model.Range) string {
+	switch {
+	case r.Limit < 0 || r.Limit > model.MaxPage:
+		return "limit of a list out of its range"
+	case len(r.From) > model.MaxNext:
+		return "place in a list too long"
+	}
+	return ""
+}
+
+func keyFault(key string) string {
+	if len(key) == 0 || len(key) > model.MaxKey {
+		return "key of a bad length"
+	}
+	return ""
 }
 
 func keyValueFault(key string, value []byte) string {
-	switch {
-	case len(key) == 0 || len(key) > model.MaxKey:
-		return "key of a bad length"
-	case len(key)+len(value) > model.MaxKeyValue:
+	if fault := keyFault(key); fault != "" {
+		return fault
+	}
+	if len(key)+len(value) > model.MaxKeyValue {
 		return "key and value too long"
 	}
 	return ""
@@ -185,6 +252,8 @@ func executedFault(x *message.Executed) string {
 		return "identity too long"
 	case len(x.Key) > model.MaxKey:
 		return "key of a bad length"
+	case len(x.Result) > MaxOutcome:
+		return "result of an entry too long"
 	}
 	return ""
 }

@@ -8,7 +8,6 @@ import (
 	"quartet/bus/internal/pack"
 	"quartet/bus/lamport"
 	"quartet/bus/message"
-	"quartet/bus/model"
 )
 
 // Decoder decodes messages. It keeps nothing of them. It has one owner.
@@ -16,7 +15,8 @@ type Decoder struct {
 	in  *pack.Reader
 	err error // the first error; after it every read returns zero
 
-	times bool // what is read is of a version with times
+	// What is read is of a version with times and lineages, and of one with revisions.
+	times, revisions bool
 }
 
 // NewDecoder returns a decoder.
@@ -32,7 +32,7 @@ func (d *Decoder) Decode(b []byte) (message.Message, error) {
 	d.err = nil
 	n := d.array(64)
 	version := d.version(withoutRounds, Version)
-	d.times = version > withoutLineage
+	d.times, d.revisions = version > withoutLineage, version > withoutRevisions
 	kind := message.Kind(d.limited(math.MaxUint8, "kind"))
 	if d.err == nil && !knownKind(kind) {
 		d.fail("unknown kind %d", kind)
@@ -63,7 +63,7 @@ func (d *Decoder) body(kind message.Kind, h message.Header, version uint64) mess
 			Position: d.uint(), Keys: d.uint(), LastRID: d.uint(), Master: d.uint(), Nonce: d.uint(),
 			Whole: d.bool(), Committed: d.uint(), Heard: d.heard(version), Past: d.past(version)}
 	case message.KindInstall:
-		return &message.Install{Header: h, Record: d.record(version <= withoutLineage)}
+		return &message.Install{Header: h, Record: d.record()}
 	case message.KindInstalled:
 		if version <= withoutLineage {
 			return &message.Installed{Header: h, Position: message.Unknown}
@@ -231,8 +231,8 @@ func (d *Decoder) str(limit int, what string) string {
 	return string(d.take(n, limit, what))
 }
 
-// value reads a bin or nil; it shares the memory of the message.
-func (d *Decoder) value() []byte {
+// value reads a bin or nil of at most limit bytes; it shares the memory of the message.
+func (d *Decoder) value(limit int) []byte {
 	if d.err != nil || d.in.Nil() {
 		return nil
 	}
@@ -241,5 +241,5 @@ func (d *Decoder) value() []byte {
 		d.wrong(err, "a value", "value")
 		return nil
 	}
-	return d.take(n, model.MaxKeyValue, "value")
+	return d.take(n, limit, "value")
 }

@@ -43,13 +43,9 @@ func (d *Decoder) orderTime() message.OrderTime {
 	return message.OrderTime{Now: d.time(), Tick: d.time(), Horizon: d.time(), Oldest: d.time()}
 }
 
-// record reads a record; old: as versions without lineage have it.
-func (d *Decoder) record(old bool) message.Record {
-	if old {
-		d.tuple(oldRecordFields, "record of an epoch")
-	} else {
-		d.tuple(recordFields, "record of an epoch")
-	}
+func (d *Decoder) record() message.Record {
+	old := !d.times // of a version without lineage
+	d.tuple(d.fields(recordFields, 1, 2), "record of an epoch")
 	r := message.Record{
 		View:       message.View{Epoch: d.uint(), Faults: int(d.limited(MaxMembers, "faults")), Members: d.members(old)},
 		Configured: d.nodes(), Missing: int(d.limited(MaxMembers, "missing")), Cut: d.uints(MaxMembers),
@@ -57,6 +53,9 @@ func (d *Decoder) record(old bool) message.Record {
 	}
 	if !old {
 		r.Cluster, r.Lineage = d.uint(), d.lineage()
+	}
+	if d.revisions {
+		r.Level = d.uint()
 	}
 	if d.err != nil {
 		return message.Record{}
@@ -107,8 +106,8 @@ func (d *Decoder) past(version uint64) message.Past {
 	}
 	d.tuple(pastFields, "past")
 	p := message.Past{Life: d.uint(), Reason: d.str(MaxReason, "reason")}
-	if d.list(1, recordFields+1) == 1 {
-		r := d.record(false)
+	if d.list(1, d.fields(recordFields, 1, 2)+1) == 1 {
+		r := d.record()
 		p.Record = &r
 	}
 	return p
@@ -144,7 +143,7 @@ func (d *Decoder) nodes() []lamport.Node {
 
 // data reads a DATA inside of something else.
 func (d *Decoder) data() *message.Data {
-	d.tuple(d.timed(dataFields), "DATA")
+	d.tuple(d.fields(dataFields, 0, 1), "DATA")
 	h := d.header()
 	if d.err != nil {
 		return nil
@@ -153,7 +152,7 @@ func (d *Decoder) data() *message.Data {
 }
 
 func (d *Decoder) dataList() []*message.Data {
-	n := d.list(MaxList, d.timed(dataFields)+1)
+	n := d.list(MaxList, d.fields(dataFields, 0, 1)+1)
 	if n == 0 {
 		return nil
 	}
@@ -165,7 +164,7 @@ func (d *Decoder) dataList() []*message.Data {
 }
 
 func (d *Decoder) entries() []message.Executed {
-	n := d.list(MaxList, d.timed(executedFields)+1)
+	n := d.list(MaxList, d.fields(executedFields, 1, 1)+1)
 	if n == 0 {
 		return nil
 	}
@@ -177,15 +176,19 @@ func (d *Decoder) entries() []message.Executed {
 }
 
 func (d *Decoder) executed(x *message.Executed) {
-	d.tuple(d.timed(executedFields), "entry")
+	d.tuple(d.fields(executedFields, 1, 1), "entry")
 	x.Identity = d.str(model.MaxIdentity, "identity")
 	x.RID, x.Digest, x.Position, x.Timestamp = d.uint(), d.uint(), d.uint(), d.uint()
 	x.Key = d.str(model.MaxKey, "key")
 	x.Time = d.time()
+	if d.revisions && d.some(outcomeFields, "outcome") > 0 {
+		x.Code, x.Revision = model.Code(d.limited(math.MaxUint16, "code")), d.uint()
+		x.Result = bytes.Clone(d.value(MaxOutcome))
+	}
 }
 
 func (d *Decoder) keyRecords() []message.KeyRecord {
-	n := d.list(MaxList, keyRecordFields+1)
+	n := d.list(MaxList, d.fields(keyRecordFields, 2, 0)+1)
 	if n == 0 {
 		return nil
 	}
@@ -197,12 +200,17 @@ func (d *Decoder) keyRecords() []message.KeyRecord {
 }
 
 func (d *Decoder) keyRecord(r *message.KeyRecord) {
-	d.tuple(keyRecordFields, "record of a key")
+	d.tuple(d.fields(keyRecordFields, 2, 0), "record of a key")
 	r.Key = d.str(model.MaxKey, "key")
 	r.Kind = uint8(d.limited(math.MaxUint8, "kind of a record"))
-	r.Value = bytes.Clone(d.value())
+	r.Value = bytes.Clone(d.value(model.MaxKeyValue))
 	r.Version = lamport.Version{Epoch: d.uint(), Timestamp: d.timestamp()}
 	r.Number, r.RID = d.uint(), d.uint()
+	if d.revisions {
+		r.Revision, r.Expires = d.uint(), d.uint()
+	} else {
+		r.Revision = message.LeastRevision
+	}
 	if d.err != nil {
 		return
 	}

@@ -44,14 +44,19 @@ func (d *Decoder) time() uint64 {
 	return d.uint()
 }
 
-// timed is how many fields an array of n has in the version that is read: its last is a
-// time.
-func (d *Decoder) timed(n int) int {
-	if !d.times {
-		return n - 1
+// fields is how many fields an array of now has in the version that is read: so many of them came
+// with the revisions, and so many with the times.
+func (d *Decoder) fields(now, withRevisions, withTimes int) int {
+	if !d.revisions {
+		now -= withRevisions
 	}
-	return n
+	if !d.times {
+		now -= withTimes
+	}
+	return now
 }
+
+func (d *Decoder) requestFields() int { return d.fields(requestFields, 1, 1) }
 
 func (d *Decoder) marks() message.Marks {
 	d.tuple(marksFields, "marks")
@@ -59,7 +64,7 @@ func (d *Decoder) marks() message.Marks {
 }
 
 func (d *Decoder) requests() []message.Request {
-	n := d.list(MaxList, d.timed(requestFields)+1)
+	n := d.list(MaxList, d.requestFields()+1)
 	if n == 0 {
 		return nil
 	}
@@ -71,19 +76,20 @@ func (d *Decoder) requests() []message.Request {
 }
 
 func (d *Decoder) request(r *message.Request) {
-	d.tuple(d.timed(requestFields), "request")
+	d.tuple(d.requestFields(), "request")
 	r.RID = d.uint()
 	r.Identity = d.str(model.MaxIdentity, "identity")
 	r.Digest = d.uint()
 	r.Model = model.Consistency(d.limited(math.MaxUint8, "consistency"))
 	r.Type = model.Type(d.limited(math.MaxUint8, "type"))
 	r.Key = d.str(model.MaxKey, "key")
-	r.Value = bytes.Clone(d.value())
+	r.Value = bytes.Clone(d.value(model.MaxKeyValue))
 	r.Version.Epoch = d.uint()
 	r.Version.Time = d.uint()
 	r.Version.Node = d.node()
 	r.Min = d.uint()
 	d.since(r)
+	d.more(r)
 	if d.err != nil {
 		return
 	}
@@ -105,8 +111,38 @@ func (d *Decoder) since(r *message.Request) {
 	}
 }
 
+// more reads what few requests have.
+func (d *Decoder) more(r *message.Request) {
+	if !d.revisions || d.some(moreFields, "rest of a request") == 0 {
+		return
+	}
+	r.HasIf, r.If = d.optional()
+	r.TTL, r.Wall = d.uint(), d.uint()
+	if d.some(rangeFields, "range") > 0 {
+		r.Range = &model.Range{Limit: int(d.limited(model.MaxPage, "limit")), Values: d.bool(), From: d.str(model.MaxNext, "place in a list")}
+	}
+}
+
+// some reads the length of an array that is empty or has n fields.
+func (d *Decoder) some(n int, what string) int {
+	got := d.array(n)
+	if d.err == nil && got != 0 && got != n {
+		d.fail("%s of %d fields (want none or %d)", what, got, n)
+		return 0
+	}
+	return got
+}
+
+// optional reads a number that may be missing.
+func (d *Decoder) optional() (given bool, n uint64) {
+	if d.array(1) == 0 {
+		return false, 0
+	}
+	return true, d.uint()
+}
+
 func (d *Decoder) writes() []message.CausalWrite {
-	n := d.list(MaxList, writeFields+1+d.timed(requestFields))
+	n := d.list(MaxList, writeFields+1+d.requestFields())
 	if n == 0 {
 		return nil
 	}
@@ -120,18 +156,23 @@ func (d *Decoder) writes() []message.CausalWrite {
 }
 
 func (d *Decoder) answers() []message.Answer {
-	n := d.list(MaxList, answerFields+1)
+	fields := d.fields(answerFields, 2, 0)
+	n := d.list(MaxList, fields+1)
 	if n == 0 {
 		return nil
 	}
 	answers := make([]message.Answer, n)
 	for i := 0; i < n && d.err == nil; i++ {
-		d.tuple(answerFields, "answer")
+		d.tuple(fields, "answer")
 		a := &answers[i]
 		a.RID, a.FirstRID = d.uint(), d.uint()
 		a.Code = model.Code(d.limited(math.MaxUint16, "code"))
-		a.Reason, a.Value = d.str(MaxReason, "reason"), d.value()
+		a.Reason, a.Value = d.str(MaxReason, "reason"), d.value(MaxOutcome)
 		a.Position, a.Timestamp, a.Clock.Time = d.uint(), d.uint(), d.uint()
+		if d.revisions {
+			a.HasRevision, a.Revision = d.optional()
+			a.Expires = d.uint()
+		}
 	}
 	return answers
 }
@@ -159,8 +200,19 @@ func (d *Decoder) operation(o *message.Operation) {
 		o.Reads = d.uints(MaxList)
 	case o.Op == message.OpCommit:
 		o.Number = d.uint()
+	case o.Op == message.OpEnd:
+		d.end(o)
 	default:
 		d.request(&o.Request)
+	}
+}
+
+// end reads which value is to end.
+func (d *Decoder) end(o *message.Operation) {
+	d.tuple(endFields, "end of a value")
+	o.Request.Key, o.Number = d.str(model.MaxKey, "key"), d.uint()
+	if fault := keyFault(o.Request.Key); d.err == nil && fault != "" {
+		d.fail("%s", fault)
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 
 	"quartet/bus/internal/pack"
 	"quartet/bus/message"
-	"quartet/bus/model"
 )
 
 // Encoder encodes messages into one buffer that it keeps. It has one owner.
@@ -180,6 +179,39 @@ func (e *Encoder) request(r *message.Request) {
 	e.uint(uint64(r.Version.Node))
 	e.uint(r.Min)
 	e.since(r)
+	e.more(r)
+}
+
+// more writes what few requests have, as an array that is empty of all others.
+func (e *Encoder) more(r *message.Request) {
+	plain := !r.HasIf && r.TTL == 0 && r.Wall == 0 && r.Range == nil
+	if plain {
+		e.array(0)
+		return
+	}
+	e.array(moreFields)
+	e.optional(r.HasIf, r.If)
+	e.uint(r.TTL)
+	e.uint(r.Wall)
+
+	if r.Range == nil {
+		e.array(0)
+		return
+	}
+	e.array(rangeFields)
+	e.uint(uint64(max(r.Range.Limit, 0)))
+	e.bool(r.Range.Values)
+	e.str(r.Range.From)
+}
+
+// optional writes a number that may be missing: an array of none or one.
+func (e *Encoder) optional(given bool, n uint64) {
+	if !given {
+		e.array(0)
+		return
+	}
+	e.array(1)
+	e.uint(n)
 }
 
 // since writes First and Came as one number: at most one of them is there.
@@ -206,7 +238,7 @@ func (e *Encoder) writes(writes []message.CausalWrite) {
 }
 
 func (e *Encoder) answer(a *message.Answer) {
-	if len(a.Reason) > MaxReason || len(a.Value) > model.MaxKeyValue {
+	if len(a.Reason) > MaxReason || len(a.Value) > MaxOutcome {
 		e.fail("reason or value of an answer too long")
 	}
 	e.array(answerFields)
@@ -218,6 +250,8 @@ func (e *Encoder) answer(a *message.Answer) {
 	e.uint(a.Position)
 	e.uint(a.Timestamp)
 	e.uint(a.Clock.Time)
+	e.optional(a.HasRevision, a.Revision)
+	e.uint(a.Expires)
 }
 
 func (e *Encoder) operation(o *message.Operation) {
@@ -232,6 +266,13 @@ func (e *Encoder) operation(o *message.Operation) {
 			e.uint(rid)
 		}
 	case message.OpCommit:
+		e.uint(o.Number)
+	case message.OpEnd:
+		if fault := keyFault(o.Request.Key); fault != "" {
+			e.fail(fault)
+		}
+		e.array(endFields)
+		e.str(o.Request.Key)
 		e.uint(o.Number)
 	default:
 		e.fail("unknown operation")

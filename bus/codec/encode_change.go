@@ -158,6 +158,7 @@ func (e *Encoder) record(r *message.Record) {
 		e.uint(r.Members[i].Incarnation)
 		e.uint(r.Members[i].Life)
 	}
+
 	e.array(len(r.Configured))
 	for _, n := range r.Configured {
 		e.uint(uint64(n))
@@ -166,12 +167,14 @@ func (e *Encoder) record(r *message.Record) {
 	e.vector(r.Cut)
 	e.uints4(r.High, r.Start, r.Master, r.Nonce)
 	e.uint(r.Since)
+
 	e.uint(r.Cluster)
 	e.array(len(r.Lineage))
 	for _, a := range r.Lineage {
 		e.array(ancestorFields)
 		e.uints4(a.Epoch, a.Nonce, a.High, a.Position)
 	}
+	e.uint(r.Level)
 }
 
 // data is a DATA inside of something else: its header comes with it, Acked does not.
@@ -194,6 +197,19 @@ func (e *Encoder) executed(x *message.Executed) {
 	e.uints4(x.RID, x.Digest, x.Position, x.Timestamp)
 	e.str(x.Key)
 	e.uint(x.Time)
+	e.outcome(x)
+}
+
+// outcome writes what an entry says beside OK.
+func (e *Encoder) outcome(x *message.Executed) {
+	if x.Code == 0 && x.Revision == 0 && x.Result == nil {
+		e.array(0)
+		return
+	}
+	e.array(outcomeFields)
+	e.uint(uint64(x.Code))
+	e.uint(x.Revision)
+	e.value(x.Result)
 }
 
 func (e *Encoder) keyRecord(r *message.KeyRecord) {
@@ -208,4 +224,6 @@ func (e *Encoder) keyRecord(r *message.KeyRecord) {
 	e.timestamp(r.Version.Timestamp)
 	e.uint(r.Number)
 	e.uint(r.RID)
+	e.uint(r.Revision)
+	e.uint(r.Expires)
 }

@@ -17,12 +17,17 @@ var senderSays = map[string]bool{
 	"Answers.Answers[].Answer.HasPosition": true,
 }
 
-// mayBeZero reports whether a field need not be set in the samples: it does not travel, or it is
-// the one of two that share a number, and the other is set.
+// mayBeZero reports whether a field need not be set in the samples: it does not travel, it is
+// the one of two that share a number, and the other is set, or nothing of that kind has it: a weak
+// write has no condition, and nothing that is ordered or kept has a range.
 func mayBeZero(path string, set map[string]bool) bool {
 	other, shares := strings.CutSuffix(path, ".Came")
 	otherIsSet := shares && set[other+".First"]
-	return strings.HasSuffix(path, ".Acked") || otherIsSet || senderSays[path]
+	isWrite := strings.Contains(path, "Writes[]") || strings.HasPrefix(path, "writes") || strings.HasPrefix(path, "request.")
+	isCondition := strings.HasSuffix(path, ".HasIf") || strings.HasSuffix(path, ".If")
+	condition := isWrite && isCondition
+	ranged := strings.HasSuffix(path, ".Range") && !strings.HasPrefix(path, "Forward.Requests[]")
+	return strings.HasSuffix(path, ".Acked") || otherIsSet || senderSays[path] || condition || ranged
 }
 
 // When a request was first sent, and when it came, share one number: at most one of them is known.

@@ -101,8 +101,8 @@ func (d *Decoder) DecodeExecuted(b []byte) (message.Executed, error) {
 
 // DecodeRecord reads what EncodeRecord wrote. What it returns is [message.Record.Sound].
 func (d *Decoder) DecodeRecord(b []byte) (message.Record, error) {
-	old := d.open(b) == oldValueVersion
-	r := d.record(old)
+	d.open(b)
+	r := d.record()
 	if err := d.close("record of an epoch"); err != nil {
 		return message.Record{}, err
 	}
@@ -133,14 +133,13 @@ func (e *Encoder) close(what string) ([]byte, error) {
 	return e.out.B, nil
 }
 
-// open begins with a value, and returns its version.
-func (d *Decoder) open(b []byte) uint64 {
+// open begins with a value.
+func (d *Decoder) open(b []byte) {
 	d.in.Reset(b)
 	d.err = nil
 	d.tuple(valueFields, "value")
-	version := d.version(oldValueVersion, valueVersion)
-	d.times = version > oldValueVersion
-	return version
+	version := d.version(oldestValueVersion, valueVersion)
+	d.times, d.revisions = version > valueWithoutLineage, version > valueWithoutRevisions
 }
 
 // version reads the field that everything begins with: one of first to last.

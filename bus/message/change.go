@@ -94,6 +94,10 @@ type OrderTime struct {
 	Oldest  uint64 // number of the oldest entry of the table that is not forgotten
 }
 
+// LeastRevision is the revision of what was written before there were revisions: no write after
+// it has one as low.
+const LeastRevision = 1
+
 // KeyRecord is a record of the committed layer with its key.
 type KeyRecord struct {
 	Key     string

@@ -95,7 +95,10 @@ func (t Type) Writes() bool { return t == Set || t == Delete || t == Txn || t ==
 func (t Type) HasKey() bool { return t == Set || t == Get || t == Delete || t == Add }
 
 // In reports whether model c has requests of type t: Txn and Add need a place in the order.
-func (t Type) In(c Consistency) bool { return c.Strong() || t != Txn && t != Add }
+func (t Type) In(c Consistency) bool {
+	needsPlace := t == Txn || t == Add
+	return c.Strong() || !needsPlace
+}
 
 // Word returns the type's name in small letters.
 func (t Type) Word() string {

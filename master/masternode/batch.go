@@ -32,6 +32,7 @@ func (n *node) requests(e *event) {
 		return
 	}
 	b := n.newBatch(e.msg.Reply, len(n.items))
+	b.answers.Fields = bus.AnswerFields(e.msg.Header)
 	all := make([]taken, len(n.items))
 	for i := range n.items {
 		item := &n.items[i]

@@ -28,6 +28,18 @@ type taken struct {
 	sent             lamport.Node  // the replica for which it left first; 0: for none, or for all
 }
 
+// echo is the body of the reply to a text request that writes and has nothing else to say; nil: it
+// is another.
+func echo(r *model.Request) []byte {
+	switch r.Type {
+	case model.Set:
+		return bus.AppendEcho(nil, r.Key, r.Value)
+	case model.Delete:
+		return []byte(r.Key)
+	}
+	return nil
+}
+
 // reply answers a client and writes the ledger.
 func (n *node) reply(r *master.Reply) {
 	t := n.waiting.remove(r.Token)
@@ -53,8 +65,8 @@ func (n *node) reply(r *master.Reply) {
 		return
 	}
 	out := bus.Reply{Answer: r.Answer, Model: t.request.Model, Type: t.request.Type, Encoding: t.request.Encoding}
-	if r.Code == model.OK && t.request.Type == model.Set && t.request.Encoding == bus.Text {
-		out.Body = bus.AppendEcho(nil, t.request.Key, t.request.Value)
+	if r.Code == model.OK && t.request.Encoding == bus.Text {
+		out.Body = echo(&t.request.Request)
 	}
 
 	now := n.machine.History()

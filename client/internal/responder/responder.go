@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
+	"quartet/bus/codec"
 	"quartet/bus/lamport"
 	"quartet/bus/model"
 )
@@ -154,7 +155,7 @@ func (r *Responder) request(m *nats.Msg) {
 	request, err := bus.ParseRequest(m.Data)
 	var options bus.Options
 	if err == nil {
-		options, err = bus.ParseOptions(m.Header, request.Model)
+		options, err = bus.OptionsOf(&request, m.Header)
 	}
 	reply, action := r.take(Call{Request: request, Options: options, Header: m.Header, Body: string(m.Data)}, err)
 	switch {
@@ -221,7 +222,7 @@ func (r *Responder) TakeBatches(t testing.TB, most int) (count func() int) {
 			replies[i], _ = r.take(Call{Request: item.Request, Options: item.Options, Header: m.Header}, item.Err)
 		}
 
-		var w bus.AnswersWriter
+		w := bus.AnswersWriter{Fields: bus.AnswerFields(m.Header)}
 		inIt := 0
 		for i := len(replies) - 1; i >= 0; i-- {
 			if replies[i] != nil {
@@ -299,6 +300,14 @@ func (r *Responder) execute(request bus.Request, options bus.Options, err error)
 			reply.Timestamp = value.timestamp
 		}
 		return reply
+	}
+
+	switch request.Type {
+	case model.List:
+		reply.Value, _ = codec.AppendPage(nil, &model.Page{}) // an empty one keeps all limits
+		return reply
+	case model.Txn:
+		reply.Value, _ = codec.AppendResults(nil, &model.Results{Succeeded: true, Failed: -1})
 	}
 
 	if request.Model == model.Causal {

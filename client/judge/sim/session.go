@@ -11,6 +11,9 @@ import (
 	"quartet/master"
 )
 
+// drawn are the types of the requests that sessions make.
+var drawn = [...]model.Type{model.Set, model.Get}
+
 // session is a client that keeps the public contract: one request at a time, the highest
 // position and read timestamp and the timestamps of its own writes carried along, a set
 // of unknown outcome sent again under the same Nats-Msg-Id.
@@ -157,7 +160,7 @@ func (s *session) invent(c *cluster) *sending {
 	s.made++
 	w := &sending{session: s, try: 1}
 	r := &w.request
-	r.Model, r.Type = s.models[c.rand.IntN(len(s.models))], model.Types[c.rand.IntN(len(model.Types))]
+	r.Model, r.Type = s.models[c.rand.IntN(len(s.models))], drawn[c.rand.IntN(len(drawn))]
 	r.Key = string(rune('a' + c.rand.IntN(c.opts.Keys)))
 	if r.Type == model.Set {
 		r.Value = fmt.Appendf(nil, "%s-%d", s.name, s.made)
