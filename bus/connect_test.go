@@ -177,7 +177,8 @@ func TestSubscribeErrors(t *testing.T) {
 		t.Errorf("bad subject: %v", err)
 	}
 	nc.Close()
-	if _, err := bus.Subscribe(nc, "a", func(*nats.Msg) {}); !errors.Is(err, bus.ErrSubscribe) || !errors.Is(err, nats.ErrConnectionClosed) {
+	if _, err := bus.Subscribe(nc, "a", func(*nats.Msg) {}); !errors.Is(err, bus.ErrSubscribe) ||
+		!errors.Is(err, nats.ErrConnectionClosed) {
 		t.Errorf("closed connection: %v", err)
 	}
 }

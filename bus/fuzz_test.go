@@ -22,7 +22,8 @@ func FuzzParseRequest(f *testing.F) {
 		"\x84\xabconsistency\x03\xa7request\x01\xa3key\xa3 k \xa5value\xc4\x03\n v",
 		"\x83\xabconsistency\x01\xa7request\x02\xa3key\xa1k", "\x81\xa3ttl\x05", "\xdf\xff\xff\xff\xff",
 		"\x84\xabconsistency\x01\xa7request\x01\xa3key\xa1k\xa5value\xc6\xff\xff\xff\xff", "\xc0", "\x80",
-		`{"consistency":3,"request":"set","key":" k ","value":"\n v"}`, `{"consistency":"eventual","request":1,"key":"k","value_base64":"/w=="}`,
+		`{"consistency":3,"request":"set","key":" k ","value":"\n v"}`,
+		`{"consistency":"eventual","request":1,"key":"k","value_base64":"/w=="}`,
 	} {
 		f.Add([]byte(seed))
 	}
@@ -95,9 +96,11 @@ func checkRefusal(t *testing.T, err error) {
 // there; its options are checked as headers are.
 func FuzzParseJSON(f *testing.F) {
 	for _, seed := range []string{
-		`{"consistency":1,"request":2,"key":"k"}`, `{"consistency":"causal","request":"set","key":"k","value":"\ud83d\ude00\u0000","id":"i"}`,
+		`{"consistency":1,"request":2,"key":"k"}`,
+		`{"consistency":"causal","request":"set","key":"k","value":"\ud83d\ude00\u0000","id":"i"}`,
 		`{"consistency":2,"request":1,"key":"k","value_base64":"/wD+","min_position":7,"min_timestamp":8,"replica":"r1","client":"C","session":"new"}`,
-		`{"consistency":1,"request":1,"key":"k","value":"\ud800"}`, `{"key":[[[[`, `{"key":"k","\u006bey":"l"}`, `{"consistency":1e0}`, "{}\x00",
+		`{"consistency":1,"request":1,"key":"k","value":"\ud800"}`, `{"key":[[[[`, `{"key":"k","\u006bey":"l"}`,
+		`{"consistency":1e0}`, "{}\x00",
 	} {
 		f.Add([]byte(seed))
 	}
@@ -220,7 +223,8 @@ func FuzzParseReply(f *testing.F) {
 
 		r.Body, again.Body, r.Reason, again.Reason = nil, nil, "", ""
 		if r.RID != again.RID || r.Code != again.Code || r.Model != again.Model || r.Type != again.Type || r.Clock != again.Clock ||
-			r.Replica != again.Replica || r.Timestamp != again.Timestamp || r.Position != again.Position || r.HasPosition != again.HasPosition {
+			r.Replica != again.Replica || r.Timestamp != again.Timestamp || r.Position != again.Position ||
+			r.HasPosition != again.HasPosition {
 			t.Fatalf("%+v became %+v", r, again)
 		}
 	})

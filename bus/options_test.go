@@ -27,21 +27,46 @@ func TestParseOptions(t *testing.T) {
 			},
 			model.Causal, Options{Identity: "id-1", Client: "Client1", MinTimestamp: 7, Replica: "r2"},
 		},
-		"position": {nats.Header{HeaderMinTimestamp: {"7"}, HeaderMinPosition: {"18446744073709551615"}}, model.Sequential, Options{MinPosition: 1<<64 - 1}},
-		"minima that don't concern the model, malformed": {nats.Header{HeaderMinTimestamp: {"x"}, HeaderMinPosition: {"-1"}}, model.Linearizable, Options{}},
-		"the other minimum, malformed":                   {nats.Header{HeaderMinTimestamp: {"x"}, HeaderMinPosition: {"3"}}, model.Sequential, Options{MinPosition: 3}},
-		"minima, no model":                               {nats.Header{HeaderMinTimestamp: {"x"}}, 0, Options{}},
-		"letter case":                                    {nats.Header{"nats-msg-id": {"id"}, "QUARTET-MIN-TIMESTAMP": {"9"}}, model.Causal, Options{Identity: "id", MinTimestamp: 9}},
-		"exact before other case":                        {nats.Header{"NATS-MSG-ID": {"other"}, HeaderMsgID: {"exact"}}, model.Causal, Options{Identity: "exact"}},
-		"two other cases":                                {nats.Header{"nats-msg-id": {"small"}, "NATS-MSG-ID": {"capital"}}, model.Causal, Options{Identity: "capital"}},
-		"first of two":                                   {nats.Header{HeaderMsgID: {"a", "b"}}, model.Causal, Options{Identity: "a"}},
-		"no value":                                       {nats.Header{HeaderMsgID: {}}, model.Causal, Options{}},
-		"blanks around":                                  {nats.Header{HeaderMsgID: {" a b\t"}, HeaderMinTimestamp: {" 7 "}}, model.Causal, Options{Identity: "a b", MinTimestamp: 7}},
-		"longest":                                        {nats.Header{HeaderMsgID: {long}, HeaderClient: {long}}, model.Causal, Options{Identity: long, Client: long}},
-		"not ASCII":                                      {nats.Header{HeaderMsgID: {"é键"}}, model.Causal, Options{Identity: "é键"}},
-		"age":                                            {nats.Header{HeaderAge: {"120000"}, HeaderMsgID: {"id"}}, model.Linearizable, Options{Identity: "id", Age: 120_000}},
-		"leading zeros":                                  {nats.Header{HeaderMinTimestamp: {"007"}}, model.Causal, Options{MinTimestamp: 7}},
-		"replica that may not exist":                     {nats.Header{HeaderReplica: {"r99"}}, model.Causal, Options{Replica: "r99"}},
+		"position": {
+			nats.Header{HeaderMinTimestamp: {"7"}, HeaderMinPosition: {"18446744073709551615"}}, model.Sequential,
+			Options{MinPosition: 1<<64 - 1},
+		},
+		"minima that don't concern the model, malformed": {
+			nats.Header{HeaderMinTimestamp: {"x"}, HeaderMinPosition: {"-1"}}, model.Linearizable, Options{},
+		},
+		"the other minimum, malformed": {
+			nats.Header{HeaderMinTimestamp: {"x"}, HeaderMinPosition: {"3"}}, model.Sequential, Options{MinPosition: 3},
+		},
+		"minima, no model": {nats.Header{HeaderMinTimestamp: {"x"}}, 0, Options{}},
+		"letter case": {
+			nats.Header{"nats-msg-id": {"id"}, "QUARTET-MIN-TIMESTAMP": {"9"}}, model.Causal,
+			Options{Identity: "id", MinTimestamp: 9},
+		},
+		"exact before other case": {
+			nats.Header{"NATS-MSG-ID": {"other"}, HeaderMsgID: {"exact"}}, model.Causal, Options{Identity: "exact"},
+		},
+		"two other cases": {
+			nats.Header{"nats-msg-id": {"small"}, "NATS-MSG-ID": {"capital"}}, model.Causal,
+			Options{Identity: "capital"},
+		},
+		"first of two": {nats.Header{HeaderMsgID: {"a", "b"}}, model.Causal, Options{Identity: "a"}},
+		"no value":     {nats.Header{HeaderMsgID: {}}, model.Causal, Options{}},
+		"blanks around": {
+			nats.Header{HeaderMsgID: {" a b\t"}, HeaderMinTimestamp: {" 7 "}}, model.Causal,
+			Options{Identity: "a b", MinTimestamp: 7},
+		},
+		"longest": {
+			nats.Header{HeaderMsgID: {long}, HeaderClient: {long}}, model.Causal, Options{Identity: long, Client: long},
+		},
+		"not ASCII": {nats.Header{HeaderMsgID: {"é键"}}, model.Causal, Options{Identity: "é键"}},
+		"age": {
+			nats.Header{HeaderAge: {"120000"}, HeaderMsgID: {"id"}}, model.Linearizable,
+			Options{Identity: "id", Age: 120_000},
+		},
+		"leading zeros": {
+			nats.Header{HeaderMinTimestamp: {"007"}}, model.Causal, Options{MinTimestamp: 7},
+		},
+		"replica that may not exist": {nats.Header{HeaderReplica: {"r99"}}, model.Causal, Options{Replica: "r99"}},
 	} {
 		for range 20 { // the order of a map must not matter
 			got, err := ParseOptions(c.header, c.model)
@@ -113,7 +138,10 @@ func TestRIDs(t *testing.T) {
 			t.Errorf("%q: %v %v", text, got, err)
 		}
 	}
-	for _, text := range []string{",", "1,", ",1", "1,,2", "x", "1 ,2", "-1", "+1", "01", "18446744073709551616", "1;2", strings.Repeat(",", 100_000)} {
+	for _, text := range []string{
+		",", "1,", ",1", "1,,2", "x", "1 ,2", "-1", "+1", "01", "18446744073709551616", "1;2",
+		strings.Repeat(",", 100_000),
+	} {
 		if got, err := ParseRIDs(text); !errors.Is(err, ErrRIDs) {
 			t.Errorf("%.20q: %v %v", text, got, err)
 		}

@@ -23,8 +23,13 @@ var sessionTokens = map[string]Session{
 	"AYCAgICAIKwCvKGpnQ":                 {Position: 1 << 40, Timestamp: 300},
 	"Af___________wH___________8BfEw8WQ": {Position: 1<<64 - 1, Timestamp: 1<<64 - 1},
 
-	"AsGMGY34dpF9AAAAAFyhqx4DrAJNfA64lA":                                   {History: History{Cluster: 0xc18c198df876917d, Epoch: 3, Nonce: 0x5ca1ab1e}, Position: 300, Timestamp: 77},
-	"Av________________________________8B____________Af___________wHjQrGp": {History: History{Cluster: 1<<64 - 1, Epoch: 1<<64 - 1, Nonce: 1<<64 - 1}, Position: 1<<64 - 1, Timestamp: 1<<64 - 1},
+	"AsGMGY34dpF9AAAAAFyhqx4DrAJNfA64lA": {
+		History: History{Cluster: 0xc18c198df876917d, Epoch: 3, Nonce: 0x5ca1ab1e}, Position: 300, Timestamp: 77,
+	},
+	"Av________________________________8B____________Af___________wHjQrGp": {
+		History: History{Cluster: 1<<64 - 1, Epoch: 1<<64 - 1, Nonce: 1<<64 - 1}, Position: 1<<64 - 1,
+		Timestamp: 1<<64 - 1,
+	},
 }
 
 func TestSessionTokens(t *testing.T) {
@@ -138,7 +143,11 @@ func TestSessionSees(t *testing.T) {
 		{Reply{Answer: model.Answer{Position: 99}}, s}, // without HasPosition it is none
 		{Reply{Answer: model.Answer{Position: 11, HasPosition: true}}, Session{Position: 11, Timestamp: 20}},
 		{Reply{Answer: model.Answer{Position: 9, HasPosition: true, Timestamp: 21}}, Session{Position: 10, Timestamp: 21}},
-		{Reply{Answer: model.Answer{Code: model.TooEarly, Position: 12, HasPosition: true}}, Session{Position: 12, Timestamp: 20}}, // a FAIL says what it saw
+		// a FAIL says what it saw
+		{
+			Reply{Answer: model.Answer{Code: model.TooEarly, Position: 12, HasPosition: true}},
+			Session{Position: 12, Timestamp: 20},
+		},
 		{Reply{Answer: model.Answer{Timestamp: 19}}, s},
 	} {
 		if got := s.Seen(&c.reply, History{}); got != c.want {
@@ -160,13 +169,17 @@ func TestSessionNamesItsHistory(t *testing.T) {
 		now    History
 		want   History
 	}{
-		"new":                          {Session{}, Reply{}, at(3), at(3)},
-		"later":                        {Session{History: at(2), Position: 5}, Reply{}, at(3), at(3)},
-		"of an older master":           {Session{History: at(4), Position: 5}, Reply{}, at(3), at(4)},
-		"nobody says":                  {Session{History: at(4)}, Reply{}, History{}, at(4)},
-		"old, and behind":              {Session{Position: 5}, Reply{Answer: model.Answer{Position: 5, HasPosition: true}}, at(3), at(3)},
-		"old, and ahead":               {Session{Position: 5}, Reply{Answer: model.Answer{Position: 4, HasPosition: true}}, at(3), History{}},
-		"old, and nothing is shown":    {Session{Timestamp: 5}, Reply{Answer: model.Answer{Position: 9, HasPosition: true}}, at(3), History{}},
+		"new":                {Session{}, Reply{}, at(3), at(3)},
+		"later":              {Session{History: at(2), Position: 5}, Reply{}, at(3), at(3)},
+		"of an older master": {Session{History: at(4), Position: 5}, Reply{}, at(3), at(4)},
+		"nobody says":        {Session{History: at(4)}, Reply{}, History{}, at(4)},
+		"old, and behind":    {Session{Position: 5}, Reply{Answer: model.Answer{Position: 5, HasPosition: true}}, at(3), at(3)},
+		"old, and ahead": {
+			Session{Position: 5}, Reply{Answer: model.Answer{Position: 4, HasPosition: true}}, at(3), History{},
+		},
+		"old, and nothing is shown": {
+			Session{Timestamp: 5}, Reply{Answer: model.Answer{Position: 9, HasPosition: true}}, at(3), History{},
+		},
 		"old, and its timestamp shown": {Session{Timestamp: 5}, Reply{Answer: model.Answer{Timestamp: 6}}, at(3), at(3)},
 	} {
 		if got := c.before.Seen(&c.reply, c.now).History; got != c.want {
@@ -220,7 +233,13 @@ func TestHistoryWords(t *testing.T) {
 // A reply brings the session's token as it is, of whatever version.
 func TestSessionOfAReply(t *testing.T) {
 	for _, token := range []string{"", Session{Position: 12}.Token(), signed(9, 1, 2, 3), strings.Repeat("A", MaxSession)} {
-		r := Reply{Answer: model.Answer{RID: 1, Code: model.NotFound, Reason: "none", Clock: lamport.Timestamp{Time: 2, Node: 3}, Replica: 3, Timestamp: 4, Position: 5, HasPosition: true}, Model: 2, Type: 2, Session: token}
+		r := Reply{
+			Answer: model.Answer{
+				RID: 1, Code: model.NotFound, Reason: "none", Clock: lamport.Timestamp{Time: 2, Node: 3}, Replica: 3,
+				Timestamp: 4, Position: 5, HasPosition: true,
+			},
+			Model: 2, Type: 2, Session: token,
+		}
 		m := r.Msg("to")
 		if _, found := m.Header[HeaderSession]; found != (token != "") {
 			t.Errorf("%q: headers %v", token, m.Header)

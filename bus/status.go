@@ -5,12 +5,13 @@ import "fmt"
 // Status is the JSON object that answers on [Subjects.Status]. Fields may be added;
 // those of the public contract keep their names and meanings.
 type Status struct {
-	Ready     bool            `json:"ready"`                // the cluster serves all four models
-	Reason    string          `json:"reason,omitempty"`     // why it is not ready, one line
-	Warnings  []string        `json:"warnings,omitempty"`   // what will fail at the next fault, and what anybody may do; a line each
-	Version   string          `json:"version"`              // of the quartet that answers
-	Data      string          `json:"data"`                 // where the members keep data: [DataMemory], [DataDisk] or [DataMixed]
-	Sync      string          `json:"sync,omitempty"`       // of disks, the weakest: "interval" (survives kill -9) or "always" (a power cut)
+	Ready    bool     `json:"ready"`              // the cluster serves all four models
+	Reason   string   `json:"reason,omitempty"`   // why it is not ready, one line
+	Warnings []string `json:"warnings,omitempty"` // what will fail at the next fault, and what anybody may do; a line each
+	Version  string   `json:"version"`            // of the quartet that answers
+	Data     string   `json:"data"`               // where the members keep data: [DataMemory], [DataDisk] or [DataMixed]
+	// of disks, the weakest: "interval" (survives kill -9) or "always" (a power cut)
+	Sync      string          `json:"sync,omitempty"`
 	Cluster   string          `json:"cluster,omitempty"`    // its identity: see [ClusterName]; "": no view yet
 	Epoch     uint64          `json:"epoch"`                // of the installed view; 0: none yet
 	Survives  string          `json:"survives,omitempty"`   // what acknowledged data survive, one line
@@ -72,7 +73,8 @@ type ReplicaStatus struct {
 	Sync string `json:"sync,omitempty"` // of DataDisk
 
 	// Of a process that this master starts and restarts.
-	Supervised bool   `json:"supervised,omitempty"` // it is one; false: another master's, or started by hand: this one doesn't start it again
+	// it is one; false: another master's, or started by hand: this one doesn't start it again
+	Supervised bool   `json:"supervised,omitempty"`
 	Restarts   int    `json:"restarts,omitempty"`   // how often in a row it has ended since it last lived for half a minute
 	LastError  string `json:"last_error,omitempty"` // how it ended last, one line
 }

@@ -16,7 +16,8 @@ func TestSubjects(t *testing.T) {
 		}
 		for got, want := range map[string]string{
 			s.Prefix(): prefix, s.Request(): prefix + ".request", s.Status(): prefix + ".status",
-			s.Report(): prefix + ".report", s.Recover(): prefix + ".recover", s.Remove(): prefix + ".remove", s.Nodes(): prefix + ".node.*", s.All(): prefix + ".>",
+			s.Report(): prefix + ".report", s.Recover(): prefix + ".recover", s.Remove(): prefix + ".remove",
+			s.Nodes(): prefix + ".node.*", s.All(): prefix + ".>",
 			s.Node(lamport.Replica(1)): prefix + ".node.r1", s.Node(lamport.Replica(9)): prefix + ".node.r9",
 			s.Node(lamport.Replica(10)): prefix + ".node.r10", s.Node(lamport.Master(1)): prefix + ".node.m1",
 		} {
@@ -32,7 +33,10 @@ func TestSubjects(t *testing.T) {
 }
 
 func TestBadPrefixes(t *testing.T) {
-	for _, prefix := range []string{"", ".", "a.", ".a", "a..b", "*", ">", "a.*", "a.>", "a*", "a b", "a\tb", "a\n", "$JS", "$", "_INBOX", "_x", "a\x00", "a\x7f", "a\xff", "a\u00a0b", strings.Repeat("a", MaxPrefix+1)} {
+	for _, prefix := range []string{
+		"", ".", "a.", ".a", "a..b", "*", ">", "a.*", "a.>", "a*", "a b", "a\tb", "a\n", "$JS", "$", "_INBOX", "_x",
+		"a\x00", "a\x7f", "a\xff", "a\u00a0b", strings.Repeat("a", MaxPrefix+1),
+	} {
 		if _, err := NewSubjects(prefix); !errors.Is(err, ErrPrefix) {
 			t.Errorf("%q: %v", prefix, err)
 		}

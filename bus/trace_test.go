@@ -7,7 +7,9 @@ import (
 
 func TestTraceparents(t *testing.T) {
 	const good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-	for _, s := range []string{good, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00", "cc" + good[2:], "01" + good[2:] + "-more"} {
+	for _, s := range []string{
+		good, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00", "cc" + good[2:], "01" + good[2:] + "-more",
+	} {
 		if !ValidTraceparent(s) {
 			t.Errorf("%q is valid", s)
 		}
@@ -15,7 +17,8 @@ func TestTraceparents(t *testing.T) {
 	for _, s := range []string{
 		"", "00", good[:54], good + "-more", good + "0", "ff" + good[2:], "0g" + good[2:], strings.ToUpper(good),
 		"00-00000000000000000000000000000000-b7ad6b7169203331-01", "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
-		strings.ReplaceAll(good, "-", "_"), "01" + good[2:] + "more", "01" + good[2:] + "-a\r\nEvil: 1", "01" + good[2:] + "-" + strings.Repeat("a", 300), good[:53] + "zz",
+		strings.ReplaceAll(good, "-", "_"), "01" + good[2:] + "more", "01" + good[2:] + "-a\r\nEvil: 1",
+		"01" + good[2:] + "-" + strings.Repeat("a", 300), good[:53] + "zz",
 	} {
 		if ValidTraceparent(s) {
 			t.Errorf("%q is not valid", s)

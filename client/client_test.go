@@ -149,19 +149,25 @@ func TestRefusedBeforeSending(t *testing.T) {
 		r    client.Request
 		code model.Code
 	}{
-		"no model":      {client.Request{Request: model.Request{Type: 1, Key: "k"}}, 400},
-		"no type":       {client.Request{Request: model.Request{Model: 1, Key: "k"}}, 400},
-		"no key":        {client.Request{Request: model.Request{Model: 1, Type: 2}}, 400},
-		"separator":     {client.NewGet(1, "a:::b"), 400},
-		"get of value":  {client.Request{Request: model.Request{Model: 1, Type: 2, Key: "a", Value: []byte("v")}}, 400},
-		"too large":     {client.NewSet(1, "a", make([]byte, model.MaxKeyValue)), 413},
-		"id":            {client.Request{Request: model.NewSet(1, "a", nil), Options: bus.Options{Identity: "line\nend"}}, 400},
-		"long id":       {client.Request{Request: model.NewSet(1, "a", nil), Options: bus.Options{Identity: strings.Repeat("x", 257)}}, 400},
+		"no model":     {client.Request{Request: model.Request{Type: 1, Key: "k"}}, 400},
+		"no type":      {client.Request{Request: model.Request{Model: 1, Key: "k"}}, 400},
+		"no key":       {client.Request{Request: model.Request{Model: 1, Type: 2}}, 400},
+		"separator":    {client.NewGet(1, "a:::b"), 400},
+		"get of value": {client.Request{Request: model.Request{Model: 1, Type: 2, Key: "a", Value: []byte("v")}}, 400},
+		"too large":    {client.NewSet(1, "a", make([]byte, model.MaxKeyValue)), 413},
+		"id":           {client.Request{Request: model.NewSet(1, "a", nil), Options: bus.Options{Identity: "line\nend"}}, 400},
+		"long id": {
+			client.Request{
+				Request: model.NewSet(1, "a", nil), Options: bus.Options{Identity: strings.Repeat("x", 257)},
+			},
+			400,
+		},
 		"blank in text": {client.Request{Request: model.NewSet(1, "a", []byte(" v")), Text: true}, 400},
 	} {
 		_, err := c.Do(t.Context(), test.r)
 		var e *client.Error
-		if !errors.As(err, &e) || e.Code != test.code || e.Attempts != 0 || !errors.Is(err, client.ErrRefused) || errors.Is(err, client.ErrUnknownOutcome) {
+		if !errors.As(err, &e) || e.Code != test.code || e.Attempts != 0 || !errors.Is(err, client.ErrRefused) ||
+			errors.Is(err, client.ErrUnknownOutcome) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -204,7 +210,8 @@ func TestRetriesReuseTheID(t *testing.T) {
 		id := calls[0].Options.Identity
 		for _, call := range calls {
 			if id == "" || call.Options.Identity != id || call.Body != calls[0].Body {
-				t.Errorf("%s: sent again with id %q and body %q, first %q and %q", name, call.Options.Identity, call.Body, id, calls[0].Body)
+				t.Errorf("%s: sent again with id %q and body %q, first %q and %q", name, call.Options.Identity,
+					call.Body, id, calls[0].Body)
 			}
 		}
 
@@ -248,7 +255,10 @@ func TestRefusalAfterSilenceIsUnknown(t *testing.T) {
 		_, err := c.Set(t.Context(), "k", []byte("v"))
 		checkError(t, fmt.Sprint("set, ", code), err, "unknown")
 		_, err = c.Get(t.Context(), "k")
-		want := map[model.Code][]string{400: {"refused", "malformed"}, 409: {"refused", "conflict"}, 425: {"refused", "too early"}, 503: {"unavailable"}}[code]
+		want := map[model.Code][]string{
+			400: {"refused", "malformed"}, 409: {"refused", "conflict"}, 425: {"refused", "too early"},
+			503: {"unavailable"},
+		}[code]
 		checkError(t, fmt.Sprint("get, ", code), err, want...)
 	}
 }

@@ -18,7 +18,8 @@ var sentinels = map[string]error{
 	"not found": client.ErrNotFound, "refused": client.ErrRefused, "too early": client.ErrTooEarly,
 	"unavailable": client.ErrUnavailable, "no cluster": client.ErrNoCluster, "unknown": client.ErrUnknownOutcome,
 	"closed": client.ErrClosed, "deadline": context.DeadlineExceeded, "malformed": client.ErrMalformed,
-	"conflict": client.ErrConflict, "too large": client.ErrTooLarge, "gone": client.ErrGone, "another history": client.ErrOtherHistory, "token": client.ErrToken,
+	"conflict": client.ErrConflict, "too large": client.ErrTooLarge, "gone": client.ErrGone,
+	"another history": client.ErrOtherHistory, "token": client.ErrToken,
 }
 
 // checkError checks that err is all of want and none of the other sentinels.
@@ -71,7 +72,10 @@ func TestCodes(t *testing.T) {
 
 		delete(missing, fmt.Sprint(int(test.code)))
 		r := responder.Start(t, func(responder.Call) responder.Action {
-			return responder.Action{Code: test.code, Reply: bus.Reply{Answer: model.Answer{Reason: "as scripted", Replica: 1, Timestamp: 5}}}
+			return responder.Action{
+				Code:  test.code,
+				Reply: bus.Reply{Answer: model.Answer{Reason: "as scripted", Replica: 1, Timestamp: 5}},
+			}
 		})
 		c := dial(t, r.URL, client.WithRetries(2))
 		result, err := c.Set(t.Context(), "k", []byte("v"), client.With(client.Causal))

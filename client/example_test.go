@@ -129,7 +129,10 @@ func ExampleSession_Token() {
 	}
 	defer script.Close()
 	// A get would be answered 425 by a replica that lacks the two apples: then ask again.
-	m := &nats.Msg{Subject: "quartet.request", Header: nats.Header{"Quartet-Session": {s.Token()}}, Data: []byte("3, 1, cart ::: three apples")}
+	m := &nats.Msg{
+		Subject: "quartet.request", Header: nats.Header{"Quartet-Session": {s.Token()}},
+		Data: []byte("3, 1, cart ::: three apples"),
+	}
 	reply, err := script.RequestMsgWithContext(ctx, m)
 	if err != nil {
 		log.Fatal(err)

@@ -60,12 +60,14 @@ func TestRequestsGather(t *testing.T) {
 		t.Fatalf("%d batches, %d requests, %d executed; want %d requests, some of them in batches", got, len(calls), r.Executed(), n)
 	}
 	for _, call := range calls {
-		if call.Options.Client != "Client7" || call.Options.Identity != "id"+call.Request.Key[1:] || string(call.Request.Value) != call.Request.Key[1:] {
+		if call.Options.Client != "Client7" || call.Options.Identity != "id"+call.Request.Key[1:] ||
+			string(call.Request.Value) != call.Request.Key[1:] {
 			t.Fatalf("%+v", call)
 		}
 	}
 	for i := range n {
-		if got, err := c.Get(t.Context(), fmt.Sprint("k", i), client.With(model.Eventual)); err != nil || string(got.Value) != fmt.Sprint(i) {
+		if got, err := c.Get(t.Context(), fmt.Sprint("k", i), client.With(model.Eventual)); err != nil ||
+			string(got.Value) != fmt.Sprint(i) {
 			t.Fatalf("k%d: %q, %v", i, got.Value, err)
 		}
 	}
@@ -150,7 +152,8 @@ func TestABatchIsRefused(t *testing.T) {
 	r := responder.On(t, s.ClientURL(), nil)
 	headers := nats.Header{}
 	for name, value := range map[string]string{
-		"Quartet-Request-Id": "5", "Quartet-Ack": "FAIL", "Quartet-Clock": "7.m1", "Nats-Service-Error-Code": "503", "Nats-Service-Error": "no room",
+		"Quartet-Request-Id": "5", "Quartet-Ack": "FAIL", "Quartet-Clock": "7.m1", "Nats-Service-Error-Code": "503",
+		"Nats-Service-Error": "no room",
 	} {
 		headers.Set(name, value)
 	}

@@ -110,7 +110,10 @@ func TestGetManyEnds(t *testing.T) {
 		switch code, _, _ := strings.Cut(call.Request.Key, "-"); code {
 		case "400", "425", "503", "504", "409":
 			n, _ := strconv.Atoi(code)
-			return responder.Action{Code: client.Code(n), Reply: bus.Reply{Answer: model.Answer{Reason: "as scripted", Position: 40, HasPosition: true}}}
+			return responder.Action{
+				Code:  client.Code(n),
+				Reply: bus.Reply{Answer: model.Answer{Reason: "as scripted", Position: 40, HasPosition: true}},
+			}
 		case "lost":
 			lose()
 			return responder.Action{Ignore: true}
@@ -130,10 +133,19 @@ func TestGetManyEnds(t *testing.T) {
 	}{
 		"none":              {nil, "", nil},
 		"found and missing": {[]string{"there", "missing", "there"}, "", nil},
-		"one refused":       {[]string{"there", "400", "missing"}, `1 of 3 requests failed, the get of key "400"`, []string{"refused", "malformed"}},
-		"no key at all":     {[]string{"there", ""}, `1 of 2 requests failed, the get of key ""`, []string{"refused", "malformed"}},
-		"the first":         {[]string{"503", "there", "425-a", "425-b"}, `3 of 4 requests failed, the get of key "503"`, []string{"unavailable"}},
-		"unknown":           {[]string{"425", "there", "504-a", "503", "504-b"}, `4 of 5 requests failed, the get of key "504-a"`, []string{"unknown"}},
+		"one refused": {
+			[]string{"there", "400", "missing"}, `1 of 3 requests failed, the get of key "400"`,
+			[]string{"refused", "malformed"},
+		},
+		"no key at all": {[]string{"there", ""}, `1 of 2 requests failed, the get of key ""`, []string{"refused", "malformed"}},
+		"the first": {
+			[]string{"503", "there", "425-a", "425-b"}, `3 of 4 requests failed, the get of key "503"`,
+			[]string{"unavailable"},
+		},
+		"unknown": {
+			[]string{"425", "there", "504-a", "503", "504-b"}, `4 of 5 requests failed, the get of key "504-a"`,
+			[]string{"unknown"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			outcomes, err := c.GetMany(t.Context(), test.keys, client.With(client.Sequential))
@@ -185,7 +197,10 @@ func TestGetManyEnds(t *testing.T) {
 func TestGetManyInASession(t *testing.T) {
 	r := responder.Start(t, func(call responder.Call) responder.Action {
 		if call.Request.Key == "late" {
-			return responder.Action{Code: 425, Reply: bus.Reply{Answer: model.Answer{Reason: "as scripted", Position: 1000, HasPosition: true}}}
+			return responder.Action{
+				Code:  425,
+				Reply: bus.Reply{Answer: model.Answer{Reason: "as scripted", Position: 1000, HasPosition: true}},
+			}
 		}
 		return responder.Action{}
 	})

@@ -118,7 +118,8 @@ func (p *Pending) Wait(ctx context.Context) (Result, error) {
 			if v.final || p.attempts > p.c.o.retries || p.late() {
 				return p.finish(v)
 			}
-			p.c.o.log.Debug("client: sending again", "id", p.r.Identity, "key", p.r.Key, "attempt", p.attempts, "code", uint16(v.code), "reason", v.reason, "error", v.err)
+			p.c.o.log.Debug("client: sending again", "id", p.r.Identity, "key", p.r.Key, "attempt", p.attempts, "code",
+				uint16(v.code), "reason", v.reason, "error", v.err)
 			if err := p.pause(ctx); err != nil {
 				v.err = err
 				return p.finish(v)
@@ -209,7 +210,8 @@ func besides(strangers int, err error) error {
 	if strangers == 0 {
 		return err
 	}
-	return fmt.Errorf("%w (but %d messages that are none of quartet's: who else answers on its subjects says quartet doctor)", err, strangers)
+	return fmt.Errorf("%w (but %d messages that are none of quartet's: who else answers on its subjects says quartet "+
+		"doctor)", err, strangers)
 }
 
 // read fills result from the end of a sending, and judges it.

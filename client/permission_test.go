@@ -48,7 +48,8 @@ func TestWhatTheServerRefusesIsDefinite(t *testing.T) {
 	}
 	refused := func(what string, err error) {
 		t.Helper()
-		if !errors.Is(err, client.ErrPermission) || !errors.Is(err, client.ErrRefused) || errors.Is(err, client.ErrUnknownOutcome) || errors.Is(err, client.ErrNoCluster) {
+		if !errors.Is(err, client.ErrPermission) || !errors.Is(err, client.ErrRefused) ||
+			errors.Is(err, client.ErrUnknownOutcome) || errors.Is(err, client.ErrNoCluster) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}

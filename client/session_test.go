@@ -88,7 +88,8 @@ func TestSessionTokens(t *testing.T) {
 		calls := r.Calls()
 		got := calls[len(calls)-1].Options
 		if got.MinTimestamp != s.minTimestamp || got.MinPosition != s.minPosition {
-			t.Errorf("step %d, %s: asked for timestamp %d and position %d, want %d and %d", i, s.kind, got.MinTimestamp, got.MinPosition, s.minTimestamp, s.minPosition)
+			t.Errorf("step %d, %s: asked for timestamp %d and position %d, want %d and %d", i, s.kind, got.MinTimestamp,
+				got.MinPosition, s.minTimestamp, s.minPosition)
 		}
 		if session.Position() != s.wantPositions {
 			t.Errorf("step %d, %s: position %d, want %d", i, s.kind, session.Position(), s.wantPositions)

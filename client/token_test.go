@@ -19,7 +19,8 @@ import (
 // scripted is what a script hears: a client of the bus that knows nothing of this package.
 func scripted(t *testing.T, nc *nats.Conn, token, body string) (code, next string, data string) {
 	t.Helper()
-	m, err := nc.RequestMsg(&nats.Msg{Subject: "quartet.request", Header: nats.Header{"Quartet-Session": {token}}, Data: []byte(body)}, 20*time.Second)
+	m, err := nc.RequestMsg(&nats.Msg{Subject: "quartet.request", Header: nats.Header{"Quartet-Session": {token}}, Data: []byte(body)},
+		20*time.Second)
 	if err != nil {
 		t.Fatalf("%s: %v", body, err)
 	}
@@ -112,7 +113,8 @@ func TestBothTokensAreOne(t *testing.T) {
 		switch was, _ := bus.ParseSession(before); {
 		case err != nil:
 			t.Errorf("the script hears %q: %v", token, err)
-		case m == client.Causal && theirs.Timestamp <= was.Timestamp, m.Strong() && theirs.Position <= was.Position, m == client.Eventual && theirs != was:
+		case m == client.Causal && theirs.Timestamp <= was.Timestamp, m.Strong() &&
+			theirs.Position <= was.Position, m == client.Eventual && theirs != was:
 			t.Errorf("a %s set moves the script's session from %+v to %+v", m.Word(), was, theirs)
 		}
 	}
@@ -187,11 +189,18 @@ func TestBadTokensAreRefused(t *testing.T) {
 	if _, err := c.Get(t.Context(), "bad-token"); !errors.Is(err, client.ErrNotFound) {
 		t.Errorf("something was executed: %v", err)
 	}
-	m, err := nc.RequestMsg(&nats.Msg{Subject: "quartet.batch", Header: nats.Header{"Quartet-Session": {good}}, Data: []byte("\x91\x93\x01\x02\xa1k")}, 20*time.Second)
+	batch := nats.Msg{
+		Subject: "quartet.batch", Header: nats.Header{"Quartet-Session": {good}}, Data: []byte("\x91\x93\x01\x02\xa1k"),
+	}
+	m, err := nc.RequestMsg(&batch, 20*time.Second)
 	if err != nil || m.Header.Get("Nats-Service-Error-Code") != "400" {
 		t.Errorf("a batch in a session: %+v, %v", m, err)
 	}
-	m, err = nc.RequestMsg(&nats.Msg{Subject: "quartet.request", Header: nats.Header{"Quartet-Session": {good}, "Quartet-Replica": {"r9"}}, Data: []byte("4, 2, k")}, 20*time.Second)
+	pinned := nats.Msg{
+		Subject: "quartet.request", Data: []byte("4, 2, k"),
+		Header: nats.Header{"Quartet-Session": {good}, "Quartet-Replica": {"r9"}},
+	}
+	m, err = nc.RequestMsg(&pinned, 20*time.Second)
 	if err != nil || m.Header.Get("Nats-Service-Error-Code") != "400" || m.Header["Quartet-Session"] != nil {
 		t.Errorf("a 400 for another reason: %+v, %v", m, err)
 	}

@@ -238,7 +238,8 @@ func TestL4FencesEndWithTheirEpoch(t *testing.T) {
 	o.lost(3)
 	o.wedged(0, 1, 2)
 	o.decide()
-	o.step(&message.Answers{Header: late, Answers: []message.Answer{{Answer: model.Answer{RID: 2, Code: model.OK}}}}, &message.Answers{Header: echo, Round: 1})
+	o.step(&message.Answers{Header: late, Answers: []message.Answer{{Answer: model.Answer{RID: 2, Code: model.OK}}}},
+		&message.Answers{Header: echo, Round: 1})
 	o.expect()
 	o.installed()
 	o.wantRounds("r1 round 2 [1 2]", "r2 round 2 []")

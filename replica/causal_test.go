@@ -11,7 +11,10 @@ func TestCausalMinimumTimestamp(t *testing.T) {
 	o := alone(t, 3, 10)
 	write := message.CausalWrite{Number: 1, Request: request(1, "causal set a 1")}
 	get := with(request(2, "causal get a"), func(r *message.Request) { r.Min = 1 })
-	o.step(&message.Forward{Header: o.master(), Marks: message.Marks{Last: 1}, Writes: []message.CausalWrite{write}, Requests: []message.Request{get}})
+	o.step(&message.Forward{
+		Header: o.master(), Marks: message.Marks{Last: 1}, Writes: []message.CausalWrite{write},
+		Requests: []message.Request{get},
+	})
 	o.expect(o.answers()) // held here, but nobody knows that it is safe
 	o.pass(wait)
 	o.expect(o.answers(), "#2 425")

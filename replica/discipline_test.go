@@ -25,7 +25,8 @@ func TestMayAnswer(t *testing.T) {
 	}
 	for _, test := range tests {
 		for consistency, want := range map[model.Consistency]bool{
-			model.Linearizable: test.linearizable, model.Sequential: test.sequential, model.Causal: test.causal, model.Eventual: test.eventual,
+			model.Linearizable: test.linearizable, model.Sequential: test.sequential, model.Causal: test.causal,
+			model.Eventual: test.eventual,
 		} {
 			r := &message.Request{}
 			r.Model, r.Min = consistency, 5

@@ -84,7 +84,10 @@ func orders() []knock {
 		{"INSTALL of an older epoch", install(m1, func(r *message.Record) { r.Epoch = 1 }), "boot"},
 		{"INSTALL of no epoch", install(m1, func(r *message.Record) { r.Epoch = 0 }), nobody},
 		{"INSTALL with too many faults", install(m1, func(r *message.Record) { r.Faults = 3 }), nobody},
-		{"INSTALL with members out of order", install(m1, func(r *message.Record) { r.Members[0], r.Members[1] = r.Members[1], r.Members[0] }), nobody},
+		{
+			"INSTALL with members out of order",
+			install(m1, func(r *message.Record) { r.Members[0], r.Members[1] = r.Members[1], r.Members[0] }), nobody,
+		},
 		{"INSTALL with a member that is not configured", install(m1, func(r *message.Record) { r.Configured = r.Configured[:2] }), nobody},
 		{"INSTALL with a number beyond limits", install(m1, func(r *message.Record) { r.High = lamport.Limit }), nobody},
 	}
@@ -209,7 +212,8 @@ func TestClocksThatJump(t *testing.T) {
 func TestANewerMaster(t *testing.T) {
 	o := alone(t, 3, 10)
 	o.step(&message.Probe{Header: message.Header{From: lamport.Master(2), Incarnation: 3, Epoch: 0, Clock: o.tick()}})
-	if hello := taken[*message.Hello](o); len(hello) != 1 || hello[0].Master != 3 || hello[0].Phase != message.PhaseMember || o.out.Sends[0].To[0] != lamport.Master(2) {
+	if hello := taken[*message.Hello](o); len(hello) != 1 || hello[0].Master != 3 ||
+		hello[0].Phase != message.PhaseMember || o.out.Sends[0].To[0] != lamport.Master(2) {
 		t.Errorf("the newer is answered with %v", o.out.Sends)
 	}
 	o.step(&message.Probe{Header: o.master()})

@@ -9,7 +9,8 @@ import (
 // Weak gets see what was received, strong ones what was delivered.
 func TestEventualTentativeLayer(t *testing.T) {
 	o := alone(t, 3, 10)
-	o.step(weak(o.peer(2), 1, request(10, "eventual set a ten"), request(12, "eventual set a twelve"), request(11, "eventual set a eleven")))
+	o.step(weak(o.peer(2), 1, request(10, "eventual set a ten"), request(12, "eventual set a twelve"),
+		request(11, "eventual set a eleven")))
 	o.expect(o.ask(request(20, "eventual get a"), request(21, "causal get a"), request(22, "sequential get a")),
 		"#20 200 twelve", "#21 200 twelve") // the greatest version; a strong get waits its turn
 	if s := o.Stats(); s.Tentative != 3 || s.Position != 0 || o.store.Len() != 0 {

@@ -216,7 +216,8 @@ func (g *group) equal(nodes ...lamport.Node) {
 	for _, n := range nodes {
 		o := g.node(n)
 		a, b := first.Stats(), o.Stats()
-		if b.Phase != message.PhaseMember || a.Position != b.Position || b.Tentative != 0 || b.Queue != 0 || a.Watermark != b.Watermark || a.Safe != b.Safe {
+		if b.Phase != message.PhaseMember || a.Position != b.Position || b.Tentative != 0 || b.Queue != 0 ||
+			a.Watermark != b.Watermark || a.Safe != b.Safe {
 			g.t.Errorf("%v: %+v; %v: %+v", first.node, a, n, b)
 		}
 		if a, b := first.layer(), o.layer(); !slices.Equal(a, b) {

@@ -433,7 +433,8 @@ func TestDonors(t *testing.T) {
 	o.ask(request(1, "linearizable set a 1"), request(2, "linearizable set b 1"))
 	o.agree(1, 0)
 	c := pull(func(*message.Pull) {})
-	if c == nil || len(c.Entries) != 2 || c.First != 1 || c.Last != 2 || len(c.Records) != 2 || !c.Scanned || c.Position != 2 || c.Wedged || c.Done {
+	if c == nil || len(c.Entries) != 2 || c.First != 1 || c.Last != 2 || len(c.Records) != 2 || !c.Scanned ||
+		c.Position != 2 || c.Wedged || c.Done {
 		t.Errorf("the first piece is %+v", c)
 	}
 

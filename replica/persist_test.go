@@ -25,7 +25,10 @@ type shelf struct {
 }
 
 func newShelf() *shelf {
-	return &shelf{data: map[durable.DataID]*message.Data{}, writes: map[uint64]message.CausalWrite{}, weak: map[durable.WeakID]message.Request{}}
+	return &shelf{
+		data: map[durable.DataID]*message.Data{}, writes: map[uint64]message.CausalWrite{},
+		weak: map[durable.WeakID]message.Request{},
+	}
 }
 
 func (d *shelf) keep(turn *durable.Turn) {
@@ -176,9 +179,15 @@ func TestTurns(t *testing.T) {
 	o.expectTurn("nothing")
 
 	// Causal writes, from the watermark on: what is beyond a gap is not acknowledged.
-	o.step(&message.Forward{Header: o.master(), Marks: message.Marks{Last: 3, Safe: 1}, Writes: []message.CausalWrite{causal(11, "causal set c 1")}})
+	o.step(&message.Forward{
+		Header: o.master(), Marks: message.Marks{Last: 3, Safe: 1},
+		Writes: []message.CausalWrite{causal(11, "causal set c 1")},
+	})
 	o.expectTurn("nothing")
-	o.step(&message.Forward{Header: o.master(), Marks: message.Marks{Last: 13, Safe: 1}, Writes: []message.CausalWrite{numbered(1, 21), numbered(2, 22), numbered(4, 24)}})
+	o.step(&message.Forward{
+		Header: o.master(), Marks: message.Marks{Last: 13, Safe: 1},
+		Writes: []message.CausalWrite{numbered(1, 21), numbered(2, 22), numbered(4, 24)},
+	})
 	o.expectTurn("write 1 write 2 e1 i7 at 0 held [3 1 0] causal 0/1/2 entries 0 rid 24")
 	o.step(&message.Forward{Header: o.master(), Marks: message.Marks{Last: 13, Safe: 1, Held: 1}})
 	o.expectTurn("data r1.4 e1 i7 at 0 held [4 1 0] causal 0/1/2 entries 0 rid 24")
@@ -190,7 +199,8 @@ func TestTurns(t *testing.T) {
 	o.step(strong(o.peer(2), 2, request(6, "linearizable set a 6")), weak(o.peer(2), 3, request(7, "eventual set w 1")))
 	o.expectTurn("data r2.2 data r2.3 e1 i7 at 0 held [4 3 0] causal 0/1/2 entries 0 rid 24")
 	o.wedge()
-	o.expectTurn("delivered r2.1 delivered r1.1 delivered r1.2 delivered r1.3 delivered r1.4 gone #5 executed #1 executed #2 executed #5 executed #21 e1 i7 at 5 held [4 3 0] causal 1/1/2 entries 4 rid 24")
+	o.expectTurn("delivered r2.1 delivered r1.1 delivered r1.2 delivered r1.3 delivered r1.4 gone #5 executed #1 " +
+		"executed #2 executed #5 executed #21 e1 i7 at 5 held [4 3 0] causal 1/1/2 entries 4 rid 24")
 	o.ask(request(8, "eventual set v 1"))
 	o.expectTurn("weak #8 e1 i7 at 5 held [4 3 0] causal 1/1/2 entries 4 rid 24")
 	r := o.next(4, 2, 0)
@@ -229,7 +239,10 @@ func TestBackWithTheDisk(t *testing.T) {
 		o.step(strong(o.peer(2), 1, request(2, "linearizable set b 1")), weak(o.peer(2), 2, request(3, "eventual set w 1")))
 	})
 	do(func() {
-		o.step(&message.Forward{Header: o.master(), Marks: message.Marks{Last: 3, Safe: 2}, Writes: []message.CausalWrite{numbered(1, 21), numbered(2, 22), numbered(3, 23)}})
+		o.step(&message.Forward{
+			Header: o.master(), Marks: message.Marks{Last: 3, Safe: 2},
+			Writes: []message.CausalWrite{numbered(1, 21), numbered(2, 22), numbered(3, 23)},
+		})
 	})
 	do(func() {
 		o.ask(request(4, "eventual set v 1"), request(5, "linearizable set c 1"), request(6, "linearizable get a"))
@@ -238,18 +251,21 @@ func TestBackWithTheDisk(t *testing.T) {
 
 	b := o.back()
 	after := b.Stats()
-	if after.Phase != message.PhaseWedged || after.Epoch != 1 || b.Incarnation() != 7 || after.Position != 1 || after.Watermark != 3 || after.Safe != 2 ||
+	if after.Phase != message.PhaseWedged || after.Epoch != 1 || b.Incarnation() != 7 || after.Position != 1 ||
+		after.Watermark != 3 || after.Safe != 2 ||
 		after.Queue != before.Queue || after.Tentative != before.Tentative || after.Pending != 0 || after.Clock < o.disk.state.Clock {
 		t.Fatalf("before %+v\nafter  %+v", before, after)
 	}
 	b.pass(1)
-	if h := taken[*message.Hello](b); len(h) != 1 || h[0].Phase != message.PhaseWedged || h[0].Epoch != 1 || h[0].LastRID != 23 || h[0].Incarnation != 7 || h[0].Position != 1 {
+	if h := taken[*message.Hello](b); len(h) != 1 || h[0].Phase != message.PhaseWedged || h[0].Epoch != 1 ||
+		h[0].LastRID != 23 || h[0].Incarnation != 7 || h[0].Position != 1 {
 		t.Errorf("HELLO %+v", h)
 	}
 	b.expectTurn("e1 i7 at 1 held [2 2 0] causal 0/2/3 entries 1 rid 23")
 	b.step(&message.Probe{Header: b.master()})
-	b.expect(b.ask(request(10, "causal get n2"), request(11, "causal get n3"), request(12, "eventual get v"), request(13, "eventual get w"), request(14, "linearizable get a")),
-		"#10 200 1 number 2", "#11 404", "#12 200 1", "#13 200 1")
+	answers := b.ask(request(10, "causal get n2"), request(11, "causal get n3"), request(12, "eventual get v"),
+		request(13, "eventual get w"), request(14, "linearizable get a"))
+	b.expect(answers, "#10 200 1 number 2", "#11 404", "#12 200 1", "#13 200 1")
 	s := b.wedge()
 	if !slices.Equal(s.Contiguous, []uint64{2, 2, 0}) || s.Watermark != 3 {
 		t.Errorf("STATE %+v", s)
@@ -279,12 +295,16 @@ func TestAllComeBackWithTheirDisks(t *testing.T) {
 	var lost int
 	g.lose = func(lamport.Node, message.Message) bool { lost++; return lost%2 == 0 }
 	for _, n := range []lamport.Node{1, 2, 3} {
-		g.send(n, &message.Forward{Header: g.header(), Marks: message.Marks{Last: 2}, Writes: []message.CausalWrite{numbered(1, 21), numbered(2, 22)}[:n/2+1]})
+		g.send(n, &message.Forward{
+			Header: g.header(), Marks: message.Marks{Last: 2},
+			Writes: []message.CausalWrite{numbered(1, 21), numbered(2, 22)}[:n/2+1],
+		})
 		g.send(n, &message.Forward{Header: g.header(), Requests: []message.Request{
 			request(10+uint64(n), fmt.Sprintf("linearizable set l%d 1", n)), request(20+10*uint64(n), fmt.Sprintf("eventual set v%d 1", n)),
 		}})
 	}
 	g.lose = nil
+
 	answered := g.answers()
 	for i, o := range g.nodes {
 		g.nodes[i] = o.back()
@@ -296,6 +316,7 @@ func TestAllComeBackWithTheirDisks(t *testing.T) {
 	if s := g.node(1).Stats(); s.Safe != 2 {
 		t.Errorf("%+v", s)
 	}
+
 	for _, a := range answered {
 		if a.Code == 200 && a.RID > 2 && !strings.Contains(fmt.Sprint(g.node(2).layer()), fmt.Sprintf("#%d", a.RID)) {
 			t.Errorf("#%d was answered and is lost: %q", a.RID, g.node(2).layer())
@@ -316,7 +337,8 @@ func TestALearnerComesBack(t *testing.T) {
 			o.install(without(recordOf(2, 3), 1))
 			o.disk.keep(o.out.Turn)
 			o.step(&message.Chunk{
-				Header: o.peer(2), Nonce: taken[*message.Pull](o)[0].Nonce, Position: 9, First: 4, Last: 5, Cursor: "m", Scanned: test.scanned, LastRID: 8,
+				Header: o.peer(2), Nonce: taken[*message.Pull](o)[0].Nonce, Position: 9, First: 4, Last: 5, Cursor: "m",
+				Scanned: test.scanned, LastRID: 8,
 				Place:   lamport.Timestamp{Time: 3, Node: 2},
 				Entries: []message.Executed{{RID: 1, Position: 7, Key: "a"}, {RID: 2, Position: 8, Key: "b"}},
 				Records: []message.KeyRecord{{Key: "a", Kind: 1, Value: []byte("1"), RID: 1}},

@@ -21,12 +21,16 @@ func TestInstallAgainDoesNotJump(t *testing.T) {
 // What was read must not be void: who has read it does not follow, and says so.
 func TestAHighWaterBelowWhatIsSafe(t *testing.T) {
 	o := alone(t, 3, 10)
-	o.step(&message.Forward{Header: o.master(), Marks: message.Marks{Last: 2, Safe: 2}, Writes: []message.CausalWrite{causal(1, "causal set a 1"), causal(2, "causal set a 2")}})
+	o.step(&message.Forward{
+		Header: o.master(), Marks: message.Marks{Last: 2, Safe: 2},
+		Writes: []message.CausalWrite{causal(1, "causal set a 1"), causal(2, "causal set a 2")},
+	})
 	o.wedge()
 	r := o.next(0, 0, 0)
 	r.High = 1
 	o.install(r)
-	if want := "epoch 2 leaves out causal writes above 1, and here they were read up to 2"; o.Reason() != want || o.Fault() != "" || o.Stats().Phase != message.PhaseWedged {
+	if want := "epoch 2 leaves out causal writes above 1, and here they were read up to 2"; o.Reason() != want ||
+		o.Fault() != "" || o.Stats().Phase != message.PhaseWedged {
 		t.Errorf("reason %q, fault %q, %+v", o.Reason(), o.Fault(), o.Stats())
 	}
 }

@@ -17,9 +17,19 @@ func benchmarked(n int) map[string]message.Message {
 	answers := &message.Answers{Header: head(1), Watermark: 1000, Position: 100_000}
 	data := &message.Data{Header: head(1), Seq: 1000, Received: message.Received{LastSeq: 1000, Received: []uint64{1000, 1001, 999}}}
 	for i := range n {
-		r := message.Request{RID: uint64(1_000_000 + i), Request: model.NewSet(model.Linearizable, fmt.Sprintf("key-%012d", i), make([]byte, 100)), Version: lamport.Version{Epoch: 1, Timestamp: lamport.Timestamp{Time: uint64(500_000 + i), Node: lamport.Master(1)}}}
+		r := message.Request{
+			RID:     uint64(1_000_000 + i),
+			Request: model.NewSet(model.Linearizable, fmt.Sprintf("key-%012d", i), make([]byte, 100)),
+			Version: lamport.Version{
+				Epoch: 1, Timestamp: lamport.Timestamp{Time: uint64(500_000 + i), Node: lamport.Master(1)},
+			},
+		}
 		forward.Requests = append(forward.Requests, r)
-		answers.Answers = append(answers.Answers, message.Answer{Answer: model.Answer{RID: r.RID, Code: model.OK, Value: r.Value, Position: 100_000, Clock: lamport.Timestamp{Time: 600_000}}})
+		answers.Answers = append(answers.Answers, message.Answer{
+			Answer: model.Answer{
+				RID: r.RID, Code: model.OK, Value: r.Value, Position: 100_000, Clock: lamport.Timestamp{Time: 600_000},
+			},
+		})
 		data.Ops = append(data.Ops, message.Operation{Op: message.OpStrong, Request: r})
 	}
 	return map[string]message.Message{

@@ -99,12 +99,17 @@ func TestClockNeverFalls(t *testing.T) {
 }
 
 func TestParseNode(t *testing.T) {
-	for _, n := range []lamport.Node{lamport.Replica(1), lamport.Replica(9), lamport.Replica(65535), lamport.Master(1), lamport.Master(65535)} {
+	for _, n := range []lamport.Node{
+		lamport.Replica(1), lamport.Replica(9), lamport.Replica(65535), lamport.Master(1), lamport.Master(65535),
+	} {
 		if got, err := lamport.ParseNode(n.String()); err != nil || got != n {
 			t.Errorf("ParseNode(%q) = %v, %v", n.String(), got, err)
 		}
 	}
-	for _, bad := range []string{"", "r", "m", "r0", "m0", "r01", "r+1", "r-1", "r65536", "m65536", "R1", "x1", "r1 ", " r1", "r1.", "1", "-", "node3"} {
+	for _, bad := range []string{
+		"", "r", "m", "r0", "m0", "r01", "r+1", "r-1", "r65536", "m65536", "R1", "x1", "r1 ", " r1", "r1.", "1", "-",
+		"node3",
+	} {
 		if n, err := lamport.ParseNode(bad); !errors.Is(err, lamport.ErrNode) || n != 0 {
 			t.Errorf("ParseNode(%q) = %v, %v", bad, n, err)
 		}
@@ -114,7 +119,10 @@ func TestParseNode(t *testing.T) {
 func TestNodeKinds(t *testing.T) {
 	replicas := []lamport.Node{1, 65535}
 	masters := []lamport.Node{lamport.MasterBase + 1, 2*lamport.MasterBase - 1}
-	for _, n := range []lamport.Node{0, 1, 65535, lamport.MasterBase, lamport.MasterBase + 1, 2*lamport.MasterBase - 1, 2 * lamport.MasterBase, math.MaxUint32} {
+	for _, n := range []lamport.Node{
+		0, 1, 65535, lamport.MasterBase, lamport.MasterBase + 1, 2*lamport.MasterBase - 1, 2 * lamport.MasterBase,
+		math.MaxUint32,
+	} {
 		if n.IsReplica() != slices.Contains(replicas, n) || n.IsMaster() != slices.Contains(masters, n) {
 			t.Errorf("node %d: replica %t, master %t", n, n.IsReplica(), n.IsMaster())
 		}

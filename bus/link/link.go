@@ -172,7 +172,8 @@ func (l *Link) warn(in *nats.Msg, err error) {
 	if !l.warned.IsZero() && now.Sub(l.warned) < warnEvery {
 		return
 	}
-	l.log.Warn("bus/link: bad message dropped", "subject", in.Subject, "bytes", len(in.Data), "error", err, "since_last_warning", l.unwarned)
+	l.log.Warn("bus/link: bad message dropped", "subject", in.Subject, "bytes", len(in.Data), "error", err,
+		"since_last_warning", l.unwarned)
 	l.warned, l.unwarned = now, 0
 }
 

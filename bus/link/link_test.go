@@ -225,9 +225,12 @@ func TestSendErrors(t *testing.T) {
 	if err := m.Send(&message.Installed{}, r1, r2); !errors.Is(err, ErrSend) || !errors.Is(err, codec.ErrMessage) {
 		t.Errorf("no sender: %v", err)
 	}
+
 	large := forward()
 	for rid := range uint64(3) {
-		large.Requests = append(large.Requests, message.Request{RID: rid, Request: model.NewSet(model.Linearizable, "k", make([]byte, 400<<10))})
+		large.Requests = append(large.Requests, message.Request{
+			RID: rid, Request: model.NewSet(model.Linearizable, "k", make([]byte, 400<<10)),
+		})
 	}
 	if int64(3*400<<10) < m.MaxPayload() {
 		t.Fatalf("max payload is %d", m.MaxPayload())
@@ -235,6 +238,7 @@ func TestSendErrors(t *testing.T) {
 	if err := m.Send(large, r1); !errors.Is(err, ErrSend) || !errors.Is(err, nats.ErrMaxPayload) {
 		t.Errorf("too large: %v", err)
 	}
+
 	m.nc.Close()
 	if err := m.Send(forward(1), r1, r2); !errors.Is(err, ErrSend) || !errors.Is(err, nats.ErrConnectionClosed) {
 		t.Errorf("closed: %v", err)

@@ -37,7 +37,14 @@ func TestAppendRIDs(t *testing.T) {
 		{&message.Forward{
 			Requests: []message.Request{request(4), request(5)}, Writes: []message.CausalWrite{{Number: 1, Request: request(6)}},
 		}, 4, "FORWARD", []uint64{4, 5, 6}},
-		{&message.Answers{Answers: []message.Answer{{Answer: model.Answer{RID: 11}, FirstRID: 3}, {Answer: model.Answer{RID: 12}}}}, 5, "ANSWERS", []uint64{11, 12}},
+		{
+			&message.Answers{
+				Answers: []message.Answer{
+					{Answer: model.Answer{RID: 11}, FirstRID: 3}, {Answer: model.Answer{RID: 12}},
+				},
+			},
+			5, "ANSWERS", []uint64{11, 12},
+		},
 		{data, 6, "DATA", []uint64{7, 8, 9, 10, 1, 2}},
 		{&message.Ack{Acked: []uint64{1, 2}}, 7, "ACK", []uint64{1, 2}},
 		{&message.Gap{First: 1, Last: 4}, 8, "GAP", nil},

@@ -215,7 +215,8 @@ func TestJetStreamInBothAccountsOnDisk(t *testing.T) {
 
 	// A start without the option in between neither shows nor loses what clients have stored.
 	without := start(t, Options{StoreDir: dir})
-	if _, err := bucket(ctx, dial(t, bus.DialOptions{URL: without.ClientURL()})); !errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
+	if _, err := bucket(ctx,
+		dial(t, bus.DialOptions{URL: without.ClientURL()})); !errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
 		t.Errorf("a client's bucket without the option: %v", err)
 	}
 	without.Shutdown()
@@ -400,7 +401,9 @@ func TestOperatorsOfAnOpenServer(t *testing.T) {
 				o.Password = "secret"
 			}
 			asker := dial(t, o)
-			for subject, want := range map[string]bool{"quartet.recover": test.heard, "quartet.remove": test.heard, "quartet.request": true} {
+			for subject, want := range map[string]bool{
+				"quartet.recover": test.heard, "quartet.remove": test.heard, "quartet.request": true,
+			} {
 				wait := 5 * time.Second
 				if !want {
 					wait = 200 * time.Millisecond

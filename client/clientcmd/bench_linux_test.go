@@ -71,7 +71,9 @@ func pseudoTerminal(t *testing.T) (terminal, other *os.File) {
 func TestCompareOnATerminal(t *testing.T) {
 	r := responder.Start(t, nil)
 	got := onTerminal(t, nil, "compare", "--nats", r.URL, "--times", "1", "1, 1, k ::: v")
-	for _, want := range []string{"comparing: linearizable  [", "/s\r\x1b[K", "eventual     set", "STALE     gets of a value", "OUTDATED  "} {
+	for _, want := range []string{
+		"comparing: linearizable  [", "/s\r\x1b[K", "eventual     set", "STALE     gets of a value", "OUTDATED  ",
+	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("without %q: %q", want, got)
 		}
@@ -84,7 +86,9 @@ func TestBenchOnATerminal(t *testing.T) {
 	r := responder.Start(t, nil)
 	var stdout testkit.Buffer
 	got := onTerminal(t, &stdout, append(short, "--nats", r.URL, "--request", "get", "--duration", "300ms")...)
-	for _, want := range []string{"setting 20 keys  [====================] 100 %", "measuring linearizable get  [", "] 100 %  ending  ", "/s"} {
+	for _, want := range []string{
+		"setting 20 keys  [====================] 100 %", "measuring linearizable get  [", "] 100 %  ending  ", "/s",
+	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("the terminal showed no %q:\n%q", want, got)
 		}

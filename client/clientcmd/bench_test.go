@@ -101,7 +101,8 @@ eventual get # # # # # # # # # CPU
 func TestBenchInRounds(t *testing.T) {
 	r := responder.Start(t, nil)
 	w := quartet(t, r.URL, "bench", "--keys", "20", "--rounds", "3", "--round", "30ms", "--request", "set", "--consistency", "4")
-	if want := "medians (#-#) of # rounds of #ms each"; w.status != 0 || !strings.Contains(strings.ReplaceAll(shape(w.stdout), "min-max", "#-#"), want) ||
+	if want := "medians (#-#) of # rounds of #ms each"; w.status != 0 ||
+		!strings.Contains(strings.ReplaceAll(shape(w.stdout), "min-max", "#-#"), want) ||
 		!strings.Contains(shape(w.stdout), "\neventual set # (#-#) # ") {
 		t.Errorf("status %d, %s:\n%s", w.status, w.err, w.stdout)
 	}
@@ -113,7 +114,10 @@ func TestBenchInRounds(t *testing.T) {
 // An open loop: how many requests are due does not depend on the machine.
 func TestBenchForPrograms(t *testing.T) {
 	r := responder.Start(t, nil)
-	args := []string{"--consistency", "1,4", "--concurrency", "1000", "--request", "mix", "--gets", "75", "--sweep", "value-size=1,1000", "--rate", "500", "--spacing", "fixed"}
+	args := []string{
+		"--consistency", "1,4", "--concurrency", "1000", "--request", "mix", "--gets", "75", "--sweep",
+		"value-size=1,1000", "--rate", "500", "--spacing", "fixed",
+	}
 
 	type side struct {
 		Rate struct{ Median, Min, Max float64 } `json:"ops_per_second"`
@@ -133,7 +137,8 @@ func TestBenchForPrograms(t *testing.T) {
 			t.Fatalf("%s: %d records", format, len(all))
 		}
 		for i, r := range all {
-			if r.Consistency != []string{"LINEARIZABLE", "EVENTUAL"}[i%2] || r.Request != "mix" || r.Gets != 75 || r.Size != []int{1, 1000}[i/2] || r.Driver != "callback" ||
+			if r.Consistency != []string{"LINEARIZABLE", "EVENTUAL"}[i%2] || r.Request != "mix" || r.Gets != 75 ||
+				r.Size != []int{1, 1000}[i/2] || r.Driver != "callback" ||
 				r.Quartet.Ops != 30 || r.Quartet.Rate.Median != 500 || r.KV != nil {
 				t.Errorf("%s: record %d: %+v", format, i, r)
 			}
@@ -167,7 +172,10 @@ func TestBenchForPrograms(t *testing.T) {
 	}
 
 	for _, line := range lines[1:] {
-		for name, want := range map[string]string{"request": "mix", "side": "quartet", "gets_percent": "75", "failed": "0", "durability": "memory", "concurrency": "1000", "rate": "500", "spacing": "fixed", "ops": "30", "ops_per_second": "500"} {
+		for name, want := range map[string]string{
+			"request": "mix", "side": "quartet", "gets_percent": "75", "failed": "0", "durability": "memory",
+			"concurrency": "1000", "rate": "500", "spacing": "fixed", "ops": "30", "ops_per_second": "500",
+		} {
 			if line[at[name]] != want {
 				t.Errorf("csv: %s is %s, want %s: %v", name, line[at[name]], want, line)
 			}
@@ -187,7 +195,8 @@ func TestBenchDraws(t *testing.T) {
 		"growth.png": {"--sweep", "rate=500,1000", "--consistency", "4", "--request", "set"},
 	} {
 		path := filepath.Join(dir, name)
-		if w := bench(t, r.URL, append(args, "--plot", path, "-o", "json")...); w.status != 0 || !strings.Contains(w.stderr, "drawn into "+path) {
+		if w := bench(t, r.URL, append(args, "--plot", path, "-o", "json")...); w.status != 0 ||
+			!strings.Contains(w.stderr, "drawn into "+path) {
 			t.Fatalf("%s: status %d, %s%s", name, w.status, w.err, w.stderr)
 		}
 
@@ -238,7 +247,8 @@ func TestBenchSaysWhatFailed(t *testing.T) {
 		return responder.Action{}
 	})
 	w := bench(t, refusing.URL, "--request", "set")
-	if w.status != exit.StatusRefused || !strings.Contains(w.err, " refused); the figures are no measure") || !strings.Contains(w.stdout, "linearizable set") {
+	if w.status != exit.StatusRefused || !strings.Contains(w.err, " refused); the figures are no measure") ||
+		!strings.Contains(w.stdout, "linearizable set") {
 		t.Errorf("status %d, %s\n%s", w.status, w.err, w.stdout)
 	}
 	// 20 keys are set, then one request in three is lost, until as many as allowed are outstanding.
@@ -249,7 +259,8 @@ func TestBenchSaysWhatFailed(t *testing.T) {
 	var got struct {
 		Quartet struct{ Ops, Unknown, Beyond uint64 }
 	}
-	if err := json.Unmarshal([]byte(w.stdout), &got); err != nil || w.status != exit.StatusUnknown || !strings.Contains(w.err, " of unknown outcome)") || got.Quartet.Unknown == 0 || got.Quartet.Beyond == 0 {
+	if err := json.Unmarshal([]byte(w.stdout), &got); err != nil || w.status != exit.StatusUnknown ||
+		!strings.Contains(w.err, " of unknown outcome)") || got.Quartet.Unknown == 0 || got.Quartet.Beyond == 0 {
 		t.Errorf("status %d, %s, %+v", w.status, w.err, got)
 	}
 	if !strings.Contains(w.stderr, "were not sent: the cluster did not keep up") {
@@ -279,7 +290,8 @@ func TestBenchEndedEarly(t *testing.T) {
 	if exit.Status(err) != exit.StatusFailed || !strings.Contains(err.Error(), "ended early") || time.Since(began) > time.Minute {
 		t.Errorf("status %d, %v after %s", exit.Status(err), err, time.Since(began))
 	}
-	if got := stdout.String(); !strings.Contains(shape(got), "\nlinearizable set # ") || !strings.Contains(got, "ended early: 1 of 1 rounds") || strings.Contains(got, "linearizable get") {
+	if got := stdout.String(); !strings.Contains(shape(got), "\nlinearizable set # ") ||
+		!strings.Contains(got, "ended early: 1 of 1 rounds") || strings.Contains(got, "linearizable get") {
 		t.Errorf("stdout:\n%s", got)
 	}
 	if _, err := os.Stat(plot); err != nil {

@@ -27,7 +27,9 @@ func TestBenchRecords(t *testing.T) {
 	r := responder.Start(t, nil)
 	dir := t.TempDir()
 	for _, driver := range []string{"callback", "goroutine"} {
-		if w := bench(t, r.URL, "--record", dir, "--driver", driver, "--request", "mix", "--consistency", "1,4", "--sweep", "keys=5,20"); w.status != 0 || !strings.Contains(w.stderr, "recorded in "+dir) {
+		w := bench(t, r.URL, "--record", dir, "--driver", driver, "--request", "mix", "--consistency", "1,4",
+			"--sweep", "keys=5,20")
+		if w.status != 0 || !strings.Contains(w.stderr, "recorded in "+dir) {
 			t.Fatalf("%s: status %d, %s%s", driver, w.status, w.err, w.stderr)
 		}
 	}
@@ -57,7 +59,8 @@ func TestBenchRecords(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(dir, record.StatsFile)); err != nil {
 		t.Error(err)
 	}
-	if w := quartet(t, r.URL, "check", dir); w.status != 0 || !strings.Contains(w.stdout, "linearizable  ") || !strings.Contains(w.stdout, "converged") {
+	if w := quartet(t, r.URL, "check", dir); w.status != 0 || !strings.Contains(w.stdout, "linearizable  ") ||
+		!strings.Contains(w.stdout, "converged") {
 		t.Errorf("check: status %d, %s\n%s", w.status, w.err, w.stdout)
 	}
 }

@@ -82,7 +82,10 @@ func TestEmptyTexts(t *testing.T) {
 		"request", "consistency", "id", // of bench, of a replica
 		"check", "also",
 	}
-	connection := []string{"nats", "context", "creds", "nkey", "user", "password", "token", "tlscert", "tlskey", "tlsca", "socks-proxy", "inbox-prefix", "js-domain"}
+	connection := []string{
+		"nats", "context", "creds", "nkey", "user", "password", "token", "tlscert", "tlskey", "tlsca", "socks-proxy",
+		"inbox-prefix", "js-domain",
+	}
 	every(t, func(name string, _ *cobra.Command, f *pflag.Flag) {
 		if f.Value.Type() != "string" || slices.Contains(slices.Concat(off, checkedLater, connection), f.Name) {
 			return

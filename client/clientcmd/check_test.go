@@ -122,12 +122,14 @@ func TestCheckRecordedHistories(t *testing.T) {
 // Each file alone has the exit status of its verdict, and says in words what is wrong.
 func TestCheckSaysWhatIsWrong(t *testing.T) {
 	for name, want := range map[string][]string{
-		"linearizable-stale-read":               {"1\n", `> 3  c2/s2:  get x -> "a"`, `> 3 could have returned "b"`},
-		"recorded/causal-before-its-dependency": {"1\n", `Client3/s3  get question -> nothing  10.000 to 11.000 ms`, `could have returned "how?"`},
-		"recorded/diverged-replicas":            {"1\n", `replica r1 has "1" under x, replica r2 has "2"`},
-		"recorded/open-others-wrote":            {"1\n", "sets may be missing", "others wrote x"},
-		"recorded/killed-recorder":              {"0\n", "line 5 was cut off", "not judged: whether the replicas converged"},
-		"recorded/demo-good":                    {"0\n", "90 operations, ok", "converged"},
+		"linearizable-stale-read": {"1\n", `> 3  c2/s2:  get x -> "a"`, `> 3 could have returned "b"`},
+		"recorded/causal-before-its-dependency": {
+			"1\n", `Client3/s3  get question -> nothing  10.000 to 11.000 ms`, `could have returned "how?"`,
+		},
+		"recorded/diverged-replicas": {"1\n", `replica r1 has "1" under x, replica r2 has "2"`},
+		"recorded/open-others-wrote": {"1\n", "sets may be missing", "others wrote x"},
+		"recorded/killed-recorder":   {"0\n", "line 5 was cut off", "not judged: whether the replicas converged"},
+		"recorded/demo-good":         {"0\n", "90 operations, ok", "converged"},
 	} {
 		w := world{env: map[string]string{}}
 		w.run(t, "check", "--pictures", "none", filepath.Join(histories, name+".jsonl"))
@@ -193,7 +195,8 @@ func TestCheckRefuses(t *testing.T) {
 	}
 	for name, args := range map[string][]string{
 		"nothing": {}, "no such file": {filepath.Join(dir, "none")}, "an empty folder": {t.TempDir()},
-		"no history": {bad}, "no budget": {"--budget", "0s", bad}, "a good and a bad one": {filepath.Join(histories, "causal-good.jsonl"), bad},
+		"no history": {bad}, "no budget": {"--budget", "0s", bad},
+		"a good and a bad one": {filepath.Join(histories, "causal-good.jsonl"), bad},
 	} {
 		w := world{env: map[string]string{}}
 		w.run(t, append([]string{"check"}, args...)...)
@@ -260,7 +263,9 @@ func TestRecordCannot(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range [][]string{{"client", "--record", file, "1, 2, k"}, {"set", "--record", file, "k", "v"}, {"get", "--record", file, "k"}} {
+	for _, args := range [][]string{
+		{"client", "--record", file, "1, 2, k"}, {"set", "--record", file, "k", "v"}, {"get", "--record", file, "k"},
+	} {
 		if w := quartet(t, served.URL, args...); w.status != 1 || !strings.Contains(w.err, "cannot record") {
 			t.Errorf("%v: status %d, %s", args, w.status, w.err)
 		}

@@ -28,9 +28,11 @@ import (
 func Commands(env console.Env) []*cobra.Command {
 	commands := []*cobra.Command{
 		send.Client(env), send.Set(env), send.Get(env), operate.Status(env),
-		operate.Recover(env), operate.Remove(env), demo.Command(env), bench.Command(env), compare.Command(env), check.Command(env), tracecmd.Command(env),
+		operate.Recover(env), operate.Remove(env), demo.Command(env), bench.Command(env), compare.Command(env),
+		check.Command(env), tracecmd.Command(env),
 	}
-	commands = append(commands, doctor.Command(env), shell.Command(env), explain.Command(env), top.Command(env), manCommand(env), versionCommand(env))
+	commands = append(commands, doctor.Command(env), shell.Command(env), explain.Command(env), top.Command(env),
+		manCommand(env), versionCommand(env))
 	for _, cmd := range commands {
 		console.Completions(cmd, env)
 		cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit.Usage(err) })

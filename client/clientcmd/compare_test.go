@@ -91,7 +91,12 @@ func forgetful(of model.Consistency) func(responder.Call) responder.Action {
 		if c.Request.Model != of {
 			return responder.Action{}
 		}
-		reply := bus.Reply{Answer: model.Answer{Code: model.OK, RID: uint64(c.N), Clock: lamport.Timestamp{Time: uint64(c.N), Node: lamport.Master(1)}}, Model: of, Type: model.Get, Body: first[c.Request.Key]}
+		reply := bus.Reply{
+			Answer: model.Answer{
+				Code: model.OK, RID: uint64(c.N), Clock: lamport.Timestamp{Time: uint64(c.N), Node: lamport.Master(1)},
+			},
+			Model: of, Type: model.Get, Body: first[c.Request.Key],
+		}
 		return responder.Action{Raw: reply.Msg("")}
 	}
 }
@@ -146,10 +151,12 @@ func TestCompareFindsStaleness(t *testing.T) {
 		if of != model.Linearizable {
 			continue
 		}
-		if rec := recordedIn(t, dir); len(rec.Operations) < 4*2*3 || rec.Operations[0].Session == "" || rec.Operations[0].Client != "Client1" {
+		if rec := recordedIn(t, dir); len(rec.Operations) < 4*2*3 || rec.Operations[0].Session == "" ||
+			rec.Operations[0].Client != "Client1" {
 			t.Errorf("recorded %+v", rec.Operations[:1])
 		}
-		if w := quartet(t, r.URL, "check", "--pictures", "none", dir); w.status != exit.StatusFailed || !regexp.MustCompile(`linearizable +6 +violated`).MatchString(w.stdout) {
+		if w := quartet(t, r.URL, "check", "--pictures", "none", dir); w.status != exit.StatusFailed ||
+			!regexp.MustCompile(`linearizable +6 +violated`).MatchString(w.stdout) {
 			t.Errorf("check: status %d\n%s", w.status, w.stdout)
 		}
 	}
@@ -161,7 +168,8 @@ func TestCompareSaysWhatEachModelAllows(t *testing.T) {
 	r := responder.Start(t, nil)
 	plot := filepath.Join(t.TempDir(), "p.svg")
 	// One client, so that it is certain that sets of one value were acknowledged before the get.
-	w := quartet(t, r.URL, "compare", "--clients", "1", "--times", "2", "--plot", plot, "1, 1, k ::: a", "1, 1, k ::: b", "1, 1, k ::: a", "1, 2, k")
+	w := quartet(t, r.URL, "compare", "--clients", "1", "--times", "2", "--plot", plot, "1, 1, k ::: a",
+		"1, 1, k ::: b", "1, 1, k ::: a", "1, 2, k")
 	if w.status != 0 || strings.Contains(w.stdout, "may have been stale") {
 		t.Errorf("status %d, %s\n%s", w.status, w.err, w.stdout)
 	}
@@ -256,11 +264,14 @@ func TestCompareLoad(t *testing.T) {
 	dir := t.TempDir()
 	args := []string{"compare", "--clients", "3", "--duration", "60ms", "--warmup", "5ms", "--keys", "4", "--workload", "mix"}
 	lines, err := csv.NewReader(strings.NewReader(quartet(t, r.URL, append(args, "-o", "csv")...).stdout)).ReadAll()
-	if err != nil || len(lines) != 9 || lines[1][0] != "LINEARIZABLE" || lines[1][1] != "SET" || lines[8][0] != "EVENTUAL" || lines[8][1] != "GET" || len(lines[8]) != len(lines[0]) || lines[8][16] != "0" || lines[1][16] != "" {
+	if err != nil || len(lines) != 9 || lines[1][0] != "LINEARIZABLE" || lines[1][1] != "SET" ||
+		lines[8][0] != "EVENTUAL" || lines[8][1] != "GET" || len(lines[8]) != len(lines[0]) || lines[8][16] != "0" ||
+		lines[1][16] != "" {
 		t.Errorf("csv: %v, %v", lines, err)
 	}
 	w := quartet(t, r.URL, append(args, "-o", "jsonl", "--gets", "100", "--record", dir)...)
-	if w.status != 0 || strings.Count(w.stdout, "\n") != 4 || strings.Contains(w.stdout, `"set":`) || strings.Count(w.stdout, `"stale":0`) != 4 {
+	if w.status != 0 || strings.Count(w.stdout, "\n") != 4 || strings.Contains(w.stdout, `"set":`) ||
+		strings.Count(w.stdout, `"stale":0`) != 4 {
 		t.Errorf("jsonl: status %d, %s\n%s", w.status, w.err, w.stdout)
 	}
 	if w := quartet(t, r.URL, "check", dir); w.status != 0 {

@@ -40,7 +40,10 @@ func TestDoctorFindsAReplicaThatIsNoMember(t *testing.T) {
 	r := responder.Start(t, nil)
 	w := world{env: map[string]string{"NATS_URL": r.URL}}
 	d, lines := doctor(t, &w)
-	for _, want := range []string{"ok server: ", "ok cluster: ready", "finding r3: is no member", "ok r1: member", "ok linearizable: a get was answered", "ok eventual: a get", "ok permissions"} {
+	for _, want := range []string{
+		"ok server: ", "ok cluster: ready", "finding r3: is no member", "ok r1: member",
+		"ok linearizable: a get was answered", "ok eventual: a get", "ok permissions",
+	} {
 		if !strings.Contains(lines, want) {
 			t.Errorf("no %q in\n%s", want, lines)
 		}
@@ -53,8 +56,12 @@ func TestDoctorFindsAReplicaThatIsNoMember(t *testing.T) {
 			t.Errorf("the doctor has written %q", call.Body)
 		}
 	}
-	for out, want := range map[string]string{"table": "  !!   r3           is no member", "raw": "finding\tr3\tis no member", "jsonl": `{"what":"r3","state":"finding",`} {
-		if w := quartet(t, r.URL, "doctor", "-o", out); w.status != exit.StatusFailed || !strings.Contains(w.stdout, want) || strings.Contains(w.stdout, "\x1b") {
+	for out, want := range map[string]string{
+		"table": "  !!   r3           is no member", "raw": "finding\tr3\tis no member",
+		"jsonl": `{"what":"r3","state":"finding",`,
+	} {
+		if w := quartet(t, r.URL, "doctor", "-o", out); w.status != exit.StatusFailed ||
+			!strings.Contains(w.stdout, want) || strings.Contains(w.stdout, "\x1b") {
 			t.Errorf("%s: status %d\n%s", out, w.status, w.stdout)
 		}
 	}
@@ -63,7 +70,8 @@ func TestDoctorFindsAReplicaThatIsNoMember(t *testing.T) {
 func TestDoctorWithoutACluster(t *testing.T) {
 	s := responder.Server(t)
 	w := world{env: map[string]string{"NATS_URL": s.ClientURL()}}
-	if _, lines := doctor(t, &w); w.status != exit.StatusNoCluster || !strings.Contains(lines, "finding cluster: nobody answers on quartet.status") {
+	if _, lines := doctor(t, &w); w.status != exit.StatusNoCluster ||
+		!strings.Contains(lines, "finding cluster: nobody answers on quartet.status") {
 		t.Errorf("no cluster: status %d\n%s", w.status, lines)
 	}
 	s.Shutdown()
@@ -81,7 +89,10 @@ func TestDoctorFindsPermissions(t *testing.T) {
 
 	s, err := natsserver.NewServer(&natsserver.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, Users: []*natsserver.User{
 		{Username: "cluster", Password: "c"},
-		{Username: "weak", Password: "hush", Permissions: &natsserver.Permissions{Publish: allow("quartet.status"), Subscribe: allow("_INBOX.>")}},
+		{
+			Username: "weak", Password: "hush",
+			Permissions: &natsserver.Permissions{Publish: allow("quartet.status"), Subscribe: allow("_INBOX.>")},
+		},
 		{Username: "lone", Password: "hush", Permissions: &natsserver.Permissions{
 			Publish: allow("quartet.request", "quartet.status", "quartet.report"), Subscribe: allow("_INBOX.>"),
 		}},

@@ -36,28 +36,71 @@ func TestDoctorReadsTheStatus(t *testing.T) {
 		"nothing": {func(*bus.Status) {}, []string{
 			"ok cluster: ready", "ok durability: data: disk, sync interval; what is acknowledged survives kill -9 of every process",
 		}, "", exit.StatusOK},
-		"data in memory": {func(s *bus.Status) { s.Data, s.Sync = bus.DataMemory, "" }, []string{"note durability: data are in memory"}, "--dir", exit.StatusOK},
+		"data in memory": {
+			func(s *bus.Status) { s.Data, s.Sync = bus.DataMemory, "" },
+			[]string{"note durability: data are in memory"}, "--dir", exit.StatusOK,
+		},
 		"one in memory": {func(s *bus.Status) {
 			s.Data, s.Replicas[1].Data, s.Survives = bus.DataMixed, bus.DataMemory, "survives kill -9 of every process; in memory only: r2"
-		}, []string{"note durability: members differ: in memory r2, the others on disk, sync interval; what is acknowledged survives kill -9 of every process; in memory only: r2"}, "start those in memory anew", exit.StatusOK},
-		"nobody has said it":  {func(s *bus.Status) { s.Data, s.Sync, s.Survives = "", "", "" }, []string{"note durability: no member has said yet"}, "next view", exit.StatusOK},
-		"one has not said it": {func(s *bus.Status) { s.Replicas[2].Data = "" }, []string{"ok durability: ", "note durability: not said by r3"}, "flags", exit.StatusOK},
+		}, []string{"note durability: members differ: in memory r2, the others on disk, sync interval; what is " +
+			"acknowledged survives kill -9 of every process; in memory only: r2"}, "start those in memory anew", exit.StatusOK},
+		"nobody has said it": {
+			func(s *bus.Status) { s.Data, s.Sync, s.Survives = "", "", "" },
+			[]string{"note durability: no member has said yet"}, "next view", exit.StatusOK,
+		},
+		"one has not said it": {
+			func(s *bus.Status) { s.Replicas[2].Data = "" },
+			[]string{"ok durability: ", "note durability: not said by r3"}, "flags", exit.StatusOK,
+		},
 		"a link is cut one way": {func(s *bus.Status) {
 			s.Replicas[0].Unheard = []string{"r3"}
 		}, []string{"finding network: r1 does not hear r3, and the master hears both"}, "nats server list", exit.StatusFailed},
 		"two links are cut": {func(s *bus.Status) {
 			s.Replicas[0].Unheard, s.Replicas[2].Unheard = []string{"r2", "r3"}, []string{"r1"}
 		}, []string{"finding network: r1 does not hear r2, r3", "finding network: r3 does not hear r1"}, "nats server list", exit.StatusFailed},
-		"the disk is full":       {func(s *bus.Status) { s.Reason = trouble.DiskFull.Say(3, 64) }, []string{"finding cluster: the disk is full: 3 MiB left"}, "make room", exit.StatusFailed},
-		"the record is lost":     {func(s *bus.Status) { s.Ready, s.Reason = false, trouble.RecordUnsure.Say(7, "r2") }, []string{"finding cluster: not ready: the record of the views is lost"}, "quartet recover", exit.StatusFailed},
-		"the next change fails":  {func(s *bus.Status) { s.Warnings = []string{trouble.NextChangeFails.Say("no quorum")} }, []string{"finding next fault: the next change of the view will fail: no quorum"}, "JetStream bucket", exit.StatusFailed},
-		"the next death is much": {func(s *bus.Status) { s.Warnings = []string{trouble.NoSpare.Say(2, 3, 2)} }, []string{"finding next fault: the next death of a replica"}, "quartet replica --id", exit.StatusFailed},
-		"two of one name":        {func(s *bus.Status) { s.Warnings = []string{trouble.Doubled.Say("r2", 77, "noon")} }, []string{"finding next fault: another process of replica r2 is at work (pid 77"}, "end that process", exit.StatusFailed},
-		"a replica is elsewhere": {func(s *bus.Status) { s.Replicas[1].Supervised = false }, []string{"note supervision: r2 was started elsewhere"}, "master that started", exit.StatusOK},
-		"a process keeps ending": {func(s *bus.Status) { s.Replicas[1].Restarts, s.Replicas[1].LastError = 4, "exit status 7" }, []string{"finding r2: its process ended 4 times lately: exit status 7"}, "r2.log", exit.StatusFailed},
-		"a process has ended":    {func(s *bus.Status) { s.Replicas[1].Restarts, s.Replicas[1].LastError = 1, "signal: killed" }, []string{"finding r2: its process ended 1 time lately: signal: killed"}, "r2.log", exit.StatusFailed},
-		"one member":             {func(s *bus.Status) { s.Replicas = s.Replicas[:1] }, []string{"note replicas: 1 member"}, "quartet replica --id", exit.StatusOK},
-		"two members":            {func(s *bus.Status) { s.Replicas = s.Replicas[:2] }, []string{"note replicas: 2 members"}, "quartet replica --id", exit.StatusOK},
+		"the disk is full": {
+			func(s *bus.Status) { s.Reason = trouble.DiskFull.Say(3, 64) },
+			[]string{"finding cluster: the disk is full: 3 MiB left"}, "make room", exit.StatusFailed,
+		},
+		"the record is lost": {
+			func(s *bus.Status) { s.Ready, s.Reason = false, trouble.RecordUnsure.Say(7, "r2") },
+			[]string{"finding cluster: not ready: the record of the views is lost"}, "quartet recover",
+			exit.StatusFailed,
+		},
+		"the next change fails": {
+			func(s *bus.Status) { s.Warnings = []string{trouble.NextChangeFails.Say("no quorum")} },
+			[]string{"finding next fault: the next change of the view will fail: no quorum"}, "JetStream bucket",
+			exit.StatusFailed,
+		},
+		"the next death is much": {
+			func(s *bus.Status) { s.Warnings = []string{trouble.NoSpare.Say(2, 3, 2)} },
+			[]string{"finding next fault: the next death of a replica"}, "quartet replica --id", exit.StatusFailed,
+		},
+		"two of one name": {
+			func(s *bus.Status) { s.Warnings = []string{trouble.Doubled.Say("r2", 77, "noon")} },
+			[]string{"finding next fault: another process of replica r2 is at work (pid 77"}, "end that process",
+			exit.StatusFailed,
+		},
+		"a replica is elsewhere": {
+			func(s *bus.Status) { s.Replicas[1].Supervised = false },
+			[]string{"note supervision: r2 was started elsewhere"}, "master that started", exit.StatusOK,
+		},
+		"a process keeps ending": {
+			func(s *bus.Status) { s.Replicas[1].Restarts, s.Replicas[1].LastError = 4, "exit status 7" },
+			[]string{"finding r2: its process ended 4 times lately: exit status 7"}, "r2.log", exit.StatusFailed,
+		},
+		"a process has ended": {
+			func(s *bus.Status) { s.Replicas[1].Restarts, s.Replicas[1].LastError = 1, "signal: killed" },
+			[]string{"finding r2: its process ended 1 time lately: signal: killed"}, "r2.log", exit.StatusFailed,
+		},
+		"one member": {
+			func(s *bus.Status) { s.Replicas = s.Replicas[:1] }, []string{"note replicas: 1 member"},
+			"quartet replica --id", exit.StatusOK,
+		},
+		"two members": {
+			func(s *bus.Status) { s.Replicas = s.Replicas[:2] }, []string{"note replicas: 2 members"},
+			"quartet replica --id", exit.StatusOK,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r.Tell(func(s *bus.Status) { allMembers(s); c.change(s) })
@@ -103,7 +146,9 @@ func TestDoctorFindsAStreamOnTheSubjects(t *testing.T) {
 		{[]string{"quartets.>", "quartet"}, nil},
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
-		if _, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "AUDIT", Subjects: c.subjects, Storage: jetstream.MemoryStorage}); err != nil {
+		if _, err := js.CreateStream(ctx, jetstream.StreamConfig{
+			Name: "AUDIT", Subjects: c.subjects, Storage: jetstream.MemoryStorage,
+		}); err != nil {
 			t.Fatal(err)
 		}
 		w := world{env: map[string]string{"NATS_URL": r.URL}}
@@ -142,7 +187,8 @@ func TestDoctorBlamesTheModelThatHangs(t *testing.T) {
 	w := world{env: map[string]string{"NATS_URL": r.URL}}
 	_, lines := doctor(t, &w)
 	for _, want := range []string{
-		"ok linearizable: a get was answered", "finding sequential: a get had no answer within", "ok causal: a get was answered", "ok eventual: a get was answered", "ok permissions",
+		"ok linearizable: a get was answered", "finding sequential: a get had no answer within",
+		"ok causal: a get was answered", "ok eventual: a get was answered", "ok permissions",
 	} {
 		if !strings.Contains(lines, want) {
 			t.Errorf("no %q in\n%s", want, lines)

@@ -52,7 +52,8 @@ func TestSessionFromCommandToCommand(t *testing.T) {
 	}
 
 	w = shell(t, r.URL, "2, 2, k\n.session\n.session new\n2, 2, k\n.session "+token+"\n2, 2, k\n", "--session", token)
-	if w.status != 0 || strings.Count(w.stdout, "\ntoken ") != 3 || !strings.Contains(w.stdout, "\ntoken "+token) || !strings.Contains(w.stdout, "\ntoken "+bus.Session{}.Token()) {
+	if w.status != 0 || strings.Count(w.stdout, "\ntoken ") != 3 || !strings.Contains(w.stdout, "\ntoken "+token) ||
+		!strings.Contains(w.stdout, "\ntoken "+bus.Session{}.Token()) {
 		t.Errorf("status %d\n%s%s", w.status, w.stdout, w.stderr)
 	}
 
@@ -113,7 +114,8 @@ func TestSessionMistakes(t *testing.T) {
 	r := responder.Start(t, nil)
 	token := bus.Session{Position: 7}.Token()
 	for _, args := range [][]string{
-		{"set", "k", "v", "--session", ""}, {"get", "k", "--session", token[:6]}, {"client", "1, 2, k", "--session", token + "="}, {"shell", "--session", "x"},
+		{"set", "k", "v", "--session", ""}, {"get", "k", "--session", token[:6]},
+		{"client", "1, 2, k", "--session", token + "="}, {"shell", "--session", "x"},
 		{"client", "1, 2, k", "--async", "--session", token},
 	} {
 		if w := quartet(t, r.URL, args...); w.status != exit.StatusUsage || !strings.Contains(w.err, "session") {

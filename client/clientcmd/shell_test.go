@@ -74,7 +74,8 @@ func TestShellMistakes(t *testing.T) {
 	})
 	w := shell(t, r.URL, "bad\n1, 7, x\nset k\nget \n.nope\n.consistency strong\n.replica m1\nset a:::b:::c v\nget a\n")
 	for _, want := range []string{
-		"line 1: not understood: bad", "line 2: unknown request \"7\" (want 1 set or 2 get)\n    1, 7, x\n       ^", "line 3: a set needs a key and a value",
+		"line 1: not understood: bad", "line 2: unknown request \"7\" (want 1 set or 2 get)\n    1, 7, x\n       ^",
+		"line 3: a set needs a key and a value",
 		"line 4: empty key", "line 5: there is no command .nope", "line 6: ", `line 7: no replica is called "m1"`,
 	} {
 		if !strings.Contains(w.stderr, want) {
@@ -84,7 +85,9 @@ func TestShellMistakes(t *testing.T) {
 	if w.status != exit.StatusUsage || !strings.Contains(w.stdout, "b:::c v  (") || len(r.Calls()) != 2 {
 		t.Errorf("status %d\n%s", w.status, w.stdout)
 	}
-	if w := shell(t, r.URL, "get late\nget b\n", "--retries", "0"); w.status != exit.StatusUnknown || !strings.Contains(w.stdout, "no value") {
+
+	if w := shell(t, r.URL, "get late\nget b\n", "--retries", "0"); w.status != exit.StatusUnknown ||
+		!strings.Contains(w.stdout, "no value") {
 		t.Errorf("an unknown outcome: status %d\n%s", w.status, w.stdout)
 	}
 	if w := shell(t, r.URL, strings.Repeat("x", 1<<20)); w.status != exit.StatusUsage {
@@ -136,7 +139,8 @@ func TestExplain(t *testing.T) {
 		NoFigures                                string `json:"no_figures"`
 	}
 	w := quartet(t, "nats://127.0.0.1:1", "explain", "3", "-o", "json")
-	if err := json.Unmarshal([]byte(w.stdout), &e); err != nil || w.status != 0 || e.Model != "causal" || e.Example == "" || !strings.Contains(e.NoFigures, "no cluster") {
+	if err := json.Unmarshal([]byte(w.stdout), &e); err != nil || w.status != 0 || e.Model != "causal" ||
+		e.Example == "" || !strings.Contains(e.NoFigures, "no cluster") {
 		t.Errorf("status %d, %v\n%s", w.status, err, w.stdout)
 	}
 	if w := quartet(t, r.URL, "explain", "strong"); w.status != exit.StatusUsage || !strings.Contains(w.err, "want 1 linearizable") {

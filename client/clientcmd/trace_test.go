@@ -114,7 +114,8 @@ func TestTrace(t *testing.T) {
 func checkSet(t *testing.T, set *trace.Trace) {
 	t.Helper()
 	want := map[string]int{"REQUEST": 1, "FORWARD": 1, "DATA": 2, "ACK": 2, "ANSWERS": 1, "REPLY": 1}
-	if n := count(set); !cmp.Equal(n, want) || set.Code != 200 || set.Model != "linearizable" || set.Type != "set" || set.Key != "key" || set.Client == "" {
+	if n := count(set); !cmp.Equal(n, want) || set.Code != 200 || set.Model != "linearizable" || set.Type != "set" ||
+		set.Key != "key" || set.Client == "" {
 		t.Fatalf("%+v\n%s", set, set.Text())
 	}
 
@@ -191,7 +192,8 @@ func follow(t *testing.T, url string) {
 		case <-limit.C:
 			t.Fatal("trace --follow saw nothing")
 		default:
-			if w := quartet(t, url, "client", "--name", "Client5", "--async", "1, 1, a ::: 1", "2, 1, b ::: 2", "1, 2, a", "4, 2, b"); w.status != 0 {
+			if w := quartet(t, url, "client", "--name", "Client5", "--async", "1, 1, a ::: 1", "2, 1, b ::: 2",
+				"1, 2, a", "4, 2, b"); w.status != 0 {
 				t.Fatal(w.err)
 			}
 		}
@@ -226,7 +228,8 @@ func TestTraceRefuses(t *testing.T) {
 	if err := os.MkdirAll(quiet, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(quiet, "m1.log"), []byte("time=2026-11-24T15:00:00.000Z level=INFO msg=hello\n"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(quiet, "m1.log"),
+		[]byte("time=2026-11-24T15:00:00.000Z level=INFO msg=hello\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 

@@ -22,7 +22,9 @@ import (
 func root() *cobra.Command {
 	r := &cobra.Command{Use: "quartet", SilenceErrors: true, SilenceUsage: true}
 	r.SetUsageFunc(console.Usage)
-	r.AddCommand(clientcmd.Commands(console.Env{Getenv: func(string) string { return "" }, Requests: os.DirFS("../../testdata/requests")})...)
+	r.AddCommand(clientcmd.Commands(console.Env{
+		Getenv: func(string) string { return "" }, Requests: os.DirFS("../../testdata/requests"),
+	})...)
 	return r
 }
 
@@ -50,7 +52,8 @@ func TestEveryCommandExplainsItself(t *testing.T) {
 		if err := cmd.Help(); err != nil {
 			t.Errorf("%s: %v", path, err)
 		}
-		if f := cmd.Flags().Lookup("creds"); f != nil && strings.Index(help.String(), "--creds") < strings.Index(help.String(), "Connection, as the nats command") {
+		if f := cmd.Flags().Lookup("creds"); f != nil &&
+			strings.Index(help.String(), "--creds") < strings.Index(help.String(), "Connection, as the nats command") {
 			t.Errorf("%s: the connection's flags do not stand apart:\n%s", path, help.String())
 		}
 	})
@@ -103,13 +106,15 @@ func TestEveryFormatOfEveryCommand(t *testing.T) {
 func operated(t *testing.T, r *responder.Responder) {
 	t.Helper()
 	for subject, answer := range map[string]any{
-		"quartet.recover": bus.RecoverReply{Ready: true, Present: []string{"r1", "r2", "r3"}}, "quartet.remove": bus.RemoveReply{Begun: true},
+		"quartet.recover": bus.RecoverReply{Ready: true, Present: []string{"r1", "r2", "r3"}},
+		"quartet.remove":  bus.RemoveReply{Begun: true},
 	} {
 		body, err := json.Marshal(answer)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := r.Conn.Subscribe(subject, func(m *nats.Msg) { _ = m.Respond(body) }); err != nil { // a closed connection is the test's own doing
+		// a closed connection is the test's own doing
+		if _, err := r.Conn.Subscribe(subject, func(m *nats.Msg) { _ = m.Respond(body) }); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -139,7 +139,8 @@ func TestDirIsThereAgain(t *testing.T) {
 
 	second := quartettest.Start(t, quartettest.Dir(dir))
 	have(t, second.Client(t), "kept", models...)
-	if is := second.Status(t); is.Epoch < was.Epoch || is.Data != bus.DataDisk || is.Replicas[0].Incarnation != was.Replicas[0].Incarnation {
+	if is := second.Status(t); is.Epoch < was.Epoch || is.Data != bus.DataDisk ||
+		is.Replicas[0].Incarnation != was.Replicas[0].Incarnation {
 		t.Errorf("status %+v, was %+v", is, was)
 	}
 }

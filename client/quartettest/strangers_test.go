@@ -23,7 +23,9 @@ func TestAStreamThatTakesRequests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "AUDIT", Subjects: []string{"quartet.>"}, Storage: jetstream.MemoryStorage}); err != nil {
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{
+		Name: "AUDIT", Subjects: []string{"quartet.>"}, Storage: jetstream.MemoryStorage,
+	}); err != nil {
 		t.Fatal(err)
 	}
 	// Which of the two answers first is chance: it has been the stream once, so it can be.

@@ -123,8 +123,10 @@ func TestMetricsOfARealCluster(t *testing.T) {
 	got := scrape(t, c.Metrics)
 	sameAsReport(t, got, &report)
 	for sample, want := range map[string]float64{
-		`quartet_up{node="m1"}`: 1, `quartet_ready{node="m1"}`: 1, `quartet_members{node="m1"}`: 3, `quartet_replicas{node="m1"}`: 3, `quartet_causal_last{node="m1"}`: 1,
-		`quartet_requests_in_flight{node="m1"}`: 0, `quartet_resends_total{node="m1"}`: 0, `quartet_replica_member{node="m1",replica="r3"}`: 1,
+		`quartet_up{node="m1"}`: 1, `quartet_ready{node="m1"}`: 1, `quartet_members{node="m1"}`: 3,
+		`quartet_replicas{node="m1"}`: 3, `quartet_causal_last{node="m1"}`: 1,
+		`quartet_requests_in_flight{node="m1"}`: 0, `quartet_resends_total{node="m1"}`: 0,
+		`quartet_replica_member{node="m1",replica="r3"}`:                                                 1,
 		`quartet_requests_total{code="400",model="",node="m1",outcome="refused",replica="",type="set"}`:  1,
 		`quartet_requests_total{code="200",model="causal",node="m1",outcome="ok",replica="",type="set"}`: 1,
 		`quartet_build_info{data="memory",node="m1",sync="",version="in-process"}`:                       1,
@@ -175,7 +177,8 @@ func sameAsReport(t *testing.T, got map[string]float64, report *bus.Report) {
 			t.Errorf("%s: %v, report %d", name, byGroup[name], g.Count)
 		}
 		sum := got[fmt.Sprintf(`quartet_request_duration_seconds_sum{model="%s",node="m1",type="%s"}`, g.Consistency, g.Request)]
-		if timed := got[fmt.Sprintf(`quartet_request_duration_seconds_count{model="%s",node="m1",type="%s"}`, g.Consistency, g.Request)]; timed != float64(g.Timed) {
+		if timed := got[fmt.Sprintf(`quartet_request_duration_seconds_count{model="%s",node="m1",type="%s"}`,
+			g.Consistency, g.Request)]; timed != float64(g.Timed) {
 			t.Errorf("%s: %v have a time, report %d", name, timed, g.Timed)
 		}
 		if want := g.Mean * float64(g.Timed) / 1e6; sum < want*0.999 || sum > want*1.001 {
@@ -189,7 +192,8 @@ func sameAsReport(t *testing.T, got map[string]float64, report *bus.Report) {
 		}
 	}
 
-	if byOutcome["ok"]+byOutcome["absent"] != float64(report.Total.OK+report.Total.NoValue) || byOutcome["refused"]+byOutcome["unknown"] != float64(report.Total.Failed) {
+	if byOutcome["ok"]+byOutcome["absent"] != float64(report.Total.OK+report.Total.NoValue) ||
+		byOutcome["refused"]+byOutcome["unknown"] != float64(report.Total.Failed) {
 		t.Errorf("%v, report %+v", byOutcome, report.Total)
 	}
 	if byCode["200"] != float64(report.Total.OK) || byCode["404"] != 4 || byCode["400"] != 1 {

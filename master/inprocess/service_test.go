@@ -75,7 +75,8 @@ func TestMicroServiceIsFound(t *testing.T) {
 
 		for i, m := range model.All {
 			e, f := info.Endpoints[i], stats.Endpoints[i]
-			if e.Name != m.Word() || f.Name != m.Word() || e.Subject != "made.up.request" || f.Subject != e.Subject || e.QueueGroup != "made.up.masters" || f.QueueGroup != e.QueueGroup {
+			if e.Name != m.Word() || f.Name != m.Word() || e.Subject != "made.up.request" || f.Subject != e.Subject ||
+				e.QueueGroup != "made.up.masters" || f.QueueGroup != e.QueueGroup {
 				t.Errorf("%+v %+v", e, f)
 			}
 			// What the endpoint says of itself is a request that is served.
@@ -144,7 +145,8 @@ func TestMicroServiceCountsAsTheReportDoes(t *testing.T) {
 	var before micro.Stats
 	serviceSays(t, nc, micro.StatsVerb, "", &before)
 	for _, e := range before.Endpoints {
-		if e.NumRequests != 0 || e.NumErrors != 0 || e.LastError != "" || e.ProcessingTime != 0 || e.AverageProcessingTime != 0 || string(e.Data) != "{}" {
+		if e.NumRequests != 0 || e.NumErrors != 0 || e.LastError != "" || e.ProcessingTime != 0 ||
+			e.AverageProcessingTime != 0 || string(e.Data) != "{}" {
 			t.Errorf("before any request: %+v %s", e, e.Data)
 		}
 	}

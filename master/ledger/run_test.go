@@ -45,7 +45,8 @@ func TestSpansCountEveryRequest(t *testing.T) {
 		if all != n || failed != n/10 || len(r.Spans) > buckets || r.Drawn != n {
 			t.Errorf("%d s: %d requests, %d failed, %d spans, drawn %d", last, all, failed, len(r.Spans), r.Drawn)
 		}
-		if whole := time.Duration(len(r.Spans)) * r.Width; whole < time.Duration(last)*time.Second*9/10 || whole > time.Duration(last+1)*time.Second+r.Width {
+		if whole := time.Duration(len(r.Spans)) * r.Width; whole < time.Duration(last)*time.Second*9/10 ||
+			whole > time.Duration(last+1)*time.Second+r.Width {
 			t.Errorf("%d s: the spans are %s", last, whole)
 		}
 		if first := r.Spans[0].Answered; len(r.Spans) > 1 && first[1] == 0 {
@@ -89,7 +90,8 @@ func TestSlowest(t *testing.T) {
 		}
 
 		e := list[0]
-		if e.Position != 1 || e.Timestamp != 2 || e.Clock != (lamport.Timestamp{Time: 3, Node: 4}) || e.Forwarded != 5*time.Microsecond || e.Heard <= 30*time.Minute || e.Sent != lamport.Replica(3) {
+		if e.Position != 1 || e.Timestamp != 2 || e.Clock != (lamport.Timestamp{Time: 3, Node: 4}) ||
+			e.Forwarded != 5*time.Microsecond || e.Heard <= 30*time.Minute || e.Sent != lamport.Replica(3) {
 			t.Errorf("%v: %+v", m, e)
 		}
 	}
@@ -98,7 +100,10 @@ func TestSlowest(t *testing.T) {
 // The bars of a spread hold every request once, each between its ends.
 func TestSpread(t *testing.T) {
 	s := newStats(begin2026)
-	takes := []time.Duration{0, time.Microsecond, 2 * time.Microsecond, 999 * time.Microsecond, time.Millisecond, 59 * time.Second, time.Hour}
+	takes := []time.Duration{
+		0, time.Microsecond, 2 * time.Microsecond, 999 * time.Microsecond, time.Millisecond, 59 * time.Second,
+		time.Hour,
+	}
 	for _, d := range takes {
 		var l line
 		l.set(&Entry{Model: model.Causal, Type: model.Set, Code: model.OK, Received: begin2026, Taken: d})
@@ -116,7 +121,8 @@ func TestSpread(t *testing.T) {
 			t.Errorf("bar %d: %+v", i, b)
 		}
 	}
-	if first, last := spread[0].Bars[0], spread[0].Bars[len(spread[0].Bars)-1]; total != 7 || first.Count != 2 || last.Count != 2 || last.From > slowest || last.To < slowest {
+	if first, last := spread[0].Bars[0], spread[0].Bars[len(spread[0].Bars)-1]; total != 7 || first.Count != 2 ||
+		last.Count != 2 || last.From > slowest || last.To < slowest {
 		t.Errorf("%+v", spread[0].Bars)
 	}
 }
@@ -141,7 +147,8 @@ func TestRun(t *testing.T) {
 	running := l.Run()
 	closed(t, l)
 	for when, r := range map[string]Run{"running": running, "closed": l.Run(), "paged": paged} {
-		if r.Drawn != 100 || r.Summary.Total.Count != 100 || len(r.Spread) != 8 || len(r.Slowest) != 4*SlowestKept || r.Cluster.Prefix != "quartet" || !r.Steps {
+		if r.Drawn != 100 || r.Summary.Total.Count != 100 || len(r.Spread) != 8 || len(r.Slowest) != 4*SlowestKept ||
+			r.Cluster.Prefix != "quartet" || !r.Steps {
 			t.Errorf("%s: %+v", when, r)
 		}
 		if len(r.Views) != viewsKept || r.Earlier != 10 || r.Views[0].Epoch != 10 {

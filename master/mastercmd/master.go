@@ -33,7 +33,8 @@ type Signals struct {
 
 // Master returns the command that runs a cluster. inside makes what runs replicas within
 // this process, with logs as it is told.
-func Master(stdout, stderr io.Writer, version string, signals func() Signals, inside func(nodelog.Options) masternode.Runner) *cobra.Command {
+func Master(stdout, stderr io.Writer, version string, signals func() Signals,
+	inside func(nodelog.Options) masternode.Runner) *cobra.Command {
 	o := settings{Options: masternode.Options{Stdout: stdout, Version: version}}
 	o.log.Node, o.log.Stderr = lamport.Master(1).String(), stderr
 	cmd := &cobra.Command{
@@ -151,7 +152,8 @@ func (o *settings) run(s Signals) (err error) {
 // status gives the error of a master its exit status.
 func status(err error) error {
 	switch {
-	case errors.Is(err, masternode.ErrOptions), errors.Is(err, masternode.ErrDiffers), errors.Is(err, server.ErrListen), errors.Is(err, server.ErrInsecure):
+	case errors.Is(err, masternode.ErrOptions), errors.Is(err, masternode.ErrDiffers), errors.Is(err, server.ErrListen),
+		errors.Is(err, server.ErrInsecure):
 		return exit.Usage(err)
 	case errors.Is(err, masternode.ErrLocked), errors.Is(err, masternode.ErrLed), errors.Is(err, masternode.ErrSuperseded):
 		return exit.With(exit.StatusLed, err)

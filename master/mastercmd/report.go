@@ -87,7 +87,9 @@ not answered, 6 no cluster.`,
 	connection = dial.Add(f)
 	config.NotEmpty(f, &prefix, "prefix", bus.DefaultPrefix, "of its subjects")
 	config.NotEmpty(f, &dir, "log-dir", "log", "read the files in `DIR`")
-	f.StringVarP(&output, "output", "o", string(ledger.Table), "table, csv, json, jsonl (one object a line; --requests -o json is that, too), raw (as it is kept) or html (a page)")
+	f.StringVarP(&output, "output", "o", string(ledger.Table),
+		"table, csv, json, jsonl (one object a line; --requests -o json is that, too), raw (as it is kept) or html "+
+			"(a page)")
 	config.Excludes(f, "log-dir", "nats", "context") // those of the environment or a file
 	f.BoolVar(&requests, "requests", false, "print the list of requests")
 	return cmd

@@ -33,28 +33,50 @@ type settings struct {
 func (o *settings) flags(f *pflag.FlagSet) {
 	config.NotEmpty(f, &o.Listen, "listen", server.DefaultListen, "`HOST:PORT` of the embedded NATS server; port -1 picks a free one")
 	f.BoolVar(&o.AllowInsecure, "allow-insecure-bind", false, "let it listen beyond this machine without credentials and TLS")
-	f.BoolVar(&o.ClientJetStream, "client-jetstream", false, "let clients of the embedded server use JetStream, up to half of the disk: each may then have a stream take requests")
+	f.BoolVar(&o.ClientJetStream, "client-jetstream", false,
+		"let clients of the embedded server use JetStream, up to half of the disk: each may then have a stream take "+
+			"requests")
+
 	o.connection = dial.Add(f)
 	o.connection.Selected = false // a master that is told nothing has a server of its own
 	f.BoolVar(&o.TakeOver, "takeover", false, "with --nats or --context, depose the master that leads the cluster there")
+
 	config.NotEmpty(f, &o.Prefix, "prefix", bus.DefaultPrefix, "of all subjects")
 	config.Int(f, &o.Replicas, "replicas", 3, masternode.MinReplicas, masternode.MaxReplicas, "replicas, 1 to 9")
 	f.BoolVar(&o.inProcess, "in-process", false, "replicas are goroutines of this process: one process, whose end is the end of all")
-	config.Int(f, &o.Missing, "missing", -1, -1, masternode.MaxReplicas-1, "how many replicas may be missing; -1: so that a majority remains")
-	config.NotEmpty(f, &o.Dir, "dir", "quartet-data", "`DIR` of what outlives the process; with less than 64 MiB free there (or 1/8 of a small disk) sets are refused, 24 MiB a process (or 1/32) are kept in reserve for starts on a full disk")
+	config.Int(f, &o.Missing, "missing", -1, -1, masternode.MaxReplicas-1,
+		"how many replicas may be missing; -1: so that a majority remains")
+
+	config.NotEmpty(f, &o.Dir, "dir", "quartet-data",
+		"`DIR` of what outlives the process; with less than 64 MiB free there (or 1/8 of a small disk) sets are "+
+			"refused, 24 MiB a process (or 1/32) are kept in reserve for starts on a full disk")
 	f.BoolVar(&o.Memory, "memory", false, "keep nothing on disk but logs")
-	config.OneOf(f, &o.Sync, "sync", masternode.SyncInterval, []string{masternode.SyncInterval, masternode.SyncAlways}, "with --dir, what survives: interval (kill -9 of every process) or always (a power cut)")
-	config.OneOf(f, &o.Gets, "linearizable-gets", masternode.GetsFenced, []string{masternode.GetsFenced, masternode.GetsOrdered}, "fenced (a replica reads, others confirm that they work in its view) or ordered (broadcast as sets are)")
-	config.Duration(f, &o.Timeout, "timeout", 5*time.Second, masternode.LeastTimeout, config.Forever, "a request without an outcome after this is answered 504")
-	config.Duration(f, &o.CausalWait, "causal-wait", 50*time.Millisecond, 0, config.Forever, "how long a replica waits for a request's minimum timestamp or position")
-	config.Duration(f, &o.OrphanTimeout, "orphan-timeout", 10*time.Second, masternode.LeastOrphanTimeout, config.Forever, "how long a replica waits for a master to come back")
-	config.Duration(f, &o.Suspect, "suspect", time.Second, masternode.LeastSuspect, config.Forever, "silence after which a replica is left out of the view")
+	config.OneOf(f, &o.Sync, "sync", masternode.SyncInterval, []string{masternode.SyncInterval, masternode.SyncAlways},
+		"with --dir, what survives: interval (kill -9 of every process) or always (a power cut)")
+
+	config.OneOf(f, &o.Gets, "linearizable-gets", masternode.GetsFenced,
+		[]string{masternode.GetsFenced, masternode.GetsOrdered},
+		"fenced (a replica reads, others confirm that they work in its view) or ordered (broadcast as sets are)")
+	config.Duration(f, &o.Timeout, "timeout", 5*time.Second, masternode.LeastTimeout, config.Forever,
+		"a request without an outcome after this is answered 504")
+	config.Duration(f, &o.CausalWait, "causal-wait", 50*time.Millisecond, 0, config.Forever,
+		"how long a replica waits for a request's minimum timestamp or position")
+	config.Duration(f, &o.OrphanTimeout, "orphan-timeout", 10*time.Second, masternode.LeastOrphanTimeout,
+		config.Forever, "how long a replica waits for a master to come back")
+	config.Duration(f, &o.Suspect, "suspect", time.Second, masternode.LeastSuspect, config.Forever,
+		"silence after which a replica is left out of the view")
+
 	config.NotEmpty(f, &o.LogDir, "log-dir", "log", "`DIR` of process logs and reports")
-	f.BoolVar(&o.stopAtEOF, "stop-at-eof", false, "stop, as at Ctrl-C, when stdin ends: for a program that holds its other end and must leave no cluster behind")
+	f.BoolVar(&o.stopAtEOF, "stop-at-eof", false,
+		"stop, as at Ctrl-C, when stdin ends: for a program that holds its other end and must leave no cluster behind")
 	nodelog.Flags(f, &o.log)
 	monitor.Flag(f, &o.Metrics)
-	f.StringVar(&o.replicaMetrics, "replica-metrics", "", "the same of its replicas: `HOST:PORT` of r1; r2 has the next port, and so on; default: off")
-	f.StringVar(&o.traces.Endpoint, "otel", "", "send OpenTelemetry traces to the OTLP/HTTP collector at `URL`, http://127.0.0.1:4318 (OTEL_EXPORTER_OTLP_ENDPOINT; the other OTEL_ variables hold, too); default: off")
+	f.StringVar(&o.replicaMetrics, "replica-metrics", "",
+		"the same of its replicas: `HOST:PORT` of r1; r2 has the next port, and so on; default: off")
+	f.StringVar(&o.traces.Endpoint, "otel", "",
+		"send OpenTelemetry traces to the OTLP/HTTP collector at `URL`, http://127.0.0.1:4318 "+
+			"(OTEL_EXPORTER_OTLP_ENDPOINT; the other OTEL_ variables hold, too); default: off")
+
 	config.Excludes(f, "memory", "dir", "sync")
 	f.BoolVar(&o.traces.Keys, "otel-keys", false, "let traces carry keys, in place of a hash of them")
 }
@@ -90,12 +112,14 @@ func external(o *masternode.Options, connection *dial.Flags) error {
 			return fmt.Errorf("--%s says how to reach a NATS server: say which with --nats or --context", given[0])
 		}
 		if o.TakeOver {
-			return errors.New("--takeover deposes the master on a NATS server: say which with --nats or --context (an embedded server has no other)")
+			return errors.New("--takeover deposes the master on a NATS server: say which with --nats or --context " +
+				"(an embedded server has no other)")
 		}
 		return nil
 	}
 	if o.ClientJetStream {
-		return errors.New("--client-jetstream is of the embedded server: with --nats or --context the server's own configuration says which account has JetStream")
+		return errors.New("--client-jetstream is of the embedded server: with --nats or --context the server's own " +
+			"configuration says which account has JetStream")
 	}
 	s, err := connection.Resolve(os.Getenv)
 	if err != nil {

@@ -40,7 +40,8 @@ func (n *node) alone(ctx context.Context) error {
 	case n.opts.TakeOver:
 		return n.opts.differsFrom(s)
 	}
-	return fmt.Errorf("%w: %s; stop that one first, or say --takeover: it then ends, and its replicas go on with this one", ErrLed, describe(s))
+	return fmt.Errorf("%w: %s; stop that one first, or say --takeover: it then ends, and its replicas go on with "+
+		"this one", ErrLed, describe(s))
 }
 
 // describe names a master by its status.

@@ -165,8 +165,10 @@ func (n *node) differ(s *master.Status, own func(lamport.Node) bool) error {
 
 func (n *node) otherwise(s *master.Status) error {
 	k := n.keeping(s)
-	return fmt.Errorf("%w: %s, and this master was told %s; start it with %s; to change how data are kept, let the cluster end first "+
-		"(Ctrl-C; replicas without a master end by themselves after %s)", ErrDiffers, &k, n.opts.told(), k.flags(n.opts.Dir), n.opts.OrphanTimeout)
+	return fmt.Errorf("%w: %s, and this master was told %s; start it with %s; "+
+		"to change how data are kept, let the cluster end first "+
+		"(Ctrl-C; replicas without a master end by themselves after %s)",
+		ErrDiffers, &k, n.opts.told(), k.flags(n.opts.Dir), n.opts.OrphanTimeout)
 }
 
 // told is what the command line says of the data.

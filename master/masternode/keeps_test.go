@@ -29,15 +29,17 @@ func TestDataAreWhereTheMembersSay(t *testing.T) {
 		data, sync string
 		survives   string
 	}{
-		"all in memory":                  {[]message.Keeps{m, m, m}, 1, "memory", "", "the death of the master and of any one replica"},
-		"all on disks":                   {[]message.Keeps{i, i, i}, 1, "disk", "interval", "kill -9 of every process"},
-		"all synced":                     {[]message.Keeps{a, a, a}, 1, "disk", "always", "a power cut"},
-		"one is not synced":              {[]message.Keeps{a, a, i}, 1, "disk", "interval", "a power cut"},
-		"two are not synced":             {[]message.Keeps{a, i, i}, 1, "disk", "interval", "kill -9 of every process"},
-		"one in memory, and may be lost": {[]message.Keeps{i, i, i, m}, 1, "mixed", "interval", "kill -9 of every process; in memory only: r4"},
-		"two in memory":                  {[]message.Keeps{i, m, m}, 1, "mixed", "interval", "any one replica; in memory only: r2 r3"},
-		"none may be lost":               {[]message.Keeps{a, m}, 0, "mixed", "always", "no replica; in memory only: r2"},
-		"one has not said it":            {[]message.Keeps{i, message.KeepsUnsaid}, 0, "disk", "interval", "kill -9 of every process"},
+		"all in memory":      {[]message.Keeps{m, m, m}, 1, "memory", "", "the death of the master and of any one replica"},
+		"all on disks":       {[]message.Keeps{i, i, i}, 1, "disk", "interval", "kill -9 of every process"},
+		"all synced":         {[]message.Keeps{a, a, a}, 1, "disk", "always", "a power cut"},
+		"one is not synced":  {[]message.Keeps{a, a, i}, 1, "disk", "interval", "a power cut"},
+		"two are not synced": {[]message.Keeps{a, i, i}, 1, "disk", "interval", "kill -9 of every process"},
+		"one in memory, and may be lost": {
+			[]message.Keeps{i, i, i, m}, 1, "mixed", "interval", "kill -9 of every process; in memory only: r4",
+		},
+		"two in memory":       {[]message.Keeps{i, m, m}, 1, "mixed", "interval", "any one replica; in memory only: r2 r3"},
+		"none may be lost":    {[]message.Keeps{a, m}, 0, "mixed", "always", "no replica; in memory only: r2"},
+		"one has not said it": {[]message.Keeps{i, message.KeepsUnsaid}, 0, "disk", "interval", "kill -9 of every process"},
 	} {
 		n, _ := shell(t, recordOf(3, 1, 2), nil) // its flags say memory
 		n.views.newest.Faults = c.faults

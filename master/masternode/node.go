@@ -33,7 +33,8 @@ var (
 	ErrStopped = errors.New("master: stopped before the cluster was ready")
 	// ErrSuperseded: a newer master leads the cluster. This one has answered nothing since
 	// it knows, and leaves the replicas' processes to run; replicas within its own end.
-	ErrSuperseded = errors.New("master: a newer master leads this cluster; this one ends, and those of its replicas that are processes go on with the newer one")
+	ErrSuperseded = errors.New("master: a newer master leads this cluster; this one ends, and those of its replicas " +
+		"that are processes go on with the newer one")
 )
 
 // event is what callbacks hand to the loop.
@@ -254,7 +255,8 @@ func check(o *Options) error {
 	case o.Timeout < LeastTimeout:
 		return fmt.Errorf("%w: a request timeout of %s: want at least %s", ErrOptions, o.Timeout, LeastTimeout)
 	case o.CausalWait < 0 || o.CausalWait >= o.Timeout:
-		return fmt.Errorf("%w: a causal wait of %s: want at least 0s, and less than the request timeout of %s", ErrOptions, o.CausalWait, o.Timeout)
+		return fmt.Errorf("%w: a causal wait of %s: want at least 0s, and less than the request timeout of %s",
+			ErrOptions, o.CausalWait, o.Timeout)
 	case o.OrphanTimeout < LeastOrphanTimeout:
 		return fmt.Errorf("%w: an orphan timeout of %s: want at least %s", ErrOptions, o.OrphanTimeout, LeastOrphanTimeout)
 	case o.Suspect < LeastSuspect:
@@ -391,7 +393,8 @@ func (n *node) push(from source) func(*nats.Msg) {
 // moment in which there are two is short, but nobody is answered twice in it.
 func (n *node) subscribe() error {
 	for subject, from := range map[string]source{
-		n.subjects.Request(): fromClient, n.subjects.Batch(): batchFromClient, n.subjects.Status(): askStatus, n.subjects.Report(): askReport,
+		n.subjects.Request(): fromClient, n.subjects.Batch(): batchFromClient, n.subjects.Status(): askStatus,
+		n.subjects.Report():  askReport,
 		n.subjects.Recover(): askRecover, n.subjects.Remove(): askRemove,
 	} {
 		sub, err := bus.SubscribeQueue(n.clients, subject, n.subjects.Masters(), n.push(from))

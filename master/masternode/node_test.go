@@ -114,7 +114,8 @@ func TestStartEndsWhenAReplicaEnds(t *testing.T) {
 	var out testkit.Buffer
 	o.Stdout = &out
 	err := Run(t.Context(), nil, o)
-	if err == nil || errors.Is(err, ErrStopped) || !strings.Contains(err.Error(), "exit status 3") || !strings.Contains(err.Error(), o.LogDir) {
+	if err == nil || errors.Is(err, ErrStopped) || !strings.Contains(err.Error(), "exit status 3") ||
+		!strings.Contains(err.Error(), o.LogDir) {
 		t.Fatalf("error %v", err)
 	}
 	if out.String() != "" {

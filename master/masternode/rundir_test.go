@@ -64,7 +64,8 @@ func TestIDsAreReserved(t *testing.T) {
 	}
 
 	next := openDir(t, &o)
-	if next.record.NextRID <= rid || next.record.NextRID > rid+2*ridBlock || next.record.Clock <= clock || next.record.Password != password {
+	if next.record.NextRID <= rid || next.record.NextRID > rid+2*ridBlock || next.record.Clock <= clock ||
+		next.record.Password != password {
 		t.Errorf("after a kill at id %d, time %d: %+v", rid, clock, next.record)
 	}
 	if err := next.settle(rid+5, clock+5); err != nil {
@@ -242,7 +243,8 @@ func TestLostRecordIsRebuilt(t *testing.T) {
 		}
 
 		again := openDir(t, &o)
-		if !again.rebuilt || again.fresh || !slices.Equal(again.record.Own, []string{"r1", "r2", "r3"}) || again.record.NextRID < was.NextRID || again.record.Password == "" {
+		if !again.rebuilt || again.fresh || !slices.Equal(again.record.Own, []string{"r1", "r2", "r3"}) ||
+			again.record.NextRID < was.NextRID || again.record.Password == "" {
 			t.Errorf("%s: %+v", name, again.record)
 		}
 		if len(again.notes) == 0 {

@@ -55,7 +55,8 @@ func (n *node) newService() *service {
 	s := &service{nc: n.clients, subjects: n.subjects, ledger: n.opts.Ledger, started: time.Now().UTC(), failed: n.noService}
 	metadata := map[string]string{"prefix": n.subjects.Prefix()}
 	s.self = micro.ServiceIdentity{
-		Name: ServiceName, ID: strconv.FormatUint(n.machine.Snapshot().Incarnation, 10), Version: semantic(n.opts.Version), Metadata: metadata,
+		Name: ServiceName, ID: strconv.FormatUint(n.machine.Snapshot().Incarnation, 10),
+		Version: semantic(n.opts.Version), Metadata: metadata,
 	}
 	if n.views.newest != nil {
 		s.view(n.views.newest)

@@ -58,7 +58,10 @@ func TestWhatAReplicaIsStartedWith(t *testing.T) {
 			cmd := s.command(lamport.Replica(2))
 			line := strings.Join(cmd.Args[1:], " ") + " "
 
-			for _, want := range append([]string{strings.Join(c.want, " "), "replica --id r2 ", "--master-lock " + s.lock() + " ", "--log-level debug "}, c.want...) {
+			wanted := []string{
+				strings.Join(c.want, " "), "replica --id r2 ", "--master-lock " + s.lock() + " ", "--log-level debug ",
+			}
+			for _, want := range append(wanted, c.want...) {
 				if !strings.Contains(line, want) {
 					t.Errorf("%q is not in %q", want, line)
 				}
@@ -179,7 +182,8 @@ func TestOnlyOurOwnAreAdopted(t *testing.T) {
 	if ok, err := other.adopt(r1, left); ok || err != nil {
 		t.Errorf("the copy of the directory has adopted the original's replica: %v %v", ok, err)
 	}
-	if said := strings.Join(other.dir.notes, "\n"); !strings.Contains(said, "copy of "+s.dir.path) || !strings.Contains(said, strconv.Itoa(os.Getpid())) {
+	if said := strings.Join(other.dir.notes, "\n"); !strings.Contains(said, "copy of "+s.dir.path) ||
+		!strings.Contains(said, strconv.Itoa(os.Getpid())) {
 		t.Errorf("the copy says: %s", said)
 	}
 

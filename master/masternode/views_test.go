@@ -34,7 +34,10 @@ func shell(t *testing.T, newest *message.Record, change func(*Options)) (*node, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &node{opts: s.opts, subjects: subjects, dir: s.dir, super: s, views: views{newest: newest}, phases: map[lamport.Node]message.Phase{}}, &said
+	return &node{
+		opts: s.opts, subjects: subjects, dir: s.dir, super: s, views: views{newest: newest},
+		phases: map[lamport.Node]message.Phase{},
+	}, &said
 }
 
 func recordOf(epoch uint64, replicas ...lamport.Node) *message.Record {
@@ -159,7 +162,8 @@ func TestStatusOfProcesses(t *testing.T) {
 		Replicas: []master.ReplicaStatus{{Node: 1, PID: 77, Reason: "it is gone"}, {Node: 2, PID: 78, Reason: "it is being loaded"}},
 	})
 	r1, r2 := s.Replicas[0], s.Replicas[1]
-	if r1.Restarts != 1 || !strings.Contains(r1.LastError, "no replica today") || !strings.Contains(r1.Reason, "ended") || r1.Phase != "member" {
+	if r1.Restarts != 1 || !strings.Contains(r1.LastError, "no replica today") ||
+		!strings.Contains(r1.Reason, "ended") || r1.Phase != "member" {
 		t.Errorf("%+v", r1)
 	}
 	if r2.Restarts != 0 || r2.LastError != "" || r2.Reason != "it is being loaded" || r2.Phase != "learning" {

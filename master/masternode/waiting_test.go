@@ -32,7 +32,8 @@ func TestWaiting(t *testing.T) {
 	}
 
 	last := uint64(n - 1) // which is open
-	w.sent([]master.Sent{{Token: 1, To: lamport.Replica(2)}, {Token: last}, {Token: last + 99, To: lamport.Replica(3)}}, at.Add(2*time.Second))
+	w.sent([]master.Sent{{Token: 1, To: lamport.Replica(2)}, {Token: last}, {Token: last + 99, To: lamport.Replica(3)}},
+		at.Add(2*time.Second))
 	if all[0].forwarded != 2*time.Second || all[last-1].forwarded != 2*time.Second || all[3].forwarded != 0 {
 		t.Errorf("forwarded after %s, %s, %s", all[0].forwarded, all[last-1].forwarded, all[3].forwarded)
 	}

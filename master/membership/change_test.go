@@ -23,7 +23,8 @@ func TestTheFirstRecord(t *testing.T) {
 				o.hello(lamport.Replica(i+1), func(h *message.Hello) { h.Epoch = 0 })
 			}
 			r := o.proposed()
-			if r.Faults != test.want || r.Missing != test.want || len(r.Members) != test.replicas || !r.Sound() || o.out.Command.Revision != 0 {
+			if r.Faults != test.want || r.Missing != test.want || len(r.Members) != test.replicas || !r.Sound() ||
+				o.out.Command.Revision != 0 {
 				t.Errorf("proposed %+v at revision %d", r, o.out.Command.Revision)
 			}
 			o.wins()
@@ -53,7 +54,10 @@ func TestTheNextRecord(t *testing.T) {
 		high     uint64
 		members  string
 	}{
-		{"all equal", 3, []lamport.Node{3}, []state{{1, 4, []uint64{5, 6, 7}}, {2, 4, []uint64{5, 6, 7}}}, []uint64{5, 6, 7}, 4, "r1/7 r2/7"},
+		{
+			"all equal", 3, []lamport.Node{3}, []state{{1, 4, []uint64{5, 6, 7}}, {2, 4, []uint64{5, 6, 7}}},
+			[]uint64{5, 6, 7}, 4, "r1/7 r2/7",
+		},
 		{"the least of each sender, a dead one too", 3, []lamport.Node{3},
 			[]state{{1, 4, []uint64{9, 2, 7}}, {2, 4, []uint64{5, 6, 3}}}, []uint64{5, 2, 3}, 4, "r1/7 r2/7"},
 		{"two of five dead", 5, []lamport.Node{1, 4},
@@ -150,7 +154,9 @@ func TestF3HowManyAreNeeded(t *testing.T) {
 		o.lost(2)
 		o.state(1, 0, held(o)...)
 		o.waitsInVain(3 * suspect)
-		o.expectWhy("short", o.Short(), "r2, r3 of the view's 3 members cannot be reached, and 2 of them are needed to go on without losing what was acknowledged")
+		o.expectWhy("short", o.Short(),
+			"r2, r3 of the view's 3 members cannot be reached, and 2 of them are needed to go on without losing what "+
+				"was acknowledged")
 
 		// r2 is back with its disk.
 		o.hello(2, func(h *message.Hello) { h.Phase, h.PID = message.PhaseWedged, 300 })
@@ -165,7 +171,9 @@ func TestF3HowManyAreNeeded(t *testing.T) {
 		o.state(1, 0, held(o)...)
 		o.state(2, 0, held(o)...)
 		o.waitsInVain(3 * suspect)
-		o.expectWhy("why", o.Why(), "r3 of the view's 3 members cannot be reached, and 3 of them are needed to go on without losing what was acknowledged")
+		o.expectWhy("why", o.Why(),
+			"r3 of the view's 3 members cannot be reached, and 3 of them are needed to go on without losing what was "+
+				"acknowledged")
 	})
 
 	t.Run("of a view of two of three, one is enough of the members, not of the replicas", func(t *testing.T) {
@@ -365,7 +373,8 @@ func TestRemove(t *testing.T) {
 	}
 	o.state(2, 3, 1, 4, 1)
 	r := o.proposed()
-	if nodes(r) != "r1/7 r3/7" || !slices.Equal(r.Configured, []lamport.Node{1, 3}) || r.Missing != 0 || !slices.Equal(r.Cut, []uint64{1, 4, 1}) {
+	if nodes(r) != "r1/7 r3/7" || !slices.Equal(r.Configured, []lamport.Node{1, 3}) || r.Missing != 0 ||
+		!slices.Equal(r.Cut, []uint64{1, 4, 1}) {
 		t.Errorf("proposed %+v", r)
 	}
 

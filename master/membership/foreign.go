@@ -42,7 +42,8 @@ func (m *Machine) elsewhere(r *Replica) bool {
 		return false
 	}
 	r.Back = fmt.Sprintf("its data are of another history of this cluster, as a copy of it has that was started elsewhere: "+
-		"epoch %d there, and epoch %d here, come of different ones; move its directory away, and it is loaded from the others", known.Epoch, m.record.Epoch)
+		"epoch %d there, and epoch %d here, come of different ones; move its directory away, and it is loaded from "+
+		"the others", known.Epoch, m.record.Epoch)
 	return true
 }
 

@@ -69,7 +69,8 @@ func TestF14ADirectoryOfAnotherCluster(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := begun(t, order)
-			if why := o.WhyNot(o.Replica(2)); !strings.Contains(why, "another cluster (0000000000000006, and this one is 0000000000000005)") {
+			if why := o.WhyNot(o.Replica(2)); !strings.Contains(why,
+				"another cluster (0000000000000006, and this one is 0000000000000005)") {
 				t.Errorf("why not r2: %q", why)
 			}
 

@@ -116,7 +116,8 @@ func TestH3NobodyCanBeSpared(t *testing.T) {
 	if o.Changing() {
 		t.Fatal("a change begins that can lead to nothing")
 	}
-	const why = "r1 and r2 do not hear each other, and without one of them no view of 2 of 2 replicas can be formed: mend the network between them"
+	const why = "r1 and r2 do not hear each other, and without one of them no view of 2 of 2 replicas can be formed: " +
+		"mend the network between them"
 	o.expectWhy("why", o.Why(), why)
 	o.expectWhy("split", o.Split(), why)
 	o.cut = map[membership.Pair]bool{}

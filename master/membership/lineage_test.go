@@ -44,7 +44,8 @@ func TestF13Lineage(t *testing.T) {
 	first.Cluster, first.High = 5, 3
 	o.reads(first, 7)
 	second := again(t, o, 8)
-	if diff := cmp.Diff([]message.Ancestor{{Epoch: 1, Nonce: first.Nonce, High: 3, Position: message.Unknown}}, second.Lineage); diff != "" || second.Cluster != 5 {
+	lineage := []message.Ancestor{{Epoch: 1, Nonce: first.Nonce, High: 3, Position: message.Unknown}}
+	if diff := cmp.Diff(lineage, second.Lineage); diff != "" || second.Cluster != 5 {
 		t.Errorf("cluster %d, lineage (-want +got):\n%s", second.Cluster, diff)
 	}
 	o.installAll() // at position 200
@@ -59,7 +60,8 @@ func TestF13Lineage(t *testing.T) {
 		again(t, o, 9)
 	}
 	r := o.Record()
-	if n := len(r.Lineage); n != message.MaxLineage || r.Lineage[n-1].Epoch != r.Epoch-1 || r.Lineage[0].Epoch != r.Epoch-message.MaxLineage || !r.Sound() {
+	if n := len(r.Lineage); n != message.MaxLineage || r.Lineage[n-1].Epoch != r.Epoch-1 ||
+		r.Lineage[0].Epoch != r.Epoch-message.MaxLineage || !r.Sound() {
 		t.Errorf("epoch %d: %d ancestors, %+v", r.Epoch, n, r.Lineage)
 	}
 }

@@ -326,7 +326,9 @@ func TestWhy(t *testing.T) {
 	o.expectWhy("short", o.Short(), "")
 	o.silent[2] = true
 	o.pass(suspect + 1)
-	o.expectWhy("short", o.Why(), "r2, r3 of the view's 3 members cannot be reached, and 2 of them are needed to go on without losing what was acknowledged")
+	o.expectWhy("short", o.Why(),
+		"r2, r3 of the view's 3 members cannot be reached, and 2 of them are needed to go on without losing what was "+
+			"acknowledged")
 	o.expectWhy("short", o.Short(), o.Why())
 	o.turn(o.Recover)
 	o.expectWhy("recovering", o.Short(), "")

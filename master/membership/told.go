@@ -16,7 +16,8 @@ func (m *Machine) compare() {
 			continue
 		}
 		if r.state.Watermark < r.counted {
-			r.Back = fmt.Sprintf("its data were put back to an older copy: it had told the master of causal writes up to %d, and holds them up to %d", r.counted, r.state.Watermark)
+			r.Back = fmt.Sprintf("its data were put back to an older copy: it had told the master of causal writes "+
+				"up to %d, and holds them up to %d", r.counted, r.state.Watermark)
 		}
 		for _, other := range m.record.Members {
 			if r.Back == "" && other.Node != member.Node {

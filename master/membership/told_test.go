@@ -131,7 +131,10 @@ func TestF9TheCopyOfWhoHasGoneBack(t *testing.T) {
 func TestProcessesOfOneReplica(t *testing.T) {
 	o := led(t, 3)
 	say := func(incarnation, life, nonce uint64) *message.Outdated {
-		h := &message.Hello{Header: o.head(3), PID: int(life), Phase: message.PhaseBoot, Master: self, Nonce: nonce, Past: message.Past{Life: life}}
+		h := &message.Hello{
+			Header: o.head(3), PID: int(life), Phase: message.PhaseBoot, Master: self, Nonce: nonce,
+			Past: message.Past{Life: life},
+		}
 		h.Incarnation, h.Epoch = incarnation, 0
 
 		refused := false

@@ -340,7 +340,10 @@ func TestRefused(t *testing.T) {
 		{"ACK of more than was sent", func(m *member) { m.Ack(ack(2, 0, 10, 1, 0, 0)) }},
 		{"GAP of no member", func(m *member) { m.Gap(&message.Gap{Header: message.Header{From: 9}, First: 1, Last: 1}, nil) }},
 		{"GAP from 0", func(m *member) { m.Gap(&message.Gap{Header: message.Header{From: 2}, Last: 1}, nil) }},
-		{"GAP that ends before it begins", func(m *member) { m.Gap(&message.Gap{Header: message.Header{From: 2}, First: 2, Last: 1}, nil) }},
+		{
+			"GAP that ends before it begins",
+			func(m *member) { m.Gap(&message.Gap{Header: message.Header{From: 2}, First: 2, Last: 1}, nil) },
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r1 := group(3)[0]
@@ -379,16 +382,19 @@ func TestFarAheadIsDropped(t *testing.T) {
 }
 
 func TestBatchesAreBounded(t *testing.T) {
-	kib := make([]byte, 1024)
-	large := make([]byte, model.MaxKeyValue)
+	of1KiB := message.Operation{Op: message.OpStrong}
+	of1KiB.Request.Value = make([]byte, 1024)
+	largest := message.Operation{Op: message.OpWeak}
+	largest.Request.Value = make([]byte, model.MaxKeyValue)
+
 	for _, test := range []struct {
 		name       string
 		operations []message.Operation
 		batches    []int
 	}{
 		{"by number", slices.Repeat([]message.Operation{{Op: message.OpStrong}}, 2500), []int{1024, 1024, 452}},
-		{"by bytes", slices.Repeat([]message.Operation{{Op: message.OpStrong, Request: message.Request{Request: model.Request{Value: kib}}}}, 300), []int{241, 59}},
-		{"two that are as large as allowed", slices.Repeat([]message.Operation{{Op: message.OpWeak, Request: message.Request{Request: model.Request{Value: large}}}}, 2), []int{1, 1}},
+		{"by bytes", slices.Repeat([]message.Operation{of1KiB}, 300), []int{241, 59}},
+		{"two that are as large as allowed", []message.Operation{largest, largest}, []int{1, 1}},
 		{"gets by their ids", slices.Repeat([]message.Operation{{Op: message.OpReads, Reads: make([]uint64, 1024)}}, 14), []int{13, 1}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -442,7 +448,8 @@ func TestResendIsBounded(t *testing.T) {
 		t.Run(fmt.Sprint(test.bytes), func(t *testing.T) {
 			r1 := group(2)[0]
 			for range 400 {
-				r1.Submit(message.Operation{Op: message.OpStrong, Request: message.Request{Request: model.Request{Value: make([]byte, test.bytes)}}}, true)
+				r1.Submit(message.Operation{Op: message.OpStrong, Request: message.Request{Request: model.Request{Value: make([]byte, test.bytes)}}},
+					true)
 				r1.Flush(nil)
 			}
 			got := r1.Gap(&message.Gap{Header: message.Header{From: 2}, First: 1, Last: 400}, nil)

@@ -37,7 +37,8 @@ func TestWedge(t *testing.T) {
 	if got := names(r.Queue); got != "r2#1 r3#2 r1#1" {
 		t.Errorf("it keeps %s", got)
 	}
-	if !slices.Equal(r.Contiguous, []uint64{1, 1, 2}) || r.Place != (lamport.Timestamp{Time: 10, Node: 3}) || r.Queue[2] != own || len(r.View.Members) != 3 {
+	if !slices.Equal(r.Contiguous, []uint64{1, 1, 2}) || r.Place != (lamport.Timestamp{Time: 10, Node: 3}) ||
+		r.Queue[2] != own || len(r.View.Members) != 3 {
 		t.Errorf("it keeps %+v", r)
 	}
 }
@@ -135,7 +136,10 @@ func TestNothingAcknowledgedIsMissing(t *testing.T) {
 func TestKept(t *testing.T) {
 	view := message.View{Epoch: 1, Members: []message.Member{{Node: 1, Incarnation: 1}, {Node: 2, Incarnation: 1}}}
 	clock := &lamport.Clock{}
-	r1 := &member{Broadcast: abcast.New(abcast.Config{Self: 1, Incarnation: 1, View: view, Clock: clock, Keep: true}), clock: clock, node: 1}
+	r1 := &member{
+		Broadcast: abcast.New(abcast.Config{Self: 1, Incarnation: 1, View: view, Clock: clock, Keep: true}),
+		clock:     clock, node: 1,
+	}
 	r1.take(data(2, 2, 20, 0, 2)) // beyond a gap: it is not acknowledged
 	if got := names(r1.Kept()); got != "" {
 		t.Errorf("kept %s", got)

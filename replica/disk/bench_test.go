@@ -24,11 +24,20 @@ func benchRecord(i, n int) store.Record {
 	for at := 0; at < n/2; at += 8 {
 		binary.LittleEndian.PutUint64(value[at:], uint64(i+at)*0x9e3779b97f4a7c15)
 	}
-	return store.Record{Kind: store.KindValue, Value: value, RID: uint64(i), Version: lamport.Version{Epoch: 1, Timestamp: lamport.Timestamp{Time: uint64(i), Node: 1}}}
+	return store.Record{
+		Kind: store.KindValue, Value: value, RID: uint64(i),
+		Version: lamport.Version{Epoch: 1, Timestamp: lamport.Timestamp{Time: uint64(i), Node: 1}},
+	}
 }
 
 func benchTurn(i int) *durable.Turn {
-	return &durable.Turn{Changed: true, State: durable.State{Incarnation: 1, Position: uint64(i), Clock: uint64(i), Contiguous: []uint64{uint64(i), uint64(i), uint64(i)}}}
+	return &durable.Turn{
+		Changed: true,
+		State: durable.State{
+			Incarnation: 1, Position: uint64(i), Clock: uint64(i),
+			Contiguous: []uint64{uint64(i), uint64(i), uint64(i)},
+		},
+	}
 }
 
 func BenchmarkCommit(b *testing.B) {

@@ -56,7 +56,8 @@ func (m *mark) encode(b *[markSize]byte) {
 }
 
 func decodeMark(b []byte) (mark, error) {
-	if len(b) != markSize || string(b[:8]) != markMagic || binary.BigEndian.Uint32(b[markSum:]) != crc32.Checksum(b[:markSum], castagnoli) || b[34] > maxBootID {
+	if len(b) != markSize || string(b[:8]) != markMagic ||
+		binary.BigEndian.Uint32(b[markSum:]) != crc32.Checksum(b[:markSum], castagnoli) || b[34] > maxBootID {
 		return mark{}, errMark
 	}
 	return mark{

@@ -60,7 +60,8 @@ func TestPartialTurns(t *testing.T) {
 		t.Fatal(err)
 	}
 	d, saved = open()
-	if rec, ok := d.Get("k"); !ok || string(rec.Value) != "v" || d.Len() != 1 || len(saved.Data) != 0 || len(saved.Executed) != 2 || saved.State.Position != 2 {
+	if rec, ok := d.Get("k"); !ok || string(rec.Value) != "v" || d.Len() != 1 || len(saved.Data) != 0 ||
+		len(saved.Executed) != 2 || saved.State.Position != 2 {
 		t.Errorf("k is %q (%t), %d keys, %+v", rec.Value, ok, d.Len(), saved)
 	}
 	if err := d.Close(); err != nil {

@@ -74,7 +74,8 @@ func (d *Disk) salvage(dir string) error {
 	if statErr != nil {
 		return statErr
 	}
-	d.o.Log.Warn("storage: the end of the log was lost with the machine", "dir", d.o.Dir, "log", name, "kept", good, "cut", info.Size()-good, "reason", err)
+	d.o.Log.Warn("storage: the end of the log was lost with the machine", "dir", d.o.Dir, "log", name, "kept", good,
+		"cut", info.Size()-good, "reason", err)
 	return cutFile(fs, dir, path, good)
 }
 

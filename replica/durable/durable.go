@@ -37,11 +37,12 @@ type State struct {
 	Place       lamport.Timestamp // of the last delivered operation in the epoch
 	Entries     uint64            // number of the newest entry of the table of executed requests
 	Contiguous  []uint64          // by index in the view; of a learner: it is the copy of a member that held so much
-	Told        [][]uint64        // by index in the view: what that member had told this one that it holds, by the time of Position or later
-	Order       message.OrderTime // as of Position
-	Committed   uint64
-	Watermark   uint64
-	Safe        uint64
+	// by index in the view: what that member had told this one that it holds, by the time of Position or later
+	Told      [][]uint64
+	Order     message.OrderTime // as of Position
+	Committed uint64
+	Watermark uint64
+	Safe      uint64
 }
 
 // Turn is what a turn changed. In durable mode it is on disk, together with what the
@@ -81,7 +82,8 @@ type WeakID struct {
 
 // Empty reports whether nothing changed.
 func (p *Turn) Empty() bool {
-	return !p.Changed && !p.DropData && !p.Void && len(p.Data)+len(p.Delivered)+len(p.Writes)+len(p.Weak)+len(p.WeakGone)+len(p.Executed) == 0
+	return !p.Changed && !p.DropData && !p.Void &&
+		len(p.Data)+len(p.Delivered)+len(p.Writes)+len(p.Weak)+len(p.WeakGone)+len(p.Executed) == 0
 }
 
 // Urgent reports whether anything that leaves with this turn may rest on what it changed.
@@ -106,6 +108,7 @@ func (p *Turn) Reset() {
 	clear(p.Weak)
 	clear(p.Executed)
 	*p = Turn{
-		Data: p.Data[:0], Delivered: p.Delivered[:0], Writes: p.Writes[:0], Weak: p.Weak[:0], WeakGone: p.WeakGone[:0], Executed: p.Executed[:0],
+		Data: p.Data[:0], Delivered: p.Delivered[:0], Writes: p.Writes[:0], Weak: p.Weak[:0], WeakGone: p.WeakGone[:0],
+		Executed: p.Executed[:0],
 	}
 }

@@ -144,7 +144,8 @@ func TestF6LearnerHoldsWhatItsDonorHolds(t *testing.T) {
 		})
 		half := len(entries) / 2
 		first := donor.FirstEntry()
-		if !learner.Load(first, entries[:half]) || learner.Load(first+uint64(half)+1, entries[half:]) || !learner.Load(first+uint64(half), entries[half:]) {
+		if !learner.Load(first, entries[:half]) || learner.Load(first+uint64(half)+1, entries[half:]) ||
+			!learner.Load(first+uint64(half), entries[half:]) {
 			t.Fatalf("seed %d: entries are taken with a gap, or are not taken without one", seed)
 		}
 		donor.EachKey("", func(key string, rec store.Record) bool {

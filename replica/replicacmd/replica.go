@@ -90,11 +90,15 @@ speaks as it; 2 wrong usage; 1 anything else.`,
 	f.BoolVar(&memory, "memory", false, "keep the data in memory (as without --dir)")
 	config.NotEmpty(f, &o.Dir, "dir", "", "keep the data in `DIR`, which is of this replica alone")
 	config.Excludes(f, "memory", "dir")
-	config.OneOf(f, &sync, "sync", disk.Interval.String(), []string{disk.Interval.String(), disk.Always.String()}, "with --dir, what survives: interval (kill -9) or always (a power cut)")
-	config.Duration(f, &o.CausalWait, "causal-wait", 50*time.Millisecond, 0, config.Forever, "how long a get or set waits for its minimum timestamp or position")
-	config.NotEmpty(f, &o.MasterLock, "master-lock", "", "`FILE` that a living master keeps locked; without one the replica never counts as orphaned")
+	config.OneOf(f, &sync, "sync", disk.Interval.String(), []string{disk.Interval.String(), disk.Always.String()},
+		"with --dir, what survives: interval (kill -9) or always (a power cut)")
+	config.Duration(f, &o.CausalWait, "causal-wait", 50*time.Millisecond, 0, config.Forever,
+		"how long a get or set waits for its minimum timestamp or position")
+	config.NotEmpty(f, &o.MasterLock, "master-lock", "",
+		"`FILE` that a living master keeps locked; without one the replica never counts as orphaned")
 	config.Alone(f, "master-lock") // a master has started it, and all its own settings are in the arguments
-	config.Duration(f, &o.OrphanTimeout, "orphan-timeout", 10*time.Second, config.Moment, config.Forever, "how long to wait for a master to come back")
+	config.Duration(f, &o.OrphanTimeout, "orphan-timeout", 10*time.Second, config.Moment, config.Forever,
+		"how long to wait for a master to come back")
 	config.NotEmpty(f, &logs.Dir, "log-dir", "log", "`DIR` of process logs")
 	nodelog.Flags(f, &logs)
 	monitor.Flag(f, &listen)

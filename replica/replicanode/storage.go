@@ -37,13 +37,15 @@ func open(ctx context.Context, o *Options) (*storage, error) {
 	}
 	s.store = s.disk
 	if s.saved != nil && s.saved.State.Node != 0 && s.saved.State.Node != o.ID {
-		err := fmt.Errorf("%w: %s is that of %s; put each where it belongs, or move it away: with none a replica is loaded from the others", ErrForeign, o.Dir, s.saved.State.Node)
+		err := fmt.Errorf("%w: %s is that of %s; put each where it belongs, or move it away: with none a replica is "+
+			"loaded from the others", ErrForeign, o.Dir, s.saved.State.Node)
 		return nil, errors.Join(err, s.disk.Close())
 	}
 	if s.saved == nil || !s.disk.TailMayBeMissing() {
 		return s, nil
 	}
-	o.Log.Warn("the machine was started anew without a clean stop, and with --sync interval the last moments before that may be missing here: "+
+	o.Log.Warn("the machine was started anew without a clean stop, and with --sync interval the last moments before "+
+		"that may be missing here: "+
 		"this replica comes back as a new one and is loaded from the others", "dir", o.Dir, "position", s.saved.State.Position)
 	if err := s.disk.Commit(reborn(s.saved, s.incarnation)); err != nil {
 		return nil, errors.Join(err, s.disk.Close())

@@ -20,7 +20,10 @@ func options(dir string, sync disk.Sync) *Options {
 }
 
 func weakSet(rid uint64, key string) message.Request {
-	return message.Request{RID: rid, Request: model.NewSet(model.Eventual, key, []byte("v")), Version: lamport.Version{Epoch: 3, Timestamp: lamport.Timestamp{Time: 10 + rid, Node: lamport.Master(1)}}}
+	return message.Request{
+		RID: rid, Request: model.NewSet(model.Eventual, key, []byte("v")),
+		Version: lamport.Version{Epoch: 3, Timestamp: lamport.Timestamp{Time: 10 + rid, Node: lamport.Master(1)}},
+	}
 }
 
 // worked leaves in a directory what a member has when it is killed: a key, DATA that were
@@ -100,7 +103,8 @@ func TestKilledReplicaIsTheSame(t *testing.T) {
 	for _, sync := range []disk.Sync{disk.Interval, disk.Always} {
 		s := reopen(t, options(worked(t, sync, boot), sync))
 		m := machineOn(s)
-		if st := m.Stats(); st.Phase != message.PhaseWedged || m.Incarnation() != 5 || st.Watermark != 4 || st.Queue != 1 || st.Tentative != 3 {
+		if st := m.Stats(); st.Phase != message.PhaseWedged || m.Incarnation() != 5 || st.Watermark != 4 ||
+			st.Queue != 1 || st.Tentative != 3 {
 			t.Errorf("%v: incarnation %d, %+v", sync, m.Incarnation(), st)
 		}
 	}

@@ -57,7 +57,8 @@ func (s *Self) Decide(r *message.Record, at Standing) (step Step, why string) {
 
 	// A process is named that its disk does not know (rule F8).
 	case named != nil && !s.remembers(named):
-		return GoBack, fmt.Sprintf("its data were put back to an older copy: epoch %d knows it by a process that has never used them", r.Epoch)
+		return GoBack, fmt.Sprintf("its data were put back to an older copy: epoch %d knows it by a process that has "+
+			"never used them", r.Epoch)
 
 	// No member was left with what it had acknowledged: an operator goes on with what this one has.
 	case named != nil && at.Loads && next && len(r.Cut) == 0:

@@ -151,7 +151,10 @@ func TestF10OutdatedProcesses(t *testing.T) {
 		{"it loads", message.Outdated{Newest: 20}, 3, true, view.Renamed, 21, false},
 		{"it was a member", message.Outdated{Newest: 20}, 3, false, view.Deposed, 20, false},
 		{"it is greater already", message.Outdated{Newest: 6}, 0, false, view.NotRenamed, 7, false},
-		{"another process of its name is meant", message.Outdated{Life: 71, Newest: 20, Replaced: true}, 0, false, view.NotRenamed, 7, false},
+		{
+			"another process of its name is meant", message.Outdated{Life: 71, Newest: 20, Replaced: true}, 0, false,
+			view.NotRenamed, 7, false,
+		},
 		{"it was replaced", message.Outdated{Life: 70, Replaced: true}, 3, false, view.NotRenamed, 7, true},
 		{"no process can go on above that", message.Outdated{Newest: lamport.Limit}, 0, false, view.Implausible, 7, false},
 	}
@@ -220,7 +223,10 @@ func TestH1SilenceIsCounted(t *testing.T) {
 	h.Heartbeat()
 	h.Beat(record(1), 10)
 
-	want := []message.Heard{{Node: lamport.Replica(2), Silent: 15}, {Node: lamport.Replica(3), Silent: 10}, {Node: lamport.Replica(9), Silent: 19}}
+	want := []message.Heard{
+		{Node: lamport.Replica(2), Silent: 15}, {Node: lamport.Replica(3), Silent: 10},
+		{Node: lamport.Replica(9), Silent: 19},
+	}
 	got := h.Heard(20)
 	if len(got) != len(want) {
 		t.Fatalf("%v", got)

@@ -102,7 +102,12 @@ func TestF6CopyOfAWedgedMember(t *testing.T) {
 	rest := &abcast.Remains{View: record(1).View, Contiguous: []uint64{0, 1, 3}, Place: at}
 	for seq := uint64(1); seq <= 3; seq++ {
 		d := &message.Data{Header: message.Header{From: lamport.Replica(3), Clock: 10 + seq}, Seq: seq}
-		d.Ops = []message.Operation{{Op: message.OpStrong, Request: message.Request{RID: 50 + seq, Request: model.Request{Key: "k", Value: make([]byte, 200)}}}}
+		d.Ops = []message.Operation{
+			{
+				Op:      message.OpStrong,
+				Request: message.Request{RID: 50 + seq, Request: model.Request{Key: "k", Value: make([]byte, 200)}},
+			},
+		}
 		rest.Queue = append(rest.Queue, d)
 	}
 	write := &message.CausalWrite{Number: 1, Request: message.Request{RID: 60, Request: model.Request{Key: "c"}}}
@@ -126,7 +131,8 @@ func TestF6CopyOfAWedgedMember(t *testing.T) {
 		}
 	}
 
-	if pieces < 3 || !l.Copied() || len(copied.Rest.Queue) != 3 || copied.Rest.Place != at || !slices.Equal(copied.Rest.Contiguous, rest.Contiguous) {
+	if pieces < 3 || !l.Copied() || len(copied.Rest.Queue) != 3 || copied.Rest.Place != at ||
+		!slices.Equal(copied.Rest.Contiguous, rest.Contiguous) {
 		t.Errorf("after %d pieces: %+v", pieces, copied.Rest)
 	}
 	if len(copied.Writes) != 1 || copied.Watermark != 1 || copied.Safe != 1 {

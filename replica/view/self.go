@@ -202,7 +202,8 @@ func (s *Self) Outdated(o *message.Outdated, epoch uint64, loads bool) Renaming 
 
 	s.incarnation = max(s.incarnation, o.Newest)
 	if epoch > 0 && !loads {
-		s.back = fmt.Sprintf("its data are of an earlier process than incarnation %d, which was known: they were put back to an older copy", o.Newest)
+		s.back = fmt.Sprintf("its data are of an earlier process than incarnation %d, which was known: they were put "+
+			"back to an older copy", o.Newest)
 		return Deposed
 	}
 	s.incarnation++

@@ -106,9 +106,14 @@ consistency = "causal"
 		args []string
 		want string // dir memory replicas timeout token
 	}{
-		"file":                          {nil, nil, "/of/the/file false 10 2s of the file"},
-		"environment over file":         {map[string]string{"QUARTET_REPLICAS": "5", "QUARTET_API_TOKEN": "env"}, nil, "/of/the/file false 5 2s env"},
-		"flag over both":                {map[string]string{"QUARTET_REPLICAS": "5"}, []string{"--replicas", "7"}, "/of/the/file false 7 2s of the file"},
+		"file": {nil, nil, "/of/the/file false 10 2s of the file"},
+		"environment over file": {
+			map[string]string{"QUARTET_REPLICAS": "5", "QUARTET_API_TOKEN": "env"}, nil, "/of/the/file false 5 2s env",
+		},
+		"flag over both": {
+			map[string]string{"QUARTET_REPLICAS": "5"}, []string{"--replicas", "7"},
+			"/of/the/file false 7 2s of the file",
+		},
 		"an empty variable is none":     {map[string]string{"QUARTET_REPLICAS": ""}, nil, "/of/the/file false 10 2s of the file"},
 		"a flag set to its default":     {nil, []string{"--replicas", "3"}, "/of/the/file false 3 2s of the file"},
 		"a stronger one excludes":       {nil, []string{"--memory"}, "data true 10 2s of the file"},

@@ -47,7 +47,9 @@ func (s *shell) Persist() error { return s.step("persist") }
 func (s *shell) Send()          { _ = s.step("send") }
 
 func newLoop(s *shell) *loop.Loop[int, int] {
-	return &loop.Loop[int, int]{Inbox: bus.NewInbox[int](), Shell: s, Probe: bus.NewProbe[int](), Figures: func() int { return len(s.steps) }}
+	return &loop.Loop[int, int]{
+		Inbox: bus.NewInbox[int](), Shell: s, Probe: bus.NewProbe[int](), Figures: func() int { return len(s.steps) },
+	}
 }
 
 // after says that it is over after so many turns.

@@ -107,7 +107,8 @@ func TestStderr(t *testing.T) {
 		if i == 0 {
 			continue
 		}
-		if err := json.Unmarshal([]byte(lines[i]), &line); err != nil || line.Node != want || (line.Msg == "said") != (line.Replica == "r3") {
+		if err := json.Unmarshal([]byte(lines[i]), &line); err != nil || line.Node != want ||
+			(line.Msg == "said") != (line.Replica == "r3") {
 			t.Errorf("%s: %+v, %v", lines[i], line, err)
 		}
 	}
@@ -334,7 +335,8 @@ func TestFullDisk(t *testing.T) {
 	log.Error("third")
 	closed(t, closer)
 	got := content(t, dir, "r1.log")
-	if !regexp.MustCompile(`could not be written" bytes=\d\d+\ntime=.* msg=third\n$`).MatchString(got) || strings.Contains(got, "msg=second") {
+	if !regexp.MustCompile(`could not be written" bytes=\d\d+\ntime=.* msg=third\n$`).MatchString(got) ||
+		strings.Contains(got, "msg=second") {
 		t.Errorf("log: %q", got)
 	}
 }
@@ -380,7 +382,8 @@ func TestFlags(t *testing.T) {
 	if err := flags().Parse(nil); err != nil || o.Level != "info" || o.Format != Text || o.To != ToFile {
 		t.Errorf("defaults: %+v, %v", o, err)
 	}
-	if err := flags().Parse([]string{"--log-level", "WARN", "--log-format=json", "--log=-"}); err != nil || o.Level != "warn" || o.Format != JSON || o.To != ToStderr {
+	if err := flags().Parse([]string{"--log-level", "WARN", "--log-format=json", "--log=-"}); err != nil ||
+		o.Level != "warn" || o.Format != JSON || o.To != ToStderr {
 		t.Errorf("given: %+v, %v", o, err)
 	}
 	for _, args := range []string{"--log-level=loud", "--log-format=xml", "--log=here"} {

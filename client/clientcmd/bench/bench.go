@@ -182,14 +182,16 @@ func (b *bench) loadFlags(f *pflag.FlagSet) {
 	f.StringSliceVar(&b.models, "consistency", []string{"linearizable"}, "`MODELS` to measure, joined by commas; or all")
 	f.StringSliceVar(&b.kinds, "request", []string{"set", "get"}, "`KINDS` of load, joined by commas: set, get, mix")
 	b.Workload.Flags(f)
-	config.Int(f, &b.Load.Concurrency, "concurrency", 64, 1, load.MaxConcurrency, "requests outstanding at once; with --rate at most, and by default 4096")
+	config.Int(f, &b.Load.Concurrency, "concurrency", 64, 1, load.MaxConcurrency,
+		"requests outstanding at once; with --rate at most, and by default 4096")
 	f.StringVar(&b.driver, "driver", "callback", "callback, or goroutine: as programs use package client")
 	f.StringVar(&b.connections, "connections", "shared", "`NUMBER` of connections; shared: 1; separate: one for each request outstanding")
 	config.NotEmpty(f, &b.sweep, "sweep", "", "`QUANTITY=VALUES`, joined by commas: run the load for each, as in concurrency=1,16,256")
 	config.NotEmpty(f, &b.plot, "plot", "", "draw the result into `FILE`, .svg or .png")
 	f.BoolVar(&b.compare, "compare-kv", false, "measure a JetStream key-value bucket beside it")
 	config.Int(f, &b.rounds, "rounds", 1, 1, maxRounds, "measure each model and kind so often, in turn; with --compare-kv by default 5")
-	config.Duration(f, &b.round, "round", 2*time.Second, time.Millisecond, config.Forever, "time that counts of one round, with --rounds and --compare-kv")
+	config.Duration(f, &b.round, "round", 2*time.Second, time.Millisecond, config.Forever,
+		"time that counts of one round, with --rounds and --compare-kv")
 }
 
 func (b *bench) run(ctx context.Context) error {
@@ -227,7 +229,9 @@ func (r *run) finish() error {
 		refused, unknown, peers = refused+a, unknown+b, peers+c
 	}
 	if beyond > 0 {
-		fmt.Fprintf(r.env.Stderr, "%d requests were due while as many as --concurrency allows were outstanding, and were not sent: the cluster did not keep up with the rate\n", beyond)
+		fmt.Fprintf(r.env.Stderr,
+			"%d requests were due while as many as --concurrency allows were outstanding, and were not sent: the "+
+				"cluster did not keep up with the rate\n", beyond)
 	}
 	return measure(refused, unknown, peers)
 }

@@ -40,7 +40,8 @@ func (r *run) drawingNotes() []string {
 			notes = append(notes, note)
 		}
 	}
-	return append(notes, fmt.Sprintf("%s, %s/%s, %d processors", time.Now().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH, runtime.NumCPU()))
+	return append(notes,
+		fmt.Sprintf("%s, %s/%s, %d processors", time.Now().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH, runtime.NumCPU()))
 }
 
 func (r *run) comparison() figure.Comparison {

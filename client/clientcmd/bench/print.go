@@ -66,7 +66,8 @@ func (p *printer) finish(all []*measured) error {
 
 	sorted := slices.Clone(all)
 	slices.SortStableFunc(sorted, func(x, y *measured) int {
-		return cmp.Or(cmp.Compare(x.model, y.model), cmp.Compare(x.gets, y.gets), cmp.Compare(x.kind, y.kind), cmp.Compare(x.point.value, y.point.value))
+		return cmp.Or(cmp.Compare(x.model, y.model), cmp.Compare(x.gets, y.gets), cmp.Compare(x.kind, y.kind),
+			cmp.Compare(x.point.value, y.point.value))
 	})
 
 	for i, m := range sorted {

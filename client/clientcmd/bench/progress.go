@@ -44,7 +44,8 @@ const bar = 20
 
 func (p *Progress) show(title string, now load.Progress, rate float64) {
 	full := min(bar, int(now.Share*bar))
-	line := fmt.Sprintf("%s  [%s%s] %3.0f %%  %s  %.0f/s", title, strings.Repeat("=", full), strings.Repeat(" ", bar-full), now.Share*100, now.Phase, rate)
+	line := fmt.Sprintf("%s  [%s%s] %3.0f %%  %s  %.0f/s", title, strings.Repeat("=", full),
+		strings.Repeat(" ", bar-full), now.Share*100, now.Phase, rate)
 	if bad := now.Failed + now.Unknown; bad > 0 {
 		line += fmt.Sprintf("  %d failed or unknown", bad)
 	}

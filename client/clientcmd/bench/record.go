@@ -134,8 +134,9 @@ type benchRecord struct {
 func (b *bench) record(m *measured) benchRecord {
 	o := m.point.load
 	r := benchRecord{
-		Consistency: m.model.String(), Request: m.kind, Gets: m.gets, Concurrency: o.Concurrency, Driver: b.driver, Connections: b.connections,
-		Keys: o.Keys, Distribution: o.KeyChoice.String(), KeySize: o.KeySize, ValueSize: o.ValueSize,
+		Consistency: m.model.String(), Request: m.kind, Gets: m.gets, Concurrency: o.Concurrency, Driver: b.driver,
+		Connections: b.connections,
+		Keys:        o.Keys, Distribution: o.KeyChoice.String(), KeySize: o.KeySize, ValueSize: o.ValueSize,
 		Seconds: m.sides[0][0].Window.Seconds(), Rounds: len(m.sides[0]), Early: m.early, Quartet: b.figures(m.sides[0], b.data),
 	}
 	if o.Rate > 0 {
@@ -189,17 +190,22 @@ func writeCSV(w io.Writer, head bool, r *benchRecord) error {
 		if us, known := side.cpu(); known {
 			cpu = strconv.FormatFloat(us, 'f', 2, 64)
 		}
+
 		line := []string{
-			r.Consistency, r.Request, strconv.Itoa(r.Gets), side.name, side.Durability, strconv.Itoa(r.Concurrency), number(r.Rate), r.Spacing, r.Driver, r.Connections,
-			strconv.Itoa(r.Keys), r.Distribution, number(r.Skew), strconv.Itoa(r.KeySize), strconv.Itoa(r.ValueSize), number(r.Seconds), strconv.Itoa(r.Rounds), strconv.FormatBool(r.Early),
+			r.Consistency, r.Request, strconv.Itoa(r.Gets), side.name, side.Durability, strconv.Itoa(r.Concurrency),
+			number(r.Rate), r.Spacing, r.Driver, r.Connections,
+			strconv.Itoa(r.Keys), r.Distribution, number(r.Skew), strconv.Itoa(r.KeySize), strconv.Itoa(r.ValueSize),
+			number(r.Seconds), strconv.Itoa(r.Rounds), strconv.FormatBool(r.Early),
 			number(math.Round(side.Rate.Median)), number(math.Round(side.Rate.Min)), number(math.Round(side.Rate.Max)),
-			number(side.P50.Median), number(side.P90.Median), number(side.P99.Median), number(side.P999.Median), number(side.Max.Median), late,
+			number(side.P50.Median), number(side.P90.Median), number(side.P99.Median), number(side.P999.Median),
+			number(side.Max.Median), late,
 		}
 		for _, n := range []uint64{side.Ops, side.Missing, side.Failed, side.Unknown, side.Beyond} {
 			line = append(line, strconv.FormatUint(n, 10))
 		}
 		_ = out.Write(append(line, cpu))
 	}
+
 	out.Flush()
 	return out.Error()
 }

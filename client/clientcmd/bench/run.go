@@ -268,7 +268,9 @@ func withoutJetStream(err error) error {
 	notGiven := errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount)
 	notThere := errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, nats.ErrNoResponders)
 	if notGiven || notThere {
-		return fmt.Errorf("bench: --compare-kv needs JetStream, which the server gives its clients if it is started as quartet master --client-jetstream (any other NATS server: jetstream enabled, for this account too): %w", err)
+		return fmt.Errorf("bench: --compare-kv needs JetStream, which the server gives its clients if it is started "+
+			"as quartet master --client-jetstream (any other NATS server: jetstream enabled, for this account too): "+
+			"%w", err)
 	}
 	return err
 }

@@ -70,7 +70,8 @@ be read as a history.`,
 	f := cmd.Flags()
 	config.Duration(f, &c.budget, "budget", 10*time.Second, time.Nanosecond, config.Forever,
 		"how long one history may be searched, and once more for a small counterexample")
-	config.NotEmpty(f, &c.pictures, "pictures", "", "`DIR` for the pictures of violations (default: beside the history); "+noPictures+": draw none")
+	config.NotEmpty(f, &c.pictures, "pictures", "",
+		"`DIR` for the pictures of violations (default: beside the history); "+noPictures+": draw none")
 	c.out.Flag(f)
 	return cmd
 }

@@ -82,7 +82,12 @@ must not be, 2 wrong usage, 4 a request was refused, 5 an outcome is unknown, 6 
 
 // Command returns the command compare.
 func Command(env console.Env) *cobra.Command {
-	c := comparing{env: env, Workload: bench.Workload{Load: load.Options{Warmup: 500 * time.Millisecond, Duration: 3 * time.Second, Keys: 10}}}
+	c := comparing{
+		env: env,
+		Workload: bench.Workload{
+			Load: load.Options{Warmup: 500 * time.Millisecond, Duration: 3 * time.Second, Keys: 10},
+		},
+	}
 	cmd := &cobra.Command{
 		Use:   "compare [flags] [REQUEST|FILE ...]",
 		Short: "Send the same requests under all four models and compare",
@@ -129,7 +134,8 @@ func (c *comparing) compareFlags(f *pflag.FlagSet) {
 	config.Int(f, &c.clients, "clients", 8, 1, comparison.MaxClients,
 		fmt.Sprintf("how many send at once, each in a session of its own; at most %d", comparison.MaxClients))
 	config.Int(f, &c.times, "times", 10, 1, math.MaxInt32, "how often each client sends the requests that are given")
-	f.BoolVar(&c.tell, "distinct", false, "put #CLIENT.TIME.LINE behind each value of the requests that are given, to tell repeated values apart")
+	f.BoolVar(&c.tell, "distinct", false,
+		"put #CLIENT.TIME.LINE behind each value of the requests that are given, to tell repeated values apart")
 	config.NotEmpty(f, &c.plot, "plot", "", "draw the result into `FILE`, .svg or .png")
 }
 
@@ -315,7 +321,8 @@ func (r *run) finish() error {
 	}
 	var broken error
 	if first := &r.results[0]; first.Model == model.Linearizable && first.Staleness.Stale > 0 {
-		broken = fmt.Errorf("compare: %d linearizable gets were stale: the cluster broke its promise, or others write to its keys; --record and \"quartet check\" show which", first.Staleness.Stale)
+		broken = fmt.Errorf("compare: %d linearizable gets were stale: the cluster broke its promise, or others "+
+			"write to its keys; --record and \"quartet check\" show which", first.Staleness.Stale)
 	}
 	if r.why != nil {
 		r.why = fmt.Errorf("compare: not every request was answered; the worst: %w", r.why)

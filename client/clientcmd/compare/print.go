@@ -71,7 +71,8 @@ type compared struct {
 
 func (c *comparing) compared(r *comparison.Result) compared {
 	p := compared{
-		Consistency: r.Model.String(), What: c.what, Clients: c.clients, Replicas: c.replicas, Durability: c.data, Seconds: r.Window.Seconds(), Early: r.Early,
+		Consistency: r.Model.String(), What: c.what, Clients: c.clients, Replicas: c.replicas, Durability: c.data,
+		Seconds: r.Window.Seconds(), Early: r.Early,
 		Rate: math.Round(r.Rate(&r.Sets) + r.Rate(&r.Gets)), Sets: comparedOf(r, model.Set), Gets: comparedOf(r, model.Get),
 		Failed: r.Failed, Unknown: r.Unknown, Beyond: r.Beyond,
 	}
@@ -95,8 +96,9 @@ func (c *comparing) compared(r *comparison.Result) compared {
 func comparedOf(r *comparison.Result, t model.Type) *comparedKind {
 	k := r.Kind(t)
 	c := comparedKind{
-		Rate: math.Round(r.Rate(k)), Ops: k.Answered(), Missing: k.Counts[load.Missing], Failed: k.Counts[load.Failed], Unknown: k.Counts[load.Unknown],
-		P50: k.Latency.ValueAtQuantile(50), P90: k.Latency.ValueAtQuantile(90), P99: k.Latency.ValueAtQuantile(99), Max: k.Latency.Max(),
+		Rate: math.Round(r.Rate(k)), Ops: k.Answered(), Missing: k.Counts[load.Missing], Failed: k.Counts[load.Failed],
+		Unknown: k.Counts[load.Unknown],
+		P50:     k.Latency.ValueAtQuantile(50), P90: k.Latency.ValueAtQuantile(90), P99: k.Latency.ValueAtQuantile(99), Max: k.Latency.Max(),
 	}
 	if c.requests = c.Ops + c.Failed + c.Unknown; c.requests == 0 {
 		return nil
@@ -216,7 +218,11 @@ func (s *comparedAge) note() string {
 
 // conditions are a line each.
 func (r *run) conditions() []string {
-	return []string{r.what, fmt.Sprintf("%d clients at once, a session each; %d replicas, data: %s", r.clients, r.replicas, console.OrDash(r.data))}
+	return []string{
+		r.what,
+		fmt.Sprintf("%d clients at once, a session each; %d replicas, data: %s", r.clients, r.replicas,
+			console.OrDash(r.data)),
+	}
 }
 
 // remarks say what a reader of the table must know of this run.
@@ -230,12 +236,15 @@ func (r *run) remarks(all []compared) string {
 		if p.Beyond > 0 {
 			fmt.Fprintf(&b, "%s: %d requests were due while all clients were busy, and were not sent\n", name, p.Beyond)
 		}
+
 		s := p.Staleness
 		if s == nil {
 			continue
 		}
 		if s.Doubted > 0 {
-			fmt.Fprintf(&b, "%s: of %d gets it is unclear how old their value was, since several sets wrote the same one (--distinct tells them apart); %s\n", name, s.Doubted, allowance(r.results[i].Model))
+			fmt.Fprintf(&b,
+				"%s: of %d gets it is unclear how old their value was, since several sets wrote the same one "+
+					"(--distinct tells them apart); %s\n", name, s.Doubted, allowance(r.results[i].Model))
 		}
 		if s.Foreign > 0 {
 			fmt.Fprintf(&b, "%s: %d gets returned what none of these requests wrote, and are not judged\n", name, s.Foreign)
@@ -244,6 +253,7 @@ func (r *run) remarks(all []compared) string {
 			fmt.Fprintf(&b, "%s: %d gets came too late to be judged: so many requests are not kept\n", name, s.Unjudged)
 		}
 	}
+
 	if b.Len() == 0 {
 		return ""
 	}
@@ -283,8 +293,10 @@ OUTDATED  of the stale ones, half at most/all at most: how long before the get t
 
 // comparedHead names the columns of -o csv: a line for each model and type of request.
 var comparedHead = []string{
-	"consistency", "request", "clients", "seconds", "ended_early", "ops_per_second", "p50_us", "p90_us", "p99_us", "max_us", "ops", "missing", "failed", "unknown", "beyond",
-	"judged", "stale", "stale_percent", "doubted", "foreign", "behind_p50", "behind_p99", "behind_max", "outdated_p50_ms", "outdated_p99_ms", "outdated_max_ms",
+	"consistency", "request", "clients", "seconds", "ended_early", "ops_per_second", "p50_us", "p90_us", "p99_us",
+	"max_us", "ops", "missing", "failed", "unknown", "beyond",
+	"judged", "stale", "stale_percent", "doubted", "foreign", "behind_p50", "behind_p99", "behind_max",
+	"outdated_p50_ms", "outdated_p99_ms", "outdated_max_ms",
 }
 
 func (r *run) csv(all []compared) error {
@@ -294,7 +306,8 @@ func (r *run) csv(all []compared) error {
 		p := &all[i]
 		for t, k := range p.kinds() {
 			line := []any{
-				p.Consistency, t.String(), p.Clients, p.Seconds, p.Early, k.Rate, k.P50, k.P90, k.P99, k.Max, k.Ops, k.Missing, k.Failed, k.Unknown, p.Beyond,
+				p.Consistency, t.String(), p.Clients, p.Seconds, p.Early, k.Rate, k.P50, k.P90, k.P99, k.Max, k.Ops,
+				k.Missing, k.Failed, k.Unknown, p.Beyond,
 			}
 			if t == model.Get {
 				s := p.Staleness

@@ -35,7 +35,8 @@ type Connection struct {
 func (c *Connection) Flags(f *pflag.FlagSet, env Env) {
 	c.Settings, c.getenv = dial.Add(f), env.Getenv
 	config.NotEmpty(f, &c.Prefix, "prefix", bus.DefaultPrefix, "first part of the cluster's subjects")
-	config.Duration(f, &c.Timeout, "timeout", client.DefaultTimeout, config.Moment, config.Forever, "how long one sending of a request waits for its reply")
+	config.Duration(f, &c.Timeout, "timeout", client.DefaultTimeout, config.Moment, config.Forever,
+		"how long one sending of a request waits for its reply")
 	config.Int(f, &c.retries, "retries", client.DefaultRetries, 0, mostRetries, "how often a request is sent again, with the same id")
 }
 
@@ -60,7 +61,10 @@ func (c *Connection) Resolve() (*dial.Settings, error) {
 
 // Options are the client's own settings.
 func (c *Connection) Options() []client.Option {
-	return []client.Option{client.WithPrefix(c.Prefix), client.WithName(c.Name), client.WithTimeout(c.Timeout), client.WithRetries(c.retries)}
+	return []client.Option{
+		client.WithPrefix(c.Prefix), client.WithName(c.Name), client.WithTimeout(c.Timeout),
+		client.WithRetries(c.retries),
+	}
 }
 
 // Connect resolves the settings and connects. Its error carries an exit status, and says what to
@@ -78,7 +82,8 @@ func (c *Connection) reach(ctx context.Context, s *dial.Settings) (*client.Clien
 	conn, err := client.ConnectWith(ctx, s.Options(c.Name, nil), c.Options()...)
 	switch {
 	case errors.Is(err, client.ErrNoCluster):
-		return nil, exit.NoCluster(fmt.Errorf("%w\nstart a cluster with: quartet master --memory\nor see where it was looked for: quartet doctor", err))
+		return nil, exit.NoCluster(fmt.Errorf("%w\nstart a cluster with: quartet master --memory\nor see where it "+
+			"was looked for: quartet doctor", err))
 	case errors.Is(err, client.ErrPermission):
 		return nil, exit.With(exit.StatusRefused, err)
 	case errors.Is(err, client.ErrRefused), errors.Is(err, bus.ErrPrefix), errors.Is(err, dial.ErrSetting):

@@ -27,7 +27,8 @@ type Recording struct{ Dir string }
 
 // Flag adds --record.
 func (r *Recording) Flag(f *pflag.FlagSet) {
-	config.NotEmpty(f, &r.Dir, "record", "", "keep what was sent and heard in `DIR`, for \"quartet check\"; auto: in a new folder, runs/TIME")
+	config.NotEmpty(f, &r.Dir, "record", "",
+		"keep what was sent and heard in `DIR`, for \"quartet check\"; auto: in a new folder, runs/TIME")
 }
 
 // Open returns the recorder that was asked for, or nil. A complete history holds every

@@ -30,7 +30,9 @@ func (s *SessionFlag) Set(token string) error {
 
 // Flag adds --session.
 func (s *SessionFlag) Flag(f *pflag.FlagSet) {
-	f.Var(s, "session", "go on with the session of this `TOKEN`, or begin one that is passed on: new; its token afterwards is told on stderr, or in each object of -o json and jsonl")
+	f.Var(s, "session",
+		"go on with the session of this `TOKEN`, or begin one that is passed on: new; its token afterwards is told "+
+			"on stderr, or in each object of -o json and jsonl")
 }
 
 // Given reports whether a session was asked for.

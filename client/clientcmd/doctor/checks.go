@@ -47,12 +47,15 @@ func (d *doctor) lookAtServer(ctx context.Context, nc *nats.Conn) {
 	text := fmt.Sprintf("%s %s at %s, round trip %s", nc.ConnectedServerName(), nc.ConnectedServerVersion(),
 		nc.ConnectedUrlRedacted(), rtt.Round(time.Microsecond))
 	if rtt > slowTrip {
-		d.note("server", text, "every request takes at least this long, and one of the strong models some of the way between master and replicas besides")
+		d.note("server", text,
+			"every request takes at least this long, and one of the strong models some of the way between master and "+
+				"replicas besides")
 	} else {
 		d.ok("server", "%s", text)
 	}
 	if most := nc.MaxPayload(); most < wantPayload {
-		d.finding("server", fmt.Sprintf("takes messages of at most %d bytes: a request of the greatest size (key and value of %d) does not fit", most, model.MaxKeyValue),
+		d.finding("server", fmt.Sprintf("takes messages of at most %d bytes: a request of the greatest size (key and "+
+			"value of %d) does not fit", most, model.MaxKeyValue),
 			"set max_payload in the server's configuration to 1MB")
 	}
 }
@@ -77,7 +80,9 @@ func (d *doctor) lookAtUser(ctx context.Context, nc *nats.Conn) {
 func (d *doctor) lookAtJetStream(ctx context.Context, nc *nats.Conn) {
 	asking, cancel := d.aside(ctx, asideLimit)
 	defer cancel()
-	const remedy = "clients do not need it (the server within quartet master gives it to them with --client-jetstream); a master that uses this server does: nats-server -js, and jetstream: enabled in the account"
+	const remedy = "clients do not need it (the server within quartet master gives it to them with " +
+		"--client-jetstream); a master that uses this server does: nats-server -js, and jetstream: enabled in the " +
+		"account"
 	js, err := d.settings.JetStream(nc)
 	if err == nil {
 		var account *jetstream.AccountInfo
@@ -113,8 +118,10 @@ func (d *doctor) lookForStreams(ctx context.Context, js jetstream.JetStream, sub
 
 	names := js.StreamNames(ctx, jetstream.WithStreamListSubject(subject))
 	for name := range names.Name() {
-		d.finding("streams", fmt.Sprintf("stream %s takes %s: it answers every message there before the cluster does, and stores it", name, subject),
-			"give it other subjects (nats stream edit "+name+" --subjects …), or NoAck; quartet's own clients pass its answers over, nats req takes the first")
+		d.finding("streams", fmt.Sprintf("stream %s takes %s: it answers every message there before the cluster "+
+			"does, and stores it", name, subject),
+			"give it other subjects (nats stream edit "+name+" --subjects …), or NoAck; quartet's own clients pass "+
+				"its answers over, nats req takes the first")
 	}
 	if err := names.Err(); err != nil {
 		d.note("streams", fmt.Sprintf("which streams take %s is not known: %v", subject, err),
@@ -166,7 +173,8 @@ func (d *doctor) lookAtStatus(s *bus.Status) {
 	}
 	d.lookAtData(s)
 	d.lookAtSupervision(s)
-	if members := slices.DeleteFunc(slices.Clone(s.Replicas), func(r bus.ReplicaStatus) bool { return !r.Member }); len(members) < 3 && s.Ready {
+	if members := slices.DeleteFunc(slices.Clone(s.Replicas), func(r bus.ReplicaStatus) bool { return !r.Member }); len(members) < 3 &&
+		s.Ready {
 		d.note("replicas", counted(len(members), "member"), "three let one die without loss: quartet replica --id … adds one")
 	}
 }
@@ -204,7 +212,8 @@ func (d *doctor) lookAtData(s *bus.Status) {
 		d.ok(what, "data: %s, sync %s%s", s.Data, console.OrDash(s.Sync), survives)
 	}
 	if said := s.Data != ""; said && len(unsaid) > 0 {
-		d.note(what, "not said by "+strings.Join(unsaid, ", "), "a replica of an earlier version does not say it: see with what flags it was started")
+		d.note(what, "not said by "+strings.Join(unsaid, ", "),
+			"a replica of an earlier version does not say it: see with what flags it was started")
 	}
 }
 
@@ -222,12 +231,15 @@ func (d *doctor) lookAtSupervision(s *bus.Status) {
 	case 1:
 		d.note("supervision", elsewhere[0]+" was started elsewhere: this master does not start it again when it ends", restarted)
 	default:
-		d.note("supervision", strings.Join(elsewhere, ", ")+" were started elsewhere: this master does not start them again when they end", restarted)
+		d.note("supervision",
+			strings.Join(elsewhere, ", ")+
+				" were started elsewhere: this master does not start them again when they end", restarted)
 	}
 }
 
 // restarted says how such a replica comes back.
-const restarted = "have whoever started such a replica start it again (systemd), or run the master that started it, in its own --dir: quartet master … --takeover"
+const restarted = "have whoever started such a replica start it again (systemd), or run the master that started it, " +
+	"in its own --dir: quartet master … --takeover"
 
 func (d *doctor) lookAtReplicas(s *bus.Status) {
 	var highest uint64
@@ -269,7 +281,8 @@ func absence(r *bus.ReplicaStatus) string {
 	case "learning", "caught":
 		return "it is being loaded and becomes a member by itself: look again in a moment"
 	case "boot", "":
-		return fmt.Sprintf("look at %s.log in the log directory; the master starts its own replicas again, others: quartet replica --id %s. For good without it: quartet remove %s", r.ID, r.ID, r.ID)
+		return fmt.Sprintf("look at %s.log in the log directory; the master starts its own replicas again, others: "+
+			"quartet replica --id %s. For good without it: quartet remove %s", r.ID, r.ID, r.ID)
 	}
 	return "it waits for the next view: look again in a moment"
 }
@@ -316,7 +329,8 @@ func (d *doctor) askInAllModels(ctx context.Context, c *client.Client, s *bus.St
 				"what is said of the cluster above comes first: this model is served again when it is ready")
 		case hung:
 			d.finding(m.Word(), fmt.Sprintf("a get had no answer within %s", end.took.Round(time.Millisecond)),
-				"the request was taken, or somebody else took it: look at the master's log, and at quartet top for a replica that stands still")
+				"the request was taken, or somebody else took it: look at the master's log, and at quartet top for a "+
+					"replica that stands still")
 		default:
 			d.finding(m.Word(), fmt.Sprintf("a get was not served: %v", end.err),
 				"look at the master's log, and at what the server allows this user to publish: "+d.conn.Prefix+".request")
@@ -330,7 +344,9 @@ func (d *doctor) lookAtPermissions() {
 	defer d.mu.Unlock()
 	slices.Sort(d.violations)
 	for _, v := range slices.Compact(d.violations) {
-		d.finding("permissions", v, fmt.Sprintf("let this user publish on %[1]s.request, %[1]s.status and %[1]s.report, and subscribe to its inbox", d.conn.Prefix))
+		d.finding("permissions", v,
+			fmt.Sprintf("let this user publish on %[1]s.request, %[1]s.status and %[1]s.report, and subscribe to its "+
+				"inbox", d.conn.Prefix))
 	}
 	if len(d.violations) == 0 {
 		d.ok("permissions", "nothing that was tried was refused")

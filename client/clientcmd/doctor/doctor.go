@@ -133,7 +133,8 @@ func (d *doctor) lookAtSettings() {
 	prefix := d.settings.InboxPrefix()
 	belowTheClusters := strings.HasPrefix(prefix+".", d.conn.Prefix+".")
 	if prefix != "" && belowTheClusters {
-		d.finding("inbox prefix", fmt.Sprintf("reply subjects would begin with %s, which is the cluster's own: it drops such requests unanswered", prefix),
+		d.finding("inbox prefix", fmt.Sprintf("reply subjects would begin with %s, which is the cluster's own: it "+
+			"drops such requests unanswered", prefix),
 			"choose another --inbox-prefix")
 	}
 }
@@ -145,7 +146,8 @@ func (d *doctor) reach(ctx context.Context) *nats.Conn {
 	o := d.settings.Options("quartet doctor", nil)
 	connect := o.Connect
 	o.Connect = func(options ...nats.Option) (*nats.Conn, error) {
-		return connect(append(slices.Clone(options), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { d.violated(err) }))...)
+		return connect(append(slices.Clone(options),
+			nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { d.violated(err) }))...)
 	}
 	nc, err := bus.Dial(ctx, o)
 	if err == nil {
@@ -154,9 +156,13 @@ func (d *doctor) reach(ctx context.Context) *nats.Conn {
 	text := err.Error()
 	switch {
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked):
-		d.finding("server", text, "the server does not let us in: look above where user, credentials or token came from, and give others (--creds, --user, --token, --context)")
+		d.finding("server", text,
+			"the server does not let us in: look above where user, credentials or token came from, and give others "+
+				"(--creds, --user, --token, --context)")
 	case strings.Contains(text, "tls:") || strings.Contains(text, "x509:") || errors.Is(err, nats.ErrSecureConnRequired):
-		d.finding("server", text, "the two sides do not agree on TLS: --tlsca names the authorities to trust, --tlscert and --tlskey our own certificate")
+		d.finding("server", text,
+			"the two sides do not agree on TLS: --tlsca names the authorities to trust, --tlscert and --tlskey our "+
+				"own certificate")
 	default:
 		d.finding("server", text, "start a cluster with: quartet master --memory; or say where it is: --nats, --context, NATS_URL")
 		d.status = exit.StatusNoCluster

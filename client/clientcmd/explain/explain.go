@@ -171,6 +171,7 @@ func (f *clusterFigures) text(m model.Consistency) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d replicas. Times from the master's receipt of a request to its answer, since %s:\n", f.replicas,
 		f.report.Started.Local().Format("2006-01-02 15:04"))
+
 	costs := f.of(m)
 	for _, c := range costs {
 		fmt.Fprintf(&b, "  %s  half within %s, 99 %% within %s  (%d requests, %d failed)\n", c.Request, console.Micros(c.P50),
@@ -179,6 +180,7 @@ func (f *clusterFigures) text(m model.Consistency) string {
 	if len(costs) == 0 {
 		fmt.Fprintf(&b, "  none under this model yet: quartet get some-key --consistency %s\n", m.Word())
 	}
+
 	others := false
 	for _, other := range model.All {
 		if other == m {
@@ -189,7 +191,8 @@ func (f *clusterFigures) text(m model.Consistency) string {
 				b.WriteString("Beside it:\n")
 				others = true
 			}
-			fmt.Fprintf(&b, "  %-12s %s  half within %s, 99 %% within %s\n", other.Word(), c.Request, console.Micros(c.P50), console.Micros(c.P99))
+			fmt.Fprintf(&b, "  %-12s %s  half within %s, 99 %% within %s\n", other.Word(), c.Request,
+				console.Micros(c.P50), console.Micros(c.P99))
 		}
 	}
 	return b.String()

@@ -147,8 +147,10 @@ func (r *recovery) tell(w io.Writer) {
 			"Acknowledged writes that only %s hold are lost if the cluster goes on without them.\n",
 			missing, present, missing)
 	case r.Base != "":
-		fmt.Fprintf(w, "no member of the view is left with all that it had acknowledged (after a power cut with --sync interval the last moments are missing).\n"+
-			"%s has come furthest: %d ordered operations. What was acknowledged after them is lost if the cluster goes on with it.\n", r.Base, r.Position)
+		fmt.Fprintf(w, "no member of the view is left with all that it had acknowledged (after a power cut with "+
+			"--sync interval the last moments are missing).\n"+
+			"%s has come furthest: %d ordered operations. What was acknowledged after them is lost if the cluster "+
+			"goes on with it.\n", r.Base, r.Position)
 	case missing != "":
 		fmt.Fprintf(w, "missing: %s\nno member of the view is there: bring one of them back\n", missing)
 	}

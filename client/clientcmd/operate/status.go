@@ -91,7 +91,8 @@ func PrintStatus(w io.Writer, s *bus.Status) error {
 		cluster = "cluster " + console.Printable([]byte(s.Cluster)) + ", "
 	}
 
-	if _, err := fmt.Fprintf(w, "%s\n%sepoch %d, data: %s, version %s\n\n", ready, cluster, s.Epoch, data, console.OrDash(s.Version)); err != nil {
+	if _, err := fmt.Fprintf(w, "%s\n%sepoch %d, data: %s, version %s\n\n", ready, cluster, s.Epoch, data,
+		console.OrDash(s.Version)); err != nil {
 		return err
 	}
 

@@ -135,7 +135,8 @@ Exit status: 0 written, 2 malformed, 4 refused, 5 outcome unknown, 6 no cluster.
 
 				if len(value) > model.MaxKeyValue {
 					err := &client.Error{Code: model.TooLarge,
-						Reason: fmt.Sprintf("the value on stdin has more than %d bytes, which key and value together have at most", model.MaxKeyValue)}
+						Reason: fmt.Sprintf("the value on stdin has more than %d bytes, which key and value together "+
+							"have at most", model.MaxKeyValue)}
 					return exit.With(console.ExitStatus(err), err)
 				}
 			}

@@ -58,7 +58,8 @@ func parseLine(line string, current model.Consistency) (typed, error) {
 	var bad *requestfile.Error
 	switch {
 	case errors.As(err, &bad) && !strings.Contains(line, ","):
-		return typed{}, fmt.Errorf("not understood: %s\nwant get KEY, set KEY VALUE, a request like \"1, 1, key ::: value\", or .help", console.Printable([]byte(line)))
+		return typed{}, fmt.Errorf("not understood: %s\nwant get KEY, set KEY VALUE, a request like \"1, 1, key ::: "+
+			"value\", or .help", console.Printable([]byte(line)))
 	case errors.As(err, &bad):
 		return typed{}, fmt.Errorf("%s\n    %s", bad.Reason, strings.ReplaceAll(bad.Place(), "\n", "\n    "))
 	case err != nil:
@@ -77,7 +78,8 @@ func checkedLine(r model.Request) (typed, error) {
 
 // dots are the commands of the shell with what each takes.
 var dots = [...]struct{ name, argument string }{
-	{"consistency", "MODEL"}, {"replica", "r1, r2, … or any"}, {"session", "new, or a token"}, {"status", ""}, {"explain", "MODEL"}, {"help", ""}, {"quit", ""},
+	{"consistency", "MODEL"}, {"replica", "r1, r2, … or any"}, {"session", "new, or a token"}, {"status", ""},
+	{"explain", "MODEL"}, {"help", ""}, {"quit", ""},
 }
 
 // command does what a line that begins with a dot says.

@@ -18,8 +18,9 @@ func TestCompletionsAndHints(t *testing.T) {
 	}
 
 	for line, want := range map[string]string{
-		"get ": "old new", "set n": "old  new ", "set old v": "", ".replica ": "r1 r2 any", ".consistency c": "linearizable sequential causal eventual",
-		".session ": "new", "1, 1, ": "",
+		"get ": "old new", "set n": "old  new ", "set old v": "", ".replica ": "r1 r2 any",
+		".consistency c": "linearizable sequential causal eventual",
+		".session ":      "new", "1, 1, ": "",
 	} {
 		var got []string
 		for _, c := range s.complete(line) {
@@ -40,7 +41,8 @@ func TestCompletionsAndHints(t *testing.T) {
 	}
 
 	for line, want := range map[string]string{
-		"": "", "get": "get KEY", "get k": "causal get: never older", "set k": "set KEY VALUE", "set k v": "causal set: ", ".re": ".replica r1,", ".nope": "no such command",
+		"": "", "get": "get KEY", "get k": "causal get: never older", "set k": "set KEY VALUE",
+		"set k v": "causal set: ", ".re": ".replica r1,", ".nope": "no such command",
 		"1, 1": "CONSISTENCY, REQUEST", "1, 1, k ::: v": "linearizable set: ", "what": "get KEY · set KEY VALUE",
 	} {
 		got := s.hint(line)

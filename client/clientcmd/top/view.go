@@ -137,7 +137,8 @@ func (v *view) table(p console.Palette) string {
 	if v.Reason != "" {
 		state += ": " + console.Printable([]byte(v.Reason))
 	}
-	fmt.Fprintf(&b, "%s  %s  epoch %d, data: %s, %s requests/s\n\n", v.Time.Format(time.TimeOnly), state, v.Epoch, console.OrDash(v.data), perSecond(v.Master.Rate))
+	fmt.Fprintf(&b, "%s  %s  epoch %d, data: %s, %s requests/s\n\n", v.Time.Format(time.TimeOnly), state, v.Epoch,
+		console.OrDash(v.data), perSecond(v.Master.Rate))
 
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "NODE\tCLOCK\tPOSITION\tOPS/S\tBEHIND\tLAG\tTENTATIVE\tQUEUE\tPENDING\tKEYS\t  MEMBER")

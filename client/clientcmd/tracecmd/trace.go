@@ -141,7 +141,9 @@ func (t *tracing) run(ctx context.Context, args []string) error {
 	w, err := trace.Watch(nc, subjects, inbox)
 	switch {
 	case errors.Is(err, bus.ErrPermission):
-		return exit.With(exit.StatusRefused, fmt.Errorf("%w: trace listens to all that the cluster says; with --log-dir it reads the nodes' logs instead", err))
+		return exit.With(exit.StatusRefused,
+			fmt.Errorf("%w: trace listens to all that the cluster says; with --log-dir it reads the nodes' logs "+
+				"instead", err))
 	case err != nil:
 		return err
 	}
@@ -173,7 +175,8 @@ func (t *tracing) dial(ctx context.Context) (*nats.Conn, bus.Subjects, string, e
 	case errors.Is(err, dial.ErrSetting):
 		err = exit.Usage(err)
 	case err != nil:
-		err = exit.NoCluster(fmt.Errorf("%w\nstart a cluster with: quartet master --memory\nor see where it was looked for: quartet doctor", err))
+		err = exit.NoCluster(fmt.Errorf("%w\nstart a cluster with: quartet master --memory\nor see where it was "+
+			"looked for: quartet doctor", err))
 	}
 	return nc, subjects, settings.InboxPrefix(), err
 }
@@ -238,7 +241,9 @@ func (t *tracing) all(ctx context.Context, w *trace.Watcher) error {
 // missed says what could not be shown.
 func (t *tracing) missed(w *trace.Watcher) error {
 	if messages, requests := w.Missed(); messages+requests > 0 {
-		fmt.Fprintf(t.env.Stderr, "more was said than could be followed: %d messages were missed, %d requests forgotten\n", messages, requests)
+		fmt.Fprintf(t.env.Stderr,
+			"more was said than could be followed: %d messages were missed, %d requests forgotten\n", messages,
+			requests)
 	}
 	return nil
 }

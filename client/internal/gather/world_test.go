@@ -412,20 +412,22 @@ func (w *world) check() {
 	}
 
 	for broken, is := range map[string]bool{
-		"the count of messages that nothing was heard of":        c.away != unheard,
-		"two goroutines send":                                    sends > 1,
-		"the state does not say who sends":                       (sends == 1) != (c.state == sending),
-		"requests wait, and nothing keeps them":                  c.state == idle && c.waiting > 0,
-		"a flush was ordered, and nobody comes":                  c.state == ordered && !comes,
-		"requests are kept for nothing":                          c.state == kept && !c.handing && c.away == 0 && !w.closing,
-		"requests are kept, and no timer ends it":                c.state == kept && !c.handing && w.timer == 0 && w.calls == 0 && !w.closing,
+		"the count of messages that nothing was heard of": c.away != unheard,
+		"two goroutines send":                             sends > 1,
+		"the state does not say who sends":                (sends == 1) != (c.state == sending),
+		"requests wait, and nothing keeps them":           c.state == idle && c.waiting > 0,
+		"a flush was ordered, and nobody comes":           c.state == ordered && !comes,
+		"requests are kept for nothing":                   c.state == kept && !c.handing && c.away == 0 && !w.closing,
+		"requests are kept, and no timer ends it": c.state == kept && !c.handing && w.timer == 0 &&
+			w.calls == 0 && !w.closing,
 		"requests are kept for longer than patience":             w.keptFor > MostPatience,
 		"requests are kept after the close":                      c.state == kept && w.swept,
 		"the count of those that are due is not one":             c.due < 0,
 		"the count of requests that wait is not that of a queue": c.waiting != len(c.queue),
 	} {
 		if is {
-			panic(fmt.Sprintf("%s (%s, %d wait, %d away, %d due, handing %t, armed %t)", broken, c.state, c.waiting, c.away, c.due, c.handing, c.armed))
+			panic(fmt.Sprintf("%s (%s, %d wait, %d away, %d due, handing %t, armed %t)", broken, c.state, c.waiting,
+				c.away, c.due, c.handing, c.armed))
 		}
 	}
 }

@@ -43,7 +43,8 @@ var urlPattern = regexp.MustCompile(`nats://[^\s,;]+`)
 // When ctx ends first, or it is not ready in 30 s, it is stopped. The error of a master
 // that ended by itself carries its exit status.
 func Start(ctx context.Context, program, logDir, prefix string, more ...string) (*Cluster, error) {
-	args := append([]string{"master", "--memory", "--stop-at-eof", "--listen", "127.0.0.1:-1", "--log-dir", logDir, "--prefix", prefix}, more...)
+	args := append([]string{"master", "--memory", "--stop-at-eof", "--listen", "127.0.0.1:-1", "--log-dir", logDir, "--prefix", prefix},
+		more...)
 	c := &Cluster{
 		cmd:  exec.Command(program, args...),
 		said: &tail{}, exited: make(chan struct{}),

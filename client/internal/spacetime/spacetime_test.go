@@ -42,11 +42,13 @@ func has(texts []string, want string) bool {
 
 func TestBars(t *testing.T) {
 	bars := []spacetime.Bar{
-		{Lane: "a", From: 0, To: 10, Label: `set <x> = "1" & more`}, {Lane: "a", From: 5, To: 5, Label: "at once", Class: spacetime.Doubtful},
+		{Lane: "a", From: 0, To: 10, Label: `set <x> = "1" & more`},
+		{Lane: "a", From: 5, To: 5, Label: "at once", Class: spacetime.Doubtful},
 		{Lane: "b", From: 1 << 40, To: 1<<40 + 1, Label: "much later", Class: spacetime.Wrong},
 	}
 	var b strings.Builder
-	if err := spacetime.Bars(&b, "a <title>", []string{"a line"}, bars, []spacetime.Link{{From: 0, To: 2}}, func(int64) string { return "now" }); err != nil {
+	if err := spacetime.Bars(&b, "a <title>", []string{"a line"}, bars, []spacetime.Link{{From: 0, To: 2}},
+		func(int64) string { return "now" }); err != nil {
 		t.Fatal(err)
 	}
 	texts := wellFormed(t, b.String())

@@ -97,14 +97,21 @@ func badMsgpack(t *testing.T) []bad {
 
 func badHeaders() []bad {
 	many := strings.Repeat("i", 257)
+
 	return []bad{
 		{name: "empty id", body: "1, 1, k ::: v", headers: []string{bus.HeaderMsgID, ""}, code: "400", names: "LINEARIZABLE SET"},
 		{name: "id of 257 bytes", body: "1, 1, k ::: v", headers: []string{bus.HeaderMsgID, many}, code: "400"},
 		{name: "id with a tab in it", body: "1, 1, k ::: v", headers: []string{bus.HeaderMsgID, "a\tb"}, code: "400"},
 		{name: "client of 257 bytes", body: "1, 2, k", headers: []string{bus.HeaderClient, many}, code: "400"},
-		{name: "minimum timestamp is a word", body: "3, 2, k", headers: []string{bus.HeaderMinTimestamp, "new"}, code: "400", names: "CAUSAL GET"},
+		{
+			name: "minimum timestamp is a word", body: "3, 2, k", headers: []string{bus.HeaderMinTimestamp, "new"},
+			code: "400", names: "CAUSAL GET",
+		},
 		{name: "minimum timestamp -1", body: "3, 2, k", headers: []string{bus.HeaderMinTimestamp, "-1"}, code: "400"},
-		{name: "minimum timestamp of 65 bits", body: "3, 2, k", headers: []string{bus.HeaderMinTimestamp, "18446744073709551616"}, code: "400"},
+		{
+			name: "minimum timestamp of 65 bits", body: "3, 2, k",
+			headers: []string{bus.HeaderMinTimestamp, "18446744073709551616"}, code: "400",
+		},
 		{name: "minimum position 1.5", body: "2, 2, k", headers: []string{bus.HeaderMinPosition, "1.5"}, code: "400"},
 		{name: "minimum position of a set", body: "2, 1, k ::: v", headers: []string{bus.HeaderMinPosition, ""}, code: "400"},
 		{name: "replica r4 of three", body: "1, 2, k", headers: []string{bus.HeaderReplica, "r4"}, code: "400"},
@@ -112,9 +119,18 @@ func badHeaders() []bad {
 		{name: "replica m1", body: "4, 2, k", headers: []string{bus.HeaderReplica, "m1"}, code: "400"},
 		{name: "replica one", body: "2, 2, k", headers: []string{bus.HeaderReplica, "one"}, code: "400"},
 		{name: "replica without name", body: "3, 2, k", headers: []string{bus.HeaderReplica, ""}, code: "400"},
-		{name: "timestamp that will never be", body: "3, 2, k", headers: []string{bus.HeaderMinTimestamp, "18446744073709551615"}, code: "425", names: "CAUSAL GET"},
-		{name: "position that will never be", body: "2, 2, k", headers: []string{bus.HeaderMinPosition, "18446744073709551615"}, code: "425", names: "SEQUENTIAL GET"},
-		{name: "position that a set will never have", body: "2, 1, k ::: v", headers: []string{bus.HeaderMinPosition, "18446744073709551615"}, code: "425", names: "SEQUENTIAL SET"},
+		{
+			name: "timestamp that will never be", body: "3, 2, k",
+			headers: []string{bus.HeaderMinTimestamp, "18446744073709551615"}, code: "425", names: "CAUSAL GET",
+		},
+		{
+			name: "position that will never be", body: "2, 2, k",
+			headers: []string{bus.HeaderMinPosition, "18446744073709551615"}, code: "425", names: "SEQUENTIAL GET",
+		},
+		{
+			name: "position that a set will never have", body: "2, 1, k ::: v",
+			headers: []string{bus.HeaderMinPosition, "18446744073709551615"}, code: "425", names: "SEQUENTIAL SET",
+		},
 		{name: "no value", body: "1, 2, missing", code: "404", names: "LINEARIZABLE GET"},
 	}
 }

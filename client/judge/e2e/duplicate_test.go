@@ -134,7 +134,8 @@ func TestDuplicatesAtOnce(t *testing.T) {
 				return
 			}
 			for i, m := range got {
-				if code(m) != "" || rid(t, m) != rid(t, got[0]) || m.Header.Get(bus.HeaderTimestamp) != got[0].Header.Get(bus.HeaderTimestamp) ||
+				if code(m) != "" || rid(t, m) != rid(t, got[0]) ||
+					m.Header.Get(bus.HeaderTimestamp) != got[0].Header.Get(bus.HeaderTimestamp) ||
 					m.Header.Get(bus.HeaderPosition) != got[0].Header.Get(bus.HeaderPosition) {
 					t.Errorf("%s, sending %d: %q %s\n%v\nthe first: %v", key, i, code(m), m.Data, m.Header, got[0].Header)
 				}

@@ -126,7 +126,8 @@ func TestStartOnAFullDisk(t *testing.T) {
 		})
 		for model := 1; model <= 4; model++ {
 			got := ask(t, nc, fmt.Sprintf("%d, 1, key%d ::: full", model, model))
-			if why := got.Header.Get(bus.HeaderError); code(got) != "503" || !strings.Contains(why, "disk") || !strings.Contains(why, "full") {
+			if why := got.Header.Get(bus.HeaderError); code(got) != "503" || !strings.Contains(why, "disk") ||
+				!strings.Contains(why, "full") {
 				t.Errorf("clean %t: a set of model %d on the full disk: %s %q", clean, model, code(got), why)
 			}
 		}

@@ -64,7 +64,8 @@ func TestARestoredBackupEndsAHistory(t *testing.T) {
 		t.Errorf("the restored cluster gives out rID %d, and %d was given out before", rid(t, r), greatest)
 	}
 	for _, model := range []client.Consistency{client.Sequential, client.Linearizable, client.Eventual, client.Causal} {
-		if _, err := lives.Get(t.Context(), "late", client.With(model)); !errors.Is(err, client.ErrOtherHistory) || !errors.Is(err, client.ErrRefused) {
+		if _, err := lives.Get(t.Context(), "late", client.With(model)); !errors.Is(err, client.ErrOtherHistory) ||
+			!errors.Is(err, client.ErrRefused) {
 			t.Errorf("%s get in a session of the ended history: %v", model.Word(), err)
 		}
 	}

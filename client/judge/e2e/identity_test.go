@@ -276,7 +276,8 @@ func TestMemberInMemoryAmongDisks(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	m := startIn(t, newPlace(t), "--dir", dir, "--replicas", "1", "--listen", "127.0.0.1:-1", "--suspect", calm)
 	nc := connect(t, m.url)
-	if s := mustStatus(t, nc); s.Data != bus.DataDisk || s.Replicas[0].Data != bus.DataDisk || s.Survives != "survives kill -9 of every process" {
+	if s := mustStatus(t, nc); s.Data != bus.DataDisk || s.Replicas[0].Data != bus.DataDisk ||
+		s.Survives != "survives kill -9 of every process" {
 		t.Errorf("%+v", s)
 	}
 	joined(t, m, dir, "--id", "r2", "--memory")
@@ -287,7 +288,8 @@ func TestMemberInMemoryAmongDisks(t *testing.T) {
 		return nil
 	})
 	s := mustStatus(t, nc)
-	if r := replicaOf(s, "r2"); s.Data != bus.DataMixed || r.Data != bus.DataMemory || r.Supervised || !strings.Contains(s.Survives, "in memory only: r2") {
+	if r := replicaOf(s, "r2"); s.Data != bus.DataMixed || r.Data != bus.DataMemory || r.Supervised ||
+		!strings.Contains(s.Survives, "in memory only: r2") {
 		t.Errorf("%+v", s)
 	}
 
@@ -296,10 +298,12 @@ func TestMemberInMemoryAmongDisks(t *testing.T) {
 		t.Fatal(err)
 	}
 	var ping micro.Ping
-	if err := json.Unmarshal(found.Data, &ping); err != nil || ping.Metadata["data"] != bus.DataMixed || ping.Metadata["sync"] != "interval" {
+	if err := json.Unmarshal(found.Data, &ping); err != nil || ping.Metadata["data"] != bus.DataMixed ||
+		ping.Metadata["sync"] != "interval" {
 		t.Errorf("as a micro service: %v, %v", ping.Metadata, err)
 	}
-	if o := quartet(t, "doctor", "--nats", m.url, "-o", "raw"); !strings.Contains(o.stdout, "note\tdurability\tmembers differ: in memory r2, the others on disk") {
+	if o := quartet(t, "doctor", "--nats", m.url, "-o", "raw"); !strings.Contains(o.stdout,
+		"note\tdurability\tmembers differ: in memory r2, the others on disk") {
 		t.Errorf("quartet doctor: status %d\n%s", o.status, o.stdout)
 	}
 }

@@ -50,7 +50,8 @@ func TestInProcess(t *testing.T) {
 	killLeftovers(t, running)
 	apart.Kill()
 	refused := launch(t, p, inside...)
-	if status := refused.Wait(t, startLimit); status != 1 || !strings.Contains(refused.Stderr.String(), fmt.Sprintf("r1 pid %d", running[0])) {
+	if status := refused.Wait(t, startLimit); status != 1 ||
+		!strings.Contains(refused.Stderr.String(), fmt.Sprintf("r1 pid %d", running[0])) {
 		t.Errorf("beside living processes: status %d\n%s", status, refused.Stderr.String())
 	}
 	for _, pid := range running {

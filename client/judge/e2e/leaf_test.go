@@ -47,7 +47,10 @@ func behindALeaf(t *testing.T) (hub, leaf *server.Server) {
 		t.Fatal(err)
 	}
 	remote := &url.URL{Scheme: "nats-leaf", Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(v.LeafNode.Port))}
-	leaf = begin(&server.Options{ServerName: "leaf", LeafNode: server.LeafNodeOpts{Remotes: []*server.RemoteLeafOpts{{URLs: []*url.URL{remote}}}}})
+	leaf = begin(&server.Options{
+		ServerName: "leaf",
+		LeafNode:   server.LeafNodeOpts{Remotes: []*server.RemoteLeafOpts{{URLs: []*url.URL{remote}}}},
+	})
 	testkit.Eventually(t, startLimit, "the leaf node connects", func() error {
 		if hub.NumLeafNodes() != 1 || leaf.NumLeafNodes() != 1 {
 			return errors.New("it does not")
@@ -107,7 +110,8 @@ func TestClusterBehindALeafNode(t *testing.T) {
 	// Who says nothing of the domain finds no JetStream, which doctor says and is no finding: a
 	// client needs none.
 	o = quartet(t, "doctor", "--nats", leaf.ClientURL(), "-o", "jsonl")
-	if !strings.Contains(o.stdout, `{"what":"JetStream","state":"note"`) || !strings.Contains(o.stdout, `{"what":"linearizable","state":"ok"`) {
+	if !strings.Contains(o.stdout, `{"what":"JetStream","state":"note"`) ||
+		!strings.Contains(o.stdout, `{"what":"linearizable","state":"ok"`) {
 		t.Errorf("without the domain: status %d\n%s", o.status, o.stdout)
 	}
 }

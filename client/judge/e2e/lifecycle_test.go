@@ -167,7 +167,8 @@ func TestTwoMastersOnOneDirectory(t *testing.T) {
 
 	// In another directory at the same address.
 	third := launch(t, newPlace(t), "--dir", filepath.Join(p.tmp, "other"), "--listen", strings.TrimPrefix(first.url, "nats://"))
-	if status := third.Wait(t, startLimit); status != 1 || !strings.Contains(third.Stderr.String(), fmt.Sprintf("a master runs there already: m1, pid %d", first.PID())) {
+	if status := third.Wait(t, startLimit); status != 1 ||
+		!strings.Contains(third.Stderr.String(), fmt.Sprintf("a master runs there already: m1, pid %d", first.PID())) {
 		t.Errorf("status %d\n%s", status, third.Stderr.String())
 	}
 	if _, err := os.Stat(filepath.Join(p.tmp, "other")); !errors.Is(err, os.ErrNotExist) {

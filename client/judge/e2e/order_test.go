@@ -36,7 +36,8 @@ func TestIDsAndClocksRise(t *testing.T) {
 		got := ask(t, conns[n%2], body, headers...)
 		id, clock := rid(t, got), clockOf(t, got)
 		if id <= lastRID || clock <= lastClock {
-			t.Fatalf("request %d (%s): rID %d after %d, clock %s after %d", n, body, id, lastRID, got.Header.Get(bus.HeaderClock), lastClock)
+			t.Fatalf("request %d (%s): rID %d after %d, clock %s after %d", n, body, id, lastRID,
+				got.Header.Get(bus.HeaderClock), lastClock)
 		}
 		lastRID, lastClock = id, clock
 	}

@@ -197,10 +197,12 @@ func TestRecoverALostRecord(t *testing.T) {
 		}
 		return nil
 	})
-	if o := quartet(t, "recover", "--nats", server.ClientURL()); o.status != 1 || !strings.Contains(o.stdout, "r2") || !strings.Contains(o.stderr, "--yes") {
+	if o := quartet(t, "recover", "--nats", server.ClientURL()); o.status != 1 || !strings.Contains(o.stdout, "r2") ||
+		!strings.Contains(o.stderr, "--yes") {
 		t.Errorf("without --yes: status %d\n%s%s", o.status, o.stdout, o.stderr)
 	}
-	if r := recovered(t, server.ClientURL(), 0, "--yes"); !r.Ready || !r.Done || r.Epoch <= s.Epoch || !slices.Equal(r.Missing, []string{"r2"}) {
+	if r := recovered(t, server.ClientURL(), 0, "--yes"); !r.Ready || !r.Done || r.Epoch <= s.Epoch ||
+		!slices.Equal(r.Missing, []string{"r2"}) {
 		t.Errorf("with --yes: %+v", r)
 	}
 	if got := mustOK(t, nc, "1, 2, key"); string(got.Data) != "kept" {

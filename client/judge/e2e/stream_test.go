@@ -150,7 +150,8 @@ func (s *stream) check(t *testing.T, nc *nats.Conn, prefix string, limit time.Du
 		t.Errorf("%d sets failed, the first: %v", len(s.bad), s.bad[0])
 	}
 	stalled := s.stalled(s.longest)
-	t.Logf("%d sets, the longest pause %s, in which the machine stood still for %s; %d beats of the pulse", s.acked, s.longest.length(), stalled, s.pulsed)
+	t.Logf("%d sets, the longest pause %s, in which the machine stood still for %s; %d beats of the pulse", s.acked,
+		s.longest.length(), stalled, s.pulsed)
 	if pause := s.longest.length() - stalled; pause > limit {
 		t.Errorf("the longest pause was %s, want %s at the most", pause, limit)
 	}

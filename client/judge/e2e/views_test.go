@@ -175,7 +175,10 @@ func TestReplicasJoinAndAreRemoved(t *testing.T) {
 		stdout string
 	}{
 		{[]string{"r7"}, 1, "r7 is not one of this cluster's (r1, r2, r3, r4)", `^$`},
-		{[]string{"m1", "-o", "jsonl"}, 1, "not the name of a replica", `^{"replica":"m1","removed":false,"begun":false,"error":".*not the name of a replica"}\n$`},
+		{
+			[]string{"m1", "-o", "jsonl"}, 1, "not the name of a replica",
+			`^{"replica":"m1","removed":false,"begun":false,"error":".*not the name of a replica"}\n$`,
+		},
 		{[]string{"r4"}, 0, "", `^r4 is out, epoch \d+\n$`},
 		{[]string{"r2", "-o", "jsonl"}, 0, "", `^{"replica":"r2","removed":true,"begun":true,"epoch":\d+}\n$`},
 	} {
@@ -274,7 +277,8 @@ func TestRecover(t *testing.T) {
 	if st := mustStatus(t, nc); st.Ready {
 		t.Error("it was done without --yes")
 	}
-	if r := recovered(t, m.url, 0, "--yes"); !r.Ready || !r.Done || !r.Begun || r.Epoch <= s.Epoch || r.Error != "" || !slices.Equal(r.Missing, []string{"r1", "r2"}) {
+	if r := recovered(t, m.url, 0, "--yes"); !r.Ready || !r.Done || !r.Begun || r.Epoch <= s.Epoch || r.Error != "" ||
+		!slices.Equal(r.Missing, []string{"r1", "r2"}) {
 		t.Errorf("with --yes: %+v", r)
 	}
 

@@ -41,7 +41,12 @@ func FuzzReplica(f *testing.F) {
 
 		if s.below(8) > 0 {
 			r := message.Record{
-				View:       message.View{Epoch: 1, Faults: 1, Members: []message.Member{{Node: 1, Incarnation: 1}, {Node: 2, Incarnation: 1}, {Node: 3, Incarnation: 1}}},
+				View: message.View{
+					Epoch: 1, Faults: 1,
+					Members: []message.Member{
+						{Node: 1, Incarnation: 1}, {Node: 2, Incarnation: 1}, {Node: 3, Incarnation: 1},
+					},
+				},
 				Configured: []lamport.Node{1, 2, 3}, Missing: 1, Master: 1,
 			}
 			if s.below(3) == 0 { // a learner's life is a short one unless it begins with it
@@ -149,7 +154,8 @@ func FuzzMaster(f *testing.F) {
 		var records registry
 		m := master.New(master.Config{
 			Self: lamport.Master(1), Incarnation: 1, Replicas: []lamport.Node{1, 2, 3}, Missing: 1,
-			TimeoutTicks: 8, ProbeTicks: 2, SuspectTicks: 6, ReadmitTicks: 4, JoinTicks: 2, AgainTicks: 2, Limits: dedup.Limits{Window: 4}, MaxInFlight: 20,
+			TimeoutTicks: 8, ProbeTicks: 2, SuspectTicks: 6, ReadmitTicks: 4, JoinTicks: 2, AgainTicks: 2,
+			Limits: dedup.Limits{Window: 4}, MaxInFlight: 20,
 		})
 
 		waiting := map[uint64]bool{}

@@ -64,7 +64,13 @@ func (s *source) header(from lamport.Node, incarnation uint64, clock uint64) mes
 }
 
 func (s *source) request() message.Request {
-	r := message.Request{RID: s.number(), Request: model.Request{Model: model.Consistency(s.below(6)), Type: model.Type(s.below(4)), Key: string(rune('a' + s.below(3)))}, Version: lamport.Version{Epoch: s.number(), Timestamp: lamport.Timestamp{Time: s.number(), Node: s.node()}}}
+	r := message.Request{
+		RID: s.number(),
+		Request: model.Request{
+			Model: model.Consistency(s.below(6)), Type: model.Type(s.below(4)), Key: string(rune('a' + s.below(3))),
+		},
+		Version: lamport.Version{Epoch: s.number(), Timestamp: lamport.Timestamp{Time: s.number(), Node: s.node()}},
+	}
 	if s.below(2) == 0 {
 		r.Identity, r.Digest = string(rune('x'+s.below(3))), s.number()
 	}
@@ -151,15 +157,23 @@ func (s *source) record() message.Record {
 
 func (s *source) chunk(from message.Header) *message.Chunk {
 	c := &message.Chunk{
-		Header: from, Nonce: s.nonce, Restart: s.below(16) == 0, Position: s.number(), Place: lamport.Timestamp{Time: s.number(), Node: s.node()},
+		Header: from, Nonce: s.nonce, Restart: s.below(16) == 0, Position: s.number(),
+		Place: lamport.Timestamp{Time: s.number(), Node: s.node()},
 		First: uint64(s.below(4)), Last: uint64(s.below(6)), Scanned: s.below(2) == 0, LastRID: s.number(),
 		Wedged: s.below(2) == 0, Done: s.below(2) == 0, Committed: s.number(), Watermark: s.number(), Safe: s.number(),
 	}
+
 	c.Entries = some(s, 3, func() message.Executed {
-		return message.Executed{Identity: string(rune('x' + s.below(3))), RID: s.number(), Digest: s.number(), Position: s.number(), Timestamp: s.number(), Key: "a"}
+		return message.Executed{
+			Identity: string(rune('x' + s.below(3))), RID: s.number(), Digest: s.number(), Position: s.number(),
+			Timestamp: s.number(), Key: "a",
+		}
 	})
 	c.Records = some(s, 2, func() message.KeyRecord {
-		return message.KeyRecord{Key: string(rune('a' + s.below(3))), Kind: s.byte(), Value: []byte{s.byte()}, Number: s.number(), RID: s.number()}
+		return message.KeyRecord{
+			Key: string(rune('a' + s.below(3))), Kind: s.byte(), Value: []byte{s.byte()}, Number: s.number(),
+			RID: s.number(),
+		}
 	})
 	c.Contiguous = []uint64{s.number(), s.number(), s.number()}
 	c.Data = some(s, 2, func() *message.Data {
@@ -167,6 +181,7 @@ func (s *source) chunk(from message.Header) *message.Chunk {
 		return &message.Data{Header: h, Seq: s.number(), Received: s.received(), Ops: some(s, 2, s.operation)}
 	})
 	c.Writes = some(s, 2, s.write)
+
 	switch s.below(12) {
 	case 0:
 		c.Nonce = s.number()
@@ -189,7 +204,10 @@ func (s *source) toReplica(clock uint64) message.Message {
 	case 0:
 		return &message.Install{Header: master, Record: s.record()}
 	case 1, 2:
-		return &message.Forward{Header: master, Round: s.number(), Marks: s.marks(), Requests: some(s, 3, s.request), Writes: some(s, 2, s.write)}
+		return &message.Forward{
+			Header: master, Round: s.number(), Marks: s.marks(), Requests: some(s, 3, s.request),
+			Writes: some(s, 2, s.write),
+		}
 	case 3:
 		return &message.Probe{Header: master, Nonce: s.number(), Marks: s.marks()}
 	case 4, 5, 6:
@@ -228,7 +246,8 @@ func (s *source) toMaster(clock uint64) message.Message {
 	switch s.below(9) {
 	case 0, 1:
 		m := &message.Hello{
-			Header: h, PID: s.below(3), Phase: message.Phase(s.below(7)), Position: s.number(), Keys: s.number(), LastRID: uint64(s.below(9)), Master: 1,
+			Header: h, PID: s.below(3), Phase: message.Phase(s.below(7)), Position: s.number(), Keys: s.number(),
+			LastRID: uint64(s.below(9)), Master: 1,
 		}
 		switch s.below(4) {
 		case 0:
@@ -241,7 +260,10 @@ func (s *source) toMaster(clock uint64) message.Message {
 		}
 		return m
 	case 2, 3:
-		st := &message.State{Header: h, Round: s.number(), Contiguous: []uint64{s.number(), s.number(), s.number()}, Watermark: uint64(s.below(9))}
+		st := &message.State{
+			Header: h, Round: s.number(), Contiguous: []uint64{s.number(), s.number(), s.number()},
+			Watermark: uint64(s.below(9)),
+		}
 		switch s.below(12) {
 		case 0:
 			st.Contiguous = some(s, 4, s.number)
@@ -252,9 +274,19 @@ func (s *source) toMaster(clock uint64) message.Message {
 	case 4:
 		return &message.Installed{Header: h, Position: s.number()}
 	case 5, 6:
-		return &message.Answers{Header: h, Round: s.number(), Watermark: s.number(), Position: s.number(), Answers: some(s, 4, func() message.Answer {
-			return message.Answer{Answer: model.Answer{RID: s.number(), Code: model.Code(200 + int(s.number()%400)), Timestamp: s.number(), Clock: lamport.Timestamp{Time: s.number()}}, FirstRID: s.number()}
-		})}
+		round, watermark, position := s.number(), s.number(), s.number()
+		answers := some(s, 4, func() message.Answer {
+			return message.Answer{
+				Answer: model.Answer{
+					RID: s.number(), Code: model.Code(200 + int(s.number()%400)), Timestamp: s.number(),
+					Clock: lamport.Timestamp{Time: s.number()},
+				},
+				FirstRID: s.number(),
+			}
+		})
+		return &message.Answers{
+			Header: h, Round: round, Watermark: watermark, Position: position, Answers: answers,
+		}
 	case 7:
 		return &message.Gap{Header: h, Causal: s.below(4) > 0, First: s.number(), Last: s.number()}
 	}

@@ -91,7 +91,9 @@ func TestReducesLargeHistories(t *testing.T) {
 // meanwhile makes none either; a history that is whole knows better.
 func TestOpenHistories(t *testing.T) {
 	for seed := range uint64(60) {
-		for _, models := range [][]model.Consistency{{model.Linearizable}, {model.Sequential}, {model.Causal}, {model.Linearizable, model.Eventual}} {
+		for _, models := range [][]model.Consistency{
+			{model.Linearizable}, {model.Sequential}, {model.Causal}, {model.Linearizable, model.Eventual},
+		} {
 			whole := newExecutor(seed, 3, models...).run(60)
 			part := whole[20:] // what a recorder saw that began in the middle
 			for _, v := range Judge(&Recording{Operations: part, Headers: []Header{{Open: true}}}, Budget{}) {
@@ -101,7 +103,12 @@ func TestOpenHistories(t *testing.T) {
 			}
 		}
 	}
-	thinAir := []Operation{{Model: model.Linearizable, Type: model.Get, Key: "x", Output: "a", Found: true, Call: 1, Return: 2, Outcome: OK}}
+	thinAir := []Operation{
+		{
+			Model: model.Linearizable, Type: model.Get, Key: "x", Output: "a", Found: true, Call: 1, Return: 2,
+			Outcome: OK,
+		},
+	}
 	if v := Judge(&Recording{Operations: thinAir}, Budget{}); v[0].Result != Violated {
 		t.Errorf("a whole history: %s", v[0])
 	}
@@ -114,14 +121,21 @@ func TestOpenHistories(t *testing.T) {
 // later.
 func TestAtRestAmongSeveralPrograms(t *testing.T) {
 	set := func(value string, call int64) Operation {
-		return Operation{ID: uint64(call), Model: model.Linearizable, Type: model.Set, Key: "x", Value: value, Call: call, Return: call + 5, Outcome: OK}
+		return Operation{
+			ID: uint64(call), Model: model.Linearizable, Type: model.Set, Key: "x", Value: value, Call: call,
+			Return: call + 5, Outcome: OK,
+		}
 	}
 	rest := func(replica, value string, call int64) Operation {
-		return Operation{Model: model.Eventual, Type: model.Get, Key: "x", Output: value, Found: true, Replica: replica, Rest: true, Call: call, Return: call + 5, Outcome: OK}
+		return Operation{
+			Model: model.Eventual, Type: model.Get, Key: "x", Output: value, Found: true, Replica: replica, Rest: true,
+			Call: call, Return: call + 5, Outcome: OK,
+		}
 	}
 	h := []Operation{set("1", 10), rest("r1", "1", 20), rest("r2", "1", 20), set("2", 30), rest("r1", "2", 40), rest("r2", "2", 40)}
 	late := append(slices.Clone(h[:5]), rest("r2", "1", 40))
 	during := append(slices.Clone(h), rest("r2", "1", 32))
+
 	for name, test := range map[string]struct {
 		h       []Operation
 		headers int

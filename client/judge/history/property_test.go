@@ -46,11 +46,17 @@ type mutation struct {
 }
 
 var mutations = []mutation{
-	{"a linearizable get returns what an answered set had overwritten before the get", []model.Consistency{model.Linearizable}, linearizable, staleGet},
+	{
+		"a linearizable get returns what an answered set had overwritten before the get",
+		[]model.Consistency{model.Linearizable}, linearizable, staleGet,
+	},
 	{"a get returns what nobody wrote", []model.Consistency{model.Linearizable, model.Sequential}, sequential, thinAir},
 	{"a causal get returns what nobody wrote", []model.Consistency{model.Causal}, causal, thinAir},
 	{"a sequential get returns an older value than its position has", []model.Consistency{model.Sequential}, sequential, olderValue},
-	{"two ordered operations change places across time", []model.Consistency{model.Linearizable, model.Sequential}, sequential, swapPositions},
+	{
+		"two ordered operations change places across time", []model.Consistency{model.Linearizable, model.Sequential},
+		sequential, swapPositions,
+	},
 	{"a causal get misses a write that its session had seen", []model.Consistency{model.Causal}, causal, forgets},
 	{"a causal write is numbered below what it depends on", []model.Consistency{model.Causal}, causal, renumber},
 }
@@ -142,7 +148,8 @@ func swapPositions(r *rand.Rand, h []Operation) bool {
 
 func forgets(r *rand.Rand, h []Operation) bool {
 	return pick(r, h, func(seen, get *Operation) bool {
-		if get.Type != model.Get || seen.Session != get.Session || seen.Key != get.Key || seen.Return > get.Call || seen.Outcome != OK || seen.Timestamp == 0 {
+		if get.Type != model.Get || seen.Session != get.Session || seen.Key != get.Key || seen.Return > get.Call ||
+			seen.Outcome != OK || seen.Timestamp == 0 {
 			return false
 		}
 		get.Output, get.Found, get.Timestamp = "", false, 0

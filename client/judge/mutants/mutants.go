@@ -168,7 +168,8 @@ func apply(source string, changes []change, all []Mutant) (string, error) {
 		c.start = strings.Index(source, c.edit.Old)
 		c.end = c.start + len(c.edit.Old)
 		if n := strings.Count(source, c.edit.Old); n != 1 {
-			wrong = append(wrong, fmt.Errorf("mutant %q: the text that it changes stands there %d times, and not once:\n%s", c.mutant, n, c.edit.Old))
+			wrong = append(wrong,
+				fmt.Errorf("mutant %q: the text that it changes stands there %d times, and not once:\n%s", c.mutant, n, c.edit.Old))
 		}
 	}
 	if len(wrong) > 0 {

@@ -53,15 +53,27 @@ func TestMutantsThatDoNotFit(t *testing.T) {
 		all  []mutants.Mutant
 		want string
 	}{
-		{"a place that is gone", []mutants.Mutant{{Name: "x", Edits: edit("return false", "return MUTANT")}}, `"x": the text that it changes stands there 0 times`},
-		{"a place that is there twice", []mutants.Mutant{{Name: "x", Edits: edit("return true", "return MUTANT")}}, `"x": the text that it changes stands there 2 times`},
+		{
+			"a place that is gone", []mutants.Mutant{{Name: "x", Edits: edit("return false", "return MUTANT")}},
+			`"x": the text that it changes stands there 0 times`,
+		},
+		{
+			"a place that is there twice", []mutants.Mutant{{Name: "x", Edits: edit("return true", "return MUTANT")}},
+			`"x": the text that it changes stands there 2 times`,
+		},
 		{"two at one place", []mutants.Mutant{
-			{Name: "x", Edits: edit("f() bool { return", "f() bool { return MUTANT ||")}, {Name: "y", Edits: edit("bool { return true }\n\nfunc g", "bool { return MUTANT }\n\nfunc g")},
+			{Name: "x", Edits: edit("f() bool { return", "f() bool { return MUTANT ||")},
+			{Name: "y", Edits: edit("bool { return true }\n\nfunc g", "bool { return MUTANT }\n\nfunc g")},
 		}, `"x" and "y" change the same text`},
-		{"one that is none", []mutants.Mutant{{Name: "x", Edits: edit("func g()", `func g() bool { return MUTANT("z") }; func h()`)}}, `"x" names "z", which is none`},
+		{
+			"one that is none",
+			[]mutants.Mutant{{Name: "x", Edits: edit("func g()", `func g() bool { return MUTANT("z") }; func h()`)}},
+			`"x" names "z", which is none`,
+		},
 		{"one that changes nothing", []mutants.Mutant{{Name: "x"}}, `"x" changes nothing`},
 		{"a file that is gone", []mutants.Mutant{{Name: "x", Edits: []mutants.Edit{{File: "q.go", Old: "a", New: "b"}}}}, "q.go"},
 	}
+
 	for _, test := range tests {
 		if _, err := mutants.Overlay(root, t.TempDir(), test.all); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v, want %q", test.name, err, test.want)

@@ -47,7 +47,8 @@ func (c *cluster) putDiskBack(i int) bool {
 	n.lostAt = c.step
 	n.putBack = putBack{incarnation: max(n.disk.state.Incarnation, n.replica.Incarnation()), epoch: r.Epoch}
 	copies := n.copies
-	if before := slices.IndexFunc(copies, func(d *disk) bool { return d.state.Record.Epoch+1 == r.Epoch }); before >= 0 && c.rand.IntN(2) == 0 {
+	if before := slices.IndexFunc(copies, func(d *disk) bool { return d.state.Record.Epoch+1 == r.Epoch }); before >= 0 &&
+		c.rand.IntN(2) == 0 {
 		copies = copies[before:] // of the view before: the record names a life of which it may know
 	}
 	n.disk = copies[c.rand.IntN(len(copies))].clone()

@@ -62,7 +62,8 @@ func messageOf(msg message.Message) string {
 			fmt.Fprintf(&b, ": hold the causal numbers up to %d, %s has them", m.High, m.Holder)
 		}
 	case *message.State:
-		fmt.Fprintf(&b, " round %d holds %v causal held %d position %d highest #%d", m.Round, m.Contiguous, m.Watermark, m.Position, m.LastRID)
+		fmt.Fprintf(&b, " round %d holds %v causal held %d position %d highest #%d", m.Round, m.Contiguous, m.Watermark,
+			m.Position, m.LastRID)
 	case *message.Pull:
 		fmt.Fprintf(&b, " has entries up to %d, keys %s%s", m.Entry, keysOf(m.Cursor, m.Scanned), wedgedOf(m.Wedged))
 	case *message.Chunk:

@@ -45,7 +45,8 @@ func TestScript(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Model != model.Causal || got.Early || got.Window <= 0 || got.Sets.Counts != [4]uint64{12} || got.Gets.Counts != [4]uint64{12, 12} ||
+	if got.Model != model.Causal || got.Early || got.Window <= 0 || got.Sets.Counts != [4]uint64{12} ||
+		got.Gets.Counts != [4]uint64{12, 12} ||
 		got.Sets.Latency.TotalCount() != 12 || got.Gets.Latency.TotalCount() != 24 {
 		t.Errorf("%+v", got)
 	}
@@ -75,7 +76,9 @@ func TestScript(t *testing.T) {
 // Each client's requests are in one session: after a write a causal get names it.
 func TestSessions(t *testing.T) {
 	r := responder.Start(t, nil)
-	if _, err := comparison.Run(t.Context(), model.Causal, connect(t, r), comparison.Options{Clients: 1, Script: script[:2], Times: 2}); err != nil {
+	if _, err := comparison.Run(t.Context(), model.Causal, connect(t, r), comparison.Options{
+		Clients: 1, Script: script[:2], Times: 2,
+	}); err != nil {
 		t.Fatal(err)
 	}
 	calls := r.Calls()
@@ -134,8 +137,11 @@ func TestFailuresAreCounted(t *testing.T) {
 		}
 		return responder.Action{}
 	})
-	got, err := comparison.Run(t.Context(), model.Linearizable, connect(t, r, client.WithRetries(0)), comparison.Options{Clients: 1, Script: script[:1], Times: 3})
-	if err != nil || got.Failed != 1 || got.Unknown != 1 || got.Sets.Counts != [4]uint64{load.OK: 1, load.Failed: 1, load.Unknown: 1} || got.Sets.Latency.TotalCount() != 1 {
+	got, err := comparison.Run(t.Context(), model.Linearizable, connect(t, r, client.WithRetries(0)),
+		comparison.Options{Clients: 1, Script: script[:1], Times: 3})
+	if err != nil || got.Failed != 1 || got.Unknown != 1 ||
+		got.Sets.Counts != [4]uint64{load.OK: 1, load.Failed: 1, load.Unknown: 1} ||
+		got.Sets.Latency.TotalCount() != 1 {
 		t.Errorf("%v: %+v", err, got)
 	}
 }
@@ -172,9 +178,12 @@ func TestOptions(t *testing.T) {
 		"too many clients": {Clients: comparison.MaxClients + 1, Script: script, Times: 1},
 		"never":            {Clients: 1, Script: script},
 		"a long key":       {Clients: 1, Script: []load.Op{{Type: model.Get, Key: long}}, Times: 1, Prefix: "p"},
-		"a large value":    {Clients: 1, Script: []load.Op{{Type: model.Set, Key: "k", Value: make([]byte, model.MaxKeyValue-2)}}, Times: 1, Distinct: true},
-		"long keys":        {Clients: 1, Load: load.Options{Duration: 1, Keys: 1, KeySize: model.MaxKey, ValueSize: 20}, Prefix: "p"},
-		"short values":     {Clients: 1, Load: load.Options{Duration: 1, Keys: 1, KeySize: 9, ValueSize: 2}},
+		"a large value": {
+			Clients: 1, Script: []load.Op{{Type: model.Set, Key: "k", Value: make([]byte, model.MaxKeyValue-2)}},
+			Times: 1, Distinct: true,
+		},
+		"long keys":    {Clients: 1, Load: load.Options{Duration: 1, Keys: 1, KeySize: model.MaxKey, ValueSize: 20}, Prefix: "p"},
+		"short values": {Clients: 1, Load: load.Options{Duration: 1, Keys: 1, KeySize: 9, ValueSize: 2}},
 	} {
 		_, err := comparison.Run(t.Context(), model.Causal, []*client.Client{nil}, o)
 		if !errors.Is(err, comparison.ErrOptions) && !errors.Is(err, load.ErrOptions) {

@@ -17,7 +17,10 @@ func set(value string, call, end int64) history.Operation {
 }
 
 func get(value string, call, end int64) history.Operation {
-	return history.Operation{Model: model.Eventual, Type: model.Get, Key: "k", Output: value, Found: value != "", Call: call, Return: end, Outcome: history.OK}
+	return history.Operation{
+		Model: model.Eventual, Type: model.Get, Key: "k", Output: value, Found: value != "", Call: call, Return: end,
+		Outcome: history.OK,
+	}
 }
 
 func ended(o history.Operation, how history.Outcome) history.Operation {
@@ -71,11 +74,18 @@ func TestStale(t *testing.T) {
 		"a value of nobody's":                      {h{a, get("z", 45, 46)}, comparison.Staleness{Foreign: 1}},
 		"a value from the future":                  {h{a, c, get("c", 45, 46)}, comparison.Staleness{Foreign: 1}},
 		"a value that was refused":                 {h{a, ended(b, history.Fail), get("b", 45, 46)}, comparison.Staleness{Foreign: 1}},
-		"a value twice: may be the newer":          {h{a, b, set("a", 50, 60), get("a", 65, 66)}, comparison.Staleness{Judged: 1, Doubted: 1}},
-		"a value twice: may be the one under way":  {h{a, b, set("a", 50, 60), get("a", 55, 56)}, comparison.Staleness{Judged: 1, Doubted: 1}},
-		"a value twice: the newer was not yet":     {h{a, b, set("a", 50, 60), get("a", 45, 46)}, behind(1, 5)},
-		"a value twice: stale by either":           {h{a, b, set("a", 41, 45), c, get("a", 65, 66)}, behind(1, 5)},
-		"a value twice, once of unknown outcome":   {h{a, b, ended(set("a", 41, 42), history.Unknown), get("a", 65, 66)}, comparison.Staleness{Judged: 1, Doubted: 1}},
+		"a value twice: may be the newer": {
+			h{a, b, set("a", 50, 60), get("a", 65, 66)}, comparison.Staleness{Judged: 1, Doubted: 1},
+		},
+		"a value twice: may be the one under way": {
+			h{a, b, set("a", 50, 60), get("a", 55, 56)}, comparison.Staleness{Judged: 1, Doubted: 1},
+		},
+		"a value twice: the newer was not yet": {h{a, b, set("a", 50, 60), get("a", 45, 46)}, behind(1, 5)},
+		"a value twice: stale by either":       {h{a, b, set("a", 41, 45), c, get("a", 65, 66)}, behind(1, 5)},
+		"a value twice, once of unknown outcome": {
+			h{a, b, ended(set("a", 41, 42), history.Unknown), get("a", 65, 66)},
+			comparison.Staleness{Judged: 1, Doubted: 1},
+		},
 	} {
 		if diff := cmp.Diff(test.want, comparison.Stale(test.h)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)

@@ -24,10 +24,22 @@ func comparison() figure.Comparison {
 		return figure.Side{Name: name, Faded: faded, Rate: rate, P50: p50, P90: 2 * p50, P99: 6 * p50}
 	}
 	return figure.Comparison{
-		Title: "quartet <&> NATS key-value", Notes: []string{"64 at once, connections shared, 1000 keys of 16 bytes, values of 100 bytes", "medians of 5 rounds of 2s"},
+		Title: "quartet <&> NATS key-value", Notes: []string{
+			"64 at once, connections shared, 1000 keys of 16 bytes, values of 100 bytes", "medians of 5 rounds of 2s",
+		},
 		Groups: []figure.Group{
-			{"linearizable set", 0, 0, []figure.Side{side("quartet", 0, 23_912, 2500), side("kv", 1, 39_400, 1500), side("kv raw", 2, 61_000, 1100)}},
-			{"eventual get", 3, 0, []figure.Side{side("quartet", 0, 38_200, 1600), side("kv", 1, 34_500, 1900), side("kv raw", 2, 57_000, 900)}},
+			{
+				"linearizable set", 0, 0,
+				[]figure.Side{
+					side("quartet", 0, 23_912, 2500), side("kv", 1, 39_400, 1500), side("kv raw", 2, 61_000, 1100),
+				},
+			},
+			{
+				"eventual get", 3, 0,
+				[]figure.Side{
+					side("quartet", 0, 38_200, 1600), side("kv", 1, 34_500, 1900), side("kv raw", 2, 57_000, 900),
+				},
+			},
 			{"nothing", 1, 0, []figure.Side{{Name: "quartet"}}},
 		},
 	}
@@ -50,8 +62,20 @@ func growth() figure.Growth {
 	return figure.Growth{
 		Title: "cost as work grows", Notes: []string{"a note"}, Quantity: "requests at once",
 		Series: []figure.Series{
-			{Name: "linearizable set", Points: []figure.Point{{1, 3000, 300, 900}, {4, 9000, 410, 1300}, {16, 18_000, 800, 2600}, {64, 25_000, 2500, 7000}, {256, 52_000, 4700, 11_000}, {1024, 70_000, 14_000, 41_000}}},
-			{Name: "linearizable get", Dash: 1, Points: []figure.Point{{1, 3300, 290, 700}, {4, 11_000, 350, 1100}, {16, 21_000, 700, 2100}, {64, 38_000, 1600, 4000}, {256, 90_000, 2500, 9000}, {1024, 0, 0, 0}}},
+			{
+				Name: "linearizable set",
+				Points: []figure.Point{
+					{1, 3000, 300, 900}, {4, 9000, 410, 1300}, {16, 18_000, 800, 2600}, {64, 25_000, 2500, 7000},
+					{256, 52_000, 4700, 11_000}, {1024, 70_000, 14_000, 41_000},
+				},
+			},
+			{
+				Name: "linearizable get", Dash: 1,
+				Points: []figure.Point{
+					{1, 3300, 290, 700}, {4, 11_000, 350, 1100}, {16, 21_000, 700, 2100}, {64, 38_000, 1600, 4000},
+					{256, 90_000, 2500, 9000}, {1024, 0, 0, 0},
+				},
+			},
 			{Name: "eventual set", Colour: 3, Points: []figure.Point{{1, 6000, 150, 400}}},
 		},
 	}
@@ -65,7 +89,8 @@ func written(t *testing.T, name string, write func(io.Writer, figure.Format) err
 		t.Fatal(err)
 	}
 	if dir := os.Getenv("FIGURE_DIR"); dir != "" {
-		if err := os.WriteFile(dir+"/"+name+map[figure.Format]string{figure.SVG: ".svg", figure.PNG: ".png"}[format], b.Bytes(), 0o600); err != nil {
+		if err := os.WriteFile(dir+"/"+name+map[figure.Format]string{figure.SVG: ".svg", figure.PNG: ".png"}[format],
+			b.Bytes(), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -120,7 +145,8 @@ func TestFiguresAreWellFormed(t *testing.T) {
 			}
 		}
 
-		if img.Bounds().Dx() != 1600 || !hues[[3]uint32{0x00, 0x72, 0xB2}] || !hues[[3]uint32{0xCC, 0x79, 0xA7}] || !hues[[3]uint32{255, 255, 255}] {
+		if img.Bounds().Dx() != 1600 || !hues[[3]uint32{0x00, 0x72, 0xB2}] || !hues[[3]uint32{0xCC, 0x79, 0xA7}] ||
+			!hues[[3]uint32{255, 255, 255}] {
 			t.Errorf("%s: a picture of %v without its colours", name, img.Bounds())
 		}
 	}
@@ -130,11 +156,14 @@ func TestFiguresAreWellFormed(t *testing.T) {
 // would not do there has another one.
 func TestSVGIsForEveryScreen(t *testing.T) {
 	bodies, css := "", ""
-	for name, write := range map[string]func(io.Writer, figure.Format) error{"comparison": comparison().Write, "shares": shares().Write, "growth": growth().Write} {
+	for name, write := range map[string]func(io.Writer, figure.Format) error{
+		"comparison": comparison().Write, "shares": shares().Write, "growth": growth().Write,
+	} {
 		text := string(written(t, name, write, figure.SVG))
 		head, body, styled := strings.Cut(text, "</style>")
 		root, _, _ := strings.Cut(head, ">")
-		if !styled || !strings.Contains(root, `viewBox="0 0 800 `) || strings.Contains(root, "width=") || !strings.Contains(head, "(prefers-color-scheme:dark)") {
+		if !styled || !strings.Contains(root, `viewBox="0 0 800 `) || strings.Contains(root, "width=") ||
+			!strings.Contains(head, "(prefers-color-scheme:dark)") {
 			t.Fatalf("%s: %s", name, head)
 		}
 		for _, element := range regexp.MustCompile(`<text [^>]*>`).FindAllString(body, -1) {
@@ -144,10 +173,12 @@ func TestSVGIsForEveryScreen(t *testing.T) {
 		}
 		bodies, css = bodies+body, head
 	}
+
 	used := map[string]bool{}
 	for _, m := range regexp.MustCompile(`\[style\*="(?:fill|stroke):([^"]+)"\]`).FindAllStringSubmatch(css, -1) {
 		used[m[1]] = used[m[1]] || strings.Contains(bodies, "fill:"+m[1]) || strings.Contains(bodies, "stroke:"+m[1])
 	}
+
 	for colour, seen := range used {
 		if !seen {
 			t.Errorf("nothing has the colour %s: the library writes another one", colour)
@@ -219,7 +250,8 @@ func TestLabelsAreClearOfLines(t *testing.T) {
 				}
 				crossed++
 				if !slices.ContainsFunc(all[j:i], func(box drawn) bool {
-					return strings.Contains(box.style, "fill:white") && box.x0 <= max(line.x0, text.x0) && box.x1 >= min(line.x1, text.x1) && box.y0 <= text.y0 && box.y1 >= text.y1
+					return strings.Contains(box.style, "fill:white") && box.x0 <= max(line.x0, text.x0) &&
+						box.x1 >= min(line.x1, text.x1) && box.y0 <= text.y0 && box.y1 >= text.y1
 				}) {
 					t.Errorf("%s: a line runs through %q", name, text.text)
 				}

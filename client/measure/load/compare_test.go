@@ -82,13 +82,18 @@ func TestRatiosAreOfRounds(t *testing.T) {
 
 func TestCPUPerAnswer(t *testing.T) {
 	round := func(cpu time.Duration, inside, outside uint64) load.Result {
-		return load.Result{CPU: []time.Duration{cpu}, Counts: [4]uint64{load.OK: inside, load.Failed: 7}, Outside: [4]uint64{load.Missing: outside}}
+		return load.Result{
+			CPU: []time.Duration{cpu}, Counts: [4]uint64{load.OK: inside, load.Failed: 7},
+			Outside: [4]uint64{load.Missing: outside},
+		}
 	}
-	if us, known := load.CPUPerAnswer([]load.Result{round(time.Second, 900, 100), round(2*time.Second, 400, 600)}, 0); !known || us != 1500 {
+	if us, known := load.CPUPerAnswer([]load.Result{round(time.Second, 900, 100), round(2*time.Second, 400, 600)}, 0); !known ||
+		us != 1500 {
 		t.Errorf("%v µs, known: %v; want 1500", us, known)
 	}
 	for name, results := range map[string][]load.Result{
-		"a round not known": {round(1, 1, 1), round(-1, 1, 1)}, "no answers": {round(1, 0, 0)}, "no rounds": nil, "not asked for": {{Counts: [4]uint64{1}}},
+		"a round not known": {round(1, 1, 1), round(-1, 1, 1)}, "no answers": {round(1, 0, 0)}, "no rounds": nil,
+		"not asked for": {{Counts: [4]uint64{1}}},
 	} {
 		if us, known := load.CPUPerAnswer(results, 0); known {
 			t.Errorf("%s: %v µs", name, us)

@@ -48,8 +48,11 @@ func TestOpenLoopKeepsItsRate(t *testing.T) {
 			}
 			// 500 are due; at random with a deviation of 22.
 			due, slack := 500.0, map[load.Spacing]float64{load.Fixed: 1, load.Poisson: 120}[spacing]
-			if got := float64(result.Ops()); math.Abs(got-due) > slack || uint64(result.Latency.TotalCount()) != result.Ops() || uint64(result.Late.TotalCount()) != result.Ops() {
-				t.Errorf("%s, %s: %v requests, %d latencies, %d sent", name, spacing, got, result.Latency.TotalCount(), result.Late.TotalCount())
+			if got := float64(result.Ops()); math.Abs(got-due) > slack ||
+				uint64(result.Latency.TotalCount()) != result.Ops() ||
+				uint64(result.Late.TotalCount()) != result.Ops() {
+				t.Errorf("%s, %s: %v requests, %d latencies, %d sent", name, spacing, got, result.Latency.TotalCount(),
+					result.Late.TotalCount())
 			}
 			if result.Window != o.Duration {
 				t.Errorf("%s, %s: a window of %s", name, spacing, result.Window)

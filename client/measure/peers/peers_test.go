@@ -23,7 +23,10 @@ func results(t *testing.T, rounds ...[2]int64) []load.Result {
 		if err := h.RecordValue(round[1]); err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, load.Result{Window: time.Second, Counts: [4]uint64{load.OK: uint64(round[0])}, Latency: h, CPU: []time.Duration{time.Millisecond}})
+		all = append(all, load.Result{
+			Window: time.Second, Counts: [4]uint64{load.OK: uint64(round[0])}, Latency: h,
+			CPU: []time.Duration{time.Millisecond},
+		})
 	}
 	return all
 }
@@ -59,7 +62,8 @@ func TestRatiosAreOfRoundsAndOfSides(t *testing.T) {
 	if got := callbacks.P50; math.Abs(got.Median-0.4) > 0.01 {
 		t.Errorf("p50 time %+v, want 0.4", got)
 	}
-	if s := l.Sides[1]; s.Rate != (load.Spread{Median: 11, Min: 2, Max: 20}) || s.Ops != 22 || s.Durability != "memory of 3" || s.Reads != "" {
+	if s := l.Sides[1]; s.Rate != (load.Spread{Median: 11, Min: 2, Max: 20}) || s.Ops != 22 ||
+		s.Durability != "memory of 3" || s.Reads != "" {
 		t.Errorf("%+v", s)
 	}
 	// 2 ms for 22 answers.
@@ -125,14 +129,17 @@ func TestWhatIsAsked(t *testing.T) {
 
 	// Sides of set: memory linearizable (1, 2), eventual (3, 4), nats-r1 (5), etcd-memory (6),
 	// redis.
-	if a := row("linearizable set, 64 shared, memory", "NATS KV R1"); len(a.Measured) != 2 || a.Measured[0].Ratio.Median != 0.2 || a.Measured[1].Ratio.Median != 0.4 || a.Measured[1].Reached {
+	if a := row("linearizable set, 64 shared, memory", "NATS KV R1"); len(a.Measured) != 2 ||
+		a.Measured[0].Ratio.Median != 0.2 || a.Measured[1].Ratio.Median != 0.4 || a.Measured[1].Reached {
 		t.Errorf("%+v", a)
 	}
-	if a := row("eventual set, 64 shared", "NATS KV R1"); len(a.Measured) != 2 || a.Measured[0].Ratio.Median != 0.6 || a.Measured[1].Driver != "callbacks" {
+	if a := row("eventual set, 64 shared", "NATS KV R1"); len(a.Measured) != 2 || a.Measured[0].Ratio.Median != 0.6 ||
+		a.Measured[1].Driver != "callbacks" {
 		t.Errorf("%+v", a)
 	}
 	// Sides of set-256: go package at 256 (1) and 64 (2), callbacks at 256 (3) and 64 (4).
-	if a := row("linearizable set, 256 shared", "its own"); len(a.Measured) != 2 || a.Measured[0].Ratio.Median != 0.5 || a.Measured[1].Ratio.Median != 0.75 {
+	if a := row("linearizable set, 256 shared", "its own"); len(a.Measured) != 2 || a.Measured[0].Ratio.Median != 0.5 ||
+		a.Measured[1].Ratio.Median != 0.75 {
 		t.Errorf("%+v", a)
 	}
 

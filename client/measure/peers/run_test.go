@@ -121,7 +121,8 @@ func check(t *testing.T, report *Report) {
 	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
 		t.Fatal(err)
 	}
-	if len(got.Loads) != 1 || got.Loads[0].Rounds != 1 || len(got.Missing) != 0 || got.Versions[natsR1] == "" || got.Versions[quartetMemory] == "" {
+	if len(got.Loads) != 1 || got.Loads[0].Rounds != 1 || len(got.Missing) != 0 || got.Versions[natsR1] == "" ||
+		got.Versions[quartetMemory] == "" {
 		t.Fatalf("%+v", got)
 	}
 

@@ -74,14 +74,18 @@ func exported(t *testing.T) []string {
 			t.Error(err)
 		}
 	})
-	l.Record(ledger.Entry{RID: 1, Model: model.Causal, Type: model.Set, Key: "k", Replica: 1, Code: model.OK, Received: time.Now(), Taken: time.Millisecond})
+	l.Record(ledger.Entry{
+		RID: 1, Model: model.Causal, Type: model.Set, Key: "k", Replica: 1, Code: model.OK, Received: time.Now(),
+		Taken: time.Millisecond,
+	})
 
 	traffic := link.Traffic{Kinds: []link.Kind{{Kind: message.KindHello, Sent: 1, Received: 1}}}
 	ofMaster := New(answering(t, masternode.Figures{
 		Status: bus.Status{Ready: true, Replicas: []bus.ReplicaStatus{{ID: "r1", Member: true, Phase: "member"}}},
 		Free:   1, Traffic: traffic,
 	}), l)
-	ofReplica := replicametrics.New(answering(t, replicanode.Figures{Storage: &disk.Figures{Free: 1}, Traffic: traffic}), lamport.Replica(1))
+	ofReplica := replicametrics.New(answering(t, replicanode.Figures{Storage: &disk.Figures{Free: 1}, Traffic: traffic}),
+		lamport.Replica(1))
 
 	names := append(families(t, ofMaster), families(t, ofReplica)...)
 	slices.Sort(names)

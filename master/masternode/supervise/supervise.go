@@ -227,7 +227,8 @@ func (s *Supervisor) yield(n lamport.Node, p *slot, now time.Time) bool {
 
 	if p.yields.IsZero() {
 		p.yields = now
-		s.opts.Log.Warn("another process of this replica is at work: none is started beside it until it is silent; end one of the two", "replica", n)
+		s.opts.Log.Warn("another process of this replica is at work: none is started beside it until it is silent; "+
+			"end one of the two", "replica", n)
 	}
 	return true
 }
@@ -248,7 +249,8 @@ func (s *Supervisor) over(n lamport.Node, p *slot, now time.Time, err error, mor
 	if p.backoff.InARow(now) >= failing {
 		text = "a replica ends again and again: look at its log; it is still tried, slowly"
 	}
-	s.opts.Log.Error(text, append([]any{"replica", n, "error", err, "ends_in_a_row", p.backoff.InARow(now), "next_try_in", p.next.Sub(now)}, more...)...)
+	s.opts.Log.Error(text,
+		append([]any{"replica", n, "error", err, "ends_in_a_row", p.backoff.InARow(now), "next_try_in", p.next.Sub(now)}, more...)...)
 }
 
 func (s *Supervisor) launch(n lamport.Node, p *slot, now time.Time) error {

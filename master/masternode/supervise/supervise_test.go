@@ -229,7 +229,8 @@ func TestDamageAndLastWordsAreInTheError(t *testing.T) {
 	if !errors.Is(err, ErrDamaged) {
 		t.Errorf("not known as damage: %v", err)
 	}
-	if text := err.Error(); !strings.Contains(text, "line 19 | quartet: the store is damaged: restore it") || strings.Contains(text, "line 15") || strings.Contains(text, "\n") {
+	if text := err.Error(); !strings.Contains(text, "line 19 | quartet: the store is damaged: restore it") ||
+		strings.Contains(text, "line 15") || strings.Contains(text, "\n") {
 		t.Errorf("error %q", text)
 	}
 	b.roles[r1] = "well"
@@ -272,7 +273,8 @@ func TestAStartThatFailsIsTriedAgain(t *testing.T) {
 	for i := 1; i <= 3; i++ {
 		b.now = b.Restarts(b.now)[r1].Next
 		b.nothing()
-		if r := b.Restarts(b.now)[r1]; r.PID != 0 || !errors.Is(r.Err, ErrStart) || r.InARow != i+1 || !r.Next.Equal(b.now.Add(FirstDelay<<i)) {
+		if r := b.Restarts(b.now)[r1]; r.PID != 0 || !errors.Is(r.Err, ErrStart) || r.InARow != i+1 ||
+			!r.Next.Equal(b.now.Add(FirstDelay<<i)) {
 			t.Errorf("after try %d: %+v", i, r)
 		}
 	}

@@ -136,10 +136,12 @@ func TestSpansOfARealCluster(t *testing.T) {
 		t.Fatalf("%v, of %v, with %v", set, at.about, at.headers)
 	}
 	s, a := set[0], attributes(set[0])
-	if hex(s.TraceId) != traceID || hex(s.ParentSpanId) != parentID || s.Kind != tracepb.Span_SPAN_KIND_SERVER || s.EndTimeUnixNano < s.StartTimeUnixNano {
+	if hex(s.TraceId) != traceID || hex(s.ParentSpanId) != parentID || s.Kind != tracepb.Span_SPAN_KIND_SERVER ||
+		s.EndTimeUnixNano < s.StartTimeUnixNano {
 		t.Errorf("%v", s)
 	}
-	if a["quartet.code"] != int64(200) || a["quartet.position"] != int64(1) || a["quartet.client"] != "Tester" || a["quartet.rid"] == nil || a["quartet.key"] != nil || len(a["quartet.key_hash"].(string)) != 16 {
+	if a["quartet.code"] != int64(200) || a["quartet.position"] != int64(1) || a["quartet.client"] != "Tester" ||
+		a["quartet.rid"] == nil || a["quartet.key"] != nil || len(a["quartet.key_hash"].(string)) != 16 {
 		t.Errorf("%v", a)
 	}
 	var below *tracepb.Span
@@ -148,7 +150,8 @@ func TestSpansOfARealCluster(t *testing.T) {
 			below = r
 		}
 	}
-	if below == nil || attributes(below)["quartet.replica"] != a["quartet.replica"] || below.StartTimeUnixNano < s.StartTimeUnixNano || below.EndTimeUnixNano > s.EndTimeUnixNano {
+	if below == nil || attributes(below)["quartet.replica"] != a["quartet.replica"] ||
+		below.StartTimeUnixNano < s.StartTimeUnixNano || below.EndTimeUnixNano > s.EndTimeUnixNano {
 		t.Errorf("below %v there is %v", s, below)
 	}
 	if got := at.named("quartet linearizable get"); len(got) != 0 {
@@ -184,12 +187,16 @@ func TestSettings(t *testing.T) {
 		env      map[string]string
 		wanted   bool
 	}{
-		"nothing":       {},
-		"a flag":        {"http://127.0.0.1:4318", nil, true},
-		"a variable":    {"", map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}, true},
-		"of traces":     {"", map[string]string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:4318/v1/traces"}, true},
-		"disabled":      {"http://127.0.0.1:4318", map[string]string{"OTEL_SDK_DISABLED": "true"}, false},
-		"exported not":  {"", map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318", "OTEL_TRACES_EXPORTER": "none"}, false},
+		"nothing":    {},
+		"a flag":     {"http://127.0.0.1:4318", nil, true},
+		"a variable": {"", map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}, true},
+		"of traces":  {"", map[string]string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:4318/v1/traces"}, true},
+		"disabled":   {"http://127.0.0.1:4318", map[string]string{"OTEL_SDK_DISABLED": "true"}, false},
+		"exported not": {
+			"",
+			map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318", "OTEL_TRACES_EXPORTER": "none"},
+			false,
+		},
 		"another thing": {"", map[string]string{"OTEL_SERVICE_NAME": "q"}, false},
 	} {
 		if got := traces.Wanted(c.endpoint, env(c.env)); got != c.wanted {

@@ -79,7 +79,8 @@ func (o *Options) config() jetstream.StreamConfig {
 }
 
 // openStream finds the bucket's stream or makes it, and sees that it is fit.
-func openStream(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig, replicas int) (stream jetstream.Stream, made bool, err error) {
+func openStream(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig,
+	replicas int) (stream jetstream.Stream, made bool, err error) {
 	stream, err = js.Stream(ctx, want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		stream, err = create(ctx, js, want, replicas)

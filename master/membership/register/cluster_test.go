@@ -308,7 +308,8 @@ func TestOutcomeIsUnknownWhenTheRoadIsCut(t *testing.T) {
 			g.swallow[c.direction].Store(true)
 			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 			defer cancel()
-			if o, _, err := s.Propose(ctx, of(2, 2), revision); o != Unknown || !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
+			if o, _, err := s.Propose(ctx, of(2, 2), revision); o != Unknown || !errors.Is(err, ErrUnavailable) ||
+				!errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("%v %v", o, err)
 			}
 

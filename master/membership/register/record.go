@@ -186,7 +186,8 @@ func (s *Store) Read(ctx context.Context) (*message.Record, uint64, error) {
 	}
 	rec, err := codec.NewDecoder().DecodeRecord(m.Data)
 	if errors.Is(err, codec.ErrNewer) {
-		return nil, 0, fmt.Errorf("%w: bucket %s, key %s, revision %d: %w; start the version that wrote it, or a later one", ErrNewer, s.Bucket(), Key, m.Sequence, err)
+		return nil, 0, fmt.Errorf("%w: bucket %s, key %s, revision %d: %w; start the version that wrote it, or a "+
+			"later one", ErrNewer, s.Bucket(), Key, m.Sequence, err)
 	}
 	if err != nil {
 		return nil, m.Sequence, s.damaged(m.Sequence, err)
@@ -300,7 +301,10 @@ func (s *Store) Try(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
-	_, err := s.js.PublishMsg(ctx, &nats.Msg{Subject: s.written(trySubject(s.opts.Prefix)), Data: []byte("the store of the view's record was tried")},
+	tried := nats.Msg{
+		Subject: s.written(trySubject(s.opts.Prefix)), Data: []byte("the store of the view's record was tried"),
+	}
+	_, err := s.js.PublishMsg(ctx, &tried,
 		jetstream.WithExpectStream(s.streamName()), jetstream.WithRetryAttempts(0))
 	if err != nil {
 		return fmt.Errorf("%w: trying to write in %s: %w", ErrUnavailable, s.Bucket(), err)

@@ -223,10 +223,14 @@ func TestUnfitBuckets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: Bucket("memory"), Storage: jetstream.MemoryStorage}); err != nil {
+	if _, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{
+		Bucket: Bucket("memory"), Storage: jetstream.MemoryStorage,
+	}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "KV_" + Bucket("other"), Subjects: []string{"other"}}); err != nil {
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{
+		Name: "KV_" + Bucket("other"), Subjects: []string{"other"},
+	}); err != nil {
 		t.Fatal(err)
 	}
 	for prefix, why := range map[string]string{"memory": "in memory only", "other": "from elsewhere"} {
@@ -246,7 +250,9 @@ func TestUnfitBuckets(t *testing.T) {
 
 func TestPrefixesDoNotShareABucket(t *testing.T) {
 	seen := map[string]string{}
-	for _, prefix := range []string{"quartet", "a.b", "a_b", "a-b", "ab", "a_2Eb", "a/b", "ä", "a_views", strings.Repeat("ü", bus.MaxPrefix/2)} {
+	for _, prefix := range []string{
+		"quartet", "a.b", "a_b", "a-b", "ab", "a_2Eb", "a/b", "ä", "a_views", strings.Repeat("ü", bus.MaxPrefix/2),
+	} {
 		name := Bucket(prefix)
 		if other, taken := seen[name]; taken {
 			t.Errorf("%q and %q share %s", prefix, other, name)
@@ -356,7 +362,8 @@ func TestARecordOfANewerVersionIsNotDamaged(t *testing.T) {
 		t.Fatal(err)
 	}
 	rec, _, err := s.Read(t.Context())
-	if !errors.Is(err, ErrNewer) || errors.Is(err, ErrDamaged) || rec != nil || !strings.Contains(err.Error(), "version 100") || strings.Contains(err.Error(), "backup") {
+	if !errors.Is(err, ErrNewer) || errors.Is(err, ErrDamaged) || rec != nil ||
+		!strings.Contains(err.Error(), "version 100") || strings.Contains(err.Error(), "backup") {
 		t.Errorf("read %+v, %v", rec, err)
 	}
 }

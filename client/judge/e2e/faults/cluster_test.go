@@ -300,7 +300,8 @@ func atRest(replicas int) func(bus.Status) error {
 			return err
 		}
 		for _, r := range s.Replicas {
-			if f := s.Replicas[0]; r.Position != f.Position || r.Keys != f.Keys || r.Timestamp != s.Master.Last || r.Tentative+r.Queue+r.Pending != 0 {
+			if f := s.Replicas[0]; r.Position != f.Position || r.Keys != f.Keys || r.Timestamp != s.Master.Last ||
+				r.Tentative+r.Queue+r.Pending != 0 {
 				return fmt.Errorf("not at rest: last causal number %d, %+v", s.Master.Last, s.Replicas)
 			}
 		}

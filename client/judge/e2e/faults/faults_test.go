@@ -247,7 +247,10 @@ func (tr *trial) answers(t *testing.T) {
 	defer cancel()
 	for _, c := range model.All {
 		s := tr.last.Session()
-		req := client.Request{Request: model.NewSet(c, once+"last-"+c.Word(), []byte("last-"+c.Word())), Options: bus.Options{Identity: "last-" + c.Word()}}
+		req := client.Request{
+			Request: model.NewSet(c, once+"last-"+c.Word(), []byte("last-"+c.Word())),
+			Options: bus.Options{Identity: "last-" + c.Word()},
+		}
 		if _, err := tr.load.rec.do(ctx, s, req.Identity, req, false); err != nil {
 			t.Errorf("a %s set at the end: %v", c.Word(), err)
 		}

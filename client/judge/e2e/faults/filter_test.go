@@ -131,10 +131,12 @@ func TestFilter(t *testing.T) {
 	p.cut("quartet.node.r2")
 	passes := []string{
 		"CONNECT {\"verbose\":false}\r\nPING\r\n", "SUB quartet.node.r2 1\r\n", "PUB quartet.node.r3 5\r\nhello\r\n",
-		"PUB quartet.node.r22 reply.to 23\r\nPUB quartet.node.r2 1\r\n\r\n", "HPUB quartet.node.r1 12 17\r\nNATS/1.0\r\n\r\nhello\r\n", "PUB x 0\r\n\r\n",
+		"PUB quartet.node.r22 reply.to 23\r\nPUB quartet.node.r2 1\r\n\r\n",
+		"HPUB quartet.node.r1 12 17\r\nNATS/1.0\r\n\r\nhello\r\n", "PUB x 0\r\n\r\n",
 	}
 	lost := []string{
-		"PUB quartet.node.r2 5\r\nhello\r\n", "HPUB quartet.node.r2 reply 12 17\r\nNATS/1.0\r\n\r\nhello\r\n", "pub quartet.node.r2 6\r\nPING\r\n\r\n",
+		"PUB quartet.node.r2 5\r\nhello\r\n", "HPUB quartet.node.r2 reply 12 17\r\nNATS/1.0\r\n\r\nhello\r\n",
+		"pub quartet.node.r2 6\r\nPING\r\n\r\n",
 	}
 	want := ""
 	for i, operation := range passes {

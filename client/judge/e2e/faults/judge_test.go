@@ -255,7 +255,10 @@ func (tr *trial) resend(t *testing.T, until int64, random *rand.Rand) {
 	random.Shuffle(len(old), func(i, j int) { old[i], old[j] = old[j], old[i] })
 	ids := tr.ids()
 	for i, o := range old[:min(len(old), 60)] {
-		req := client.Request{Request: model.NewSet(o.Model, o.Key, []byte(o.Value)), Options: bus.Options{Identity: o.Identity, Replica: ids[i%len(ids)]}}
+		req := client.Request{
+			Request: model.NewSet(o.Model, o.Key, []byte(o.Value)),
+			Options: bus.Options{Identity: o.Identity, Replica: ids[i%len(ids)]},
+		}
 		if _, err := l.rec.do(l.ctx, tr.last.Session(), "again", req, true); err != nil {
 			t.Errorf("sent again: %s: %v", o.Operation, err)
 		}
@@ -287,6 +290,8 @@ func (r *row) String() string {
 	if r.failed {
 		what = "FAILED"
 	}
-	return fmt.Sprintf("%-24s %-6s %-12s %-6s whole after %6s  %s  %6d requests  %5d acknowledged  %2d lost  %3d forgiven  %3d unknown  %4d refused  epochs %d  longest pause %s  %s",
-		r.scenario, r.mode, r.traffic, what, ms(r.heal), ms(r.took), r.requests, r.acknowledged, r.lost, r.forgiven, r.unknown, r.refused, r.epochs, r.pause(), strings.Join(r.notes, "; "))
+	return fmt.Sprintf("%-24s %-6s %-12s %-6s whole after %6s  %s  %6d requests  %5d acknowledged  %2d lost  %3d "+
+		"forgiven  %3d unknown  %4d refused  epochs %d  longest pause %s  %s",
+		r.scenario, r.mode, r.traffic, what, ms(r.heal), ms(r.took), r.requests, r.acknowledged, r.lost,
+		r.forgiven, r.unknown, r.refused, r.epochs, r.pause(), strings.Join(r.notes, "; "))
 }

@@ -150,7 +150,8 @@ func (tr *trial) saysWho(t *testing.T) {
 		}
 	}
 	if !named || !strong || o.status != 1 {
-		t.Errorf("quartet doctor: status %d, it names the pair: %t, a linearizable get is answered: %t\n%s", o.status, named, strong, o.stdout)
+		t.Errorf("quartet doctor: status %d, it names the pair: %t, a linearizable get is answered: %t\n%s", o.status,
+			named, strong, o.stdout)
 	}
 
 	if o := tr.c.quartet(t, "status"); !strings.Contains(o.stdout, "does not hear "+tr.target) {

@@ -20,10 +20,11 @@ import (
 var (
 	rounds   = flag.Int("faults.rounds", 0, "how often to run every scenario; 0: a few of them, once")
 	mode     = flag.String("faults.mode", "both", "memory, dir or both")
-	traffics = flag.String("faults.traffic", "", "linearizable, sequential, causal, eventual, mixed or idle; default: another one for each scenario and round")
-	first    = flag.Int("faults.first", 0, "number of the first round: rounds differ in traffic, in the replica that is hit and in chance")
-	keep     = flag.String("faults.keep", "", "`DIR` for the logs and the history of runs that fail")
-	built    = flag.String("faults.binary", "", "`FILE` of the program, rather than to build it")
+	traffics = flag.String("faults.traffic", "",
+		"linearizable, sequential, causal, eventual, mixed or idle; default: another one for each scenario and round")
+	first = flag.Int("faults.first", 0, "number of the first round: rounds differ in traffic, in the replica that is hit and in chance")
+	keep  = flag.String("faults.keep", "", "`DIR` for the logs and the history of runs that fail")
+	built = flag.String("faults.binary", "", "`FILE` of the program, rather than to build it")
 )
 
 const roleVariable = "QUARTET_FAULTS_ROLE"

@@ -39,12 +39,24 @@ var scenarios = []scenario{
 	{name: "pause a replica, long", memory: true, dir: true, inject: pauseLong},
 	{name: "pause the master, short", memory: true, inject: func(t *testing.T, tr *trial) { pauseMaster(t, tr, shorter) }},
 	{name: "pause the master, long", memory: true, dir: true, inject: func(t *testing.T, tr *trial) { pauseMaster(t, tr, longer) }},
-	{name: "pause master beside bus", shape: shape{external: true}, memory: true, inject: func(t *testing.T, tr *trial) { pauseMaster(t, tr, longer) }},
+	{
+		name: "pause master beside bus", shape: shape{external: true}, memory: true,
+		inject: func(t *testing.T, tr *trial) { pauseMaster(t, tr, longer) },
+	},
 	{name: "cut off: to it", proxied: true, memory: true, dir: true, inject: func(t *testing.T, tr *trial) { cut(t, tr, toReplica) }},
 	{name: "cut off: from it", proxied: true, memory: true, dir: true, inject: func(t *testing.T, tr *trial) { cut(t, tr, fromReplica) }},
-	{name: "cut off: both ways", proxied: true, memory: true, dir: true, inject: func(t *testing.T, tr *trial) { cut(t, tr, toReplica, fromReplica) }},
-	{name: "cut link: both ways", shape: shape{filtered: true}, memory: true, dir: true, inject: func(t *testing.T, tr *trial) { cutPair(t, tr, true) }},
-	{name: "cut link: one way", shape: shape{filtered: true}, memory: true, dir: true, inject: func(t *testing.T, tr *trial) { cutPair(t, tr, false) }},
+	{
+		name: "cut off: both ways", proxied: true, memory: true, dir: true,
+		inject: func(t *testing.T, tr *trial) { cut(t, tr, toReplica, fromReplica) },
+	},
+	{
+		name: "cut link: both ways", shape: shape{filtered: true}, memory: true, dir: true,
+		inject: func(t *testing.T, tr *trial) { cutPair(t, tr, true) },
+	},
+	{
+		name: "cut link: one way", shape: shape{filtered: true}, memory: true, dir: true,
+		inject: func(t *testing.T, tr *trial) { cutPair(t, tr, false) },
+	},
 	{name: "cut link: flapping", shape: shape{filtered: true}, memory: true, dir: true, inject: flapPair},
 	{name: "restart the bus", shape: shape{external: true}, memory: true, dir: true, inject: restartBus},
 	{name: "kill master beside bus", shape: shape{external: true}, memory: true, dir: true, inject: killMaster},
@@ -160,7 +172,8 @@ func killTwoAndRecover(t *testing.T, tr *trial) {
 		return nil
 	})
 	tr.refusals(t)
-	if o := tr.c.quartet(t, "recover"); o.status != 1 || !strings.Contains(o.stdout, tr.target) || !strings.Contains(o.stdout, tr.another()) {
+	if o := tr.c.quartet(t, "recover"); o.status != 1 || !strings.Contains(o.stdout, tr.target) ||
+		!strings.Contains(o.stdout, tr.another()) {
 		t.Errorf("quartet recover: status %d\n%s%s", o.status, o.stdout, o.stderr)
 	}
 	tr.refusals(t) // it has only said what would be lost
@@ -178,7 +191,10 @@ func (tr *trial) refusals(t *testing.T) {
 	for _, r := range []struct {
 		model model.Consistency
 		what  model.Type
-	}{{model.Linearizable, model.Set}, {model.Linearizable, model.Get}, {model.Sequential, model.Set}, {model.Sequential, model.Get}, {model.Causal, model.Set}} {
+	}{
+		{model.Linearizable, model.Set}, {model.Linearizable, model.Get}, {model.Sequential, model.Set},
+		{model.Sequential, model.Get}, {model.Causal, model.Set},
+	} {
 		testkit.Eventually(t, healLimit, fmt.Sprintf("a %s %s is refused", r.model.Word(), r.what.Word()), func() error {
 			result, err := ask(r.model, r.what)
 			if result.Code != model.Unavailable || !errors.Is(err, client.ErrUnavailable) || result.Reason == "" {

@@ -81,13 +81,17 @@ func (r *results) print(w io.Writer) {
 	}
 
 	out := tabwriter.NewWriter(w, 0, 0, 1, ' ', 0)
-	fmt.Fprint(out, "| scenario\t| mode\t| runs\t| failed\t| requests\t| acknowledged sets\t| lost\t| forgiven\t| unknown\t| refused\t| rejected histories\t| whole again after, at most\t| longest pause, ms (lin / seq / causal / eventual)\t|\n")
+	fmt.Fprint(out,
+		"| scenario\t| mode\t| runs\t| failed\t| requests\t| acknowledged sets\t| lost\t| forgiven\t| unknown\t| "+
+			"refused\t| rejected histories\t| whole again after, at most\t| longest pause, ms (lin / seq / causal / "+
+			"eventual)\t|\n")
 	fmt.Fprint(out, "| ---\t| ---\t| ---\t| ---\t| ---\t| ---\t| ---\t| ---\t| ---\t| ---\t| ---\t| ---\t| ---\t|\n")
 
 	sum := &row{scenario: "all", pauses: map[model.Consistency]time.Duration{}}
 	write := func(l *row, runs, bad int) {
 		fmt.Fprintf(out, "| %s\t| %s\t| %d\t| %d\t| %d\t| %d\t| %d\t| %d\t| %d\t| %d\t| %d\t| %s\t| %s\t|\n",
-			l.scenario, l.mode, runs, bad, l.requests, l.acknowledged, l.lost, l.forgiven, l.unknown, l.refused, l.rejected, ms(l.heal), l.pause())
+			l.scenario, l.mode, runs, bad, l.requests, l.acknowledged, l.lost, l.forgiven,
+			l.unknown, l.refused, l.rejected, ms(l.heal), l.pause())
 	}
 
 	all, failures := 0, 0
