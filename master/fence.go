@@ -34,9 +34,10 @@ type held struct {
 // it. They are then asked again every againTicks.
 const fenceTicks = 2
 
-// fenced reports whether a flight is a get that is read without a place in the order.
+// fenced reports whether a flight is a get, or a transaction of gets alone, that is read without a
+// place in the order.
 func (m *Machine) fenced(f *flight) bool {
-	return f.request.Model == model.Linearizable && f.request.Type == model.Get && !m.cfg.OrderedGets
+	return f.request.Model == model.Linearizable && !f.writes && !m.cfg.OrderedGets
 }
 
 // fenceOff puts a get, which leaves for p in this turn, into the turn's round.

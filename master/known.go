@@ -1,42 +1,51 @@
 package master
 
 import (
+	"bytes"
+
 	"quartet/bus/lamport"
 	"quartet/bus/message"
 	"quartet/bus/model"
 	"quartet/replica/dedup"
 )
 
-// known is what the master remembers of a set's identity (Nats-Msg-Id): its one version, and
-// its first outcome once there is one. The replicas' table of executed requests is the
-// authority, and survives the master. The master's own table answers sooner, and keeps a weak
-// retry the same write instead of a younger write.
+// known is what the master remembers of a write's identity (Nats-Msg-Id): its one version, the one
+// time on the wall from which its deadlines count, and its first outcome once there is one. The
+// replicas' table of executed requests is the authority, and survives the master. The master's own
+// table answers sooner, and keeps a weak retry the same write instead of a younger write.
 type known struct {
 	rid     uint64
 	digest  uint64
 	version lamport.Version
+	wall    uint64
 	number  uint64
 	first   uint64 // tick of the earliest first sending that its clients have told; 0: none
 
-	unknown   bool // a sending was answered Unknown
-	done      bool
-	retired   bool // there was no room for it, and it is only here since its flight is under way
-	position  uint64
-	timestamp uint64
-	replica   lamport.Node
+	unknown bool // a sending was answered Unknown
+	retired bool // there was no room for it, and it is only here since its flight is under way
+	done    bool // it has an outcome
+	outcome model.Answer
 }
 
+// mostOutcome bounds the value of an outcome that the master remembers, in bytes: it may be a sum,
+// or all that a transaction has read. A longer one is asked of the replicas again.
+const mostOutcome = 1024
+
+// settle takes the first outcome. What it keeps shares no memory with a, whose value is a part of
+// a message.
 func (k *known) settle(a *model.Answer) {
-	k.done, k.rid = true, a.RID
-	k.position, k.timestamp, k.replica = a.Position, a.Timestamp, a.Replica
+	k.rid = a.RID
+	if k.done = len(a.Value) <= mostOutcome; k.done {
+		k.outcome = *a
+		k.outcome.Value = bytes.Clone(a.Value)
+	}
 }
 
-// outcome is what the set r came to, which is done.
-func (k *known) outcome(r *message.Request, now lamport.Timestamp) model.Answer {
-	return model.Answer{
-		RID: k.rid, Code: model.OK, Replica: k.replica, Clock: now,
-		Position: k.position, Timestamp: k.timestamp, HasPosition: hasPosition(r, k.replica),
-	}
+// again is the first outcome, as it is told now.
+func (k *known) again(now lamport.Timestamp) model.Answer {
+	a := k.outcome
+	a.Clock = now
+	return a
 }
 
 // repeated deals with a request whose identity was seen before, and reports whether nothing
@@ -48,7 +57,7 @@ func (m *Machine) repeated(in *Incoming, out *Output) bool {
 		return true
 	}
 
-	k, ok := m.sets.lookup(r.Identity)
+	k, ok := m.writes.lookup(r.Identity)
 	if !ok {
 		return m.repeatedLong(in, out)
 	}
@@ -57,7 +66,7 @@ func (m *Machine) repeated(in *Incoming, out *Output) bool {
 		return true
 	}
 	if k.done {
-		answer := k.outcome(r, m.now())
+		answer := k.again(m.now())
 		out.Replies = append(out.Replies, Reply{Answer: answer, Token: in.Token, Repeated: true})
 		return true
 	}
@@ -78,7 +87,7 @@ func (m *Machine) repeated(in *Incoming, out *Output) bool {
 	return true
 }
 
-// repeatedLong is [Machine.repeated] for the causal sets that are kept longer.
+// repeatedLong is [Machine.repeated] for the causal writes that are kept longer.
 func (m *Machine) repeatedLong(in *Incoming, out *Output) bool {
 	r := &in.Request
 	x, ok := m.earlier.Lookup(r.Identity, 0)
@@ -99,14 +108,14 @@ func (m *Machine) repeatedLong(in *Incoming, out *Output) bool {
 // may be gone, or the forward was lost. Its identity makes that harmless.
 func (m *Machine) again(f *flight, in *Incoming) {
 	fits := (*peer).serves
-	if !f.request.Model.Strong() && !causalSet(&f.request) {
+	if !f.request.Model.Strong() && !causalWrite(&f.request) {
 		fits = (*peer).servesWeak
 	} else if m.members.Changing() {
 		return // it is sent again in the next view
 	}
 
 	p := m.draw(in.Draw, func(p *peer) bool { return fits(p) && p.node != f.replica })
-	if causalSet(&f.request) {
+	if causalWrite(&f.request) {
 		p = m.recaller(&f.request)
 	} else if asked := m.peer(in.Replica); asked != nil && fits(asked) {
 		p = asked
@@ -120,9 +129,9 @@ func (m *Machine) again(f *flight, in *Incoming) {
 	m.dispatch(f, p)
 }
 
-// told takes over what another sending of a flight's set says of its age: the earliest first
+// told takes over what another sending of a flight's write says of its age: the earliest first
 // sending of all that were told, of this flight and of those before, is nearest the truth, and
-// what is forwarded again must not say less, or a replica that has forgotten the set executes it
+// what is forwarded again must not say less, or a replica that has forgotten the write executes it
 // a second time (rule S6). If none says anything, the latest sending counts: it was made in the
 // time that is promised.
 func (m *Machine) told(f *flight, r *message.Request) {
@@ -137,16 +146,18 @@ func (m *Machine) told(f *flight, r *message.Request) {
 	}
 }
 
-// resume starts a new flight for a set whose earlier sending was answered Unknown: the
-// same rID, the same stamp.
+// resume starts a new flight for a write whose earlier sending was answered Unknown, or whose
+// outcome only replicas remember: the same rID, the same stamp, the same time on the wall. With
+// another time the deadline of one version would differ between the replica that has the first
+// flight's and one that has this flight's.
 func (m *Machine) resume(k *known, in *Incoming, out *Output) {
 	p, code, why := m.place(in)
 	if why != "" {
 		m.Refuse(in.Token, code, why, out)
 		return
 	}
-	f := &flight{request: in.Request, known: k, number: k.number, wanted: in.Replica}
-	f.request.RID, f.request.Version = k.rid, k.version
+	f := &flight{request: in.Request, writes: true, known: k, number: k.number, wanted: in.Replica}
+	f.request.RID, f.request.Version, f.request.Wall = k.rid, k.version, k.wall
 	m.told(f, &in.Request)
 	m.flights[k.rid] = f
 	m.join(f, in.Token, true)
@@ -155,16 +166,16 @@ func (m *Machine) resume(k *known, in *Incoming, out *Output) {
 
 // retire gives up an identity for which there is no room any more, and reports whether it stays
 // all the same. An identity whose flight is under way stays until the flight has landed: a
-// second flight would be a second write. The outcomes of causal sets are kept for as long as
-// replicas keep them, since no replica is asked before a causal set gets its number. The
-// replicas recognise all other sets.
+// second flight would be a second write. The outcomes of causal writes are kept for as long as
+// replicas keep them, since no replica is asked before a causal write gets its number. The
+// replicas recognise all other writes.
 func (m *Machine) retire(id string, k *known) bool {
 	if m.flights[k.rid] != nil {
 		k.retired = true
 		return true
 	}
-	if k.done && k.timestamp > 0 {
-		m.earlier.Add(&dedup.Entry{ID: id, RID: k.rid, Digest: k.digest, Timestamp: k.timestamp, Time: m.time()})
+	if k.done && k.outcome.Timestamp > 0 {
+		m.earlier.Add(&dedup.Entry{ID: id, RID: k.rid, Digest: k.digest, Timestamp: k.outcome.Timestamp, Time: m.time()})
 		for m.earlier.Cost() > m.cfg.KeepBytes {
 			m.forgetOldest()
 		}
@@ -175,12 +186,12 @@ func (m *Machine) retire(id string, k *known) bool {
 // landed retires an identity whose flight has landed, if there was no room for it before.
 func (m *Machine) landed(id string, k *known) {
 	if k.retired {
-		m.sets.remove(id)
+		m.writes.remove(id)
 		m.retire(id, k)
 	}
 }
 
-// forgetOld drops the outcomes of causal sets that are older than the promised time.
+// forgetOld drops the outcomes of causal writes that are older than the promised time.
 func (m *Machine) forgetOld() {
 	for {
 		x, some := m.earlier.Oldest()
@@ -197,11 +208,11 @@ func (m *Machine) forgetOldest() {
 	m.earlier.Forget()
 }
 
-// tooOld reports whether a causal set that is not remembered was sent for the first time
+// tooOld reports whether a causal write that is not remembered was sent for the first time
 // when one that took effect may be forgotten by now (rule S6: the replicas say it of all
-// other sets).
+// other writes).
 func (m *Machine) tooOld(r *message.Request) bool {
-	return causalSet(r) && r.First > 0 && m.horizon > 0 && r.First < m.horizon+m.cfg.Margin()
+	return causalWrite(r) && r.First > 0 && m.horizon > 0 && r.First < m.horizon+m.cfg.Margin()
 }
 
 const tooOld = "sent for the first time so long ago that whether it took effect then is no longer known; " +

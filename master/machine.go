@@ -34,8 +34,8 @@ type Config struct {
 	// replicas than may be missing.
 	OrderedGets bool
 
-	// Limits are those of the table of identities: Window counts sets and gets, each by itself;
-	// beyond it only causal sets are remembered, since replicas recognise all other ones.
+	// Limits are those of the table of identities: Window counts writes and gets, each by itself;
+	// beyond it only causal writes are remembered, since replicas recognise all other ones.
 	dedup.Limits
 
 	MaxInFlight int // requests taken and not answered; more are refused
@@ -48,7 +48,11 @@ type Incoming struct {
 	Replica lamport.Node // asked for by the client; 0: any
 	Told    message.Told // what it goes on from; zero: nothing that could be of another history
 	Age     uint64       // ticks since the client has sent it first; 0: now, or not known
+	Wall    uint64       // milliseconds since 1970: now
 	Draw    uint32       // a random number: picks the replica
+
+	// ReadOnly says of a Txn that all its steps are gets: it is read like a get of its model.
+	ReadOnly bool
 }
 
 // Reply is an answer to a client.
@@ -62,7 +66,7 @@ type Reply struct {
 // Sent says that a request left for a replica, or for all of them, for the first time.
 type Sent struct {
 	Token uint64
-	To    lamport.Node // 0: to all: a causal set
+	To    lamport.Node // 0: to all: a causal write
 }
 
 // Output collects what a turn sends. The caller resets it between turns.
@@ -100,9 +104,9 @@ type Machine struct {
 	paused    []*flight // wait for the view
 	inFlight  int
 	deadlines []deadline // rising
-	sets      window[*known]
+	writes    window[*known]
 	gets      window[uint64] // identity → digest
-	earlier   *dedup.Memory  // causal sets that were in sets before
+	earlier   *dedup.Memory  // causal writes that were in writes before
 	horizon   uint64         // those that were retired before this time may be forgotten
 
 	served   message.History   // while no record was read: see History
@@ -121,10 +125,10 @@ func New(cfg Config) *Machine {
 	cfg.Limits = cfg.Limits.Filled()
 	m := &Machine{
 		cfg: cfg, nextRID: max(cfg.NextRID, 1), flights: map[uint64]*flight{},
-		sets: newWindow[*known](cfg.Window), gets: newWindow[uint64](cfg.Window),
+		writes: newWindow[*known](cfg.Window), gets: newWindow[uint64](cfg.Window),
 		primary: newPrimary(), earlier: dedup.New(cfg.Incarnation),
 	}
-	m.sets.retire = m.retire
+	m.writes.retire = m.retire
 	m.clock.Restore(cfg.Clock)
 	m.members = membership.New(membership.Config{
 		Self: cfg.Self, Incarnation: cfg.Incarnation, Draw: cfg.Draw, Replicas: cfg.Replicas, Missing: cfg.Missing, Cluster: cfg.Cluster, Nonce: cfg.Nonce,

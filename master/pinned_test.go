@@ -10,7 +10,7 @@ import (
 )
 
 // Rules P1 and P2, in every model: a get that was under way at the replica that it names, when that
-// replica left the view, is refused; a set may have been executed and is finished by another.
+// replica left the view, is refused; a write may have been executed and is finished by another.
 func TestP1P2ARequestOfAReplicaThatHasLeft(t *testing.T) {
 	gone := map[string]func(o *one){
 		"its process has ended": func(o *one) { o.lost(3) },
@@ -21,10 +21,14 @@ func TestP1P2ARequestOfAReplicaThatHasLeft(t *testing.T) {
 	}
 	for cause, leave := range gone {
 		for _, m := range model.All {
-			for _, kind := range []string{"get a", "set a 1"} {
+			for _, kind := range []string{"get a", "set a 1", "delete a", "add a 1", "txn a"} {
+				request := at(3, in(m.Word()+" "+kind))
+				if !request.Request.Type.In(m) {
+					continue
+				}
 				t.Run(cause+"/"+m.Word()+" "+kind, func(t *testing.T) {
 					o := ready(t, configured(3, 1))
-					o.ask(at(3, in(m.Word()+" "+kind)))
+					o.ask(request)
 					leave(o)
 					o.wedged(0, 1, 2)
 					o.decide()

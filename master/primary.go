@@ -14,7 +14,7 @@ import (
 //
 //	held by all <= safe <= the last number given out
 //
-// A set is answered when its number is safe: f+1 members hold it, so whichever f are
+// A write is answered when its number is safe: f+1 members hold it, so whichever f are
 // missing later, one that holds it remains. That waits for the fastest f+1, never for
 // the slowest.
 type primary struct {
@@ -22,13 +22,13 @@ type primary struct {
 	first   uint64                          // the first number that this master may give out: log and waiting hold none below
 	log     map[uint64]*message.CausalWrite // above marks.Held, for those that ask again
 	bytes   int                             // of the log's keys and values
-	found   []*flight                       // sets that an earlier master numbered, not safe yet
+	found   []*flight                       // writes that an earlier master numbered, not safe yet
 	waiting map[uint64]*flight              // by number
 	marked  []uint64                        // scratch
 }
 
 // The log is kept until every member holds it. When one is silent it grows up to these
-// bounds, and causal sets are then refused.
+// bounds, and causal writes are then refused.
 const (
 	logMost  = 200_000
 	logBytes = 256 << 20
@@ -38,13 +38,13 @@ func newPrimary() primary {
 	return primary{log: map[uint64]*message.CausalWrite{}, waiting: map[uint64]*flight{}}
 }
 
-// mayRecall reports whether a set of this identity may have been numbered by an earlier
+// mayRecall reports whether a write of this identity may have been numbered by an earlier
 // master. A second number would let its client read its own past after its future.
 func (m *Machine) mayRecall(r *message.Request) bool {
 	return r.Identity != "" && m.primary.first > 1
 }
 
-// recaller returns a member that is asked whether it knows a causal set's identity: a member
+// recaller returns a member that is asked whether it knows a causal write's identity: a member
 // that holds all numbers of earlier masters. nil: no member needs to be asked, or none can be.
 func (m *Machine) recaller(r *message.Request) *peer {
 	if !m.mayRecall(r) {
@@ -53,8 +53,8 @@ func (m *Machine) recaller(r *message.Request) *peer {
 	return m.draw(uint32(m.nextRID), func(p *peer) bool { return p.serves() && p.watermark+1 >= m.primary.first })
 }
 
-// recalled takes the recaller's answer. A set whose identity was numbered keeps its first number,
-// and is answered when the number is safe. A set whose identity was not is numbered now.
+// recalled takes the recaller's answer. A write whose identity was numbered keeps its first number,
+// and is answered when the number is safe. A write whose identity was not is numbered now.
 func (m *Machine) recalled(f *flight, a *message.Answer, out *Output) {
 	switch {
 	case f.number != 0: // asked twice
@@ -71,7 +71,7 @@ func (m *Machine) recalled(f *flight, a *message.Answer, out *Output) {
 	}
 }
 
-// answerFound answers the sets of earlier masters whose numbers are safe.
+// answerFound answers the writes of earlier masters whose numbers are safe.
 func (m *Machine) answerFound(out *Output) {
 	pr := &m.primary
 	kept := pr.found[:0]
@@ -86,14 +86,14 @@ func (m *Machine) answerFound(out *Output) {
 	pr.found = kept
 }
 
-// numbered is the answer to a causal set with its number.
+// numbered is the answer to a causal write with its number.
 func (m *Machine) numbered(rid, number uint64) model.Answer {
 	a := m.own(rid, model.OK, "")
 	a.Timestamp = number
 	return a
 }
 
-// whyNotNumbered says why causal sets cannot be taken now, or "".
+// whyNotNumbered says why causal writes cannot be taken now, or "".
 func (m *Machine) whyNotNumbered() string {
 	if why := m.whyNoView(); why != "" {
 		return why
@@ -103,7 +103,7 @@ func (m *Machine) whyNotNumbered() string {
 	}
 	reached := m.count(func(p *peer) bool { return p.member && !p.known.Suspected })
 	if need := m.members.Record().Faults + 1; reached < need {
-		return fmt.Sprintf("a causal set needs %d replicas that hold it, and %d can be reached", need, reached)
+		return fmt.Sprintf("a causal write needs %d replicas that hold it, and %d can be reached", need, reached)
 	}
 	if len(m.primary.log) >= logMost || m.primary.bytes >= logBytes {
 		return "too many causal writes wait for a replica that does not answer"
@@ -112,7 +112,7 @@ func (m *Machine) whyNotNumbered() string {
 }
 
 // renumber begins the numbering of an epoch at its record's high-water. Numbers up to it
-// are safe and held by every member; those above are void, and the sets that still wait
+// are safe and held by every member; those above are void, and the writes that still wait
 // under them are returned, to be numbered again.
 func (m *Machine) renumber(high uint64, out *Output) []*flight {
 	pr := &m.primary
@@ -152,8 +152,8 @@ func (m *Machine) renumber(high uint64, out *Output) []*flight {
 	return void
 }
 
-// number gives a causal set its timestamp and puts it aside for every member. It is
-// stamped in the same moment, so versions rise with numbers: a set whose number was void
+// number gives a causal write its timestamp and puts it aside for every member. It is
+// stamped in the same moment, so versions rise with numbers: a write whose number was void
 // gets a new stamp with its new number. Under the old one it can take effect nowhere.
 func (m *Machine) number(f *flight) {
 	pr := &m.primary
@@ -195,7 +195,7 @@ func (m *Machine) watermark(p *peer, h *message.Header, n uint64) {
 	}
 }
 
-// acknowledge finds what has become safe and what all hold, and answers the sets whose
+// acknowledge finds what has become safe and what all hold, and answers the writes whose
 // numbers are safe.
 func (m *Machine) acknowledge(out *Output) {
 	pr := &m.primary

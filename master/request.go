@@ -9,18 +9,19 @@ import (
 	"quartet/bus/model"
 )
 
-// flight is a request that has no outcome yet. A repeated set joins the flight of its
+// flight is a request that has no outcome yet. A repeated write joins the flight of its
 // first sending.
 type flight struct {
 	request   message.Request
-	replica   lamport.Node   // to which it was forwarded last; 0: to none, or it is a causal set
+	writes    bool           // it may change what a key holds
+	replica   lamport.Node   // to which it was forwarded last; 0: to none, or it is a causal write
 	since     uint64         // tick of the last forward
 	asked     []lamport.Node // replicas that have it in this epoch and have not refused it
 	wanted    lamport.Node   // the replica that the client asked for; 0: any
 	forwarded bool           // it was sent to a replica, in whatever epoch
 	left      bool           // its leaving was noted
-	number    uint64         // of a causal set
-	firstRID  uint64         // of a causal set that an earlier master numbered
+	number    uint64         // of a causal write
+	firstRID  uint64         // of a causal write that an earlier master numbered
 	waiters   []waiter
 	room      [1]waiter // the first memory of waiters: nearly always one sending waits
 	known     *known    // what is known of its identity; nil: it has none
@@ -72,14 +73,15 @@ func (m *Machine) Request(in Incoming, out *Output) {
 // request takes a request that goes on from nothing, or from this history.
 func (m *Machine) request(in Incoming, out *Output) {
 	r := &in.Request
+	writes := in.writes()
 	if r.Identity != "" {
 		r.Digest = r.Request.Digest()
-		if r.Type == model.Set && in.Age > 0 {
+		if writes && in.Age > 0 {
 			r.First = m.first(in.Age)
 		}
 	}
 
-	if r.Type == model.Set && r.First == 0 {
+	if writes && r.First == 0 {
 		r.Came = m.time()
 	}
 	if r.Identity != "" {
@@ -97,13 +99,17 @@ func (m *Machine) request(in Incoming, out *Output) {
 	}
 
 	r.RID = m.takeRID()
-	if r.Model == model.Eventual && r.Type == model.Set {
+	if r.Model == model.Eventual && writes {
 		r.Version = m.stamp()
 	}
-	f := &flight{request: *r, wanted: in.Replica}
-	if r.Identity != "" && r.Type == model.Set {
-		f.known = &known{rid: r.RID, digest: r.Digest, version: r.Version, first: r.First}
-		m.sets.add(r.Identity, f.known)
+	if mayEnd(r) {
+		r.Wall = in.Wall
+	}
+
+	f := &flight{request: *r, writes: writes, wanted: in.Replica}
+	if r.Identity != "" && writes {
+		f.known = &known{rid: r.RID, digest: r.Digest, version: r.Version, wall: r.Wall, first: r.First}
+		m.writes.add(r.Identity, f.known)
 	} else if r.Identity != "" {
 		m.gets.add(r.Identity, r.Digest)
 	}
@@ -113,10 +119,18 @@ func (m *Machine) request(in Incoming, out *Output) {
 	m.launchOrPause(f, p, in.Draw)
 }
 
-func causalSet(r *message.Request) bool { return r.Model == model.Causal && r.Type == model.Set }
+// writes reports whether the request may change what a key holds: it has an age then, and its
+// first outcome is remembered under its identity.
+func (in *Incoming) writes() bool { return in.Request.Writes() && !in.ReadOnly }
+
+// mayEnd reports whether what r writes may have a deadline, which counts from the time on the wall
+// when r came. (A Txn may hold a set with a TTL.)
+func mayEnd(r *message.Request) bool { return r.TTL > 0 || r.Type == model.Txn }
+
+func causalWrite(r *message.Request) bool { return r.Model == model.Causal && r.Writes() }
 
 // ofViews reports whether a request needs a view: all but gets of model 3 and requests of model 4.
-func ofViews(r *message.Request) bool { return r.Model.Strong() || causalSet(r) }
+func ofViews(r *message.Request) bool { return r.Model.Strong() || causalWrite(r) }
 
 // expected reports whether a replica works in the view, or will soon.
 func (p *peer) expected() bool { return p.member && !p.known.Suspected }
@@ -131,7 +145,7 @@ func (m *Machine) configures(n lamport.Node) bool {
 func (m *Machine) launchOrPause(f *flight, p *peer, draw uint32) {
 	r := &f.request
 	waitsForItsReplica := r.Model.Strong() && f.wanted != 0 && p != nil && !p.works
-	cannotBeHeld := causalSet(r) && !m.heldBySome()
+	cannotBeHeld := causalWrite(r) && !m.heldBySome()
 	needsAView := m.members.Changing() && ofViews(r)
 	if waitsForItsReplica || cannotBeHeld || needsAView {
 		m.paused = append(m.paused, f)
@@ -140,13 +154,13 @@ func (m *Machine) launchOrPause(f *flight, p *peer, draw uint32) {
 	m.launch(f, p, draw)
 }
 
-// launch sends a flight on its way: a causal set to the primary, one for a certain
+// launch sends a flight on its way: a causal write to the primary, one for a certain
 // replica there at once, any other with the next batch that leaves.
 func (m *Machine) launch(f *flight, p *peer, draw uint32) {
 	switch {
-	case causalSet(&f.request) && p == nil:
+	case causalWrite(&f.request) && p == nil:
 		m.number(f)
-	case p != nil: // for a causal set: a question
+	case p != nil: // for a causal write: a question
 		m.dispatch(f, p)
 	default:
 		m.queue = append(m.queue, f)
@@ -174,15 +188,15 @@ func (m *Machine) own(rid uint64, code model.Code, reason string) model.Answer {
 }
 
 // place finds the replica that the client asked for. If it asked for none, place only makes sure
-// that there is a replica to take the request, which goes with the next batch. A causal set is
+// that there is a replica to take the request, which goes with the next batch. A causal write is
 // the primary's.
 func (m *Machine) place(in *Incoming) (*peer, model.Code, string) {
 	r := &in.Request
-	if causalSet(r) {
+	if causalWrite(r) {
 		why := m.whyNotNumbered()
 		p := m.recaller(r)
 		if why == "" && p == nil && m.mayRecall(r) && !m.members.Changing() {
-			why = "no replica can say now whether this set was numbered by an earlier master"
+			why = "no replica can say now whether this request was numbered by an earlier master"
 		}
 		return p, model.Unavailable, why
 	}
@@ -351,12 +365,12 @@ const busyTicks = 2
 
 // answer takes a replica's outcome to those who wait for it.
 func (m *Machine) answer(p *peer, f *flight, a *message.Answer, out *Output) {
-	if causalSet(&f.request) {
+	if causalWrite(&f.request) {
 		m.recalled(f, a, out)
 		return
 	}
-	if executed, _ := a.Code.Executed(); !executed && !f.refused(p.node) {
-		return // the same set is on its way through another replica and may be executed there
+	if !a.Code.Answered() && !f.refused(p.node) {
+		return // the same write is on its way through another replica and may be executed there
 	}
 	answer := a.Answer
 	answer.Replica, answer.Clock.Node = p.node, p.node
@@ -367,7 +381,7 @@ func (m *Machine) answer(p *peer, f *flight, a *message.Answer, out *Output) {
 }
 
 // refused takes a replica's refusal and reports whether it is final: every replica that
-// was asked has refused. A replica that has refused a set refuses every copy of it, so
+// was asked has refused. A replica that has refused a write refuses every copy of it, so
 // one refusal from each is enough, and one that comes twice, or late from an earlier
 // flight, counts for no other replica.
 func (f *flight) refused(by lamport.Node) bool {
@@ -382,10 +396,10 @@ func (f *flight) refused(by lamport.Node) bool {
 // land ends a flight: every sending that waits gets the outcome.
 func (m *Machine) land(f *flight, a model.Answer, out *Output) {
 	delete(m.flights, f.request.RID)
+	a.HasPosition = hasPosition(&f.request, a.Replica)
 	if f.known != nil {
-		executed, _ := a.Code.Executed()
 		switch {
-		case executed:
+		case a.Code.Answered(): // so was a condition that did not hold: it was decided in the order
 			f.known.settle(&a)
 			m.landed(f.request.Identity, f.known)
 		case f.known.unknown && !f.request.Model.Strong():
@@ -393,10 +407,9 @@ func (m *Machine) land(f *flight, a model.Answer, out *Output) {
 			// must not be a younger write.
 			m.landed(f.request.Identity, f.known)
 		default:
-			m.sets.remove(f.request.Identity) // not executed: the identity is free again
+			m.writes.remove(f.request.Identity) // not executed: the identity is free again
 		}
 	}
-	a.HasPosition = hasPosition(&f.request, a.Replica)
 	for _, w := range f.waiters {
 		out.Replies = append(out.Replies, Reply{Answer: a, Token: w.token, Repeated: w.repeated})
 		m.inFlight--
@@ -409,7 +422,7 @@ func hasPosition(r *message.Request, served lamport.Node) bool {
 	return r.Model.Strong() && served != 0
 }
 
-// expire answers Unknown what has waited for the timeout. The flight of a causal set
+// expire answers Unknown what has waited for the timeout. The flight of a causal write
 // goes on: its number was given out.
 func (m *Machine) expire(out *Output) {
 	n := 0
@@ -454,7 +467,7 @@ func (m *Machine) expireOne(d deadline, out *Output) {
 	}
 
 	if f.known != nil && m.untouched(f) && !f.known.unknown {
-		m.sets.remove(f.request.Identity) // the identity is free again
+		m.writes.remove(f.request.Identity) // the identity is free again
 	}
 }
 

@@ -125,7 +125,7 @@ func onItsWay(p *peer) []message.Request {
 	if !p.weak {
 		return nil
 	}
-	needsView := func(r message.Request) bool { return r.Model.Strong() || causalSet(&r) }
+	needsView := func(r message.Request) bool { return r.Model.Strong() || causalWrite(&r) }
 	return slices.DeleteFunc(p.requests, needsView)
 }
 
@@ -135,7 +135,7 @@ func (m *Machine) repeats(f *flight) bool {
 	switch {
 	case f.replica == 0: // it waits here, or is the primary's
 		return false
-	case r.Model.Strong() || causalSet(r):
+	case r.Model.Strong() || causalWrite(r):
 		return f.number == 0
 	}
 	p := m.peer(f.replica)
@@ -164,7 +164,7 @@ func (m *Machine) launchPaused(out *Output) {
 		canServe := p != nil && p.serves()
 		isAway := f.wanted != 0 && !canServe
 		switch {
-		case causalSet(&f.request): // the primary's, whatever replica it names
+		case causalWrite(&f.request): // the primary's, whatever replica it names
 			if !m.heldBySome() {
 				kept = append(kept, f)
 				continue
@@ -194,10 +194,10 @@ func (m *Machine) launchPaused(out *Output) {
 // waited for, unless another replica must finish it; it reports whether the flight has ended.
 //
 // A get has no effect, and whoever names a replica wants that replica's state: it is refused (rule
-// P1). So is a set that no replica has been sent. A set that one has been sent may have been
+// P1). So is a write that no replica has been sent. A write that one has been sent may have been
 // executed, and a refusal would be a lie: another replica finishes it (rule P2).
 func (m *Machine) strand(f *flight, p *peer, out *Output) bool {
-	mayHaveHappened := f.request.Type == model.Set && f.forwarded
+	mayHaveHappened := f.writes && f.forwarded
 	if mayHaveHappened {
 		return false
 	}
