@@ -83,8 +83,12 @@ func TestWhatAMasterGivesToARequest(t *testing.T) {
 				if isStamped := r.Version != (lamport.Version{}); isStamped != (!m.Strong() && writes) {
 					t.Errorf("stamped %v", r.Version)
 				}
-				if wall := r.Wall == now; wall != (typ == model.Txn) || !wall && r.Wall != 0 {
-					t.Errorf("its time on the wall is %d", r.Wall)
+				want := uint64(0)
+				if typ == model.Txn {
+					want = now
+				}
+				if r.Wall != want {
+					t.Errorf("its time on the wall is %d, want %d", r.Wall, want)
 				}
 			})
 		}

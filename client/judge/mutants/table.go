@@ -461,6 +461,6 @@ func (l *Layers) ForgetBy(now uint64) { l.executed.forget(now) }
 		{"master/known.go", `	if r.First > 0 && isEarliest {`, `	if r.First > 0 && !MUTANT && isEarliest {`},
 	}},
 	{Name: "numbers of causal sets forgotten", Rule: "S6", Edits: []Edit{
-		{"master/known.go", `	if k.done && k.timestamp > 0 {`, `	if k.done && k.timestamp > 0 && !MUTANT {`},
+		{"master/known.go", `	if k.done && k.outcome.Timestamp > 0 {`, `	if k.done && k.outcome.Timestamp > 0 && !MUTANT {`},
 	}},
 }
