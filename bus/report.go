@@ -20,7 +20,7 @@ type Report struct {
 	List     ReportList     `json:"list"`
 }
 
-// ReportGroup is the statistics of some requests. Count is the sum of OK, NoValue and Failed.
+// ReportGroup is the statistics of some requests. Count is the sum of OK, NoValue, Unmet and Failed.
 //
 // Times are in µs, from the master's receipt of a request to its answer, of the requests that
 // were worth a try, failed ones too: what was refused at sight, as malformed or too large,
@@ -31,6 +31,7 @@ type ReportGroup struct {
 	Count       uint64                `json:"count"`
 	OK          uint64                `json:"ok"`
 	NoValue     uint64                `json:"no_value"`        // gets of a key without a value: answered, as OK is
+	Unmet       uint64                `json:"unmet"`           // writes whose condition did not hold: answered, too
 	Failed      uint64                `json:"failed"`          // refused, or of unknown outcome: not answered
 	Codes       map[model.Code]uint64 `json:"codes,omitempty"` // of all but OK
 	Duplicates  uint64                `json:"duplicates"`      // answered with an earlier outcome
@@ -48,6 +49,7 @@ type ReportServed struct {
 	Count   uint64 `json:"count"`
 	OK      uint64 `json:"ok"`
 	NoValue uint64 `json:"no_value"`
+	Unmet   uint64 `json:"unmet"`
 	Failed  uint64 `json:"failed"`
 }
 

@@ -88,6 +88,7 @@ type Entry struct {
 	Forwarded time.Duration // from Received until it left for a replica, a causal set for all of them; 0: never, or it is not known
 	Heard     time.Duration // from Received to the last word of a replica on it; likewise
 	Sent      lamport.Node  // the replica for which it left first; 0: for none, for all, or it is not known
+	ReadOnly  bool          // a Txn of gets alone
 }
 
 // Ledger counts and lists requests. Its methods may be called from any goroutine.

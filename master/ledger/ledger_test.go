@@ -136,11 +136,11 @@ func TestFigures(t *testing.T) {
 }
 
 // Whatever counts requests counts by one meaning of answered and failed: a get without a value
-// is an answer, and each request is one of the two.
+// is an answer, a condition that did not hold is one, and each request is one of the two.
 func TestAnsweredMeansOneThing(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, Options{Dir: dir})
-	answers, failures := []model.Code{model.OK, model.NotFound}, []model.Code{
+	answers, failures := []model.Code{model.OK, model.NotFound, model.Failed}, []model.Code{
 		model.Malformed, model.Conflict, model.TooLarge, model.TooEarly, model.Unavailable, model.Unknown, 599,
 	}
 	for i, code := range slices.Concat(answers, answers, failures) {
@@ -158,11 +158,11 @@ func TestAnsweredMeansOneThing(t *testing.T) {
 
 	for name, s := range map[string]bus.Report{"asked": r.Summary, "read": read} {
 		for _, g := range []bus.ReportGroup{s.Total, s.Groups[0]} {
-			if g.Count != 11 || g.OK != 2 || g.NoValue != 2 || g.Failed != 7 || g.Codes[model.NotFound] != 2 {
+			if g.Count != 13 || g.OK != 2 || g.NoValue != 2 || g.Unmet != 2 || g.Failed != 7 || g.Codes[model.NotFound] != 2 {
 				t.Errorf("%s: %+v", name, g)
 			}
 		}
-		if !slices.Equal(s.Replicas, []bus.ReportServed{{Replica: "r1", Count: 11, OK: 2, NoValue: 2, Failed: 7}}) {
+		if !slices.Equal(s.Replicas, []bus.ReportServed{{Replica: "r1", Count: 13, OK: 2, NoValue: 2, Unmet: 2, Failed: 7}}) {
 			t.Errorf("%s: %+v", name, s.Replicas)
 		}
 	}
@@ -181,7 +181,7 @@ func TestAnsweredMeansOneThing(t *testing.T) {
 	}
 
 	// What was refused at sight is in no distribution of times, nor among the slowest.
-	if g := r.Summary.Groups[0]; g.Timed != 9 || spread != 9 || slices.ContainsFunc(r.Slowest, func(e Entry) bool { return !e.Code.Timed() }) {
+	if g := r.Summary.Groups[0]; g.Timed != 11 || spread != 11 || slices.ContainsFunc(r.Slowest, func(e Entry) bool { return !e.Code.Timed() }) {
 		t.Errorf("%d timed, %d drawn, slowest %+v", g.Timed, spread, r.Slowest)
 	}
 
@@ -189,7 +189,7 @@ func TestAnsweredMeansOneThing(t *testing.T) {
 	if err := WriteTable(&text, r.Summary); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"eventual     get         11   2         2       7 ", "r1          11   2         2       7\n", "400:1 409:1 413:1 425:1 503:1 504:1 599:1\n"} {
+	for _, want := range []string{"eventual     get         13   2         2      2       7 ", "r1          13   2         2      2       7\n", "400:1 409:1 413:1 425:1 503:1 504:1 599:1\n"} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("lacks %q:\n%s", want, text.String())
 		}

@@ -40,6 +40,7 @@ type line struct {
 	model     model.Consistency
 	typ       model.Type
 	duplicate bool
+	readOnly  bool
 	keyLen    uint8
 	clientLen uint8
 	key       [maxListedKey]byte
@@ -51,7 +52,7 @@ func (l *line) set(e *Entry) {
 	l.received = e.Received.UnixMicro()
 	l.taken = max(0, int64((e.Taken+time.Microsecond/2)/time.Microsecond))
 	l.position, l.timestamp, l.clock, l.by = e.Position, e.Timestamp, e.Clock.Time, e.Clock.Node
-	l.forwarded, l.heard, l.sent = short(e.Forwarded), short(e.Heard), e.Sent
+	l.forwarded, l.heard, l.sent, l.readOnly = short(e.Forwarded), short(e.Heard), e.Sent, e.ReadOnly
 	l.keyLen = uint8(cut(l.key[:], e.Key))
 	l.clientLen = uint8(cut(l.client[:], e.Client))
 }

@@ -169,25 +169,26 @@ func TestRenderingOfStatistics(t *testing.T) {
 	for f, want := range map[Format]string{
 		Table: `3 requests in all, from 2026-01-02 03:04:05 UTC to 2026-01-02 03:05:35 UTC (1m30s)
 
-consistency   request  count  ok  no value  failed    mean     p50     p90     p99     max  duplicates  codes of the failed
--             -            1   0         0       1       -       -       -       -       -           0  400:1
-linearizable  set          2   2         0       0  1.23ms  1.23ms  1.23ms  1.23ms  1.23ms           1
-total         -            3   2         0       1  1.23ms  1.23ms  1.23ms  1.23ms  1.23ms           1  400:1
+consistency   request  count  ok  no value  unmet  failed    mean     p50     p90     p99     max  duplicates  codes of the failed
+-             -            1   0         0      0       1       -       -       -       -       -           0  400:1
+linearizable  set          2   2         0      0       0  1.23ms  1.23ms  1.23ms  1.23ms  1.23ms           1
+total         -            3   2         0      0       1  1.23ms  1.23ms  1.23ms  1.23ms  1.23ms           1  400:1
 
-replica                     count  ok  no value  failed
-none (the master answered)      1   0         0       1
-r2                              2   2         0       0
+replica                     count  ok  no value  unmet  failed
+none (the master answered)      1   0         0      0       1
+r2                              2   2         0      0       0
 
-No value: a get of a key that has none, which is an answer. Failed: refused, or of unknown
-outcome (code 504). Times are from the master's receipt of a request to its answer, failed ones
-included, but for those that were refused at sight as malformed or too large.
+No value: a get of a key that has none. Unmet: a write whose condition did not hold (code 412).
+Both are answers. Failed: refused, or of unknown outcome (code 504). Times are from the
+master's receipt of a request to its answer, failed ones included, but for those that were
+refused at sight as malformed or too large.
 
 The list of requests has 3 lines; 5 older ones were deleted to keep it small; 4 were never written, because the disk was too slow or refused.
 `,
-		CSV: `consistency,request,count,ok,failed,duplicates,mean_us,p50_us,p90_us,p99_us,max_us,codes,no_value,timed
-,,1,0,1,0,0.0,0,0,0,0,400:1,0,0
-linearizable,set,2,2,0,1,1234.0,1234,1234,1234,1234,,0,2
-total,,3,2,1,1,1234.0,1234,1234,1234,1234,400:1,0,2
+		CSV: `consistency,request,count,ok,failed,duplicates,mean_us,p50_us,p90_us,p99_us,max_us,codes,no_value,timed,unmet
+,,1,0,1,0,0.0,0,0,0,0,400:1,0,0,0
+linearizable,set,2,2,0,1,1234.0,1234,1234,1234,1234,,0,2,0
+total,,3,2,1,1,1234.0,1234,1234,1234,1234,400:1,0,2,0
 `,
 	} {
 		var b bytes.Buffer

@@ -65,7 +65,7 @@ func WriteJSON(w io.Writer, s bus.Report) error {
 func WriteCSV(w io.Writer, s bus.Report) error {
 	out := csv.NewWriter(w)
 	_ = out.Write([]string{"consistency", "request", "count", "ok", "failed", "duplicates",
-		"mean_us", "p50_us", "p90_us", "p99_us", "max_us", "codes", "no_value", "timed"})
+		"mean_us", "p50_us", "p90_us", "p99_us", "max_us", "codes", "no_value", "timed", "unmet"})
 	for i, g := range append(slices.Clone(s.Groups), s.Total) {
 		if i == len(s.Groups) {
 			g.Consistency = "total"
@@ -78,7 +78,7 @@ func WriteCSV(w io.Writer, s bus.Report) error {
 		for _, n := range []int64{g.P50, g.P90, g.P99, g.Max} {
 			row = append(row, strconv.FormatInt(n, 10))
 		}
-		_ = out.Write(append(row, codes(g.Codes), number(g.NoValue), number(g.Timed)))
+		_ = out.Write(append(row, codes(g.Codes), number(g.NoValue), number(g.Timed), number(g.Unmet)))
 	}
 	out.Flush()
 	return out.Error() // of any of the writes
@@ -99,16 +99,17 @@ func WriteTable(w io.Writer, s bus.Report) error {
 	if s.Total.Count > 0 {
 		groupTable(&b, s)
 		b.WriteByte('\n')
-		rows := [][]string{{"replica", "count", "ok", "no value", "failed"}}
+		rows := [][]string{{"replica", "count", "ok", "no value", "unmet", "failed"}}
 		for _, r := range s.Replicas {
 			name := cmp.Or(r.Replica, "none (the master answered)")
-			rows = append(rows, []string{name, number(r.Count), number(r.OK), number(r.NoValue), number(r.Failed)})
+			rows = append(rows, []string{name, number(r.Count), number(r.OK), number(r.NoValue), number(r.Unmet), number(r.Failed)})
 		}
-		align(&b, "lrrrr", rows)
+		align(&b, "lrrrrr", rows)
 		b.WriteString(`
-No value: a get of a key that has none, which is an answer. Failed: refused, or of unknown
-outcome (code 504). Times are from the master's receipt of a request to its answer, failed ones
-included, but for those that were refused at sight as malformed or too large.
+No value: a get of a key that has none. Unmet: a write whose condition did not hold (code 412).
+Both are answers. Failed: refused, or of unknown outcome (code 504). Times are from the
+master's receipt of a request to its answer, failed ones included, but for those that were
+refused at sight as malformed or too large.
 `)
 	}
 
@@ -129,11 +130,11 @@ included, but for those that were refused at sight as malformed or too large.
 }
 
 func groupTable(b *strings.Builder, s bus.Report) {
-	rows := [][]string{{"consistency", "request", "count", "ok", "no value", "failed", "mean", "p50", "p90", "p99", "max", "duplicates", "codes of the failed"}}
+	rows := [][]string{{"consistency", "request", "count", "ok", "no value", "unmet", "failed", "mean", "p50", "p90", "p99", "max", "duplicates", "codes of the failed"}}
 	row := func(g bus.ReportGroup, name string) {
 		failed := maps.Clone(g.Codes)
 		maps.DeleteFunc(failed, func(code model.Code, _ uint64) bool { return code.Answered() })
-		cells := []string{name, cmp.Or(g.Request, "-"), number(g.Count), number(g.OK), number(g.NoValue), number(g.Failed)}
+		cells := []string{name, cmp.Or(g.Request, "-"), number(g.Count), number(g.OK), number(g.NoValue), number(g.Unmet), number(g.Failed)}
 		for _, micros := range []float64{g.Mean, float64(g.P50), float64(g.P90), float64(g.P99), float64(g.Max)} {
 			if g.Timed == 0 {
 				cells = append(cells, "-")
@@ -148,7 +149,7 @@ func groupTable(b *strings.Builder, s bus.Report) {
 	}
 	row(s.Total, "total")
 	b.WriteByte('\n')
-	align(b, "llrrrrrrrrrrl", rows)
+	align(b, "llrrrrrrrrrrrl", rows)
 }
 
 // align writes rows in columns, each set to the left (l) or right (r).

@@ -24,7 +24,7 @@ const (
 // group counts requests; one of these exists per consistency and type in use.
 type group struct {
 	count, ok, duplicates uint64
-	noValue               uint64
+	noValue, unmet        uint64
 	timed                 uint64      // those with a time
 	codes                 []codeCount // few, so that looking through them beats a map
 	sum                   float64
@@ -51,6 +51,8 @@ func (g *group) note(replica lamport.Node, code model.Code, n uint64) {
 		g.ok += n
 	case model.NotFound:
 		g.noValue += n
+	case model.Failed:
+		g.unmet += n
 	}
 	for i := range g.codes {
 		if o := &g.codes[i]; o.replica == replica && o.code == code {
@@ -91,7 +93,8 @@ func (g *group) merge(o *group) {
 func (g *group) figures() bus.ReportGroup {
 	q := g.times.ValueAtPercentilesSlice([]float64{50, 90, 99})
 	f := bus.ReportGroup{
-		Count: g.count, OK: g.ok, NoValue: g.noValue, Failed: g.count - g.ok - g.noValue, Duplicates: g.duplicates, Timed: g.timed,
+		Count: g.count, OK: g.ok, NoValue: g.noValue, Unmet: g.unmet, Failed: g.count - g.ok - g.noValue - g.unmet,
+		Duplicates: g.duplicates, Timed: g.timed,
 		// The histogram gives the upper end of a bucket, which may lie above both.
 		P50: min(q[0], g.max, slowest), P90: min(q[1], g.max, slowest), P99: min(q[2], g.max, slowest), Max: g.max,
 	}
@@ -189,11 +192,13 @@ func (g *group) served() []bus.ReportServed {
 		}
 		s := &list[len(list)-1]
 		s.Count += o.count
-		switch {
-		case o.code == model.OK:
+		switch o.code {
+		case model.OK:
 			s.OK += o.count
-		case o.code.Answered():
+		case model.NotFound:
 			s.NoValue += o.count
+		case model.Failed:
+			s.Unmet += o.count
 		default:
 			s.Failed += o.count
 		}

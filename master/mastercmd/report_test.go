@@ -63,8 +63,8 @@ func TestReportOfAFinishedRun(t *testing.T) {
 		args []string
 		want string
 	}{
-		{nil, "causal       set          2   2         0       0   1ms  1ms  1ms  1ms  1ms"},
-		{[]string{"-o", "csv"}, "causal,set,2,2,0,0,1000.0,1000,1000,1000,1000,,0,2\n"},
+		{nil, "causal       set          2   2         0      0       0   1ms  1ms  1ms  1ms  1ms"},
+		{[]string{"-o", "csv"}, "causal,set,2,2,0,0,1000.0,1000,1000,1000,1000,,0,2,0\n"},
 		{[]string{"-o", "json"}, `"p99_us": 1000`},
 		{[]string{"-o", "jsonl"}, `"p99_us":1000`},
 		{[]string{"-o", "raw"}, `"p99_us":1000`},

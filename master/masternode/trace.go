@@ -28,10 +28,12 @@ type Traced struct {
 	Code                model.Code
 	Reason              string
 	Position, Timestamp uint64
-	Repeated            bool // answered with an earlier outcome
+	HasRevision         bool
+	Revision            uint64 // of what was written or read, or of the key as it is
+	Repeated            bool   // answered with an earlier outcome
 
 	Received  time.Time
-	Forwarded time.Time // to a replica, for the first time; zero: to none. A causal set goes to all, and waits for none
+	Forwarded time.Time // to a replica, for the first time; zero: to none. A causal write goes to all, and waits for none
 	Heard     time.Time // the last answer of a replica; zero: none
 	Answered  time.Time
 }
@@ -67,12 +69,14 @@ func (t *tracing) answered(r *taken, a *master.Reply) {
 	}
 	s := r.traced
 	s.RID, s.Code, s.Reason, s.Position, s.Timestamp, s.Repeated = a.RID, a.Code, a.Reason, a.Position, a.Timestamp, a.Repeated
+	s.HasRevision, s.Revision = a.HasRevision, a.Revision
 	s.Client, s.Key, s.Model, s.Type = r.client, r.request.Key, r.request.Model, r.request.Type
 	if a.Replica != 0 {
 		s.Replica = a.Replica.String()
 	}
 	s.Received, s.Answered = r.at, time.Now()
-	if r.forwarded > 0 && !(s.Model == model.Causal && s.Type == model.Set) {
+	goesToAll := s.Model == model.Causal && s.Type.Writes()
+	if r.forwarded > 0 && !goesToAll {
 		s.Forwarded = r.at.Add(r.forwarded)
 	}
 	if r.heard > 0 {

@@ -55,7 +55,10 @@ type rule struct {
 type tick struct{ X, Label, Anchor string }
 
 // layer is an area or a line, in units of the inner view.
-type layer struct{ Class, D string }
+type layer struct {
+	Class, D string
+	isLine   bool
+}
 
 type hover struct{ X, Width, Text string }
 
@@ -221,7 +224,7 @@ func (c *chart) stack(all []series, least float64, label func(float64) string) {
 	}
 	top := c.rules(most, least, label)
 	for i, s := range all {
-		c.Layers = append(c.Layers, layer{s.class, area(lower, uppers[i], top)})
+		c.Layers = append(c.Layers, layer{Class: s.class, D: area(lower, uppers[i], top)})
 		lower = uppers[i]
 	}
 }

@@ -58,8 +58,8 @@ type fact struct{ Name, Text string }
 
 // row is a line of the table.
 type row struct {
-	Class, Model, Request, Count, OK, NoValue, Refused, Unknown string
-	P50, P90, P99, Max                                          string
+	Class, Model, Request, Count, OK, NoValue, Unmet, Refused, Unknown string
+	P50, P90, P99, Max                                                 string
 }
 
 type view struct {
@@ -145,7 +145,7 @@ func rowOf(g bus.ReportGroup) row {
 	unknown := g.Codes[model.Unknown]
 	r := row{
 		Class: class(g.Consistency), Model: cmp.Or(g.Consistency, "–"), Request: cmp.Or(g.Request, "–"),
-		Count: grouped(g.Count), OK: grouped(g.OK), NoValue: grouped(g.NoValue), Unknown: grouped(unknown),
+		Count: grouped(g.Count), OK: grouped(g.OK), NoValue: grouped(g.NoValue), Unmet: grouped(g.Unmet), Unknown: grouped(unknown),
 		Refused: grouped(g.Failed - min(g.Failed, unknown)),
 		P50:     "–", P90: "–", P99: "–", Max: "–",
 	}
@@ -175,6 +175,7 @@ func modelName(place int) string {
 var codeWords = map[model.Code]string{
 	model.Malformed: "malformed", model.Conflict: "id used before", model.Gone: "too old to be known", model.TooLarge: "too large", model.Misdirected: "another history", model.TooEarly: "not caught up",
 	model.Unavailable: "unavailable", model.Unknown: "unknown outcome", model.NotFound: "no value",
+	model.Failed: "condition unmet",
 }
 
 func codeName(c model.Code) string {

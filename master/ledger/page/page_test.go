@@ -174,10 +174,10 @@ func TestPage(t *testing.T) {
 		rows = append(rows, words(r))
 	}
 	want := []string{
-		"– – – 1 0 0 1 0 – – – –",
-		"linearizable set set 62 62 0 0 0 1 ms 1 ms 1 s 2 s",
-		"sequential get get 62 60 0 1 1 30 µs 55 µs 30 ms 5 s",
-		"all 367 363 1 2 1",
+		"– – – 1 0 0 0 1 0 – – – –",
+		"linearizable set set 62 62 0 0 0 0 1 ms 1 ms 1 s 2 s",
+		"sequential get get 62 60 0 0 1 1 30 µs 55 µs 30 ms 5 s",
+		"all 367 363 1 0 2 1",
 	}
 	table := strings.Join(rows, "\n")
 	wants(t, "the table", table, want...)
@@ -236,7 +236,7 @@ func TestMalformedRequestsLeaveThePicturesAlone(t *testing.T) {
 // A colour has one meaning on a page, by day and by night: that of a model is of no failure.
 func TestColoursMeanOneThing(t *testing.T) {
 	text := written(t, story)
-	value := regexp.MustCompile(`--(m[0-4]|f[1-6]): (#[0-9a-f]{6});`)
+	value := regexp.MustCompile(`--(m[0-4]|f[1-8]): (#[0-9a-f]{6});`)
 	day, night, _ := strings.Cut(text, "prefers-color-scheme: dark")
 	for _, theme := range []string{day, night} {
 		of := map[string]string{}
@@ -246,7 +246,7 @@ func TestColoursMeanOneThing(t *testing.T) {
 			}
 			of[m[2]] = m[1]
 		}
-		if len(of) != 5+6 {
+		if len(of) != 5+8 {
 			t.Errorf("%d colours", len(of))
 		}
 	}
@@ -257,6 +257,77 @@ func TestColoursMeanOneThing(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Every failure that has a name has a colour: what has none is drawn in black.
+func TestEveryFailureHasAColour(t *testing.T) {
+	root := parsed(t, written(t, func(l *ledger.Ledger) {
+		for code := model.Code(400); code < 600; code++ {
+			if !code.Answered() {
+				l.Record(ledger.Entry{Model: model.Causal, Type: model.Set, Code: code, Received: time.Now()})
+			}
+		}
+	}))
+
+	style := words(all(root, "style")[0])
+	for _, key := range all(all(root, "figure")[1], "span") {
+		if class := strings.TrimPrefix(attr(key, "class"), "key "); !strings.Contains(style, "."+class+" { --c:") && class != "faint" {
+			t.Errorf("%s has no colour", class)
+		}
+	}
+}
+
+// Requests of every type have rows, lines of their own in the pictures, and cards that say where
+// their time went. A condition that did not hold is no failure.
+func TestPageOfOperations(t *testing.T) {
+	root := parsed(t, written(t, func(l *ledger.Ledger) {
+		add := func(typ model.Type, change func(*ledger.Entry)) {
+			e := ledger.Entry{
+				RID: uint64(typ), Model: model.Linearizable, Type: typ, Key: "k", Replica: lamport.Replica(1), Code: model.OK,
+				Received: time.Now().Add(time.Duration(typ) * time.Second), Taken: 4 * time.Millisecond, Forwarded: time.Millisecond, Heard: 3 * time.Millisecond,
+			}
+			change(&e)
+			l.Record(e)
+		}
+		for _, typ := range model.Types {
+			add(typ, func(e *ledger.Entry) {})
+		}
+
+		add(model.Add, func(e *ledger.Entry) { e.RID, e.Code, e.Taken = 21, model.Failed, 9*time.Millisecond })
+		add(model.Txn, func(e *ledger.Entry) {
+			e.RID, e.ReadOnly = 22, true
+			e.Received = e.Received.Add(time.Minute)
+		})
+		add(model.Delete, func(e *ledger.Entry) { e.RID, e.Model, e.Replica, e.Timestamp = 23, model.Causal, 0, 5 })
+	}))
+
+	var rows []string
+	for _, r := range all(all(root, "table")[0], "tr") {
+		rows = append(rows, words(r))
+	}
+	wants(t, "the table", strings.Join(rows, "\n"),
+		"linearizable delete delete 1 1 0 0 0 0", "linearizable add add 2 1 0 1 0 0", "linearizable txn txn 2 2 0 0", "all 10 9 0 1 0 0")
+
+	kinds := map[string]bool{}
+	times := all(root, "figure")[1] // after the requests over time: nothing has failed
+	for _, path := range all(times, "path") {
+		kinds[attr(path, "class")] = true
+	}
+	if len(kinds) != len(model.Types) {
+		t.Errorf("%d kinds of lines for %d types: %v", len(kinds), len(model.Types), kinds)
+	}
+
+	cards := map[string]string{}
+	for _, c := range all(root, "article") {
+		cards[attr(c, "data-rid")] = words(c)
+		if bad := len(all(c, "span")) > 0 && strings.Contains(attr(all(c, "span")[2], "class"), "bad"); bad {
+			t.Errorf("it is shown as a failure: %s", words(c))
+		}
+	}
+	wants(t, "a delete", cards["3"], "the broadcast between replicas included")
+	wants(t, "a condition that did not hold", cards["21"], "412 condition unmet", "the broadcast between replicas included")
+	wants(t, "a transaction of gets", cards["22"], "until the fence confirmed what was read")
+	wants(t, "a causal delete", cards["23"], "left for all replicas")
 }
 
 // Requests come one by one: no line of a picture of counts lies between two of them.

@@ -80,8 +80,7 @@ func cardOf(e *ledger.Entry, rank int) slow {
 		s.Outcome = codeName(e.Code)
 	}
 
-	executed, known := e.Code.Executed()
-	s.Bad = !executed || !known
+	s.Bad = !e.Code.Answered()
 
 	add := func(name, text string) { s.Details = append(s.Details, fact{name, text}) }
 
@@ -129,7 +128,7 @@ func (s *slow) steps(e *ledger.Entry) {
 		s.Below = ""
 		s.part(e, "here", 0, e.Taken, "in the master: "+stayed(e))
 		return
-	case e.Model == model.Causal && e.Type == model.Set: // numbered by the master, who sends it to all
+	case e.Model == model.Causal && e.Type.Writes(): // numbered by the master, who sends it to all
 		s.Below = "all"
 		s.part(e, "here", 0, left, "in the master, until it had its timestamp and left for all replicas")
 		s.part(e, "there", left, e.Taken, "until so many had it that it is safe, and the answer left")
@@ -145,13 +144,14 @@ func (s *slow) steps(e *ledger.Entry) {
 		return
 	}
 
+	writes := e.Type.Writes() && !e.ReadOnly
 	last := "in the master, until the answer left"
-	if e.Model == model.Linearizable && e.Type == model.Get {
+	if e.Model == model.Linearizable && !writes {
 		last = "in the master, until the fence confirmed what was read and the answer left"
 	}
 
 	with := "with " + replica
-	if e.Model.Strong() && e.Type == model.Set {
+	if e.Model.Strong() && writes {
 		with += ", the broadcast between replicas included"
 	}
 

@@ -5,6 +5,7 @@ import (
 	"math"
 	"strings"
 
+	"quartet/bus/model"
 	"quartet/master/ledger"
 )
 
@@ -76,8 +77,9 @@ func newTimes(word string, from, to int) times {
 	return t
 }
 
-// add draws a group: its sets as an area, its gets as a line before it. Each is measured
-// against all of its own requests: few gets beside many sets can be seen, too.
+// add draws a group: its sets as an area, all others as lines before it, each in a manner of its
+// own. Each is measured against all of its own requests: few gets beside many sets can be seen,
+// too.
 func (t *times) add(s *ledger.Spread, group, from int, r *ledger.Run) {
 	total := uint64(0)
 	for _, b := range s.Bars {
@@ -88,12 +90,13 @@ func (t *times) add(s *ledger.Spread, group, from int, r *ledger.Run) {
 		at := int(math.Round(math.Log10(b.From)*ledger.BarsPerDecade)) - from*ledger.BarsPerDecade
 		shares[at] += float64(b.Count) / float64(total)
 	}
-	kind := t.Class + " line"
-	if s.Request == "set" {
-		kind = t.Class
+	isLine := s.Request != model.Set.Word()
+	kind := t.Class
+	if isLine {
+		kind += " line " + s.Request
 	}
 	t.Chart.shares = append(t.Chart.shares, shares)
-	t.Chart.Layers = append(t.Chart.Layers, layer{Class: kind})
+	t.Chart.Layers = append(t.Chart.Layers, layer{Class: kind, isLine: isLine})
 	line := timesLine{Class: kind, Request: s.Request, Count: grouped(total)}
 	if group < len(r.Summary.Groups) && undrawn(r) == 0 {
 		g := &r.Summary.Groups[group]
@@ -113,7 +116,7 @@ func (c *chart) finish() {
 	top := c.rules(most, 0, func(v float64) string { return digits(100*v) + " %" })
 	ground := make([]float64, c.Wide)
 	for i, s := range c.shares {
-		if strings.HasSuffix(c.Layers[i].Class, "line") {
+		if c.Layers[i].isLine {
 			c.Layers[i].D = outline(s, top)
 		} else {
 			c.Layers[i].D = area(ground, s, top)

@@ -50,7 +50,7 @@ func New(probe *bus.Probe[masternode.Figures], l *ledger.Ledger) prometheus.Coll
 	c := &Collector{
 		ledger: l,
 
-		requests: counter("requests_total", "requests answered, by model and type (empty where the request did not say), by the replica that served them (empty: none did), by code, and by outcome: ok or absent (a get without a value), which are answers, refused (not executed) or unknown, which are failures",
+		requests: counter("requests_total", "requests answered, by model and type (empty where the request did not say), by the replica that served them (empty: none did), by code, and by outcome: ok, absent (a get without a value) or unmet (a condition that did not hold), which are answers, refused (not executed) or unknown, which are failures",
 			"model", "type", "replica", "code", "outcome"),
 		duplicates: counter("requests_repeated_total", "requests answered with the outcome of an earlier sending", "model", "type"),
 		latency:    monitor.Describe("request_duration_seconds", "from the master's receipt of a request to its answer; without requests that were refused at sight, as malformed or too large", "model", "type"),
@@ -130,6 +130,8 @@ func outcome(code model.Code) string {
 		return "ok"
 	case code == model.NotFound:
 		return "absent"
+	case code == model.Failed:
+		return "unmet"
 	case known && !executed:
 		return "refused"
 	default:

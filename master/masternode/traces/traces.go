@@ -26,7 +26,6 @@ import (
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 
-	"quartet/bus/model"
 	"quartet/master/masternode"
 )
 
@@ -121,7 +120,7 @@ func (t *Tracer) Answered(r *masternode.Traced) {
 		return
 	}
 	span.SetAttributes(t.attributes(r)...)
-	if executed, known := r.Code.Executed(); !known || !executed {
+	if !r.Code.Answered() {
 		span.SetStatus(codes.Error, r.Reason)
 	}
 	if r.Forwarded.IsZero() {
@@ -168,7 +167,10 @@ func (t *Tracer) attributes(r *masternode.Traced) []attribute.KeyValue {
 		text("quartet.key_hash", hex.EncodeToString(sum[:keyHashLen]))
 	}
 
-	if r.Code == model.OK && r.Model.Strong() {
+	if r.HasRevision {
+		list = append(list, attribute.Int64("quartet.revision", int64(r.Revision)))
+	}
+	if r.Code.Answered() && r.Model.Strong() {
 		list = append(list, attribute.Int64("quartet.position", int64(r.Position)))
 	}
 	if r.Timestamp > 0 {
