@@ -61,9 +61,10 @@ func (m *Machine) request(r *message.Request, fenced bool) {
 	m.lastRID = max(m.lastRID, r.RID)
 	m.pending++
 
+	noRoom := m.full.refuses(r.Type)
 	switch {
-	case m.full != "" && r.Type == model.Set:
-		m.fail(r, model.Unavailable, m.full)
+	case noRoom != "":
+		m.fail(r, model.Unavailable, noRoom)
 		return
 	case !r.Type.Valid():
 		m.fail(r, model.Malformed, "this replica does not know the request type")
@@ -81,6 +82,20 @@ func (m *Machine) request(r *message.Request, fenced bool) {
 		m.answer(d.read(r))
 	default:
 		d.wait(r, fenced)
+	}
+}
+
+// full is why writes are refused here for want of room; "": they are not.
+type full struct{ sets, deletes string }
+
+func (f *full) refuses(t model.Type) string {
+	switch {
+	case !t.Writes():
+		return ""
+	case t == model.Delete:
+		return f.deletes
+	default:
+		return f.sets
 	}
 }
 

@@ -452,13 +452,13 @@ func TestF6AProcessWithoutMemoryDoesNotSurvive(t *testing.T) {
 func TestFull(t *testing.T) {
 	o := alone(t, 1, 10)
 	o.ask(request(1, "linearizable set a 1"))
-	o.Full("the disk is full")
+	o.Full("the disk is full", "")
 	answers := o.ask(request(2, "linearizable set a 2"), request(3, "eventual set a 3"), request(4, "linearizable get a"), request(5, "eventual get a"))
 	o.expect(answers, "#2 503", "#3 503", "#5 200 1", "#4 200 1 at 2")
 	if answers[0].Reason != "the disk is full" {
 		t.Errorf("reason: %s", answers[0].Reason)
 	}
-	o.Full("")
+	o.Full("", "")
 	o.expect(o.ask(request(6, "linearizable set a 2")), "#6 200 at 3")
 }
 

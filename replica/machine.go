@@ -85,8 +85,8 @@ type Machine struct {
 	neighbours view.Neighbours
 
 	master message.Member // the newest that was heard
-	full   string         // why sets are refused here; "": they are not
-	fault  string         // an invariant was found broken: nothing is done any more
+	full   full
+	fault  string // an invariant was found broken: nothing is done any more
 
 	forwarded uint64 // the present time of the master whose FORWARD is being taken, as far as this replica knows
 
@@ -180,8 +180,9 @@ func (m *Machine) Foreign() string { return m.self.Foreign() }
 // Reason says why what this replica holds counts for nothing, or "".
 func (m *Machine) Reason() string { return m.self.Reason() }
 
-// Full makes the machine refuse sets (why is a sentence) until it is called with "".
-func (m *Machine) Full(why string) { m.full = why }
+// Full makes the machine refuse writes for want of room, each for a reason, which is a sentence;
+// "": they are not refused. Deletes are told apart from sets and all else that may leave a value.
+func (m *Machine) Full(sets, deletes string) { m.full = full{sets: sets, deletes: deletes} }
 
 // Step takes a message. One that breaks a rule is counted and dropped.
 func (m *Machine) Step(msg message.Message, out *Output) {

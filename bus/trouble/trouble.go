@@ -18,7 +18,7 @@ type Kind struct {
 	remedy string
 }
 
-// The kinds of reasons for which a cluster is not ready, or takes no sets.
+// The kinds of reasons for which a cluster is not ready, or takes no sets or no writes at all.
 var (
 	NewerMaster = &Kind{"there is a newer master",
 		"ask the newer master: this one has ended its service"}
@@ -50,8 +50,10 @@ var (
 
 	RoomUnknown = &Kind{"the room on the master's disk is not known (%v); gets go on",
 		"see that the master's --dir is there and can be read: sets are taken again by themselves"}
-	DiskFull = &Kind{"the disk is full: %d MiB left, %d MiB wanted; gets go on",
-		"make room on the disk of the master's --dir: sets are taken again by themselves"}
+	DiskFull = &Kind{"the disk is full: %d MiB left, %d MiB wanted; gets and deletes go on",
+		"make room on the disk of the master's --dir, or delete keys: sets are taken again by themselves"}
+	DiskFullest = &Kind{"the disk is full, for deletes, too: %d MiB left, %d MiB wanted; gets go on",
+		"make room on the disk of the master's --dir: deletes are taken again by themselves, then sets"}
 )
 
 // The kinds of warnings: what is served now, and will not be after the next fault; and what
@@ -74,7 +76,7 @@ var (
 // All are the kinds that a status can say, in no order that means anything.
 var All = []*Kind{
 	NewerMaster, RecordUnread, RecordUnheld, RecordUnsure, RecordAnew, Booting, FirstView, Changing, Installing,
-	Apart, Unreachable, TooFew, RoomUnknown, DiskFull,
+	Apart, Unreachable, TooFew, RoomUnknown, DiskFull, DiskFullest,
 	NextChangeFails, NoSpare, DiskNarrow, KeepsEnding, Doubled, Open,
 }
 

@@ -22,6 +22,7 @@ type taken struct {
 	session *bus.Session // that it belongs to, as it was before; nil: to none
 
 	tellHistory bool // the reply says at which point of the history it was given
+	readOnly    bool // a Txn of gets alone
 
 	token            uint64        // under which the machine knows it
 	forwarded, heard time.Duration // since at, until it left for a replica and until one answered; 0: not
@@ -50,7 +51,7 @@ func (n *node) reply(r *master.Reply) {
 	n.opts.Ledger.Record(ledger.Entry{
 		RID: r.RID, Client: t.client, Model: t.request.Model, Type: t.request.Type, Key: t.request.Key,
 		Replica: r.Replica, Code: r.Code, Received: t.at, Taken: time.Since(t.at), Duplicate: r.Repeated,
-		Position: r.Position, Timestamp: r.Timestamp, Clock: r.Clock, Forwarded: t.forwarded, Heard: t.heard, Sent: t.sent,
+		Position: r.Position, Timestamp: r.Timestamp, Clock: r.Clock, Forwarded: t.forwarded, Heard: t.heard, Sent: t.sent, ReadOnly: t.readOnly,
 	})
 	n.tracing.answered(t, r)
 	if !r.Code.Answered() {

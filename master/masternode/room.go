@@ -4,19 +4,33 @@ import (
 	"time"
 
 	"quartet/bus/host/room"
+	"quartet/bus/model"
 	"quartet/bus/trouble"
 )
 
-// A set of the causal model is numbered here and comes to every replica, so no replica can
+// A write of the causal model is numbered here and comes to every replica, so no replica can
 // refuse it: the door asks for room, too.
 const roomEvery = 100 * time.Millisecond
 
 // roomLeft is whether the file system of the data has any.
 type roomLeft struct {
-	next time.Time // when it is asked again
-	why  string    // sets are refused; "": they are not
-	free uint64    // bytes, when it was asked last
-	need uint64    // bytes, below which sets are refused
+	next    time.Time    // when it is asked again
+	refused room.Refused // which writes are
+	why     string       // they are refused; "": none are
+	free    uint64       // bytes, when it was asked last
+	need    uint64       // bytes, below which as much is refused; while nothing is, sets
+}
+
+// refuses says why a request that writes is refused for want of room; "": it is not.
+func (r *roomLeft) refuses(t model.Type) string {
+	level := room.Sets
+	if t == model.Delete {
+		level = room.Deletes
+	}
+	if r.refused < level {
+		return ""
+	}
+	return r.why
 }
 
 // lookRoom asks the file system, ten times a second at the most.
@@ -26,34 +40,37 @@ func (n *node) lookRoom(now time.Time) {
 	}
 	n.room.next = now.Add(roomEvery)
 	usage, err := room.Look(n.dir.path)
-	free := usage.Free
-	n.room.free = free
-
-	was := n.room.why
-	need := room.LevelsOf(usage.Total).Sets
-	if was != "" {
-		need += need / 8 // so that a disk at the limit does not flap
+	free, was := usage.Free, n.room.refused
+	refused, need := room.LevelsOf(usage.Total).Refuses(was, free, n.dir.spare.Missing(usage.Total))
+	if err != nil {
+		refused = room.Deletes
 	}
-	need += n.dir.spare.Missing(usage.Total)
-	n.room.need = need
+	n.room.refused, n.room.free, n.room.need = refused, free, need
 
 	switch {
 	case err != nil:
 		n.room.why = trouble.RoomUnknown.Say(err)
-	case free < need:
+	case refused == room.Deletes:
+		n.room.why = trouble.DiskFullest.Say(free>>20, need>>20)
+	case refused == room.Sets:
 		n.room.why = trouble.DiskFull.Say(free>>20, need>>20)
 	default:
 		n.room.why = ""
 	}
 
 	switch {
-	case was == "" && n.room.why != "":
-		n.opts.Log.Error("sets are refused", "reason", n.room.why, "dir", n.dir.path)
-	case was != "" && n.room.why == "":
+	case was == refused:
+	case refused == room.None:
 		n.opts.Log.Info("there is room on the disk: sets are taken again")
+	case refused < was:
+		n.opts.Log.Info("there is a little room on the disk: deletes are taken again", "reason", n.room.why, "dir", n.dir.path)
+	case refused == room.Sets:
+		n.opts.Log.Error("sets are refused", "reason", n.room.why, "dir", n.dir.path)
+	default:
+		n.opts.Log.Error("sets and deletes are refused", "reason", n.room.why, "dir", n.dir.path)
 	}
 
-	if n.room.why == "" && n.dir.spare != nil {
+	if refused == room.None && n.dir.spare != nil {
 		if err := n.dir.spare.Keep(); err != nil {
 			n.opts.Log.Warn("room on the disk", "error", err)
 		}

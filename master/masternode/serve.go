@@ -309,17 +309,18 @@ func (n *node) incoming(t *taken, o *bus.Options, err error) {
 	}
 
 	told := o.Told()
-	if r.Type == model.Set && n.room.why != "" && n.machine.Judge(&told) == message.Ours {
+	writes := r.Writes() && !t.readOnly
+	if writes && n.room.refuses(r.Type) != "" && n.machine.Judge(&told) == message.Ours {
 		n.machine.Refuse(t.token, model.Unavailable, n.room.why, &n.out)
 		return
 	}
 
 	in := master.Incoming{
-		Token: t.token, Draw: n.rand.Uint32(), Told: told, Age: ticksOf(o.Age),
+		Token: t.token, Draw: n.rand.Uint32(), Told: told, Age: ticksOf(o.Age), Wall: wall(t.at), ReadOnly: t.readOnly,
 		Request: message.Request{Identity: o.Identity, Request: r.Request, Min: o.Minimum(r.Model)},
 	}
-	isCausalSet := r.Model == model.Causal && r.Type == model.Set // the primary's: no replica can be named
-	if o.Replica != "" && !isCausalSet {
+	isPrimarys := r.Model == model.Causal && writes // no replica can be named
+	if o.Replica != "" && !isPrimarys {
 		if in.Replica, err = lamport.ParseNode(o.Replica); err != nil {
 			n.machine.Refuse(t.token, model.Malformed, fmt.Sprintf("replica %q is not one of this cluster's", o.Replica), &n.out)
 			return
@@ -327,6 +328,9 @@ func (n *node) incoming(t *taken, o *bus.Options, err error) {
 	}
 	n.machine.Request(in, &n.out)
 }
+
+// wall is a time in milliseconds since 1970.
+func wall(t time.Time) uint64 { return uint64(max(0, t.UnixMilli())) }
 
 // ticksOf is how many ticks some milliseconds are, rounded up.
 func ticksOf(ms uint64) uint64 {

@@ -186,16 +186,16 @@ func (d *Disk) allow(size int) error {
 // roomEvery is how often the disk is asked how much room it has.
 const roomEvery = 100 * time.Millisecond
 
-// Room returns an error that wraps [ErrFull] while new writes should be refused: there is
-// less room than Options.MinFree, or the engine cannot write its tables. What is under way
-// may still be committed. It returns the kept error if there is one. It is cheap: the disk
+// Room returns an error that wraps [ErrFull] while new sets should be refused: there is
+// less room than Options.MinFree, or the engine cannot write its tables. It wraps [ErrFullest],
+// too, while deletes should be refused as well. What is under way may still be committed. It returns the kept error if there is one. It is cheap: the disk
 // is asked ten times a second at the most.
 func (d *Disk) Room() error {
 	if err := d.Err(); err != nil {
 		return err
 	}
 	if err := d.flushes.err(); err != nil {
-		return fmt.Errorf("disk: %s: %w: %w", d.o.Dir, ErrFull, err)
+		return fmt.Errorf("disk: %s: %w: %w", d.o.Dir, ErrFullest, err)
 	}
 
 	now := time.Now()
@@ -211,18 +211,27 @@ func (d *Disk) Room() error {
 	}
 
 	d.free = usage.AvailBytes
-	need := uint64(d.o.MinFree)
-	if need == 0 {
-		need = room.LevelsOf(usage.TotalBytes).Sets
+	levels := room.LevelsOf(usage.TotalBytes)
+	if d.o.MinFree > 0 {
+		levels.Sets, levels.Cleanup = uint64(d.o.MinFree), min(levels.Cleanup, uint64(d.o.MinFree)/4)
 	}
-	if d.room != nil {
-		need += need / 8 // so that a disk at the limit does not flap
-	}
-	need += d.reserve.Missing(usage.TotalBytes)
 
-	d.room = nil
-	if usage.AvailBytes < need {
+	was := room.None
+	switch {
+	case errors.Is(d.room, ErrFullest):
+		was = room.Deletes
+	case d.room != nil:
+		was = room.Sets
+	}
+
+	refused, need := levels.Refuses(was, usage.AvailBytes, d.reserve.Missing(usage.TotalBytes))
+	switch refused {
+	case room.Deletes:
+		d.room = fmt.Errorf("disk: %s: %w: %d MiB left, %d MiB wanted", d.o.Dir, ErrFullest, usage.AvailBytes>>20, need>>20)
+	case room.Sets:
 		d.room = fmt.Errorf("disk: %s: %w: %d MiB left, %d MiB wanted", d.o.Dir, ErrFull, usage.AvailBytes>>20, need>>20)
+	default:
+		d.room = nil
 	}
 	if d.room == nil && d.reserve != nil {
 		if err := d.reserve.Keep(); err != nil {

@@ -171,6 +171,7 @@ func TestFullDisk(t *testing.T) {
 				t.Fatalf("on the full disk %q is %v", key, ok)
 			}
 		}
+		testkit.Await(t, "deletes find no room either", func() bool { return errors.Is(d.Room(), ErrFullest) })
 		if err := d.Room(); !errors.Is(err, ErrFull) {
 			t.Errorf("Room: %v", err)
 		}

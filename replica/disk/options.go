@@ -19,8 +19,10 @@ var (
 	ErrDamaged = errors.New("move this directory away and start the replica again: it will be loaded from the others")
 	// ErrLocked: another process has the directory open.
 	ErrLocked = errors.New("the directory is in use by another process")
-	// ErrFull: the disk has too little room for writes.
+	// ErrFull: the disk has too little room for sets.
 	ErrFull = errors.New("the disk is full")
+	// ErrFullest, which wraps ErrFull: not for deletes either.
+	ErrFullest = fmt.Errorf("%w, for deletes, too", ErrFull)
 	// ErrClosed: the Disk was closed.
 	ErrClosed = errors.New("disk: closed")
 	// ErrOptions: the options make no sense.

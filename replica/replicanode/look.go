@@ -1,6 +1,7 @@
 package replicanode
 
 import (
+	"quartet/bus/host/room"
 	"quartet/bus/link"
 	"quartet/bus/message"
 	"quartet/replica"
@@ -19,7 +20,7 @@ type Figures struct {
 // figures answers a probe.
 func (n *node) figures() Figures {
 	f := Figures{
-		Stats: n.machine.Stats(), Views: n.views, Full: n.full,
+		Stats: n.machine.Stats(), Views: n.views, Full: n.refuses != room.None,
 		Traffic: link.Traffic{
 			Counters: n.link.Counters(), Kinds: n.link.Kinds(), Waiting: n.inbox.Len(), Dropped: n.inbox.Dropped(), Again: n.sent.again,
 		},

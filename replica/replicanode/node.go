@@ -18,6 +18,7 @@ import (
 	"quartet/bus"
 	"quartet/bus/host/lock"
 	"quartet/bus/host/loop"
+	"quartet/bus/host/room"
 	"quartet/bus/host/tune"
 	"quartet/bus/lamport"
 	"quartet/bus/link"
@@ -73,9 +74,9 @@ type node struct {
 	inbox   *bus.Inbox[*nats.Msg]
 	loop    *loop.Loop[*nats.Msg, Figures]
 	out     replica.Output
-	heard   time.Time // the last message of any kind, the master's heartbeat among them
-	seen    condition // that was logged last
-	full    bool      // the disk has too little room
+	heard   time.Time    // the last message of any kind, the master's heartbeat among them
+	seen    condition    // that was logged last
+	refuses room.Refused // for want of room on the disk
 	refused uint64
 	failing bool // the last send failed
 	sent    sent

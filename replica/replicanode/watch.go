@@ -4,35 +4,60 @@ import (
 	"errors"
 	"fmt"
 
+	"quartet/bus/host/room"
 	"quartet/bus/message"
 	"quartet/replica/disk"
 )
 
-// lookRoom asks the disk for its room: without, sets are refused until there is some again.
+// lookRoom asks the disk for its room: without, sets, then deletes, too, are refused until there is
+// some again.
 func (n *node) lookRoom() error {
 	if n.disk == nil {
 		return nil
 	}
-	room := n.disk.Room()
+	why := n.disk.Room()
 	if err := n.disk.Err(); err != nil {
 		n.log.Error("replica stops: its disk fails", "error", err)
 		return fmt.Errorf("%w: %w", ErrDisk, err)
 	}
-	if full := room != nil; full != n.full {
-		n.full = full
-		switch {
-		case !full:
-			n.log.Info("there is room on the disk: sets are taken again")
-			n.machine.Full("")
-		case errors.Is(room, disk.ErrFull):
-			n.log.Error("sets are refused: the disk is full", "error", room)
-			n.machine.Full(fmt.Sprintf("the disk of replica %s is full; gets go on", n.opts.ID))
-		default:
-			n.log.Error("sets are refused: the room on the disk is not known", "error", room)
-			n.machine.Full(fmt.Sprintf("replica %s cannot tell how much room its disk has; gets go on", n.opts.ID))
-		}
+	if refused := refusedBy(why); refused != n.refuses {
+		n.refuses = refused
+		n.noteRoom(refused, why)
 	}
 	return nil
+}
+
+// refusedBy is which writes are refused for what a disk says of its room.
+func refusedBy(why error) room.Refused {
+	isForSets := errors.Is(why, disk.ErrFull) && !errors.Is(why, disk.ErrFullest)
+	switch {
+	case why == nil:
+		return room.None
+	case isForSets:
+		return room.Sets
+	default:
+		return room.Deletes
+	}
+}
+
+// noteRoom tells the machine which writes it is to refuse, and logs it.
+func (n *node) noteRoom(refused room.Refused, why error) {
+	switch {
+	case refused == room.None:
+		n.log.Info("there is room on the disk: sets are taken again")
+		n.machine.Full("", "")
+	case refused == room.Sets:
+		n.log.Error("sets are refused: the disk is full", "error", why)
+		n.machine.Full(fmt.Sprintf("the disk of replica %s is full; gets and deletes go on", n.opts.ID), "")
+	case errors.Is(why, disk.ErrFull):
+		n.log.Error("sets and deletes are refused: the disk is full", "error", why)
+		said := fmt.Sprintf("the disk of replica %s is full, for deletes, too; gets go on", n.opts.ID)
+		n.machine.Full(said, said)
+	default:
+		n.log.Error("sets and deletes are refused: the room on the disk is not known", "error", why)
+		said := fmt.Sprintf("replica %s cannot tell how much room its disk has; gets go on", n.opts.ID)
+		n.machine.Full(said, said)
+	}
 }
 
 // condition is what is logged when it changes.

@@ -13,7 +13,7 @@ import (
 // Levels are what must be free on a disk for something to be done, in bytes. Each leaves the ones
 // below it for what matters more.
 type Levels struct {
-	// Sets is the least for clients' sets.
+	// Sets is the least for clients' sets, and all else that may leave a value.
 	Sets uint64
 	// Cleanup is the least for what makes room again or rearranges data: deletes by clients, and
 	// the compactions of a replica's storage. What is left below it is for what is under way: the
@@ -37,6 +37,39 @@ func LevelsOf(total uint64) Levels {
 		Cleanup: min(cleanupMost, total/cleanupShare),
 		Reserve: min(reserveMost, total/reserveShare),
 	}
+}
+
+// Refused says which of clients' writes find no room.
+type Refused uint8
+
+// What is refused, the next level with the one before it.
+const (
+	None    Refused = iota
+	Sets            // and all else that may leave a value
+	Deletes         // too
+)
+
+// Refuses says what is to be refused with so many bytes free, where was is refused so far: it is
+// taken again once an eighth more is free, so that a disk at the limit does not flap. Sets leave
+// missing bytes beside their level. need is what must be free for a part of it to be taken again, or,
+// where nothing is refused, for sets.
+func (l Levels) Refuses(was Refused, free, missing uint64) (now Refused, need uint64) {
+	sets, deletes := l.Sets, l.Cleanup
+	if was >= Sets {
+		sets += sets / 8
+	}
+	if was >= Deletes {
+		deletes += deletes / 8
+	}
+	sets += missing
+
+	switch {
+	case free < deletes:
+		return Deletes, deletes
+	case free < sets:
+		return Sets, sets
+	}
+	return None, sets
 }
 
 // Usage is how full a disk is, in bytes.

@@ -27,6 +27,36 @@ func TestLevels(t *testing.T) {
 	}
 }
 
+// Deletes are taken for longer than sets, and what was refused is taken again a little later than
+// it was refused.
+func TestRefuses(t *testing.T) {
+	levels := Levels{Sets: 64, Cleanup: 16}
+	for _, test := range []struct {
+		was           Refused
+		free, missing uint64
+		now           Refused
+		need          uint64
+	}{
+		{None, 64, 0, None, 64},
+		{None, 63, 0, Sets, 64},
+		{None, 87, 24, Sets, 88}, // sets leave the room of a reserve
+		{None, 16, 24, Sets, 88}, // deletes do not
+		{None, 15, 0, Deletes, 16},
+		{Sets, 71, 0, Sets, 72},
+		{Sets, 72, 0, None, 72},
+		{Sets, 16, 0, Sets, 72},
+		{Sets, 15, 0, Deletes, 16},
+		{Deletes, 17, 0, Deletes, 18},
+		{Deletes, 18, 0, Sets, 72},
+		{Deletes, 72, 0, None, 72},
+		{None, 0, 0, Deletes, 16},
+	} {
+		if now, need := levels.Refuses(test.was, test.free, test.missing); now != test.now || need != test.need {
+			t.Errorf("%+v: refuses %d, needs %d", test, now, need)
+		}
+	}
+}
+
 // small is a folder on a disk of its own, of 64 MiB.
 func small(t *testing.T) string {
 	t.Helper()
