@@ -225,7 +225,7 @@ func (c *collector) end(reply *bus.Reply, s *sending, item *bus.BatchItem, at ti
 	u := c.of(reply.RID)
 	t := &u.trace
 	t.Client, t.Model, t.Type, t.Key = s.client, item.Model.Word(), item.Type.Word(), item.Key
-	t.Code, t.Position, t.Number = int(reply.Code), reply.Position, reply.Timestamp
+	t.Code, t.Position, t.Revision, t.Number = int(reply.Code), reply.Position, reply.Revision, reply.Timestamp
 	if reply.Replica != 0 {
 		t.Replica = reply.Replica.String()
 	}

@@ -25,7 +25,10 @@ func words(r *bus.Reply) string {
 func (t *Trace) Title() string {
 	b := fmt.Sprintf("request %d", t.RID)
 	if t.Model != "" {
-		b += fmt.Sprintf(": %s %s %s", t.Model, t.Type, t.Key)
+		b += ": " + t.Model + " " + t.Type
+	}
+	if t.Key != "" { // a transaction has none
+		b += " " + t.Key
 	}
 	if t.Client != "" {
 		b += " of " + t.Client
@@ -45,6 +48,9 @@ func (t *Trace) Outcome() string {
 	}
 	if t.Position != 0 {
 		b += fmt.Sprintf(", position %d", t.Position)
+	}
+	if t.Revision != 0 {
+		b += fmt.Sprintf(", revision %d", t.Revision)
 	}
 	if t.Number != 0 {
 		b += fmt.Sprintf(", timestamp %d", t.Number)

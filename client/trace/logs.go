@@ -154,6 +154,7 @@ func (l *logs) replied(e Event, got line) {
 		t.Replica = ""
 	}
 	t.Position, _ = strconv.ParseUint(got["position"], 10, 64)
+	t.Revision, _ = strconv.ParseUint(got["revision"], 10, 64)
 	t.Number, _ = strconv.ParseUint(got["timestamp"], 10, 64)
 
 	if e.Detail = got["code"]; t.Code == int(model.OK) {

@@ -41,11 +41,12 @@ type Trace struct {
 	RID      uint64  `json:"rID"`
 	Client   string  `json:"client,omitempty"`
 	Model    string  `json:"consistency,omitempty"` // linearizable, …
-	Type     string  `json:"request,omitempty"`     // set, get
-	Key      string  `json:"key,omitempty"`
+	Type     string  `json:"request,omitempty"`     // set, get, …
+	Key      string  `json:"key,omitempty"`         // of a list or watch its prefix
 	Code     int     `json:"code,omitempty"` // of the reply; 0: none was heard
 	Replica  string  `json:"replica,omitempty"`
 	Position uint64  `json:"position,omitempty"`
+	Revision uint64  `json:"revision,omitempty"`
 	Number   uint64  `json:"timestamp,omitempty"` // causal
 	Events   []Event `json:"events"`              // in the order in which they were heard
 }
@@ -67,15 +68,15 @@ func (t *Trace) Took() time.Duration {
 }
 
 // passedBy inserts messages that name no request, were under way together with this one, and
-// mattered to it. By a FORWARD without requests and its echo members confirm that a linearizable
-// get may be answered; by ANSWERS without answers they say that they hold a causal set.
+// mattered to it. By a FORWARD without requests and its echo members confirm that what was read in
+// model 1 may be answered; by ANSWERS without answers they say that they hold a causal write.
 func (t *Trace) passedBy(unnamed []Event) {
 	var detail string
 	kinds := []string{"ANSWERS"}
 	switch {
-	case t.Model == model.Linearizable.Word() && t.Type == model.Get.Word():
+	case t.fenced():
 		detail, kinds = "without requests: it still works", append(kinds, "FORWARD")
-	case t.Model == model.Causal.Word() && t.Type == model.Set.Word():
+	case t.numbered():
 		detail = "without answers: what it holds"
 	default:
 		return
@@ -98,6 +99,25 @@ func (t *Trace) passedBy(unnamed []Event) {
 		i := slices.IndexFunc(t.Events, func(o Event) bool { return o.At.After(e.At) || o.Kind == KindReply })
 		t.Events = slices.Insert(t.Events, max(i, 1), e)
 	}
+}
+
+// fenced reports whether the request was read without a place in the order: the DATA of a
+// transaction that writes shows that it was not.
+func (t *Trace) fenced() bool {
+	switch t.Type {
+	case model.Get.Word(), model.List.Word(), model.Watch.Word():
+		return t.Model == model.Linearizable.Word()
+	case model.Txn.Word():
+		carried := slices.ContainsFunc(t.Events, func(e Event) bool { return e.Kind == "DATA" && e.Detail != acknowledges })
+		return t.Model == model.Linearizable.Word() && !carried
+	}
+	return false
+}
+
+// numbered reports whether the request is a write that the master has numbered.
+func (t *Trace) numbered() bool {
+	typ, err := model.ParseType(t.Type)
+	return err == nil && typ.Writes() && t.Model == model.Causal.Word()
 }
 
 // Lanes lists the participants: the client, masters, replicas.

@@ -132,6 +132,58 @@ func TestBatch(t *testing.T) {
 	}
 }
 
+// Of a read in model 1 the fence is a part of the story, of a causal write that replicas hold it. A
+// transaction is a read if no DATA carries it. The end of a value is nobody's request.
+func TestWhatPassesByARequest(t *testing.T) {
+	forward, data := Event{Kind: "FORWARD", At: time.Unix(1, 0)}, Event{Kind: "DATA", At: time.Unix(2, 0)}
+	acknowledgement := Event{Kind: "DATA", At: time.Unix(2, 0), Detail: acknowledges}
+	reply := Event{Kind: KindReply, At: time.Unix(4, 0)}
+	passing := []Event{{Kind: "ANSWERS", At: time.Unix(3, 0)}}
+
+	for _, test := range []struct {
+		model, typ string
+		carried    Event
+		inserted   bool
+	}{
+		{"linearizable", "get", acknowledgement, true},
+		{"linearizable", "list", acknowledgement, true},
+		{"linearizable", "set", data, false},
+		{"linearizable", "delete", data, false},
+		{"linearizable", "txn", data, false},
+		{"linearizable", "txn", acknowledgement, true},
+		{"sequential", "txn", acknowledgement, false},
+		{"sequential", "get", acknowledgement, false},
+		{"causal", "set", acknowledgement, true},
+		{"causal", "delete", acknowledgement, true},
+		{"causal", "get", acknowledgement, false},
+		{"eventual", "delete", data, false},
+	} {
+		tr := Trace{Model: test.model, Type: test.typ, Events: []Event{forward, test.carried, reply}}
+		tr.passedBy(passing)
+		if inserted := len(tr.Events) == 4; inserted != test.inserted {
+			t.Errorf("%s %s, %q: inserted %t", test.model, test.typ, test.carried.Detail, inserted)
+		}
+	}
+
+	s := newStage(t)
+	s.node(r2, &message.Data{Header: head(r1, 12), Seq: 1, Received: message.Received{LastSeq: 1, Received: []uint64{1, 0}},
+		Ops: []message.Operation{{Op: message.OpEnd, Request: message.Request{Request: model.Request{Key: "k"}}, Number: 4}}})
+	if len(s.c.requests) != 0 {
+		t.Errorf("the end of a value is a request: %+v", s.c.requests)
+	}
+}
+
+// What a reply says besides is in the outcome; a transaction has no key.
+func TestOutcome(t *testing.T) {
+	tr := Trace{RID: 7, Model: "sequential", Type: "txn", Code: 412, Replica: "r1", Position: 12, Revision: 3}
+	if got := tr.Title(); got != "request 7: sequential txn" {
+		t.Errorf("title %q", got)
+	}
+	if got := tr.Outcome(); got != "412 by r1, position 12, revision 3, 0.000 ms" {
+		t.Errorf("outcome %q", got)
+	}
+}
+
 // Who cannot set headers names the client in the body.
 func TestClientOfJSON(t *testing.T) {
 	for body, want := range map[string]string{

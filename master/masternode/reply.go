@@ -59,7 +59,7 @@ func (n *node) reply(r *master.Reply) {
 	}
 	if n.debug {
 		n.opts.Log.Debug("out", "kind", "REPLY", "to", t.reply, "rids", r.RID, "code", r.Code,
-			"clock", r.Clock, "replica", r.Replica, "position", r.Position, "timestamp", r.Timestamp)
+			"clock", r.Clock, "replica", r.Replica, "position", r.Position, "revision", r.Revision, "timestamp", r.Timestamp)
 	}
 
 	if t.reply == "" {
