@@ -6,6 +6,7 @@ import (
 
 	"quartet/bus/lamport"
 	"quartet/bus/message"
+	"quartet/bus/model"
 	"quartet/master"
 	"quartet/master/membership"
 	"quartet/replica"
@@ -164,7 +165,9 @@ func FuzzMaster(f *testing.F) {
 			switch s.below(5) {
 			case 0:
 				waiting[token] = true
-				m.Request(master.Incoming{Token: token, Request: s.client(), Replica: s.node() % 5, Draw: uint32(s.number())}, &out)
+				m.Request(master.Incoming{
+					Token: token, Request: s.client(), Replica: s.node() % 5, Draw: uint32(s.number()), Wall: s.number(), ReadOnly: s.below(2) == 0,
+				}, &out)
 			case 1:
 				m.Tick(&out)
 			case 2:
@@ -212,9 +215,13 @@ func FuzzMaster(f *testing.F) {
 	})
 }
 
-// client is a request that has passed the door: its codes are known.
+// client is a request that has passed the door: its codes are known, and its model has such
+// requests.
 func (s *source) client() message.Request {
 	r := s.request()
-	r.Model, r.Type = 1+r.Model%4, 1+r.Type%2
+	r.Model, r.Type = 1+r.Model%4, model.Types[s.below(len(model.Types))]
+	if !r.Type.In(r.Model) {
+		r.Type = model.Delete
+	}
 	return r
 }
