@@ -16,7 +16,9 @@ import (
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 
+	"quartet/bus/model"
 	"quartet/master/inprocess"
+	"quartet/master/masternode"
 	"quartet/master/masternode/traces"
 )
 
@@ -167,6 +169,43 @@ func TestSpansOfARealCluster(t *testing.T) {
 	for _, bad := range at.named("quartet request") {
 		if bad.Status.GetCode() != tracepb.Status_STATUS_CODE_ERROR || attributes(bad)["quartet.code"] != int64(400) {
 			t.Errorf("%v", bad)
+		}
+	}
+}
+
+// A condition that did not hold is an answer, and its span says of which revision the key is. What
+// was refused is an error.
+func TestSpansOfOutcomes(t *testing.T) {
+	at := &collector{}
+	server := httptest.NewServer(at)
+	defer server.Close()
+	tracer, err := traces.Open(t.Context(), traces.Options{Endpoint: server.URL, Log: slog.New(slog.DiscardHandler), Getenv: env(nil)})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	bad := map[model.Code]bool{model.OK: false, model.Failed: false, model.Unavailable: true, model.Unknown: true}
+	for code := range bad {
+		tracer.Answered(&masternode.Traced{
+			Model: model.Linearizable, Type: model.Txn, Code: code, Received: time.Now(), Answered: time.Now(),
+			HasRevision: code.Answered(), Revision: 17,
+		})
+	}
+	if err := tracer.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	spans := at.named("quartet linearizable txn")
+	if len(spans) != len(bad) {
+		t.Fatalf("%d spans of %d requests", len(spans), len(bad))
+	}
+	for _, s := range spans {
+		a := attributes(s)
+		code := model.Code(a["quartet.code"].(int64))
+		isError := s.Status.GetCode() == tracepb.Status_STATUS_CODE_ERROR
+		hasRevision := a["quartet.revision"] == int64(17)
+		if isError != bad[code] || hasRevision == isError {
+			t.Errorf("%d: an error: %t; %v", code, isError, a)
 		}
 	}
 }
