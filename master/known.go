@@ -148,8 +148,7 @@ func (m *Machine) told(f *flight, r *message.Request) {
 
 // resume starts a new flight for a write whose earlier sending was answered Unknown, or whose
 // outcome only replicas remember: the same rID, the same stamp, the same time on the wall. With
-// another time the deadline of one version would differ between the replica that has the first
-// flight's and one that has this flight's.
+// another time one version would have two deadlines, each at some replica (rule P3).
 func (m *Machine) resume(k *known, in *Incoming, out *Output) {
 	p, code, why := m.place(in)
 	if why != "" {

@@ -120,7 +120,7 @@ func (m *Machine) request(in Incoming, out *Output) {
 }
 
 // writes reports whether the request may change what a key holds: it has an age then, and its
-// first outcome is remembered under its identity.
+// first outcome is remembered under its identity. A transaction of gets alone does not (rule P5).
 func (in *Incoming) writes() bool { return in.Request.Writes() && !in.ReadOnly }
 
 // mayEnd reports whether what r writes may have a deadline, which counts from the time on the wall
@@ -399,7 +399,7 @@ func (m *Machine) land(f *flight, a model.Answer, out *Output) {
 	a.HasPosition = hasPosition(&f.request, a.Replica)
 	if f.known != nil {
 		switch {
-		case a.Code.Answered(): // so was a condition that did not hold: it was decided in the order
+		case a.Code.Answered(): // a condition that did not hold, too: that was decided in the order (rule P4)
 			f.known.settle(&a)
 			m.landed(f.request.Identity, f.known)
 		case f.known.unknown && !f.request.Model.Strong():
