@@ -110,7 +110,7 @@ func TestOnlyWhatWritesHasAnAge(t *testing.T) {
 }
 
 // The first outcome is repeated, whatever it was: code, revision, value, reason.
-func TestTheFirstOutcomeIsRepeated(t *testing.T) {
+func TestP4TheFirstOutcomeIsRepeated(t *testing.T) {
 	for name, first := range map[string]model.Answer{
 		"OK of a set":         {Code: model.OK, Position: 12, HasRevision: true, Revision: 12},
 		"a sum":               {Code: model.OK, Position: 12, HasRevision: true, Revision: 12, Value: []byte("-7")},
@@ -159,7 +159,7 @@ func TestTheFirstOutcomeIsRepeated(t *testing.T) {
 
 // A condition that did not hold was decided in the order: it is the outcome, though another replica
 // has the same request under way, and no later sending of it is executed.
-func TestAFailedConditionIsFinal(t *testing.T) {
+func TestP4AFailedConditionIsFinal(t *testing.T) {
 	o := ready(t, configured(3, 1))
 	request := id("x", in("linearizable set a 1"))
 	request.Request.HasIf = true
@@ -184,7 +184,7 @@ func TestAFailedConditionIsFinal(t *testing.T) {
 
 // An outcome that is too long to be remembered here is asked of a replica again, under the same
 // identity, with the same id.
-func TestALongOutcomeIsAskedForAgain(t *testing.T) {
+func TestP4ALongOutcomeIsAskedForAgain(t *testing.T) {
 	o := ready(t, configured(3, 1))
 	request := on(now, 0, id("x", in("linearizable txn x")))
 	long := model.Answer{RID: 1, Code: model.OK, HasRevision: true, Revision: 4, Value: make([]byte, 1025)}
@@ -206,7 +206,7 @@ func TestALongOutcomeIsAskedForAgain(t *testing.T) {
 
 // A write gets one time on the wall, from which its deadline counts, as it gets one version: a
 // sending whose first flight had no outcome goes on with both.
-func TestOneTimeOnTheWall(t *testing.T) {
+func TestP3OneTimeOnTheWall(t *testing.T) {
 	for _, m := range model.All {
 		t.Run(m.Word(), func(t *testing.T) {
 			o := ready(t, configured(3, 1))
@@ -250,7 +250,7 @@ func TestOneTimeOnTheWall(t *testing.T) {
 }
 
 // A new number of a causal set, after the old one was void, keeps the time on the wall.
-func TestANewNumberKeepsTheTimeOnTheWall(t *testing.T) {
+func TestP3ANewNumberKeepsTheTimeOnTheWall(t *testing.T) {
 	o := ready(t, configured(3, 1))
 	o.ask(on(now, 5000, in("causal set a 1")))
 	o.lost(3)
@@ -288,7 +288,7 @@ func TestACausalDeleteIsNumbered(t *testing.T) {
 
 // A transaction of gets alone that names a replica is refused like a get when that one leaves; its
 // outcome is not remembered.
-func TestATransactionOfGetsIsAGet(t *testing.T) {
+func TestP5ATransactionOfGetsIsAGet(t *testing.T) {
 	o := ready(t, configured(3, 1))
 	request := reading(id("x", in("sequential txn x")))
 	o.ask(at(3, request))
