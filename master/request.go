@@ -44,26 +44,8 @@ const (
 	noOutcome = "no outcome in time: the request may or may not take effect; send it again with the same Nats-Msg-Id to learn it"
 )
 
-// notBuilt says of a request that has a form already and is not carried out yet why it is refused;
-// "": it is carried out.
-func notBuilt(r *model.Request) string {
-	switch {
-	case r.Type != model.Set && r.Type != model.Get:
-		return "requests of the type " + r.Type.Word() + " are not built yet"
-	case r.HasIf:
-		return "conditions are not built yet"
-	case r.TTL > 0:
-		return "values that end are not built yet"
-	}
-	return ""
-}
-
 // Request takes a client's request whose form was found good.
 func (m *Machine) Request(in Incoming, out *Output) {
-	if why := notBuilt(&in.Request.Request); why != "" {
-		m.Refuse(in.Token, model.Malformed, why, out)
-		return
-	}
 	if m.misdirected(&in, out) {
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"quartet/bus/codec"
 	"quartet/bus/host/room"
 	"quartet/bus/model"
 )
@@ -27,6 +28,34 @@ func TestWhatIsRefusedForWantOfRoom(t *testing.T) {
 			if got := left.refuses(typ); typ.Writes() && got != want {
 				t.Errorf("level %d: a %s is refused: %q, want %q", refused, typ.Word(), got, want)
 			}
+		}
+	}
+}
+
+// A transaction is read-only if no step of either branch writes, and nothing else is.
+func TestReadOnly(t *testing.T) {
+	get, set := model.Step{Type: model.Get, Key: "a"}, model.Step{Type: model.Set, Key: "a", Value: []byte("1")}
+	for name, test := range map[string]struct {
+		txn  model.Transaction
+		want bool
+	}{
+		"gets":            {model.Transaction{Then: []model.Step{get}, Else: []model.Step{get, get}}, true},
+		"a set":           {model.Transaction{Then: []model.Step{get, set}}, false},
+		"a set otherwise": {model.Transaction{Then: []model.Step{get}, Else: []model.Step{set}}, false},
+		"checks alone":    {model.Transaction{If: []model.Check{{Key: "a", HasExists: true}}}, true},
+	} {
+		value, err := codec.AppendTransaction(nil, &test.txn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := readOnly(&model.Request{Model: model.Linearizable, Type: model.Txn, Value: value}); got != test.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+
+	for _, typ := range model.Types {
+		if typ != model.Txn && readOnly(&model.Request{Model: model.Linearizable, Type: typ, Key: "a"}) {
+			t.Errorf("a %s is no transaction", typ.Word())
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
+	"quartet/bus/codec"
 	"quartet/bus/host/loop"
 	"quartet/bus/lamport"
 	"quartet/bus/message"
@@ -294,7 +295,7 @@ func (n *node) incoming(t *taken, o *bus.Options, err error) {
 		n.opts.Log.Debug("in", "kind", "REQUEST", "reply", t.reply, "consistency", r.Model,
 			"request", r.Type, "key", r.Key, "bytes", len(r.Value), "error", err)
 	}
-	t.client, t.tellHistory = o.Client, o.AsksHistory
+	t.client, t.tellHistory, t.readOnly = o.Client, o.AsksHistory, err == nil && readOnly(&r.Request)
 	if o.InSession {
 		s := o.Session // of its own, so that o stays where it is
 		t.session = &s
@@ -305,6 +306,11 @@ func (n *node) incoming(t *taken, o *bus.Options, err error) {
 	n.waiting.add(t)
 	if err != nil {
 		n.refuse(t.token, err)
+		return
+	}
+
+	if why := master.NotBuilt(&r.Request); why != "" {
+		n.machine.Refuse(t.token, model.Malformed, why, &n.out)
 		return
 	}
 
@@ -327,6 +333,15 @@ func (n *node) incoming(t *taken, o *bus.Options, err error) {
 		}
 	}
 	n.machine.Request(in, &n.out)
+}
+
+// readOnly reports whether r, whose form was found good, is a transaction of gets alone.
+func readOnly(r *model.Request) bool {
+	if r.Type != model.Txn {
+		return false
+	}
+	txn, err := codec.ParseTransaction(r.Value)
+	return err == nil && !txn.Writes()
 }
 
 // wall is a time in milliseconds since 1970.
