@@ -43,7 +43,7 @@ type Trace struct {
 	Model    string  `json:"consistency,omitempty"` // linearizable, …
 	Type     string  `json:"request,omitempty"`     // set, get, …
 	Key      string  `json:"key,omitempty"`         // of a list or watch its prefix
-	Code     int     `json:"code,omitempty"` // of the reply; 0: none was heard
+	Code     int     `json:"code,omitempty"`        // of the reply; 0: none was heard
 	Replica  string  `json:"replica,omitempty"`
 	Position uint64  `json:"position,omitempty"`
 	Revision uint64  `json:"revision,omitempty"`
