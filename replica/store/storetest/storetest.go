@@ -5,9 +5,7 @@ package storetest
 import (
 	"bytes"
 	"fmt"
-	"maps"
 	"math"
-	"math/rand"
 	"slices"
 	"strings"
 	"testing"
@@ -34,6 +32,12 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"ascend in chunks sees every key once", testAscendChunks},
 		{"rising, falling and shuffled keys", testOrders},
 		{"clear removes everything", testClear},
+		{"a removed key is as if it had never been", testRemove},
+		{"values are counted apart", testLive},
+		{"what is due comes in order", testDue},
+		{"a deadline is that of the last put", testDueFollowsPut},
+		{"due stops when told", testDueStops},
+		{"many deadlines come and go", testDueDrains},
 		{"behaves like a map", testModel},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, open(t)) })
@@ -45,12 +49,13 @@ func record(i int) store.Record {
 		Kind:    store.KindValue,
 		Value:   fmt.Appendf(nil, "value %d", i),
 		Version: lamport.Version{Epoch: 1, Timestamp: lamport.Timestamp{Time: uint64(i), Node: lamport.Replica(1)}},
-		RID:     uint64(i),
+		RID:     uint64(i), Revision: uint64(i) + 1,
 	}
 }
 
 func equal(a, b store.Record) bool {
-	return a.Kind == b.Kind && bytes.Equal(a.Value, b.Value) && a.Version == b.Version && a.Number == b.Number && a.RID == b.RID
+	sameWrite := a.Version == b.Version && a.Number == b.Number && a.RID == b.RID && a.Revision == b.Revision
+	return a.Kind == b.Kind && bytes.Equal(a.Value, b.Value) && sameWrite && a.Expires == b.Expires
 }
 
 func wantGet(t *testing.T, s store.Store, key string, want store.Record) {
@@ -91,6 +96,8 @@ func testEmpty(t *testing.T, s store.Store) {
 	wantNone(t, s, "")
 	wantKeys(t, s, "", nil)
 	wantKeys(t, s, "k", nil)
+	wantLive(t, s, 0)
+	wantDue(t, s, math.MaxUint64)
 }
 
 func testFields(t *testing.T, s store.Store) {
@@ -99,13 +106,16 @@ func testFields(t *testing.T, s store.Store) {
 		Value:   []byte{0, 1, 0xff},
 		Version: lamport.Version{Epoch: math.MaxUint64, Timestamp: lamport.Timestamp{Time: math.MaxUint64 - 1, Node: math.MaxUint32}},
 		Number:  math.MaxUint64 - 2,
-		RID:     math.MaxUint64 - 3,
+		RID:     math.MaxUint64 - 3, Revision: math.MaxUint64 - 4, Expires: math.MaxUint64,
 	}
 	s.Put("most", most)
 	wantGet(t, s, "most", most)
 	least := store.Record{Kind: store.KindValue}
 	s.Put("least", least)
 	wantGet(t, s, "least", least)
+	tombstone := store.Record{Kind: store.KindTombstone, Version: most.Version, Revision: 7}
+	s.Put("deleted", tombstone)
+	wantGet(t, s, "deleted", tombstone)
 	s.Ascend("most", func(key string, r store.Record) bool {
 		if key != "most" || !equal(r, most) {
 			t.Errorf("Ascend gives %q, %+v; want %+v", key, r, most)
@@ -261,47 +271,5 @@ func testClear(t *testing.T, s store.Store) {
 		if s.Len() != 1 {
 			t.Errorf("Len = %d, want 1", s.Len())
 		}
-	}
-}
-
-func testModel(t *testing.T, s store.Store) {
-	const seed, steps, keys = 1, 20_000, 3000
-	rnd := rand.New(rand.NewSource(seed))
-	model := make(map[string]store.Record)
-	for i := range steps {
-		if i == steps/3 {
-			s.Clear()
-			clear(model)
-		}
-
-		key := fmt.Sprintf("k%d", rnd.Intn(keys))
-		switch want, ok := model[key]; {
-		case rnd.Intn(2) == 0:
-			model[key] = record(i)
-			s.Put(key, record(i))
-		case ok:
-			wantGet(t, s, key, want)
-		default:
-			wantNone(t, s, key)
-		}
-
-		if i%1000 != 0 {
-			continue
-		}
-
-		sorted := slices.Sorted(maps.Keys(model))
-		wantKeys(t, s, "", sorted)
-		at, _ := slices.BinarySearch(sorted, key)
-		wantKeys(t, s, key, sorted[at:])
-		s.Ascend("", func(key string, r store.Record) bool {
-			if !equal(r, model[key]) {
-				t.Fatalf("step %d: Ascend gives %q = %+v; want %+v", i, key, r, model[key])
-			}
-			return true
-		})
-	}
-
-	if s.Len() != len(model) {
-		t.Errorf("Len = %d, want %d", s.Len(), len(model))
 	}
 }
