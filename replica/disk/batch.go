@@ -20,6 +20,7 @@ const (
 	trimWrites = 1024     // causal writes that are no longer needed
 	trimBytes  = 4 << 20  // or bytes of them
 	trimParts  = 8        // the table is up to 1/8 larger on disk than what is needed of it
+	trimEnded  = 4096     // deadlines that are no more: Options.trimEnded, if nothing else is said
 	markedLogs = 32       // logs whose markers are kept: far more than the engine has not yet made tables of
 	markedTurn = 16 << 10 // bytes: two smaller turns fit into the engine's smallest memtable
 )
@@ -41,6 +42,9 @@ func (d *Disk) fill(b *pebble.Batch, t *durable.Turn) error {
 	}
 	if !t.Partial {
 		d.records(b)
+		if err := d.trimDeadlines(b); err != nil {
+			return err
+		}
 	}
 	d.counts.turn++
 	d.leaveMarker(b)
@@ -59,14 +63,37 @@ func (d *Disk) fill(b *pebble.Batch, t *durable.Turn) error {
 func (d *Disk) records(b *pebble.Batch) {
 	if d.cleared {
 		removeRange(b, []byte{prefixKey}, []byte{prefixKey + 1})
+		removeRange(b, []byte{prefixDeadline}, []byte{prefixDeadline + 1})
 	}
 	slices.SortFunc(d.dirty, func(a, b *entry) int { return cmp.Compare(a.key, b.key) })
 	for _, e := range d.dirty {
 		d.scratch = append(append(d.scratch[:0], prefixKey), e.key...)
-		d.value = appendRecord(d.value[:0], &e.record)
-		put(b, d.scratch, d.value)
+		if !e.present {
+			remove(b, d.scratch)
+		} else {
+			d.value = appendRecord(d.value[:0], &e.record)
+			put(b, d.scratch, d.value)
+		}
+		d.deadline(b, e)
 	}
-	d.counts.keys = d.keys
+	d.counts.keys, d.counts.live = d.keys, d.live
+}
+
+// deadline brings the index of deadlines up to what is known of a key.
+func (d *Disk) deadline(b *pebble.Batch, e *entry) {
+	before, now := e.indexed, e.record.Expires
+	if before == now {
+		return
+	}
+	if before > 0 {
+		d.scratch = deadlineKey(d.scratch[:0], place{before, e.key})
+		remove(b, d.scratch)
+		d.ended++
+	}
+	if now > 0 {
+		d.scratch = deadlineKey(d.scratch[:0], place{now, e.key})
+		put(b, d.scratch, []byte{layout})
+	}
 }
 
 // putState writes the state: the past only if it has changed, for it has up to 700 bytes, and

@@ -6,8 +6,9 @@ import "quartet/replica/store"
 type entry struct {
 	key     string
 	record  store.Record
+	indexed uint64 // the deadline that the engine's index has; 0: none
 	present bool
-	dirty   bool // put in this turn
+	dirty   bool // put or removed in this turn
 	used    bool // since the hand passed last
 	at      int  // in the ring
 }
@@ -40,9 +41,9 @@ func (c *cache) get(key string) *entry {
 	return e
 }
 
-// add makes an entry for a key that has none.
+// add makes an entry for a key that has none, of what the engine has.
 func (c *cache) add(key string, r store.Record, present bool) *entry {
-	e := &entry{key: key, record: r, present: present, at: len(c.ring)}
+	e := &entry{key: key, record: r, indexed: r.Expires, present: present, at: len(c.ring)}
 	c.byKey[key] = e
 	c.ring = append(c.ring, e)
 	c.size += e.size()
@@ -51,9 +52,9 @@ func (c *cache) add(key string, r store.Record, present bool) *entry {
 }
 
 // set changes what an entry knows.
-func (c *cache) set(e *entry, r store.Record) {
+func (c *cache) set(e *entry, r store.Record, present bool) {
 	c.size -= e.size()
-	e.record, e.present = r, true
+	e.record, e.present = r, present
 	c.size += e.size()
 }
 
@@ -64,7 +65,7 @@ const stepsOfAdd = 16
 // settle ends a turn: its records are on disk, so they may leave as all others.
 func (c *cache) settle(turn []*entry) {
 	for _, e := range turn {
-		e.dirty = false
+		e.dirty, e.indexed = false, e.record.Expires
 	}
 	c.shrink(nil, 2*len(c.ring))
 }

@@ -92,7 +92,7 @@ func overwrite(t *testing.T, fs vfs.FS, name string, b []byte) {
 // What a newer version has written is not damaged: nobody is told to throw it away.
 func TestWhatIsNewerIsNotDamaged(t *testing.T) {
 	d := &Disk{fault: &fault{}}
-	for name, b := range map[string][]byte{"the state": {layoutPast + 1}, "the past": {layout + 1}, "the record": appendPast(nil, 1, &durable.State{}, []byte{0x92, 100, 0})} {
+	for name, b := range map[string][]byte{"the state": {layoutLive + 1}, "the past": {layout + 1}, "the record": appendPast(nil, 1, &durable.State{}, []byte{0x92, 100, 0})} {
 		_, _, err := decodeState(b, codec.NewDecoder())
 		if name != "the state" {
 			_, err = decodePast(b, &durable.State{}, codec.NewDecoder())

@@ -27,9 +27,13 @@ type Disk struct {
 	flushes *flushes
 
 	cache   *cache
-	dirty   []*entry // put in this turn, each once
+	dirty   []*entry // put or removed in this turn, each once
 	cleared bool     // in this turn, before dirty
 	keys    uint64   // with those of the turn
+	live    uint64   // those that have a value
+	soonest place    // no record has a deadline before this one
+	lasting bool     // none has a deadline at all
+	ended   int      // deadlines that were removed since their range was
 	scratch []byte
 	value   []byte
 

@@ -20,7 +20,7 @@ import (
 
 // inMemory are options for a store in a file system that can crash.
 func inMemory(fs vfs.FS) Options {
-	return Options{Dir: "/r1", BootID: "boot 1", SyncEvery: time.Hour, Window: 50, CacheSize: 4 << 10, fs: fs, memTable: 256 << 10}
+	return Options{Dir: "/r1", BootID: "boot 1", SyncEvery: time.Hour, Window: 50, CacheSize: 4 << 10, fs: fs, memTable: 256 << 10, trimEnded: 16}
 }
 
 // committing commits after each so many puts.
@@ -93,21 +93,55 @@ func fillFields(t *testing.T, v reflect.Value) {
 	}
 }
 
+// appendFirst is appendRecord as builds without revisions had it.
+func appendFirst(b []byte, r *store.Record) []byte {
+	b = append(b, recordFirst, byte(r.Kind))
+	b = appendNumbers(b, r.Version.Epoch, r.Version.Time, uint64(r.Version.Node), r.Number, r.RID)
+	return append(b, r.Value...)
+}
+
 func TestRecordsOfAnotherLayout(t *testing.T) {
-	r := store.Record{Kind: store.KindValue, Value: []byte("v"), RID: 300}
-	b := appendRecord(nil, &r)
-	if got, err := decodeRecord(b); err != nil || !reflect.DeepEqual(got, r) {
-		t.Fatalf("%+v, %v", got, err)
-	}
-	for n := range len(b) - 1 {
-		if _, err := decodeRecord(b[:n]); !errors.Is(err, errValue) {
-			t.Errorf("%d bytes: %v", n, err)
+	r := store.Record{Kind: store.KindValue, Value: []byte("v"), RID: 300, Revision: 1 << 40, Expires: 1 << 41}
+	first := r
+	first.Revision, first.Expires = firstRevision, 0
+	for _, c := range []struct {
+		b    []byte
+		want store.Record
+	}{{appendRecord(nil, &r), r}, {appendFirst(nil, &r), first}} {
+		if got, err := decodeRecord(c.b); err != nil || !reflect.DeepEqual(got, c.want) {
+			t.Fatalf("%+v, %v; want %+v", got, err, c.want)
+		}
+		for n := range len(c.b) - 1 {
+			if _, err := decodeRecord(c.b[:n]); !errors.Is(err, errValue) {
+				t.Errorf("%d bytes: %v", n, err)
+			}
 		}
 	}
-	b[0]++
-	if _, err := decodeRecord(b); !errors.Is(err, errValue) {
-		t.Error(err)
+
+	for _, layout := range []byte{0, recordLayout + 1} {
+		if _, err := decodeRecord(append([]byte{layout}, appendRecord(nil, &r)[1:]...)); !errors.Is(err, errValue) {
+			t.Errorf("layout %d: %v", layout, err)
+		}
 	}
+}
+
+// Whatever is read: no panic, and what is a record is written as it was read.
+func FuzzRecord(f *testing.F) {
+	for _, r := range []store.Record{
+		{Kind: store.KindValue, Value: []byte("v"), RID: 300}, {Kind: store.KindTombstone, Revision: 5}, {Kind: store.KindValue, Revision: 7, Expires: 1 << 41},
+	} {
+		f.Add(appendRecord(nil, &r))
+		f.Add(appendFirst(nil, &r))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, err := decodeRecord(b)
+		if err != nil {
+			return
+		}
+		if again, err := decodeRecord(appendRecord(nil, &r)); err != nil || !same(again, r) {
+			t.Errorf("%+v is read again as %+v, %v", r, again, err)
+		}
+	})
 }
 
 func TestTurnsThatContradict(t *testing.T) {
@@ -203,7 +237,7 @@ func TestCache(t *testing.T) {
 			e = c.add(key, store.Record{}, false)
 		}
 		if rnd.IntN(3) == 0 {
-			c.set(e, store.Record{Value: make([]byte, rnd.IntN(20))})
+			c.set(e, store.Record{Value: make([]byte, rnd.IntN(20))}, true)
 			if !e.dirty {
 				e.dirty = true
 				turn = append(turn, e)

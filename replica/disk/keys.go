@@ -17,6 +17,7 @@ const (
 	prefixLog      = 'l' // + number: the marker that a log of the engine has left
 	prefixPast     = 'p' // what the state says that few turns change: whose disk it is, its processes, the record
 	prefixState    = 's' // the rest of the state, and what the disk counts
+	prefixDeadline = 't' // + when, key: the record of the key has this deadline
 	prefixWeak     = 'w' // + rID, version: a tentative eventual write
 )
 
@@ -38,6 +39,19 @@ func weakKey(id durable.WeakID) []byte {
 	k = binary.BigEndian.AppendUint64(k, id.Version.Epoch)
 	k = binary.BigEndian.AppendUint64(k, id.Version.Time)
 	return binary.BigEndian.AppendUint32(k, uint32(id.Version.Node))
+}
+
+// deadlineKey appends the key that says that the record of a key ends at a time.
+func deadlineKey(b []byte, p place) []byte {
+	return append(binary.BigEndian.AppendUint64(append(b, prefixDeadline), p.expires), p.key...)
+}
+
+// placeOf returns what deadlineKey was given.
+func placeOf(key []byte) (place, bool) {
+	if len(key) < 9 {
+		return place{}, false
+	}
+	return place{expires: binary.BigEndian.Uint64(key[1:]), key: string(key[9:])}, true
 }
 
 // numberOf returns the number at the end of a key that numberKey made.

@@ -37,9 +37,11 @@ func (d *Disk) load(ctx context.Context) (*durable.Saved, error) {
 			return nil, err
 		}
 	}
-	d.counts, d.state, d.began, d.keys = counts, state, true, counts.keys
+	d.counts, d.state, d.began, d.keys, d.live = counts, state, true, counts.keys, counts.live
 	saved := &durable.Saved{State: state}
-	for _, step := range []func(context.Context, *codec.Decoder, *durable.Saved) error{d.loadData, d.loadWrites, d.loadWeak, d.loadExecuted, d.loadMarkers} {
+	for _, step := range []func(context.Context, *codec.Decoder, *durable.Saved) error{
+		d.loadData, d.loadWrites, d.loadWeak, d.loadExecuted, d.loadMarkers, d.loadDeadlines,
+	} {
 		if err := step(ctx, dec, saved); err != nil {
 			return nil, err
 		}

@@ -31,7 +31,7 @@ func Open(ctx context.Context, o Options) (*Disk, *durable.Saved, error) {
 	}
 	d := &Disk{
 		o: o, fault: newFault(), flushes: &flushes{}, enc: codec.NewEncoder(), cache: newCache(o.CacheSize),
-		counts: counts{firstEntry: 1, firstMark: 1}, done: make(chan struct{}),
+		counts: counts{firstEntry: 1, firstMark: 1}, lasting: true, done: make(chan struct{}),
 	}
 	engine := o.fs.PathJoin(o.Dir, engineDir)
 	d.guard = newGuard(o.fs, engine, &o, d.fault)

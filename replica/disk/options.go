@@ -62,8 +62,9 @@ type Options struct {
 	CacheSize int           // bytes of records that are kept in memory; 0: 32 MiB
 	Log       *slog.Logger  // nil: nothing is logged
 
-	fs       vfs.FS // under test: in memory
-	memTable int    // under test: smaller, so that the engine has more to do
+	fs        vfs.FS // under test: in memory
+	memTable  int    // under test: smaller, so that the engine has more to do
+	trimEnded int    // under test: fewer
 }
 
 const (
@@ -91,6 +92,9 @@ func (o Options) filled() (Options, error) {
 	}
 	if o.memTable == 0 {
 		o.memTable = memTableSize
+	}
+	if o.trimEnded == 0 {
+		o.trimEnded = trimEnded
 	}
 	if o.fs == nil {
 		o.fs = vfs.Default

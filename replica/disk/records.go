@@ -23,25 +23,56 @@ func (d *Disk) Get(key string) (store.Record, bool) {
 
 // Put sets the record at key; see [store.Store]. It is on disk with the next Commit.
 func (d *Disk) Put(key string, r store.Record) {
-	e := d.lookup(key)
-	if !e.present {
-		d.keys++
+	d.change(d.lookup(key), r, true)
+	if r.Expires > 0 {
+		d.expect(place{r.Expires, key})
 	}
-	d.cache.set(e, r)
+}
+
+// Remove removes the record at key; see [store.Store]. It is gone on disk with the next Commit.
+func (d *Disk) Remove(key string) {
+	if e := d.lookup(key); e.present {
+		d.change(e, store.Record{}, false)
+	}
+}
+
+// change makes what is known of a key something else, in this turn.
+func (d *Disk) change(e *entry, r store.Record, present bool) {
+	if e.present {
+		d.keys--
+		d.live -= isValue(&e.record)
+	}
+	if present {
+		d.keys++
+		d.live += isValue(&r)
+	}
+
+	d.cache.set(e, r, present)
 	if !e.dirty {
 		e.dirty = true
 		d.dirty = append(d.dirty, e)
 	}
 }
 
+// isValue is 1 if r is a value, else 0.
+func isValue(r *store.Record) uint64 {
+	if r.Kind == store.KindValue {
+		return 1
+	}
+	return 0
+}
+
 // Clear removes all records; see [store.Store]. They are gone on disk with the next Commit.
 func (d *Disk) Clear() {
 	d.cache, d.dirty = newCache(d.o.CacheSize), nil
-	d.cleared, d.keys = true, 0
+	d.cleared, d.keys, d.live, d.lasting = true, 0, 0, true
 }
 
 // Len returns the number of keys, those of the turn included.
 func (d *Disk) Len() int { return int(d.keys) }
+
+// Live returns the number of keys that have a value, those of the turn included.
+func (d *Disk) Live() int { return int(d.live) }
 
 // Ascend calls fn for every key that is not below from, in order; see [store.Store].
 // What it reads does not go into the cache of records.
@@ -53,7 +84,7 @@ func (d *Disk) Ascend(from string, fn func(key string, r store.Record) bool) {
 
 	if d.cleared {
 		for _, e := range turn {
-			if !fn(e.key, e.record) {
+			if !give(e, fn) {
 				return
 			}
 		}
@@ -74,13 +105,13 @@ func (d *Disk) Ascend(from string, fn func(key string, r store.Record) bool) {
 	for it.First(); it.Valid(); it.Next() {
 		key := string(it.Key()[1:])
 		for ; len(turn) > 0 && turn[0].key < key; turn = turn[1:] {
-			if !fn(turn[0].key, turn[0].record) {
+			if !give(turn[0], fn) {
 				return
 			}
 		}
 
 		if len(turn) > 0 && turn[0].key == key {
-			if !fn(key, turn[0].record) {
+			if !give(turn[0], fn) {
 				return
 			}
 			turn = turn[1:]
@@ -101,10 +132,15 @@ func (d *Disk) Ascend(from string, fn func(key string, r store.Record) bool) {
 		return // the rest of the turn's keys would hide that others are missing
 	}
 	for _, e := range turn {
-		if !fn(e.key, e.record) {
+		if !give(e, fn) {
 			return
 		}
 	}
+}
+
+// give calls fn for the record of e, if it has one, and reports whether there may be more.
+func give(e *entry, fn func(key string, r store.Record) bool) bool {
+	return !e.present || fn(e.key, e.record)
 }
 
 func (d *Disk) valueOf(it *pebble.Iterator) (store.Record, error) {
@@ -159,7 +195,7 @@ func (d *Disk) read(key string) (store.Record, bool) {
 
 // readFailed keeps the error: what is in the cache from now on may be wrong.
 func (d *Disk) readFailed(err error) {
-	if errors.Is(err, errValue) || pebble.IsCorruptionError(err) {
+	if errors.Is(err, errValue) || errors.Is(err, errMissing) || pebble.IsCorruptionError(err) {
 		err = damaged(d.o.Dir, err)
 	}
 	_ = d.fault.set(fmt.Errorf("disk: read: %w", err))

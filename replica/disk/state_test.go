@@ -35,7 +35,7 @@ func sampleState(t *testing.T) (durable.State, []byte) {
 // A field that is added to the state must be kept, too.
 func TestEveryFieldOfTheState(t *testing.T) {
 	s, encoded := sampleState(t)
-	c := counts{1, 2, 3, 4, 5, 6}
+	c := counts{1, 7, 3, 4, 5, 6, 2}
 	b, past := appendState(nil, &c, &s), appendPast(nil, c.past, &s, encoded)
 
 	gotCounts, got, err := decodeState(b, codec.NewDecoder())
@@ -53,6 +53,9 @@ func TestEveryFieldOfTheState(t *testing.T) {
 		if _, _, err := decodeState(b[:n], codec.NewDecoder()); err == nil {
 			t.Errorf("the first %d of %d bytes are a state", n, len(b))
 		}
+	}
+	if _, _, err := decodeState(appendState(nil, &counts{keys: 2, past: 1, live: 3}, &s), codec.NewDecoder()); err == nil {
+		t.Error("more values than keys are a state")
 	}
 	if _, _, err := decodeState(append(slices.Clone(b), 0), codec.NewDecoder()); err == nil {
 		t.Error("a byte more is a state")
@@ -105,7 +108,7 @@ func appendLives(c *counts, s *durable.State, record []byte) []byte {
 func TestAStateWithItsRecord(t *testing.T) {
 	s, encoded := sampleState(t)
 	c, got, err := decodeState(appendLives(&counts{turn: 1, keys: 2, firstEntry: 3, firstMark: 4, lastMark: 5}, &s, encoded), codec.NewDecoder())
-	if err != nil || c != (counts{1, 2, 3, 4, 5, 0}) {
+	if err != nil || c != (counts{1, 2, 3, 4, 5, 0, 2}) {
 		t.Fatalf("%+v, %v", c, err)
 	}
 	if diff := gocmp.Diff(s, got); diff != "" {
@@ -175,7 +178,7 @@ func TestAStateOfTheFirstLayout(t *testing.T) {
 		Learning: true, Incarnation: 7, Clock: 8, LastRID: 9, Position: 10, Place: lamport.Timestamp{Time: 11, Node: 2},
 		Entries: 12, Committed: 13, Watermark: 14, Safe: 15, Contiguous: []uint64{16, 17},
 	}
-	if err != nil || c != (counts{1, 2, 3, 4, 5, 0}) {
+	if err != nil || c != (counts{1, 2, 3, 4, 5, 0, 2}) {
 		t.Fatalf("%+v, %v", c, err)
 	}
 	if diff := gocmp.Diff(want, s); diff != "" {

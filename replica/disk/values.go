@@ -15,13 +15,25 @@ import (
 	"quartet/replica/store"
 )
 
-// layout is the first byte of every value. Another layout is another number.
+// layout is the first byte of every value but records and the state. Another layout is another
+// number.
 const layout = 1
+
+// Layouts of a record. The one before the newest is read.
+const (
+	recordFirst  = 1 // without revision and deadline: the revision is firstRevision, and there is no deadline
+	recordLayout = 2
+)
+
+// firstRevision is the revision of records that were written before there were revisions: the
+// least that there is.
+const firstRevision = 1
 
 // Layouts of the state. Those before the newest are read.
 const (
 	layoutLives = 2 // it says whose disk it is, which processes have used it, what the others have told, and the order's time
 	layoutPast  = 3 // the record, and what else few turns change, is a value of its own
+	layoutLive  = 4 // the disk counts values apart from tombstones
 )
 
 // Bounds of what a state says of its past.
@@ -43,22 +55,26 @@ type counts struct {
 	firstMark  uint64 // markers of logs are here from this number on, without a gap
 	lastMark   uint64 // to this
 	past       uint64 // the turn that has written the value of its own; 0: none has, an earlier layout is on disk
+	live       uint64 // those of keys that have a value
 }
 
 func appendRecord(b []byte, r *store.Record) []byte {
-	b = append(b, layout, byte(r.Kind))
-	b = appendNumbers(b, r.Version.Epoch, r.Version.Time, uint64(r.Version.Node), r.Number, r.RID)
+	b = append(b, recordLayout, byte(r.Kind))
+	b = appendNumbers(b, r.Version.Epoch, r.Version.Time, uint64(r.Version.Node), r.Number, r.RID, r.Revision, r.Expires)
 	return append(b, r.Value...)
 }
 
 // decodeRecord shares no memory with b.
 func decodeRecord(b []byte) (store.Record, error) {
 	in := input{b: b}
-	in.layout()
-	r := store.Record{Kind: store.Kind(in.byte())}
+	first := in.byte()
+	r := store.Record{Kind: store.Kind(in.byte()), Revision: firstRevision}
 	r.Version = lamport.Version{Epoch: in.number(), Timestamp: in.timestamp()}
 	r.Number, r.RID = in.number(), in.number()
-	if in.bad {
+	if first > recordFirst {
+		r.Revision, r.Expires = in.number(), in.number()
+	}
+	if known := first == recordFirst || first == recordLayout; in.bad || !known {
 		return store.Record{}, fmt.Errorf("%w: record of a key", errValue)
 	}
 	r.Value = bytes.Clone(in.b)
@@ -72,8 +88,8 @@ const (
 
 // appendState appends the state and what the disk counts, without what appendPast has.
 func appendState(b []byte, c *counts, s *durable.State) []byte {
-	b = append(b, layoutPast)
-	b = appendNumbers(b, c.turn, c.keys, c.firstEntry, c.firstMark, c.lastMark, c.past)
+	b = append(b, layoutLive)
+	b = appendNumbers(b, c.turn, c.keys, c.firstEntry, c.firstMark, c.lastMark, c.past, c.live)
 	var flags uint64
 	if s.Learning {
 		flags |= flagLearning
@@ -163,7 +179,7 @@ func (in *input) told(s *durable.State) {
 func decodeState(b []byte, d *codec.Decoder) (counts, durable.State, error) {
 	in := input{b: b}
 	first := in.byte()
-	if first > layoutPast {
+	if first > layoutLive {
 		return counts{}, durable.State{}, fmt.Errorf("%w: the state has layout %d: %w", errValue, first, codec.ErrNewer)
 	}
 	if first < layout {
@@ -175,6 +191,13 @@ func decodeState(b []byte, d *codec.Decoder) (counts, durable.State, error) {
 		if c.past = in.number(); c.past == 0 {
 			in.bad = true
 		}
+	}
+
+	if c.live = c.keys; first >= layoutLive { // before, all were values
+		c.live = in.number()
+	}
+	if c.live > c.keys {
+		in.bad = true
 	}
 
 	flags := in.number()
@@ -219,12 +242,6 @@ func appendNumbers(b []byte, numbers ...uint64) []byte {
 type input struct {
 	b   []byte
 	bad bool
-}
-
-func (in *input) layout() {
-	if in.byte() != layout {
-		in.bad = true
-	}
 }
 
 func (in *input) byte() byte {

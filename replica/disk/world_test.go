@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -120,12 +121,34 @@ func (w *world) turn(s store.Store) *durable.Turn {
 
 	for range w.rnd.IntN(6) {
 		key := fmt.Sprintf("k%d", w.rnd.IntN(w.names))
-		r := store.Record{Kind: store.KindValue, Value: w.bytes(), RID: w.rnd.Uint64(), Number: w.rnd.Uint64(), Version: lamport.Version{Epoch: 1, Timestamp: t.State.Place}}
+		if w.chance(10) {
+			s.Remove(key)
+			delete(w.keys, key)
+			continue
+		}
+		r := w.record(t.State.Place)
 		s.Put(key, r)
 		w.keys[key] = r
 	}
 
 	return t
+}
+
+// record is a value, with a deadline or without, or a tombstone.
+func (w *world) record(at lamport.Timestamp) store.Record {
+	r := store.Record{
+		Kind: store.KindValue, RID: w.rnd.Uint64(), Number: w.rnd.Uint64(), Version: lamport.Version{Epoch: 1, Timestamp: at},
+		Revision: w.state.Position,
+	}
+	switch {
+	case w.chance(20):
+		r.Kind = store.KindTombstone
+		return r
+	case w.chance(40):
+		r.Expires = 1 + uint64(w.rnd.IntN(1000))
+	}
+	r.Value = w.bytes()
+	return r
 }
 
 // view now and then ends the epoch.
@@ -233,6 +256,9 @@ func (s snapshot) differs(d *Disk, saved *durable.Saved) string {
 	if d.Len() != len(s.keys) {
 		return fmt.Sprintf("Len = %d, want %d", d.Len(), len(s.keys))
 	}
+	if diff := s.deadlinesDiffer(d); diff != "" {
+		return diff
+	}
 	keys, diff := 0, ""
 	d.Ascend("", func(key string, r store.Record) bool {
 		want, ok := s.keys[key]
@@ -248,8 +274,37 @@ func (s snapshot) differs(d *Disk, saved *durable.Saved) string {
 	return cmp.Or(diff, errorText(d.Err()))
 }
 
+// deadlinesDiffer is differs, of the number of values and of what is due.
+func (s snapshot) deadlinesDiffer(d *Disk) string {
+	live := 0
+	var want, got []place
+	for key, r := range s.keys {
+		live += int(isValue(&r))
+		if r.Expires > 0 {
+			want = append(want, place{r.Expires, key})
+		}
+	}
+	slices.SortFunc(want, place.compare)
+
+	d.Due(math.MaxUint64, func(key string, r store.Record) bool {
+		if !same(r, s.keys[key]) {
+			key += " with another record"
+		}
+		got = append(got, place{r.Expires, key})
+		return true
+	})
+	if !slices.Equal(got, want) {
+		return fmt.Sprintf("due are %v, want %v", got, want)
+	}
+	if d.Live() != live {
+		return fmt.Sprintf("Live = %d, want %d", d.Live(), live)
+	}
+	return ""
+}
+
 func same(a, b store.Record) bool {
-	return a.Kind == b.Kind && bytes.Equal(a.Value, b.Value) && a.Version == b.Version && a.Number == b.Number && a.RID == b.RID
+	sameWrite := a.Version == b.Version && a.Number == b.Number && a.RID == b.RID && a.Revision == b.Revision
+	return a.Kind == b.Kind && bytes.Equal(a.Value, b.Value) && sameWrite && a.Expires == b.Expires
 }
 
 func errorText(err error) string {
@@ -287,4 +342,5 @@ func mustClose(t *testing.T, d *Disk) {
 type discard struct{ store.Store }
 
 func (discard) Put(string, store.Record) {}
+func (discard) Remove(string)            {}
 func (discard) Clear()                   {}
