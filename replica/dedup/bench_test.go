@@ -40,3 +40,29 @@ func BenchmarkMemory(b *testing.B) {
 	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/n, "B/entry")
 	b.ReportMetric(float64(m.Cost())/n, "cost/entry")
 }
+
+// BenchmarkResults says what entries with results take, and what they count for.
+func BenchmarkResults(b *testing.B) {
+	for _, size := range []int{8, 64, 65, 1000, 64 << 10} {
+		b.Run(fmt.Sprintf("bytes=%d", size), func(b *testing.B) {
+			for b.Loop() {
+				n := min(200_000, 200<<20/size)
+				before := heap()
+				m := dedup.New(1)
+				for i := range n {
+					m.Add(&dedup.Entry{RID: uint64(i + 1), Position: uint64(i), Result: make([]byte, size)})
+				}
+				b.ReportMetric(float64(heap()-before)/float64(n), "B/entry")
+				b.ReportMetric(float64(m.Cost())/float64(n), "cost/entry")
+				runtime.KeepAlive(m)
+			}
+		})
+	}
+}
+
+func heap() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}

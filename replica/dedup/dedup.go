@@ -1,5 +1,5 @@
-// Package dedup is a memory of requests that took effect: identity → first outcome. It promises to
-// hold millions of them in few bytes each. It is a queue, oldest first: entries are added at one
+// Package dedup is a memory of requests that had their place in the order: identity → first
+// outcome. It promises to hold millions of them in few bytes each. It is a queue, oldest first: entries are added at one
 // end and forgotten at the other, and are found by their identity. It is pure, and what it answers
 // depends on nothing but what was added and forgotten: two replicas with the same calls know the
 // same.
@@ -7,31 +7,64 @@
 // An entry stands in a block of bytes without pointers (the garbage collector passes over
 // them), as differences to the first one of its block. A map leads from 32 bits of a hash of
 // the identity to the newest entry with that hash, and each entry to the one before it with
-// the same.
+// the same. A long result stands beside its block.
 package dedup
 
 import (
 	"encoding/binary"
 	"math/bits"
+
+	"quartet/bus/model"
 )
 
-// Entry is a request that took effect.
+// Entry is a request that had its place. Without ID and RID it is nobody's, for what changed
+// without a request of its own: it is counted and forgotten as all others, and not found.
 type Entry struct {
 	ID        string // the client's; "": the identity is RID
 	RID       uint64
 	Digest    uint64 // of the request; only with an ID
 	Position  uint64 // strong sets
 	Timestamp uint64 // causal sets
-	Time      uint64 // when it took effect; never falls from one entry to the next
+	Time      uint64 // when it had its place; never falls from one entry to the next
+
+	// What else its answer said. Few have any of these.
+	Code     model.Code
+	Revision uint64
+	Result   []byte // shared, never written to
 }
 
 // Cost is how many bytes an entry counts for in [Memory.Cost]: about what it takes. It
 // depends on the entry alone, so that replicas forget the same entries for lack of room.
-func (e *Entry) Cost() int { return overhead + len(e.ID) }
+func (e *Entry) Cost() int {
+	n := overhead + len(e.ID) + len(e.Result)
+	switch {
+	case e.beside():
+		n += overheadBeside
+	case e.says():
+		n += overheadSays
+	}
+	return n
+}
 
-// overhead is what an entry takes beside its id, about: 15 to 30 bytes in its block, and 14
-// in the map.
-const overhead = 38
+// says reports whether the answer said more than most do.
+func (e *Entry) says() bool { return e.Code != 0 || e.Revision != 0 || len(e.Result) > 0 }
+
+// beside reports whether the result stands beside the block.
+func (e *Entry) beside() bool { return len(e.Result) > inlineResult }
+
+// nobodys reports whether the entry cannot be found.
+func (e *Entry) nobodys() bool { return e.ID == "" && e.RID == 0 }
+
+// What an entry takes beside its id and its result, about.
+const (
+	overhead       = 38 // 15 to 30 bytes in its block, and 14 in the map
+	overheadSays   = 6  // code, revision and length of the result
+	overheadBeside = 40 // and the result's place, with what Go rounds it up by
+)
+
+// inlineResult is the length of results, in bytes, up to which they stand in the block: a sum
+// does, and the results of a small transaction.
+const inlineResult = 64
 
 // Memory is the memory. The zero value is not ready: see [New]. It has one owner.
 type Memory struct {
@@ -48,16 +81,18 @@ type Memory struct {
 
 // block is blockBytes of places, of which the last few may be unused: no entry is in two.
 type block struct {
-	base  Entry // what its entries are written as differences to
-	used  int
-	count int // entries, with those that are forgotten
-	data  [blockBytes]byte
+	base    Entry // what its entries are written as differences to
+	used    int
+	count   int      // entries, with those that are forgotten
+	results [][]byte // the long ones, in the order of their entries
+	freed   int      // of those
+	data    [blockBytes]byte
 }
 
-// blockBytes is much more than the largest entry: 256 bytes of ID and seven numbers.
+// blockBytes is much more than the largest entry: 256 bytes of ID, a result and ten numbers.
 const blockBytes = 1 << 16
 
-const largestEntry = 256 + 8*binary.MaxVarintLen64
+const largestEntry = 256 + inlineResult + 11*binary.MaxVarintLen64
 
 // MaxCost is the greatest sum of costs that a Memory can hold: a place is written with 32
 // bits.
@@ -78,15 +113,10 @@ func (m *Memory) Cost() int { return m.cost }
 // Add remembers an entry as the newest.
 func (m *Memory) Add(e *Entry) {
 	b := m.room(e)
-	h := m.hash(e.ID, e.RID)
-
-	var back uint64 // how far back the one before it is with the same hash
-	if low, ok := m.index[h]; ok {
-		if p := m.place(low); p >= m.head {
-			back = m.tail - p
-		}
+	var back uint64
+	if !e.nobodys() {
+		back = m.link(m.hash(e.ID, e.RID))
 	}
-	m.index[h] = uint32(m.tail)
 
 	n := b.put(e, back)
 	b.used += n
@@ -94,6 +124,18 @@ func (m *Memory) Add(e *Entry) {
 	m.tail += uint64(n)
 	m.count++
 	m.cost += e.Cost()
+}
+
+// link makes the next entry the newest with a hash, and returns how far back the one before it is
+// with the same; 0: there is none.
+func (m *Memory) link(h uint32) (back uint64) {
+	if low, ok := m.index[h]; ok {
+		if p := m.place(low); p >= m.head {
+			back = m.tail - p
+		}
+	}
+	m.index[h] = uint32(m.tail)
+	return back
 }
 
 // room returns the block that the next entry goes into.
@@ -107,7 +149,8 @@ func (m *Memory) room(e *Entry) *block {
 	}
 	m.spare = nil
 	b.base, b.used, b.count = *e, 0, 0
-	b.base.ID = ""
+	b.results, b.freed = nil, 0
+	b.base.ID, b.base.Result = "", nil
 
 	if m.count == 0 {
 		m.blocks = m.blocks[:0]
@@ -126,7 +169,7 @@ func (m *Memory) place(low uint32) uint64 {
 
 // Lookup returns the newest entry with an identity: the id, or, if that is "", the rID.
 func (m *Memory) Lookup(id string, rid uint64) (Entry, bool) {
-	if m.count == 0 {
+	if nobody := id == "" && rid == 0; nobody || m.count == 0 {
 		return Entry{}, false
 	}
 	low, ok := m.index[m.hash(id, rid)]
@@ -165,10 +208,10 @@ func (m *Memory) Forget() {
 	}
 	b, at := m.at(m.head)
 	e, n, _ := b.get(at)
-	h := m.hash(e.ID, e.RID)
-	if m.index[h] == uint32(m.head) {
+	if h := m.hash(e.ID, e.RID); !e.nobodys() && m.index[h] == uint32(m.head) {
 		delete(m.index, h)
 	}
+	b.drop(&e)
 	m.count--
 	m.cost -= e.Cost()
 

@@ -1,11 +1,13 @@
 package dedup_test
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
 
+	"quartet/bus/model"
 	"quartet/replica/dedup"
 )
 
@@ -55,8 +57,18 @@ func randomEntry(r *rand.Rand, now uint64) dedup.Entry {
 	case 1:
 		e.Timestamp = r.Uint64() >> r.IntN(64)
 	}
-	switch r.IntN(4) {
+	if r.IntN(4) == 0 { // it said more than most do
+		e.Code, e.Revision = model.Code(r.IntN(600)), r.Uint64()>>r.IntN(64)
+		e.Result = make([]byte, []int{0, 1, 20, 64, 65, 1000}[r.IntN(6)])
+		for i := range e.Result {
+			e.Result[i] = byte(e.RID) + byte(i)
+		}
+	}
+
+	switch r.IntN(5) {
 	case 0:
+	case 4: // nobody's
+		e.RID = 0
 	case 1: // few of them, so that identities come again
 		e.ID, e.Digest = fmt.Sprint(r.IntN(50)), r.Uint64()
 	case 2:
@@ -71,11 +83,16 @@ func compare(t *testing.T, m *dedup.Memory, list []dedup.Entry, r *rand.Rand) {
 	t.Helper()
 	newest := map[string]dedup.Entry{}
 	for _, e := range list {
-		newest[fmt.Sprint(e.ID, "/", identity(&e))] = e
+		if nobodys := e.ID == "" && e.RID == 0; !nobodys {
+			newest[fmt.Sprint(e.ID, "/", identity(&e))] = e
+		}
+	}
+	if got, ok := m.Lookup("", 0); ok {
+		t.Fatalf("nobody's entry is found: %+v", got)
 	}
 
 	for _, want := range newest {
-		if got, ok := m.Lookup(want.ID, want.RID); !ok || got != want {
+		if got, ok := m.Lookup(want.ID, want.RID); !ok || !same(&got, &want) {
 			t.Fatalf("%+v is found as %+v, %t", want, got, ok)
 		}
 	}
@@ -94,14 +111,14 @@ func compare(t *testing.T, m *dedup.Memory, list []dedup.Entry, r *rand.Rand) {
 	if ok != (len(list) > 0) {
 		t.Fatalf("an oldest entry: %t, of %d", ok, len(list))
 	}
-	if ok && oldest != list[0] {
+	if ok && !same(&oldest, &list[0]) {
 		t.Fatalf("the oldest is %+v", oldest)
 	}
 
 	for _, from := range []int{0, 1, len(list) / 2, len(list) - 1, len(list)} {
 		i := max(from, 0)
 		m.Each(i, func(e *dedup.Entry) bool {
-			if i >= len(list) || *e != list[i] {
+			if i >= len(list) || !same(e, &list[i]) {
 				t.Fatalf("entry %d of %d, from %d on, is %+v", i, len(list), from, *e)
 			}
 			i++
@@ -113,10 +130,41 @@ func compare(t *testing.T, m *dedup.Memory, list []dedup.Entry, r *rand.Rand) {
 	}
 }
 
+func same(a, b *dedup.Entry) bool {
+	identity := a.ID == b.ID && a.RID == b.RID && a.Digest == b.Digest
+	outcome := a.Position == b.Position && a.Timestamp == b.Timestamp && a.Time == b.Time
+	answer := a.Code == b.Code && a.Revision == b.Revision && bytes.Equal(a.Result, b.Result)
+	return identity && outcome && answer
+}
+
 // identity is what an entry is found by.
 func identity(e *dedup.Entry) uint64 {
 	if e.ID != "" {
 		return 0
 	}
 	return e.RID
+}
+
+// A long result is freed when its entry is forgotten, not when all of its block are.
+func TestResultsAreFreed(t *testing.T) {
+	const n, size = 300, 512 << 10
+	before := heap()
+	m := dedup.New(1)
+	for i := range n {
+		m.Add(&dedup.Entry{RID: uint64(i + 1), Result: make([]byte, size)})
+		if m.Len() > 4 {
+			m.Forget()
+		}
+	}
+	if held := heap() - before; held > 8*size {
+		t.Errorf("%d bytes are held for %d results of %d bytes", held, m.Len(), size)
+	}
+	if cost := m.Cost(); cost < 4*size {
+		t.Errorf("%d results cost %d bytes", m.Len(), cost)
+	}
+	for i := n - 4; i < n; i++ {
+		if e, ok := m.Lookup("", uint64(i+1)); !ok || len(e.Result) != size {
+			t.Errorf("rID %d: %v, %d bytes", i+1, ok, len(e.Result))
+		}
+	}
 }
