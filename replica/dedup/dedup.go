@@ -77,6 +77,7 @@ type Memory struct {
 	tail   uint64 // place behind the newest
 	count  int
 	cost   int
+	bytes  int // of results
 }
 
 // block is blockBytes of places, of which the last few may be unused: no entry is in two.
@@ -110,6 +111,9 @@ func (m *Memory) Len() int { return m.count }
 // Cost returns the sum of the entries' costs.
 func (m *Memory) Cost() int { return m.cost }
 
+// Results returns how many bytes the entries' results have.
+func (m *Memory) Results() int { return m.bytes }
+
 // Add remembers an entry as the newest.
 func (m *Memory) Add(e *Entry) {
 	b := m.room(e)
@@ -124,6 +128,7 @@ func (m *Memory) Add(e *Entry) {
 	m.tail += uint64(n)
 	m.count++
 	m.cost += e.Cost()
+	m.bytes += len(e.Result)
 }
 
 // link makes the next entry the newest with a hash, and returns how far back the one before it is
@@ -214,6 +219,7 @@ func (m *Memory) Forget() {
 	b.drop(&e)
 	m.count--
 	m.cost -= e.Cost()
+	m.bytes -= len(e.Result)
 
 	if m.count == 0 {
 		seed, tail, spare := m.seed, m.tail, b

@@ -49,6 +49,14 @@ func TestAgainstAList(t *testing.T) {
 	}
 }
 
+func results(list []dedup.Entry) int {
+	n := 0
+	for i := range list {
+		n += len(list[i].Result)
+	}
+	return n
+}
+
 func randomEntry(r *rand.Rand, now uint64) dedup.Entry {
 	e := dedup.Entry{RID: r.Uint64() >> r.IntN(64), Time: now}
 	switch r.IntN(3) {
@@ -105,6 +113,10 @@ func compare(t *testing.T, m *dedup.Memory, list []dedup.Entry, r *rand.Rand) {
 		if got, ok := m.Lookup(e.ID, e.RID); ok {
 			t.Fatalf("%+v was never added, and is found as %+v", e, got)
 		}
+	}
+
+	if m.Results() != results(list) {
+		t.Fatalf("%d bytes of results, want %d", m.Results(), results(list))
 	}
 
 	oldest, ok := m.Oldest()

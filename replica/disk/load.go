@@ -224,6 +224,7 @@ func (d *Disk) loadExecuted(ctx context.Context, dec *codec.Decoder, saved *dura
 func earlier(x *message.Executed) *dedup.Entry {
 	return &dedup.Entry{
 		ID: x.Identity, RID: x.RID, Digest: x.Digest, Position: x.Position, Timestamp: x.Timestamp, Time: x.Time,
+		Code: x.Code, Revision: x.Revision, Result: x.Result,
 	}
 }
 

@@ -2,6 +2,7 @@ package layers
 
 import (
 	"quartet/bus/message"
+	"quartet/bus/model"
 	"quartet/replica/dedup"
 )
 
@@ -11,7 +12,8 @@ import (
 //
 // It is in two parts. The newest entries stand in a ring with all that a learner needs of
 // them. What leaves the ring is kept in few bytes, as long as somebody may send the request
-// again: see forget.
+// again: see forget. Entries without an identity are nobody's: what changed a key without a request
+// of its own. They stand in both parts, for learners, and are not found.
 //
 // Every set is looked up here several times on every replica, so the outcomes stand in the
 // ring in the order of delivery, and two small maps lead into it: a map from numbers to
@@ -19,8 +21,10 @@ import (
 type executed struct {
 	byRID  map[uint64]uint32 // of sets without a client's id
 	byID   map[string]uint32
-	ring   []done // oldest at next once it is full
-	next   int
+	ring   []done // as many places as the window has
+	start  int    // place of the oldest
+	count  int
+	bytes  int // of the results that are in the ring
 	limits dedup.Limits
 	number uint64 // of the newest entry, counted over the whole order
 
@@ -36,13 +40,17 @@ type done struct {
 	Outcome
 }
 
-// Outcome is how a set ended the first time.
+// Outcome is how a request that writes ended the first time.
 type Outcome struct {
-	RID       uint64 // of the request that took effect
+	RID       uint64 // of the request that had its place
 	Digest    uint64 // of what it said: another request must not use its identity
-	Position  uint64 // of a strong set: its place in the order
-	Timestamp uint64 // of a causal set: its number
-	time      uint64 // the order's, when it took effect
+	Position  uint64 // of a strong one: its place in the order
+	Timestamp uint64 // of a causal one: its number
+	time      uint64 // the order's, when it had its place
+
+	Code     model.Code // 0: it took effect
+	Revision uint64     // with code Failed: of the key as it was
+	Result   []byte     // of an Add or a Txn; shared, never written to
 }
 
 func newExecuted(cfg *Config) executed {
@@ -56,8 +64,8 @@ func newExecuted(cfg *Config) executed {
 func (e *executed) clear(number uint64) {
 	// Made in its full size: growing on the way would stop the replica for milliseconds.
 	e.byRID, e.byID = make(map[uint64]uint32, e.limits.Window), map[string]uint32{}
-	e.ring, e.next, e.number = make([]done, 0, e.limits.Window), 0, number
-	e.earlier = dedup.New(e.seed)
+	e.ring, e.start, e.count, e.bytes = make([]done, e.limits.Window), 0, 0, 0
+	e.number, e.earlier = number, dedup.New(e.seed)
 }
 
 func (e *executed) lookup(r *message.Request) (Outcome, bool) {
@@ -75,46 +83,69 @@ func (e *executed) lookup(r *message.Request) (Outcome, bool) {
 	if !ok {
 		return Outcome{}, false
 	}
-	return Outcome{RID: x.RID, Digest: x.Digest, Position: x.Position, Timestamp: x.Timestamp, time: x.Time}, true
+	return outcomeOf(&x), true
 }
 
 // add remembers a first outcome. When the ring is full its oldest entry becomes an earlier
 // one.
 func (e *executed) add(d done) {
-	at := len(e.ring)
-	if at < e.limits.Window {
-		e.ring = append(e.ring, done{})
-	} else {
-		at = e.next
-		e.retire(at)
-		e.next = (e.next + 1) % e.limits.Window
+	if e.count == len(e.ring) {
+		e.retire()
 	}
-	e.number++
+
+	at := e.place(e.count)
 	e.ring[at] = d
-	if d.id != "" {
+	e.number++
+	e.count++
+	e.bytes += len(d.Result)
+	switch {
+	case d.id != "":
 		e.byID[d.id] = uint32(at)
-	} else {
+	case d.RID != 0:
 		e.byRID[d.RID] = uint32(at)
 	}
-	for e.earlier.Cost() > e.limits.KeepBytes && e.forgettable() {
+
+	for e.crowded() {
 		e.forgetOldest()
 	}
 }
 
-// retire makes an entry of the ring an earlier one.
-func (e *executed) retire(at int) {
-	old := &e.ring[at]
-	e.earlier.Add(&dedup.Entry{
-		ID: old.id, RID: old.RID, Digest: old.Digest, Position: old.Position, Timestamp: old.Timestamp, Time: old.time,
-	})
+// place is where the entry of the ring with an index stands; 0 is the oldest.
+func (e *executed) place(i int) int { return (e.start + i) % len(e.ring) }
+
+// shift takes the oldest entry off the ring.
+func (e *executed) shift() done {
+	at, old := uint32(e.start), e.ring[e.start]
 	switch {
 	case old.id != "":
-		if e.byID[old.id] == uint32(at) {
+		if e.byID[old.id] == at {
 			delete(e.byID, old.id)
 		}
-	case e.byRID[old.RID] == uint32(at):
+	case old.RID != 0 && e.byRID[old.RID] == at:
 		delete(e.byRID, old.RID)
 	}
+
+	e.ring[at] = done{}
+	e.start = e.place(1)
+	e.count--
+	e.bytes -= len(old.Result)
+	return old
+}
+
+// retire makes the oldest entry of the ring an earlier one.
+func (e *executed) retire() {
+	old := e.shift()
+	e.earlier.Add(old.entry())
+}
+
+// crowded reports whether the table takes more memory than it may. The last entries stay all
+// the same, but for their results: 100,000 entries are few bytes, and 100,000 results may be 50
+// GB. Where results alone are too many, the last entries are forgotten as all others.
+func (e *executed) crowded() bool {
+	if e.bytes+e.earlier.Cost() <= e.limits.KeepBytes {
+		return false
+	}
+	return e.forgettable() || e.bytes+e.earlier.Results() > e.limits.KeepBytes
 }
 
 // advance takes the time that a delivered DATA tells, and forgets what is too old then.
@@ -150,10 +181,19 @@ func (e *executed) forgettable() bool {
 	return e.earlier.Len() > 0 && e.first()+uint64(e.limits.Window) <= e.number
 }
 
+// forgetOldest forgets the oldest entry of all, and when it had its place.
 func (e *executed) forgetOldest() {
-	x, _ := e.earlier.Oldest()
-	e.order.Horizon = max(e.order.Horizon, x.Time+1)
-	e.earlier.Forget()
+	e.order.Horizon = max(e.order.Horizon, e.drop()+1)
+}
+
+// drop takes the oldest entry of all out of the table, and returns its time.
+func (e *executed) drop() uint64 {
+	if x, ok := e.earlier.Oldest(); ok {
+		e.earlier.Forget()
+		return x.Time
+	}
+	old := e.shift()
+	return old.time
 }
 
 // tooOld reports whether a set that nobody remembers was sent for the first time when what
@@ -190,7 +230,7 @@ func (e *executed) late(r *message.Request, said, tick uint64) bool {
 }
 
 // oldest is the number of the oldest entry of the ring; number+1 if there is none.
-func (e *executed) oldest() uint64 { return e.number - uint64(len(e.ring)) + 1 }
+func (e *executed) oldest() uint64 { return e.number - uint64(e.count) + 1 }
 
 // first is the number of the oldest entry of all; number+1 if there is none.
 func (e *executed) first() uint64 { return e.oldest() - uint64(e.earlier.Len()) }
@@ -205,8 +245,8 @@ func (e *executed) state() message.OrderTime {
 // resume takes the order's time over from a table that has come as far.
 func (e *executed) resume(o message.OrderTime) {
 	e.order = o
-	for e.earlier.Len() > 0 && e.first() < o.Oldest {
-		e.earlier.Forget()
+	for e.first() < min(o.Oldest, e.number+1) {
+		e.drop()
 	}
 }
 
@@ -215,14 +255,27 @@ func (e *executed) each(number uint64, f func(*done) bool) {
 	more := true
 	if n := e.first(); number < e.oldest() {
 		e.earlier.Each(int(max(number, n)-n), func(x *dedup.Entry) bool {
-			more = f(&done{id: x.ID, Outcome: Outcome{
-				RID: x.RID, Digest: x.Digest, Position: x.Position, Timestamp: x.Timestamp, time: x.Time,
-			}})
+			more = f(&done{id: x.ID, Outcome: outcomeOf(x)})
 			return more
 		})
 	}
 	for number = max(number, e.oldest()); more && number <= e.number; number++ {
-		more = f(&e.ring[(e.next+int(number-e.oldest()))%len(e.ring)])
+		more = f(&e.ring[e.place(int(number-e.oldest()))])
+	}
+}
+
+// entry is an entry of the ring as one of the earlier ones.
+func (d *done) entry() *dedup.Entry {
+	return &dedup.Entry{
+		ID: d.id, RID: d.RID, Digest: d.Digest, Position: d.Position, Timestamp: d.Timestamp, Time: d.time,
+		Code: d.Code, Revision: d.Revision, Result: d.Result,
+	}
+}
+
+func outcomeOf(x *dedup.Entry) Outcome {
+	return Outcome{
+		RID: x.RID, Digest: x.Digest, Position: x.Position, Timestamp: x.Timestamp, time: x.Time,
+		Code: x.Code, Revision: x.Revision, Result: x.Result,
 	}
 }
 
@@ -230,11 +283,13 @@ func (e *executed) each(number uint64, f func(*done) bool) {
 func exported(d *done) message.Executed {
 	return message.Executed{
 		Identity: d.id, RID: d.RID, Digest: d.Digest, Position: d.Position, Timestamp: d.Timestamp, Key: d.key, Time: d.time,
+		Code: d.Code, Revision: d.Revision, Result: d.Result,
 	}
 }
 
 func imported(x *message.Executed) done {
 	return done{id: x.Identity, key: x.Key, Outcome: Outcome{
 		RID: x.RID, Digest: x.Digest, Position: x.Position, Timestamp: x.Timestamp, time: x.Time,
+		Code: x.Code, Revision: x.Revision, Result: x.Result,
 	}}
 }

@@ -51,7 +51,7 @@ func (l *Layers) Restart() {
 // What they tell of is tentative here no more.
 func (l *Layers) Load(first uint64, entries []message.Executed) bool {
 	e := &l.executed
-	if e.number == 0 && len(e.ring) == 0 {
+	if e.number == 0 && e.count == 0 {
 		e.clear(first - 1)
 	}
 	if first != e.number+1 {
@@ -71,7 +71,10 @@ func (l *Layers) Load(first uint64, entries []message.Executed) bool {
 
 // LoadKey takes a record of a member's committed layer.
 func (l *Layers) LoadKey(r *message.KeyRecord) {
-	l.store.Put(r.Key, store.Record{Kind: store.Kind(r.Kind), Value: r.Value, Version: r.Version, Number: r.Number, RID: r.RID})
+	l.store.Put(r.Key, store.Record{
+		Kind: store.Kind(r.Kind), Value: r.Value, Version: r.Version, Number: r.Number, RID: r.RID,
+		Revision: r.Revision, Expires: r.Expires,
+	})
 }
 
 // Reached says that the layers have come as far as those of the member from which they are

@@ -95,7 +95,7 @@ func (d *Donor) addEntries(p *message.Pull, c *message.Chunk, space *room) bool 
 		if ok {
 			rec, ok = d.Layers.Committed(x.Key)
 		}
-		n := len(x.Identity) + len(x.Key)
+		n := len(x.Identity) + len(x.Key) + len(x.Result)
 		if ok {
 			n += len(x.Key) + len(rec.Value)
 		}
@@ -117,6 +117,7 @@ func (d *Donor) addEntries(p *message.Pull, c *message.Chunk, space *room) bool 
 func keyRecord(key string, rec store.Record) message.KeyRecord {
 	return message.KeyRecord{
 		Key: key, Kind: uint8(rec.Kind), Value: rec.Value, Version: rec.Version, Number: rec.Number, RID: rec.RID,
+		Revision: rec.Revision, Expires: rec.Expires,
 	}
 }
 

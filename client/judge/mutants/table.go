@@ -418,13 +418,9 @@ var ofMasters = []Mutant{
 
 var ofExecutedRequests = []Mutant{
 	{Name: "executed sets forgotten by their number", Rule: "S6", Edits: []Edit{
-		{"replica/layers/executed.go", `	e.earlier.Add(&dedup.Entry{
-		ID: old.id, RID: old.RID, Digest: old.Digest, Position: old.Position, Timestamp: old.Timestamp, Time: old.time,
-	})
+		{"replica/layers/executed.go", `	e.earlier.Add(old.entry())
 `, `	if !MUTANT {
-		e.earlier.Add(&dedup.Entry{
-			ID: old.id, RID: old.RID, Digest: old.Digest, Position: old.Position, Timestamp: old.Timestamp, Time: old.time,
-		})
+		e.earlier.Add(old.entry())
 	}
 `},
 	}},

@@ -28,6 +28,11 @@ func (r *recording) Put(key string, rec store.Record) {
 	r.Memory.Put(key, rec)
 }
 
+func (r *recording) Remove(key string) {
+	r.changed = append(r.changed, key)
+	r.Memory.Remove(key)
+}
+
 // disk is a replica's disk: what was committed to it, and nothing else, is there after a
 // crash. It is a second reading of package durable, in as few lines as possible.
 type disk struct {
@@ -98,7 +103,11 @@ func (d *disk) put(s *recording) {
 		s.cleared = false
 	}
 	for _, key := range s.changed {
-		d.records[key], _ = s.Get(key)
+		if r, ok := s.Get(key); ok {
+			d.records[key] = r
+		} else {
+			delete(d.records, key)
+		}
 	}
 	s.changed = s.changed[:0]
 }
@@ -145,6 +154,7 @@ func (d *disk) saved() *durable.Saved {
 		}
 		s.Earlier.Add(&dedup.Entry{
 			ID: x.Identity, RID: x.RID, Digest: x.Digest, Position: x.Position, Timestamp: x.Timestamp, Time: x.Time,
+			Code: x.Code, Revision: x.Revision, Result: x.Result,
 		})
 	}
 	return s
