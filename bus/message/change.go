@@ -79,8 +79,9 @@ type Executed struct {
 	Revision uint64 // with code Failed: of the key as it was; else 0
 	Result   []byte
 
-	// Key is the key that was set: a learner needs its record again. "" in what the learner
-	// gets before it reads the keys.
+	// Key is the key that was written: a learner needs its record again. "" in what the learner
+	// gets before it reads the keys, and where there is a long result, for a CHUNK has room for
+	// one of both: then the keys have entries of nobody's, without Identity and RID.
 	Key  string
 	Time uint64 // in the order's own time, when it took effect
 }

@@ -50,7 +50,8 @@ func beforeRequest(turn, i int, c model.Consistency) message.Request {
 }
 
 func beforeTurn(n int) *durable.Turn {
-	weak, causal := beforeRequest(n, 0, model.Eventual), message.CausalWrite{Number: uint64(n + 1), Request: beforeRequest(n, 1, model.Causal)}
+	weak := beforeRequest(n, 0, model.Eventual)
+	causal := message.CausalWrite{Number: uint64(n + 1), Request: beforeRequest(n, 1, model.Causal)}
 	t := &durable.Turn{Changed: true, State: beforeState(n), Weak: []*message.Request{&weak}, Writes: []*message.CausalWrite{&causal}}
 	if n > 5 {
 		gone := beforeRequest(n-5, 0, model.Eventual)

@@ -20,7 +20,10 @@ import (
 
 // inMemory are options for a store in a file system that can crash.
 func inMemory(fs vfs.FS) Options {
-	return Options{Dir: "/r1", BootID: "boot 1", SyncEvery: time.Hour, Window: 50, CacheSize: 4 << 10, fs: fs, memTable: 256 << 10, trimEnded: 16}
+	return Options{
+		Dir: "/r1", BootID: "boot 1", SyncEvery: time.Hour, Window: 50, CacheSize: 4 << 10,
+		fs: fs, memTable: 256 << 10, trimEnded: 16,
+	}
 }
 
 // committing commits after each so many puts.
@@ -128,7 +131,9 @@ func TestRecordsOfAnotherLayout(t *testing.T) {
 // Whatever is read: no panic, and what is a record is written as it was read.
 func FuzzRecord(f *testing.F) {
 	for _, r := range []store.Record{
-		{Kind: store.KindValue, Value: []byte("v"), RID: 300}, {Kind: store.KindTombstone, Revision: 5}, {Kind: store.KindValue, Revision: 7, Expires: 1 << 41},
+		{Kind: store.KindValue, Value: []byte("v"), RID: 300},
+		{Kind: store.KindTombstone, Revision: 5},
+		{Kind: store.KindValue, Revision: 7, Expires: 1 << 41},
 	} {
 		f.Add(appendRecord(nil, &r))
 		f.Add(appendFirst(nil, &r))

@@ -193,6 +193,14 @@ func (w *world) table(t *durable.Turn) {
 		w.state.Entries++
 		r := w.request()
 		x := message.Executed{Identity: r.Identity, RID: r.RID, Digest: r.Digest, Position: w.rnd.Uint64(), Timestamp: w.rnd.Uint64(), Key: r.Key}
+		switch {
+		case w.chance(20):
+			x.Code, x.Revision = model.Failed, w.rnd.Uint64()
+		case w.chance(20):
+			x.Result = w.bytes()
+		case w.chance(20): // nobody's
+			x = message.Executed{Key: r.Key}
+		}
 		t.Executed = append(t.Executed, x)
 		w.executed = append(w.executed, x)
 	}
@@ -259,6 +267,7 @@ func (s snapshot) differs(d *Disk, saved *durable.Saved) string {
 	if diff := s.deadlinesDiffer(d); diff != "" {
 		return diff
 	}
+
 	keys, diff := 0, ""
 	d.Ascend("", func(key string, r store.Record) bool {
 		want, ok := s.keys[key]

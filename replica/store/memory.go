@@ -2,8 +2,9 @@ package store
 
 import "quartet/bus/lamport"
 
-// slabLen is how many entries are allocated at once.
-const slabLen = 128
+// slabLen is how many entries are allocated at once: as many as fill 8 KiB, with the 8 bytes that
+// Go puts before what it allocates.
+const slabLen = 85
 
 // Memory is a [Store] in memory: a hash map for Get and Put, and beside it an
 // ordered index that only a key's first Put touches. So the cost of Get and of

@@ -100,7 +100,8 @@ func testLive(t *testing.T, s store.Store) {
 
 func testDue(t *testing.T, s store.Store) {
 	for i, d := range []due{
-		{"d", 30}, {"b", 20}, {"never", 0}, {"c", 20}, {"", 40}, {"a", 20}, {"now", 1}, {"far", math.MaxUint64}, {"a\x00", 20}, {"x", 1 << 40},
+		{"d", 30}, {"b", 20}, {"never", 0}, {"c", 20}, {"", 40}, {"a", 20},
+		{"now", 1}, {"far", math.MaxUint64}, {"a\x00", 20}, {"x", 1 << 40},
 	} {
 		s.Put(d.key, ending(i, d.expires))
 	}
