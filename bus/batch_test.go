@@ -22,6 +22,12 @@ func items() []BatchItem {
 		{Request: Request{Request: model.NewGet(2, "k"), Encoding: Msgpack}, Options: Options{MinPosition: 7, Replica: "r2"}},
 		{Request: Request{Request: model.NewSet(2, "k", bytes.Repeat([]byte("x"), 70000)), Encoding: Msgpack}, Options: Options{Identity: "i", MinPosition: 1}},
 		{Request: Request{Request: model.NewSet(1, "k", []byte("v")), Encoding: Msgpack}, Options: Options{Identity: "i", Age: 1<<64 - 1}},
+		{Request: Request{Request: model.Request{Model: 3, Type: model.Delete, Key: "k"}, Encoding: Msgpack}},
+		{Request: Request{Request: model.Request{Model: 1, Type: model.Delete, Key: "k", HasIf: true}, Encoding: Msgpack}, Options: Options{Identity: "i"}},
+		{Request: Request{Request: model.Request{Model: 2, Type: model.Set, Key: "k", Value: []byte("v"), HasIf: true, If: 1<<64 - 1, TTL: model.MaxTTL}, Encoding: Msgpack}},
+		{Request: Request{Request: model.Request{Model: 4, Type: model.Set, Key: "k", Value: []byte("v"), TTL: 1000}, Encoding: Msgpack}},
+		{Request: Request{Request: model.Request{Model: 1, Type: model.Add, Key: "k", Value: []byte("-7")}, Encoding: Msgpack}},
+		{Request: Request{Request: model.Request{Model: 1, Type: model.Txn, Value: []byte("\x94\x01\x90\x91\x95\x02\xa1k\xc0\x90\x00\x90")}, Encoding: Msgpack}},
 	}
 }
 
@@ -81,6 +87,8 @@ func TestBatchesThatAreRefused(t *testing.T) {
 		"id is nil":           {"\x91\x95\x01\x01\xa1k\xa1v\xc0", "id is no str"},
 		"minimum is text":     {"\x91\x96\x02\x02\xa1k\xc0\xa0\xa17", "minimum is no unsigned int"},
 		"value of 4 GB":       {"\x91\x94\x01\x01\xa1k\xc6\xff\xff\xff\xffabc", "cut short"},
+		"condition is text":   {"\x91\x9a\x01\x01\xa1k\xa1v\xa0\x00\xa0\xa0\x00\xa17", "the revision of its condition is no unsigned int"},
+		"ttl is text":         {"\x91\x9b\x01\x01\xa1k\xa1v\xa0\x00\xa0\xa0\x00\xc0\xa25s", "ttl is no unsigned int"},
 		"bytes after it":      {"\x91\x93\x01\x02\xa1k\x00", "1 bytes after the batch"},
 	} {
 		got, err := ParseBatch([]byte(c.body), nil)
@@ -108,6 +116,19 @@ func TestItemsThatAreRefused(t *testing.T) {
 		"unprintable id":    {"\x95\x01\x01\xa1k\xa1v\xa1\x07", 400, "the id is not printable"},
 		"long id":           {"\x95\x01\x01\xa1k\xa1v\xda\x01\x01" + strings.Repeat("i", 257), 400, "the id of 257 bytes"},
 		"replica m1":        {"\x97\x01\x02\xa1k\xc0\xa0\x00\xa2m1", 400, "the replica names no replica"},
+		"add of text":       {"\x94\x01\x07\xa1k\xa1x", 400, "a whole number"},
+		"add without":       {"\x93\x01\x07\xa1k", 400, "value is missing in an add"},
+		"causal add":        {"\x94\x03\x07\xa1k\xa11", 400, "no add in model causal"},
+		"delete of a value": {"\x94\x01\x03\xa1k\xa1v", 400, "a delete takes no value"},
+		"list":              {"\x93\x01\x04\xa1k", 400, "a list cannot be sent in a batch"},
+		"watch":             {"\x93\x01\x05\xa0", 400, "a watch cannot be sent in a batch"},
+		"txn of nothing":    {"\x94\x01\x06\xa0\xc4\x05\x94\x01\x90\x90\x90", 400, "does nothing"},
+		"txn of text":       {"\x94\x01\x06\xa0\xa1x", 400, "bad message"},
+		"txn with a key":    {"\x94\x01\x06\xa1k\xa1x", 400, "has no key of its own"},
+		"causal condition":  {"\x9a\x03\x01\xa1k\xa1v\xa0\x00\xa0\xa0\x00\x01", 400, "no condition in model causal"},
+		"get of a revision": {"\x9a\x01\x02\xa1k\xc0\xa0\x00\xa0\xa0\x00\x00", 400, "a get takes no condition"},
+		"short ttl":         {"\x9b\x01\x01\xa1k\xa1v\xa0\x00\xa0\xa0\x00\xc0\x01", 400, "a TTL of 1 ms"},
+		"delete with a ttl": {"\x9b\x01\x03\xa1k\xc0\xa0\x00\xa0\xa0\x00\xc0\xcd\x03\xe8", 400, "a delete takes no TTL"},
 		"too large":         {"\x94\x01\x01\xa1k\xc6\x00\x08\x00\x00" + strings.Repeat("v", 512<<10), 413, "bytes"},
 	} {
 		got, err := ParseBatch([]byte("\x92\x93\x04\x02\xa1k"+c.item), nil)
@@ -129,10 +150,13 @@ func TestAnswersAreReadAsTheyWereWritten(t *testing.T) {
 		{Answer: model.Answer{RID: 1 << 50, Code: model.OK, Clock: clock, Timestamp: 77}, Body: []byte{}},
 		{Answer: model.Answer{RID: 3, Code: model.NotFound, Clock: clock, Reason: "no value under key k"}, Body: []byte("no value under key k")},
 		{Answer: model.Answer{RID: 4, Code: model.Unavailable, Clock: lamport.Timestamp{Node: lamport.Master(1)}, Reason: "a b"}, Body: []byte("a b")},
+		{Answer: model.Answer{RID: 5, Code: model.OK, Clock: clock, HasRevision: true, Revision: 1<<64 - 1}, Body: []byte{}},
+		{Answer: model.Answer{RID: 6, Code: model.OK, Clock: clock, Expires: 1_700_000_000_000}, Body: []byte("v")},
+		{Answer: model.Answer{RID: 7, Code: model.Failed, Clock: clock, HasRevision: true, Reason: "no", Value: packedResults(2)}, Body: []byte("no")},
 	}
 
-	index := []int{5, 0, 1023, 7}
-	var w AnswersWriter
+	index := []int{5, 0, 1023, 7, 8, 9, 10}
+	w := AnswersWriter{Fields: AnswerMost}
 	for range 2 { // the writer is used again
 		if w.Len() != 0 {
 			t.Fatalf("%d bytes in an empty writer", w.Len())
@@ -147,7 +171,7 @@ func TestAnswersAreReadAsTheyWereWritten(t *testing.T) {
 		}
 
 		body, rids := w.Take()
-		if diff := cmp.Diff([]uint64{1, 1 << 50, 3, 4}, rids); diff != "" {
+		if diff := cmp.Diff([]uint64{1, 1 << 50, 3, 4, 5, 6, 7}, rids); diff != "" {
 			t.Error(diff)
 		}
 

@@ -194,7 +194,7 @@ func checkExtras(r *model.Request) error {
 	switch {
 	case r.TTL == 0:
 	case r.Type != model.Set:
-		return malformed("a %s takes no TTL: only a set makes a value that can end", r.Type.Word())
+		return malformed("%s takes no TTL: only a set makes a value that can end", article(r.Type))
 	case r.TTL < model.MinTTL || r.TTL > model.MaxTTL:
 		return malformed("a TTL of %d ms (want %d to %d)", r.TTL, uint64(model.MinTTL), uint64(model.MaxTTL))
 	}
@@ -210,7 +210,7 @@ func checkCondition(r *model.Request) error {
 	case r.Type == model.Txn:
 		return malformed("a txn takes no if_revision of its own: its conditions stand in its field if")
 	case !r.Type.Writes():
-		return malformed("a %s takes no condition: only a set, a delete or an add has one", r.Type.Word())
+		return malformed("%s takes no condition: only a set, a delete or an add has one", article(r.Type))
 	case !r.Model.Strong():
 		return malformed("no condition in model %s: nobody can know a key's newest revision without an order; "+
 			"use linearizable or sequential", r.Model.Word())
@@ -223,7 +223,7 @@ func checkRange(r *model.Request) error {
 	ofList := x.Limit != 0 || x.Values
 	switch {
 	case r.Type != model.List && r.Type != model.Watch:
-		return malformed("a %s takes no limit, values or from: only a list or a watch does", r.Type.Word())
+		return malformed("%s takes no limit, values or from: only a list or a watch does", article(r.Type))
 	case r.Type == model.Watch && ofList:
 		return malformed("a watch takes no limit and no values: of its options it has from")
 	case x.Limit < 0 || x.Limit > model.MaxPage:

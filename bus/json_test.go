@@ -197,6 +197,14 @@ func jsonReplies() map[string]Reply {
 		"causal_set":  {Answer: model.Answer{RID: 1<<64 - 1, Code: model.OK, Clock: lamport.Timestamp{Time: 1<<64 - 1, Node: lamport.Master(1)}, Timestamp: 1<<64 - 1}, Model: model.Causal, Type: model.Set},
 		"not_found":   {Answer: model.Answer{RID: 45, Code: model.NotFound, Reason: "no value under key k", Clock: clock, Replica: 1}, Model: model.Eventual, Type: model.Get},
 		"malformed":   {Answer: model.Answer{RID: 46, Code: model.Malformed, Reason: "unknown field \"ttl\"\n", Clock: lamport.Timestamp{Time: 3, Node: lamport.Master(1)}}},
+		"delete":      {Answer: model.Answer{RID: 48, Code: model.OK, Clock: clock, Replica: 2, HasPosition: true, Position: 13, HasRevision: true, Revision: 13}, Model: model.Linearizable, Type: model.Delete},
+		"get_ending":  {Answer: model.Answer{RID: 49, Code: model.OK, Clock: clock, Replica: 2, HasRevision: true, Revision: 13, Expires: 1_700_000_000_007, Value: []byte("v")}, Model: model.Eventual, Type: model.Get},
+		"add":         {Answer: model.Answer{RID: 50, Code: model.OK, Clock: clock, Replica: 2, HasPosition: true, Position: 14, HasRevision: true, Revision: 14, Value: []byte("-9223372036854775808")}, Model: model.Linearizable, Type: model.Add},
+		"failed":      {Answer: model.Answer{RID: 51, Code: model.Failed, Clock: clock, Replica: 2, HasPosition: true, Position: 15, HasRevision: true, Reason: "the key has no value"}, Model: model.Sequential, Type: model.Set},
+		"list":        {Answer: model.Answer{RID: 52, Code: model.OK, Clock: clock, Replica: 2, HasPosition: true, Position: 15, Value: packedPage()}, Model: model.Linearizable, Type: model.List},
+		"list_empty":  {Answer: model.Answer{RID: 53, Code: model.OK, Clock: clock, Replica: 2, Value: packedEmptyPage()}, Model: model.Eventual, Type: model.List},
+		"txn":         {Answer: model.Answer{RID: 54, Code: model.OK, Clock: clock, Replica: 2, HasPosition: true, Position: 16, HasRevision: true, Revision: 16, Value: packedResults(-1)}, Model: model.Linearizable, Type: model.Txn},
+		"txn_failed":  {Answer: model.Answer{RID: 55, Code: model.Failed, Clock: clock, Replica: 2, HasPosition: true, Position: 17, Reason: "add: the value is no number", Value: packedResults(2)}, Model: model.Linearizable, Type: model.Txn},
 		"unavailable": {Answer: model.Answer{RID: 47, Code: model.Unavailable, Clock: clock}, Model: model.Linearizable, Type: model.Set},
 	}
 }
@@ -251,7 +259,8 @@ func checkJSONReply(t *testing.T, r *Reply, body []byte) {
 	if got.Value != nil {
 		value, has = []byte(*got.Value), !has
 	}
-	wanted := r.Code == model.OK && r.Type == model.Get
+	takesValue := r.Type == model.Get || r.Type == model.Add
+	wanted := r.Code == model.OK && takesValue
 	if has != wanted {
 		t.Errorf("a value: %t, of %q", has, r.Value)
 	}

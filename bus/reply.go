@@ -76,7 +76,7 @@ func (w *ReplyWriter) Msg(subject string, r *Reply) *nats.Msg {
 	clear(w.header)
 	w.used = 0
 	var holds content
-	if r.packed() {
+	if r.Body == nil && r.packed() {
 		own := *r // r stays as it is
 		holds = own.unpack()
 		r = &own
