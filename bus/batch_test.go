@@ -101,6 +101,7 @@ func TestBatchesThatAreRefused(t *testing.T) {
 // What breaks a rule is one request's own fault, with the code that it would get alone.
 func TestItemsThatAreRefused(t *testing.T) {
 	long := strings.Repeat("k", model.MaxKey+1)
+
 	for name, c := range map[string]struct {
 		item string
 		code model.Code
@@ -116,6 +117,8 @@ func TestItemsThatAreRefused(t *testing.T) {
 		"unprintable id":    {"\x95\x01\x01\xa1k\xa1v\xa1\x07", 400, "the id is not printable"},
 		"long id":           {"\x95\x01\x01\xa1k\xa1v\xda\x01\x01" + strings.Repeat("i", 257), 400, "the id of 257 bytes"},
 		"replica m1":        {"\x97\x01\x02\xa1k\xc0\xa0\x00\xa2m1", 400, "the replica names no replica"},
+
+		// Of the later requests.
 		"add of text":       {"\x94\x01\x07\xa1k\xa1x", 400, "a whole number"},
 		"add without":       {"\x93\x01\x07\xa1k", 400, "value is missing in an add"},
 		"causal add":        {"\x94\x03\x07\xa1k\xa11", 400, "no add in model causal"},

@@ -16,6 +16,7 @@ import (
 // The new requests in every form that they have, and what is read.
 func TestFormsOfTheRequests(t *testing.T) {
 	page := &model.Range{Limit: 7, Values: true, From: "r2.7"}
+
 	for name, test := range map[string]struct {
 		bodies []string
 		header nats.Header
@@ -39,6 +40,8 @@ func TestFormsOfTheRequests(t *testing.T) {
 			[]string{`{"ttl":"90s","consistency":4,"request":1,"key":"k","value":""}`,
 				"\x85\xa3ttl\xa390s\xabconsistency\x04\xa7request\x01\xa3key\xa1k\xa5value\xc4\x00"}, nil,
 			model.Request{Model: 4, Type: model.Set, Key: "k", Value: []byte{}, TTL: 90_000}},
+
+		// What is about many keys.
 		"list of everything": {
 			[]string{"3, list, ", "3,4,", `{"consistency":3,"request":"list"}`, `{"consistency":3,"request":4,"prefix":""}`,
 				"\x82\xabconsistency\x03\xa7request\x04", "\x83\xabconsistency\x03\xa7request\x04\xa6prefix\xa0"}, nil,
@@ -54,6 +57,7 @@ func TestFormsOfTheRequests(t *testing.T) {
 			[]string{`{"consistency":1,"request":"watch","prefix":"orders/","from":17}`, `{"consistency":1,"request":5,"prefix":"orders/","from":"17"}`,
 				"\x84\xabconsistency\x01\xa7request\x05\xa6prefix\xa7orders/\xa4from\x11"}, nil,
 			model.Request{Model: 1, Type: model.Watch, Key: "orders/", Range: &model.Range{From: "17"}}},
+
 		"add": {
 			[]string{"1, add, n ::: -7", "1,7,n:::-007", `{"consistency":1,"request":7,"key":"n","value":-7}`, `{"consistency":1,"request":7,"key":"n","value":"-7"}`,
 				"\x84\xabconsistency\x01\xa7request\x07\xa3key\xa1n\xa5value\xf9", "\x84\xabconsistency\x01\xa7request\x07\xa3key\xa1n\xa5value\xa2-7"}, nil,
