@@ -251,7 +251,7 @@ func TestRefusalAfterSilenceIsUnknown(t *testing.T) {
 			}
 			return responder.Action{Code: code}
 		})
-		c := dial(t, r.URL, client.WithTimeout(20*time.Millisecond), client.WithRetries(1))
+		c := dial(t, r.URL, client.WithTimeout(200*time.Millisecond), client.WithRetries(1))
 		_, err := c.Set(t.Context(), "k", []byte("v"))
 		checkError(t, fmt.Sprint("set, ", code), err, "unknown")
 		_, err = c.Get(t.Context(), "k")

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -73,15 +74,16 @@ func TestDemoLeavesNoClusterBehind(t *testing.T) {
 			if err := cmd.Wait(); err == nil {
 				t.Error("the demo exits 0")
 			}
-			deadline := time.Now().Add(time.Minute)
-			for _, pid := range pids {
-				for syscall.Kill(pid, 0) == nil {
-					if time.Now().After(deadline) {
-						t.Fatalf("process %d of the cluster's %v still runs", pid, pids)
+
+			testkit.Eventually(t, time.Minute, "the cluster's processes end", func() error {
+				for _, pid := range pids {
+					if syscall.Kill(pid, 0) == nil {
+						return fmt.Errorf("process %d of %v still runs", pid, pids)
 					}
-					time.Sleep(10 * time.Millisecond)
 				}
-			}
+				return nil
+			})
+
 			// It stopped as one that is asked to: with its reports.
 			if _, err := os.Stat(filepath.Join(logs, "report.txt")); err != nil {
 				t.Error(err)

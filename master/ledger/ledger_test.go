@@ -19,6 +19,7 @@ import (
 	"quartet/bus"
 	"quartet/bus/lamport"
 	"quartet/bus/model"
+	"quartet/bus/testkit"
 )
 
 var begin2026 = time.Date(2026, 1, 2, 3, 4, 5, 678_901_000, time.UTC)
@@ -218,26 +219,25 @@ func TestReportsOfEarlierVersions(t *testing.T) {
 func TestTheListIsToldAsItIs(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, Options{Dir: dir})
-	deadline := time.Now().Add(time.Minute)
 	for n := range uint64(200) {
 		l.Record(entry(int(n)))
 		if s := l.Summary(); s.Coming() != s.Total.Count-s.List.Lines {
 			t.Errorf("%d are on their way, of %d requests and %d lines", s.Coming(), s.Total.Count, s.List.Lines)
 		}
 	}
-	for { // nothing happens any more, so no later report mends this one
+
+	// Nothing happens any more, so no later report mends this one.
+	testkit.Eventually(t, time.Minute, "the report is current", func() error {
 		s, _, err := readReport(dir)
-		if err == nil && s.Total.Count == 200 {
-			if s.List.Lines != 200 || s.Coming() != 0 {
-				t.Errorf("the report of the whole run: %+v", s.List)
-			}
-			break
+		if err != nil || s.Total.Count != 200 {
+			return fmt.Errorf("%+v, %v", s, err)
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("no current report within a minute: %+v, %v", s, err)
+		if s.List.Lines != 200 || s.Coming() != 0 {
+			t.Errorf("the report of the whole run: %+v", s.List)
 		}
-		time.Sleep(5 * time.Millisecond) // polling
-	}
+		return nil
+	})
+
 	s := bus.Report{Total: bus.ReportGroup{Count: 14}, List: bus.ReportList{Lines: 3, Lost: 1}}
 	var b strings.Builder
 	if err := WriteTable(&b, s); err != nil || !strings.Contains(b.String(), "The list of requests has 3 lines; 10 more are on their way to it; 1 were never written") {
@@ -334,17 +334,13 @@ func TestReportIsCurrentWithoutClose(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, Options{Dir: dir})
 	l.Record(entry(1))
-	deadline := time.Now().Add(time.Minute)
-	for {
+	testkit.Eventually(t, time.Minute, "the report is current", func() error {
 		s, _, err := readReport(dir)
-		if err == nil && s.Total.Count == 1 && !s.Finished && len(readAll(t, dir)) == 1 {
-			return
+		if isCurrent := err == nil && s.Total.Count == 1 && !s.Finished && len(readAll(t, dir)) == 1; !isCurrent {
+			return fmt.Errorf("%+v, %v", s, err)
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("no current report within a minute: %+v, %v", s, err)
-		}
-		time.Sleep(5 * time.Millisecond) // polling
-	}
+		return nil
+	})
 }
 
 func TestRecountedFromTheList(t *testing.T) {

@@ -113,7 +113,7 @@ func TestTicksAreNotMadeUpFor(t *testing.T) {
 		defer cancel()
 		over := func(turn loop.Turn) (bool, error) {
 			if turn.Tick && time.Since(begun) == 2*loop.Tick {
-				time.Sleep(95 * time.Millisecond)
+				<-time.After(95 * time.Millisecond) // of the bubble's clock
 			}
 			return false, nil
 		}

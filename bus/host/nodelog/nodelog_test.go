@@ -219,7 +219,7 @@ func TestWrittenEachSecond(t *testing.T) {
 		if got := content(t, dir, "r1.log"); got != "" {
 			t.Errorf("not buffered: %q", got)
 		}
-		time.Sleep(flushEvery + time.Millisecond) // the bubble's clock
+		<-time.After(flushEvery + time.Millisecond) // of the bubble's clock
 		synctest.Wait()
 		if got := content(t, dir, "r1.log"); !strings.Contains(got, "msg=i") {
 			t.Errorf("log after a second: %q", got)

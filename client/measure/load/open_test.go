@@ -71,7 +71,7 @@ func TestOpenLoopShowsAStall(t *testing.T) {
 	var once sync.Once
 	stalling := func(call responder.Call) responder.Action {
 		if call.N > 100 {
-			once.Do(func() { time.Sleep(stall) }) // is the stall that is measured
+			once.Do(func() { <-time.After(stall) }) // which is what is measured
 		}
 		return responder.Action{}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"quartet/bus/message"
 	"quartet/bus/server"
+	"quartet/bus/testkit"
 )
 
 // Whatever has become of the record's files while the server was down: within a bounded time
@@ -99,13 +100,13 @@ func running(t *testing.T, dir string, do func(*Store)) {
 // settled reads until the store has said what it has.
 func settled(t *testing.T, s *Store) (rec *message.Record, revision uint64, err error) {
 	t.Helper()
-	for begun := time.Now(); time.Since(begun) < 30*time.Second; time.Sleep(50 * time.Millisecond) {
-		if rec, revision, err = s.Read(t.Context()); !errors.Is(err, ErrUnavailable) {
-			return rec, revision, err
+	testkit.Eventually(t, 30*time.Second, "the store says what it has", func() error {
+		if rec, revision, err = s.Read(t.Context()); errors.Is(err, ErrUnavailable) {
+			return err
 		}
-	}
-	t.Fatalf("the store never says what it has: %v", err)
-	return nil, 0, nil
+		return nil
+	})
+	return rec, revision, err
 }
 
 func streamDirectory(t *testing.T, dir string) (found string) {
