@@ -1,8 +1,8 @@
 // Package dedup is a memory of requests that had their place in the order: identity → first
-// outcome. It promises to hold millions of them in few bytes each. It is a queue, oldest first: entries are added at one
-// end and forgotten at the other, and are found by their identity. It is pure, and what it answers
-// depends on nothing but what was added and forgotten: two replicas with the same calls know the
-// same.
+// outcome. It promises to hold millions of them in few bytes each. It is a queue, oldest first:
+// entries are added at one end and forgotten at the other, and are found by their identity. It is
+// pure, and what it answers depends on nothing but what was added and forgotten: two replicas with
+// the same calls know the same.
 //
 // An entry stands in a block of bytes without pointers (the garbage collector passes over
 // them), as differences to the first one of its block. A map leads from 32 bits of a hash of

@@ -106,8 +106,14 @@ func testDue(t *testing.T, s store.Store) {
 		s.Put(d.key, ending(i, d.expires))
 	}
 
-	all := []due{{"now", 1}, {"a", 20}, {"a\x00", 20}, {"b", 20}, {"c", 20}, {"d", 30}, {"", 40}, {"x", 1 << 40}, {"far", math.MaxUint64}}
-	for by, n := range map[uint64]int{0: 0, 1: 1, 19: 1, 20: 5, 29: 5, 30: 6, 40: 7, 1<<40 - 1: 7, 1 << 40: 8, math.MaxUint64 - 1: 8, math.MaxUint64: 9} {
+	all := []due{
+		{"now", 1}, {"a", 20}, {"a\x00", 20}, {"b", 20}, {"c", 20}, {"d", 30},
+		{"", 40}, {"x", 1 << 40}, {"far", math.MaxUint64},
+	}
+	for by, n := range map[uint64]int{
+		0: 0, 1: 1, 19: 1, 20: 5, 29: 5, 30: 6, 40: 7,
+		1<<40 - 1: 7, 1 << 40: 8, math.MaxUint64 - 1: 8, math.MaxUint64: 9,
+	} {
 		wantDue(t, s, by, all[:n]...)
 	}
 }
