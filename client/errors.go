@@ -17,7 +17,7 @@ var (
 	// timestamp like any other.
 	ErrNotFound = errors.New("client: key not found")
 
-	// ErrRefused: the cluster said no (400, 409, 410, 413, 421, 425), or this package did before
+	// ErrRefused: the cluster said no (400, 409, 410, 412, 413, 421, 425), or this package did before
 	// it sent anything, or the NATS server (403). The same request will be refused again, but for
 	// [ErrTooEarly].
 	ErrRefused = errors.New("client: request refused")
@@ -33,6 +33,12 @@ var (
 	// cluster may have forgotten whether it took effect (410; see [Request.FirstSent]). This
 	// sending took none. What became of the first only the key tells: read it.
 	ErrGone = errors.New("client: too old to be known")
+
+	// ErrConditionFailed, an ErrRefused: a condition did not hold when the write's place in the
+	// order had come (412), or a number could not be added. Error.Revision is that of the key
+	// then, 0 if it had no value. The write has had no effect; every sending of it under the same
+	// id is told the same.
+	ErrConditionFailed = errors.New("client: condition does not hold")
 
 	// ErrTooLarge, an ErrRefused: key and value together, or the message (413).
 	ErrTooLarge = errors.New("client: request too large")
@@ -79,6 +85,7 @@ type Error struct {
 	RID      uint64     // of the last reply; 0 when there was none
 	Attempts int        // how often the request was sent or tried to be; 0: refused by this package
 	Unknown  bool       // the request may have taken effect
+	Revision uint64     // of an ErrConditionFailed: the key's, 0 if it has no value
 
 	FirstSent time.Time // when the request was sent first; zero: it was not, or [Client.Start] sent it
 	Err       error     // what lies below: a context's error, a connection's; may be nil
@@ -98,6 +105,8 @@ func (e *Error) Error() string {
 		what = "unavailable"
 	case errors.Is(e, ErrPermission):
 		what = "not permitted"
+	case errors.Is(e, ErrConditionFailed):
+		what = "condition failed"
 	case errors.Is(e, ErrRefused):
 		what = "refused"
 	}
@@ -129,6 +138,8 @@ func (e *Error) Is(target error) bool {
 		return e.Code == model.Conflict
 	case ErrGone:
 		return e.Code == model.Gone
+	case ErrConditionFailed:
+		return e.Code == model.Failed
 	case ErrTooLarge:
 		return e.Code == model.TooLarge
 	case ErrOtherHistory:

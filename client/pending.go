@@ -52,7 +52,7 @@ func (c *Client) Begin(ctx context.Context, r Request) (*Pending, error) {
 	if err := r.check(); err != nil {
 		return nil, err
 	}
-	if r.Identity == "" && r.Type == model.Set {
+	if r.Identity == "" && r.Writes() {
 		r.Identity = c.newID()
 	}
 	if c.o.trace != nil && r.Traceparent == "" {
@@ -73,7 +73,7 @@ func (p *Pending) send() {
 	p.attempts++
 	p.r.Age = 0
 	again := p.attempts > 1 || !p.r.FirstSent.IsZero()
-	if p.r.Type == model.Set && again {
+	if p.r.Writes() && again {
 		p.r.Age = age(p.first)
 	}
 
@@ -100,7 +100,7 @@ func age(first time.Time) uint64 {
 // late reports whether the time is over in which a set is sure to be recognised when it is
 // sent again.
 func (p *Pending) late() bool {
-	return p.r.Type == model.Set && time.Since(p.first) >= bus.RetryWindow
+	return p.r.Writes() && time.Since(p.first) >= bus.RetryWindow
 }
 
 // unsent marks the error of a sending that left nothing behind.
@@ -184,10 +184,11 @@ func (p *Pending) finish(v verdict) (Result, error) {
 	if v.code == model.OK {
 		return p.result, nil
 	}
-	// Sent again after a sending without an answer, a set stays unknown whatever is said
-	// of the later one. A get has no effect to be unknown about.
-	setStaysUnknown := p.unknown && p.r.Type == model.Set
-	v.unknown = v.unknown || setStaysUnknown
+	// Sent again after a sending without an answer, a write stays unknown whatever refuses the
+	// later one. That its condition did not hold is no refusal: it is the first outcome of all of
+	// them. What only reads has no effect to be unknown about.
+	writeStaysUnknown := p.unknown && p.r.Writes() && v.code != model.Failed
+	v.unknown = v.unknown || writeStaysUnknown
 	err := v.failure(&p.r, &p.result)
 	var failed *Error
 	if errors.As(err, &failed) {
@@ -239,7 +240,8 @@ func (c *Client) read(reply *bus.Reply, err error, result *Result) verdict {
 
 	v := verdict{code: reply.Code, reason: reply.Reason}
 	switch reply.Code {
-	case model.OK, model.NotFound, model.Malformed, model.Conflict, model.Gone, model.TooLarge, model.Misdirected:
+	case model.OK, model.NotFound, model.Malformed, model.Conflict, model.Gone, model.Failed,
+		model.TooLarge, model.Misdirected:
 		v.final = true
 	case model.TooEarly, model.Unavailable: // worth another try
 	case model.Unknown:
@@ -277,6 +279,9 @@ func (v verdict) failure(r *Request, result *Result) error {
 	e := &Error{
 		Code: v.code, Reason: v.reason, ID: r.Identity, RID: result.RID,
 		Attempts: max(1, result.Attempts), Unknown: v.unknown, Err: v.err,
+	}
+	if v.code == model.Failed {
+		e.Revision = result.Revision
 	}
 	if e.Unknown && errors.Is(e.Err, ErrNoCluster) {
 		e.Err = nil // of the last sending; it must not make an unknown outcome look definite

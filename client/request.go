@@ -24,8 +24,13 @@ const (
 	Causal       = model.Causal
 	Eventual     = model.Eventual
 
-	TypeSet = model.Set
-	TypeGet = model.Get
+	TypeSet    = model.Set
+	TypeGet    = model.Get
+	TypeDelete = model.Delete
+	TypeList   = model.List
+	TypeWatch  = model.Watch
+	TypeTxn    = model.Txn
+	TypeAdd    = model.Add
 )
 
 // Request is one request in full; [Client.Get] and [Client.Set] build it from options.
@@ -68,7 +73,7 @@ func NewGet(c Consistency, key string) Request {
 	return Request{Request: model.NewGet(c, key)}
 }
 
-// RequestOption changes one thing in a request of [Client.Get] or [Client.Set].
+// RequestOption changes one thing in a request of [Client.Get], [Client.Set] and their siblings.
 type RequestOption func(*Request)
 
 // With names the consistency model; without it a request is linearizable.

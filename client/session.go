@@ -69,7 +69,7 @@ func (s *Session) ask(r *Request) {
 	case Sequential:
 		r.MinPosition = max(r.MinPosition, s.position)
 	case Causal:
-		if r.Type == model.Get {
+		if !r.Writes() {
 			r.MinTimestamp = max(r.MinTimestamp, s.Minimum(r.Key))
 		}
 	}
@@ -91,7 +91,7 @@ func (s *Session) observe(r *Request, result *Result) {
 	}
 	switch {
 	case result.Timestamp == 0:
-	case r.Type == model.Set:
+	case r.Writes():
 		s.write(r.Key, result.Timestamp)
 	default:
 		s.read = max(s.read, result.Timestamp)
