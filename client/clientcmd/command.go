@@ -1,5 +1,5 @@
-// Package clientcmd is the table of a client's commands: client, set, get, status, recover,
-// remove, demo, bench, compare, check, trace, doctor, shell, explain, top, man and version;
+// Package clientcmd is the table of a client's commands: client, set, get, delete, create,
+// update, add, status, recover, remove, demo, bench, compare, check, trace, doctor, shell, explain, top, man and version;
 // each is a package below. It promises one behaviour of all of them: data go to stdout, talk
 // goes to stderr, colour and progress to terminals only, and every command ends with an exit
 // status of the public contract (package exit).
@@ -27,8 +27,8 @@ import (
 // Commands returns the client's commands.
 func Commands(env console.Env) []*cobra.Command {
 	commands := []*cobra.Command{
-		send.Client(env), send.Set(env), send.Get(env), operate.Status(env),
-		operate.Recover(env), operate.Remove(env), demo.Command(env), bench.Command(env), compare.Command(env),
+		send.Client(env), send.Set(env), send.Get(env), send.Delete(env), send.Create(env), send.Update(env),
+		send.Add(env), operate.Status(env), operate.Recover(env), operate.Remove(env), demo.Command(env), bench.Command(env), compare.Command(env),
 		check.Command(env), tracecmd.Command(env),
 	}
 	commands = append(commands, doctor.Command(env), shell.Command(env), explain.Command(env), top.Command(env),

@@ -54,7 +54,7 @@ func Completions(cmd *cobra.Command, env Env) {
 		switch cmd.Name() {
 		case "remove":
 			cmd.ValidArgsFunction = replicaWords(env)
-		case "set", "get", "status", "recover", "doctor", "top", "demo", "bench":
+		case "set", "get", "delete", "create", "update", "add", "status", "recover", "doctor", "top", "demo", "bench":
 			cmd.ValidArgsFunction = cobra.NoFileCompletions // a key is no file
 		}
 	}

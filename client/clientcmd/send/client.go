@@ -1,4 +1,4 @@
-// Package send is the commands that send requests: client, set and get. It promises that
+// Package send is the commands that send requests: client, set, get, delete, create, update and add. It promises that
 // everything is read before anything is sent, that requests go in the order given, each after
 // the reply to the last (unless --async), and that the exit status is that of the worst reply.
 package send
@@ -28,8 +28,8 @@ event1 event2 are built in. Everything is read before anything is sent; a mistak
 with its line and place. --check only reads.
 
   CONSISTENCY  1 linearizable · 2 sequential · 3 causal · 4 eventual
-  REQUEST      1 set · 2 get
-  DATA         of a set: key ::: value; of a get: key
+  REQUEST      1 set · 2 get · 3 delete · 7 add
+  DATA         of a set: key ::: value; of an add: key ::: number; else: key
 
 For each reply a block goes to stdout whose line "data: " holds its body, as a JSON
 string where it has line ends or other control characters. What is sent is told on stderr.
@@ -219,7 +219,7 @@ func (r *Runner) say(request requestfile.Request) {
 }
 
 func sentence(r requestfile.Request) string {
-	if r.Type == model.Set {
+	if r.Type == model.Set || r.Type == model.Add {
 		return fmt.Sprintf("%s, %s, %s ::: %s", r.Model.Word(), r.Type.Word(), r.Key, r.Value)
 	}
 	return fmt.Sprintf("%s, %s, %s", r.Model.Word(), r.Type.Word(), r.Key)

@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -102,6 +105,9 @@ func (s *single) do(cmd *cobra.Command, env console.Env, r client.Request) (clie
 		return result, exit.With(exit.StatusNoValue, fmt.Errorf("no value under key %s", console.QuoteJSON(r.Key)))
 	}
 
+	if errors.Is(err, client.ErrConditionFailed) {
+		return result, exit.With(console.ExitStatus(err), conditionFailed(err, &r))
+	}
 	var e *client.Error
 	if errors.As(err, &e) && e.Unknown && e.ID != "" {
 		err = fmt.Errorf("%w\nsend it again with --id %s to learn the outcome", err, e.ID)
@@ -112,62 +118,83 @@ func (s *single) do(cmd *cobra.Command, env console.Env, r client.Request) (clie
 // Set returns the command set.
 func Set(env console.Env) *cobra.Command {
 	var s single
+	var e extras
 	cmd := &cobra.Command{
 		Use:   "set [flags] KEY VALUE",
 		Short: "Write one key",
 		Long: `Write one key. VALUE "-" is read from stdin, byte for byte, to its end. Nothing goes
 to stdout (with -o json or jsonl, the reply does).
 
-Exit status: 0 written, 2 malformed, 4 refused, 5 outcome unknown, 6 no cluster.`,
+Exit status: 0 written, 2 malformed, 4 refused (or the condition failed), 5 outcome unknown,
+6 no cluster.`,
 		Example: `  quartet set colour green
   quartet set colour blue --consistency eventual
   quartet set colour red --consistency causal --session new
+  quartet set session/17 open --ttl 30m
   quartet set picture - < picture.png`,
 		Args: console.UsageArgs(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			value := []byte(args[1])
-			if args[1] == "-" {
-				var err error
-				// One byte more than fits is enough to be refused; how many follow is not known.
-				if value, err = io.ReadAll(io.LimitReader(env.Stdin, model.MaxKeyValue+1)); err != nil {
-					return fmt.Errorf("read the value: %w", err)
-				}
-
-				if len(value) > model.MaxKeyValue {
-					err := &client.Error{Code: model.TooLarge,
-						Reason: fmt.Sprintf("the value on stdin has more than %d bytes, which key and value together "+
-							"have at most", model.MaxKeyValue)}
-					return exit.With(console.ExitStatus(err), err)
-				}
+			value, err := valueOf(env, args[1])
+			if err != nil {
+				return err
 			}
-			_, err := s.do(cmd, env, client.Request{Request: model.Request{Type: model.Set, Key: args[0], Value: value}})
+			r := request(model.Set, args[0], value)
+			e.apply(cmd, &r)
+			_, err = s.do(cmd, env, r)
 			return err
 		},
 	}
 	s.flags(cmd, env)
+	e.ttlFlag(cmd)
+	e.revisionFlag(cmd)
 	return cmd
+}
+
+// valueOf is a value as an argument gives it, "-": as stdin does.
+func valueOf(env console.Env, argument string) ([]byte, error) {
+	if argument != "-" {
+		return []byte(argument), nil
+	}
+
+	// One byte more than fits is enough to be refused; how many follow is not known.
+	value, err := io.ReadAll(io.LimitReader(env.Stdin, model.MaxKeyValue+1))
+	if err != nil {
+		return nil, fmt.Errorf("read the value: %w", err)
+	}
+	if len(value) > model.MaxKeyValue {
+		err := &client.Error{Code: model.TooLarge, Reason: fmt.Sprintf(
+			"the value on stdin has more than %d bytes, which key and value together have at most", model.MaxKeyValue)}
+		return nil, exit.With(console.ExitStatus(err), err)
+	}
+	return value, nil
 }
 
 // Get returns the command get.
 func Get(env console.Env) *cobra.Command {
 	var s single
-	var raw bool
+	var raw, meta bool
 	cmd := &cobra.Command{
 		Use:   "get [flags] KEY",
 		Short: "Read one key",
 		Long: `Read one key and print its value alone to stdout, with one line end after it
-(-o raw, or --raw: without, byte for byte). -o json and jsonl print the whole reply.
+(-o raw, or --raw: without, byte for byte). -o json and jsonl print the whole reply. --meta
+prints before the value, a line each, what else is known of it: its revision (unless it is not
+committed yet), when it ends, position or timestamp, and who answered.
 
 Exit status: 0 found, 2 malformed, 3 no value, 4 refused, 5 no reply, 6 no cluster.`,
 		Example: `  quartet get colour
   quartet get colour --consistency eventual --replica r2
   quartet get colour --consistency causal --session AQAHYOcmhg
+  quartet get cart/17 --meta
   quartet get picture --raw > picture.png`,
 		Args: console.UsageArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			result, err := s.do(cmd, env, client.Request{Request: model.Request{Type: model.Get, Key: args[0]}})
+			result, err := s.do(cmd, env, request(model.Get, args[0], nil))
 			if err != nil || s.out.Objects() {
 				return err
+			}
+			if meta {
+				return printMeta(env, &result)
 			}
 			value := result.Value
 			if !raw && s.out != console.Raw {
@@ -180,6 +207,45 @@ Exit status: 0 found, 2 malformed, 3 no value, 4 refused, 5 no reply, 6 no clust
 		},
 	}
 	s.flags(cmd, env)
+	cmd.Flags().BoolVar(&meta, "meta", false, "print what else is known of the value, a line each, and the value last")
 	cmd.Flags().BoolVar(&raw, "raw", false, "print the value byte for byte, without a line end after it")
 	return cmd
+}
+
+// printMeta prints what is known of a value, a line each, and the value in the last.
+func printMeta(env console.Env, result *client.Result) error {
+	var b strings.Builder
+	line := func(label, value string) { fmt.Fprintf(&b, "%s: %s\n", label, value) }
+
+	if result.HasRevision {
+		line("revision", strconv.FormatUint(result.Revision, 10))
+	}
+	if result.Expires > 0 {
+		line("expires", time.UnixMilli(int64(result.Expires)).UTC().Format("2006-01-02T15:04:05.000Z07:00"))
+	}
+	if result.HasPosition {
+		line("position", strconv.FormatUint(result.Position, 10))
+	}
+	if result.Timestamp > 0 {
+		line("timestamp", strconv.FormatUint(result.Timestamp, 10))
+	}
+	line("replica", result.Replica.String())
+	line("value", console.Printable(result.Value))
+
+	if _, err := io.WriteString(env.Stdout, b.String()); err != nil {
+		return fmt.Errorf("write the value: %w", err)
+	}
+	return nil
+}
+
+// conditionFailed says what stands at the key, and what to do.
+func conditionFailed(err error, r *client.Request) error {
+	var e *client.Error
+	switch {
+	case !errors.As(err, &e) || !r.HasIf:
+		return err
+	case e.Revision == 0:
+		return fmt.Errorf("%w\nthe key has no value: create writes it", err)
+	}
+	return fmt.Errorf("%w\nthe key has revision %d: read it (get --meta), and try again with that one", err, e.Revision)
 }

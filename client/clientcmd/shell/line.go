@@ -26,7 +26,7 @@ type typed struct {
 	argument string
 }
 
-// parseLine reads a trimmed line. get and set are of the model current.
+// parseLine reads a trimmed line. Words without a model are of the model current.
 func parseLine(line string, current model.Consistency) (typed, error) {
 	if line == "" || line[0] == '#' {
 		return typed{}, nil
@@ -43,14 +43,10 @@ func parseLine(line string, current model.Consistency) (typed, error) {
 		return typed{command: lower}, nil
 	case lower == "get":
 		return checkedLine(model.NewGet(current, rest))
-	case lower == "set":
-		key, value, found := strings.Cut(rest, bus.Separator)
-		if !found {
-			if key, value, found = strings.Cut(rest, " "); !found {
-				return typed{}, errors.New("a set needs a key and a value: set KEY VALUE")
-			}
-		}
-		return checkedLine(model.NewSet(current, strings.TrimSpace(key), []byte(strings.TrimSpace(value))))
+	case lower == "delete":
+		return checkedLine(model.Request{Model: current, Type: model.Delete, Key: rest})
+	case lower == "set", lower == "create", lower == "add":
+		return parseWrite(lower, rest, current)
 	}
 
 	// The rest are requests as files have them: "1, 1, key ::: value".
@@ -58,8 +54,8 @@ func parseLine(line string, current model.Consistency) (typed, error) {
 	var bad *requestfile.Error
 	switch {
 	case errors.As(err, &bad) && !strings.Contains(line, ","):
-		return typed{}, fmt.Errorf("not understood: %s\nwant get KEY, set KEY VALUE, a request like \"1, 1, key ::: "+
-			"value\", or .help", console.Printable([]byte(line)))
+		return typed{}, fmt.Errorf("not understood: %s\nwant get KEY, set KEY VALUE, delete KEY, create KEY VALUE, "+
+			"add KEY NUMBER, a request like \"1, 1, key ::: value\", or .help", console.Printable([]byte(line)))
 	case errors.As(err, &bad):
 		return typed{}, fmt.Errorf("%s\n    %s", bad.Reason, strings.ReplaceAll(bad.Place(), "\n", "\n    "))
 	case err != nil:
@@ -68,12 +64,47 @@ func parseLine(line string, current model.Consistency) (typed, error) {
 	return typed{request: &client.Request{Request: r.Request, Text: true}}, nil
 }
 
-// checkedLine checks what get and set have made before it is sent.
+// parseWrite reads what stands behind the word of a write with a value.
+func parseWrite(word, rest string, current model.Consistency) (typed, error) {
+	key, value, found := strings.Cut(rest, bus.Separator)
+	if !found {
+		key, value, found = strings.Cut(rest, " ")
+	}
+	if !found {
+		return typed{}, fmt.Errorf("%[1]s needs a key and a value: %[1]s KEY VALUE", word)
+	}
+
+	r := model.NewSet(current, strings.TrimSpace(key), []byte(strings.TrimSpace(value)))
+	switch word {
+	case "create":
+		r.HasIf = true
+	case "add":
+		r.Type = model.Add
+	}
+	return checkedLine(r)
+}
+
+// checkedLine checks what the words of the shell have made before it is sent.
 func checkedLine(r model.Request) (typed, error) {
 	if err := bus.Check(&r); err != nil {
 		return typed{}, err
 	}
 	return typed{request: &client.Request{Request: r}}, nil
+}
+
+// verbs are the words of the shell that make a request of the current model, with what each takes.
+var verbs = [...]struct{ name, argument string }{
+	{"get", "KEY"}, {"set", "KEY VALUE"}, {"delete", "KEY"}, {"create", "KEY VALUE"}, {"add", "KEY NUMBER"},
+}
+
+// verbOf is a verb with what it takes; "" for any other word.
+func verbOf(word string) string {
+	for _, v := range verbs {
+		if v.name == word {
+			return v.name + " " + v.argument
+		}
+	}
+	return ""
 }
 
 // dots are the commands of the shell with what each takes.

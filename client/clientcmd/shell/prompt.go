@@ -131,7 +131,9 @@ func (s *shell) complete(line string) []candidate {
 	first, rest, begun := strings.Cut(strings.TrimLeft(line, " \t"), " ")
 	switch {
 	case !begun:
-		out = append(out, candidate{"get", "KEY"}, candidate{"set", "KEY VALUE"})
+		for _, v := range verbs {
+			out = append(out, candidate{v.name, v.argument})
+		}
 		for _, d := range dots {
 			out = append(out, candidate{"." + d.name, d.argument})
 		}
@@ -147,10 +149,10 @@ func (s *shell) complete(line string) []candidate {
 	}
 	after := "" // a key
 	switch strings.ToLower(first) {
-	case "set":
+	case "set", "create", "add":
 		after = " "
 		fallthrough
-	case "get":
+	case "get", "delete":
 		for _, key := range s.keys {
 			if !strings.ContainsAny(key, " \t") {
 				out = append(out, candidate{key + after, ""})
@@ -181,10 +183,8 @@ func (s *shell) hint(line string) string {
 	switch word, _, _ := strings.Cut(strings.ToLower(line), " "); {
 	case err == nil && l.request != nil:
 		return l.request.Model.Word() + " " + l.request.Type.Word() + ": " + console.ModelPromise[l.request.Model]
-	case word == "get":
-		return "get KEY"
-	case word == "set":
-		return "set KEY VALUE"
+	case verbOf(word) != "":
+		return verbOf(word)
 	case err == nil:
 		for _, d := range dots {
 			if strings.HasPrefix("."+d.name, word) {
@@ -195,5 +195,5 @@ func (s *shell) hint(line string) string {
 	case strings.Contains(line, ","):
 		return "CONSISTENCY, REQUEST, KEY ::: VALUE  " + strings.SplitN(err.Error(), "\n", 2)[0]
 	}
-	return "get KEY · set KEY VALUE · 1, 1, key ::: value · .help"
+	return "get KEY · set KEY VALUE · delete KEY · 1, 1, key ::: value · .help"
 }

@@ -26,8 +26,11 @@ import (
 
 const help = `get KEY                      read a key
 set KEY VALUE                write it; KEY ::: VALUE where the key holds blanks
+delete KEY                   end what it holds
+create KEY VALUE             write it if it has no value (models 1 and 2)
+add KEY NUMBER               add to the number that it holds (models 1 and 2)
 1, 1, key ::: value          any request of the public contract, under its own model
-.consistency [MODEL]         the model of get and set: linearizable, sequential, causal, eventual (or 1 to 4)
+.consistency [MODEL]         the model of these words: linearizable, sequential, causal, eventual (or 1 to 4)
 .replica [r2|any]            have one replica serve everything
 .session [new|TOKEN]         what the session has seen, and its token; begin a new one, or go on with another's
 .status                      how the cluster is
@@ -215,7 +218,8 @@ func (s *shell) ask(ctx context.Context, r client.Request) error {
 // show prints an answer: as a line that ends with who gave it and how long that took, or
 // in the format that was asked for.
 func (s *shell) show(r *client.Request, result *client.Result, failure error, took time.Duration) error {
-	if s.out == console.Raw && r.Type == model.Set && failure == nil {
+	isSilent := r.Type == model.Set || r.Type == model.Delete
+	if s.out == console.Raw && isSilent && failure == nil {
 		return nil
 	}
 	if s.out != console.Table {
@@ -224,7 +228,7 @@ func (s *shell) show(r *client.Request, result *client.Result, failure error, to
 
 	text, hue := "OK", color.FgGreen
 	switch {
-	case failure == nil && r.Type == model.Get:
+	case failure == nil && len(result.Value) > 0, failure == nil && r.Type == model.Get:
 		text, hue = console.Printable(result.Value), color.Reset
 	case errors.Is(failure, client.ErrNotFound):
 		text, hue = "no value", color.FgYellow
@@ -235,6 +239,9 @@ func (s *shell) show(r *client.Request, result *client.Result, failure error, to
 	about := []string{took.Round(10 * time.Microsecond).String(), r.Model.Word()}
 	if result.Replica != 0 {
 		about = append([]string{result.Replica.String()}, about...)
+	}
+	if result.HasRevision {
+		about = append(about, fmt.Sprintf("revision %d", result.Revision))
 	}
 	if result.HasPosition {
 		about = append(about, fmt.Sprintf("position %d", result.Position))
