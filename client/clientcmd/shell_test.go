@@ -123,7 +123,7 @@ func TestExplain(t *testing.T) {
 	r := responder.Start(t, nil)
 	for _, m := range model.All {
 		w := quartet(t, r.URL, "explain", m.Word())
-		for _, want := range []string{m.Word() + ": ", "It promises", "cannot", "What it costs", "Here", "When it is wrong"} {
+		for _, want := range []string{m.Word() + ": ", "It promises", "cannot", "Deletes, conditions, ends", "What it costs", "Here", "When it is wrong"} {
 			if w.status != 0 || !strings.Contains(w.stdout, want) {
 				t.Errorf("%s: status %d, no %q in\n%s", m.Word(), w.status, want, w.stdout)
 			}
@@ -135,12 +135,12 @@ func TestExplain(t *testing.T) {
 		}
 	}
 	var e struct {
-		Model, Promise, Example, Messages, Wrong string
-		NoFigures                                string `json:"no_figures"`
+		Model, Promise, Example, Writes, Messages, Wrong string
+		NoFigures                                        string `json:"no_figures"`
 	}
 	w := quartet(t, "nats://127.0.0.1:1", "explain", "3", "-o", "json")
 	if err := json.Unmarshal([]byte(w.stdout), &e); err != nil || w.status != 0 || e.Model != "causal" ||
-		e.Example == "" || !strings.Contains(e.NoFigures, "no cluster") {
+		e.Example == "" || e.Writes == "" || !strings.Contains(e.NoFigures, "no cluster") {
 		t.Errorf("status %d, %v\n%s", w.status, err, w.stdout)
 	}
 	if w := quartet(t, r.URL, "explain", "strong"); w.status != exit.StatusUsage || !strings.Contains(w.err, "want 1 linearizable") {

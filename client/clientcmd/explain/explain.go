@@ -118,11 +118,12 @@ func writeExplanation(env console.Env, out console.Format, m model.Consistency, 
 			Promise  string `json:"promise"`
 			Example  string `json:"example"`
 			Messages string `json:"messages"`
+			Writes   string `json:"writes"`
 			Wrong    string `json:"wrong"`
 			Replicas int    `json:"replicas,omitempty"`
 			Costs    []cost `json:"costs"`
 			Missing  string `json:"no_figures,omitempty"`
-		}{m.Word(), t.promise, t.example, t.messages, t.wrong, here.replicas, append([]cost{}, here.of(m)...), here.missing})
+		}{m.Word(), t.promise, t.example, t.messages, t.writes, t.wrong, here.replicas, append([]cost{}, here.of(m)...), here.missing})
 	}
 	text := Explanation(m, here)
 	if out == console.Table {
@@ -155,6 +156,7 @@ func Explanation(m model.Consistency, here *clusterFigures) string {
 	fmt.Fprintf(&b, "%d %s: %s\n\n", m, m.Word(), console.ModelPromise[m])
 	part("It promises", t.promise)
 	part("What can be seen, and what cannot", t.example)
+	part("Deletes, conditions, ends", t.writes)
 	part("What it costs", t.messages)
 	if here != nil {
 		part("Here", here.text(m))
