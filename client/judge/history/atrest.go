@@ -19,7 +19,7 @@ func Agreed(h []Operation) Verdict {
 	for i := range h {
 		o := &h[i]
 		switch c := (cell{o.Model, o.Key}); {
-		case !o.Rest:
+		case !o.Rest, o.Type != model.Get:
 		case o.Outcome != OK: // a disagreement elsewhere says more
 			silent = o
 		case first[c] == nil:
@@ -38,19 +38,23 @@ func Agreed(h []Operation) Verdict {
 }
 
 // restless makes ordinary gets of the gets that one program made at rest before another program
-// had set their keys for the last time.
+// had written their keys for the last time, and ordinary watches of watches at rest.
 func restless(h []Operation) []Operation {
-	last := make(map[string]int64) // the latest return of a set, by key
+	last := make(map[string]int64) // the latest return of a write, by key
 	for i := range h {
-		if o := &h[i]; o.Type == model.Set && o.Outcome != Fail {
-			last[o.Key] = max(last[o.Key], o.Return)
+		if o := &h[i]; o.Outcome != Fail {
+			for _, key := range Written(o) {
+				last[key] = max(last[key], o.Return)
+			}
 		}
 	}
 
 	h = slices.Clone(h)
 	for i := range h {
 		o := &h[i]
-		if end, set := last[o.Key]; set && o.Call <= end {
+		end, written := last[o.Key]
+		early := written && o.Call <= end
+		if early || o.Type == model.Watch {
 			o.Rest = false
 		}
 	}
@@ -60,11 +64,9 @@ func restless(h []Operation) []Operation {
 // Settled judges what each replica returned to gets at rest as [Eventual] does. Keys that
 // were not looked at say nothing. It passes a history without gets at rest.
 func Settled(h []Operation) Verdict {
-	byKey := make(map[string][]Operation)
-	for i := range h {
-		if !h[i].Rest {
-			byKey[h[i].Key] = append(byKey[h[i].Key], h[i])
-		}
+	j, err := prepare(slices.DeleteFunc(slices.Clone(h), func(o Operation) bool { return o.Rest }))
+	if err != nil {
+		return undecided(eventual, "%v", err)
 	}
 
 	type content struct {
@@ -75,20 +77,15 @@ func Settled(h []Operation) Verdict {
 	for i := range h {
 		o := &h[i]
 		c := content{o.Key, o.Output, o.Found}
-		if !o.Rest || o.Outcome != OK || known[c] {
+		ofKey := o.Rest && o.Type == model.Get && o.Outcome == OK
+		if !ofKey || known[c] {
 			continue
 		}
 		known[c] = true
 
-		store := make(map[string]string)
-		if o.Found {
-			store[o.Key] = o.Output
-		}
-		if v := Eventual(byKey[o.Key], store); v.Result != Passed {
-			if v.Result == Violated {
-				v.Operations = append(v.Operations, *o)
-			}
-			return v
+		if v := j.stays(o.Key, o.Output, o.Found); v != nil {
+			v.Operations = append(v.Operations, *o)
+			return *v
 		}
 	}
 	return passed(eventual)

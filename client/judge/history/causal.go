@@ -22,14 +22,25 @@ const causal = "causal"
 // of unknown outcome counts once a get has returned it. The value of a set of another model
 // satisfies any get: how it compares with causal writes is decided by versions, which a history
 // does not have; [Steady] and [Eventual] look at those.
+//
+// A delete is a write of nothing. A page of a list is as many gets, as of when the list was asked
+// for: those of the keys that it has, and of the keys that it would have if they had a value.
 func Causal(h []Operation) Verdict {
 	j, err := prepare(h)
 	if err != nil {
 		return undecided(causal, "%v", err)
 	}
-	c := pasts{
+	if _, v := pastsOf(j); v != nil {
+		return *v
+	}
+	return passed(causal)
+}
+
+// pastsOf follows the causal pasts of a history's operations, up to the first violation.
+func pastsOf(j *judged) (*pasts, *Verdict) {
+	c := &pasts{
 		judged: j, sessions: make(map[any]past), at: make(map[*Operation]past),
-		numbers: make(map[uint64]*Operation), number: make(map[*Operation]uint64),
+		numbers: make(map[uint64]*Operation), number: make(map[*Operation]uint64), whole: make(map[*Operation]*Operation),
 	}
 
 	var ops []*Operation
@@ -37,35 +48,100 @@ func Causal(h []Operation) Verdict {
 		if o.Model != model.Causal {
 			continue
 		}
-		ops = append(ops, o)
-
-		if o.Type != model.Set || o.Outcome != OK {
+		if !prefixed(o.Type) {
+			ops = append(ops, o)
+		}
+		if !o.Writes() || o.Outcome != OK {
 			continue
 		}
 
 		if o.Timestamp == 0 {
-			return undecided(causal, "%s was recorded without a timestamp", o)
+			v := undecided(causal, "%s was recorded without a timestamp", o)
+			return nil, &v
 		}
 		if v := c.give(o, o.Timestamp, o); v != nil {
-			return *v
+			return nil, v
 		}
 	}
+	ops = append(ops, c.listed()...)
 
 	// Writes of unknown outcome have their timestamps from the gets that read them.
 	for _, o := range ops {
-		if o.Type == model.Get && o.Found {
+		told := o.Found || o.Timestamp != 0
+		if o.Type == model.Get && told {
 			if v := c.match(o); v != nil {
-				return *v
+				return nil, v
 			}
 		}
 	}
 
 	for _, e := range timeline(ops) {
 		if v := c.observe(e); v != nil {
-			return *v
+			return nil, v
 		}
 	}
-	return passed(causal)
+	return c, nil
+}
+
+// listed returns what pages of lists say as gets.
+func (c *pasts) listed() []*Operation {
+	pages := pagesOf(c.ops)
+	keys := c.allKeys()
+	var gets []*Operation
+	for _, o := range c.ops {
+		if o.Type != model.List || o.Model != model.Causal {
+			continue
+		}
+		p := pages[o]
+		get := Operation{
+			Client: o.Client, Session: o.Session, Model: model.Causal, Type: model.Get, Replica: o.Replica,
+			Call: p.first.Call, Return: o.Return, Outcome: OK,
+		}
+
+		for i := range o.Items {
+			x, g := &o.Items[i], get
+			g.Key, g.Found, g.Output, g.Timestamp = x.Key, true, string(x.Value), x.Timestamp
+			w := c.numbers[x.Timestamp]
+			if !x.HasValue && w == nil {
+				continue // nothing tells which it was
+			}
+			if !x.HasValue {
+				g.Output = w.Value
+			}
+			gets = append(gets, &g)
+			c.whole[&g] = o
+		}
+
+		for _, key := range absent(keys, o, p) {
+			g := get
+			g.Key = key
+			gets = append(gets, &g)
+			c.whole[&g] = o
+		}
+	}
+	return gets
+}
+
+// allKeys lists the keys that the history knows.
+func (j *judged) allKeys() []string {
+	keys := make(map[string]bool)
+	for _, o := range j.ops {
+		for _, key := range j.touched(o) {
+			keys[key] = true
+		}
+	}
+	return sortedKeys(keys)
+}
+
+// broken is a verdict about operations; of what a list says it has the list.
+func (c *pasts) broken(ops []*Operation, format string, args ...any) *Verdict {
+	for i, o := range ops {
+		if list := c.whole[o]; list != nil {
+			ops[i] = list
+		}
+	}
+	v := violated(causal, ops, format, args...)
+	return &v
 }
 
 // seen is the greatest write of its key in a causal past, and the operation of the session that
@@ -85,17 +161,16 @@ type pasts struct {
 	at       map[*Operation]past // of a set: what stood before it; of a get: the same at its call
 	numbers  map[uint64]*Operation
 	number   map[*Operation]uint64
+	whole    map[*Operation]*Operation // by get that a page of a list stands for: the page
 }
 
 // give notes the timestamp n of the write w, as the operation by tells it.
 func (c *pasts) give(w *Operation, n uint64, by *Operation) *Verdict {
 	if other := c.numbers[n]; other != nil && other != w {
-		v := violated(causal, []*Operation{w, other, by}, "two causal writes have timestamp %d", n)
-		return &v
+		return c.broken([]*Operation{w, other, by}, "two causal writes have timestamp %d", n)
 	}
 	if had := c.number[w]; had != 0 && had != n {
-		v := violated(causal, []*Operation{w, by}, "one causal write has timestamps %d and %d", had, n)
-		return &v
+		return c.broken([]*Operation{w, by}, "one causal write has timestamps %d and %d", had, n)
 	}
 	c.numbers[n], c.number[w] = w, n
 	return nil
@@ -104,18 +179,24 @@ func (c *pasts) give(w *Operation, n uint64, by *Operation) *Verdict {
 // match finds the write that a get returned, which must exist and have been called by then.
 func (c *pasts) match(get *Operation) *Verdict {
 	writers := c.writes[write{get.Key, get.Output}]
-	if len(writers) == 0 {
-		v := c.unwritten(causal, get)
+	if !get.Found {
+		writers = c.removers[get.Key]
+	}
+	ofAdd := get.Found && len(writers) == 0 && c.written(get.Key, get.Output)
+	if ofAdd {
+		return nil
+	}
+	if get.Found && len(writers) == 0 {
+		v := c.unwritten(causal, get, get.Key, get.Output)
 		return &v
 	}
 
-	early := true
+	early := len(writers) > 0
 	for _, w := range writers {
 		early = early && w.Call > get.Return
 	}
 	if early {
-		v := violated(causal, append([]*Operation{get}, writers...), "a get returned a value that was written after it")
-		return &v
+		return c.broken(append([]*Operation{get}, writers...), "a get returned a value that was written after it")
 	}
 
 	if get.Timestamp == 0 {
@@ -124,17 +205,15 @@ func (c *pasts) match(get *Operation) *Verdict {
 				return nil
 			}
 		}
-		v := violated(causal, append([]*Operation{get}, writers...), "a get of a causal write came without its timestamp")
-		return &v
+		return c.broken(append([]*Operation{get}, writers...), "a get of a causal write came without its timestamp")
 	}
 
 	if w := c.numbers[get.Timestamp]; w != nil {
-		if w.Key == get.Key && w.Value == get.Output {
+		if w.Key == get.Key && w.mayShow(get) {
 			return nil
 		}
-		v := violated(causal, []*Operation{w, get},
+		return c.broken([]*Operation{w, get},
 			"a get returned timestamp %d with another value than its write has", get.Timestamp)
-		return &v
 	}
 
 	for _, w := range writers {
@@ -143,9 +222,17 @@ func (c *pasts) match(get *Operation) *Verdict {
 		}
 	}
 
-	v := violated(causal, append([]*Operation{get}, writers...),
+	return c.broken(append([]*Operation{get}, writers...),
 		"no causal write has the timestamp %d that the get returned", get.Timestamp)
-	return &v
+}
+
+// mayShow reports whether a get of the write's key that named its timestamp may have returned what
+// it did. (What is left of a value that has ended has the value's timestamp.)
+func (o *Operation) mayShow(get *Operation) bool {
+	if get.Found {
+		return o.Type == model.Set && o.Value == get.Output
+	}
+	return o.Type == model.Delete || o.ends() <= get.Return
 }
 
 // call notes what the session knows when it asks. It may be called again.
@@ -164,10 +251,10 @@ func (c *pasts) observe(e event) *Verdict {
 	before := c.call(o)
 
 	switch {
-	case !e.returns && o.Type == model.Set:
+	case !e.returns && o.Writes():
 		return c.rises(o, before)
 	case !e.returns: // what a get knew at its call is noted
-	case o.Type == model.Set && o.Outcome == OK:
+	case o.Writes() && o.Outcome == OK:
 		c.learn(o.session(), before, o, o)
 	case o.Type == model.Get:
 		return c.get(o, before)
@@ -183,10 +270,9 @@ func (c *pasts) rises(set *Operation, before past) *Verdict {
 	}
 	for _, key := range sortedKeys(before) {
 		if s := before[key]; c.number[s.write] >= n {
-			v := violated(causal, append(c.chain(s), set),
+			return c.broken(append(c.chain(s), set),
 				"a write has timestamp %d, which is not above %d, the timestamp of a write that it depends on",
 				n, c.number[s.write])
-			return &v
 		}
 	}
 	return nil
@@ -195,11 +281,11 @@ func (c *pasts) rises(set *Operation, before past) *Verdict {
 // get checks what a causal get returned against its past, and takes over the write's own past.
 func (c *pasts) get(get *Operation, before past) *Verdict {
 	s, any := before[get.Key]
-	if !get.Found {
-		if any {
-			v := violated(causal, append(c.chain(s), get),
+	unnumbered := !get.Found && get.Timestamp == 0
+	if unnumbered {
+		if any && !c.mayBeGone(get, s.write) {
+			return c.broken(append(c.chain(s), get),
 				"a get found nothing although its causal past holds a write of %s", get.Key)
-			return &v
 		}
 		return nil
 	}
@@ -209,14 +295,30 @@ func (c *pasts) get(get *Operation, before past) *Verdict {
 
 	w := c.numbers[get.Timestamp]
 	if any && c.number[s.write] > get.Timestamp {
-		v := violated(causal, append(c.chain(s), get, w),
+		return c.broken(append(c.chain(s), get, w),
 			"a get returned timestamp %d although its causal past holds timestamp %d of %s",
 			get.Timestamp, c.number[s.write], get.Key)
-		return &v
 	}
 
 	c.learn(get.session(), c.call(w), w, get)
 	return nil
+}
+
+// mayBeGone reports whether something may have removed what write w put, which a get that found
+// nothing depends on.
+func (c *pasts) mayBeGone(get, w *Operation) bool {
+	if w.Type == model.Delete {
+		return true
+	}
+	for _, d := range c.removers[get.Key] {
+		n := c.number[d]
+		older := n != 0 && n < c.number[w]
+		byItself := d.Type == model.Set && d.ends() > get.Return
+		if !older && !byItself && d.Call <= get.Return {
+			return true
+		}
+	}
+	return false
 }
 
 // learn puts a write and what it depends on into a session's past.

@@ -53,9 +53,10 @@ func (v *Verdict) explain(again func([]Operation) Verdict) {
 func alternatives(h []Operation, i int) []Operation {
 	var list []Operation
 	get := h[i]
-	add := func(value string, found bool, timestamp uint64) {
+	add := func(value string, found bool, timestamp uint64, s *Operation) {
 		o := get
 		o.Output, o.Found = value, found
+		o.HasRevision, o.Revision = s.HasRevision, s.Revision
 		if o.Model == model.Causal {
 			o.Timestamp = timestamp
 		}
@@ -67,10 +68,10 @@ func alternatives(h []Operation, i int) []Operation {
 
 	for j := range h {
 		if s := &h[j]; s.Type == model.Set && s.Key == get.Key && s.Outcome != Fail {
-			add(s.Value, true, s.Timestamp)
+			add(s.Value, true, s.Timestamp, s)
 		}
 	}
-	add("", false, 0)
+	add("", false, 0, &Operation{})
 	return list
 }
 
@@ -104,30 +105,6 @@ func (v *Verdict) Words(nanoseconds bool) string {
 	return b.String()
 }
 
-// deed says what an operation did.
-func (o *Operation) deed() string {
-	switch {
-	case o.Type == model.Set && o.Outcome == OK:
-		return fmt.Sprintf("set %s = %s", o.Key, short(o.Value))
-	case o.Type == model.Set:
-		return fmt.Sprintf("set %s = %s (%s)", o.Key, short(o.Value), o.Outcome)
-	case o.Outcome == OK && o.Found:
-		return fmt.Sprintf("get %s -> %s", o.Key, short(o.Output))
-	case o.Outcome == OK:
-		return fmt.Sprintf("get %s -> nothing", o.Key)
-	}
-	return fmt.Sprintf("get %s (%s)", o.Key, o.Outcome)
-}
-
-// short quotes a value, and cuts a long one.
-func short(value string) string {
-	const most = 40 // bytes
-	if len(value) > most {
-		return fmt.Sprintf("%q… (%d bytes)", strings.ToValidUTF8(value[:most], ""), len(value))
-	}
-	return fmt.Sprintf("%q", value)
-}
-
 // facts lists the numbers of an operation.
 func (o *Operation) facts() string {
 	var parts []string
@@ -139,6 +116,7 @@ func (o *Operation) facts() string {
 	add(o.Rest, "at rest")
 	add(o.Replica != "", "%s", o.Replica)
 	add(o.Position != 0, "position %d", o.Position)
+	add(o.HasRevision && o.Revision != o.Position, "revision %d", o.Revision)
 	add(o.Timestamp != 0, "timestamp %d", o.Timestamp)
 	add(o.Identity != "", "id %s", o.Identity)
 	add(o.ID != 0, "#%d", o.ID)

@@ -1,6 +1,7 @@
 package history
 
 import (
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -12,13 +13,15 @@ import (
 
 const linearizable = "linearizable"
 
-// Linearizable judges the gets of model 1, against all sets of their keys, key by key
-// (linearizability is a property of each key by itself; sequential and causal
-// consistency are not).
+// Linearizable judges model 1, against all writes of its keys, key by key (linearizability is a
+// property of each key by itself; sequential and causal consistency are not). The state of a key is
+// its value and its revision: the revisions that answers tell rise with each write, a condition
+// held if and only if the answer says so, a sum is that of what stood there.
 //
-// A set of models 1 and 2 takes effect between call and return. A weak set, or a set of unknown
-// outcome, takes effect at most once at any time after its call. When the budget runs out the
-// verdict is undecided.
+// A write of models 1 and 2 takes effect between call and return, and so does what a txn did with
+// one key ([Transactions] judges it as a whole). A weak write, or one of unknown outcome, takes
+// effect at most once at any time after its call. A value with a TTL may end by itself at any time
+// after its call and the TTL. When the budget runs out the verdict is undecided.
 func Linearizable(h []Operation, budget Budget) Verdict {
 	j, err := prepare(h)
 	if err != nil {
@@ -28,22 +31,24 @@ func Linearizable(h []Operation, budget Budget) Verdict {
 
 	byKey := make(map[string][]*Operation)
 	for _, o := range j.ops {
-		if o.Type == model.Set || o.Model == model.Linearizable {
-			byKey[o.Key] = append(byKey[o.Key], o)
+		if !o.Writes() && o.Model != model.Linearizable {
+			continue
+		}
+		for _, key := range j.touched(o) {
+			byKey[key] = append(byKey[key], o)
 		}
 	}
+
 	late := ""
-	for _, key := range keys(j.ops) {
+	for _, key := range slices.Sorted(maps.Keys(byKey)) {
 		ops := byKey[key]
-		for _, o := range ops {
-			if o.Type == model.Get && o.Found && len(j.writes[write{key, o.Output}]) == 0 {
-				return j.unwritten(linearizable, o)
-			}
+		if v := j.unwrittenOf(key, ops); v != nil {
+			return *v
 		}
 
-		switch registerLinearizable(ops, time.Until(deadline)) {
+		switch j.registerLinearizable(key, ops, time.Until(deadline)) {
 		case porcupine.Illegal:
-			return notLinearizable(key, ops, deadline)
+			return j.notLinearizable(key, ops, deadline)
 		case porcupine.Unknown:
 			late = key
 		}
@@ -55,88 +60,178 @@ func Linearizable(h []Operation, budget Budget) Verdict {
 	return passed(linearizable)
 }
 
-// step is the input of Porcupine's model: a set of value, or a get that returned it. Values are
-// numbered; 0 is no value.
-type step struct {
-	set   bool
-	value int
+// unwrittenOf finds an operation that saw a value of the key which nobody wrote.
+func (j *judged) unwrittenOf(key string, ops []*Operation) *Verdict {
+	for _, o := range ops {
+		for _, p := range of(key, j.parts[o]) {
+			if p.sight.kind == sawValue && !j.written(key, p.sight.value) && !o.wrote(key, p.sight.value) {
+				v := j.unwritten(linearizable, o, key, p.sight.value)
+				return &v
+			}
+		}
+	}
+	return nil
 }
 
-var registerModel = porcupine.Model{
-	Init: func() any { return 0 },
-	Step: func(state, input, _ any) (bool, any) {
-		if s := input.(step); s.set {
-			return true, s.value
-		} else {
-			return state.(int) == s.value, state
+// wrote reports whether a txn that was taken back wrote a value before it saw it.
+func (o *Operation) wrote(key, value string) bool {
+	if o.Type != model.Txn {
+		return false
+	}
+	for _, parts := range attempts(o) {
+		for i := range parts {
+			p := &parts[i]
+			if p.key == key && p.deed.kind == puts && p.deed.value == value {
+				return true
+			}
 		}
+	}
+	return false
+}
+
+// access is the input of Porcupine's model: what an operation saw and did of one key. There is more
+// than one list of steps where it is not known which was done.
+type access struct {
+	lists   [][]part
+	undone  bool
+	mayMiss bool // it may as well have done nothing
+	until   int64
+}
+
+// after returns what a key may hold after an access: nothing of it where the access cannot be.
+func (a *access) after(c content) []content {
+	var next []content
+	add := func(n content, ok bool) {
+		if ok && !slices.Contains(next, n) {
+			next = append(next, n)
+		}
+	}
+
+	for _, parts := range a.lists {
+		add(c.done(parts, a.undone, a.until))
+		unsure := a.mayMiss && c.found && a.until >= c.ends
+		if unsure {
+			add(c.ended().done(parts, a.undone, a.until))
+		}
+	}
+	if a.mayMiss {
+		add(c, a.until >= c.since)
+	}
+	return next
+}
+
+// certainModel is for keys of which each access leads to one content; of several the first is as
+// good as any other.
+var certainModel = porcupine.Model{
+	Init: func() any { return nothingYet },
+	Step: func(state, input, _ any) (bool, any) {
+		next := input.(*access).after(state.(content))
+		if len(next) == 0 {
+			return false, state
+		}
+		return true, next[0]
 	},
 }
 
+// uncertainModel is for keys that adds or txns of unknown outcome may have written: what they did
+// depends on what they found.
+var uncertainModel = porcupine.NondeterministicModel{
+	Init: func() []any { return []any{nothingYet} },
+	Step: func(state, input, _ any) []any {
+		var next []any
+		for _, c := range input.(*access).after(state.(content)) {
+			next = append(next, c)
+		}
+		return next
+	},
+}
+
+// modelOf returns the model for the operations of one key.
+func (j *judged) modelOf(ops []*Operation) porcupine.Model {
+	for _, o := range ops {
+		depends := o.Type == model.Add || o.Type == model.Txn
+		if depends && o.floating() {
+			return uncertainModel.ToModel()
+		}
+	}
+	return certainModel
+}
+
 // registerLinearizable asks Porcupine about the operations of one key.
-func registerLinearizable(ops []*Operation, timeout time.Duration) porcupine.CheckResult {
+func (j *judged) registerLinearizable(key string, ops []*Operation, timeout time.Duration) porcupine.CheckResult {
 	if timeout <= 0 {
 		return porcupine.Unknown
 	}
-	history := registerHistory(ops, nil)
+	history := j.registerHistory(key, ops, nil)
 	if history == nil {
 		return porcupine.Ok
 	}
-	return porcupine.CheckOperationsTimeout(registerModel, history, timeout)
+	return porcupine.CheckOperationsTimeout(j.modelOf(ops), history, timeout)
 }
 
-// registerHistory returns what Porcupine is asked of the operations of one key; nil if there are
-// no gets, without which nothing can be wrong. each, which may be nil, is called with each
-// operation that is part of the question.
-// A floating set that no get returned can always stand at the very end, unseen: it is left out. A
-// floating set that was returned, and alone wrote its value, stands before the end of the first
-// get that returned it; giving it that return keeps the search small and changes nothing.
-func registerHistory(ops []*Operation, each func(*Operation, *porcupine.Operation)) []porcupine.Operation {
-	number := make(map[string]int)
-	writers := make(map[string]int)
-	firstRead := make(map[string]int64)
-	gets := 0
-	for _, o := range ops {
-		if o.Type == model.Set {
-			if number[o.Value] == 0 {
-				number[o.Value] = len(number) + 1
-			}
-			writers[o.Value]++
-			continue
-		}
+// reads is what the operations of a key tell of the writes that float.
+type reads struct {
+	first   map[string]int64 // by value: when the first had returned that saw it
+	nothing bool             // some saw no value
+	vague   bool             // some saw what may be of any write
+}
 
-		gets++
-		t, read := firstRead[o.Output]
-		earlier := !read || o.Return < t
-		if o.Found && earlier {
-			firstRead[o.Output] = o.Return
+// readsOf gathers what the operations of a key have seen.
+func (j *judged) readsOf(key string, ops []*Operation) (r reads, any bool) {
+	r.first = make(map[string]int64)
+	claims := make(map[uint64]bool)
+	for _, o := range ops {
+		for _, p := range of(key, j.parts[o]) {
+			if p.deed.claimed {
+				claims[p.deed.revision] = true
+			}
 		}
 	}
-	if gets == 0 {
+
+	for _, o := range ops {
+		for _, p := range of(key, j.parts[o]) {
+			s := &p.sight
+			any = any || s.tells() || p.deed.claimed
+
+			ofKnown := s.hasRevision && claims[s.revision]
+			switch {
+			case s.kind == sawValue:
+				t, read := r.first[s.value]
+				if !read || o.Return < t {
+					r.first[s.value] = o.Return
+				}
+			case s.kind == sawNothing:
+				r.nothing = true
+			case s.tells() && !ofKnown:
+				r.vague = true
+			}
+		}
+	}
+	return r, any
+}
+
+// registerHistory returns what Porcupine is asked of the operations of one key; nil if nothing can
+// be wrong. each, which may be nil, is called with each operation that is part of the question.
+//
+// A floating write that nothing saw can always stand at the very end, unseen: it is left out. A
+// floating set that was returned, and alone wrote its value, stands before the end of the first
+// get that returned it; giving it that return keeps the search small and changes nothing.
+func (j *judged) registerHistory(key string, ops []*Operation, each func(*Operation, *porcupine.Operation)) []porcupine.Operation {
+	r, any := j.readsOf(key, ops)
+	if !any {
 		return nil
 	}
 
 	history := make([]porcupine.Operation, 0, len(ops))
 	for _, o := range ops {
 		p := porcupine.Operation{Call: o.Call, Return: o.Return}
-		switch {
-		case o.Type == model.Get && !o.Found:
-			p.Input = step{}
-		case o.Type == model.Get:
-			p.Input = step{value: number[o.Output]}
-		default:
-			p.Input = step{set: true, value: number[o.Value]}
-		}
+		a := &access{undone: o.Refused() && o.Type == model.Txn, until: o.Return}
+		p.Input = a
 
-		if o.floating() {
-			end, read := firstRead[o.Value]
-			if !read {
-				continue
-			}
-			if writers[o.Value] > 1 {
-				end = math.MaxInt64 // which of them was read is not known
-			}
-			p.Return = max(p.Call, end)
+		if !o.floating() {
+			a.lists = [][]part{of(key, j.parts[o])}
+		} else if !j.floats(key, o, a, &p, &r) {
+			continue
 		}
 
 		if each != nil {
@@ -147,16 +242,49 @@ func registerHistory(ops []*Operation, each func(*Operation, *porcupine.Operatio
 	return history
 }
 
+// floats fills in the access of a floating write. It reports whether the write can matter.
+func (j *judged) floats(key string, o *Operation, a *access, p *porcupine.Operation, r *reads) bool {
+	matters := r.vague || j.depends[key] // what depends on what it finds may have found any of them
+	alone := false
+	for _, parts := range attempts(o) {
+		parts = of(key, parts)
+		if len(parts) == 0 {
+			continue
+		}
+		a.lists = append(a.lists, parts)
+
+		for i := range parts {
+			switch d := &parts[i].deed; d.kind {
+			case adds:
+				matters = true
+			case removes:
+				matters = matters || r.nothing
+			case puts:
+				_, read := r.first[d.value]
+				mayEnd := r.nothing && d.ends != never
+				matters = matters || read || mayEnd
+				alone = read && len(j.writes[write{key, d.value}]) == 1 && o.Type == model.Set && !j.adders[key]
+			}
+		}
+	}
+
+	a.mayMiss, a.until, p.Return = true, math.MaxInt64, math.MaxInt64
+	if alone {
+		a.mayMiss, p.Return = false, max(p.Call, r.first[o.Value])
+	}
+	return matters
+}
+
 // notLinearizable cuts the counterexample down: first to the shortest beginning of the
 // history that fails, then by taking away what it does not need.
-func notLinearizable(key string, ops []*Operation, deadline time.Time) Verdict {
+func (j *judged) notLinearizable(key string, ops []*Operation, deadline time.Time) Verdict {
 	fails := func(ops []*Operation) bool {
-		return registerLinearizable(ops, min(time.Second, time.Until(deadline))) == porcupine.Illegal
+		return j.registerLinearizable(key, ops, min(time.Second, time.Until(deadline))) == porcupine.Illegal
 	}
 
 	var ends []int64
 	for _, o := range ops {
-		if o.Type == model.Get {
+		if !o.floating() {
 			ends = append(ends, o.Return)
 		}
 	}
@@ -165,7 +293,7 @@ func notLinearizable(key string, ops []*Operation, deadline time.Time) Verdict {
 	// The shortest beginning that fails, by bisection: a longer one fails, too.
 	low, high := 0, len(ends)-1
 	for low < high {
-		if mid := (low + high) / 2; fails(until(ops, ends[mid])) {
+		if mid := (low + high) / 2; fails(j.until(ops, ends[mid])) {
 			high = mid
 		} else {
 			low = mid + 1
@@ -173,7 +301,7 @@ func notLinearizable(key string, ops []*Operation, deadline time.Time) Verdict {
 	}
 
 	if high >= 0 {
-		if cut := until(ops, ends[high]); fails(cut) {
+		if cut := j.until(ops, ends[high]); fails(cut) {
 			ops = cut
 		}
 	}
@@ -183,18 +311,34 @@ func notLinearizable(key string, ops []*Operation, deadline time.Time) Verdict {
 		"no order of these operations on key %s, each between its call and its return, explains what the gets returned", key)
 }
 
-// until returns what was known at time t: gets that had returned and sets that had been called,
-// those that had not returned as of unknown outcome.
-func until(ops []*Operation, t int64) []*Operation {
+// until returns what was known at time t: what had returned, and writes that had been called, those
+// that had not returned as of unknown outcome; and what wrote a value that was seen by then, however
+// late it was called.
+func (j *judged) until(ops []*Operation, t int64) []*Operation {
+	seen := make(map[*Operation]bool)
+	for _, o := range ops {
+		if o.Return > t {
+			continue
+		}
+		for _, p := range j.parts[o] {
+			for _, w := range j.writes[write{p.key, p.sight.value}] {
+				seen[w] = seen[w] || p.sight.kind == sawValue
+			}
+		}
+	}
+
 	var cut []*Operation
 	for _, o := range ops {
+		called := o.changes() && o.Call <= t
 		switch {
 		case o.Return <= t:
 			cut = append(cut, o)
-		case o.Type == model.Set && o.Call <= t:
+		case called:
 			p := *o
 			p.Outcome = Unknown
 			cut = append(cut, &p)
+		case seen[o]:
+			cut = append(cut, o)
 		}
 	}
 	return cut

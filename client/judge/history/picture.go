@@ -98,8 +98,8 @@ func picturesque(o *Operation) string {
 	return text
 }
 
-// source returns the index of the set whose value a get returned; -1 if there is none, or more
-// than one.
+// source returns the index of the write whose value a get returned; -1 if there is none, or more
+// than one that it may have been.
 func (v *Verdict) source(get *Operation) int {
 	found := -1
 	if get.Type != model.Get || !get.Found {
@@ -107,7 +107,11 @@ func (v *Verdict) source(get *Operation) int {
 	}
 	for i := range v.Operations {
 		s := &v.Operations[i]
-		if s.Type != model.Set || s.Key != get.Key || s.Value != get.Output {
+		if s == get || !s.puts(get.Key, get.Output) {
+			continue
+		}
+		otherRevision := get.HasRevision && s.HasRevision && get.Revision != s.Revision
+		if otherRevision {
 			continue
 		}
 		if found >= 0 {
@@ -118,8 +122,32 @@ func (v *Verdict) source(get *Operation) int {
 	return found
 }
 
-// explorable writes Porcupine's page.
+// puts reports whether a write put, or may have put, a value under a key.
+func (o *Operation) puts(key, value string) bool {
+	if !o.Writes() || o.Refused() {
+		return false
+	}
+	lists := attempts(o)
+	if o.Outcome == OK && o.Model.Strong() {
+		lists = [][]part{partsOf(o)}
+	}
+	for _, parts := range lists {
+		for i := range parts {
+			p := &parts[i]
+			if p.key == key && p.deed.kind == puts && p.deed.value == value {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// explorable writes Porcupine's page. The operations are about one key, but for txns.
 func (v *Verdict) explorable(w io.Writer) error {
+	j, err := prepare(v.Operations)
+	if err != nil {
+		return fmt.Errorf("history: picture: %w", err)
+	}
 
 	clients := make(map[string]int)
 	end := int64(0)
@@ -127,7 +155,8 @@ func (v *Verdict) explorable(w io.Writer) error {
 		end = max(end, v.Operations[i].Return)
 	}
 
-	part := registerHistory(pointers(v.Operations), func(o *Operation, p *porcupine.Operation) {
+	key := j.mostTouched()
+	part := j.registerHistory(key, j.ops, func(o *Operation, p *porcupine.Operation) {
 		name := lane(o)
 		if o.Session == "" {
 			name = fmt.Sprintf("%p", o) // of its own: a lane's operations must not overlap
@@ -139,18 +168,19 @@ func (v *Verdict) explorable(w io.Writer) error {
 		p.Output, p.Metadata = lane(o)+": "+o.deed(), o.facts()
 	})
 
-	m := registerModel
+	m := j.modelOf(j.ops)
 	m.DescribeOperation = func(_, output any) string { return output.(string) }
-
-	values := map[int]string{0: "nothing"} // numbered as registerHistory does
-	known := make(map[string]bool)
-	for i := range v.Operations {
-		if o := &v.Operations[i]; o.Type == model.Set && !known[o.Value] {
-			known[o.Value] = true
-			values[len(known)] = short(o.Value)
+	m.DescribeState = func(state any) string {
+		if c, ok := state.(content); ok {
+			return c.text()
 		}
+		var texts []string
+		for _, s := range state.([]any) {
+			c := s.(content)
+			texts = append(texts, c.text())
+		}
+		return strings.Join(texts, " or ")
 	}
-	m.DescribeState = func(state any) string { return values[state.(int)] }
 
 	// The page has the linearizations of this one part.
 	_, info := porcupine.CheckOperationsVerbose(m, part, 0)
@@ -158,4 +188,33 @@ func (v *Verdict) explorable(w io.Writer) error {
 		return fmt.Errorf("history: picture: %w", err)
 	}
 	return nil
+}
+
+// text says what a key holds.
+func (c *content) text() string {
+	text := "nothing"
+	if c.found {
+		text = short(c.value)
+	}
+	if c.known && c.revision > 0 {
+		text += fmt.Sprintf(" @%d", c.revision)
+	}
+	return text
+}
+
+// mostTouched is the key that most operations are about.
+func (j *judged) mostTouched() string {
+	count := make(map[string]int)
+	for _, o := range j.ops {
+		for _, key := range j.touched(o) {
+			count[key]++
+		}
+	}
+	best := ""
+	for _, key := range sortedKeys(count) {
+		if count[key] > count[best] {
+			best = key
+		}
+	}
+	return best
 }

@@ -12,13 +12,14 @@ import (
 )
 
 // Version is the version of the format that this package writes. It reads all versions up to this.
-const Version = 1
+const Version = 2
 
 // ErrFormat is wrapped by every error of [Read] and [Decode] that is not the reader's own.
 var ErrFormat = errors.New("history: malformed record")
 
-// maxLine bounds a record, in bytes: a key and value of the largest size, escaped.
-const maxLine = 8 << 20
+// maxLine bounds a record, in bytes: a key and value of the largest size, escaped, or what a watch
+// has shown.
+const maxLine = 32 << 20
 
 // headerMark is what the line of a header begins with, and no other line.
 var headerMark = []byte(`{"history":`)

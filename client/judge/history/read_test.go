@@ -13,6 +13,10 @@ const (
 	aRecord = `{"model":"causal","type":"get","key":"k","call":1,"return":2,"outcome":"ok"}`
 )
 
+func txnRecordOf(txn string) string {
+	return strings.Replace(aRecord, `"get","key":"k"`, `"txn","txn":`+txn, 1)
+}
+
 // What a killed program leaves behind can be read, and is told.
 func TestReadWhatWasCutOff(t *testing.T) {
 	for _, c := range []struct {
@@ -50,11 +54,21 @@ func TestReadWhatWasCutOff(t *testing.T) {
 func TestReadRefuses(t *testing.T) {
 	for name, lines := range map[string][]string{
 		"a cut line in the middle":     {aHeader, aRecord[:20], aRecord},
-		"a version of the future":      {strings.Replace(aHeader, ":1,", ":2,", 1), aRecord},
-		"the same before a header":     {strings.Replace(aHeader, ":1,", ":2,", 1), aHeader},
+		"a version of the future":      {strings.Replace(aHeader, ":1,", ":3,", 1), aRecord},
+		"the same before a header":     {strings.Replace(aHeader, ":1,", ":3,", 1), aHeader},
 		"no JSON at the end":           {aHeader, "nonsense"},
 		"an unknown field at the end":  {aHeader, strings.Replace(aRecord, `"key"`, `"colour":1,"key"`, 1)},
 		"a set at rest":                {strings.Replace(aRecord, `"get"`, `"set","rest":true`, 1)},
+		"a list with a key":            {strings.Replace(aRecord, `"get"`, `"list"`, 1)},
+		"items of a get":               {strings.Replace(aRecord, `"key"`, `"items":[{"key":"k"}],"key"`, 1)},
+		"a limit of a get":             {strings.Replace(aRecord, `"key"`, `"limit":1,"key"`, 1)},
+		"a txn without its steps":      {strings.Replace(aRecord, `"get","key":"k"`, `"txn"`, 1)},
+		"a txn of a list":              {txnRecordOf(`{"then":[{"request":"list","key":"k"}]}`)},
+		"a txn that sets nothing":      {txnRecordOf(`{"then":[{"request":"set","key":"k"}]}`)},
+		"a condition about two things": {txnRecordOf(`{"if":[{"key":"k","exists":true,"revision":1}]}`)},
+		"a condition about nothing":    {txnRecordOf(`{"if":[{"key":"k"}]}`)},
+		"an event of no kind":          {strings.Replace(aRecord, `"get","key":"k"`, `"watch","events":[{"event":"heartbeat"}]`, 1)},
+		"an event of no key":           {strings.Replace(aRecord, `"get","key":"k"`, `"watch","events":[{"event":"set"}]`, 1)},
 		"a line that is much too long": {aRecord, strings.Repeat("x", maxLine+1)},
 	} {
 		if r, err := Read(strings.NewReader(strings.Join(lines, "\n"))); !errors.Is(err, ErrFormat) {

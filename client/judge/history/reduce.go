@@ -10,28 +10,103 @@ import (
 
 // shrink returns a smaller part of ops that still fails, by delta debugging (Zeller and
 // Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", 2002): keys, then values
-// with all that wrote and read them, then single gets, in parts of half of what is left,
+// with all that wrote and read them, then single reads, in parts of half of what is left,
 // a quarter, and so on. What is left of a correct history without any of these is correct
-// again, so what is left of this one is still a counterexample. It stops when tries runs
-// out.
+// again, so what is left of this one is still a counterexample. (A value is not taken away of a key
+// with more than plain sets and gets: conditions, sums and deletes hang together.) It stops when
+// tries runs out.
 func shrink(ops []*Operation, tries int, fails func([]*Operation) bool) []*Operation {
 	bounded := func(part []*Operation) bool {
 		tries--
 		return tries >= 0 && len(part) > 0 && fails(part)
 	}
+	u := unitsOf(ops)
 	for before := len(ops) + 1; len(ops) < before; {
 		before = len(ops)
-		for _, unit := range []func(*Operation) any{byKey, byValue, byGet} {
+		for _, unit := range []func(*Operation) any{u.byKeys, u.byValue, byRead} {
 			ops = without(ops, unit, bounded)
 		}
 	}
 	return ops
 }
 
-// byKey, byValue and byGet are the units in which operations are taken away; nil: not at all.
-func byKey(o *Operation) any { return o.Key }
+// units says what can be taken away together.
+type units struct {
+	group map[string]string // by key: the name of its group, the keys that txns tie together
+	plain map[string]bool   // keys with plain sets and gets only
+}
 
-func byValue(o *Operation) any {
+func unitsOf(ops []*Operation) units {
+	u := units{group: make(map[string]string), plain: make(map[string]bool)}
+	var find func(key string) string
+	find = func(key string) string {
+		if g, ok := u.group[key]; ok && g != key {
+			return find(g)
+		}
+		u.group[key] = key
+		return key
+	}
+
+	for _, o := range ops {
+		keys := o.keys()
+		for _, key := range keys {
+			if _, known := u.plain[key]; !known {
+				u.plain[key] = true
+			}
+			if !o.plain() {
+				u.plain[key] = false
+			}
+			u.group[find(key)] = find(keys[0])
+		}
+	}
+	for key := range u.group {
+		u.group[key] = find(key)
+	}
+	return u
+}
+
+// plain reports whether the operation is a set or a get and nothing else.
+func (o *Operation) plain() bool {
+	set := o.Type == model.Set && !o.HasIf && o.TTL == 0
+	return set || o.Type == model.Get
+}
+
+// keys lists the keys that an operation names.
+func (o *Operation) keys() []string {
+	switch {
+	case o.Type.HasKey():
+		return []string{o.Key}
+	case o.Txn == nil:
+		return nil
+	}
+	var keys []string
+	for i := range o.Txn.If {
+		keys = append(keys, o.Txn.If[i].Key)
+	}
+	for _, steps := range [...][]model.Step{o.Txn.Then, o.Txn.Else} {
+		for i := range steps {
+			keys = append(keys, steps[i].Key)
+		}
+	}
+	return keys
+}
+
+// byKeys, byValue and byRead are the units in which operations are taken away; nil: not at all.
+func (u *units) byKeys(o *Operation) any {
+	if keys := o.keys(); len(keys) > 0 {
+		return u.group[keys[0]]
+	}
+	return nil
+}
+
+func (u *units) byValue(o *Operation) any {
+	if !u.plain[o.Key] {
+		return nil
+	}
+	return valueOf(o)
+}
+
+func valueOf(o *Operation) any {
 	switch {
 	case o.Type == model.Set:
 		return write{o.Key, o.Value}
@@ -41,11 +116,11 @@ func byValue(o *Operation) any {
 	return nil
 }
 
-func byGet(o *Operation) any {
-	if o.Type == model.Get {
-		return o
+func byRead(o *Operation) any {
+	if o.changes() {
+		return nil
 	}
-	return nil
+	return o
 }
 
 // without takes away as many units of ops as it can while the rest fails.
@@ -80,16 +155,21 @@ func without(ops []*Operation, unit func(*Operation) any, fails func([]*Operatio
 // reduce makes a violated verdict's counterexample one that is violated by itself, and as
 // small as can be found before the deadline. again judges a part of the history.
 func reduce(v Verdict, h []Operation, deadline time.Time, again func([]Operation) Verdict) Verdict {
-	fails := func(part []*Operation) bool {
-		return time.Now().Before(deadline) && again(values(part)).Result == Violated
+	still := func(w Verdict) bool { // not by what a part lacks
+		lacks := w.rule == nobodyWrote && v.rule != nobodyWrote
+		return w.Result == Violated && !lacks
 	}
-	keys := make(map[string]bool)
-	for i := range v.Operations {
-		keys[v.Operations[i].Key] = true
+	fails := func(part []*Operation) bool {
+		return time.Now().Before(deadline) && still(again(values(part)))
 	}
 
 	all := pointers(h)
-	sameKeys := slices.DeleteFunc(slices.Clone(all), func(o *Operation) bool { return !keys[o.Key] })
+	groups := unitsOf(all)
+	keys := make(map[any]bool)
+	for i := range v.Operations {
+		keys[groups.byKeys(&v.Operations[i])] = true
+	}
+	sameKeys := slices.DeleteFunc(slices.Clone(all), func(o *Operation) bool { return !keys[groups.byKeys(o)] })
 
 	// Where to start, the smallest first: what the checker named as it was recorded, as the
 	// checker saw it, all operations on its keys, everything.
@@ -104,7 +184,7 @@ func reduce(v Verdict, h []Operation, deadline time.Time, again func([]Operation
 		const tries = 10_000 // the deadline comes first, except for tiny histories
 		part := values(shrink(start, tries, fails))
 		small := again(part)
-		if small.Result == Violated { // else the deadline was met
+		if still(small) { // else the deadline was met
 			small.Operations = part
 			slices.SortStableFunc(small.Operations, func(a, b Operation) int { return cmp.Compare(a.Call, b.Call) })
 			return small
@@ -129,17 +209,33 @@ func asRecorded(ops []Operation, all []*Operation) []*Operation {
 	return slices.DeleteFunc(slices.Clone(all), func(o *Operation) bool { return !wanted[name(o)] })
 }
 
-// closed adds to ops every set of a value that one of them returned or wrote: without it
-// a get would seem to have returned what nobody wrote.
+// closed adds to ops every write of a value that one of them returned or wrote: without it
+// a get would seem to have returned what nobody wrote. Of a key with more than plain sets and gets
+// it adds all that changed it, or may have.
 func closed(ops, all []*Operation) []*Operation {
+	u := unitsOf(all)
 	told, there := make(map[any]bool), make(map[*Operation]bool)
+	whole := make(map[string]bool)
 	for _, o := range ops {
-		told[byValue(o)], there[o] = true, true
+		told[valueOf(o)], there[o] = true, true
+		for _, s := range sightsOf(o) {
+			told[write{s.key, s.value}] = true
+			whole[s.key] = whole[s.key] || !u.plain[s.key]
+		}
+		for _, key := range o.keys() {
+			whole[u.group[key]] = whole[u.group[key]] || !u.plain[key]
+		}
 	}
 
 	ops = slices.Clone(ops)
 	for _, o := range all {
-		if o.Type != model.Set || !told[byValue(o)] || there[o] {
+		wanted := told[valueOf(o)] && o.Type == model.Set
+		for _, key := range o.keys() {
+			ofGroup := whole[key] || whole[u.group[key]]
+			ofWhole := ofGroup && o.changes()
+			wanted = wanted || ofWhole
+		}
+		if !wanted || there[o] {
 			continue
 		}
 		same := func(p *Operation) bool { return p.Call == o.Call && p.sameAs(o) }

@@ -2,6 +2,8 @@ package history
 
 import (
 	"fmt"
+	"reflect"
+	"slices"
 
 	"quartet/bus/model"
 )
@@ -16,7 +18,7 @@ const (
 // Steady judges the gets of models 3 and 4: no replica, on one key, shows a value, then another,
 // then the first again. Versions at a replica only rise, so a value that has gone stays away; a
 // value that comes back was written twice. Gets that overlap have no order, and values that
-// several sets wrote say nothing.
+// several sets wrote say nothing, nor does no value where something may have removed one twice.
 //
 // One thing is allowed by the contract and refused here: after the crash of a master, a
 // weak set that is sent again may show once more in passing.
@@ -32,8 +34,12 @@ func Steady(h []Operation) Verdict {
 		if o.Type != model.Get || o.Model.Strong() || o.Replica == "" {
 			continue
 		}
-		if o.Found && len(j.writes[write{o.Key, o.Output}]) > 1 {
-			continue // it may have been written again
+		again := j.adders[o.Key] || len(j.writes[write{o.Key, o.Output}]) > 1
+		if !o.Found {
+			again = len(j.removers[o.Key]) > 0
+		}
+		if again {
+			continue // it may have been written, or removed, again
 		}
 		at := register{o.Replica, o.Key}
 		if gets[at] == nil {
@@ -88,7 +94,7 @@ func comesBack(gets []*Operation) (a, b, c *Operation) {
 	return nil, nil, nil
 }
 
-// Effect is one execution of a set, as the replicas' common order has it.
+// Effect is one execution of a write, as the replicas' common order has it.
 type Effect struct {
 	Identity string // of the request; "" if it had none
 	ID       uint64 // rID
@@ -97,10 +103,10 @@ type Effect struct {
 	Position uint64
 }
 
-// OnlyOnce judges that no set takes effect twice: the sendings of one identity are answered alike,
-// no two sets share a number, and among effects, which may be nil where they are not known, no
-// request appears twice. With effects, every set that was answered is among them, and no set that
-// was refused.
+// OnlyOnce judges that no write takes effect twice: the sendings of one identity are answered
+// alike, no two writes share a number, and among effects, which may be nil where they are not
+// known, no request appears twice. With effects, every write that was done is among them, and none
+// that was refused.
 func OnlyOnce(h []Operation, effects []Effect) Verdict {
 	j, err := prepare(h)
 	if err != nil {
@@ -110,20 +116,9 @@ func OnlyOnce(h []Operation, effects []Effect) Verdict {
 		return *v
 	}
 
-	type request struct {
-		identity string
-		id       uint64
-	}
-	name := func(identity string, id uint64) request {
-		if identity != "" {
-			return request{identity: identity}
-		}
-		return request{id: id}
-	}
-
 	done := make(map[request]Effect)
 	for _, e := range effects {
-		n := name(e.Identity, e.ID)
+		n := requestOf(e.Identity, e.ID)
 		if first, again := done[n]; again {
 			return violated(onlyOnce, j.writes[write{e.Key, e.Value}],
 				"request %q (#%d) took effect at position %d and again at %d", e.Identity, e.ID, first.Position, e.Position)
@@ -135,25 +130,46 @@ func OnlyOnce(h []Operation, effects []Effect) Verdict {
 		return passed(onlyOnce)
 	}
 
+	executed := make(map[request]bool)
 	for _, o := range j.ops {
-		if _, ok := done[name(o.Identity, o.ID)]; !ok && o.Type == model.Set && o.Outcome == OK {
-			return violated(onlyOnce, []*Operation{o}, "a set was answered and never took effect")
+		if !o.Writes() || o.Refused() {
+			continue
+		}
+		executed[requestOf(o.Identity, o.ID)] = true
+
+		changed := o.Type != model.Txn || len(j.wrote(o)) > 0
+		if _, ok := done[requestOf(o.Identity, o.ID)]; !ok && changed && o.Outcome == OK {
+			return violated(onlyOnce, []*Operation{o}, "a %s was answered and never took effect", o.Type.Word())
 		}
 	}
 
 	for _, o := range j.failed {
-		_, did := done[name(o.Identity, o.ID)]
-		written := len(j.writes[write{o.Key, o.Value}]) > 0 // another sending, perhaps
+		name := requestOf(o.Identity, o.ID)
+		_, did := done[name]
+		written := executed[name] || len(j.writes[write{o.Key, o.Value}]) > 0 // another sending, perhaps
 		named := o.Identity != "" || o.ID != 0
 		if did && !written && named {
-			return violated(onlyOnce, []*Operation{o}, "a set was refused as not executed and took effect")
+			return violated(onlyOnce, []*Operation{o}, "a %s was refused as not executed and took effect", o.Type.Word())
 		}
 	}
 	return passed(onlyOnce)
 }
 
+// request names a request, whichever of its sendings.
+type request struct {
+	identity string
+	id       uint64
+}
+
+func requestOf(identity string, id uint64) request {
+	if identity != "" {
+		return request{identity: identity}
+	}
+	return request{id: id}
+}
+
 // answeredAlike compares the answers to the sendings of one identity, and the numbers of
-// different sets. The rID of an eventual set may differ: after the crash of a master one
+// different writes. The rID of an eventual one may differ: after the crash of a master one
 // replica may answer for the second sending before it hears of the first.
 func answeredAlike(h []Operation) *Verdict {
 	type number struct {
@@ -164,14 +180,13 @@ func answeredAlike(h []Operation) *Verdict {
 	byNumber := make(map[number]*Operation)
 	for i := range h {
 		o := &h[i]
-		if o.Type != model.Set || o.Outcome != OK {
+		if !o.Writes() || o.Outcome != OK {
 			continue
 		}
 
 		if first := byIdentity[o.Identity]; o.Identity != "" && first != nil {
-			otherID := first.ID != o.ID && o.Model != model.Eventual
-			if first.Position != o.Position || first.Timestamp != o.Timestamp || otherID {
-				v := violated(onlyOnce, []*Operation{first, o}, "two sendings of one set were answered with two outcomes")
+			if !first.sameOutcome(o) {
+				v := violated(onlyOnce, []*Operation{first, o}, "two sendings of one %s were answered with two outcomes", o.Type.Word())
 				return &v
 			}
 			continue
@@ -183,16 +198,24 @@ func answeredAlike(h []Operation) *Verdict {
 			n.n = o.Timestamp
 		}
 		if n.n == 0 || o.Model == model.Eventual {
-			continue // eventual sets have no number
+			continue // eventual writes have no number
 		}
 
 		if other := byNumber[n]; other != nil {
-			v := violated(onlyOnce, []*Operation{other, o}, "two sets have number %d", n.n)
+			v := violated(onlyOnce, []*Operation{other, o}, "two writes have number %d", n.n)
 			return &v
 		}
 		byNumber[n] = o
 	}
 	return nil
+}
+
+// sameOutcome reports whether two answers to one request say the same.
+func (o *Operation) sameOutcome(p *Operation) bool {
+	otherID := o.ID != p.ID && o.Model != model.Eventual
+	sameNumbers := o.Position == p.Position && o.Timestamp == p.Timestamp && o.Revision == p.Revision
+	sameAnswer := o.Refused() == p.Refused() && o.Output == p.Output && reflect.DeepEqual(o.Results, p.Results)
+	return sameNumbers && sameAnswer && !otherID
 }
 
 // Converged judges stores at rest, by replica: all hold the same keys and values.
@@ -222,45 +245,87 @@ func held(value string, ok bool) string {
 	return fmt.Sprintf("%q", value)
 }
 
-// Eventual judges the values at rest against the sets of all models: every value was written under
-// its key by a set that was not refused, no key is without one whose set was answered, and of two
-// sets that did not overlap the later one stays.
+// Eventual judges the values at rest against the writes of all models: every value was written
+// under its key by a write that was not refused, no key is without one whose set was answered,
+// unless something removed it, and of two writes that did not overlap the later one stays: what was
+// deleted does not come back.
 func Eventual(h []Operation, final map[string]string) Verdict {
 	j, err := prepare(h)
 	if err != nil {
 		return undecided(eventual, "%v", err)
 	}
-	for _, key := range sortedKeys(final) {
-		writers := j.writes[write{key, final[key]}]
-
-		if len(writers) == 0 {
-			for _, f := range j.failed {
-				if f.Key == key && f.Value == final[key] {
-					return violated(eventual, []*Operation{f}, "a set was refused as not executed, and its value stayed")
-				}
-			}
-			return violated(eventual, nil, "%s holds %q, which nobody wrote", key, final[key])
-		}
+	keys := j.allKeys()
+	for key := range final {
+		keys = append(keys, key)
 	}
+	slices.Sort(keys)
 
-	for _, o := range j.ops {
-		if o.Type != model.Set || o.Outcome != OK {
-			continue
-		}
-		value, ok := final[o.Key]
-		if !ok {
-			return violated(eventual, []*Operation{o}, "a set was answered, and its key holds nothing")
-		}
-
-		writers := j.writes[write{o.Key, value}]
-		overwritten := true
-		for _, w := range writers {
-			overwritten = overwritten && w.Outcome == OK && w.Return < o.Call
-		}
-		if overwritten {
-			return violated(eventual, append([]*Operation{o}, writers...),
-				"%s holds a value that had been answered before a later set was called", o.Key)
+	for _, key := range slices.Compact(keys) {
+		value, found := final[key]
+		if v := j.stays(key, value, found); v != nil {
+			return *v
 		}
 	}
 	return passed(eventual)
+}
+
+// stays judges what one key holds at rest.
+func (j *judged) stays(key, value string, found bool) *Verdict {
+	var v Verdict
+	writers := j.removers[key]
+	if found {
+		writers = j.writes[write{key, value}]
+	}
+
+	if found && !j.written(key, value) {
+		for _, f := range j.failed {
+			ofSet := f.Key == key && f.Value == value
+			if ofSet || f.wrote(key, value) {
+				v = violated(eventual, []*Operation{f}, "a set was refused as not executed, and its value stayed")
+				return &v
+			}
+		}
+		v = violated(eventual, nil, "%s holds %q, which nobody wrote", key, value)
+		return &v
+	}
+
+	mayBeSum := found && len(writers) == 0 // of adds of unknown outcome
+	if mayBeSum {
+		return nil
+	}
+	for _, o := range j.writers[key] {
+		matters := found || o.Type != model.Delete
+		if !matters || o.Outcome != OK {
+			continue
+		}
+		if v := j.overwrites(o, key, found, writers); v != nil {
+			return v
+		}
+	}
+	return nil
+}
+
+// overwrites reports that a write of the key was answered, and called after all that can have left
+// what the key holds.
+func (j *judged) overwrites(o *Operation, key string, found bool, writers []*Operation) *Verdict {
+	for _, w := range writers {
+		stays := w.Outcome != OK || w.Return >= o.Call
+		if stays {
+			return nil
+		}
+	}
+
+	ops := append([]*Operation{o}, writers...)
+	var v Verdict
+	switch {
+	case !found && len(writers) == 0:
+		v = violated(eventual, ops, "a set was answered, and its key holds nothing")
+	case !found:
+		v = violated(eventual, ops, "%s holds nothing, and a %s of it was called after all that removed it", key, o.Type.Word())
+	case o.Type == model.Delete:
+		v = violated(eventual, ops, "%s came back: it holds a value that had been answered before it was deleted", key)
+	default:
+		v = violated(eventual, ops, "%s holds a value that had been answered before a later set was called", key)
+	}
+	return &v
 }

@@ -2,7 +2,6 @@ package history
 
 import (
 	"maps"
-	"slices"
 
 	"quartet/bus/model"
 )
@@ -14,10 +13,12 @@ const sessions = "sessions"
 // for models 1 and 2 over all keys, timestamps for model 3 key by key. The eventual model
 // promises none.
 //
-//	read your writes      a get is not older than a set of its session (model 3: of its key)
+//	read your writes      a get is not older than a write of its session (model 3: of its key)
 //	monotonic reads       nor than what an earlier get of the session returned
-//	monotonic writes      the sets of a session are numbered in their order
+//	monotonic writes      the writes of a session are numbered in their order
 //	writes follow reads   and above what the session had read
+//
+// A txn of gets alone, and the first page of a list, are gets of models 1 and 2.
 //
 // [Sequential] and [Causal] imply them; this names what was broken.
 func Sessions(h []Operation) Verdict {
@@ -41,7 +42,7 @@ func Sessions(h []Operation) Verdict {
 			floors[o] = s.clone()
 			continue
 		}
-		if o.Outcome != OK {
+		if o.Outcome != OK || j.outside(o) {
 			continue
 		}
 
@@ -50,12 +51,26 @@ func Sessions(h []Operation) Verdict {
 			floor = s.clone()
 		}
 
-		if broken, by := floor.breaks(o); broken != "" {
+		mayBeGone := o.Type == model.Get && !o.Found && len(j.removers[o.Key]) > 0
+		if broken, by := floor.breaks(o, mayBeGone); broken != "" {
 			return violated(sessions, []*Operation{by, o}, "%s is broken", broken)
 		}
 		s.learn(o)
 	}
 	return passed(sessions)
+}
+
+// outside reports whether an operation has no number that its session goes on from.
+func (j *judged) outside(o *Operation) bool {
+	switch o.Type {
+	case model.Watch:
+		return true
+	case model.List: // further pages are of the cut of the first; those of model 3 have no number
+		return !o.Model.Strong() || o.Position == 0 || o.from() != ""
+	case model.Txn:
+		return o.Position == 0
+	}
+	return o.Refused() && o.Position == 0
 }
 
 // sessionState holds the operations with the greatest numbers that a session has seen.
@@ -87,11 +102,11 @@ func (s *sessionState) learn(o *Operation) {
 	timestamp := func(o *Operation) uint64 { return o.Timestamp }
 
 	switch {
-	case o.Model.Strong() && o.Type == model.Set:
+	case o.Model.Strong() && o.Writes():
 		s.strongSet = greater(s.strongSet, position)
 	case o.Model.Strong():
 		s.strongGet = greater(s.strongGet, position)
-	case o.Model == model.Causal && o.Type == model.Set:
+	case o.Model == model.Causal && o.Writes():
 		s.wrote = greater(s.wrote, timestamp)
 		s.wroteOf[o.Key] = greater(s.wroteOf[o.Key], timestamp)
 	case o.Model == model.Causal && o.Timestamp != 0:
@@ -100,8 +115,9 @@ func (s *sessionState) learn(o *Operation) {
 	}
 }
 
-// breaks names the guarantee that o breaks, and the operation that it is owed to.
-func (s *sessionState) breaks(o *Operation) (string, *Operation) {
+// breaks names the guarantee that o breaks, and the operation that it is owed to. mayBeGone says
+// that o is a get that found nothing, and that something may have removed what there was.
+func (s *sessionState) breaks(o *Operation, mayBeGone bool) (string, *Operation) {
 	type rule struct {
 		name string
 		past *Operation
@@ -111,12 +127,13 @@ func (s *sessionState) breaks(o *Operation) (string, *Operation) {
 	above := func(p *Operation) bool { return o.Position > p.Position }
 	later := func(p *Operation) bool { return o.Timestamp > p.Timestamp }
 	// A value of another model has no timestamp, and may be newer than any.
-	ofAnother := o.Found && o.Timestamp == 0
+	unlike := o.Found || mayBeGone
+	ofAnother := unlike && o.Timestamp == 0
 	notOlder := func(p *Operation) bool { return o.Timestamp >= p.Timestamp || ofAnother }
 
 	var rules []rule
 	switch {
-	case o.Model.Strong() && o.Type == model.Get:
+	case o.Model.Strong() && !o.Writes():
 		rules = []rule{{"read your writes", s.strongSet, notBelow}, {"monotonic reads", s.strongGet, notBelow}}
 	case o.Model.Strong():
 		rules = []rule{{"monotonic writes", s.strongSet, above}, {"writes follow reads", s.strongGet, above}}
@@ -127,7 +144,7 @@ func (s *sessionState) breaks(o *Operation) (string, *Operation) {
 	}
 
 	numbered := func(o *Operation) bool { return o.Position != 0 || o.Timestamp != 0 }
-	unnumberedSet := o.Type == model.Set && !numbered(o)
+	unnumberedSet := o.Writes() && !numbered(o)
 	for _, r := range rules {
 		if r.past == nil || !numbered(r.past) || unnumberedSet {
 			continue
@@ -138,5 +155,3 @@ func (s *sessionState) breaks(o *Operation) (string, *Operation) {
 	}
 	return "", nil
 }
-
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

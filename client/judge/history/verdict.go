@@ -31,6 +31,8 @@ type Verdict struct {
 	// be found cheaply.
 	Operations []Operation
 
+	rule string // the form of Reason
+
 	// Judge fills these in, too.
 	Judged  int      // how many operations the check says something of
 	Culprit int      // the index in Operations, from 1, of a get that returned what it could not; 0: none
@@ -76,13 +78,13 @@ func (b Budget) steps() int {
 func passed(check string) Verdict { return Verdict{Check: check, Result: Passed} }
 
 func undecided(check, format string, args ...any) Verdict {
-	return Verdict{Check: check, Result: Undecided, Reason: fmt.Sprintf(format, args...)}
+	return Verdict{Check: check, Result: Undecided, Reason: fmt.Sprintf(format, args...), rule: format}
 }
 
 // violated returns the verdict with the operations in the order of their calls, each
 // once.
 func violated(check string, ops []*Operation, format string, args ...any) Verdict {
-	v := Verdict{Check: check, Result: Violated, Reason: fmt.Sprintf(format, args...)}
+	v := Verdict{Check: check, Result: Violated, Reason: fmt.Sprintf(format, args...), rule: format}
 	seen := make(map[*Operation]bool)
 	for _, o := range ops {
 		if o != nil && !seen[o] {
@@ -104,9 +106,17 @@ func violated(check string, ops []*Operation, format string, args ...any) Verdic
 }
 
 // All judges h by every checker that needs nothing but the history. Sequential falls
-// back to the search where positions were not recorded.
+// back to the search where positions were not recorded. Txns, lists and watches are judged where
+// there are any.
 func All(h []Operation, budget Budget) []Verdict {
-	return []Verdict{
+	verdicts := []Verdict{
 		Linearizable(h, budget), sequentialEither(h, budget), Causal(h), Sessions(h), Steady(h), OnlyOnce(h, nil),
 	}
+	for _, c := range checkers() {
+		extra := c.name == transactions || c.name == lists || c.name == watches || c.name == revisions
+		if extra && slices.ContainsFunc(h, func(o Operation) bool { return c.judges(&o) }) {
+			verdicts = append(verdicts, c.judge(h, budget))
+		}
+	}
+	return verdicts
 }

@@ -58,7 +58,7 @@ type Recorder struct {
 	failed   error  // the first failure to write
 	closed   bool
 	sessions int
-	written  map[string]bool // keys of sets that may have taken effect
+	written  map[string]bool // keys of writes that may have taken effect
 	stats    *counters
 
 	stop    chan struct{}
@@ -123,10 +123,9 @@ func (r *Recorder) Begin(client, session string, request *client.Request) Call {
 }
 
 func (r *Recorder) begin(client, session string, request *client.Request, at int64) Call {
-	return Call{r: r, op: history.Operation{
-		Client: client, Session: session, Model: request.Model, Type: request.Type, Key: request.Key,
-		Value: string(request.Value), Identity: request.Identity, Call: at,
-	}}
+	c := Call{r: r, op: history.Operation{Client: client, Session: session, Identity: request.Identity, Call: at}}
+	c.op.Asked(&request.Request)
+	return c
 }
 
 // Ended notes a request that has ended already: it is [Recorder.Begin] and [Call.End] for a caller
@@ -138,8 +137,33 @@ func (r *Recorder) Ended(client, session string, request *client.Request, began,
 	if r == nil {
 		return
 	}
-	call := r.begin(client, session, request, began.Sub(r.began).Nanoseconds())
-	call.end(result, failure, ended.Sub(r.began).Nanoseconds())
+	call := r.begin(client, session, request, r.At(began))
+	call.end(result, failure, r.At(ended))
+}
+
+// Watched notes a watch that was heard from began to ended, and what it showed, in that order. Each
+// time that it was asked for is a watch of its own: request says from where. rest says that it was
+// heard until everything was at rest; failure is how it ended, nil where its caller ended it.
+func (r *Recorder) Watched(client, session string, request *client.Request, began, ended time.Time,
+	events []history.Event, rest bool, failure error,
+) {
+	if r == nil {
+		return
+	}
+	call := r.begin(client, session, request, r.At(began))
+	call.op.Events, call.op.Rest = events, rest
+	call.end(noResult, failure, r.At(ended))
+}
+
+// noResult is that of a watch: it has events.
+var noResult = new(client.Result)
+
+// At is a moment of time.Now by the clock of the history, as an event has it.
+func (r *Recorder) At(moment time.Time) int64 {
+	if r == nil {
+		return 0
+	}
+	return moment.Sub(r.began).Nanoseconds()
 }
 
 // now is the time since the history began, by a clock that never goes back while the
@@ -170,6 +194,8 @@ func learn(o *history.Operation, result *client.Result, failure error) {
 	switch {
 	case failure == nil, errors.Is(failure, client.ErrNotFound):
 		o.Outcome = history.OK
+	case e != nil && e.Code == model.Failed: // an answer: the condition did not hold at its place
+		o.Outcome = history.OK
 	case e != nil && !e.Unknown:
 		o.Outcome = history.Fail
 	default: // an error that this package does not know says nothing
@@ -190,8 +216,12 @@ func (r *Recorder) add(o *history.Operation) {
 		return
 	}
 
-	if o.Type == model.Set && o.Outcome != history.Fail && len(r.written) < maxRest {
-		r.written[o.Key] = true
+	if o.Outcome != history.Fail {
+		for _, key := range history.Written(o) {
+			if len(r.written) < maxRest {
+				r.written[key] = true
+			}
+		}
 	}
 	if !o.Rest {
 		r.stats.add(o)

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"quartet/bus"
 	"quartet/bus/model"
 	"quartet/client"
@@ -112,8 +114,8 @@ func TestRecordsWhatWasSentAndHeard(t *testing.T) {
 			}
 		}
 		want.Client, want.Session, want.Call, want.Return = "Client1", session, got.Call, got.Return
-		if got != want {
-			t.Errorf("%d: got %+v\nwant %+v", i, got, want)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%d (-want +got):\n%s", i, diff)
 		}
 	}
 
