@@ -4,6 +4,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
+	"quartet/bus"
 	"quartet/bus/codec"
 	"quartet/bus/host/room"
 	"quartet/bus/model"
@@ -29,6 +32,21 @@ func TestWhatIsRefusedForWantOfRoom(t *testing.T) {
 				t.Errorf("level %d: a %s is refused: %q, want %q", refused, typ.Word(), got, want)
 			}
 		}
+	}
+}
+
+// What headers say of a request is a part of the request that is served: without that a condition or
+// an end would be passed over.
+func TestHeadersCompleteTheRequest(t *testing.T) {
+	m := &nats.Msg{Data: []byte("1, set, key ::: value"), Header: nats.Header{bus.HeaderIfRevision: {"17"}, bus.HeaderTTL: {"30s"}}}
+	served, _, err := takenOf(&event{msg: m})
+	if r := served.request; err != nil || !r.HasIf || r.If != 17 || r.TTL != 30_000 || string(r.Value) != "value" {
+		t.Errorf("%+v, %v", r, err)
+	}
+
+	m.Header[bus.HeaderTTL] = []string{"soon"}
+	if served, _, err := takenOf(&event{msg: m}); err == nil || served.request.Type != model.Set {
+		t.Errorf("a malformed header: %+v, %v", served.request, err)
 	}
 }
 

@@ -278,14 +278,19 @@ func (n *node) request(e *event) {
 	if n.notAClients(e.msg.Reply) {
 		return
 	}
-	r, err := bus.ParseRequest(e.msg.Data)
-	t := &taken{reply: e.msg.Reply, at: e.at, request: r}
+	t, o, err := takenOf(e)
 	n.tracing.take(t, e.msg.Header)
-	var o bus.Options
-	if err == nil {
-		o, err = bus.OptionsOf(&r, e.msg.Header)
-	}
 	n.incoming(t, &o, err)
+}
+
+// takenOf reads a request from its body and, what that does not say, from its headers.
+func takenOf(e *event) (t *taken, o bus.Options, err error) {
+	t = &taken{reply: e.msg.Reply, at: e.at}
+	if t.request, err = bus.ParseRequest(e.msg.Data); err != nil {
+		return t, o, err
+	}
+	o, err = bus.OptionsOf(&t.request, e.msg.Header)
+	return t, o, err
 }
 
 // incoming hands a request to the machine, unless its form was found wrong.
