@@ -61,7 +61,8 @@ func (m *Machine) causalWrites(writes []message.CausalWrite) {
 	c := &m.causal
 	for i := range writes {
 		w := &writes[i]
-		if w.Request.Type != model.Set || w.Request.Model != model.Causal || w.Number > c.watermark+causalWindow {
+		isWrite := w.Request.Model == model.Causal && weakWrite(&w.Request)
+		if !isWrite || w.Number > c.watermark+causalWindow {
 			m.refused++
 			continue
 		}
@@ -168,9 +169,11 @@ func (m *Machine) commitCausal() {
 	m.cast.Submit(message.Operation{Op: message.OpCommit, Number: n}, false)
 }
 
-// deliverCommit commits the causal writes up to n in number order, by version.
+// deliverCommit commits the causal writes up to n in number order, by version. Each has a position
+// of its own, the last of them that of the marker (rule O1).
 func (m *Machine) deliverCommit(n uint64) {
 	c := &m.causal
+	before, count := m.layers.Position(), m.commits(n)
 	for c.committed < n {
 		w := c.log[c.committed+1]
 		if w == nil {
@@ -179,9 +182,23 @@ func (m *Machine) deliverCommit(n uint64) {
 		}
 		c.committed++
 		delete(c.log, c.committed)
-		m.layers.CommitWeak(&w.Request, w.Number)
+		if m.hasRevisions() {
+			m.layers.Count(1)
+		}
+		m.layers.CommitWeak(&w.Request, w.Number, m.revision())
 	}
+	m.layers.Count(before + count - m.layers.Position())
 	c.safe = max(c.safe, n)
+}
+
+// commits is how many positions a marker up to n takes: one for each write that it commits, and
+// one if there is none, so that no two operations end at one position.
+func (m *Machine) commits(n uint64) uint64 {
+	committed := m.causal.committed
+	if !m.hasRevisions() || n <= committed {
+		return 1
+	}
+	return n - committed
 }
 
 // askCausal asks for numbers that are missing: the primary first, then the peers in turn.

@@ -1,6 +1,8 @@
 package replica
 
 import (
+	"fmt"
+
 	"quartet/bus/message"
 	"quartet/bus/model"
 	"quartet/replica/layers"
@@ -66,17 +68,17 @@ func (m *Machine) request(r *message.Request, fenced bool) {
 	case noRoom != "":
 		m.fail(r, model.Unavailable, noRoom)
 		return
-	case !r.Type.Valid():
-		m.fail(r, model.Malformed, "this replica does not know the request type")
-		return
 	case !r.Model.Valid():
 		m.fail(r, model.Malformed, "this replica does not know the consistency model for this request")
+		return
+	case !served(r):
+		m.fail(r, model.Malformed, "this replica does not know the request type")
 		return
 	}
 
 	d := m.disciplines[r.Model]
 	switch {
-	case r.Type == model.Set:
+	case r.Writes():
 		d.set(r)
 	case d.mayAnswer(r, m.seen(false)):
 		m.answer(d.read(r))
@@ -99,19 +101,58 @@ func (f *full) refuses(t model.Type) string {
 	}
 }
 
-// answerAgain answers a set whose identity was seen before: with the first outcome, or,
+// served reports whether replicas have requests like r in its model.
+func served(r *message.Request) bool {
+	switch r.Type {
+	case model.Get:
+		return true
+	case model.Set, model.Delete, model.Add:
+		return r.Model.Strong() || weakWrite(r)
+	}
+	return false
+}
+
+// answerAgain answers a write whose identity was seen before: with the first outcome, or,
 // if the identity was used for a different request, with a conflict.
 func (m *Machine) answerAgain(r *message.Request, first layers.Outcome) {
 	if first.Digest != r.Digest {
 		m.fail(r, model.Conflict, "the Nats-Msg-Id was used for a different request")
 		return
 	}
-	a := model.Answer{RID: r.RID, Code: model.OK, Position: first.Position, Timestamp: first.Timestamp}
+	a := m.written(r, &first)
 	if first.RID == r.RID {
 		m.answer(a)
 		return
 	}
 	m.answerFirst(a, first.RID)
+}
+
+// written is the answer to a write that came to an outcome. What is said of it follows from the
+// request and the outcome alone, so that a repetition is told the same.
+func (m *Machine) written(r *message.Request, o *layers.Outcome) model.Answer {
+	a := model.Answer{RID: r.RID, Code: model.OK, Position: o.Position, Timestamp: o.Timestamp, Value: o.Result}
+	if r.Model.Strong() {
+		a.HasRevision, a.Revision = true, o.Position
+	}
+	if o.Code == model.Failed {
+		a.Code, a.Revision, a.Reason = model.Failed, o.Revision, whyFailed(r, o.Revision)
+	}
+	return a
+}
+
+// whyFailed says why a write could not be done where the key's value had a revision; 0: it had
+// none.
+func whyFailed(r *message.Request, revision uint64) string {
+	switch {
+	case r.HasIf && r.If == 0 && revision > 0:
+		return fmt.Sprintf("key %s has a value, of revision %d, and was to have none; nothing was changed", r.Key, revision)
+	case r.HasIf && r.If != revision && revision > 0:
+		return fmt.Sprintf("key %s has revision %d, and was to have %d; nothing was changed", r.Key, revision, r.If)
+	case r.HasIf && r.If != revision:
+		return fmt.Sprintf("key %s has no value, and was to have revision %d; nothing was changed", r.Key, r.If)
+	default: // an add
+		return fmt.Sprintf("the value under key %s is no whole number of 64 bits, or the sum is none; nothing was changed", r.Key)
+	}
 }
 
 // drop ends a request without an answer: nothing that could be said of its other sendings would

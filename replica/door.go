@@ -86,7 +86,7 @@ func (m *Machine) forward(f *message.Forward) {
 	}
 	for i := range f.Requests {
 		r := &f.Requests[i]
-		if r.Type == model.Set && r.First == 0 && r.Came == 0 {
+		if r.Writes() && r.First == 0 && r.Came == 0 {
 			r.Came = f.Time
 		}
 

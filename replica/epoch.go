@@ -22,6 +22,8 @@ type epoch struct {
 	told     uint64     // the watermark that the master was told last, so that only news is sent
 	stored   [][]uint64 // what the others had told, as far as the disk has it; only while it works
 	prepared prepared   // the PREPARE that rest answers
+
+	ends map[string]uint64 // key → revision: what this replica has proposed to end, and is not delivered
 }
 
 // prepared is the newest PREPARE of an epoch.

@@ -3,6 +3,7 @@ package replica
 import (
 	"quartet/bus/message"
 	"quartet/bus/model"
+	"quartet/replica/store"
 )
 
 // eventual: the accepting replica applies a set to its tentative layer, answers, and
@@ -68,15 +69,31 @@ func (m *Machine) submitWeakAgain() {
 	})
 }
 
-// readWeak answers a get of models 3 and 4 from both layers.
+// readWeak answers a get of models 3 and 4 from both layers. A causal session that finds no value
+// may depend on the delete, and is told its number, too. What is not committed has no revision yet.
 func (m *Machine) readWeak(r *message.Request) model.Answer {
-	value, number, ok := m.layers.Newest(r.Key)
-	if !ok {
-		return model.Answer{RID: r.RID, Code: model.NotFound, Reason: notFound(r.Key)}
-	}
-	a := model.Answer{RID: r.RID, Code: model.OK, Value: value}
+	rec, committed := m.layers.Newest(r.Key)
+	a := model.Answer{RID: r.RID, Code: model.OK}
 	if r.Model == model.Causal {
-		a.Timestamp = number
+		a.Timestamp = rec.Number
+	}
+	if rec.Kind != store.KindValue {
+		a.Code, a.Reason = model.NotFound, notFound(r.Key)
+		return a
+	}
+	a.Value, a.Expires = rec.Value, rec.Expires
+	if committed {
+		a.HasRevision, a.Revision = true, rec.Revision
 	}
 	return a
+}
+
+// weakWrite reports whether models 3 and 4 have writes like r: those that need no place in the
+// order.
+func weakWrite(r *message.Request) bool {
+	switch r.Type {
+	case model.Set, model.Delete:
+		return !r.HasIf
+	}
+	return false
 }

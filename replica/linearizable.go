@@ -5,6 +5,7 @@ import (
 	"quartet/bus/message"
 	"quartet/bus/model"
 	"quartet/replica/abcast"
+	"quartet/replica/store"
 )
 
 // linearizable: a set is answered at its own place in the total order, between its
@@ -146,19 +147,22 @@ func (m *Machine) deliverStrong(r *message.Request, d *message.Data, own bool) {
 	}
 
 	version := lamport.Version{Epoch: m.record.Epoch, Timestamp: abcast.PlaceOf(d)}
-	m.layers.CommitStrong(r, version)
+	outcome := m.layers.CommitStrong(r, version, m.revision())
 	if own {
-		m.answer(model.Answer{RID: r.RID, Code: model.OK, Position: m.layers.Position()})
+		m.answer(m.written(r, &outcome))
 	}
 }
 
 // readCommitted answers a get of models 1 and 2 from the committed layer.
 func (m *Machine) readCommitted(r *message.Request, position uint64) model.Answer {
-	rec, ok := m.layers.Committed(r.Key)
-	if !ok {
+	rec, _ := m.layers.Committed(r.Key)
+	if rec.Kind != store.KindValue {
 		return model.Answer{RID: r.RID, Code: model.NotFound, Reason: notFound(r.Key), Position: position}
 	}
-	return model.Answer{RID: r.RID, Code: model.OK, Value: rec.Value, Position: position}
+	return model.Answer{
+		RID: r.RID, Code: model.OK, Value: rec.Value, Position: position,
+		HasRevision: true, Revision: rec.Revision, Expires: rec.Expires,
+	}
 }
 
 func notFound(key string) string { return "no value under key " + key }

@@ -38,7 +38,8 @@ type Config struct {
 	ChunkBytes int
 
 	// Delivered, if set, sees each operation of a DATA as it is delivered: for the simulation.
-	Delivered func(place lamport.Version, position uint64, d *message.Data, op *message.Operation)
+	// It takes the order from one position to another.
+	Delivered func(place lamport.Version, from, to uint64, d *message.Data, op *message.Operation)
 }
 
 // Output collects what a turn sends. The caller resets Sends between turns.
@@ -92,6 +93,7 @@ type Machine struct {
 
 	lastRID  uint64
 	ticks    uint64
+	wall     uint64 // see Wall
 	nonce    uint64 // of the newest heartbeat of master
 	probedAt uint64 // tick of the last heartbeat of its master
 	refused  uint64
@@ -223,6 +225,7 @@ func (m *Machine) Tick(out *Output) {
 	case m.fault != "":
 	case m.cast != nil:
 		out.Sends = m.cast.Tick(out.Sends)
+		m.proposeEnds()
 		if n := 5 * max(m.cfg.HelloTicks, 1); m.ticks-m.probedAt >= n && m.ticks%n == 0 {
 			m.hello(lamport.Master(1), out) // perhaps nobody knows any more that it is here
 		}
@@ -308,27 +311,60 @@ func (m *Machine) deliver(d *message.Data) {
 			return
 		}
 		op := &d.Ops[i]
-		m.layers.Count(op.Count())
 		if m.cfg.Delivered != nil {
-			m.cfg.Delivered(lamport.Version{Epoch: m.record.Epoch, Timestamp: place}, m.layers.Position(), d, op)
+			from := m.layers.Position()
+			m.cfg.Delivered(lamport.Version{Epoch: m.record.Epoch, Timestamp: place}, from, from+m.takes(op), d, op)
 		}
-		switch op.Op {
-		case message.OpStrong:
-			m.deliverStrong(&op.Request, d, own)
-		case message.OpReads:
-			if own {
-				m.deliverReads(op)
-			}
-		case message.OpWeak:
-			m.layers.CommitWeak(&op.Request, 0)
-		case message.OpCommit:
-			m.deliverCommit(op.Number)
-		}
+		m.execute(op, d, own)
 	}
 	if m.cfg.Durable {
 		m.turn.Delivered = append(m.turn.Delivered, durable.DataID{From: d.From, Seq: d.Seq})
 	}
 }
+
+// takes is how many positions an operation takes at its place.
+func (m *Machine) takes(op *message.Operation) uint64 {
+	if op.Op == message.OpCommit {
+		return m.commits(op.Number)
+	}
+	return op.Count()
+}
+
+// execute lets an operation of d take effect at its place.
+func (m *Machine) execute(op *message.Operation, d *message.Data, own bool) {
+	if op.Op == message.OpCommit {
+		m.deliverCommit(op.Number)
+		return
+	}
+
+	m.layers.Count(op.Count())
+	switch op.Op {
+	case message.OpStrong:
+		m.deliverStrong(&op.Request, d, own)
+	case message.OpReads:
+		if own {
+			m.deliverReads(op)
+		}
+	case message.OpWeak:
+		m.layers.CommitWeak(&op.Request, 0, m.revision())
+	case message.OpEnd:
+		m.deliverEnd(op)
+	}
+}
+
+// hasRevisions reports whether the writes of this epoch have revisions (rule O1).
+func (m *Machine) hasRevisions() bool { return m.record.Level >= message.LevelRevisions }
+
+// revision is that of what the operation at the present position leaves.
+func (m *Machine) revision() uint64 {
+	if !m.hasRevisions() {
+		return leastRevision
+	}
+	return m.layers.Position()
+}
+
+// leastRevision is that of everything which was written before there were revisions.
+const leastRevision = 1
 
 // stop ends the machine at a broken invariant: it serves nothing wrong.
 func (m *Machine) stop(why string) { m.fault = why }

@@ -15,11 +15,13 @@ type entry struct {
 	awaited bool // see [awaited]
 }
 
-// awaited reports whether clients may wait for the delivery of d. For weak writes, and the
-// places up to which causal ones are committed, nobody does.
+// awaited reports whether clients may wait for the delivery of d. For weak writes, the places up
+// to which causal ones are committed, and the ends of values nobody does.
 func awaited(d *message.Data) bool {
 	for i := range d.Ops {
-		if op := d.Ops[i].Op; op != message.OpWeak && op != message.OpCommit {
+		switch d.Ops[i].Op {
+		case message.OpWeak, message.OpCommit, message.OpEnd:
+		default:
 			return true
 		}
 	}

@@ -15,7 +15,6 @@
 package layers
 
 import (
-	"quartet/bus/lamport"
 	"quartet/bus/message"
 	"quartet/replica/dedup"
 	"quartet/replica/durable"
@@ -53,8 +52,8 @@ func New(cfg Config) *Layers {
 // Position is how many ordered operations are delivered.
 func (l *Layers) Position() uint64 { return l.position }
 
-// Keys is how many keys the committed layer has.
-func (l *Layers) Keys() int { return l.store.Len() }
+// Keys is how many keys have a value in the committed layer.
+func (l *Layers) Keys() int { return l.store.Live() }
 
 // Tentative is how many weak writes wait for their delivery, and how many of them were
 // accepted by this replica.
@@ -63,16 +62,14 @@ func (l *Layers) Tentative() (all, own int) { return l.tentative.count, l.tentat
 // Committed returns what stands at key in the committed layer.
 func (l *Layers) Committed(key string) (store.Record, bool) { return l.store.Get(key) }
 
-// Newest returns the value of the greater version of the two layers, and its causal number.
-func (l *Layers) Newest(key string) (value []byte, number uint64, ok bool) {
-	var version lamport.Version
-	if rec, found := l.store.Get(key); found {
-		value, number, version, ok = rec.Value, rec.Number, rec.Version, true
+// Newest returns what models 3 and 4 read at key: the greater version of the two layers, a value or
+// a tombstone; Kind 0: neither layer has one. committed says that it is the committed layer's.
+func (l *Layers) Newest(key string) (rec store.Record, committed bool) {
+	rec, committed = l.store.Get(key)
+	if h := l.tentative.newest(key); h != nil && rec.Version.Less(h.version) {
+		return h.record(), false
 	}
-	if h := l.tentative.newest(key); h != nil && version.Less(h.version) {
-		value, number, ok = h.value, h.number, true
-	}
-	return value, number, ok
+	return rec, committed
 }
 
 // Executed returns how the set with r's identity ended, if it has taken effect in the order.
@@ -111,26 +108,6 @@ func (l *Layers) NewEpoch() { l.executed.order.Tick = 0 }
 
 // Count takes n ordered operations more into the position.
 func (l *Layers) Count(n uint64) { l.position += n }
-
-// CommitStrong lets a set of models 1 and 2 take effect at its place, the present position.
-// A weak version is below the place of the broadcast that carried it, so a strong set is
-// greater than all that its key holds and needs no comparison.
-func (l *Layers) CommitStrong(r *message.Request, version lamport.Version) {
-	l.store.Put(r.Key, store.Record{Kind: store.KindValue, Value: r.Value, RID: r.RID, Version: version})
-	l.remember(r, Outcome{Position: l.position})
-}
-
-// CommitWeak lets a weak write (causal, if number is not 0) take effect at its place, where
-// nothing greater stands. Of two writes with one identity the first that is delivered counts,
-// and both leave the tentative layer.
-func (l *Layers) CommitWeak(r *message.Request, number uint64) {
-	l.Forget(r)
-	if _, again := l.executed.lookup(r); again {
-		return
-	}
-	l.putWeak(r, number)
-	l.remember(r, Outcome{Timestamp: number})
-}
 
 // Hold takes a weak write (causal, if number is not 0) into the tentative layer, unless its
 // request was executed already.
@@ -232,25 +209,5 @@ func (l *Layers) keep(r *message.Request) {
 	if h := l.tentative.version(r); h != nil && !h.kept {
 		h.kept = true
 		l.cfg.Journal.Weak = append(l.cfg.Journal.Weak, r)
-	}
-}
-
-func (l *Layers) putWeak(r *message.Request, number uint64) {
-	if old, ok := l.store.Get(r.Key); ok && !old.Version.Less(r.Version) {
-		return
-	}
-	l.store.Put(r.Key, store.Record{
-		Kind: store.KindValue, Value: r.Value, Version: r.Version, Number: number, RID: r.RID,
-	})
-}
-
-// remember notes the first outcome of a set that took effect at its place.
-func (l *Layers) remember(r *message.Request, o Outcome) {
-	o.RID, o.Digest, o.time = r.RID, r.Digest, l.executed.order.Now
-	d := done{id: r.Identity, key: r.Key, Outcome: o}
-	l.executed.add(d)
-	if l.cfg.Journal != nil {
-		l.unsaved += len(r.Value)
-		l.cfg.Journal.Executed = append(l.cfg.Journal.Executed, exported(&d))
 	}
 }

@@ -26,7 +26,7 @@ func at(time uint64) lamport.Version {
 
 // set is a set of key to its rID, with a version.
 func set(rid uint64, key string, version uint64) *message.Request {
-	return &message.Request{RID: rid, Request: model.Request{Key: key, Value: fmt.Append(nil, rid)}, Version: at(version)}
+	return &message.Request{RID: rid, Request: model.NewSet(model.Eventual, key, fmt.Append(nil, rid)), Version: at(version)}
 }
 
 // committed and newest say what models 1 and 2, and what models 3 and 4, read at a key.
@@ -36,8 +36,8 @@ func committed(l *layers.Layers, key string) string {
 }
 
 func newest(l *layers.Layers, key string) string {
-	value, _, _ := l.Newest(key)
-	return string(value)
+	rec, _ := l.Newest(key)
+	return string(rec.Value)
 }
 
 // A weak write is seen by models 3 and 4 when it is received, and by all when it is delivered.
@@ -53,7 +53,7 @@ func TestWeakWriteMovesFromTheTentativeLayerToTheCommittedOne(t *testing.T) {
 		t.Errorf("received, and found as %+v, %v", first, ok)
 	}
 
-	l.CommitWeak(w, 0)
+	l.CommitWeak(w, 0, 1)
 	if all, _ := l.Tentative(); all != 0 || committed(l, "a") != "1" || newest(l, "a") != "1" {
 		t.Errorf("delivered: %d tentative, committed %q, newest %q", all, committed(l, "a"), newest(l, "a"))
 	}
@@ -68,9 +68,9 @@ func TestWeakWriteMovesFromTheTentativeLayerToTheCommittedOne(t *testing.T) {
 func TestWeakWriteStandsBehindAGreaterVersion(t *testing.T) {
 	l := fresh()
 	l.Count(1)
-	l.CommitStrong(set(1, "a", 0), at(9))
+	l.CommitStrong(set(1, "a", 0), at(9), 1)
 	late := set(2, "a", 5)
-	l.CommitWeak(late, 7)
+	l.CommitWeak(late, 7, 1)
 	if committed(l, "a") != "1" {
 		t.Errorf("committed is %q", committed(l, "a"))
 	}
@@ -94,8 +94,8 @@ func TestS5OfTwoVersionsTheFirstDeliveredCounts(t *testing.T) {
 		t.Errorf("newest is %q", newest(l, "a"))
 	}
 
-	l.CommitWeak(older, 0)
-	l.CommitWeak(younger, 0)
+	l.CommitWeak(older, 0, 1)
+	l.CommitWeak(younger, 0, 2)
 	if all, _ := l.Tentative(); all != 0 || committed(l, "a") != "1" || newest(l, "a") != "1" {
 		t.Errorf("%d tentative, committed %q, newest %q", all, committed(l, "a"), newest(l, "a"))
 	}
@@ -151,6 +151,7 @@ func TestF6LearnerHoldsWhatItsDonorHolds(t *testing.T) {
 		donor.EachKey("", func(key string, rec store.Record) bool {
 			learner.LoadKey(&message.KeyRecord{
 				Key: key, Kind: uint8(rec.Kind), Value: rec.Value, Version: rec.Version, Number: rec.Number, RID: rec.RID,
+				Revision: rec.Revision, Expires: rec.Expires,
 			})
 			return true
 		})
@@ -172,7 +173,7 @@ func TestJournalKeepsWhatWasAcceptedAndNotDelivered(t *testing.T) {
 		l.Accept(set(rid+1, "a", rid+1))
 	}
 	l.KeepEventual() // all are on the disk already
-	l.CommitWeak(set(2, "a", 2), 0)
+	l.CommitWeak(set(2, "a", 2), 0, 1)
 	if len(disk.Weak) != 4 || len(disk.WeakGone) != 1 || disk.WeakGone[0].RID != 2 || len(disk.Executed) != 1 {
 		t.Fatalf("%d weak writes, gone %v, executed %v", len(disk.Weak), disk.WeakGone, disk.Executed)
 	}
@@ -248,11 +249,11 @@ func (op *operation) deliver(l *layers.Layers) {
 	l.Count(1)
 	l.Advance(op.place)
 	if !op.strong {
-		l.CommitWeak(op.request, op.number)
+		l.CommitWeak(op.request, op.number, l.Position())
 		return
 	}
 	if _, again := l.Executed(op.request); !again {
-		l.CommitStrong(op.request, at(op.place))
+		l.CommitStrong(op.request, at(op.place), l.Position())
 	}
 }
 

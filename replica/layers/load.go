@@ -71,7 +71,7 @@ func (l *Layers) Load(first uint64, entries []message.Executed) bool {
 
 // LoadKey takes a record of a member's committed layer.
 func (l *Layers) LoadKey(r *message.KeyRecord) {
-	l.store.Put(r.Key, store.Record{
+	l.put(r.Key, store.Record{
 		Kind: store.Kind(r.Kind), Value: r.Value, Version: r.Version, Number: r.Number, RID: r.RID,
 		Revision: r.Revision, Expires: r.Expires,
 	})

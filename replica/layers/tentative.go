@@ -7,6 +7,7 @@ import (
 	"quartet/bus/lamport"
 	"quartet/bus/message"
 	"quartet/bus/model"
+	"quartet/replica/store"
 )
 
 // tentative is the layer of weak writes that were received and are not delivered yet
@@ -36,6 +37,9 @@ type held struct {
 	number  uint64 // causal; 0: eventual
 	rid     uint64
 	digest  uint64
+	deletes bool
+	ttl     uint64 // as in the request
+	wall    uint64
 
 	accepted bool // by this replica, from a client
 	kept     bool // on disk as a write of its own
@@ -74,6 +78,7 @@ func (t *tentative) add(r *message.Request, number uint64) {
 	}
 	*h = held{
 		key: r.Key, id: r.Identity, value: r.Value, version: r.Version, number: number, rid: r.RID, digest: r.Digest,
+		deletes: r.Type == model.Delete, ttl: r.TTL, wall: r.Wall,
 		nextOfKey: t.byKey[r.Key], nextOfIdentity: first,
 	}
 	t.byKey[r.Key] = h
@@ -116,13 +121,26 @@ func (t *tentative) accept(r *message.Request) {
 // request is the write as a request.
 func (h *held) request() *message.Request {
 	r := &message.Request{
-		RID: h.rid, Identity: h.id, Digest: h.digest, Version: h.version,
+		RID: h.rid, Identity: h.id, Digest: h.digest, Version: h.version, Wall: h.wall,
 		Request: model.NewSet(model.Eventual, h.key, h.value),
+	}
+	r.TTL = h.ttl
+	if h.deletes {
+		r.Type = model.Delete
 	}
 	if h.number > 0 {
 		r.Model = model.Causal
 	}
 	return r
+}
+
+// record is what the write leaves if it is committed; it has no revision before that.
+func (h *held) record() store.Record {
+	rec := store.Record{Kind: store.KindValue, Value: h.value, Version: h.version, Number: h.number, RID: h.rid, Expires: expiry(h.wall, h.ttl)}
+	if h.deletes {
+		rec.Kind = store.KindTombstone
+	}
+	return rec
 }
 
 // all returns the writes that fit, in the order of their versions.

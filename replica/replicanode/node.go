@@ -228,8 +228,9 @@ func (n *node) Take(raw **nats.Msg) {
 	}
 }
 
-// Tick tells the machine that 10 ms have passed.
-func (n *node) Tick(time.Time) {
+// Tick tells the machine that 10 ms have passed, and what the clock on the wall says.
+func (n *node) Tick(now time.Time) {
+	n.machine.Wall(uint64(max(now.UnixMilli(), 0)))
 	n.machine.Tick(&n.out)
 	n.watch()
 }

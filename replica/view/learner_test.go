@@ -23,10 +23,10 @@ func fresh() *layers.Layers {
 // deliver delivers one set of the order, the same to all.
 func deliver(to []*layers.Layers, place uint64) {
 	for _, l := range to {
-		r := &message.Request{RID: place, Request: model.Request{Key: fmt.Sprint("key", place*7%31), Value: fmt.Append(nil, place)}}
+		r := &message.Request{RID: place, Request: model.NewSet(model.Linearizable, fmt.Sprint("key", place*7%31), fmt.Append(nil, place))}
 		l.Count(1)
 		l.Advance(place)
-		l.CommitStrong(r, lamport.Version{Epoch: 1, Timestamp: lamport.Timestamp{Time: place, Node: 2}})
+		l.CommitStrong(r, lamport.Version{Epoch: 1, Timestamp: lamport.Timestamp{Time: place, Node: 2}}, place)
 	}
 }
 

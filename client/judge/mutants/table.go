@@ -3,8 +3,9 @@ package mutants
 import "slices"
 
 // All is every mutant. Those of the order and of what replicas hold come first, then those of
+// what operations do,
 // views, of disks that belong elsewhere, of the master, and of executed requests.
-var All = slices.Concat(ofTheOrder, ofViews, ofForeignDisks, ofMasters, ofExecutedRequests)
+var All = slices.Concat(ofTheOrder, ofOperations, ofViews, ofForeignDisks, ofMasters, ofExecutedRequests)
 
 var ofTheOrder = []Mutant{
 	{Name: "without (A)", Rule: "S4", Edits: []Edit{
@@ -44,7 +45,7 @@ var ofTheOrder = []Mutant{
 	{Name: "causal get against the key's version", Rule: "causal", Edits: []Edit{
 		{"replica/causal.go", `	return s.safe >= r.Min
 `, `	if MUTANT {
-		if _, number, ok := c.machine.layers.Newest(r.Key); ok && number > 0 {
+		if rec, _ := c.machine.layers.Newest(r.Key); rec.Number > 0 {
 			return true // the key has a causal value: what it depends on may be missing
 		}
 	}
@@ -62,7 +63,7 @@ var ofTheOrder = []Mutant{
 	{Name: "weak writes straight into the committed layer", Rule: "layers", Edits: []Edit{
 		{"replica/layers/layers.go", `		l.tentative.add(r, number)
 `, `		if MUTANT {
-			l.putWeak(r, number)
+			l.putWeak(r, number, l.position)
 			return
 		}
 		l.tentative.add(r, number)
@@ -70,7 +71,7 @@ var ofTheOrder = []Mutant{
 		{"replica/layers/layers.go", `	l.tentative.add(r, 0)
 	l.tentative.accept(r)
 `, `	if MUTANT {
-		l.putWeak(r, 0)
+		l.putWeak(r, 0, l.position)
 	} else {
 		l.tentative.add(r, 0)
 	}

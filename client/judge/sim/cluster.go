@@ -65,6 +65,7 @@ type node struct {
 	misplaced bool // its disk is one that does not belong here
 	nextRID   uint64
 	clock     uint64
+	skew      int64 // of its clock on the wall, in milliseconds
 	stated    stated
 	deaths    []int64  // steps of the history at which its processes ended
 	out       [2]int64 // steps between which it was no replica of the cluster last
@@ -93,6 +94,7 @@ type cluster struct {
 	clientDrop   float64
 	sessions     []*session
 	tokens       map[uint64]*sending
+	values       map[string]bool // what was to be set: key=value
 	nextToken    uint64
 
 	healed   bool
@@ -138,7 +140,7 @@ func newMemory() *store.Memory { return store.NewMemory() }
 func Run(o Options) Result {
 	c := &cluster{
 		opts: o, rand: rand.New(rand.NewPCG(o.Seed, 1)), net: newNetwork(&o, o.Replicas+2),
-		clientDrop: o.Client, registryLoss: o.Registry, tokens: make(map[uint64]*sending),
+		clientDrop: o.Client, registryLoss: o.Registry, tokens: make(map[uint64]*sending), values: make(map[string]bool),
 	}
 	c.boot()
 	c.open()
@@ -320,6 +322,7 @@ func (c *cluster) turn(i int) {
 		n.replica.Step(msg, &c.out)
 	}
 	if tick {
+		n.replica.Wall(c.wall(n))
 		n.replica.Tick(&c.out)
 	}
 	n.replica.EndTurn(&c.out)
@@ -391,7 +394,7 @@ func (c *cluster) masterTurn(i int, inbox []message.Message, tick bool) {
 		if r := c.record(); r != nil {
 			s.epoch = r.Epoch
 		}
-		n.master.Request(master.Incoming{Token: s.token, Request: s.request, Replica: s.replica, Told: s.told, Age: s.age, Draw: c.rand.Uint32()}, out)
+		n.master.Request(master.Incoming{Token: s.token, Request: s.request, Replica: s.replica, Told: s.told, Age: s.age, Wall: c.wall(n), Draw: c.rand.Uint32()}, out)
 	}
 
 	if tick {

@@ -13,6 +13,9 @@ import (
 func TestSeedsThroughTheCodec(t *testing.T) {
 	run(t, func(seed uint64) Options {
 		o := FromSeed(seed)
+		if seed%2 == 0 {
+			o = OpsFromSeed(seed)
+		}
 		enc, dec := codec.NewEncoder(), codec.NewDecoder()
 		o.Wire = func(msg message.Message) (message.Message, error) {
 			b, err := enc.Encode(msg)

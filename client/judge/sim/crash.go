@@ -53,8 +53,8 @@ func (c *cluster) bear(i int) {
 		Self: n.id, Incarnation: uint64(n.born) * 1000, Life: uint64(i+1)<<32 | uint64(n.born),
 		PID: 1000*i + n.born, WaitTicks: 5, HelloTicks: 5,
 		Limits: dedup.Limits{Window: c.window(), KeepTicks: uint64(c.opts.Keep)},
-		Delivered: func(at lamport.Version, position uint64, d *message.Data, op *message.Operation) {
-			c.delivered(i, at, position, d, op)
+		Delivered: func(at lamport.Version, from, to uint64, d *message.Data, op *message.Operation) {
+			c.delivered(i, at, from, to, d, op)
 		},
 		ChunkBytes: c.opts.ChunkBytes,
 	}

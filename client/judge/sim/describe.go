@@ -94,14 +94,27 @@ func writes(b *strings.Builder, writes []message.CausalWrite) {
 
 func request(r *message.Request) string {
 	s := fmt.Sprintf("#%d %s %s %s", r.RID, r.Model.Word(), r.Type.Word(), r.Key)
-	if r.Type == model.Set {
-		s += fmt.Sprintf(" = %s", r.Value)
-	}
+	s += details(&r.Request)
 	if r.Version.Time > 0 {
 		s += " version " + r.Version.String()
 	}
 	if r.Min > 0 {
 		s += fmt.Sprintf(" min %d", r.Min)
+	}
+	return s
+}
+
+// details is what a request says beside its key.
+func details(r *model.Request) string {
+	s := ""
+	if r.Value != nil {
+		s += fmt.Sprintf(" = %s", r.Value)
+	}
+	if r.TTL > 0 {
+		s += fmt.Sprintf(" for %d ms", r.TTL)
+	}
+	if r.HasIf {
+		s += fmt.Sprintf(" if its revision is %d", r.If)
 	}
 	return s
 }
@@ -117,6 +130,8 @@ func (d describedOp) String() string {
 		return fmt.Sprintf("gets %v", d.op.Reads)
 	case message.OpCommit:
 		return fmt.Sprintf("causal writes up to %d", d.op.Number)
+	case message.OpEnd:
+		return fmt.Sprintf("the end of %s at revision %d", d.op.Request.Key, d.op.Number)
 	case message.OpWeak:
 		return "weak " + request(&d.op.Request)
 	}

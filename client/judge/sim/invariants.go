@@ -129,7 +129,7 @@ func (w *invariants) replied(m *master.Machine, r *master.Reply) {
 // outcome sees what a session hears of a set.
 func (w *invariants) outcome(s *sending, o *outcome) {
 	r := &s.request
-	if w.off || r.Type != model.Set || r.Identity == "" {
+	if w.off || !r.Writes() || r.Identity == "" {
 		return
 	}
 	age := w.c.now - s.first
@@ -137,7 +137,8 @@ func (w *invariants) outcome(s *sending, o *outcome) {
 	if o.Code == model.Gone && promised {
 		w.c.fail("invariant", "%s is refused as too old after %d units", s, age)
 	}
-	if o.Code != model.OK || r.Model == model.Eventual { // of that another replica may not know yet
+	isFirst := o.Code == model.OK || o.Code == model.Failed
+	if !isFirst || r.Model == model.Eventual { // of that another replica may not know yet
 		return
 	}
 	first := w.outcomes[r.Identity]
@@ -145,10 +146,16 @@ func (w *invariants) outcome(s *sending, o *outcome) {
 		w.outcomes[r.Identity] = o
 		return
 	}
-	if first.RID != o.RID || first.Position != o.Position || first.Timestamp != o.Timestamp {
-		w.c.fail("invariant", "%s was request %d, position %d, timestamp %d, and is now %d, %d, %d",
-			s, first.RID, first.Position, first.Timestamp, o.RID, o.Position, o.Timestamp)
+	if !first.same(o) {
+		w.c.fail("invariant", "%s came to %+v, and is told now %+v", s, first.Answer, o.Answer)
 	}
+}
+
+// same reports whether o tells of the same first outcome.
+func (first *outcome) same(o *outcome) bool {
+	a, b := &first.Answer, &o.Answer
+	return a.RID == b.RID && a.Code == b.Code && a.Position == b.Position && a.Timestamp == b.Timestamp &&
+		a.HasRevision == b.HasRevision && a.Revision == b.Revision && string(a.Value) == string(b.Value)
 }
 
 // upTo is how many operations of the order end at or below a position.
@@ -156,11 +163,11 @@ func (w *invariants) upTo(position uint64) int {
 	return sort.Search(len(w.log), func(k int) bool { return w.log[k].position > position })
 }
 
-// delivered is called by replica i before it executes op, which takes it to position.
-func (c *cluster) delivered(i int, at place, position uint64, d *message.Data, op *message.Operation) {
+// delivered is called by replica i before it executes op, which takes it from position before to
+// position.
+func (c *cluster) delivered(i int, at place, before, position uint64, d *message.Data, op *message.Operation) {
 	w := &c.watch
 	id := c.nodes[i].id
-	before := position - op.Count()
 	k := w.upTo(before)
 	c.trace("%6d  %s delivers %s at %s, position %d", c.now, id, describeOp(op), at, position)
 
@@ -189,7 +196,10 @@ func (c *cluster) delivered(i int, at place, position uint64, d *message.Data, o
 		}
 		w.log = append(w.log, delivered{at, position, op})
 		w.ref.memory.advance(at.Epoch, d.Time)
-		if what := w.ref.apply(at, position, d, op); what != "" {
+		if op.Op == message.OpEnd {
+			w.ends(op.Request.Key, op.Number)
+		}
+		if what := w.ref.apply(at, before, position, d, op); what != "" {
 			c.fail("invariant", "%s", what)
 		}
 		w.prints = append(w.prints, w.ref.print())
@@ -355,7 +365,7 @@ func (w *invariants) numbered(msg message.Message) {
 // again it would be a younger write, and come back over one that it lost to. (Clients see
 // that only in rare schedules: the first version that is delivered counts.)
 func (w *invariants) stamped(h *message.Header, number uint64, r *message.Request) {
-	if w.off || r.Type != model.Set || r.Model.Strong() || r.Identity == "" {
+	if w.off || !r.Writes() || r.Model.Strong() || r.Identity == "" {
 		return
 	}
 	if r.Model == model.Causal && number == 0 {

@@ -11,6 +11,7 @@ import (
 	"quartet/bus/message"
 	"quartet/bus/model"
 	"quartet/client/judge/history"
+	"quartet/replica/store"
 )
 
 // finished reports whether everything healed, all sessions are done and the cluster is at
@@ -83,7 +84,7 @@ func (c *cluster) restless() string {
 		}
 	}
 
-	return b.String()
+	return b.String() + c.ending()
 }
 
 // living are the replicas that are not dead for ever.
@@ -124,16 +125,24 @@ func (c *cluster) judge() {
 	for _, n := range c.living() {
 		values, vers := make(map[string]string), make(map[string]string)
 		for _, key := range c.watch.ref.keys {
-			if rec, ok := n.store.Get(key); ok {
-				values[key], vers[key] = string(rec.Value), rec.Version.String()
+			rec, ok := n.store.Get(key)
+			if !ok {
+				continue
 			}
+			if rec.Kind == store.KindValue {
+				values[key] = string(rec.Value)
+			}
+			vers[key] = fmt.Sprintf("kind %d, version %s, revision %d, expires %d", rec.Kind, rec.Version, rec.Revision, rec.Expires)
 		}
 		stores[n.id.String()], versions[n.id.String()] = values, vers
 	}
 
 	c.forgive()
 	verdicts := []history.Verdict{history.Converged(stores), history.Converged(versions)}
-	if c.opts.PowerCut { // what was acknowledged may be lost: nobody has promised more
+	if c.opts.Ops {
+		c.judgeOperations()
+	}
+	if c.opts.PowerCut || c.opts.Ops { // after a power cut what was acknowledged may be lost
 		for _, v := range verdicts {
 			if !v.OK() {
 				c.fail("history", "%s", v)

@@ -74,6 +74,10 @@ type Options struct {
 	// Unread has a master start while the store of the views' record answers nobody; see unread.
 	Unread bool
 
+	// Ops lets sessions make every kind of request, and Skewed the clocks on the wall differ: see
+	// OpsFromSeed.
+	Ops, Skewed bool
+
 	// HistoriesOnly leaves the invariants out: what is caught, the clients saw.
 	HistoriesOnly bool
 	// SameIncarnation makes replicas that come back without their memory say that they are who

@@ -27,15 +27,16 @@ type session struct {
 
 	patience int64
 
-	history  message.History // of the last reply that it has heard
-	position uint64
-	read     uint64
-	wrote    map[string]uint64
-	answered []*sending // sets with an identity, to be sent once more for no reason, or since it has given up
-	tellsAge bool       // says of a set that it sends again how old it is; else it keeps to what is promised
-	script   []*sending // the last gets of the run
-	weak     bool       // it asks for nothing that needs a view
-	steady   bool       // it asks until everything heals, for each request until it is served
+	history   message.History // of the last reply that it has heard
+	position  uint64
+	read      uint64
+	wrote     map[string]uint64
+	revisions map[string]uint64 // of keys, as it has heard last
+	answered  []*sending        // sets with an identity, to be sent once more for no reason, or since it has given up
+	tellsAge  bool              // says of a set that it sends again how old it is; else it keeps to what is promised
+	script    []*sending        // the last gets of the run
+	weak      bool              // it asks for nothing that needs a view
+	steady    bool              // it asks until everything heals, for each request until it is served
 }
 
 // sending is one request on its way.
@@ -57,9 +58,7 @@ type sending struct {
 func (s *sending) String() string {
 	r := &s.request
 	t := fmt.Sprintf("%s asks %s %s %s", s.session.name, r.Model.Word(), r.Type.Word(), r.Key)
-	if r.Type == model.Set {
-		t += " = " + string(r.Value)
-	}
+	t += details(&r.Request)
 	if r.Min > 0 {
 		t += fmt.Sprintf(" min %d", r.Min)
 	}
@@ -99,7 +98,7 @@ func (c *cluster) open() {
 	for i := range c.opts.Sessions {
 		s := &session{
 			name: fmt.Sprintf("s%d", i+1), index: i, models: mixes[c.opts.Mixes[i%len(c.opts.Mixes)]],
-			left: c.opts.Requests, wrote: make(map[string]uint64), patience: c.clientTimeout(),
+			left: c.opts.Requests, wrote: make(map[string]uint64), revisions: make(map[string]uint64), patience: c.clientTimeout(),
 		}
 		if c.opts.Patience > 0 && c.rand.IntN(3) > 0 {
 			s.patience = tickUnits * int64(c.opts.Patience+c.rand.IntN(10))
@@ -157,6 +156,9 @@ func (c *cluster) promised() int64 { return int64(c.opts.Keep) * tickUnits * 4 /
 
 // invent makes up the next request.
 func (s *session) invent(c *cluster) *sending {
+	if c.opts.Ops {
+		return s.inventOperation(c)
+	}
 	s.made++
 	w := &sending{session: s, try: 1}
 	r := &w.request
@@ -203,6 +205,9 @@ func (s *session) send(c *cluster, w *sending) {
 	c.nextToken++
 	w.token, w.call = c.nextToken, c.step
 	s.now = w
+	if w.request.Type == model.Set {
+		c.values[w.request.Key+"="+string(w.request.Value)] = true
+	}
 	c.tokens[w.token] = w
 	c.trace("%6d  %s", c.now, w)
 
@@ -276,12 +281,16 @@ func (s *session) record(c *cluster, w *sending, reply *outcome) history.Operati
 			o.Outcome = history.Fail
 		}
 		c.watch.outcome(w, reply)
+		c.watch.heard(w, reply)
 		o.Answered(&reply.Answer)
 		c.fromWhomItAsked(w, reply)
 	}
 
-	if o.Outcome == history.OK && o.Call >= c.cutAt {
+	if model.Code(o.Code).Answered() && o.Call >= c.cutAt {
 		s.learn(&o)
+		if reply.HasRevision && s.revisions != nil {
+			s.revisions[o.Key] = reply.Revision
+		}
 	}
 	c.history = append(c.history, o)
 	return o
@@ -310,8 +319,8 @@ func (s *session) learn(o *history.Operation) {
 // again sends a request once more where a client would: a set of unknown outcome under
 // its identity, a get that came too early.
 func (s *session) again(c *cluster, w *sending, o history.Operation, reply *outcome) bool {
-	set := w.request.Type == model.Set && w.request.Identity != ""
-	if set && o.Outcome == history.OK && !w.again {
+	set := w.request.Writes() && w.request.Identity != ""
+	if set && model.Code(o.Code).Answered() && !w.again {
 		s.answered = append(s.answered, w)
 	}
 	if s.steady && !served(reply) && !c.healed {

@@ -13,6 +13,7 @@ import (
 var (
 	seeds = flag.Uint64("sim.seeds", 10000, "how many seeds to run")
 	first = flag.Uint64("sim.first", 1, "the first of them")
+	ops   = flag.Uint64("sim.operations", 2000, "how many of TestOperations")
 	one   = flag.Uint64("sim.seed", 0, "run one seed and print its schedule")
 )
 
@@ -79,6 +80,10 @@ func root(t *testing.T) string {
 	name, _, _ := strings.Cut(t.Name(), "/")
 	return name
 }
+
+// TestOperations runs clusters whose sessions delete, add, set conditions and times to live as well:
+// what they hear is what the one order makes of it, and no value outlives its end.
+func TestOperations(t *testing.T) { run(t, OpsFromSeed, *ops) }
 
 // TestPowerCuts ends every run with a power cut that leaves disks without their ends, and
 // an operator who goes on with what is left: the cluster must come to rest and agree.

@@ -164,7 +164,7 @@ func (c *cluster) startReplica(n lamport.Node) {
 	r.machine = replica.New(replica.Config{
 		Self: n, Incarnation: r.incarnation, PID: r.pid, Store: r.store,
 		WaitTicks: waitTicks, HelloTicks: probeTicks,
-		Delivered: func(at lamport.Version, position uint64, _ *message.Data, op *message.Operation) {
+		Delivered: func(at lamport.Version, _, position uint64, _ *message.Data, op *message.Operation) {
 			c.line(n.String()+" delivers", "%s at %s, position %d", opOf(op), at.Timestamp, position)
 		},
 	})

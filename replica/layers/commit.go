@@ -1,0 +1,100 @@
+package layers
+
+import (
+	"quartet/bus/lamport"
+	"quartet/bus/message"
+	"quartet/bus/model"
+	"quartet/replica/store"
+)
+
+// put is the one way into the committed layer: everything that changes it, by the order or by a
+// load, goes through here.
+func (l *Layers) put(key string, rec store.Record) { l.store.Put(key, rec) }
+
+// CommitStrong lets a write of models 1 and 2 take effect at its place, the present position, and
+// returns its first outcome. revision is what it leaves have. A weak version is below the place of
+// the broadcast that carried it, so a strong write is greater than all that its key holds and
+// needs no comparison.
+func (l *Layers) CommitStrong(r *message.Request, version lamport.Version, revision uint64) Outcome {
+	by := originOf(r, version, 0, revision)
+	step := stepOf(&r.Request)
+	var old store.Record
+	if dependsOn(&step) {
+		old, _ = l.store.Get(r.Key)
+	}
+
+	o := Outcome{Position: l.position}
+	left, sum, done := alter(&step, old, &by)
+	if done {
+		l.put(r.Key, left)
+		o.Result = sum
+	} else {
+		o.Code, o.Revision = model.Failed, revisionOf(old)
+	}
+	l.remember(r, o)
+	return o
+}
+
+// CommitWeak lets a weak write (causal, if number is not 0) take effect at its place, where
+// nothing greater stands; revision is what it leaves has. Of two writes with one identity the
+// first that is delivered counts, and both leave the tentative layer.
+func (l *Layers) CommitWeak(r *message.Request, number, revision uint64) {
+	l.Forget(r)
+	if _, again := l.executed.lookup(r); again {
+		return
+	}
+	l.putWeak(r, number, revision)
+	l.remember(r, Outcome{Timestamp: number})
+}
+
+// putWeak is what of a weak write depends on what stands at its key.
+func (l *Layers) putWeak(r *message.Request, number, revision uint64) {
+	old, ok := l.store.Get(r.Key)
+	if ok && !old.Version.Less(r.Version) {
+		return
+	}
+	by := originOf(r, r.Version, number, revision)
+	step := stepOf(&r.Request)
+	if left, _, done := alter(&step, old, &by); done {
+		l.put(r.Key, left)
+	}
+}
+
+// End ends the value of a key, if it has the revision that is named, and has an end: a tombstone
+// takes its place, with the value's own version, so that a weak write that was stamped later than
+// the value still wins, and one that was stamped earlier still loses. revision is the tombstone's.
+func (l *Layers) End(key string, named, revision uint64) {
+	rec, _ := l.store.Get(key)
+	ends := rec.Kind == store.KindValue && rec.Revision == named && rec.Expires > 0
+	if !ends {
+		return
+	}
+	l.put(key, store.Record{Kind: store.KindTombstone, Version: rec.Version, Number: rec.Number, Revision: revision})
+	l.note(key)
+}
+
+// Due calls f for the keys whose value is to have ended by a time on the wall, in milliseconds
+// since 1970, the earliest first, with its revision, until it returns false.
+func (l *Layers) Due(by uint64, f func(key string, revision uint64) bool) {
+	l.store.Due(by, func(key string, rec store.Record) bool { return f(key, rec.Revision) })
+}
+
+// remember notes the first outcome of a write that was decided at its place.
+func (l *Layers) remember(r *message.Request, o Outcome) {
+	o.RID, o.Digest, o.time = r.RID, r.Digest, l.executed.order.Now
+	l.enter(done{id: r.Identity, key: r.Key, Outcome: o})
+	l.unsaved += len(r.Value)
+}
+
+// note enters a key into the table that has changed by nobody's request, or by one that stands
+// there under another key: a learner needs its record again.
+func (l *Layers) note(key string) {
+	l.enter(done{key: key, Outcome: Outcome{time: l.executed.order.Now}})
+}
+
+func (l *Layers) enter(d done) {
+	l.executed.add(d)
+	if l.cfg.Journal != nil {
+		l.cfg.Journal.Executed = append(l.cfg.Journal.Executed, exported(&d))
+	}
+}
