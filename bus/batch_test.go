@@ -14,20 +14,32 @@ import (
 )
 
 func items() []BatchItem {
+	msgpack := func(r model.Request) Request { return Request{Request: r, Encoding: Msgpack} }
+
 	return []BatchItem{
-		{Request: Request{Request: model.NewSet(1, "k", []byte("v")), Encoding: Msgpack}},
-		{Request: Request{Request: model.NewSet(4, "k", []byte{}), Encoding: Msgpack}, Options: Options{Identity: "id"}},
-		{Request: Request{Request: model.NewGet(4, "κλειδί"), Encoding: Msgpack}},
-		{Request: Request{Request: model.NewGet(3, "k"), Encoding: Msgpack}, Options: Options{MinTimestamp: 1 << 40}},
-		{Request: Request{Request: model.NewGet(2, "k"), Encoding: Msgpack}, Options: Options{MinPosition: 7, Replica: "r2"}},
-		{Request: Request{Request: model.NewSet(2, "k", bytes.Repeat([]byte("x"), 70000)), Encoding: Msgpack}, Options: Options{Identity: "i", MinPosition: 1}},
-		{Request: Request{Request: model.NewSet(1, "k", []byte("v")), Encoding: Msgpack}, Options: Options{Identity: "i", Age: 1<<64 - 1}},
-		{Request: Request{Request: model.Request{Model: 3, Type: model.Delete, Key: "k"}, Encoding: Msgpack}},
-		{Request: Request{Request: model.Request{Model: 1, Type: model.Delete, Key: "k", HasIf: true}, Encoding: Msgpack}, Options: Options{Identity: "i"}},
-		{Request: Request{Request: model.Request{Model: 2, Type: model.Set, Key: "k", Value: []byte("v"), HasIf: true, If: 1<<64 - 1, TTL: model.MaxTTL}, Encoding: Msgpack}},
-		{Request: Request{Request: model.Request{Model: 4, Type: model.Set, Key: "k", Value: []byte("v"), TTL: 1000}, Encoding: Msgpack}},
-		{Request: Request{Request: model.Request{Model: 1, Type: model.Add, Key: "k", Value: []byte("-7")}, Encoding: Msgpack}},
-		{Request: Request{Request: model.Request{Model: 1, Type: model.Txn, Value: []byte("\x94\x01\x90\x91\x95\x02\xa1k\xc0\x90\x00\x90")}, Encoding: Msgpack}},
+		{Request: msgpack(model.NewSet(1, "k", []byte("v")))},
+		{Request: msgpack(model.NewSet(4, "k", []byte{})), Options: Options{Identity: "id"}},
+		{Request: msgpack(model.NewGet(4, "κλειδί"))},
+		{Request: msgpack(model.NewGet(3, "k")), Options: Options{MinTimestamp: 1 << 40}},
+		{Request: msgpack(model.NewGet(2, "k")), Options: Options{MinPosition: 7, Replica: "r2"}},
+		{
+			Request: msgpack(model.NewSet(2, "k", bytes.Repeat([]byte("x"), 70000))),
+			Options: Options{Identity: "i", MinPosition: 1},
+		},
+		{Request: msgpack(model.NewSet(1, "k", []byte("v"))), Options: Options{Identity: "i", Age: 1<<64 - 1}},
+		{Request: msgpack(model.Request{Model: 3, Type: model.Delete, Key: "k"})},
+		{
+			Request: msgpack(model.Request{Model: 1, Type: model.Delete, Key: "k", HasIf: true}),
+			Options: Options{Identity: "i"},
+		},
+		{Request: msgpack(model.Request{
+			Model: 2, Type: model.Set, Key: "k", Value: []byte("v"), HasIf: true, If: 1<<64 - 1, TTL: model.MaxTTL,
+		})},
+		{Request: msgpack(model.Request{Model: 4, Type: model.Set, Key: "k", Value: []byte("v"), TTL: 1000})},
+		{Request: msgpack(model.Request{Model: 1, Type: model.Add, Key: "k", Value: []byte("-7")})},
+		{Request: msgpack(model.Request{
+			Model: 1, Type: model.Txn, Value: []byte("\x94\x01\x90\x91\x95\x02\xa1k\xc0\x90\x00\x90"),
+		})},
 	}
 }
 
@@ -149,13 +161,31 @@ func TestItemsThatAreRefused(t *testing.T) {
 func TestAnswersAreReadAsTheyWereWritten(t *testing.T) {
 	clock := lamport.Timestamp{Time: 1 << 33, Node: lamport.Replica(3)}
 	want := []Reply{
-		{Answer: model.Answer{RID: 1, Code: model.OK, Clock: clock, Replica: lamport.Replica(3), Position: 0, HasPosition: true}, Body: []byte("value")},
+		{
+			Answer: model.Answer{
+				RID: 1, Code: model.OK, Clock: clock, Replica: lamport.Replica(3), Position: 0, HasPosition: true,
+			},
+			Body: []byte("value"),
+		},
 		{Answer: model.Answer{RID: 1 << 50, Code: model.OK, Clock: clock, Timestamp: 77}, Body: []byte{}},
-		{Answer: model.Answer{RID: 3, Code: model.NotFound, Clock: clock, Reason: "no value under key k"}, Body: []byte("no value under key k")},
-		{Answer: model.Answer{RID: 4, Code: model.Unavailable, Clock: lamport.Timestamp{Node: lamport.Master(1)}, Reason: "a b"}, Body: []byte("a b")},
+		{
+			Answer: model.Answer{RID: 3, Code: model.NotFound, Clock: clock, Reason: "no value under key k"},
+			Body:   []byte("no value under key k"),
+		},
+		{
+			Answer: model.Answer{
+				RID: 4, Code: model.Unavailable, Clock: lamport.Timestamp{Node: lamport.Master(1)}, Reason: "a b",
+			},
+			Body: []byte("a b"),
+		},
 		{Answer: model.Answer{RID: 5, Code: model.OK, Clock: clock, HasRevision: true, Revision: 1<<64 - 1}, Body: []byte{}},
 		{Answer: model.Answer{RID: 6, Code: model.OK, Clock: clock, Expires: 1_700_000_000_000}, Body: []byte("v")},
-		{Answer: model.Answer{RID: 7, Code: model.Failed, Clock: clock, HasRevision: true, Reason: "no", Value: packedResults(2)}, Body: []byte("no")},
+		{
+			Answer: model.Answer{
+				RID: 7, Code: model.Failed, Clock: clock, HasRevision: true, Reason: "no", Value: packedResults(2),
+			},
+			Body: []byte("no"),
+		},
 	}
 
 	index := []int{5, 0, 1023, 7, 8, 9, 10}
@@ -285,7 +315,12 @@ func BenchmarkParseBatch64(b *testing.B) {
 }
 
 func BenchmarkAnswers64(b *testing.B) {
-	reply := Reply{Answer: model.Answer{RID: 1 << 20, Code: model.OK, Clock: lamport.Timestamp{Time: 1 << 20, Node: 1}, Replica: 1}, Body: make([]byte, 100)}
+	reply := Reply{
+		Answer: model.Answer{
+			RID: 1 << 20, Code: model.OK, Clock: lamport.Timestamp{Time: 1 << 20, Node: 1}, Replica: 1,
+		},
+		Body: make([]byte, 100),
+	}
 	var w AnswersWriter
 	var r AnswersReader
 	b.ReportAllocs()

@@ -42,8 +42,11 @@ func TestParseJSON(t *testing.T) {
 		`{"consistency":1,"request":1,"key":"ключ","value":"� \ufffd"}`:                           set(1, "ключ", "� �"),
 		`{"consistency":1,"request":1,"key":"k","value_base64":"/wD+"}`:                           set(1, "k", "\xff\x00\xfe"),
 		`{"consistency":1,"request":1,"key":"k","value_base64":""}`:                               set(1, "k", ""),
-		`{"consistency":3,"request":2,"key":"k","id":"i","client":"C1","age":250,"min_timestamp":18446744073709551615,"min_position":0,"replica":"r2","session":"new"}`: with(get(3, "k"), nats.Header{
-			HeaderMsgID: {"i"}, HeaderClient: {"C1"}, HeaderAge: {"250"}, HeaderMinTimestamp: {"18446744073709551615"}, HeaderMinPosition: {"0"}, HeaderReplica: {"r2"}, HeaderSession: {"new"}}),
+		`{"consistency":3,"request":2,"key":"k","id":"i","client":"C1","age":250,"min_timestamp":18446744073709551615,` +
+			`"min_position":0,"replica":"r2","session":"new"}`: with(get(3, "k"), nats.Header{
+			HeaderMsgID: {"i"}, HeaderClient: {"C1"}, HeaderAge: {"250"}, HeaderMinTimestamp: {"18446744073709551615"},
+			HeaderMinPosition: {"0"}, HeaderReplica: {"r2"}, HeaderSession: {"new"},
+		}),
 	} {
 		got, err := ParseRequest([]byte(body))
 		if err != nil {
@@ -151,11 +154,23 @@ func TestOptionsOfJSON(t *testing.T) {
 		header  nats.Header
 		want    Options
 	}{
-		"nothing":          {parse("3", ""), nil, Options{}},
-		"headers alone":    {parse("3", ""), nats.Header{HeaderMsgID: {"h"}, HeaderMinTimestamp: {"4"}}, Options{Identity: "h", MinTimestamp: 4}},
-		"body alone":       {parse("3", `,"id":"i","min_timestamp":7,"min_position":8,"replica":"r2"`), nil, Options{Identity: "i", MinTimestamp: 7, Replica: "r2"}},
-		"session":          {parse("3", `,"session":"AQAHYOcmhg","min_timestamp":4`), nil, Options{MinTimestamp: 7, Session: Session{Timestamp: 7}, InSession: true}},
-		"both, each other": {parse("2", `,"id":"i","min_timestamp":7,"min_position":8`), other, Options{Identity: "i", MinPosition: 8, Client: "C2"}},
+		"nothing": {parse("3", ""), nil, Options{}},
+		"headers alone": {
+			parse("3", ""), nats.Header{HeaderMsgID: {"h"}, HeaderMinTimestamp: {"4"}},
+			Options{Identity: "h", MinTimestamp: 4},
+		},
+		"body alone": {
+			parse("3", `,"id":"i","min_timestamp":7,"min_position":8,"replica":"r2"`), nil,
+			Options{Identity: "i", MinTimestamp: 7, Replica: "r2"},
+		},
+		"session": {
+			parse("3", `,"session":"AQAHYOcmhg","min_timestamp":4`), nil,
+			Options{MinTimestamp: 7, Session: Session{Timestamp: 7}, InSession: true},
+		},
+		"both, each other": {
+			parse("2", `,"id":"i","min_timestamp":7,"min_position":8`), other,
+			Options{Identity: "i", MinPosition: 8, Client: "C2"},
+		},
 	} {
 		got, err := OptionsOf(c.request, c.header)
 		if diff := cmp.Diff(c.want, got); err != nil || diff != "" {
@@ -189,22 +204,97 @@ func TestOptionsOfJSON(t *testing.T) {
 // jsonReplies have a golden file each: they are the public contract's.
 func jsonReplies() map[string]Reply {
 	clock := lamport.Timestamp{Time: 289, Node: lamport.Replica(2)}
+
 	return map[string]Reply{
-		"set":         {Answer: model.Answer{RID: 41, Code: model.OK, Clock: clock, Replica: 2, Position: 12, HasPosition: true}, Model: model.Linearizable, Type: model.Set},
-		"get":         {Answer: model.Answer{RID: 42, Code: model.OK, Clock: clock, Replica: 2, HasPosition: true, Value: []byte("<v> & \"w\"\n\u2028é😀\x7f\x00")}, Model: model.Sequential, Type: model.Get},
-		"get_empty":   {Answer: model.Answer{RID: 43, Code: model.OK, Clock: clock, Replica: 9}, Model: model.Eventual, Type: model.Get},
-		"get_binary":  {Answer: model.Answer{RID: 44, Code: model.OK, Clock: clock, Replica: 1, Timestamp: 7, Value: []byte("\xff\x00\xfe")}, Model: model.Causal, Type: model.Get, Session: "AQAHYOcmhg"},
-		"causal_set":  {Answer: model.Answer{RID: 1<<64 - 1, Code: model.OK, Clock: lamport.Timestamp{Time: 1<<64 - 1, Node: lamport.Master(1)}, Timestamp: 1<<64 - 1}, Model: model.Causal, Type: model.Set},
-		"not_found":   {Answer: model.Answer{RID: 45, Code: model.NotFound, Reason: "no value under key k", Clock: clock, Replica: 1}, Model: model.Eventual, Type: model.Get},
-		"malformed":   {Answer: model.Answer{RID: 46, Code: model.Malformed, Reason: "unknown field \"ttl\"\n", Clock: lamport.Timestamp{Time: 3, Node: lamport.Master(1)}}},
-		"delete":      {Answer: model.Answer{RID: 48, Code: model.OK, Clock: clock, Replica: 2, HasPosition: true, Position: 13, HasRevision: true, Revision: 13}, Model: model.Linearizable, Type: model.Delete},
-		"get_ending":  {Answer: model.Answer{RID: 49, Code: model.OK, Clock: clock, Replica: 2, HasRevision: true, Revision: 13, Expires: 1_700_000_000_007, Value: []byte("v")}, Model: model.Eventual, Type: model.Get},
-		"add":         {Answer: model.Answer{RID: 50, Code: model.OK, Clock: clock, Replica: 2, HasPosition: true, Position: 14, HasRevision: true, Revision: 14, Value: []byte("-9223372036854775808")}, Model: model.Linearizable, Type: model.Add},
-		"failed":      {Answer: model.Answer{RID: 51, Code: model.Failed, Clock: clock, Replica: 2, HasPosition: true, Position: 15, HasRevision: true, Reason: "the key has no value"}, Model: model.Sequential, Type: model.Set},
-		"list":        {Answer: model.Answer{RID: 52, Code: model.OK, Clock: clock, Replica: 2, HasPosition: true, Position: 15, Value: packedPage()}, Model: model.Linearizable, Type: model.List},
-		"list_empty":  {Answer: model.Answer{RID: 53, Code: model.OK, Clock: clock, Replica: 2, Value: packedEmptyPage()}, Model: model.Eventual, Type: model.List},
-		"txn":         {Answer: model.Answer{RID: 54, Code: model.OK, Clock: clock, Replica: 2, HasPosition: true, Position: 16, HasRevision: true, Revision: 16, Value: packedResults(-1)}, Model: model.Linearizable, Type: model.Txn},
-		"txn_failed":  {Answer: model.Answer{RID: 55, Code: model.Failed, Clock: clock, Replica: 2, HasPosition: true, Position: 17, Reason: "add: the value is no number", Value: packedResults(2)}, Model: model.Linearizable, Type: model.Txn},
+		"set": {
+			Answer: model.Answer{RID: 41, Code: model.OK, Clock: clock, Replica: 2, Position: 12, HasPosition: true},
+			Model:  model.Linearizable, Type: model.Set,
+		},
+		"get": {
+			Answer: model.Answer{
+				RID: 42, Code: model.OK, Clock: clock, Replica: 2, HasPosition: true,
+				Value: []byte("<v> & \"w\"\n\u2028é😀\x7f\x00"),
+			},
+			Model: model.Sequential, Type: model.Get,
+		},
+		"get_empty": {Answer: model.Answer{RID: 43, Code: model.OK, Clock: clock, Replica: 9}, Model: model.Eventual, Type: model.Get},
+		"get_binary": {
+			Answer: model.Answer{
+				RID: 44, Code: model.OK, Clock: clock, Replica: 1, Timestamp: 7, Value: []byte("\xff\x00\xfe"),
+			},
+			Model: model.Causal, Type: model.Get, Session: "AQAHYOcmhg",
+		},
+		"causal_set": {
+			Answer: model.Answer{
+				RID: 1<<64 - 1, Code: model.OK, Clock: lamport.Timestamp{Time: 1<<64 - 1, Node: lamport.Master(1)},
+				Timestamp: 1<<64 - 1,
+			},
+			Model: model.Causal, Type: model.Set,
+		},
+		"not_found": {
+			Answer: model.Answer{
+				RID: 45, Code: model.NotFound, Reason: "no value under key k", Clock: clock, Replica: 1,
+			},
+			Model: model.Eventual, Type: model.Get,
+		},
+		"malformed": {
+			Answer: model.Answer{
+				RID: 46, Code: model.Malformed, Reason: "unknown field \"ttl\"\n",
+				Clock: lamport.Timestamp{Time: 3, Node: lamport.Master(1)},
+			},
+		},
+		"delete": {
+			Answer: model.Answer{
+				RID: 48, Code: model.OK, Clock: clock, Replica: 2, HasPosition: true, Position: 13, HasRevision: true,
+				Revision: 13,
+			},
+			Model: model.Linearizable, Type: model.Delete,
+		},
+		"get_ending": {
+			Answer: model.Answer{
+				RID: 49, Code: model.OK, Clock: clock, Replica: 2, HasRevision: true, Revision: 13,
+				Expires: 1_700_000_000_007, Value: []byte("v"),
+			},
+			Model: model.Eventual, Type: model.Get,
+		},
+		"add": {
+			Answer: model.Answer{
+				RID: 50, Code: model.OK, Clock: clock, Replica: 2, HasPosition: true, Position: 14, HasRevision: true,
+				Revision: 14, Value: []byte("-9223372036854775808"),
+			},
+			Model: model.Linearizable, Type: model.Add,
+		},
+		"failed": {
+			Answer: model.Answer{
+				RID: 51, Code: model.Failed, Clock: clock, Replica: 2, HasPosition: true, Position: 15,
+				HasRevision: true, Reason: "the key has no value",
+			},
+			Model: model.Sequential, Type: model.Set,
+		},
+		"list": {
+			Answer: model.Answer{
+				RID: 52, Code: model.OK, Clock: clock, Replica: 2, HasPosition: true, Position: 15, Value: packedPage(),
+			},
+			Model: model.Linearizable, Type: model.List,
+		},
+		"list_empty": {
+			Answer: model.Answer{RID: 53, Code: model.OK, Clock: clock, Replica: 2, Value: packedEmptyPage()},
+			Model:  model.Eventual, Type: model.List,
+		},
+		"txn": {
+			Answer: model.Answer{
+				RID: 54, Code: model.OK, Clock: clock, Replica: 2, HasPosition: true, Position: 16, HasRevision: true,
+				Revision: 16, Value: packedResults(-1),
+			},
+			Model: model.Linearizable, Type: model.Txn,
+		},
+		"txn_failed": {
+			Answer: model.Answer{
+				RID: 55, Code: model.Failed, Clock: clock, Replica: 2, HasPosition: true, Position: 17,
+				Reason: "add: the value is no number", Value: packedResults(2),
+			},
+			Model: model.Linearizable, Type: model.Txn,
+		},
 		"unavailable": {Answer: model.Answer{RID: 47, Code: model.Unavailable, Clock: clock}, Model: model.Linearizable, Type: model.Set},
 	}
 }
@@ -252,7 +342,8 @@ func checkJSONReply(t *testing.T, r *Reply, body []byte) {
 	if err := json.Unmarshal(body, &got); err != nil || !utf8.Valid(body) || bytes.ContainsAny(body, "\r\n") {
 		t.Fatalf("%v: %s", err, body)
 	}
-	if (got.Ack == AckOK) != (r.Code == model.OK) || got.Code != r.Code || got.RID != r.RID || got.Clock != r.Clock.String() || (got.Error == "") != (r.Code == model.OK) {
+	if (got.Ack == AckOK) != (r.Code == model.OK) || got.Code != r.Code || got.RID != r.RID ||
+		got.Clock != r.Clock.String() || (got.Error == "") != (r.Code == model.OK) {
 		t.Errorf("%s of %+v", body, r)
 	}
 	value, has := got.Binary, got.Binary != nil

@@ -90,7 +90,10 @@ func TestBodiesOfLists(t *testing.T) {
 // The results of a txn come back whole, of an OK and of a FAIL, alone and in a batch.
 func TestBodiesOfTransactions(t *testing.T) {
 	for code, failed := range map[model.Code]int{model.OK: -1, model.Failed: 2} {
-		r := Reply{Answer: model.Answer{RID: 1, Code: code, Replica: 2, Value: packedResults(failed)}, Model: model.Linearizable, Type: model.Txn}
+		r := Reply{
+			Answer: model.Answer{RID: 1, Code: code, Replica: 2, Value: packedResults(failed)},
+			Model:  model.Linearizable, Type: model.Txn,
+		}
 		if code != model.OK {
 			r.Reason = "it is no number"
 		}
@@ -130,7 +133,11 @@ func TestAnswersOfNineFields(t *testing.T) {
 			h.Set(HeaderAnswerFields, value)
 		}
 		w := AnswersWriter{Fields: AnswerFields(h)}
-		w.Add(0, &Reply{Answer: model.Answer{RID: 1, Code: model.Failed, HasRevision: true, Revision: 3, Expires: 1, Value: packedResults(2)}})
+		w.Add(0, &Reply{
+			Answer: model.Answer{
+				RID: 1, Code: model.Failed, HasRevision: true, Revision: 3, Expires: 1, Value: packedResults(2),
+			},
+		})
 		body, _ := w.Take()
 		if body[5] != want {
 			t.Errorf("%q: %#x, want %#x", value, body[5], want)
@@ -165,14 +172,21 @@ func TestPagesFit(t *testing.T) {
 			for _, key := range []string{"k", strings.Repeat("\"", 40), strings.Repeat("\u2028", 300)} {
 				page, left := model.Page{Next: strings.Repeat("n", model.MaxNext)}, model.MaxKeyValue
 				for len(page.Items) < model.MaxPage {
-					x := model.Item{Key: key, HasValue: true, Value: bytes.Repeat([]byte(unit), max(min(size, model.MaxKeyValue-len(key))/len(unit), 1)), Revision: 1 << 63, Expires: 1 << 44, Timestamp: 1 << 63}
+					x := model.Item{
+						Key: key, HasValue: true,
+						Value:    bytes.Repeat([]byte(unit), max(min(size, model.MaxKeyValue-len(key))/len(unit), 1)),
+						Revision: 1 << 63, Expires: 1 << 44, Timestamp: 1 << 63,
+					}
 					if left -= codec.ItemSize(&x); left < 0 && len(page.Items) > 0 {
 						break
 					}
 					page.Items = append(page.Items, x)
 				}
 
-				r := Reply{Answer: model.Answer{RID: 1, Code: model.OK, Value: mustPack(codec.AppendPage, page)}, Type: model.List, Encoding: JSON}
+				r := Reply{
+					Answer: model.Answer{RID: 1, Code: model.OK, Value: mustPack(codec.AppendPage, page)},
+					Type:   model.List, Encoding: JSON,
+				}
 				m := r.Msg("to")
 				if len(m.Data) > 1_000_000 || !json.Valid(m.Data) {
 					t.Errorf("%q by %d under %.10q: %d bytes of %d items", unit, size, key, len(m.Data), len(page.Items))
@@ -185,7 +199,10 @@ func TestPagesFit(t *testing.T) {
 // No body panics, and what is read as a page or as results is the same when it is written again.
 func FuzzParseContent(f *testing.F) {
 	page, results, failed := samplePage(), sampleResults(-1), sampleResults(2)
-	for _, seed := range [][]byte{packedPage(), msgpackPage(&page), packedResults(-1), packedResults(2), msgpackResults(&results, ""), msgpackResults(&failed, "no")} {
+	for _, seed := range [][]byte{
+		packedPage(), msgpackPage(&page), packedResults(-1), packedResults(2), msgpackResults(&results, ""),
+		msgpackResults(&failed, "no"),
+	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

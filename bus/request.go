@@ -263,7 +263,10 @@ func checkLetters(what, key string) error {
 
 func checkSize(key, value int) error {
 	if key+value > model.MaxKeyValue {
-		return &Error{Code: model.TooLarge, Reason: fmt.Sprintf("key and value of %d bytes together (at most %d)", key+value, model.MaxKeyValue)}
+		return &Error{
+			Code:   model.TooLarge,
+			Reason: fmt.Sprintf("key and value of %d bytes together (at most %d)", key+value, model.MaxKeyValue),
+		}
 	}
 	return nil
 }

@@ -142,10 +142,11 @@ func TestTextRefused(t *testing.T) {
 func TestParseMsgpack(t *testing.T) {
 	want := Request{Request: model.NewSet(model.Causal, " k ", []byte("\n v")), Encoding: Msgpack}
 	for name, body := range map[string]string{
-		"bin":         "\x84\xabconsistency\x03\xa7request\x01\xa3key\xa3 k \xa5value\xc4\x03\n v",
-		"str":         "\x84\xabconsistency\x03\xa7request\x01\xa3key\xa3 k \xa5value\xa3\n v",
-		"order":       "\x84\xa5value\xa3\n v\xa3key\xa3 k \xa7request\x01\xabconsistency\x03",
-		"wide ints":   "\x84\xabconsistency\xcf\x00\x00\x00\x00\x00\x00\x00\x03\xa7request\xd3\x00\x00\x00\x00\x00\x00\x00\x01\xa3key\xa3 k \xa5value\xc4\x03\n v",
+		"bin":   "\x84\xabconsistency\x03\xa7request\x01\xa3key\xa3 k \xa5value\xc4\x03\n v",
+		"str":   "\x84\xabconsistency\x03\xa7request\x01\xa3key\xa3 k \xa5value\xa3\n v",
+		"order": "\x84\xa5value\xa3\n v\xa3key\xa3 k \xa7request\x01\xabconsistency\x03",
+		"wide ints": "\x84\xabconsistency\xcf\x00\x00\x00\x00\x00\x00\x00\x03\xa7request" +
+			"\xd3\x00\x00\x00\x00\x00\x00\x00\x01\xa3key\xa3 k \xa5value\xc4\x03\n v",
 		"ints 8":      "\x84\xabconsistency\xcc\x03\xa7request\xd0\x01\xa3key\xa3 k \xa5value\xc4\x03\n v",
 		"ints 16, 32": "\x84\xabconsistency\xcd\x00\x03\xa7request\xd2\x00\x00\x00\x01\xa3key\xa3 k \xa5value\xc4\x03\n v",
 		"map 16":      "\xde\x00\x04\xabconsistency\x03\xa7request\x01\xa3key\xa3 k \xa5value\xc4\x03\n v",
@@ -230,7 +231,10 @@ func TestMsgpackRefused(t *testing.T) {
 		{"value int", "\x84" + c + rs + k + "\xa5value\x01", 400, l, set, "field value is no string: only an add takes a number"},
 		{"value array", "\x84" + c + rs + k + "\xa5value\x90", 400, l, set, "value is neither bin nor str"},
 		{"value of four gigabytes", "\x84" + c + rs + k + "\xa5value\xc6\xff\xff\xff\xffabc", 400, l, set, "cut short"},
-		{"value too large", "\x84" + c + rs + k + "\xa5value\xc6\x00\x08\x00\x00" + strings.Repeat("v", 512*1024), 413, l, set, "524289 bytes together"},
+		{
+			"value too large", "\x84" + c + rs + k + "\xa5value\xc6\x00\x08\x00\x00" + strings.Repeat("v", 512*1024),
+			413, l, set, "524289 bytes together",
+		},
 		{"map cut between fields", "\x84" + c + rs + k, 400, l, set, "cut short"},
 	})
 }
@@ -283,7 +287,8 @@ func TestAppendRequest(t *testing.T) {
 	}
 
 	for _, r := range []Request{
-		{}, {Request: model.NewGet(5, "k")}, {Request: model.Request{Model: 1, Type: 8, Key: "k"}}, {Request: model.Request{Model: 1, Type: model.Get}},
+		{}, {Request: model.NewGet(5, "k")}, {Request: model.Request{Model: 1, Type: 8, Key: "k"}},
+		{Request: model.Request{Model: 1, Type: model.Get}},
 		{Request: model.Request{Model: 1, Type: model.Get, Key: "k", Value: []byte("v")}}, {Request: model.NewSet(1, "a\n", nil)},
 		{Request: model.NewSet(1, "k", make([]byte, model.MaxKeyValue))},
 	} {

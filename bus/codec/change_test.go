@@ -68,22 +68,29 @@ func TestRecordsRefused(t *testing.T) {
 		return installHead + "\x9b\x01" + faults + members + configured + missing + cut + rest + "\x00"
 	}
 	expect(t, map[string]expected{
-		"install":               {installHead + goodRecord, ""},
-		"record":                {record("\x00", goodMembers, "\x91\x01", "\x00", "\x90", "\x00\x00\x01\x00"), ""},
-		"record of ten":         {installHead + "\x9a" + goodRecord[1:len(goodRecord)-1], "11"},
-		"record is nil":         {installHead + "\xc0", "array"},
-		"epoch 0":               {installHead + "\x9b\x00" + goodRecord[2:], "impossible"},
-		"faults 1 of 1":         {record("\x01", goodMembers, "\x91\x01", "\x00", "\x90", "\x00\x00\x01\x00"), "impossible"},
-		"faults 65":             {record("\x41", goodMembers, "\x91\x01", "\x00", "\x90", "\x00\x00\x01\x00"), "faults 65"},
-		"no members":            {record("\x00", "\x90", "\x91\x01", "\x00", "\x90", "\x00\x00\x01\x00"), "impossible"},
-		"65 members":            {record("\x00", "\xdc\x00\x41"+strings.Repeat("\x92\x01\x01", 65), "\x91\x01", "\x00", "\x90", "\x00\x00\x01\x00"), "65"},
+		"install":       {installHead + goodRecord, ""},
+		"record":        {record("\x00", goodMembers, "\x91\x01", "\x00", "\x90", "\x00\x00\x01\x00"), ""},
+		"record of ten": {installHead + "\x9a" + goodRecord[1:len(goodRecord)-1], "11"},
+		"record is nil": {installHead + "\xc0", "array"},
+		"epoch 0":       {installHead + "\x9b\x00" + goodRecord[2:], "impossible"},
+		"faults 1 of 1": {record("\x01", goodMembers, "\x91\x01", "\x00", "\x90", "\x00\x00\x01\x00"), "impossible"},
+		"faults 65":     {record("\x41", goodMembers, "\x91\x01", "\x00", "\x90", "\x00\x00\x01\x00"), "faults 65"},
+		"no members":    {record("\x00", "\x90", "\x91\x01", "\x00", "\x90", "\x00\x00\x01\x00"), "impossible"},
+		"65 members": {
+			record("\x00", "\xdc\x00\x41"+strings.Repeat("\x92\x01\x01", 65), "\x91\x01", "\x00", "\x90",
+				"\x00\x00\x01\x00"),
+			"65",
+		},
 		"member of three":       {record("\x00", "\x91\x93\x01\x01\x00", "\x91\x01", "\x00", "\x90", "\x00\x00\x01\x00"), "array of 3"},
 		"member not configured": {record("\x00", goodMembers, "\x91\x02", "\x00", "\x90", "\x00\x00\x01\x00"), "impossible"},
 		"65 configured":         {record("\x00", goodMembers, vector65, "\x00", "\x90", "\x00\x00\x01\x00"), "65"},
 		"missing 65":            {record("\x00", goodMembers, "\x91\x01", "\x41", "\x90", "\x00\x00\x01\x00"), "missing 65"},
 		"cut of 65":             {record("\x00", goodMembers, "\x91\x01", "\x00", vector65, "\x00\x00\x01\x00"), "65"},
-		"high 2^63":             {record("\x00", goodMembers, "\x91\x01", "\x00", "\x90", "\xcf\x80\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00"), "impossible"},
-		"no master":             {record("\x00", goodMembers, "\x91\x01", "\x00", "\x90", "\x00\x00\x00\x00"), "impossible"},
+		"high 2^63": {
+			record("\x00", goodMembers, "\x91\x01", "\x00", "\x90", "\xcf\x80\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00"),
+			"impossible",
+		},
+		"no master": {record("\x00", goodMembers, "\x91\x01", "\x00", "\x90", "\x00\x00\x00\x00"), "impossible"},
 	})
 }
 
@@ -124,16 +131,19 @@ func TestRefusedInViewChanges(t *testing.T) {
 		"key record of kind 0": {keyRecord("\x98\xa1k\x00" + goodKeyRecord[4:]), "kind"},
 		"kind 255":             {keyRecord("\x98\xa1k\xcc\xff" + goodKeyRecord[4:]), ""},
 		"key record, kind 256": {keyRecord("\x98\xa1k\xcd\x01\x00" + goodKeyRecord[4:]), "kind"},
-		"key record, too long": {keyRecord("\x98\xa1k\x01\xc6\x00\x08\x00\x00" + strings.Repeat("v", 512<<10) + goodKeyRecord[5:]), "too long"},
-		"key record's value":   {keyRecord("\x98\xa1k\x01\xa1v" + goodKeyRecord[5:]), "value"},
-		"data":                 {data(goodData), ""},
-		"data of seven":        {data("\x97" + goodData[1:len(goodData)-1]), "DATA of 7"},
-		"data from nobody":     {data("\x98\x00" + goodData[2:]), "no node"},
-		"data is nil":          {data("\xc0"), "array"},
-		"data's received":      {data(goodData[:7] + vector65 + "\x90"), "65"},
-		"data's operation":     {data(goodData[:8] + "\x91\x92\x06\x00"), "operation 6"},
-		"data nested deep":     {bytesOfChunk("", "", "", "", strings.Repeat("\x91", 100_000), ""), "DATA of 1"},
-		"write of one":         {bytesOfChunk("", "", "", "", "", "\x91\x91"+strings.Repeat("\x00", 20)), "causal write of 1"},
+		"key record, too long": {
+			keyRecord("\x98\xa1k\x01\xc6\x00\x08\x00\x00" + strings.Repeat("v", 512<<10) + goodKeyRecord[5:]),
+			"too long",
+		},
+		"key record's value": {keyRecord("\x98\xa1k\x01\xa1v" + goodKeyRecord[5:]), "value"},
+		"data":               {data(goodData), ""},
+		"data of seven":      {data("\x97" + goodData[1:len(goodData)-1]), "DATA of 7"},
+		"data from nobody":   {data("\x98\x00" + goodData[2:]), "no node"},
+		"data is nil":        {data("\xc0"), "array"},
+		"data's received":    {data(goodData[:7] + vector65 + "\x90"), "65"},
+		"data's operation":   {data(goodData[:8] + "\x91\x92\x06\x00"), "operation 6"},
+		"data nested deep":   {bytesOfChunk("", "", "", "", strings.Repeat("\x91", 100_000), ""), "DATA of 1"},
+		"write of one":       {bytesOfChunk("", "", "", "", "", "\x91\x91"+strings.Repeat("\x00", 20)), "causal write of 1"},
 	})
 }
 

@@ -335,8 +335,9 @@ func TestRefused(t *testing.T) {
 		"consistency 257":         forward + "\x91\x9b\x01\xa0\x00\xcd\x01\x01\x01\xa1k\xc0\x00\x00\x00\x00\x90\x00",
 		"type 8":                  forward + "\x91\x9b\x01\xa0\x00\x01\x08\xa1k\xc0\x00\x00\x00\x00\x90\x00",
 		"request of ten":          forward + "\x91\x9a\x01\xa0\x00\x01\x01\xa1k\xc0\x00\x00\x00\x90\x00",
-		"identity too long":       forward + "\x91\x9b\x01\xda\x01\x01" + strings.Repeat("i", 257) + "\x00\x01\x01\xa1k\xc0\x00\x00\x00\x00\x90\x00",
-		"code 65536":              "\x9a\x03\x05\x01\x00\x00\x00\x00\x00\x91\x98\x01\x00\xce\x00\x01\x00\x00\xa0\xc0\x00\x00\x00\x00",
+		"identity too long": forward + "\x91\x9b\x01\xda\x01\x01" + strings.Repeat("i", 257) +
+			"\x00\x01\x01\xa1k\xc0\x00\x00\x00\x00\x90\x00",
+		"code 65536": "\x9a\x03\x05\x01\x00\x00\x00\x00\x00\x91\x98\x01\x00\xce\x00\x01\x00\x00\xa0\xc0\x00\x00\x00\x00",
 	} {
 		if m, err := d.Decode([]byte(b)); !errors.Is(err, ErrMessage) || m != nil || len(err.Error()) > 300 {
 			t.Errorf("%s: %v %v", name, m, err)
@@ -390,20 +391,22 @@ func TestEncoderKeepsTheDecodersLimits(t *testing.T) {
 	}
 
 	for name, m := range map[string]message.Message{
-		"kind 18":        &stranger{message.Installed{Header: head(1)}},
-		"unknown type":   &impostor{message.Installed{Header: head(1)}},
-		"no sender":      &message.Installed{},
-		"65 received":    &message.Ack{Header: head(1), Received: message.Received{Received: make([]uint64, 65)}},
-		"operation":      &message.Data{Header: head(1), Ops: []message.Operation{{Op: 6}}},
-		"reads":          &message.Data{Header: head(1), Ops: []message.Operation{{Op: message.OpReads, Reads: make([]uint64, MaxList+1)}}},
-		"reason":         &message.Answers{Header: head(1), Answers: []message.Answer{{Answer: model.Answer{Reason: long(MaxReason + 1)}}}},
-		"answer's value": &message.Answers{Header: head(1), Answers: []message.Answer{{Answer: model.Answer{Value: make([]byte, MaxOutcome+1)}}}},
-		"no key":         forward(func(r *message.Request) { r.Key = "" }),
-		"key":            forward(func(r *message.Request) { r.Key = long(model.MaxKey + 1) }),
-		"value":          forward(func(r *message.Request) { r.Value = make([]byte, model.MaxKeyValue) }),
-		"identity":       forward(func(r *message.Request) { r.Identity = long(model.MaxIdentity + 1) }),
-		"consistency":    forward(func(r *message.Request) { r.Model = 0 }),
-		"request type":   forward(func(r *message.Request) { r.Type = 0 }),
+		"kind 18":      &stranger{message.Installed{Header: head(1)}},
+		"unknown type": &impostor{message.Installed{Header: head(1)}},
+		"no sender":    &message.Installed{},
+		"65 received":  &message.Ack{Header: head(1), Received: message.Received{Received: make([]uint64, 65)}},
+		"operation":    &message.Data{Header: head(1), Ops: []message.Operation{{Op: 6}}},
+		"reads":        &message.Data{Header: head(1), Ops: []message.Operation{{Op: message.OpReads, Reads: make([]uint64, MaxList+1)}}},
+		"reason":       &message.Answers{Header: head(1), Answers: []message.Answer{{Answer: model.Answer{Reason: long(MaxReason + 1)}}}},
+		"answer's value": &message.Answers{
+			Header: head(1), Answers: []message.Answer{{Answer: model.Answer{Value: make([]byte, MaxOutcome+1)}}},
+		},
+		"no key":       forward(func(r *message.Request) { r.Key = "" }),
+		"key":          forward(func(r *message.Request) { r.Key = long(model.MaxKey + 1) }),
+		"value":        forward(func(r *message.Request) { r.Value = make([]byte, model.MaxKeyValue) }),
+		"identity":     forward(func(r *message.Request) { r.Identity = long(model.MaxIdentity + 1) }),
+		"consistency":  forward(func(r *message.Request) { r.Model = 0 }),
+		"request type": forward(func(r *message.Request) { r.Type = 0 }),
 	} {
 		if b, err := e.Encode(m); !errors.Is(err, ErrMessage) || b != nil {
 			t.Errorf("%s: %d bytes, %v", name, len(b), err)

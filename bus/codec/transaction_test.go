@@ -72,16 +72,20 @@ func inners() map[string]inner {
 			step(model.Step{Type: model.Set, Key: "k", Value: big}), step(model.Step{Type: model.Set, Key: "k", Value: []byte{}, TTL: model.MaxTTL + 1})),
 		"results": innerOf(AppendResults, ParseResults,
 			model.Results{Succeeded: true, Failed: 3, Results: []model.Result{
-				{Code: model.OK, Value: []byte("1"), Revision: 17, Expires: 1_700_000_000_000}, {Code: model.NotFound}, {Code: model.OK, Value: []byte{}},
+				{Code: model.OK, Value: []byte("1"), Revision: 17, Expires: 1_700_000_000_000}, {Code: model.NotFound},
+				{Code: model.OK, Value: []byte{}},
 			}}, model.Results{Failed: -1},
-			model.Results{Failed: -2}, model.Results{Failed: model.MaxSteps}, model.Results{Results: make([]model.Result, model.MaxSteps+1)},
+			model.Results{Failed: -2}, model.Results{Failed: model.MaxSteps},
+			model.Results{Results: make([]model.Result, model.MaxSteps+1)},
 			model.Results{Results: []model.Result{{Value: make([]byte, model.MaxKeyValue+1)}}}),
 		"page": innerOf(AppendPage, ParsePage,
 			model.Page{Next: strings.Repeat("n", model.MaxNext), Items: []model.Item{
-				{Key: "a", HasValue: true, Value: []byte("1"), Revision: 17, Expires: 1_700_000_000_000, Timestamp: 9}, {Key: "b", HasValue: true, Value: []byte{}}, {Key: "c"},
+				{Key: "a", HasValue: true, Value: []byte("1"), Revision: 17, Expires: 1_700_000_000_000, Timestamp: 9},
+				{Key: "b", HasValue: true, Value: []byte{}}, {Key: "c"},
 			}}, model.Page{},
 			model.Page{Next: strings.Repeat("n", model.MaxNext+1)}, model.Page{Items: make([]model.Item, model.MaxPage+1)},
-			item(model.Item{}), item(model.Item{Key: long}), item(model.Item{Key: "k", HasValue: true}), item(model.Item{Key: "k", Value: []byte("v")}),
+			item(model.Item{}), item(model.Item{Key: long}), item(model.Item{Key: "k", HasValue: true}),
+			item(model.Item{Key: "k", Value: []byte("v")}),
 			item(model.Item{Key: "k", HasValue: true, Value: big})),
 	}
 }
@@ -225,7 +229,10 @@ func FuzzParseInner(f *testing.F) {
 // ItemSize bounds what an item takes here; that of JSON is tested where that is written.
 func TestItemSize(t *testing.T) {
 	for _, x := range []model.Item{
-		{Key: "k"}, {Key: strings.Repeat("k", model.MaxKey), HasValue: true, Value: make([]byte, 1000), Revision: 1 << 63, Expires: 1 << 63, Timestamp: 1 << 63},
+		{Key: "k"}, {
+			Key: strings.Repeat("k", model.MaxKey), HasValue: true, Value: make([]byte, 1000), Revision: 1 << 63,
+			Expires: 1 << 63, Timestamp: 1 << 63,
+		},
 	} {
 		b, err := AppendPage(nil, &model.Page{Items: []model.Item{x}})
 		if err != nil || len(b) > ItemSize(&x) {

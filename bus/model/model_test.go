@@ -58,7 +58,9 @@ func TestUnknownWordsAndCodes(t *testing.T) {
 }
 
 func TestWhatIsStrong(t *testing.T) {
-	for c, strong := range map[model.Consistency]bool{model.Linearizable: true, model.Sequential: true, model.Causal: false, model.Eventual: false} {
+	for c, strong := range map[model.Consistency]bool{
+		model.Linearizable: true, model.Sequential: true, model.Causal: false, model.Eventual: false,
+	} {
 		if c.Strong() != strong {
 			t.Errorf("%v strong: %t", c, c.Strong())
 		}

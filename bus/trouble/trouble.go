@@ -24,10 +24,12 @@ var (
 		"ask the newer master: this one has ended its service"}
 
 	RecordUnread = &Kind{"the record of the views is being read",
-		"it ends by itself once the master reaches its JetStream bucket; if it lasts, bring the NATS servers that hold the bucket back: the master's log names them"}
+		"it ends by itself once the master reaches its JetStream bucket; if it lasts, " +
+			"bring the NATS servers that hold the bucket back: the master's log names them"}
 	RecordUnheld = &Kind{"the record of the views is lost, and no replica that holds it is heard yet",
 		"bring the replicas back, with their data: each of them holds the record"}
-	RecordUnsure = &Kind{"the record of the views is lost: the newest that a replica holds is of epoch %d, and %s, which may know of a later one, cannot be asked, or has lost what it knew",
+	RecordUnsure = &Kind{"the record of the views is lost: the newest that a replica holds is of epoch %d, " +
+		"and %s, which may know of a later one, cannot be asked, or has lost what it knew",
 		"bring the replicas that are named back, with their data; or see what going on without them may lose: quartet recover"}
 	RecordAnew = &Kind{"the record of the views is lost, and is being written anew, as of epoch %d, from what the replicas hold",
 		"it ends by itself; if it lasts, the master's log says why the JetStream bucket takes no record"}

@@ -98,7 +98,8 @@ func comparedOf(r *comparison.Result, t model.Type) *comparedKind {
 	c := comparedKind{
 		Rate: math.Round(r.Rate(k)), Ops: k.Answered(), Missing: k.Counts[load.Missing], Failed: k.Counts[load.Failed],
 		Unknown: k.Counts[load.Unknown],
-		P50:     k.Latency.ValueAtQuantile(50), P90: k.Latency.ValueAtQuantile(90), P99: k.Latency.ValueAtQuantile(99), Max: k.Latency.Max(),
+		P50:     k.Latency.ValueAtQuantile(50), P90: k.Latency.ValueAtQuantile(90), P99: k.Latency.ValueAtQuantile(99),
+		Max: k.Latency.Max(),
 	}
 	if c.requests = c.Ops + c.Failed + c.Unknown; c.requests == 0 {
 		return nil

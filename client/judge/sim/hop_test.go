@@ -28,7 +28,10 @@ type machines struct {
 
 func newMachines(tb testing.TB) *machines {
 	h := &machines{}
-	cfg := master.Config{Self: lamport.Master(1), Incarnation: 1, Missing: 1, TimeoutTicks: 500, ProbeTicks: 10, SuspectTicks: 100, AgainTicks: 50}
+	cfg := master.Config{
+		Self: lamport.Master(1), Incarnation: 1, Missing: 1, TimeoutTicks: 500, ProbeTicks: 10, SuspectTicks: 100,
+		AgainTicks: 50,
+	}
 	for i := range h.replicas {
 		n := lamport.Replica(i + 1)
 		cfg.Replicas = append(cfg.Replicas, n)
