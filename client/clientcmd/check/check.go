@@ -31,7 +31,8 @@ const noPictures = "none"
 type inquiry struct {
 	env      console.Env
 	budget   time.Duration
-	pictures string // a folder; "": beside the history; noPictures
+	within   time.Duration // after its TTL a value ends; 0: that is not judged
+	pictures string        // a folder; "": beside the history; noPictures
 	out      console.Format
 }
 
@@ -45,15 +46,21 @@ func Command(env console.Env) *cobra.Command {
 without one: every .jsonl file in it). "-" is stdin. Each history is judged by itself.
 
   linearizable  operations of model 1, key by key: one order, each between its request
-                and its reply (Porcupine); weak sets and those of unknown outcome take
-                effect at most once at any later time
+                and its reply (Porcupine), with conditions, sums and revisions; weak
+                writes and those of unknown outcome take effect at most once at any later
+                time; a value with a TTL may end at any time after that
   sequential    models 1 and 2 over all keys: one order that keeps every session's own
+  transactions  in that order: all or nothing, by their conditions, of one cut
+  lists         all pages are the one cut that their position names
+  watches       every change once, in order; at rest, all of them
+  revisions     one revision is one change; those of a key rise
   causal        causal convergence of model 3
   sessions      read your writes, monotonic reads, monotonic writes, writes follow reads
   steady        no replica shows a value, another, and the first again (models 3 and 4)
-  only once     no set took effect twice
+  only once     no write took effect twice
   converged     at rest all replicas hold the same
-  eventual      and that is the last that was written
+  eventual      and that is the last that was written; nothing deleted comes back
+  ends          values with a TTL end in time (only with --ends-within)
 
 What a history has no operations for is not judged. A verdict is ok, violated or unknown:
 the budget ran out, or the history lacks what the check needs; unknown is never ok. For
@@ -70,6 +77,8 @@ be read as a history.`,
 	f := cmd.Flags()
 	config.Duration(f, &c.budget, "budget", 10*time.Second, time.Nanosecond, config.Forever,
 		"how long one history may be searched, and once more for a small counterexample")
+	config.Duration(f, &c.within, "ends-within", 0, 0, config.Forever,
+		"judge that values end no later than this after their TTL (a cluster that is ready all the time: 1s); 0: do not")
 	config.NotEmpty(f, &c.pictures, "pictures", "",
 		"`DIR` for the pictures of violations (default: beside the history); "+noPictures+": draw none")
 	c.out.Flag(f)
@@ -185,7 +194,7 @@ func (c *inquiry) judge(file string, r *history.Recording) judgedHistory {
 	steps := max(1, int(c.budget/(10*time.Second))) * 1_000_000
 	j := judgedHistory{
 		File: file, Operations: len(r.Operations), Open: r.Open(), Cut: r.Cut, nanoseconds: r.Nanoseconds(),
-		verdicts: history.Judge(r, history.Budget{Time: c.budget, Steps: steps}), Verdict: history.Passed.String(),
+		verdicts: history.Judge(r, history.Budget{Time: c.budget, Steps: steps, EndWithin: c.within}), Verdict: history.Passed.String(),
 	}
 	for i := range j.verdicts {
 		v := &j.verdicts[i]

@@ -13,12 +13,14 @@ import (
 
 const folder = "../../../testdata/histories"
 
-// files says which checkers reject which recorded history, with a word that the reason
-// must hold and how many operations the counterexample has. What is not named passes.
-var files = map[string][]struct {
+type rejection struct {
 	check, reason string
 	operations    int
-}{
+}
+
+// files says which checkers reject which recorded history, with a word that the reason
+// must hold and how many operations the counterexample has. What is not named passes.
+var files = map[string][]rejection{
 	"linearizable-good":         nil,
 	"fenced-good":               nil,
 	"fenced-stale":              {{linearizable, "no order", 3}, {sequential, "higher position", 2}},

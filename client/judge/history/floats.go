@@ -119,8 +119,11 @@ func (r *replay) misread(o *Operation, key string, s *sight, p uint64, h *shown)
 	single := o.Type.HasKey()
 	if s.kind == sawContradiction {
 		what := "what the answer to a %s says contradicts itself"
-		if single && !o.HasIf && o.Refused() {
+		if single && o.Refused() {
 			what = "a %s without a condition was refused as if one did not hold"
+		}
+		if single && o.Refused() && o.HasIf {
+			what = "a %s was refused, and its answer says that its condition held"
 		}
 		return violated(r.check, both, what, who)
 	}

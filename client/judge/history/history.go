@@ -13,6 +13,7 @@
 //	Transactions  txns in that order: all or nothing, of one cut
 //	Lists         lists against the cut that their position names
 //	Watches       watches against the order: complete, once, in order
+//	Ends          values with a TTL end in time
 //	Revisions     one revision is one change; a key's revisions rise
 //	Causal        causal convergence of model 3, with timestamps as arbitration
 //	Sessions      the four session guarantees, where a model promises them

@@ -33,6 +33,7 @@ func checkers() []checker {
 		{lists, simple(Lists), ofType(model.List)},
 		{watches, simple(Watches), ofType(model.Watch)},
 		{revisions, simple(Revisions), (*Operation).tellsRevisions},
+		{ends, func(h []Operation, b Budget) Verdict { return Ends(h, b.EndWithin) }, func(o *Operation) bool { return o.TTL > 0 }},
 		{causal, simple(Causal), func(o *Operation) bool { return isCausal(o) && o.Type != model.Watch }},
 		{sessions, simple(Sessions), func(o *Operation) bool { return strong(o) || isCausal(o) }},
 		{steady, simple(Steady), func(o *Operation) bool { return !strong(o) && o.Type == model.Get }},
@@ -95,14 +96,15 @@ func Judge(r *Recording, budget Budget) []Verdict {
 				judged++
 			}
 		}
-		if judged == 0 { // the recording has nothing for it
+		notAsked := c.name == ends && budget.EndWithin == 0
+		if judged == 0 || notAsked { // the recording has nothing for it
 			continue
 		}
 
 		v := c.judge(h, budget)
 		if v.Result == Violated {
 			again := func(part []Operation) Verdict {
-				return c.judge(part, Budget{Time: time.Second, Steps: 20_000})
+				return c.judge(part, Budget{Time: time.Second, Steps: 20_000, EndWithin: budget.EndWithin})
 			}
 			v = reduce(v, h, began.Add(2*budget.time()), again)
 			v.explain(again)

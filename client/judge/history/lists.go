@@ -146,6 +146,7 @@ func (r *replay) page(o *Operation) *Verdict {
 		x := &o.Items[i]
 		s := itemSight(x)
 		if v := r.see(o, x.Key, &s, o.Position); v != nil {
+			v.rule = "a list of the cut %d holds %s: " + v.rule
 			v.Reason = fmt.Sprintf("a list of the cut %d holds %s: %s", o.Position, x.Key, v.Reason)
 			return v
 		}

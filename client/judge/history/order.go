@@ -286,7 +286,9 @@ func (w *order) realTime() *Verdict {
 func (w *order) timed() []*Operation {
 	var ops []*Operation
 	for _, o := range w.strong {
-		if o.Ordered() || o.Model == model.Linearizable {
+		forOthers := o.Type == model.List && w.check != lists
+		timed := o.Ordered() || o.Model == model.Linearizable
+		if timed && !forOthers {
 			ops = append(ops, o)
 		}
 	}

@@ -155,9 +155,11 @@ func without(ops []*Operation, unit func(*Operation) any, fails func([]*Operatio
 // reduce makes a violated verdict's counterexample one that is violated by itself, and as
 // small as can be found before the deadline. again judges a part of the history.
 func reduce(v Verdict, h []Operation, deadline time.Time, again func([]Operation) Verdict) Verdict {
+	exact := v.Check == watches || v.Check == lists || v.Check == transactions || v.Check == revisions
 	still := func(w Verdict) bool { // not by what a part lacks
 		lacks := w.rule == nobodyWrote && v.rule != nobodyWrote
-		return w.Result == Violated && !lacks
+		other := exact && w.rule != v.rule
+		return w.Result == Violated && !lacks && !other
 	}
 	fails := func(part []*Operation) bool {
 		return time.Now().Before(deadline) && still(again(values(part)))

@@ -25,6 +25,7 @@ type reference struct {
 	replicas [3]uint64 // how far each has come
 	history  []Operation
 	value    int
+	sure     bool         // every request is answered, and no value ends
 	late     []*Operation // weak writes, and writes of unknown outcome, that are not ordered yet
 }
 
@@ -132,7 +133,7 @@ func (x *reference) fill(o *Operation) {
 	switch o.Type {
 	case model.Set:
 		o.Value = x.fresh()
-		if x.r.IntN(4) == 0 {
+		if x.r.IntN(4) == 0 && !x.sure {
 			o.TTL, o.Ends = 1000, o.Call+20+x.r.Int64N(40)
 		}
 	case model.Add:
@@ -197,7 +198,7 @@ func (x *reference) step(reads bool) model.Step {
 	switch x.r.IntN(5) {
 	case 0, 1:
 		s.Type, s.Value = model.Set, []byte(x.fresh())
-		if x.r.IntN(4) == 0 {
+		if x.r.IntN(4) == 0 && !x.sure {
 			s.TTL = 1000
 		}
 		if x.r.IntN(6) == 0 {
@@ -259,7 +260,7 @@ func (x *reference) execute(s *visitor, o *Operation) {
 	}
 
 	switch {
-	case writes && x.r.IntN(8) == 0:
+	case writes && !x.sure && x.r.IntN(8) == 0:
 		o.Outcome, o.Replica, o.ID, o.Code = Unknown, "", 0, 0
 		x.late = append(x.late, o)
 	case writes && weak:

@@ -59,6 +59,8 @@ func (v Verdict) String() string {
 type Budget struct {
 	Time  time.Duration // of Linearizable, in all; default 10 s
 	Steps int           // of SequentialSearch: states visited; default 1,000,000
+
+	EndWithin time.Duration // see [Ends]; 0: that is not judged
 }
 
 func (b Budget) time() time.Duration {
