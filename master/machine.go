@@ -252,7 +252,8 @@ func (m *Machine) EndTurn(out *Output) {
 	m.dismiss()
 	var members membership.Output
 	m.members.Advance(&members)
-	if members.Command != nil || len(members.Sends) > 0 || members.Decided != nil {
+	isNews := members.Command != nil || len(members.Sends) > 0 || members.Decided != nil || members.Probe
+	if isNews {
 		m.take(&members, out)
 	}
 	m.settleAhead(out)

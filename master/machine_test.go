@@ -33,6 +33,7 @@ type one struct {
 	revision uint64
 	silent   map[lamport.Node]bool
 	nonce    uint64 // of the newest PROBE
+	prepared uint64 // round of the newest PREPARE
 	round    uint64 // of the newest FORWARD that has one
 }
 
@@ -68,6 +69,9 @@ func ready(t *testing.T, cfg master.Config) *one {
 	t.Helper()
 	o := started(t, cfg, nil)
 	for _, n := range cfg.Replicas {
+		o.step(o.hello(n, 7))
+	}
+	for _, n := range cfg.Replicas { // the answers to the heartbeat that it has sent then
 		o.step(o.hello(n, 7))
 	}
 	o.decide()
@@ -118,7 +122,7 @@ func (o *one) installed() {
 func (o *one) wedged(watermark uint64, nodes ...lamport.Node) {
 	var all []message.Message
 	for _, n := range nodes {
-		all = append(all, &message.State{Header: o.from(n), Contiguous: make([]uint64, len(o.record.Members)), Watermark: watermark})
+		all = append(all, &message.State{Header: o.from(n), Round: o.prepared, Contiguous: make([]uint64, len(o.record.Members)), Watermark: watermark})
 	}
 	o.step(all...)
 }
@@ -131,11 +135,11 @@ func (o *one) from(n lamport.Node) message.Header {
 	return message.Header{From: n, Incarnation: 7, Epoch: o.record.Epoch, Clock: o.clock}
 }
 
-// hello is what a replica says that holds nothing.
+// hello is what a replica says that holds nothing, and answers the newest heartbeat.
 func (o *one) hello(n lamport.Node, incarnation uint64) *message.Hello {
 	h := o.from(n)
 	h.Incarnation, h.Epoch = incarnation, 0
-	return &message.Hello{Header: h, PID: 100 + int(n), Phase: message.PhaseBoot, Master: 5}
+	return &message.Hello{Header: h, PID: 100 + int(n), Phase: message.PhaseBoot, Master: 5, Nonce: o.nonce}
 }
 
 func (o *one) turn(f func()) {
@@ -144,6 +148,17 @@ func (o *one) turn(f func()) {
 	o.EndTurn(&o.out)
 	for _, f := range taken[*message.Forward](o) {
 		o.round = max(o.round, f.Round)
+	}
+	o.probed()
+}
+
+// probed takes note of the heartbeats of a turn, and of its PREPARE.
+func (o *one) probed() {
+	for _, p := range taken[*message.Prepare](o) {
+		o.prepared = p.Round
+	}
+	for _, p := range taken[*message.Probe](o) {
+		o.nonce = max(o.nonce, p.Nonce)
 	}
 }
 
@@ -169,9 +184,7 @@ func (o *one) pass(n int) {
 		}
 		o.Tick(&o.out)
 		o.EndTurn(&o.out)
-		for _, p := range taken[*message.Probe](o) {
-			o.nonce = max(o.nonce, p.Nonce)
-		}
+		o.probed()
 	}
 }
 

@@ -470,12 +470,9 @@ func (m *Machine) takeRID() uint64 {
 
 // stamp gives a weak write its version, once for each request.
 func (m *Machine) stamp() lamport.Version {
-	epoch := m.members.Record().Epoch
-	if epoch == 0 { // it is not read yet, and the replicas know better
-		epoch = m.members.NewestEpoch()
-	}
-	v := lamport.Version{Epoch: epoch, Timestamp: m.now()}
-	if !m.members.Leads() {
+	v := lamport.Version{Epoch: m.members.Record().Epoch, Timestamp: m.now()}
+	if !m.members.Leads() { // the replicas may know better
+		v.Epoch = m.members.NewestEpoch()
 		v.Node = stampNode(m.cfg.Nonce)
 	}
 	return v

@@ -322,6 +322,9 @@ func (m *Machine) take(members *membership.Output, out *Output) {
 	if members.Command != nil {
 		out.Command = members.Command
 	}
+	if members.Probe {
+		m.probe(out)
+	}
 	if members.Decided != nil {
 		m.decided(members.Decided, out)
 	}

@@ -55,7 +55,13 @@ func TestBoot(t *testing.T) {
 	if why := o.Snapshot().Why; why != "waiting for the boot acknowledgement of r2" {
 		t.Errorf("why: %q", why)
 	}
+
 	o.step(o.hello(2, 8))
+	if got := to[*message.Probe](o); o.out.Command != nil || !slices.Equal(got, []string{"r1", "r2", "r3"}) {
+		t.Fatalf("what they said may be older than a record: heartbeat to %v, and %+v", got, o.out.Command)
+	}
+
+	o.step(o.hello(1, 7), o.hello(2, 8), o.hello(3, 7))
 	r := o.out.Command.Propose
 	want := []message.Member{{Node: 1, Incarnation: 7}, {Node: 2, Incarnation: 8}, {Node: 3, Incarnation: 7}}
 	if r.Epoch != 1 || !slices.Equal(r.Members, want) || r.Faults != 1 || r.Missing != 1 || r.High != 0 || r.Cut != nil || r.Master != 5 || !r.Sound() {

@@ -31,16 +31,19 @@ func (m *Machine) isMember(h *message.Header) bool {
 	return i >= 0 && m.record.Members[i].Incarnation == h.Incarnation
 }
 
-// admitsMaster reports whether a master's message is taken: that of the newest master, and a
-// record from any master (rule F4). In an epoch only the master that its record names gives
-// orders.
+// admitsMaster reports whether a master's message is taken: that of the newest master. To that one
+// this replica may have said that it knows of no later record, so it takes none from an older one
+// either (rule F4). In an epoch only the master that its record names gives orders.
 func (m *Machine) admitsMaster(msg message.Message, h *message.Header) bool {
 	switch msg := msg.(type) {
 	case *message.Install:
 		if !msg.Record.Sound() {
 			return false
 		}
-		return msg.Record.Epoch >= m.record.Epoch || m.record.Foreign(&msg.Record)
+		if m.record.Foreign(&msg.Record) { // this process is in the wrong place, whoever says so
+			return true
+		}
+		return msg.Record.Epoch >= m.record.Epoch && h.Incarnation >= m.master.Incarnation
 	case *message.Outdated:
 		return h.Incarnation >= m.master.Incarnation
 	case *message.Probe: // an older master is told that there is a newer one

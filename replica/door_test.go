@@ -57,11 +57,15 @@ func orders() []knock {
 		return &message.Forward{Header: h, Requests: []message.Request{request(1, "eventual get a")}}
 	}
 	prepare := func(h message.Header) message.Message { return &message.Prepare{Header: h, Round: 1} }
-	install := func(from lamport.Node, change func(*message.Record)) message.Message {
+	installOf := func(from message.Header, change func(*message.Record)) message.Message {
 		r := recordOf(3, 3)
 		r.Cut = []uint64{0, 0, 0}
 		change(&r)
-		return &message.Install{Header: message.Header{From: from, Incarnation: 1, Epoch: r.Epoch, Clock: far}, Record: r}
+		from.Epoch = r.Epoch
+		return &message.Install{Header: from, Record: r}
+	}
+	install := func(from lamport.Node, change func(*message.Record)) message.Message {
+		return installOf(message.Header{From: from, Incarnation: 1, Clock: far}, change)
 	}
 
 	return []knock{
@@ -80,6 +84,8 @@ func orders() []knock {
 		{"PROBE of a replica", &message.Probe{Header: fromPeer(2, 7, 2)}, nobody},
 		{"INSTALL", install(m1, func(*message.Record) {}), all},
 		{"INSTALL by whatever master", install(lamport.Master(9), func(*message.Record) {}), all},
+		{"INSTALL by a newer master", installOf(fromMaster(2, 0), func(*message.Record) {}), all},
+		{"INSTALL by a master that is obeyed no more", installOf(fromMaster(0, 0), func(*message.Record) {}), "boot"},
 		{"INSTALL by a replica", install(2, func(*message.Record) {}), nobody},
 		{"INSTALL of an older epoch", install(m1, func(r *message.Record) { r.Epoch = 1 }), "boot"},
 		{"INSTALL of no epoch", install(m1, func(r *message.Record) { r.Epoch = 0 }), nobody},

@@ -10,10 +10,12 @@ import (
 // Advance ends a turn: it begins a change where one is needed, and takes a change that is under
 // way as far as what is known allows.
 func (m *Machine) Advance(out *Output) {
+	m.tell(out)
 	switch m.stage {
 	case reading:
 		if m.lost {
 			m.rebuild(out)
+			m.installAgain(out)
 		}
 		if m.stage == reading {
 			m.read(out)
@@ -26,31 +28,46 @@ func (m *Machine) Advance(out *Output) {
 			m.change(out)
 			return
 		}
-		if m.ticks-m.told >= m.cfg.AgainTicks {
-			m.installAgain(out)
-		}
+		m.installAgain(out)
+		m.restore(out)
 		m.check(out)
 	case changing:
 		m.change(out)
 	}
 }
 
-// boot proposes the first record once all replicas have reported.
+// boot proposes the first record once all replicas have said, obeying this master and since it has
+// found that there is none, that they know of none either (rule F11): a record may have been written
+// and lost since they said HELLO by themselves.
 func (m *Machine) boot(out *Output) {
 	r := message.Record{
 		View: message.View{Epoch: 1}, Configured: slices.Clone(m.cfg.Replicas), Start: m.clock.Now() + 1,
 	}
+	outdated := false
 	for _, n := range r.Configured {
 		p := m.Replica(n)
 		if p.Phase != message.PhaseBoot || p.Lost || p.Suspected {
-			if m.ticks >= m.readAgain { // another master may have been quicker, and some of them may never come
-				m.stage = reading
-			}
+			m.readAnew()
 			return
 		}
+		outdated = outdated || !m.answeredSince(p, m.foundNonce)
 		r.Members = append(r.Members, message.Member{Node: n, Incarnation: p.Incarnation, Life: p.Life})
 	}
+
+	if outdated {
+		out.Probe = m.asks == m.foundNonce // else they have been asked
+		m.readAnew()
+		return
+	}
 	m.propose(r, out)
+}
+
+// readAnew lets a master that waits for the replicas of a cluster that seems to begin look again now
+// and then: another master may have been quicker, and some of them may never come.
+func (m *Machine) readAnew() {
+	if m.ticks >= m.readAgain {
+		m.stage = reading
+	}
 }
 
 // wanted reports whether the view must change: a member is missing, another can be let
@@ -110,7 +127,8 @@ func (m *Machine) admissible(r *Replica) bool { return r.present() && m.ticks >=
 func (m *Machine) begin() {
 	m.forgetCheck()
 	m.looked = m.ticks
-	m.stage, m.began, m.round, m.high, m.holder, m.sent, m.stay = changing, m.ticks, 1, 0, 0, false, false
+	m.round++
+	m.stage, m.began, m.first, m.high, m.holder, m.sent, m.stay = changing, m.ticks, m.round, 0, 0, false, false
 	for _, r := range m.replicas {
 		r.state = nil
 	}
@@ -125,6 +143,8 @@ func (m *Machine) change(out *Output) {
 	if _, present := m.AtRisk(); m.recover && len(present) == 0 && !c.awaited && !c.back {
 		if base := m.Base(); base != nil {
 			m.propose(m.beginning(base), out)
+		} else { // none that knows the record
+			m.lookAgain(out)
 		}
 		return
 	}
@@ -182,10 +202,11 @@ func (m *Machine) chosen(c *candidates) *candidates {
 // earlier master had proposed may be written after this one has read, name others, and
 // suffice with them.
 func (m *Machine) lookAgain(out *Output) {
-	if m.waits || m.ticks-m.looked < lookTicks {
+	due := m.lookUp || m.ticks-m.looked >= lookTicks
+	if m.waits || !due {
 		return
 	}
-	m.looked = m.ticks
+	m.looked, m.lookUp = m.ticks, false
 	m.read(out)
 }
 
@@ -399,8 +420,12 @@ func (m *Machine) beginning(base *Replica) message.Record {
 	}
 }
 
-// installAgain repeats the record for replicas that have not acknowledged it, or don't know it.
+// installAgain repeats the record of the epoch that this master leads for members that have not
+// acknowledged it.
 func (m *Machine) installAgain(out *Output) {
+	if !m.Leads() || m.ticks-m.told < m.cfg.AgainTicks {
+		return
+	}
 	m.told = m.ticks
 	for _, r := range m.replicas {
 		if m.Member(r) && !r.installed && !r.Lost {

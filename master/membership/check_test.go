@@ -3,6 +3,8 @@ package membership_test
 import (
 	"testing"
 
+	"quartet/bus/lamport"
+	"quartet/bus/message"
 	"quartet/master/membership"
 )
 
@@ -36,8 +38,18 @@ func TestTheRecordIsChecked(t *testing.T) {
 	}
 }
 
-// A record that the store has lost, or of which it has an older copy, is written again at
-// once by the master that leads the epoch.
+// reports is the answer of a working member to a heartbeat.
+func (o *one) reports(n lamport.Node, heartbeat uint64) {
+	r := message.Report{Header: o.head(n), Nonce: heartbeat, Heard: o.heardBy(n)}
+	o.turn(func() {
+		if o.Heard(&r.Header) {
+			o.Reported(&r)
+		}
+	})
+}
+
+// A record that the store has lost, or of which it has an older copy, is written again by the master
+// that leads the epoch once more than f of the members have answered a heartbeat that was sent since.
 func TestF11ALostRecordIsWrittenAgain(t *testing.T) {
 	for name, found := range map[string]func(*one){
 		"lost":  func(o *one) { o.reads(nil, 0) },
@@ -46,7 +58,15 @@ func TestF11ALostRecordIsWrittenAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			o := led(t, 3, checks)
 			o.check()
+			o.Asked(1000)
 			found(o)
+			o.reports(1, 1001)
+			o.reports(2, 1000) // it was sent before
+			if o.out.Command != nil {
+				t.Fatalf("written back with one answer: %+v", o.out.Command)
+			}
+			o.reports(2, 1001)
+
 			r := o.proposed()
 			if r.Epoch != 4 || r.Nonce != o.Record().Nonce || o.Changing() {
 				t.Errorf("written anew: %+v (changing: %t)", r, o.Changing())

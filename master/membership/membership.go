@@ -16,7 +16,7 @@ type Config struct {
 	Replicas    []lamport.Node // of a cluster that begins, in rising order
 	Missing     int            // how many replicas may be missing; below 0: so many that a majority remains
 	Cluster     uint64         // random: the identity of a cluster that begins
-	Nonce       uint64         // random: the nonces of this master's proposals follow it
+	Nonce       uint64         // random: the nonces of this master's proposals, and its rounds, follow it
 
 	SuspectTicks uint64 // silence that makes a replica suspected
 	ReadmitTicks uint64 // how long a replica that was removed for its silence stays out; doubled each time
@@ -30,6 +30,7 @@ type Config struct {
 type Output struct {
 	Sends   []abcast.Send
 	Command *Command        // for the record's store; at most one is outstanding
+	Probe   bool            // a heartbeat is to be sent at once
 	Decided *message.Record // a new epoch, of which this master is the leader
 }
 
@@ -73,7 +74,10 @@ type Replica struct {
 	stranger   string          // why a process under this name is not heard; "": it is
 	record     *message.Record // that it knows, as it said
 	obeys      bool            // it has heard of no newer master than this one
+	answered   uint64          // nonce of the heartbeat of this master that what it said last is an answer to; 0: to none
 	fresh      bool            // nothing but its incarnation is known of the process yet
+	toTell     bool            // it holds another record than this master, and is told this one once the store has shown it …
+	askedAfter uint64          // … to a command after this one
 	counted    uint64          // the highest causal number that it has told this master of in the record's epoch
 }
 
@@ -103,7 +107,8 @@ type Machine struct {
 	position uint64 // with which the record's epoch began; Unknown: no member has said so
 
 	began    uint64 // tick of the change
-	round    uint64
+	round    uint64 // of the newest PREPARE
+	first    uint64 // round of the change
 	high     uint64 // that the members are asked to hold
 	holder   lamport.Node
 	asked    uint64 // tick of the last PREPARE
@@ -128,7 +133,9 @@ type Machine struct {
 	knownWhenRead []*message.Record // that this master and the replicas knew when the record was asked for
 	lost          bool              // the store has no record, or an older record than is known
 	asks          uint64            // nonce of the newest heartbeat that was sent
-	lostNonce     uint64            // of the newest that was sent before the record was found lost
+	foundNonce    uint64            // of the newest that was sent before the store was found without the record
+	restores      bool              // it was found lost while its view works, and is to be written back
+	lostRevision  uint64            // what stood in its place then
 	established   bool              // every member has installed the record: only then is anything done by it
 
 	deaf bool // a replica is known not to hear another one
@@ -136,7 +143,7 @@ type Machine struct {
 
 // New returns a machine that begins by reading the record.
 func New(cfg Config, clock *lamport.Clock) *Machine {
-	m := &Machine{cfg: cfg, clock: clock}
+	m := &Machine{cfg: cfg, clock: clock, round: cfg.Nonce}
 	for _, n := range cfg.Replicas {
 		m.replicas = append(m.replicas, &Replica{Node: n})
 	}
@@ -284,8 +291,10 @@ func (m *Machine) Hello(h *message.Hello, out *Output) {
 	r.PID, r.Phase, r.Epoch, r.Position, r.Keys = h.PID, h.Phase, h.Epoch, h.Position, h.Keys
 	r.Whole, r.Committed = h.Whole, h.Committed
 	m.hears(r, h.Heard)
-	if h.Master == m.cfg.Incarnation {
+	r.answered = 0
+	if r.obeys {
 		m.answers(r, h.Nonce)
+		r.answered = h.Nonce
 	}
 
 	switch {
@@ -294,8 +303,10 @@ func (m *Machine) Hello(h *message.Hello, out *Output) {
 	case m.stage == booting && h.Epoch > 0: // a record was written after this master had looked
 		m.stage, m.readAt = reading, m.ticks+readTicks
 	case m.record.Epoch == 0: // there is no view to install
-	case h.Epoch < m.record.Epoch, h.Epoch == m.record.Epoch && r.holdsAnother(&m.record):
+	case h.Epoch < m.record.Epoch && m.Leads():
 		m.install(r, out)
+	case h.Epoch < m.record.Epoch, h.Epoch == m.record.Epoch && r.holdsAnother(&m.record):
+		m.tellLater(r)
 	case h.Epoch > m.record.Epoch && m.stage != deciding: // another master has decided
 		m.stage = reading
 	}
@@ -312,9 +323,13 @@ func (r *Replica) mayBe(pid int) bool { return r.PID == pid || r.PID == 0 }
 // further reports whether r has come further than another replica, or there is none.
 func (r *Replica) further(than *Replica) bool { return than == nil || r.Position > than.Position }
 
-// State takes what a wedged replica holds, after Heard.
+// State takes what a wedged replica holds, after Heard. What it has said to another master shows not
+// that it obeys this one (rule F3).
 func (m *Machine) State(s *message.State) bool {
 	r := m.Replica(s.From)
+	if ours := s.Round-m.first <= m.round-m.first; !ours {
+		return false
+	}
 	if s.Epoch != m.record.Epoch || len(s.Contiguous) != len(m.record.Members) || max(s.Watermark, s.LastRID) >= lamport.Limit {
 		return false
 	}
@@ -348,7 +363,8 @@ func (m *Machine) Installed(h *message.Installed) {
 		if !r.installed {
 			r.installed, r.settled = true, m.ticks
 		}
-		r.Back = ""
+		held := m.record
+		r.Back, r.record = "", &held
 		m.establish()
 		r.Phase, r.Epoch = message.PhaseMember, h.Epoch
 		m.lives(r)
@@ -369,6 +385,10 @@ func (m *Machine) establish() {
 func (m *Machine) Reported(p *message.Report) {
 	r := m.Replica(p.From)
 	m.answers(r, p.Nonce)
+	works := m.Leads() && m.Member(r) && r.installed
+	if works && p.Epoch == m.record.Epoch { // it obeys this master: to a heartbeat of another it says HELLO
+		r.obeys, r.answered = true, max(r.answered, p.Nonce)
+	}
 	m.hears(r, p.Heard)
 	if p.Epoch == m.record.Epoch {
 		r.Phase, r.Epoch, r.Position, r.Keys = message.PhaseMember, p.Epoch, p.Position, p.Keys

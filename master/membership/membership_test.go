@@ -30,6 +30,7 @@ type one struct {
 	out    membership.Output
 	silent map[lamport.Node]bool
 	nonce  uint64
+	round  uint64 // of the newest PREPARE
 	now    uint64
 	cut    map[membership.Pair]bool
 	last   map[membership.Pair]uint64 // when the one heard the other last
@@ -105,7 +106,17 @@ func (o *one) turn(f func()) {
 	o.out = membership.Output{}
 	f()
 	o.Advance(&o.out)
+	o.prepared()
 	o.advised()
+}
+
+// prepared takes note of the PREPARE of a turn.
+func (o *one) prepared() {
+	for _, s := range o.out.Sends {
+		if p, ok := s.Msg.(*message.Prepare); ok {
+			o.round = p.Round
+		}
+	}
 }
 
 // advised sees that whatever is said after a turn is known to those who advise on it.
@@ -188,7 +199,7 @@ func (o *one) state(n lamport.Node, watermark uint64, contiguous ...uint64) {
 }
 
 func (o *one) stateOf(n lamport.Node, incarnation, watermark uint64, contiguous ...uint64) {
-	s := &message.State{Header: o.head(n), Watermark: watermark, Contiguous: contiguous}
+	s := &message.State{Header: o.head(n), Round: o.round, Watermark: watermark, Contiguous: contiguous}
 	s.Incarnation = incarnation
 	o.turn(func() {
 		if !o.Heard(s.Head()) || !o.State(s) {
@@ -260,6 +271,7 @@ func (o *one) pass(n int) {
 		o.now++
 		o.Tick()
 		o.Advance(&o.out)
+		o.prepared()
 		o.advised()
 	}
 }

@@ -64,13 +64,14 @@ func (m *Machine) known() []*message.Record {
 
 // unheardOf returns the replicas that a record configures and that have not said that they know
 // of no later one: members as the processes that it names, with what these must have known, and
-// all of them obeying this master, so that no earlier one can ask them any more.
+// all of them since the store was found without it, and obeying this master, so that no earlier one
+// can ask them, or tell them anything, any more.
 func (m *Machine) unheardOf(record *message.Record) []string {
 	var list []string
 	for _, n := range record.Configured {
 		r := m.Replica(n)
 		i := record.Index(n)
-		away := r == nil || r.Lost || r.Suspected || !r.obeys || r.Phase == 0
+		away := r == nil || r.Lost || r.Suspected || r.Phase == 0 || !m.answeredSince(r, m.foundNonce)
 		if away || m.contradicts(r, i, record) {
 			list = append(list, n.String())
 		}
@@ -82,15 +83,14 @@ func (m *Machine) unheardOf(record *message.Record) []string {
 // configures have not spoken: this very process leads its epoch, and no other can have decided a
 // later one. For that it would have asked all members but f, and none of those obeys this master
 // any more; here more than f have answered a heartbeat that this master sent after it had found the
-// record lost.
+// record lost. missing are those who have not.
 func (m *Machine) stillLeads(record *message.Record, missing []string) bool {
 	if !m.Leads() || record.Nonce != m.record.Nonce {
 		return false
 	}
 	configured, members := 0, 0
 	for _, n := range record.Configured {
-		r := m.Replica(n)
-		if slices.Contains(missing, n.String()) || r.nonce <= m.lostNonce {
+		if slices.Contains(missing, n.String()) {
 			continue
 		}
 		configured++
@@ -100,6 +100,10 @@ func (m *Machine) stillLeads(record *message.Record, missing []string) bool {
 	}
 	return configured > record.Missing && members > record.Faults
 }
+
+// answeredSince reports whether a replica obeys this master, and has answered a heartbeat that was
+// sent after the one with this nonce: what it says is no older.
+func (m *Machine) answeredSince(r *Replica, nonce uint64) bool { return r.obeys && r.answered > nonce }
 
 // Asked takes note of the newest heartbeat that was sent.
 func (m *Machine) Asked(nonce uint64) { m.asks = nonce }
@@ -112,8 +116,8 @@ func (m *Machine) behind(r *Replica, record *message.Record) bool {
 
 // lose notes that the store has no record, or an older record than is known.
 func (m *Machine) lose(revision uint64) {
-	if !m.lost {
-		m.lostNonce = m.asks
+	if !m.lost || revision != m.revision {
+		m.foundNonce = m.asks
 	}
 	m.lost, m.revision = true, revision
 	m.stage, m.readAt = reading, m.ticks+readTicks

@@ -89,23 +89,61 @@ func (m *Machine) check(out *Output) {
 }
 
 // checked takes the outcome of a check, or of writing the record anew after one. What the
-// store has lost, or has an older copy of, is written again: this master leads the epoch, so
-// it is the one to know its record.
+// store has lost, or has an older copy of, is to be written again. What stands there of the same
+// epoch, or a later one, was decided by another master after this one's was lost, and counts.
 func (m *Machine) checked(r Result, out *Output) {
 	m.checking = false
 	switch {
 	case r.Outcome == Won:
-		m.revision = r.Revision
+		m.revision, m.restores = r.Revision, false
 	case r.Outcome != Read: // the next check looks again
 	case r.Record != nil && r.Record.Epoch == m.record.Epoch && r.Record.Nonce == m.record.Nonce:
-		m.revision = r.Revision
+		m.revision, m.restores = r.Revision, false
 	case r.Record != nil && m.supersedes(r.Record):
 		m.adopt(r.Record, r.Revision, out)
 	default:
-		record := m.record
-		m.command++
-		m.waits, m.checking = true, true
-		out.Command = &Command{Number: m.command, Propose: &record, Revision: r.Revision}
+		if !m.restores || r.Revision != m.lostRevision {
+			m.foundNonce = m.asks
+		}
+		m.restores, m.lostRevision = true, r.Revision
+	}
+}
+
+// restore writes the record of this master's epoch back that a check has found lost, once so many
+// replicas have answered a heartbeat that was sent after it that no other master can have decided
+// a later one (rule F11): this one may have been superseded, and not know it.
+func (m *Machine) restore(out *Output) {
+	if !m.restores || m.waits || !m.stillLeads(&m.record, m.unheardOf(&m.record)) {
+		return
+	}
+	record := m.record
+	m.restores = false
+	m.command++
+	m.waits, m.checking = true, true
+	out.Command = &Command{Number: m.command, Propose: &record, Revision: m.lostRevision}
+}
+
+// tellLater takes note that a replica obeys this master and holds an older record than the one that
+// this master has read, or another of the same epoch. Which one counts the store says, and it is
+// asked after the replica has spoken (rule F4): what this master has read may have been lost since,
+// and another record been decided in its place, with the help of this very replica.
+func (m *Machine) tellLater(r *Replica) {
+	if r.obeys && !r.toTell {
+		r.toTell, r.askedAfter = true, m.LookUp()
+	}
+}
+
+// tell tells those replicas the record for which the store has shown it since they spoke.
+func (m *Machine) tell(out *Output) {
+	isLost := m.lost || m.restores
+	if m.record.Epoch == 0 || isLost {
+		return
+	}
+	for _, r := range m.replicas {
+		if r.toTell && m.seen > r.askedAfter {
+			m.install(r, out)
+			r.toTell = false
+		}
 	}
 }
 
@@ -161,13 +199,15 @@ func (m *Machine) Result(r Result, out *Output) {
 	case r.Record != nil && m.older(r.Record):
 		m.lose(r.Revision)
 	case r.Record == nil:
-		m.readAgain, m.revision = m.ticks+bootTicks, r.Revision
+		m.readAgain, m.revision, m.foundNonce = m.ticks+bootTicks, r.Revision, m.asks
 		m.stage = booting // if a proposal is still under way, the next is one of the same kind
 	case r.Record.Epoch > m.record.Epoch, r.Record.Nonce != m.record.Nonce: // later, or this one's was lost before it was told
 		m.adopt(r.Record, r.Revision, out)
+	case r.Revision != m.revision: // it was lost, and is back: whoever was asked may have let another go on meanwhile
+		m.lost, m.revision = false, r.Revision
+		m.begin()
 	default: // nothing was written: the change goes on with what is known now
 		m.lost = false
-		m.revision = r.Revision
 		m.stage = changing
 	}
 }
@@ -177,10 +217,10 @@ func (m *Machine) thereWasOne(r Result) bool {
 	return r.Damaged || len(m.known()) > 0
 }
 
-// supersedes reports whether a record ends the epoch of the record that is known: a later one, or
-// that of a newer master.
+// supersedes reports whether a record that stands in the store ends the epoch of the record that
+// is known: a later one, another one of the same epoch, or that of a newer master.
 func (m *Machine) supersedes(r *message.Record) bool {
-	return r.Epoch > m.record.Epoch || r.Master > m.cfg.Incarnation
+	return r.Epoch >= m.record.Epoch || r.Master > m.cfg.Incarnation
 }
 
 // adopt takes a record for the truth. One that another master has proposed is only where
@@ -194,8 +234,7 @@ func (m *Machine) adopt(r *message.Record, revision uint64, out *Output) {
 	}
 
 	m.holdBack(r)
-	first := m.record.Epoch == 0 && !(r.Master == m.cfg.Incarnation)
-	m.lost, m.established = false, false
+	m.lost, m.established, m.restores = false, false, false
 	m.record, m.revision, m.proposal, m.position = *r, revision, nil, message.Unknown
 	m.forgetForeign()
 	for _, n := range r.Configured {
@@ -205,14 +244,14 @@ func (m *Machine) adopt(r *message.Record, revision uint64, out *Output) {
 	}
 
 	for _, p := range m.replicas {
-		p.installed, p.state, p.counted = false, nil, 0
+		p.installed, p.toTell, p.state, p.counted = false, false, nil, 0
 		if m.Member(p) {
 			p.Back = ""
 		}
 		leaves := p.Removed && !r.Configures(p.Node)
 		p.Left = p.Left || leaves
 		p.Removed = false // a replica that has stayed is taken out when it has drained
-		if !first {       // else nothing is known yet of who needs it
+		if m.Leads() {    // else it is told once it is known to need it
 			m.install(p, out)
 		}
 	}

@@ -79,9 +79,20 @@ func TestTheOutcomeIsRead(t *testing.T) {
 		t.Run(name+"it was not", func(t *testing.T) {
 			o, proposal := read(t)
 			stands := *o.Record()
-			o.reads(&stands, 9)
+			o.reads(&stands, 8)
 			again := o.proposed() // with what is known still
-			if again.Epoch != 5 || again.Nonce == proposal.Nonce || o.out.Command.Revision != 9 || nodes(again) != "r1/7 r2/7" {
+			if again.Epoch != 5 || again.Nonce == proposal.Nonce || o.out.Command.Revision != 8 || nodes(again) != "r1/7 r2/7" {
+				t.Errorf("proposed %+v on revision %d", again, o.out.Command.Revision)
+			}
+		})
+		t.Run(name+"it was not, and the record was lost and is back", func(t *testing.T) {
+			o, _ := read(t)
+			stands := *o.Record()
+			o.reads(&stands, 9)
+			o.expectSent("PREPARE r1 r2") // another master may have asked them since
+			o.state(1, 0, 0, 0, 0)
+			o.state(2, 0, 0, 0, 0)
+			if again := o.proposed(); again.Epoch != 5 || o.out.Command.Revision != 9 {
 				t.Errorf("proposed %+v on revision %d", again, o.out.Command.Revision)
 			}
 		})
@@ -92,11 +103,16 @@ func TestTheOutcomeIsRead(t *testing.T) {
 			if o.Leads() || o.out.Decided != nil || o.Record().Nonce != other.Nonce {
 				t.Errorf("leads %t, decided %+v", o.Leads(), o.out.Decided)
 			}
-			// It leads no epoch but its own: it tells the record and ends its epoch.
-			o.expectSent("INSTALL r1", "INSTALL r2", "INSTALL r3", "PREPARE r1 r2")
-			if p := o.out.Sends[3].Msg.(*message.Prepare); p.Epoch != 5 || p.Incarnation != self {
+			// It leads no epoch but its own, and ends that one. It tells the record to whoever shows
+			// that it does not know it, once the store has shown it since.
+			o.expectSent("PREPARE r1 r2")
+			if p := o.out.Sends[0].Msg.(*message.Prepare); p.Epoch != 5 || p.Incarnation != self {
 				t.Errorf("PREPARE %+v", p)
 			}
+			o.hello(1, func(h *message.Hello) { h.Epoch, h.Phase = 4, message.PhaseWedged })
+			o.expectSent()
+			o.reads(other, 9)
+			o.expectSent("INSTALL r1")
 		})
 		t.Run(name+"a newer master wrote another", func(t *testing.T) {
 			o, _ := read(t)

@@ -6,11 +6,16 @@ import "quartet/bus/message"
 // over running replicas, and cannot read or write the record yet, knows from their HELLO who
 // of them is at work. Gets of model 3 and requests of model 4 need no more.
 
-// NewestEpoch is the newest that this master knows of, from the record or from a replica.
+// NewestEpoch is the newest that this master knows of, from the record or from a replica of its
+// history. The record that it has read may be an older one: the store has lost the newest, or
+// another master has just written it.
 func (m *Machine) NewestEpoch() uint64 {
 	newest := m.record.Epoch
 	for _, r := range m.replicas {
-		newest = max(newest, r.Epoch)
+		isElsewhere := r.record != nil && m.ofAnother(r.record)
+		if !isElsewhere {
+			newest = max(newest, r.Epoch)
+		}
 	}
 	return newest
 }
@@ -19,7 +24,7 @@ func (m *Machine) NewestEpoch() uint64 {
 // answer to a heartbeat, that it is a member in the newest epoch. One that is wedged when it
 // is first heard may have come back with less than it had shown.
 func (m *Machine) AtWork(r *Replica) bool {
-	answers := r.nonce > 0 && r.present() && r.Back == ""
+	answers := m.answeredSince(r, 0) && r.present() && r.Back == ""
 	return answers && r.Phase == message.PhaseMember && r.Epoch > 0 && m.newest(r)
 }
 
@@ -30,11 +35,11 @@ func (r *Replica) Record() *message.Record { return r.record }
 func (m *Machine) newest(r *Replica) bool { return r.Epoch == m.NewestEpoch() }
 
 // MayServe reports whether a replica that is, or was, at work goes on with requests that need no
-// view: a member of the record or, while no record was read, a replica that knows the newest
-// epoch.
+// view: a member of the record or, while this master has read none, or an older one, a replica that
+// knows the newest epoch.
 func (m *Machine) MayServe(r *Replica) bool {
-	if m.record.Epoch > 0 {
-		return m.Member(r)
+	if m.Leads() || m.record.Epoch == m.NewestEpoch() {
+		return m.Member(r) && r.Epoch <= m.record.Epoch
 	}
 	return m.newest(r)
 }

@@ -85,12 +85,16 @@ var ofTheOrder = []Mutant{
 		version.Epoch = 0
 	}
 `},
-		{"master/request.go", `	v := lamport.Version{Epoch: epoch, Timestamp: m.now()}
-`, `	v := lamport.Version{Epoch: epoch, Timestamp: m.now()}
-	if MUTANT {
+		{"master/request.go", `	return v
+}
+
+// stampNode is`, `	if MUTANT {
 		v.Epoch = 0
 	}
-`},
+	return v
+}
+
+// stampNode is`},
 	}},
 	{Name: "fenced gets read at once", Rule: "L2", Edits: []Edit{
 		{"replica/linearizable.go", `s seen) bool { return s.turn }`, `s seen) bool { return s.turn || MUTANT }`},
@@ -251,6 +255,12 @@ var ofViews = []Mutant{
 	}
 	record := *base`},
 	}},
+	{Name: "a lost record made anew by what was said before the loss", Rule: "F11", Edits: []Edit{
+		{"master/membership/rebuild.go", `r.Phase == 0 || !m.answeredSince(r, m.foundNonce)`, `r.Phase == 0 || !r.obeys || !MUTANT && !m.answeredSince(r, m.foundNonce)`},
+	}},
+	{Name: "what another master was told of a wedge counted", Rule: "F3", Edits: []Edit{
+		{"master/membership/membership.go", `ours := s.Round-m.first <= m.round-m.first; !ours {`, `ours := s.Round-m.first <= m.round-m.first; !ours && !MUTANT {`},
+	}},
 	{Name: "an epoch served before all of its members have installed it", Rule: "F11", Edits: []Edit{
 		{"master/membership/membership.go", `	return m.Member(r) && r.installed && m.established
 `, `	if MUTANT {
@@ -358,9 +368,20 @@ var ofForeignDisks = []Mutant{
 
 var ofMasters = []Mutant{
 	{Name: "a master that does not lead stamps as the one that does", Rule: "W1", Edits: []Edit{
-		{"master/request.go", `	if !m.members.Leads() {
-		v.Node =`, `	if !m.members.Leads() && !MUTANT {
-		v.Node =`},
+		{"master/request.go", `		v.Node = stampNode(m.cfg.Nonce)
+`, `		v.Node = stampNode(m.cfg.Nonce)
+		if MUTANT {
+			v.Node = m.cfg.Self
+		}
+`},
+	}},
+	{Name: "weak sets stamped with the record that was read, however old", Rule: "W1", Edits: []Edit{
+		{"master/request.go", `		v.Epoch = m.members.NewestEpoch()
+`, `		v.Epoch = m.members.NewestEpoch()
+		if known := m.members.Record().Epoch; MUTANT && known > 0 {
+			v.Epoch = known
+		}
+`},
 	}},
 	{Name: "a retry is stamped anew", Rule: "layers", Edits: []Edit{
 		{"master/known.go", `	m.dispatch(f, p)

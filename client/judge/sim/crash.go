@@ -133,7 +133,7 @@ func (c *cluster) startMaster(i int) {
 	n := c.nodes[i]
 	c.masters++
 	cfg := master.Config{
-		Self: lamport.Master(1), Incarnation: uint64(c.masters) << 20, Draw: uint64(c.masters),
+		Self: lamport.Master(1), Incarnation: uint64(c.masters) << 20, Draw: drawOf(c.masters),
 		Missing: -1, Cluster: 7, Nonce: uint64(c.masters) << 32, NextRID: n.nextRID + 100, Clock: n.clock + 1000,
 		TimeoutTicks: uint64(c.timeout()), ProbeTicks: 2, SuspectTicks: 7, ReadmitTicks: 4, JoinTicks: 8,
 		AgainTicks: 3, CheckTicks: 10, OrderedGets: c.opts.OrderedGets, MaxInFlight: 1000,
@@ -150,6 +150,10 @@ func (c *cluster) startMaster(i int) {
 	}
 	n.dead, n.master = false, master.New(cfg)
 }
+
+// drawOf is the number that the n-th master draws, below 2^30: the sums of different draws differ, as
+// those of random numbers do, so no two masters that go on above others get one incarnation.
+func drawOf(n int) uint64 { return uint64(n) * 0x9e3779b97f4a7c15 >> 34 }
 
 // mayLose reports whether a replica may lose its memory, or its disk, now without that
 // more is missing than the cluster is made for.

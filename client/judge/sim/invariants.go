@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"maps"
 	"math/bits"
 	"slices"
 	"sort"
@@ -41,9 +42,10 @@ type invariants struct {
 	wedged   map[wedge]bool
 	fenced   map[uint64]bool // gets that were forwarded with a round, by rID
 	ref      reference
-	outcomes map[string]*outcome        // the first of each identity that was acknowledged
-	stamps   map[string]lamport.Version // of weak sets, by master and identity
-	prints   []uint64                   // of the reference's store, after so many operations of the log
+	voided   map[uint64]map[uint64]*message.Request // by a record's nonce: the causal numbers that it has made void
+	outcomes map[string]*outcome                    // the first of each identity that was acknowledged
+	stamps   map[string]lamport.Version             // of weak sets, by master and identity
+	prints   []uint64                               // of the reference's store, after so many operations of the log
 }
 
 // place is where a DATA stands in the order.
@@ -66,7 +68,7 @@ func newInvariants(c *cluster) invariants {
 	w := invariants{
 		c: c, off: c.opts.HistoriesOnly, stats: make([]replica.Stats, n), received: make(map[place]uint64),
 		reached: make(map[uint64][]uint64), wedged: make(map[wedge]bool), fenced: make(map[uint64]bool),
-		outcomes: make(map[string]*outcome), stamps: make(map[string]lamport.Version), ref: newReference(&c.opts, c.window()),
+		voided: make(map[uint64]map[uint64]*message.Request), outcomes: make(map[string]*outcome), stamps: make(map[string]lamport.Version), ref: newReference(&c.opts, c.window()),
 	}
 	w.prints = append(w.prints, w.ref.print())
 	return w
@@ -79,7 +81,12 @@ func (w *invariants) born(i int) {
 
 // recorded sees the record of a new epoch.
 func (w *invariants) recorded(r *message.Record) {
-	w.ref.void(r.High)
+	w.voided[r.Nonce] = w.ref.void(r.High)
+}
+
+// givenUp sees that a record comes to nothing: what it had made void is not.
+func (w *invariants) givenUp(r *message.Record) {
+	maps.Copy(w.ref.causal, w.voided[r.Nonce])
 }
 
 // stepped sees what a replica received.

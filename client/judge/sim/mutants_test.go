@@ -39,6 +39,11 @@ func memoryless(seed uint64) Options {
 // near4630 is for a rule that one schedule in some thousands asks for.
 func near4630(seed uint64) Options { return FromSeed(4620 + seed) }
 
+// harshNear is for rules about lost records that one schedule in some thousands asks for.
+func harshNear(first uint64) func(uint64) Options {
+	return func(seed uint64) Options { return LostHarshFromSeed(first + seed - 1) }
+}
+
 // twoStampers is for a rule about two masters at once, one of which cannot read the record, and the
 // eventual sets that both stamp.
 func twoStampers(seed uint64) Options {
@@ -76,6 +81,9 @@ var hunts = []hunt{
 	{"fenced gets read at once", 100, 100, FromSeed},
 	{"a get that names a replica drawn again", 300, 300, FromSeed},
 	{"a lost record made anew from one replica", 5000, 0, LostFromSeed},
+	{"a lost record made anew by what was said before the loss", 20, 0, harshNear(3160)},
+	{"what another master was told of a wedge counted", 20, 0, harshNear(3870)},
+	{"weak sets stamped with the record that was read, however old", 20, 0, harshNear(3490)},
 	{"an epoch served before all of its members have installed it", 4000, 0, LostFromSeed},
 	{"weak requests served only by who leads a view", 20, 20, UnreadFromSeed},
 	{"sessions wait for a record that nobody can read", 20, 20, UnreadFromSeed},

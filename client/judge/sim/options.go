@@ -236,6 +236,14 @@ func LostFromSeed(seed uint64) Options {
 	return o
 }
 
+// LostHarshFromSeed draws a run in which the store loses the newest records again and again, while
+// nodes are cut off and other masters are started.
+func LostHarshFromSeed(seed uint64) Options {
+	o := LostFromSeed(seed)
+	o.Kinds, o.Faults, o.LostRecords = []FaultKind{Isolate, SecondMaster}, 12, 4
+	return o
+}
+
 // WaitsFromSeed draws a run in which sets may wait in the master for longer than executed ones
 // are kept: the schedule against which S6 counts how long a set has waited.
 func WaitsFromSeed(seed uint64) Options {

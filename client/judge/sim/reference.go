@@ -130,13 +130,17 @@ func (r *reference) number(w *message.CausalWrite) string {
 	return ""
 }
 
-// void forgets the numbers above last: a new master may give them to other writes.
-func (r *reference) void(last uint64) {
-	for n := range r.causal {
+// void forgets the numbers above last, since a new master may give them to other writes, and
+// returns what they were.
+func (r *reference) void(last uint64) map[uint64]*message.Request {
+	forgotten := make(map[uint64]*message.Request)
+	for n, w := range r.causal {
 		if n > last {
+			forgotten[n] = w
 			delete(r.causal, n)
 		}
 	}
+	return forgotten
 }
 
 // apply executes an operation that takes the order from one position to another, and says what is

@@ -107,10 +107,11 @@ func (c *cluster) voidRecords(n int) {
 		c.fail("invariant", "a record of epoch %d is written, and the newest is of epoch %d", n+1, len(g.records))
 		return
 	}
-	for i := n; i < len(g.records); i++ {
+	for i := len(g.records) - 1; i >= n; i-- {
 		if c.established(&g.records[i]) {
 			c.fail("invariant", "the record of epoch %d is given up, and all of its members have installed it", i+1)
 		}
+		c.watch.givenUp(&g.records[i])
 	}
 	g.records = g.records[:n]
 }

@@ -127,6 +127,10 @@ func TestUnreadRecords(t *testing.T) { run(t, UnreadFromSeed, *seeds/100) }
 // anew from what the replicas hold, and never beside a later one.
 func TestLostRecords(t *testing.T) { run(t, LostFromSeed, *seeds/10) }
 
+// TestLostRecordsHarsh makes the store lose the newest record again and again, while nodes are cut
+// off and other masters are started.
+func TestLostRecordsHarsh(t *testing.T) { run(t, LostHarshFromSeed, *seeds/20) }
+
 // The seeds that found something keep being run.
 func TestKeptSeeds(t *testing.T) {
 	b, err := os.ReadFile("../../../testdata/seeds.txt")
