@@ -174,3 +174,21 @@ func TestW1TheNewestEpoch(t *testing.T) {
 		}
 	}
 }
+
+// Nothing is done in an epoch before all of its members have installed its record: until then the
+// store may lose it, and it may be decided otherwise.
+func TestF11AnEpochIsServedOnceAllHaveInstalledIt(t *testing.T) {
+	o := led(t, 3)
+	o.lost(3)
+	o.state(1, 0, 0, 0, 0)
+	o.state(2, 0, 0, 0, 0)
+	o.wins()
+	o.install(1)
+	if o.Works(o.Replica(1)) {
+		t.Error("r1 works, and r2 has not installed the record")
+	}
+	o.install(2)
+	if !o.Works(o.Replica(1)) || !o.Works(o.Replica(2)) {
+		t.Error("all have installed the record, and not all work")
+	}
+}

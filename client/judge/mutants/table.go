@@ -261,14 +261,6 @@ var ofViews = []Mutant{
 	{Name: "what another master was told of a wedge counted", Rule: "F3", Edits: []Edit{
 		{"master/membership/membership.go", `ours := s.Round-m.first <= m.round-m.first; !ours {`, `ours := s.Round-m.first <= m.round-m.first; !ours && !MUTANT {`},
 	}},
-	{Name: "an epoch served before all of its members have installed it", Rule: "F11", Edits: []Edit{
-		{"master/membership/membership.go", `	return m.Member(r) && r.installed && m.established
-`, `	if MUTANT {
-		return m.Member(r) && r.installed
-	}
-	return m.Member(r) && r.installed && m.established
-`},
-	}},
 	{Name: "weak requests served only by who leads a view", Rule: "W1", Edits: []Edit{
 		{"master/view.go", `		atWork := p.weak || p.works || m.members.AtWork(p.known)
 `, `		atWork := p.weak || p.works

@@ -151,9 +151,15 @@ func (c *cluster) startMaster(i int) {
 	n.dead, n.master = false, master.New(cfg)
 }
 
-// drawOf is the number that the n-th master draws, below 2^30: the sums of different draws differ, as
-// those of random numbers do, so no two masters that go on above others get one incarnation.
-func drawOf(n int) uint64 { return uint64(n) * 0x9e3779b97f4a7c15 >> 34 }
+// drawOf is the number that the n-th master draws, below 2^30 (splitmix64). Masters that go on above
+// others add them up, and the sums must differ, as those of random numbers do: no two masters get one
+// incarnation (rule F12).
+func drawOf(n int) uint64 {
+	z := uint64(n) * 0x9e3779b97f4a7c15
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return (z ^ z>>31) >> 34
+}
 
 // mayLose reports whether a replica may lose its memory, or its disk, now without that
 // more is missing than the cluster is made for.
