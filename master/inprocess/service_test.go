@@ -79,11 +79,19 @@ func TestMicroServiceIsFound(t *testing.T) {
 				e.QueueGroup != "made.up.masters" || f.QueueGroup != e.QueueGroup {
 				t.Errorf("%+v %+v", e, f)
 			}
-			// What the endpoint says of itself is a request that is served.
-			set, _ := ask(t, nc, &nats.Msg{Subject: e.Subject, Data: []byte(e.Metadata["set"])})
-			get, _ := ask(t, nc, &nats.Msg{Subject: e.Subject, Data: []byte(e.Metadata["get"])})
-			if set.Code != model.OK || set.Model != m || get.Model != m || get.Type != model.Get {
-				t.Errorf("%+v %+v", set, get)
+			// What the endpoint says of itself are requests that are served.
+			for _, typ := range model.Types {
+				example, said := e.Metadata[typ.Word()]
+				if !said {
+					continue
+				}
+				got, _ := ask(t, nc, &nats.Msg{Subject: e.Subject, Data: []byte(example)})
+				if !got.Code.Answered() || got.Model != m || got.Type != typ || got.Code == model.Failed {
+					t.Errorf("%s: %+v", example, got)
+				}
+			}
+			if e.Metadata["set"] == "" || e.Metadata["delete"] == "" {
+				t.Errorf("%+v", e.Metadata)
 			}
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"quartet/bus"
 	"quartet/bus/message"
 	"quartet/bus/model"
+	"quartet/master"
 	"quartet/master/ledger"
 )
 
@@ -164,12 +165,25 @@ func (s *service) info() any {
 	for _, m := range model.All {
 		out.Endpoints = append(out.Endpoints, micro.EndpointInfo{
 			Name: m.Word(), Subject: s.subjects.Request(), QueueGroup: s.subjects.Masters(),
-			Metadata: map[string]string{
-				"set": m.Word() + ", set, KEY " + bus.Separator + " VALUE", "get": m.Word() + ", get, KEY", "batch": s.subjects.Batch(),
-			},
+			Metadata: s.examples(m),
 		})
 	}
 	return out
+}
+
+// examples are requests of a model that are served as they stand, by their types, and the subject of
+// batches. A transaction has no such form, and a watch is no request with one reply.
+func (s *service) examples(m model.Consistency) map[string]string {
+	said := map[string]string{"batch": s.subjects.Batch()}
+	for typ, data := range map[model.Type]string{
+		model.Set: "KEY " + bus.Separator + " VALUE", model.Get: "KEY", model.Delete: "KEY",
+		model.Add: "COUNTER " + bus.Separator + " 1", model.List: "PREFIX",
+	} {
+		if typ.In(m) && master.NotBuilt(&model.Request{Model: m, Type: typ}) == "" {
+			said[typ.Word()] = m.Word() + ", " + typ.Word() + ", " + data
+		}
+	}
+	return said
 }
 
 // served is what an endpoint's figures say beyond those of every service.

@@ -146,3 +146,70 @@ func TestStartOnAFullDisk(t *testing.T) {
 	}
 	reserved()
 }
+
+// leave fills a disk but for so many bytes.
+func leave(t *testing.T, dir string, bytes uint64) {
+	t.Helper()
+	usage, err := room.Look(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if usage.Free <= bytes {
+		return
+	}
+
+	f, err := os.CreateTemp(dir, "others")
+	if err == nil {
+		_, err = io.CopyN(f, zeros{}, int64(usage.Free-bytes))
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// With little room sets are refused, and deletes of all models are taken, which make some; with
+// nearly none deletes are refused, too.
+func TestDeletesOnAFullDisk(t *testing.T) {
+	disk := smallDisk(t)
+	m := startIn(t, newPlace(t), "--dir", filepath.Join(disk, "data"), "--listen", "127.0.0.1:-1", "--suspect", calm)
+	nc := connect(t, m.url)
+	for model := 1; model <= 4; model++ {
+		mustOK(t, nc, fmt.Sprintf("%d, set, gone%d ::: v", model, model))
+		mustOK(t, nc, fmt.Sprintf("%d, set, stays%d ::: v", model, model))
+	}
+	atRest(t, nc)
+
+	levels := room.LevelsOf(192 << 20)
+	leave(t, disk, (levels.Sets+levels.Cleanup)/2)
+	noRoomFor(t, nc, "set, other ::: v", "deletes go on")
+	for model := 1; model <= 4; model++ {
+		mustOK(t, nc, fmt.Sprintf("%d, delete, gone%d", model, model))
+	}
+	for model := 1; model <= 4; model++ {
+		if got := ask(t, nc, fmt.Sprintf("%d, get, gone%d", model, model)); code(got) != "404" {
+			t.Errorf("a deleted key in model %d: %q %s", model, code(got), got.Data)
+		}
+	}
+
+	leave(t, disk, levels.Cleanup/2)
+	noRoomFor(t, nc, "delete, other", "for deletes, too")
+	for model := 1; model <= 4; model++ {
+		if got := mustOK(t, nc, fmt.Sprintf("%d, get, stays%d", model, model)); string(got.Data) != "v" {
+			t.Errorf("a get of model %d on the full disk: %q", model, got.Data)
+		}
+	}
+}
+
+// noRoomFor waits until a write is refused in every model for want of room, with a reason.
+func noRoomFor(t *testing.T, nc *nats.Conn, write, reason string) {
+	t.Helper()
+	testkit.Eventually(t, restLimit, write+" is refused", func() error {
+		for model := 1; model <= 4; model++ {
+			got := ask(t, nc, fmt.Sprintf("%d, %s", model, write))
+			if why := got.Header.Get(bus.HeaderError); code(got) != "503" || !strings.Contains(why, reason) {
+				return fmt.Errorf("model %d: %q %s", model, code(got), got.Data)
+			}
+		}
+		return nil
+	})
+}
