@@ -46,7 +46,8 @@ var (
 	Apart = &Kind{"%s, and without one of them no view of %d of %d replicas can be formed: mend the network between them",
 		"mend the network between the replicas that are named: nothing else helps while each of them lives"}
 	Unreachable = &Kind{"%s of the view's %d members cannot be reached, and %d of them are needed to go on without losing what was acknowledged",
-		"bring those replicas back, with their data; or see what going on without them would lose: quartet recover"}
+		"those that the master runs come back by themselves, within seconds of its start;" +
+			" bring the others back, with their data; or see what going on without them would lose: quartet recover"}
 	TooFew = &Kind{"only %d of %d replicas can be reached, and %d are needed: %s cannot go on, or are not loaded yet",
 		"bring the missing replicas back; those that are being loaded come by themselves"}
 

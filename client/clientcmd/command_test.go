@@ -227,8 +227,9 @@ func TestNothingIsSentAfterAMistake(t *testing.T) {
 		{[]string{"set", "--retries", "-1", "k", "v"}, []string{"--retries", "from 0 to 1000"}},
 		{[]string{"get"}, []string{"accepts 1 arg"}},
 		{[]string{"get", "k", "--consistency", "9"}, []string{"want 1 linearizable"}},
-		{[]string{"status", "x"}, []string{"unknown command"}},
-		{[]string{"demo", "x"}, []string{"unknown command"}},
+		{[]string{"status", "x"}, []string{"takes no arguments", `"x"`}},
+		{[]string{"remove", "foo"}, []string{`no replica is called "foo"`}},
+		{[]string{"demo", "x"}, []string{"takes no arguments"}},
 	} {
 		w := quartet(t, r.URL, test.args...)
 		if w.status != exit.StatusUsage || w.stdout != "" {

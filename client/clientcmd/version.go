@@ -56,7 +56,7 @@ number alone. The cluster's own is in quartet status.
 Exit status: 0.`,
 		Example: `  quartet version
   quartet version -o json | jq -r .revision`,
-		Args: console.UsageArgs(cobra.NoArgs),
+		Args: console.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			r := releaseOf(env.Version)
 			if out.Objects() {

@@ -137,6 +137,9 @@ func Hold(ctx context.Context, o *Options) (*Directory, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, left := range sweep(dir.path) {
+		dir.note("removed %s, which a master that was killed had left", left)
+	}
 	if o.NATS == "" {
 		err := server.Check(ctx, server.Options{Listen: o.Listen, AllowInsecureBind: o.AllowInsecure})
 		if errors.Is(err, server.ErrPortTaken) {

@@ -61,6 +61,14 @@ func UsageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
+// NoArgs refuses arguments of a command that takes none.
+func NoArgs(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return exit.Usage(fmt.Errorf("%s takes no arguments, and %q is one\nusage: %s", cmd.CommandPath(), args[0], cmd.UseLine()))
+}
+
 // Interruptible returns a context that ends at SIGINT, SIGTERM or the terminal's end.
 func Interruptible(cmd *cobra.Command) (context.Context, context.CancelFunc) {
 	return signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strings"
 	"sync/atomic"
 
 	"github.com/spf13/cobra"
@@ -94,8 +95,10 @@ func outputOf(cmd *cobra.Command, args []string) Format {
 }
 
 // failed is the end of a command with nothing to show for it.
+//
+// The error is one line: remedies, which stderr has on lines of their own, follow it.
 func failed(err error, status int) bus.JSONReply {
-	out := bus.JSONReply{Ack: bus.AckFail, Code: uint16(codeOf(err)), Error: reason(err)}
+	out := bus.JSONReply{Ack: bus.AckFail, Code: uint16(codeOf(err)), Error: oneLine(reason(err))}
 	switch unknown := status == exit.StatusUnknown || errors.Is(err, client.ErrUnknownOutcome); {
 	case unknown:
 		out.Ack, out.Code = ackUnknown, uint16(model.Unknown)
@@ -107,3 +110,6 @@ func failed(err error, status int) bus.JSONReply {
 	}
 	return out
 }
+
+// oneLine joins the lines of a text.
+func oneLine(text string) string { return strings.ReplaceAll(text, "\n", "; ") }

@@ -18,7 +18,8 @@ func Usage(cmd *cobra.Command) error {
 	var b strings.Builder
 	b.WriteString("Usage:\n")
 
-	if cmd.Runnable() {
+	// What has commands below it does nothing but help by itself.
+	if cmd.Runnable() && !cmd.HasAvailableSubCommands() {
 		b.WriteString("  " + cmd.UseLine() + "\n")
 	}
 	if cmd.HasAvailableSubCommands() {

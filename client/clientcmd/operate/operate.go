@@ -16,6 +16,7 @@ import (
 	"quartet/bus"
 	"quartet/bus/host/config"
 	"quartet/bus/host/exit"
+	"quartet/bus/lamport"
 	"quartet/client"
 	"quartet/client/clientcmd/console"
 )
@@ -51,7 +52,7 @@ Exit status: 0 the cluster is ready, 1 nothing was done or it did not become rea
 		Example: `  quartet recover
   quartet recover -o json | jq .missing
   quartet recover --yes`,
-		Args: console.UsageArgs(cobra.NoArgs),
+		Args: console.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := console.Interruptible(cmd)
 			defer cancel()
@@ -171,11 +172,14 @@ then the cluster: how many of them may be missing is counted anew.
 -o json, jsonl and raw print one object, also where it was refused: replica, removed,
 begun (it leaves with the next view), epoch in which it is out, error.
 
-Exit status: 0 it is out, 1 refused, or not out in time, 6 no cluster.`,
+Exit status: 0 it is out, 1 refused, or not out in time, 2 wrong usage, 6 no cluster.`,
 		Example: `  quartet remove r4
   quartet remove -o json r4 | jq .removed`,
 		Args: console.UsageArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if n, err := lamport.ParseNode(args[0]); err != nil || !n.IsReplica() {
+				return exit.Usage(fmt.Errorf("no replica is called %q: they are r1, r2, …; see quartet status", args[0]))
+			}
 			ctx, cancel := console.Interruptible(cmd)
 			defer cancel()
 			c, err := conn.Connect(ctx)

@@ -28,7 +28,7 @@ func Status(env console.Env) *cobra.Command {
 Exit status: 0 ready, 4 not ready, 6 no cluster.`,
 		Example: `  quartet status
   quartet status -o json | jq .ready`,
-		Args: console.UsageArgs(cobra.NoArgs),
+		Args: console.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := console.Interruptible(cmd)
 			defer cancel()

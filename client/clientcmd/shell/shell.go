@@ -59,7 +59,7 @@ Exit status: 0 at a prompt. Without one that of the worst line: 0 all answered,
 		Example: `  quartet shell
   quartet shell --consistency causal --replica r2
   printf 'set k v\nget k\n' | quartet shell -o raw`,
-		Args: console.UsageArgs(cobra.NoArgs),
+		Args: console.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return s.run(cmd) },
 	}
 	f := cmd.Flags()

@@ -153,6 +153,7 @@ func (t *tracing) run(ctx context.Context, args []string) error {
 	case t.follow:
 		return t.all(ctx, w)
 	case isRID:
+		fmt.Fprintf(t.env.Stderr, "listening for request %d, %s at the most; of the past tell logs: --log-dir DIR\n", rid, t.wait)
 		return t.one(ctx, w, rid)
 	}
 	return t.own(ctx, w, c, request)
