@@ -198,7 +198,7 @@ func TestRequestFiles(t *testing.T) {
 func TestNothingIsSentAfterAMistake(t *testing.T) {
 	r := responder.Start(t, nil)
 	file := t.TempDir() + "/bad"
-	if err := os.WriteFile(file, []byte("1, 2, fine\n\n1, 7, k\n1, 1, k\n"), 0o666); err != nil {
+	if err := os.WriteFile(file, []byte("1, 2, fine\n\n1, 8, k\n1, 1, k\n"), 0o666); err != nil {
 		t.Fatal(err)
 	}
 
@@ -210,7 +210,7 @@ func TestNothingIsSentAfterAMistake(t *testing.T) {
 		{[]string{"client", "1, 2, fine", "5, 2, k"}, []string{"argument 2, column 1: unknown consistency"}},
 		{[]string{"client", "nowhere"}, []string{"argument 1", "no such request file", `"nowhere"`}},
 		{[]string{"client", "--also", "1, 1, k", "1, 2, fine"}, []string{"--also 1, column 8", ":::"}},
-		{[]string{"client", file}, []string{file + ":3:4: unknown request", file + ":4:8: ", "want 1 set or 2 get"}},
+		{[]string{"client", file}, []string{file + ":3:4: unknown request", file + ":4:8: ", "want 1 set, 2 get, 3 delete"}},
 		{[]string{"client", "--consistency", "strong", "1, 2, fine"}, []string{"want 1 linearizable"}},
 		{[]string{"client", "-o", "xml", "1, 2, fine"}, []string{"want table, json, jsonl or raw"}},
 		{[]string{"client", "--wrong", "1, 2, fine"}, []string{"unknown flag"}},

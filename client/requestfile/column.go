@@ -12,7 +12,10 @@ import (
 // the parts in the order in which the bus reads them; the bus says what is wrong.
 func column(line []byte) int {
 	text := string(line)
-	at := 0 // bytes before the part
+	at := 0                           // bytes before the part
+	if strings.HasPrefix(text, "{") { // JSON: the bus names the field, or the byte
+		return character(text, at)
+	}
 
 	consistency, rest, found := strings.Cut(text, ",")
 	if _, err := model.ParseConsistency(trim(consistency)); err != nil {
@@ -31,13 +34,18 @@ func column(line []byte) int {
 		return character(text, at)
 	}
 
+	if kind == model.Txn { // which has no text form
+		return character(text, at)
+	}
+
 	at += len(request)
 	if !found {
 		return character(text, at)
 	}
 	at++
 
-	if kind == model.Set && !strings.Contains(data, bus.Separator) {
+	takesValue := kind == model.Set || kind == model.Add
+	if takesValue && !strings.Contains(data, bus.Separator) {
 		at += len(strings.TrimRight(data, blanks)) // where the separator is missing
 	}
 	return character(text, at)

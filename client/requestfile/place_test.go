@@ -9,7 +9,7 @@ import (
 func TestPlace(t *testing.T) {
 	long := strings.Repeat("k", 300)
 	for line, want := range map[string]string{
-		"1, 7, key":           "1, 7, key\n   ^",
+		"1, 8, key":           "1, 8, key\n   ^",
 		"  strong, 1, a":      "  strong, 1, a\n  ^",
 		"1, 1, key = value":   "1, 1, key = value\n                 ^",
 		"\t1,\tx, k":          "\t1,\tx, k\n\t  \t^",
@@ -38,9 +38,9 @@ func TestPlace(t *testing.T) {
 
 // Every mistake of a load can be shown, and what cannot stays a sentence.
 func TestMistakesOf(t *testing.T) {
-	_, err := Parse("f", strings.NewReader("1, 7, k\n1, 1, k\n"))
+	_, err := Parse("f", strings.NewReader("1, 8, k\n1, 1, k\n"))
 	got := Show(errors.Join(err, ErrNoFile))
-	want := "f:1:4: unknown request \"7\" (want 1 set or 2 get)\n    1, 7, k\n       ^\n" +
+	want := "f:1:4: unknown request \"8\" (want 1 set, 2 get, 3 delete, 4 list, 5 watch, 6 txn or 7 add)\n    1, 8, k\n       ^\n" +
 		"f:2:8: a set needs a key and a value with ::: between them\n    1, 1, k\n           ^\n" + ErrNoFile.Error()
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

@@ -2,8 +2,9 @@
 // requests. It promises that nothing is sent before all of it could be read: it returns requests,
 // or errors that name file, line, column and what was expected.
 //
-// A file holds one request a line, in the text form of the public contract. Blank lines and
-// lines that begin with # are skipped.
+// A file holds one request a line, in the text form of the public contract, or in its JSON form where
+// the text form has no place for it: a condition, a TTL, a txn, a value with blanks at its ends.
+// Blank lines and lines that begin with # are skipped.
 package requestfile
 
 import (
@@ -206,7 +207,7 @@ func Parse(name string, r io.Reader) ([]Request, error) {
 	return requests, nil
 }
 
-// ParseLine reads one request in text form. The error is an [*Error] without a name.
+// ParseLine reads one request, in text or JSON. The error is an [*Error] without a name.
 func ParseLine(line string) (bus.Request, error) {
 	request, bad := parseLine([]byte(line))
 	if bad != nil {
@@ -215,17 +216,21 @@ func ParseLine(line string) (bus.Request, error) {
 	return request, nil
 }
 
-// parseLine reads one request in text form.
+// parseLine reads one request, in text or JSON.
 func parseLine(line []byte) (bus.Request, *Error) {
 	refused := func(reason string, code model.Code) *Error {
 		return &Error{Column: column(line), Reason: reason, Text: string(line), Code: code}
 	}
-	if len(line) > 0 && isOtherForm(line[0]) {
+	if len(line) > 0 && line[0] >= utf8.RuneSelf { // the bus would take it for msgpack
 		const want = "expected a consistency: 1 linearizable, 2 sequential, 3 causal or 4 eventual"
 		return bus.Request{}, refused(want, model.Malformed)
 	}
 
 	request, err := bus.ParseRequest(line)
+	if err == nil && request.Asked != nil {
+		const how = "a request in a file says what is asked, not how it is sent: no id, client, replica, session, history, age or minimum"
+		return bus.Request{}, refused(how, model.Malformed)
+	}
 	if err == nil {
 		return request, nil
 	}
@@ -236,7 +241,3 @@ func parseLine(line []byte) (bus.Request, *Error) {
 	}
 	return bus.Request{}, refused(err.Error(), code)
 }
-
-// isOtherForm reports whether the bus would take a request that begins with b for msgpack or
-// JSON, which are not the text form.
-func isOtherForm(b byte) bool { return b >= utf8.RuneSelf || b == '{' }

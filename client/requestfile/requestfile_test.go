@@ -40,7 +40,15 @@ func TestMistakes(t *testing.T) {
 		{"5, 1, a ::: b", 1, "unknown consistency"},
 		{"  strong, 1, a ::: b", 3, "want 1 linearizable, 2 sequential, 3 causal or 4 eventual"},
 		{"1", 2, "no comma after the consistency"},
-		{"1, delete, a", 4, "want 1 set or 2 get"},
+		{"1, remove, a", 4, "want 1 set, 2 get, 3 delete"},
+		{"1, txn, a", 4, "no text form"},
+		{"1, add, n", 10, "key and a value with :::"},
+		{"1, add, n ::: x", 9, "whole number"},
+		{"3, add, n ::: 1", 9, "no add in model causal"},
+		{`{"consistency":1,"request":"txn"}`, 1, "does nothing"},
+		{`{"consistency":1,"request":3,"key":"k","id":"x"}`, 1, "no id, client"},
+		{`{"consistency":3,"request":3,"key":"k","if_revision":1}`, 1, "no condition in model causal"},
+		{`{"consistency":1`, 1, "cut short"},
 		{"1, 2", 5, "no comma after the request"},
 		{"1, 1, key = value", 18, "key and a value with :::"},
 		{"1, 1, ::: value", 7, "empty key"},
@@ -112,11 +120,17 @@ func TestLoad(t *testing.T) {
 	for argument, key := range map[string]string{
 		"1, 2, k,x":        "k,x",
 		"1, 1, k ::: a\nb": "k",
-		"here":             "disk",
-		"./here":           "disk",
-		"a, b":             "comma",
-		"linear1":          "folder",
-		"seq1":             "builtin",
+		"1, delete, k":     "k",
+		"4, list, ":        "",
+		"2, add, n ::: 7":  "n",
+
+		`{"consistency":1,"request":1,"key":"j","value":" v ","ttl":"5m","if_revision":0}`: "j",
+		`{"consistency":1,"request":6,"then":[{"request":"add","key":"n","value":1}]}`:     "",
+		"here":    "disk",
+		"./here":  "disk",
+		"a, b":    "comma",
+		"linear1": "folder",
+		"seq1":    "builtin",
 	} {
 		got, err := l.Load("argument 1", argument)
 		if err != nil || len(got) != 1 || got[0].Key != key {
@@ -127,7 +141,7 @@ func TestLoad(t *testing.T) {
 	for argument, want := range map[string]error{
 		"nowhere": ErrNoFile, "../up": ErrNoFile, "dir": ErrNoFile, "": ErrNoFile, "x\x00y": ErrNoFile,
 		"1, 1, no separator": ErrMalformed, "9, 1, a ::: b": ErrMalformed, "bad": ErrMalformed,
-		"1, 3, " + strings.Repeat("n", 300): ErrMalformed,
+		"1, 8, " + strings.Repeat("n", 300): ErrMalformed,
 	} {
 		if got, err := l.Load("argument 7", argument); !errors.Is(err, want) || got != nil {
 			t.Errorf("%q: %v, %v, want %v", argument, got, err, want)
@@ -171,6 +185,7 @@ func TestTheEightFiles(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add("1, 1, key ::: value\n# x\n4,2,k")
 	f.Add("\x84\xa1k\n1,,\n")
+	f.Add("{\"consistency\":1,\"request\":6,\"then\":[{\"request\":\"add\",\"key\":\"n\",\"value\":1}]}\n1, add, n ::: +7")
 	f.Fuzz(func(t *testing.T, text string) {
 		requests, err := Parse("f", strings.NewReader(text))
 		if err != nil && requests != nil {

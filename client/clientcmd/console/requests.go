@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"quartet/bus"
 	"quartet/bus/model"
 	"quartet/client"
 	"quartet/client/requestfile"
@@ -68,5 +69,5 @@ func Read(env Env, also, args []string, override model.Consistency) ([]requestfi
 
 // Outgoing is the request that a line of a file, or an argument, asks for.
 func Outgoing(r requestfile.Request) client.Request {
-	return client.Request{Request: r.Request.Request, Text: true}
+	return client.Request{Request: r.Request.Request, Text: r.Encoding == bus.Text}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"quartet/bus"
 	"quartet/bus/host/exit"
 	"quartet/bus/model"
 	"quartet/client"
@@ -219,10 +220,10 @@ func (r *Runner) say(request requestfile.Request) {
 }
 
 func sentence(r requestfile.Request) string {
-	if r.Type == model.Set || r.Type == model.Add {
-		return fmt.Sprintf("%s, %s, %s ::: %s", r.Model.Word(), r.Type.Word(), r.Key, r.Value)
+	if r.Type == model.Txn { // it has no text form
+		return r.Model.Word() + ", " + r.Type.Word()
 	}
-	return fmt.Sprintf("%s, %s, %s", r.Model.Word(), r.Type.Word(), r.Key)
+	return string(bus.AppendText(nil, &r.Request.Request))
 }
 
 // ended prints a request's end.

@@ -61,7 +61,7 @@ func parseLine(line string, current model.Consistency) (typed, error) {
 	case err != nil:
 		return typed{}, err
 	}
-	return typed{request: &client.Request{Request: r.Request, Text: true}}, nil
+	return typed{request: &client.Request{Request: r.Request, Text: r.Encoding == bus.Text}}, nil
 }
 
 // parseWrite reads what stands behind the word of a write with a value.
