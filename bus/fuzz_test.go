@@ -8,8 +8,11 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/nats-io/nats.go"
 
+	"quartet/bus/codec"
 	"quartet/bus/lamport"
 	"quartet/bus/model"
 )
@@ -24,6 +27,16 @@ func FuzzParseRequest(f *testing.F) {
 		"\x84\xabconsistency\x01\xa7request\x01\xa3key\xa1k\xa5value\xc6\xff\xff\xff\xff", "\xc0", "\x80",
 		`{"consistency":3,"request":"set","key":" k ","value":"\n v"}`,
 		`{"consistency":"eventual","request":1,"key":"k","value_base64":"/w=="}`,
+
+		// The later requests.
+		"1, delete, k", "3,4,", "4, list, a", "1, watch, a", "2, add, n ::: +007", "1, txn, k",
+		`{"consistency":1,"request":"add","key":"n","value":-7,"if_revision":0}`,
+		`{"consistency":1,"request":4,"prefix":"a","limit":7,"values":true,"from":"r2.7"}`, `{"consistency":4,"request":5,"from":17}`,
+		`{"consistency":4,"request":1,"key":"k","value":"v","ttl":"1h30m"}`,
+		`{"consistency":1,"request":6,"if":[{"key":"a","revision":17},{"key":"b","exists":false},{"key":"c","value":"x"}],` +
+			`"then":[{"request":"set","key":"a","value":"1","ttl":"5m"},{"request":"get","key":"d"}],"else":[{"request":7,"key":"a","value":"7"}]}`,
+		"\x85\xabif_revision\x07\xabconsistency\x02\xa7request\x01\xa3key\xa1k\xa5value\xc4\x01v", "\x84\xabconsistency\x01\xa7request\x05\xa6prefix\xa0\xa4from\x11",
+		"\x83\xabconsistency\x01\xa7request\x06\xa4then\x91\x83\xa7request\x07\xa3key\xa1n\xa5value\xff",
 	} {
 		f.Add([]byte(seed))
 	}
@@ -42,7 +55,7 @@ func FuzzParseRequest(f *testing.F) {
 		if err := Check(&r.Request); err != nil {
 			t.Fatalf("accepted %+v, which Check refuses: %v", r, err)
 		}
-		if (r.Value == nil) != (r.Type == model.Get) {
+		if (r.Value != nil) != takesValue(r.Type) {
 			t.Fatalf("value %v of a %v", r.Value, r.Type)
 		}
 
@@ -50,28 +63,103 @@ func FuzzParseRequest(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		object, err := json.Marshal(map[string]any{"consistency": r.Model, "request": r.Type, "key": r.Key})
-		if r.Type == model.Set && err == nil {
-			object, err = json.Marshal(map[string]any{"consistency": r.Model, "request": r.Type, "key": r.Key, "value_base64": r.Value})
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-
-		forms := [][]byte{packed, object}
-		if Trimmed(&r.Request) {
-			forms = append(forms, AppendText(nil, &r.Request))
-		} else if r.Encoding == Text {
+		forms := map[string]nats.Header{string(packed): nil, string(jsonForm(t, &r.Request)): nil}
+		switch {
+		case r.Type == model.Txn: // it has no text form
+		case Trimmed(&r.Request):
+			forms[string(AppendText(nil, &r.Request))] = TextHeader(nil, &r.Request)
+		case r.Encoding == Text:
 			t.Fatalf("text was not trimmed: %+v", r)
 		}
 
-		for _, form := range forms {
-			again, err := ParseRequest(form)
-			if err != nil || again.Model != r.Model || again.Type != r.Type || again.Key != r.Key || !bytes.Equal(again.Value, r.Value) {
-				t.Fatalf("%q: %+v became %+v, %v", form, r, again, err)
+		for form, header := range forms {
+			again, err := ParseRequest([]byte(form))
+			if err == nil {
+				_, err = OptionsOf(&again, header)
+			}
+			if diff := cmp.Diff(r.Request, again.Request, cmpopts.EquateEmpty()); err != nil || diff != "" {
+				t.Fatalf("%q: %v\n%s", form, err, diff)
 			}
 		}
 	})
+}
+
+// jsonForm is r in JSON.
+func jsonForm(t *testing.T, r *model.Request) []byte {
+	t.Helper()
+	object := map[string]any{"consistency": r.Model, "request": r.Type}
+	switch {
+	case r.Type == model.Txn:
+		x, err := codec.ParseTransaction(r.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		jsonLists(object, &x)
+	case r.Type.HasKey():
+		object["key"] = r.Key
+	default:
+		object["prefix"] = r.Key
+	}
+
+	jsonExtras(object, r.Type, r.Value, r.HasIf, r.If, r.TTL)
+	if x := r.Range; x != nil && x.Limit > 0 {
+		object["limit"] = x.Limit
+	}
+	if x := r.Range; x != nil {
+		object["values"] = x.Values
+	}
+	if x := r.Range; x != nil && x.From != "" {
+		object["from"] = x.From
+	}
+
+	b, err := json.Marshal(object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// jsonExtras are the fields that requests and steps have beside key and codes.
+func jsonExtras(object map[string]any, kind model.Type, value []byte, hasIf bool, revision, ttl uint64) {
+	switch kind {
+	case model.Set:
+		object["value_base64"] = value
+	case model.Add:
+		object["value"] = string(value)
+	}
+	if hasIf {
+		object["if_revision"] = revision
+	}
+	if ttl > 0 {
+		object["ttl"] = FormatTTL(ttl)
+	}
+}
+
+func jsonLists(object map[string]any, x *model.Transaction) {
+	checks := []any{}
+	for _, c := range x.If {
+		check := map[string]any{"key": c.Key}
+		switch {
+		case c.HasRevision:
+			check["revision"] = c.Revision
+		case c.HasExists:
+			check["exists"] = c.Exists
+		default:
+			check["value_base64"] = c.Value
+		}
+		checks = append(checks, check)
+	}
+
+	steps := func(steps []model.Step) []any {
+		list := []any{}
+		for _, s := range steps {
+			step := map[string]any{"request": s.Type, "key": s.Key}
+			jsonExtras(step, s.Type, s.Value, s.HasIf, s.If, s.TTL)
+			list = append(list, step)
+		}
+		return list
+	}
+	object["if"], object["then"], object["else"] = checks, steps(x.Then), steps(x.Else)
 }
 
 func checkRefusal(t *testing.T, err error) {
@@ -126,14 +214,19 @@ func FuzzParseJSON(f *testing.F) {
 			t.Fatalf("accepted, though %v", err)
 		}
 
-		want := 3 + len(r.Asked)
-		if r.Type == model.Set {
-			want++
-			if text, ok := fields["value"]; ok && text != string(r.Value) {
-				t.Fatalf("value %q is %q", text, r.Value)
+		known := map[string]bool{"consistency": true, "request": true, "key": true, "prefix": true, "value": true, "value_base64": true,
+			"if": true, "then": true, "else": true, "if_revision": true, "ttl": true, "limit": true, "values": true, "from": true}
+		others := 0
+		for name := range fields {
+			if !known[name] {
+				others++
 			}
 		}
-		if len(fields) != want || fields["key"] != r.Key {
+		if text, ok := fields["value"]; ok && r.Type == model.Set && text != string(r.Value) {
+			t.Fatalf("value %q is %q", text, r.Value)
+		}
+		otherKey := r.Type.HasKey() && fields["key"] != r.Key
+		if others != len(r.Asked) || otherKey {
 			t.Fatalf("%+v of %v", r, fields)
 		}
 
@@ -144,6 +237,31 @@ func FuzzParseJSON(f *testing.F) {
 		}
 		if _, err := OptionsOf(&r, nil); err != nil {
 			checkRefusal(t, err)
+		}
+	})
+}
+
+// Headers of any content either complete a request to one that the cluster takes, or are refused.
+func FuzzExtras(f *testing.F) {
+	f.Add("1, 1, k ::: v", "Quartet-TTL", "5m", "quartet-if-revision", "0")
+	f.Add("1, 4, a", "Quartet-Limit", "10001", "Quartet-From", "r2.7")
+	f.Add("3, 5, ", "Quartet-From", "18446744073709551616", "Quartet-Values", "true")
+	f.Fuzz(func(t *testing.T, body, name1, value1, name2, value2 string) {
+		r, err := ParseRequest([]byte(body))
+		if err != nil {
+			return
+		}
+		before := r.Request
+		h := nats.Header{name1: {value1}, name2: {value2}}
+		if _, err := OptionsOf(&r, h); err != nil {
+			checkRefusal(t, err)
+			return
+		}
+		if err := Check(&r.Request); err != nil {
+			t.Fatalf("%+v was completed to %+v: %v", before, r.Request, err)
+		}
+		if r.Model != before.Model || r.Type != before.Type || r.Key != before.Key || !bytes.Equal(r.Value, before.Value) {
+			t.Fatalf("%+v became %+v", before, r.Request)
 		}
 	})
 }
