@@ -139,7 +139,7 @@ func (o *Options) Told() message.Told {
 	return message.Told{History: o.History, Position: o.MinPosition, Timestamp: o.MinTimestamp}
 }
 
-// ParseClient reads the one header of a batch that counts, [HeaderClient], as
+// ParseClient reads the header of a batch that counts for its requests, [HeaderClient], as
 // [ParseOptions] does. A batch in a session is refused: its requests are under way at the
 // same time, those of a session are not; and the history is each request's own.
 func ParseClient(h nats.Header) (string, error) {

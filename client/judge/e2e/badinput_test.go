@@ -27,6 +27,7 @@ type bad struct {
 
 func badText() []bad {
 	long := strings.Repeat("k", 1025)
+
 	return []bad{
 		{name: "empty", body: "", code: "400"},
 		{name: "blank", body: " \n", code: "400"},
@@ -40,6 +41,8 @@ func badText() []bad {
 		{name: "request 0", body: "1, 0, k", code: "400"},
 		{name: "request 8", body: "1, 8, k", code: "400"},
 		{name: "request word", body: "1, remove, k", code: "400"},
+
+		// The later requests.
 		{name: "delete without key", body: "1, delete, ", code: "400"},
 		{name: "delete with separator", body: "4, 3, k ::: v", code: "400"},
 		{name: "list of a prefix with a separator", body: "1, list, a:::", code: "400"},
