@@ -296,7 +296,7 @@ func TestCompareStatuses(t *testing.T) {
 
 	nobody := responder.Server(t).ClientURL()
 	file := filepath.Join(t.TempDir(), "wrong")
-	if err := os.WriteFile(file, []byte("1, 1, a ::: b\n1, 7, c\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("1, 1, a ::: b\n1, 8, c\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 
