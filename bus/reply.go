@@ -36,8 +36,12 @@ type Reply struct {
 	Body []byte
 }
 
-// replyHeaders is no less than the headers that a reply can have.
-const replyHeaders = 16
+// replyHeaders is no less than the headers that a reply can have. Nearly all have usualHeaders at
+// most, which take half of the memory.
+const (
+	replyHeaders = 16
+	usualHeaders = 13
+)
 
 // Words of the two code headers, so that a reply allocates none of them.
 var (
@@ -54,8 +58,8 @@ var (
 
 // Msg builds the reply as a message to subject. Its body is, for OK, the value of a get or the sum of
 // an add, [AppendEcho] of a text set, nothing for a msgpack set, and of a list or a txn a map (in
-// text: lines); for a FAIL it is the reason. A JSON request's is a JSON object, whatever came of it. The message may share the memory of Value
-// and Body.
+// text: lines); for a FAIL it is the reason. A JSON request's is a JSON object, whatever came of it.
+// The message may share the memory of Value and Body.
 func (r *Reply) Msg(subject string) *nats.Msg { return new(ReplyWriter).Msg(subject, r) }
 
 // ReplyWriter builds one reply after the other in the same memory: for who sends many.
@@ -71,7 +75,7 @@ type ReplyWriter struct {
 // copied a message when its publish returns.) All header values are cut from one string.
 func (w *ReplyWriter) Msg(subject string, r *Reply) *nats.Msg {
 	if w.header == nil {
-		w.header = make(nats.Header, replyHeaders)
+		w.header = make(nats.Header, usualHeaders)
 	}
 	clear(w.header)
 	w.used = 0
