@@ -2,6 +2,7 @@ package disk
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -122,6 +123,42 @@ func fillKeys(tb testing.TB, d *Disk, keys int) {
 				tb.Fatal(err)
 			}
 		}
+	}
+}
+
+// BenchmarkDeadlines writes 200,000 keys of 16 + 100 bytes, without deadlines and with them, and
+// reports what that takes.
+func BenchmarkDeadlines(b *testing.B) {
+	const keys = 200_000
+	for _, ttl := range []uint64{0, 1000} {
+		b.Run(fmt.Sprintf("ttl=%d", ttl), func(b *testing.B) {
+			for b.Loop() {
+				dir := filepath.Join(b.TempDir(), "r1")
+				d, _, err := Open(b.Context(), Options{Dir: dir})
+				if err != nil {
+					b.Fatal(err)
+				}
+				for i := range keys {
+					r := benchRecord(i, 100)
+					if r.Revision = uint64(i + 1); ttl > 0 {
+						r.Expires = 1_800_000_000_000 + uint64(i)
+					}
+					d.Put(benchKey(i), r)
+					if i%64 != 63 {
+						continue
+					}
+					if err := d.Commit(benchTurn(i)); err != nil {
+						b.Fatal(err)
+					}
+				}
+
+				b.ReportMetric(resident(b, "VmRSS"), "MiB-now")
+				if err := errors.Join(d.db.Compact(b.Context(), []byte{0}, []byte{0xff}, false), d.Close()); err != nil {
+					b.Fatal(err)
+				}
+				b.ReportMetric(size(b, dir)*(1<<20)/keys, "B-disk/key")
+			}
+		})
 	}
 }
 
