@@ -6,7 +6,7 @@ import "quartet/bus/model"
 // refuse it; "": it is carried out.
 func NotBuilt(r *model.Request) string {
 	switch r.Type {
-	case model.List, model.Watch, model.Txn:
+	case model.List, model.Watch:
 		return "requests of the type " + r.Type.Word() + " are not built yet"
 	}
 	return ""

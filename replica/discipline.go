@@ -63,22 +63,23 @@ func (m *Machine) request(r *message.Request, fenced bool) {
 	m.lastRID = max(m.lastRID, r.RID)
 	m.pending++
 
+	isWrite := m.writes(r)
 	noRoom := m.full.refuses(r.Type)
 	switch {
-	case noRoom != "":
+	case isWrite && noRoom != "":
 		m.fail(r, model.Unavailable, noRoom)
 		return
 	case !r.Model.Valid():
 		m.fail(r, model.Malformed, "this replica does not know the consistency model for this request")
 		return
-	case !served(r):
+	case !m.serves(r):
 		m.fail(r, model.Malformed, "this replica does not know the request type")
 		return
 	}
 
 	d := m.disciplines[r.Model]
 	switch {
-	case r.Writes():
+	case isWrite:
 		d.set(r)
 	case d.mayAnswer(r, m.seen(false)):
 		m.answer(d.read(r))
@@ -101,13 +102,15 @@ func (f *full) refuses(t model.Type) string {
 	}
 }
 
-// served reports whether replicas have requests like r in its model.
-func served(r *message.Request) bool {
+// serves reports whether this replica has requests like r in its model.
+func (m *Machine) serves(r *message.Request) bool {
 	switch r.Type {
 	case model.Get:
 		return true
 	case model.Set, model.Delete, model.Add:
 		return r.Model.Strong() || weakWrite(r)
+	case model.Txn:
+		return r.Model.Strong() && m.cfg.Forms != nil
 	}
 	return false
 }
@@ -136,6 +139,7 @@ func (m *Machine) written(r *message.Request, o *layers.Outcome) model.Answer {
 	}
 	if o.Code == model.Failed {
 		a.Code, a.Revision, a.Reason = model.Failed, o.Revision, whyFailed(r, o.Revision)
+		a.HasRevision = r.Type != model.Txn // the results have those of the keys
 	}
 	return a
 }
@@ -144,6 +148,8 @@ func (m *Machine) written(r *message.Request, o *layers.Outcome) model.Answer {
 // none.
 func whyFailed(r *message.Request, revision uint64) string {
 	switch {
+	case r.Type == model.Txn:
+		return stepFailed
 	case r.HasIf && r.If == 0 && revision > 0:
 		return fmt.Sprintf("key %s has a value, of revision %d, and was to have none; nothing was changed", r.Key, revision)
 	case r.HasIf && r.If != revision && revision > 0:

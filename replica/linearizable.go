@@ -60,14 +60,14 @@ func (m *Machine) confirm(f *message.Forward) {
 	l := &m.linearizable
 	l.round = max(l.round, f.Round)
 	if !l.owed {
-		l.owed = f.Round > 0 && !brings(f.Requests)
+		l.owed = f.Round > 0 && !m.brings(f.Requests)
 	}
 }
 
-// brings reports whether there is a linearizable get among requests.
-func brings(requests []message.Request) bool {
+// brings reports whether there is a linearizable get among requests, or a transaction of gets.
+func (m *Machine) brings(requests []message.Request) bool {
 	for i := range requests {
-		if r := &requests[i]; r.Model == model.Linearizable && r.Type == model.Get {
+		if r := &requests[i]; r.Model == model.Linearizable && !m.writes(r) {
 			return true
 		}
 	}
@@ -155,6 +155,9 @@ func (m *Machine) deliverStrong(r *message.Request, d *message.Data, own bool) {
 
 // readCommitted answers a get of models 1 and 2 from the committed layer.
 func (m *Machine) readCommitted(r *message.Request, position uint64) model.Answer {
+	if t, reads := m.readsOnly(r); reads {
+		return m.readTransaction(r, t, position)
+	}
 	rec, _ := m.layers.Committed(r.Key)
 	if rec.Kind != store.KindValue {
 		return model.Answer{RID: r.RID, Code: model.NotFound, Reason: notFound(r.Key), Position: position}

@@ -21,6 +21,8 @@ type Config struct {
 	Store       store.Store
 	// Saved is what the replica's disk holds beside Store; nil: nothing.
 	Saved *durable.Saved
+	// Forms are those of transactions, as package codec has them; nil: none is served.
+	Forms layers.Forms
 	// Durable fills Output.Turn.
 	Durable bool
 
@@ -137,7 +139,7 @@ func New(cfg Config) *Machine {
 
 func (m *Machine) layersConfig() layers.Config {
 	cfg := layers.Config{
-		Store: m.cfg.Store, Limits: m.cfg.Limits, Seed: m.cfg.Incarnation,
+		Store: m.cfg.Store, Forms: m.cfg.Forms, Limits: m.cfg.Limits, Seed: m.cfg.Incarnation,
 	}
 	if m.cfg.Durable {
 		cfg.Journal = &m.turn

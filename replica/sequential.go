@@ -100,9 +100,9 @@ func (m *Machine) serveWaiting() {
 		r := w.request
 		d := m.disciplines[r.Model]
 		switch {
-		case !r.Writes() && d.mayAnswer(r, m.seen(true)): // it has had its turn
+		case !m.writes(r) && d.mayAnswer(r, m.seen(true)): // it has had its turn
 			m.answer(d.read(r))
-		case r.Writes() && m.layers.Position() >= r.Min:
+		case m.writes(r) && m.layers.Position() >= r.Min:
 			d.set(r)
 		case m.ticks >= w.until:
 			m.tooEarly(r)
@@ -120,7 +120,7 @@ func (s *sequential) waits() bool { return len(s.turns) > 0 || len(s.waiting) > 
 // tooEarly refuses a request whose minimum this replica has not reached. "Not executed"
 // is a promise, so every other copy of a refused set, earlier or later, is refused too.
 func (m *Machine) tooEarly(r *message.Request) {
-	if r.Writes() {
+	if m.writes(r) {
 		m.sequential.refused.add(r.RID)
 	}
 	position := m.layers.Position()

@@ -17,6 +17,9 @@ func (l *Layers) put(key string, rec store.Record) { l.store.Put(key, rec) }
 // needs no comparison.
 func (l *Layers) CommitStrong(r *message.Request, version lamport.Version, revision uint64) Outcome {
 	by := originOf(r, version, 0, revision)
+	if r.Type == model.Txn && l.cfg.Forms != nil {
+		return l.commitTransaction(r, &by)
+	}
 	step := stepOf(&r.Request)
 	var old store.Record
 	if dependsOn(&step) {
@@ -31,7 +34,7 @@ func (l *Layers) CommitStrong(r *message.Request, version lamport.Version, revis
 	} else {
 		o.Code, o.Revision = model.Failed, revisionOf(old)
 	}
-	l.remember(r, o)
+	l.remember(r, r.Key, o)
 	return o
 }
 
@@ -44,7 +47,7 @@ func (l *Layers) CommitWeak(r *message.Request, number, revision uint64) {
 		return
 	}
 	l.putWeak(r, number, revision)
-	l.remember(r, Outcome{Timestamp: number})
+	l.remember(r, r.Key, Outcome{Timestamp: number})
 }
 
 // putWeak is what of a weak write depends on what stands at its key.
@@ -79,10 +82,11 @@ func (l *Layers) Due(by uint64, f func(key string, revision uint64) bool) {
 	l.store.Due(by, func(key string, rec store.Record) bool { return f(key, rec.Revision) })
 }
 
-// remember notes the first outcome of a write that was decided at its place.
-func (l *Layers) remember(r *message.Request, o Outcome) {
+// remember notes the first outcome of a write that was decided at its place, and the key that it
+// has changed.
+func (l *Layers) remember(r *message.Request, key string, o Outcome) {
 	o.RID, o.Digest, o.time = r.RID, r.Digest, l.executed.order.Now
-	l.enter(done{id: r.Identity, key: r.Key, Outcome: o})
+	l.enter(done{id: r.Identity, key: key, Outcome: o})
 	l.unsaved += len(r.Value)
 }
 

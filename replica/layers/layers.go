@@ -16,6 +16,7 @@ package layers
 
 import (
 	"quartet/bus/message"
+	"quartet/bus/model"
 	"quartet/replica/dedup"
 	"quartet/replica/durable"
 	"quartet/replica/store"
@@ -25,12 +26,21 @@ import (
 type Config struct {
 	Store store.Store
 
+	// Forms are those of transactions, as package codec has them; nil: none is carried out.
+	Forms Forms
+
 	// Journal is where the layers note what the disk is to learn beside the records that
 	// they put into Store: Executed, Weak and WeakGone. nil: there is no disk.
 	Journal *durable.Turn
 
 	dedup.Limits        // of the table of executed requests
 	Seed         uint64 // of the table's hashes
+}
+
+// Forms reads transactions, and writes what they come to.
+type Forms interface {
+	ParseTransaction(b []byte) (model.Transaction, error)
+	AppendResults(dst []byte, r *model.Results) ([]byte, error)
 }
 
 // Layers is what a replica holds. It has one owner: no method may run at the same time as

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"quartet/bus/codec"
 	"quartet/bus/lamport"
 	"quartet/bus/message"
 	"quartet/bus/model"
@@ -16,7 +17,7 @@ import (
 )
 
 func fresh() *layers.Layers {
-	return layers.New(layers.Config{Store: store.NewMemory(), Limits: dedup.Limits{Window: 4, KeepTicks: 100}})
+	return layers.New(layers.Config{Store: store.NewMemory(), Forms: codec.Forms{}, Limits: dedup.Limits{Window: 4, KeepTicks: 100}})
 }
 
 // at is a version, greater with a greater time.

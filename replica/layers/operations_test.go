@@ -3,6 +3,7 @@ package layers_test
 import (
 	"testing"
 
+	"quartet/bus/codec"
 	"quartet/bus/message"
 	"quartet/bus/model"
 	"quartet/replica/layers"
@@ -174,5 +175,63 @@ func TestO2TentativeWritesKeepWhatTheySay(t *testing.T) {
 	l.EachEventual(func(r *message.Request) { again = append(again, r) })
 	if len(again) != 2 || again[0].TTL != 500 || again[0].Wall != 1000 || again[1].Type != model.Delete {
 		t.Errorf("submitted again are %+v", again)
+	}
+}
+
+// txn commits a transaction at the next position, and returns its code and results.
+func txn(t *testing.T, l *layers.Layers, x model.Transaction) (model.Code, model.Results) {
+	t.Helper()
+	value, err := codec.AppendTransaction(nil, &x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := strong(l, model.Request{Model: model.Sequential, Type: model.Txn, Value: value})
+	results, err := codec.ParseResults(o.Result)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o.Code, results
+}
+
+// A transaction is done as a whole, at one position, and its steps see what earlier ones left; or
+// nothing of it is done.
+func TestO8ATransactionIsDoneOrNot(t *testing.T) {
+	l := fresh()
+	strong(l, setOf("7"))
+	code, r := txn(t, l, model.Transaction{
+		If: []model.Check{
+			{Key: "k", HasRevision: true, Revision: 1}, {Key: "other", HasExists: true}, {Key: "k", HasValue: true, Value: []byte("7")},
+		},
+		Then: []model.Step{
+			{Type: model.Add, Key: "k", Value: []byte("3")}, {Type: model.Get, Key: "k"},
+			{Type: model.Set, Key: "other", Value: []byte("x"), TTL: 500}, {Type: model.Delete, Key: "third"},
+		},
+	})
+	if code != 0 || !r.Succeeded || r.Failed != -1 || len(r.Results) != 4 || string(r.Results[1].Value) != "10" || r.Results[1].Revision != 2 {
+		t.Errorf("it comes to %d, %+v", code, r)
+	}
+	for key, want := range map[string]store.Kind{"k": store.KindValue, "other": store.KindValue, "third": store.KindTombstone} {
+		if rec, _ := l.Committed(key); rec.Kind != want || rec.Revision != 2 {
+			t.Errorf("at %s there is %+v", key, rec)
+		}
+	}
+	keys := map[string]bool{}
+	l.EachEntry(2, func(x message.Executed) bool { keys[x.Key] = true; return true })
+	if len(keys) != 3 {
+		t.Errorf("the table knows of %v", keys)
+	}
+
+	code, r = txn(t, l, model.Transaction{
+		If: []model.Check{{Key: "other", HasExists: true}},
+		Else: []model.Step{
+			{Type: model.Set, Key: "k", Value: []byte("y")}, {Type: model.Add, Key: "other", Value: []byte("1")},
+			{Type: model.Delete, Key: "k"},
+		},
+	})
+	if code != model.Failed || r.Succeeded || r.Failed != 1 {
+		t.Errorf("a sum that is none comes to %d, %+v", code, r)
+	}
+	if rec, _ := l.Committed("k"); string(rec.Value) != "10" || rec.Revision != 2 {
+		t.Errorf("a transaction that failed leaves %+v", rec)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
+	"quartet/bus/codec"
 	"quartet/bus/host/lock"
 	"quartet/bus/host/loop"
 	"quartet/bus/host/room"
@@ -126,7 +127,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		inbox: bus.NewBoundedInbox(inboxBytes, func(m *nats.Msg) int { return len(m.Data) }),
 		machine: replica.New(replica.Config{
 			Self: o.ID, Incarnation: data.incarnation, Life: rand.Uint64() | 1, PID: cmp.Or(o.PID, os.Getpid()),
-			Store: data.store, Saved: data.saved, Durable: data.disk != nil, Keeps: data.keeps(),
+			Store: data.store, Forms: codec.Forms{}, Saved: data.saved, Durable: data.disk != nil, Keeps: data.keeps(),
 			WaitTicks: max(uint64(o.CausalWait/loop.Tick), 1), HelloTicks: 10,
 		}),
 	}

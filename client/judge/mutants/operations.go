@@ -167,4 +167,26 @@ func (m *Machine) endsKept() map[string]uint64 {
 		c.Entries = append(c.Entries, x)
 `},
 	}},
+	{Name: "steps of a transaction that do not see what earlier ones left", Rule: "O8", Edits: []Edit{
+		{"replica/layers/transaction.go", `		if b.changes[i].key == key {
+			return b.changes[i].rec`, `		if b.changes[i].key == key && !MUTANT {
+			return b.changes[i].rec`},
+	}},
+	{Name: "a transaction that stays half done", Rule: "O8", Edits: []Edit{
+		{"replica/layers/transaction.go", `			r.Failed, b.changes = i, nil
+`, `			kept := b.changes
+			r.Failed, b.changes = i, nil
+			if MUTANT {
+				b.changes = kept
+			}
+`},
+	}},
+	{Name: "learners are told of one key of a transaction", Rule: "O8", Edits: []Edit{
+		{"replica/layers/transaction.go", `		l.note(b.changes[i].key)
+`, `		if MUTANT {
+			b.changes[i].key = ""
+		}
+		l.note(b.changes[i].key)
+`},
+	}},
 }

@@ -130,7 +130,7 @@ func (m *Machine) goesOnWedged(f *message.Forward) bool {
 		{"replica/door.go", `			m.request(r, f.Round > 0)
 		}
 `, `			m.request(r, f.Round > 0)
-		} else if MUTANT && m.goesOnWedged(f) && brings(f.Requests[i:i+1]) {
+		} else if MUTANT && m.goesOnWedged(f) && m.brings(f.Requests[i:i+1]) {
 			m.pending++
 			m.answer(m.readCommitted(r, m.layers.Position()))
 		}

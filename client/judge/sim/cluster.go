@@ -394,7 +394,8 @@ func (c *cluster) masterTurn(i int, inbox []message.Message, tick bool) {
 		if r := c.record(); r != nil {
 			s.epoch = r.Epoch
 		}
-		n.master.Request(master.Incoming{Token: s.token, Request: s.request, Replica: s.replica, Told: s.told, Age: s.age, Wall: c.wall(n), Draw: c.rand.Uint32()}, out)
+		n.master.Request(master.Incoming{Token: s.token, Request: s.request, Replica: s.replica, Told: s.told, Age: s.age, Wall: c.wall(n),
+			ReadOnly: readOnly(s.request.Value, s.request.Type), Draw: c.rand.Uint32()}, out)
 	}
 
 	if tick {

@@ -3,6 +3,7 @@ package sim
 import (
 	"slices"
 
+	"quartet/bus/codec"
 	"quartet/bus/lamport"
 	"quartet/bus/message"
 	"quartet/bus/model"
@@ -51,7 +52,7 @@ func (c *cluster) bear(i int) {
 	n.born++
 	cfg := replica.Config{
 		Self: n.id, Incarnation: uint64(n.born) * 1000, Life: uint64(i+1)<<32 | uint64(n.born),
-		PID: 1000*i + n.born, WaitTicks: 5, HelloTicks: 5,
+		PID: 1000*i + n.born, WaitTicks: 5, HelloTicks: 5, Forms: codec.Forms{},
 		Limits: dedup.Limits{Window: c.window(), KeepTicks: uint64(c.opts.Keep)},
 		Delivered: func(at lamport.Version, from, to uint64, d *message.Data, op *message.Operation) {
 			c.delivered(i, at, from, to, d, op)

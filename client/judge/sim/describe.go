@@ -107,7 +107,7 @@ func request(r *message.Request) string {
 // details is what a request says beside its key.
 func details(r *model.Request) string {
 	s := ""
-	if r.Value != nil {
+	if r.Value != nil && r.Type != model.Txn {
 		s += fmt.Sprintf(" = %s", r.Value)
 	}
 	if r.TTL > 0 {

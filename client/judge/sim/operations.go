@@ -29,6 +29,7 @@ func OpsFromSeed(seed uint64) Options {
 var (
 	strongTypes = [...]model.Type{
 		model.Set, model.Set, model.Set, model.Get, model.Get, model.Get, model.Delete, model.Add, model.Add,
+		model.Txn, model.Txn,
 	}
 	weakTypes = [...]model.Type{model.Set, model.Set, model.Set, model.Get, model.Get, model.Get, model.Delete, model.Delete}
 )
@@ -58,11 +59,14 @@ func (s *session) inventOperation(c *cluster) *sending {
 			r.Value = fmt.Append(nil, math.MaxInt64)
 		}
 	}
-	if r.Model.Strong() && r.Writes() && c.rand.IntN(2) == 0 {
+	if r.Type == model.Txn {
+		r.Key = ""
+		r.Value = s.transaction(c)
+	} else if r.Model.Strong() && r.Writes() && c.rand.IntN(2) == 0 {
 		r.HasIf, r.If = true, s.guess(c, r.Key)
 	}
 
-	if r.Writes() && c.rand.IntN(4) > 0 {
+	if r.Writes() && !readOnly(r.Value, r.Type) && c.rand.IntN(4) > 0 {
 		r.Identity = fmt.Sprintf("%s-%d", s.name, s.made)
 		r.Digest = r.Request.Digest()
 	}
@@ -139,6 +143,8 @@ func (w *invariants) heard(s *sending, o *outcome) {
 		return
 	}
 	switch {
+	case readOnly(r.Value, r.Type):
+		w.heardOfReads(s, o)
 	case r.Model.Strong() && r.Writes():
 		w.heardOfWrite(s, o)
 	case r.Type == model.Get && r.Model.Strong():
@@ -155,7 +161,8 @@ func (w *invariants) heardOfWrite(s *sending, o *outcome) {
 	}
 	want, ok := w.ref.outcomes[id]
 	got := ended{code: o.Code, position: o.Position, revision: o.Revision, result: string(o.Value)}
-	if !ok || got != want || !o.HasRevision {
+	isTold := o.HasRevision || s.request.Type == model.Txn
+	if !ok || got != want || !isTold {
 		w.c.fail("history", "%s hears %+v (a revision: %t), and what the order makes of it is %+v (found: %t)", s, got, o.HasRevision, want, ok)
 	}
 }
@@ -232,7 +239,7 @@ func isBefore(a, b *history.Operation) bool {
 
 // standsBehind reports whether a's position is behind that of b: a write has one of its own.
 func standsBehind(a, b *history.Operation) bool {
-	if b.Type.Writes() {
+	if b.Type.Writes() && !readOnly([]byte(b.Value), b.Type) {
 		return b.Position <= a.Position
 	}
 	return b.Position < a.Position

@@ -235,6 +235,9 @@ func (r *reference) execute(q *message.Request, version lamport.Version, number,
 		return ""
 	}
 
+	if q.Type == model.Txn {
+		return r.transaction(q, version, position)
+	}
 	if !greater {
 		return fmt.Sprintf("a strong write at %s finds %q with the greater version %s", version, old.value, old.version)
 	}
