@@ -75,7 +75,7 @@ func TestShellMistakes(t *testing.T) {
 	w := shell(t, r.URL, "bad\n1, 8, x\nset k\nget \n.nope\n.consistency strong\n.replica m1\nset a:::b:::c v\nget a\n")
 	for _, want := range []string{
 		"line 1: not understood: bad", "line 2: unknown request \"8\" (want 1 set, 2 get, 3 delete, 4 list, 5 watch, 6 txn or 7 add)\n    1, 8, x\n       ^",
-		"line 3: a set needs a key and a value",
+		"line 3: set needs a key and a value",
 		"line 4: empty key", "line 5: there is no command .nope", "line 6: ", `line 7: no replica is called "m1"`,
 	} {
 		if !strings.Contains(w.stderr, want) {
