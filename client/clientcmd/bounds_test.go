@@ -27,7 +27,7 @@ func every(t *testing.T, visit func(name string, cmd *cobra.Command, f *pflag.Fl
 
 // A number or a duration that makes no sense is refused where it is read, and the refusal
 // says what is wanted. Two numbers are checked later, with the rest of a load; the seed of a
-// load may be any.
+// load may be any, and so may the revision of a condition.
 func TestNumbersHaveBounds(t *testing.T) {
 	nonsense := []string{"", "x", "-2", "1e3x", "99999999999999999999999"}
 	durations := []string{"", "x", "-1ns", "-1h", "10", "1000000h", "99999999999999h"}
@@ -47,7 +47,7 @@ func TestNumbersHaveBounds(t *testing.T) {
 			}
 			return
 		case "uint64":
-			if f.Name != "seed" {
+			if !slices.Contains([]string{"seed", "if-revision"}, f.Name) {
 				t.Errorf("%s: a uint64 without bounds", name)
 			}
 			return

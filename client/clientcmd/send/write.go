@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"quartet/bus/host/config"
 	"quartet/bus/host/exit"
 	"quartet/bus/model"
 	"quartet/client"
@@ -19,9 +20,12 @@ type extras struct {
 	revision uint64
 }
 
-const ttlUsage = "end the value after this `TIME`: 30s, 5m, 1h30m (1s to 10 years)"
+const ttlUsage = "end the value after this `TIME`, up to 10 years: 30s, 5m, 1h30m"
 
-func (e *extras) ttlFlag(cmd *cobra.Command) { cmd.Flags().DurationVar(&e.ttl, "ttl", 0, ttlUsage) }
+func (e *extras) ttlFlag(cmd *cobra.Command) {
+	const least, most = model.MinTTL * time.Millisecond, model.MaxTTL * time.Millisecond
+	config.Duration(cmd.Flags(), &e.ttl, "ttl", 0, least, most, ttlUsage)
+}
 
 func (e *extras) revisionFlag(cmd *cobra.Command) {
 	cmd.Flags().Uint64Var(&e.revision, "if-revision", 0,
