@@ -96,7 +96,19 @@ func (l *Layers) note(key string) {
 	l.enter(done{key: key, Outcome: Outcome{time: l.executed.order.Now}})
 }
 
+// longResult is the length of a result, in bytes, from which on its key has an entry of its own:
+// a CHUNK has room for the result or for the key's record.
+const longResult = 64 << 10
+
 func (l *Layers) enter(d done) {
+	if key := d.key; key != "" && len(d.Result) > longResult {
+		d.key = ""
+		l.enter(d)
+		l.note(key)
+		return
+	}
+
+	l.unsaved += len(d.Result)
 	l.executed.add(d)
 	if l.cfg.Journal != nil {
 		l.cfg.Journal.Executed = append(l.cfg.Journal.Executed, exported(&d))

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"quartet/bus/message"
 	"quartet/bus/model"
 	"quartet/replica/dedup"
+	"quartet/replica/durable"
 	"quartet/replica/store"
 )
 
@@ -167,6 +169,32 @@ func TestF6ALoadedRecordIsWhole(t *testing.T) {
 		sameEnd := got.Revision == want.Revision && got.Expires == want.Expires
 		if !ok || got.Kind != want.Kind || !sameEnd {
 			t.Errorf("%+v, want %+v", got, want)
+		}
+	}
+}
+
+// The record of a key and a long result do not go into one message: each has an entry of its own,
+// and the disk's turn counts the bytes of both.
+func TestF6LongResultsStandApartFromTheirKeys(t *testing.T) {
+	for size, want := range map[int][]string{10: {"k"}, longResult: {"k"}, longResult + 1: {"", "k"}, 512 << 10: {"", "k"}} {
+		var journal durable.Turn
+		l := New(Config{Store: store.NewMemory(), Journal: &journal})
+		l.enter(done{id: "id", key: "k", Outcome: Outcome{RID: 1, Result: make([]byte, size)}})
+
+		var keys []string
+		for i := range journal.Executed {
+			x := &journal.Executed[i]
+			keys = append(keys, x.Key)
+			named := x.RID != 0 || x.Identity != "" || len(x.Result) > 0
+			if i > 0 && named {
+				t.Errorf("%d bytes: entry %d is not nobody's: %.100v", size, i, x)
+			}
+		}
+		if !slices.Equal(keys, want) || l.Entries() != uint64(len(want)) {
+			t.Errorf("%d bytes: %d entries of %q, want %q", size, l.Entries(), keys, want)
+		}
+		if got, ok := l.Executed(&message.Request{Identity: "id"}); !ok || len(got.Result) != size || l.Unsaved() != size {
+			t.Errorf("%d bytes: found %t with %d bytes, %d to be saved", size, ok, len(got.Result), l.Unsaved())
 		}
 	}
 }
