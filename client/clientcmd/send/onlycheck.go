@@ -3,6 +3,7 @@ package send
 import (
 	"fmt"
 	"io"
+	"strings"
 	"unicode/utf8"
 
 	"quartet/bus/model"
@@ -27,7 +28,7 @@ func checked(w io.Writer, out console.Format, requests []requestfile.Request) er
 	for i, r := range requests {
 		list[i] = parsed{File: r.File, Line: r.Line, Consistency: r.Model.String(), Request: r.Type.String(), Key: r.Key}
 		switch value := string(r.Value); {
-		case r.Type != model.Set:
+		case r.Value == nil:
 		case utf8.ValidString(value):
 			list[i].Value = &value
 		default:
@@ -48,13 +49,27 @@ func checked(w io.Writer, out console.Format, requests []requestfile.Request) er
 			_, err = fmt.Fprintln(w, console.Printable([]byte(sentence(requests[i]))))
 		}
 	default:
-		sets := 0
-		for _, r := range requests {
-			if r.Type == model.Set {
-				sets++
-			}
-		}
-		_, err = fmt.Fprintf(w, "%d requests can be sent: %d sets, %d gets\n", len(requests), sets, len(requests)-sets)
+		_, err = fmt.Fprintf(w, "%d requests can be sent: %s\n", len(requests), counts(requests))
 	}
 	return err
+}
+
+// counts says how many requests there are of each type.
+func counts(requests []requestfile.Request) string {
+	var of [len(model.Types) + 1]int
+	for i := range requests {
+		of[requests[i].Type]++
+	}
+
+	var parts []string
+	for _, t := range model.Types {
+		n := of[t]
+		switch {
+		case n == 1:
+			parts = append(parts, "1 "+t.Word())
+		case n > 1:
+			parts = append(parts, fmt.Sprintf("%d %ss", n, t.Word()))
+		}
+	}
+	return strings.Join(parts, ", ")
 }
