@@ -196,7 +196,8 @@ func checkExtras(r *model.Request) error {
 	case r.Type != model.Set:
 		return malformed("%s takes no TTL: only a set makes a value that can end", article(r.Type))
 	case r.TTL < model.MinTTL || r.TTL > model.MaxTTL:
-		return malformed("a TTL of %d ms (want %d to %d)", r.TTL, uint64(model.MinTTL), uint64(model.MaxTTL))
+		return malformed("a TTL of %d ms (want %d, which is 1 s, to %d, which is 10 years)",
+			r.TTL, uint64(model.MinTTL), uint64(model.MaxTTL))
 	}
 
 	if r.Range == nil {
