@@ -7,7 +7,7 @@ import "quartet/bus/model"
 func NotBuilt(r *model.Request) string {
 	switch r.Type {
 	case model.List, model.Watch:
-		return "requests of the type " + r.Type.Word() + " are not built yet"
+		return "the request " + r.Type.Word() + " is set aside: this version does not serve it"
 	}
 	return ""
 }
