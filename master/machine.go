@@ -131,8 +131,10 @@ func New(cfg Config) *Machine {
 	m.writes.retire = m.retire
 	m.clock.Restore(cfg.Clock)
 	m.members = membership.New(membership.Config{
-		Self: cfg.Self, Incarnation: cfg.Incarnation, Draw: cfg.Draw, Replicas: cfg.Replicas, Missing: cfg.Missing, Cluster: cfg.Cluster, Nonce: cfg.Nonce,
-		SuspectTicks: cfg.SuspectTicks, ReadmitTicks: cfg.ReadmitTicks, JoinTicks: cfg.JoinTicks, AgainTicks: againTicks, CheckTicks: cfg.CheckTicks,
+		Self: cfg.Self, Incarnation: cfg.Incarnation, Draw: cfg.Draw, Replicas: cfg.Replicas, Missing: cfg.Missing,
+		Cluster: cfg.Cluster, Nonce: cfg.Nonce,
+		SuspectTicks: cfg.SuspectTicks, ReadmitTicks: cfg.ReadmitTicks, JoinTicks: cfg.JoinTicks,
+		AgainTicks: againTicks, CheckTicks: cfg.CheckTicks,
 		QuietTicks: quietBeats * max(cfg.ProbeTicks, 1),
 	}, &m.clock)
 	m.refresh()
@@ -300,7 +302,10 @@ func (m *Machine) forward(p *peer, out *Output) {
 		left := message.NewBudget()
 		w := message.Fit(&left, p.writes, func(w *message.CausalWrite) int { return message.ItemBytes + w.Request.Size() })
 		n := message.Fit(&left, p.requests, func(r *message.Request) int { return message.ItemBytes + r.Size() })
-		f := &message.Forward{Header: m.header(), Round: round, Time: m.time(), Marks: marks, Requests: p.requests[:n:n], Writes: p.writes[:w:w]}
+		f := &message.Forward{
+			Header: m.header(), Round: round, Time: m.time(), Marks: marks, Requests: p.requests[:n:n],
+			Writes: p.writes[:w:w],
+		}
 
 		m.leaveOut(f)
 		p.requests, p.writes = p.requests[n:], p.writes[w:]

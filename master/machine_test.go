@@ -122,7 +122,10 @@ func (o *one) installed() {
 func (o *one) wedged(watermark uint64, nodes ...lamport.Node) {
 	var all []message.Message
 	for _, n := range nodes {
-		all = append(all, &message.State{Header: o.from(n), Round: o.prepared, Contiguous: make([]uint64, len(o.record.Members)), Watermark: watermark})
+		all = append(all, &message.State{
+			Header: o.from(n), Round: o.prepared, Contiguous: make([]uint64, len(o.record.Members)),
+			Watermark: watermark,
+		})
 	}
 	o.step(all...)
 }
@@ -302,6 +305,7 @@ func TestIDsAreUniqueAndRise(t *testing.T) {
 func TestEveryReplyHasAGreaterClockThanTheLast(t *testing.T) {
 	o := ready(t, configured(3, 1))
 	last := uint64(0)
+
 	for i := range 12 {
 		switch i % 3 {
 		case 0:
@@ -313,7 +317,16 @@ func TestEveryReplyHasAGreaterClockThanTheLast(t *testing.T) {
 				t.Errorf("the FORWARD after a reply at %d is at %d: the replica would not pass it", last, f.Clock)
 			}
 			h := o.from(1)
-			o.step(&message.Answers{Header: h, Answers: []message.Answer{{Answer: model.Answer{RID: f.Requests[0].RID, Code: model.OK, Clock: lamport.Timestamp{Time: h.Clock}}}}})
+			o.step(&message.Answers{
+				Header: h,
+				Answers: []message.Answer{
+					{
+						Answer: model.Answer{
+							RID: f.Requests[0].RID, Code: model.OK, Clock: lamport.Timestamp{Time: h.Clock},
+						},
+					},
+				},
+			})
 		case 2:
 			o.ask(id("x", in("eventual set a 1")))
 			o.pass(timeout)
@@ -453,7 +466,8 @@ func TestARetryKeepsItsStamp(t *testing.T) {
 	o.pass(timeout)
 	o.ask(at(3, id("x", in("eventual set a 1"))))
 	resumed := taken[*message.Forward](o)[0].Requests[0]
-	if joined.Version != first.Version || resumed.Version != first.Version || resumed.RID != first.RID || !first.Version.Less(second.Version) {
+	if joined.Version != first.Version || resumed.Version != first.Version || resumed.RID != first.RID ||
+		!first.Version.Less(second.Version) {
 		t.Errorf("versions %v, %v, %v; of a later write %v", first.Version, joined.Version, resumed.Version, second.Version)
 	}
 }
@@ -474,7 +488,10 @@ func TestTheWindowOfIdentities(t *testing.T) {
 	for _, n := range []int{1, 2, 3, 1, 2, 3, 4, 1, 3, 4} {
 		got = append(got, fmt.Sprint(n, " ", set(n)))
 	}
-	want := []string{"1 new", "2 new", "3 new", "1 remembered", "2 remembered", "3 remembered", "4 new", "1 new", "3 remembered", "4 remembered"}
+	want := []string{
+		"1 new", "2 new", "3 new", "1 remembered", "2 remembered", "3 remembered", "4 new", "1 new", "3 remembered",
+		"4 remembered",
+	}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
@@ -499,7 +516,8 @@ func TestTooManyInFlight(t *testing.T) {
 	cfg := configured(3, 1)
 	cfg.MaxInFlight = 2
 	o := ready(t, cfg)
-	o.ask(at(1, id("x", in("linearizable set a 1"))), at(1, in("linearizable get a")), at(1, in("eventual get a")), at(1, id("x", in("linearizable set a 1"))))
+	o.ask(at(1, id("x", in("linearizable set a 1"))), at(1, in("linearizable get a")), at(1, in("eventual get a")),
+		at(1, id("x", in("linearizable set a 1"))))
 	o.expect("3 #3 503", "4 #4 503") // one that would only wait as well is one too many
 	o.answer(1, 2, model.NotFound)
 	o.echo(o.round, 2)

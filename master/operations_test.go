@@ -231,7 +231,8 @@ func TestP3OneTimeOnTheWall(t *testing.T) {
 				o.holds(2, 1)
 				o.expect("2 #1 200 number 1 repeated")
 			} else if again := sent(now + 9000); again.Wall != first.Wall || again.Version != first.Version || again.RID != first.RID {
-				t.Errorf("first #%d %v at %d, then #%d %v at %d", first.RID, first.Version, first.Wall, again.RID, again.Version, again.Wall)
+				t.Errorf("first #%d %v at %d, then #%d %v at %d", first.RID, first.Version, first.Wall, again.RID,
+					again.Version, again.Wall)
 			}
 			if first.Wall != now {
 				t.Errorf("its time on the wall is %d", first.Wall)

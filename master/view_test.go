@@ -64,7 +64,8 @@ func TestBoot(t *testing.T) {
 	o.step(o.hello(1, 7), o.hello(2, 8), o.hello(3, 7))
 	r := o.out.Command.Propose
 	want := []message.Member{{Node: 1, Incarnation: 7}, {Node: 2, Incarnation: 8}, {Node: 3, Incarnation: 7}}
-	if r.Epoch != 1 || !slices.Equal(r.Members, want) || r.Faults != 1 || r.Missing != 1 || r.High != 0 || r.Cut != nil || r.Master != 5 || !r.Sound() {
+	if r.Epoch != 1 || !slices.Equal(r.Members, want) || r.Faults != 1 || r.Missing != 1 || r.High != 0 ||
+		r.Cut != nil || r.Master != 5 || !r.Sound() {
 		t.Errorf("the first record is %+v", r)
 	}
 	o.decide()
@@ -130,7 +131,8 @@ func TestRequestsWaitForTheNextView(t *testing.T) {
 	if !slices.Contains(goesTo, "r2 #6") {
 		t.Errorf("forwarded %v: #6 asks for r2", goesTo)
 	}
-	if writes := o.numbered(1); len(writes) != 1 || writes[0].Number != 1 || writes[0].Request.RID != 7 || writes[0].Request.Version.Epoch != 2 {
+	if writes := o.numbered(1); len(writes) != 1 || writes[0].Number != 1 || writes[0].Request.RID != 7 ||
+		writes[0].Request.Version.Epoch != 2 {
 		t.Errorf("causal writes %+v", writes)
 	}
 
@@ -183,7 +185,8 @@ func TestRefusedWhileNoViewCanBeFormed(t *testing.T) {
 	o.lost(2)
 	o.expect("2 #2 503", "3 #3 503")
 	for _, r := range o.out.Replies {
-		if !strings.Contains(r.Reason, "r2, r3 of the view's 3 members cannot be reached") || !strings.Contains(r.Reason, "2 of them are needed") {
+		if !strings.Contains(r.Reason, "r2, r3 of the view's 3 members cannot be reached") ||
+			!strings.Contains(r.Reason, "2 of them are needed") {
 			t.Errorf("reason: %s", r.Reason)
 		}
 	}
@@ -391,7 +394,10 @@ func TestAMasterThatStartsBumpsTheEpoch(t *testing.T) {
 	cfg := configured(3, 1)
 	cfg.NextRID, cfg.Clock = 100, 1000
 	old := message.Record{
-		View:       message.View{Epoch: 4, Faults: 1, Members: []message.Member{{Node: 1, Incarnation: 7}, {Node: 2, Incarnation: 7}, {Node: 3, Incarnation: 7}}},
+		View: message.View{
+			Epoch: 4, Faults: 1,
+			Members: []message.Member{{Node: 1, Incarnation: 7}, {Node: 2, Incarnation: 7}, {Node: 3, Incarnation: 7}},
+		},
 		Configured: []lamport.Node{1, 2, 3}, Missing: 1, High: 8, Start: 10, Master: 4, Nonce: 77,
 	}
 
@@ -429,7 +435,10 @@ func TestAMasterThatStartsBumpsTheEpoch(t *testing.T) {
 func TestAMasterThatStartsAfterManyNumbers(t *testing.T) {
 	const many = 1 << 40
 	old := message.Record{
-		View:       message.View{Epoch: 1, Faults: 1, Members: []message.Member{{Node: 1, Incarnation: 7}, {Node: 2, Incarnation: 7}, {Node: 3, Incarnation: 7}}},
+		View: message.View{
+			Epoch: 1, Faults: 1,
+			Members: []message.Member{{Node: 1, Incarnation: 7}, {Node: 2, Incarnation: 7}, {Node: 3, Incarnation: 7}},
+		},
 		Configured: []lamport.Node{1, 2, 3}, Missing: 1, Master: 4,
 	}
 	o := started(t, configured(3, 1), &old)
@@ -450,7 +459,10 @@ func TestAMasterThatStartsAfterManyNumbers(t *testing.T) {
 // member that holds all of those.
 func TestAnEarlierMastersNumberIsKept(t *testing.T) {
 	old := message.Record{
-		View:       message.View{Epoch: 1, Faults: 1, Members: []message.Member{{Node: 1, Incarnation: 7}, {Node: 2, Incarnation: 7}, {Node: 3, Incarnation: 7}}},
+		View: message.View{
+			Epoch: 1, Faults: 1,
+			Members: []message.Member{{Node: 1, Incarnation: 7}, {Node: 2, Incarnation: 7}, {Node: 3, Incarnation: 7}},
+		},
 		Configured: []lamport.Node{1, 2, 3}, Missing: 1, Master: 4,
 	}
 	o := started(t, configured(3, 1), &old)
@@ -463,6 +475,7 @@ func TestAnEarlierMastersNumberIsKept(t *testing.T) {
 		t.Fatalf("asked %v, want #1 and #2: #3 has no identity", asked)
 	}
 	var by lamport.Node
+
 	for _, s := range o.out.Sends {
 		if f, ok := s.Msg.(*message.Forward); ok && len(f.Requests) > 0 {
 			by = s.To[0]
@@ -707,7 +720,8 @@ func TestW1WeakRequestsNeedNoRecord(t *testing.T) {
 	o.ask(in("eventual get a"))
 	o.expect("1 #1 503")
 	o.step(atWork(1, 6), atWork(2, 6), atWork(3, 5)) // r3 may have been taken out of the cluster since
-	o.ask(at(1, in("eventual set a 1")), at(2, in("causal get a")), at(3, in("eventual get a")), in("linearizable get a"), in("causal set a 1"))
+	o.ask(at(1, in("eventual set a 1")), at(2, in("causal get a")), at(3, in("eventual get a")),
+		in("linearizable get a"), in("causal set a 1"))
 	o.expect("4 #4 503", "5 #5 503", "6 #6 503")
 	if got := o.forwarded(); !slices.Equal(got, []string{"r1 #2", "r2 #3"}) {
 		t.Errorf("forwarded %v", got)

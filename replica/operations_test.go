@@ -150,11 +150,13 @@ func TestO7ALearnerHasRevisionsAndEnds(t *testing.T) {
 	g.equal(1, 2, 3)
 	for _, key := range []string{"a", "b", "c"} {
 		want, _ := g.node(1).store.Get(key)
-		if got, _ := g.node(3).store.Get(key); got.Kind != want.Kind || got.Revision != want.Revision || got.Expires != want.Expires || got.Revision == 0 {
+		if got, _ := g.node(3).store.Get(key); got.Kind != want.Kind || got.Revision != want.Revision ||
+			got.Expires != want.Expires || got.Revision == 0 {
 			t.Errorf("%s is %+v at the learner, and was %+v", key, got, want)
 		}
 	}
-	if again := g.ask(3, with(failed, func(r *message.Request) { r.RID = 9 })); len(again) != 1 || again[0].Code != model.Failed || again[0].Revision != 1 {
+	if again := g.ask(3, with(failed, func(r *message.Request) { r.RID = 9 })); len(again) != 1 ||
+		again[0].Code != model.Failed || again[0].Revision != 1 {
 		t.Errorf("what had failed is told now as %+v", again)
 	}
 }

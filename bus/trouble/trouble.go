@@ -45,7 +45,8 @@ var (
 
 	Apart = &Kind{"%s, and without one of them no view of %d of %d replicas can be formed: mend the network between them",
 		"mend the network between the replicas that are named: nothing else helps while each of them lives"}
-	Unreachable = &Kind{"%s of the view's %d members cannot be reached, and %d of them are needed to go on without losing what was acknowledged",
+	Unreachable = &Kind{"%s of the view's %d members cannot be reached, and %d of them are needed to go on without " +
+		"losing what was acknowledged",
 		"those that the master runs come back by themselves, within seconds of its start;" +
 			" bring the others back, with their data; or see what going on without them would lose: quartet recover"}
 	TooFew = &Kind{"only %d of %d replicas can be reached, and %d are needed: %s cannot go on, or are not loaded yet",
@@ -63,7 +64,8 @@ var (
 // anybody may do.
 var (
 	NextChangeFails = &Kind{"the next change of the view will fail: %s",
-		"the master's log says why its JetStream bucket cannot be written: make room on its disk, or bring the NATS servers that hold it back"}
+		"the master's log says why its JetStream bucket cannot be written: make room on its disk, or bring the NATS " +
+			"servers that hold it back"}
 	NoSpare = &Kind{"the next death of a replica stops models 1 and 2 and causal sets: %d of %d replicas work, and %d are needed",
 		"bring the missing replicas back, or add one: quartet replica --id r4 … (three replicas let one die)"}
 	DiskNarrow = &Kind{"the disk is nearly full: %d MiB left in %s; with less than %d MiB sets are refused",

@@ -35,7 +35,10 @@ func newStage(t *testing.T) *stage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &stage{t: t, c: newCollector(subjects), subjects: subjects, enc: codec.NewEncoder(), now: time.Date(2026, 11, 24, 15, 0, 0, 0, time.UTC)}
+	return &stage{
+		t: t, c: newCollector(subjects), subjects: subjects, enc: codec.NewEncoder(),
+		now: time.Date(2026, 11, 24, 15, 0, 0, 0, time.UTC),
+	}
 }
 
 func (s *stage) hear(m *nats.Msg) {
@@ -91,14 +94,28 @@ func TestBatch(t *testing.T) {
 	for i := range items {
 		w.Add(&items[i])
 	}
-	s.hear(&nats.Msg{Subject: s.subjects.Batch(), Reply: "_INBOX.x.1", Data: slices.Clone(w.Bytes()), Header: nats.Header{bus.HeaderClient: {"Client3"}}})
+	s.hear(&nats.Msg{
+		Subject: s.subjects.Batch(), Reply: "_INBOX.x.1", Data: slices.Clone(w.Bytes()),
+		Header: nats.Header{bus.HeaderClient: {"Client3"}},
+	})
 	s.node(r1, &message.Forward{Header: head(m1, 10), Requests: []message.Request{asked(7, "a"), asked(8, "b")}})
 	s.node(r2, &message.Data{Header: head(r1, 12), Seq: 1, Received: message.Received{LastSeq: 1, Received: []uint64{1, 0}}, Acked: []uint64{6},
 		Ops: []message.Operation{{Op: message.OpStrong, Request: asked(7, "a")}, {Op: message.OpStrong, Request: asked(8, "b")}}})
-	s.node(m1, &message.Answers{Header: head(r1, 14), Answers: []message.Answer{{Answer: model.Answer{RID: 8, Code: model.OK, Clock: lamport.Timestamp{Time: 14}}}, {Answer: model.Answer{RID: 7, Code: model.OK, Clock: lamport.Timestamp{Time: 14}}}}})
+	s.node(m1, &message.Answers{
+		Header: head(r1, 14),
+		Answers: []message.Answer{
+			{Answer: model.Answer{RID: 8, Code: model.OK, Clock: lamport.Timestamp{Time: 14}}},
+			{Answer: model.Answer{RID: 7, Code: model.OK, Clock: lamport.Timestamp{Time: 14}}},
+		},
+	})
 	var a bus.AnswersWriter
 	for i, rid := range []uint64{8, 7} {
-		a.Add(1-i, &bus.Reply{Answer: model.Answer{RID: rid, Code: model.OK, Clock: lamport.Timestamp{Time: 14, Node: r1}, Replica: r1, Position: rid, HasPosition: true}})
+		a.Add(1-i, &bus.Reply{
+			Answer: model.Answer{
+				RID: rid, Code: model.OK, Clock: lamport.Timestamp{Time: 14, Node: r1}, Replica: r1, Position: rid,
+				HasPosition: true,
+			},
+		})
 	}
 	body, _ := a.Take()
 	s.hear(&nats.Msg{Subject: "_INBOX.x.1", Data: slices.Clone(body)})
@@ -127,7 +144,8 @@ func TestBatch(t *testing.T) {
 	}
 	// The DATA also acknowledged another request, whose end nobody heard.
 	rest := s.over(abandonAfter)
-	if len(rest) != 1 || rest[0].RID != 6 || rest[0].Code != 0 || rest[0].Events[0].Detail != acknowledges || !strings.Contains(rest[0].Text(), "no reply was heard") {
+	if len(rest) != 1 || rest[0].RID != 6 || rest[0].Code != 0 || rest[0].Events[0].Detail != acknowledges ||
+		!strings.Contains(rest[0].Text(), "no reply was heard") {
 		t.Errorf("%+v", rest)
 	}
 }
@@ -197,7 +215,10 @@ func TestClientOfJSON(t *testing.T) {
 			m.Header = nats.Header{bus.HeaderClient: {want}}
 		}
 		s.hear(m)
-		reply := bus.Reply{Answer: model.Answer{RID: 7, Code: model.OK, Clock: lamport.Timestamp{Time: 14, Node: r1}, Replica: r1}, Model: model.Linearizable, Type: model.Get}
+		reply := bus.Reply{
+			Answer: model.Answer{RID: 7, Code: model.OK, Clock: lamport.Timestamp{Time: 14, Node: r1}, Replica: r1},
+			Model:  model.Linearizable, Type: model.Get,
+		}
 		s.hear(reply.Msg("_INBOX.x.1"))
 		if done := s.over(Linger); len(done) != 1 || done[0].Client != want || !strings.Contains(done[0].Title(), "of "+want) {
 			t.Errorf("%s: %+v", body, done)

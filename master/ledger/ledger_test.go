@@ -126,7 +126,8 @@ func TestFigures(t *testing.T) {
 	if !reflect.DeepEqual(s.Groups, want) {
 		t.Errorf("groups\n%+v, want\n%+v", s.Groups, want)
 	}
-	if s.Total.Count != 1002 || s.Total.OK != 991 || s.Total.Failed != 11 || s.Total.Max != 9e7 || s.Total.Duplicates != 1 || s.Total.Codes[504] != 3 {
+	if s.Total.Count != 1002 || s.Total.OK != 991 || s.Total.Failed != 11 || s.Total.Max != 9e7 ||
+		s.Total.Duplicates != 1 || s.Total.Codes[504] != 3 {
 		t.Errorf("total %+v", s.Total)
 	}
 
@@ -182,7 +183,8 @@ func TestAnsweredMeansOneThing(t *testing.T) {
 	}
 
 	// What was refused at sight is in no distribution of times, nor among the slowest.
-	if g := r.Summary.Groups[0]; g.Timed != 11 || spread != 11 || slices.ContainsFunc(r.Slowest, func(e Entry) bool { return !e.Code.Timed() }) {
+	if g := r.Summary.Groups[0]; g.Timed != 11 || spread != 11 ||
+		slices.ContainsFunc(r.Slowest, func(e Entry) bool { return !e.Code.Timed() }) {
 		t.Errorf("%d timed, %d drawn, slowest %+v", g.Timed, spread, r.Slowest)
 	}
 
@@ -190,7 +192,10 @@ func TestAnsweredMeansOneThing(t *testing.T) {
 	if err := WriteTable(&text, r.Summary); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"eventual     get         13   2         2      2       7 ", "r1          13   2         2      2       7\n", "400:1 409:1 413:1 425:1 503:1 504:1 599:1\n"} {
+	for _, want := range []string{
+		"eventual     get         13   2         2      2       7 ", "r1          13   2         2      2       7\n",
+		"400:1 409:1 413:1 425:1 503:1 504:1 599:1\n",
+	} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("lacks %q:\n%s", want, text.String())
 		}
@@ -240,7 +245,9 @@ func TestTheListIsToldAsItIs(t *testing.T) {
 
 	s := bus.Report{Total: bus.ReportGroup{Count: 14}, List: bus.ReportList{Lines: 3, Lost: 1}}
 	var b strings.Builder
-	if err := WriteTable(&b, s); err != nil || !strings.Contains(b.String(), "The list of requests has 3 lines; 10 more are on their way to it; 1 were never written") {
+	if err := WriteTable(&b, s); err != nil ||
+		!strings.Contains(b.String(),
+			"The list of requests has 3 lines; 10 more are on their way to it; 1 were never written") {
 		t.Errorf("%v\n%s", err, b.String())
 	}
 }
@@ -248,7 +255,10 @@ func TestTheListIsToldAsItIs(t *testing.T) {
 func TestSeries(t *testing.T) {
 	l := open(t, Options{Dir: t.TempDir()})
 	for i := range 1000 {
-		e := Entry{Model: model.Causal, Type: model.Get, Code: model.OK, Replica: 2, Taken: time.Duration(i+1) * time.Millisecond, Duplicate: i == 9}
+		e := Entry{
+			Model: model.Causal, Type: model.Get, Code: model.OK, Replica: 2,
+			Taken: time.Duration(i+1) * time.Millisecond, Duplicate: i == 9,
+		}
 		if i >= 990 {
 			e.Code, e.Replica = model.Unknown, 0
 		}
@@ -259,10 +269,14 @@ func TestSeries(t *testing.T) {
 	bounds := []time.Duration{time.Millisecond, 100 * time.Millisecond, 500 * time.Millisecond, 10 * time.Second}
 	want := []Series{
 		{Count: 1, Codes: []CodeCount{{Code: 400, Count: 1}}, Within: []uint64{0, 0, 0, 0}},
-		{Consistency: "linearizable", Request: "set", Count: 1, Codes: []CodeCount{{"r1", 200, 1}}, Timed: 1, Sum: 90, Within: []uint64{0, 0, 0, 0}},
+		{
+			Consistency: "linearizable", Request: "set", Count: 1, Codes: []CodeCount{{"r1", 200, 1}}, Timed: 1,
+			Sum: 90, Within: []uint64{0, 0, 0, 0},
+		},
 		{Consistency: "causal", Request: "get", Count: 1000, Duplicates: 1, Codes: []CodeCount{{"r2", 200, 990}, {"", 504, 10}},
 			Timed: 1000, Sum: 500.5, Within: []uint64{1, 100, 500, 1000}},
 	}
+
 	for _, when := range []string{"running", "closed"} {
 		if got := l.Series(bounds); !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: series\n%+v, want\n%+v", when, got, want)
@@ -360,7 +374,8 @@ func TestRecountedFromTheList(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", how, err)
 		}
-		if !reflect.DeepEqual(got.Groups, want.Groups) || !reflect.DeepEqual(got.Total, want.Total) || !reflect.DeepEqual(got.Replicas, want.Replicas) {
+		if !reflect.DeepEqual(got.Groups, want.Groups) || !reflect.DeepEqual(got.Total, want.Total) ||
+			!reflect.DeepEqual(got.Replicas, want.Replicas) {
 			t.Errorf("%s:\n%+v, want\n%+v", how, got, want)
 		}
 	}

@@ -201,7 +201,8 @@ total,,3,2,1,1,1234.0,1234,1234,1234,1234,400:1,0,2,0
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(dir, reportJSON), b.String())
-	if back, err := ReadDir(dir); err != nil || back.Groups[0].Codes[400] != 1 || back.Groups[1].Mean != 1234 || !back.Started.Equal(begin2026) {
+	if back, err := ReadDir(dir); err != nil || back.Groups[0].Codes[400] != 1 || back.Groups[1].Mean != 1234 ||
+		!back.Started.Equal(begin2026) {
 		t.Errorf("JSON is read back as %+v, %v", back, err)
 	}
 }

@@ -130,7 +130,12 @@ refused at sight as malformed or too large.
 }
 
 func groupTable(b *strings.Builder, s bus.Report) {
-	rows := [][]string{{"consistency", "request", "count", "ok", "no value", "unmet", "failed", "mean", "p50", "p90", "p99", "max", "duplicates", "codes of the failed"}}
+	rows := [][]string{
+		{
+			"consistency", "request", "count", "ok", "no value", "unmet", "failed", "mean", "p50", "p90", "p99", "max",
+			"duplicates", "codes of the failed",
+		},
+	}
 	row := func(g bus.ReportGroup, name string) {
 		failed := maps.Clone(g.Codes)
 		maps.DeleteFunc(failed, func(code model.Code, _ uint64) bool { return code.Answered() })
@@ -230,7 +235,8 @@ func (f Format) requestWriter(out *bufio.Writer) func(Entry) error {
 		enc := json.NewEncoder(out)
 		return func(e Entry) error { return enc.Encode(asJSON(e)) }
 	}
-	_, _ = fmt.Fprintf(out, requestColumns, "rid", "client", "consistency", "request", "key", "replica", "code", "received", "taken", "note")
+	_, _ = fmt.Fprintf(out, requestColumns, "rid", "client", "consistency", "request", "key", "replica", "code",
+		"received", "taken", "note")
 	return func(e Entry) error {
 		j, note := asJSON(e), ""
 		if e.Duplicate {

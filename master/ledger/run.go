@@ -184,6 +184,7 @@ func (l *line) entry() Entry {
 		RID: l.rid, Client: string(l.client[:l.clientLen]), Model: l.model, Type: l.typ, Key: string(l.key[:l.keyLen]),
 		Replica: l.replica, Code: l.code, Received: time.UnixMicro(l.received), Taken: time.Duration(l.taken) * time.Microsecond,
 		Duplicate: l.duplicate, Position: l.position, Timestamp: l.timestamp, Clock: lamport.Timestamp{Time: l.clock, Node: l.by},
-		Forwarded: time.Duration(l.forwarded) * time.Microsecond, Heard: time.Duration(l.heard) * time.Microsecond, Sent: l.sent, ReadOnly: l.readOnly,
+		Forwarded: time.Duration(l.forwarded) * time.Microsecond, Heard: time.Duration(l.heard) * time.Microsecond,
+		Sent: l.sent, ReadOnly: l.readOnly,
 	}
 }

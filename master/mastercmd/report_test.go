@@ -94,7 +94,8 @@ func TestReportOfARunningCluster(t *testing.T) {
 	}
 	t.Cleanup(nc.Close)
 
-	if out, status, err := report(t, "--nats", s.ClientURL()); status != exit.StatusNoCluster || out != "" || !strings.Contains(err.Error(), `prefix "quartet"`) {
+	if out, status, err := report(t, "--nats", s.ClientURL()); status != exit.StatusNoCluster || out != "" ||
+		!strings.Contains(err.Error(), `prefix "quartet"`) {
 		t.Errorf("a server without a master: status %d, %q, %v", status, out, err)
 	}
 
@@ -124,10 +125,12 @@ func TestReportOfARunningCluster(t *testing.T) {
 	if got, status, err := report(t, "--nats", s.ClientURL()); status != exit.StatusOK || !strings.Contains(got, "2 requests so far") {
 		t.Errorf("status %d, %v\n%s", status, err, got)
 	}
-	if _, status, err := report(t, "--nats", s.ClientURL(), "--prefix", "other"); status != exit.StatusUnknown || !strings.Contains(err.Error(), "no master of quartet") {
+	if _, status, err := report(t, "--nats", s.ClientURL(), "--prefix", "other"); status != exit.StatusUnknown ||
+		!strings.Contains(err.Error(), "no master of quartet") {
 		t.Errorf("an answer that is no report: status %d, %v", status, err)
 	}
-	if _, status, err := report(t, "--nats", s.ClientURL(), "--prefix", "busy"); status != exit.StatusRefused || !strings.Contains(err.Error(), "not now") {
+	if _, status, err := report(t, "--nats", s.ClientURL(), "--prefix", "busy"); status != exit.StatusRefused ||
+		!strings.Contains(err.Error(), "not now") {
 		t.Errorf("a refusal: status %d, %v", status, err)
 	}
 	url := s.ClientURL()

@@ -415,8 +415,12 @@ func (m *Machine) Base() *Replica {
 // beginning is a record that makes a learner's state the cluster's: it has no cut.
 func (m *Machine) beginning(base *Replica) message.Record {
 	return message.Record{
-		View:       message.View{Epoch: m.record.Epoch + 1, Members: []message.Member{{Node: base.Node, Incarnation: base.Incarnation, Life: base.Life}}},
-		Configured: m.configured(&candidates{joiners: []*Replica{base}}), High: base.Committed, Start: m.clock.Now() + 1, Since: m.record.Epoch + 1,
+		View: message.View{
+			Epoch:   m.record.Epoch + 1,
+			Members: []message.Member{{Node: base.Node, Incarnation: base.Incarnation, Life: base.Life}},
+		},
+		Configured: m.configured(&candidates{joiners: []*Replica{base}}), High: base.Committed,
+		Start: m.clock.Now() + 1, Since: m.record.Epoch + 1,
 	}
 }
 

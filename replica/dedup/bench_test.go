@@ -21,7 +21,10 @@ func BenchmarkMemory(b *testing.B) {
 	runtime.ReadMemStats(&before)
 	m := dedup.New(1)
 	add := func(i int) {
-		m.Add(&dedup.Entry{ID: ids[i%len(ids)], RID: uint64(i), Digest: uint64(i) * 0x9e3779b97f4a7c15, Position: uint64(i), Time: uint64(i / 400)})
+		m.Add(&dedup.Entry{
+			ID: ids[i%len(ids)], RID: uint64(i), Digest: uint64(i) * 0x9e3779b97f4a7c15, Position: uint64(i),
+			Time: uint64(i / 400),
+		})
 	}
 	for i := range n {
 		add(i)
@@ -29,6 +32,7 @@ func BenchmarkMemory(b *testing.B) {
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	i := n
+
 	for b.Loop() {
 		if _, known := m.Lookup(ids[i%len(ids)], uint64(i)); known {
 			b.Fatal("it is known")

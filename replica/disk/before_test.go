@@ -81,9 +81,13 @@ func beforeState(n int) durable.State {
 	return durable.State{
 		Node: node(2), Incarnation: 1, Lives: []uint64{1}, Clock: uint64(n + 1), LastRID: uint64(10*n + 3), Position: uint64(2*n + 2),
 		Place: lamport.Timestamp{Time: uint64(n + 1), Node: node(1)}, Entries: uint64(2*n + 2), Contiguous: []uint64{uint64(n), 1},
-		Order: message.OrderTime{Now: uint64(n), Tick: uint64(n), Oldest: 1}, Committed: uint64(n), Watermark: uint64(n + 1), Safe: uint64(n),
+		Order: message.OrderTime{Now: uint64(n), Tick: uint64(n), Oldest: 1}, Committed: uint64(n),
+		Watermark: uint64(n + 1), Safe: uint64(n),
 		Record: message.Record{
-			View:       message.View{Epoch: 1, Members: []message.Member{{Node: node(1), Incarnation: 1}, {Node: node(2), Incarnation: 1}}, Faults: 1},
+			View: message.View{
+				Epoch: 1, Members: []message.Member{{Node: node(1), Incarnation: 1}, {Node: node(2), Incarnation: 1}},
+				Faults: 1,
+			},
 			Configured: []lamport.Node{node(1), node(2), node(3)}, Missing: 1, Cut: []uint64{1, 2}, High: 3, Start: 4, Master: 5, Nonce: 6,
 		},
 	}

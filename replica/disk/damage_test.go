@@ -92,12 +92,16 @@ func overwrite(t *testing.T, fs vfs.FS, name string, b []byte) {
 // What a newer version has written is not damaged: nobody is told to throw it away.
 func TestWhatIsNewerIsNotDamaged(t *testing.T) {
 	d := &Disk{fault: &fault{}}
-	for name, b := range map[string][]byte{"the state": {layoutLive + 1}, "the past": {layout + 1}, "the record": appendPast(nil, 1, &durable.State{}, []byte{0x92, 100, 0})} {
+	for name, b := range map[string][]byte{
+		"the state": {layoutLive + 1}, "the past": {layout + 1},
+		"the record": appendPast(nil, 1, &durable.State{}, []byte{0x92, 100, 0}),
+	} {
 		_, _, err := decodeState(b, codec.NewDecoder())
 		if name != "the state" {
 			_, err = decodePast(b, &durable.State{}, codec.NewDecoder())
 		}
-		if err = d.openError(err); !errors.Is(err, codec.ErrNewer) || errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "start the version that wrote it") {
+		if err = d.openError(err); !errors.Is(err, codec.ErrNewer) || errors.Is(err, ErrDamaged) ||
+			!strings.Contains(err.Error(), "start the version that wrote it") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -194,7 +198,8 @@ func TestWhatIsMissingIsNoticed(t *testing.T) {
 	fs := vfs.NewCrashableMem()
 	d, _ := mustOpen(t, inMemory(fs))
 	w := newWorld(9, 50)
-	for w.state.Watermark < w.state.Committed+3 || len(w.data) == 0 || len(w.weak) == 0 || len(w.executed) < 50 || d.lastMark < 1 || w.state.Position < 40 {
+	for w.state.Watermark < w.state.Committed+3 || len(w.data) == 0 || len(w.weak) == 0 || len(w.executed) < 50 ||
+		d.lastMark < 1 || w.state.Position < 40 {
 		mustCommit(t, d, w.turn(d))
 	}
 	want := w.snapshot()
@@ -252,7 +257,10 @@ func TestWhatIsMissingIsNoticed(t *testing.T) {
 		"a marker is gone":              gone(numberKey(prefixLog, d.lastMark)),
 	} {
 		spoilt := killed(fs)
-		db, err := pebble.Open("/r1/engine", &pebble.Options{FS: spoilt, Logger: engineLog{log: slog.New(slog.DiscardHandler), g: &guard{fault: newFault()}}, FormatMajorVersion: pebble.FormatTableFormatV6})
+		db, err := pebble.Open("/r1/engine", &pebble.Options{
+			FS: spoilt, Logger: engineLog{log: slog.New(slog.DiscardHandler), g: &guard{fault: newFault()}},
+			FormatMajorVersion: pebble.FormatTableFormatV6,
+		})
 		if err != nil {
 			t.Fatal(err)
 		}

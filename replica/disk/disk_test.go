@@ -174,7 +174,8 @@ func TestTurnsThatContradict(t *testing.T) {
 
 func TestOptions(t *testing.T) {
 	for name, o := range map[string]Options{
-		"no directory": {}, "sync": {Dir: "d", Sync: 3}, "negative": {Dir: "d", SyncEvery: -1}, "boot id": {Dir: "d", BootID: string(make([]byte, 65))},
+		"no directory": {}, "sync": {Dir: "d", Sync: 3}, "negative": {Dir: "d", SyncEvery: -1},
+		"boot id": {Dir: "d", BootID: string(make([]byte, 65))},
 	} {
 		if _, _, err := Open(t.Context(), o); !errors.Is(err, ErrOptions) {
 			t.Errorf("%s: %v", name, err)

@@ -60,7 +60,16 @@ func (w *world) bytes() []byte {
 
 func (w *world) request() message.Request {
 	w.state.LastRID++
-	r := message.Request{RID: w.state.LastRID, Request: model.NewSet(model.All[w.rnd.IntN(len(model.All))], fmt.Sprintf("k%d", w.rnd.IntN(w.names)), w.bytes()), Version: lamport.Version{Epoch: w.state.Record.Epoch, Timestamp: lamport.Timestamp{Time: w.rnd.Uint64() >> 2, Node: lamport.Master(1)}}, Min: w.rnd.Uint64()}
+	r := message.Request{
+		RID: w.state.LastRID,
+		Request: model.NewSet(model.All[w.rnd.IntN(len(model.All))], fmt.Sprintf("k%d", w.rnd.IntN(w.names)),
+			w.bytes()),
+		Version: lamport.Version{
+			Epoch:     w.state.Record.Epoch,
+			Timestamp: lamport.Timestamp{Time: w.rnd.Uint64() >> 2, Node: lamport.Master(1)},
+		},
+		Min: w.rnd.Uint64(),
+	}
 	if w.chance(50) {
 		r.Identity, r.Digest = fmt.Sprintf("id %d", r.RID), w.rnd.Uint64()
 	}
@@ -82,7 +91,9 @@ func (w *world) turn(s store.Store) *durable.Turn {
 		for range 1 + w.rnd.IntN(3) {
 			m.Ops = append(m.Ops, message.Operation{Op: message.OpStrong, Request: w.request()})
 		}
-		m.Ops = append(m.Ops, message.Operation{Op: message.OpReads, Reads: []uint64{7, 8}}, message.Operation{Op: message.OpCommit, Number: 3})
+		m.Ops = append(m.Ops, message.Operation{Op: message.OpReads, Reads: []uint64{7, 8}}, message.Operation{
+			Op: message.OpCommit, Number: 3,
+		})
 		t.Data = append(t.Data, m)
 		w.data[id] = m
 	}
@@ -158,8 +169,12 @@ func (w *world) view(t *durable.Turn) {
 	}
 	node := func(n int) lamport.Node { return lamport.Replica(n) }
 	w.state.Record = message.Record{
-		View:       message.View{Epoch: w.state.Record.Epoch + 1, Members: []message.Member{{Node: node(1), Incarnation: 1}, {Node: node(3), Incarnation: 9}}, Faults: 1},
-		Configured: []lamport.Node{node(1), node(2), node(3)}, Missing: 1, Cut: []uint64{w.rnd.Uint64(), 5}, High: w.state.Watermark, Start: 17, Master: 4, Nonce: w.rnd.Uint64(),
+		View: message.View{
+			Epoch:   w.state.Record.Epoch + 1,
+			Members: []message.Member{{Node: node(1), Incarnation: 1}, {Node: node(3), Incarnation: 9}}, Faults: 1,
+		},
+		Configured: []lamport.Node{node(1), node(2), node(3)}, Missing: 1, Cut: []uint64{w.rnd.Uint64(), 5},
+		High: w.state.Watermark, Start: 17, Master: 4, Nonce: w.rnd.Uint64(),
 	}
 	t.DropData = true
 	clear(w.data)
@@ -192,7 +207,10 @@ func (w *world) table(t *durable.Turn) {
 	for range w.rnd.IntN(4) {
 		w.state.Entries++
 		r := w.request()
-		x := message.Executed{Identity: r.Identity, RID: r.RID, Digest: r.Digest, Position: w.rnd.Uint64(), Timestamp: w.rnd.Uint64(), Key: r.Key}
+		x := message.Executed{
+			Identity: r.Identity, RID: r.RID, Digest: r.Digest, Position: w.rnd.Uint64(), Timestamp: w.rnd.Uint64(),
+			Key: r.Key,
+		}
 		switch {
 		case w.chance(20):
 			x.Code, x.Revision = model.Failed, w.rnd.Uint64()

@@ -163,7 +163,8 @@ func TestF6ALoadedRecordIsWhole(t *testing.T) {
 		{Kind: store.KindTombstone, Number: 3, RID: 4, Revision: 7},
 	} {
 		l.LoadKey(&message.KeyRecord{
-			Key: "k", Kind: uint8(want.Kind), Value: want.Value, Number: want.Number, RID: want.RID, Revision: want.Revision, Expires: want.Expires,
+			Key: "k", Kind: uint8(want.Kind), Value: want.Value, Number: want.Number, RID: want.RID,
+			Revision: want.Revision, Expires: want.Expires,
 		})
 		got, ok := l.Committed("k")
 		sameEnd := got.Revision == want.Revision && got.Expires == want.Expires

@@ -136,7 +136,10 @@ func (h *held) request() *message.Request {
 
 // record is what the write leaves if it is committed; it has no revision before that.
 func (h *held) record() store.Record {
-	rec := store.Record{Kind: store.KindValue, Value: h.value, Version: h.version, Number: h.number, RID: h.rid, Expires: expiry(h.wall, h.ttl)}
+	rec := store.Record{
+		Kind: store.KindValue, Value: h.value, Version: h.version, Number: h.number, RID: h.rid,
+		Expires: expiry(h.wall, h.ttl),
+	}
 	if h.deletes {
 		rec.Kind = store.KindTombstone
 	}

@@ -32,7 +32,8 @@ type write struct{ key, value string }
 func prepare(h []Operation) (*judged, error) {
 	j := &judged{
 		writes: make(map[write][]*Operation), parts: make(map[*Operation][]part),
-		adders: make(map[string]bool), depends: make(map[string]bool), removers: make(map[string][]*Operation), writers: make(map[string][]*Operation),
+		adders: make(map[string]bool), depends: make(map[string]bool), removers: make(map[string][]*Operation),
+		writers: make(map[string][]*Operation),
 	}
 	byIdentity := make(map[string]*Operation)
 

@@ -194,7 +194,8 @@ func (j *judged) rising() *Verdict {
 				continue
 			}
 			if last.o != nil && o.Revision <= last.revision {
-				v := violated(revisions, []*Operation{last.o, o}, "%s had revision %d, and a later write has revision %d", key, last.revision, o.Revision)
+				v := violated(revisions, []*Operation{last.o, o},
+					"%s had revision %d, and a later write has revision %d", key, last.revision, o.Revision)
 				return &v
 			}
 		}

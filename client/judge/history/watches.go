@@ -96,7 +96,8 @@ func (s *stream) rises() *Verdict {
 			return s.fault(nil, "a watch of model %d showed a change of %s without a revision", s.o.Model, e.Key)
 		case last == nil || e.Revision > last.Revision:
 			if last != nil && last.More {
-				return s.fault(nil, "a watch said that revision %d has more changes, and went on with revision %d", last.Revision, e.Revision)
+				return s.fault(nil, "a watch said that revision %d has more changes, and went on with revision %d",
+					last.Revision, e.Revision)
 			}
 			clear(seen)
 		case e.Revision < last.Revision:
@@ -225,7 +226,8 @@ func (s *stream) isAt(p uint64, initial map[string]*Event) bool {
 // initially compares what a watch found with the order.
 func (s *stream) initially(initial map[string]*Event, all bool) *Verdict {
 	if asked := s.askedAt(); s.begin < asked {
-		return s.fault([]*Operation{s.at[asked]}, "a watch began at position %d, and position %d had been reached when it was asked for", s.begin, asked)
+		return s.fault([]*Operation{s.at[asked]},
+			"a watch began at position %d, and position %d had been reached when it was asked for", s.begin, asked)
 	}
 	state := s.stateAt(s.begin)
 	for _, key := range sortedKeys(initial) {
@@ -235,9 +237,11 @@ func (s *stream) initially(initial map[string]*Event, all bool) *Verdict {
 			return s.fault(nil, "a watch found %q under %s when it began, which nobody wrote", e.Value, key)
 		case c.opaque:
 		case !c.found:
-			return s.fault([]*Operation{c.by}, "a watch found %q under %s when it began at position %d, which had no value", e.Value, key, s.begin)
+			return s.fault([]*Operation{c.by},
+				"a watch found %q under %s when it began at position %d, which had no value", e.Value, key, s.begin)
 		case c.position != e.Revision || c.value != e.Value:
-			return s.fault([]*Operation{c.by}, "a watch found %q of revision %d under %s when it began at position %d, which had %q of revision %d",
+			return s.fault([]*Operation{c.by}, "a watch found %q of revision %d under %s when it began at position "+
+				"%d, which had %q of revision %d",
 				e.Value, e.Revision, key, s.begin, c.value, c.position)
 		}
 	}

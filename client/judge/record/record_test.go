@@ -143,7 +143,9 @@ func TestSeveralProgramsInOneFolder(t *testing.T) {
 		sessions[i] = r.NewSession()
 		group.Go(func() {
 			for range each {
-				call := r.Begin("c", sessions[i], &client.Request{Request: model.NewSet(client.Eventual, "k", []byte(strings.Repeat("v", 50)))})
+				call := r.Begin("c", sessions[i], &client.Request{
+					Request: model.NewSet(client.Eventual, "k", []byte(strings.Repeat("v", 50))),
+				})
 				call.End(&client.Result{}, nil)
 			}
 			if err := r.Close(); err != nil {

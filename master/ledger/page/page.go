@@ -173,7 +173,8 @@ func modelName(place int) string {
 }
 
 var codeWords = map[model.Code]string{
-	model.Malformed: "malformed", model.Conflict: "id used before", model.Gone: "too old to be known", model.TooLarge: "too large", model.Misdirected: "another history", model.TooEarly: "not caught up",
+	model.Malformed: "malformed", model.Conflict: "id used before", model.Gone: "too old to be known",
+	model.TooLarge: "too large", model.Misdirected: "another history", model.TooEarly: "not caught up",
 	model.Unavailable: "unavailable", model.Unknown: "unknown outcome", model.NotFound: "no value",
 	model.Failed: "condition unmet",
 }

@@ -60,7 +60,8 @@ func parsed(t *testing.T, text string) *html.Node {
 		if n.Type != html.ElementNode {
 			continue
 		}
-		if slices.Contains([]string{"script", "link", "img", "iframe", "object", "embed", "base", "form", "a", "use", "image", "foreignobject", "foreignObject"}, n.Data) {
+		if slices.Contains([]string{"script", "link", "img", "iframe", "object", "embed", "base", "form", "a", "use", "image", "foreignobject", "foreignObject"},
+			n.Data) {
 			t.Errorf("an element %s", n.Data)
 		}
 		for _, a := range n.Attr {
@@ -167,7 +168,8 @@ func TestPage(t *testing.T) {
 	if want := []string{"groups", "requests", "failures", "times", "replicas", "views", "slowest", "list"}; !slices.Equal(ids, want) {
 		t.Errorf("sections %q", ids)
 	}
-	wants(t, "the heading", words(all(root, "dl")[0]), "quartet at nats://127.0.0.1:4222", "r1, r2 of r1, r2, r3 at the end", "in memory; survives nothing", "1.2.3")
+	wants(t, "the heading", words(all(root, "dl")[0]), "quartet at nats://127.0.0.1:4222",
+		"r1, r2 of r1, r2, r3 at the end", "in memory; survives nothing", "1.2.3")
 
 	var rows []string
 	for _, r := range all(all(root, "table")[0], "tr") {
@@ -284,7 +286,8 @@ func TestPageOfOperations(t *testing.T) {
 		add := func(typ model.Type, change func(*ledger.Entry)) {
 			e := ledger.Entry{
 				RID: uint64(typ), Model: model.Linearizable, Type: typ, Key: "k", Replica: lamport.Replica(1), Code: model.OK,
-				Received: time.Now().Add(time.Duration(typ) * time.Second), Taken: 4 * time.Millisecond, Forwarded: time.Millisecond, Heard: 3 * time.Millisecond,
+				Received: time.Now().Add(time.Duration(typ) * time.Second), Taken: 4 * time.Millisecond,
+				Forwarded: time.Millisecond, Heard: 3 * time.Millisecond,
 			}
 			change(&e)
 			l.Record(e)
@@ -366,14 +369,16 @@ func TestSlowestRequests(t *testing.T) {
 		t.Errorf("bars %q", bars)
 	}
 	wants(t, "a causal set", words(cards["363"]), "timestamp 77", "left for all replicas", "750 ms until so many had it that it is safe")
-	wants(t, "an unknown outcome", words(cards["364"]), "504 unknown outcome", "sent to r3", "1 s in the master, until it left for r3", "4 s in which no replica answered it")
+	wants(t, "an unknown outcome", words(cards["364"]), "504 unknown outcome", "sent to r3",
+		"1 s in the master, until it left for r3", "4 s in which no replica answered it")
 	wants(t, "what was not seen to leave", words(cards[rids[1]]), "it left for no replica")
 }
 
 // Keys and names are the users' bytes: on the page they are text, and only that.
 func TestHostileKeys(t *testing.T) {
 	hostile := []string{
-		`</style><script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `' onmouseover='alert(1)`, `{{.Title}}`, `</code></article><a href="javascript:x">`,
+		`</style><script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `' onmouseover='alert(1)`, `{{.Title}}`,
+		`</code></article><a href="javascript:x">`,
 		`<!--`, `]]>`, `&lt;script&gt;`, "\u202egnp.exe", "a\xff\xfeb", "line\nbreak", strings.Repeat("é", 80),
 	}
 	shown := slices.Clone(hostile)
@@ -407,10 +412,14 @@ func TestEmptyRun(t *testing.T) {
 func TestSizeIsBounded(t *testing.T) {
 	const n = 100_000
 	many := make([]string, 9)
+
 	for i := range many {
 		many[i] = lamport.Replica(i + 1).String()
 	}
-	codes := []model.Code{model.OK, model.Malformed, model.NotFound, model.Conflict, model.TooLarge, model.TooEarly, model.Unavailable, model.Unknown, 999}
+	codes := []model.Code{
+		model.OK, model.Malformed, model.NotFound, model.Conflict, model.TooLarge, model.TooEarly, model.Unavailable,
+		model.Unknown, 999,
+	}
 	start := time.Now()
 	text := written(t, func(l *ledger.Ledger) {
 		for i := range 1000 {
@@ -418,7 +427,8 @@ func TestSizeIsBounded(t *testing.T) {
 		}
 		for i := range n {
 			l.Record(ledger.Entry{
-				RID: 1 << 60, Client: strings.Repeat("\x01", 100), Model: model.Consistency(i % 5), Type: model.Type(i % 3), Key: strings.Repeat("\xff", 100),
+				RID: 1 << 60, Client: strings.Repeat("\x01", 100), Model: model.Consistency(i % 5),
+				Type: model.Type(i % 3), Key: strings.Repeat("\xff", 100),
 				Replica: lamport.Replica(1 + i%9), Code: codes[i%len(codes)], Received: start.Add(time.Duration(i) * time.Minute),
 				Taken: time.Duration(i%977*i%997) * time.Millisecond, Forwarded: time.Millisecond, Heard: 2 * time.Millisecond,
 				Position: 1 << 62, Timestamp: 1 << 62, Clock: lamport.Timestamp{Time: 1 << 62, Node: lamport.Replica(9)}, Duplicate: true,
@@ -440,7 +450,10 @@ func TestClocksThatJump(t *testing.T) {
 		text := written(t, func(l *ledger.Ledger) {
 			for i, at := range []time.Time{time.Now(), time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC)} {
 				l.Changed(ledger.View{At: at, Epoch: uint64(i), Members: []string{"r1"}, Configured: []string{"r1"}})
-				l.Record(ledger.Entry{RID: 1, Model: model.Causal, Type: model.Set, Code: model.OK, Received: at, Taken: 90 * time.Minute, Forwarded: time.Hour})
+				l.Record(ledger.Entry{
+					RID: 1, Model: model.Causal, Type: model.Set, Code: model.OK, Received: at, Taken: 90 * time.Minute,
+					Forwarded: time.Hour,
+				})
 			}
 		})
 		root := parsed(t, text)

@@ -50,16 +50,24 @@ func New(probe *bus.Probe[masternode.Figures], l *ledger.Ledger) prometheus.Coll
 	c := &Collector{
 		ledger: l,
 
-		requests: counter("requests_total", "requests answered, by model and type (empty where the request did not say), by the replica that served them (empty: none did), by code, and by outcome: ok, absent (a get without a value) or unmet (a condition that did not hold), which are answers, refused (not executed) or unknown, which are failures",
+		requests: counter("requests_total", "requests answered, by model and type (empty where the request did not "+
+			"say), by the replica that served them (empty: none did), by code, and by outcome: ok, absent (a get "+
+			"without a value) or unmet (a condition that did not hold), which are answers, refused (not executed) or "+
+			"unknown, which are failures",
 			"model", "type", "replica", "code", "outcome"),
 		duplicates: counter("requests_repeated_total", "requests answered with the outcome of an earlier sending", "model", "type"),
-		latency:    monitor.Describe("request_duration_seconds", "from the master's receipt of a request to its answer; without requests that were refused at sight, as malformed or too large", "model", "type"),
-		listLost:   counter("ledger_lost_lines_total", "requests that are counted but not listed in requests.csv, since the disk was too slow or refused"),
+		latency: monitor.Describe("request_duration_seconds",
+			"from the master's receipt of a request to its answer; without requests that were refused at sight, as "+
+				"malformed or too large", "model", "type"),
+		listLost: counter("ledger_lost_lines_total",
+			"requests that are counted but not listed in requests.csv, since the disk was too slow or refused"),
 
-		info:       g("build_info", "1; the version, and where the data are", "version", "data", "sync"),
-		ready:      g("ready", "1 if the cluster serves all four models"),
-		warnings:   g("warnings", "what will fail at the next fault: how many lines quartet status tells of it"),
-		unwritable: g("view_record_unwritable", "1 if the record of the views could not be read or written when that was tried last: the next change of the view will fail"),
+		info:     g("build_info", "1; the version, and where the data are", "version", "data", "sync"),
+		ready:    g("ready", "1 if the cluster serves all four models"),
+		warnings: g("warnings", "what will fail at the next fault: how many lines quartet status tells of it"),
+		unwritable: g("view_record_unwritable",
+			"1 if the record of the views could not be read or written when that was tried last: the next change of "+
+				"the view will fail"),
 
 		short:    g("sets_refused", "1 while sets are refused for want of room on the disk"),
 		epoch:    g("epoch", "of the view in force"),
@@ -84,7 +92,8 @@ func New(probe *bus.Probe[masternode.Figures], l *ledger.Ledger) prometheus.Coll
 		taken:        g("replica_requests_in_flight", "requests that the replica has taken and not answered", "replica"),
 		tentative:    g("replica_tentative", "weak writes that the replica has not committed yet", "replica"),
 		queue:        g("replica_queue", "broadcasts that the replica has received and not delivered", "replica"),
-		restarts:     g("replica_restarts", "how often in a row the replica's process has ended, since it last lived for half a minute", "replica"),
+		restarts: g("replica_restarts",
+			"how often in a row the replica's process has ended, since it last lived for half a minute", "replica"),
 	}
 	return &monitor.Collector[masternode.Figures]{
 		Probe: probe, Samples: c.samples, Others: c.counted,

@@ -94,7 +94,10 @@ func Open(ctx context.Context, o Options) (*Tracer, error) {
 	// The SDK has one handler in a process for errors that it cannot return to a caller.
 	otel.SetErrorHandler(&complaints{log: o.Log})
 	provider := sdk.NewTracerProvider(sdk.WithBatcher(exporter), sdk.WithResource(about))
-	return &Tracer{provider: provider, tracer: provider.Tracer("quartet/master", trace.WithInstrumentationVersion(o.Version)), keys: o.Keys}, nil
+	return &Tracer{
+		provider: provider, tracer: provider.Tracer("quartet/master", trace.WithInstrumentationVersion(o.Version)),
+		keys: o.Keys,
+	}, nil
 }
 
 // Close sends what is left; it gives up after three seconds.

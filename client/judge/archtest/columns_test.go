@@ -1,0 +1,70 @@
+package archtest_test
+
+import (
+	"fmt"
+	"go/ast"
+	"path"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// proseColumns is how many columns a line of prose may take; a tab takes four.
+const proseColumns = 120
+
+func columns(line string) int { return utf8.RuneCountInString(strings.ReplaceAll(line, "\t", "    ")) }
+
+// Prose is wrapped, in pages and in comments. Tables and what stands between fences are not prose,
+// nor are lines that one word, such as a link, makes long.
+func TestLinesOfProseAreShort(t *testing.T) {
+	for _, d := range readTree(t).documents {
+		if path.Ext(d.name) != ".md" {
+			continue
+		}
+		isFenced := false
+		for i, line := range strings.Split(d.text, "\n") {
+			text := strings.TrimSpace(line)
+			if strings.HasPrefix(text, "```") {
+				isFenced = !isFenced
+			}
+			isProse := !isFenced && !strings.HasPrefix(text, "|") && strings.Count(text, " ") > 3
+			if n := columns(line); isProse && n > proseColumns {
+				t.Errorf("%s:%d: %d columns of prose, %d at the most", d.name, i+1, n, proseColumns)
+			}
+		}
+	}
+
+	all, fset := sources(t)
+	for _, s := range all {
+		for _, group := range s.file.Comments {
+			for _, c := range group.List {
+				at := fset.Position(c.Pos())
+				stands := fmt.Sprintf("%s:%d", s.name, at.Line)
+				if n := columns(c.Text); at.Column <= 9 && strings.Count(c.Text, " ") > 3 && n > proseColumns {
+					t.Errorf("%s: %d columns of a comment, %d at the most", stands, n, proseColumns)
+				}
+			}
+		}
+	}
+}
+
+// Tests do not sleep until something should have happened: bus/testkit waits until it has, and a
+// bubble of testing/synctest has a clock of its own.
+func TestTestsDoNotSleep(t *testing.T) {
+	all, fset := sources(t)
+	for _, s := range all {
+		if !strings.HasSuffix(s.name, "_test.go") {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			sel, ok := n.(*ast.SelectorExpr)
+			if !ok || sel.Sel.Name != "Sleep" {
+				return true
+			}
+			if pkg, ok := sel.X.(*ast.Ident); ok && pkg.Name == "time" {
+				t.Errorf("%s:%d: a test sleeps", s.name, fset.Position(sel.Pos()).Line)
+			}
+			return true
+		})
+	}
+}
