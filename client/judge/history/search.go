@@ -122,7 +122,6 @@ type frame struct {
 	op    int
 	old   map[string]content // what the step changed
 	way   int                // which of the ways to do it was taken
-	next  int                // the candidate to try next when the search comes back
 	reads []int              // reads that were placed before the step
 }
 

@@ -58,9 +58,7 @@ type stream struct {
 	*replay
 	o      *Operation
 	events []Event
-
-	next  int // of the events, the one to look at
-	begin uint64
+	begin  uint64
 }
 
 func (s *stream) fault(by []*Operation, format string, args ...any) *Verdict {
