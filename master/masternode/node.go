@@ -137,9 +137,6 @@ func Hold(ctx context.Context, o *Options) (*Directory, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, left := range sweep(dir.path) {
-		dir.note("removed %s, which a master that was killed had left", left)
-	}
 	if o.NATS == "" {
 		err := server.Check(ctx, server.Options{Listen: o.Listen, AllowInsecureBind: o.AllowInsecure})
 		if errors.Is(err, server.ErrPortTaken) {
@@ -175,6 +172,9 @@ func (d *Directory) Run(ctx context.Context, now <-chan struct{}, o Options) (er
 	}
 	for _, note := range dir.notes {
 		o.Log.Warn(note, "dir", dir.path)
+	}
+	for _, left := range sweep(dir.path, time.Now()) {
+		o.Log.Info("removed what a master that was killed had left", "dir", left)
 	}
 	n.commands, n.cancel = context.WithCancel(context.Background()) // they outlive ctx: the drain may need a view
 	clean, begun := false, false
