@@ -45,7 +45,7 @@ func TestSendingAgainLater(t *testing.T) {
 		}
 		return responder.Action{Code: 410}
 	})
-	c := dial(t, r.URL, client.WithTimeout(20*time.Millisecond))
+	c := dial(t, r.URL, client.WithTimeout(300*time.Millisecond))
 	long := time.Now().Add(-time.Hour)
 
 	_, err := c.Set(t.Context(), "old", []byte("v"), client.WithID("a"), client.WithFirstSent(long))

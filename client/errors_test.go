@@ -19,7 +19,7 @@ var sentinels = map[string]error{
 	"unavailable": client.ErrUnavailable, "no cluster": client.ErrNoCluster, "unknown": client.ErrUnknownOutcome,
 	"closed": client.ErrClosed, "deadline": context.DeadlineExceeded, "malformed": client.ErrMalformed,
 	"conflict": client.ErrConflict, "too large": client.ErrTooLarge, "gone": client.ErrGone,
-	"another history": client.ErrOtherHistory, "token": client.ErrToken,
+	"another history": client.ErrOtherHistory, "token": client.ErrToken, "condition failed": client.ErrConditionFailed,
 }
 
 // checkError checks that err is all of want and none of the other sentinels.
@@ -61,6 +61,7 @@ func TestCodes(t *testing.T) {
 		{404, 1, []string{"not found"}},
 		{409, 1, []string{"refused", "conflict"}},
 		{410, 1, []string{"refused", "gone"}},
+		{412, 1, []string{"refused", "condition failed"}},
 		{413, 1, []string{"refused", "too large"}},
 		{421, 1, []string{"refused", "another history"}},
 		{425, 3, []string{"refused", "too early"}},
