@@ -13,7 +13,7 @@ import (
 var (
 	seeds = flag.Uint64("sim.seeds", 10000, "how many seeds to run")
 	first = flag.Uint64("sim.first", 1, "the first of them")
-	ops   = flag.Uint64("sim.operations", 2000, "how many of TestOperations")
+	ops   = flag.Uint64("sim.operations", 500, "how many of TestOperations")
 	one   = flag.Uint64("sim.seed", 0, "run one seed and print its schedule")
 )
 
