@@ -50,15 +50,6 @@ func near(from func(uint64) Options, first uint64) func(uint64) Options {
 	return func(seed uint64) Options { return from(first + seed - 1) }
 }
 
-// twoStampers is for a rule about two masters at once, one of which cannot read the record, and the
-// eventual sets that both stamp.
-func twoStampers(seed uint64) Options {
-	o := FromSeed(seed)
-	o.Kinds, o.Faults, o.Registry = []FaultKind{SecondMaster}, 8, 0.3
-	o.Mixes, o.Keys = []int{3}, 1
-	return o
-}
-
 var hunts = []hunt{
 	{"without (A)", 100, 200, FromSeed},
 	{"without (B)", 100, 0, FromSeed},
@@ -67,7 +58,6 @@ var hunts = []hunt{
 	{"causal get against the key's version", 400, 400, FromSeed},
 	{"causal reads of numbers that are not safe", 100, 0, FromSeed},
 	{"weak writes straight into the committed layer", 100, 100, FromSeed},
-	{"a master that does not lead stamps as the one that does", 3000, 0, twoStampers},
 	{"a retry is stamped anew", 300, 0, FromSeed},
 	{"acknowledges after PREPARE", 300, 300, FromSeed},
 	{"restart in the same epoch after memory loss", 300, 300, memoryless},
