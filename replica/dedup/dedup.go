@@ -174,7 +174,8 @@ func (m *Memory) place(low uint32) uint64 {
 
 // Lookup returns the newest entry with an identity: the id, or, if that is "", the rID.
 func (m *Memory) Lookup(id string, rid uint64) (Entry, bool) {
-	if nobody := id == "" && rid == 0; nobody || m.count == 0 {
+	isNobodys := id == "" && rid == 0
+	if isNobodys || m.count == 0 {
 		return Entry{}, false
 	}
 	low, ok := m.index[m.hash(id, rid)]

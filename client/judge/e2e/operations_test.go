@@ -245,7 +245,8 @@ func TestValuesEndWhileProcessesAreKilled(t *testing.T) {
 	got := ask(t, nc, "linearizable, get, ends-linearizable")
 	expires, err := time.Parse(time.RFC3339, got.Header.Get(bus.HeaderExpires))
 	inTime := expires.After(began.Add(ttl-time.Second)) && expires.Before(time.Now().Add(ttl+time.Second))
-	if wrong := err != nil || !inTime; wrong && code(got) == "" {
+	isWrong := err != nil || !inTime
+	if isWrong && code(got) == "" {
 		t.Errorf("it is to end at %s (%v), and was set at %s", expires, err, began)
 	}
 
