@@ -110,6 +110,7 @@ type Machine struct {
 	horizon   uint64         // those that were retired before this time may be forgotten
 
 	served   message.History   // while no record was read: see History
+	early    []early           // wait for all members of their epoch to install its record
 	ahead    []ahead           // wait for the record to be read
 	left     []message.History // of histories that have ended, the newest last: found by reading the record
 	fences   fences
@@ -218,12 +219,15 @@ func (m *Machine) answers(a *message.Answers, out *Output) {
 	if len(a.Answers) > 0 {
 		p.busyUntil = 0
 	}
+
 	for i := range a.Answers {
 		f := m.flights[a.Answers[i].RID]
 		f.heard(out)
 		switch {
 		case f == nil: // answered before: by another replica, or Unknown
 		case p.gone() && f.request.Model == model.Eventual: // it has been sent again: who answers here takes it along when it goes
+		case f.request.Model.Strong() && !m.members.Stands(a.Epoch): // it may still come to nothing
+			m.early = append(m.early, early{p, a.Answers[i], a.Epoch})
 		case m.fenced(f):
 			if current { // else it is sent again
 				m.read(p, f, &a.Answers[i], out)
@@ -258,6 +262,7 @@ func (m *Machine) EndTurn(out *Output) {
 	if isNews {
 		m.take(&members, out)
 	}
+	m.settleEarly(out)
 	m.settleAhead(out)
 	m.acknowledge(out)
 	m.answerFound(out)

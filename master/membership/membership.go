@@ -371,6 +371,13 @@ func (m *Machine) Installed(h *message.Installed) {
 	}
 }
 
+// Stands reports whether nothing of an epoch can be given up any more, nor what was delivered at the
+// end of the one before by its cut: every member has installed its record, or a later one is decided.
+func (m *Machine) Stands(epoch uint64) bool {
+	isPresent := epoch == m.record.Epoch && m.established
+	return isPresent || epoch < m.record.Epoch
+}
+
 // establish takes note that every member works in the epoch, once it is so.
 func (m *Machine) establish() {
 	for _, member := range m.record.Members {
