@@ -359,6 +359,14 @@ var ofForeignDisks = []Mutant{
 }
 
 var ofMasters = []Mutant{
+	{Name: "a master that does not lead stamps as the one that does", Rule: "W1", Edits: []Edit{
+		{"master/request.go", `		v.Node = stampNode(m.cfg.Nonce)
+`, `		v.Node = stampNode(m.cfg.Nonce)
+		if MUTANT {
+			v.Node = m.cfg.Self
+		}
+`},
+	}},
 	{Name: "weak sets stamped with the record that was read, however old", Rule: "W1", Edits: []Edit{
 		{"master/request.go", `		v.Epoch = m.members.NewestEpoch()
 `, `		v.Epoch = m.members.NewestEpoch()

@@ -340,6 +340,7 @@ func (w *invariants) safe(i int, now replica.Stats) {
 // number. One that does not lead the newest epoch numbers in vain.
 func (w *invariants) numbered(msg message.Message) {
 	h, r := msg.Head(), w.c.record()
+	w.named(msg)
 	if f, ok := msg.(*message.Forward); ok && f.Round > 0 && !w.off {
 		for i := range f.Requests {
 			if q := &f.Requests[i]; q.Model == model.Linearizable && q.Type == model.Get {
@@ -364,6 +365,27 @@ func (w *invariants) numbered(msg message.Message) {
 		w.stamped(h, writes[i].Number, &writes[i].Request)
 		if what := w.ref.number(&writes[i]); what != "" && !w.off {
 			w.c.fail("invariant", "%s", what)
+		}
+	}
+}
+
+// named checks that only who leads an epoch stamps the weak sets of it under its own name: two writes
+// of one version would be one write to some replicas and two to others (rule W1). Where the store
+// loses records, which one was an epoch's is not known afterwards.
+func (w *invariants) named(msg message.Message) {
+	f, ok := msg.(*message.Forward)
+	if !ok || w.off || w.c.opts.LostRecords > 0 {
+		return
+	}
+	records := w.c.registry.records
+	for i := range f.Requests {
+		v := f.Requests[i].Version
+		if v.Node != f.From || v.Epoch == 0 || v.Epoch > uint64(len(records)) {
+			continue
+		}
+		if leader := records[v.Epoch-1].Master; leader != f.Incarnation {
+			w.c.fail("invariant", "the weak set %s has version %s, stamped by master %d, and master %d led that epoch",
+				request(&f.Requests[i]), v, f.Incarnation, leader)
 		}
 	}
 }
