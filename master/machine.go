@@ -226,12 +226,12 @@ func (m *Machine) answers(a *message.Answers, out *Output) {
 		switch {
 		case f == nil: // answered before: by another replica, or Unknown
 		case p.gone() && f.request.Model == model.Eventual: // it has been sent again: who answers here takes it along when it goes
-		case f.request.Model.Strong() && !m.members.Stands(a.Epoch): // it may still come to nothing
-			m.early = append(m.early, early{p, a.Answers[i], a.Epoch})
 		case m.fenced(f):
 			if current { // else it is sent again
 				m.read(p, f, &a.Answers[i], out)
 			}
+		case f.request.Model.Strong() && !m.members.Stands(a.Epoch): // it may still come to nothing
+			m.early = append(m.early, early{p, a.Answers[i], a.Epoch})
 		default:
 			m.answer(p, f, &a.Answers[i], out)
 		}
