@@ -31,7 +31,8 @@ func TestFormsOfTheRequests(t *testing.T) {
 			model.Request{Model: 1, Type: model.Set, Key: "k", Value: []byte("v"), HasIf: true}},
 		"update": {
 			[]string{`{"consistency":"sequential","request":1,"key":"k","value":"v","if_revision":18446744073709551615}`,
-				"\x85\xabif_revision\xcf\xff\xff\xff\xff\xff\xff\xff\xff\xabconsistency\x02\xa7request\x01\xa3key\xa1k\xa5value\xc4\x01v"}, nil,
+				"\x85\xabif_revision\xcf\xff\xff\xff\xff\xff\xff\xff\xff" +
+					"\xabconsistency\x02\xa7request\x01\xa3key\xa1k\xa5value\xc4\x01v"}, nil,
 			model.Request{Model: 2, Type: model.Set, Key: "k", Value: []byte("v"), HasIf: true, If: 1<<64 - 1}},
 		"a set that ends": {
 			[]string{"4, 1, k ::: v"}, nats.Header{"quartet-ttl": {"1h30m"}},
@@ -54,14 +55,16 @@ func TestFormsOfTheRequests(t *testing.T) {
 				"\x86\xabconsistency\x01\xa7request\x04\xa6prefix\xa3a,b\xa5limit\x07\xa6values\xc3\xa4from\xa4r2.7"}, nil,
 			model.Request{Model: 1, Type: model.List, Key: "a,b", Range: page}},
 		"watch": {
-			[]string{`{"consistency":1,"request":"watch","prefix":"orders/","from":17}`, `{"consistency":1,"request":5,"prefix":"orders/","from":"17"}`,
+			[]string{`{"consistency":1,"request":"watch","prefix":"orders/","from":17}`,
+				`{"consistency":1,"request":5,"prefix":"orders/","from":"17"}`,
 				"\x84\xabconsistency\x01\xa7request\x05\xa6prefix\xa7orders/\xa4from\x11"}, nil,
 			model.Request{Model: 1, Type: model.Watch, Key: "orders/", Range: &model.Range{From: "17"}}},
 
 		"add": {
 			[]string{"1, add, n ::: -7", "1,7,n:::-007", `{"consistency":1,"request":7,"key":"n","value":-7}`,
 				`{"consistency":1,"request":7,"key":"n","value":"-7"}`,
-				"\x84\xabconsistency\x01\xa7request\x07\xa3key\xa1n\xa5value\xf9", "\x84\xabconsistency\x01\xa7request\x07\xa3key\xa1n\xa5value\xa2-7"}, nil,
+				"\x84\xabconsistency\x01\xa7request\x07\xa3key\xa1n\xa5value\xf9",
+				"\x84\xabconsistency\x01\xa7request\x07\xa3key\xa1n\xa5value\xa2-7"}, nil,
 			model.Request{Model: 1, Type: model.Add, Key: "n", Value: []byte("-7")}},
 		"add of the greatest": {
 			[]string{

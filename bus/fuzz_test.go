@@ -34,8 +34,10 @@ func FuzzParseRequest(f *testing.F) {
 		`{"consistency":1,"request":4,"prefix":"a","limit":7,"values":true,"from":"r2.7"}`, `{"consistency":4,"request":5,"from":17}`,
 		`{"consistency":4,"request":1,"key":"k","value":"v","ttl":"1h30m"}`,
 		`{"consistency":1,"request":6,"if":[{"key":"a","revision":17},{"key":"b","exists":false},{"key":"c","value":"x"}],` +
-			`"then":[{"request":"set","key":"a","value":"1","ttl":"5m"},{"request":"get","key":"d"}],"else":[{"request":7,"key":"a","value":"7"}]}`,
-		"\x85\xabif_revision\x07\xabconsistency\x02\xa7request\x01\xa3key\xa1k\xa5value\xc4\x01v", "\x84\xabconsistency\x01\xa7request\x05\xa6prefix\xa0\xa4from\x11",
+			`"then":[{"request":"set","key":"a","value":"1","ttl":"5m"},{"request":"get","key":"d"}],` +
+			`"else":[{"request":7,"key":"a","value":"7"}]}`,
+		"\x85\xabif_revision\x07\xabconsistency\x02\xa7request\x01\xa3key\xa1k\xa5value\xc4\x01v",
+		"\x84\xabconsistency\x01\xa7request\x05\xa6prefix\xa0\xa4from\x11",
 		"\x83\xabconsistency\x01\xa7request\x06\xa4then\x91\x83\xa7request\x07\xa3key\xa1n\xa5value\xff",
 	} {
 		f.Add([]byte(seed))
@@ -186,7 +188,8 @@ func FuzzParseJSON(f *testing.F) {
 	for _, seed := range []string{
 		`{"consistency":1,"request":2,"key":"k"}`,
 		`{"consistency":"causal","request":"set","key":"k","value":"\ud83d\ude00\u0000","id":"i"}`,
-		`{"consistency":2,"request":1,"key":"k","value_base64":"/wD+","min_position":7,"min_timestamp":8,"replica":"r1","client":"C","session":"new"}`,
+		`{"consistency":2,"request":1,"key":"k","value_base64":"/wD+","min_position":7,"min_timestamp":8,` +
+			`"replica":"r1","client":"C","session":"new"}`,
 		`{"consistency":1,"request":1,"key":"k","value":"\ud800"}`, `{"key":[[[[`, `{"key":"k","\u006bey":"l"}`,
 		`{"consistency":1e0}`, "{}\x00",
 	} {

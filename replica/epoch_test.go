@@ -48,7 +48,8 @@ func TestF2PrepareWedgesForGood(t *testing.T) {
 
 	state := o.wedge()
 	o.expectSent("STATE m1")
-	if !slices.Equal(state.Contiguous, []uint64{1, 1, 0}) || state.Round != 1 || state.Epoch != 1 || state.Position != 0 || state.LastRID != 5 {
+	if !slices.Equal(state.Contiguous, []uint64{1, 1, 0}) || state.Round != 1 || state.Epoch != 1 ||
+		state.Position != 0 || state.LastRID != 5 {
 		t.Errorf("STATE %+v", state)
 	}
 
@@ -58,7 +59,8 @@ func TestF2PrepareWedgesForGood(t *testing.T) {
 	o.expectSent("")
 	o.agree(1, 1)
 	o.expectSent("")
-	o.expect(o.ask(request(6, "linearizable set c 1"), request(7, "sequential get b"), request(8, "linearizable get b"), request(9, "causal set c 1")))
+	o.expect(o.ask(request(6, "linearizable set c 1"), request(7, "sequential get b"),
+		request(8, "linearizable get b"), request(9, "causal set c 1")))
 	o.pass(20)
 	for _, s := range o.out.Sends {
 		if s.Msg.Kind() != message.KindHello {
@@ -123,7 +125,9 @@ func TestF3PrepareFetchesCausalNumbers(t *testing.T) {
 		t.Errorf("sent %s", got)
 	}
 
-	o.step(&message.Fill{Header: o.peer(3), Writes: []message.CausalWrite{causal(2, "causal set a 2"), causal(3, "causal set a 3"), causal(4, "causal set a 4")}})
+	o.step(&message.Fill{Header: o.peer(3), Writes: []message.CausalWrite{
+		causal(2, "causal set a 2"), causal(3, "causal set a 3"), causal(4, "causal set a 4"),
+	}})
 	o.expectSent("STATE m1")
 	if s := taken[*message.State](o)[0]; s.Watermark != 3 || s.Round != 2 {
 		t.Errorf("STATE %+v", s)
@@ -168,7 +172,8 @@ func TestF5Survive(t *testing.T) {
 	o.install(r)
 
 	o.expect(o.answers(), "#4 200 at 3")
-	if got, _ := o.store.Get("b"); string(got.Value) != "inside" || got.Version.Epoch != 1 || got.Version.Timestamp != (lamport.Timestamp{Time: own[0].Clock, Node: 1}) {
+	stamp := lamport.Timestamp{Time: own[0].Clock, Node: 1}
+	if got, _ := o.store.Get("b"); string(got.Value) != "inside" || got.Version.Epoch != 1 || got.Version.Timestamp != stamp {
 		t.Errorf("b = %s at %v", got.Value, got.Version)
 	}
 	if got, _ := o.store.Get("a"); string(got.Value) != "3" {
@@ -214,7 +219,10 @@ func TestWhatWaitsOverAChange(t *testing.T) {
 	if s := o.Stats(); s.Pending != 1 {
 		t.Errorf("%d pending, want the causal get", s.Pending)
 	}
-	o.step(&message.Forward{Header: o.master(), Marks: message.Marks{Last: 1, Safe: 1}, Writes: []message.CausalWrite{causal(1, "causal set a 1")}})
+	o.step(&message.Forward{
+		Header: o.master(), Marks: message.Marks{Last: 1, Safe: 1},
+		Writes: []message.CausalWrite{causal(1, "causal set a 1")},
+	})
 	o.expect(o.answers(), "#1 200 1 number 1")
 	o.expect(o.ask(with(late, func(r *message.Request) { r.Min = 0 })), "#2 404")
 }
@@ -250,7 +258,10 @@ func TestF5NumbersAboveTheHighWaterAreVoid(t *testing.T) {
 // A commit marker beyond the cut is dropped, and issued anew.
 func TestTheMarkerIsIssuedAnew(t *testing.T) {
 	o := alone(t, 3, 10)
-	o.step(&message.Forward{Header: o.master(), Marks: message.Marks{Last: 1, Safe: 1, Held: 1}, Writes: []message.CausalWrite{causal(1, "causal set a 1")}})
+	o.step(&message.Forward{
+		Header: o.master(), Marks: message.Marks{Last: 1, Safe: 1, Held: 1},
+		Writes: []message.CausalWrite{causal(1, "causal set a 1")},
+	})
 	if d := taken[*message.Data](o); len(d) != 1 || d[0].Ops[0].Op != message.OpCommit {
 		t.Fatalf("DATA %+v", d)
 	}
@@ -297,8 +308,10 @@ func TestARecordThatCountsOnMore(t *testing.T) {
 		change func(r *message.Record)
 		want   string
 	}{
-		{"a cut beyond what is held", func(r *message.Record) { r.Cut = []uint64{0, 2, 0} }, "its data were put back to an older copy: 2 broadcasts of r2 are needed, and 1 are held"},
-		{"a high-water that is not held", func(r *message.Record) { r.High = 1 }, "its data were put back to an older copy: causal writes up to 1 are needed, and held up to 0"},
+		{"a cut beyond what is held", func(r *message.Record) { r.Cut = []uint64{0, 2, 0} },
+			"its data were put back to an older copy: 2 broadcasts of r2 are needed, and 1 are held"},
+		{"a high-water that is not held", func(r *message.Record) { r.High = 1 },
+			"its data were put back to an older copy: causal writes up to 1 are needed, and held up to 0"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			o := alone(t, 3, 10)
@@ -322,7 +335,8 @@ func TestARecordThatLeavesOut(t *testing.T) {
 		cut  []uint64
 		want string
 	}{
-		{"a cut behind what was delivered", []uint64{0, 0, 0}, "epoch 2 leaves out what this replica has delivered: the cut has 0 DATA of r2, and 1 were delivered"},
+		{"a cut behind what was delivered", []uint64{0, 0, 0},
+			"epoch 2 leaves out what this replica has delivered: the cut has 0 DATA of r2, and 1 were delivered"},
 		{"a cut of another view", []uint64{0, 1}, "epoch 2 leaves out what this replica has delivered: a cut of 2 members for a view of 3"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -330,12 +344,14 @@ func TestARecordThatLeavesOut(t *testing.T) {
 			o.step(strong(o.peer(2), 1, request(1, "linearizable set a 1")))
 			o.agree(0, 1)
 			o.wedge()
+
 			r := o.next(0, 1, 0)
 			r.Cut = test.cut
 			o.install(r)
 			if o.Reason() != test.want || o.Fault() != "" || o.Stats().Phase != message.PhaseWedged || o.Stats().Position != 1 {
 				t.Errorf("reason %q, want %q; fault %q, %+v", o.Reason(), test.want, o.Fault(), o.Stats())
 			}
+
 			r.Epoch++
 			o.install(r)
 			o.record.Epoch = 1
@@ -406,7 +422,8 @@ func TestF6Outside(t *testing.T) {
 
 				o.install(test.change(o.next(0, 1, 0)))
 				s := o.Stats()
-				if s.Phase != message.PhaseLearning || o.Incarnation() != test.incarnation || o.Dismissed() != test.dismissed || s.Pending != 0 || s.Position != 0 {
+				if s.Phase != message.PhaseLearning || o.Incarnation() != test.incarnation ||
+					o.Dismissed() != test.dismissed || s.Pending != 0 || s.Position != 0 {
 					t.Errorf("%+v, incarnation %d, dismissed %t", s, o.Incarnation(), o.Dismissed())
 				}
 				if s.Tentative != 1 {
@@ -453,7 +470,8 @@ func TestFull(t *testing.T) {
 	o := alone(t, 1, 10)
 	o.ask(request(1, "linearizable set a 1"))
 	o.Full("the disk is full", "")
-	answers := o.ask(request(2, "linearizable set a 2"), request(3, "eventual set a 3"), request(4, "linearizable get a"), request(5, "eventual get a"))
+	answers := o.ask(request(2, "linearizable set a 2"), request(3, "eventual set a 3"),
+		request(4, "linearizable get a"), request(5, "eventual get a"))
 	o.expect(answers, "#2 503", "#3 503", "#5 200 1", "#4 200 1 at 2")
 	if answers[0].Reason != "the disk is full" {
 		t.Errorf("reason: %s", answers[0].Reason)

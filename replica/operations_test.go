@@ -137,7 +137,8 @@ func TestO5TheFirstMemberEndsValues(t *testing.T) {
 // A learner has the revisions, ends, tombstones and outcomes of its donors.
 func TestO7ALearnerHasRevisionsAndEnds(t *testing.T) {
 	g := leveled(t, 3)
-	g.ask(1, request(1, "linearizable set a 1"), with(request(2, "linearizable set b 1"), func(r *message.Request) { r.TTL, r.Wall = 500, 1000 }),
+	g.ask(1, request(1, "linearizable set a 1"),
+		with(request(2, "linearizable set b 1"), func(r *message.Request) { r.TTL, r.Wall = 500, 1000 }),
 		with(request(3, "linearizable set c 1"), func(r *message.Request) { r.Type, r.Value = model.Delete, nil }))
 	failed := identified(with(request(4, "linearizable set a 2"), func(r *message.Request) { r.HasIf = true }), "x", 5)
 	g.ask(1, failed)

@@ -119,7 +119,10 @@ func (d *Decoder) more(r *message.Request) {
 	r.HasIf, r.If = d.optional()
 	r.TTL, r.Wall = d.uint(), d.uint()
 	if d.some(rangeFields, "range") > 0 {
-		r.Range = &model.Range{Limit: int(d.limited(model.MaxPage, "limit")), Values: d.bool(), From: d.str(model.MaxNext, "place in a list")}
+		r.Range = &model.Range{
+			Limit: int(d.limited(model.MaxPage, "limit")), Values: d.bool(),
+			From: d.str(model.MaxNext, "place in a list"),
+		}
 	}
 }
 

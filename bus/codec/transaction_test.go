@@ -46,8 +46,11 @@ func transaction() model.Transaction {
 			{Type: model.Set, Key: "a", Value: []byte("1"), HasIf: true, If: 17, TTL: 90_000}, {Type: model.Get, Key: "ключ"},
 			{Type: model.Set, Key: strings.Repeat("k", model.MaxKey), Value: []byte{}},
 		},
-		Else: []model.Step{{Type: model.Delete, Key: "a", HasIf: true}, {Type: model.Add, Key: "n", Value: []byte("-7"), HasIf: true, If: 3},
-			{Type: model.Set, Key: "a", Value: []byte("2"), TTL: 1000}},
+		Else: []model.Step{
+			{Type: model.Delete, Key: "a", HasIf: true},
+			{Type: model.Add, Key: "n", Value: []byte("-7"), HasIf: true, If: 3},
+			{Type: model.Set, Key: "a", Value: []byte("2"), TTL: 1000},
+		},
 	}
 }
 
@@ -69,7 +72,8 @@ func inners() map[string]inner {
 			step(model.Step{Type: model.Get}), step(model.Step{Type: model.Get, Key: long}), step(model.Step{Type: model.Set, Key: "k"}),
 			step(model.Step{Type: model.Get, Key: "k", Value: []byte("v")}), step(model.Step{Type: model.Get, Key: "k", HasIf: true}),
 			step(model.Step{Type: model.Delete, Key: "k", If: 1}), step(model.Step{Type: model.Delete, Key: "k", TTL: 1}),
-			step(model.Step{Type: model.Set, Key: "k", Value: big}), step(model.Step{Type: model.Set, Key: "k", Value: []byte{}, TTL: model.MaxTTL + 1})),
+			step(model.Step{Type: model.Set, Key: "k", Value: big}),
+			step(model.Step{Type: model.Set, Key: "k", Value: []byte{}, TTL: model.MaxTTL + 1})),
 		"results": innerOf(AppendResults, ParseResults,
 			model.Results{Succeeded: true, Failed: 3, Results: []model.Result{
 				{Code: model.OK, Value: []byte("1"), Revision: 17, Expires: 1_700_000_000_000}, {Code: model.NotFound},

@@ -57,9 +57,16 @@ func values() map[string]alone {
 			[]message.CausalWrite{{Number: 8, Request: set}, {Number: 9, Request: set}},
 			[]any{[]message.CausalWrite(nil)}, []any{make([]message.CausalWrite, 1)}),
 		"request": byPointer((*Encoder).EncodeRequest, (*Decoder).DecodeRequest).with(set,
-			[]any{conditional(11, model.Sequential, "key1", "first"), listing(), message.Request{Request: model.NewGet(model.Sequential, "k")}}, []any{message.Request{}}),
+			[]any{
+				conditional(11, model.Sequential, "key1", "first"), listing(),
+				message.Request{Request: model.NewGet(model.Sequential, "k")},
+			},
+			[]any{message.Request{}}),
 		"executed": byPointer((*Encoder).EncodeExecuted, (*Decoder).DecodeExecuted).with(
-			message.Executed{Identity: "id-1", RID: 11, Digest: 1<<64 - 1, Position: 512, Timestamp: 8, Key: "key1", Time: 9, Code: model.Failed, Revision: 511, Result: []byte("12")},
+			message.Executed{
+				Identity: "id-1", RID: 11, Digest: 1<<64 - 1, Position: 512, Timestamp: 8, Key: "key1", Time: 9,
+				Code: model.Failed, Revision: 511, Result: []byte("12"),
+			},
 			[]any{message.Executed{}}, []any{message.Executed{Key: long}, message.Executed{Identity: long}}),
 		"record": byPointer((*Encoder).EncodeRecord, (*Decoder).DecodeRecord).with(epochRecord(),
 			[]any{smallestRecord()}, []any{message.Record{}}),

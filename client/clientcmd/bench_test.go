@@ -60,7 +60,10 @@ linearizable mix # # # # # # # #
 eventual set # # # # # # # #
 eventual mix # # # # # # # #
 `},
-		{[]string{"--rate", "1000", "--spacing", "fixed", "--request", "get", "--keys-distribution", "zipf", "--driver", "goroutine", "--connections", "2"},
+		{[]string{
+			"--rate", "1000", "--spacing", "fixed", "--request", "get", "--keys-distribution", "zipf",
+			"--driver", "goroutine", "--connections", "2",
+		},
 			`open loop, # requests a second (fixed), at most # at once, driver goroutine, connections #, # keys of # bytes (zipf, skew #), values of # bytes
 # replicas, data: memory; #ms each
 

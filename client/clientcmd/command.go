@@ -28,7 +28,8 @@ import (
 func Commands(env console.Env) []*cobra.Command {
 	commands := []*cobra.Command{
 		send.Client(env), send.Set(env), send.Get(env), send.Delete(env), send.Create(env), send.Update(env),
-		send.Add(env), operate.Status(env), operate.Recover(env), operate.Remove(env), demo.Command(env), bench.Command(env), compare.Command(env),
+		send.Add(env), operate.Status(env), operate.Recover(env), operate.Remove(env), demo.Command(env),
+		bench.Command(env), compare.Command(env),
 		check.Command(env), tracecmd.Command(env),
 	}
 	commands = append(commands, doctor.Command(env), shell.Command(env), explain.Command(env), top.Command(env),

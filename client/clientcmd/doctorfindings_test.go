@@ -57,7 +57,9 @@ func TestDoctorReadsTheStatus(t *testing.T) {
 		}, []string{"finding network: r1 does not hear r3, and the master hears both"}, "nats server list", exit.StatusFailed},
 		"two links are cut": {func(s *bus.Status) {
 			s.Replicas[0].Unheard, s.Replicas[2].Unheard = []string{"r2", "r3"}, []string{"r1"}
-		}, []string{"finding network: r1 does not hear r2, r3", "finding network: r3 does not hear r1"}, "nats server list", exit.StatusFailed},
+		}, []string{
+			"finding network: r1 does not hear r2, r3", "finding network: r3 does not hear r1",
+		}, "nats server list", exit.StatusFailed},
 		"the disk is full": {
 			func(s *bus.Status) { s.Reason = trouble.DiskFull.Say(3, 64) },
 			[]string{"finding cluster: the disk is full: 3 MiB left"}, "make room", exit.StatusFailed,

@@ -74,7 +74,9 @@ func TestShellMistakes(t *testing.T) {
 	})
 	w := shell(t, r.URL, "bad\n1, 8, x\nset k\nget \n.nope\n.consistency strong\n.replica m1\nset a:::b:::c v\nget a\n")
 	for _, want := range []string{
-		"line 1: not understood: bad", "line 2: unknown request \"8\" (want 1 set, 2 get, 3 delete, 4 list, 5 watch, 6 txn or 7 add)\n    1, 8, x\n       ^",
+		"line 1: not understood: bad",
+		"line 2: unknown request \"8\" (want 1 set, 2 get, 3 delete, 4 list, 5 watch, 6 txn or 7 add)\n" +
+			"    1, 8, x\n       ^",
 		"line 3: set needs a key and a value",
 		"line 4: empty key", "line 5: there is no command .nope", "line 6: ", `line 7: no replica is called "m1"`,
 	} {
@@ -123,7 +125,10 @@ func TestExplain(t *testing.T) {
 	r := responder.Start(t, nil)
 	for _, m := range model.All {
 		w := quartet(t, r.URL, "explain", m.Word())
-		for _, want := range []string{m.Word() + ": ", "It promises", "cannot", "Deletes, conditions, ends", "What it costs", "Here", "When it is wrong"} {
+		for _, want := range []string{
+			m.Word() + ": ", "It promises", "cannot", "Deletes, conditions, ends", "What it costs", "Here",
+			"When it is wrong",
+		} {
 			if w.status != 0 || !strings.Contains(w.stdout, want) {
 				t.Errorf("%s: status %d, no %q in\n%s", m.Word(), w.status, want, w.stdout)
 			}
@@ -134,6 +139,7 @@ func TestExplain(t *testing.T) {
 			}
 		}
 	}
+
 	var e struct {
 		Model, Promise, Example, Writes, Messages, Wrong string
 		NoFigures                                        string `json:"no_figures"`
@@ -143,6 +149,7 @@ func TestExplain(t *testing.T) {
 		e.Example == "" || e.Writes == "" || !strings.Contains(e.NoFigures, "no cluster") {
 		t.Errorf("status %d, %v\n%s", w.status, err, w.stdout)
 	}
+
 	if w := quartet(t, r.URL, "explain", "strong"); w.status != exit.StatusUsage || !strings.Contains(w.err, "want 1 linearizable") {
 		t.Errorf("status %d, %s", w.status, w.err)
 	}

@@ -99,8 +99,13 @@ func TestBatch(t *testing.T) {
 		Header: nats.Header{bus.HeaderClient: {"Client3"}},
 	})
 	s.node(r1, &message.Forward{Header: head(m1, 10), Requests: []message.Request{asked(7, "a"), asked(8, "b")}})
-	s.node(r2, &message.Data{Header: head(r1, 12), Seq: 1, Received: message.Received{LastSeq: 1, Received: []uint64{1, 0}}, Acked: []uint64{6},
-		Ops: []message.Operation{{Op: message.OpStrong, Request: asked(7, "a")}, {Op: message.OpStrong, Request: asked(8, "b")}}})
+	s.node(r2, &message.Data{
+		Header: head(r1, 12), Seq: 1, Acked: []uint64{6},
+		Received: message.Received{LastSeq: 1, Received: []uint64{1, 0}},
+		Ops: []message.Operation{
+			{Op: message.OpStrong, Request: asked(7, "a")}, {Op: message.OpStrong, Request: asked(8, "b")},
+		},
+	})
 	s.node(m1, &message.Answers{
 		Header: head(r1, 14),
 		Answers: []message.Answer{

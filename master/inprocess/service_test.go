@@ -197,7 +197,8 @@ func TestMicroServiceCountsAsTheReportDoes(t *testing.T) {
 	}
 
 	if diff := cmp.Diff([]string{
-		`linearizable|4 1|409:the Nats-Msg-Id was used for a different request|{"get":{"requests":1,"duplicates":0,"codes":{"200":1}},"set":{"requests":3,"duplicates":1,"codes":{"200":2,"409":1}}}`,
+		`linearizable|4 1|409:the Nats-Msg-Id was used for a different request|` +
+			`{"get":{"requests":1,"duplicates":0,"codes":{"200":1}},"set":{"requests":3,"duplicates":1,"codes":{"200":2,"409":1}}}`,
 		`sequential|0 0||{}`,
 		`causal|1 1|` + stats.Endpoints[2].LastError + `|{"get":{"requests":1,"duplicates":0,"codes":{"425":1}}}`,
 		`eventual|3 1|400:key holds :::|{"get":{"requests":3,"duplicates":0,"codes":{"400":1,"404":2}}}`,

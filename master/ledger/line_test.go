@@ -30,8 +30,10 @@ func TestLine(t *testing.T) {
 		e    Entry
 		want string
 	}{
-		{"plain", Entry{RID: 7, Client: "Client1", Model: model.Causal, Type: model.Set, Key: "key1", Replica: lamport.Replica(2), Code: 200,
-			Received: begin2026, Taken: 1499 * time.Nanosecond, Duplicate: true},
+		{"plain", Entry{
+			RID: 7, Client: "Client1", Model: model.Causal, Type: model.Set, Key: "key1", Replica: lamport.Replica(2),
+			Code: 200, Received: begin2026, Taken: 1499 * time.Nanosecond, Duplicate: true,
+		},
 			"7,Client1,causal,set,key1,r2,200,2026-01-02T03:04:05.678901Z,1,true\n"},
 		{"nothing known", Entry{RID: math.MaxUint64, Code: 400, Received: time.Unix(0, 0), Taken: time.Hour},
 			"18446744073709551615,,,,,,400,1970-01-01T00:00:00.000000Z,3600000000,false\n"},

@@ -222,6 +222,7 @@ func (f Format) requestWriter(out *bufio.Writer) func(Entry) error {
 	var l line
 	var form formatter
 	var text []byte
+
 	switch f {
 	case CSV:
 		_, _ = out.WriteString(header)
@@ -235,6 +236,7 @@ func (f Format) requestWriter(out *bufio.Writer) func(Entry) error {
 		enc := json.NewEncoder(out)
 		return func(e Entry) error { return enc.Encode(asJSON(e)) }
 	}
+
 	_, _ = fmt.Fprintf(out, requestColumns, "rid", "client", "consistency", "request", "key", "replica", "code",
 		"received", "taken", "note")
 	return func(e Entry) error {
@@ -242,8 +244,9 @@ func (f Format) requestWriter(out *bufio.Writer) func(Entry) error {
 		if e.Duplicate {
 			note = "duplicate"
 		}
-		text = fmt.Appendf(text[:0], requestColumns, strconv.FormatUint(e.RID, 10), cmp.Or(e.Client, "-"), cmp.Or(j.Consistency, "-"), cmp.Or(j.Request, "-"),
-			cmp.Or(e.Key, "-"), cmp.Or(j.Replica, "-"), strconv.Itoa(int(e.Code)), j.Received, span(float64(j.Taken)), note)
+		text = fmt.Appendf(text[:0], requestColumns, strconv.FormatUint(e.RID, 10), cmp.Or(e.Client, "-"),
+			cmp.Or(j.Consistency, "-"), cmp.Or(j.Request, "-"), cmp.Or(e.Key, "-"), cmp.Or(j.Replica, "-"),
+			strconv.Itoa(int(e.Code)), j.Received, span(float64(j.Taken)), note)
 		_, err := out.WriteString(strings.TrimRight(string(text), " \n") + "\n")
 		return err
 	}

@@ -51,7 +51,8 @@ func (n *node) reply(r *master.Reply) {
 	n.opts.Ledger.Record(ledger.Entry{
 		RID: r.RID, Client: t.client, Model: t.request.Model, Type: t.request.Type, Key: t.request.Key,
 		Replica: r.Replica, Code: r.Code, Received: t.at, Taken: time.Since(t.at), Duplicate: r.Repeated,
-		Position: r.Position, Timestamp: r.Timestamp, Clock: r.Clock, Forwarded: t.forwarded, Heard: t.heard, Sent: t.sent, ReadOnly: t.readOnly,
+		Position: r.Position, Timestamp: r.Timestamp, Clock: r.Clock, Forwarded: t.forwarded, Heard: t.heard,
+		Sent: t.sent, ReadOnly: t.readOnly,
 	})
 	n.tracing.answered(t, r)
 	if !r.Code.Answered() {

@@ -448,8 +448,8 @@ func TestResendIsBounded(t *testing.T) {
 		t.Run(fmt.Sprint(test.bytes), func(t *testing.T) {
 			r1 := group(2)[0]
 			for range 400 {
-				r1.Submit(message.Operation{Op: message.OpStrong, Request: message.Request{Request: model.Request{Value: make([]byte, test.bytes)}}},
-					true)
+				big := model.Request{Value: make([]byte, test.bytes)}
+				r1.Submit(message.Operation{Op: message.OpStrong, Request: message.Request{Request: big}}, true)
 				r1.Flush(nil)
 			}
 			got := r1.Gap(&message.Gap{Header: message.Header{From: 2}, First: 1, Last: 400}, nil)

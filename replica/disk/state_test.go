@@ -107,7 +107,8 @@ func appendLives(c *counts, s *durable.State, record []byte) []byte {
 // A state of layout 2 is read: it has all in one value.
 func TestAStateWithItsRecord(t *testing.T) {
 	s, encoded := sampleState(t)
-	c, got, err := decodeState(appendLives(&counts{turn: 1, keys: 2, firstEntry: 3, firstMark: 4, lastMark: 5}, &s, encoded), codec.NewDecoder())
+	known := counts{turn: 1, keys: 2, firstEntry: 3, firstMark: 4, lastMark: 5}
+	c, got, err := decodeState(appendLives(&known, &s, encoded), codec.NewDecoder())
 	if err != nil || c != (counts{1, 2, 3, 4, 5, 0, 2}) {
 		t.Fatalf("%+v, %v", c, err)
 	}

@@ -207,7 +207,8 @@ func TestO8ATransactionIsDoneOrNot(t *testing.T) {
 			{Type: model.Set, Key: "other", Value: []byte("x"), TTL: 500}, {Type: model.Delete, Key: "third"},
 		},
 	})
-	if code != 0 || !r.Succeeded || r.Failed != -1 || len(r.Results) != 4 || string(r.Results[1].Value) != "10" || r.Results[1].Revision != 2 {
+	if code != 0 || !r.Succeeded || r.Failed != -1 || len(r.Results) != 4 ||
+		string(r.Results[1].Value) != "10" || r.Results[1].Revision != 2 {
 		t.Errorf("it comes to %d, %+v", code, r)
 	}
 	for key, want := range map[string]store.Kind{"k": store.KindValue, "other": store.KindValue, "third": store.KindTombstone} {

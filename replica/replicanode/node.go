@@ -34,7 +34,8 @@ var (
 	ErrDisk        = errors.New("replica: its disk fails")
 	ErrReplaced    = errors.New("replica: another process of this replica was started later; this one ends, for only one may speak as it")
 	ErrForeign     = errors.New("replica: the directory holds the data of another replica, or of another cluster")
-	ErrCredentials = errors.New("replica: the server does not let it speak to other nodes: the credentials of the nodes' account are missing or wrong")
+	ErrCredentials = errors.New("replica: the server does not let it speak to other nodes: " +
+		"the credentials of the nodes' account are missing or wrong")
 )
 
 // Options say who the replica is and how to reach the others.
@@ -208,7 +209,8 @@ func (n *node) superfluous() error {
 		n.log.Error("another process of this replica was started later; this one ends", "replica", n.opts.ID)
 		return ErrReplaced
 	case foreign != "":
-		n.log.Error("the directory belongs to another cluster; this process ends, and leaves it as it is", "dir", n.opts.Dir, "reason", foreign)
+		n.log.Error("the directory belongs to another cluster; this process ends, and leaves it as it is",
+			"dir", n.opts.Dir, "reason", foreign)
 		return fmt.Errorf("%w: %s: %s; move it away, and the replica is loaded from the others", ErrForeign, n.opts.Dir, foreign)
 	}
 	return nil

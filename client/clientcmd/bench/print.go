@@ -122,10 +122,13 @@ func (p *printer) columns() []column {
 		rate.width, rate.cell = 20, func(_ *measured, r *benchRecord) string { return whole(r.Quartet.Rate) }
 	}
 	all = append(all, rate,
-		median("P50 µs", func(f *figures) load.Spread { return f.P50 }), median("P90 µs", func(f *figures) load.Spread { return f.P90 }),
-		median("P99 µs", func(f *figures) load.Spread { return f.P99 }), median("P99.9 µs", func(f *figures) load.Spread { return f.P999 }),
+		median("P50 µs", func(f *figures) load.Spread { return f.P50 }),
+		median("P90 µs", func(f *figures) load.Spread { return f.P90 }),
+		median("P99 µs", func(f *figures) load.Spread { return f.P99 }),
+		median("P99.9 µs", func(f *figures) load.Spread { return f.P999 }),
 		median("MAX µs", func(f *figures) load.Spread { return f.Max }),
-		total("FAILED", func(f *figures) uint64 { return f.Failed }), total("UNKNOWN", func(f *figures) uint64 { return f.Unknown }))
+		total("FAILED", func(f *figures) uint64 { return f.Failed }),
+		total("UNKNOWN", func(f *figures) uint64 { return f.Unknown }))
 	if open {
 		all = append(all, total("NOT SENT", func(f *figures) uint64 { return f.Beyond }),
 			median("LATE P99 µs", func(f *figures) load.Spread {

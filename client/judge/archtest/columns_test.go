@@ -3,16 +3,49 @@ package archtest_test
 import (
 	"fmt"
 	"go/ast"
+	"go/token"
+	"os"
 	"path"
+	"path/filepath"
 	"strings"
 	"testing"
 	"unicode/utf8"
 )
 
-// proseColumns is how many columns a line of prose may take; a tab takes four.
-const proseColumns = 120
+// Columns that a line may take; a tab takes four. Nobody reads far to the right.
+const (
+	codeColumns  = 160
+	proseColumns = 120
+)
 
 func columns(line string) int { return utf8.RuneCountInString(strings.ReplaceAll(line, "\t", "    ")) }
+
+// Lines of code end before the eye loses them. What stands in a raw string is data.
+func TestLinesOfCodeAreShort(t *testing.T) {
+	all, fset := sources(t)
+	for _, s := range all {
+		text, err := os.ReadFile(filepath.Join(root, s.name))
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		data := make(map[int]bool)
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING && lit.Value[0] == '`' {
+				for line := fset.Position(lit.Pos()).Line; line <= fset.Position(lit.End()).Line; line++ {
+					data[line] = true
+				}
+			}
+			return true
+		})
+
+		for i, line := range strings.Split(string(text), "\n") {
+			if n := columns(line); n > codeColumns && !data[i+1] {
+				t.Errorf("%s:%d: %d columns, %d at the most", s.name, i+1, n, codeColumns)
+			}
+		}
+	}
+}
 
 // Prose is wrapped, in pages and in comments. Tables and what stands between fences are not prose,
 // nor are lines that one word, such as a link, makes long.

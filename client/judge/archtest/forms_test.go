@@ -366,7 +366,10 @@ func TestMessagesCarryTheWholeRequest(t *testing.T) {
 		for _, m := range []message.Message{
 			&message.Forward{Header: head, Requests: []message.Request{r, came}},
 			&message.Forward{Header: head, Writes: []message.CausalWrite{{Number: 1, Request: r}}},
-			&message.Data{Header: head, Seq: 1, Ops: []message.Operation{{Op: message.OpStrong, Request: r}, {Op: message.OpWeak, Request: came}}},
+			&message.Data{
+				Header: head, Seq: 1,
+				Ops: []message.Operation{{Op: message.OpStrong, Request: r}, {Op: message.OpWeak, Request: came}},
+			},
 		} {
 			b, err := codec.NewEncoder().Encode(m)
 			if err != nil {

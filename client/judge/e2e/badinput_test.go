@@ -99,7 +99,10 @@ func badMsgpack(t *testing.T) []bad {
 		{name: "msgpack: a causal condition", body: set("consistency", 3, "if_revision", 0), code: "400"},
 		{name: "msgpack: a limit of a set", body: set("limit", 5), code: "400"},
 		{name: "msgpack: a txn of nothing", body: packed(t, map[string]any{"consistency": 1, "request": 6}), code: "400"},
-		{name: "msgpack: a txn of 129 steps", body: packed(t, map[string]any{"consistency": 1, "request": 6, "then": make([]int, 129)}), code: "400"},
+		{
+			name: "msgpack: a txn of 129 steps",
+			body: packed(t, map[string]any{"consistency": 1, "request": 6, "then": make([]int, 129)}), code: "400",
+		},
 		{name: "msgpack: a txn nested without end", body: "\x81\xa4then" + strings.Repeat("\x91", 100_000), code: "400"},
 		{name: "msgpack: repeated field key", body: "\x84\xabconsistency\x01\xa7request\x02\xa3key\xa1k\xa3key\xa1l", code: "400"},
 		{name: "msgpack: bytes after the map", body: good + "\x00", code: "400"},

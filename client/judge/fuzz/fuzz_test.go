@@ -167,7 +167,8 @@ func FuzzMaster(f *testing.F) {
 			case 0:
 				waiting[token] = true
 				m.Request(master.Incoming{
-					Token: token, Request: s.client(), Replica: s.node() % 5, Draw: uint32(s.number()), Wall: s.number(), ReadOnly: s.below(2) == 0,
+					Token: token, Request: s.client(), Replica: s.node() % 5, Draw: uint32(s.number()),
+					Wall: s.number(), ReadOnly: s.below(2) == 0,
 				}, &out)
 			case 1:
 				m.Tick(&out)

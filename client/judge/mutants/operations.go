@@ -29,7 +29,8 @@ var ofOperations = []Mutant{
 `},
 	}},
 	{Name: "a delete leaves nothing", Rule: "O2", Edits: []Edit{
-		{"replica/layers/commit.go", `func (l *Layers) put(key string, rec store.Record) { l.store.Put(key, rec) }`, `func (l *Layers) put(key string, rec store.Record) {
+		{"replica/layers/commit.go", `func (l *Layers) put(key string, rec store.Record) { l.store.Put(key, rec) }`,
+			`func (l *Layers) put(key string, rec store.Record) {
 	if MUTANT && rec.Kind == store.KindTombstone {
 		l.store.Remove(key)
 		return
@@ -69,7 +70,9 @@ func Holds(revision uint64, rec store.Record) bool { return holds(revision, rec)
 // holds reports whether a key`},
 	}},
 	{Name: "a condition evaluated again for a repetition", Rule: "O3", Edits: []Edit{
-		{"replica/layers/layers.go", `func (l *Layers) Executed(r *message.Request) (Outcome, bool) { return l.executed.lookup(r) }`, `func (l *Layers) Executed(r *message.Request) (Outcome, bool) {
+		{"replica/layers/layers.go",
+			`func (l *Layers) Executed(r *message.Request) (Outcome, bool) { return l.executed.lookup(r) }`,
+			`func (l *Layers) Executed(r *message.Request) (Outcome, bool) {
 	if MUTANT && r.HasIf {
 		return Outcome{}, false
 	}

@@ -256,10 +256,19 @@ var ofViews = []Mutant{
 	record := *base`},
 	}},
 	{Name: "a lost record made anew by what was said before the loss", Rule: "F11", Edits: []Edit{
-		{"master/membership/rebuild.go", `r.Phase == 0 || !m.answeredSince(r, m.foundNonce)`, `r.Phase == 0 || !r.obeys || !MUTANT && !m.answeredSince(r, m.foundNonce)`},
+		{"master/membership/rebuild.go",
+			`away := r == nil || r.Lost || r.Suspected || r.Phase == 0 || !m.answeredSince(r, m.foundNonce)
+`, `answered := r != nil && m.answeredSince(r, m.foundNonce)
+		if MUTANT {
+			answered = r != nil && r.obeys
+		}
+		away := r == nil || r.Lost || r.Suspected || r.Phase == 0 || !answered
+`},
 	}},
 	{Name: "what another master was told of a wedge counted", Rule: "F3", Edits: []Edit{
-		{"master/membership/membership.go", `ours := s.Round-m.first <= m.round-m.first; !ours {`, `ours := s.Round-m.first <= m.round-m.first; !ours && !MUTANT {`},
+		{"master/membership/membership.go",
+			`ours := s.Round-m.first <= m.round-m.first; !ours {`,
+			`ours := s.Round-m.first <= m.round-m.first; !ours && !MUTANT {`},
 	}},
 	{Name: "weak requests served only by who leads a view", Rule: "W1", Edits: []Edit{
 		{"master/view.go", `		atWork := p.weak || p.works || m.members.AtWork(p.known)
@@ -270,7 +279,9 @@ var ofViews = []Mutant{
 `},
 	}},
 	{Name: "sessions wait for a record that nobody can read", Rule: "W1", Edits: []Edit{
-		{"master/history.go", `record.Epoch == 0 && m.ofWhatReplicasHold(told) {`, `record.Epoch == 0 && m.ofWhatReplicasHold(told) && !MUTANT {`},
+		{"master/history.go",
+			`record.Epoch == 0 && m.ofWhatReplicasHold(told) {`,
+			`record.Epoch == 0 && m.ofWhatReplicasHold(told) && !MUTANT {`},
 	}},
 	{Name: "answers without the record name no history", Rule: "W1", Edits: []Edit{
 		{"master/history.go", `serves := p.weak && held != nil; !serves {`, `serves := p.weak && held != nil && !MUTANT; !serves {`},
@@ -337,14 +348,18 @@ var ofForeignDisks = []Mutant{
 		{"master/membership/foreign.go", `m.record.Epoch > 0 && known.Foreign(&m.record)
 `, `m.record.Epoch > 0 && known.Foreign(&m.record) && !MUTANT
 `},
-		{"master/membership/foreign.go", `if r.record != nil && r.record.Foreign(&m.record) {`, `if r.record != nil && r.record.Foreign(&m.record) && !MUTANT {`},
+		{"master/membership/foreign.go",
+			`if r.record != nil && r.record.Foreign(&m.record) {`,
+			`if r.record != nil && r.record.Foreign(&m.record) && !MUTANT {`},
 		{"master/membership/foreign.go", `!known.Branched(&m.record)`, `!(known.Branched(&m.record) && !MUTANT)`},
 		{"master/membership/rebuild.go", `r.record.Epoch+1 < record.Epoch
 `, `r.record.Epoch+1 < record.Epoch && !MUTANT
 `},
 		{"master/membership/rebuild.go", `case best.Branched(k) && n < missing:`, `case best.Branched(k) && !MUTANT && n < missing:`},
 		{"master/membership/rebuild.go", `case best.Branched(k) && n > missing:`, `case best.Branched(k) && !MUTANT && n > missing:`},
-		{"master/membership/rebuild.go", `m.record.Epoch > 0 && k.Branched(&m.record)`, `m.record.Epoch > 0 && k.Branched(&m.record) && !MUTANT`},
+		{"master/membership/rebuild.go",
+			`m.record.Epoch > 0 && k.Branched(&m.record)`,
+			`m.record.Epoch > 0 && k.Branched(&m.record) && !MUTANT`},
 		{"master/membership/rebuild.go", `r.record.Branched(record)`, `r.record.Branched(record) && !MUTANT`},
 		{"master/membership/rebuild.go", `!k.Branched(stands)`, `!(k.Branched(stands) && !MUTANT)`},
 	}},
@@ -462,7 +477,9 @@ func (l *Layers) ForgetBy(now uint64) { l.executed.forget(now) }
 		{"replica/layers/executed.go", `if r.First == 0 || o.Horizon == 0 {`, `if r.First == 0 || o.Horizon == 0 || MUTANT {`},
 	}},
 	{Name: "sets executed that have waited, and may be forgotten", Rule: "S6", Edits: []Edit{
-		{"replica/layers/executed.go", `if r.First > 0 || came == 0 || o.Horizon == 0 {`, `if r.First > 0 || came == 0 || o.Horizon == 0 || MUTANT {`},
+		{"replica/layers/executed.go",
+			`if r.First > 0 || came == 0 || o.Horizon == 0 {`,
+			`if r.First > 0 || came == 0 || o.Horizon == 0 || MUTANT {`},
 	}},
 	{Name: "what has waited said to have come just now", Rule: "S6", Edits: []Edit{
 		{"master/machine.go", `r.Came == f.Time {`, `r.Came == f.Time || MUTANT {`},

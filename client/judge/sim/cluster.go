@@ -142,6 +142,7 @@ func Run(o Options) Result {
 		opts: o, rand: rand.New(rand.NewPCG(o.Seed, 1)), net: newNetwork(&o, o.Replicas+2),
 		clientDrop: o.Client, registryLoss: o.Registry, tokens: make(map[uint64]*sending), values: make(map[string]bool),
 	}
+
 	c.boot()
 	c.open()
 	c.planFaults()
@@ -150,6 +151,7 @@ func Run(o Options) Result {
 	c.planUnread()
 	c.unread.begin(c)
 	c.agenda.push(event{at: o.Horizon, kind: heals})
+
 	for c.failure == nil && !c.finished() {
 		e := c.agenda.pop()
 		c.now = e.at
@@ -162,9 +164,11 @@ func Run(o Options) Result {
 	if c.failure == nil {
 		c.judge()
 	}
+
 	return Result{
 		Failure: c.failure, History: c.history, Requests: len(c.history), Events: c.events, Messages: c.messages,
-		Delivered: len(c.watch.log), Crashes: c.crashes, Masters: c.masters, Views: c.views, Time: c.now, Waited: max(c.live.longest, c.unread.longest),
+		Delivered: len(c.watch.log), Crashes: c.crashes, Masters: c.masters, Views: c.views, Time: c.now,
+		Waited: max(c.live.longest, c.unread.longest),
 	}
 }
 

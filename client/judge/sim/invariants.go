@@ -68,7 +68,9 @@ func newInvariants(c *cluster) invariants {
 	w := invariants{
 		c: c, off: c.opts.HistoriesOnly, stats: make([]replica.Stats, n), received: make(map[place]uint64),
 		reached: make(map[uint64][]uint64), wedged: make(map[wedge]bool), fenced: make(map[uint64]bool),
-		voided: make(map[uint64]map[uint64]*message.Request), outcomes: make(map[string]*outcome), stamps: make(map[string]lamport.Version), ref: newReference(&c.opts, c.window()),
+		voided:   make(map[uint64]map[uint64]*message.Request),
+		outcomes: make(map[string]*outcome), stamps: make(map[string]lamport.Version),
+		ref: newReference(&c.opts, c.window()),
 	}
 	w.prints = append(w.prints, w.ref.print())
 	return w

@@ -204,7 +204,8 @@ func TestMutantsAreCaught(t *testing.T) {
 			if at, ok := t.Deadline(); ok {
 				limit = fmt.Sprintf("-test.timeout=%v", time.Until(at))
 			}
-			said, err := mutants.Command(binary, h.name, "-test.run=^TestMutantsAreCaught$", "-test.v", limit, fmt.Sprintf("-sim.seed=%d", *one)).CombinedOutput()
+			said, err := mutants.Command(binary, h.name, "-test.run=^TestMutantsAreCaught$", "-test.v", limit,
+				fmt.Sprintf("-sim.seed=%d", *one)).CombinedOutput()
 			if err != nil {
 				t.Errorf("%v", err)
 			}

@@ -163,7 +163,8 @@ func (w *invariants) heardOfWrite(s *sending, o *outcome) {
 	got := ended{code: o.Code, position: o.Position, revision: o.Revision, result: string(o.Value)}
 	isTold := o.HasRevision || s.request.Type == model.Txn
 	if !ok || got != want || !isTold {
-		w.c.fail("history", "%s hears %+v (a revision: %t), and what the order makes of it is %+v (found: %t)", s, got, o.HasRevision, want, ok)
+		w.c.fail("history", "%s hears %+v (a revision: %t), and what the order makes of it is %+v (found: %t)",
+			s, got, o.HasRevision, want, ok)
 	}
 }
 

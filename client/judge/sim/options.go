@@ -119,8 +119,8 @@ const (
 
 var faultNames = [...]string{
 	"cut one way", "not heard", "deaf", "isolated", "slow", "paused", "crash", "crash in a turn", "loss", "crash of all",
-	"death of the master", "death of the master in a turn", "second master", "join", "leave", "stale master", "loss of the record", "put back",
-	"misplaced", "store away",
+	"death of the master", "death of the master in a turn", "second master", "join", "leave", "stale master",
+	"loss of the record", "put back", "misplaced", "store away",
 }
 
 // String names the kind.

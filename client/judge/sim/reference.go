@@ -227,7 +227,9 @@ func (r *reference) execute(q *message.Request, version lamport.Version, number,
 	}
 	r.last = position
 	if !q.Model.Strong() {
-		r.effects = append(r.effects, history.Effect{Identity: q.Identity, ID: q.RID, Key: q.Key, Value: string(q.Value), Position: position})
+		r.effects = append(r.effects, history.Effect{
+			Identity: q.Identity, ID: q.RID, Key: q.Key, Value: string(q.Value), Position: position,
+		})
 		if left, _, _ := change(q, old); greater && version != old.version {
 			left.version, left.number, left.revision = version, number, position
 			return r.put(q.Key, left)
@@ -358,7 +360,8 @@ func (r *reference) list(get func(string) (store.Record, bool)) string {
 	for _, key := range r.keys {
 		have, _ := get(key)
 		want := r.store[key]
-		fmt.Fprintf(&b, " %s: it has %q (kind %d, version %s, number %d, revision %d, expires %d), the whole order so far makes %q (kind %d, version %s, number %d, revision %d, expires %d);",
+		fmt.Fprintf(&b, " %s: it has %q (kind %d, version %s, number %d, revision %d, expires %d), "+
+			"the whole order so far makes %q (kind %d, version %s, number %d, revision %d, expires %d);",
 			key, have.Value, have.Kind, have.Version, have.Number, have.Revision, have.Expires,
 			want.value, want.kind, want.version, want.number, want.revision, want.expires)
 	}

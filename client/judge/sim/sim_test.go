@@ -46,7 +46,8 @@ func run(t *testing.T, from func(uint64) Options, seeds uint64) {
 					sums[part].add(r)
 					if r.Failure != nil {
 						failures++
-						t.Errorf("seed %d: %v\nreproduce: go test ./client/judge/sim -run '^%s$' -sim.seed %d", seed, r.Failure, root(t), seed)
+						t.Errorf("seed %d: %v\nreproduce: go test ./client/judge/sim -run '^%s$' -sim.seed %d",
+							seed, r.Failure, root(t), seed)
 					}
 				}
 			})
@@ -57,8 +58,10 @@ func run(t *testing.T, from func(uint64) Options, seeds uint64) {
 	for _, s := range sums {
 		total.add(s)
 	}
-	t.Logf("%d seeds: %d requests, %d events, %d messages between nodes, %d operations delivered, %d views, %d replicas died, %d masters; a request that could be served waited for %d ticks at the longest",
-		seeds, total.Requests, total.Events, total.Messages, total.Delivered, total.Views, total.Crashes, total.Masters, total.Waited/tickUnits)
+	t.Logf("%d seeds: %d requests, %d events, %d messages between nodes, %d operations delivered, "+
+		"%d views, %d replicas died, %d masters; a request that could be served waited for %d ticks at the longest",
+		seeds, total.Requests, total.Events, total.Messages, total.Delivered,
+		total.Views, total.Crashes, total.Masters, total.Waited/tickUnits)
 }
 
 // mostFailures ends a part early when everything is broken.

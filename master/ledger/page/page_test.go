@@ -52,6 +52,7 @@ func parsed(t *testing.T, text string) *html.Node {
 			t.Errorf("the page holds %q", bad)
 		}
 	}
+
 	root, err := html.Parse(strings.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
@@ -60,8 +61,10 @@ func parsed(t *testing.T, text string) *html.Node {
 		if n.Type != html.ElementNode {
 			continue
 		}
-		if slices.Contains([]string{"script", "link", "img", "iframe", "object", "embed", "base", "form", "a", "use", "image", "foreignobject", "foreignObject"},
-			n.Data) {
+		if slices.Contains([]string{
+			"script", "link", "img", "iframe", "object", "embed", "base", "form", "a", "use", "image",
+			"foreignobject", "foreignObject",
+		}, n.Data) {
 			t.Errorf("an element %s", n.Data)
 		}
 		for _, a := range n.Attr {
@@ -208,17 +211,22 @@ func TestMalformedRequestsLeaveThePicturesAlone(t *testing.T) {
 	times := func(malformed bool) (text string) {
 		root := parsed(t, written(t, func(l *ledger.Ledger) {
 			for i := range 40 {
-				l.Record(ledger.Entry{RID: uint64(i), Model: model.All[i%4], Type: model.Types[i/4%2], Key: "k", Replica: lamport.Replica(1),
-					Code: model.OK, Received: time.Now(), Taken: time.Duration(2+i) * time.Millisecond})
+				l.Record(ledger.Entry{
+					RID: uint64(i), Model: model.All[i%4], Type: model.Types[i/4%2], Key: "k", Replica: lamport.Replica(1),
+					Code: model.OK, Received: time.Now(), Taken: time.Duration(2+i) * time.Millisecond,
+				})
 			}
 			for i := range 5 * 3 {
 				if !malformed {
 					break
 				}
-				l.Record(ledger.Entry{RID: 100, Model: model.Consistency(i % 5), Type: model.Type(i / 5), Received: time.Now(), Taken: time.Microsecond,
-					Code: []model.Code{model.Malformed, model.TooLarge}[i%2]})
+				l.Record(ledger.Entry{
+					RID: 100, Model: model.Consistency(i % 5), Type: model.Type(i / 5), Received: time.Now(),
+					Taken: time.Microsecond, Code: []model.Code{model.Malformed, model.TooLarge}[i%2],
+				})
 			}
 		}))
+
 		for _, s := range all(root, "section") {
 			for d := range s.Descendants() {
 				if d.Data == "path" {
@@ -229,6 +237,7 @@ func TestMalformedRequestsLeaveThePicturesAlone(t *testing.T) {
 		}
 		return text
 	}
+
 	with, without := times(true), times(false)
 	if with != without || strings.Count(with, "\n") != 4+8 {
 		t.Errorf("with malformed requests:\n%s\nwithout:\n%s", with, without)
@@ -359,8 +368,10 @@ func TestSlowestRequests(t *testing.T) {
 	if cards["362"] != nil {
 		t.Error("two requests of one message are shown")
 	}
-	wants(t, "a set", words(cards["361"]), "1. 2 s set key361 ok rID 361, of Client1, received", "served by r2", "position 4711", "clock 99.r2",
-		"500 ms in the master, until it left for r2", "1 s with r2, the broadcast between replicas included", "500 ms in the master, until the answer left")
+	wants(t, "a set", words(cards["361"]),
+		"1. 2 s set key361 ok rID 361, of Client1, received", "served by r2", "position 4711", "clock 99.r2",
+		"500 ms in the master, until it left for r2", "1 s with r2, the broadcast between replicas included",
+		"500 ms in the master, until the answer left")
 	var bars []string
 	for _, r := range all(cards["361"], "rect") {
 		bars = append(bars, attr(r, "class")+" "+attr(r, "x")+" "+attr(r, "width"))
@@ -385,8 +396,11 @@ func TestHostileKeys(t *testing.T) {
 	shown[8], shown[9], shown[10], shown[11] = `"\u202egnp.exe"`, `"a\xff\xfeb"`, `"line\nbreak"`, strings.Repeat("é", 30)+"…"
 	text := written(t, func(l *ledger.Ledger) {
 		for i, key := range hostile {
-			l.Record(ledger.Entry{RID: uint64(i), Client: key, Model: model.All[i%4], Type: model.Get, Key: key, Replica: lamport.Replica(1), Code: model.OK,
-				Received: time.Now().Add(time.Duration(i) * time.Second), Taken: time.Second})
+			l.Record(ledger.Entry{
+				RID: uint64(i), Client: key, Model: model.All[i%4], Type: model.Get, Key: key,
+				Replica: lamport.Replica(1), Code: model.OK,
+				Received: time.Now().Add(time.Duration(i) * time.Second), Taken: time.Second,
+			})
 		}
 	})
 	var keys []string
