@@ -6,7 +6,7 @@
 // and [Client.Set] are linearizable unless [With] names another model; a [Session]
 // keeps what the sequential and the causal model need from one request to the next, and
 // [Session.Token] passes that on to other programs and scripts. [Client.GetMany] reads many
-// keys at the same time.
+// keys at the same time, [Client.Txn] does several operations at one place in the order, or none.
 //
 // # Retries
 //
@@ -21,8 +21,8 @@
 // An error that is [ErrUnknownOutcome] is indefinite: the set may have taken effect or
 // may yet. Every other error is definite: it has not and will not (that of several requests
 // tells of the worst; each has its own). By the contract's codes: 400 [ErrMalformed], 409
-// [ErrConflict], 410 [ErrGone], 413 [ErrTooLarge], 421 [ErrOtherHistory] and 425 [ErrTooEarly],
-// each an [ErrRefused]; 404 [ErrNotFound]; 503 [ErrUnavailable]; 504 ErrUnknownOutcome, as is no
+// [ErrConflict], 410 [ErrGone], 412 [ErrConditionFailed], 413 [ErrTooLarge], 421 [ErrOtherHistory]
+// and 425 [ErrTooEarly], each an [ErrRefused]; 404 [ErrNotFound]; 503 [ErrUnavailable]; 504 ErrUnknownOutcome, as is no
 // answer at all. A refusal of a retry
 // says nothing of an earlier sending that got no answer, so such a set ends as unknown.
 package client

@@ -86,6 +86,7 @@ type Error struct {
 	Attempts int        // how often the request was sent or tried to be; 0: refused by this package
 	Unknown  bool       // the request may have taken effect
 	Revision uint64     // of an ErrConditionFailed: the key's, 0 if it has no value
+	Failed   int        // of a transaction's ErrConditionFailed: the index of the step; see [Txn.Commit]
 
 	FirstSent time.Time // when the request was sent first; zero: it was not, or [Client.Start] sent it
 	Err       error     // what lies below: a context's error, a connection's; may be nil

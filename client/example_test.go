@@ -198,6 +198,34 @@ func ExampleSession_GetMany() {
 	// pluto: no value
 }
 
+// Several operations at one place in the order, or none of them. Who loses the race for the seat
+// learns to whom, in the same step.
+func ExampleClient_Txn() {
+	buy := func(name string) {
+		t := c.Txn().If(client.KeyMissing("seat/7"))
+		t.Then().Set("seat/7", []byte(name))
+		sold := t.Then().Add("sold", 1)
+		owner := t.Else().Get("seat/7")
+
+		done, err := t.Commit(ctx)
+		switch {
+		case errors.Is(err, client.ErrUnknownOutcome):
+			log.Fatal("it may be done: a further t.Commit asks, and never does it twice")
+		case err != nil:
+			log.Fatal(err)
+		case done.Succeeded:
+			fmt.Printf("%s has it, %d sold\n", name, sold.Sum)
+		default:
+			fmt.Printf("%s is late: %s has it\n", name, owner.Value)
+		}
+	}
+	buy("ann")
+	buy("bob")
+	// Output:
+	// ann has it, 1 sold
+	// bob is late: ann has it
+}
+
 // What to do with each error.
 func Example_errors() {
 	_, err := c.Get(ctx, "a key that nobody has set")

@@ -28,6 +28,7 @@ type Pending struct {
 	first    time.Time // when it was sent first
 	attempts int
 	unknown  bool // an earlier sending may take effect
+	writes   bool // it may change what a key holds
 	result   Result
 }
 
@@ -52,13 +53,14 @@ func (c *Client) Begin(ctx context.Context, r Request) (*Pending, error) {
 	if err := r.check(); err != nil {
 		return nil, err
 	}
-	if r.Identity == "" && r.Writes() {
+	writes := r.Writes() && !readsOnly(&r)
+	if r.Identity == "" && writes {
 		r.Identity = c.newID()
 	}
 	if c.o.trace != nil && r.Traceparent == "" {
 		r.Traceparent, r.Tracestate = c.o.trace(ctx)
 	}
-	p := &Pending{c: c, r: r, pinned: r.Replica, first: r.FirstSent, ends: make(chan ended, 1)}
+	p := &Pending{c: c, r: r, writes: writes, pinned: r.Replica, first: r.FirstSent, ends: make(chan ended, 1)}
 	if p.first.IsZero() {
 		p.first = time.Now()
 	}
@@ -73,7 +75,7 @@ func (p *Pending) send() {
 	p.attempts++
 	p.r.Age = 0
 	again := p.attempts > 1 || !p.r.FirstSent.IsZero()
-	if p.r.Writes() && again {
+	if p.writes && again {
 		p.r.Age = age(p.first)
 	}
 
@@ -100,7 +102,7 @@ func age(first time.Time) uint64 {
 // late reports whether the time is over in which a set is sure to be recognised when it is
 // sent again.
 func (p *Pending) late() bool {
-	return p.r.Writes() && time.Since(p.first) >= bus.RetryWindow
+	return p.writes && time.Since(p.first) >= bus.RetryWindow
 }
 
 // unsent marks the error of a sending that left nothing behind.
@@ -187,7 +189,7 @@ func (p *Pending) finish(v verdict) (Result, error) {
 	// Sent again after a sending without an answer, a write stays unknown whatever refuses the
 	// later one. That its condition did not hold is no refusal: it is the first outcome of all of
 	// them. What only reads has no effect to be unknown about.
-	writeStaysUnknown := p.unknown && p.r.Writes() && v.code != model.Failed
+	writeStaysUnknown := p.unknown && p.writes && v.code != model.Failed
 	v.unknown = v.unknown || writeStaysUnknown
 	err := v.failure(&p.r, &p.result)
 	var failed *Error
@@ -280,7 +282,11 @@ func (v verdict) failure(r *Request, result *Result) error {
 		Code: v.code, Reason: v.reason, ID: r.Identity, RID: result.RID,
 		Attempts: max(1, result.Attempts), Unknown: v.unknown, Err: v.err,
 	}
-	if v.code == model.Failed {
+	switch {
+	case v.code != model.Failed:
+	case r.Type == model.Txn:
+		e.Failed, e.Revision = failedStep(result)
+	default:
 		e.Revision = result.Revision
 	}
 	if e.Unknown && errors.Is(e.Err, ErrNoCluster) {

@@ -307,7 +307,7 @@ func (r *Responder) execute(request bus.Request, options bus.Options, err error)
 		reply.Value, _ = codec.AppendPage(nil, &model.Page{}) // an empty one keeps all limits
 		return reply
 	case model.Txn:
-		reply.Value, _ = codec.AppendResults(nil, &model.Results{Succeeded: true, Failed: -1})
+		reply.Value = done(request.Value)
 	}
 
 	if request.Model == model.Causal {
@@ -325,6 +325,20 @@ func (r *Responder) execute(request bus.Request, options bus.Options, err error)
 	}
 	r.outcomes[identity] = reply
 	return reply
+}
+
+// done is what a transaction comes to here: each of its steps is said to be done.
+func done(value []byte) []byte {
+	t, _ := codec.ParseTransaction(value) // it was read as a request
+	results := model.Results{Succeeded: true, Failed: -1, Results: make([]model.Result, len(t.Then))}
+	for i := range results.Results {
+		results.Results[i].Code = model.OK
+		if t.Then[i].Type == model.Add {
+			results.Results[i].Value = t.Then[i].Value
+		}
+	}
+	encoded, _ := codec.AppendResults(nil, &results) // which keep all limits
+	return encoded
 }
 
 // Tell has every status from now on say what change makes of it.
