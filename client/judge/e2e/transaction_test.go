@@ -56,7 +56,8 @@ func TestTransactionsAreOnce(t *testing.T) {
 	check := func() (done, failed txnReply) {
 		t.Helper()
 		done, failed = transact(t, nc, fmt.Sprintf(writes, 1), bus.HeaderMsgID, "done"), transact(t, nc, fails, bus.HeaderMsgID, "failed")
-		if done.Code != 200 || !done.Succeeded || len(done.Results) != 4 || done.Results[1].Value != "10" || done.Results[2].Value != long || done.Results[3].Code != 404 {
+		if done.Code != 200 || !done.Succeeded || len(done.Results) != 4 ||
+			done.Results[1].Value != "10" || done.Results[2].Value != long || done.Results[3].Code != 404 {
 			t.Errorf("%.300s", fmt.Sprintf("%+v", done))
 		}
 		if failed.Code != 412 || failed.Failed == nil || *failed.Failed != 1 {
@@ -68,7 +69,8 @@ func TestTransactionsAreOnce(t *testing.T) {
 	for n := range 6 {
 		body := fmt.Sprintf(`{"consistency": %d, "request": "txn", "then": [{"request": "get", "key": "a"}, {"request": "get", "key": "sum"}]}`, n%2+1)
 		r := transact(t, nc, body, bus.HeaderReplica, fmt.Sprintf("r%d", n/2+1))
-		if r.Code != 200 || len(r.Results) != 2 || r.Results[0].Value != "1" || r.Results[0].Revision != done.Revision || r.Results[1].Revision != done.Revision {
+		if r.Code != 200 || len(r.Results) != 2 || r.Results[0].Value != "1" ||
+			r.Results[0].Revision != done.Revision || r.Results[1].Revision != done.Revision {
 			t.Errorf("read together at r%d: %+v, written at revision %d", n/2+1, r, done.Revision)
 		}
 	}
@@ -81,7 +83,8 @@ func TestTransactionsAreOnce(t *testing.T) {
 		t.Helper()
 		d, f := check()
 		if d.RID != done.RID || d.Revision != done.Revision || f.RID != failed.RID || f.Revision != failed.Revision {
-			t.Errorf("told again: %d at %d, %d at %d; at first %d at %d, %d at %d", d.RID, d.Revision, f.RID, f.Revision, done.RID, done.Revision, failed.RID, failed.Revision)
+			t.Errorf("told again: %d at %d, %d at %d; at first %d at %d, %d at %d", d.RID, d.Revision, f.RID, f.Revision,
+				done.RID, done.Revision, failed.RID, failed.Revision)
 		}
 		if got := ask(t, nc, "1, get, a"); code(got) != "404" {
 			t.Errorf("a repeated transaction took effect: %q", got.Data)
