@@ -35,16 +35,27 @@ func (m *Machine) forgetForeign() {
 
 // elsewhere reports whether a replica knows a later epoch of another history of this cluster, as
 // with a directory of a copy of the cluster that was started beside it. The store's record
-// decides which history is this master's: what the replica holds counts for nothing.
+// decides which history is this master's: what the replica holds counts for nothing. Where the store
+// has lost that record the histories are told apart as [Machine.Held] says.
 func (m *Machine) elsewhere(r *Replica) bool {
 	known := r.record
-	if known == nil || m.record.Epoch == 0 || known.Epoch <= m.record.Epoch || !known.Branched(&m.record) {
+	if known == nil || m.onlyRead() || m.record.Epoch == 0 || known.Epoch <= m.record.Epoch || !known.Branched(&m.record) {
 		return false
 	}
 	r.Back = fmt.Sprintf("its data are of another history of this cluster, as a copy of it has that was started elsewhere: "+
 		"epoch %d there, and epoch %d here, come of different ones; move its directory away, and it is loaded from "+
 		"the others", known.Epoch, m.record.Epoch)
+	r.branched = r.Back
 	return true
+}
+
+// countAgain lets count what was taken for another history's by a record that the store has lost.
+func (m *Machine) countAgain() {
+	for _, r := range m.replicas {
+		if r.Back == r.branched {
+			r.Back, r.branched = "", ""
+		}
+	}
 }
 
 // Discounted says why what a replica holds counts for nothing, or "".

@@ -36,14 +36,15 @@ func (m *Machine) Refuses(h *message.Hello, out *Output) bool {
 
 // speaks reports whether a HELLO comes from the process that speaks as the replica, or from a
 // new one, which does so from now on. What a dead process had sent may come late; only a living
-// one answers a heartbeat that its predecessor has not.
+// one answers a heartbeat that its predecessor has not, and that was sent after that one had spoken:
+// the dead one may have answered heartbeats that the process after it was not sent.
 func (m *Machine) speaks(r *Replica, h *message.Hello) bool {
 	life := h.Past.Life
 	if r.Life == life {
 		r.fresh = false
 		return true
 	}
-	answers := h.Master == m.cfg.Incarnation && h.Nonce > r.nonce
+	answers := h.Master == m.cfg.Incarnation && h.Nonce > max(r.nonce, r.since)
 	if r.Life != 0 && !r.fresh && !answers {
 		return false
 	}
@@ -55,7 +56,7 @@ func (m *Machine) speaks(r *Replica, h *message.Hello) bool {
 	}
 	// What its disk holds may be something else than what the one before has told.
 	r.stranger = ""
-	r.Life, r.Back, r.state, r.fresh = life, "", nil, false
+	r.Life, r.Back, r.state, r.fresh, r.since = life, "", nil, false, m.asks
 	return true
 }
 

@@ -69,9 +69,11 @@ type Replica struct {
 	flaps      int             // how often in a row it was removed for its silence
 	settled    uint64          // tick since which it is a member
 	born       uint64          // tick of the first word of its process
+	since      uint64          // nonce of the newest heartbeat that was sent when its process began to speak
 	ears       []ear           // what it hears of the others, rising by node
 	gone       []uint64        // lives of processes that a later one has replaced
 	stranger   string          // why a process under this name is not heard; "": it is
+	branched   string          // Back, if its data are of another history of this cluster
 	record     *message.Record // that it knows, as it said
 	obeys      bool            // it has heard of no newer master than this one
 	answered   uint64          // nonce of the heartbeat of this master that what it said last is an answer to; 0: to none
@@ -226,7 +228,8 @@ func (m *Machine) Heard(h *message.Header) bool {
 		return false
 	case h.Incarnation > r.Incarnation:
 		*r = Replica{
-			Node: r.Node, Incarnation: h.Incarnation, Life: r.Life, Back: r.Back, gone: r.gone, fresh: true, Removed: r.Removed,
+			Node: r.Node, Incarnation: h.Incarnation, Life: r.Life, Back: r.Back, branched: r.branched, gone: r.gone,
+			fresh: true, Removed: r.Removed,
 			admitAfter: r.admitAfter, lateAfter: r.lateAfter, why: r.why, flaps: r.flaps, born: m.ticks,
 		}
 		m.lives(r)

@@ -48,19 +48,27 @@ func (m *Machine) Held() *message.Record {
 }
 
 // known are the records that this master and the replicas know; where this master knows one,
-// those of its history only.
+// those of its history only, unless the store may have lost that one before anybody was told of it.
 func (m *Machine) known() []*message.Record {
 	var list []*message.Record
 	if m.record.Epoch > 0 {
 		list = append(list, &m.record)
 	}
 	for _, r := range m.replicas {
-		if k := r.record; k != nil && !m.ofAnother(k) {
-			list = append(list, k)
+		if r.record != nil && m.counts(r.record) {
+			list = append(list, r.record)
 		}
 	}
 	return list
 }
+
+// counts reports whether a record that a replica holds may be the cluster's.
+func (m *Machine) counts(held *message.Record) bool { return !m.ofAnother(held) || m.onlyRead() }
+
+// onlyRead reports whether the store has lost the record that this master has read there, and that
+// another one had decided: that it has read it shows not that any replica was told of it, and the
+// replicas may have gone on with another record since.
+func (m *Machine) onlyRead() bool { return m.lost && !m.Leads() }
 
 // unheardOf returns the replicas that a record configures and that have not said that they know
 // of no later one: members as the processes that it names, with what these must have known, and
@@ -121,6 +129,9 @@ func (m *Machine) lose(revision uint64) {
 	}
 	m.lost, m.revision = true, revision
 	m.stage, m.readAt = reading, m.ticks+readTicks
+	if m.onlyRead() {
+		m.countAgain()
+	}
 }
 
 // older reports whether what stands in the store is older than what was known of its history

@@ -78,3 +78,43 @@ func TestAnotherMasterWaitsForAll(t *testing.T) {
 		t.Errorf("an operator has decided; proposed %+v", r)
 	}
 }
+
+// A record that a master has only read, and that the store has lost since, may never have been told to
+// anybody: another master's of the same epoch, or a later one, which the replicas hold, is written back,
+// though it was taken for that of a copy of the cluster before the loss was found.
+func TestF11WhatWasOnlyReadGivesWayToWhatReplicasHold(t *testing.T) {
+	for name, epoch := range map[string]uint64{"of the same epoch": 4, "of a later one": 5} {
+		t.Run(name, func(t *testing.T) {
+			o := fresh(t, 3)
+			o.reads(inCluster(recordOf(4, 3, self-2), 5, 0), 3)
+			held := inCluster(recordOf(epoch, 3, self-1), 5, 1)
+			say := func() {
+				for n := lamport.Node(1); n <= 3; n++ {
+					o.knows(n, held, 7, 0)
+				}
+			}
+			say()
+			o.awaitCommand()
+			o.Asked(o.nonce)
+			o.reads(nil, 0)
+			if o.out.Command != nil && o.out.Command.Propose != nil {
+				t.Fatalf("proposed %+v before anybody has spoken since", o.out.Command.Propose)
+			}
+
+			say()
+			if r := o.proposed(); r.Nonce != held.Nonce || r.Epoch != epoch {
+				t.Fatalf("proposed %+v", r)
+			}
+			o.wins()
+			if r := o.Record(); r.Nonce != held.Nonce {
+				t.Errorf("the change goes on from %+v", r)
+			}
+			o.state(1, 0, 0, 0, 0)
+			o.state(2, 0, 0, 0, 0)
+			o.state(3, 0, 0, 0, 0)
+			if r := o.proposed(); r.Epoch != epoch+1 || len(r.Members) != 3 {
+				t.Errorf("proposed %+v", r)
+			}
+		})
+	}
+}

@@ -183,7 +183,7 @@ func (m *Machine) Result(r Result, out *Output) {
 	}
 
 	switch {
-	case r.Outcome == Won && m.proposal != nil && m.proposal.Epoch == m.record.Epoch: // written back: the change goes on
+	case r.Outcome == Won && m.proposal != nil && m.proposal.Nonce == m.record.Nonce: // written back: the change goes on
 		m.revision, m.proposal, m.lost = r.Revision, nil, false
 		m.begin()
 	case r.Outcome == Won && m.proposal != nil:

@@ -172,7 +172,30 @@ func TestProcessesOfOneReplica(t *testing.T) {
 	if m := say(8, 102, 0); m != nil || o.Replica(3).Life != 101 {
 		t.Errorf("a late word: %+v, life %d", m, o.Replica(3).Life)
 	}
+	o.Asked(1000)
 	if m := say(8, 102, 1000); m != nil || o.Replica(3).Life != 102 {
 		t.Errorf("a living one: %+v, life %d", m, o.Replica(3).Life)
+	}
+	// A dead one may have answered a heartbeat that its successor was not sent.
+	if m := say(8, 103, 1000); m != nil || o.Replica(3).Life != 102 {
+		t.Errorf("what a dead one has answered: %+v, life %d", m, o.Replica(3).Life)
+	}
+	if m := say(8, 103, 1001); m != nil || o.Replica(3).Life != 103 {
+		t.Errorf("one that answers a later heartbeat: %+v, life %d", m, o.Replica(3).Life)
+	}
+}
+
+// A master that starts may hear a replica's present process first, and then what the one before had
+// answered before it died: the present one is not told to end (seed 424 of the simulation's harsher runs).
+func TestF10ALateAnswerOfADeadProcess(t *testing.T) {
+	o := fresh(t, 3)
+	known := recordOf(4, 3, self-1)
+	o.reads(known, 3)
+	o.Asked(1000)
+	o.knows(3, known, 7, 102) // it has heard no heartbeat yet
+	o.nonce = 998
+	o.knows(3, known, 7, 101) // answers 999
+	if refused := o.knows(3, known, 7, 102); refused || o.Replica(3).Life != 102 {
+		t.Errorf("the present process is refused: %v; life %d speaks", refused, o.Replica(3).Life)
 	}
 }

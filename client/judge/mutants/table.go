@@ -382,6 +382,12 @@ var ofMasters = []Mutant{
 		}
 `},
 	}},
+	{Name: "a record that was only read stands against what all replicas hold", Rule: "F11", Edits: []Edit{
+		{"master/membership/rebuild.go", `return m.lost && !m.Leads() }`, `return m.lost && !m.Leads() && !MUTANT }`},
+	}},
+	{Name: "a dead process speaks by what it had answered", Rule: "F10", Edits: []Edit{
+		{"master/membership/lives.go", `h.Nonce > max(r.nonce, r.since)`, `(h.Nonce > max(r.nonce, r.since) || MUTANT && h.Nonce > r.nonce)`},
+	}},
 	{Name: "weak sets stamped with the record that was read, however old", Rule: "W1", Edits: []Edit{
 		{"master/request.go", `		v.Epoch = m.members.NewestEpoch()
 `, `		v.Epoch = m.members.NewestEpoch()

@@ -45,6 +45,13 @@ func unreadRestarts(seed uint64) Options {
 	return o
 }
 
+// lonely is for a rule about masters that see nothing but one replica, and a store that loses records.
+func lonely(seed uint64) Options {
+	o := LostHarsherFromSeed(seed)
+	o.Replicas = 1
+	return o
+}
+
 // near draws the runs from a seed on, for a rule that one schedule in hundreds, or thousands, asks for.
 func near(from func(uint64) Options, first uint64) func(uint64) Options {
 	return func(seed uint64) Options { return from(first + seed - 1) }
@@ -90,6 +97,8 @@ var hunts = []hunt{
 	{"a lost record made anew by what was said before the loss", 20, 0, near(LostHarshFromSeed, 3160)},
 	{"what another master was told of a wedge counted", 20, 0, near(LostHarshFromSeed, 3870)},
 	{"weak sets stamped with the record that was read, however old", 20, 0, near(LostHarshFromSeed, 3490)},
+	{"a record that was only read stands against what all replicas hold", 20, 20, near(lonely, 590)},
+	{"a dead process speaks by what it had answered", 20, 0, near(LostWithCrashesFromSeed, 420)},
 	{"weak requests served only by who leads a view", 20, 20, UnreadFromSeed},
 	{"sessions wait for a record that nobody can read", 20, 20, UnreadFromSeed},
 	{"answers without the record name no history", 500, 0, unreadRestarts},

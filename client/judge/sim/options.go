@@ -244,6 +244,20 @@ func LostHarshFromSeed(seed uint64) Options {
 	return o
 }
 
+// LostHarsherFromSeed draws a run with three replicas and more such faults: 20, and six losses.
+func LostHarsherFromSeed(seed uint64) Options {
+	o := LostHarshFromSeed(seed)
+	o.Replicas, o.Faults, o.LostRecords = 3, 20, 6
+	return o
+}
+
+// LostWithCrashesFromSeed draws one in which replicas die, too, and links are cut one way.
+func LostWithCrashesFromSeed(seed uint64) Options {
+	o := LostHarsherFromSeed(seed)
+	o.Kinds = []FaultKind{Isolate, SecondMaster, SecondMaster, Crash, CutIn, CutOut}
+	return o
+}
+
 // WaitsFromSeed draws a run in which sets may wait in the master for longer than executed ones
 // are kept: the schedule against which S6 counts how long a set has waited.
 func WaitsFromSeed(seed uint64) Options {

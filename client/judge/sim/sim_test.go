@@ -134,6 +134,9 @@ func TestLostRecords(t *testing.T) { run(t, LostFromSeed, *seeds/10) }
 // off and other masters are started.
 func TestLostRecordsHarsh(t *testing.T) { run(t, LostHarshFromSeed, *seeds/20) }
 
+// TestLostRecordsWithCrashes lets replicas die beside that.
+func TestLostRecordsWithCrashes(t *testing.T) { run(t, LostWithCrashesFromSeed, *seeds/20) }
+
 // The seeds that found something keep being run.
 func TestKeptSeeds(t *testing.T) {
 	b, err := os.ReadFile("../../../testdata/seeds.txt")
