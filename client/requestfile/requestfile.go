@@ -216,6 +216,9 @@ func ParseLine(line string) (bus.Request, error) {
 	return request, nil
 }
 
+const asksHow = "a request in a file says what is asked, not how it is sent: " +
+	"no id, client, replica, session, history, age or minimum"
+
 // parseLine reads one request, in text or JSON.
 func parseLine(line []byte) (bus.Request, *Error) {
 	refused := func(reason string, code model.Code) *Error {
@@ -228,8 +231,7 @@ func parseLine(line []byte) (bus.Request, *Error) {
 
 	request, err := bus.ParseRequest(line)
 	if err == nil && request.Asked != nil {
-		const how = "a request in a file says what is asked, not how it is sent: no id, client, replica, session, history, age or minimum"
-		return bus.Request{}, refused(how, model.Malformed)
+		return bus.Request{}, refused(asksHow, model.Malformed)
 	}
 	if err == nil {
 		return request, nil

@@ -70,7 +70,7 @@ func (p *Printer) Print(name string, r client.Request, result client.Result, fai
 			_, err := fmt.Fprintf(p.talk, "%s: %s\n", name, Printable([]byte(failure.Error())))
 			return err
 		}
-		b = append(append(b, result.Body...), '\n')
+		b = append(append(b, Data(&r, &result)...), '\n')
 	default:
 		if !p.first {
 			b = append(b, '\n')
@@ -129,9 +129,12 @@ func (p *Printer) appendBlock(b []byte, name string, r client.Request, result cl
 		{"ack", ack, 0, hue},
 	})
 
-	body := result.Body
-	if result.Code == 0 && failure != nil {
+	body := Data(&r, &result)
+	switch {
+	case result.Code == 0 && failure != nil:
 		body = []byte(failure.Error())
+	case result.Code == model.Failed && r.Type == model.Txn:
+		body = []byte(reason(failure))
 	}
 	b = p.appendFields(b, []field{{"data", Printable(body), 0, 0}})
 
@@ -255,12 +258,27 @@ func QuoteJSON(s string) []byte {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
+// Data is what a reply holds, for people and scripts: its body, which of a transaction is a JSON
+// object of succeeded and results.
+func Data(r *client.Request, result *client.Result) []byte {
+	if r.Type != model.Txn || result.Code != model.OK {
+		return result.Body
+	}
+	whole := result.JSON()
+	held := bus.JSONReply{Succeeded: whole.Succeeded, Results: whole.Results}
+	var line bytes.Buffer
+	if err := JSONL.Object(&line, &held); err != nil { // strings and numbers: cannot fail
+		return result.Body
+	}
+	return bytes.TrimSuffix(line.Bytes(), []byte("\n"))
+}
+
 // replyObject is a request and its end as -o json and jsonl write it: the fields of a reply
 // to a JSON request, then those that only the command knows.
 type replyObject struct {
 	bus.JSONReply
 	Client   string `json:"client"`
-	Key      string `json:"key"`
+	Key      string `json:"key,omitempty"`  // a transaction has none
 	Echo     string `json:"echo,omitempty"` // the body of a text set's reply
 	Attempts int    `json:"attempts,omitempty"`
 }

@@ -22,7 +22,8 @@ func (m mistakes) Error() string { return requestfile.Show(m.error) }
 
 func (m mistakes) Unwrap() error { return m.error }
 
-func shown(err error) error {
+// Shown is an error of package requestfile whose text shows the lines and the places.
+func Shown(err error) error {
 	if err == nil {
 		return nil
 	}
@@ -64,7 +65,7 @@ func Read(env Env, also, args []string, override model.Consistency) ([]requestfi
 		}
 	}
 
-	return requests, shown(errors.Join(mistakes...))
+	return requests, Shown(errors.Join(mistakes...))
 }
 
 // Outgoing is the request that a line of a file, or an argument, asks for.

@@ -14,7 +14,8 @@ eve                           get seat ──▶ nothing      never, once anybod
 		writes: `A delete is a set of nothing. A condition (create, update, --if-revision) and a number that is added are
 decided at the write's own place in the order, by all replicas alike: of two that hold the same revision
 one wins, and the other is told the revision that it lost to (412). A value with a TTL ends at a place in
-the order, too: at every moment all see it, or nobody does.`,
+the order, too: at every moment all see it, or nobody does. A transaction (txn) has one place for all that it
+checks, reads and writes: nobody ever sees a part of it. One of gets alone costs what a get does.`,
 		messages: `A set: its DATA to the N-1 other replicas and N-1 ACKs back, shared by all requests of a batch.
 It is answered when every member of the view holds it. A get is read at one replica, behind all that
 it has received, while f others confirm that they still work with it: one message to each and one back,
@@ -30,7 +31,9 @@ bob                                get light ─▶ on   get door ─▶ open
 bob  may still see     light: nothing, door: nothing          stale, and in order
 bob  can never see     light: on, then door: nothing          the order would be broken`,
 		writes: `As under linearizable: deletes, conditions and additions take effect at their place in the one order. A
-revision that was read may be stale; the condition is not, so it fails where somebody was faster (412).`,
+revision that was read may be stale; the condition is not, so it fails where somebody was faster (412). A
+transaction (txn) has one place, too: nobody sees a part of it. One of gets alone may be stale, but all that it
+reads is of one moment.`,
 		messages: `A set costs what a linearizable one does. A get sends no message: it waits for its turn in the queue of
 one replica, and until that replica has come as far as the session has seen (else it is refused, 425).`,
 		wrong: `When you tell somebody over another channel "it is there now": his get may not see it yet. Then use
@@ -46,8 +49,8 @@ eve                                  get answer ─▶ yes    get question ─�
 eve  may still see     answer: nothing                        nothing has told her of it
 eve  can never see     answer: yes, then question: nothing`,
 		writes: `A delete is a set of nothing: it has a version, travels like a set, and a set that knows nothing of it and
-has a lower version never brings the key back. Conditions and additions are refused (400): without an order
-nobody knows the newest revision. A TTL is possible; the end comes when the value is committed and its time
+has a lower version never brings the key back. Conditions, additions and transactions are refused (400): without an
+order nobody knows the newest revision. A TTL is possible; the end comes when the value is committed and its time
 has passed.`,
 		messages: `A set: N messages from the primary (the master numbers it), answered when f+1 members hold it. A get sends
 none. A replica that has not caught up with the session in 50 ms refuses it (425, nothing happened).
@@ -64,8 +67,8 @@ ann      get likes ─▶ even 9                  another replica may serve her:
 all      after a while ─▶ 10                  everywhere the same, for good
 of two writes at the same time one survives, and the other is gone without a word`,
 		writes: `A delete is a set of nothing, with a version: where it has arrived, sets of lower versions do not bring the
-key back. Conditions and additions are refused (400): nobody can know the newest revision. A TTL is
-possible; the end comes when the value is committed and its time has passed.`,
+key back. Conditions, additions and transactions are refused (400): nobody can know the newest revision. A
+TTL is possible; the end comes when the value is committed and its time has passed.`,
 		messages: `A set: N-1 DATA after the answer; nobody waits for them. A get: none. It goes on as long as one replica can
 be reached. What one replica acknowledged alone may die with it in the moment after (in memory).`,
 		wrong: `For anything that must read what it has just written, and for counters: two that add one at the same time

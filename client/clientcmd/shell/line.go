@@ -47,6 +47,8 @@ func parseLine(line string, current model.Consistency) (typed, error) {
 		return checkedLine(model.Request{Model: current, Type: model.Delete, Key: rest})
 	case lower == "set", lower == "create", lower == "add":
 		return parseWrite(lower, rest, current)
+	case lower == "txn":
+		return parseTransaction(rest, current)
 	}
 
 	// The rest are requests as files have them: "1, 1, key ::: value".
@@ -55,7 +57,7 @@ func parseLine(line string, current model.Consistency) (typed, error) {
 	switch {
 	case errors.As(err, &bad) && !strings.Contains(line, ","):
 		return typed{}, fmt.Errorf("not understood: %s\nwant get KEY, set KEY VALUE, delete KEY, create KEY VALUE, "+
-			"add KEY NUMBER, a request like \"1, 1, key ::: value\", or .help", console.Printable([]byte(line)))
+			"add KEY NUMBER, txn FILE, a request like \"1, 1, key ::: value\", or .help", console.Printable([]byte(line)))
 	case errors.As(err, &bad):
 		return typed{}, fmt.Errorf("%s\n    %s", bad.Reason, strings.ReplaceAll(bad.Place(), "\n", "\n    "))
 	case err != nil:
@@ -84,6 +86,21 @@ func parseWrite(word, rest string, current model.Consistency) (typed, error) {
 	return checkedLine(r)
 }
 
+// parseTransaction reads the file of a transaction.
+func parseTransaction(file string, current model.Consistency) (typed, error) {
+	if file == "" {
+		return typed{}, errors.New("txn needs a file: txn FILE (quartet txn --help shows what stands in it)")
+	}
+	r, err := send.ReadTransaction(nil, file)
+	if err != nil {
+		return typed{}, err
+	}
+	if r.Model == 0 {
+		r.Model = current
+	}
+	return checkedLine(r)
+}
+
 // checkedLine checks what the words of the shell have made before it is sent.
 func checkedLine(r model.Request) (typed, error) {
 	if err := bus.Check(&r); err != nil {
@@ -95,6 +112,7 @@ func checkedLine(r model.Request) (typed, error) {
 // verbs are the words of the shell that make a request of the current model, with what each takes.
 var verbs = [...]struct{ name, argument string }{
 	{"get", "KEY"}, {"set", "KEY VALUE"}, {"delete", "KEY"}, {"create", "KEY VALUE"}, {"add", "KEY NUMBER"},
+	{"txn", "FILE"},
 }
 
 // verbOf is a verb with what it takes; "" for any other word.

@@ -29,6 +29,7 @@ set KEY VALUE                write it; KEY ::: VALUE where the key holds blanks
 delete KEY                   end what it holds
 create KEY VALUE             write it if it has no value (models 1 and 2)
 add KEY NUMBER               add to the number that it holds (models 1 and 2)
+txn FILE                     several operations at one place in the order, or none (models 1 and 2)
 1, 1, key ::: value          any request of the public contract, under its own model
 .consistency [MODEL]         the model of these words: linearizable, sequential, causal, eventual (or 1 to 4)
 .replica [r2|any]            have one replica serve everything
@@ -198,7 +199,9 @@ func (s *shell) take(ctx context.Context, line string) (more bool, err error) {
 // ask sends a request and prints its answer.
 func (s *shell) ask(ctx context.Context, r client.Request) error {
 	r.Replica = string(s.replica)
-	s.keys.add(r.Key)
+	if r.Key != "" {
+		s.keys.add(r.Key)
+	}
 	call := s.recorder.Begin(s.conn.Name, s.name, &r)
 	began := time.Now()
 	result, err := s.session.Do(ctx, r)
@@ -229,7 +232,7 @@ func (s *shell) show(r *client.Request, result *client.Result, failure error, to
 	text, hue := "OK", color.FgGreen
 	switch {
 	case failure == nil && len(result.Value) > 0, failure == nil && r.Type == model.Get:
-		text, hue = console.Printable(result.Value), color.Reset
+		text, hue = console.Printable(console.Data(r, result)), color.Reset
 	case errors.Is(failure, client.ErrNotFound):
 		text, hue = "no value", color.FgYellow
 	case failure != nil:
