@@ -71,6 +71,7 @@ func TestMistakesOfATransaction(t *testing.T) {
 		{"if revision a b", 1, 4, 400, `"b" is no revision`},
 		{"if revision a -1", 1, 4, 400, "no revision"},
 		{"if value a", 1, 4, 400, "want value KEY VALUE"},
+
 		{"put a b", 1, 1, 400, `unknown operation "put"`},
 		{"then\n\tset a", 2, 2, 400, "want set KEY VALUE"},
 		{"set --ttl", 1, 1, 400, "no time after which a value ends"},
@@ -85,6 +86,7 @@ func TestMistakesOfATransaction(t *testing.T) {
 		{strings.Repeat("set k "+strings.Repeat("v", 300<<10)+"\n", 2), 2, 1, 413, "524288"},
 		{strings.Repeat("get a\n", 129), 129, 1, 400, "at most 128"},
 		{"set k \xff", 1, 1, 400, "UTF-8"},
+
 		{"{", 1, 1, 400, "cut short"},
 		{"{}", 1, 1, 400, "does nothing"},
 		{`{"if":[}`, 1, 1, 400, "no JSON at byte"},
@@ -94,11 +96,13 @@ func TestMistakesOfATransaction(t *testing.T) {
 		{`{"then":[{"request":"list","key":"a"}]}`, 1, 1, 400, "element 0 of then"},
 	} {
 		_, err := ParseTransaction("f", []byte(test.body))
+
 		var bad *Error
 		if !errors.As(err, &bad) || !errors.Is(err, ErrMalformed) {
 			t.Errorf("%.60q: %v", test.body, err)
 			continue
 		}
+
 		if bad.Line != test.line || bad.Column != test.column || bad.Code != test.code || !strings.Contains(bad.Reason, test.reason) {
 			t.Errorf("%.60q: %d:%d, %d: %.200s", test.body, bad.Line, bad.Column, bad.Code, bad.Reason)
 		}
