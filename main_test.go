@@ -1,19 +1,18 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"regexp"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"quartet/bus/testkit"
 )
 
 // TestMain makes the test binary the program quartet where it is called so, as the scripts do.
@@ -29,7 +28,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			here, err := os.Getwd()
 			env.Setenv("REPOSITORY", here)
-			env.Values[masterKey{}] = &master{}
+			env.Values[masterKey{}] = &master{t: env.T().(testing.TB)}
 			return err
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
@@ -45,93 +44,65 @@ const (
 
 // master is the cluster of a script.
 type master struct {
-	cmd    *exec.Cmd // nil: none runs
-	exited chan error
+	t       testing.TB
+	process *testkit.Child // nil: none runs
 }
 
 type masterKey struct{}
 
-var readyLine = regexp.MustCompile(`^ready (nats://\S+)`)
+var readyLine = regexp.MustCompile(`(?m)^ready (nats://\S+)$`)
 
 // cluster FLAG…: quartet master on a free port, with these flags, until the script ends.
 // NATS_URL says from then on where it is.
 func cluster(ts *testscript.TestScript, neg bool, args []string) {
 	m := ts.Value(masterKey{}).(*master)
-	if neg || m.cmd != nil {
+	if neg || m.process != nil {
 		ts.Fatalf("usage: cluster [FLAG...], once until it is stopped")
 	}
 	program, err := exec.LookPath("quartet")
 	ts.Check(err)
 
 	// It ends when the test does, however: its standard input is at its end then.
-	m.cmd = exec.Command(program, append([]string{"master", "--stop-at-eof", "--listen", "127.0.0.1:-1"}, args...)...)
-	m.cmd.Dir = ts.MkAbs(".")
-	m.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + ts.Getenv("HOME"), "TMPDIR=" + ts.Getenv("TMPDIR")}
-	_, err = m.cmd.StdinPipe()
+	cmd := exec.Command(program, append([]string{"master", "--stop-at-eof", "--listen", "127.0.0.1:-1"}, args...)...)
+	cmd.Dir = ts.MkAbs(".")
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + ts.Getenv("HOME"), "TMPDIR=" + ts.Getenv("TMPDIR")}
+	_, err = cmd.StdinPipe()
 	ts.Check(err)
-	stdout, err := m.cmd.StdoutPipe()
-	ts.Check(err)
-	var stderr strings.Builder // is read only once the process has ended
-	m.cmd.Stderr = &stderr
-	ts.Check(m.cmd.Start())
-	ts.Defer(func() { m.end(ts, os.Interrupt) })
 
-	ready := make(chan string, 1)
-	m.exited = make(chan error, 1)
-	cmd := m.cmd
-	go func() {
-		lines := bufio.NewScanner(stdout)
-		for lines.Scan() {
-			if found := readyLine.FindStringSubmatch(lines.Text()); found != nil && len(ready) == 0 {
-				ready <- found[1]
-			}
+	m.process = testkit.Launch(m.t, cmd)
+	ts.Defer(func() { m.end() })
+	m.process.AwaitStdout(m.t, startLimit, "its ready line", func(said string) bool {
+		found := readyLine.FindStringSubmatch(said)
+		if found != nil {
+			ts.Setenv("NATS_URL", found[1])
 		}
-		_, _ = io.Copy(io.Discard, stdout) // a line too long for the scanner must not block it
-		m.exited <- cmd.Wait()
-	}()
-
-	select {
-	case url := <-ready:
-		ts.Setenv("NATS_URL", url)
-	case err := <-m.exited:
-		m.exited <- err // for the end of the script
-		ts.Fatalf("the cluster ended: %v\n%s", err, stderr.String())
-	case <-time.After(startLimit):
-		ts.Fatalf("the cluster is not ready after %s", startLimit)
-	}
+		return found != nil
+	})
 }
 
 // stop: Ctrl-C, and the cluster ends with exit status 0. stop -9: its master is killed.
 func stop(ts *testscript.TestScript, neg bool, args []string) {
 	m := ts.Value(masterKey{}).(*master)
-	if neg || m.cmd == nil {
+	if neg || m.process == nil {
 		ts.Fatalf("usage: stop [-9], after cluster")
 	}
 	if len(args) == 1 && args[0] == "-9" {
-		m.end(ts, os.Kill)
+		m.process.Kill()
+		m.process = nil
 		return
 	}
-	m.end(ts, os.Interrupt)
+	m.end()
 }
 
-// end sends the master a signal and waits for its end.
-func (m *master) end(ts *testscript.TestScript, signal os.Signal) {
-	if m.cmd == nil {
+// end is Ctrl-C to the master, which must end well.
+func (m *master) end() {
+	if m.process == nil {
 		return // a script may have stopped it
 	}
-	cmd := m.cmd
-	m.cmd = nil
-	_ = cmd.Process.Signal(signal) // fails if it has ended, which is seen below
-
-	select {
-	case err := <-m.exited:
-		if err != nil && signal != os.Kill {
-			ts.Fatalf("the cluster ended badly: %v", err)
-		}
-	case <-time.After(stopLimit):
-		_ = cmd.Process.Kill()
-		<-m.exited
-		ts.Fatalf("the cluster had not stopped after %s and was killed", stopLimit)
+	process := m.process
+	m.process = nil
+	if status := process.Stop(m.t, os.Interrupt, stopLimit); status != 0 {
+		m.t.Errorf("the cluster ended with status %d\n%s", status, &process.Stderr)
 	}
 }
 
