@@ -88,7 +88,8 @@ var (
 	}
 	groupOf = map[string]string{
 		"master": "run", "replica": "run", "recover": "run", "remove": "run",
-		"client": "ask", "set": "ask", "get": "ask", "shell": "ask",
+		"client": "ask", "get": "ask", "set": "ask", "delete": "ask", "create": "ask", "update": "ask", "add": "ask",
+		"shell": "ask",
 		"config": "look", "status": "look", "top": "look", "doctor": "look", "report": "look", "trace": "look",
 		"explain": "learn", "demo": "learn", "bench": "learn", "compare": "learn", "check": "learn",
 	}

@@ -25,7 +25,7 @@ it is not there.
 Exit status: 0 written, 1 it could not be written, 2 there is no such command.`,
 		Example: `  quartet man get | man -l -
   quartet man --dir /usr/local/share/man/man1`,
-		Args: console.UsageArgs(cobra.ArbitraryArgs),
+		Args: config.UsageArgs(cobra.ArbitraryArgs),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			header := &doc.GenManHeader{Section: "1", Source: "quartet " + env.Version, Manual: "quartet"}
 			page, rest, err := cmd.Root().Find(args)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"quartet/bus/host/config"
 	"quartet/client/clientcmd/console"
 )
 
@@ -56,7 +57,7 @@ number alone. The cluster's own is in quartet status.
 Exit status: 0.`,
 		Example: `  quartet version
   quartet version -o json | jq -r .revision`,
-		Args: console.NoArgs,
+		Args: config.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			r := releaseOf(env.Version)
 			if out.Objects() {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"quartet/bus/host/config"
 	"quartet/bus/host/exit"
 	"quartet/bus/host/nodelog"
 	"quartet/bus/host/tune"
@@ -75,7 +76,7 @@ there first, or was told to take over), 1 anything else.`,
   quartet master --memory --metrics 127.0.0.1:9420 --replica-metrics 127.0.0.1:9421
   quartet master --nats nats://127.0.0.1:4222 --memory
   quartet master --context prod --prefix team.quartet --dir quartet-data`,
-		Args: cobra.NoArgs,
+		Args: config.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.settle(cmd.Flags(), inside); err != nil {
 				return exit.Usage(err)
@@ -90,14 +91,15 @@ there first, or was told to take over), 1 anything else.`,
 // run runs the cluster until it is asked to stop.
 func (o *settings) run(s Signals) (err error) {
 	if o.stopAtEOF {
-		ctx, cancel := context.WithCancel(s.Gently)
-		defer cancel()
+		ctx, cancel := context.WithCancelCause(s.Gently)
+		defer cancel(nil)
 		go func() {
 			_, _ = io.Copy(io.Discard, os.Stdin) // one that cannot be read has ended, too
-			cancel()
+			cancel(errAtEOF)
 		}()
 		s.Gently = ctx
 	}
+
 	if o.InProcess != nil {
 		tune.Cluster()
 	} else {
@@ -109,7 +111,7 @@ func (o *settings) run(s Signals) (err error) {
 	}
 	dir, err := masternode.Hold(s.Gently, &o.Options) // before logs are opened: a start that is refused leaves nothing behind
 	if err != nil {
-		return status(err)
+		return status(unfinished(s.Gently, err))
 	}
 	held := true
 	defer func() {
@@ -146,7 +148,27 @@ func (o *settings) run(s Signals) (err error) {
 	defer over()
 
 	held = false
-	return status(dir.Run(s.Gently, s.Now, o.Options))
+	return status(unfinished(s.Gently, dir.Run(s.Gently, s.Now, o.Options)))
+}
+
+var (
+	errAsked = errors.New("it was asked to")
+	errAtEOF = errors.New("its standard input is at its end, and --stop-at-eof says to stop then")
+)
+
+// unfinished says of a start that was broken off by the end of ctx why that was. An error of any
+// other kind stays what it is.
+func unfinished(ctx context.Context, err error) error {
+	why := context.Cause(ctx)
+	isBrokenOff := errors.Is(err, context.Canceled) || errors.Is(err, masternode.ErrStopped) || errors.Is(err, errAtEOF)
+	if why == nil || !isBrokenOff {
+		return err
+	}
+
+	if errors.Is(why, context.Canceled) {
+		why = errAsked
+	}
+	return fmt.Errorf("%w: %w", masternode.ErrStopped, why)
 }
 
 // status gives the error of a master its exit status.

@@ -50,7 +50,7 @@ not answered, 6 no cluster.`,
   quartet report --requests -o csv
   quartet report --log-dir log/previous
   quartet report -o html > report.html`,
-		Args: cobra.NoArgs,
+		Args: config.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			remote := connection.Asked()
 			if output == asPage {

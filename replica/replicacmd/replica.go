@@ -62,7 +62,7 @@ speaks as it; 2 wrong usage; 1 anything else.`,
 		Example: `  quartet replica --nats nats://127.0.0.1:4222 --id r4 --memory
   quartet replica --nats nats://127.0.0.1:4222 --id r5 --memory --metrics 127.0.0.1:9425
   quartet replica --nats nats://10.0.0.7:4222 --id r4 --dir r4-data --sync always`,
-		Args: cobra.NoArgs,
+		Args: config.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if o.ID, err = lamport.ParseNode(id); err != nil || !o.ID.IsReplica() {
 				return exit.Usage(errors.New("--id must be r1, r2, …"))

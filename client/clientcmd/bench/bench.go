@@ -151,7 +151,7 @@ func Command(env console.Env) *cobra.Command {
   quartet bench --sweep replicas=1,3,5,7 --plot replicas.svg
   quartet bench --compare-kv --rounds 5 -o json
   quartet bench --duration 2s --request mix --record auto && quartet check runs/latest`,
-		Args: console.NoArgs,
+		Args: config.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := console.Interruptible(cmd)
 			defer cancel()

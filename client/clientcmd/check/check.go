@@ -71,7 +71,7 @@ be read as a history.`,
 		Example: `  quartet client --record auto linear1 && quartet check runs/latest
   quartet check --budget 5m -o json runs/latest
   quartet check --pictures /tmp testdata/histories/causal-effect-without-cause.jsonl`,
-		Args: console.UsageArgs(cobra.MinimumNArgs(1)),
+		Args: config.UsageArgs(cobra.MinimumNArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error { return c.run(args) },
 	}
 	f := cmd.Flags()

@@ -51,24 +51,6 @@ func (e *Env) Executable() (string, error) {
 	return path, nil
 }
 
-// UsageArgs gives wrong arguments their exit status.
-func UsageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
-			return exit.Usage(fmt.Errorf("%w\nusage: %s", err, cmd.UseLine()))
-		}
-		return nil
-	}
-}
-
-// NoArgs refuses arguments of a command that takes none.
-func NoArgs(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return nil
-	}
-	return exit.Usage(fmt.Errorf("%s takes no arguments, and %q is one\nusage: %s", cmd.CommandPath(), args[0], cmd.UseLine()))
-}
-
 // Interruptible returns a context that ends at SIGINT, SIGTERM or the terminal's end.
 func Interruptible(cmd *cobra.Command) (context.Context, context.CancelFunc) {
 	return signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)

@@ -62,7 +62,7 @@ Exit status: that of the worst reply: 0 all answered, 4 one refused, 5 an outcom
   quartet demo --nats nats://127.0.0.1:4222
   quartet demo -o jsonl > replies.jsonl
   quartet demo --record auto && quartet check runs/latest`,
-		Args: console.NoArgs,
+		Args: config.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if _, err := d.conn.Resolve(); err != nil {
 				return err

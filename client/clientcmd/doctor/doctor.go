@@ -20,6 +20,7 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/dial"
+	"quartet/bus/host/config"
 	"quartet/bus/host/exit"
 	"quartet/client/clientcmd/console"
 )
@@ -45,7 +46,7 @@ Exit status: 0 all is well, 1 there are findings, 2 wrong usage, 6 no server or 
 		Example: `  quartet doctor
   quartet doctor --context prod --prefix team.quartet
   quartet doctor -o json | jq '.checks[] | select(.state == "finding")'`,
-		Args: console.NoArgs,
+		Args: config.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := console.Interruptible(cmd)
 			defer cancel()

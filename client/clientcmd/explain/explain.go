@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"quartet/bus"
+	"quartet/bus/host/config"
 	"quartet/bus/host/exit"
 	"quartet/bus/model"
 	"quartet/client/clientcmd/console"
@@ -39,7 +40,7 @@ Exit status: 0 explained, with or without a cluster; 2 wrong usage.`,
 		Example: `  quartet explain causal
   quartet explain 1 --nats nats://127.0.0.1:4222
   quartet explain eventual -o json | jq .wrong`,
-		Args:              console.UsageArgs(cobra.ExactArgs(1)),
+		Args:              config.UsageArgs(cobra.ExactArgs(1)),
 		ValidArgsFunction: console.ModelWords,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			m, err := model.ParseConsistency(args[0])

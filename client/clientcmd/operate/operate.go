@@ -52,7 +52,7 @@ Exit status: 0 the cluster is ready, 1 nothing was done or it did not become rea
 		Example: `  quartet recover
   quartet recover -o json | jq .missing
   quartet recover --yes`,
-		Args: console.NoArgs,
+		Args: config.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := console.Interruptible(cmd)
 			defer cancel()
@@ -175,7 +175,7 @@ begun (it leaves with the next view), epoch in which it is out, error.
 Exit status: 0 it is out, 1 refused, or not out in time, 2 wrong usage, 6 no cluster.`,
 		Example: `  quartet remove r4
   quartet remove -o json r4 | jq .removed`,
-		Args: console.UsageArgs(cobra.ExactArgs(1)),
+		Args: config.UsageArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if n, err := lamport.ParseNode(args[0]); err != nil || !n.IsReplica() {
 				return exit.Usage(fmt.Errorf("no replica is called %q: they are r1, r2, …; see quartet status", args[0]))

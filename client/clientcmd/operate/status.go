@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"quartet/bus"
+	"quartet/bus/host/config"
 	"quartet/bus/host/exit"
 	"quartet/client/clientcmd/console"
 )
@@ -28,7 +29,7 @@ func Status(env console.Env) *cobra.Command {
 Exit status: 0 ready, 4 not ready, 6 no cluster.`,
 		Example: `  quartet status
   quartet status -o json | jq .ready`,
-		Args: console.NoArgs,
+		Args: config.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := console.Interruptible(cmd)
 			defer cancel()

@@ -132,7 +132,7 @@ Exit status: 0 written, 2 malformed, 4 refused (or the condition failed), 5 outc
   quartet set colour red --consistency causal --session new
   quartet set session/17 open --ttl 30m
   quartet set picture - < picture.png`,
-		Args: console.UsageArgs(cobra.ExactArgs(2)),
+		Args: config.UsageArgs(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			value, err := valueOf(env, args[1])
 			if err != nil {
@@ -187,7 +187,7 @@ Exit status: 0 found, 2 malformed, 3 no value, 4 refused, 5 no reply, 6 no clust
   quartet get colour --consistency causal --session AQAHYOcmhg
   quartet get cart/17 --meta
   quartet get picture --raw > picture.png`,
-		Args: console.UsageArgs(cobra.ExactArgs(1)),
+		Args: config.UsageArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			result, err := s.do(cmd, env, request(model.Get, args[0], nil))
 			if err != nil || s.out.Objects() {

@@ -56,7 +56,7 @@ Exit status: 0 deleted, 2 malformed, 4 refused (or the condition failed), 5 outc
 		Example: `  quartet delete colour
   quartet delete colour --consistency causal --session new
   quartet delete lock --if-revision 17`,
-		Args: console.UsageArgs(cobra.ExactArgs(1)),
+		Args: config.UsageArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r := request(model.Delete, args[0], nil)
 			e.apply(cmd, &r)
@@ -82,7 +82,7 @@ Exit status: 0 written, 2 malformed, 4 it has a value (or refused), 5 outcome un
 6 no cluster.`,
 		Example: `  quartet create lock/nightly "$(hostname)" --ttl 30s
   revision=$(quartet create cart/17 '{}')`,
-		Args: console.UsageArgs(cobra.ExactArgs(2)),
+		Args: config.UsageArgs(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return s.put(cmd, env, args[0], args[1], &e, client.IfRevision(0))
 		},
@@ -107,7 +107,7 @@ unknown, 6 no cluster.`,
 		Example: `  quartet get cart/17 --meta
   quartet update cart/17 '{"tea":2}' 412
   quartet update lock/nightly "$(hostname)" "$revision" --ttl 30s`,
-		Args: console.UsageArgs(cobra.ExactArgs(3)),
+		Args: config.UsageArgs(cobra.ExactArgs(3)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			revision, err := strconv.ParseUint(args[2], 10, 64)
 			if err != nil {
@@ -134,7 +134,7 @@ Exit status: 0 added, 2 malformed, 4 the value is no number, or the sum has more
 (or refused), 5 outcome unknown, 6 no cluster.`,
 		Example: `  quartet add visits 1
   quartet add stock/17 -- -3`,
-		Args: console.UsageArgs(cobra.ExactArgs(2)),
+		Args: config.UsageArgs(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r := request(model.Add, args[0], []byte(args[1]))
 			e.apply(cmd, &r)

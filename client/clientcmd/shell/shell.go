@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"quartet/bus"
+	"quartet/bus/host/config"
 	"quartet/bus/host/exit"
 	"quartet/bus/model"
 	"quartet/client"
@@ -60,7 +61,7 @@ Exit status: 0 at a prompt. Without one that of the worst line: 0 all answered,
 		Example: `  quartet shell
   quartet shell --consistency causal --replica r2
   printf 'set k v\nget k\n' | quartet shell -o raw`,
-		Args: console.NoArgs,
+		Args: config.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return s.run(cmd) },
 	}
 	f := cmd.Flags()

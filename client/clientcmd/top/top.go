@@ -49,7 +49,7 @@ Exit status: 0, 2 wrong usage, 6 no cluster.`,
   quartet top --interval 5s
   quartet top --once
   quartet top -o jsonl | jq -c '.requests[]'`,
-		Args: console.NoArgs,
+		Args: config.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := console.Interruptible(cmd)
 			defer cancel()

@@ -66,7 +66,7 @@ Exit status: 0 shown, 1 not seen, 2 wrong usage, 4 and 5 the request's own, 6 no
   quartet trace 'causal, get, key' --svg get.svg
   quartet trace --follow --count 10 -o jsonl
   quartet trace 17 --log-dir log`,
-		Args: console.UsageArgs(cobra.MaximumNArgs(1)),
+		Args: config.UsageArgs(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := console.Interruptible(cmd)
 			defer cancel()
