@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/prometheus/procfs"
 
 	"quartet/bus/host/exit"
+	"quartet/bus/host/room"
 )
 
 // Errors that an [Event] may wrap.
@@ -63,7 +65,7 @@ func launch(cmd *exec.Cmd, output string, now time.Time, ended func(*child)) (*c
 	}
 	c := &child{pid: cmd.Process.Pid, signal: cmd.Process.Signal, since: now, done: make(chan struct{})}
 	go func() {
-		c.err = verdict(cmd.Wait(), cmd.ProcessState.ExitCode(), said(output, begin))
+		c.err = verdict(cmd.Wait(), cmd.ProcessState.ExitCode(), lastWords(output, begin))
 		ended(c) // first: who waits for done finds it noted
 		close(c.done)
 	}()
@@ -86,7 +88,7 @@ func attach(pid int, output string, poll time.Duration, now time.Time, ended fun
 		for Alive(pid) && birth(pid) == born {
 			time.Sleep(poll)
 		}
-		c.err = verdict(ErrAdopted, 0, said(output, begin))
+		c.err = verdict(ErrAdopted, 0, lastWords(output, begin))
 		ended(c) // first: who waits for done finds it noted
 		close(c.done)
 	}()
@@ -108,6 +110,18 @@ func verdict(err error, status int, words string) error {
 		err = fmt.Errorf("%w; its last words: %s", err, words)
 	}
 	return err
+}
+
+// lastWords is what a process said last, or why nobody can know: a full disk takes no words.
+func lastWords(name string, begin int64) string {
+	words := said(name, begin)
+	if words != "" || name == "" {
+		return words
+	}
+	if usage, err := room.Look(filepath.Dir(name)); err == nil && usage.Free == 0 {
+		return "if it had any, the disk of " + name + " had no room for them"
+	}
+	return ""
 }
 
 // said returns the last lines of what was written to a file from begin on, as one line.

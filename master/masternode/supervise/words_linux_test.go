@@ -1,0 +1,39 @@
+package supervise
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// A process that ends on a full disk leaves no words there, and the error says so.
+func TestWordsOnAFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=65536"); err != nil {
+		t.Fatalf("a tmpfs of 64 KiB: %v", err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+
+	out := filepath.Join(dir, "r1.out")
+	if err := os.WriteFile(out, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if words := lastWords(out, 0); words != "" {
+		t.Errorf("with room: %q", words)
+	}
+	err := os.WriteFile(filepath.Join(dir, "others"), make([]byte, 65536), 0o600)
+	if !errors.Is(err, syscall.ENOSPC) && err != nil {
+		t.Fatal(err)
+	}
+	if words := lastWords(out, 0); !strings.Contains(words, out+" had no room") {
+		t.Errorf("without room: %q", words)
+	}
+	if words := lastWords("", 0); words != "" {
+		t.Errorf("of no file: %q", words)
+	}
+}
