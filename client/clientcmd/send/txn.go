@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"quartet/bus/codec"
+	"quartet/bus/host/config"
 	"quartet/bus/host/exit"
 	"quartet/bus/model"
 	"quartet/client"
@@ -49,7 +50,7 @@ func Txn(env console.Env) *cobra.Command {
   printf 'if missing seat/7\nthen set seat/7 ann\nelse get seat/7\n' | quartet txn -
   quartet txn -o json transfer.json --consistency sequential --id transfer-17
   printf 'get a\nget b\n' | quartet txn - -o raw   # two keys at one moment`,
-		Args: console.UsageArgs(cobra.ExactArgs(1)),
+		Args: config.UsageArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r, err := ReadTransaction(env.Stdin, args[0])
 			if err != nil {
