@@ -86,6 +86,9 @@ type Request struct {
 	// 1970, of what may set a value that ends: the value ends a TTL later. 0: it sets none.
 	Wall uint64
 
+	// Watcher is whom a Watch is for; nil of every other request.
+	Watcher *Watcher
+
 	// First is when the client sent a set first, by its word, and Came, where First is 0, when the
 	// latest sending of the set came to the master: rule S6. Both are in the time of the master
 	// that carries the set (Forward.Time, in ticks of 10 ms). First 0: the client does not say.

@@ -1,0 +1,194 @@
+package watching_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"quartet/bus/model"
+	"quartet/replica/watching"
+)
+
+// Who does not acknowledge is sent 1 MiB, and then heartbeats that count what waits; it goes on
+// where it was once it acknowledges.
+func TestFlowIsControlled(t *testing.T) {
+	w := newWorld(0)
+	v := w.begin(t, 1, model.Linearizable, "", "")
+	for i := range 300 {
+		w.write(strings.Repeat("x", 10_000), fmt.Sprint("k", i))
+		w.turn(t)
+	}
+	sent := len(v.told(theChanges...))
+	if sent < 90 || sent > 110 {
+		t.Fatalf("%d changes of 10 kB were sent without an acknowledgement", sent)
+	}
+
+	for range watching.BeatTicks {
+		w.watches.Tick()
+	}
+	w.turn(t)
+	beat := v.events[len(v.events)-1]
+	if beat.Kind != model.EventHeartbeat || beat.Missed != uint64(300-sent) || !beat.Flow || beat.Revision != 0 {
+		t.Errorf("%+v; %d wait", beat.Event, 300-sent)
+	}
+
+	w.settle(t)
+	w.judge(t, v)
+	for range watching.BeatTicks {
+		w.watches.Tick()
+	}
+	w.turn(t)
+	if beat := v.events[len(v.events)-1]; beat.Kind != model.EventHeartbeat || beat.Missed != 0 || beat.Revision != w.position {
+		t.Errorf("%+v at %d", beat.Event, w.position)
+	}
+}
+
+// A watcher that is behind what is kept hears so, and that it cannot go on: 410.
+func TestTooFarBehind(t *testing.T) {
+	w := newWorld(200)
+	v := w.begin(t, 1, model.Sequential, "", "")
+	w.turn(t)
+	for i := range 500 {
+		w.write(strings.Repeat("x", 10_000), fmt.Sprint("k", i))
+		w.turn(t)
+	}
+	w.settle(t)
+	last := v.events[len(v.events)-1]
+	if last.Kind != model.EventEnd || last.Code != model.Gone || last.Reason == "" || w.watches.Len() != 0 {
+		t.Errorf("%+v, %d watches", last.Event, w.watches.Len())
+	}
+	changed := v.told(theChanges...)
+	_, want := w.strong(v)
+	if len(changed) == 0 || len(changed) >= len(want)+300 {
+		t.Errorf("%d changes were told", len(changed))
+	}
+
+	r := request(2, model.Sequential, "", "100")
+	if refusal := w.watches.Begin(r); refusal.Code != model.Gone {
+		t.Errorf("from 100, kept since %d: %+v", w.log.Since(), refusal)
+	}
+	w.begin(t, 3, model.Sequential, "", fmt.Sprint(w.log.Since()))
+}
+
+// What is lost while what is there is being told is no end of what may be asked for again.
+func TestTooMuchChangesMeanwhile(t *testing.T) {
+	w := newWorld(200)
+	for i := range 300 {
+		w.write(strings.Repeat("x", 10_000), fmt.Sprint("k", i))
+	}
+	v := w.begin(t, 1, model.Linearizable, "", "")
+	w.turn(t)
+	for i := range 500 {
+		w.write("y", fmt.Sprint("k", i))
+		w.turn(t)
+	}
+	w.settle(t)
+	if last := v.events[len(v.events)-1]; last.Kind != model.EventEnd || last.Code != model.Unavailable {
+		t.Errorf("%+v", last.Event)
+	}
+
+	w.lost = true
+	v = w.begin(t, 2, model.Linearizable, "", "")
+	w.settle(t)
+	if last := v.events[len(v.events)-1]; last.Kind != model.EventEnd || last.Code != model.Unavailable || w.open != 0 {
+		t.Errorf("a lost snapshot: %+v, %d open", last.Event, w.open)
+	}
+}
+
+func TestBounds(t *testing.T) {
+	w := newWorld(0)
+	refused := 0
+	for i := range uint64(1000) {
+		r := request(i+1, model.Eventual, "", "")
+		r.Watcher.Client = "greedy"
+		if refusal := w.watches.Begin(r); refusal.Code == model.Unavailable && refusal.Reason != "" {
+			refused++
+		}
+	}
+	if w.watches.Len() != watching.MostOfClient || refused != 1000-watching.MostOfClient {
+		t.Errorf("%d watches of one client, %d refused", w.watches.Len(), refused)
+	}
+
+	for i := range uint64(2 * watching.MostWatches) {
+		w.watches.Begin(request(2000+i, model.Eventual, "", ""))
+	}
+	if w.watches.Len() != watching.MostWatches {
+		t.Errorf("%d watches", w.watches.Len())
+	}
+	w.watches.Gone(1)
+	r := request(1001, model.Linearizable, "", "")
+	r.Watcher.Client = "greedy"
+	if refusal := w.watches.Begin(r); refusal.Code != 0 || w.watches.Len() != watching.MostWatches {
+		t.Errorf("the place of a watch that is gone: %+v", refusal)
+	}
+
+	r.RID, r.Watcher = 1002, nil
+	if refusal := w.watches.Begin(r); refusal.Code != model.Malformed {
+		t.Errorf("without a reply subject: %+v", refusal)
+	}
+}
+
+// A watch that is asked for again, since the master has not heard that it began, is one watch.
+func TestAskedForAgain(t *testing.T) {
+	w := newWorld(0)
+	v := w.begin(t, 1, model.Linearizable, "", "")
+	w.write("x", "k")
+	w.turn(t)
+	if refusal := w.watches.Begin(&v.request); refusal.Code != 0 || w.watches.Len() != 1 {
+		t.Errorf("%+v", refusal)
+	}
+	w.settle(t)
+	w.judge(t, v)
+}
+
+// Who watches what nobody changes hears how far it is often enough to go on from there.
+func TestProgressOfAQuietPrefix(t *testing.T) {
+	w := newWorld(0)
+	v := w.begin(t, 1, model.Linearizable, "quiet/", "")
+	w.turn(t)
+	for range 49_900 {
+		w.write("x", "loud")
+		if w.position%100 == 0 {
+			w.watches.Tick()
+			w.turn(t)
+		}
+	}
+	beats := v.told(model.EventHeartbeat)
+	if want := []string{"HEARTBEAT = @20000", "HEARTBEAT = @40000"}; !slices.Equal(beats, want) {
+		t.Errorf("%q; want %q", beats, want)
+	}
+}
+
+// One turn does a bounded amount for watches that are behind, and all have their turn.
+func TestATurnIsBounded(t *testing.T) {
+	w := newWorld(0)
+	for i := range 6_000 {
+		w.write("x", fmt.Sprintf("k%04d", i))
+	}
+	for id := range uint64(20) {
+		w.begin(t, id+1, model.Linearizable, "", "")
+	}
+	turns := 0
+	for ; w.watches.Busy(); turns++ {
+		before := 0
+		for _, v := range w.viewers {
+			before += len(v.events)
+			w.ack(v)
+		}
+		w.turn(t)
+		after := 0
+		for _, v := range w.viewers {
+			after += len(v.events)
+		}
+		if after-before > 4200 {
+			t.Fatalf("%d events in one turn", after-before)
+		}
+	}
+	if turns < 20*6_000/4200 {
+		t.Errorf("%d turns", turns)
+	}
+	for _, v := range w.viewers {
+		w.judge(t, v)
+	}
+}
