@@ -3,6 +3,7 @@ package bus
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -31,6 +32,7 @@ type Subjects struct {
 	batch                   string
 	recover, remove         string
 	node, nodes, all        string
+	flow, changes           string
 	ready                   []string // subject of replica i, from 1 to precomputed
 }
 
@@ -51,6 +53,7 @@ func NewSubjects(prefix string) (Subjects, error) {
 		prefix: prefix, dotted: prefix + ".",
 		request: prefix + ".request", batch: prefix + ".batch", status: prefix + ".status", report: prefix + ".report",
 		recover: prefix + ".recover", remove: prefix + ".remove",
+		flow: prefix + ".flow.", changes: prefix + ".changes.",
 		node: prefix + ".node.", nodes: prefix + ".node.*", all: prefix + ".>",
 		ready: make([]string, precomputed+1),
 	}
@@ -95,6 +98,64 @@ func (s Subjects) Node(n lamport.Node) string {
 
 // Nodes matches every node's subject, and nothing else.
 func (s Subjects) Nodes() string { return s.nodes }
+
+// Flow is where the events of a watch are acknowledged up to a sequence: an empty message there
+// says that they have come. The replica n serves the watch, whose request has this rID.
+func (s Subjects) Flow(n lamport.Node, rid, sequence uint64) string {
+	b := append(make([]byte, 0, len(s.flow)+48), s.flow...)
+	b = append(append(b, n.String()...), '.')
+	b = append(strconv.AppendUint(b, rid, 10), '.')
+	return string(strconv.AppendUint(b, sequence, 10))
+}
+
+// Flows matches all subjects on which watches of the replica n are acknowledged.
+func (s Subjects) Flows(n lamport.Node) string { return s.flow + n.String() + ".>" }
+
+// ParseFlow reads what [Subjects.Flow] writes.
+func (s Subjects) ParseFlow(subject string) (n lamport.Node, rid, sequence uint64, ok bool) {
+	rest, found := strings.CutPrefix(subject, s.flow)
+	parts := strings.Split(rest, ".")
+	if !found || len(parts) != 3 {
+		return 0, 0, 0, false
+	}
+	n, err := lamport.ParseNode(parts[0])
+	rid, errID := strconv.ParseUint(parts[1], 10, 64)
+	sequence, errSequence := strconv.ParseUint(parts[2], 10, 64)
+	isSound := err == nil && errID == nil && errSequence == nil
+	return n, rid, sequence, isSound && n.IsReplica()
+}
+
+// Change is where a committed change of a key is published, with --publish-changes. Dots in the
+// key separate tokens as they do in a subject; what no subject can hold is percent-encoded.
+func (s Subjects) Change(key string) string { return s.changes + changeTokens(key) }
+
+// Changes matches what [Subjects.Change] returns for all keys.
+func (s Subjects) Changes() string { return s.changes + ">" }
+
+// changeTokens is a key as the tokens of a subject. Two keys never have the same: a percent sign is
+// encoded, too, and an empty token is %00, which no key holds.
+func changeTokens(key string) string {
+	b := make([]byte, 0, len(key)+8)
+	previous := '.'
+	for _, r := range key {
+		isNoneOfASubject := r == '*' || r == '>' || r == '%' || unicode.IsSpace(r)
+		switch {
+		case r == '.' && previous == '.':
+			b = append(b, "%00."...)
+		case isNoneOfASubject:
+			for _, c := range []byte(string(r)) {
+				b = fmt.Appendf(b, "%%%02X", c)
+			}
+		default:
+			b = utf8.AppendRune(b, r)
+		}
+		previous = r
+	}
+	if previous == '.' {
+		b = append(b, "%00"...)
+	}
+	return string(b)
+}
 
 // All matches everything that quartet says and hears, except replies to clients.
 func (s Subjects) All() string { return s.all }

@@ -169,16 +169,14 @@ func (w *Watches) room(to *message.Watcher) Refusal {
 func (w *Watches) place(at *watch, after uint64, goesOn bool) Refusal {
 	at.next, at.counted, at.said = at.feed.log.Next(), at.feed.seen, at.feed.seen
 	at.caughtAt = at.next
-	if goesOn {
+	if goesOn && !at.weak {
 		next, kept := w.source.Changes().Seek(after)
 		if !kept {
 			return Refusal{model.Gone, fmt.Sprintf(
 				"the changes after revision %d are not kept any more, only those after %d: begin again without from", after, w.source.Changes().Since())}
 		}
-		if !at.weak {
-			at.next = next
-			return Refusal{}
-		}
+		at.next = next
+		return Refusal{}
 	}
 
 	s := &scan{cursor: at.prefix, after: after, goesOn: goesOn}
