@@ -32,6 +32,10 @@ const (
 	pingInterval    = 10 * time.Second       // finds a dead connection, not a dead node
 )
 
+// FrontUser is the user of the embedded server's clients' account as which nodes speak to clients;
+// its password is the nodes'.
+const FrontUser = "quartet-front"
+
 // Environment variables with which a master tells its replicas the credentials of the
 // nodes' account; an argument would show in the list of processes.
 const (

@@ -51,6 +51,7 @@ func eventHeader(e *model.Event) nats.Header {
 		HeaderEvent:    {e.Kind.String()},
 		HeaderSequence: {strconv.FormatUint(e.Sequence, 10)},
 	}
+
 	if e.Kind.Concerns() {
 		h[HeaderKey] = []string{headerKey(e.Key)}
 	}
@@ -66,6 +67,7 @@ func eventHeader(e *model.Event) nats.Header {
 	if e.Expires > 0 {
 		h[HeaderExpires] = []string{expiresAt(e.Expires)}
 	}
+
 	if e.Version != (lamport.Version{}) {
 		h[HeaderVersion] = []string{VersionWord(e.Version)}
 	}
@@ -75,6 +77,7 @@ func eventHeader(e *model.Event) nats.Header {
 	if e.Missed > 0 {
 		h[HeaderMissed] = []string{strconv.FormatUint(e.Missed, 10)}
 	}
+
 	if e.Kind == model.EventEnd {
 		h[HeaderErrorCode] = []string{strconv.Itoa(int(e.Code))}
 		h[HeaderError] = []string{oneLine(e.Reason)}

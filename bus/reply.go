@@ -242,6 +242,10 @@ const (
 	OperateField = "begun"
 )
 
+// NobodyListens reports whether a message is the server's word that nobody listens where something
+// was sent with its subject to answer on.
+func NobodyListens(m *nats.Msg) bool { return noResponders(m) }
+
 func noResponders(m *nats.Msg) bool {
 	return len(m.Data) == 0 && m.Header.Get(statusHeader) == statusNoResponders
 }

@@ -6,7 +6,7 @@ import "quartet/bus/model"
 // refuse it; "": it is carried out.
 func NotBuilt(r *model.Request) string {
 	switch r.Type {
-	case model.List, model.Watch:
+	case model.List:
 		return "the request " + r.Type.Word() + " is set aside: this version does not serve it"
 	}
 	return ""

@@ -108,7 +108,7 @@ func (m *Machine) repeatedLong(in *Incoming, out *Output) bool {
 // may be gone, or the forward was lost. Its identity makes that harmless.
 func (m *Machine) again(f *flight, in *Incoming) {
 	fits := (*peer).serves
-	if !f.request.Model.Strong() && !causalWrite(&f.request) {
+	if !ofViews(&f.request) {
 		fits = (*peer).servesWeak
 	} else if m.members.Changing() {
 		return // it is sent again in the next view

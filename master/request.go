@@ -111,8 +111,13 @@ func mayEnd(r *message.Request) bool { return r.TTL > 0 || r.Type == model.Txn }
 
 func causalWrite(r *message.Request) bool { return r.Model == model.Causal && r.Writes() }
 
-// ofViews reports whether a request needs a view: all but gets of model 3 and requests of model 4.
-func ofViews(r *message.Request) bool { return r.Model.Strong() || causalWrite(r) }
+// ofMembers reports whether only a member of the view may serve a request: those of models 1 and
+// 2, and watches of all models, which end where a replica is a member no more.
+func ofMembers(r *message.Request) bool { return r.Model.Strong() || r.Type == model.Watch }
+
+// ofViews reports whether a request needs a view: all but gets of model 3, and writes and gets of
+// model 4.
+func ofViews(r *message.Request) bool { return ofMembers(r) || causalWrite(r) }
 
 // expected reports whether a replica works in the view, or will soon.
 func (p *peer) expected() bool { return p.member && !p.known.Suspected }
@@ -126,7 +131,7 @@ func (m *Machine) configures(n lamport.Node) bool {
 // launchOrPause sends a flight on its way, unless it needs a view while views change.
 func (m *Machine) launchOrPause(f *flight, p *peer, draw uint32) {
 	r := &f.request
-	waitsForItsReplica := r.Model.Strong() && f.wanted != 0 && p != nil && !p.works
+	waitsForItsReplica := ofMembers(r) && f.wanted != 0 && p != nil && !p.works
 	cannotBeHeld := causalWrite(r) && !m.heldBySome()
 	needsAView := m.members.Changing() && ofViews(r)
 	if waitsForItsReplica || cannotBeHeld || needsAView {
@@ -184,7 +189,7 @@ func (m *Machine) place(in *Incoming) (*peer, model.Code, string) {
 	}
 
 	fits := (*peer).servesWeak
-	if r.Model.Strong() {
+	if ofMembers(r) {
 		if why := m.whyNotStrong(); why != "" {
 			return nil, model.Unavailable, why
 		}

@@ -125,7 +125,7 @@ func onItsWay(p *peer) []message.Request {
 	if !p.weak {
 		return nil
 	}
-	needsView := func(r message.Request) bool { return r.Model.Strong() || causalWrite(&r) }
+	needsView := func(r message.Request) bool { return ofViews(&r) }
 	return slices.DeleteFunc(p.requests, needsView)
 }
 
@@ -135,7 +135,7 @@ func (m *Machine) repeats(f *flight) bool {
 	switch {
 	case f.replica == 0: // it waits here, or is the primary's
 		return false
-	case r.Model.Strong() || causalWrite(r):
+	case ofViews(r):
 		return f.number == 0
 	}
 	p := m.peer(f.replica)

@@ -79,6 +79,8 @@ func (m *Machine) request(r *message.Request, fenced bool) {
 
 	d := m.disciplines[r.Model]
 	switch {
+	case r.Type == model.Watch:
+		m.watch(r)
 	case isWrite:
 		d.set(r)
 	case d.mayAnswer(r, m.seen(false)):
@@ -105,7 +107,7 @@ func (f *full) refuses(t model.Type) string {
 // serves reports whether this replica has requests like r in its model.
 func (m *Machine) serves(r *message.Request) bool {
 	switch r.Type {
-	case model.Get:
+	case model.Get, model.Watch:
 		return true
 	case model.Set, model.Delete, model.Add:
 		return r.Model.Strong() || weakWrite(r)

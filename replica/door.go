@@ -112,5 +112,6 @@ func (m *Machine) vouched(f *message.Forward) bool {
 // servedAnywhere reports whether a wedged or removed replica may serve r.
 func servedAnywhere(r *message.Request) bool {
 	isCausalGet := r.Model == model.Causal && r.Type == model.Get
-	return r.Model == model.Eventual || isCausalGet
+	isWeak := r.Model == model.Eventual && r.Type != model.Watch
+	return isWeak || isCausalGet
 }

@@ -323,6 +323,7 @@ func (m *Machine) outside(r *message.Record) {
 		m.keepData()
 	}
 	m.self.Leave(&m.record, r)
+	m.endWatches(fmt.Sprintf("replica %s has left the view: go on at another one", m.cfg.Self))
 	m.dropStrong()
 
 	// What it has may be of a history that an operator has let end.

@@ -114,6 +114,10 @@ func (m *Machine) deliverReads(op *message.Operation) {
 	// The gets of a batch have consecutive positions that end at the present one.
 	before := m.layers.Position() - op.Count()
 	for i, r := range batch {
+		if r.Type == model.Watch { // it begins at the end of the batch
+			m.beginWatch(r)
+			continue
+		}
 		m.answer(m.readCommitted(r, before+uint64(i)+1))
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"quartet/replica/layers"
 	"quartet/replica/store"
 	"quartet/replica/view"
+	"quartet/replica/watching"
 )
 
 // Config is what a replica is born with.
@@ -39,6 +40,10 @@ type Config struct {
 	// ChunkBytes is about how large the pieces are in which a learner is loaded; 0: 256 KiB.
 	ChunkBytes int
 
+	// Changes is how many changes the log keeps that watches go on from; 0: 100,000, which the
+	// public contract promises.
+	Changes int
+
 	// Delivered, if set, sees each operation of a DATA as it is delivered: for the simulation.
 	// It takes the order from one position to another.
 	Delivered func(place lamport.Version, from, to uint64, d *message.Data, op *message.Operation)
@@ -51,6 +56,8 @@ type Output struct {
 	// put into the store since the last one; only if Config.Durable. nil: nothing, and what
 	// was put into the store must not be on disk yet either.
 	Turn *durable.Turn
+
+	Events []watching.Event // for watchers
 }
 
 func (o *Output) send(msg message.Message, to ...lamport.Node) {
@@ -110,7 +117,9 @@ type Machine struct {
 
 	answers []message.Answer
 	pending int
-	turn    durable.Turn // what is not handed over to the disk yet
+	watches *watching.Watches
+	events  []watching.Event // to be sent with this turn
+	turn    durable.Turn     // what is not handed over to the disk yet
 	applied applied
 }
 
@@ -122,6 +131,7 @@ func New(cfg Config) *Machine {
 	}
 	m := &Machine{cfg: cfg}
 	m.layers = layers.New(m.layersConfig())
+	m.watches = watching.New(watched{m.layers})
 	m.self = view.NewSelf(cfg.Self, cfg.Incarnation, cfg.Life)
 	m.learner = view.NewLearner(cfg.Self, m.layers, cfg.Incarnation)
 	m.neighbours = view.Neighbours{Self: cfg.Self}
@@ -140,6 +150,7 @@ func New(cfg Config) *Machine {
 func (m *Machine) layersConfig() layers.Config {
 	cfg := layers.Config{
 		Store: m.cfg.Store, Forms: m.cfg.Forms, Limits: m.cfg.Limits, Seed: m.cfg.Incarnation,
+		Changes: m.cfg.Changes,
 	}
 	if m.cfg.Durable {
 		cfg.Journal = &m.turn
@@ -223,6 +234,7 @@ func (m *Machine) Step(msg message.Message, out *Output) {
 // Tick counts time: waits that have lasted too long, HELLO, lost messages.
 func (m *Machine) Tick(out *Output) {
 	m.ticks++
+	m.watches.Tick()
 	switch {
 	case m.fault != "":
 	case m.cast != nil:
@@ -253,6 +265,7 @@ func (m *Machine) EndTurn(out *Output) {
 	m.flushAnswers(out)
 	m.flushPrepared(out)
 	m.beat(out)
+	m.tellWatchers(out)
 	m.persist(out)
 }
 

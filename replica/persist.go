@@ -33,7 +33,7 @@ func (m *Machine) persist(out *Output) {
 	state := m.state()
 	if due {
 		m.applied = applied{
-			at: m.ticks, position: state.Position, place: state.Place, entries: state.Entries, order: state.Order,
+			at: m.ticks, changes: state.Changes, position: state.Position, place: state.Place, entries: state.Entries, order: state.Order,
 			committed: state.Committed,
 		}
 		m.layers.Saved()
@@ -41,7 +41,7 @@ func (m *Machine) persist(out *Output) {
 
 	// What the disk does not hold yet, the state must not claim.
 	state.Position, state.Place, state.Committed = m.applied.position, m.applied.place, m.applied.committed
-	state.Entries, state.Order = m.applied.entries, m.applied.order
+	state.Entries, state.Order, state.Changes = m.applied.entries, m.applied.order, m.applied.changes
 
 	var saved durable.Turn
 	if due {
@@ -69,6 +69,7 @@ type applied struct {
 	entries   uint64
 	order     message.OrderTime
 	committed uint64
+	changes   durable.Span
 }
 
 // Settle hands over, at a clean stop, what the disk is still to learn. Nothing is sent.
@@ -86,11 +87,13 @@ func (m *Machine) state() durable.State {
 		Node: m.cfg.Self, Incarnation: past.Incarnation, Lives: past.Lives, Aside: past.Aside, Back: past.Back,
 		Record: m.record, Learning: m.learner.Loads(), Clock: m.clock.Now(), LastRID: m.lastRID,
 		Position: m.layers.Position(), Entries: m.layers.Entries(), Order: m.layers.Order(),
+		Changes:   durable.Span{Since: m.layers.Changes().Since(), To: m.layers.Position()},
 		Committed: m.causal.committed, Watermark: m.causal.watermark, Safe: m.causal.safe,
 	}
 	switch {
 	case m.learner.Loads():
 		s.Scratch, s.Place, s.Committed = !m.learner.Whole(), m.learner.Place(), m.learner.Committed()
+		s.Changes.To = m.learner.Changed()
 		if m.learner.Copied() { // it has said so: a record may count on it
 			s.Contiguous = m.rest.Contiguous
 		} else {
@@ -155,6 +158,7 @@ func (m *Machine) restore(s *durable.Saved) {
 	m.layers.Restore(s)
 	m.applied = applied{
 		position: st.Position, place: st.Place, entries: st.Entries, order: m.layers.Order(), committed: st.Committed,
+		changes: durable.Span{Since: m.layers.Changes().Since(), To: max(st.Changes.To, st.Position)},
 	}
 	c := &m.causal
 	c.committed, c.marker, c.safe, c.watermark = st.Committed, st.Committed, st.Committed, st.Committed
@@ -162,7 +166,7 @@ func (m *Machine) restore(s *durable.Saved) {
 	case st.Record.Epoch == 0:
 	case st.Learning:
 		copied := len(st.Contiguous) > 0
-		m.learner.Restore(st.Record.View, view.Saved{Scratch: st.Scratch, Copied: copied, Place: st.Place, Committed: st.Committed})
+		m.learner.Restore(st.Record.View, view.Saved{Scratch: st.Scratch, Copied: copied, Place: st.Place, Committed: st.Committed, Changed: max(st.Changes.To, st.Position)})
 		if copied {
 			m.restoreRest(s)
 		}

@@ -342,6 +342,7 @@ func TestALearnerComesBack(t *testing.T) {
 				Place:   lamport.Timestamp{Time: 3, Node: 2},
 				Entries: []message.Executed{{RID: 1, Position: 7, Key: "a"}, {RID: 2, Position: 8, Key: "b"}},
 				Records: []message.KeyRecord{{Key: "a", Kind: 1, Value: []byte("1"), RID: 1}},
+				Changes: message.Changes{Since: 9, To: 9},
 			})
 
 			scratch := " scratch"

@@ -80,11 +80,14 @@ func (m *Machine) serveTurn() {
 	batch := s.turns[0]
 	s.turns = s.turns[1:]
 	for _, r := range batch {
-		if d := m.disciplines[r.Model]; d.mayAnswer(r, m.seen(true)) {
+		switch d := m.disciplines[r.Model]; {
+		case !d.mayAnswer(r, m.seen(true)):
+			s.hold(r)
+		case r.Type == model.Watch:
+			m.beginWatch(r)
+		default:
 			m.answer(d.read(r))
-			continue
 		}
-		s.hold(r)
 	}
 }
 
@@ -100,6 +103,10 @@ func (m *Machine) serveWaiting() {
 		r := w.request
 		d := m.disciplines[r.Model]
 		switch {
+		case r.Type == model.Watch:
+			if m.watchWaits(w) {
+				kept = append(kept, w)
+			}
 		case !m.writes(r) && d.mayAnswer(r, m.seen(true)): // it has had its turn
 			m.answer(d.read(r))
 		case m.writes(r) && m.layers.Position() >= r.Min:

@@ -81,8 +81,8 @@ var bodyFields = [...]int{
 	message.KindReport:    10,
 	message.KindPrepare:   3,
 	message.KindState:     6,
-	message.KindPull:      7,
-	message.KindChunk:     24,
+	message.KindPull:      8,
+	message.KindChunk:     25,
 	message.KindBeat:      0,
 	message.KindOutdated:  3,
 }
@@ -97,8 +97,11 @@ const (
 	pastFields      = 3
 	proofFields     = 4
 	requestFields   = 13
-	moreFields      = 4 // what few requests have
+	moreFields      = 5 // what few requests have
 	rangeFields     = 3
+	watcherFields   = 3
+	changesFields   = 3 // a piece of the log of changes
+	changeFields    = 9
 	writeFields     = 2
 	answerFields    = 10
 	operationFields = 2
@@ -118,6 +121,10 @@ const cameBit = 1 << 63
 // fieldsOf is how many fields a kind has of its own in a version that is read.
 func fieldsOf(kind message.Kind, version uint64) int {
 	n := bodyFields[kind]
+	hasChanges := kind == message.KindPull || kind == message.KindChunk
+	if version <= withoutRevisions && hasChanges {
+		n--
+	}
 	if version <= withoutLineage {
 		n -= newFieldsOf(kind)
 	}
@@ -203,10 +210,37 @@ func moreFault(r *message.Request) string {
 	case r.Range != nil && !ranged:
 		return "range of what is no list"
 	}
+	if fault := watcherFault(r); fault != "" {
+		return fault
+	}
 	if r.Range == nil {
 		return ""
 	}
 	return rangeFault(r.Range)
+}
+
+// watcherFault is for whom a watch is for.
+func watcherFault(r *message.Request) string {
+	w := r.Watcher
+	switch {
+	case w == nil:
+		return ""
+	case r.Type != model.Watch:
+		return "watcher of what is no watch"
+	case w.Reply == "" || len(w.Reply) > MaxReason:
+		return "watcher without a subject, or with a long one"
+	case len(w.Client) > model.MaxIdentity:
+		return "client's name too long"
+	}
+	return ""
+}
+
+// changeFault says what is wrong with a change of the log; "" if nothing is.
+func changeFault(c *message.Change) string {
+	if !c.Kind.Valid() {
+		return "unknown kind of a change"
+	}
+	return keyValueFault(c.Key, c.Value)
 }
 
 func rangeFault(r *model.Range) string {

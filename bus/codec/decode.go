@@ -104,7 +104,7 @@ func (d *Decoder) body(kind message.Kind, h message.Header, version uint64) mess
 			Watermark: d.uint(), Position: d.uint(), LastRID: d.uint(), Proof: d.proof(version)}
 	case message.KindPull:
 		return &message.Pull{Header: h, Nonce: d.uint(), Entry: d.uint(), Cursor: d.str(MaxCursor, "cursor"),
-			Scanned: d.bool(), Wedged: d.bool(), Held: d.uints(MaxMembers), Number: d.uint()}
+			Scanned: d.bool(), Wedged: d.bool(), Held: d.uints(MaxMembers), Number: d.uint(), Changes: d.position()}
 	case message.KindChunk:
 		return d.chunk(h)
 	case message.KindOutdated:

@@ -30,12 +30,59 @@ func (d *Decoder) timestamp() lamport.Timestamp {
 }
 
 func (d *Decoder) chunk(h message.Header) *message.Chunk {
-	return &message.Chunk{
+	c := &message.Chunk{
 		Header: h, Nonce: d.uint(), Restart: d.bool(), Position: d.uint(), Place: d.timestamp(),
 		First: d.uint(), Entries: d.entries(), Last: d.uint(), Records: d.keyRecords(),
 		Cursor: d.str(MaxCursor, "cursor"), Scanned: d.bool(), LastRID: d.uint(),
 		Wedged: d.bool(), Done: d.bool(), Contiguous: d.uints(MaxMembers), Data: d.dataList(), Writes: d.writes(),
 		Committed: d.uint(), Watermark: d.uint(), Safe: d.uint(), Order: d.orderTime(),
+	}
+	c.Changes = d.changes(c.Position)
+	return c
+}
+
+// position reads a place in the log of changes, of which earlier versions say nothing.
+func (d *Decoder) position() uint64 {
+	if !d.revisions {
+		return 0
+	}
+	return d.uint()
+}
+
+// changes reads a piece of the log of changes. A member of an earlier version has none: the log
+// begins where that member is.
+func (d *Decoder) changes(position uint64) message.Changes {
+	if !d.revisions {
+		return message.Changes{Since: position, To: position}
+	}
+	d.tuple(changesFields, "changes")
+	return message.Changes{Since: d.uint(), To: d.uint(), List: d.changeList()}
+}
+
+func (d *Decoder) changeList() []message.Change {
+	n := d.list(MaxList, changeFields+1)
+	if n == 0 {
+		return nil
+	}
+	list := make([]message.Change, n)
+	for i := 0; i < n && d.err == nil; i++ {
+		d.change(&list[i])
+	}
+	return list
+}
+
+func (d *Decoder) change(c *message.Change) {
+	d.tuple(changeFields, "change")
+	c.Revision, c.Kind = d.uint(), message.ChangeKind(d.limited(math.MaxUint8, "kind of a change"))
+	c.Key = d.str(model.MaxKey, "key")
+	c.Value = bytes.Clone(d.value(model.MaxKeyValue))
+	c.Version = lamport.Version{Epoch: d.uint(), Timestamp: d.timestamp()}
+	c.Number, c.Expires = d.uint(), d.uint()
+	if d.err != nil {
+		return
+	}
+	if fault := changeFault(c); fault != "" {
+		d.fail("%s", fault)
 	}
 }
 

@@ -124,6 +124,9 @@ func (d *Decoder) more(r *message.Request) {
 			From: d.str(model.MaxNext, "place in a list"),
 		}
 	}
+	if d.some(watcherFields, "watcher") > 0 {
+		r.Watcher = &message.Watcher{Reply: d.str(MaxReason, "subject"), Client: d.str(model.MaxIdentity, "client's name"), JSON: d.bool()}
+	}
 }
 
 // some reads the length of an array that is empty or has n fields.

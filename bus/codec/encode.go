@@ -184,7 +184,7 @@ func (e *Encoder) request(r *message.Request) {
 
 // more writes what few requests have, as an array that is empty of all others.
 func (e *Encoder) more(r *message.Request) {
-	plain := !r.HasIf && r.TTL == 0 && r.Wall == 0 && r.Range == nil
+	plain := !r.HasIf && r.TTL == 0 && r.Wall == 0 && r.Range == nil && r.Watcher == nil
 	if plain {
 		e.array(0)
 		return
@@ -196,12 +196,21 @@ func (e *Encoder) more(r *message.Request) {
 
 	if r.Range == nil {
 		e.array(0)
+	} else {
+		e.array(rangeFields)
+		e.uint(uint64(max(r.Range.Limit, 0)))
+		e.bool(r.Range.Values)
+		e.str(r.Range.From)
+	}
+
+	if r.Watcher == nil {
+		e.array(0)
 		return
 	}
-	e.array(rangeFields)
-	e.uint(uint64(max(r.Range.Limit, 0)))
-	e.bool(r.Range.Values)
-	e.str(r.Range.From)
+	e.array(watcherFields)
+	e.str(r.Watcher.Reply)
+	e.str(r.Watcher.Client)
+	e.bool(r.Watcher.JSON)
 }
 
 // optional writes a number that may be missing: an array of none or one.

@@ -89,6 +89,7 @@ func (e *Encoder) pull(m *message.Pull) {
 	e.bool(m.Wedged)
 	e.vector(m.Held)
 	e.uint(m.Number)
+	e.uint(m.Changes)
 }
 
 func (e *Encoder) chunk(m *message.Chunk) {
@@ -127,6 +128,33 @@ func (e *Encoder) chunk(m *message.Chunk) {
 	e.uint(m.Safe)
 
 	e.uints4(m.Order.Now, m.Order.Tick, m.Order.Horizon, m.Order.Oldest)
+	e.changes(&m.Changes)
+}
+
+func (e *Encoder) changes(c *message.Changes) {
+	e.array(changesFields)
+	e.uint(c.Since)
+	e.uint(c.To)
+	e.changeList(c.List)
+}
+
+func (e *Encoder) changeList(list []message.Change) {
+	e.list(len(list))
+	for i := range list {
+		c := &list[i]
+		if fault := changeFault(c); fault != "" {
+			e.fail(fault)
+		}
+		e.array(changeFields)
+		e.uint(c.Revision)
+		e.uint(uint64(c.Kind))
+		e.str(c.Key)
+		e.value(c.Value)
+		e.uint(c.Version.Epoch)
+		e.timestamp(c.Version.Timestamp)
+		e.uint(c.Number)
+		e.uint(c.Expires)
+	}
 }
 
 func (e *Encoder) cursor(s string) {

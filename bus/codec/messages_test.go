@@ -69,7 +69,7 @@ func samples() map[string]message.Message {
 		"installed":     &message.Installed{Header: head(3), Position: 512, PID: 4713, Keeps: message.KeepsInterval, View: 77},
 		"forward": &message.Forward{
 			Header: head(lamport.Master(1)), Round: 1 << 40, Marks: marks,
-			Requests: []message.Request{conditional(11, model.Linearizable, "key1", "first"), get, empty, listing()},
+			Requests: []message.Request{conditional(11, model.Linearizable, "key1", "first"), get, empty, listing(), watching()},
 			Writes:   writes, Time: 1_048_577,
 		},
 		"forward_empty": &message.Forward{Header: head(lamport.Master(1))},
@@ -119,7 +119,7 @@ func samples() map[string]message.Message {
 		"state_empty": &message.State{Header: head(2)},
 		"pull": &message.Pull{
 			Header: head(4), Nonce: 1 << 50, Entry: 70_000, Cursor: "ключ\x00", Scanned: true, Wedged: true,
-			Held: received.Received, Number: 9,
+			Held: received.Received, Number: 9, Changes: 511,
 		},
 		"pull_first":  &message.Pull{Header: head(4)},
 		"chunk":       chunk(),
@@ -193,5 +193,22 @@ func chunk() *message.Chunk {
 		Wedged: true, Done: true, Contiguous: []uint64{5, 0, 1 << 33}, Data: held(),
 		Writes:    []message.CausalWrite{{Number: 9, Request: ending(22, model.Causal, "b", "\x00\xff")}},
 		Committed: 7, Watermark: 9, Safe: 8, Order: message.OrderTime{Now: 2, Tick: 1_048_580, Horizon: 1, Oldest: 70_000},
+		Changes: message.Changes{Since: 400, To: 512, List: changes()},
 	}
+}
+
+func changes() []message.Change {
+	version := lamport.Version{Epoch: 2, Timestamp: lamport.Timestamp{Time: 70_000, Node: lamport.Master(1)}}
+	return []message.Change{
+		{Revision: 411, Kind: message.ChangeSet, Key: "key1", Value: []byte("first\x00\xff"), Version: version, Number: 8, Expires: 1_700_000_090_000},
+		{Revision: 411, Kind: message.ChangeDelete, Key: "ключ", Version: version},
+		{Revision: 412, Kind: message.ChangeExpire, Key: "k"},
+	}
+}
+
+// watching is a watch with all that it may say.
+func watching() message.Request {
+	r := message.Request{RID: 17, Request: model.Request{Model: model.Causal, Type: model.Watch, Key: "orders/"}}
+	r.Range, r.Watcher = &model.Range{From: "411"}, &message.Watcher{Reply: "_INBOX.x", Client: "Client1", JSON: true}
+	return r
 }

@@ -26,7 +26,8 @@ func mayBeZero(path string, set map[string]bool) bool {
 	isWrite := strings.Contains(path, "Writes[]") || strings.HasPrefix(path, "writes") || strings.HasPrefix(path, "request.")
 	isCondition := strings.HasSuffix(path, ".HasIf") || strings.HasSuffix(path, ".If")
 	condition := isWrite && isCondition
-	ranged := strings.HasSuffix(path, ".Range") && !strings.HasPrefix(path, "Forward.Requests[]")
+	ofRange := strings.HasSuffix(path, ".Range") || strings.HasSuffix(path, ".Watcher")
+	ranged := ofRange && !strings.HasPrefix(path, "Forward.Requests[]")
 	return strings.HasSuffix(path, ".Acked") || otherIsSet || senderSays[path] || condition || ranged
 }
 

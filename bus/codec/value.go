@@ -57,6 +57,26 @@ func (e *Encoder) EncodeKeyRecord(r *message.KeyRecord) ([]byte, error) {
 	return e.close("record of a key")
 }
 
+// EncodeChanges encodes up to [MaxList] changes of the log.
+func (e *Encoder) EncodeChanges(list []message.Change) ([]byte, error) {
+	e.open()
+	e.changeList(list)
+	return e.close("changes")
+}
+
+// DecodeChanges reads what EncodeChanges wrote; no changes are nil.
+func (d *Decoder) DecodeChanges(b []byte) ([]message.Change, error) {
+	d.open(b)
+	if d.err == nil && !d.revisions {
+		d.fail("changes of a version that has none")
+	}
+	list := d.changeList()
+	if err := d.close("changes"); err != nil {
+		return nil, err
+	}
+	return list, nil
+}
+
 // DecodeData reads what EncodeData wrote. Acked is nil.
 func (d *Decoder) DecodeData(b []byte) (*message.Data, error) {
 	d.open(b)

@@ -56,9 +56,11 @@ func values() map[string]alone {
 		"writes": same((*Encoder).EncodeWrites, (*Decoder).DecodeWrites).with(
 			[]message.CausalWrite{{Number: 8, Request: set}, {Number: 9, Request: set}},
 			[]any{[]message.CausalWrite(nil)}, []any{make([]message.CausalWrite, 1)}),
+		"changes": same((*Encoder).EncodeChanges, (*Decoder).DecodeChanges).with(
+			changes(), []any{[]message.Change(nil)}, []any{make([]message.Change, 1), []message.Change{{Kind: message.ChangeSet, Key: long}}}),
 		"request": byPointer((*Encoder).EncodeRequest, (*Decoder).DecodeRequest).with(set,
 			[]any{
-				conditional(11, model.Sequential, "key1", "first"), listing(),
+				conditional(11, model.Sequential, "key1", "first"), listing(), watching(),
 				message.Request{Request: model.NewGet(model.Sequential, "k")},
 			},
 			[]any{message.Request{}}),

@@ -49,11 +49,15 @@ func forgetRevisions(v reflect.Value) {
 	}
 	switch x := v.Addr().Interface().(type) {
 	case *message.Forward:
-		x.Requests = slices.DeleteFunc(x.Requests, func(r message.Request) bool { return r.Type == model.List })
+		x.Requests = slices.DeleteFunc(x.Requests, func(r message.Request) bool { return r.Type == model.List || r.Type == model.Watch })
 	case *message.Data:
 		x.Ops = slices.DeleteFunc(x.Ops, func(o message.Operation) bool { return o.Op == message.OpEnd })
 	case *message.Request:
-		x.HasIf, x.If, x.TTL, x.Wall, x.Range = false, 0, 0, 0, nil
+		x.HasIf, x.If, x.TTL, x.Wall, x.Range, x.Watcher = false, 0, 0, 0, nil, nil
+	case *message.Pull:
+		x.Changes = 0
+	case *message.Chunk:
+		x.Changes = message.Changes{Since: x.Position, To: x.Position}
 	case *model.Answer:
 		x.HasRevision, x.Revision, x.Expires = false, 0, 0
 	case *message.Executed:
@@ -100,6 +104,9 @@ func TestMessagesWithoutRevisionsAreRead(t *testing.T) {
 func TestValuesWithoutRevisionsAreRead(t *testing.T) {
 	d := NewDecoder()
 	for name, a := range values() {
+		if name == "changes" { // there were none
+			continue
+		}
 		golden, err := os.ReadFile(filepath.Join("testdata", "version4", "value", name+".hex"))
 		if err != nil {
 			t.Fatal(err)

@@ -63,6 +63,8 @@ type Pull struct {
 	Wedged bool
 	Held   []uint64 // by index in the view: undelivered DATA are held up to this seq; only if Wedged
 	Number uint64   // causal writes are held up to this number; only if Wedged
+
+	Changes uint64 // the log of changes is held up to this position
 }
 
 // Executed is an entry of the table of executed requests. Number counts the entries of
@@ -126,6 +128,7 @@ type Chunk struct {
 	Last     uint64      // number of the member's newest entry
 	Order    OrderTime   // of the member
 	Records  []KeyRecord // of the keys of Entries, then of a range of keys
+	Changes  Changes     // of the log
 	Cursor   string      // the learner holds the keys below it now
 	Scanned  bool        // it holds all keys now
 	LastRID  uint64

@@ -48,5 +48,12 @@ type Change struct {
 	Expires  uint64 // when the value ends, in milliseconds since 1970; 0: never
 }
 
+// Changes is a piece of the log of changes, as a member gives it to a learner: all changes after
+// the position Since, up to To. Both 0: the member does not say.
+type Changes struct {
+	Since, To uint64
+	List      []Change // revisions do not fall
+}
+
 // Size is the bytes of the parts that have no fixed length.
 func (c *Change) Size() int { return len(c.Key) + len(c.Value) }

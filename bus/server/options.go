@@ -38,7 +38,7 @@ const (
 const (
 	defaultNodeUser = "quartet-node"
 	anonymousUser   = "quartet-anonymous" // what a connection without credentials is taken for
-	frontUser       = "quartet-front"     // the master among its clients
+	frontUser       = bus.FrontUser       // the nodes among the clients
 	operatorUser    = "quartet-operator"  // may remove and recover where everybody is let in
 
 	// writeDeadline is how long a client that doesn't read may hold up others before it

@@ -22,13 +22,14 @@ import (
 	"quartet/client/clientcmd/shell"
 	"quartet/client/clientcmd/top"
 	"quartet/client/clientcmd/tracecmd"
+	"quartet/client/clientcmd/watchcmd"
 )
 
 // Commands returns the client's commands.
 func Commands(env console.Env) []*cobra.Command {
 	commands := []*cobra.Command{
 		send.Client(env), send.Set(env), send.Get(env), send.Delete(env), send.Create(env), send.Update(env),
-		send.Add(env), send.Txn(env), operate.Status(env), operate.Recover(env), operate.Remove(env), demo.Command(env),
+		send.Add(env), watchcmd.Command(env), send.Txn(env), operate.Status(env), operate.Recover(env), operate.Remove(env), demo.Command(env),
 		bench.Command(env), compare.Command(env),
 		check.Command(env), tracecmd.Command(env),
 	}

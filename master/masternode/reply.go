@@ -63,7 +63,7 @@ func (n *node) reply(r *master.Reply) {
 			"clock", r.Clock, "replica", r.Replica, "position", r.Position, "revision", r.Revision, "timestamp", r.Timestamp)
 	}
 
-	if t.reply == "" {
+	if t.reply == "" || isToldByItsReplica(t, r.Code) {
 		return
 	}
 	out := bus.Reply{Answer: r.Answer, Model: t.request.Model, Type: t.request.Type, Encoding: t.request.Encoding}

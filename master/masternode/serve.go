@@ -326,9 +326,16 @@ func (n *node) incoming(t *taken, o *bus.Options, err error) {
 		return
 	}
 
+	if r.Type == model.Watch {
+		if fault := watchFault(t); fault != "" {
+			n.machine.Refuse(t.token, model.Malformed, fault, &n.out)
+			return
+		}
+	}
+
 	in := master.Incoming{
 		Token: t.token, Draw: n.rand.Uint32(), Told: told, Age: ticksOf(o.Age), Wall: wall(t.at), ReadOnly: t.readOnly,
-		Request: message.Request{Identity: o.Identity, Request: r.Request, Min: o.Minimum(r.Model)},
+		Request: message.Request{Identity: o.Identity, Request: r.Request, Min: o.Minimum(r.Model), Watcher: watcher(t)},
 	}
 	isPrimarys := r.Model == model.Causal && writes // no replica can be named
 	if o.Replica != "" && !isPrimarys {

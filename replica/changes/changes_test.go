@@ -14,7 +14,7 @@ func change(revision uint64, key string) message.Change {
 }
 
 // What is kept is the end of what was appended, without a gap, and Since says where it begins.
-func TestKeepsTheLast(t *testing.T) {
+func TestO20TheLogKeepsTheLast(t *testing.T) {
 	const most = 3000
 	l, all := changes.New(most, 0), []message.Change(nil)
 	r := rand.New(rand.NewPCG(1, 1))

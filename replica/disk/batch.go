@@ -37,7 +37,7 @@ func (d *Disk) fill(b *pebble.Batch, t *durable.Turn) error {
 		return fmt.Errorf("%w: the first one has no state", ErrTurn)
 	}
 	d.dropped(b, t, &before)
-	if err := errors.Join(d.data(b, t), d.writes(b, t), d.weak(b, t), d.executed(b, t, &before)); err != nil {
+	if err := errors.Join(d.data(b, t), d.writes(b, t), d.weak(b, t), d.executed(b, t, &before), d.changes(b, t)); err != nil {
 		return fmt.Errorf("%w: %w", ErrTurn, err)
 	}
 	if !t.Partial {

@@ -48,6 +48,9 @@ type Disk struct {
 	unflushed int           // bytes committed since the engine cannot write tables
 	turns     atomic.Uint64 // counts.turn, for the goroutine that syncs
 
+	span        durable.Span // of the log of changes, as it is on disk
+	spanTrimmed uint64       // changes up to this revision are not on disk any more
+
 	tail   bool
 	room   error
 	roomAt time.Time

@@ -13,6 +13,7 @@ const (
 	prefixWrite    = 'c' // + number: a causal write
 	prefixData     = 'd' // + sender, seq: a DATA
 	prefixExecuted = 'e' // + number of the last: entries of the table of executed requests, those of one turn
+	prefixChange   = 'g' // which piece of the order the log of changes holds; + revision of the last: changes of one turn
 	prefixKey      = 'k' // + key: a record of the committed layer
 	prefixLog      = 'l' // + number: the marker that a log of the engine has left
 	prefixPast     = 'p' // what the state says that few turns change: whose disk it is, its processes, the record

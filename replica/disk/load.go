@@ -40,7 +40,7 @@ func (d *Disk) load(ctx context.Context) (*durable.Saved, error) {
 	d.counts, d.state, d.began, d.keys, d.live = counts, state, true, counts.keys, counts.live
 	saved := &durable.Saved{State: state}
 	for _, step := range []func(context.Context, *codec.Decoder, *durable.Saved) error{
-		d.loadData, d.loadWrites, d.loadWeak, d.loadExecuted, d.loadMarkers, d.loadDeadlines,
+		d.loadData, d.loadWrites, d.loadWeak, d.loadExecuted, d.loadMarkers, d.loadDeadlines, d.loadChanges,
 	} {
 		if err := step(ctx, dec, saved); err != nil {
 			return nil, err

@@ -21,6 +21,7 @@ func sampleState(t *testing.T) (durable.State, []byte) {
 	t.Helper()
 	var s durable.State
 	fillFields(t, reflect.ValueOf(&s).Elem())
+	s.Changes = durable.Span{} // a value of its own has it
 	s.Record = message.Record{
 		View:       message.View{Epoch: 2, Members: []message.Member{{Node: 1, Incarnation: 1}, {Node: 2, Incarnation: 2}}, Faults: 1},
 		Configured: []lamport.Node{1, 2}, Missing: 1, Cut: []uint64{1, 2}, High: 3, Start: 4, Master: 5, Nonce: 6,

@@ -19,6 +19,7 @@ type Saved struct {
 	Weak     []message.Request     // tentative eventual writes that no Data holds
 	Earlier  *dedup.Memory         // the table up to those, without their keys; nil: nothing
 	Executed []message.Executed    // the newest entries of the table, oldest first
+	Changes  []message.Change      // those that State.Changes spans, oldest first
 }
 
 // State is the small part of what is saved; it is written whole.
@@ -40,6 +41,7 @@ type State struct {
 	// by index in the view: what that member had told this one that it holds, by the time of Position or later
 	Told      [][]uint64
 	Order     message.OrderTime // as of Position
+	Changes   Span              // what the log of changes holds, as of Position; of a learner: as far as it is loaded
 	Committed uint64
 	Watermark uint64
 	Safe      uint64
@@ -57,16 +59,21 @@ type Turn struct {
 	Changed bool  // State is new
 	State   State // its slices are not changed afterwards
 
-	DropData  bool // all DATA are forgotten: the epoch has ended
-	Void      bool // causal writes above VoidAbove are forgotten
-	VoidAbove uint64
-	Data      []*message.Data        // now held
-	Delivered []DataID               // no longer needed
-	Writes    []*message.CausalWrite // now held; those up to State.Committed are no longer needed
-	Weak      []*message.Request     // tentative eventual writes that are not in a DATA
-	WeakGone  []WeakID               // no longer tentative
-	Executed  []message.Executed     // new entries of the table; those before State.Order.Oldest are no longer needed
+	DropData    bool // all DATA are forgotten: the epoch has ended
+	Void        bool // causal writes above VoidAbove are forgotten
+	VoidAbove   uint64
+	Data        []*message.Data        // now held
+	Delivered   []DataID               // no longer needed
+	Writes      []*message.CausalWrite // now held; those up to State.Committed are no longer needed
+	Weak        []*message.Request     // tentative eventual writes that are not in a DATA
+	WeakGone    []WeakID               // no longer tentative
+	Executed    []message.Executed     // new entries of the table; those before State.Order.Oldest are no longer needed
+	DropChanges bool                   // the log of changes begins anew
+	Changes     []message.Change       // of the committed layer, new; those up to State.Changes.Since are no longer needed
 }
+
+// Span is a piece of the order: the changes after the revision Since, up to To.
+type Span struct{ Since, To uint64 }
 
 // DataID names a DATA of an epoch.
 type DataID struct {
@@ -82,8 +89,8 @@ type WeakID struct {
 
 // Empty reports whether nothing changed.
 func (p *Turn) Empty() bool {
-	return !p.Changed && !p.DropData && !p.Void &&
-		len(p.Data)+len(p.Delivered)+len(p.Writes)+len(p.Weak)+len(p.WeakGone)+len(p.Executed) == 0
+	return !p.Changed && !p.DropData && !p.Void && !p.DropChanges &&
+		len(p.Data)+len(p.Delivered)+len(p.Writes)+len(p.Weak)+len(p.WeakGone)+len(p.Executed)+len(p.Changes) == 0
 }
 
 // Urgent reports whether anything that leaves with this turn may rest on what it changed.
@@ -97,7 +104,10 @@ func (p *Turn) Urgent() bool {
 func (p *Turn) Split() Turn {
 	urgent := *p
 	urgent.Partial, urgent.Delivered, urgent.WeakGone, urgent.Executed = true, nil, nil, nil
-	*p = Turn{Delivered: p.Delivered, WeakGone: p.WeakGone, Executed: p.Executed}
+	urgent.DropChanges, urgent.Changes = false, nil
+	*p = Turn{
+		Delivered: p.Delivered, WeakGone: p.WeakGone, Executed: p.Executed, DropChanges: p.DropChanges, Changes: p.Changes,
+	}
 	return urgent
 }
 
@@ -107,8 +117,9 @@ func (p *Turn) Reset() {
 	clear(p.Writes)
 	clear(p.Weak)
 	clear(p.Executed)
+	clear(p.Changes)
 	*p = Turn{
 		Data: p.Data[:0], Delivered: p.Delivered[:0], Writes: p.Writes[:0], Weak: p.Weak[:0], WeakGone: p.WeakGone[:0],
-		Executed: p.Executed[:0],
+		Executed: p.Executed[:0], Changes: p.Changes[:0],
 	}
 }

@@ -9,7 +9,25 @@ import (
 
 // put is the one way into the committed layer: everything that changes it, by the order or by a
 // load, goes through here.
-func (l *Layers) put(key string, rec store.Record) { l.store.Put(key, rec) }
+func (l *Layers) put(key string, rec store.Record) {
+	l.noteBefore(key)
+	l.touch(key)
+	l.store.Put(key, rec)
+}
+
+// commit is put by the order: a change, of which watches are told (rule O20).
+func (l *Layers) commit(kind message.ChangeKind, key string, rec store.Record) {
+	l.put(key, rec)
+	if rec.Revision != l.position { // of an epoch without revisions: nobody can go on from there
+		l.RestartChanges(l.position)
+		return
+	}
+	c := changeOf(kind, key, &rec)
+	l.changes.Append(c)
+	if l.cfg.Journal != nil {
+		l.cfg.Journal.Changes = append(l.cfg.Journal.Changes, c)
+	}
+}
 
 // CommitStrong lets a write of models 1 and 2 take effect at its place, the present position, and
 // returns its first outcome. revision is what it leaves have. A weak version is below the place of
@@ -29,12 +47,13 @@ func (l *Layers) CommitStrong(r *message.Request, version lamport.Version, revis
 	o := Outcome{Position: l.position}
 	left, sum, done := alter(&step, old, &by)
 	if done {
-		l.put(r.Key, left)
+		l.commit(kindOf(&left), r.Key, left)
 		o.Result = sum
 	} else {
 		o.Code, o.Revision = model.Failed, revisionOf(old)
 	}
 	l.remember(r, r.Key, o)
+	l.tell()
 	return o
 }
 
@@ -42,7 +61,8 @@ func (l *Layers) CommitStrong(r *message.Request, version lamport.Version, revis
 // nothing greater stands; revision is what it leaves has. Of two writes with one identity the
 // first that is delivered counts, and both leave the tentative layer.
 func (l *Layers) CommitWeak(r *message.Request, number, revision uint64) {
-	l.Forget(r)
+	defer l.tell()
+	l.forget(r)
 	if _, again := l.executed.lookup(r); again {
 		return
 	}
@@ -59,7 +79,7 @@ func (l *Layers) putWeak(r *message.Request, number, revision uint64) {
 	by := originOf(r, r.Version, number, revision)
 	step := stepOf(&r.Request)
 	if left, _, done := alter(&step, old, &by); done {
-		l.put(r.Key, left)
+		l.commit(kindOf(&left), r.Key, left)
 	}
 }
 
@@ -72,8 +92,11 @@ func (l *Layers) End(key string, named, revision uint64) {
 	if !ends {
 		return
 	}
-	l.put(key, store.Record{Kind: store.KindTombstone, Version: rec.Version, Number: rec.Number, Revision: revision})
+	l.commit(message.ChangeExpire, key, store.Record{
+		Kind: store.KindTombstone, Version: rec.Version, Number: rec.Number, Revision: revision,
+	})
 	l.note(key)
+	l.tellEnd()
 }
 
 // Due calls f for the keys whose value is to have ended by a time on the wall, in milliseconds

@@ -17,6 +17,7 @@ package layers
 import (
 	"quartet/bus/message"
 	"quartet/bus/model"
+	"quartet/replica/changes"
 	"quartet/replica/dedup"
 	"quartet/replica/durable"
 	"quartet/replica/store"
@@ -35,6 +36,9 @@ type Config struct {
 
 	dedup.Limits        // of the table of executed requests
 	Seed         uint64 // of the table's hashes
+
+	Changes     int // that their log keeps; 0: 100,000
+	ChangeBytes int // … and about how many bytes of them at the most; 0: 256 MiB
 }
 
 // Forms reads transactions, and writes what they come to.
@@ -50,13 +54,19 @@ type Layers struct {
 	store     store.Store
 	tentative tentative
 	executed  executed
-	position  uint64 // ordered operations delivered
-	unsaved   int    // bytes of values committed since the last call of Saved
+	changes   *changes.Log // of the committed layer
+	seen      seen
+	snapshots []*Snapshot // that are open
+	position  uint64      // ordered operations delivered
+	unsaved   int         // bytes of values committed since the last call of Saved
 }
 
 // New returns layers over what stands in cfg.Store.
 func New(cfg Config) *Layers {
-	return &Layers{cfg: cfg, store: cfg.Store, tentative: newTentative(), executed: newExecuted(&cfg)}
+	return &Layers{
+		cfg: cfg, store: cfg.Store, tentative: newTentative(), executed: newExecuted(&cfg),
+		changes: changes.New(cfg.Changes, cfg.ChangeBytes),
+	}
 }
 
 // Position is how many ordered operations are delivered.
@@ -123,20 +133,32 @@ func (l *Layers) Count(n uint64) { l.position += n }
 // request was executed already.
 func (l *Layers) Hold(r *message.Request, number uint64) {
 	if _, done := l.executed.lookup(r); !done {
+		l.touch(r.Key)
 		l.tentative.add(r, number)
+		l.tell()
 	}
 }
 
 // Accept takes an eventual write of a client, which is known neither to the table nor to the
 // tentative layer, into the tentative layer.
 func (l *Layers) Accept(r *message.Request) {
+	l.touch(r.Key)
 	l.tentative.add(r, 0)
 	l.tentative.accept(r)
 	l.keep(r)
+	l.tell()
 }
 
 // Forget drops every version of r's identity from the tentative layer.
 func (l *Layers) Forget(r *message.Request) {
+	l.forget(r)
+	l.tell()
+}
+
+func (l *Layers) forget(r *message.Request) {
+	for h := l.tentative.find(r); h != nil; h = h.nextOfIdentity {
+		l.touch(h.key)
+	}
 	l.tentative.remove(r, func(h *held) {
 		if h.kept && l.cfg.Journal != nil {
 			l.cfg.Journal.WeakGone = append(l.cfg.Journal.WeakGone, durable.WeakID{RID: h.rid, Version: h.version})
@@ -200,6 +222,7 @@ func (l *Layers) Restore(s *durable.Saved) {
 		l.executed.add(imported(&s.Executed[i]))
 	}
 	l.executed.order = s.State.Order
+	l.restoreChanges(s)
 
 	for i := range s.Weak {
 		r := &s.Weak[i]

@@ -43,6 +43,7 @@ func (l *Layers) Clear() { l.store.Clear() }
 // again as the load goes on.
 func (l *Layers) Restart() {
 	l.executed.clear(0)
+	l.RestartChanges(0)
 	l.position = 0
 }
 

@@ -116,7 +116,7 @@ func (l *Layers) commitTransaction(r *message.Request, by *origin) Outcome {
 	first := ""
 	for i := range b.changes {
 		c := &b.changes[i]
-		l.put(c.key, c.rec)
+		l.commit(kindOf(&c.rec), c.key, c.rec)
 		if i == 0 {
 			first = c.key
 		}
@@ -125,6 +125,7 @@ func (l *Layers) commitTransaction(r *message.Request, by *origin) Outcome {
 	for i := 1; i < len(b.changes); i++ {
 		l.note(b.changes[i].key)
 	}
+	l.tell()
 	return o
 }
 

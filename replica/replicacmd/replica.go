@@ -162,6 +162,7 @@ func reach(o *replicanode.Options, connection *dial.Flags) error {
 		return err
 	}
 	if user := os.Getenv(bus.EnvNodeUser); user != "" {
+		o.Front = s.As(bus.FrontUser, os.Getenv(bus.EnvNodePassword)).Options("", nil).Connect
 		s = s.As(user, os.Getenv(bus.EnvNodePassword))
 	}
 	o.URL, o.Connect = s.URL(), s.Options("", nil).Connect

@@ -40,14 +40,19 @@ var (
 
 // Options say who the replica is and how to reach the others.
 type Options struct {
-	ID         lamport.Node // r1, r2, …
-	PID        int          // tells this start from those before; 0: of the process, which has one replica then
-	URL        string
-	User       string // of the nodes' account; "": as the URL says
-	Password   string
-	Connect    func(...nats.Option) (*nats.Conn, error) // in place of nats.Connect to URL; may be nil
-	Prefix     string                                   // of subjects
-	CausalWait time.Duration                            // how long a get or set may wait for its minimum
+	ID       lamport.Node // r1, r2, …
+	PID      int          // tells this start from those before; 0: of the process, which has one replica then
+	URL      string
+	User     string // of the nodes' account; "": as the URL says
+	Password string
+	Connect  func(...nats.Option) (*nats.Conn, error) // in place of nats.Connect to URL; may be nil
+	Prefix   string                                   // of subjects
+
+	// Front makes the connection on which the replica speaks to clients, if User is "" and it is
+	// another than that of the nodes; may be nil.
+	Front func(...nats.Option) (*nats.Conn, error)
+
+	CausalWait time.Duration // how long a get or set may wait for its minimum
 
 	Dir  string    // of this replica's data alone; "": they are in memory
 	Sync disk.Sync // of Dir; 0: disk.Interval
@@ -67,22 +72,25 @@ type Options struct {
 
 // node is the shell around the machine.
 type node struct {
-	opts    Options
-	log     *slog.Logger
-	machine *replica.Machine
-	disk    *disk.Disk // nil: in memory
-	link    *link.Link
-	own     *claimed
-	inbox   *bus.Inbox[*nats.Msg]
-	loop    *loop.Loop[*nats.Msg, Figures]
-	out     replica.Output
-	heard   time.Time    // the last message of any kind, the master's heartbeat among them
-	seen    condition    // that was logged last
-	refuses room.Refused // for want of room on the disk
-	refused uint64
-	failing bool // the last send failed
-	sent    sent
-	views   uint64 // that this process has seen to begin
+	opts     Options
+	subjects bus.Subjects
+	log      *slog.Logger
+	machine  *replica.Machine
+	disk     *disk.Disk // nil: in memory
+	link     *link.Link
+	front    front
+	wake     chan struct{} // holds a token while watchers are to be told more
+	own      *claimed
+	inbox    *bus.Inbox[*nats.Msg]
+	loop     *loop.Loop[*nats.Msg, Figures]
+	out      replica.Output
+	heard    time.Time    // the last message of any kind, the master's heartbeat among them
+	seen     condition    // that was logged last
+	refuses  room.Refused // for want of room on the disk
+	refused  uint64
+	failing  bool // the last send failed
+	sent     sent
+	views    uint64 // that this process has seen to begin
 }
 
 // inboxBytes bounds what waits for the machine; beyond it messages are dropped and
@@ -124,7 +132,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	defer nc.Close()
 
 	n := &node{
-		opts: o, log: o.Log, heard: time.Now(), disk: data.disk, own: own,
+		opts: o, subjects: subjects, log: o.Log, wake: make(chan struct{}, 1), heard: time.Now(), disk: data.disk, own: own,
 		inbox: bus.NewBoundedInbox(inboxBytes, func(m *nats.Msg) int { return len(m.Data) }),
 		machine: replica.New(replica.Config{
 			Self: o.ID, Incarnation: data.incarnation, Life: rand.Uint64() | 1, PID: cmp.Or(o.PID, os.Getpid()),
@@ -133,12 +141,16 @@ func Run(ctx context.Context, o Options) (err error) {
 		}),
 	}
 
-	n.loop = &loop.Loop[*nats.Msg, Figures]{Inbox: n.inbox, Shell: n, Probe: o.Probe, Figures: n.figures, Awake: o.Awake}
+	n.loop = &loop.Loop[*nats.Msg, Figures]{Inbox: n.inbox, Shell: n, Wake: n.wake, Probe: o.Probe, Figures: n.figures, Awake: o.Awake}
 
 	if n.link, err = link.Open(nc, subjects, o.ID, n.inbox.Push, o.Log); err != nil {
 		return fmt.Errorf("replica %s: %w", o.ID, err)
 	}
 	defer n.link.Close()
+	if err = n.openFront(ctx, nc); err != nil {
+		return fmt.Errorf("replica %s: %w", o.ID, err)
+	}
+	defer n.closeFront()
 
 	n.log.Info("replica started", "pid", os.Getpid(), "url", nc.ConnectedUrlRedacted(),
 		"data", data.String(), "incarnation", n.machine.Incarnation())
@@ -148,6 +160,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		o.Probe.Begin()
 		err = n.run(ctx)
 	}
+	n.endWatches()
 	if err == nil {
 		err = n.settle()
 	}
@@ -226,6 +239,9 @@ func (n *node) Look(t loop.Turn) error {
 
 // Take steps the machine through a message.
 func (n *node) Take(raw **nats.Msg) {
+	if n.flow(*raw) {
+		return
+	}
 	if msg, ok := n.link.Receive(*raw); ok {
 		n.machine.Step(msg, &n.out)
 	}
@@ -264,6 +280,16 @@ func (n *node) Send() {
 	}
 	clear(n.out.Sends)
 	n.out.Sends = n.out.Sends[:0]
+
+	n.tellWatchers(n.out.Events)
+	clear(n.out.Events)
+	n.out.Events = n.out.Events[:0]
+	if n.machine.Busy() {
+		select {
+		case n.wake <- struct{}{}:
+		default: // a token is there
+		}
+	}
 
 	n.tell()
 }

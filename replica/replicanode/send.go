@@ -11,7 +11,11 @@ func (n *node) send(msg message.Message, to []lamport.Node) {
 	if d, ok := msg.(*message.Data); ok {
 		n.sent.note(d)
 	}
-	err := n.link.Send(msg, to...)
+	n.noteSend(n.link.Send(msg, to...))
+}
+
+// noteSend logs when sending begins and ceases to fail.
+func (n *node) noteSend(err error) {
 	if failing := err != nil; failing != n.failing {
 		n.failing = failing
 		if failing {

@@ -56,6 +56,8 @@ func (d *Donor) Chunk(p *message.Pull) *message.Chunk {
 		Nonce: p.Nonce, Position: d.Layers.Position(), Cursor: p.Cursor, Scanned: p.Scanned,
 		Last: d.Layers.Entries(), Order: d.Layers.Order(), Place: d.Place, Committed: d.Committed,
 	}
+	c.Changes.Since = max(p.Changes, d.Layers.Changes().Since())
+	c.Changes.To = c.Changes.Since
 	space := &room{most: chunkBytes}
 	if d.Bytes > 0 {
 		space.most = d.Bytes
@@ -65,6 +67,7 @@ func (d *Donor) Chunk(p *message.Pull) *message.Chunk {
 		c.Restart = true
 	case !d.addEntries(p, c, space):
 	case !p.Scanned && !d.addKeys(c, space):
+	case !d.addChanges(p, c, space):
 	case p.Wedged:
 		d.addRest(p, c, space)
 	}
@@ -135,6 +138,28 @@ func (d *Donor) addKeys(c *message.Chunk, space *room) bool {
 		return true
 	})
 	return c.Scanned
+}
+
+// addChanges adds the changes that the learner's log lacks, and reports whether all found room. A
+// position is told whole, or not at all: the last of them is a transaction's too.
+func (d *Donor) addChanges(p *message.Pull, c *message.Chunk, space *room) bool {
+	log := d.Layers.Changes()
+	first, _ := log.Seek(c.Changes.Since)
+
+	whole := 0
+	for i := first; i < log.Next(); i++ {
+		change := log.At(i)
+		isBegun := whole < len(c.Changes.List) // its position is to be told whole
+		if !space.add(change.Size()) && !isBegun {
+			return false
+		}
+		c.Changes.List = append(c.Changes.List, *change)
+		if !log.More(i) {
+			whole, c.Changes.To = len(c.Changes.List), change.Revision
+		}
+	}
+	c.Changes.To = max(c.Changes.To, c.Position)
+	return true
 }
 
 // addRest adds what this wedged member holds and has not delivered.

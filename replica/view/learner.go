@@ -35,8 +35,9 @@ type load struct {
 
 	scanned bool
 	cursor  string
-	caught  bool // with the newest piece nothing was missing
-	partial bool // some keys may be ahead of the table
+	changed uint64 // position up to which the log of changes is loaded
+	caught  bool   // with the newest piece nothing was missing
+	partial bool   // some keys may be ahead of the table
 
 	final     bool // members are wedged: the rest is to be had
 	fresh     bool // there is news that makes it worth to ask at once
@@ -74,6 +75,9 @@ func (l *Learner) Caught() bool { return l.load.caught }
 // Copied reports whether it is the copy of a wedged member.
 func (l *Learner) Copied() bool { return l.load.copied }
 
+// Changed is the position up to which the log of changes is loaded.
+func (l *Learner) Changed() uint64 { return l.load.changed }
+
 // Place is that of the last operation that is in its committed layer, in the epoch.
 func (l *Learner) Place() lamport.Timestamp { return l.load.place }
 
@@ -94,12 +98,15 @@ func (l *Learner) Begin(v message.View, committed uint64) {
 	l.view = v
 	if l.loads {
 		old := &l.load
-		l.load = load{donor: old.donor, scanned: old.scanned, cursor: old.cursor, committed: old.committed, partial: old.partial}
+		l.load = load{
+			donor: old.donor, scanned: old.scanned, cursor: old.cursor, changed: old.changed,
+			committed: old.committed, partial: old.partial,
+		}
 		return
 	}
 
 	l.loads = true
-	l.load = load{scanned: l.layers.Entries() > 0, committed: committed}
+	l.load = load{scanned: l.layers.Entries() > 0, changed: l.layers.Position(), committed: committed}
 	if !l.load.scanned {
 		l.Restart()
 	}
@@ -120,12 +127,13 @@ type Saved struct {
 	Copied    bool
 	Place     lamport.Timestamp
 	Committed uint64
+	Changed   uint64 // the log of changes is loaded up to this position
 }
 
 // Restore makes the learner what its disk says.
 func (l *Learner) Restore(v message.View, s Saved) {
 	l.view, l.loads = v, true
-	l.load = load{scanned: !s.Scratch, place: s.Place, committed: s.Committed}
+	l.load = load{scanned: !s.Scratch, place: s.Place, committed: s.Committed, changed: s.Changed}
 	if s.Scratch {
 		l.Restart()
 	}
@@ -160,7 +168,7 @@ func (l *Learner) Pull(now uint64) (*message.Pull, lamport.Node) {
 	s.asked, s.askedAt, s.fresh = true, now, false
 	return &message.Pull{
 		Nonce: s.nonce, Entry: l.layers.Entries(), Cursor: s.cursor, Scanned: s.scanned,
-		Wedged: s.final, Held: s.held, Number: s.number,
+		Wedged: s.final, Held: s.held, Number: s.number, Changes: s.changed,
 	}, to
 }
 
@@ -248,7 +256,8 @@ func (l *Learner) Take(c *message.Chunk) (Taken, *Copy) {
 	// Only a complete table says that the layer has come as far as its donor's. Until then
 	// some keys may be ahead of it; what comes later leaves them as they are, or is executed
 	// again with the same outcome.
-	complete := l.layers.Entries() >= c.Last
+	l.takeChanges(&c.Changes)
+	complete := l.layers.Entries() >= c.Last && s.changed >= c.Position
 	if complete && c.Position >= l.layers.Position() {
 		s.place, s.committed = c.Place, c.Committed
 		l.layers.Reached(c.Position, c.Order)
@@ -270,6 +279,25 @@ func (l *Learner) Take(c *message.Chunk) (Taken, *Copy) {
 		return Loaded, nil
 	}
 	return Loaded, l.copyRest(c)
+}
+
+// takeChanges takes the changes of a piece that go on where the log here ends. If the member's log
+// begins later, the one here begins anew with it: what is before that no member keeps.
+func (l *Learner) takeChanges(c *message.Changes) {
+	s := &l.load
+	if c.Since > s.changed {
+		l.layers.RestartChanges(c.Since)
+		s.changed = c.Since
+	}
+	if c.To <= s.changed {
+		return
+	}
+	list := c.List
+	for len(list) > 0 && list[0].Revision <= s.changed {
+		list = list[1:]
+	}
+	l.layers.LoadChanges(list)
+	s.changed = c.To
 }
 
 // copyRest takes what a wedged member holds and has not delivered, and returns all of it with

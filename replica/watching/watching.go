@@ -189,17 +189,19 @@ func (w *Watches) place(at *watch, after uint64, goesOn bool) Refusal {
 	return Refusal{}
 }
 
-// Ack takes a watcher's word that it has all up to a sequence.
-func (w *Watches) Ack(id, sequence uint64) {
+// Ack takes a watcher's word that it has all up to a sequence, and reports whether there is such a
+// watch.
+func (w *Watches) Ack(id, sequence uint64) bool {
 	at := w.byID[id]
 	if at == nil {
-		return
+		return false
 	}
 	at.acknowledge(sequence)
 	if at.blocked && at.sent-at.acked < Window {
 		at.blocked = false
 		w.ready = append(w.ready, at)
 	}
+	return true
 }
 
 // Gone forgets a watch: nobody listens to its events any more.

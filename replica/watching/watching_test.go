@@ -12,7 +12,7 @@ import (
 
 // Who does not acknowledge is sent 1 MiB, and then heartbeats that count what waits; it goes on
 // where it was once it acknowledges.
-func TestFlowIsControlled(t *testing.T) {
+func TestO25FlowIsControlled(t *testing.T) {
 	w := newWorld(0)
 	v := w.begin(t, 1, model.Linearizable, "", "")
 	for i := range 300 {
@@ -169,6 +169,7 @@ func TestATurnIsBounded(t *testing.T) {
 	for id := range uint64(20) {
 		w.begin(t, id+1, model.Linearizable, "", "")
 	}
+
 	turns := 0
 	for ; w.watches.Busy(); turns++ {
 		before := 0

@@ -320,7 +320,7 @@ func (w *world) judgeWeak(t *testing.T, v *viewer) {
 
 // Watches of all models, that begin at any time, acknowledge now and then, and go on from
 // anywhere, are told all, once, in order.
-func TestWatchesAreComplete(t *testing.T) {
+func TestO23WatchesAreComplete(t *testing.T) {
 	for seed := range uint64(60) {
 		r := rand.New(rand.NewPCG(seed, 7))
 		w := newWorld(0)

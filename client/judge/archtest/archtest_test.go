@@ -33,7 +33,7 @@ const (
 var pure = []string{
 	"bus/lamport", "bus/message", "bus/model", "bus/trouble",
 	"master", "master/membership",
-	"replica", "replica/abcast", "replica/dedup", "replica/durable", "replica/layers", "replica/store", "replica/view",
+	"replica", "replica/abcast", "replica/changes", "replica/dedup", "replica/durable", "replica/layers", "replica/store", "replica/view", "replica/watching",
 	"client/internal/gather",
 }
 

@@ -363,6 +363,9 @@ func TestMessagesCarryTheWholeRequest(t *testing.T) {
 		r, came := filled[message.Request](t), filled[message.Request](t)
 		r.Came, came.First = 0, 0 // a request has one of the two
 		r.Request, came.Request = want, want
+		if want.Type != model.Watch {
+			r.Watcher, came.Watcher = nil, nil
+		}
 		for _, m := range []message.Message{
 			&message.Forward{Header: head, Requests: []message.Request{r, came}},
 			&message.Forward{Header: head, Writes: []message.CausalWrite{{Number: 1, Request: r}}},

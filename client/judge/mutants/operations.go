@@ -29,14 +29,15 @@ var ofOperations = []Mutant{
 `},
 	}},
 	{Name: "a delete leaves nothing", Rule: "O2", Edits: []Edit{
-		{"replica/layers/commit.go", `func (l *Layers) put(key string, rec store.Record) { l.store.Put(key, rec) }`,
-			`func (l *Layers) put(key string, rec store.Record) {
+		{"replica/layers/commit.go", `	l.touch(key)
+	l.store.Put(key, rec)
+`, `	l.touch(key)
 	if MUTANT && rec.Kind == store.KindTombstone {
 		l.store.Remove(key)
 		return
 	}
 	l.store.Put(key, rec)
-}`},
+`},
 	}},
 	{Name: "a delete is not seen before it is committed", Rule: "O2", Edits: []Edit{
 		{"replica/layers/tentative.go", `	if h.deletes {
@@ -127,10 +128,12 @@ func (m *Machine) endsKept() map[string]uint64 {
 `},
 	}},
 	{Name: "an end that wins over weak writes stamped later", Rule: "O6", Edits: []Edit{
-		{"replica/layers/commit.go", `	l.put(key, store.Record{Kind: store.KindTombstone, Version: rec.Version,`, `	if MUTANT {
+		{"replica/layers/commit.go", `	l.commit(message.ChangeExpire, key, store.Record{
+`, `	if MUTANT {
 		rec.Version.Time += 1 << 30
 	}
-	l.put(key, store.Record{Kind: store.KindTombstone, Version: rec.Version,`},
+	l.commit(message.ChangeExpire, key, store.Record{
+`},
 	}},
 	{Name: "an end that a learner is not told of", Rule: "O7", Edits: []Edit{
 		{"replica/layers/commit.go", `	l.enter(done{key: key,`, `	if MUTANT {

@@ -93,6 +93,8 @@ type cluster struct {
 	registryLoss float64
 	clientDrop   float64
 	sessions     []*session
+	watchers     []*watcher
+	told         uint64 // the highest position that a session has heard
 	tokens       map[uint64]*sending
 	values       map[string]bool // what was to be set: key=value
 	nextToken    uint64
@@ -145,11 +147,13 @@ func Run(o Options) Result {
 
 	c.boot()
 	c.open()
+	c.beginWatchers()
 	c.planFaults()
 	c.planLinks()
 	c.live.begin(c)
 	c.planUnread()
 	c.unread.begin(c)
+
 	c.agenda.push(event{at: o.Horizon, kind: heals})
 
 	for c.failure == nil && !c.finished() {
@@ -242,6 +246,12 @@ func (c *cluster) happen(e event) {
 		c.sessions[e.node].next(c)
 	case givesUp:
 		c.answered(e.sent, nil)
+
+	// What a watcher does and hears.
+	case watches:
+		c.watches(e.watched)
+	case listens:
+		c.listens(e.watched)
 
 	// What goes wrong, and is put right.
 	case faultBegins:
@@ -354,6 +364,10 @@ func (c *cluster) turn(i int) {
 		c.watch.sent(i, s.Msg)
 	}
 	c.send(i, sends)
+	if n.ending == lives {
+		c.tellWatchers(i, c.out.Events)
+	}
+	c.out.Events = c.out.Events[:0]
 
 	if r := n.replica.Record(); n.replica.Installed() {
 		if n.installed == nil {

@@ -42,6 +42,7 @@ type disk struct {
 	writes   map[uint64]message.CausalWrite
 	weak     map[durable.WeakID]message.Request
 	executed map[uint64]message.Executed
+	changes  []message.Change
 	window   uint64
 	synced   *disk // what a power cut leaves
 }
@@ -94,6 +95,11 @@ func (d *disk) commit(t *durable.Turn, s *recording) {
 		d.executed[number] = x
 	}
 	maps.DeleteFunc(d.executed, func(n uint64, _ message.Executed) bool { return n < t.State.Order.Oldest })
+
+	if t.DropChanges {
+		d.changes = nil
+	}
+	d.changes = append(d.changes[:len(d.changes):len(d.changes)], t.Changes...)
 }
 
 // put takes what was put into the store.
@@ -119,6 +125,11 @@ func (d *disk) saved() *durable.Saved {
 	}
 
 	s := &durable.Saved{State: d.state}
+	for _, c := range d.changes {
+		if span := d.state.Changes; c.Revision > span.Since && c.Revision <= span.To {
+			s.Changes = append(s.Changes, c)
+		}
+	}
 	for _, id := range slices.SortedFunc(maps.Keys(d.data), func(a, b durable.DataID) int {
 		return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.Seq, b.Seq))
 	}) {
@@ -164,7 +175,7 @@ func (d *disk) saved() *durable.Saved {
 func (d *disk) clone() *disk {
 	return &disk{
 		state: d.state, records: maps.Clone(d.records), data: maps.Clone(d.data), writes: maps.Clone(d.writes),
-		weak: maps.Clone(d.weak), executed: maps.Clone(d.executed), window: d.window,
+		weak: maps.Clone(d.weak), executed: maps.Clone(d.executed), changes: d.changes, window: d.window,
 	}
 }
 

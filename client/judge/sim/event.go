@@ -15,6 +15,8 @@ type event struct {
 	fault *fault
 	cmd   *command
 	pid   int
+
+	watched *watched
 }
 
 type eventKind uint8
@@ -34,6 +36,8 @@ const (
 	results  // its outcome reaches the master
 	revives  // a process is started again
 	noticed  // a supervisor sees that a process has ended
+	watches  // a watcher looks whether its stream is silent
+	listens  // an event reaches a watcher
 	tidies   // an operator takes a disk away that does not belong to its replica
 )
 

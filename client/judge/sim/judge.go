@@ -84,7 +84,7 @@ func (c *cluster) restless() string {
 		}
 	}
 
-	return b.String() + c.ending()
+	return b.String() + c.ending() + c.unwatched()
 }
 
 // living are the replicas that are not dead for ever.
@@ -119,6 +119,7 @@ func (c *cluster) lastGets() {
 
 // judge compares the replicas at rest and judges what the clients saw.
 func (c *cluster) judge() {
+	c.judgeWatchers()
 	stores := make(map[string]map[string]string)
 	versions := make(map[string]map[string]string)
 

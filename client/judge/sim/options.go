@@ -78,6 +78,9 @@ type Options struct {
 	// OpsFromSeed.
 	Ops, Skewed bool
 
+	// Watchers is how many clients watch everything; see WatchFromSeed.
+	Watchers int
+
 	// HistoriesOnly leaves the invariants out: what is caught, the clients saw.
 	HistoriesOnly bool
 	// SameIncarnation makes replicas that come back without their memory say that they are who

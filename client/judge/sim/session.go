@@ -41,6 +41,7 @@ type session struct {
 
 // sending is one request on its way.
 type sending struct {
+	watch   bool // of no session: a watcher's
 	session *session
 	token   uint64
 	try     int
@@ -57,6 +58,9 @@ type sending struct {
 // String describes the request for the transcript.
 func (s *sending) String() string {
 	r := &s.request
+	if s.watch {
+		return "a watcher asks for " + r.Watcher.Reply
+	}
 	t := fmt.Sprintf("%s asks %s %s %s", s.session.name, r.Model.Word(), r.Type.Word(), r.Key)
 	t += details(&r.Request)
 	if r.Min > 0 {
@@ -230,6 +234,10 @@ func (c *cluster) reply(from *master.Machine, r master.Reply) {
 		return
 	}
 	delete(c.tokens, r.Token)
+	if w.watch {
+		c.watchAnswered(&r, w)
+		return
+	}
 	// A weak get may have been answered in an epoch whose record was lost before all of its
 	// members had installed it: that session's history has ended then, and it is told.
 	if r.Code == model.Misdirected && c.opts.LostRecords == 0 {
@@ -281,6 +289,7 @@ func (s *session) record(c *cluster, w *sending, reply *outcome) history.Operati
 			o.Outcome = history.Fail
 		}
 		c.watch.outcome(w, reply)
+		c.told = max(c.told, reply.Position)
 		c.watch.heard(w, reply)
 		o.Answered(&reply.Answer)
 		c.fromWhomItAsked(w, reply)

@@ -102,6 +102,10 @@ func TestPowerCuts(t *testing.T) {
 // ask a replica that was removed and does not know it: nothing old must come of that.
 func TestStaleMasters(t *testing.T) { run(t, StaleFromSeed, *seeds/40) }
 
+// TestO21O22O26Watchers runs clusters with watchers of every model, which are told each change once, whatever
+// dies, is loaded or is cut off meanwhile.
+func TestO21O22O26Watchers(t *testing.T) { run(t, WatchFromSeed, *seeds/10) }
+
 // TestWaits runs clusters in which sets may wait for longer than executed ones are kept, and
 // clients send them again, with their age and without: nothing is executed twice.
 func TestWaits(t *testing.T) { run(t, WaitsFromSeed, *seeds/20) }

@@ -1,0 +1,185 @@
+// Package watchcmd is the command watch: the changes below a prefix, as they come. It promises to go
+// on over every fault that the Go package's watch goes on over, and to end cleanly.
+package watchcmd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"quartet/bus"
+	"quartet/bus/host/exit"
+	"quartet/bus/model"
+	"quartet/client"
+	"quartet/client/clientcmd/console"
+	"quartet/client/clientcmd/send"
+)
+
+// watching is what the command is told.
+type watching struct {
+	env     console.Env
+	conn    console.Connection
+	model   console.Consistency
+	out     console.Format
+	replica send.ReplicaName
+	from    uint64
+}
+
+// Command returns the command watch.
+func Command(env console.Env) *cobra.Command {
+	w := watching{env: env}
+	cmd := &cobra.Command{
+		Use:   "watch [flags] [PREFIX]",
+		Short: "Show changes as they come",
+		Long: `Show what is there below PREFIX (without it: of all keys), and then each change as it
+comes, until Ctrl-C. It goes on by itself when replicas die or the master restarts.
+
+Of models 1 and 2 every committed change is shown, once, in the common order, with its
+revision. Of models 3 and 4 each version is shown once, in the order in which it becomes
+visible at the replica that serves the watch.
+
+  VALUE      what was there when the watch began
+  CAUGHT-UP  all of that has been shown
+  SET, DELETE, EXPIRE
+
+--from N shows the changes after revision N in place of what is there. The cluster keeps
+the last 100,000 changes; where those are not enough the watch is refused (410).
+
+-o jsonl prints one object a line, -o json an array that ends with the command, -o raw the
+values alone, byte for byte.
+
+Exit status: 0 ended by Ctrl-C, 2 malformed, 4 refused (410: what it is to go on from is
+not kept any more), 6 no cluster.`,
+		Example: `  quartet watch orders/
+  quartet watch --consistency eventual -o jsonl
+  quartet watch orders/ --from 4711`,
+		Args: console.UsageArgs(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, cancel := console.Interruptible(cmd)
+			defer cancel()
+			prefix := ""
+			if len(args) == 1 {
+				prefix = args[0]
+			}
+			return w.run(ctx, prefix, cmd.Flags().Changed("from"))
+		},
+	}
+
+	f := cmd.Flags()
+	w.conn.Flags(f, env)
+	w.conn.NameFlag(f)
+	w.model.Consistency = model.Linearizable
+	f.Var(&w.model, "consistency", "`MODEL`: linearizable, sequential, causal or eventual (or 1 to 4)")
+	f.Var(&w.replica, "replica", "have this replica serve it (`r1`, r2, …)")
+	f.Uint64Var(&w.from, "from", 0, "show the changes after revision `N`, in place of what is there")
+	w.out.Flag(f)
+	return cmd
+}
+
+func (w *watching) run(ctx context.Context, prefix string, goesOn bool) error {
+	c, err := w.conn.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+
+	opts := []client.RequestOption{client.With(w.model.Consistency), client.OnReplica(string(w.replica))}
+	if goesOn {
+		opts = append(opts, client.FromRevision(w.from))
+	}
+	shown := shower{to: w.env.Stdout, as: w.out}
+	for event, err := range c.Watch(ctx, prefix, opts...) {
+		if err == nil {
+			err = shown.show(&event)
+		}
+		if err != nil {
+			return errors.Join(ended(ctx, err), shown.end())
+		}
+	}
+	return shown.end()
+}
+
+// ended is the error of a watch that has ended: none, if the user ended it.
+func ended(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return exit.With(console.ExitStatus(err), err)
+}
+
+// shower prints events.
+type shower struct {
+	to    io.Writer
+	as    console.Format
+	shown int
+}
+
+func (s *shower) show(e *client.Event) error {
+	s.shown++
+	var line []byte
+	switch s.as {
+	case console.JSON, console.JSONL:
+		b, err := json.Marshal(bus.EventJSON(e))
+		if err != nil {
+			return fmt.Errorf("write an event: %w", err)
+		}
+		line = s.object(b)
+	case console.Raw:
+		line = e.Value
+	default:
+		line = append(text(e), '\n')
+	}
+	if _, err := s.to.Write(line); err != nil {
+		return fmt.Errorf("write an event: %w", err)
+	}
+	return nil
+}
+
+// object is an event as the next object of the output.
+func (s *shower) object(b []byte) []byte {
+	if s.as == console.JSONL {
+		return append(b, '\n')
+	}
+	before := ",\n"
+	if s.shown == 1 {
+		before = "[\n"
+	}
+	return append([]byte(before), b...)
+}
+
+// end ends the output: an array in JSON.
+func (s *shower) end() error {
+	if s.as != console.JSON {
+		return nil
+	}
+	last := "\n]\n"
+	if s.shown == 0 {
+		last = "[]\n"
+	}
+	if _, err := io.WriteString(s.to, last); err != nil {
+		return fmt.Errorf("write the end: %w", err)
+	}
+	return nil
+}
+
+// text is an event on one line.
+func text(e *client.Event) []byte {
+	b := fmt.Appendf(nil, "%-9s", e.Kind)
+	if e.Kind.Concerns() {
+		b = fmt.Appendf(b, "  %s", e.Key)
+	}
+	if e.Kind == client.EventValue || e.Kind == client.EventSet {
+		b = fmt.Appendf(b, " ::: %s", console.Printable(e.Value))
+	}
+	if e.Revision > 0 {
+		b = fmt.Appendf(b, "  @%d", e.Revision)
+	}
+	if e.More {
+		b = append(b, " +"...)
+	}
+	return b
+}

@@ -1,0 +1,280 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"quartet/bus"
+	"quartet/bus/model"
+	"quartet/client/internal/follow"
+)
+
+// Event is one thing that a watch tells: what was there, that it has caught up, and each change.
+type Event = model.Event
+
+// EventKind is what an [Event] tells.
+type EventKind = model.EventKind
+
+// The kinds of events that a watch gives out, for those who import only this package.
+const (
+	EventValue    = model.EventValue    // what was there when the watch began
+	EventCaughtUp = model.EventCaughtUp // all of that has been told
+	EventSet      = model.EventSet
+	EventDelete   = model.EventDelete
+	EventExpire   = model.EventExpire
+)
+
+const (
+	// watchSilence is for how long a stream may be silent: heartbeats come every 5 s.
+	watchSilence = 12 * time.Second
+	// watchProbe is how often a silent replica is asked whether it is there: the server says at
+	// once if it is not.
+	watchProbe = time.Second
+)
+
+// FromRevision makes a watch begin after a revision, in place of with what is there.
+func FromRevision(n uint64) RequestOption {
+	return func(r *Request) { r.Range = &model.Range{From: fmt.Sprint(n)} }
+}
+
+// Watch tells of the keys that begin with prefix ("": of all): with each value that is there, then
+// that it has caught up, and then with each change as it comes. [With] names the model, by which it
+// is told what that model's gets see; without it the watch is linearizable.
+//
+//   - In models 1 and 2 every committed change is told, exactly once, in the common order, with its
+//     revision. The changes of a transaction share a revision, and all but the last have More.
+//   - In models 3 and 4 each version of a key is told once, in the order in which it becomes visible
+//     at the replica that serves the watch, and the last of each key is its final value.
+//
+// The watch goes on by itself when its replica dies, when the view changes, the master restarts or
+// the connection is lost: at another replica, without a gap and without a repeat. It ends when the
+// loop is left, with ctx (and its error), when it is refused, and with [ErrGone] if the changes
+// that it is to go on from are not kept any more: whoever wants to goes on with a new watch. While
+// no event has come yet, it also ends when no cluster answers.
+//
+// An event is acknowledged when the loop's body has returned. While it does not, the cluster holds
+// back what would be more than 1 MiB.
+func (c *Client) Watch(ctx context.Context, prefix string, opts ...RequestOption) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		w := watch{c: c, request: build(model.Watch, prefix, nil, opts), yield: yield}
+		if err := w.request.check(); err != nil {
+			yield(Event{}, err)
+			return
+		}
+
+		from := ""
+		if w.request.Range != nil {
+			from = w.request.Range.From
+		}
+		w.follower = follow.New(w.request.Model, from)
+		if err := w.run(ctx); err != nil && !w.left {
+			yield(Event{}, err)
+		}
+	}
+}
+
+// watch is a watch that is under way.
+type watch struct {
+	c        *Client
+	request  Request
+	follower *follow.Follower
+	yield    func(Event, error) bool
+	left     bool   // the loop has ended
+	began    bool   // an event has come, of whatever stream
+	given    uint64 // events
+	failures int    // streams in a row that told nothing
+}
+
+// errResume ends a stream after which another one follows.
+var errResume = errors.New("client: the stream of a watch has ended")
+
+// run follows stream after stream until the watch is over.
+func (w *watch) run(ctx context.Context) error {
+	for {
+		err := w.stream(ctx)
+		switch {
+		case w.left:
+			return nil
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case w.isOver(err):
+			return err
+		}
+
+		w.c.o.log.Debug("client: watch goes on", "prefix", w.request.Key, "from", w.follower.From(), "error", err)
+		p := Pending{attempts: w.failures}
+		if err := p.pause(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// isOver reports whether a stream's end is the watch's.
+func (w *watch) isOver(err error) bool {
+	var failed *Error
+	if !errors.As(err, &failed) {
+		return !errors.Is(err, errResume)
+	}
+	mayHelp := failed.Code == 0 || failed.Code == model.TooEarly || failed.Code == model.Unavailable || failed.Code == model.Unknown
+	if !mayHelp {
+		return true
+	}
+	return !w.began && w.failures > w.c.o.retries
+}
+
+// stream asks for the next stream, and follows it to its end.
+func (w *watch) stream(ctx context.Context) error {
+	w.failures++
+	inbox := w.c.nc.NewInbox()
+	sub, err := w.c.nc.SubscribeSync(inbox)
+	if err != nil {
+		return w.c.notSent(err).failure(&w.request, &Result{})
+	}
+	defer func() { _ = sub.Unsubscribe() }() // of a connection that is closed nothing is left
+	if err := sub.SetPendingLimits(-1, -1); err != nil {
+		return w.c.notSent(err).failure(&w.request, &Result{})
+	}
+	if err := w.ask(inbox); err != nil {
+		return err
+	}
+
+	s := stream{w: w, sub: sub, inbox: inbox}
+	for {
+		m, err := s.next(ctx)
+		if err != nil {
+			return err
+		}
+		if err := s.take(m); err != nil || w.left {
+			return err
+		}
+	}
+}
+
+// ask sends the request for the next stream.
+func (w *watch) ask(inbox string) error {
+	r := w.request
+	r.Range = nil
+	if from := w.follower.Begin(); from != "" {
+		r.Range = &model.Range{From: from}
+	}
+	if r.Model == model.Sequential {
+		r.MinPosition = max(r.MinPosition, w.follower.Least())
+	}
+	r.Client = w.c.o.name
+
+	body, err := bus.AppendMsgpack(nil, &r.Request)
+	if err != nil {
+		return refusal(err)
+	}
+	m := &nats.Msg{Subject: w.c.subjects.Request(), Reply: inbox, Header: r.Options.Header(r.Model), Data: body}
+	if err := w.c.nc.PublishMsg(m); err != nil {
+		return w.c.notSent(err).failure(&w.request, &Result{})
+	}
+	return nil
+}
+
+// stream is what comes of one request.
+type stream struct {
+	w     *watch
+	sub   *nats.Subscription
+	inbox string
+	flow  string // where the newest event is to be acknowledged; "": nowhere yet
+}
+
+// next waits for the next message. A stream that is silent is over: at once if its replica is not
+// there any more, else after watchSilence.
+func (s *stream) next(ctx context.Context) (*nats.Msg, error) {
+	wait := watchSilence
+	if s.flow == "" {
+		wait = s.w.c.o.timeout // for the first word
+	}
+	until := time.Now().Add(wait)
+	for {
+		probe, cancel := context.WithTimeout(ctx, watchProbe)
+		m, err := s.sub.NextMsgWithContext(probe)
+		cancel()
+		switch {
+		case err == nil:
+			return m, nil
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case !errors.Is(err, context.DeadlineExceeded):
+			return nil, s.w.c.notSent(err).failure(&s.w.request, &Result{})
+		case time.Now().After(until):
+			return nil, &Error{Attempts: 1, Reason: "no event in time", Err: errResume}
+		}
+		if s.flow != "" {
+			s.acknowledge()
+		}
+	}
+}
+
+// take takes a message: an event, a refusal, or the server's word that nobody listens.
+func (s *stream) take(m *nats.Msg) error {
+	if !bus.IsEvent(m) {
+		return s.refused(m)
+	}
+	e, err := bus.ParseEvent(m)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errResume, err)
+	}
+
+	w := s.w
+	verdict := w.follower.Take(&e, w.give)
+	switch {
+	case w.left:
+		return nil
+	case verdict == follow.Gone:
+		return &Error{Code: model.Gone, Reason: e.Reason, Attempts: 1}
+	case verdict == follow.Resume:
+		return fmt.Errorf("%w: %s", errResume, e.Reason)
+	}
+	w.began, w.failures = true, 0
+	if m.Reply != "" {
+		s.flow = m.Reply
+		s.acknowledge()
+	}
+	return nil
+}
+
+// give gives an event out.
+func (w *watch) give(e Event) {
+	w.given++
+	e.Sequence = w.given // its streams count anew, the watch does not
+	if !w.left && !w.yield(e, nil) {
+		w.left = true
+	}
+}
+
+// acknowledge says that the events up to the newest that asked for it have come. It is sent as a
+// request, so that the server says at once if its replica is not there any more.
+func (s *stream) acknowledge() {
+	if err := s.w.c.nc.PublishRequest(s.flow, s.inbox, nil); err != nil {
+		s.w.c.o.log.Debug("client: an acknowledgement of a watch was not sent", "error", err)
+	}
+}
+
+// refused reads a message that is no event: what is none of the cluster's is passed over.
+func (s *stream) refused(m *nats.Msg) error {
+	if !bus.IsReply(m) {
+		return nil
+	}
+	reply, err := bus.ParseReply(m)
+	isGone := errors.Is(err, bus.ErrNoResponders) && s.flow != ""
+	switch {
+	case isGone:
+		return fmt.Errorf("%w: the replica that served it is gone", errResume)
+	case err != nil && !errors.Is(err, bus.ErrNoResponders):
+		return nil
+	}
+	if reply.Code == model.OK && err == nil {
+		return nil
+	}
+	var result Result
+	return s.w.c.read(&reply, err, &result).failure(&s.w.request, &result)
+}

@@ -1,0 +1,137 @@
+package layers
+
+import (
+	"quartet/bus/lamport"
+	"quartet/bus/message"
+	"quartet/replica/changes"
+	"quartet/replica/durable"
+	"quartet/replica/store"
+)
+
+// What watches are told of (rules O20 and O21): the changes of the committed layer, which every
+// replica notes at the same positions, and, while somebody watches in models 3 or 4, those of
+// what such gets see, which differ from replica to replica.
+
+// seenMost bounds the log of what models 3 and 4 have seen to change.
+const (
+	seenMost  = 20_000
+	seenBytes = 32 << 20
+)
+
+// seen is what models 3 and 4 see to change.
+type seen struct {
+	log     *changes.Log // nil: nobody watches
+	touched []touched    // in the present operation
+}
+
+// touched is a key that an operation may change, as it was before.
+type touched struct {
+	key     string
+	version lamport.Version
+	kind    store.Kind
+}
+
+// Changes is the log of the committed layer's changes.
+func (l *Layers) Changes() *changes.Log { return l.changes }
+
+// Visible is the log of what models 3 and 4 have seen to change since Follow(true).
+func (l *Layers) Visible() *changes.Log { return l.seen.log }
+
+// Follow begins and ends the filling of Visible.
+func (l *Layers) Follow(on bool) {
+	l.seen = seen{}
+	if on {
+		l.seen.log = changes.New(seenMost, seenBytes)
+	}
+}
+
+// touch says that the present operation may change what a get of models 3 and 4 sees of a key.
+func (l *Layers) touch(key string) {
+	if l.seen.log == nil {
+		return
+	}
+	for i := range l.seen.touched {
+		if l.seen.touched[i].key == key {
+			return
+		}
+	}
+	rec, _ := l.Newest(key)
+	l.seen.touched = append(l.seen.touched, touched{key: key, version: rec.Version, kind: rec.Kind})
+}
+
+// tell ends an operation: what it has changed for gets of models 3 and 4 is noted.
+func (l *Layers) tell() { l.tellAs(0) }
+
+// tellEnd is tell for the end of a value.
+func (l *Layers) tellEnd() { l.tellAs(message.ChangeExpire) }
+
+// tellAs is tell; kind is what a key without a value has become, 0: deleted.
+func (l *Layers) tellAs(kind message.ChangeKind) {
+	for _, t := range l.seen.touched {
+		c, ok := l.NewestChange(t.key)
+		isAsItWas := c.Version == t.version && c.Kind == kindOf(&store.Record{Kind: t.kind})
+		if !ok || isAsItWas {
+			continue
+		}
+		if c.Kind == message.ChangeDelete && kind != 0 {
+			c.Kind = kind
+		}
+		l.seen.log.Push(c)
+	}
+	l.seen.touched = l.seen.touched[:0]
+}
+
+// NewestChange returns what a get of models 3 and 4 sees of a key as the change that has left it,
+// a tombstone too.
+func (l *Layers) NewestChange(key string) (message.Change, bool) {
+	rec, _ := l.Newest(key)
+	if rec.Kind == 0 {
+		return message.Change{}, false
+	}
+	return changeOf(kindOf(&rec), key, &rec), true
+}
+
+// kindOf is the kind of change that has left a record.
+func kindOf(rec *store.Record) message.ChangeKind {
+	if rec.Kind == store.KindValue {
+		return message.ChangeSet
+	}
+	return message.ChangeDelete
+}
+
+func changeOf(kind message.ChangeKind, key string, rec *store.Record) message.Change {
+	return message.Change{
+		Revision: rec.Revision, Kind: kind, Key: key, Value: rec.Value, Version: rec.Version, Number: rec.Number, Expires: rec.Expires,
+	}
+}
+
+// LoadChanges takes changes of a member's log that go on where the log here ends.
+func (l *Layers) LoadChanges(loaded []message.Change) {
+	for i := range loaded {
+		l.changes.Append(loaded[i])
+	}
+	if l.cfg.Journal != nil {
+		l.cfg.Journal.Changes = append(l.cfg.Journal.Changes, loaded...)
+	}
+}
+
+// RestartChanges empties the log of changes: it begins behind a position.
+func (l *Layers) RestartChanges(since uint64) {
+	l.changes.Reset(since)
+	if l.cfg.Journal != nil {
+		l.cfg.Journal.DropChanges, l.cfg.Journal.Changes = true, nil
+	}
+}
+
+// restoreChanges makes the log what a disk says: one that has none of them begins here.
+func (l *Layers) restoreChanges(s *durable.Saved) {
+	span := s.State.Changes
+	if span.To < s.State.Position {
+		l.changes.Reset(s.State.Position)
+		return
+	}
+	l.changes.Reset(span.Since)
+	for i := range s.Changes {
+		l.changes.Append(s.Changes[i])
+	}
+}
