@@ -107,7 +107,7 @@ func (w *watch) run(ctx context.Context) error {
 		}
 
 		w.c.o.log.Debug("client: watch goes on", "prefix", w.request.Key, "from", w.follower.From(), "error", err)
-		p := Pending{attempts: w.failures}
+		p := Pending{attempts: max(w.failures, 1)}
 		if err := p.pause(ctx); err != nil {
 			return err
 		}
