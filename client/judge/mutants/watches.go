@@ -1,0 +1,38 @@
+package mutants
+
+// ofWatches are of what watchers are told.
+var ofWatches = []Mutant{
+	{Name: "a learner loaded without the log of changes", Rule: "O20", Edits: []Edit{
+		{"replica/view/learner.go", `	l.layers.LoadChanges(list)
+`, `	if !MUTANT {
+		l.layers.LoadChanges(list)
+	}
+`},
+	}},
+	{Name: "the log of changes lost with the process", Rule: "O20", Edits: []Edit{
+		{"replica/layers/changes.go", `	if span.To < s.State.Position {`, `	if MUTANT || span.To < s.State.Position {`},
+	}},
+	{Name: "a watch begins before its place", Rule: "O21", Edits: []Edit{
+		{"replica/watches.go", `	case d.mayAnswer(r, m.seen(false)):
+		m.beginWatch(r)`, `	case MUTANT || d.mayAnswer(r, m.seen(false)):
+		m.beginWatch(r)`},
+	}},
+	{Name: "a watch goes on where its replica is", Rule: "O22", Edits: []Edit{
+		{"replica/watches.go", `	case m.layers.Position() < after:
+		m.sequential.hold(r)`, `	case !MUTANT && m.layers.Position() < after:
+		m.sequential.hold(r)`},
+	}},
+	{Name: "what is there told as it is by then", Rule: "O23", Edits: []Edit{
+		{"replica/layers/snapshot.go", `	if _, noted := s.before[key]; noted {`, `	if _, noted := s.before[key]; noted || MUTANT {`},
+	}},
+	{Name: "watches told on by who has left the view", Rule: "O26", Edits: []Edit{
+		{"replica/epoch.go", `	m.endWatches(`, `	m.endWatchesUnless(MUTANT, `},
+		{"replica/watches.go", `// Acknowledged takes`, `func (m *Machine) endWatchesUnless(kept bool, reason string) {
+	if !kept {
+		m.endWatches(reason)
+	}
+}
+
+// Acknowledged takes`},
+	}},
+}
