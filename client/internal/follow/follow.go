@@ -214,11 +214,14 @@ func (f *Follower) version(e *model.Event, give func(model.Event)) {
 	}
 	before, isKnown := f.known[e.Key]
 	isDeleted := e.Kind == model.EventDelete || e.Kind == model.EventExpire
+	isSameWrite := isKnown && e.Version == before.version
+	isBeforeItsEnd := isSameWrite && !before.exists && !isDeleted // the end of a value has its version
+	isOlder := isKnown && e.Version.Less(before.version)
 	switch {
-	case isKnown && e.Version.Less(before.version):
+	case isOlder, isBeforeItsEnd:
 		f.behind[e.Key] = late{event: *e}
 		return
-	case isKnown && e.Version == before.version && before.exists == !isDeleted:
+	case isSameWrite && before.exists == !isDeleted:
 		delete(f.behind, e.Key)
 		return
 	}

@@ -35,4 +35,11 @@ var ofWatches = []Mutant{
 
 // Acknowledged takes`},
 	}},
+	{Name: "a watch that goes on from inside a transaction", Rule: "O24", Edits: []Edit{
+		{"client/internal/follow/follow.go", `	case f.hasFrom:
+		return`, `	case f.hasFrom && MUTANT:
+		return strconv.FormatUint(max(f.from, f.partial), 10)
+	case f.hasFrom:
+		return`},
+	}},
 }

@@ -124,6 +124,7 @@ var hunts = []hunt{
 	{"the log of changes lost with the process", 100, 0, WatchFromSeed},
 	{"a watch begins before its place", 1000, 0, WatchFromSeed},
 	{"a watch goes on where its replica is", 1000, 0, WatchFromSeed},
+	{"a watch that goes on from inside a transaction", 1000, 0, WatchFromSeed},
 	{"what is there told as it is by then", 1000, 0, WatchFromSeed},
 	{"watches told on by who has left the view", 1000, 0, WatchFromSeed},
 	{"versions without the epoch", 300, 0, FromSeed},

@@ -45,7 +45,7 @@ const watcherPatience = 25 * tickUnits
 // WatchFromSeed draws a run with watchers of every model, from which in the end nothing of the order
 // may be missing.
 func WatchFromSeed(seed uint64) Options {
-	o := FromSeed(seed)
+	o := OpsFromSeed(seed)
 	r := rand.New(rand.NewPCG(seed, 0x3a7c4))
 	o.Watchers = 2 + r.IntN(4)
 	o.Stale, o.Requests = false, o.Requests+6
@@ -179,8 +179,13 @@ func (c *cluster) ordered() []told {
 			all = append(all, told{key, kind, r.value, r.revision})
 		}
 	}
-	slices.SortStableFunc(all, func(a, b told) int { return cmp.Compare(a.revision, b.revision) })
+	slices.SortFunc(all, byRevision)
 	return all
+}
+
+// byRevision sorts by revision, and the changes of a transaction by key: their order is its own.
+func byRevision(a, b told) int {
+	return cmp.Or(cmp.Compare(a.revision, b.revision), cmp.Compare(a.key, b.key))
 }
 
 // unwatched says which watcher has not been told all yet, or "".
@@ -288,17 +293,26 @@ func (w *watcher) wrong(all []told) string {
 }
 
 // inOrder compares changes with the events that are to tell them.
-func inOrder(want []told, got []model.Event) string {
-	for i, e := range got {
+func inOrder(want []told, events []model.Event) string {
+	var got []told
+	for i, e := range events {
 		kind := e.Kind
 		if kind == model.EventExpire {
 			kind = model.EventDelete
 		}
-		if i >= len(want) {
-			return fmt.Sprintf("%s %s at %d is too much", e.Kind, e.Key, e.Revision)
+		got = append(got, told{e.Key, kind, string(e.Value), e.Revision})
+		if i > 0 && e.Revision < got[i-1].revision {
+			return fmt.Sprintf("it was told of %d after %d", e.Revision, got[i-1].revision)
 		}
-		if have := (told{e.Key, kind, string(e.Value), e.Revision}); have != want[i] {
-			return fmt.Sprintf("it was told %+v in place of %+v", have, want[i])
+	}
+
+	slices.SortFunc(got, byRevision)
+	for i := range got {
+		if i >= len(want) {
+			return fmt.Sprintf("%+v is too much", got[i])
+		}
+		if got[i] != want[i] {
+			return fmt.Sprintf("it was told %+v in place of %+v", got[i], want[i])
 		}
 	}
 	if len(got) < len(want) {
@@ -309,17 +323,22 @@ func inOrder(want []told, got []model.Event) string {
 
 // repeats says which version a watcher of models 3 and 4 was told of twice, or "".
 func (w *watcher) repeats(mayWaver bool) string {
-	seen := map[string]lamport.Version{}
+	type version struct {
+		lamport.Version
+		exists bool
+	}
+	seen := map[string]version{}
 	for _, e := range w.given {
 		if !e.Kind.Concerns() {
 			continue
 		}
 		before, told := seen[e.Key]
-		isEnd := e.Kind == model.EventExpire // it has the version of the value
+		exists := e.Kind == model.EventValue || e.Kind == model.EventSet
+		isEnd := before.exists && !exists && before.Version == e.Version // it has the version of the value
 		if told && !before.Less(e.Version) && !isEnd && !mayWaver {
 			return fmt.Sprintf("%s of version %s after %s", e.Key, e.Version, before)
 		}
-		seen[e.Key] = e.Version
+		seen[e.Key] = version{e.Version, exists}
 	}
 	return ""
 }
@@ -337,11 +356,14 @@ func (c *cluster) compareLogs() {
 			c.fail("invariant", "the log of %s holds %d changes since %d, and there are %d", n.id, log.Len(), log.Since(), len(all))
 			return
 		}
-		for k := log.First(); k < log.Next(); k, i = k+1, i+1 {
-			if e := log.At(k); e.Key != all[i].key || e.Revision != all[i].revision || string(e.Value) != all[i].value {
-				c.fail("invariant", "the log of %s has %+v in place of %+v", n.id, e, all[i])
-				return
-			}
+		var events []model.Event
+		for k := log.First(); k < log.Next(); k++ {
+			e := log.At(k)
+			events = append(events, model.Event{Kind: e.Kind.Event(), Key: e.Key, Value: e.Value, Revision: e.Revision})
+		}
+		if what := inOrder(all[i:], events); what != "" {
+			c.fail("invariant", "the log of %s: %s", n.id, what)
+			return
 		}
 	}
 }
