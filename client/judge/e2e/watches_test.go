@@ -37,7 +37,7 @@ func (w *written) write(ctx context.Context, t *testing.T, nc *nats.Conn, prefix
 	}
 	defer c.Close()
 
-	filler := strings.Repeat("x", 2000)
+	filler := strings.Repeat("x", 4000)
 	for n := 0; ctx.Err() == nil; n++ {
 		key, value := fmt.Sprintf("%s%d", prefix, n%5), fmt.Sprint(n, filler)
 		r, err := c.Set(t.Context(), key, []byte(value))
@@ -170,7 +170,7 @@ func TestWatchesWhileProcessesAreKilled(t *testing.T) {
 		t.Helper()
 		before := w.count()
 		testkit.Eventually(t, restLimit, "sets are acknowledged", func() error {
-			if n := w.count() - before; n < 200 && !t.Failed() {
+			if n := w.count() - before; n < 60 && !t.Failed() {
 				return fmt.Errorf("%d", n)
 			}
 			return nil
