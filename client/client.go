@@ -141,7 +141,7 @@ func (c *Client) Do(ctx context.Context, r Request) (Result, error) {
 // not block; it may call Start. When Start returns an error, nothing
 // was sent and done is not called.
 func (c *Client) Start(r Request, done func(Result, error)) error {
-	if err := r.check(); err != nil {
+	if err := r.checkOne(); err != nil {
 		return err
 	}
 	if !c.in.Connected() {

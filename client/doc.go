@@ -16,6 +16,9 @@
 // only with a line in CHANGELOG.md. The other packages of the module are parts of the program and
 // may change without one.
 //
+// [Client.Watch] tells what stands below a prefix and then each change, and goes on over every fault
+// that leaves a cluster.
+//
 // # Retries
 //
 // A request that ends with a lost reply, a lost connection, 503, 504 or 425 is sent again with the

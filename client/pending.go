@@ -50,7 +50,7 @@ func (c *Client) Begin(ctx context.Context, r Request) (*Pending, error) {
 			return nil, refusal(err)
 		}
 	}
-	if err := r.check(); err != nil {
+	if err := r.checkOne(); err != nil {
 		return nil, err
 	}
 	writes := r.Writes() && !readsOnly(&r)

@@ -125,6 +125,14 @@ func (r *Request) check() error {
 	return nil
 }
 
+// checkOne is check for a request that has one answer.
+func (r *Request) checkOne() error {
+	if r.Type == model.Watch {
+		return &Error{Code: model.Malformed, Reason: "a watch has no one answer: follow it with Client.Watch, or the command quartet watch"}
+	}
+	return r.check()
+}
+
 // header returns the headers of a lone request, nil if it needs none.
 func (s *sending) header() nats.Header {
 	h := s.item.Options.Header(s.item.Model)

@@ -120,11 +120,15 @@ func writeExplanation(env console.Env, out console.Format, m model.Consistency, 
 			Example  string `json:"example"`
 			Messages string `json:"messages"`
 			Writes   string `json:"writes"`
+			Watches  string `json:"watches"`
 			Wrong    string `json:"wrong"`
 			Replicas int    `json:"replicas,omitempty"`
 			Costs    []cost `json:"costs"`
 			Missing  string `json:"no_figures,omitempty"`
-		}{m.Word(), t.promise, t.example, t.messages, t.writes, t.wrong, here.replicas, append([]cost{}, here.of(m)...), here.missing})
+		}{
+			m.Word(), t.promise, t.example, t.messages, t.writes, t.watches, t.wrong, here.replicas,
+			append([]cost{}, here.of(m)...), here.missing,
+		})
 	}
 	text := Explanation(m, here)
 	if out == console.Table {
@@ -158,6 +162,7 @@ func Explanation(m model.Consistency, here *clusterFigures) string {
 	part("It promises", t.promise)
 	part("What can be seen, and what cannot", t.example)
 	part("Deletes, conditions, ends", t.writes)
+	part("Watches", t.watches)
 	part("What it costs", t.messages)
 	if here != nil {
 		part("Here", here.text(m))

@@ -45,6 +45,8 @@ func parseLine(line string, current model.Consistency) (typed, error) {
 		return checkedLine(model.NewGet(current, rest))
 	case lower == "delete":
 		return checkedLine(model.Request{Model: current, Type: model.Delete, Key: rest})
+	case lower == "watch":
+		return checkedLine(model.Request{Model: current, Type: model.Watch, Key: rest})
 	case lower == "set", lower == "create", lower == "add":
 		return parseWrite(lower, rest, current)
 	case lower == "txn":
@@ -57,7 +59,8 @@ func parseLine(line string, current model.Consistency) (typed, error) {
 	switch {
 	case errors.As(err, &bad) && !strings.Contains(line, ","):
 		return typed{}, fmt.Errorf("not understood: %s\nwant get KEY, set KEY VALUE, delete KEY, create KEY VALUE, "+
-			"add KEY NUMBER, txn FILE, a request like \"1, 1, key ::: value\", or .help", console.Printable([]byte(line)))
+			"add KEY NUMBER, txn FILE, watch PREFIX, a "+
+			"request like \"1, 1, key ::: value\", or .help", console.Printable([]byte(line)))
 	case errors.As(err, &bad):
 		return typed{}, fmt.Errorf("%s\n    %s", bad.Reason, strings.ReplaceAll(bad.Place(), "\n", "\n    "))
 	case err != nil:
@@ -113,6 +116,7 @@ func checkedLine(r model.Request) (typed, error) {
 var verbs = [...]struct{ name, argument string }{
 	{"get", "KEY"}, {"set", "KEY VALUE"}, {"delete", "KEY"}, {"create", "KEY VALUE"}, {"add", "KEY NUMBER"},
 	{"txn", "FILE"},
+	{"watch", "PREFIX"},
 }
 
 // verbOf is a verb with what it takes; "" for any other word.

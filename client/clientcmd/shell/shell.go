@@ -22,6 +22,7 @@ import (
 	"quartet/client"
 	"quartet/client/clientcmd/console"
 	"quartet/client/clientcmd/send"
+	"quartet/client/clientcmd/watchcmd"
 	"quartet/client/judge/record"
 )
 
@@ -31,6 +32,7 @@ delete KEY                   end what it holds
 create KEY VALUE             write it if it has no value (models 1 and 2)
 add KEY NUMBER               add to the number that it holds (models 1 and 2)
 txn FILE                     several operations at one place in the order, or none (models 1 and 2)
+watch [PREFIX]               what is there, then each change, until Ctrl-C (at a prompt only)
 1, 1, key ::: value          any request of the public contract, under its own model
 .consistency [MODEL]         the model of these words: linearizable, sequential, causal, eventual (or 1 to 4)
 .replica [r2|any]            have one replica serve everything
@@ -200,6 +202,9 @@ func (s *shell) take(ctx context.Context, line string) (more bool, err error) {
 // ask sends a request and prints its answer.
 func (s *shell) ask(ctx context.Context, r client.Request) error {
 	r.Replica = string(s.replica)
+	if r.Type == model.Watch {
+		return s.watch(ctx, &r)
+	}
 	if r.Key != "" {
 		s.keys.add(r.Key)
 	}
@@ -217,6 +222,17 @@ func (s *shell) ask(ctx context.Context, r client.Request) error {
 		return exit.With(max(code, exit.StatusFailed), fmt.Errorf("line %d: %w", s.number, err))
 	}
 	return nil
+}
+
+// watch shows changes until Ctrl-C.
+func (s *shell) watch(ctx context.Context, r *client.Request) error {
+	if !s.prompt {
+		s.mistake(errors.New("a watch goes on until Ctrl-C, and no line after it would be read: use quartet watch"))
+		return nil
+	}
+	err := watchcmd.Follow(ctx, s.client, r, watchcmd.NewShower(s.env.Stdout, s.out))
+	s.worst = max(s.worst, console.ExitStatus(err))
+	return err
 }
 
 // show prints an answer: as a line that ends with who gave it and how long that took, or

@@ -87,12 +87,18 @@ func (w *watching) run(ctx context.Context, prefix string, goesOn bool) error {
 	}
 	defer c.Close()
 
-	opts := []client.RequestOption{client.With(w.model.Consistency), client.OnReplica(string(w.replica))}
+	r := client.Request{Request: model.Request{Model: w.model.Consistency, Key: prefix}}
+	r.Replica = string(w.replica)
 	if goesOn {
-		opts = append(opts, client.FromRevision(w.from))
+		client.FromRevision(w.from)(&r)
 	}
-	shown := shower{to: w.env.Stdout, as: w.out}
-	for event, err := range c.Watch(ctx, prefix, opts...) {
+	return Follow(ctx, c, &r, NewShower(w.env.Stdout, w.out))
+}
+
+// Follow shows the watch that r asks for until ctx ends, which is no error, or the watch does.
+func Follow(ctx context.Context, c *client.Client, r *client.Request, shown *Shower) error {
+	as := func(asked *client.Request) { *asked = *r; asked.Type = model.Watch }
+	for event, err := range c.Watch(ctx, r.Key, as) {
 		if err == nil {
 			err = shown.show(&event)
 		}
@@ -111,14 +117,17 @@ func ended(ctx context.Context, err error) error {
 	return exit.With(console.ExitStatus(err), err)
 }
 
-// shower prints events.
-type shower struct {
+// Shower prints events. Make it with [NewShower].
+type Shower struct {
 	to    io.Writer
 	as    console.Format
 	shown int
 }
 
-func (s *shower) show(e *client.Event) error {
+// NewShower returns a printer of events.
+func NewShower(to io.Writer, as console.Format) *Shower { return &Shower{to: to, as: as} }
+
+func (s *Shower) show(e *client.Event) error {
 	s.shown++
 	var line []byte
 	switch s.as {
@@ -140,7 +149,7 @@ func (s *shower) show(e *client.Event) error {
 }
 
 // object is an event as the next object of the output.
-func (s *shower) object(b []byte) []byte {
+func (s *Shower) object(b []byte) []byte {
 	if s.as == console.JSONL {
 		return append(b, '\n')
 	}
@@ -152,7 +161,7 @@ func (s *shower) object(b []byte) []byte {
 }
 
 // end ends the output: an array in JSON.
-func (s *shower) end() error {
+func (s *Shower) end() error {
 	if s.as != console.JSON {
 		return nil
 	}
