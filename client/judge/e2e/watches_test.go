@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -57,6 +58,8 @@ type viewer struct {
 	prefix string
 	held   chan struct{} // it does not go on before this is closed; nil: it is not slow
 
+	caught chan struct{} // closed once it has caught up
+
 	mu     sync.Mutex
 	told   map[uint64]string
 	last   map[string]string
@@ -78,8 +81,11 @@ func (v *viewer) watch(ctx context.Context, t *testing.T, nc *nats.Conn) {
 		case err != nil:
 			t.Errorf("the watch of %s, %s: %v", v.prefix, v.model, err)
 			return
-		case e.Kind == client.EventCaughtUp && v.held != nil:
-			<-v.held
+		case e.Kind == client.EventCaughtUp:
+			close(v.caught)
+			if v.held != nil {
+				<-v.held
+			}
 		case e.Kind.Concerns():
 			v.take(t, &e)
 		}
@@ -156,8 +162,15 @@ func TestWatchesWhileProcessesAreKilled(t *testing.T) {
 	defer stop()
 	conn := outlives(t, m.url)
 	for _, v := range viewers {
-		v.told, v.last = map[uint64]string{}, map[string]string{}
+		v.told, v.last, v.caught = map[uint64]string{}, map[string]string{}, make(chan struct{})
 		watches.Go(func() { v.watch(ctx, t, conn) })
+	}
+	for _, v := range viewers { // what is set from now on is no longer what was there
+		select {
+		case <-v.caught:
+		case <-time.After(restLimit):
+			t.Fatalf("the watch of %q, %s, has not caught up in %s", v.prefix, v.model, restLimit)
+		}
 	}
 
 	w := &written{all: map[uint64]string{}}
