@@ -32,10 +32,19 @@ var ErrEvent = errors.New("bus: not an event of a watch")
 
 const yes = "true"
 
+// Event is an event of a watch as a message says it.
+type Event struct {
+	model.Event
+
+	// History is the point of the cluster's history at which it was told; zero: that of the event
+	// before it in the stream.
+	History History
+}
+
 // EventMsg builds an event as a message. Its body is the value, or, for a watch that was asked for
 // in JSON, an object that says all that the headers say. reply is the subject on which the event
 // is to be acknowledged; "": it is not. The message may share the memory of the event's value.
-func EventMsg(subject, reply string, e *model.Event, inJSON bool) *nats.Msg {
+func EventMsg(subject, reply string, e *Event, inJSON bool) *nats.Msg {
 	m := &nats.Msg{Subject: subject, Reply: reply, Header: eventHeader(e), Data: e.Value}
 	if e.Kind == model.EventEnd {
 		m.Data = []byte(oneLine(e.Reason))
@@ -46,7 +55,7 @@ func EventMsg(subject, reply string, e *model.Event, inJSON bool) *nats.Msg {
 	return m
 }
 
-func eventHeader(e *model.Event) nats.Header {
+func eventHeader(e *Event) nats.Header {
 	h := nats.Header{
 		HeaderEvent:    {e.Kind.String()},
 		HeaderSequence: {strconv.FormatUint(e.Sequence, 10)},
@@ -78,6 +87,9 @@ func eventHeader(e *model.Event) nats.Header {
 		h[HeaderMissed] = []string{strconv.FormatUint(e.Missed, 10)}
 	}
 
+	if e.History != (History{}) {
+		h[HeaderHistory] = []string{HistoryWord(e.History)}
+	}
 	if e.Kind == model.EventEnd {
 		h[HeaderErrorCode] = []string{strconv.Itoa(int(e.Code))}
 		h[HeaderError] = []string{oneLine(e.Reason)}
@@ -130,6 +142,7 @@ type JSONEvent struct {
 	Version   string  `json:"version,omitempty"`
 	Timestamp uint64  `json:"timestamp,omitempty"`
 	Missed    uint64  `json:"missed,omitempty"`
+	History   string  `json:"history,omitempty"`
 	Code      uint16  `json:"code,omitempty"`
 	Error     string  `json:"error,omitempty"`
 }
@@ -171,8 +184,9 @@ func (o *JSONEvent) hold(value []byte) {
 	o.Binary = &value
 }
 
-func eventJSON(e *model.Event) []byte {
-	o := EventJSON(e)
+func eventJSON(e *Event) []byte {
+	o := EventJSON(&e.Event)
+	o.History = HistoryWord(e.History)
 	return encodeEvent(&o)
 }
 
@@ -193,11 +207,11 @@ func IsEvent(m *nats.Msg) bool {
 // ParseEvent reads an event of a watch from its headers, and from the body of a watch that was not
 // asked for in JSON, whose memory it shares. The error wraps [ErrEvent]. A kind of event that this
 // version does not know is no event.
-func ParseEvent(m *nats.Msg) (model.Event, error) {
+func ParseEvent(m *nats.Msg) (Event, error) {
 	word, _ := Lookup(m.Header, HeaderEvent)
 	kind, known := model.ParseEventKind(word)
 	if !known {
-		return model.Event{}, fmt.Errorf("%w: header %s is %s", ErrEvent, HeaderEvent, quote(word))
+		return Event{}, fmt.Errorf("%w: header %s is %s", ErrEvent, HeaderEvent, quote(word))
 	}
 
 	p := eventParser{header: m.Header}
@@ -216,7 +230,7 @@ func ParseEvent(m *nats.Msg) (model.Event, error) {
 		e.Code = model.Code(p.number(HeaderErrorCode, 16, true))
 		e.Reason, _ = Lookup(m.Header, HeaderError)
 	}
-	return e, p.err
+	return Event{Event: e, History: HistoryOf(m.Header)}, p.err
 }
 
 // eventParser keeps the first error.

@@ -15,21 +15,22 @@ import (
 	"quartet/bus/model"
 )
 
-var events = map[string]model.Event{
-	"value":     {Kind: model.EventValue, Sequence: 1, Key: "orders/1", Value: []byte("x"), Revision: 17, Initial: true},
-	"caught up": {Kind: model.EventCaughtUp, Sequence: 2, Revision: 17},
-	"set": {
+var events = map[string]bus.Event{
+	"value":     {Event: model.Event{Kind: model.EventValue, Sequence: 1, Key: "orders/1", Value: []byte("x"), Revision: 17, Initial: true}},
+	"caught up": {Event: model.Event{Kind: model.EventCaughtUp, Sequence: 2, Revision: 17}},
+	"set": {Event: model.Event{
 		Kind: model.EventSet, Sequence: 3, Key: "orders/1", Value: []byte("a\r\nb"), Revision: 18, More: true, Expires: 1_700_000_000_123,
-	},
-	"weak set": {
+	}},
+	"weak set": {Event: model.Event{
 		Kind: model.EventSet, Sequence: 4, Key: "ü", Value: []byte{}, Timestamp: 7,
 		Version: lamport.Version{Epoch: 3, Timestamp: lamport.Timestamp{Time: 900, Node: lamport.Replica(2)}},
-	},
-	"binary":    {Kind: model.EventSet, Sequence: 5, Key: "k", Value: []byte{0xff, 0}, Revision: 19},
-	"delete":    {Kind: model.EventDelete, Sequence: 6, Key: `"k"`, Revision: 20},
-	"expire":    {Kind: model.EventExpire, Sequence: 7, Key: " k ", Revision: 21},
-	"heartbeat": {Kind: model.EventHeartbeat, Sequence: 8, Missed: 12},
-	"end":       {Kind: model.EventEnd, Sequence: 9, Code: model.Gone, Reason: "not kept any more"},
+	}},
+	"binary":    {Event: model.Event{Kind: model.EventSet, Sequence: 5, Key: "k", Value: []byte{0xff, 0}, Revision: 19}},
+	"delete":    {Event: model.Event{Kind: model.EventDelete, Sequence: 6, Key: `"k"`, Revision: 20}},
+	"expire":    {Event: model.Event{Kind: model.EventExpire, Sequence: 7, Key: " k ", Revision: 21}},
+	"heartbeat": {Event: model.Event{Kind: model.EventHeartbeat, Sequence: 8, Missed: 12}},
+	"end":       {Event: model.Event{Kind: model.EventEnd, Sequence: 9, Code: model.Gone, Reason: "not kept any more"}},
+	"history":   {Event: model.Event{Kind: model.EventHeartbeat, Sequence: 10, Revision: 4}, History: bus.History{Cluster: 1, Epoch: 2, Nonce: 3}},
 }
 
 // What an event says in headers is read again, and a message has the subject on which it is to be
@@ -73,6 +74,7 @@ func TestEventsInJSON(t *testing.T) {
 		"delete":    `{"event":"DELETE","key":"\"k\"","revision":20,"sequence":6}`,
 		"expire":    `{"event":"EXPIRE","key":" k ","revision":21,"sequence":7}`,
 		"heartbeat": `{"event":"HEARTBEAT","sequence":8,"missed":12}`,
+		"history":   `{"event":"HEARTBEAT","revision":4,"sequence":10,"history":"` + bus.HistoryWord(bus.History{Cluster: 1, Epoch: 2, Nonce: 3}) + `"}`,
 		"end":       `{"event":"END","sequence":9,"code":410,"error":"not kept any more"}`,
 	}
 	for name, e := range events {
@@ -81,7 +83,7 @@ func TestEventsInJSON(t *testing.T) {
 		}
 	}
 
-	large := model.Event{Kind: model.EventSet, Sequence: 1, Key: "k", Value: bytes.Repeat([]byte{1}, model.MaxKeyValue-1)}
+	large := bus.Event{Event: model.Event{Kind: model.EventSet, Sequence: 1, Key: "k", Value: bytes.Repeat([]byte{1}, model.MaxKeyValue-1)}}
 	body := bus.EventMsg("to", "", &large, true).Data
 	var o bus.JSONEvent
 	if err := json.Unmarshal(body, &o); err != nil || o.Value != nil || len(body) > 1<<20 {

@@ -54,8 +54,9 @@ func FromRevision(n uint64) RequestOption {
 // The watch goes on by itself when its replica dies, when the view changes, the master restarts or
 // the connection is lost: at another replica, without a gap and without a repeat. It ends when the
 // loop is left, with ctx (and its error), when it is refused, and with [ErrGone] if the changes
-// that it is to go on from are not kept any more: whoever wants to goes on with a new watch. While
-// no event has come yet, it also ends when no cluster answers.
+// that it is to go on from are not kept any more, or [ErrOtherHistory] if the cluster's history is
+// not that of the events that were told, as after a restored backup: whoever wants to goes on with a
+// new watch. While no event has come yet, it also ends when no cluster answers.
 //
 // An event is acknowledged when the loop's body has returned. While it does not, the cluster holds
 // back what would be more than 1 MiB.
@@ -83,6 +84,7 @@ type watch struct {
 	c        *Client
 	request  Request
 	follower *follow.Follower
+	history  bus.History // where that of the cluster stood at the newest event
 	yield    func(Event, error) bool
 	left     bool   // the loop has ended
 	began    bool   // an event has come, of whatever stream
@@ -166,6 +168,9 @@ func (w *watch) ask(inbox string) error {
 		r.MinPosition = max(r.MinPosition, w.follower.Least())
 	}
 	r.Client = w.c.o.name
+	if w.history != (bus.History{}) {
+		r.History, r.AsksHistory = w.history, true
+	}
 
 	body, err := bus.AppendMsgpack(nil, &r.Request)
 	if err != nil {
@@ -225,7 +230,10 @@ func (s *stream) take(m *nats.Msg) error {
 	}
 
 	w := s.w
-	verdict := w.follower.Take(&e, w.give)
+	if e.History.Epoch >= w.history.Epoch && e.History != (bus.History{}) { // a replica may be late
+		w.history = e.History
+	}
+	verdict := w.follower.Take(&e.Event, w.give)
 	switch {
 	case w.left:
 		return nil

@@ -131,7 +131,7 @@ func New(cfg Config) *Machine {
 	}
 	m := &Machine{cfg: cfg}
 	m.layers = layers.New(m.layersConfig())
-	m.watches = watching.New(watched{m.layers})
+	m.watches = watching.New(watched{layers: m.layers, record: &m.record})
 	m.self = view.NewSelf(cfg.Self, cfg.Incarnation, cfg.Life)
 	m.learner = view.NewLearner(cfg.Self, m.layers, cfg.Incarnation)
 	m.neighbours = view.Neighbours{Self: cfg.Self}

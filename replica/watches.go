@@ -32,7 +32,7 @@ func (m *Machine) watch(r *message.Request) {
 
 // beginWatch begins a watch whose turn has come, unless this replica is behind what it goes on from.
 func (m *Machine) beginWatch(r *message.Request) {
-	after, _ := watching.From(r)
+	after, _ := r.After()
 	switch {
 	case m.cast == nil: // its epoch has ended meanwhile
 		m.pending--
@@ -52,7 +52,7 @@ func (m *Machine) beginWatch(r *message.Request) {
 
 // watchWaits goes on with a watch that waits for a position: it begins, is refused, or stays.
 func (m *Machine) watchWaits(w waiting) (stays bool) {
-	after, _ := watching.From(w.request)
+	after, _ := w.request.After()
 	hasComeAsFar := m.layers.Position() >= max(after, w.request.Min)
 	switch {
 	case hasComeAsFar:
@@ -101,9 +101,13 @@ func (m *Machine) tellWatchers(out *Output) {
 }
 
 // watched is this replica as its watches see it.
-type watched struct{ layers *layers.Layers }
+type watched struct {
+	layers *layers.Layers
+	record *message.Record
+}
 
 func (s watched) Position() uint64                         { return s.layers.Position() }
+func (s watched) History() message.History                 { return s.record.History() }
 func (s watched) Changes() *changes.Log                    { return s.layers.Changes() }
 func (s watched) Visible() *changes.Log                    { return s.layers.Visible() }
 func (s watched) Follow(on bool)                           { s.layers.Follow(on) }

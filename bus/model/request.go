@@ -3,6 +3,7 @@ package model
 import (
 	"encoding/binary"
 	"hash/fnv"
+	"strconv"
 )
 
 // Request is what a client asks of the key space: the one list of what passes through every
@@ -38,6 +39,16 @@ type Range struct {
 	Limit  int    // List: most keys of a page, 1 to [MaxPage]; 0: not given
 	Values bool   // List: values, too
 	From   string // List: the Next of the page before. Watch: the revision after which to begin. "": not given
+}
+
+// After returns the revision after which a Watch is to begin, and whether it says one. The form was
+// checked at the door.
+func (r *Request) After() (revision uint64, given bool) {
+	if r.Range == nil || r.Range.From == "" {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(r.Range.From, 10, 64)
+	return n, err == nil
 }
 
 // Limits of what a request says beside key and value.

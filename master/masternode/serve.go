@@ -319,7 +319,7 @@ func (n *node) incoming(t *taken, o *bus.Options, err error) {
 		return
 	}
 
-	told := o.Told()
+	told := goesOnFrom(&r.Request, o)
 	writes := r.Writes() && !t.readOnly
 	if writes && n.room.refuses(r.Type) != "" && n.machine.Judge(&told) == message.Ours {
 		n.machine.Refuse(t.token, model.Unavailable, n.room.why, &n.out)

@@ -17,6 +17,15 @@ func watchFault(t *taken) string {
 	return ""
 }
 
+// goesOnFrom is what a request goes on from: of a watch also the revision after which it begins.
+func goesOnFrom(r *model.Request, o *bus.Options) message.Told {
+	told := o.Told()
+	if after, given := r.After(); given && r.Type == model.Watch && r.Model.Strong() {
+		told.Position = max(told.Position, after)
+	}
+	return told
+}
+
 // watcher is whom a request is for, if it is a watch.
 func watcher(t *taken) *message.Watcher {
 	if t.request.Type != model.Watch {

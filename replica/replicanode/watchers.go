@@ -66,7 +66,9 @@ func (n *node) flow(m *nats.Msg) bool {
 		n.machine.Unheard(rid)
 	case !n.machine.Acknowledged(rid, sequence) && m.Reply != "" && !n.subjects.Reserved(m.Reply):
 		// An earlier process of this replica served it, and could not say that it ends.
-		end := model.Event{Kind: model.EventEnd, Code: model.Unavailable, Reason: "replica " + n.opts.ID.String() + " serves no such watch: ask again"}
+		end := bus.Event{Event: model.Event{
+			Kind: model.EventEnd, Code: model.Unavailable, Reason: "replica " + n.opts.ID.String() + " serves no such watch: ask again",
+		}}
 		n.noteSend(n.front.nc.PublishMsg(bus.EventMsg(m.Reply, "", &end, false)))
 	}
 	return true
@@ -80,7 +82,7 @@ func (n *node) tellWatchers(events []watching.Event) {
 		if e.Flow {
 			reply = n.subjects.Flow(n.opts.ID, e.Watch, e.Sequence)
 		}
-		n.noteSend(n.front.nc.PublishMsg(bus.EventMsg(e.To.Reply, reply, &e.Event, e.To.JSON)))
+		n.noteSend(n.front.nc.PublishMsg(bus.EventMsg(e.To.Reply, reply, &bus.Event{Event: e.Event, History: e.History}, e.To.JSON)))
 	}
 }
 

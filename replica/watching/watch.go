@@ -24,6 +24,7 @@ type watch struct {
 	blocked  bool // it is to acknowledge first
 	over     bool
 
+	history  message.History // that it was told last
 	sequence uint64
 	sent     uint64 // bytes
 	acked    uint64 // … that are acknowledged

@@ -3,7 +3,6 @@ package watching
 import (
 	"fmt"
 	"slices"
-	"strconv"
 
 	"quartet/bus/message"
 	"quartet/bus/model"
@@ -33,6 +32,8 @@ const (
 type Source interface {
 	// Position is how many ordered operations are delivered.
 	Position() uint64
+	// History is the point of the cluster's history at which this replica is.
+	History() message.History
 	// Changes is the log of the committed layer's changes.
 	Changes() *changes.Log
 	// Visible is the log of what models 3 and 4 have seen to change since Follow(true).
@@ -68,6 +69,9 @@ type Event struct {
 	Watch uint64 // its rID
 	Flow  bool   // it is to be acknowledged: it carries a reply subject
 	model.Event
+
+	// History is where the cluster's history stands; zero: where it stood at the event before.
+	History message.History
 }
 
 // Watches are the watches of a replica. They have one owner. Make them with [New].
@@ -127,7 +131,7 @@ func (w *Watches) Begin(r *message.Request) Refusal {
 		id: r.RID, to: r.Watcher, prefix: r.Key, weak: !r.Model.Strong(), causal: r.Model == model.Causal,
 		feed: f, began: w.source.Position(), beatAt: w.ticks + BeatTicks,
 	}
-	after, goesOn := From(r)
+	after, goesOn := r.After()
 	if refusal := w.place(at, after, goesOn); refusal.Code != 0 {
 		w.unfollow()
 		return refusal
@@ -139,16 +143,6 @@ func (w *Watches) Begin(r *message.Request) Refusal {
 	f.add(at)
 	w.ready = append(w.ready, at)
 	return Refusal{}
-}
-
-// From returns the revision after which a watch is to begin, and whether it says one: a replica must
-// have come as far before it begins the watch (rule O22). The form was checked at the door.
-func From(r *message.Request) (after uint64, given bool) {
-	if r.Range == nil || r.Range.From == "" {
-		return 0, false
-	}
-	n, err := strconv.ParseUint(r.Range.From, 10, 64)
-	return n, err == nil
 }
 
 // room refuses a watch beyond the bounds.
@@ -267,9 +261,13 @@ func (w *Watches) end(at *watch, code model.Code, reason string) {
 	w.forget(at)
 }
 
-// tell sends an event to a watch.
+// tell sends an event to a watch, and where the history stands if that is new to it (rule O27).
 func (w *Watches) tell(at *watch, e model.Event) {
 	isLast := e.Kind == model.EventEnd
 	isAsked := at.note(&e)
-	w.out = append(w.out, Event{To: at.to, Watch: at.id, Flow: isAsked && !isLast, Event: e})
+	told := Event{To: at.to, Watch: at.id, Flow: isAsked && !isLast, Event: e}
+	if now := w.source.History(); now != at.history {
+		at.history, told.History = now, now
+	}
+	w.out = append(w.out, told)
 }

@@ -25,6 +25,7 @@ type world struct {
 	follows   bool
 	open      int  // snapshots
 	lost      bool // … are lost
+	history   message.History
 	watches   *watching.Watches
 	viewers   map[uint64]*viewer
 }
@@ -38,7 +39,9 @@ func newWorld(most int) *world {
 	return w
 }
 
-func (w *world) Position() uint64      { return w.position }
+func (w *world) Position() uint64         { return w.position }
+func (w *world) History() message.History { return w.history }
+
 func (w *world) Changes() *changes.Log { return w.log }
 func (w *world) Visible() *changes.Log { return w.visible }
 func (w *world) Follow(on bool)        { w.follows = on }
@@ -249,7 +252,7 @@ func word(e *model.Event) string {
 
 // strong says what a watch of models 1 and 2 is to be told: what was there, and the changes since.
 func (w *world) strong(v *viewer) (values, changed []string) {
-	at, goesOn := watching.From(&v.request)
+	at, goesOn := v.request.After()
 	if !goesOn {
 		at = v.began
 		for _, key := range slices.Sorted(maps.Keys(v.before)) {

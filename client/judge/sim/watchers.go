@@ -93,7 +93,7 @@ func (c *cluster) nextStream(w *watcher) {
 		Request: model.Request{Model: w.model, Type: model.Watch, Range: &model.Range{From: w.follower.Begin()}},
 		Watcher: &message.Watcher{Reply: w.subject(w.streams), Client: fmt.Sprint("w", w.index)},
 	}
-	w.asked, _ = watching.From(&s.request)
+	w.asked, _ = s.request.After()
 	if w.model == model.Sequential {
 		s.request.Min = w.follower.Least()
 	}
