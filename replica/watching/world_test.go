@@ -89,13 +89,15 @@ func (s *snapshot) Ascend(from string, f func(*message.Change) bool) {
 func (s *snapshot) Lost() bool { return s.w.lost }
 func (s *snapshot) Close()     { s.w.open-- }
 
-// write changes keys at one position.
+// write changes keys at one position. Its version is greater than all that a key holds that is
+// delivered, as in the order.
 func (w *world) write(value string, keys ...string) {
 	w.position++
 	for _, key := range keys {
+		time := max(1000*w.position, w.committed[key].Version.Time+1)
 		c := message.Change{
 			Revision: w.position, Kind: message.ChangeSet, Key: key, Value: []byte(value),
-			Version: lamport.Version{Timestamp: lamport.Timestamp{Time: 1000 * w.position}},
+			Version: lamport.Version{Timestamp: lamport.Timestamp{Time: time}},
 		}
 		if value == "" {
 			c.Kind, c.Value = message.ChangeDelete, nil
@@ -338,9 +340,8 @@ func TestO23WatchesAreComplete(t *testing.T) {
 			case 2:
 				w.accept(key(), fmt.Sprint("t", w.position), 1000*w.position+r.Uint64N(3000))
 			case 3:
-				for k := range w.tentative {
-					w.deliver(k)
-					break
+				if waiting := slices.Sorted(maps.Keys(w.tentative)); len(waiting) > 0 {
+					w.deliver(waiting[r.IntN(len(waiting))])
 				}
 			default:
 				w.write(fmt.Sprint(value, w.position), key())
@@ -364,7 +365,8 @@ func TestO23WatchesAreComplete(t *testing.T) {
 				}
 				w.begin(t, id, m, []string{"", "a/", "b", "c/1", "nobody"}[r.IntN(5)], from)
 			}
-			for _, v := range w.viewers {
+			for _, id := range slices.Sorted(maps.Keys(w.viewers)) {
+				v := w.viewers[id]
 				if r.IntN(3) == 0 {
 					w.ack(v)
 				}
@@ -374,10 +376,8 @@ func TestO23WatchesAreComplete(t *testing.T) {
 			}
 			w.turn(t)
 		}
-		for len(w.tentative) > 0 {
-			for k := range w.tentative {
-				w.deliver(k)
-			}
+		for _, key := range slices.Sorted(maps.Keys(w.tentative)) {
+			w.deliver(key)
 		}
 		w.settle(t)
 		for _, v := range w.viewers {
