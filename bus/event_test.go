@@ -115,7 +115,8 @@ func TestWhatIsNoEvent(t *testing.T) {
 func FuzzParseEvent(f *testing.F) {
 	for _, e := range events {
 		h := bus.EventMsg("to", "", &e, false).Header
-		f.Add(h.Get(bus.HeaderEvent), h.Get(bus.HeaderSequence), h.Get(bus.HeaderKey), h.Get(bus.HeaderRevision), h.Get(bus.HeaderVersion), h.Get(bus.HeaderExpires))
+		f.Add(h.Get(bus.HeaderEvent), h.Get(bus.HeaderSequence), h.Get(bus.HeaderKey), h.Get(bus.HeaderRevision),
+			h.Get(bus.HeaderVersion), h.Get(bus.HeaderExpires))
 	}
 	f.Fuzz(func(t *testing.T, event, sequence, key, revision, version, expires string) {
 		h := nats.Header{}
@@ -150,7 +151,10 @@ func TestFlowSubjects(t *testing.T) {
 	if n, rid, sequence, ok := s.ParseFlow(subject); n != lamport.Replica(2) || rid != 17 || sequence != 300 || !ok {
 		t.Errorf("%v %d %d %t", n, rid, sequence, ok)
 	}
-	for _, bad := range []string{"", "a.b.flow", "a.b.flow.r2.17", "a.b.flow.r2.17.3.4", "a.b.flow.m1.17.3", "a.b.flow.r2.x.3", "a.b.flow.r2.1.-3", "c.flow.r2.1.3"} {
+	for _, bad := range []string{
+		"", "a.b.flow", "a.b.flow.r2.17", "a.b.flow.r2.17.3.4", "a.b.flow.m1.17.3", "a.b.flow.r2.x.3",
+		"a.b.flow.r2.1.-3", "c.flow.r2.1.3",
+	} {
 		if _, _, _, ok := s.ParseFlow(bad); ok {
 			t.Errorf("%q is read", bad)
 		}

@@ -166,7 +166,10 @@ func (m *Machine) restore(s *durable.Saved) {
 	case st.Record.Epoch == 0:
 	case st.Learning:
 		copied := len(st.Contiguous) > 0
-		m.learner.Restore(st.Record.View, view.Saved{Scratch: st.Scratch, Copied: copied, Place: st.Place, Committed: st.Committed, Changed: max(st.Changes.To, st.Position)})
+		m.learner.Restore(st.Record.View, view.Saved{
+			Scratch: st.Scratch, Copied: copied, Place: st.Place, Committed: st.Committed,
+			Changed: max(st.Changes.To, st.Position),
+		})
 		if copied {
 			m.restoreRest(s)
 		}

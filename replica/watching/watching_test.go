@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"quartet/bus/message"
 	"quartet/bus/model"
 	"quartet/replica/watching"
 )
@@ -93,6 +94,27 @@ func TestTooMuchChangesMeanwhile(t *testing.T) {
 	w.settle(t)
 	if last := v.events[len(v.events)-1]; last.Kind != model.EventEnd || last.Code != model.Unavailable || w.open != 0 {
 		t.Errorf("a lost snapshot: %+v, %d open", last.Event, w.open)
+	}
+}
+
+// The first event of a stream says where the history stands, and so does each at which that is
+// another.
+func TestO27WhereTheHistoryStands(t *testing.T) {
+	w := newWorld(0)
+	w.history = message.History{Cluster: 1, Epoch: 2, Nonce: 3}
+	v := w.begin(t, 1, model.Sequential, "", "")
+	w.write("x", "a")
+	w.turn(t)
+	w.history = message.History{Cluster: 1, Epoch: 3, Nonce: 4}
+	w.write("x", "b", "c")
+	w.turn(t)
+
+	var epochs []uint64
+	for _, e := range v.events {
+		epochs = append(epochs, e.History.Epoch)
+	}
+	if want := []uint64{2, 0, 3, 0}; !slices.Equal(epochs, want) {
+		t.Errorf("the events say epochs %d, want %d", epochs, want)
 	}
 }
 

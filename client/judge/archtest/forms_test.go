@@ -328,6 +328,9 @@ func TestTheClientSendsTheWholeRequest(t *testing.T) {
 	defer c.Close()
 
 	for i, want := range requests(t) {
+		if want.Type == model.Watch { // a stream, which client.Watch asks for
+			continue
+		}
 		for _, text := range []bool{true, false} {
 			if text && want.Type == model.Txn {
 				continue
