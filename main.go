@@ -89,7 +89,7 @@ var (
 	groupOf = map[string]string{
 		"master": "run", "replica": "run", "recover": "run", "remove": "run",
 		"client": "ask", "get": "ask", "set": "ask", "delete": "ask", "create": "ask", "update": "ask", "add": "ask",
-		"txn": "ask", "shell": "ask",
+		"txn": "ask", "watch": "ask", "shell": "ask",
 		"config": "look", "status": "look", "top": "look", "doctor": "look", "report": "look", "trace": "look",
 		"explain": "learn", "demo": "learn", "bench": "learn", "compare": "learn", "check": "learn",
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"quartet/bus"
+	"quartet/bus/host/config"
 	"quartet/bus/host/exit"
 	"quartet/bus/model"
 	"quartet/client"
@@ -57,7 +58,7 @@ not kept any more), 6 no cluster.`,
 		Example: `  quartet watch orders/
   quartet watch --consistency eventual -o jsonl
   quartet watch orders/ --from 4711`,
-		Args: console.UsageArgs(cobra.MaximumNArgs(1)),
+		Args: config.UsageArgs(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := console.Interruptible(cmd)
 			defer cancel()
