@@ -155,6 +155,7 @@ func (m *Machine) restore(s *durable.Saved) {
 	})
 	m.clock.Restore(st.Clock)
 	m.lastRID = st.LastRID
+
 	m.layers.Restore(s)
 	m.applied = applied{
 		position: st.Position, place: st.Place, entries: st.Entries, order: m.layers.Order(), committed: st.Committed,
@@ -162,6 +163,7 @@ func (m *Machine) restore(s *durable.Saved) {
 	}
 	c := &m.causal
 	c.committed, c.marker, c.safe, c.watermark = st.Committed, st.Committed, st.Committed, st.Committed
+
 	switch {
 	case st.Record.Epoch == 0:
 	case st.Learning:
