@@ -41,6 +41,7 @@ type invariants struct {
 	reached  map[uint64][]uint64 // by a record's nonce, then by replica: the highest causal number that it held in that epoch
 	wedged   map[wedge]bool
 	fenced   map[uint64]bool // gets that were forwarded with a round, by rID
+	told     map[uint64]bool // requests whose outcome a client was told, by rID
 	ref      reference
 	voided   map[uint64]map[uint64]*message.Request // by a record's nonce: the causal numbers that it has made void
 	outcomes map[string]*outcome                    // the first of each identity that was acknowledged
@@ -61,6 +62,8 @@ type delivered struct {
 	at       place
 	position uint64
 	op       *message.Operation
+	data     *message.Data // that brought it
+	byCut    bool          // no replica has delivered it while its view worked
 }
 
 func newInvariants(c *cluster) invariants {
@@ -68,7 +71,7 @@ func newInvariants(c *cluster) invariants {
 	w := invariants{
 		c: c, off: c.opts.HistoriesOnly, stats: make([]replica.Stats, n), received: make(map[place]uint64),
 		reached: make(map[uint64][]uint64), wedged: make(map[wedge]bool), fenced: make(map[uint64]bool),
-		voided:   make(map[uint64]map[uint64]*message.Request),
+		told: make(map[uint64]bool), voided: make(map[uint64]map[uint64]*message.Request),
 		outcomes: make(map[string]*outcome), stamps: make(map[string]lamport.Version),
 		ref: newReference(&c.opts, c.window()),
 	}
@@ -86,9 +89,47 @@ func (w *invariants) recorded(r *message.Record) {
 	w.voided[r.Nonce] = w.ref.void(r.High)
 }
 
-// givenUp sees that a record comes to nothing: what it had made void is not.
+// givenUp sees that a record comes to nothing: what it had made void is not, and what replicas have
+// delivered by its cut alone is in no order. Nobody was told of it, and who has delivered it begins anew
+// (rule F11).
 func (w *invariants) givenUp(r *message.Record) {
 	maps.Copy(w.ref.causal, w.voided[r.Nonce])
+	k := slices.IndexFunc(w.log, func(e delivered) bool { return e.byCut && e.at.Epoch+1 == r.Epoch })
+	if k < 0 || w.off {
+		return
+	}
+
+	for i := range w.log[k:] {
+		if e := &w.log[k+i]; e.op.Op == message.OpStrong && w.told[e.op.Request.RID] {
+			w.c.fail("invariant", "a client was told of %s, which only the cut of epoch %d has brought, and that record is given up",
+				describeOp(e.op), r.Epoch)
+		}
+	}
+	order, causal := w.log[:k], w.ref.causal
+	w.log, w.prints = nil, nil
+	w.ref = newReference(&w.c.opts, w.c.window())
+	w.ref.causal = causal
+	w.prints = append(w.prints, w.ref.print())
+	for i := range order {
+		w.append(order[i])
+	}
+}
+
+// append takes an operation into the order, as the next one.
+func (w *invariants) append(e delivered) {
+	before := uint64(0)
+	if n := len(w.log); n > 0 {
+		before = w.log[n-1].position
+	}
+	w.log = append(w.log, e)
+	w.ref.memory.advance(e.at.Epoch, e.data.Time)
+	if e.op.Op == message.OpEnd {
+		w.ends(e.op.Request.Key, e.op.Number)
+	}
+	if what := w.ref.apply(e.at, before, e.position, e.data, e.op); what != "" {
+		w.c.fail("invariant", "%s", what)
+	}
+	w.prints = append(w.prints, w.ref.print())
 }
 
 // stepped sees what a replica received.
@@ -123,6 +164,7 @@ func (w *invariants) sent(i int, msg message.Message) {
 // replied sees what a master answers.
 func (w *invariants) replied(m *master.Machine, r *master.Reply) {
 	s := w.c.tokens[r.Token]
+	w.told[r.RID] = w.told[r.RID] || r.Code == model.OK
 	if executed, known := r.Code.Executed(); known && !executed && s != nil && s.request.Identity != "" {
 		// Its identity is free again, and the next sending is a write of its own.
 		delete(w.stamps, fmt.Sprintf("%d/%s", m.Snapshot().Incarnation, s.request.Identity))
@@ -187,7 +229,7 @@ func (c *cluster) delivered(i int, at place, before, position uint64, d *message
 
 	if w.off {
 		if k == len(w.log) {
-			w.log = append(w.log, delivered{at, position, op})
+			w.log = append(w.log, delivered{at: at, position: position, op: op})
 		}
 		return
 	}
@@ -203,18 +245,11 @@ func (c *cluster) delivered(i int, at place, before, position uint64, d *message
 		if r := c.record(); r != nil && at.Epoch+1 < r.Epoch {
 			c.fail("invariant", "%s delivers %s at %s first of all, and the record of epoch %d stands", id, describeOp(op), at, r.Epoch)
 		}
-		w.log = append(w.log, delivered{at, position, op})
-		w.ref.memory.advance(at.Epoch, d.Time)
-		if op.Op == message.OpEnd {
-			w.ends(op.Request.Key, op.Number)
-		}
-		if what := w.ref.apply(at, before, position, d, op); what != "" {
-			c.fail("invariant", "%s", what)
-		}
-		w.prints = append(w.prints, w.ref.print())
+		w.append(delivered{at: at, position: position, op: op, data: d, byCut: true})
 	}
 
 	e := &w.log[k]
+	e.byCut = e.byCut && !c.nodes[i].replica.Installed()
 	if e.at != at || e.position != position || !sameOp(e.op, op) {
 		c.fail("invariant", "%s delivers as number %d %s at %s, position %d; another replica delivered %s at %s, position %d",
 			id, k+1, describeOp(op), at, position, describeOp(e.op), e.at, e.position)

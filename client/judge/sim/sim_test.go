@@ -138,6 +138,10 @@ func TestLostRecords(t *testing.T) { run(t, LostFromSeed, *seeds/10) }
 // off and other masters are started.
 func TestLostRecordsHarsh(t *testing.T) { run(t, LostHarshFromSeed, *seeds/20) }
 
+// TestLostRecordsHarsher has more of all that. In the 43rd of its runs a member alone has installed a
+// record that is lost, and another is decided in its place: the member begins anew.
+func TestLostRecordsHarsher(t *testing.T) { run(t, near(LostHarsherFromSeed, 3500), *seeds/20) }
+
 // TestLostRecordsWithCrashes lets replicas die beside that.
 func TestLostRecordsWithCrashes(t *testing.T) { run(t, LostWithCrashesFromSeed, *seeds/20) }
 
