@@ -1,15 +1,19 @@
 package e2e_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
+	"quartet/bus/model"
+	"quartet/client"
 )
 
 // txnReply is what a reply to a transaction says.
@@ -95,4 +99,56 @@ func TestTransactionsAreOnce(t *testing.T) {
 	m = startIn(t, p, args...)
 	nc = outlives(t, m.url)
 	again()
+}
+
+// Results as long as an answer may be are answered, many at a time, and are remembered by replicas
+// that were loaded with them: no message of theirs is larger than the bus takes.
+func TestLongResultsTravel(t *testing.T) {
+	p := newPlace(t)
+	m := startIn(t, p, "--memory", "--listen", freeAddress(t))
+	nc := outlives(t, m.url)
+	c, err := client.Connect(t.Context(), m.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+
+	big := bytes.Repeat([]byte("x"), model.MaxKeyValue-100)
+	if _, err := c.Set(t.Context(), "big", big); err != nil {
+		t.Fatal(err)
+	}
+	const rounds = 8
+	var revisions, sums [rounds]uint64
+	all := func(opts ...client.RequestOption) {
+		t.Helper()
+		var group sync.WaitGroup
+		for i := range rounds {
+			group.Go(func() {
+				tx := c.Txn(append(opts, client.WithID(fmt.Sprintf("long-%d", i)))...)
+				read := tx.Then().Get("big")
+				sum := tx.Then().Add("sum", 1)
+				done, err := tx.Commit(t.Context())
+				if err != nil || len(read.Value) != len(big) {
+					t.Errorf("%d bytes, %v", len(read.Value), err)
+					return
+				}
+
+				told := revisions[i] > 0
+				if told && (done.Revision != revisions[i] || uint64(sum.Sum) != sums[i]) {
+					t.Errorf("transaction %d at revision %d has sum %d; at first %d, %d", i, done.Revision, sum.Sum, revisions[i], sums[i])
+				}
+				revisions[i], sums[i] = done.Revision, uint64(sum.Sum)
+			})
+		}
+		group.Wait()
+	}
+
+	all()
+	for _, id := range []string{"r1", "r2"} {
+		pid := replicaOf(mustStatus(t, nc), id).PID
+		kill(t, pid)
+		awaitMember(t, nc, id, pid)
+	}
+	all(client.OnReplica("r1"))
+	all(client.OnReplica("r2"))
 }
