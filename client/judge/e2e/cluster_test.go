@@ -49,6 +49,9 @@ func run(m *testing.M) (status int) {
 	if url := os.Getenv(workerURL); url != "" {
 		return work(url)
 	}
+	if url := os.Getenv(holderURL); url != "" {
+		return hold(url)
+	}
 	fail := func(err error) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

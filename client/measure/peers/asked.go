@@ -41,6 +41,7 @@ type demand struct {
 	at, theirsAt  int // requests at once
 	measure       string
 	ratio         float64
+	request       string // of ours; theirs is the same, or, of its own, a set
 }
 
 // demands returns the project's own demands; medians of one run on a machine with two processors.
@@ -51,40 +52,48 @@ func demands() []demand {
 		memory       = quartetMemory
 	)
 
-	return []demand{
+	plain := []demand{
 		{"linearizable set, 64 shared, memory", "NATS KV R1 file put",
-			"set", linearizable, memory, natsR1, 64, 64, throughput, 1.0},
+			"set", linearizable, memory, natsR1, 64, 64, throughput, 1.0, ""},
 		{"linearizable set, 64 shared, memory", "NATS KV R3 file put",
-			"set", linearizable, memory, natsR3, 64, 64, throughput, 2.2},
+			"set", linearizable, memory, natsR3, 64, 64, throughput, 2.2, ""},
 		{"linearizable set, 64 shared, memory", "etcd put, tmpfs",
-			"set", linearizable, memory, etcdMemory, 64, 64, throughput, 5},
+			"set", linearizable, memory, etcdMemory, 64, 64, throughput, 5, ""},
 		{"linearizable get, 64 shared", "NATS KV R3 direct get (may be stale)",
-			"get", linearizable, memory, natsR3, 64, 64, throughput, 3.5},
+			"get", linearizable, memory, natsR3, 64, 64, throughput, 3.5, ""},
 		{"linearizable get, 64 shared", "etcd linearizable get",
-			"get", linearizable, memory, etcdMemory, 64, 64, throughput, 8},
+			"get", linearizable, memory, etcdMemory, 64, 64, throughput, 8, ""},
 		{"eventual set, 64 shared", "NATS KV R1 file put",
-			"set", eventual, memory, natsR1, 64, 64, throughput, 1.6},
+			"set", eventual, memory, natsR1, 64, 64, throughput, 1.6, ""},
 		{"eventual get, 64 shared", "NATS KV R1 get",
-			"get", eventual, memory, natsR1, 64, 64, throughput, 2.4},
+			"get", eventual, memory, natsR1, 64, 64, throughput, 2.4, ""},
 		{"linearizable set, --dir --sync always", "etcd put, fsync",
-			"set-durable", linearizable, quartetAlways, etcdFsync, 64, 64, throughput, 4},
+			"set-durable", linearizable, quartetAlways, etcdFsync, 64, 64, throughput, 4, ""},
 		{"linearizable set, --dir --sync always", "etcd put, fsync (least)",
-			"set-durable", linearizable, quartetAlways, etcdFsync, 64, 64, throughput, 3},
+			"set-durable", linearizable, quartetAlways, etcdFsync, 64, 64, throughput, 3, ""},
 		{"linearizable set, --dir --sync interval", "its own in memory",
-			"set-durable", linearizable, quartetInterval, memory, 64, 64, throughput, 0.7},
+			"set-durable", linearizable, quartetInterval, memory, 64, 64, throughput, 0.7, ""},
 		{"linearizable set, 64 connections", "NATS KV R3 file put",
-			"set-separate", linearizable, memory, natsR3, 64, 64, throughput, 1.1},
+			"set-separate", linearizable, memory, natsR3, 64, 64, throughput, 1.1, ""},
 		{"linearizable get, 64 connections", "NATS KV R3 get (may be stale)",
-			"get-separate", linearizable, memory, natsR3, 64, 64, throughput, 1.1},
+			"get-separate", linearizable, memory, natsR3, 64, 64, throughput, 1.1, ""},
 		{"linearizable set, one at a time", "NATS KV R3 file put",
-			"set-single", linearizable, memory, natsR3, 1, 1, p50Time, 1.0},
+			"set-single", linearizable, memory, natsR3, 1, 1, p50Time, 1.0, ""},
 		{"linearizable get, one at a time", "NATS KV R3 get (may be stale)",
-			"get-single", linearizable, memory, natsR3, 1, 1, p50Time, 0.9},
+			"get-single", linearizable, memory, natsR3, 1, 1, p50Time, 0.9, ""},
 		{"linearizable set, 256 shared", "its own, 64 shared",
-			"set-256", linearizable, memory, memory, 256, 64, throughput, 2.5},
+			"set-256", linearizable, memory, memory, 256, 64, throughput, 2.5, ""},
 		{"linearizable get, 256 shared", "its own, 64 shared",
-			"get-256", linearizable, memory, memory, 256, 64, throughput, 2},
+			"get-256", linearizable, memory, memory, 256, 64, throughput, 2, ""},
 	}
+	own := func(request string, ratio float64) demand {
+		return demand{"linearizable " + request + ", 64 shared, memory, by key", "its own set",
+			"operations", linearizable, memory, memory, 64, 64, throughput, ratio, request}
+	}
+	return append(plain, own(deletes, 0.95), own(creates, 0.95), own(txns, 4), demand{
+		"linearizable " + txns + ", 64 shared, memory", "etcd's, tmpfs",
+		"operations", linearizable, memory, etcdMemory, 64, 64, throughput, 5, txns,
+	})
 }
 
 func (r *Report) ask() []Asked {
@@ -110,7 +119,7 @@ func (r *Report) reached(d *demand) []Reached {
 	for i := range l.Ratios {
 		ratio := &l.Ratios[i]
 		us, them := &l.Sides[ratio.ours], &l.Sides[ratio.theirs]
-		isOurs := us.System == d.ours && us.Consistency == d.model.String() && us.Concurrency == d.at
+		isOurs := us.System == d.ours && us.Consistency == d.model.String() && us.Concurrency == d.at && us.Request == d.request
 		if !isOurs || them.System != d.theirs || them.Concurrency != d.theirsAt {
 			continue
 		}

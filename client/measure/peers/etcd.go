@@ -62,7 +62,7 @@ func (s *store) startEtcd(ctx context.Context, at site, dir string) error {
 		return err
 	}
 
-	s.open = func(ctx context.Context, _ *side, n int) (connections, error) {
+	s.open = func(ctx context.Context, side *side, n int) (connections, error) {
 		spread := make([]string, n)
 		for i := range spread {
 			spread[i] = endpoints[i%len(endpoints)]
@@ -72,7 +72,7 @@ func (s *store) startEtcd(ctx context.Context, at site, dir string) error {
 				return connections{}, err
 			}
 		}
-		return openEtcd(at, spread)
+		return openEtcd(at, side, spread)
 	}
 	return nil
 }
@@ -108,7 +108,7 @@ func newEtcdClient(endpoints ...string) (*clientv3.Client, error) {
 }
 
 // openEtcd makes a client for each of the endpoints.
-func openEtcd(at site, endpoints []string) (connections, error) {
+func openEtcd(at site, side *side, endpoints []string) (connections, error) {
 	var all connections
 	for _, endpoint := range endpoints {
 		c, err := newEtcdClient(endpoint)
@@ -118,18 +118,25 @@ func openEtcd(at site, endpoints []string) (connections, error) {
 		all.add(calls(func(op load.Op) load.Outcome {
 			ctx, cancel := context.WithTimeout(context.Background(), at.o.Timeout)
 			defer cancel()
-			return callEtcd(ctx, c, op)
+			return callEtcd(ctx, c, side, op)
 		}), func() { _ = c.Close() })
 	}
 	return all, nil
 }
 
-func callEtcd(ctx context.Context, c *clientv3.Client, op load.Op) load.Outcome {
+func callEtcd(ctx context.Context, c *clientv3.Client, side *side, op load.Op) load.Outcome {
 	var err error
 	found := true
-	if isSet(op) {
+	switch {
+	case side.request == txns:
+		puts := make([]clientv3.Op, txnKeys)
+		for i := range puts {
+			puts[i] = clientv3.OpPut(txnKey(op.Key, i), string(op.Value))
+		}
+		_, err = c.Txn(ctx).Then(puts...).Commit()
+	case isSet(op):
 		_, err = c.Put(ctx, op.Key, string(op.Value))
-	} else {
+	default:
 		var reply *clientv3.GetResponse
 		if reply, err = c.Get(ctx, op.Key); err == nil {
 			found = len(reply.Kvs) > 0

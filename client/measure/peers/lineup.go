@@ -72,6 +72,7 @@ func workloads() []workload {
 		{name: "get-separate", get: true, concurrency: 64, separate: true},
 		{name: "set-single", concurrency: 1},
 		{name: "get-single", get: true, concurrency: 1},
+		{name: "operations", concurrency: 64},
 		{name: "set-256", concurrency: 256, baseline: 64},
 		{name: "get-256", get: true, concurrency: 256, baseline: 64},
 		{name: "set-durable", concurrency: 64},
@@ -99,12 +100,18 @@ type side struct {
 	held   string // where a set is when it is answered
 	read   string // what a get may return; "" for a side that only sets
 	loads  []string
+
+	request string // what is sent in place of the load's sets: one of those of requests.go; "": nothing
 }
 
 func (s *side) String() string {
 	switch {
+	case s.model != 0 && s.request != "":
+		return s.system + " " + s.model.Word() + " " + s.request
 	case s.model != 0:
 		return s.system + " " + s.model.Word()
+	case s.request != "":
+		return s.system + " " + s.request
 	case s.driver == redisWait:
 		return s.system + " WAIT 2"
 	}
@@ -138,7 +145,7 @@ func (l *workload) entries() []entry {
 func sides() []side {
 	wide := []string{"set", "get", "set-separate", "get-separate", "set-single", "get-single"}
 	sets := []string{"set", "set-separate", "set-single"}
-	all := append(slices.Clone(wide), "set-256", "get-256", "set-durable")
+	all := append(slices.Clone(wide), "operations", "set-256", "get-256", "set-durable")
 
 	const (
 		memory3    = "memory of 3"
@@ -147,22 +154,23 @@ func sides() []side {
 		newest     = "linearizable"
 		maybeStale = "may be stale"
 	)
-	return []side{
-		{quartetMemory, model.Linearizable, goPackage, memory3, newest, all},
-		{quartetMemory, model.Linearizable, callbacks, memory3, newest, all},
+	plain := []side{
+		{quartetMemory, model.Linearizable, goPackage, memory3, newest, all, ""},
+		{quartetMemory, model.Linearizable, callbacks, memory3, newest, all, ""},
 		{quartetMemory, model.Eventual, goPackage, "memory of 1", maybeStale,
-			[]string{"set", "get", "set-single", "get-single"}},
-		{quartetMemory, model.Eventual, callbacks, "memory of 1", maybeStale, []string{"set", "get"}},
-		{quartetInterval, model.Linearizable, goPackage, interval3, "", []string{"set-durable"}},
-		{quartetInterval, model.Linearizable, callbacks, interval3, "", []string{"set-durable"}},
-		{quartetAlways, model.Linearizable, goPackage, always3, "", []string{"set-durable"}},
-		{quartetAlways, model.Linearizable, callbacks, always3, "", []string{"set-durable"}},
-		{natsR1, 0, keyValue, "file of 1, no fsync", "direct get; the only copy", wide},
-		{natsR3, 0, keyValue, "files of 2 of 3, no fsync", "direct get; may be stale", wide},
-		{etcdMemory, 0, clientV3, "memory (tmpfs) of 2 of 3", newest, wide},
-		{etcdFsync, 0, clientV3, "fsync on 2 of 3", "", []string{"set-durable"}},
-		{redisMemory, 0, redisPool, "memory of 1", "from the primary", wide},
-		{redisMemory, 0, redisBatches, "memory of 1", "from the primary", []string{"set", "get"}},
-		{redisMemory, 0, redisWait, "memory of 3", "", sets},
+			[]string{"set", "get", "set-single", "get-single"}, ""},
+		{quartetMemory, model.Eventual, callbacks, "memory of 1", maybeStale, []string{"set", "get"}, ""},
+		{quartetInterval, model.Linearizable, goPackage, interval3, "", []string{"set-durable"}, ""},
+		{quartetInterval, model.Linearizable, callbacks, interval3, "", []string{"set-durable"}, ""},
+		{quartetAlways, model.Linearizable, goPackage, always3, "", []string{"set-durable"}, ""},
+		{quartetAlways, model.Linearizable, callbacks, always3, "", []string{"set-durable"}, ""},
+		{natsR1, 0, keyValue, "file of 1, no fsync", "direct get; the only copy", wide, ""},
+		{natsR3, 0, keyValue, "files of 2 of 3, no fsync", "direct get; may be stale", wide, ""},
+		{etcdMemory, 0, clientV3, "memory (tmpfs) of 2 of 3", newest, wide, ""},
+		{etcdFsync, 0, clientV3, "fsync on 2 of 3", "", []string{"set-durable"}, ""},
+		{redisMemory, 0, redisPool, "memory of 1", "from the primary", wide, ""},
+		{redisMemory, 0, redisBatches, "memory of 1", "from the primary", []string{"set", "get"}, ""},
+		{redisMemory, 0, redisWait, "memory of 3", "", sets, ""},
 	}
+	return append(plain, operations(memory3)...)
 }

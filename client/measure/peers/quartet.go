@@ -93,6 +93,9 @@ func (s *store) openQuartet(ctx context.Context, at site, side *side, n int) (co
 		if side.driver == goPackage {
 			sender = load.QuartetCaller{Quartet: by}
 		}
+		if side.request != "" {
+			sender = other{c, side}
+		}
 		all.add(sender, func() { _ = c.Close() })
 	}
 	return all, nil

@@ -50,6 +50,7 @@ type Side struct {
 	System      string      `json:"system"`
 	Consistency string      `json:"consistency,omitempty"` // of quartet's requests
 	Driver      string      `json:"driver"`
+	Request     string      `json:"request,omitempty"` // where it is not the load's
 	Concurrency int         `json:"concurrency"`
 	Durability  string      `json:"durability"`     // where a set is when it is answered
 	Reads       string      `json:"read,omitempty"` // what a get may return
@@ -146,7 +147,7 @@ func (m *measurement) load() Load {
 			}
 			l.Ratios = append(l.Ratios, Ratio{
 				Ours: us.String(), Theirs: them.String(), ours: i, theirs: j,
-				Rate: load.Ratios(m.results[i], m.results[j]), P50: timeRatios(m.results[i], m.results[j], 50),
+				Rate: byKey(load.Ratios(m.results[i], m.results[j]), us.keys(), them.keys()), P50: timeRatios(m.results[i], m.results[j], 50),
 			})
 		}
 	}
@@ -156,9 +157,14 @@ func (m *measurement) load() Load {
 // compared reports whether the ratio of one of quartet's sides to another side says something: to
 // a peer's, to fewer requests at once, and of data on disk to data in memory.
 func (m *measurement) compared(us, them entry) bool {
+	isOfOther := us.request != "" && them.request == ""
 	switch {
 	case them.model == 0: // a peer's
-		return us.concurrency == them.concurrency
+		return us.concurrency == them.concurrency && us.request == them.request
+	case isOfOther: // another request beside the set
+		return us.system == them.system && us.driver == them.driver && us.model == them.model
+	case us.request != them.request:
+		return false
 	case us.driver != them.driver || us.model != them.model:
 		return false
 	case us.system == them.system:
@@ -170,7 +176,7 @@ func (m *measurement) compared(us, them entry) bool {
 func (m *measurement) side(i int) Side {
 	e, results := m.entries[i], m.results[i]
 	s := Side{
-		System: e.system, Driver: string(e.driver), Concurrency: e.concurrency,
+		System: e.system, Driver: string(e.driver), Request: e.request, Concurrency: e.concurrency,
 		Durability: e.held, label: e.side.String(), CPU: []CPU{},
 		Rate: load.Rates(results), P50: load.Quantiles(results, 50),
 		P90: load.Quantiles(results, 90), P99: load.Quantiles(results, 99),
