@@ -82,18 +82,18 @@ func ready(t *testing.T, cfg master.Config) *one {
 	return o
 }
 
-// result is a turn with the outcome of the command that is under way.
-func (o *one) result(outcome membership.Outcome, record *message.Record) {
+// result is a turn with the fate of the command that is under way.
+func (o *one) result(fate membership.Fate, record *message.Record) {
 	o.t.Helper()
 	c := o.out.Command
 	if c == nil {
 		o.t.Fatalf("no command is under way: %s", o.Snapshot().Why)
 	}
-	if outcome == membership.Won {
+	if fate == membership.Won {
 		o.revision++
 	}
 	o.turn(func() {
-		o.Result(membership.Result{Number: c.Number, Outcome: outcome, Record: record, Revision: o.revision}, &o.out)
+		o.Result(membership.Result{Number: c.Number, Fate: fate, Record: record, Revision: o.revision}, &o.out)
 	})
 }
 

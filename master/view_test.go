@@ -749,7 +749,7 @@ func TestW1WeakRequestsNeedNoRecord(t *testing.T) {
 	for n := range 3 {
 		o.record.Members = append(o.record.Members, message.Member{Node: lamport.Replica(n + 1), Incarnation: 7})
 	}
-	o.Result(membership.Result{Number: 1, Outcome: membership.Read, Record: &o.record, Revision: 9}, &o.out)
+	o.Result(membership.Result{Number: 1, Fate: membership.Read, Record: &o.record, Revision: 9}, &o.out)
 	o.wedged(0, 1, 2, 3)
 	o.ask(at(1, in("eventual get a")), at(2, in("eventual set a 2")))
 	if got := o.forwarded(); !slices.Equal(got, []string{"r1 #7", "r2 #8"}) {
@@ -773,7 +773,7 @@ func TestADecisionTakesNothingFromItsTurn(t *testing.T) {
 				request := at(1, in(text))
 				request.Token = 1
 				o.Request(request, &o.out)
-				o.Result(membership.Result{Number: c.Number, Outcome: membership.Won, Revision: o.revision + 1}, &o.out)
+				o.Result(membership.Result{Number: c.Number, Fate: membership.Won, Revision: o.revision + 1}, &o.out)
 			})
 			if got := o.forwarded(); !slices.Equal(got, []string{"r1 #1"}) {
 				t.Errorf("forwarded %v", got)

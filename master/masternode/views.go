@@ -211,7 +211,7 @@ func (n *node) execute(c *membership.Command) {
 		}
 		switch {
 		case store == nil:
-			o.result.Outcome = membership.Unknown
+			o.result.Fate = membership.Unknown
 		case c.Propose != nil:
 			o.propose(n.commands, store, c)
 		case c.Check:
@@ -225,12 +225,12 @@ func (n *node) execute(c *membership.Command) {
 
 func (o *commandEnd) read(ctx context.Context, store *register.Store) {
 	r, revision, err := store.Read(ctx)
-	o.result.Outcome, o.result.Record, o.result.Revision, o.err = membership.Read, r, revision, err
+	o.result.Fate, o.result.Record, o.result.Revision, o.err = membership.Read, r, revision, err
 	switch {
 	case errors.Is(err, register.ErrDamaged): // nothing that is of use stands there
 		o.result.Record, o.result.Damaged = nil, true
 	case err != nil:
-		o.result.Outcome = membership.Unknown
+		o.result.Fate = membership.Unknown
 	}
 }
 
@@ -248,11 +248,11 @@ func (o *commandEnd) propose(ctx context.Context, store *register.Store, c *memb
 	what, o.result.Revision, o.err = store.Propose(ctx, *c.Propose, c.Revision)
 	switch what {
 	case register.Won:
-		o.result.Outcome = membership.Won
+		o.result.Fate = membership.Won
 	case register.Lost:
-		o.result.Outcome = membership.Lost
+		o.result.Fate = membership.Lost
 	default:
-		o.result.Outcome = membership.Unknown
+		o.result.Fate = membership.Unknown
 	}
 }
 
@@ -262,12 +262,12 @@ func (n *node) decided(o *commandEnd) {
 		n.views.store = o.opened
 	}
 	n.noteStore(o.err)
-	if o.result.Outcome != membership.Unknown {
+	if o.result.Fate != membership.Unknown {
 		n.views.unread = false
 	}
 	n.machine.Result(o.result, &n.out)
 	switch {
-	case o.result.Outcome == membership.Won:
+	case o.result.Fate == membership.Won:
 		n.learn(o.proposed)
 	case o.result.Record != nil:
 		n.learn(o.result.Record)

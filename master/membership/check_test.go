@@ -97,13 +97,13 @@ func TestAChangeDoesNotWaitForACheck(t *testing.T) {
 	r := o.proposed()
 	number := o.out.Command.Number
 	o.turn(func() {
-		o.Result(membership.Result{Number: late, Outcome: membership.Read, Revision: 0}, &o.out)
+		o.Result(membership.Result{Number: late, Fate: membership.Read, Revision: 0}, &o.out)
 	})
 	if o.out.Command != nil {
 		t.Errorf("the late outcome of a check makes %+v", o.out.Command)
 	}
 	o.turn(func() {
-		o.Result(membership.Result{Number: number, Outcome: membership.Won, Revision: 99}, &o.out)
+		o.Result(membership.Result{Number: number, Fate: membership.Won, Revision: 99}, &o.out)
 	})
 	if o.out.Decided == nil || o.out.Decided.Nonce != r.Nonce {
 		t.Errorf("decided %+v", o.out.Decided)

@@ -208,14 +208,14 @@ func (o *one) stateOf(n lamport.Node, incarnation, watermark uint64, contiguous 
 	})
 }
 
-func (o *one) result(outcome membership.Outcome, r *message.Record, revision uint64) {
+func (o *one) result(fate membership.Fate, r *message.Record, revision uint64) {
 	o.t.Helper()
 	c := o.out.Command
 	if c == nil {
 		o.t.Fatalf("no command is under way: %s", o.Why())
 	}
 	o.turn(func() {
-		o.Result(membership.Result{Number: c.Number, Outcome: outcome, Record: r, Revision: revision}, &o.out)
+		o.Result(membership.Result{Number: c.Number, Fate: fate, Record: r, Revision: revision}, &o.out)
 	})
 }
 

@@ -15,21 +15,21 @@ type Command struct {
 	Check    bool            // a read while all is well: find out, too, whether a write would succeed
 }
 
-// Outcome says how a command ended.
-type Outcome uint8
+// Fate is what became of a command.
+type Fate uint8
 
-// The outcomes. Unknown: it may or may not have been written, or not have been read.
+// The fates. Unknown: it may or may not have been written, or not have been read.
 const (
-	Read Outcome = iota + 1
+	Read Fate = iota + 1
 	Won
 	Lost
 	Unknown
 )
 
-// Result is the outcome of a command.
+// Result is the answer to a command.
 type Result struct {
 	Number   uint64
-	Outcome  Outcome
+	Fate     Fate
 	Record   *message.Record // Read: what stands there; nil: nothing
 	Damaged  bool            // Read: there was a record, and it cannot be read
 	Revision uint64          // Read and Won
@@ -94,9 +94,9 @@ func (m *Machine) check(out *Output) {
 func (m *Machine) checked(r Result, out *Output) {
 	m.checking = false
 	switch {
-	case r.Outcome == Won:
+	case r.Fate == Won:
 		m.revision, m.restores = r.Revision, false
-	case r.Outcome != Read: // the next check looks again
+	case r.Fate != Read: // the next check looks again
 	case r.Record != nil && r.Record.Epoch == m.record.Epoch && r.Record.Nonce == m.record.Nonce:
 		m.revision, m.restores = r.Revision, false
 	case r.Record != nil && m.supersedes(r.Record):
@@ -173,7 +173,7 @@ func (m *Machine) Result(r Result, out *Output) {
 	}
 
 	m.waits = false
-	if r.Outcome == Read || r.Outcome == Won {
+	if r.Fate == Read || r.Fate == Won {
 		m.seen = r.Number
 	}
 
@@ -183,15 +183,15 @@ func (m *Machine) Result(r Result, out *Output) {
 	}
 
 	switch {
-	case r.Outcome == Won && m.proposal != nil && m.proposal.Nonce == m.record.Nonce: // written back: the change goes on
+	case r.Fate == Won && m.proposal != nil && m.proposal.Nonce == m.record.Nonce: // written back: the change goes on
 		m.revision, m.proposal, m.lost = r.Revision, nil, false
 		m.begin()
-	case r.Outcome == Won && m.proposal != nil:
+	case r.Fate == Won && m.proposal != nil:
 		m.adopt(m.proposal, r.Revision, out)
-	case r.Outcome != Read:
+	case r.Fate != Read:
 		m.stage, m.lost = reading, false
 		m.readAt = m.ticks + 1
-		if r.Outcome == Unknown {
+		if r.Fate == Unknown {
 			m.readAt = m.ticks + readTicks
 		}
 	case r.Record == nil && m.thereWasOne(r):

@@ -45,9 +45,9 @@ func TestWon(t *testing.T) {
 
 // Lost, or unknown: the record is read, and says what was decided. Unknown waits a little,
 // since the write may still be on its way.
-func TestTheOutcomeIsRead(t *testing.T) {
+func TestTheFateIsRead(t *testing.T) {
 	for _, outcome := range []struct {
-		what  membership.Outcome
+		what  membership.Fate
 		waits int
 	}{{membership.Lost, 1}, {membership.Unknown, 5}} {
 		read := func(t *testing.T) (*one, message.Record) {
@@ -68,7 +68,7 @@ func TestTheOutcomeIsRead(t *testing.T) {
 			return o, proposal
 		}
 
-		name := map[membership.Outcome]string{membership.Lost: "lost: ", membership.Unknown: "unknown: "}[outcome.what]
+		name := map[membership.Fate]string{membership.Lost: "lost: ", membership.Unknown: "unknown: "}[outcome.what]
 		t.Run(name+"it was written", func(t *testing.T) {
 			o, proposal := read(t)
 			o.reads(&proposal, 12)
@@ -165,24 +165,24 @@ func (o *one) stopped() {
 }
 
 // The outcome of an earlier command, or one that comes twice, says nothing.
-func TestALateOutcome(t *testing.T) {
+func TestALateFate(t *testing.T) {
 	o := changed(t)
 	number := o.out.Command.Number
 	for _, r := range []membership.Result{
-		{Number: number - 1, Outcome: membership.Won, Revision: 1}, {Number: number + 1, Outcome: membership.Won, Revision: 1},
-		{Number: number - 1, Outcome: membership.Read, Record: recordOf(9, 3, self+1), Revision: 40},
+		{Number: number - 1, Fate: membership.Won, Revision: 1}, {Number: number + 1, Fate: membership.Won, Revision: 1},
+		{Number: number - 1, Fate: membership.Read, Record: recordOf(9, 3, self+1), Revision: 40},
 	} {
 		o.turn(func() { o.Result(r, &o.out) })
 		if o.Record().Epoch != 4 || o.out.Command != nil || o.Superseded() {
 			t.Errorf("%+v: epoch %d, command %+v", r, o.Record().Epoch, o.out.Command)
 		}
 	}
-	won := membership.Result{Number: number, Outcome: membership.Won, Revision: 9}
+	won := membership.Result{Number: number, Fate: membership.Won, Revision: 9}
 	o.turn(func() { o.Result(won, &o.out) })
 	if o.Record().Epoch != 5 {
 		t.Fatalf("epoch %d", o.Record().Epoch)
 	}
-	won.Outcome = membership.Lost
+	won.Fate = membership.Lost
 	o.turn(func() { o.Result(won, &o.out) })
 	if o.Record().Epoch != 5 || o.out.Command != nil || o.Changing() {
 		t.Errorf("it came twice: epoch %d, command %+v", o.Record().Epoch, o.out.Command)

@@ -53,7 +53,7 @@ func flagged(n int, flag bool) uint64 {
 
 func unflagged(v uint64) (n int, flag bool) { return int(v >> 1), v&1 == 1 }
 
-// get reads the entry at a place: what it is, its length, and the distance back.
+// get reads the entry at an offset: what it is, its length, and the distance back.
 func (b *block) get(at int) (e Entry, length int, back uint64) {
 	r := reader{b: b.data[at:b.used]}
 	n, says := unflagged(r.uint())
@@ -119,7 +119,7 @@ func (b *block) back(at int) uint64 {
 	return r.uint()
 }
 
-// is reports whether the entry at a place has an identity.
+// is reports whether the entry at an offset has an identity.
 func (b *block) is(at int, id string, rid uint64) bool {
 	r := reader{b: b.data[at:b.used]}
 	n, _ := unflagged(r.uint())

@@ -59,7 +59,7 @@ func (e *Entry) nobodys() bool { return e.ID == "" && e.RID == 0 }
 const (
 	overhead       = 38 // 15 to 30 bytes in its block, and 14 in the map
 	overheadSays   = 6  // code, revision and length of the result
-	overheadBeside = 40 // and the result's place, with what Go rounds it up by
+	overheadBeside = 40 // and the result's slice, with what Go rounds it up by
 )
 
 // inlineResult is the length of results, in bytes, up to which they stand in the block: a sum
@@ -69,18 +69,18 @@ const inlineResult = 64
 // Memory is the memory. The zero value is not ready: see [New]. It has one owner.
 type Memory struct {
 	seed   uint64
-	index  map[uint32]uint32 // hash → place of the newest entry with it
+	index  map[uint32]uint32 // hash → offset of the newest entry with it
 	blocks []*block          // oldest first
 	spare  *block
-	first  uint64 // place of the first byte of blocks[0]
-	head   uint64 // place of the oldest entry
-	tail   uint64 // place behind the newest
+	first  uint64 // offset of the first byte of blocks[0]
+	head   uint64 // offset of the oldest entry
+	tail   uint64 // offset behind the newest
 	count  int
 	cost   int
 	bytes  int // of results
 }
 
-// block is blockBytes of places, of which the last few may be unused: no entry is in two.
+// block is blockBytes of offsets, of which the last few may be unused: no entry is in two.
 type block struct {
 	base    Entry // what its entries are written as differences to
 	used    int
@@ -95,8 +95,8 @@ const blockBytes = 1 << 16
 
 const largestEntry = 256 + inlineResult + 11*binary.MaxVarintLen64
 
-// MaxCost is the greatest sum of costs that a Memory can hold: a place is written with 32
-// bits.
+// MaxCost is the greatest sum of costs that a Memory can hold: an offset is written with
+// 32 bits.
 const MaxCost = 1 << 31
 
 // New returns an empty memory. The seed makes hashes hard to foresee for clients who choose
@@ -135,7 +135,7 @@ func (m *Memory) Add(e *Entry) {
 // with the same; 0: there is none.
 func (m *Memory) link(h uint32) (back uint64) {
 	if low, ok := m.index[h]; ok {
-		if p := m.place(low); p >= m.head {
+		if p := m.offset(low); p >= m.head {
 			back = m.tail - p
 		}
 	}
@@ -167,8 +167,8 @@ func (m *Memory) room(e *Entry) *block {
 	return b
 }
 
-// place returns the place whose lower 32 bits these are: the last one before the tail.
-func (m *Memory) place(low uint32) uint64 {
+// offset returns the offset whose lower 32 bits these are: the last one before the tail.
+func (m *Memory) offset(low uint32) uint64 {
 	return m.tail - uint64(uint32(m.tail)-low)
 }
 
@@ -182,7 +182,7 @@ func (m *Memory) Lookup(id string, rid uint64) (Entry, bool) {
 	if !ok {
 		return Entry{}, false
 	}
-	for p := m.place(low); p >= m.head; {
+	for p := m.offset(low); p >= m.head; {
 		b, at := m.at(p)
 		if b.is(at, id, rid) {
 			e, _, _ := b.get(at)
@@ -267,7 +267,7 @@ func (m *Memory) Each(from int, f func(*Entry) bool) {
 	}
 }
 
-// at returns the block of a place, and where in it.
+// at returns the block of an offset, and where in it.
 func (m *Memory) at(p uint64) (*block, int) {
 	d := p - m.first
 	return m.blocks[d/blockBytes], int(d % blockBytes)

@@ -77,13 +77,13 @@ type master struct {
 	tmp  string // its TMPDIR: what --memory keeps between masters is under it
 }
 
-// place is where masters of one test keep their files.
-type place struct{ logs, tmp string }
+// folder is where masters of one test keep their files.
+type folder struct{ logs, tmp string }
 
-func newPlace(t testing.TB) place {
+func newFolder(t testing.TB) folder {
 	t.Helper()
 	dir := t.TempDir()
-	p := place{logs: filepath.Join(dir, "log"), tmp: filepath.Join(dir, "tmp")}
+	p := folder{logs: filepath.Join(dir, "log"), tmp: filepath.Join(dir, "tmp")}
 	if err := os.MkdirAll(p.tmp, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func newPlace(t testing.TB) place {
 }
 
 // launch starts a master and does not wait. It ends with the test, whatever happens.
-func launch(t testing.TB, p place, args ...string) *master {
+func launch(t testing.TB, p folder, args ...string) *master {
 	t.Helper()
 	cmd := exec.Command(binary, append([]string{"master", "--log-dir", p.logs}, args...)...)
 	cmd.Env = append(os.Environ(), "TMPDIR="+p.tmp)
@@ -111,12 +111,12 @@ func launch(t testing.TB, p place, args ...string) *master {
 // suspects nobody soon, and waits for its ready line.
 func start(t testing.TB, args ...string) *master {
 	t.Helper()
-	return startIn(t, newPlace(t), append([]string{"--memory", "--listen", "127.0.0.1:-1", "--suspect", calm}, args...)...)
+	return startIn(t, newFolder(t), append([]string{"--memory", "--listen", "127.0.0.1:-1", "--suspect", calm}, args...)...)
 }
 
 var readyLine = regexp.MustCompile(`(?m)^ready (\S+)$`)
 
-func startIn(t testing.TB, p place, args ...string) *master {
+func startIn(t testing.TB, p folder, args ...string) *master {
 	t.Helper()
 	m := launch(t, p, args...)
 	m.awaitReady(t)
@@ -272,14 +272,14 @@ func atRest(t testing.TB, nc *nats.Conn) bus.Status {
 	return s
 }
 
-// outcome is how a command of the program ended.
-type outcome struct {
+// commandEnd is how a command of the program ended.
+type commandEnd struct {
 	stdout, stderr string
 	status         int
 }
 
 // quartet runs a command of the program to its end.
-func quartet(t testing.TB, args ...string) outcome {
+func quartet(t testing.TB, args ...string) commandEnd {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
 	defer cancel()
@@ -292,5 +292,5 @@ func quartet(t testing.TB, args ...string) outcome {
 	if err != nil && !errors.As(err, &bad) {
 		t.Fatalf("quartet %q: %v", args, err)
 	}
-	return outcome{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
+	return commandEnd{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
 }

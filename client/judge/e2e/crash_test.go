@@ -30,7 +30,7 @@ func TestOrphansEnd(t *testing.T) {
 // A master that comes back at another address than the killed one had cannot reach the replicas
 // that still run: they end, and it starts them again with their data.
 func TestMasterComesBackElsewhere(t *testing.T) {
-	p := newPlace(t)
+	p := newFolder(t)
 	args := []string{"--dir", filepath.Join(p.tmp, "data"), "--suspect", calm, "--orphan-timeout", "2s", "--listen"}
 	first := startIn(t, p, append(args, freeAddress(t))...)
 	nc := connect(t, first.url, nats.MaxReconnects(0))
@@ -92,7 +92,7 @@ func seeded(t *testing.T, nc *nats.Conn) before {
 func TestMasterIsKilledAndComesBack(t *testing.T) {
 	for _, data := range []string{"--memory", "--dir"} {
 		t.Run(data, func(t *testing.T) {
-			p := newPlace(t)
+			p := newFolder(t)
 			args := []string{"--listen", freeAddress(t), "--memory"}
 			if data == "--dir" {
 				args = []string{"--listen", args[1], "--dir", filepath.Join(p.tmp, "data")}
@@ -129,7 +129,7 @@ func TestMasterIsKilledAndComesBack(t *testing.T) {
 func TestEverythingIsKilledAndComesBack(t *testing.T) {
 	for _, sync := range []string{"interval", "always"} {
 		t.Run(sync, func(t *testing.T) {
-			p := newPlace(t)
+			p := newFolder(t)
 			args := []string{"--dir", filepath.Join(p.tmp, "data"), "--sync", sync, "--listen", freeAddress(t)}
 			m := startIn(t, p, args...)
 			nc := connect(t, m.url, nats.MaxReconnects(0))
@@ -154,7 +154,7 @@ func TestEverythingIsKilledAndComesBack(t *testing.T) {
 
 // With --memory nothing outlives the death of everything, and the same command begins anew.
 func TestEverythingInMemoryIsKilled(t *testing.T) {
-	p := newPlace(t)
+	p := newFolder(t)
 	args := []string{"--memory", "--listen", freeAddress(t)}
 	m := startIn(t, p, args...)
 	nc := connect(t, m.url, nats.MaxReconnects(0))
@@ -245,7 +245,7 @@ func checkRetries(t *testing.T, nc *nats.Conn, was before) {
 // Sessions that are under way while the master is killed and started again: they retry
 // what had no reply, and what they then know of it is true.
 func TestSessionsAcrossTheMastersDeath(t *testing.T) {
-	p := newPlace(t)
+	p := newFolder(t)
 	args := []string{"--memory", "--listen", freeAddress(t)}
 	m := startIn(t, p, args...)
 	killLeftovers(t, pids(mustStatus(t, connect(t, m.url, nats.MaxReconnects(0)))))

@@ -69,7 +69,7 @@ func reserves(t *testing.T, dir string) int {
 // reserve for the next such start.
 func TestStartOnAFullDisk(t *testing.T) {
 	disk := smallDisk(t)
-	p, dir := newPlace(t), filepath.Join(disk, "data")
+	p, dir := newFolder(t), filepath.Join(disk, "data")
 	run := func() (*master, *nats.Conn) {
 		m := startIn(t, p, "--dir", dir, "--listen", "127.0.0.1:-1", "--suspect", calm)
 		return m, connect(t, m.url)
@@ -171,7 +171,7 @@ func leave(t *testing.T, dir string, bytes uint64) {
 // nearly none deletes are refused, too.
 func TestDeletesOnAFullDisk(t *testing.T) {
 	disk := smallDisk(t)
-	m := startIn(t, newPlace(t), "--dir", filepath.Join(disk, "data"), "--listen", "127.0.0.1:-1", "--suspect", calm)
+	m := startIn(t, newFolder(t), "--dir", filepath.Join(disk, "data"), "--listen", "127.0.0.1:-1", "--suspect", calm)
 	nc := connect(t, m.url)
 	for model := 1; model <= 4; model++ {
 		mustOK(t, nc, fmt.Sprintf("%d, set, gone%d ::: v", model, model))

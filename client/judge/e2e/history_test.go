@@ -18,7 +18,7 @@ import (
 // backup is of a history that has ended. Whoever goes on from it is refused at once, in every
 // model and encoding; whoever goes on from before is not. Request ids never come twice.
 func TestARestoredBackupEndsAHistory(t *testing.T) {
-	p := newPlace(t)
+	p := newFolder(t)
 	data, backup := filepath.Join(p.tmp, "data"), filepath.Join(p.tmp, "backup")
 	args := []string{"--listen", freeAddress(t), "--dir", data, "--suspect", calm, "--replicas", "2"}
 

@@ -24,7 +24,7 @@ import (
 // A copy of the data directory that is started beside the original is a cluster of its own:
 // it starts its own replicas, and neither its start nor its end touches the original's.
 func TestCopyBesideTheOriginal(t *testing.T) {
-	p := newPlace(t)
+	p := newFolder(t)
 	dir, copied := filepath.Join(p.tmp, "data"), filepath.Join(p.tmp, "copy")
 	original := startIn(t, p, "--dir", dir, "--listen", "127.0.0.1:-1", "--suspect", calm)
 	nc := connect(t, original.url)
@@ -34,7 +34,7 @@ func TestCopyBesideTheOriginal(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	second := startIn(t, newPlace(t), "--dir", copied, "--listen", "127.0.0.1:-1", "--suspect", calm)
+	second := startIn(t, newFolder(t), "--dir", copied, "--listen", "127.0.0.1:-1", "--suspect", calm)
 	other := connect(t, second.url)
 	s := mustStatus(t, other)
 	for _, pid := range pids(s) {
@@ -68,11 +68,11 @@ func TestCopyBesideTheOriginal(t *testing.T) {
 // so two that are each kept running by somebody do not depose each other.
 func TestSecondMasterIsRefused(t *testing.T) {
 	s := externalServer(t, true)
-	first := startIn(t, newPlace(t), "--memory", "--nats", s.ClientURL(), "--suspect", calm)
+	first := startIn(t, newFolder(t), "--memory", "--nats", s.ClientURL(), "--suspect", calm)
 	nc := connect(t, s.ClientURL())
 	before := mustStatus(t, nc)
 	for _, data := range [][]string{{"--memory"}, {"--dir", filepath.Join(t.TempDir(), "data")}} {
-		p := newPlace(t)
+		p := newFolder(t)
 		second := launch(t, p, append(data, "--nats", s.ClientURL())...)
 		if status := second.Wait(t, startLimit); status != exit.StatusLed {
 			t.Errorf("status %d", status)
@@ -101,7 +101,7 @@ func nothingIn(t *testing.T, dir string) {
 // leaves no bucket in the account of that cluster's clients.
 func TestMasterOnAnothersEmbeddedServer(t *testing.T) {
 	first := start(t, "--client-jetstream")
-	second := launch(t, newPlace(t), "--memory", "--nats", first.url)
+	second := launch(t, newFolder(t), "--memory", "--nats", first.url)
 	if status := second.Wait(t, startLimit); status != exit.StatusLed {
 		t.Errorf("status %d\n%s", status, second.Stderr.String())
 	}
@@ -124,7 +124,7 @@ func TestStreamIsNoMaster(t *testing.T) {
 	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "AUDIT", Subjects: []string{"quartet.>"}}); err != nil {
 		t.Fatal(err)
 	}
-	startIn(t, newPlace(t), "--memory", "--nats", s.ClientURL())
+	startIn(t, newFolder(t), "--memory", "--nats", s.ClientURL())
 }
 
 // The master's own small files, lost or emptied: the same command has everything back, and
@@ -149,7 +149,7 @@ func TestMastersFilesAreLost(t *testing.T) {
 }
 
 func loseMastersFiles(t *testing.T, data string, files []string, spoil func(string) error) {
-	p := newPlace(t)
+	p := newFolder(t)
 	dir := filepath.Join(p.tmp, "data")
 	args := []string{"--listen", freeAddress(t), "--suspect", calm, "--memory"}
 	if data == "--dir" {
@@ -207,7 +207,7 @@ func runFiles(t *testing.T, m *master) string {
 // it would say of them would not be so. They go on, and so does the master that is as they are.
 func TestMasterThatDiffersIsRefused(t *testing.T) {
 	s := externalServer(t, true)
-	p := newPlace(t)
+	p := newFolder(t)
 	args := []string{"--memory", "--nats", s.ClientURL(), "--suspect", calm, "--orphan-timeout", "1m"}
 	first := startIn(t, p, args...)
 	nc := connect(t, s.ClientURL())
@@ -221,7 +221,7 @@ func TestMasterThatDiffersIsRefused(t *testing.T) {
 	refused := func(args ...string) {
 		t.Helper()
 		dir := filepath.Join(t.TempDir(), "data")
-		other := launch(t, newPlace(t), append([]string{"--nats", s.ClientURL(), "--dir", dir, "--suspect", calm}, args...)...)
+		other := launch(t, newFolder(t), append([]string{"--nats", s.ClientURL(), "--dir", dir, "--suspect", calm}, args...)...)
 		if status := other.Wait(t, startLimit); status != exit.StatusUsage || other.Stdout.String() != "" {
 			t.Errorf("%v: status %d, stdout %s", args, status, other.Stdout.String())
 		}
@@ -251,7 +251,7 @@ func TestMasterThatDiffersIsRefused(t *testing.T) {
 
 // The same of the way in which disks are synced, in the same directory.
 func TestMasterThatSyncsOtherwiseIsRefused(t *testing.T) {
-	p := newPlace(t)
+	p := newFolder(t)
 	args := []string{"--dir", filepath.Join(p.tmp, "data"), "--listen", freeAddress(t), "--suspect", calm, "--orphan-timeout", "1m"}
 	first := startIn(t, p, args...)
 	nc := connect(t, first.url, nats.MaxReconnects(0))
@@ -274,7 +274,7 @@ func TestMasterThatSyncsOtherwiseIsRefused(t *testing.T) {
 // A member that keeps its data in memory is told, though the master's flags say disk.
 func TestMemberInMemoryAmongDisks(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
-	m := startIn(t, newPlace(t), "--dir", dir, "--replicas", "1", "--listen", "127.0.0.1:-1", "--suspect", calm)
+	m := startIn(t, newFolder(t), "--dir", dir, "--replicas", "1", "--listen", "127.0.0.1:-1", "--suspect", calm)
 	nc := connect(t, m.url)
 	if s := mustStatus(t, nc); s.Data != bus.DataDisk || s.Replicas[0].Data != bus.DataDisk ||
 		s.Survives != "survives kill -9 of every process" {
@@ -328,7 +328,7 @@ func TestRunFilesAreCleaned(t *testing.T) {
 }
 
 func cleanRunFiles(t *testing.T, clean func(string) error) {
-	p := newPlace(t)
+	p := newFolder(t)
 	args := []string{"--memory", "--listen", freeAddress(t), "--orphan-timeout", "1m"}
 	m := startIn(t, p, args...)
 	nc := connect(t, m.url, nats.MaxReconnects(0))

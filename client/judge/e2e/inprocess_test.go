@@ -20,7 +20,7 @@ import (
 // that was acknowledged back. With processes the directory is good too, but while they run
 // nobody takes their place.
 func TestInProcess(t *testing.T) {
-	p := newPlace(t)
+	p := newFolder(t)
 	args := []string{"--dir", filepath.Join(p.tmp, "data"), "--listen", freeAddress(t)}
 	inside := append(slices.Clone(args), "--in-process")
 	m := startIn(t, p, inside...)

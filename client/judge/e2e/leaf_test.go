@@ -64,7 +64,7 @@ func behindALeaf(t *testing.T) (hub, leaf *server.Server) {
 // in that domain, it serves all models, views change, and doctor finds nothing.
 func TestClusterBehindALeafNode(t *testing.T) {
 	hub, leaf := behindALeaf(t)
-	startIn(t, newPlace(t), "--memory", "--nats", leaf.ClientURL(), "--js-domain", "hub", "--suspect", calm)
+	startIn(t, newFolder(t), "--memory", "--nats", leaf.ClientURL(), "--js-domain", "hub", "--suspect", calm)
 	nc := connect(t, leaf.ClientURL())
 	serves(t, nc)
 

@@ -27,7 +27,7 @@ import (
 func TestStartAndStop(t *testing.T) {
 	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
 		t.Run(signal.String(), func(t *testing.T) {
-			p := newPlace(t)
+			p := newFolder(t)
 			m := startIn(t, p, "--memory", "--listen", "127.0.0.1:-1", "--replicas", "2")
 			nc := connect(t, m.url, nats.MaxReconnects(0))
 			mustOK(t, nc, "1, 1, key ::: value", bus.HeaderClient, "Tester")
@@ -117,7 +117,7 @@ func TestPortTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	m := launch(t, newPlace(t), "--memory", "--listen", l.Addr().String())
+	m := launch(t, newFolder(t), "--memory", "--listen", l.Addr().String())
 	if status := m.Wait(t, startLimit); status != 1 {
 		t.Errorf("status %d", status)
 	}
@@ -136,7 +136,7 @@ func TestPortTaken(t *testing.T) {
 }
 
 func TestTwoMastersOnOneDirectory(t *testing.T) {
-	p := newPlace(t)
+	p := newFolder(t)
 	dir := filepath.Join(p.tmp, "data")
 	first := startIn(t, p, "--dir", dir, "--listen", "127.0.0.1:-1", "--replicas", "1", "--suspect", calm)
 	nc := connect(t, first.url)
@@ -144,7 +144,7 @@ func TestTwoMastersOnOneDirectory(t *testing.T) {
 
 	// In other words and in the same: what is wrong is that a master runs here already, and that
 	// is said although the log directory is its own, too.
-	for _, at := range []place{newPlace(t), p} {
+	for _, at := range []folder{newFolder(t), p} {
 		second := launch(t, at, "--dir", dir, "--listen", "127.0.0.1:-1", "--replicas", "1")
 		if status := second.Wait(t, startLimit); status != exit.StatusLed {
 			t.Errorf("status %d", status)
@@ -166,7 +166,7 @@ func TestTwoMastersOnOneDirectory(t *testing.T) {
 	}
 
 	// In another directory at the same address.
-	third := launch(t, newPlace(t), "--dir", filepath.Join(p.tmp, "other"), "--listen", strings.TrimPrefix(first.url, "nats://"))
+	third := launch(t, newFolder(t), "--dir", filepath.Join(p.tmp, "other"), "--listen", strings.TrimPrefix(first.url, "nats://"))
 	if status := third.Wait(t, startLimit); status != 1 ||
 		!strings.Contains(third.Stderr.String(), fmt.Sprintf("a master runs there already: m1, pid %d", first.PID())) {
 		t.Errorf("status %d\n%s", status, third.Stderr.String())
@@ -261,7 +261,7 @@ func externalServer(t *testing.T, jetstream bool) *server.Server {
 // again begins anew, since the data were in memory.
 func TestExternalServer(t *testing.T) {
 	s := externalServer(t, true)
-	m := startIn(t, newPlace(t), "--memory", "--nats", s.ClientURL(), "--suspect", calm)
+	m := startIn(t, newFolder(t), "--memory", "--nats", s.ClientURL(), "--suspect", calm)
 	if m.url != s.ClientURL() {
 		t.Errorf("ready at %s, want %s", m.url, s.ClientURL())
 	}
@@ -286,7 +286,7 @@ func TestExternalServer(t *testing.T) {
 		}
 		return nil
 	})
-	startIn(t, newPlace(t), "--memory", "--nats", s.ClientURL())
+	startIn(t, newFolder(t), "--memory", "--nats", s.ClientURL())
 	serves(t, nc)
 }
 
@@ -337,7 +337,7 @@ func replay(t *testing.T, nc *nats.Conn) {
 
 // Without JetStream there is no place for the record of the views.
 func TestExternalServerWithoutJetStream(t *testing.T) {
-	m := launch(t, newPlace(t), "--memory", "--nats", externalServer(t, false).ClientURL())
+	m := launch(t, newFolder(t), "--memory", "--nats", externalServer(t, false).ClientURL())
 	if status := m.Wait(t, startLimit); status != 1 || !strings.Contains(m.Stderr.String(), "JetStream") {
 		t.Errorf("status %d\n%s", status, m.Stderr.String())
 	}

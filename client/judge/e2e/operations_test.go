@@ -51,7 +51,7 @@ func killAll(t *testing.T, m *master, nc *nats.Conn) {
 // is known. The outcomes are what some one order says, that of their revisions; they are told again,
 // the same, to whoever sends the same request once more.
 func TestOperationsWhileProcessesAreKilled(t *testing.T) {
-	p := newPlace(t)
+	p := newFolder(t)
 	args := []string{"--dir", filepath.Join(p.tmp, "data"), "--listen", freeAddress(t)}
 	m := startIn(t, p, args...)
 	nc := outlives(t, m.url)
@@ -170,7 +170,7 @@ func revisionOf(nc *nats.Conn, key string) (uint64, error) {
 // A delete of any model is kept like a set: a replica that dies right after it, and then all
 // processes, do not bring the value back.
 func TestDeletesSurvive(t *testing.T) {
-	p := newPlace(t)
+	p := newFolder(t)
 	args := []string{"--dir", filepath.Join(p.tmp, "data"), "--listen", freeAddress(t)}
 	m := startIn(t, p, args...)
 	nc := outlives(t, m.url)
@@ -229,7 +229,7 @@ func absent(t *testing.T, nc *nats.Conn, keys []string) {
 // A value ends after its TTL and not before, though the replica that ends values is killed, and all
 // processes are; one that was set again without a TTL stays.
 func TestValuesEndWhileProcessesAreKilled(t *testing.T) {
-	p := newPlace(t)
+	p := newFolder(t)
 	args := []string{"--dir", filepath.Join(p.tmp, "data"), "--listen", freeAddress(t)}
 	m := startIn(t, p, args...)
 	nc := outlives(t, m.url)

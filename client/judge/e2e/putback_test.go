@@ -15,7 +15,7 @@ import (
 
 // disks is a cluster on disk of which a test changes the directories while it is stopped.
 type disks struct {
-	place
+	folder
 	dir, old string // old is a copy that was made before the newest keys were set
 }
 
@@ -24,7 +24,7 @@ func (d *disks) home(id string) string { return filepath.Join(d.dir, "replicas",
 
 func (d *disks) start(t *testing.T) (*master, *nats.Conn) {
 	t.Helper()
-	m := startIn(t, d.place, "--dir", d.dir, "--listen", "127.0.0.1:-1", "--suspect", suspicion.String())
+	m := startIn(t, d.folder, "--dir", d.dir, "--listen", "127.0.0.1:-1", "--suspect", suspicion.String())
 	return m, connect(t, m.url)
 }
 
@@ -57,8 +57,8 @@ var acknowledged = []string{"k1", "k2", "k3", "k4", "k5"}
 // replicas had delivered them before.
 func aged(t *testing.T, rest bool) *disks {
 	t.Helper()
-	p := newPlace(t)
-	d := &disks{place: p, dir: filepath.Join(p.tmp, "data"), old: filepath.Join(p.tmp, "old")}
+	p := newFolder(t)
+	d := &disks{folder: p, dir: filepath.Join(p.tmp, "data"), old: filepath.Join(p.tmp, "old")}
 	m, nc := d.start(t)
 	for _, key := range acknowledged[:3] {
 		mustOK(t, nc, "1, 1, "+key+" ::: old")
@@ -172,7 +172,7 @@ func TestDisksAreMisplaced(t *testing.T) {
 			d := aged(t, true)
 			test.spoil(t, d)
 
-			m := launch(t, d.place, "--dir", d.dir, "--listen", freeAddress(t), "--suspect", suspicion.String())
+			m := launch(t, d.folder, "--dir", d.dir, "--listen", freeAddress(t), "--suspect", suspicion.String())
 			nc := d.reach(t, m)
 			for _, id := range test.bad {
 				testkit.Eventually(t, restLimit, id+" says what is wrong", func() error {

@@ -47,7 +47,7 @@ func TestRecordsFileIsDamaged(t *testing.T) {
 }
 
 func damageRecord(t *testing.T, spoil func(string) error) {
-	p := newPlace(t)
+	p := newFolder(t)
 	dir := filepath.Join(p.tmp, "data")
 	args := []string{"--dir", dir, "--listen", "127.0.0.1:-1", "--suspect", calm}
 	m := startIn(t, p, args...)
@@ -141,7 +141,7 @@ func paused(t *testing.T, pid int) {
 // since the master that leads knows that nobody else has gone on.
 func TestRecordIsLostOnACluster(t *testing.T) {
 	urls := threeServers(t)
-	m := startIn(t, newPlace(t), "--memory", "--nats", strings.Join(urls, ","), "--suspect", suspicion.String())
+	m := startIn(t, newFolder(t), "--memory", "--nats", strings.Join(urls, ","), "--suspect", suspicion.String())
 	nc := connect(t, urls[1])
 	mustOK(t, nc, "1, 1, key ::: kept")
 	s := atRest(t, nc)
@@ -173,7 +173,7 @@ func TestRecordIsLostOnACluster(t *testing.T) {
 // has gone on: it names it, and an operator decides.
 func TestRecoverALostRecord(t *testing.T) {
 	server := externalServer(t, true)
-	p := newPlace(t)
+	p := newFolder(t)
 	args := []string{"--memory", "--nats", server.ClientURL(), "--suspect", suspicion.String(), "--orphan-timeout", "1m"}
 	first := startIn(t, p, args...)
 	nc := connect(t, server.ClientURL())

@@ -45,7 +45,7 @@ func transact(t *testing.T, nc *nats.Conn, body string, pairs ...string) txnRepl
 // everything was killed. One of gets alone is read at the replica that it names, in models 1 and 2,
 // and sees what was answered before it.
 func TestTransactionsAreOnce(t *testing.T) {
-	p := newPlace(t)
+	p := newFolder(t)
 	args := []string{"--dir", filepath.Join(p.tmp, "data"), "--listen", freeAddress(t), "--suspect", calm}
 	m := startIn(t, p, args...)
 	nc := outlives(t, m.url)

@@ -64,7 +64,7 @@ func modes(t *testing.T) map[string][]string {
 func TestReplicaIsKilled(t *testing.T) {
 	for name, data := range modes(t) {
 		t.Run(name, func(t *testing.T) {
-			m := startIn(t, newPlace(t), append(data, "--listen", "127.0.0.1:-1")...)
+			m := startIn(t, newFolder(t), append(data, "--listen", "127.0.0.1:-1")...)
 			nc := connect(t, m.url)
 			s := begin(t, m.url, "x", "r2")
 			for i, id := range []string{"r3", "r1", "r1"} {
@@ -89,7 +89,7 @@ func TestReplicaIsKilled(t *testing.T) {
 func TestReplicaIsPaused(t *testing.T) {
 	for name, data := range modes(t) {
 		t.Run(name, func(t *testing.T) {
-			m := startIn(t, newPlace(t), append(data, "--listen", "127.0.0.1:-1")...)
+			m := startIn(t, newFolder(t), append(data, "--listen", "127.0.0.1:-1")...)
 			nc := connect(t, m.url)
 			s := begin(t, m.url, "x", "r1")
 			s.goesOn(t)
@@ -157,7 +157,7 @@ func replicaCommand(t *testing.T, m *master, dir string, args ...string) func() 
 // A replica is added to a running cluster and taken out again, and one that the master
 // runs is taken out, too; the next start of the master knows.
 func TestReplicasJoinAndAreRemoved(t *testing.T) {
-	p := newPlace(t)
+	p := newFolder(t)
 	dir := filepath.Join(p.tmp, "data")
 	m := startIn(t, p, "--dir", dir, "--listen", "127.0.0.1:-1")
 	nc := connect(t, m.url)
@@ -296,7 +296,7 @@ func TestRecover(t *testing.T) {
 // A replica whose data are damaged is not served: it says so, is tried again, and comes
 // back once its directory was moved away.
 func TestDamagedReplicaIsNotServed(t *testing.T) {
-	p := newPlace(t)
+	p := newFolder(t)
 	dir := filepath.Join(p.tmp, "data")
 	args := []string{"--dir", dir, "--listen", "127.0.0.1:-1"}
 	m := startIn(t, p, args...)
@@ -352,13 +352,13 @@ func TestDamagedReplicaIsNotServed(t *testing.T) {
 func TestNewerMasterTakesOver(t *testing.T) {
 	s := externalServer(t, true)
 	args := []string{"--memory", "--nats", s.ClientURL(), "--orphan-timeout", "2s"}
-	first := startIn(t, newPlace(t), args...)
+	first := startIn(t, newFolder(t), args...)
 	nc := connect(t, s.ClientURL())
 	was := seeded(t, nc)
 	running := pids(atRest(t, nc))
 	killLeftovers(t, running)
 
-	second := startIn(t, newPlace(t), append(args, "--takeover")...)
+	second := startIn(t, newFolder(t), append(args, "--takeover")...)
 	if status := first.Wait(t, startLimit); status != exit.StatusLed || !strings.Contains(first.Stderr.String(), "newer master leads") {
 		t.Errorf("the first ended with status %d\n%s", status, first.Stderr.String())
 	}

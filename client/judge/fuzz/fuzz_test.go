@@ -129,19 +129,19 @@ func (r *registry) execute(c *membership.Command, s *source) membership.Result {
 			r.record, r.revision = &other, r.revision+1
 		}
 	}
-	result := membership.Result{Number: c.Number, Outcome: membership.Read}
+	result := membership.Result{Number: c.Number, Fate: membership.Read}
 	switch {
 	case c.Propose == nil:
 		result.Record, result.Revision = r.record, r.revision
 	case c.Revision != r.revision:
-		result.Outcome = membership.Lost
+		result.Fate = membership.Lost
 	default:
 		r.record, r.revision = c.Propose, r.revision+1
-		result.Outcome, result.Revision = membership.Won, r.revision
+		result.Fate, result.Revision = membership.Won, r.revision
 	}
 	switch s.below(8) {
 	case 0:
-		result.Outcome, result.Record = membership.Unknown, nil
+		result.Fate, result.Record = membership.Unknown, nil
 	case 1:
 		result.Number = s.number()
 	}

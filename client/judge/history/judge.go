@@ -153,7 +153,7 @@ func withEarlier(h []Operation) ([]Operation, map[string]int) {
 			case s.kind == sawValue && early:
 				miss(o, s.key, s.value, s.timestamp)
 			case s.kind == sawAnything || s.kind == sawSomething:
-				if s.hasRevision && !claimed[place{s.key, s.revision}] {
+				if s.hasRevision && !claimed[keyRevision{s.key, s.revision}] {
 					miss(o, s.key, notRecorded, 0)
 				}
 			}
@@ -170,21 +170,21 @@ func withEarlier(h []Operation) ([]Operation, map[string]int) {
 	return all, count
 }
 
-// place is a revision of a key.
-type place struct {
+// keyRevision is a revision of a key.
+type keyRevision struct {
 	key      string
 	revision uint64
 }
 
 // firstWrites returns the earliest call of a write of each value, the revisions that some operation
 // claims or saw with a value, and the earliest call of all.
-func firstWrites(h []Operation) (first map[write]int64, claimed map[place]bool, start int64) {
-	first, claimed, start = make(map[write]int64), make(map[place]bool), h[0].Call
+func firstWrites(h []Operation) (first map[write]int64, claimed map[keyRevision]bool, start int64) {
+	first, claimed, start = make(map[write]int64), make(map[keyRevision]bool), h[0].Call
 	note := func(o *Operation, parts []part) {
 		for i := range parts {
 			p := &parts[i]
 			if p.deed.claimed {
-				claimed[place{p.key, p.deed.revision}] = true
+				claimed[keyRevision{p.key, p.deed.revision}] = true
 			}
 			if p.deed.kind != puts {
 				continue
@@ -211,7 +211,7 @@ func firstWrites(h []Operation) (first map[write]int64, claimed map[place]bool, 
 		}
 		for _, s := range sightsOf(o) {
 			if s.hasRevision && s.kind == sawValue {
-				claimed[place{s.key, s.revision}] = true
+				claimed[keyRevision{s.key, s.revision}] = true
 			}
 		}
 	}

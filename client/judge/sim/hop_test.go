@@ -109,12 +109,12 @@ func (h *machines) tick() {
 func (h *machines) endMasterTurn() {
 	h.master.EndTurn(&h.out)
 	for c := h.out.Command; c != nil; c = h.out.Command { // nobody else writes the record
-		outcome := membership.Read
+		fate := membership.Read
 		if c.Propose != nil {
-			outcome = membership.Won
+			fate = membership.Won
 		}
 		h.out.Command = nil
-		h.master.Result(membership.Result{Number: c.Number, Outcome: outcome, Revision: c.Number}, &h.out)
+		h.master.Result(membership.Result{Number: c.Number, Fate: fate, Revision: c.Number}, &h.out)
 		h.master.EndTurn(&h.out)
 	}
 	h.route(h.out.Sends)

@@ -29,13 +29,13 @@ func (c *cluster) ask(i int, cmd *membership.Command) {
 	d := &command{cmd: *cmd, life: c.nodes[i].life}
 	at := c.now + 1 + c.rand.Int64N(2*c.net.delay)
 	if c.unread.away && !c.healed {
-		d.result = membership.Result{Number: cmd.Number, Outcome: membership.Unknown}
+		d.result = membership.Result{Number: cmd.Number, Fate: membership.Unknown}
 		c.agenda.push(event{at: at + c.rand.Int64N(50*tickUnits), kind: results, node: i, cmd: d})
 		return
 	}
 	if c.registryLoss > 0 && c.rand.Float64() < c.registryLoss {
 		d.unanswered = true
-		d.result = membership.Result{Number: cmd.Number, Outcome: membership.Unknown}
+		d.result = membership.Result{Number: cmd.Number, Fate: membership.Unknown}
 		c.agenda.push(event{at: at + c.rand.Int64N(5*tickUnits), kind: results, node: i, cmd: d})
 		if c.rand.IntN(3) == 0 {
 			c.trace("%6d  %s: a command for the record is lost", c.now, c.nodes[i].id)
@@ -53,7 +53,7 @@ func (c *cluster) execute(i int, d *command) {
 
 	switch {
 	case d.cmd.Propose == nil:
-		result.Outcome = membership.Read
+		result.Fate = membership.Read
 		n := len(g.records)
 		if g.lost {
 			n = g.shown
@@ -63,18 +63,18 @@ func (c *cluster) execute(i int, d *command) {
 			result.Record = &last
 		}
 	case d.cmd.Revision != g.revision:
-		result.Outcome = membership.Lost
+		result.Fate = membership.Lost
 	case c.writtenBack(d.cmd.Propose):
 		g.revision++
 		g.lost = false
-		result.Outcome, result.Revision = membership.Won, g.revision
+		result.Fate, result.Revision = membership.Won, g.revision
 		c.trace("%6d  RECORD of epoch %d is back", c.now, d.cmd.Propose.Epoch)
 	default:
 		c.voidRecords(int(d.cmd.Propose.Epoch) - 1)
 		g.revision++
 		g.lost = false
 		g.records = append(g.records, *d.cmd.Propose)
-		result.Outcome, result.Revision = membership.Won, g.revision
+		result.Fate, result.Revision = membership.Won, g.revision
 		c.views++
 		c.trace("%6d  RECORD %s", c.now, describeRecord(d.cmd.Propose))
 		c.watch.recorded(d.cmd.Propose)

@@ -272,16 +272,16 @@ func (c *cluster) execute(m *masterNode, command *membership.Command) membership
 	who := m.id.String()
 	if command.Propose == nil {
 		c.line(who+" reads", "%s", recordOf(c.record))
-		return membership.Result{Number: command.Number, Outcome: membership.Read, Record: c.record, Revision: c.revision}
+		return membership.Result{Number: command.Number, Fate: membership.Read, Record: c.record, Revision: c.revision}
 	}
 	if command.Revision != c.revision {
 		c.line(who+" loses", "%s", recordOf(command.Propose))
-		return membership.Result{Number: command.Number, Outcome: membership.Lost}
+		return membership.Result{Number: command.Number, Fate: membership.Lost}
 	}
 	c.record = command.Propose
 	c.revision++
 	c.line(who+" decides", "%s", recordOf(c.record))
-	return membership.Result{Number: command.Number, Outcome: membership.Won, Revision: c.revision}
+	return membership.Result{Number: command.Number, Fate: membership.Won, Revision: c.revision}
 }
 
 func (c *cluster) send(from lamport.Node, sends []abcast.Send) {

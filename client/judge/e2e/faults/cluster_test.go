@@ -309,14 +309,14 @@ func atRest(replicas int) func(bus.Status) error {
 	}
 }
 
-// outcome is how a command of the program ended.
-type outcome struct {
+// commandEnd is how a command of the program ended.
+type commandEnd struct {
 	stdout, stderr string
 	status         int
 }
 
 // quartet runs a command of the program on the cluster.
-func (c *cluster) quartet(t testing.TB, args ...string) outcome {
+func (c *cluster) quartet(t testing.TB, args ...string) commandEnd {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), healLimit)
 	defer cancel()
@@ -327,5 +327,5 @@ func (c *cluster) quartet(t testing.TB, args ...string) outcome {
 	if err := cmd.Run(); err != nil && !errors.As(err, &bad) {
 		t.Fatalf("quartet %q: %v", args, err)
 	}
-	return outcome{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
+	return commandEnd{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
 }
