@@ -141,7 +141,7 @@ func (v *viewer) lacks(w *written) error {
 // each model, a slow one, and 100 of disjoint prefixes. What was acknowledged was told, once, in
 // order.
 func TestWatchesWhileProcessesAreKilled(t *testing.T) {
-	p := newPlace(t)
+	p := newFolder(t)
 	args := []string{"--dir", filepath.Join(p.tmp, "data"), "--listen", freeAddress(t)}
 	m := startIn(t, p, args...)
 	nc := outlives(t, m.url)
