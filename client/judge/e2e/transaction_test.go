@@ -104,7 +104,7 @@ func TestTransactionsAreOnce(t *testing.T) {
 // Results as long as an answer may be are answered, many at a time, and are remembered by replicas
 // that were loaded with them: no message of theirs is larger than the bus takes.
 func TestLongResultsTravel(t *testing.T) {
-	p := newPlace(t)
+	p := newFolder(t)
 	m := startIn(t, p, "--memory", "--listen", freeAddress(t))
 	nc := outlives(t, m.url)
 	c, err := client.Connect(t.Context(), m.url)
