@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"quartet/bus/codec"
 	"quartet/bus/message"
 	"quartet/bus/model"
 )
@@ -39,7 +40,7 @@ type Session struct {
 const (
 	sessionVersion = 2
 	withoutHistory = 1
-	sessionBytes   = 1 + historyBytes + 2*binary.MaxVarintLen64 + crc32.Size
+	sessionBytes   = 1 + codec.HistoryBytes + 2*binary.MaxVarintLen64 + crc32.Size
 )
 
 // Token returns s as a token, of at most [MaxSession] letters, digits, "-" and "_". Of
@@ -49,10 +50,10 @@ func (s Session) Token() string {
 	b := append(scratch[:0], withoutHistory)
 	if s.History != (History{}) {
 		b[0] = sessionVersion
-		b = appendHistory(b, s.History)
+		b = codec.AppendHistory(b, s.History)
 	}
 	b = binary.AppendUvarint(b, s.Position)
-	return sealed(binary.AppendUvarint(b, s.Timestamp))
+	return codec.Seal(binary.AppendUvarint(b, s.Timestamp))
 }
 
 // ParseSession reads what [Session.Token] returns, and only that, or [NewSession]. An error
@@ -90,7 +91,7 @@ func readSession(token string) (s Session, fault string) {
 	version := b[0]
 	b = b[1 : len(b)-crc32.Size]
 	if version == sessionVersion {
-		s.History, b, ok = readHistory(b)
+		s.History, b, ok = codec.ReadHistory(b)
 	}
 	if s.Position, n = binary.Uvarint(b); n > 0 {
 		s.Timestamp, m = binary.Uvarint(b[n:])

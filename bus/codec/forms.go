@@ -1,8 +1,11 @@
 package codec
 
-import "quartet/bus/model"
+import (
+	"quartet/bus/message"
+	"quartet/bus/model"
+)
 
-// Forms are the forms of transactions and of what they come to, for who is handed them: a core
+// Forms are the forms of transactions, of what they come to, and of the pages of lists, for who is handed them: a core
 // imports no package that is none.
 type Forms struct{}
 
@@ -13,3 +16,15 @@ func (Forms) ParseTransaction(b []byte) (model.Transaction, error) { return Pars
 func (Forms) AppendResults(dst []byte, r *model.Results) ([]byte, error) {
 	return AppendResults(dst, r)
 }
+
+// AppendPage is [AppendPage].
+func (Forms) AppendPage(dst []byte, p *model.Page) ([]byte, error) { return AppendPage(dst, p) }
+
+// ItemSize is [ItemSize].
+func (Forms) ItemSize(i *model.Item) int { return ItemSize(i) }
+
+// NextWord is [NextWord].
+func (Forms) NextWord(p *message.Place) string { return NextWord(p) }
+
+// ParseNext is [ParseNext].
+func (Forms) ParseNext(word string) (message.Place, error) { return ParseNext(word) }

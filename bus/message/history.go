@@ -1,6 +1,10 @@
 package message
 
-import "slices"
+import (
+	"slices"
+
+	"quartet/bus/lamport"
+)
 
 // History names a point of a cluster's history: a record of the view, by what no other record
 // shares with it. A client that goes on from something that the cluster said earlier (a session, a
@@ -18,6 +22,20 @@ type Told struct {
 	Position  uint64 // of the total order
 	Timestamp uint64 // causal
 }
+
+// Place is where a page of a list begins: at a replica's process, in the cut that it keeps for the
+// list. A client carries it from one page to the next, as a word.
+type Place struct {
+	History
+	Life     uint64 // of the process
+	Position uint64 // of the cut
+	Replica  lamport.Node
+	List     uint64 // counted by the process; above 0
+	Page     uint64
+}
+
+// Told is what who goes on from the place has been told.
+func (p *Place) Told() Told { return Told{History: p.History, Position: p.Position} }
 
 // Verdict says what a record knows of somebody's history.
 type Verdict uint8

@@ -47,6 +47,9 @@ func (l *Layers) Follow(on bool) {
 
 // touch says that the present operation may change what a get of models 3 and 4 sees of a key.
 func (l *Layers) touch(key string) {
+	if len(l.newestPast.open) > 0 {
+		l.noteNewest(key)
+	}
 	if l.seen.log == nil {
 		return
 	}

@@ -56,9 +56,12 @@ type Layers struct {
 	executed  executed
 	changes   *changes.Log // of the committed layer
 	seen      seen
-	snapshots []*Snapshot // that are open
-	position  uint64      // ordered operations delivered
-	unsaved   int         // bytes of values committed since the last call of Saved
+	position  uint64 // ordered operations delivered
+	unsaved   int    // bytes of values committed since the last call of Saved
+
+	committedPast past // of the committed layer
+	newestPast    past // of what models 3 and 4 read
+	preparing     []*Snapshot
 }
 
 // New returns layers over what stands in cfg.Store.
@@ -77,7 +80,7 @@ func (l *Layers) Keys() int { return l.store.Live() }
 
 // Tentative is how many weak writes wait for their delivery, and how many of them were
 // accepted by this replica.
-func (l *Layers) Tentative() (all, own int) { return l.tentative.count, l.tentative.own }
+func (l *Layers) Tentative() (all, own int) { return len(l.tentative.held), l.tentative.own }
 
 // Committed returns what stands at key in the committed layer.
 func (l *Layers) Committed(key string) (store.Record, bool) { return l.store.Get(key) }

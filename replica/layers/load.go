@@ -37,11 +37,15 @@ func (l *Layers) EachKey(from string, f func(key string, rec store.Record) bool)
 func (l *Layers) Empty() bool { return l.executed.number == 0 && l.store.Len() == 0 }
 
 // Clear drops the committed layer's records.
-func (l *Layers) Clear() { l.store.Clear() }
+func (l *Layers) Clear() {
+	l.loseSnapshots()
+	l.store.Clear()
+}
 
 // Restart empties the table, and begins the position anew. Records stay: they are written
-// again as the load goes on.
+// again as the load goes on. They are no prefix of the order meanwhile, so snapshots are lost.
 func (l *Layers) Restart() {
+	l.loseSnapshots()
 	l.executed.clear(0)
 	l.RestartChanges(0)
 	l.position = 0

@@ -23,9 +23,9 @@ type tentative struct {
 	byKey map[string]*held
 	byRID map[uint64]*held // of sets without a client's id
 	byID  map[string]*held
-	count int
-	own   int   // accepted by this replica
-	spare *held // left the layer; threaded by nextOfKey
+	held  []*held // all, in no order
+	own   int     // accepted by this replica
+	spare *held   // left the layer; threaded by nextOfKey
 }
 
 // held is a tentative write.
@@ -43,6 +43,7 @@ type held struct {
 
 	accepted bool // by this replica, from a client
 	kept     bool // on disk as a write of its own
+	at       int  // its place among all
 
 	nextOfKey, nextOfIdentity *held
 }
@@ -79,15 +80,16 @@ func (t *tentative) add(r *message.Request, number uint64) {
 	*h = held{
 		key: r.Key, id: r.Identity, value: r.Value, version: r.Version, number: number, rid: r.RID, digest: r.Digest,
 		deletes: r.Type == model.Delete, ttl: r.TTL, wall: r.Wall,
+		at:        len(t.held),
 		nextOfKey: t.byKey[r.Key], nextOfIdentity: first,
 	}
+	t.held = append(t.held, h)
 	t.byKey[r.Key] = h
 	if h.id != "" {
 		t.byID[h.id] = h
 	} else {
 		t.byRID[h.rid] = h
 	}
-	t.count++
 }
 
 // newest returns the write to key with the greatest version, or nil.
@@ -191,11 +193,21 @@ func (t *tentative) remove(r *message.Request, gone func(*held)) {
 			t.own--
 		}
 		t.unlink(h)
+		t.vacate(h.at)
 		*h = held{nextOfKey: t.spare}
 		t.spare = h
-		t.count--
 		h = next
 	}
+}
+
+// vacate takes the write at a place out of those of all: the last one takes the place. So who goes
+// through them from the last to the first misses none that stays.
+func (t *tentative) vacate(at int) {
+	last := len(t.held) - 1
+	t.held[at] = t.held[last]
+	t.held[at].at = at
+	t.held[last] = nil
+	t.held = t.held[:last]
 }
 
 // unlink takes h out of its key's list.
