@@ -34,10 +34,10 @@ type held struct {
 // it. They are then asked again every againTicks.
 const fenceTicks = 2
 
-// fenced reports whether a flight is a get, or a transaction of gets alone, that is read without a
-// place in the order.
+// fenced reports whether a flight is a get, a transaction of gets alone or the first page of a list,
+// that is read without a place in the order.
 func (m *Machine) fenced(f *flight) bool {
-	return f.request.Model == model.Linearizable && !f.writes && !m.cfg.OrderedGets
+	return f.request.Model == model.Linearizable && !f.writes && !m.cfg.OrderedGets && !goesOn(&f.request)
 }
 
 // fenceOff puts a get, which leaves for p in this turn, into the turn's round.

@@ -89,7 +89,7 @@ func (m *Machine) ofWhatReplicasHold(told *message.Told) bool {
 // misdirected refuses a request that does not go on from this history, or keeps it until
 // the record has been read, and reports whether it did.
 func (m *Machine) misdirected(in *Incoming, out *Output) bool {
-	switch m.Judge(&in.Told) {
+	switch m.judgeAll(in) {
 	case message.Ours:
 		return false
 	case message.Ahead:
@@ -107,6 +107,24 @@ func (m *Machine) misdirected(in *Incoming, out *Output) bool {
 	return true
 }
 
+// judgeAll is [Machine.Judge] of all that a request goes on from: a list's place has a history, too.
+func (m *Machine) judgeAll(in *Incoming) message.Verdict {
+	verdict := m.Judge(&in.Told)
+	if verdict != message.Ours || in.Place.List == 0 {
+		return verdict
+	}
+	told := in.Place.Told()
+	return m.Judge(&told)
+}
+
+// ahead is which of the histories that a request goes on from this master has not come to yet.
+func (m *Machine) aheadOf(in *Incoming) message.History {
+	if m.Judge(&in.Told) == message.Ahead {
+		return in.Told.History
+	}
+	return in.Place.History
+}
+
 func (m *Machine) refuseUnjudged(token uint64, code model.Code, why string, out *Output) {
 	m.Refuse(token, code, why, out)
 	out.Replies[len(out.Replies)-1].Unjudged = true
@@ -121,7 +139,7 @@ func (m *Machine) settleAhead(out *Output) {
 	m.ahead = nil
 	for i := range waiting {
 		a := &waiting[i]
-		settled := m.Judge(&a.in.Told) != message.Ahead
+		settled := m.judgeAll(&a.in) != message.Ahead
 		read := m.members.Seen() > a.asked // by a command that was given after the request had come
 		switch {
 		case !settled && !read && m.ticks < a.latest:
@@ -129,7 +147,7 @@ func (m *Machine) settleAhead(out *Output) {
 			m.members.LookUp()
 			continue
 		case !settled && read: // no master leads, or has led, that epoch with that record
-			m.left = append(m.left[max(0, len(m.left)-mostLeft+1):], a.in.Told.History)
+			m.left = append(m.left[max(0, len(m.left)-mostLeft+1):], m.aheadOf(&a.in))
 		}
 		m.inFlight--
 		if settled || read {

@@ -7,6 +7,7 @@ import (
 	"quartet/bus/lamport"
 	"quartet/bus/message"
 	"quartet/bus/model"
+	"quartet/replica/listing"
 )
 
 // flight is a request that has no outcome yet. A repeated write joins the flight of its
@@ -112,8 +113,14 @@ func mayEnd(r *message.Request) bool { return r.TTL > 0 || r.Type == model.Txn }
 func causalWrite(r *message.Request) bool { return r.Model == model.Causal && r.Writes() }
 
 // ofMembers reports whether only a member of the view may serve a request: those of models 1 and
-// 2, and watches of all models, which end where a replica is a member no more.
-func ofMembers(r *message.Request) bool { return r.Model.Strong() || r.Type == model.Watch }
+// 2, and watches of all models, which end where a replica is a member no more. A further page of a
+// list is of a cut that was told, and concerns no view (rule P6).
+func ofMembers(r *message.Request) bool {
+	return (r.Model.Strong() && !goesOn(r)) || r.Type == model.Watch
+}
+
+// goesOn reports whether a list goes on from an earlier page.
+func goesOn(r *message.Request) bool { return listing.GoesOn(&r.Request) }
 
 // ofViews reports whether a request needs a view: all but gets of model 3, and writes and gets of
 // model 4.
@@ -188,6 +195,9 @@ func (m *Machine) place(in *Incoming) (*peer, model.Code, string) {
 		return p, model.Unavailable, why
 	}
 
+	if goesOn(r) {
+		return m.keeper(in)
+	}
 	fits := (*peer).servesWeak
 	if ofMembers(r) {
 		if why := m.whyNotStrong(); why != "" {
@@ -211,6 +221,32 @@ func (m *Machine) place(in *Incoming) (*peer, model.Code, string) {
 		return nil, model.Unavailable, m.whyNoReplica()
 	}
 	return nil, 0, ""
+}
+
+// keeper finds the replica that keeps the list with which a request goes on. If that one is gone
+// the list is (rule P6).
+func (m *Machine) keeper(in *Incoming) (*peer, model.Code, string) {
+	n := in.Place.Replica
+	p := m.peer(n)
+	isOut := m.members.Record().Epoch > 0 && !m.configures(n)
+	isThere := p != nil && p.weak
+	mayNotHaveBeenHeard := m.ticks <= m.cfg.SuspectTicks // this master has just begun
+	switch {
+	case in.Replica != 0 && in.Replica != n:
+		return nil, model.Malformed, fmt.Sprintf("the list is kept by replica %s, and is to be served by %s", n, in.Replica)
+	case isOut, isThere && p.known.Suspected:
+		return nil, model.Gone, whyNoList(n)
+	case !isThere && mayNotHaveBeenHeard:
+		return nil, model.Unavailable, fmt.Sprintf("replica %s, which keeps the list, has not been heard yet; ask again", n)
+	case !isThere: // or it is another process, which begins
+		return nil, model.Gone, whyNoList(n)
+	}
+	in.Replica = n
+	return p, 0, ""
+}
+
+func whyNoList(n lamport.Node) string {
+	return fmt.Sprintf("replica %s, which kept the list, is gone: begin again", n)
 }
 
 // draw picks one of the replicas that fit, by a random number; nil if none does.

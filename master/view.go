@@ -202,6 +202,10 @@ func (m *Machine) strand(f *flight, p *peer, out *Output) bool {
 		return false
 	}
 
+	if goesOn(&f.request) {
+		m.land(f, m.own(f.request.RID, model.Gone, whyNoList(f.wanted)), out)
+		return true
+	}
 	why := fmt.Sprintf("replica %s has left the cluster", f.wanted)
 	if p != nil && m.members.Record().Configures(f.wanted) {
 		why = m.whyNotServed(p)

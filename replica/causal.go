@@ -143,10 +143,8 @@ func (m *Machine) serveCausal() {
 	kept := c.waiting[:0]
 	for _, w := range c.waiting {
 		switch {
-		case c.mayAnswer(w.request, m.seen(false)) && w.request.Type == model.Watch:
-			m.beginWatch(w.request)
 		case c.mayAnswer(w.request, m.seen(false)):
-			m.answer(c.read(w.request))
+			m.serve(w.request)
 		case m.ticks >= w.until:
 			m.fail(w.request, model.TooEarly, fmt.Sprintf(
 				"replica %s has seen causal writes up to timestamp %d, the request asks for a minimum of %d; ask again later",

@@ -6,6 +6,7 @@ import (
 	"quartet/bus/message"
 	"quartet/bus/model"
 	"quartet/replica/layers"
+	"quartet/replica/listing"
 )
 
 // discipline is a consistency model at a replica. All models share one broadcast and one
@@ -83,10 +84,24 @@ func (m *Machine) request(r *message.Request, fenced bool) {
 		m.watch(r)
 	case isWrite:
 		d.set(r)
+	case listing.GoesOn(&r.Request):
+		m.goOnList(r)
 	case d.mayAnswer(r, m.seen(false)):
-		m.answer(d.read(r))
+		m.serve(r)
 	default:
 		d.wait(r, fenced)
+	}
+}
+
+// serve serves a request that does not write, and whose turn has come.
+func (m *Machine) serve(r *message.Request) {
+	switch r.Type {
+	case model.Watch:
+		m.beginWatch(r)
+	case model.List:
+		m.beginList(r)
+	default:
+		m.answer(m.disciplines[r.Model].read(r))
 	}
 }
 
@@ -109,6 +124,8 @@ func (m *Machine) serves(r *message.Request) bool {
 	switch r.Type {
 	case model.Get, model.Watch:
 		return true
+	case model.List:
+		return m.cfg.Forms != nil
 	case model.Set, model.Delete, model.Add:
 		return r.Model.Strong() || weakWrite(r)
 	case model.Txn:

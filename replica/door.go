@@ -4,6 +4,7 @@ import (
 	"quartet/bus/lamport"
 	"quartet/bus/message"
 	"quartet/bus/model"
+	"quartet/replica/listing"
 )
 
 // admits is the door: who may say what. What does not come in changes nothing, not even
@@ -111,7 +112,11 @@ func (m *Machine) vouched(f *message.Forward) bool {
 
 // servedAnywhere reports whether a wedged or removed replica may serve r.
 func servedAnywhere(r *message.Request) bool {
-	isCausalGet := r.Model == model.Causal && r.Type == model.Get
+	if listing.GoesOn(&r.Request) { // of a cut that is here
+		return true
+	}
+	reads := r.Type == model.Get || r.Type == model.List
+	isCausalRead := r.Model == model.Causal && reads
 	isWeak := r.Model == model.Eventual && r.Type != model.Watch
-	return isWeak || isCausalGet
+	return isWeak || isCausalRead
 }

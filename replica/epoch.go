@@ -342,7 +342,8 @@ func (m *Machine) outside(r *message.Record) {
 func (m *Machine) dropStrong() {
 	m.linearizable.forget()
 	m.sequential.forget()
-	m.pending = len(m.causal.waiting)
+	m.lists.Drop(needsItsEpoch)
+	m.pending = len(m.causal.waiting) + m.lists.Jobs()
 }
 
 // past is what HELLO says of where this replica comes from.

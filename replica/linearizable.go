@@ -64,10 +64,13 @@ func (m *Machine) confirm(f *message.Forward) {
 	}
 }
 
-// brings reports whether there is a linearizable get among requests, or a transaction of gets.
+// brings reports whether there is a linearizable get among requests, or a transaction of gets. (A
+// list may take several turns, and the echo is not to wait for it.)
 func (m *Machine) brings(requests []message.Request) bool {
 	for i := range requests {
-		if r := &requests[i]; r.Model == model.Linearizable && !m.writes(r) {
+		r := &requests[i]
+		isGet := r.Type != model.List && !m.writes(r)
+		if r.Model == model.Linearizable && isGet {
 			return true
 		}
 	}
@@ -114,8 +117,8 @@ func (m *Machine) deliverReads(op *message.Operation) {
 	// The gets of a batch have consecutive positions that end at the present one.
 	before := m.layers.Position() - op.Count()
 	for i, r := range batch {
-		if r.Type == model.Watch { // it begins at the end of the batch
-			m.beginWatch(r)
+		if r.Type == model.Watch || r.Type == model.List { // it begins at the end of the batch
+			m.serve(r)
 			continue
 		}
 		m.answer(m.readCommitted(r, before+uint64(i)+1))

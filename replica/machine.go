@@ -8,6 +8,7 @@ import (
 	"quartet/replica/dedup"
 	"quartet/replica/durable"
 	"quartet/replica/layers"
+	"quartet/replica/listing"
 	"quartet/replica/store"
 	"quartet/replica/view"
 	"quartet/replica/watching"
@@ -22,8 +23,8 @@ type Config struct {
 	Store       store.Store
 	// Saved is what the replica's disk holds beside Store; nil: nothing.
 	Saved *durable.Saved
-	// Forms are those of transactions, as package codec has them; nil: none is served.
-	Forms layers.Forms
+	// Forms are those of transactions and lists, as package codec has them; nil: none is served.
+	Forms Forms
 	// Durable fills Output.Turn.
 	Durable bool
 
@@ -44,9 +45,22 @@ type Config struct {
 	// public contract promises.
 	Changes int
 
+	// ListLooks is how many keys a turn looks at for lists, at the most; 0: 2,048.
+	ListLooks int
+
 	// Delivered, if set, sees each operation of a DATA as it is delivered: for the simulation.
 	// It takes the order from one position to another.
 	Delivered func(place lamport.Version, from, to uint64, d *message.Data, op *message.Operation)
+
+	// Listed, if set, sees each list that begins, and can look at what it is to show: for the
+	// simulation.
+	Listed func(r *message.Request, what func(key string) store.Record)
+}
+
+// Forms are those of what is said inside of requests and answers.
+type Forms interface {
+	layers.Forms
+	listing.Forms
 }
 
 // Output collects what a turn sends. The caller resets Sends between turns.
@@ -118,6 +132,7 @@ type Machine struct {
 	answers []message.Answer
 	pending int
 	watches *watching.Watches
+	lists   *listing.Lists
 	events  []watching.Event // to be sent with this turn
 	turn    durable.Turn     // what is not handed over to the disk yet
 	applied applied
@@ -132,6 +147,7 @@ func New(cfg Config) *Machine {
 	m := &Machine{cfg: cfg}
 	m.layers = layers.New(m.layersConfig())
 	m.watches = watching.New(watched{layers: m.layers, record: &m.record})
+	m.lists = listing.New(listing.Config{Self: cfg.Self, Life: cfg.Life, Forms: cfg.Forms, Layers: m.layers, Looks: cfg.ListLooks})
 	m.self = view.NewSelf(cfg.Self, cfg.Incarnation, cfg.Life)
 	m.learner = view.NewLearner(cfg.Self, m.layers, cfg.Incarnation)
 	m.neighbours = view.Neighbours{Self: cfg.Self}
@@ -235,6 +251,7 @@ func (m *Machine) Step(msg message.Message, out *Output) {
 func (m *Machine) Tick(out *Output) {
 	m.ticks++
 	m.watches.Tick()
+	m.lists.Tick()
 	switch {
 	case m.fault != "":
 	case m.cast != nil:
@@ -261,6 +278,7 @@ func (m *Machine) EndTurn(out *Output) {
 		m.serveCausal()
 		m.pull(out)
 	}
+	m.makePages()
 	m.askCausal(out)
 	m.flushAnswers(out)
 	m.flushPrepared(out)

@@ -83,10 +83,8 @@ func (m *Machine) serveTurn() {
 		switch d := m.disciplines[r.Model]; {
 		case !d.mayAnswer(r, m.seen(true)):
 			s.hold(r)
-		case r.Type == model.Watch:
-			m.beginWatch(r)
 		default:
-			m.answer(d.read(r))
+			m.serve(r)
 		}
 	}
 }
@@ -108,7 +106,7 @@ func (m *Machine) serveWaiting() {
 				kept = append(kept, w)
 			}
 		case !m.writes(r) && d.mayAnswer(r, m.seen(true)): // it has had its turn
-			m.answer(d.read(r))
+			m.serve(r)
 		case m.writes(r) && m.layers.Position() >= r.Min:
 			d.set(r)
 		case m.ticks >= w.until:

@@ -82,8 +82,12 @@ func (m *Machine) Acknowledged(watch, sequence uint64) bool { return m.watches.A
 // Unheard says that nobody listens to a watch's events any more.
 func (m *Machine) Unheard(watch uint64) { m.watches.Gone(watch) }
 
-// Busy reports whether there is something to tell watchers that waits for the next turn alone.
-func (m *Machine) Busy() bool { return m.fault == "" && m.watches.Busy() }
+// Busy reports whether there is something to tell watchers, or of lists, that waits for the next
+// turn alone.
+func (m *Machine) Busy() bool {
+	hasMore := m.watches.Busy() || m.lists.Jobs() > 0
+	return m.fault == "" && hasMore
+}
 
 // Changes is the log that watches are told from: for the simulation.
 func (m *Machine) Changes() *changes.Log { return m.layers.Changes() }

@@ -18,6 +18,7 @@ import (
 	"quartet/bus/model"
 	"quartet/master"
 	"quartet/master/masternode/supervise"
+	"quartet/replica/listing"
 )
 
 // serve makes turns until ctx ends.
@@ -314,11 +315,6 @@ func (n *node) incoming(t *taken, o *bus.Options, err error) {
 		return
 	}
 
-	if why := master.NotBuilt(&r.Request); why != "" {
-		n.machine.Refuse(t.token, model.Malformed, why, &n.out)
-		return
-	}
-
 	told := goesOnFrom(&r.Request, o)
 	writes := r.Writes() && !t.readOnly
 	if writes && n.room.refuses(r.Type) != "" && n.machine.Judge(&told) == message.Ours {
@@ -333,8 +329,14 @@ func (n *node) incoming(t *taken, o *bus.Options, err error) {
 		}
 	}
 
+	place, err := placeOf(&r.Request)
+	if err != nil {
+		n.refuse(t.token, err)
+		return
+	}
 	in := master.Incoming{
 		Token: t.token, Draw: n.rand.Uint32(), Told: told, Age: ticksOf(o.Age), Wall: wall(t.at), ReadOnly: t.readOnly,
+		Place:   place,
 		Request: message.Request{Identity: o.Identity, Request: r.Request, Min: o.Minimum(r.Model), Watcher: watcher(t)},
 	}
 	isPrimarys := r.Model == model.Causal && writes // no replica can be named
@@ -345,6 +347,18 @@ func (n *node) incoming(t *taken, o *bus.Options, err error) {
 		}
 	}
 	n.machine.Request(in, &n.out)
+}
+
+// placeOf is where a list goes on that does; zero of all other requests.
+func placeOf(r *model.Request) (message.Place, error) {
+	if !listing.GoesOn(r) {
+		return message.Place{}, nil
+	}
+	place, err := codec.ParseNext(r.Range.From)
+	if err != nil {
+		return place, fmt.Errorf("header %s is not the %s of a page: %w", bus.HeaderFrom, bus.HeaderNext, err)
+	}
+	return place, nil
 }
 
 // readOnly reports whether r, whose form was found good, is a transaction of gets alone.

@@ -43,9 +43,8 @@ func (l *Layers) Clear() {
 }
 
 // Restart empties the table, and begins the position anew. Records stay: they are written
-// again as the load goes on. They are no prefix of the order meanwhile, so snapshots are lost.
+// again as the load goes on, which snapshots note as any change.
 func (l *Layers) Restart() {
-	l.loseSnapshots()
 	l.executed.clear(0)
 	l.RestartChanges(0)
 	l.position = 0

@@ -88,8 +88,7 @@ func (l *Layers) remove(key string) {
 	l.newestPast.remove(key)
 }
 
-// loseSnapshots gives all snapshots up: what is in the layers from now on does not go on from what
-// was there.
+// loseSnapshots gives all snapshots up: what is there is dropped as a whole, without a note.
 func (l *Layers) loseSnapshots() {
 	l.committedPast.clear()
 	l.newestPast.clear()
@@ -97,7 +96,7 @@ func (l *Layers) loseSnapshots() {
 }
 
 // Lost reports whether the snapshot had to be given up: too much has changed since, or all was
-// loaded anew.
+// dropped.
 func (s *Snapshot) Lost() bool { return s.closed || s.past.isLost(s.number) }
 
 // Close ends the use of the snapshot.

@@ -182,20 +182,22 @@ func TestSnapshotsShowWhatThereWas(t *testing.T) {
 	}
 }
 
-// What a load replaces has no snapshot any more.
-func TestALoadLosesSnapshots(t *testing.T) {
+// What is dropped as a whole has no snapshot any more; a load that writes over it has.
+func TestWhatIsDroppedLosesSnapshots(t *testing.T) {
 	l := New(Config{Store: store.NewMemory(), Limits: dedup.Limits{Window: 64}})
-	for _, drop := range []func(){l.Restart, l.Clear} {
-		committed, newest := l.Snapshot(), l.NewestSnapshot()
-		drop()
-		if !committed.Lost() || !newest.Lost() {
-			t.Errorf("snapshots outlive a load")
-		}
-		committed.Close()
-		newest.Close()
-		if again := l.Snapshot(); again.Lost() {
-			t.Errorf("no snapshot can be taken after a load")
-		}
+	committed, newest := l.Snapshot(), l.NewestSnapshot()
+	l.Restart()
+	if committed.Lost() || newest.Lost() {
+		t.Errorf("a load loses snapshots")
+	}
+	l.Clear()
+	if !committed.Lost() || !newest.Lost() {
+		t.Errorf("snapshots outlive what they are of")
+	}
+	committed.Close()
+	newest.Close()
+	if again := l.Snapshot(); again.Lost() {
+		t.Errorf("no snapshot can be taken afterwards")
 	}
 }
 

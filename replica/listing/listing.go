@@ -50,6 +50,7 @@ type Config struct {
 	Life   uint64 // of the process
 	Forms  Forms
 	Layers *layers.Layers
+	Looks  int // at keys, that a turn takes at the most; 0: 2,048
 }
 
 // Cut is where in the history a list begins.
@@ -125,7 +126,12 @@ type job struct {
 }
 
 // New returns no lists of a replica.
-func New(cfg Config) *Lists { return &Lists{cfg: cfg} }
+func New(cfg Config) *Lists {
+	if cfg.Looks <= 0 {
+		cfg.Looks = turnLooks
+	}
+	return &Lists{cfg: cfg}
+}
 
 // Len is how many lists are kept, Jobs how many pages are being made.
 func (l *Lists) Len() int { return len(l.kept) }
@@ -230,7 +236,7 @@ func (l *Lists) end(j *job) {
 // to those that are done.
 func (l *Lists) Run() []Done {
 	var done []Done
-	left := budget{looks: turnLooks, bytes: turnBytes}
+	left := budget{looks: l.cfg.Looks, bytes: turnBytes}
 	for l.Jobs() > 0 && !left.spent() {
 		for len(l.active) < mostActive && len(l.waiting) > 0 {
 			l.active = append(l.active, l.waiting[0])
@@ -280,7 +286,7 @@ func (l *Lists) work(j *job, left *budget) (Done, bool) {
 
 // lost is the answer to a page whose cut had to be given up.
 func (l *Lists) lost(j *job) Done {
-	d := Done{Request: j.request, Code: model.Gone, Reason: "too much has changed since the list began, or its replica was loaded anew: begin again"}
+	d := Done{Request: j.request, Code: model.Gone, Reason: "too much has changed since the list began: begin again"}
 	if j.list.number == 0 {
 		d.Code = model.Unavailable // nothing of it was told
 	}

@@ -23,7 +23,7 @@ var ofWatches = []Mutant{
 		m.sequential.hold(r)`},
 	}},
 	{Name: "what is there told as it is by then", Rule: "O23", Edits: []Edit{
-		{"replica/layers/snapshot.go", `	if _, noted := s.before[key]; noted {`, `	if _, noted := s.before[key]; noted || MUTANT {`},
+		{"replica/layers/snapshot.go", `	if l.committedPast.needs(key) {`, `	if l.committedPast.needs(key) && !MUTANT {`},
 	}},
 	{Name: "watches told on by who has left the view", Rule: "O26", Edits: []Edit{
 		{"replica/epoch.go", `	m.endWatches(`, `	m.endWatchesUnless(MUTANT, `},

@@ -94,6 +94,8 @@ type cluster struct {
 	clientDrop   float64
 	sessions     []*session
 	watchers     []*watcher
+	listers      []*lister
+	cuts         []cut
 	told         uint64 // the highest position that a session has heard
 	tokens       map[uint64]*sending
 	values       map[string]bool // what was to be set: key=value
@@ -148,6 +150,7 @@ func Run(o Options) Result {
 	c.boot()
 	c.open()
 	c.beginWatchers()
+	c.beginListers()
 	c.planFaults()
 	c.planLinks()
 	c.live.begin(c)
@@ -252,6 +255,12 @@ func (c *cluster) happen(e event) {
 		c.watches(e.watched)
 	case listens:
 		c.listens(e.watched)
+
+	// What a lister does and hears.
+	case lists:
+		c.lists(e.listing)
+	case pages:
+		c.pageCame(e.listing, e.reply)
 
 	// What goes wrong, and is put right.
 	case faultBegins:
@@ -368,6 +377,9 @@ func (c *cluster) turn(i int) {
 		c.tellWatchers(i, c.out.Events)
 	}
 	c.out.Events = c.out.Events[:0]
+	if n.replica.Busy() {
+		c.schedule(i)
+	}
 
 	if r := n.replica.Record(); n.replica.Installed() {
 		if n.installed == nil {
@@ -413,6 +425,7 @@ func (c *cluster) masterTurn(i int, inbox []message.Message, tick bool) {
 			s.epoch = r.Epoch
 		}
 		n.master.Request(master.Incoming{Token: s.token, Request: s.request, Replica: s.replica, Told: s.told, Age: s.age, Wall: c.wall(n),
+			Place:    placeOf(&s.request.Request),
 			ReadOnly: readOnly(s.request.Value, s.request.Type), Draw: c.rand.Uint32()}, out)
 	}
 

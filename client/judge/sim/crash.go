@@ -10,6 +10,7 @@ import (
 	"quartet/master"
 	"quartet/replica"
 	"quartet/replica/dedup"
+	"quartet/replica/store"
 )
 
 // ending is how a process ends within its turn.
@@ -58,6 +59,10 @@ func (c *cluster) bear(i int) {
 			c.delivered(i, at, from, to, d, op)
 		},
 		ChunkBytes: c.opts.ChunkBytes,
+	}
+	if c.opts.Listers > 0 {
+		cfg.ListLooks = 2
+		cfg.Listed = func(r *message.Request, what func(string) store.Record) { c.listed(n.id, r, what) }
 	}
 
 	if c.opts.ClockSetBack && n.disk == nil {

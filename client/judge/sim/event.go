@@ -17,6 +17,7 @@ type event struct {
 	pid   int
 
 	watched *watched
+	listing *listing
 }
 
 type eventKind uint8
@@ -38,6 +39,8 @@ const (
 	noticed  // a supervisor sees that a process has ended
 	watches  // a watcher looks whether its stream is silent
 	listens  // an event reaches a watcher
+	lists    // a lister asks for its next page
+	pages    // a page, or a refusal, reaches a lister
 	tidies   // an operator takes a disk away that does not belong to its replica
 )
 

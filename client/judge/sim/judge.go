@@ -84,7 +84,7 @@ func (c *cluster) restless() string {
 		}
 	}
 
-	return b.String() + c.ending() + c.unwatched()
+	return b.String() + c.ending() + c.unwatched() + c.unlisted()
 }
 
 // living are the replicas that are not dead for ever.

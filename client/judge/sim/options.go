@@ -78,6 +78,9 @@ type Options struct {
 	// OpsFromSeed.
 	Ops, Skewed bool
 
+	// Listers is how many clients list, page by page; see ListFromSeed.
+	Listers int
+
 	// Watchers is how many clients watch everything; see WatchFromSeed.
 	Watchers int
 

@@ -41,7 +41,8 @@ type session struct {
 
 // sending is one request on its way.
 type sending struct {
-	watch   bool // of no session: a watcher's
+	watch   bool     // of no session: a watcher's
+	listing *listing // … a lister's
 	session *session
 	token   uint64
 	try     int
@@ -58,8 +59,11 @@ type sending struct {
 // String describes the request for the transcript.
 func (s *sending) String() string {
 	r := &s.request
-	if s.watch {
+	switch {
+	case s.watch:
 		return "a watcher asks for " + r.Watcher.Reply
+	case s.listing != nil:
+		return s.listing.String()
 	}
 	t := fmt.Sprintf("%s asks %s %s %s", s.session.name, r.Model.Word(), r.Type.Word(), r.Key)
 	t += details(&r.Request)
@@ -236,6 +240,10 @@ func (c *cluster) reply(from *master.Machine, r master.Reply) {
 	delete(c.tokens, r.Token)
 	if w.watch {
 		c.watchAnswered(&r, w)
+		return
+	}
+	if w.listing != nil {
+		c.tellLister(r, w)
 		return
 	}
 	// A weak get may have been answered in an epoch whose record was lost before all of its
