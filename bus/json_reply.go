@@ -131,14 +131,7 @@ func (out *JSONReply) hold(body []byte) {
 func (out *JSONReply) holdPage(p *model.Page) {
 	items := make([]JSONItem, len(p.Items))
 	for i := range p.Items {
-		x := &p.Items[i]
-		items[i] = JSONItem{Key: x.Key, Revision: x.Revision, Timestamp: x.Timestamp}
-		if x.Expires > 0 {
-			items[i].Expires = expiresAt(x.Expires)
-		}
-		if x.HasValue {
-			items[i].Value, items[i].Binary = textOrBinary(x.Value)
-		}
+		items[i] = ItemJSON(&p.Items[i])
 	}
 
 	out.Items = &items
@@ -148,6 +141,18 @@ func (out *JSONReply) holdPage(p *model.Page) {
 	for i := range items {
 		items[i].Value, items[i].Binary = shorter(items[i].Value, items[i].Binary)
 	}
+}
+
+// ItemJSON is a key of a list as it stands in a reply in JSON.
+func ItemJSON(x *model.Item) JSONItem {
+	item := JSONItem{Key: x.Key, Revision: x.Revision, Timestamp: x.Timestamp}
+	if x.Expires > 0 {
+		item.Expires = expiresAt(x.Expires)
+	}
+	if x.HasValue {
+		item.Value, item.Binary = textOrBinary(x.Value)
+	}
+	return item
 }
 
 // holdResults takes what the steps of a txn came to.

@@ -84,29 +84,32 @@ func (r *Reply) unpack() content {
 func (c content) body(r *Reply) []byte {
 	switch {
 	case c.page != nil && r.Encoding == Text:
-		return textPage(c.page)
+		return TextPage(c.page)
 	case c.page != nil:
 		return msgpackPage(c.page)
 	}
 	return msgpackResults(c.results, r.Reason)
 }
 
-// textPage has a line for each key. A value with a line end stands there as a JSON string.
-func textPage(p *model.Page) []byte {
+// TextPage is a page as the reply to a text request has it: a line for each key.
+func TextPage(p *model.Page) []byte {
 	var b []byte
 	for i := range p.Items {
-		x := &p.Items[i]
-		switch {
-		case !x.HasValue:
-			b = append(b, x.Key...)
-		case bytes.ContainsAny(x.Value, "\r\n"):
-			b = AppendEcho(b, x.Key, quoted(x.Value))
-		default:
-			b = AppendEcho(b, x.Key, x.Value)
-		}
-		b = append(b, '\n')
+		b = append(AppendItem(b, &p.Items[i]), '\n')
 	}
 	return b
+}
+
+// AppendItem appends the line of a key in a list, without its end: the key, or key ::: value. A value
+// with a line end stands there as a JSON string.
+func AppendItem(b []byte, x *model.Item) []byte {
+	switch {
+	case !x.HasValue:
+		return append(b, x.Key...)
+	case bytes.ContainsAny(x.Value, "\r\n"):
+		return AppendEcho(b, x.Key, quoted(x.Value))
+	}
+	return AppendEcho(b, x.Key, x.Value)
 }
 
 // quoted is a value as a JSON string.

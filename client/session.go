@@ -69,7 +69,10 @@ func (s *Session) ask(r *Request) {
 	case Sequential:
 		r.MinPosition = max(r.MinPosition, s.position)
 	case Causal:
-		if !r.Writes() {
+		switch {
+		case r.Type == TypeList: // of all keys
+			r.MinTimestamp = max(r.MinTimestamp, s.read, s.floor, s.wrote)
+		case !r.Writes():
 			r.MinTimestamp = max(r.MinTimestamp, s.Minimum(r.Key))
 		}
 	}

@@ -1,5 +1,5 @@
 // Package clientcmd is the table of a client's commands: client, set, get, delete, create, update,
-// add, txn, watch, status, recover, remove, demo, bench, compare, check, trace, doctor, shell,
+// add, txn, list, watch, status, recover, remove, demo, bench, compare, check, trace, doctor, shell,
 // explain, top, man and version; each is a package below. It promises one behaviour of all of them:
 // data go to stdout, talk goes to stderr, colour and progress to terminals only, and every command
 // ends with an exit status of the public contract (package exit).
@@ -17,6 +17,7 @@ import (
 	"quartet/client/clientcmd/demo"
 	"quartet/client/clientcmd/doctor"
 	"quartet/client/clientcmd/explain"
+	"quartet/client/clientcmd/listcmd"
 	"quartet/client/clientcmd/operate"
 	"quartet/client/clientcmd/send"
 	"quartet/client/clientcmd/shell"
@@ -29,8 +30,8 @@ import (
 func Commands(env console.Env) []*cobra.Command {
 	commands := []*cobra.Command{
 		send.Client(env), send.Set(env), send.Get(env), send.Delete(env), send.Create(env), send.Update(env),
-		send.Add(env), send.Txn(env), watchcmd.Command(env), operate.Status(env), operate.Recover(env), operate.Remove(env),
-		demo.Command(env), bench.Command(env), compare.Command(env),
+		send.Add(env), send.Txn(env), listcmd.Command(env), watchcmd.Command(env), operate.Status(env),
+		operate.Recover(env), operate.Remove(env), demo.Command(env), bench.Command(env), compare.Command(env),
 		check.Command(env), tracecmd.Command(env),
 	}
 	commands = append(commands, doctor.Command(env), shell.Command(env), explain.Command(env), top.Command(env),

@@ -66,6 +66,7 @@ func (p *Printer) Print(name string, r client.Request, result client.Result, fai
 	case JSONL:
 		b = p.appendJSON(nil, name, r, result, failure)
 	case Raw:
+		result.Body = textOf(&result)
 		if result.Code != model.OK {
 			_, err := fmt.Fprintf(p.talk, "%s: %s\n", name, Printable([]byte(failure.Error())))
 			return err
@@ -75,12 +76,25 @@ func (p *Printer) Print(name string, r client.Request, result client.Result, fai
 		if !p.first {
 			b = append(b, '\n')
 		}
+		result.Body = textOf(&result)
 		b = p.appendBlock(b, name, r, result, failure)
 	}
 
 	p.first = false
 	_, err := p.out.Write(b)
 	return err
+}
+
+// textOf is the body of a reply as text has it: a list is lines.
+func textOf(result *client.Result) []byte {
+	if result.Type != model.List || result.Code != model.OK {
+		return result.Body
+	}
+	page, err := result.Page()
+	if err != nil {
+		return result.Body
+	}
+	return bytes.TrimSuffix(bus.TextPage(&page), []byte("\n"))
 }
 
 // End closes what print has begun, and returns failure and the writer's error. Nothing is

@@ -68,7 +68,8 @@ func Read(env Env, also, args []string, override model.Consistency) ([]requestfi
 	return requests, Shown(errors.Join(mistakes...))
 }
 
-// Outgoing is the request that a line of a file, or an argument, asks for.
+// Outgoing is the request that a line of a file, or an argument, asks for. A list is not sent as a
+// text: what JSON says of its keys does not stand in one.
 func Outgoing(r requestfile.Request) client.Request {
-	return client.Request{Request: r.Request.Request, Text: r.Encoding == bus.Text}
+	return client.Request{Request: r.Request.Request, Text: r.Encoding == bus.Text && r.Type != model.List}
 }

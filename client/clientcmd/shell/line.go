@@ -45,6 +45,8 @@ func parseLine(line string, current model.Consistency) (typed, error) {
 		return checkedLine(model.NewGet(current, rest))
 	case lower == "delete":
 		return checkedLine(model.Request{Model: current, Type: model.Delete, Key: rest})
+	case lower == "list":
+		return listLine(rest, current)
 	case lower == "watch":
 		return checkedLine(model.Request{Model: current, Type: model.Watch, Key: rest})
 	case lower == "set", lower == "create", lower == "add":
@@ -59,7 +61,7 @@ func parseLine(line string, current model.Consistency) (typed, error) {
 	switch {
 	case errors.As(err, &bad) && !strings.Contains(line, ","):
 		return typed{}, fmt.Errorf("not understood: %s\nwant get KEY, set KEY VALUE, delete KEY, create KEY VALUE, "+
-			"add KEY NUMBER, txn FILE, watch PREFIX, a "+
+			"add KEY NUMBER, txn FILE, list PREFIX, watch PREFIX, a "+
 			"request like \"1, 1, key ::: value\", or .help", console.Printable([]byte(line)))
 	case errors.As(err, &bad):
 		return typed{}, fmt.Errorf("%s\n    %s", bad.Reason, strings.ReplaceAll(bad.Place(), "\n", "\n    "))
@@ -112,11 +114,20 @@ func checkedLine(r model.Request) (typed, error) {
 	return typed{request: &client.Request{Request: r}}, nil
 }
 
+// listLine is a list, with values where -v says so.
+func listLine(rest string, current model.Consistency) (typed, error) {
+	r := model.Request{Model: current, Type: model.List, Key: rest}
+	if first, prefix, _ := strings.Cut(rest, " "); first == "-v" {
+		r.Key, r.Range = strings.TrimSpace(prefix), &model.Range{Values: true}
+	}
+	return checkedLine(r)
+}
+
 // verbs are the words of the shell that make a request of the current model, with what each takes.
 var verbs = [...]struct{ name, argument string }{
 	{"get", "KEY"}, {"set", "KEY VALUE"}, {"delete", "KEY"}, {"create", "KEY VALUE"}, {"add", "KEY NUMBER"},
 	{"txn", "FILE"},
-	{"watch", "PREFIX"},
+	{"list", "PREFIX"}, {"watch", "PREFIX"},
 }
 
 // verbOf is a verb with what it takes; "" for any other word.

@@ -21,6 +21,7 @@ import (
 	"quartet/bus/model"
 	"quartet/client"
 	"quartet/client/clientcmd/console"
+	"quartet/client/clientcmd/listcmd"
 	"quartet/client/clientcmd/send"
 	"quartet/client/clientcmd/watchcmd"
 	"quartet/client/judge/record"
@@ -32,6 +33,8 @@ delete KEY                   end what it holds
 create KEY VALUE             write it if it has no value (models 1 and 2)
 add KEY NUMBER               add to the number that it holds (models 1 and 2)
 txn FILE                     several operations at one place in the order, or none (models 1 and 2)
+list [PREFIX]                the keys that begin with it
+list -v [PREFIX]             … and their values
 watch [PREFIX]               what is there, then each change, until Ctrl-C (at a prompt only)
 1, 1, key ::: value          any request of the public contract, under its own model
 .consistency [MODEL]         the model of these words: linearizable, sequential, causal, eventual (or 1 to 4)
@@ -205,6 +208,9 @@ func (s *shell) ask(ctx context.Context, r client.Request) error {
 	if r.Type == model.Watch {
 		return s.watch(ctx, &r)
 	}
+	if r.Type == model.List {
+		return s.list(ctx, r)
+	}
 	if r.Key != "" {
 		s.keys.add(r.Key)
 	}
@@ -222,6 +228,40 @@ func (s *shell) ask(ctx context.Context, r client.Request) error {
 		return exit.With(max(code, exit.StatusFailed), fmt.Errorf("line %d: %w", s.number, err))
 	}
 	return nil
+}
+
+// list shows a list, page by page. Its last page is told about as an answer is.
+func (s *shell) list(ctx context.Context, r client.Request) error {
+	r.Text = false // JSON says more of each key
+	p := listcmd.NewPrinter(s.env.Stdout, s.out)
+	for {
+		call := s.recorder.Begin(s.conn.Name, s.name, &r)
+		result, err := s.session.Do(ctx, r)
+		call.End(&result, err)
+		page, unread := result.Page()
+		if err == nil {
+			err = unread
+		}
+		if err != nil {
+			s.worst = max(s.worst, console.ExitStatus(err))
+			return errors.Join(p.End(), s.show(&r, &result, err, 0))
+		}
+
+		for i := range page.Items {
+			s.keys.add(page.Items[i].Key)
+			if err := p.Show(&page.Items[i]); err != nil {
+				return err
+			}
+		}
+		if result.Next == "" || ctx.Err() != nil {
+			return p.End()
+		}
+		goOn := model.Range{From: result.Next}
+		if r.Range != nil {
+			goOn.Limit, goOn.Values = r.Range.Limit, r.Range.Values
+		}
+		r.Range = &goOn
+	}
 }
 
 // watch shows changes until Ctrl-C.

@@ -24,7 +24,7 @@ type lister struct {
 	prefix   string
 	asks     int // so far
 	pages    []page
-	cuts     []cut  // what the pages may be of; nil: the list has not begun
+	cuts     []cut // what the pages may be of; nil: the list has not begun
 	replica  lamport.Node
 	position uint64 // of the cut
 	least    uint64 // of model 1: the position that anybody had been told when the list was asked for
