@@ -29,9 +29,10 @@ var (
 	// ErrConflict, an ErrRefused: the request's id was used for a different one (409).
 	ErrConflict = errors.New("client: id used for a different request")
 
-	// ErrGone, an ErrRefused: a set that is sent again was sent first so long ago that the
-	// cluster may have forgotten whether it took effect (410; see [Request.FirstSent]). This
-	// sending took none. What became of the first only the key tells: read it.
+	// ErrGone, an ErrRefused (410): what the request goes on from is kept no more. Of a list or a
+	// watch: begin it again. A set that is sent again was sent first so long ago that the cluster may
+	// have forgotten whether it took effect (see [Request.FirstSent]); this sending took none. What
+	// became of the first only the key tells: read it.
 	ErrGone = errors.New("client: too old to be known")
 
 	// ErrConditionFailed, an ErrRefused: a condition did not hold when the write's place in the

@@ -21,6 +21,12 @@ func WithPage(keys int) RequestOption {
 	return func(r *Request) { ranged(r).Limit = keys }
 }
 
+// FromPage has a list go on where a page that was asked for by itself ([Client.Do]) ended: its
+// Result.Next. The pages of a list say by themselves whether they hold values.
+func FromPage(next string) RequestOption {
+	return func(r *Request) { ranged(r).From = next }
+}
+
 // ranged gives a request a range of its own.
 func ranged(r *Request) *model.Range {
 	own := model.Range{}

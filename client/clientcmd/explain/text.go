@@ -16,7 +16,8 @@ decided at the write's own place in the order, by all replicas alike: of two tha
 one wins, and the other is told the revision that it lost to (412). A value with a TTL ends at a place in
 the order, too: at every moment all see it, or nobody does. A transaction (txn) has one place for all that it
 checks, reads and writes: nobody ever sees a part of it. One of gets alone costs what a get does.`,
-		watches: `A watch begins not before it was asked for, and tells every change after that, once, in the one order.`,
+		watches: `All pages of a list show one moment, which is not before it was asked for. A watch begins not before it
+was asked for, and tells every change after that, once, in the one order.`,
 		messages: `A set: its DATA to the N-1 other replicas and N-1 ACKs back, shared by all requests of a batch.
 It is answered when every member of the view holds it. A get is read at one replica, behind all that
 it has received, while f others confirm that they still work with it: one message to each and one back,
@@ -35,7 +36,8 @@ bob  can never see     light: on, then door: nothing          the order would be
 revision that was read may be stale; the condition is not, so it fails where somebody was faster (412). A
 transaction (txn) has one place, too: nobody sees a part of it. One of gets alone may be stale, but all that it
 reads is of one moment.`,
-		watches: `A watch tells every change, once, in the one order. It may begin with what was there a moment ago.`,
+		watches: `All pages of a list show one moment, perhaps a little ago. A watch tells every change, once, in the one
+order. It may begin with what was there a moment ago.`,
 		messages: `A set costs what a linearizable one does. A get sends no message: it waits for its turn in the queue of
 one replica, and until that replica has come as far as the session has seen (else it is refused, 425).`,
 		wrong: `When you tell somebody over another channel "it is there now": his get may not see it yet. Then use
@@ -54,7 +56,8 @@ eve  can never see     answer: yes, then question: nothing`,
 has a lower version never brings the key back. Conditions, additions and transactions are refused (400): without an
 order nobody knows the newest revision. A TTL is possible; the end comes when the value is committed and its time
 has passed.`,
-		watches: `A watch tells each version of a key once, and never before what that depends on.`,
+		watches: `All pages of a list show what gets of one replica would have seen at one moment, all that the session has
+seen among it. A watch tells each version of a key once, and never before what that depends on.`,
 		messages: `A set: N messages from the primary (the master numbers it), answered when f+1 members hold it. A get sends
 none. A replica that has not caught up with the session in 50 ms refuses it (425, nothing happened).
 The session's own headers carry what it has seen: a client that keeps none of them has a new session each time.`,
@@ -72,8 +75,8 @@ of two writes at the same time one survives, and the other is gone without a wor
 		writes: `A delete is a set of nothing, with a version: where it has arrived, sets of lower versions do not bring the
 key back. Conditions, additions and transactions are refused (400): nobody can know the newest revision. A
 TTL is possible; the end comes when the value is committed and its time has passed.`,
-		watches: `A watch tells each version that its replica comes to show, in that replica's order; the last of each key is
-the one that stays.`,
+		watches: `All pages of a list show what one replica showed at one moment. A watch tells each version that its replica
+comes to show, in that replica's order; the last of each key is the one that stays.`,
 		messages: `A set: N-1 DATA after the answer; nobody waits for them. A get: none. It goes on as long as one replica can
 be reached. What one replica acknowledged alone may die with it in the moment after (in memory).`,
 		wrong: `For anything that must read what it has just written, and for counters: two that add one at the same time

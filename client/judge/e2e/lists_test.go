@@ -1,0 +1,294 @@
+package e2e_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"quartet/bus"
+	"quartet/bus/testkit"
+	"quartet/client"
+	"quartet/client/judge/history"
+	histories "quartet/client/judge/record"
+)
+
+// lister lists again and again, page by page, and counts.
+type lister struct {
+	c        *client.Client
+	recorder *histories.Recorder
+	name     string
+	model    client.Consistency
+
+	whole, gone atomic.Int64
+}
+
+// list lists until ctx ends. What is gone is begun again; what no replica can serve now, too.
+func (l *lister) list(ctx context.Context, t *testing.T) {
+	for ctx.Err() == nil {
+		r := client.Request{}
+		r.Request.Model, r.Request.Type, r.Request.Key = l.model, client.TypeList, "l/"
+		client.WithPage(7)(&r)
+		client.WithValues()(&r)
+		for {
+			call := l.recorder.Begin(l.name, l.name, &r)
+			result, err := l.c.Do(t.Context(), r)
+			call.End(&result, err)
+			switch {
+			case errors.Is(err, client.ErrGone):
+				l.gone.Add(1)
+			case err != nil && !errors.Is(err, client.ErrUnavailable) && !errors.Is(err, client.ErrUnknownOutcome):
+				t.Errorf("a %s list: %v", l.model, err)
+				return
+			}
+			if err != nil {
+				break
+			}
+			if result.Next == "" {
+				l.whole.Add(1)
+				break
+			}
+			client.FromPage(result.Next)(&r)
+		}
+	}
+}
+
+// Lists of every model go on while replicas, the master and everything at once are killed, and keys are set
+// and deleted. Each page is of the cut that its position names, and all pages of a list are of one.
+func TestListsWhileProcessesAreKilled(t *testing.T) {
+	p := newPlace(t)
+	args := []string{"--dir", filepath.Join(p.tmp, "data"), "--listen", freeAddress(t)}
+	m := startIn(t, p, args...)
+	nc := outlives(t, m.url)
+	killLeftovers(t, pids(mustStatus(t, nc)))
+	dir := filepath.Join(p.tmp, "history")
+	recorder, err := histories.Open(histories.Options{Dir: dir, Program: "a test", Complete: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer recorder.Close()
+
+	ctx, stop := context.WithCancel(t.Context())
+	var under sync.WaitGroup
+	defer under.Wait()
+	defer stop()
+	for i := range 2 {
+		under.Go(func() { churn(ctx, t, outlives(t, m.url), recorder, i) })
+	}
+	var listers []*lister
+	for i := range 4 {
+		c, err := client.New(outlives(t, m.url), client.WithRetries(100))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		l := &lister{c: c, recorder: recorder, name: fmt.Sprint("lister", i), model: client.Consistency(i + 1)}
+		listers = append(listers, l)
+		under.Go(func() { l.list(ctx, t) })
+	}
+	goesOn := func() {
+		t.Helper()
+		for _, l := range listers {
+			before := l.whole.Load()
+			testkit.Eventually(t, restLimit, "lists go on", func() error {
+				if n := l.whole.Load() - before; n < 3 && !t.Failed() {
+					return fmt.Errorf("%d %s lists", n, l.model)
+				}
+				return nil
+			})
+		}
+	}
+
+	goesOn()
+	for _, id := range []string{"r1", "r2"} {
+		pid := replicaOf(mustStatus(t, nc), id).PID
+		kill(t, pid)
+		awaitMember(t, nc, id, pid)
+		goesOn()
+	}
+	m.Kill()
+	m = startIn(t, p, args...)
+	goesOn()
+	killAll(t, m, nc)
+	startIn(t, p, args...)
+	goesOn()
+	stop()
+	under.Wait()
+
+	if err := recorder.Close(); err != nil {
+		t.Fatal(err)
+	}
+	judgeLists(t, filepath.Join(dir, histories.HistoryFile), listers)
+}
+
+// churn sets and deletes keys until ctx ends.
+func churn(ctx context.Context, t *testing.T, nc *nats.Conn, recorder *histories.Recorder, index int) {
+	c, err := client.New(nc, client.WithRetries(100))
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer c.Close()
+
+	name := fmt.Sprint("writer", index)
+	for n := 0; ctx.Err() == nil; n++ {
+		r := client.NewSet(client.Linearizable, fmt.Sprintf("l/%d/%02d", index, n*7%40), fmt.Appendf(nil, "%d-%d", index, n))
+		if n%3 == 2 {
+			r.Type, r.Value = client.TypeDelete, nil
+		}
+		r.Identity = fmt.Sprintf("%s-%d", name, n)
+		call := recorder.Begin(name, name, &r)
+		result, err := c.Do(t.Context(), r)
+		call.End(&result, err)
+		if err != nil && !errors.Is(err, client.ErrUnknownOutcome) && !errors.Is(err, client.ErrUnavailable) {
+			t.Errorf("%s %s: %v", r.Type, r.Key, err)
+			return
+		}
+	}
+}
+
+// judgeLists holds the lists that were recorded against the order.
+func judgeLists(t *testing.T, file string, listers []*lister) {
+	t.Helper()
+	rec, err := history.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, whole := 0, int64(0)
+	for i := range rec.Operations {
+		if o := &rec.Operations[i]; o.Type == client.TypeList && o.Outcome == history.OK {
+			pages++
+		}
+	}
+	for _, l := range listers {
+		whole += l.whole.Load()
+	}
+	t.Logf("%d operations, %d pages of %d whole lists", len(rec.Operations), pages, whole)
+	if v := history.Lists(rec.Operations); !v.OK() {
+		t.Errorf("%s", v)
+	}
+	if v := history.Causal(rec.Operations); !v.OK() {
+		t.Errorf("%s", v)
+	}
+}
+
+// A place in a list is good at the cluster and in the history in which it was told: another cluster, and
+// one that was put back to a backup, say 421, a replica's process that is gone 410, and nonsense is 400.
+func TestPlacesInListsElsewhere(t *testing.T) {
+	p := newPlace(t)
+	data, backup := filepath.Join(p.tmp, "data"), filepath.Join(p.tmp, "backup")
+	args := []string{"--listen", freeAddress(t), "--dir", data, "--suspect", calm, "--replicas", "2"}
+	m := startIn(t, p, args...)
+	nc := connect(t, m.url)
+	m.stop(t, os.Interrupt)
+	if err := os.CopyFS(backup, os.DirFS(data)); err != nil {
+		t.Fatal(err)
+	}
+
+	m = startIn(t, p, args...)
+	nc = connect(t, m.url)
+	for n := range 10 {
+		mustOK(t, nc, fmt.Sprintf("1, 1, key%d ::: v", n))
+	}
+	first := mustOK(t, nc, "1, list, key", bus.HeaderLimit, "4", bus.HeaderValues, "true")
+	next := first.Header.Get(bus.HeaderNext)
+	if got := string(first.Data); next == "" || got != "key0 ::: v\nkey1 ::: v\nkey2 ::: v\nkey3 ::: v\n" {
+		t.Fatalf("%v %s", first.Header, got)
+	}
+	mustOK(t, nc, "1, delete, key7")
+	for range 2 { // it may be asked again
+		second := mustOK(t, nc, "1, list, key", bus.HeaderLimit, "10", bus.HeaderFrom, next)
+		if got := string(second.Data); got != "key4\nkey5\nkey6\nkey7\nkey8\nkey9\n" || second.Header.Get(bus.HeaderNext) != "" {
+			t.Errorf("%v %s", second.Header, got)
+		}
+		if here, there := second.Header.Get(bus.HeaderPosition), first.Header.Get(bus.HeaderPosition); here != there {
+			t.Errorf("the second page is of the cut %s, and the first of %s", here, there)
+		}
+	}
+
+	refused := func(nc *nats.Conn, body, code, why string, headers ...string) {
+		t.Helper()
+		if r := ask(t, nc, body, headers...); r.Header.Get(bus.HeaderErrorCode) != code || !strings.Contains(string(r.Data), why) {
+			t.Errorf("%s %v: %v %s", body, headers, r.Header, r.Data)
+		}
+	}
+	from := func(word string) []string { return []string{bus.HeaderFrom, word} }
+	refused(nc, "1, list, ke", "400", "prefix", from(next)...)
+	refused(nc, "4, list, key", "400", "linearizable list", from(next)...)
+	refused(nc, "1, list, key", "400", "not the Quartet-Next", from("nonsense")...)
+	refused(nc, "1, list, key", "400", "not the Quartet-Next", from(next[1:])...)
+	other := "r1"
+	if first.Header.Get(bus.HeaderReplica) == "r1" {
+		other = "r2"
+	}
+	refused(nc, "1, list, key", "400", "is kept by", append(from(next), bus.HeaderReplica, other)...)
+
+	foreign := connect(t, start(t, "--replicas", "1").url)
+	refused(foreign, "1, list, key", "421", "another cluster", from(next)...)
+
+	m.stop(t, os.Interrupt)
+	m = startIn(t, p, args...)
+	nc = connect(t, m.url)
+	refused(nc, "1, list, key", "410", "begin again", from(next)...)
+
+	m.stop(t, os.Interrupt)
+	if err := errors.Join(os.RemoveAll(data), os.Rename(backup, data)); err != nil {
+		t.Fatal(err)
+	}
+	m = startIn(t, p, args...)
+	refused(connect(t, m.url), "1, list, key", "421", "has ended", from(next)...)
+}
+
+// A list of many keys, by the package and the command, while they are written over: each key once, in order.
+func TestALongList(t *testing.T) {
+	m := start(t)
+	c, err := client.Connect(t.Context(), m.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+
+	const keys = 20_000
+	var requests []client.Request
+	for n := range keys {
+		requests = append(requests, client.NewSet(client.Eventual, fmt.Sprintf("many/%05d", n), []byte("first")))
+	}
+	if _, err := c.DoMany(t.Context(), requests); err != nil {
+		t.Fatal(err)
+	}
+	atRest(t, connect(t, m.url))
+
+	begun := time.Now()
+	n := 0
+	for item, err := range c.List(t.Context(), "many/", client.WithValues(), client.With(client.Sequential)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := fmt.Sprintf("many/%05d", n); item.Key != want || string(item.Value) != "first" {
+			t.Fatalf("key %d is %s, %q", n, item.Key, item.Value)
+		}
+		n++
+		if n%5000 == 1 { // of a page that is still to come
+			if _, err := c.Set(t.Context(), fmt.Sprintf("many/%05d", keys-1-n%7), []byte("second")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if n != keys {
+		t.Errorf("%d keys of %d", n, keys)
+	}
+	t.Logf("%d keys in %s", n, time.Since(begun).Round(time.Millisecond))
+
+	got := quartet(t, "list", "--nats", m.url, "many/", "-o", "raw")
+	if lines := strings.Count(got.stdout, "\n"); got.status != 0 || lines != keys {
+		t.Errorf("quartet list: status %d, %d lines, %s", got.status, lines, got.stderr)
+	}
+}
