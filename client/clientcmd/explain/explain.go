@@ -162,7 +162,7 @@ func Explanation(m model.Consistency, here *clusterFigures) string {
 	part("It promises", t.promise)
 	part("What can be seen, and what cannot", t.example)
 	part("Deletes, conditions, ends", t.writes)
-	part("Watches", t.watches)
+	part("Lists and watches", t.watches)
 	part("What it costs", t.messages)
 	if here != nil {
 		part("Here", here.text(m))
