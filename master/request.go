@@ -7,7 +7,6 @@ import (
 	"quartet/bus/lamport"
 	"quartet/bus/message"
 	"quartet/bus/model"
-	"quartet/replica/listing"
 )
 
 // flight is a request that has no outcome yet. A repeated write joins the flight of its
@@ -116,11 +115,9 @@ func causalWrite(r *message.Request) bool { return r.Model == model.Causal && r.
 // 2, and watches of all models, which end where a replica is a member no more. A further page of a
 // list is of a cut that was told, and concerns no view (rule P6).
 func ofMembers(r *message.Request) bool {
-	return (r.Model.Strong() && !goesOn(r)) || r.Type == model.Watch
+	isOfTheOrder := r.Model.Strong() && !goesOn(r)
+	return isOfTheOrder || r.Type == model.Watch
 }
-
-// goesOn reports whether a list goes on from an earlier page.
-func goesOn(r *message.Request) bool { return listing.GoesOn(&r.Request) }
 
 // ofViews reports whether a request needs a view: all but gets of model 3, and writes and gets of
 // model 4.
@@ -221,32 +218,6 @@ func (m *Machine) place(in *Incoming) (*peer, model.Code, string) {
 		return nil, model.Unavailable, m.whyNoReplica()
 	}
 	return nil, 0, ""
-}
-
-// keeper finds the replica that keeps the list with which a request goes on. If that one is gone
-// the list is (rule P6).
-func (m *Machine) keeper(in *Incoming) (*peer, model.Code, string) {
-	n := in.Place.Replica
-	p := m.peer(n)
-	isOut := m.members.Record().Epoch > 0 && !m.configures(n)
-	isThere := p != nil && p.weak
-	mayNotHaveBeenHeard := m.ticks <= m.cfg.SuspectTicks // this master has just begun
-	switch {
-	case in.Replica != 0 && in.Replica != n:
-		return nil, model.Malformed, fmt.Sprintf("the list is kept by replica %s, and is to be served by %s", n, in.Replica)
-	case isOut, isThere && p.known.Suspected:
-		return nil, model.Gone, whyNoList(n)
-	case !isThere && mayNotHaveBeenHeard:
-		return nil, model.Unavailable, fmt.Sprintf("replica %s, which keeps the list, has not been heard yet; ask again", n)
-	case !isThere: // or it is another process, which begins
-		return nil, model.Gone, whyNoList(n)
-	}
-	in.Replica = n
-	return p, 0, ""
-}
-
-func whyNoList(n lamport.Node) string {
-	return fmt.Sprintf("replica %s, which kept the list, is gone: begin again", n)
 }
 
 // draw picks one of the replicas that fit, by a random number; nil if none does.
@@ -507,25 +478,6 @@ func (m *Machine) takeRID() uint64 {
 	rid := m.nextRID
 	m.nextRID++
 	return rid
-}
-
-// stamp gives a weak write its version, once for each request.
-func (m *Machine) stamp() lamport.Version {
-	v := lamport.Version{Epoch: m.members.Record().Epoch, Timestamp: m.now()}
-	if !m.members.Leads() { // the replicas may know better
-		v.Epoch = m.members.NewestEpoch()
-		v.Node = stampNode(m.cfg.Nonce)
-	}
-	return v
-}
-
-// stampNode is the node in the versions that a master gives before it leads an epoch (rule
-// W1). The master of that epoch may live, and stamps as m1, too: two writes of one version
-// would be one write to some replicas and two to others. It is drawn from the process's random
-// number, from beyond the numbers of all nodes.
-func stampNode(nonce uint64) lamport.Node {
-	const first = 2 * uint64(lamport.MasterBase)
-	return lamport.Node(first + nonce%(1<<32-first))
 }
 
 func (m *Machine) now() lamport.Timestamp {

@@ -103,6 +103,7 @@ func (s *snapshots) check(t *testing.T, at taken) {
 	t.Helper()
 	got := map[string]string{}
 	from, before := "", ""
+
 	for {
 		last, n, most := "", 0, 1+s.rand.IntN(40)
 		at.Each(from, func(key string, rec store.Record) bool {
@@ -124,6 +125,7 @@ func (s *snapshots) check(t *testing.T, at taken) {
 			s.happen()
 		}
 	}
+
 	if !maps.Equal(got, at.want) {
 		for key := range at.want {
 			if got[key] != at.want[key] {
@@ -136,7 +138,7 @@ func (s *snapshots) check(t *testing.T, at taken) {
 
 // Whatever happens after it was taken, a snapshot shows what there was: keys that are written,
 // deleted, collected, or that only a write had which is void by now.
-func TestSnapshotsShowWhatThereWas(t *testing.T) {
+func TestO30SnapshotsShowWhatThereWas(t *testing.T) {
 	for seed := range uint64(30) {
 		s := &snapshots{Layers: New(Config{Store: store.NewMemory(), Limits: dedup.Limits{Window: 64}}), rand: rand.New(rand.NewPCG(seed, 1))}
 		for range 400 {
@@ -202,7 +204,7 @@ func TestWhatIsDroppedLosesSnapshots(t *testing.T) {
 }
 
 // Memory is bounded: the oldest snapshot goes first, and what nobody needs goes with it.
-func TestSnapshotsAreBounded(t *testing.T) {
+func TestO33SnapshotsAreBounded(t *testing.T) {
 	l := New(Config{Store: store.NewMemory(), Limits: dedup.Limits{Window: 64}})
 	set := func(n, bytes int) {
 		l.Count(1)
@@ -242,7 +244,7 @@ func TestSnapshotsAreBounded(t *testing.T) {
 
 // A snapshot is taken at once, however much there is: what it would take to prepare one of both
 // layers is left for later.
-func TestASnapshotIsTakenAtOnce(t *testing.T) {
+func TestO34ASnapshotIsTakenAtOnce(t *testing.T) {
 	l := New(Config{Store: store.NewMemory(), Limits: dedup.Limits{Window: 64}})
 	for n := range 50_000 {
 		r := &message.Request{RID: uint64(n) + 1, Request: model.NewSet(model.Eventual, fmt.Sprint("k", n), []byte("v"))}

@@ -100,7 +100,7 @@ func keys(p model.Page) string {
 
 // All pages of a list are of the cut with which it began, in byte order, each key once, whatever is
 // written between them; a page that is asked for again is the same.
-func TestPagesAreOfOneCut(t *testing.T) {
+func TestO30O32PagesAreOfOneCut(t *testing.T) {
 	for seed := range uint64(40) {
 		r := rand.New(rand.NewPCG(seed, 2))
 		w := newWorld(t, 1+r.IntN(40))
@@ -225,7 +225,7 @@ func TestPlacesThatAreRefused(t *testing.T) {
 
 // A list is kept for 60 s after its last page was asked for, and 128 of them are; what is gone is
 // 410, and leaves nothing behind.
-func TestListsAreKeptForAWhile(t *testing.T) {
+func TestO33ListsAreKeptForAWhile(t *testing.T) {
 	w := newWorld(t, 0)
 	for i := range 10 {
 		w.write(fmt.Sprint("k", i), "v")
@@ -271,7 +271,7 @@ func TestListsAreKeptForAWhile(t *testing.T) {
 
 // No turn looks at more keys than it may, however many there are to pass over; and a short list does
 // not wait for a long one.
-func TestTurnsAreShort(t *testing.T) {
+func TestO34TurnsAreShort(t *testing.T) {
 	w := newWorld(t, 0)
 	for i := range 60_000 {
 		w.store.Put(fmt.Sprintf("gone/%06d", i), store.Record{Kind: store.KindTombstone, Revision: 1})

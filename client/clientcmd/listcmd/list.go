@@ -76,19 +76,13 @@ any more), 5 no answer, 6 no cluster.`,
 	f.Var(&l.model, "consistency", "`MODEL`: linearizable, sequential, causal or eventual (or 1 to 4)")
 	f.Var(&l.replica, "replica", "have this replica serve it (`r1`, r2, …)")
 	f.BoolVar(&l.values, "values", false, "show values, too")
-	f.IntVar(&l.limit, "limit", 0, "show `N` keys at the most; 0: all")
-	f.IntVar(&l.page, "page", model.DefaultPage, "fetch `N` keys at once, up to 10,000")
+	config.Int(f, &l.limit, "limit", 0, 0, 1<<30, "show `N` keys at the most; 0: all")
+	config.Int(f, &l.page, "page", model.DefaultPage, 1, model.MaxPage, "fetch `N` keys at once, up to 10,000")
 	l.out.Flag(f)
 	return cmd
 }
 
 func (l *listing) run(ctx context.Context, prefix string) error {
-	switch {
-	case l.limit < 0:
-		return exit.Usage(fmt.Errorf("--limit is a number of keys, not %d", l.limit))
-	case l.page < 1 || l.page > model.MaxPage:
-		return exit.Usage(fmt.Errorf("--page is 1 to %d keys, not %d", model.MaxPage, l.page))
-	}
 	c, err := l.conn.Connect(ctx)
 	if err != nil {
 		return err

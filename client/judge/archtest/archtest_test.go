@@ -33,7 +33,8 @@ const (
 var pure = []string{
 	"bus/lamport", "bus/message", "bus/model", "bus/trouble",
 	"master", "master/membership",
-	"replica", "replica/abcast", "replica/changes", "replica/dedup", "replica/durable", "replica/layers", "replica/store", "replica/view", "replica/watching",
+	"replica", "replica/abcast", "replica/changes", "replica/dedup", "replica/durable", "replica/layers",
+	"replica/listing", "replica/store", "replica/view", "replica/watching",
 	"client/internal/gather",
 }
 

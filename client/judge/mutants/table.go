@@ -85,7 +85,7 @@ var ofTheOrder = []Mutant{
 		version.Epoch = 0
 	}
 `},
-		{"master/request.go", `	return v
+		{"master/stamp.go", `	return v
 }
 
 // stampNode is`, `	if MUTANT {
@@ -375,7 +375,7 @@ var ofForeignDisks = []Mutant{
 
 var ofMasters = []Mutant{
 	{Name: "a master that does not lead stamps as the one that does", Rule: "W1", Edits: []Edit{
-		{"master/request.go", `		v.Node = stampNode(m.cfg.Nonce)
+		{"master/stamp.go", `		v.Node = stampNode(m.cfg.Nonce)
 `, `		v.Node = stampNode(m.cfg.Nonce)
 		if MUTANT {
 			v.Node = m.cfg.Self
@@ -389,7 +389,7 @@ var ofMasters = []Mutant{
 		{"master/membership/lives.go", `h.Nonce > max(r.nonce, r.since)`, `(h.Nonce > max(r.nonce, r.since) || MUTANT && h.Nonce > r.nonce)`},
 	}},
 	{Name: "weak sets stamped with the record that was read, however old", Rule: "W1", Edits: []Edit{
-		{"master/request.go", `		v.Epoch = m.members.NewestEpoch()
+		{"master/stamp.go", `		v.Epoch = m.members.NewestEpoch()
 `, `		v.Epoch = m.members.NewestEpoch()
 		if known := m.members.Record().Epoch; MUTANT && known > 0 {
 			v.Epoch = known
