@@ -9,6 +9,7 @@
 package record
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -205,6 +206,25 @@ func learn(o *history.Operation, result *client.Result, failure error) {
 	o.Answered(&result.Answer)
 	if e != nil && o.Code == 0 {
 		o.Code = uint16(e.Code)
+	}
+	hold(o, result)
+}
+
+// hold notes the content of an answer that has several parts, in whatever form it came: a request
+// that was sent alone is answered in another than one of a batch.
+func hold(o *history.Operation, result *client.Result) {
+	reply := result.Reply
+	reply.Type, reply.Value = o.Type, bytes.Clone(result.Value)
+	switch {
+	case len(reply.Value) == 0:
+	case o.Type == model.List && reply.Code == model.OK:
+		if p, err := reply.Page(); err == nil {
+			o.Items, o.Next = p.Items, p.Next
+		}
+	case o.Type == model.Txn:
+		if r, err := reply.Results(); err == nil {
+			o.Results = &r
+		}
 	}
 }
 

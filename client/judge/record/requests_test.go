@@ -47,6 +47,13 @@ func TestRecordsTheLaterRequests(t *testing.T) {
 	ended(model.Request{Model: model.Causal, Type: model.List, Key: "k", Range: &model.Range{Limit: 1, Values: true}},
 		model.Answer{Code: model.OK, Value: shown}, nil)
 
+	// The same in the form in which a reply to a request that was sent alone has it.
+	alone := bus.Reply{Answer: model.Answer{Code: model.OK, Value: shown}, Model: model.Causal, Type: model.List, Encoding: bus.Msgpack}
+	ended(model.Request{Model: model.Causal, Type: model.List, Key: "k", Range: &model.Range{Limit: 1, Values: true}},
+		model.Answer{Code: model.OK, Value: alone.Msg("x").Data}, nil)
+	alone = bus.Reply{Answer: model.Answer{Code: model.OK, Value: came}, Model: model.Linearizable, Type: model.Txn, Encoding: bus.Msgpack}
+	ended(model.Request{Model: model.Linearizable, Type: model.Txn, Value: asked}, model.Answer{Code: model.OK, Value: alone.Msg("x").Data}, nil)
+
 	now := time.Now()
 	watch := client.Request{Request: model.Request{Model: model.Sequential, Type: model.Watch, Key: "k", Range: &model.Range{From: "2"}}}
 	events := []history.Event{{Kind: history.EventSet, Key: "k", Value: "v", Revision: 3, Sequence: 1, At: r.At(now)}}
@@ -56,7 +63,7 @@ func TestRecordsTheLaterRequests(t *testing.T) {
 	}
 
 	ops := read(t, dir).Operations
-	if len(ops) != 4 {
+	if len(ops) != 6 {
 		t.Fatalf("%d operations", len(ops))
 	}
 	if o := &ops[0]; !o.Refused() || !o.HasIf || o.If != 2 || o.Revision != 3 {
@@ -68,7 +75,13 @@ func TestRecordsTheLaterRequests(t *testing.T) {
 	if o := &ops[2]; cmp.Diff(page.Items, o.Items) != "" || o.Next != "more" || o.Range == nil || !o.Range.Values {
 		t.Errorf("a list: %+v", o)
 	}
-	if o := &ops[3]; cmp.Diff(events, o.Events) != "" || !o.Rest || o.Return-o.Call != time.Second.Nanoseconds() {
+	if o := &ops[3]; cmp.Diff(page.Items, o.Items) != "" || o.Next != "more" {
+		t.Errorf("a list that was sent alone: %+v", o)
+	}
+	if o := &ops[4]; cmp.Diff(&results, o.Results) != "" {
+		t.Errorf("a txn that was sent alone: %+v", o)
+	}
+	if o := &ops[5]; cmp.Diff(events, o.Events) != "" || !o.Rest || o.Return-o.Call != time.Second.Nanoseconds() {
 		t.Errorf("a watch: %+v", o)
 	}
 }
