@@ -64,7 +64,7 @@ func (l *lister) list(ctx context.Context, t *testing.T) {
 // Lists of every model go on while replicas, the master and everything at once are killed, and keys are set
 // and deleted. Each page is of the cut that its position names, and all pages of a list are of one.
 func TestListsWhileProcessesAreKilled(t *testing.T) {
-	p := newPlace(t)
+	p := newFolder(t)
 	args := []string{"--dir", filepath.Join(p.tmp, "data"), "--listen", freeAddress(t)}
 	m := startIn(t, p, args...)
 	nc := outlives(t, m.url)
@@ -183,7 +183,7 @@ func judgeLists(t *testing.T, file string, listers []*lister) {
 // A place in a list is good at the cluster and in the history in which it was told: another cluster, and
 // one that was put back to a backup, say 421, a replica's process that is gone 410, and nonsense is 400.
 func TestPlacesInListsElsewhere(t *testing.T) {
-	p := newPlace(t)
+	p := newFolder(t)
 	data, backup := filepath.Join(p.tmp, "data"), filepath.Join(p.tmp, "backup")
 	args := []string{"--listen", freeAddress(t), "--dir", data, "--suspect", calm, "--replicas", "2"}
 	m := startIn(t, p, args...)
