@@ -46,12 +46,12 @@ type Option func(*Lock)
 // [DefaultTTL].
 func WithTTL(d time.Duration) Option { return func(l *Lock) { l.ttl = d } }
 
-// WithWaiter sets how the lock waits for its key to change; without it, it looks every 100 ms.
+// WithWaiter sets how the lock waits for its key to be free; without it, by [Watch].
 func WithWaiter(w Waiter) Option { return func(l *Lock) { l.waiter = w } }
 
 // NewLock is the lock that stands at a key. owner is who takes it, for people and for [Lock.Owner].
 func NewLock(c *client.Client, key, owner string, opts ...Option) *Lock {
-	l := &Lock{c: c, key: key, owner: owner, ttl: DefaultTTL, waiter: Poll(c, pollEvery)}
+	l := &Lock{c: c, key: key, owner: owner, ttl: DefaultTTL, waiter: Watch(c)}
 	for _, opt := range opts {
 		opt(l)
 	}
@@ -65,7 +65,7 @@ func (l *Lock) Take(ctx context.Context) (*Held, error) {
 		if !errors.Is(err, ErrHeld) {
 			return held, err
 		}
-		if err := l.waiter.Changed(ctx, l.key, seen); err != nil {
+		if err := l.waiter.Freed(ctx, l.key, seen); err != nil {
 			return nil, fmt.Errorf("recipes: wait for the lock: %w", err)
 		}
 	}

@@ -77,7 +77,8 @@ func TestOneHolderAtATime(t *testing.T) {
 	var group sync.WaitGroup
 	inside, last := 0, uint64(0)
 	for i := range 6 {
-		lock := recipes.NewLock(c, "locks/one", fmt.Sprintf("holder %d", i), recipes.WithTTL(time.Minute))
+		wait := recipes.WithWaiter([]recipes.Waiter{recipes.Watch(c), recipes.Poll(c)}[i%2])
+		lock := recipes.NewLock(c, "locks/one", fmt.Sprintf("holder %d", i), recipes.WithTTL(time.Minute), wait)
 		group.Go(func() {
 			for range 3 {
 				held, err := lock.Take(t.Context())
@@ -140,6 +141,32 @@ func TestALockIsKeptAlive(t *testing.T) {
 	}
 	if held.Context().Err() == nil {
 		t.Error("released, and its context goes on")
+	}
+}
+
+// Who waits for a lock is told of its end: by a delete, or by the end of a holder's key.
+func TestWhoWaitsIsTold(t *testing.T) {
+	for name, wait := range map[string]recipes.Waiter{"watch": recipes.Watch(c), "poll": recipes.Poll(c)} {
+		key := "locks/" + name
+		held, err := c.Set(t.Context(), key, []byte("gone 1"), client.WithTTL(time.Second))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Set(t.Context(), key+"/longer", nil); err != nil {
+			t.Fatal(err)
+		}
+
+		limit, cancel := context.WithTimeout(t.Context(), time.Minute)
+		if err := wait.Freed(limit, key, held.Revision); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		cancel()
+		if _, err := c.Get(t.Context(), key); !errors.Is(err, client.ErrNotFound) {
+			t.Errorf("%s: told, and the key is not free: %v", name, err)
+		}
+		if err := wait.Freed(limit, key, held.Revision); !errors.Is(err, context.Canceled) && err != nil {
+			t.Errorf("%s: after the limit: %v", name, err)
+		}
 	}
 }
 
