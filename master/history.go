@@ -107,13 +107,13 @@ func (m *Machine) misdirected(in *Incoming, out *Output) bool {
 	return true
 }
 
-// judgeAll is [Machine.Judge] of all that a request goes on from: a list's place has a history, too.
+// judgeAll is [Machine.Judge] of all that a request goes on from: a list's cursor has a history, too.
 func (m *Machine) judgeAll(in *Incoming) message.Verdict {
 	verdict := m.Judge(&in.Told)
-	if verdict != message.Ours || in.Place.List == 0 {
+	if verdict != message.Ours || in.Cursor.List == 0 {
 		return verdict
 	}
-	told := in.Place.Told()
+	told := in.Cursor.Told()
 	return m.Judge(&told)
 }
 
@@ -122,7 +122,7 @@ func (m *Machine) aheadOf(in *Incoming) message.History {
 	if m.Judge(&in.Told) == message.Ahead {
 		return in.Told.History
 	}
-	return in.Place.History
+	return in.Cursor.History
 }
 
 func (m *Machine) refuseUnjudged(token uint64, code model.Code, why string, out *Output) {

@@ -15,7 +15,7 @@ func goesOn(r *message.Request) bool { return listing.GoesOn(&r.Request) }
 // keeper finds the replica that keeps the list with which a request goes on. If that one is gone
 // the list is (rule P6).
 func (m *Machine) keeper(in *Incoming) (*peer, model.Code, string) {
-	n := in.Place.Replica
+	n := in.Cursor.Replica
 	p := m.peer(n)
 	isOut := m.members.Record().Epoch > 0 && !m.configures(n)
 	isThere := p != nil && p.weak

@@ -12,9 +12,9 @@ import (
 	"quartet/master"
 )
 
-// aList is a list of a model; with a place it goes on there.
-func aList(c model.Consistency, from message.Place) master.Incoming {
-	i := master.Incoming{Place: from}
+// aList is a list of a model; with a cursor it goes on there.
+func aList(c model.Consistency, from message.Cursor) master.Incoming {
+	i := master.Incoming{Cursor: from}
 	i.Request.Request = model.Request{Model: c, Type: model.List, Key: "a"}
 	if from.List > 0 {
 		i.Request.Range = &model.Range{From: codec.NextWord(&from)}
@@ -22,13 +22,15 @@ func aList(c model.Consistency, from message.Place) master.Incoming {
 	return i
 }
 
-func kept(n lamport.Node) message.Place { return message.Place{Replica: n, Life: 7, List: 1, Page: 1} }
+func kept(n lamport.Node) message.Cursor {
+	return message.Cursor{Replica: n, Life: 7, List: 1, Page: 1}
+}
 
 // The first page of a list is fenced in model 1, as a get is; a further one concerns no view and no
 // fence, and goes to the replica that keeps the list (rule P6).
 func TestP6AListGoesOnWhereItIsKept(t *testing.T) {
 	o := ready(t, configured(3, 1))
-	o.ask(at(1, aList(model.Linearizable, message.Place{})))
+	o.ask(at(1, aList(model.Linearizable, message.Cursor{})))
 	o.answer(1, 1, model.OK)
 	o.expect()
 	o.echo(1, 2)
@@ -83,7 +85,7 @@ func TestP6AListIsGoneWithItsReplica(t *testing.T) {
 func TestP6AListGoesOnWhileTheViewChanges(t *testing.T) {
 	o := ready(t, configured(3, 1))
 	o.lost(2)
-	o.ask(aList(model.Linearizable, kept(3)), aList(model.Linearizable, message.Place{}))
+	o.ask(aList(model.Linearizable, kept(3)), aList(model.Linearizable, message.Cursor{}))
 	if sent := o.forwarded(); !slices.Equal(sent, []string{"r3 #1"}) {
 		t.Errorf("forwarded %v", sent)
 	}
@@ -91,9 +93,9 @@ func TestP6AListGoesOnWhileTheViewChanges(t *testing.T) {
 	o.expect("1 #1 200")
 }
 
-// A place that another cluster told, or a history that has ended, is refused, whatever else the
+// A cursor that another cluster told, or a history that has ended, is refused, whatever else the
 // request goes on from.
-func TestAPlaceOfAnotherHistory(t *testing.T) {
+func TestACursorOfAnotherHistory(t *testing.T) {
 	cfg := configured(3, 1)
 	cfg.Cluster, cfg.Nonce = 5, 6
 	o := ready(t, cfg)

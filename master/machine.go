@@ -45,12 +45,12 @@ type Config struct {
 type Incoming struct {
 	Token   uint64 // the caller's own name for it; comes back in the Reply
 	Request message.Request
-	Replica lamport.Node  // asked for by the client; 0: any
-	Told    message.Told  // what it goes on from; zero: nothing that could be of another history
-	Place   message.Place // of a list that goes on from an earlier page: where the next one begins
-	Age     uint64        // ticks since the client has sent it first; 0: now, or not known
-	Wall    uint64        // milliseconds since 1970: now
-	Draw    uint32        // a random number: picks the replica
+	Replica lamport.Node   // asked for by the client; 0: any
+	Told    message.Told   // what it goes on from; zero: nothing that could be of another history
+	Cursor  message.Cursor // of a list that goes on from an earlier page
+	Age     uint64         // ticks since the client has sent it first; 0: now, or not known
+	Wall    uint64         // milliseconds since 1970: now
+	Draw    uint32         // a random number: picks the replica
 
 	// ReadOnly says of a Txn that all its steps are gets: it is read like a get of its model.
 	ReadOnly bool

@@ -24,7 +24,7 @@ func (Forms) AppendPage(dst []byte, p *model.Page) ([]byte, error) { return Appe
 func (Forms) ItemSize(i *model.Item) int { return ItemSize(i) }
 
 // NextWord is [NextWord].
-func (Forms) NextWord(p *message.Place) string { return NextWord(p) }
+func (Forms) NextWord(p *message.Cursor) string { return NextWord(p) }
 
 // ParseNext is [ParseNext].
-func (Forms) ParseNext(word string) (message.Place, error) { return ParseNext(word) }
+func (Forms) ParseNext(word string) (message.Cursor, error) { return ParseNext(word) }

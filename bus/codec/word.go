@@ -12,7 +12,7 @@ import (
 )
 
 // Words are what clients carry from one reply to the next request and do not read: the token of a
-// session and the point of a history (package bus), and the place in a list. Each is base64url,
+// session and the point of a history (package bus), and the cursor of a list. Each is base64url,
 // without padding, of a version, its fields, and the CRC-32 (IEEE) of all that. Numbers of a fixed
 // length are big endian.
 
@@ -48,14 +48,14 @@ func Seal(b []byte) string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-// A place in a list has, after its version and its history, the life of the process that keeps the
+// A cursor has, after its version and its history, the life of the process that keeps the
 // list in 8 bytes, and then as unsigned varints the position of its cut, the replica, the list and
 // the page.
 const nextVersion = 1
 
-// NextWord returns a place in a list as a word of at most [model.MaxNext] letters, digits, "-" and
+// NextWord returns a cursor as a word of at most [model.MaxNext] letters, digits, "-" and
 // "_". It never begins with "-".
-func NextWord(p *message.Place) string {
+func NextWord(p *message.Cursor) string {
 	b := make([]byte, 0, 1+HistoryBytes+8+4*binary.MaxVarintLen64+crc32.Size)
 	b = AppendHistory(append(b, nextVersion), p.History)
 	b = binary.BigEndian.AppendUint64(b, p.Life)
@@ -66,9 +66,9 @@ func NextWord(p *message.Place) string {
 }
 
 // ParseNext reads what [NextWord] returns, and only that. The error wraps [ErrMessage].
-func ParseNext(word string) (message.Place, error) {
-	none := func(why string) (message.Place, error) {
-		return message.Place{}, fmt.Errorf("%w: a place in a list that %s", ErrMessage, why)
+func ParseNext(word string) (message.Cursor, error) {
+	none := func(why string) (message.Cursor, error) {
+		return message.Cursor{}, fmt.Errorf("%w: a cursor of a list that %s", ErrMessage, why)
 	}
 	if len(word) > model.MaxNext {
 		return none("is too long")
@@ -81,7 +81,7 @@ func ParseNext(word string) (message.Place, error) {
 		return none(fmt.Sprintf("is none, or of a version that is not known here (%d)", b[0]))
 	}
 
-	var p message.Place
+	var p message.Cursor
 	var ok bool
 	if p.History, b, ok = ReadHistory(b[1 : len(b)-crc32.Size]); !ok || len(b) < 8 {
 		return none("is damaged")
@@ -97,7 +97,7 @@ func ParseNext(word string) (message.Place, error) {
 	}
 	p.Replica = lamport.Node(min(replica, 1<<32-1))
 
-	// One place has one word: this finds a wrong sum, and bits that the decoders pass over.
+	// One cursor has one word: this finds a wrong sum, and bits that the decoders pass over.
 	if !p.Replica.IsReplica() || NextWord(&p) != word {
 		return none("is damaged")
 	}

@@ -10,10 +10,10 @@ import (
 	"quartet/bus/model"
 )
 
-// places are places in lists, the largest among them, and a word that this build has always written.
-func places() []message.Place {
+// cursors are of lists, the largest among them, and a word that this build has always written.
+func cursors() []message.Cursor {
 	const most = 1<<64 - 1
-	return []message.Place{
+	return []message.Cursor{
 		{Replica: lamport.Replica(1), List: 1},
 		{
 			History: message.History{Cluster: 0x0123456789abcdef, Epoch: 7, Nonce: 0xfedcba9876543210},
@@ -26,11 +26,11 @@ func places() []message.Place {
 	}
 }
 
-// oldNext is the word of the second place: clients of earlier builds hold it.
+// oldNext is the word of the second cursor: clients of earlier builds hold it.
 const oldNext = "AQEjRWeJq83v_ty6mHZUMhAHESIzRFVmd4isAgMFArs9tng"
 
-func TestPlaceInAListAsAWord(t *testing.T) {
-	for _, p := range places() {
+func TestCursorAsAWord(t *testing.T) {
+	for _, p := range cursors() {
 		word := NextWord(&p)
 		if len(word) > model.MaxNext || strings.HasPrefix(word, "-") {
 			t.Errorf("%d letters: %s", len(word), word)
@@ -53,13 +53,13 @@ func TestPlaceInAListAsAWord(t *testing.T) {
 			}
 		}
 	}
-	if word := NextWord(&places()[1]); word != oldNext {
+	if word := NextWord(&cursors()[1]); word != oldNext {
 		t.Errorf("the word has become %s", word)
 	}
 }
 
-func TestWhatIsNoPlaceInAList(t *testing.T) {
-	second := places()[1]
+func TestWhatIsNoCursor(t *testing.T) {
+	second := cursors()[1]
 	master := second
 	master.Replica = lamport.Master(1)
 	history := Seal(AppendHistory([]byte{1}, second.History))
@@ -67,14 +67,14 @@ func TestWhatIsNoPlaceInAList(t *testing.T) {
 		"nothing": "", "nonsense": "nonsense", "too long": strings.Repeat("A", model.MaxNext+1), "a line end": NextWord(&second) + "\n",
 		"padding": NextWord(&second) + "=", "a master": NextWord(&master), "a history": history,
 	} {
-		if got, err := ParseNext(word); !errors.Is(err, ErrMessage) || got != (message.Place{}) {
+		if got, err := ParseNext(word); !errors.Is(err, ErrMessage) || got != (message.Cursor{}) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
 	}
 }
 
 func FuzzParseNext(f *testing.F) {
-	for _, p := range places() {
+	for _, p := range cursors() {
 		f.Add(NextWord(&p))
 	}
 	f.Add("")

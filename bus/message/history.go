@@ -23,9 +23,9 @@ type Told struct {
 	Timestamp uint64 // causal
 }
 
-// Place is where a page of a list begins: at a replica's process, in the cut that it keeps for the
+// Cursor is where a page of a list begins: at a replica's process, in the cut that it keeps for the
 // list. A client carries it from one page to the next, as a word.
-type Place struct {
+type Cursor struct {
 	History
 	Life     uint64 // of the process
 	Position uint64 // of the cut
@@ -34,8 +34,8 @@ type Place struct {
 	Page     uint64
 }
 
-// Told is what who goes on from the place has been told.
-func (p *Place) Told() Told { return Told{History: p.History, Position: p.Position} }
+// Told is what who goes on from the cursor has been told.
+func (c *Cursor) Told() Told { return Told{History: c.History, Position: c.Position} }
 
 // Verdict says what a record knows of somebody's history.
 type Verdict uint8

@@ -329,14 +329,14 @@ func (n *node) incoming(t *taken, o *bus.Options, err error) {
 		}
 	}
 
-	place, err := placeOf(&r.Request)
+	cursor, err := cursorOf(&r.Request)
 	if err != nil {
 		n.refuse(t.token, err)
 		return
 	}
 	in := master.Incoming{
 		Token: t.token, Draw: n.rand.Uint32(), Told: told, Age: ticksOf(o.Age), Wall: wall(t.at), ReadOnly: t.readOnly,
-		Place:   place,
+		Cursor:  cursor,
 		Request: message.Request{Identity: o.Identity, Request: r.Request, Min: o.Minimum(r.Model), Watcher: watcher(t)},
 	}
 	isPrimarys := r.Model == model.Causal && writes // no replica can be named
@@ -349,16 +349,16 @@ func (n *node) incoming(t *taken, o *bus.Options, err error) {
 	n.machine.Request(in, &n.out)
 }
 
-// placeOf is where a list goes on that does; zero of all other requests.
-func placeOf(r *model.Request) (message.Place, error) {
+// cursorOf is where a list goes on that does; zero of all other requests.
+func cursorOf(r *model.Request) (message.Cursor, error) {
 	if !listing.GoesOn(r) {
-		return message.Place{}, nil
+		return message.Cursor{}, nil
 	}
-	place, err := codec.ParseNext(r.Range.From)
+	cursor, err := codec.ParseNext(r.Range.From)
 	if err != nil {
-		return place, fmt.Errorf("header %s is not the %s of a page: %w", bus.HeaderFrom, bus.HeaderNext, err)
+		return cursor, fmt.Errorf("header %s is not the %s of a page: %w", bus.HeaderFrom, bus.HeaderNext, err)
 	}
-	return place, nil
+	return cursor, nil
 }
 
 // readOnly reports whether r, whose form was found good, is a transaction of gets alone.

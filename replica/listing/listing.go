@@ -25,7 +25,7 @@ import (
 const (
 	MostLists  = 128  // that are kept
 	KeepTicks  = 6000 // of 10 ms: 60 s
-	mostPlaces = 1024 // pages of a list of which it is known where they begin: the last ones
+	mostStarts = 1024 // pages of a list of which it is known where they begin: the last ones
 )
 
 // What one turn does at the most for lists.
@@ -40,8 +40,8 @@ const (
 type Forms interface {
 	AppendPage(dst []byte, p *model.Page) ([]byte, error)
 	ItemSize(i *model.Item) int
-	NextWord(p *message.Place) string
-	ParseNext(word string) (message.Place, error)
+	NextWord(p *message.Cursor) string
+	ParseNext(word string) (message.Cursor, error)
 }
 
 // Config is what the lists of a replica are born with.
@@ -93,15 +93,15 @@ type list struct {
 	model    model.Consistency
 	cut      Cut
 	snapshot *layers.Snapshot
-	places   []place
-	base     uint64 // the page whose place is the first in places
+	starts   []start
+	base     uint64 // the page whose start is the first in starts
 	asked    uint64 // tick at which a page was asked for last
 	jobs     int
 	whole    bool // its last page was made
 }
 
-// place is where a page begins.
-type place struct {
+// start is where a page begins.
+type start struct {
 	from string
 	next []next
 }
@@ -146,7 +146,7 @@ func GoesOn(r *model.Request) bool {
 
 // Begin begins a list: its cut is what there is now.
 func (l *Lists) Begin(r *message.Request, cut Cut) {
-	at := &list{prefix: r.Key, model: r.Model, cut: cut, places: []place{{from: r.Key}}}
+	at := &list{prefix: r.Key, model: r.Model, cut: cut, starts: []start{{from: r.Key}}}
 	if r.Model.Strong() {
 		at.snapshot = l.cfg.Layers.Snapshot()
 	} else {
@@ -176,8 +176,8 @@ func (l *Lists) GoOn(r *message.Request) Refusal {
 		return Refusal{model.Malformed, fmt.Sprintf("it is to go on from a %s list of the prefix %q", at.model.Word(), at.prefix)}
 	case p.Page < at.base:
 		return Refusal{model.Gone, fmt.Sprintf("of a list replica %s keeps the last %d pages, and this one was before them: begin again",
-			l.cfg.Self, mostPlaces)}
-	case p.Page >= at.base+uint64(len(at.places)):
+			l.cfg.Self, mostStarts)}
+	case p.Page >= at.base+uint64(len(at.starts)):
 		return Refusal{model.Malformed, "the list has no such page"}
 	}
 
@@ -188,7 +188,7 @@ func (l *Lists) GoOn(r *message.Request) Refusal {
 
 // ask has a page of a list made.
 func (l *Lists) ask(r *message.Request, at *list, page uint64) {
-	j := &job{request: r, list: at, page: page, from: at.places[page-at.base].from, limit: model.DefaultPage}
+	j := &job{request: r, list: at, page: page, from: at.starts[page-at.base].from, limit: model.DefaultPage}
 	if x := r.Range; x != nil {
 		j.values = x.Values
 		if x.Limit > 0 {
@@ -352,7 +352,7 @@ func (l *Lists) made(j *job, more string) Done {
 		at.whole = true
 	} else {
 		l.keep(at)
-		page.Next = l.cfg.Forms.NextWord(&message.Place{
+		page.Next = l.cfg.Forms.NextWord(&message.Cursor{
 			History: at.cut.History, Life: l.cfg.Life, Position: at.cut.Position, Replica: l.cfg.Self,
 			List: at.number, Page: at.after(j, more),
 		})
@@ -368,9 +368,9 @@ func (l *Lists) made(j *job, more string) Done {
 // after is the page that follows one which was just made. Asked for again in the same way it is
 // followed by the same page.
 func (at *list) after(j *job, more string) uint64 {
-	page := at.base + uint64(len(at.places))
+	page := at.base + uint64(len(at.starts))
 	if j.page >= at.base {
-		p := &at.places[j.page-at.base]
+		p := &at.starts[j.page-at.base]
 		for _, n := range p.next {
 			if n.limit == j.limit && n.values == j.values && n.page >= at.base {
 				return n.page
@@ -379,9 +379,9 @@ func (at *list) after(j *job, more string) uint64 {
 		p.next = append(p.next, next{j.limit, j.values, page})
 	}
 
-	at.places = append(at.places, place{from: more})
-	if len(at.places) > mostPlaces {
-		at.places = slices.Delete(at.places, 0, 1)
+	at.starts = append(at.starts, start{from: more})
+	if len(at.starts) > mostStarts {
+		at.starts = slices.Delete(at.starts, 0, 1)
 		at.base++
 	}
 	return page

@@ -184,19 +184,19 @@ func TestPagesAreBounded(t *testing.T) {
 	}
 }
 
-// A place that cannot be gone on from is refused with a code that says what to do.
-func TestPlacesThatAreRefused(t *testing.T) {
+// A cursor that cannot be gone on from is refused with a code that says what to do.
+func TestCursorsThatAreRefused(t *testing.T) {
 	w := newWorld(t, 0)
 	for i := range 10 {
 		w.write(fmt.Sprint("k", i), "v")
 	}
 	from := w.page(model.Linearizable, "k", model.Range{Limit: 3}).Next
-	place, err := codec.ParseNext(from)
+	cursor, err := codec.ParseNext(from)
 	if err != nil {
 		t.Fatal(err)
 	}
-	with := func(change func(*message.Place)) string {
-		p := place
+	with := func(change func(*message.Cursor)) string {
+		p := cursor
 		change(&p)
 		return codec.NextWord(&p)
 	}
@@ -211,11 +211,11 @@ func TestPlacesThatAreRefused(t *testing.T) {
 		"another prefix":    {model.Linearizable, "", from, model.Malformed},
 		"another model":     {model.Causal, "k", from, model.Malformed},
 		"nonsense":          {model.Linearizable, "k", "nonsense", model.Malformed},
-		"another life":      {model.Linearizable, "k", with(func(p *message.Place) { p.Life++ }), model.Gone},
-		"another replica":   {model.Linearizable, "k", with(func(p *message.Place) { p.Replica = 3 }), model.Gone},
-		"a list of later":   {model.Linearizable, "k", with(func(p *message.Place) { p.List = 99 }), model.Gone},
-		"a page of later":   {model.Linearizable, "k", with(func(p *message.Place) { p.Page = 99 }), model.Malformed},
-		"the greatest page": {model.Linearizable, "k", with(func(p *message.Place) { p.Page = 1<<64 - 1 }), model.Malformed},
+		"another life":      {model.Linearizable, "k", with(func(p *message.Cursor) { p.Life++ }), model.Gone},
+		"another replica":   {model.Linearizable, "k", with(func(p *message.Cursor) { p.Replica = 3 }), model.Gone},
+		"a list of later":   {model.Linearizable, "k", with(func(p *message.Cursor) { p.List = 99 }), model.Gone},
+		"a page of later":   {model.Linearizable, "k", with(func(p *message.Cursor) { p.Page = 99 }), model.Malformed},
+		"the greatest page": {model.Linearizable, "k", with(func(p *message.Cursor) { p.Page = 1<<64 - 1 }), model.Malformed},
 	} {
 		if d := w.ask(test.c, test.prefix, model.Range{Limit: 3, From: test.from}); d.Code != test.code {
 			t.Errorf("%s: %d %s", name, d.Code, d.Reason)

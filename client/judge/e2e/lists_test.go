@@ -180,9 +180,9 @@ func judgeLists(t *testing.T, file string, listers []*lister) {
 	}
 }
 
-// A place in a list is good at the cluster and in the history in which it was told: another cluster, and
+// A cursor is good at the cluster and in the history in which it was told: another cluster, and
 // one that was put back to a backup, say 421, a replica's process that is gone 410, and nonsense is 400.
-func TestPlacesInListsElsewhere(t *testing.T) {
+func TestCursorsElsewhere(t *testing.T) {
 	p := newFolder(t)
 	data, backup := filepath.Join(p.tmp, "data"), filepath.Join(p.tmp, "backup")
 	args := []string{"--listen", freeAddress(t), "--dir", data, "--suspect", calm, "--replicas", "2"}

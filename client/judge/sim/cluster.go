@@ -425,7 +425,7 @@ func (c *cluster) masterTurn(i int, inbox []message.Message, tick bool) {
 			s.epoch = r.Epoch
 		}
 		n.master.Request(master.Incoming{Token: s.token, Request: s.request, Replica: s.replica, Told: s.told, Age: s.age, Wall: c.wall(n),
-			Place:    placeOf(&s.request.Request),
+			Cursor:   cursorOf(&s.request.Request),
 			ReadOnly: readOnly(s.request.Value, s.request.Type), Draw: c.rand.Uint32()}, out)
 	}
 

@@ -75,13 +75,13 @@ func ListFromSeed(seed uint64) Options {
 	return o
 }
 
-// placeOf is where a list goes on; zero of all that does not.
-func placeOf(r *model.Request) message.Place {
+// cursorOf is where a list goes on; zero of all that does not.
+func cursorOf(r *model.Request) message.Cursor {
 	if !replicas.GoesOn(r) {
-		return message.Place{}
+		return message.Cursor{}
 	}
-	place, _ := codec.ParseNext(r.Range.From) // it came from a reply
-	return place
+	cursor, _ := codec.ParseNext(r.Range.From) // it came from a reply
+	return cursor
 }
 
 // beginListers starts the listers.
