@@ -120,7 +120,7 @@ func (m *Machine) void(high uint64) {
 // set answers a question: the set itself travels as a CausalWrite, from the primary.
 func (c *causal) set(r *message.Request) { c.machine.recall(r) }
 
-// mayAnswer: all that the session has seen, or depends on, is safe here. The comparison is
+// mayAnswer reports whether all that the session has seen, or depends on, is safe here. It compares
 // with the safe watermark, never with the version of the key.
 func (c *causal) mayAnswer(r *message.Request, s seen) bool {
 	return s.safe >= r.Min

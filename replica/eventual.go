@@ -51,7 +51,7 @@ func (e *eventual) set(r *message.Request) {
 // is gone holds up: beyond it eventual sets are refused.
 const tentativeMost = 500_000
 
-// mayAnswer: at once.
+// mayAnswer is always so: a get is answered at once.
 func (e *eventual) mayAnswer(*message.Request, seen) bool { return true }
 
 func (e *eventual) read(r *message.Request) model.Answer { return e.machine.readWeak(r) }

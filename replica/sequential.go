@@ -43,7 +43,8 @@ func (s *sequential) set(r *message.Request) {
 	}
 }
 
-// mayAnswer: the turn of the get has come, and this replica is not behind its session.
+// mayAnswer reports whether the turn of the get has come, and this replica has come as far as its
+// session.
 func (s *sequential) mayAnswer(r *message.Request, seen seen) bool {
 	return seen.turn && seen.position >= r.Min
 }

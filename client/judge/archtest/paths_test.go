@@ -197,3 +197,34 @@ func TestIndexesAreComplete(t *testing.T) {
 		}
 	}
 }
+
+// The README's picture of the tree has each folder with a package down to the second level, and those of
+// bus/host and client/judge.
+func TestReadmeShowsTheTree(t *testing.T) {
+	_, rest, _ := strings.Cut(read(t, "README.md"), "## Layout")
+	_, rest, _ = strings.Cut(rest, "```\n")
+	picture, _, found := strings.Cut(rest, "```")
+	if !found {
+		t.Fatal("README.md has no picture of the tree")
+	}
+
+	all, _ := sources(t)
+	seen := make(map[string]bool)
+	for _, s := range all {
+		parts := strings.Split(s.dir, "/")
+		depth, name := 2, parts[len(parts)-1]
+		if above := path.Dir(s.dir); above == "bus/host" || above == "client/judge" {
+			depth = 3
+		}
+		if seen[s.dir] || len(parts) != depth {
+			continue
+		}
+		seen[s.dir] = true
+		if !regexp.MustCompile(`\b` + regexp.QuoteMeta(name) + `\b`).MatchString(picture) {
+			t.Errorf("README.md, Layout: %s is missing", s.dir)
+		}
+	}
+	if len(seen) < 30 {
+		t.Errorf("only %d folders looked for", len(seen))
+	}
+}
