@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -80,6 +81,46 @@ func (b *Bucket) API(ctx context.Context, nc *nats.Conn, timeout time.Duration) 
 		return nil, fmt.Errorf("load: bucket %s: %w", b.name, err)
 	}
 	return apiCaller{kv}, nil
+}
+
+// Lister reads the keys of a bucket with their values, and returns how many begin with a prefix.
+type Lister func(ctx context.Context, prefix string) (int, error)
+
+// Lister returns what reads the bucket over a connection: with a watch, which begins with all values
+// and is faster than to ask for each key.
+func (b *Bucket) Lister(ctx context.Context, nc *nats.Conn) (Lister, error) {
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, fmt.Errorf("load: JetStream: %w", err)
+	}
+	kv, err := js.KeyValue(ctx, b.name)
+	if err != nil {
+		return nil, fmt.Errorf("load: bucket %s: %w", b.name, err)
+	}
+	return func(ctx context.Context, prefix string) (int, error) {
+		w, err := kv.WatchAll(ctx, jetstream.IgnoreDeletes())
+		if err != nil {
+			return 0, fmt.Errorf("load: watch bucket %s: %w", b.name, err)
+		}
+		defer func() { _ = w.Stop() }() // of a watch that has told all
+		return countValues(ctx, w, prefix)
+	}, nil
+}
+
+func countValues(ctx context.Context, w jetstream.KeyWatcher, prefix string) (n int, err error) {
+	for {
+		select {
+		case <-ctx.Done():
+			return n, context.Cause(ctx)
+		case e, open := <-w.Updates():
+			if !open || e == nil { // all that was there has been told
+				return n, nil
+			}
+			if strings.HasPrefix(e.Key(), prefix) {
+				n++
+			}
+		}
+	}
 }
 
 type apiCaller struct{ kv jetstream.KeyValue }

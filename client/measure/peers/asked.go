@@ -90,6 +90,12 @@ func demands() []demand {
 		return demand{"linearizable " + request + ", 64 shared, memory, by key", "its own set",
 			"operations", linearizable, memory, memory, 64, 64, throughput, ratio, request}
 	}
+	list := func(what, against string, theirs string) demand {
+		return demand{what, against, "list", linearizable, memory, theirs, 1, 1, throughput, 2, lists}
+	}
+	plain = append(plain,
+		list("linearizable list of all keys with values", "etcd range, tmpfs, pages of as many", etcdMemory),
+		list("linearizable list of all keys with values", "NATS KV R3, the values of a watch", natsR3))
 	return append(plain, own(deletes, 0.95), own(creates, 0.95), own(txns, 4), demand{
 		"linearizable " + txns + ", 64 shared, memory", "etcd's, tmpfs",
 		"operations", linearizable, memory, etcdMemory, 64, 64, throughput, 5, txns,

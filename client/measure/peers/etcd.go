@@ -118,16 +118,40 @@ func openEtcd(at site, side *side, endpoints []string) (connections, error) {
 		all.add(calls(func(op load.Op) load.Outcome {
 			ctx, cancel := context.WithTimeout(context.Background(), at.o.Timeout)
 			defer cancel()
-			return callEtcd(ctx, c, side, op)
+			return callEtcd(ctx, c, side, op, at.o.Keys)
 		}), func() { _ = c.Close() })
 	}
 	return all, nil
 }
 
-func callEtcd(ctx context.Context, c *clientv3.Client, side *side, op load.Op) load.Outcome {
+// listEtcd reads all keys below a prefix, page by page, at one revision, and returns how many there are.
+func listEtcd(ctx context.Context, c *clientv3.Client, prefix string) (n int, err error) {
+	from, end := prefix, clientv3.GetPrefixRangeEnd(prefix)
+	var revision int64 // 0: the newest
+	for {
+		reply, err := c.Get(ctx, from, clientv3.WithRange(end), clientv3.WithLimit(listPage), clientv3.WithRev(revision))
+		if err != nil {
+			return n, err
+		}
+		n += len(reply.Kvs)
+		if !reply.More {
+			return n, nil
+		}
+		if revision == 0 {
+			revision = reply.Header.Revision
+		}
+		from = string(reply.Kvs[len(reply.Kvs)-1].Key) + "\x00"
+	}
+}
+
+func callEtcd(ctx context.Context, c *clientv3.Client, side *side, op load.Op, keys int) load.Outcome {
 	var err error
 	found := true
 	switch {
+	case side.request == lists:
+		var n int
+		n, err = listEtcd(ctx, c, allOf(op))
+		found = n >= keys
 	case side.request == txns:
 		puts := make([]clientv3.Op, txnKeys)
 		for i := range puts {

@@ -45,6 +45,9 @@ type workload struct {
 }
 
 func (l *workload) String() string {
+	if l.name == "list" {
+		return fmt.Sprintf("lists of all keys with values, pages of %d, one at a time", listPage)
+	}
 	kind, over := "sets", "one shared client"
 	if l.get {
 		kind = "gets"
@@ -72,6 +75,7 @@ func workloads() []workload {
 		{name: "get-separate", get: true, concurrency: 64, separate: true},
 		{name: "set-single", concurrency: 1},
 		{name: "get-single", get: true, concurrency: 1},
+		{name: "list", concurrency: 1},
 		{name: "operations", concurrency: 64},
 		{name: "set-256", concurrency: 256, baseline: 64},
 		{name: "get-256", get: true, concurrency: 256, baseline: 64},
@@ -172,5 +176,5 @@ func sides() []side {
 		{redisMemory, 0, redisBatches, "memory of 1", "from the primary", []string{"set", "get"}, ""},
 		{redisMemory, 0, redisWait, "memory of 3", "", sets, ""},
 	}
-	return append(plain, operations(memory3)...)
+	return slices.Concat(plain, listings(memory3), operations(memory3))
 }

@@ -54,7 +54,7 @@ func (s *store) startNATS(ctx context.Context, at site, servers int) error {
 		return err
 	}
 
-	s.open = func(ctx context.Context, _ *side, n int) (connections, error) {
+	s.open = func(ctx context.Context, side *side, n int) (connections, error) {
 		spread := make([]string, n) // as clients that know all servers spread by chance
 		for i := range spread {
 			spread[i] = urls[names[i%len(names)]]
@@ -67,7 +67,7 @@ func (s *store) startNATS(ctx context.Context, at site, servers int) error {
 			}
 			spread[0] = urls[leader]
 		}
-		return openNATS(ctx, at, bucket, spread)
+		return openNATS(ctx, at, side, bucket, spread)
 	}
 	return nil
 }
@@ -107,7 +107,7 @@ func (s *store) dial(ctx context.Context, url string) (nc *nats.Conn, err error)
 	return nc, err
 }
 
-func openNATS(ctx context.Context, at site, bucket *load.Bucket, urls []string) (connections, error) {
+func openNATS(ctx context.Context, at site, side *side, bucket *load.Bucket, urls []string) (connections, error) {
 	var all connections
 	for _, url := range urls {
 		nc, err := nats.Connect(url)
@@ -119,7 +119,26 @@ func openNATS(ctx context.Context, at site, bucket *load.Bucket, urls []string) 
 			nc.Close()
 			return all, err
 		}
+		if side.request == lists {
+			list, err := bucket.Lister(ctx, nc)
+			if err != nil {
+				nc.Close()
+				return all, err
+			}
+			caller = calls(func(op load.Op) load.Outcome { return listNATS(at, list, op) })
+		}
 		all.add(caller, nc.Close)
 	}
 	return all, nil
+}
+
+// listNATS reads all values of a bucket.
+func listNATS(at site, list load.Lister, op load.Op) load.Outcome {
+	ctx, cancel := context.WithTimeout(context.Background(), at.o.Timeout)
+	defer cancel()
+	n, err := list(ctx, allOf(op))
+	if err != nil {
+		return load.Unknown
+	}
+	return listed(n, at.o.Keys)
 }

@@ -94,7 +94,7 @@ func (s *store) openQuartet(ctx context.Context, at site, side *side, n int) (co
 			sender = load.QuartetCaller{Quartet: by}
 		}
 		if side.request != "" {
-			sender = other{c, side}
+			sender = other{c, side, at.o.Keys}
 		}
 		all.add(sender, func() { _ = c.Close() })
 	}

@@ -17,9 +17,13 @@ const (
 	deletes = "delete"
 	creates = "create"        // of a key that there never was
 	txns    = "txn of 8 sets" // of eight keys
+	lists   = "list"          // of all keys with their values, in pages of listPage
 )
 
-const txnKeys = 8
+const (
+	txnKeys  = 8
+	listPage = 1000
+)
 
 // keys is how many keys one request of the side writes or reads.
 func (s *side) keys() float64 {
@@ -50,6 +54,42 @@ func operations(memory3 string) []side {
 	})
 }
 
+// listings are the sides of the load of that name. The peers' reads are as fresh as they come: of etcd
+// linearizable, and at the revision of the first page; of NATS what a watch begins with, which it
+// reads faster than key by key.
+func listings(memory3 string) []side {
+	load := []string{"list"}
+	return []side{
+		{quartetMemory, model.Linearizable, goPackage, memory3, "linearizable, one cut", load, lists},
+		{quartetMemory, model.Eventual, goPackage, memory3, "may be stale, one cut", load, lists},
+		{etcdMemory, 0, clientV3, "memory (tmpfs) of 2 of 3", "linearizable, one revision", load, lists},
+		{natsR3, 0, keyValue, "files of 2 of 3, no fsync", "the values of a watch; no one cut", load, lists},
+	}
+}
+
+// allOf is a prefix that a load's keys have, and nobody else's.
+func allOf(op load.Op) string { return op.Key[:1] }
+
+// listAll reads all keys of a load, and reports whether there are as many as were set.
+func (o other) listAll(op load.Op, want int) load.Outcome {
+	n := 0
+	for _, err := range o.c.List(context.Background(), allOf(op), client.With(o.side.model), client.WithValues(), client.WithPage(listPage)) {
+		if err != nil {
+			return outcomeOf(err)
+		}
+		n++
+	}
+	return listed(n, want)
+}
+
+// listed is the outcome of a list of so many keys.
+func listed(n, want int) load.Outcome {
+	if n < want {
+		return load.Missing
+	}
+	return load.OK
+}
+
 // txnKey is one of the keys that a transaction writes in place of a load's key: of its length, and
 // none that a load has.
 func txnKey(key string, i int) string { return fmt.Sprintf("t%d%s", i, key[2:]) }
@@ -60,6 +100,7 @@ var created atomic.Uint64
 type other struct {
 	c *client.Client
 	*side
+	keys int // of the load
 }
 
 // Send implements [load.Sender].
@@ -73,6 +114,9 @@ func (o other) Send(op load.Op, done func(load.Outcome)) error {
 
 // Call implements [load.Caller].
 func (o other) Call(op load.Op) load.Outcome {
+	if o.request == lists {
+		return o.listAll(op, o.keys)
+	}
 	_, err := o.c.Do(context.Background(), o.of(op))
 	return outcomeOf(err)
 }
