@@ -291,11 +291,7 @@ func (t *Txn) list(succeeded bool) *Steps {
 
 // readsOnly reports whether a request is a transaction of gets alone: such a one is no write.
 func readsOnly(r *Request) bool {
-	if r.Type != model.Txn {
-		return false
-	}
-	t, err := codec.ParseTransaction(r.Value)
-	return err == nil && !t.Writes()
+	return r.Type == model.Txn && !codec.TransactionWrites(r.Value)
 }
 
 // failedStep tells of a transaction's 412 which step could not be done, and its key's revision.

@@ -8,20 +8,19 @@ import (
 // readsOnly returns r's transaction if it is one of gets alone: such a one has no place in the
 // order, and takes the way of a get of its model.
 func (m *Machine) readsOnly(r *message.Request) (*model.Transaction, bool) {
-	if r.Type != model.Txn || m.cfg.Forms == nil {
+	if r.Type != model.Txn || m.writes(r) {
 		return nil, false
 	}
 	t, err := m.cfg.Forms.ParseTransaction(r.Value)
-	return &t, err == nil && !t.Writes()
+	return &t, err == nil
 }
 
 // writes reports whether r is to have a place in the order.
 func (m *Machine) writes(r *message.Request) bool {
-	if !r.Writes() {
-		return false
+	if r.Type == model.Txn && m.cfg.Forms != nil {
+		return m.cfg.Forms.TransactionWrites(r.Value)
 	}
-	_, reads := m.readsOnly(r)
-	return !reads
+	return r.Writes()
 }
 
 // readTransaction answers a transaction of gets alone: all of them at one position.

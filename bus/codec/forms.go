@@ -12,6 +12,9 @@ type Forms struct{}
 // ParseTransaction is [ParseTransaction].
 func (Forms) ParseTransaction(b []byte) (model.Transaction, error) { return ParseTransaction(b) }
 
+// TransactionWrites is [TransactionWrites].
+func (Forms) TransactionWrites(b []byte) bool { return TransactionWrites(b) }
+
 // AppendResults is [AppendResults].
 func (Forms) AppendResults(dst []byte, r *model.Results) ([]byte, error) {
 	return AppendResults(dst, r)

@@ -50,6 +50,18 @@ func ParseTransaction(b []byte) (model.Transaction, error) {
 	return parseValue(b, "transaction", (*Decoder).transaction)
 }
 
+// TransactionWrites reports whether a transaction, as [AppendTransaction] wrote it, has a step that
+// may change what a key holds. It reads no more than it must: what is no transaction writes, and who
+// parses it says so.
+func TransactionWrites(b []byte) bool {
+	d := decoders.Get().(*Decoder)
+	defer decoders.Put(d)
+	d.in.Reset(b)
+	defer d.in.Reset(nil)
+	d.err, d.times, d.revisions = nil, true, true
+	return d.hasWrite() || d.err != nil
+}
+
 // AppendResults appends what a transaction came to.
 func AppendResults(dst []byte, r *model.Results) ([]byte, error) {
 	return appendValue(dst, "results", func(e *Encoder) { e.results(r) })
@@ -145,6 +157,50 @@ func (d *Decoder) transaction() (t model.Transaction) {
 	t.Then = d.steps()
 	t.Else = d.steps()
 	return t
+}
+
+// hasWrite passes over a transaction to the first step that writes, and reports whether there is one.
+func (d *Decoder) hasWrite() bool {
+	d.begins(transactionFields, "transaction")
+	for range d.list(model.MaxSteps, checkFields+1) {
+		d.tuple(checkFields, "check")
+		d.pass(model.MaxKey)
+		switch d.uint() {
+		case checkRevision:
+			d.uint()
+		case checkExists:
+			d.bool()
+		default:
+			d.value(model.MaxKeyValue)
+		}
+	}
+
+	for range 2 {
+		for range d.list(model.MaxSteps, stepFields+1) {
+			d.tuple(stepFields, "step")
+			if t := model.Type(d.limited(math.MaxUint8, "type")); t.Writes() {
+				return true
+			}
+			d.pass(model.MaxKey)
+			d.value(model.MaxKeyValue)
+			d.optional()
+			d.uint()
+		}
+	}
+	return false
+}
+
+// pass passes over a str.
+func (d *Decoder) pass(limit int) {
+	if d.err != nil {
+		return
+	}
+	n, err := d.in.StrLen()
+	if err != nil {
+		d.wrong(err, "a str", "str")
+		return
+	}
+	d.take(n, limit, "str")
 }
 
 // check writes what a check is about and which is wanted.

@@ -127,6 +127,45 @@ func TestWhatStandsInAValueComesBack(t *testing.T) {
 
 // The bytes stand on disks: they never change. Whatever is cut, padded or of another layout is
 // refused whole, and what a newer version wrote is told from damage.
+// Whether a transaction writes is found without all of it being read, and as who reads it all finds it;
+// what is none is said to write.
+func TestWhetherATransactionWrites(t *testing.T) {
+	all := transaction()
+	gets := []model.Step{{Type: model.Get, Key: "a"}, {Type: model.Get, Key: "b"}}
+	for want, list := range map[bool][]model.Transaction{
+		true: {
+			all, {Then: all.Then}, {Else: all.Else}, {Then: gets, Else: all.Then},
+			{If: all.If, Then: append(gets[:2:2], all.Then[2])}, {Then: []model.Step{{Type: model.Delete, Key: "k"}}},
+		},
+		false: {{}, {If: all.If}, {Then: gets}, {If: all.If, Then: gets, Else: gets}, {Else: gets}},
+	} {
+		for i := range list {
+			b, err := AppendTransaction(nil, &list[i])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := TransactionWrites(b); got != want || got != list[i].Writes() {
+				t.Errorf("%v: it writes: %t", list[i], got)
+			}
+			for n := range b {
+				if _, err := ParseTransaction(b[:n]); err != nil && !TransactionWrites(b[:n]) {
+					t.Errorf("%v cut to %d bytes is said to write nothing", list[i], n)
+				}
+			}
+		}
+	}
+	if allocs := testing.AllocsPerRun(100, func() { TransactionWrites(packedTransaction) }); allocs > 0 {
+		t.Errorf("%.0f allocations", allocs)
+	}
+}
+
+// packedTransaction is one of checks and gets.
+var packedTransaction = func() []byte {
+	all := transaction()
+	b, _ := AppendTransaction(nil, &model.Transaction{If: all.If, Then: []model.Step{{Type: model.Get, Key: "a"}}})
+	return b
+}()
+
 func TestWhatStandsInAValueIsRefusedWhole(t *testing.T) {
 	const golden = "\x94\x01\x91\x93\xa1a\x02\xc2\x91\x95\x01\xa1k\xc4\x01v\x91\x11\xcd\x03\xe8\x91\x95\x07\xa1n\xc4\x02-7\x90\x00"
 	one := model.Transaction{

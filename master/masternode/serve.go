@@ -363,11 +363,7 @@ func cursorOf(r *model.Request) (message.Cursor, error) {
 
 // readOnly reports whether r, whose form was found good, is a transaction of gets alone.
 func readOnly(r *model.Request) bool {
-	if r.Type != model.Txn {
-		return false
-	}
-	txn, err := codec.ParseTransaction(r.Value)
-	return err == nil && !txn.Writes()
+	return r.Type == model.Txn && !codec.TransactionWrites(r.Value)
 }
 
 // wall is a time in milliseconds since 1970.

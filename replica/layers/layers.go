@@ -44,6 +44,7 @@ type Config struct {
 // Forms reads transactions, and writes what they come to.
 type Forms interface {
 	ParseTransaction(b []byte) (model.Transaction, error)
+	TransactionWrites(b []byte) bool // some step of it writes; of what is none, true
 	AppendResults(dst []byte, r *model.Results) ([]byte, error)
 }
 
