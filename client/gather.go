@@ -15,6 +15,7 @@ import (
 type sending struct {
 	item   bus.BatchItem
 	text   bool // wants the text form, which no batch has
+	packed bool // wants a page as nodes write it
 	waited bool // a goroutine waits for the end: it may send its next request then
 
 	traceparent, tracestate string // of W3C Trace Context, which no batch has either; "": none
@@ -253,7 +254,7 @@ func (s *sending) body() ([]byte, error) {
 
 // newSending returns one sending of r, as old as r.Age says.
 func (c *Client) newSending(r *Request, done func(*bus.Reply, error)) *sending {
-	s := &sending{text: r.Text, done: done, item: bus.BatchItem{Request: bus.Request{Request: r.Request}, Options: r.Options}}
+	s := &sending{text: r.Text, packed: r.packed, done: done, item: bus.BatchItem{Request: bus.Request{Request: r.Request}, Options: r.Options}}
 	s.item.Client, s.item.InSession = c.o.name, false // a Client's sessions are no tokens
 	s.trace(r)
 	return s

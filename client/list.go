@@ -48,6 +48,7 @@ func ranged(r *Request) *model.Range {
 func (c *Client) List(ctx context.Context, prefix string, opts ...RequestOption) iter.Seq2[Item, error] {
 	return func(yield func(Item, error) bool) {
 		r := build(model.List, prefix, nil, opts)
+		r.packed = !r.Text
 		ctx, cancel := context.WithCancel(ctx)
 		next, err := c.Begin(ctx, r)
 		defer func() {
@@ -64,16 +65,16 @@ func (c *Client) List(ctx context.Context, prefix string, opts ...RequestOption)
 			if err != nil {
 				break
 			}
-			if result.Next != "" {
-				ranged(&r).From = result.Next
+			var page model.Page
+			if page, err = pageOf(&result); err != nil {
+				break
+			}
+			if page.Next != "" {
+				ranged(&r).From = page.Next
 				next, err = c.Begin(ctx, r)
 			}
-			goesOn, faulty := give(&result, yield)
-			if !goesOn {
+			if !give(&page, yield) {
 				return
-			}
-			if err == nil {
-				err = faulty
 			}
 		}
 		if err != nil {
@@ -87,36 +88,43 @@ func (c *Client) List(ctx context.Context, prefix string, opts ...RequestOption)
 func (s *Session) List(ctx context.Context, prefix string, opts ...RequestOption) iter.Seq2[Item, error] {
 	return func(yield func(Item, error) bool) {
 		r := build(model.List, prefix, nil, opts)
+		r.packed = !r.Text
 		for {
 			result, err := s.Do(ctx, r)
-			goesOn := true
+			var page model.Page
 			if err == nil {
-				goesOn, err = give(&result, yield)
+				page, err = pageOf(&result)
 			}
-			switch {
-			case !goesOn:
-				return
-			case err != nil:
+			if err != nil {
 				yield(Item{}, err)
 				return
-			case result.Next == "":
+			}
+			if !give(&page, yield) || page.Next == "" {
 				return
 			}
-			ranged(&r).From = result.Next
+			ranged(&r).From = page.Next
 		}
 	}
 }
 
-// give gives out the items of a page, and reports whether the loop goes on.
-func give(result *Result, yield func(Item, error) bool) (goesOn bool, err error) {
+// pageOf reads a page.
+func pageOf(result *Result) (model.Page, error) {
 	page, err := result.Page()
 	if err != nil {
-		return true, &Error{Code: result.Code, Reason: "the page cannot be read", RID: result.RID, Attempts: result.Attempts, Err: err}
+		return page, &Error{Code: result.Code, Reason: "the page cannot be read", RID: result.RID, Attempts: result.Attempts, Err: err}
 	}
+	if page.Next == "" {
+		page.Next = result.Next
+	}
+	return page, nil
+}
+
+// give gives out the items of a page, and reports whether the loop goes on.
+func give(page *model.Page, yield func(Item, error) bool) bool {
 	for i := range page.Items {
 		if !yield(page.Items[i], nil) {
-			return false, nil
+			return false
 		}
 	}
-	return true, nil
+	return true
 }

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -61,6 +62,8 @@ type Request struct {
 	// Traceparent is not sent, and no request is refused for one. Such a request is never
 	// sent in a batch with others.
 	Traceparent, Tracestate string
+
+	packed bool // of a list: its page is to come as nodes write it, with Next in it
 }
 
 // NewSet is a set of a key under a model; what else a [Request] can say is set in its fields.
@@ -138,6 +141,12 @@ func (s *sending) header() nats.Header {
 	h := s.item.Options.Header(s.item.Model)
 	if s.text {
 		h = bus.TextHeader(h, &s.item.Request.Request)
+	}
+	if s.packed {
+		if h == nil {
+			h = nats.Header{}
+		}
+		h[bus.HeaderAnswerFields] = []string{strconv.Itoa(bus.AnswerMost)}
 	}
 	if s.traceparent == "" {
 		return h

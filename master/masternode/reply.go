@@ -22,6 +22,7 @@ type taken struct {
 	session *bus.Session // that it belongs to, as it was before; nil: to none
 
 	tellHistory bool // the reply says at which point of the history it was given
+	packed      bool // a list's page goes on as its replica wrote it
 	readOnly    bool // a Txn of gets alone
 
 	token            uint64        // under which the machine knows it
@@ -69,6 +70,10 @@ func (n *node) reply(r *master.Reply) {
 	out := bus.Reply{Answer: r.Answer, Model: t.request.Model, Type: t.request.Type, Encoding: t.request.Encoding}
 	if r.Code == model.OK && t.request.Encoding == bus.Text {
 		out.Body = echo(&t.request.Request)
+	}
+
+	if t.packed && r.Code == model.OK {
+		out.Body = r.Value
 	}
 
 	now := n.machine.History()
