@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus/lamport"
+	"quartet/bus/message"
 	"quartet/bus/model"
 )
 
@@ -51,6 +52,18 @@ func EventMsg(subject, reply string, e *Event, inJSON bool) *nats.Msg {
 	}
 	if inJSON {
 		m.Data = eventJSON(e)
+	}
+	return m
+}
+
+// ChangeMsg builds what is published of a committed change, for whoever listens: the headers of an
+// event without a sequence, and the value.
+func ChangeMsg(subject string, c *message.Change) *nats.Msg {
+	e := Event{Event: model.Event{Kind: c.Kind.Event(), Key: c.Key, Revision: c.Revision, Expires: c.Expires}}
+	m := &nats.Msg{Subject: subject, Header: eventHeader(&e)}
+	delete(m.Header, HeaderSequence) // it is of no stream
+	if c.Kind == message.ChangeSet {
+		m.Data = c.Value
 	}
 	return m
 }

@@ -161,10 +161,11 @@ func (w *watch) stream(ctx context.Context) error {
 func (w *watch) ask(inbox string) error {
 	r := w.request
 	r.Range = nil
-	if from := w.follower.Begin(); from != "" {
+	from := w.follower.Begin()
+	if from != "" {
 		r.Range = &model.Range{From: from}
 	}
-	if r.Model == model.Sequential {
+	if r.Model == model.Sequential && from == "" {
 		r.MinPosition = max(r.MinPosition, w.follower.Least())
 	}
 	r.Client = w.c.o.name

@@ -17,11 +17,12 @@ type epoch struct {
 	cast   *abcast.Broadcast
 	rest   *abcast.Remains // also a learner's that is the copy of a wedged member
 
-	began    uint64     // the position with which its work began
-	entered  bool       // INSTALLED is to be sent
-	told     uint64     // the watermark that the master was told last, so that only news is sent
-	stored   [][]uint64 // what the others had told, as far as the disk has it; only while it works
-	prepared prepared   // the PREPARE that rest answers
+	began     uint64     // the position with which its work began
+	publishes bool       // this process, the first member's, is to publish what is delivered in it
+	entered   bool       // INSTALLED is to be sent
+	told      uint64     // the watermark that the master was told last, so that only news is sent
+	stored    [][]uint64 // what the others had told, as far as the disk has it; only while it works
+	prepared  prepared   // the PREPARE that rest answers
 
 	ends map[string]uint64 // key → revision: what this replica has proposed to end, and is not delivered
 }
@@ -296,6 +297,7 @@ func (m *Machine) begin(r *message.Record) {
 
 // enter begins the work in an epoch.
 func (m *Machine) enter(r *message.Record) {
+	m.publish() // what the cut has brought is the earlier epoch's
 	m.dropStrong()
 	m.clock.Restore(r.Start)
 	m.epoch = epoch{
@@ -304,6 +306,8 @@ func (m *Machine) enter(r *message.Record) {
 			Self: m.cfg.Self, Incarnation: m.self.Incarnation(), View: r.View, Clock: &m.clock, Keep: m.cfg.Durable,
 		}),
 		began: m.layers.Position(),
+
+		publishes: m.isFirst(r),
 	}
 	m.layers.NewEpoch()
 	m.dropData()
@@ -322,6 +326,7 @@ func (m *Machine) outside(r *message.Record) {
 	if m.cast != nil {
 		m.keepData()
 	}
+	m.publish()
 	m.self.Leave(&m.record, r)
 	m.endWatches(fmt.Sprintf("replica %s has left the view: go on at another one", m.cfg.Self))
 	m.dropStrong()

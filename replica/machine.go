@@ -48,6 +48,9 @@ type Config struct {
 	// ListLooks is how many keys a turn looks at for lists, at the most; 0: 2,048.
 	ListLooks int
 
+	// Publish fills Output.Published.
+	Publish bool
+
 	// Delivered, if set, sees each operation of a DATA as it is delivered: for the simulation.
 	// It takes the order from one position to another.
 	Delivered func(place lamport.Version, from, to uint64, d *message.Data, op *message.Operation)
@@ -72,6 +75,9 @@ type Output struct {
 	Turn *durable.Turn
 
 	Events []watching.Event // for watchers
+
+	// Published is what this replica, as the first member, has delivered (rule O28).
+	Published []message.Change
 }
 
 func (o *Output) send(msg message.Message, to ...lamport.Node) {
@@ -136,6 +142,8 @@ type Machine struct {
 	events  []watching.Event // to be sent with this turn
 	turn    durable.Turn     // what is not handed over to the disk yet
 	applied applied
+
+	published published
 }
 
 // New returns a replica without a view, or, with Saved, one that is wedged in the view in
@@ -284,6 +292,7 @@ func (m *Machine) EndTurn(out *Output) {
 	m.flushPrepared(out)
 	m.beat(out)
 	m.tellWatchers(out)
+	m.flushPublished(out)
 	m.persist(out)
 }
 

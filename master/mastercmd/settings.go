@@ -61,6 +61,8 @@ func (o *settings) flags(f *pflag.FlagSet) {
 		"a request without an outcome after this is answered 504")
 	config.Duration(f, &o.CausalWait, "causal-wait", 50*time.Millisecond, 0, config.Forever,
 		"how long a replica waits for a request's minimum timestamp or position")
+	f.BoolVar(&o.PublishChanges, "publish-changes", false,
+		"have replicas publish each committed change on PREFIX.changes.KEY, at most once, for whoever listens")
 	config.Duration(f, &o.OrphanTimeout, "orphan-timeout", 10*time.Second, masternode.LeastOrphanTimeout,
 		config.Forever, "how long a replica waits for a master to come back")
 	config.Duration(f, &o.Suspect, "suspect", time.Second, masternode.LeastSuspect, config.Forever,

@@ -26,7 +26,7 @@ func (s *supervisor) within(ctx context.Context, n lamport.Node, number int) err
 	o := s.opts
 	r := Replica{
 		ID: n, Number: number, URL: s.url, User: s.user, Password: s.password, Prefix: o.Prefix, CausalWait: o.CausalWait,
-		Connect: s.connect,
+		Connect: s.connect, PublishChanges: o.PublishChanges,
 	}
 	if o.Connection != nil {
 		r.URL, r.Connect = o.Connection.URL(), o.Connection.Options("", nil).Connect

@@ -55,6 +55,7 @@ type Replica struct {
 	Connect        func(...nats.Option) (*nats.Conn, error) // in place of nats.Connect to URL; may be nil
 	Prefix         string
 	CausalWait     time.Duration
+	PublishChanges bool
 	Dir            string // "": in memory
 	Sync           string // of Dir: SyncInterval or SyncAlways
 	Metrics        string // where it serves its figures; "": nowhere
@@ -76,8 +77,11 @@ type Options struct {
 	Sync            string // of the replicas' disks: SyncInterval or SyncAlways; "": SyncInterval
 	Gets            string // linearizable ones: GetsFenced or GetsOrdered; "": GetsFenced
 
-	Timeout       time.Duration // a request without an outcome is answered 504
-	CausalWait    time.Duration // passed on to the replicas
+	Timeout    time.Duration // a request without an outcome is answered 504
+	CausalWait time.Duration // passed on to the replicas
+
+	PublishChanges bool // … too: the first member publishes each committed change
+
 	OrphanTimeout time.Duration // passed on to the replicas
 	Suspect       time.Duration // silence that makes a replica suspected; so long one that was stays out at first
 

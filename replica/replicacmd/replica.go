@@ -94,6 +94,8 @@ speaks as it; 2 wrong usage; 1 anything else.`,
 		"with --dir, what survives: interval (kill -9) or always (a power cut)")
 	config.Duration(f, &o.CausalWait, "causal-wait", 50*time.Millisecond, 0, config.Forever,
 		"how long a get or set waits for its minimum timestamp or position")
+	f.BoolVar(&o.PublishChanges, "publish-changes", false,
+		"as the first member, publish each committed change on PREFIX.changes.KEY; give it to all replicas, or to none")
 	config.NotEmpty(f, &o.MasterLock, "master-lock", "",
 		"`FILE` that a living master keeps locked; without one the replica never counts as orphaned")
 	config.Alone(f, "master-lock") // a master has started it, and all its own settings are in the arguments

@@ -54,6 +54,9 @@ type Options struct {
 
 	CausalWait time.Duration // how long a get or set may wait for its minimum
 
+	// PublishChanges has the first member publish each committed change, for whoever listens.
+	PublishChanges bool
+
 	Dir  string    // of this replica's data alone; "": they are in memory
 	Sync disk.Sync // of Dir; 0: disk.Interval
 
@@ -137,7 +140,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		machine: replica.New(replica.Config{
 			Self: o.ID, Incarnation: data.incarnation, Life: rand.Uint64() | 1, PID: cmp.Or(o.PID, os.Getpid()),
 			Store: data.store, Forms: codec.Forms{}, Saved: data.saved, Durable: data.disk != nil, Keeps: data.keeps(),
-			WaitTicks: max(uint64(o.CausalWait/loop.Tick), 1), HelloTicks: 10,
+			WaitTicks: max(uint64(o.CausalWait/loop.Tick), 1), HelloTicks: 10, Publish: o.PublishChanges,
 		}),
 	}
 
@@ -284,6 +287,9 @@ func (n *node) Send() {
 	n.tellWatchers(n.out.Events)
 	clear(n.out.Events)
 	n.out.Events = n.out.Events[:0]
+	n.publish(n.out.Published)
+	clear(n.out.Published)
+	n.out.Published = n.out.Published[:0]
 	if n.machine.Busy() {
 		select {
 		case n.wake <- struct{}{}:

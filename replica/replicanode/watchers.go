@@ -7,6 +7,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
+	"quartet/bus/message"
 	"quartet/bus/model"
 	"quartet/replica/watching"
 )
@@ -83,6 +84,14 @@ func (n *node) tellWatchers(events []watching.Event) {
 			reply = n.subjects.Flow(n.opts.ID, e.Watch, e.Sequence)
 		}
 		n.noteSend(n.front.nc.PublishMsg(bus.EventMsg(e.To.Reply, reply, &bus.Event{Event: e.Event, History: e.History}, e.To.JSON)))
+	}
+}
+
+// publish publishes committed changes, each on the subject of its key, at most once: nobody is told
+// what is lost.
+func (n *node) publish(changes []message.Change) {
+	for i := range changes {
+		n.noteSend(n.front.nc.PublishMsg(bus.ChangeMsg(n.subjects.Change(changes[i].Key), &changes[i])))
 	}
 }
 

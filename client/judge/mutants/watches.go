@@ -35,6 +35,17 @@ var ofWatches = []Mutant{
 
 // Acknowledged takes`},
 	}},
+	{Name: "changes published by whoever is the first member by then", Rule: "O28", Edits: []Edit{
+		{"replica/publish.go", `	if !m.publishes {`, `	first := m.publishes
+	if MUTANT {
+		first = m.cast != nil && m.isFirst(&m.record)
+	}
+	if !first {`},
+		{"replica/epoch.go", `	m.publish() // what the cut`, `	if !MUTANT {
+		m.publish()
+	}
+	// what the cut`},
+	}},
 	{Name: "a watch that goes on from inside a transaction", Rule: "O24", Edits: []Edit{
 		{"client/internal/follow/follow.go", `	case f.hasFrom:
 		return`, `	case f.hasFrom && MUTANT:

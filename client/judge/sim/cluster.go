@@ -96,6 +96,7 @@ type cluster struct {
 	watchers     []*watcher
 	listers      []*lister
 	cuts         []cut
+	published    map[published]lamport.Node
 	told         uint64 // the highest position that a session has heard
 	tokens       map[uint64]*sending
 	values       map[string]bool // what was to be set: key=value
@@ -376,7 +377,8 @@ func (c *cluster) turn(i int) {
 	if n.ending == lives {
 		c.tellWatchers(i, c.out.Events)
 	}
-	c.out.Events = c.out.Events[:0]
+	c.publish(i, c.out.Published)
+	c.out.Events, c.out.Published = c.out.Events[:0], c.out.Published[:0]
 	if n.replica.Busy() {
 		c.schedule(i)
 	}

@@ -58,7 +58,7 @@ func (c *cluster) bear(i int) {
 		Delivered: func(at lamport.Version, from, to uint64, d *message.Data, op *message.Operation) {
 			c.delivered(i, at, from, to, d, op)
 		},
-		ChunkBytes: c.opts.ChunkBytes,
+		ChunkBytes: c.opts.ChunkBytes, Publish: c.opts.Watchers > 0,
 	}
 	if c.opts.Listers > 0 {
 		cfg.ListLooks = 2

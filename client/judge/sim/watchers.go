@@ -94,7 +94,7 @@ func (c *cluster) nextStream(w *watcher) {
 		Watcher: &message.Watcher{Reply: w.subject(w.streams), Client: fmt.Sprint("w", w.index)},
 	}
 	w.asked, _ = s.request.After()
-	if w.model == model.Sequential {
+	if w.model == model.Sequential && s.request.Range.From == "" {
 		s.request.Min = w.follower.Least()
 	}
 	c.nextToken++
@@ -129,6 +129,27 @@ func (c *cluster) tellWatchers(node int, events []watching.Event) {
 		w.arrives = max(w.arrives, c.now+1+c.rand.Int64N(c.net.delay))
 		c.agenda.push(event{at: w.arrives, kind: listens, watched: &at})
 	}
+}
+
+// publish takes what a replica publishes: each change once, whoever does it (rule O28).
+func (c *cluster) publish(node int, list []message.Change) {
+	for i := range list {
+		what := published{revision: list[i].Revision, key: list[i].Key}
+		if before, again := c.published[what]; again {
+			c.fail("invariant", "%s publishes %s of revision %d, and %s has", c.nodes[node].id, what.key, what.revision, before)
+			return
+		}
+		if c.published == nil {
+			c.published = map[published]lamport.Node{}
+		}
+		c.published[what] = c.nodes[node].id
+	}
+}
+
+// published is a change that was published.
+type published struct {
+	revision uint64
+	key      string
 }
 
 // listens takes an event to its watcher, or the server's word that nobody listens to the replica.
