@@ -98,6 +98,9 @@ type Stats struct {
 	Own       int // of them, accepted by this replica
 	Queue     int // DATA received and not yet delivered
 	Refused   uint64
+
+	Watches int
+	Ahead   uint64 // bytes that were sent to their watchers and are not acknowledged
 }
 
 // Machine is a replica as a state machine. One goroutine owns it. A turn is any number
@@ -190,6 +193,7 @@ func (m *Machine) Stats() Stats {
 		Watermark: m.causal.watermark, Safe: m.causal.safe,
 		Keys: m.layers.Keys(), Pending: m.pending, Tentative: tentative, Own: own, Queue: m.queued(), Refused: m.refused,
 	}
+	s.Watches, s.Ahead = m.watches.Len(), m.watches.Ahead()
 	if m.cast != nil {
 		s.Refused += m.cast.Refused()
 	}

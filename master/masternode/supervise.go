@@ -64,6 +64,7 @@ func (s *supervisor) command(n lamport.Node) *exec.Cmd {
 		"--causal-wait", o.CausalWait.String(), "--orphan-timeout", o.OrphanTimeout.String(),
 		"--master-lock", s.lock(), "--log-dir", o.LogDir,
 	}
+
 	if o.PublishChanges {
 		args = append(args, "--publish-changes")
 	}

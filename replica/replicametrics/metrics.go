@@ -21,6 +21,7 @@ type collector struct {
 
 	phase, member, short, epoch, views, clock                           monitor.Family
 	position, timestamp, safe, keys, taken, tentative, own, queue       monitor.Family
+	watches, ahead                                                      monitor.Family
 	free, used, log, memTables, amplification, debt                     monitor.Family
 	flushes, compactions, compacting, cacheHits, cacheMisses, persisted monitor.Family
 }
@@ -45,6 +46,9 @@ func New(probe *bus.Probe[replicanode.Figures], self lamport.Node) prometheus.Co
 		tentative: g("replica_tentative", "weak writes that the replica has not committed yet", "replica"),
 		own:       g("replica_tentative_own", "of them, those that it has accepted itself: perhaps nobody else holds them yet", "replica"),
 		queue:     g("replica_queue", "broadcasts that the replica has received and not delivered", "replica"),
+
+		watches: g("replica_watches", "watches that the replica serves", "replica"),
+		ahead:   g("replica_watches_ahead_bytes", "that were sent to watchers and are not acknowledged", "replica"),
 
 		persisted:     g("storage_on_disk", "1 if the replica's data are on disk"),
 		free:          g("disk_free_bytes", "left on the disk of the node's data"),
@@ -83,6 +87,8 @@ func (c *collector) samples(to chan<- prometheus.Metric, f *replicanode.Figures)
 	c.tentative.Send(to, float64(f.Tentative), c.name)
 	c.own.Send(to, float64(f.Own), c.name)
 	c.queue.Send(to, float64(f.Queue), c.name)
+	c.watches.Send(to, float64(f.Watches), c.name)
+	c.ahead.Send(to, float64(f.Ahead), c.name)
 	c.persisted.Send(to, monitor.Truth(f.Storage != nil))
 	if f.Storage != nil {
 		c.storage(to, f.Storage)

@@ -96,6 +96,14 @@ func New(s Source) *Watches {
 // Len is how many watches there are.
 func (w *Watches) Len() int { return len(w.all) }
 
+// Ahead is how many bytes were sent to watchers and are not acknowledged.
+func (w *Watches) Ahead() (bytes uint64) {
+	for _, at := range w.all {
+		bytes += at.sent - at.acked
+	}
+	return bytes
+}
+
 // Busy reports whether there is something to tell that waits for nothing but the next turn.
 func (w *Watches) Busy() bool { return len(w.ready) > 0 }
 

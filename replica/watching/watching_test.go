@@ -21,6 +21,9 @@ func TestO25FlowIsControlled(t *testing.T) {
 		w.turn(t)
 	}
 	sent := len(v.told(theChanges...))
+	if ahead := w.watches.Ahead(); ahead > watching.Window || ahead < watching.Window-20_000 {
+		t.Errorf("%d bytes are said to be ahead", ahead)
+	}
 	if sent < 90 || sent > 110 {
 		t.Fatalf("%d changes of 10 kB were sent without an acknowledgement", sent)
 	}

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,6 +20,8 @@ import (
 	"quartet/client"
 	"quartet/client/clientcmd/console"
 	"quartet/client/clientcmd/send"
+	"quartet/client/judge/history"
+	"quartet/client/judge/record"
 )
 
 // watching is what the command is told.
@@ -28,6 +32,7 @@ type watching struct {
 	out     console.Format
 	replica send.ReplicaName
 	from    uint64
+	rec     console.Recording
 }
 
 // Command returns the command watch.
@@ -77,6 +82,7 @@ not kept any more), 6 no cluster.`,
 	f.Var(&w.model, "consistency", "`MODEL`: linearizable, sequential, causal or eventual (or 1 to 4)")
 	f.Var(&w.replica, "replica", "have this replica serve it (`r1`, r2, …)")
 	f.Uint64Var(&w.from, "from", 0, "show the changes after revision `N`, in place of what is there")
+	w.rec.Flag(f)
 	w.out.Flag(f)
 	return cmd
 }
@@ -93,21 +99,40 @@ func (w *watching) run(ctx context.Context, prefix string, goesOn bool) error {
 	if goesOn {
 		client.FromRevision(w.from)(&r)
 	}
-	return Follow(ctx, c, &r, NewShower(w.env.Stdout, w.out))
+	recorder, err := w.rec.Open(false)
+	if err != nil {
+		return err
+	}
+	shown := NewShower(w.env.Stdout, w.out)
+	shown.recorder, shown.client = recorder, w.conn.Name
+	return console.Recorded(recorder, w.env.Stderr, Follow(ctx, c, &r, shown))
 }
 
 // Follow shows the watch that r asks for until ctx ends, which is no error, or the watch does.
 func Follow(ctx context.Context, c *client.Client, r *client.Request, shown *Shower) error {
 	as := func(asked *client.Request) { *asked = *r; asked.Type = model.Watch }
+	began := time.Now()
 	for event, err := range c.Watch(ctx, r.Key, as) {
 		if err == nil {
 			err = shown.show(&event)
 		}
 		if err != nil {
-			return errors.Join(ended(ctx, err), shown.end())
+			err = ended(ctx, err)
+			shown.record(r, began, err)
+			return errors.Join(err, shown.end())
 		}
 	}
 	return shown.end()
+}
+
+// record notes what was shown, if it is to be recorded.
+func (s *Shower) record(r *client.Request, began time.Time, failure error) {
+	if s.recorder == nil {
+		return
+	}
+	asked := *r
+	asked.Type = model.Watch
+	s.recorder.Watched(s.client, s.recorder.NewSession(), &asked, began, time.Now(), s.events, false, failure)
 }
 
 // ended is the error of a watch that has ended: none, if the user ended it.
@@ -123,6 +148,10 @@ type Shower struct {
 	to    io.Writer
 	as    console.Format
 	shown int
+
+	recorder *record.Recorder // nil: nothing is recorded
+	client   string
+	events   []history.Event
 }
 
 // NewShower returns a printer of events.
@@ -130,6 +159,12 @@ func NewShower(to io.Writer, as console.Format) *Shower { return &Shower{to: to,
 
 func (s *Shower) show(e *client.Event) error {
 	s.shown++
+	if s.recorder != nil {
+		s.events = append(s.events, history.Event{
+			Kind: history.EventKind(strings.ToLower(e.Kind.String())), Key: e.Key, Value: string(e.Value),
+			Revision: e.Revision, Sequence: e.Sequence, More: e.More, At: s.recorder.At(time.Now()),
+		})
+	}
 	var line []byte
 	switch s.as {
 	case console.JSON, console.JSONL:

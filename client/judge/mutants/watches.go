@@ -17,7 +17,16 @@ var ofWatches = []Mutant{
 		m.beginWatch(r)`, `	case MUTANT || d.mayAnswer(r, m.seen(false)):
 		m.beginWatch(r)`},
 	}},
+	// Behind its turn in the queue a member has all that another one has told: the mutant goes without
+	// the turn, too.
 	{Name: "a watch goes on where its replica is", Rule: "O22", Edits: []Edit{
+		{"replica/watches.go", `	case m.cast == nil: // the master sends it again in the next epoch
+		m.pending--
+`, `	case m.cast == nil: // the master sends it again in the next epoch
+		m.pending--
+	case MUTANT && r.Range != nil && r.Range.From != "":
+		m.beginWatch(r)
+`},
 		{"replica/watches.go", `	case m.layers.Position() < after:
 		m.sequential.hold(r)`, `	case !MUTANT && m.layers.Position() < after:
 		m.sequential.hold(r)`},

@@ -52,6 +52,15 @@ func lonely(seed uint64) Options {
 	return o
 }
 
+// lateWatches is for a rule about watches that come to a replica which is behind: streams lose much,
+// and links between replicas are cut.
+func lateWatches(seed uint64) Options {
+	o := WatchFromSeed(seed)
+	o.Watchers, o.Client, o.Drop = 8, 0.4, 0.2
+	o.Kinds, o.Faults = []FaultKind{Slow, CutOne}, 10
+	return o
+}
+
 // near draws the runs from a seed on, for a rule that one schedule in hundreds, or thousands, asks for.
 func near(from func(uint64) Options, first uint64) func(uint64) Options {
 	return func(seed uint64) Options { return from(first + seed - 1) }
@@ -123,7 +132,7 @@ var hunts = []hunt{
 	{"a learner loaded without the log of changes", 100, 0, WatchFromSeed},
 	{"the log of changes lost with the process", 100, 0, WatchFromSeed},
 	{"a watch begins before its place", 50, 0, near(WatchFromSeed, 240)},
-	{"a watch goes on where its replica is", 1000, 0, WatchFromSeed},
+	{"a watch goes on where its replica is", 50, 0, near(lateWatches, 135)},
 	{"a watch that goes on from inside a transaction", 20, 0, near(WatchFromSeed, 310)},
 	{"changes published by whoever is the first member by then", 100, 0, WatchFromSeed},
 	{"what is there told as it is by then", 100, 0, WatchFromSeed},

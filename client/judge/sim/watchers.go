@@ -27,7 +27,11 @@ type watcher struct {
 	arrives  int64  // when its newest event will
 	least    uint64 // of model 1: the position that anybody had been told when it was asked for first
 	given    []model.Event
+	resumed  int // streams in a row that lost something before they had told anything new
 }
+
+// mostResumed is how often in a row a watcher may ask again at once, and be told nothing new.
+const mostResumed = 100
 
 // watched is an event of a watch on its way, or what is said of one.
 type watched struct {
@@ -167,11 +171,16 @@ func (c *cluster) listens(at *watched) {
 	if e := &at.event; e.Kind.Changes() && w.model.Strong() && e.Revision <= w.asked {
 		c.fail("invariant", "watcher %d goes on after %d, and is told of %d", w.index, w.asked, e.Revision)
 	}
-	verdict := w.follower.Take(&at.event.Event, func(e model.Event) { w.given = append(w.given, e) })
+	verdict := w.follower.Take(&at.event.Event, func(e model.Event) {
+		w.given, w.resumed = append(w.given, e), 0
+	})
 	switch {
 	case verdict == follow.Gone:
 		c.fail("history", "watcher %d cannot go on after %d: %s", w.index, w.follower.From(), at.event.Reason)
+	case verdict == follow.Resume && w.resumed >= mostResumed:
+		c.fail("liveness", "watcher %d has asked %d times in a row from %q, and is told nothing new", w.index, w.resumed, w.follower.Begin())
 	case verdict == follow.Resume:
+		w.resumed++
 		c.nextStream(w)
 	case at.event.Flow:
 		if n := c.nodes[at.node]; !n.dead && n.life == at.life {

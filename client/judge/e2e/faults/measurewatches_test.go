@@ -105,6 +105,7 @@ func watchBeside(b *testing.B, c *cluster, n int) (stop func()) {
 	ctx, cancel := context.WithCancel(b.Context())
 	var group, caught sync.WaitGroup
 	caught.Add(n)
+
 	for i := range n {
 		prefix := ""
 		if n > 1 {
@@ -123,6 +124,7 @@ func watchBeside(b *testing.B, c *cluster, n int) (stop func()) {
 		})
 	}
 	caught.Wait()
+
 	return func() {
 		cancel()
 		group.Wait()
