@@ -229,7 +229,7 @@ func TestTooManyWatches(t *testing.T) {
 // A watch after a restored backup does not go on in another history: it is refused at its door, and
 // the Go package's ends.
 func TestAWatchOfAHistoryThatHasEnded(t *testing.T) {
-	p := newPlace(t)
+	p := newFolder(t)
 	data, backup := filepath.Join(p.tmp, "data"), filepath.Join(p.tmp, "backup")
 	args := []string{"--listen", freeAddress(t), "--dir", data, "--suspect", calm, "--replicas", "2"}
 	m := startIn(t, p, args...)
