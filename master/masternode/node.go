@@ -341,7 +341,7 @@ func (n *node) connect(ctx context.Context) error {
 		return err
 	}
 
-	n.machine = n.newMachine(set)
+	n.machine = master.New(n.machineConfig(set))
 	if err := n.dir.reserve(n.machine.NextRID(), n.machine.Now()); err != nil {
 		return err
 	}
@@ -370,7 +370,9 @@ func (n *node) embed(ctx context.Context, clients, nodes *bus.DialOptions) (err 
 	return nil
 }
 
-func (n *node) newMachine(replicas []lamport.Node) *master.Machine {
+// machineConfig is what this process's machine is born with. Its random numbers are of the runtime's
+// generator, seeded by the system: two masters that start in one moment have different ones.
+func (n *node) machineConfig(replicas []lamport.Node) master.Config {
 	o := n.opts
 	incarnation := uint64(time.Now().UnixNano())
 	clock := n.dir.record.Clock
@@ -378,14 +380,14 @@ func (n *node) newMachine(replicas []lamport.Node) *master.Machine {
 		incarnation = max(incarnation, r.Master+1) // the clock may have been set back
 		clock = max(clock, r.Start)                // of a directory that has lost its record, or is another's
 	}
-	return master.New(master.Config{
+	return master.Config{
 		Self: lamport.Master(1), Incarnation: incarnation, Draw: uint64(rand.Uint32()), Replicas: replicas, Missing: o.Missing,
-		Cluster: max(1, rand.Uint64()), Nonce: rand.Uint64(), // of the runtime's generator: seeded by the system
+		Cluster: max(1, rand.Uint64()), Nonce: rand.Uint64(),
 		NextRID: n.dir.firstRID(time.Now()), Clock: clock,
 		TimeoutTicks: uint64(o.Timeout / loop.Tick), ProbeTicks: 10, AgainTicks: 50, CheckTicks: uint64(checkEvery / loop.Tick),
 		SuspectTicks: uint64(o.Suspect / loop.Tick), ReadmitTicks: uint64(o.Suspect / loop.Tick), JoinTicks: 50,
 		MaxInFlight: 1 << 16, OrderedGets: o.Gets == GetsOrdered,
-	})
+	}
 }
 
 func (n *node) push(from source) func(*nats.Msg) {

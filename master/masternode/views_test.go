@@ -288,3 +288,24 @@ func TestTheRecordHealsAfterAFullDisk(t *testing.T) {
 		t.Errorf("it has healed: %q, %v", n.views.failing, n.views.filled)
 	}
 }
+
+// Two masters that start by one clock, which was set back, and hear of the same later one, go on above
+// it under two incarnations (rule F12).
+func TestTwoMastersDrawTwoIncarnations(t *testing.T) {
+	later := uint64(time.Now().Add(time.Hour).UnixNano())
+	drawn := map[uint64]bool{}
+	for range 2 {
+		n, _ := shell(t, nil, nil)
+		m := master.New(n.machineConfig([]lamport.Node{1, 2}))
+		hello := &message.Hello{Header: message.Header{From: 1, Incarnation: 5}, Phase: message.PhaseBoot, Master: later}
+		m.Step(hello, &master.Output{})
+		if now := m.Snapshot().Incarnation; now <= later {
+			t.Errorf("incarnation %d, and one of %d is known", now, later)
+		} else {
+			drawn[now] = true
+		}
+	}
+	if len(drawn) != 2 {
+		t.Errorf("both go on as %v", drawn)
+	}
+}

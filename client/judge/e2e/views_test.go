@@ -392,3 +392,41 @@ func TestNewerMasterTakesOver(t *testing.T) {
 	}
 	awaitDead(t, restLimit, running...)
 }
+
+// A master in an empty directory takes over a cluster whose record the store has lost, from a master
+// that leads or has been killed: the record is made anew from what the replicas say, which run on with
+// all that they have.
+func TestTakeoverWithoutTheRecord(t *testing.T) {
+	for _, isKilled := range []bool{false, true} {
+		t.Run(fmt.Sprintf("killed %v", isKilled), func(t *testing.T) {
+			s := externalServer(t, true)
+			args := []string{"--memory", "--nats", s.ClientURL(), "--suspect", calm, "--orphan-timeout", "2m"}
+			first := startIn(t, newPlace(t), args...)
+			nc := connect(t, s.ClientURL())
+			was := seeded(t, nc)
+			before := atRest(t, nc)
+			killLeftovers(t, pids(before))
+
+			if isKilled {
+				if err := syscall.Kill(first.PID(), syscall.SIGKILL); err != nil {
+					t.Fatal(err)
+				}
+				first.Wait(t, restLimit)
+			}
+			loseRecord(t, nc)
+			second := startIn(t, newPlace(t), append(args, "--takeover")...)
+			if !isKilled && first.Wait(t, startLimit) != exit.StatusLed {
+				t.Errorf("the first ended otherwise:\n%s", first.Stderr.String())
+			}
+
+			st := atRest(t, nc)
+			isSame := slices.Equal(pids(st), pids(before)) && st.Cluster == before.Cluster
+			if st.Master.PID != second.PID() || !isSame {
+				t.Errorf("replicas %v of %s were %v of %s; master %+v", pids(st), st.Cluster, pids(before), before.Cluster, st.Master)
+			}
+			checkAll(t, nc, was)
+			awaitRecord(t, nc)
+			stopped(t, second)
+		})
+	}
+}
