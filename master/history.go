@@ -7,13 +7,15 @@ import (
 	"quartet/bus/model"
 )
 
-// ahead is a request that goes on from a later epoch than this master knows: either another
-// master leads the cluster by now, or the request comes from a history that has ended. The
-// record says which, once it has been read anew.
+// ahead is a request that goes on from a later epoch than this master knows, or from another history
+// than that of its record: either another master leads the cluster by now, or the store has lost what
+// that one wrote, or the request comes from a history that has ended. It is the last once the record
+// has been read anew, and this master is sure to lead since.
 type ahead struct {
-	in     Incoming
-	asked  uint64 // the command that was outstanding, or the last, when the request came
-	latest uint64 // tick
+	in        Incoming
+	asked     uint64 // the command that was outstanding, or the last, when the request came
+	heartbeat uint64 // the nonce of the last that was sent by then
+	latest    uint64 // tick
 }
 
 const (
@@ -27,16 +29,16 @@ const (
 		"nothing of it is known here; begin a new session"
 	whyEnded = "the request goes on from a history of this cluster that has ended, as when a backup was restored " +
 		"or an operator went on without some of the replicas; begin a new session"
-	whyAhead = "the request goes on from a later view than this master knows, " +
-		"and the record of the views cannot be read now; ask again later"
+	whyAhead = "the request goes on from another view than this master knows, and which one counts cannot be " +
+		"found out now: the record of the views cannot be read, or no view can be formed; ask again later"
 )
 
-// History is the point of the history at which this master stands; zero: none is known. While
-// nobody can read the store's record it is that of the newest record of a replica that serves what
-// needs no view (rule W1): what is answered then is of that epoch, and a session that took it for
-// one of the epoch that it knew before would seem to know more than that epoch ever brought.
+// History is the point of the history at which this master stands; zero: none is known. While it does
+// not lead it is that of the newest record of a replica that serves what needs no view (rule W1), if
+// that is later than the record that was read, or none was: what is answered then is of that epoch, and
+// a session that took it for one of an earlier epoch would seem to know more than that brought.
 func (m *Machine) History() message.History {
-	if record := m.members.Record(); record.Epoch > 0 {
+	if record := m.members.Record(); record.Epoch > m.served.Epoch || m.served.Epoch == 0 {
 		return record.History()
 	}
 	return m.served
@@ -68,7 +70,7 @@ func (m *Machine) Judge(told *message.Told) message.Verdict {
 		return message.Ours
 	}
 	record := m.members.Record()
-	if record.Epoch == 0 && m.ofWhatReplicasHold(told) {
+	if !m.members.Leads() && m.ofWhatReplicasHold(told) {
 		return message.Ours
 	}
 	verdict := record.Judge(told, m.members.Began())
@@ -79,27 +81,39 @@ func (m *Machine) Judge(told *message.Told) message.Verdict {
 }
 
 // ofWhatReplicasHold reports whether what a client was told is of the history of the newest record
-// that a replica holds, while nobody can read the store's: else sessions would wait for that, also
-// with what needs no view (rule W1). Whatever else it may be is for the record to say.
+// that a replica holds, while this master does not lead: it may have read no record, or an older one,
+// and else sessions would wait for that, also with what needs no view (rule W1). Whatever else it may be is for the record to say.
 func (m *Machine) ofWhatReplicasHold(told *message.Told) bool {
 	held := m.members.Held()
 	return held != nil && held.Judge(told, message.Unknown) == message.Ours
 }
 
-// misdirected refuses a request that does not go on from this history, or keeps it until
-// the record has been read, and reports whether it did.
-func (m *Machine) misdirected(in *Incoming, out *Output) bool {
-	switch m.judgeAll(in) {
-	case message.Ours:
-		return false
+// isSure reports whether a verdict stands whatever the store may have lost: that a history has ended
+// shows the record of an epoch which every member has installed, since no other takes its place.
+func (m *Machine) isSure(verdict message.Verdict, of message.History) bool {
+	switch verdict {
 	case message.Ahead:
-		if len(m.ahead) >= mostAhead {
-			m.refuseUnjudged(in.Token, model.Unavailable, whyAhead, out)
-			return true
-		}
-		m.ahead = append(m.ahead, ahead{in: *in, asked: m.members.LookUp(), latest: m.ticks + aheadWait})
+		return false
+	case message.Ended:
+		return m.members.Established() || slices.Contains(m.left, of)
+	}
+	return true
+}
+
+// misdirected refuses a request that does not go on from this history, or keeps it until that is
+// sure, and reports whether it did.
+func (m *Machine) misdirected(in *Incoming, out *Output) bool {
+	verdict, of := m.judgeAll(in)
+	isSure := m.isSure(verdict, of)
+	switch {
+	case verdict == message.Ours:
+		return false
+	case !isSure && len(m.ahead) >= mostAhead:
+		m.refuseUnjudged(in.Token, model.Unavailable, whyAhead, out)
+	case !isSure:
+		m.ahead = append(m.ahead, ahead{in: *in, asked: m.members.LookUp(), heartbeat: m.nonce, latest: m.ticks + aheadWait})
 		m.inFlight++
-	case message.OtherCluster:
+	case verdict == message.OtherCluster:
 		m.refuseUnjudged(in.Token, model.Misdirected, whyOtherCluster, out)
 	default:
 		m.refuseUnjudged(in.Token, model.Misdirected, whyEnded, out)
@@ -107,22 +121,15 @@ func (m *Machine) misdirected(in *Incoming, out *Output) bool {
 	return true
 }
 
-// judgeAll is [Machine.Judge] of all that a request goes on from: a list's cursor has a history, too.
-func (m *Machine) judgeAll(in *Incoming) message.Verdict {
+// judgeAll is [Machine.Judge] of all that a request goes on from, and the history of which that speaks:
+// a list's cursor has one, too.
+func (m *Machine) judgeAll(in *Incoming) (message.Verdict, message.History) {
 	verdict := m.Judge(&in.Told)
 	if verdict != message.Ours || in.Cursor.List == 0 {
-		return verdict
+		return verdict, in.Told.History
 	}
 	told := in.Cursor.Told()
-	return m.Judge(&told)
-}
-
-// ahead is which of the histories that a request goes on from this master has not come to yet.
-func (m *Machine) aheadOf(in *Incoming) message.History {
-	if m.Judge(&in.Told) == message.Ahead {
-		return in.Told.History
-	}
-	return in.Cursor.History
+	return m.Judge(&told), told.History
 }
 
 func (m *Machine) refuseUnjudged(token uint64, code model.Code, why string, out *Output) {
@@ -139,18 +146,20 @@ func (m *Machine) settleAhead(out *Output) {
 	m.ahead = nil
 	for i := range waiting {
 		a := &waiting[i]
-		settled := m.judgeAll(&a.in) != message.Ahead
-		read := m.members.Seen() > a.asked // by a command that was given after the request had come
+		verdict, of := m.judgeAll(&a.in)
+		isSure := m.isSure(verdict, of)
+		wasRead := m.members.Seen() > a.asked // by a command that was given after the request had come
+		leads := wasRead && m.members.SureToLead(a.heartbeat)
 		switch {
-		case !settled && !read && m.ticks < a.latest:
+		case !isSure && !leads && m.ticks < a.latest:
 			m.ahead = append(m.ahead, *a)
 			m.members.LookUp()
 			continue
-		case !settled && read: // no master leads, or has led, that epoch with that record
-			m.left = append(m.left[max(0, len(m.left)-mostLeft+1):], m.aheadOf(&a.in))
+		case !isSure && leads: // no master leads, or has led, that epoch with that record
+			m.left = append(m.left[max(0, len(m.left)-mostLeft+1):], of)
 		}
 		m.inFlight--
-		if settled || read {
+		if isSure || leads {
 			m.Request(a.in, out)
 		} else {
 			m.refuseUnjudged(a.in.Token, model.Unavailable, whyAhead, out)

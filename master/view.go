@@ -83,7 +83,7 @@ func (m *Machine) refresh() {
 	}
 
 	m.served = message.History{}
-	if record.Epoch == 0 {
+	if !m.members.Leads() {
 		m.served = m.historyServed()
 	}
 }

@@ -280,8 +280,8 @@ var ofViews = []Mutant{
 	}},
 	{Name: "sessions wait for a record that nobody can read", Rule: "W1", Edits: []Edit{
 		{"master/history.go",
-			`record.Epoch == 0 && m.ofWhatReplicasHold(told) {`,
-			`record.Epoch == 0 && m.ofWhatReplicasHold(told) && !MUTANT {`},
+			`!m.members.Leads() && m.ofWhatReplicasHold(told) {`,
+			`!m.members.Leads() && m.ofWhatReplicasHold(told) && !MUTANT {`},
 	}},
 	{Name: "answers without the record name no history", Rule: "W1", Edits: []Edit{
 		{"master/history.go", `serves := p.weak && held != nil; !serves {`, `serves := p.weak && held != nil && !MUTANT; !serves {`},
@@ -442,12 +442,10 @@ var ofMasters = []Mutant{
 	}},
 	{Name: "later epochs taken for histories that have ended", Rule: "F13", Edits: []Edit{
 		{"master/history.go", `	case message.Ahead:
-		if len(m.ahead)`, `	case message.Ahead:
-		if MUTANT {
-			m.refuseUnjudged(in.Token, model.Misdirected, whyEnded, out)
-			return true
-		}
-		if len(m.ahead)`},
+		return false
+`, `	case message.Ahead:
+		return MUTANT
+`},
 	}},
 }
 

@@ -246,9 +246,7 @@ func (c *cluster) reply(from *master.Machine, r master.Reply) {
 		c.tellLister(r, w)
 		return
 	}
-	// A weak get may have been answered in an epoch whose record was lost before all of its
-	// members had installed it: that session's history has ended then, and it is told.
-	if r.Code == model.Misdirected && c.opts.LostRecords == 0 {
+	if r.Code == model.Misdirected && !c.hasEnded(w.told.History) {
 		c.fail("invariant", "%s goes on from %+v, and is refused as of another history: %s", w, w.told, r.Reason)
 		return
 	}
@@ -256,6 +254,13 @@ func (c *cluster) reply(from *master.Machine, r master.Reply) {
 		return
 	}
 	c.agenda.push(event{at: c.now + 1 + c.rand.Int64N(c.net.delay), kind: answers, sent: w, reply: &outcome{r, from.History()}})
+}
+
+// hasEnded reports whether what a session was told is of an epoch whose record was lost before all of
+// its members had installed it: a weak get may have been answered there.
+func (c *cluster) hasEnded(h message.History) bool {
+	n := int(h.Epoch)
+	return n > len(c.registry.records) || c.registry.records[n-1].Nonce != h.Nonce
 }
 
 // answered takes a reply, or nil when the session has waited for long enough.
