@@ -401,7 +401,7 @@ func TestTakeoverWithoutTheRecord(t *testing.T) {
 		t.Run(fmt.Sprintf("killed %v", isKilled), func(t *testing.T) {
 			s := externalServer(t, true)
 			args := []string{"--memory", "--nats", s.ClientURL(), "--suspect", calm, "--orphan-timeout", "2m"}
-			first := startIn(t, newPlace(t), args...)
+			first := startIn(t, newFolder(t), args...)
 			nc := connect(t, s.ClientURL())
 			was := seeded(t, nc)
 			before := atRest(t, nc)
@@ -414,7 +414,7 @@ func TestTakeoverWithoutTheRecord(t *testing.T) {
 				first.Wait(t, restLimit)
 			}
 			loseRecord(t, nc)
-			second := startIn(t, newPlace(t), append(args, "--takeover")...)
+			second := startIn(t, newFolder(t), append(args, "--takeover")...)
 			if !isKilled && first.Wait(t, startLimit) != exit.StatusLed {
 				t.Errorf("the first ended otherwise:\n%s", first.Stderr.String())
 			}
