@@ -82,7 +82,8 @@ func (m *Machine) Judge(told *message.Told) message.Verdict {
 
 // ofWhatReplicasHold reports whether what a client was told is of the history of the newest record
 // that a replica holds, while this master does not lead: it may have read no record, or an older one,
-// and else sessions would wait for that, also with what needs no view (rule W1). Whatever else it may be is for the record to say.
+// and else sessions would wait for that, also with what needs no view (rule W1). Whatever else it
+// may be is for the record to say.
 func (m *Machine) ofWhatReplicasHold(told *message.Told) bool {
 	held := m.members.Held()
 	return held != nil && held.Judge(told, message.Unknown) == message.Ours
