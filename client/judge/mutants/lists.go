@@ -23,7 +23,7 @@ var ofLists = []Mutant{
 	{Name: "a page asked for again is the newest", Rule: "O32", Edits: []Edit{
 		{"replica/listing/listing.go", `	l.ask(r, at, p.Page)
 	return Refusal{}`, `	if MUTANT {
-		p.Page = at.base + uint64(len(at.places)) - 1
+		p.Page = at.base + uint64(len(at.starts)) - 1
 	}
 	l.ask(r, at, p.Page)
 	return Refusal{}`},
