@@ -182,8 +182,9 @@ func (m *Machine) Result(r Result, out *Output) {
 		return
 	}
 
+	isWrittenBack := m.proposal != nil && m.proposal.Epoch == m.record.Epoch && m.proposal.Nonce == m.record.Nonce
 	switch {
-	case r.Fate == Won && m.proposal != nil && m.proposal.Nonce == m.record.Nonce: // written back: the change goes on
+	case r.Fate == Won && isWrittenBack: // the change goes on
 		m.revision, m.proposal, m.lost = r.Revision, nil, false
 		m.begin()
 	case r.Fate == Won && m.proposal != nil:

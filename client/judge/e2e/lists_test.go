@@ -187,14 +187,13 @@ func TestCursorsElsewhere(t *testing.T) {
 	data, backup := filepath.Join(p.tmp, "data"), filepath.Join(p.tmp, "backup")
 	args := []string{"--listen", freeAddress(t), "--dir", data, "--suspect", calm, "--replicas", "2"}
 	m := startIn(t, p, args...)
-	nc := connect(t, m.url)
 	m.stop(t, os.Interrupt)
 	if err := os.CopyFS(backup, os.DirFS(data)); err != nil {
 		t.Fatal(err)
 	}
 
 	m = startIn(t, p, args...)
-	nc = connect(t, m.url)
+	nc := connect(t, m.url)
 	for n := range 10 {
 		mustOK(t, nc, fmt.Sprintf("1, 1, key%d ::: v", n))
 	}
