@@ -133,8 +133,10 @@ func (m *Machine) strongSet(r *message.Request) {
 // deliverStrong executes a linearizable or sequential set at its place. Rule S5: the
 // identity is looked up here, in the common order, where every member finds the same.
 func (m *Machine) deliverStrong(r *message.Request, d *message.Data, own bool) {
+	version := lamport.Version{Epoch: m.record.Epoch, Timestamp: abcast.PlaceOf(d)}
 	first, again := m.layers.Executed(r)
 	if again {
+		m.layers.Again(r, version, &first)
 		if own {
 			m.answerAgain(r, first)
 		}
@@ -153,7 +155,6 @@ func (m *Machine) deliverStrong(r *message.Request, d *message.Data, own bool) {
 		return
 	}
 
-	version := lamport.Version{Epoch: m.record.Epoch, Timestamp: abcast.PlaceOf(d)}
 	outcome := m.layers.CommitStrong(r, version, m.revision())
 	if own {
 		m.answer(m.written(r, &outcome))

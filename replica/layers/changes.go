@@ -3,6 +3,7 @@ package layers
 import (
 	"quartet/bus/lamport"
 	"quartet/bus/message"
+	"quartet/bus/model"
 	"quartet/replica/changes"
 	"quartet/replica/durable"
 	"quartet/replica/store"
@@ -106,6 +107,69 @@ func changeOf(kind message.ChangeKind, key string, rec *store.Record) message.Ch
 	return message.Change{
 		Revision: rec.Revision, Kind: kind, Key: key, Value: rec.Value, Version: rec.Version, Number: rec.Number, Expires: rec.Expires,
 	}
+}
+
+// append notes a change at its place.
+func (l *Layers) append(c message.Change) {
+	l.changes.Append(c)
+	if l.cfg.Journal != nil {
+		l.cfg.Journal.Changes = append(l.cfg.Journal.Changes, c)
+	}
+}
+
+// lacksChanges reports whether the log has not come as far as the present position.
+func (l *Layers) lacksChanges() bool { return l.changes.Last() < l.position }
+
+// Again says that a write has its place at the present position and was executed before, with its
+// first outcome. That may have been here, at this place: a learner that was loaded by one member, and
+// lets itself in by another that is behind it, has what is delivered now in its table and in its
+// records already. The log of changes may have been loaded less far: what it lacks is noted now
+// (rule O20).
+func (l *Layers) Again(r *message.Request, version lamport.Version, first *Outcome) {
+	hadAnotherPlace := r.Model.Strong() && first.Position != l.position
+	changedNothing := first.Code != 0 || hadAnotherPlace
+	if changedNothing || !l.lacksChanges() {
+		return
+	}
+
+	for _, key := range l.writtenBy(r) {
+		rec, _ := l.store.Get(key)
+		isPlain := r.Type == model.Set || r.Type == model.Delete
+		switch {
+		case rec.Revision < l.position: // that was at another place
+		case rec.Revision == l.position:
+			l.append(changeOf(kindOf(&rec), key, &rec))
+		case r.Model.Strong() && isPlain:
+			by := originOf(r, version, 0, l.position)
+			step := stepOf(&r.Request)
+			step.HasIf = false // it held
+			left, _, _ := alter(&step, store.Record{}, &by)
+			l.append(changeOf(kindOf(&left), key, &left))
+		default: // what it left is not known any more
+			l.RestartChanges(l.position)
+			return
+		}
+	}
+}
+
+// writtenBy are the keys that a write may change.
+func (l *Layers) writtenBy(r *message.Request) []string {
+	if r.Type != model.Txn || l.cfg.Forms == nil {
+		return []string{r.Key}
+	}
+	t, err := l.cfg.Forms.ParseTransaction(r.Value)
+	if err != nil { // no door lets it in
+		return nil
+	}
+	var keys []string
+	for _, steps := range [...][]model.Step{t.Then, t.Else} {
+		for i := range steps {
+			if steps[i].Type.Writes() {
+				keys = append(keys, steps[i].Key)
+			}
+		}
+	}
+	return keys
 }
 
 // LoadChanges takes changes of a member's log that go on where the log here ends.

@@ -22,11 +22,7 @@ func (l *Layers) commit(kind message.ChangeKind, key string, rec store.Record) {
 		l.RestartChanges(l.position)
 		return
 	}
-	c := changeOf(kind, key, &rec)
-	l.changes.Append(c)
-	if l.cfg.Journal != nil {
-		l.cfg.Journal.Changes = append(l.cfg.Journal.Changes, c)
-	}
+	l.append(changeOf(kind, key, &rec))
 }
 
 // CommitStrong lets a write of models 1 and 2 take effect at its place, the present position, and
@@ -63,7 +59,8 @@ func (l *Layers) CommitStrong(r *message.Request, version lamport.Version, revis
 func (l *Layers) CommitWeak(r *message.Request, number, revision uint64) {
 	defer l.tell()
 	l.forget(r)
-	if _, again := l.executed.lookup(r); again {
+	if first, again := l.executed.lookup(r); again {
+		l.Again(r, r.Version, &first)
 		return
 	}
 	l.putWeak(r, number, revision)
@@ -88,6 +85,10 @@ func (l *Layers) putWeak(r *message.Request, number, revision uint64) {
 // the value still wins, and one that was stamped earlier still loses. revision is the tombstone's.
 func (l *Layers) End(key string, named, revision uint64) {
 	rec, _ := l.store.Get(key)
+	if wasLoaded := rec.Kind == store.KindTombstone && rec.Revision == l.position; wasLoaded && l.lacksChanges() {
+		l.append(changeOf(message.ChangeExpire, key, &rec))
+		return
+	}
 	ends := rec.Kind == store.KindValue && rec.Revision == named && rec.Expires > 0
 	if !ends {
 		return

@@ -189,7 +189,7 @@ func (c *cluster) pageCame(at *listing, reply *outcome) {
 			c.fail("history", "lister %d, %s, page %d: %s", l.index, l.model.Word(), at.page, what)
 		}
 	case model.Gone:
-		if wasTakenOut := !c.record().Configures(l.replica); l.healthy && !wasTakenOut {
+		if leftTheView := c.record().Index(l.replica) < 0; l.healthy && !leftTheView {
 			c.fail("history", "lister %d has lost its list though nothing went wrong since it began: %s", l.index, reply.Reason)
 		}
 		l.pages = nil
