@@ -43,7 +43,7 @@ func (l *Layers) Clear() {
 }
 
 // Restart empties the table, and begins the position anew. Records stay: they are written
-// again as the load goes on, which snapshots note as any change.
+// again, or removed, as the load goes on, which snapshots note as any change.
 func (l *Layers) Restart() {
 	l.executed.clear(0)
 	l.RestartChanges(0)
@@ -79,6 +79,43 @@ func (l *Layers) LoadKey(r *message.KeyRecord) {
 		Kind: store.Kind(r.Kind), Value: r.Value, Version: r.Version, Number: r.Number, RID: r.RID,
 		Revision: r.Revision, Expires: r.Expires,
 	})
+}
+
+// removeMost bounds how many keys a piece of a load takes out of the store.
+const removeMost = 2000
+
+// LoadRange takes all records of a member's committed layer from a key on, up to another one that is
+// not among them ("": up to the last), and removes what else stands between these here: an earlier
+// load may have left it, of a member that was ahead of this one. It returns up to which key that is
+// done; "": for all of them.
+func (l *Layers) LoadRange(from, to string, records []message.KeyRecord) string {
+	has := map[string]bool{}
+	for i := range records {
+		has[records[i].Key] = true
+		l.LoadKey(&records[i])
+	}
+
+	var extra []string
+	done := to
+	l.store.Ascend(from, func(key string, _ store.Record) bool {
+		if isBehind := to != "" && key >= to; isBehind {
+			return false
+		}
+		if has[key] {
+			return true
+		}
+		if len(extra) == removeMost {
+			done = key
+			return false
+		}
+		extra = append(extra, key)
+		return true
+	})
+
+	for _, key := range extra {
+		l.remove(key)
+	}
+	return done
 }
 
 // Reached says that the layers have come as far as those of the member from which they are

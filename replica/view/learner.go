@@ -38,6 +38,7 @@ type load struct {
 	changed uint64 // position up to which the log of changes is loaded
 	caught  bool   // with the newest piece nothing was missing
 	partial bool   // some keys may be ahead of the table
+	ahead   uint64 // the greatest position that the keys which were loaded show
 
 	final     bool // members are wedged: the rest is to be had
 	fresh     bool // there is news that makes it worth to ask at once
@@ -100,7 +101,7 @@ func (l *Learner) Begin(v message.View, committed uint64) {
 		old := &l.load
 		l.load = load{
 			donor: old.donor, scanned: old.scanned, cursor: old.cursor, changed: old.changed,
-			committed: old.committed, partial: old.partial,
+			committed: old.committed, partial: old.partial, ahead: old.ahead,
 		}
 		return
 	}
@@ -249,25 +250,24 @@ func (l *Learner) Take(c *message.Chunk) (Taken, *Copy) {
 	case len(c.Entries) > 0 && !l.layers.Load(c.First, c.Entries):
 		return Gap, nil
 	}
-	for i := range c.Records {
-		l.layers.LoadKey(&c.Records[i])
-	}
+	l.takeKeys(c)
 
-	// Only a complete table says that the layer has come as far as its donor's. Until then
-	// some keys may be ahead of it; what comes later leaves them as they are, or is executed
-	// again with the same outcome.
+	// Only a complete table says that the layer has come as far as its donor's. Until then some
+	// keys may be ahead of it. If the donor that they are from has ended, and another one is wedged
+	// behind them, an operation in between would be executed on what it has left already: an add
+	// would count twice.
 	l.takeChanges(&c.Changes)
-	complete := l.layers.Entries() >= c.Last && s.changed >= c.Position
+	whole := l.layers.Entries() >= c.Last && s.changed >= c.Position
+	complete := whole && max(c.Position, l.layers.Position()) >= s.ahead
+	if isAhead := whole && !complete; isAhead && c.Wedged {
+		l.Restart()
+		return Restarted, nil
+	}
 	if complete && c.Position >= l.layers.Position() {
 		s.place, s.committed = c.Place, c.Committed
 		l.layers.Reached(c.Position, c.Order)
 	}
 
-	if c.Scanned {
-		s.scanned = true
-	} else if !s.scanned {
-		s.cursor = c.Cursor
-	}
 	s.partial = !complete
 	s.caught = s.scanned && complete
 
@@ -298,6 +298,31 @@ func (l *Learner) takeChanges(c *message.Changes) {
 	}
 	l.layers.LoadChanges(list)
 	s.changed = c.To
+}
+
+// takeKeys takes what a piece says of keys: of those of its entries, and of a range of them. What
+// stands here in that range and not there is removed.
+func (l *Learner) takeKeys(c *message.Chunk) {
+	s := &l.load
+	for i := range c.Records {
+		s.ahead = max(s.ahead, c.Records[i].Revision)
+	}
+
+	comesFarther := c.Scanned || c.Cursor != s.cursor
+	hasRange := comesFarther && !s.scanned
+	if !hasRange {
+		for i := range c.Records {
+			l.layers.LoadKey(&c.Records[i])
+		}
+		return
+	}
+
+	to := c.Cursor
+	if c.Scanned {
+		to = ""
+	}
+	s.cursor = l.layers.LoadRange(s.cursor, to, c.Records)
+	s.scanned = s.cursor == ""
 }
 
 // copyRest takes what a wedged member holds and has not delivered, and returns all of it with

@@ -184,3 +184,62 @@ func TestF6LoadBeginsAnew(t *testing.T) {
 		t.Errorf("it begins anew at %d, after nine silent donors of 10 ticks each", begun)
 	}
 }
+
+// A learner whose keys are ahead of a wedged member begins anew: what that member delivers later
+// would be done a second time on what the keys hold already.
+func TestF6ALearnerThatIsAheadBeginsAnew(t *testing.T) {
+	ahead, behind := fresh(), fresh()
+	place := uint64(0)
+	add := func(to []*layers.Layers, key string) {
+		place++
+		r := &message.Request{RID: place, Request: model.Request{Model: model.Linearizable, Type: model.Add, Key: key, Value: []byte("1")}}
+		for _, l := range to {
+			l.Count(1)
+			l.CommitStrong(r, lamport.Version{Epoch: 1, Timestamp: lamport.Timestamp{Time: place, Node: 2}}, place)
+		}
+	}
+	for i := range 8 {
+		add([]*layers.Layers{ahead, behind}, fmt.Sprint("key", i))
+	}
+
+	mine := fresh()
+	l := view.NewLearner(lamport.Replica(1), mine, 7)
+	l.Begin(record(1).View, 0)
+	l.Prepare()
+	now := uint64(0)
+	load := func(from *layers.Layers, pieces int) (copied *view.Copy) {
+		for ; pieces > 0 && copied == nil; pieces-- {
+			now += 20
+			p, _ := l.Pull(now)
+			if p == nil {
+				t.Fatal("it asks for nothing")
+			}
+			rest := &abcast.Remains{View: record(1).View, Contiguous: []uint64{9, 9, 9}}
+			_, copied = l.Take((&view.Donor{Layers: from, View: &record(1).View, Rest: rest, Bytes: 150}).Chunk(p))
+		}
+		return copied
+	}
+
+	load(behind, 5) // it has begun to read keys
+	for range 10 {  // more entries than a piece has room for, each with its key as it is then
+		add([]*layers.Layers{ahead}, "key0")
+	}
+	load(ahead, 1)
+	if rec, _ := mine.Committed("key0"); string(rec.Value) != "11" || mine.Entries() >= ahead.Entries() {
+		t.Fatalf("key0 is %s, with %d entries: the schedule is another one", rec.Value, mine.Entries())
+	}
+	for place = mine.Entries(); behind.Entries() < mine.Entries(); {
+		place = behind.Entries()
+		add([]*layers.Layers{behind}, "key0")
+	}
+
+	if load(behind, 200) == nil {
+		t.Fatal("it is no copy after 200 pieces")
+	}
+	for place = mine.Position(); place < ahead.Position(); { // what is inside the cut
+		add([]*layers.Layers{mine}, "key0")
+	}
+	if got, want := contents(mine), contents(ahead); !slices.Equal(got, want) {
+		t.Errorf("%v\n%v", got, want)
+	}
+}
