@@ -159,7 +159,7 @@ func (h *Held) Release(ctx context.Context) error {
 func (h *Held) keep() {
 	defer close(h.ended)
 	ttl := h.lock.ttl
-	pause := time.NewTimer(ttl / keeps)
+	pause := time.NewTimer(h.untilNext())
 	defer pause.Stop()
 
 	for {
@@ -189,10 +189,14 @@ func (h *Held) keep() {
 		case err != nil: // soon again
 			pause.Reset(min(retryEvery, left))
 		default:
-			pause.Reset(ttl / keeps)
+			pause.Reset(h.untilNext())
 		}
 	}
 }
+
+// untilNext is how long the key's end may stay where it is. It counts from when its last move was
+// sent: the answer may have come late.
+func (h *Held) untilNext() time.Duration { return time.Until(h.began.Add(h.lock.ttl / keeps)) }
 
 // renew moves the key's end, if its value is this holder's. It gives up when the lock is released, or
 // would be lost.
