@@ -13,6 +13,7 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/model"
+	"quartet/bus/testkit"
 	"quartet/master/inprocess"
 )
 
@@ -167,6 +168,11 @@ func TestAllEncodingsSayTheSame(t *testing.T) {
 			if c == model.Sequential {
 				get.MinPosition = done.Position
 			}
+
+			testkit.Await(t, "what was set is committed, and has a revision", func() bool {
+				_, m := ask(t, nc, get.message(t, by))
+				return m.Header.Get(bus.HeaderRevision) != ""
+			})
 
 			var first []string
 			for _, e := range encodings {

@@ -265,11 +265,6 @@ var ofViews = []Mutant{
 		away := r == nil || r.Lost || r.Suspected || r.Phase == 0 || !answered
 `},
 	}},
-	{Name: "what another master was told of a wedge counted", Rule: "F3", Edits: []Edit{
-		{"master/membership/membership.go",
-			`ours := s.Round-m.first <= m.round-m.first; !ours {`,
-			`ours := s.Round-m.first <= m.round-m.first; !ours && !MUTANT {`},
-	}},
 	{Name: "weak requests served only by who leads a view", Rule: "W1", Edits: []Edit{
 		{"master/view.go", `		atWork := p.weak || p.works || m.members.AtWork(p.known)
 `, `		atWork := p.weak || p.works
@@ -384,9 +379,6 @@ var ofMasters = []Mutant{
 	}},
 	{Name: "a record that was only read stands against what all replicas hold", Rule: "F11", Edits: []Edit{
 		{"master/membership/rebuild.go", `return m.lost && !m.Leads() }`, `return m.lost && !m.Leads() && !MUTANT }`},
-	}},
-	{Name: "a dead process speaks by what it had answered", Rule: "F10", Edits: []Edit{
-		{"master/membership/lives.go", `h.Nonce > max(r.nonce, r.since)`, `(h.Nonce > max(r.nonce, r.since) || MUTANT && h.Nonce > r.nonce)`},
 	}},
 	{Name: "weak sets stamped with the record that was read, however old", Rule: "W1", Edits: []Edit{
 		{"master/stamp.go", `		v.Epoch = m.members.NewestEpoch()
