@@ -104,11 +104,11 @@ func TestStaleMasters(t *testing.T) { run(t, StaleFromSeed, *seeds/40) }
 
 // TestO21O22O26Watchers runs clusters with watchers of every model, which are told each change once, whatever
 // dies, is loaded or is cut off meanwhile.
-func TestO21O22O26Watchers(t *testing.T) { run(t, WatchFromSeed, *seeds/10) }
+func TestO21O22O26Watchers(t *testing.T) { run(t, WatchFromSeed, *seeds/20) }
 
 // TestO30O31O32Listers runs clusters with clients that list, page by page: all pages of a list are of the
 // cut with which it began, whatever dies, is loaded or is cut off meanwhile.
-func TestO30O31O32Listers(t *testing.T) { run(t, ListFromSeed, *seeds/10) }
+func TestO30O31O32Listers(t *testing.T) { run(t, ListFromSeed, *seeds/40) }
 
 // TestWaits runs clusters in which sets may wait for longer than executed ones are kept, and
 // clients send them again, with their age and without: nothing is executed twice.
