@@ -200,7 +200,11 @@ func TestDemandsAreMeasured(t *testing.T) {
 	}
 	r.finish()
 	for _, a := range r.Asked {
-		if len(a.Measured) != 2 {
+		want := 2
+		if strings.Contains(a.What, "list") { // page after page: the Go package's iterator alone
+			want = 1
+		}
+		if len(a.Measured) != want {
 			t.Errorf("%s against %s: %d drivers measured; %s", a.What, a.Against, len(a.Measured), a.Why)
 		}
 	}
