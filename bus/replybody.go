@@ -18,6 +18,17 @@ import (
 // expiresAt is when a value ends, as headers and JSON say it.
 func expiresAt(ms uint64) string { return time.UnixMilli(int64(ms)).UTC().Format(ExpiresForm) }
 
+// lastExpires is the last moment that RFC 3339 can say: the end of the year 9999, in milliseconds.
+const lastExpires = 253402300799999
+
+// checkExpires refuses an end of a value that no reply can say.
+func checkExpires(ms uint64) error {
+	if ms > lastExpires {
+		return fmt.Errorf("%w: no time of the end of a value: %d ms", ErrReply, ms)
+	}
+	return nil
+}
+
 // parseExpires reads what expiresAt writes, in milliseconds since 1970.
 func parseExpires(s string) (uint64, error) {
 	t, err := time.Parse(time.RFC3339, s)
@@ -214,6 +225,9 @@ func msgpackResults(r *model.Results, reason string) []byte {
 func (r *Reply) Page() (model.Page, error) {
 	if IsAnswers(r.Value) { // as package codec writes it
 		p, err := codec.ParsePage(r.Value)
+		for i := 0; err == nil && i < len(p.Items); i++ {
+			err = checkExpires(p.Items[i].Expires)
+		}
 		return p, wrongReply(err, nil)
 	}
 
@@ -265,6 +279,9 @@ func (w *walker) pageItem(x *model.Item) error {
 func (r *Reply) Results() (model.Results, error) {
 	if IsAnswers(r.Value) { // as package codec writes it: in a batch
 		x, err := codec.ParseResults(r.Value)
+		for i := 0; err == nil && i < len(x.Results); i++ {
+			err = checkExpires(x.Results[i].Expires)
+		}
 		return x, wrongReply(err, nil)
 	}
 
