@@ -189,7 +189,7 @@ func EventJSON(e *model.Event) JSONEvent {
 func (o *JSONEvent) hold(value []byte) {
 	if text := string(value); utf8.Valid(value) {
 		o.Value = &text
-		if len(encodeEvent(o)) <= maxJSON {
+		if len(encodeJSON(o)) <= maxJSON {
 			return
 		}
 		o.Value = nil
@@ -200,15 +200,7 @@ func (o *JSONEvent) hold(value []byte) {
 func eventJSON(e *Event) []byte {
 	o := EventJSON(&e.Event)
 	o.History = HistoryWord(e.History)
-	return encodeEvent(&o)
-}
-
-func encodeEvent(o *JSONEvent) []byte {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(o) // strings and numbers: cannot fail
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+	return encodeJSON(&o)
 }
 
 // IsEvent reports whether a message is an event of a watch.
@@ -227,11 +219,11 @@ func ParseEvent(m *nats.Msg) (Event, error) {
 		return Event{}, fmt.Errorf("%w: header %s is %s", ErrEvent, HeaderEvent, quote(word))
 	}
 
-	p := eventParser{header: m.Header}
+	p := eventParser{headerParser{header: m.Header, kind: ErrEvent}}
 	e := model.Event{
 		Kind: kind, Sequence: p.number(HeaderSequence, 64, true), Revision: p.number(HeaderRevision, 64, false),
 		Timestamp: p.number(HeaderTimestamp, 64, false), Missed: p.number(HeaderMissed, 64, false),
-		More: p.flag(HeaderMore), Initial: p.flag(HeaderInitial), Expires: p.ends(), Version: p.version(),
+		More: p.flag(HeaderMore), Initial: p.flag(HeaderInitial), Expires: p.expires(), Version: p.version(),
 	}
 	if kind.Concerns() {
 		e.Key = p.key()
@@ -246,29 +238,8 @@ func ParseEvent(m *nats.Msg) (Event, error) {
 	return Event{Event: e, History: HistoryOf(m.Header)}, p.err
 }
 
-// eventParser keeps the first error.
-type eventParser struct {
-	header nats.Header
-	err    error
-}
-
-func (p *eventParser) fail(header, value string) {
-	if p.err == nil {
-		p.err = fmt.Errorf("%w: header %s is %s", ErrEvent, header, quote(value))
-	}
-}
-
-func (p *eventParser) number(header string, bits int, required bool) uint64 {
-	value, found := Lookup(p.header, header)
-	if !found && !required {
-		return 0
-	}
-	n, err := strconv.ParseUint(value, 10, bits)
-	if err != nil {
-		p.fail(header, value)
-	}
-	return n
-}
+// eventParser reads the headers of an event.
+type eventParser struct{ headerParser }
 
 func (p *eventParser) flag(header string) bool {
 	value, found := Lookup(p.header, header)
@@ -276,19 +247,6 @@ func (p *eventParser) flag(header string) bool {
 		p.fail(header, value)
 	}
 	return found
-}
-
-func (p *eventParser) ends() uint64 {
-	value, found := Lookup(p.header, HeaderExpires)
-	if !found {
-		return 0
-	}
-	ms, err := parseExpires(value)
-	if err != nil {
-		p.fail(HeaderExpires, value)
-		return 0
-	}
-	return ms
 }
 
 func (p *eventParser) version() lamport.Version {

@@ -202,10 +202,11 @@ func (r *Reply) json(holds content) []byte {
 	return encodeJSON(&out)
 }
 
-func encodeJSON(r *JSONReply) []byte {
+// encodeJSON is what is made of strings and numbers as JSON, on one line.
+func encodeJSON[T JSONReply | JSONEvent](of *T) []byte {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	_ = enc.Encode(r) // strings and numbers: cannot fail
+	_ = enc.Encode(of) // strings and numbers: cannot fail
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }

@@ -260,7 +260,7 @@ func ParseReply(m *nats.Msg) (Reply, error) {
 	}
 
 	r := Reply{Body: m.Data}
-	p := replyParser{header: m.Header}
+	p := replyParser{headerParser{header: m.Header, kind: ErrReply}}
 	r.RID = p.number(HeaderRequestID, 64, true)
 	r.Clock = p.clock()
 	r.Replica = p.replica()
@@ -302,19 +302,23 @@ func ParseReply(m *nats.Msg) (Reply, error) {
 	return r, p.err
 }
 
-// replyParser keeps the first error.
-type replyParser struct {
+// replyParser reads the headers of a reply.
+type replyParser struct{ headerParser }
+
+// headerParser reads headers of one message, and keeps the first error, which wraps kind.
+type headerParser struct {
 	header nats.Header
+	kind   error
 	err    error
 }
 
-func (p *replyParser) fail(header, value string) {
+func (p *headerParser) fail(header, value string) {
 	if p.err == nil {
-		p.err = fmt.Errorf("%w: header %s is %s", ErrReply, header, quote(value))
+		p.err = fmt.Errorf("%w: header %s is %s", p.kind, header, quote(value))
 	}
 }
 
-func (p *replyParser) number(header string, bits int, required bool) uint64 {
+func (p *headerParser) number(header string, bits int, required bool) uint64 {
 	value, found := Lookup(p.header, header)
 	if !found && !required {
 		return 0
@@ -326,7 +330,7 @@ func (p *replyParser) number(header string, bits int, required bool) uint64 {
 	return n
 }
 
-func (p *replyParser) expires() uint64 {
+func (p *headerParser) expires() uint64 {
 	value, found := Lookup(p.header, HeaderExpires)
 	if !found {
 		return 0
