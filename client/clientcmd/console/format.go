@@ -70,6 +70,48 @@ func (f Format) Object(w io.Writer, v any) error {
 	return nil
 }
 
+// Array frames objects that are written one after the other: in json as one array, in jsonl as lines.
+type Array struct {
+	As    Format // [JSON] or [JSONL]
+	begun bool
+}
+
+// Frame is an object, as JSON, with what stands around it.
+func (a *Array) Frame(object []byte) []byte {
+	object = bytes.TrimSuffix(object, []byte("\n"))
+	switch {
+	case a.As == JSONL:
+		return append(object, '\n')
+	case a.begun:
+		return append([]byte(",\n"), object...)
+	}
+	a.begun = true
+	return append([]byte("[\n"), object...)
+}
+
+// Encode is [Array.Frame] of v.
+func (a *Array) Encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	if err := JSONL.Object(&b, v); err != nil {
+		return nil, err
+	}
+	return a.Frame(b.Bytes()), nil
+}
+
+// End is what stands behind the last object. It is nothing if failure came before any object: that
+// failure is told in its place, see [Output].
+func (a *Array) End(failure error) string {
+	isTold := failure == nil || failure.Error() == ""
+	isElsewhere := !a.begun && !isTold
+	switch {
+	case a.As != JSON || isElsewhere:
+		return ""
+	case !a.begun:
+		return "[]\n"
+	}
+	return "\n]\n"
+}
+
 // Answer writes the JSON object with which the cluster answered: as it came in raw.
 func (f Format) Answer(w io.Writer, body []byte) error {
 	var b bytes.Buffer

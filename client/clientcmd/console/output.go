@@ -46,7 +46,9 @@ func File(w any) (*os.File, bool) {
 }
 
 // lists are the commands whose JSON document is an array.
-var lists = map[string]bool{"client": true, "shell": true, "demo": true, "bench": true, "compare": true, "check": true}
+var lists = map[string]bool{
+	"client": true, "shell": true, "demo": true, "bench": true, "compare": true, "check": true, "list": true, "watch": true,
+}
 
 // Failed writes why cmd, called with args, has ended with err and this exit status, if it was
 // to print JSON and has printed nothing: one object, in an array where the document is one.

@@ -37,12 +37,13 @@ type Printer struct {
 	Before func()        // is called before each reply: takes the progress line away
 	Token  func() string // of the session, after each reply; nil: objects do not say it
 	first  bool          // nothing was printed yet
+	array  Array
 }
 
 // NewPrinter returns a printer of replies in format f.
 func NewPrinter(env Env, f Format) *Printer {
 	return &Printer{
-		out: env.Stdout, talk: env.Stderr, Format: f, first: true,
+		out: env.Stdout, talk: env.Stderr, Format: f, first: true, array: Array{As: f},
 		paint: Palette{on: f == Table && coloured(env, env.Stdout)},
 	}
 }
@@ -57,14 +58,8 @@ func (p *Printer) Print(name string, r client.Request, result client.Result, fai
 
 	var b []byte
 	switch p.Format {
-	case JSON: // the array is closed by end
-		b = append(b, "[\n"...)
-		if !p.first {
-			b = append(b[:0], ",\n"...)
-		}
-		b = bytes.TrimSuffix(p.appendJSON(b, name, r, result, failure), []byte("\n"))
-	case JSONL:
-		b = p.appendJSON(nil, name, r, result, failure)
+	case JSON, JSONL:
+		b = p.array.Frame(p.appendJSON(nil, name, r, result, failure))
 	case Raw:
 		result.Body = textOf(&result)
 		if result.Code != model.OK {
@@ -105,17 +100,7 @@ func (p *Printer) End(failure error) error {
 	if p.Before != nil {
 		p.Before()
 	}
-	said := failure == nil || failure.Error() == ""
-	nothingToSay := p.first && !said
-	if p.Format != JSON || nothingToSay {
-		return failure
-	}
-
-	text := "\n]\n"
-	if p.first {
-		text = "[]\n"
-	}
-	_, err := io.WriteString(p.out, text)
+	_, err := io.WriteString(p.out, p.array.End(failure))
 	return errors.Join(failure, err)
 }
 

@@ -5,7 +5,6 @@ package listcmd
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -107,7 +106,7 @@ func (l *listing) show(ctx context.Context, list iter.Seq2[client.Item, error]) 
 	p := NewPrinter(l.env.Stdout, l.out)
 	for item, err := range list {
 		if err != nil {
-			return errors.Join(p.End(), ended(ctx, err, p.shown))
+			return p.End(ended(ctx, err, p.shown))
 		}
 		if err := p.Show(&item); err != nil {
 			return err
@@ -116,7 +115,7 @@ func (l *listing) show(ctx context.Context, list iter.Seq2[client.Item, error]) 
 			break
 		}
 	}
-	return p.End()
+	return p.End(nil)
 }
 
 // ended is why a list ended before its end.
@@ -130,13 +129,13 @@ func ended(ctx context.Context, err error, shown int) error {
 // Printer prints the keys of a list. Make it with [NewPrinter].
 type Printer struct {
 	to    *bufio.Writer
-	as    console.Format
+	array console.Array
 	shown int
 }
 
 // NewPrinter returns a printer that prints in a format.
 func NewPrinter(to io.Writer, as console.Format) *Printer {
-	return &Printer{to: bufio.NewWriterSize(to, 64<<10), as: as}
+	return &Printer{to: bufio.NewWriterSize(to, 64<<10), array: console.Array{As: as}}
 }
 
 // flushEvery is after how many keys what was printed is shown.
@@ -145,11 +144,13 @@ const flushEvery = 1000
 // Show prints a key.
 func (p *Printer) Show(x *client.Item) error {
 	p.shown++
-	switch p.as {
+	switch p.array.As {
 	case console.JSON, console.JSONL:
-		if err := p.object(x); err != nil {
+		b, err := p.array.Encode(bus.ItemJSON(x))
+		if err != nil {
 			return err
 		}
+		_, _ = p.to.Write(b) // flush says what is wrong
 	case console.Raw:
 		line := x.Value
 		if !x.HasValue {
@@ -165,34 +166,11 @@ func (p *Printer) Show(x *client.Item) error {
 	return nil
 }
 
-// object prints a key as an object.
-func (p *Printer) object(x *client.Item) error {
-	b, err := json.Marshal(bus.ItemJSON(x))
-	if err != nil {
-		return fmt.Errorf("write a key: %w", err)
-	}
-	switch {
-	case p.as == console.JSONL:
-		b = append(b, '\n')
-	case p.shown == 1:
-		b = append([]byte("[\n"), b...)
-	default:
-		b = append([]byte(",\n"), b...)
-	}
-	_, _ = p.to.Write(b) // flush says what is wrong
-	return nil
-}
-
-// End ends the output: an array in JSON.
-func (p *Printer) End() error {
-	if p.as == console.JSON {
-		last := "\n]\n"
-		if p.shown == 0 {
-			last = "[]\n"
-		}
-		_, _ = p.to.WriteString(last)
-	}
-	return p.flush()
+// End ends the output, an array in JSON, and returns failure, with which the list ended, and the
+// writer's error.
+func (p *Printer) End(failure error) error {
+	_, _ = p.to.WriteString(p.array.End(failure)) // flush says what is wrong
+	return errors.Join(failure, p.flush())
 }
 
 func (p *Printer) flush() error {

@@ -233,7 +233,7 @@ func (s *shell) ask(ctx context.Context, r client.Request) error {
 // list shows a list, page by page. Its last page is told about as an answer is.
 func (s *shell) list(ctx context.Context, r client.Request) error {
 	r.Text = false // JSON says more of each key
-	p := listcmd.NewPrinter(s.env.Stdout, s.out)
+	p := listcmd.NewPrinter(s.env.Stdout, s.keysAs())
 	for {
 		call := s.recorder.Begin(s.conn.Name, s.name, &r)
 		result, err := s.session.Do(ctx, r)
@@ -244,17 +244,17 @@ func (s *shell) list(ctx context.Context, r client.Request) error {
 		}
 		if err != nil {
 			s.worst = max(s.worst, console.ExitStatus(err))
-			return errors.Join(p.End(), s.show(&r, &result, err, 0))
+			return errors.Join(p.End(nil), s.show(&r, &result, err, 0))
 		}
 
 		for i := range page.Items {
 			s.keys.add(page.Items[i].Key)
-			if err := p.Show(&page.Items[i]); err != nil {
-				return err
-			}
+		}
+		if err := s.page(p, &r, &result, page.Items); err != nil {
+			return err
 		}
 		if result.Next == "" || ctx.Err() != nil {
-			return p.End()
+			return p.End(nil)
 		}
 		goOn := model.Range{From: result.Next}
 		if r.Range != nil {
@@ -264,10 +264,35 @@ func (s *shell) list(ctx context.Context, r client.Request) error {
 	}
 }
 
+// keysAs is how the keys of a list are printed: to a program that reads JSON their pages are.
+func (s *shell) keysAs() console.Format {
+	if s.out.Objects() {
+		return console.JSONL
+	}
+	return s.out
+}
+
+// page shows a page of a list: by its keys, or, to a program that reads JSON, as any other answer.
+func (s *shell) page(p *listcmd.Printer, r *client.Request, result *client.Result, items []client.Item) error {
+	if s.out.Objects() {
+		return s.printer.Print(s.conn.Name, *r, *result, nil)
+	}
+	for i := range items {
+		if err := p.Show(&items[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // watch shows changes until Ctrl-C.
 func (s *shell) watch(ctx context.Context, r *client.Request) error {
 	if !s.prompt {
 		s.mistake(errors.New("a watch goes on until Ctrl-C, and no line after it would be read: use quartet watch"))
+		return nil
+	}
+	if s.out == console.JSON {
+		s.mistake(errors.New("the events of a watch are no answers, of which -o json makes its array: use -o jsonl, or quartet watch"))
 		return nil
 	}
 	err := watchcmd.Follow(ctx, s.client, r, watchcmd.NewShower(s.env.Stdout, s.out))

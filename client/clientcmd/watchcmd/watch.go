@@ -4,7 +4,6 @@ package watchcmd
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -119,10 +118,10 @@ func Follow(ctx context.Context, c *client.Client, r *client.Request, shown *Sho
 		if err != nil {
 			err = ended(ctx, err)
 			shown.record(r, began, err)
-			return errors.Join(err, shown.end())
+			return shown.end(err)
 		}
 	}
-	return shown.end()
+	return shown.end(nil)
 }
 
 // record notes what was shown, if it is to be recorded.
@@ -146,8 +145,7 @@ func ended(ctx context.Context, err error) error {
 // Shower prints events. Make it with [NewShower].
 type Shower struct {
 	to    io.Writer
-	as    console.Format
-	shown int
+	array console.Array
 
 	recorder *record.Recorder // nil: nothing is recorded
 	client   string
@@ -155,10 +153,11 @@ type Shower struct {
 }
 
 // NewShower returns a printer of events.
-func NewShower(to io.Writer, as console.Format) *Shower { return &Shower{to: to, as: as} }
+func NewShower(to io.Writer, as console.Format) *Shower {
+	return &Shower{to: to, array: console.Array{As: as}}
+}
 
 func (s *Shower) show(e *client.Event) error {
-	s.shown++
 	if s.recorder != nil {
 		s.events = append(s.events, history.Event{
 			Kind: history.EventKind(strings.ToLower(e.Kind.String())), Key: e.Key, Value: string(e.Value),
@@ -166,13 +165,12 @@ func (s *Shower) show(e *client.Event) error {
 		})
 	}
 	var line []byte
-	switch s.as {
+	var err error
+	switch s.array.As {
 	case console.JSON, console.JSONL:
-		b, err := json.Marshal(bus.EventJSON(e))
-		if err != nil {
-			return fmt.Errorf("write an event: %w", err)
+		if line, err = s.array.Encode(bus.EventJSON(e)); err != nil {
+			return err
 		}
-		line = s.object(b)
 	case console.Raw:
 		line = e.Value
 	default:
@@ -184,31 +182,10 @@ func (s *Shower) show(e *client.Event) error {
 	return nil
 }
 
-// object is an event as the next object of the output.
-func (s *Shower) object(b []byte) []byte {
-	if s.as == console.JSONL {
-		return append(b, '\n')
-	}
-	before := ",\n"
-	if s.shown == 1 {
-		before = "[\n"
-	}
-	return append([]byte(before), b...)
-}
-
-// end ends the output: an array in JSON.
-func (s *Shower) end() error {
-	if s.as != console.JSON {
-		return nil
-	}
-	last := "\n]\n"
-	if s.shown == 0 {
-		last = "[]\n"
-	}
-	if _, err := io.WriteString(s.to, last); err != nil {
-		return fmt.Errorf("write the end: %w", err)
-	}
-	return nil
+// end ends the output, an array in JSON, and returns failure and the writer's error.
+func (s *Shower) end(failure error) error {
+	_, err := io.WriteString(s.to, s.array.End(failure))
+	return errors.Join(failure, err)
 }
 
 // text is an event on one line.
