@@ -46,6 +46,27 @@ func killAll(t *testing.T, m *master, nc *nats.Conn) {
 	awaitDead(t, deadLimit, running...)
 }
 
+// throughKills kills two replicas, the master and at last everything of a cluster, and calls goesOn
+// before the first and after each of these, when what was killed has been started again.
+func throughKills(t *testing.T, p folder, args []string, m *master, nc *nats.Conn, goesOn func()) {
+	t.Helper()
+	goesOn()
+	for _, id := range []string{"r1", "r2"} {
+		pid := replicaOf(mustStatus(t, nc), id).PID
+		kill(t, pid)
+		awaitMember(t, nc, id, pid)
+		goesOn()
+	}
+
+	m.Kill()
+	m = startIn(t, p, args...)
+	goesOn()
+
+	killAll(t, m, nc)
+	startIn(t, p, args...)
+	goesOn()
+}
+
 // Creates, compare-and-sets, deletes and adds of several clients on a few keys, while replicas and
 // the master are killed; then everything is killed at once. Each request is sent until its outcome
 // is known. The outcomes are what some one order says, that of their revisions; they are told again,

@@ -190,19 +190,7 @@ func TestWatchesWhileProcessesAreKilled(t *testing.T) {
 		})
 	}
 
-	goesOn()
-	for _, id := range []string{"r1", "r2"} {
-		pid := replicaOf(mustStatus(t, nc), id).PID
-		kill(t, pid)
-		awaitMember(t, nc, id, pid)
-		goesOn()
-	}
-	m.Kill()
-	m = startIn(t, p, args...)
-	goesOn()
-	killAll(t, m, nc)
-	startIn(t, p, args...)
-	goesOn()
+	throughKills(t, p, args, m, nc, goesOn)
 	rest()
 	writers.Wait()
 	close(slow.held)

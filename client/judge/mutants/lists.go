@@ -10,15 +10,20 @@ var ofLists = []Mutant{
 		{"replica/layers/changes.go", `	if len(l.newestPast.open) > 0 {`, `	if len(l.newestPast.open) > 0 && !MUTANT {`},
 	}},
 	{Name: "only keys of the store are listed", Rule: "O30", Edits: []Edit{
-		{"replica/layers/snapshot.go", `	if o.more = s.past.removed != nil || s.tentative != nil; o.more {`, `	if o.more = s.past.removed != nil || s.tentative != nil && !MUTANT; o.more && !MUTANT {`},
+		{"replica/layers/snapshot.go", `	if o.more = s.past.removed != nil || s.tentative != nil; o.more {`, `	if o.more = s.past.removed != nil || s.tentative != nil; MUTANT {
+		o.more = false
+	}
+	if o.more {`},
 	}},
 	{Name: "a list begins before its turn", Rule: "O31", Edits: []Edit{
 		{"replica/discipline.go", `	case d.mayAnswer(r, m.seen(false)):
-		m.serve(r)`, `	case MUTANT && r.Type == model.List || d.mayAnswer(r, m.seen(false)):
+		m.serve(r)`, `	case MUTANT && r.Type == model.List:
+		m.serve(r)
+	case d.mayAnswer(r, m.seen(false)):
 		m.serve(r)`},
 	}},
 	{Name: "a list goes on with another process's list", Rule: "O32", Edits: []Edit{
-		{"replica/listing/listing.go", `	if p.Replica != l.cfg.Self || p.Life != l.cfg.Life {`, `	if p.Replica != l.cfg.Self || p.Life != l.cfg.Life && !MUTANT {`},
+		{"replica/listing/listing.go", `	if p.Replica != l.cfg.Self || p.Life != l.cfg.Life {`, `	if isAnotherLife := p.Life != l.cfg.Life && !MUTANT; p.Replica != l.cfg.Self || isAnotherLife {`},
 	}},
 	{Name: "a page asked for again is the newest", Rule: "O32", Edits: []Edit{
 		{"replica/listing/listing.go", `	l.ask(r, at, p.Page)
