@@ -32,11 +32,10 @@ const (
 
 // Lock is a key that one holder at a time has. Make it with [NewLock]. It is safe for concurrent use.
 type Lock struct {
-	c      *client.Client
-	key    string
-	owner  string
-	ttl    time.Duration
-	waiter Waiter
+	c     *client.Client
+	key   string
+	owner string
+	ttl   time.Duration
 }
 
 // Option changes one thing in a lock or an election.
@@ -46,12 +45,9 @@ type Option func(*Lock)
 // [DefaultTTL].
 func WithTTL(d time.Duration) Option { return func(l *Lock) { l.ttl = d } }
 
-// WithWaiter sets how the lock waits for its key to be free; without it, by [Watch].
-func WithWaiter(w Waiter) Option { return func(l *Lock) { l.waiter = w } }
-
 // NewLock is the lock that stands at a key. owner is who takes it, for people and for [Lock.Owner].
 func NewLock(c *client.Client, key, owner string, opts ...Option) *Lock {
-	l := &Lock{c: c, key: key, owner: owner, ttl: DefaultTTL, waiter: Watch(c)}
+	l := &Lock{c: c, key: key, owner: owner, ttl: DefaultTTL}
 	for _, opt := range opts {
 		opt(l)
 	}
@@ -65,7 +61,7 @@ func (l *Lock) Take(ctx context.Context) (*Held, error) {
 		if !errors.Is(err, ErrHeld) {
 			return held, err
 		}
-		if err := l.waiter.Freed(ctx, l.key, seen); err != nil {
+		if err := l.freed(ctx, seen); err != nil {
 			return nil, fmt.Errorf("recipes: wait for the lock: %w", err)
 		}
 	}
