@@ -153,7 +153,8 @@ func mayComplete(h nats.Header) bool {
 	return false
 }
 
-// TextHeader adds to h, which may be nil, what the text form of r leaves to headers, and returns it.
+// TextHeader adds to h, which may be nil, what the text form of r leaves to headers, and returns
+// it.
 func TextHeader(h nats.Header, r *model.Request) nats.Header {
 	add := func(name, value string) {
 		if h == nil {

@@ -56,10 +56,10 @@ var (
 	}
 )
 
-// Msg builds the reply as a message to subject. Its body is, for OK, the value of a get or the sum of
-// an add, [AppendEcho] of a text set, nothing for a msgpack set, and of a list or a txn a map (in
-// text: lines); for a FAIL it is the reason. A JSON request's is a JSON object, whatever came of it.
-// The message may share the memory of Value and Body.
+// Msg builds the reply as a message to subject. Its body is, for OK, the value of a get or the sum
+// of an add, [AppendEcho] of a text set, nothing for a msgpack set, and of a list or a txn a map
+// (in text: lines); for a FAIL it is the reason. A JSON request's is a JSON object, whatever came
+// of it. The message may share the memory of Value and Body.
 func (r *Reply) Msg(subject string) *nats.Msg { return new(ReplyWriter).Msg(subject, r) }
 
 // ReplyWriter builds one reply after the other in the same memory: for who sends many.

@@ -51,8 +51,8 @@ func (r *Reply) packed() bool {
 	return false
 }
 
-// content is what a reply holds that has several parts: a page, or the results of a txn; neither: it
-// is a value, or nothing.
+// content is what a reply holds that has several parts: a page, or the results of a txn; neither:
+// it is a value, or nothing.
 type content struct {
 	page    *model.Page
 	results *model.Results
@@ -111,8 +111,8 @@ func TextPage(p *model.Page) []byte {
 	return b
 }
 
-// AppendItem appends the line of a key in a list, without its end: the key, or key ::: value. A value
-// with a line end stands there as a JSON string.
+// AppendItem appends the line of a key in a list, without its end: the key, or key ::: value. A
+// value with a line end stands there as a JSON string.
 func AppendItem(b []byte, x *model.Item) []byte {
 	switch {
 	case !x.HasValue:
@@ -378,8 +378,8 @@ func errUnknown(name string) error {
 	return malformed("unknown field %s: the cluster is of a newer version", quote(name))
 }
 
-// wrongReply makes an error of [Reply.Page] or [Reply.Results] of err, or of what follows in w, which
-// may be nil.
+// wrongReply makes an error of [Reply.Page] or [Reply.Results] of err, or of what follows in w,
+// which may be nil.
 func wrongReply(err error, w *walker) error {
 	switch {
 	case err != nil && errors.Is(err, ErrReply):

@@ -20,7 +20,8 @@ type Report struct {
 	List     ReportList     `json:"list"`
 }
 
-// ReportGroup is the statistics of some requests. Count is the sum of OK, NoValue, Unmet and Failed.
+// ReportGroup is the statistics of some requests. Count is the sum of OK, NoValue, Unmet and
+// Failed.
 //
 // Times are in µs, from the master's receipt of a request to its answer, of the requests that
 // were worth a try, failed ones too: what was refused at sight, as malformed or too large,

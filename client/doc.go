@@ -16,8 +16,8 @@
 // only with a line in CHANGELOG.md. The other packages of the module are parts of the program and
 // may change without one.
 //
-// [Client.Watch] tells what stands below a prefix and then each change, and goes on over every fault
-// that leaves a cluster.
+// [Client.Watch] tells what stands below a prefix and then each change, and goes on over every
+// fault that leaves a cluster.
 //
 // # Retries
 //

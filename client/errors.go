@@ -17,9 +17,9 @@ var (
 	// timestamp like any other.
 	ErrNotFound = errors.New("client: key not found")
 
-	// ErrRefused: the cluster said no (400, 409, 410, 412, 413, 421, 425), or this package did before
-	// it sent anything, or the NATS server (403). The same request will be refused again, but for
-	// [ErrTooEarly].
+	// ErrRefused: the cluster said no (400, 409, 410, 412, 413, 421, 425), or this package did
+	// before it sent anything, or the NATS server (403). The same request will be refused again,
+	// but for [ErrTooEarly].
 	ErrRefused = errors.New("client: request refused")
 
 	// ErrMalformed, an ErrRefused: the request breaks a rule of the contract (400), or names
@@ -30,9 +30,9 @@ var (
 	ErrConflict = errors.New("client: id used for a different request")
 
 	// ErrGone, an ErrRefused (410): what the request goes on from is kept no more. Of a list or a
-	// watch: begin it again. A set that is sent again was sent first so long ago that the cluster may
-	// have forgotten whether it took effect (see [Request.FirstSent]); this sending took none. What
-	// became of the first only the key tells: read it.
+	// watch: begin it again. A set that is sent again was sent first so long ago that the cluster
+	// may have forgotten whether it took effect (see [Request.FirstSent]); this sending took none.
+	// What became of the first only the key tells: read it.
 	ErrGone = errors.New("client: too old to be known")
 
 	// ErrConditionFailed, an ErrRefused: a condition did not hold when the write's place in the

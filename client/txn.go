@@ -201,8 +201,8 @@ type TxnResult struct {
 // not hold is no error.)
 //
 // A transaction has one id and is done once. After [ErrUnknownOutcome] a further Commit asks what
-// became of it, within the two minutes for which the cluster remembers ids at the least, and does it
-// if it was not done.
+// became of it, within the two minutes for which the cluster remembers ids at the least, and does
+// it if it was not done.
 func (t *Txn) Commit(ctx context.Context) (TxnResult, error) {
 	if err := t.seal(); err != nil {
 		return TxnResult{}, err

@@ -48,15 +48,15 @@ func FromRevision(n uint64) RequestOption {
 //
 //   - In models 1 and 2 every committed change is told, exactly once, in the common order, with its
 //     revision. The changes of a transaction share a revision, and all but the last have More.
-//   - In models 3 and 4 each version of a key is told once, in the order in which it becomes visible
-//     at the replica that serves the watch, and the last of each key is its final value.
+//   - In models 3 and 4 each version of a key is told once, in the order in which it becomes
+//     visible at the replica that serves the watch, and the last of each key is its final value.
 //
 // The watch goes on by itself when its replica dies, when the view changes, the master restarts or
 // the connection is lost: at another replica, without a gap and without a repeat. It ends when the
 // loop is left, with ctx (and its error), when it is refused, and with [ErrGone] if the changes
 // that it is to go on from are not kept any more, or [ErrOtherHistory] if the cluster's history is
-// not that of the events that were told, as after a restored backup: whoever wants to goes on with a
-// new watch. While no event has come yet, it also ends when no cluster answers.
+// not that of the events that were told, as after a restored backup: whoever wants to goes on with
+// a new watch. While no event has come yet, it also ends when no cluster answers.
 //
 // An event is acknowledged when the loop's body has returned. While it does not, the cluster holds
 // back what would be more than 1 MiB.

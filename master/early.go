@@ -2,10 +2,10 @@ package master
 
 import "quartet/bus/message"
 
-// early is the outcome of a request of models 1 or 2 that a member has told from an epoch whose record
-// not all members have installed: it has delivered the request by the cut of that record. If the store
-// loses the record, and another one of the same epoch is decided, its cut may leave the request out, and
-// what was told comes to nothing (rule F11): so no client hears of it yet.
+// early is the outcome of a request of models 1 or 2 that a member has told from an epoch whose
+// record not all members have installed: it has delivered the request by the cut of that record. If
+// the store loses the record, and another one of the same epoch is decided, its cut may leave the
+// request out, and what was told comes to nothing (rule F11): so no client hears of it yet.
 type early struct {
 	from   *peer
 	answer message.Answer

@@ -7,8 +7,8 @@ import (
 	"quartet/bus/model"
 )
 
-// F11: what a member has delivered by the cut of a record is told to no client before all members have
-// installed that record: it may be lost, and the cut of another one may leave the request out.
+// F11: what a member has delivered by the cut of a record is told to no client before all members
+// have installed that record: it may be lost, and the cut of another one may leave the request out.
 func TestF11WhatACutBroughtIsToldOnceItsRecordStands(t *testing.T) {
 	o := ready(t, configured(3, 1))
 	o.ask(at(1, in("linearizable set a 1")))

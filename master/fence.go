@@ -34,8 +34,8 @@ type held struct {
 // it. They are then asked again every againTicks.
 const fenceTicks = 2
 
-// fenced reports whether a flight is a get, a transaction of gets alone or the first page of a list,
-// that is read without a place in the order.
+// fenced reports whether a flight is a get, a transaction of gets alone or the first page of a
+// list, that is read without a place in the order.
 func (m *Machine) fenced(f *flight) bool {
 	return f.request.Model == model.Linearizable && !f.writes && !m.cfg.OrderedGets && !goesOn(&f.request)
 }

@@ -7,10 +7,10 @@ import (
 	"quartet/bus/model"
 )
 
-// ahead is a request that goes on from a later epoch than this master knows, or from another history
-// than that of its record: either another master leads the cluster by now, or the store has lost what
-// that one wrote, or the request comes from a history that has ended. It is the last once the record
-// has been read anew, and this master is sure to lead since.
+// ahead is a request that goes on from a later epoch than this master knows, or from another
+// history than that of its record: either another master leads the cluster by now, or the store has
+// lost what that one wrote, or the request comes from a history that has ended. It is the last once
+// the record has been read anew, and this master is sure to lead since.
 type ahead struct {
 	in        Incoming
 	asked     uint64 // the command that was outstanding, or the last, when the request came
@@ -33,10 +33,11 @@ const (
 		"found out now: the record of the views cannot be read, or no view can be formed; ask again later"
 )
 
-// History is the point of the history at which this master stands; zero: none is known. While it does
-// not lead it is that of the newest record of a replica that serves what needs no view (rule W1), if
-// that is later than the record that was read, or none was: what is answered then is of that epoch, and
-// a session that took it for one of an earlier epoch would seem to know more than that brought.
+// History is the point of the history at which this master stands; zero: none is known. While it
+// does not lead it is that of the newest record of a replica that serves what needs no view (rule
+// W1), if that is later than the record that was read, or none was: what is answered then is of
+// that epoch, and a session that took it for one of an earlier epoch would seem to know more than
+// that brought.
 func (m *Machine) History() message.History {
 	if record := m.members.Record(); record.Epoch > m.served.Epoch || m.served.Epoch == 0 {
 		return record.History()
@@ -81,16 +82,17 @@ func (m *Machine) Judge(told *message.Told) message.Verdict {
 }
 
 // ofWhatReplicasHold reports whether what a client was told is of the history of the newest record
-// that a replica holds, while this master does not lead: it may have read no record, or an older one,
-// and else sessions would wait for that, also with what needs no view (rule W1). Whatever else it
-// may be is for the record to say.
+// that a replica holds, while this master does not lead: it may have read no record, or an older
+// one, and else sessions would wait for that, also with what needs no view (rule W1). Whatever else
+// it may be is for the record to say.
 func (m *Machine) ofWhatReplicasHold(told *message.Told) bool {
 	held := m.members.Held()
 	return held != nil && held.Judge(told, message.Unknown) == message.Ours
 }
 
-// isSure reports whether a verdict stands whatever the store may have lost: that a history has ended
-// shows the record of an epoch which every member has installed, since no other takes its place.
+// isSure reports whether a verdict stands whatever the store may have lost: that a history has
+// ended shows the record of an epoch which every member has installed, since no other takes its
+// place.
 func (m *Machine) isSure(verdict message.Verdict, of message.History) bool {
 	switch verdict {
 	case message.Ahead:
@@ -122,8 +124,8 @@ func (m *Machine) misdirected(in *Incoming, out *Output) bool {
 	return true
 }
 
-// judgeAll is [Machine.Judge] of all that a request goes on from, and the history of which that speaks:
-// a list's cursor has one, too.
+// judgeAll is [Machine.Judge] of all that a request goes on from, and the history of which that
+// speaks: a list's cursor has one, too.
 func (m *Machine) judgeAll(in *Incoming) (message.Verdict, message.History) {
 	verdict := m.Judge(&in.Told)
 	if verdict != message.Ours || in.Cursor.List == 0 {

@@ -6,8 +6,8 @@ import (
 	"quartet/bus/message"
 )
 
-// F13: that a request goes on from a history which has ended is sure once every member has installed the
-// record that says so: it may be lost before, and another one take its place.
+// F13: that a request goes on from a history which has ended is sure once every member has
+// installed the record that says so: it may be lost before, and another one take its place.
 func TestF13AHistoryHasEndedOnceTheRecordStands(t *testing.T) {
 	cfg := configured(3, 1)
 	cfg.Cluster = 7

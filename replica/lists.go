@@ -52,6 +52,6 @@ func (m *Machine) makePages() {
 	}
 }
 
-// needsItsEpoch reports whether a list is to be dropped with the epoch in which it was asked for: it
-// begins, and its master asks again in the next one. A page of a cut that was told needs none.
+// needsItsEpoch reports whether a list is to be dropped with the epoch in which it was asked for:
+// it begins, and its master asks again in the next one. A page of a cut that was told needs none.
 func needsItsEpoch(r *message.Request) bool { return r.Model.Strong() && !listing.GoesOn(&r.Request) }

@@ -30,7 +30,8 @@ func (m *Machine) watch(r *message.Request) {
 	}
 }
 
-// beginWatch begins a watch whose turn has come, unless this replica is behind what it goes on from.
+// beginWatch begins a watch whose turn has come, unless this replica is behind what it goes on
+// from.
 func (m *Machine) beginWatch(r *message.Request) {
 	after, _ := r.After()
 	switch {

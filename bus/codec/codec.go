@@ -8,15 +8,14 @@ import (
 	"quartet/bus/model"
 )
 
-// Version is the first field of every message. Another layout is another version. In
-// versions 2 and 3, which are still read, a record has no cluster and no lineage, its members
-// have no lives, INSTALLED has no position, HELLO has no past and STATE no proof, HELLO and
-// REPORT do not say who was heard, and there are none of the times by which the order forgets
-// requests: FORWARD, DATA, requests and entries are a field shorter, a CHUNK four. In version 2
-// FORWARD and ANSWERS have no round either. Up to version 4 there are no revisions: requests, answers,
-// entries, and the records of keys and epochs are shorter, and nothing ends. Version 1, in which
-// HELLO and INSTALL had other fields, is not read: it knows no view change, and nothing of it was
-// ever on a disk.
+// Version is the first field of every message. Another layout is another version. In versions 2 and
+// 3, which are still read, a record has no cluster and no lineage, its members have no lives,
+// INSTALLED has no position, HELLO has no past and STATE no proof, HELLO and REPORT do not say who
+// was heard, and there are none of the times by which the order forgets requests: FORWARD, DATA,
+// requests and entries are a field shorter, a CHUNK four. In version 2 FORWARD and ANSWERS have no
+// round either. Up to version 4 there are no revisions: requests, answers, entries, and the records
+// of keys and epochs are shorter, and nothing ends. Version 1, in which HELLO and INSTALL had other
+// fields, is not read: it knows no view change, and nothing of it was ever on a disk.
 const Version = 5
 
 // Versions before.

@@ -5,8 +5,8 @@ import (
 	"quartet/bus/model"
 )
 
-// Forms are the forms of transactions, of what they come to, and of the pages of lists, for who is handed them: a core
-// imports no package that is none.
+// Forms are the forms of transactions, of what they come to, and of the pages of lists, for who is
+// handed them: a core imports no package that is none.
 type Forms struct{}
 
 // ParseTransaction is [ParseTransaction].

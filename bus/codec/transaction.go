@@ -11,8 +11,8 @@ import (
 // What stands in the value of a request or an answer: a transaction, what it came to, and a page of
 // a list. Each is one array, whose first field is its layout. The Append functions write the
 // shortest form, so equal values have equal bytes. What they write can be read again: limits and
-// rules are the same. The Parse functions read one value, which must be all of b; keys are memory of
-// their own, values share b. All errors wrap [ErrMessage].
+// rules are the same. The Parse functions read one value, which must be all of b; keys are memory
+// of their own, values share b. All errors wrap [ErrMessage].
 
 // layout is the first field of each.
 const layout = 1
@@ -51,8 +51,8 @@ func ParseTransaction(b []byte) (model.Transaction, error) {
 }
 
 // TransactionWrites reports whether a transaction, as [AppendTransaction] wrote it, has a step that
-// may change what a key holds. It reads no more than it must: what is no transaction writes, and who
-// parses it says so.
+// may change what a key holds. It reads no more than it must: what is no transaction writes, and
+// who parses it says so.
 func TransactionWrites(b []byte) bool {
 	d := decoders.Get().(*Decoder)
 	defer decoders.Put(d)
@@ -159,7 +159,8 @@ func (d *Decoder) transaction() (t model.Transaction) {
 	return t
 }
 
-// hasWrite passes over a transaction to the first step that writes, and reports whether there is one.
+// hasWrite passes over a transaction to the first step that writes, and reports whether there is
+// one.
 func (d *Decoder) hasWrite() bool {
 	d.begins(transactionFields, "transaction")
 	for range d.list(model.MaxSteps, checkFields+1) {

@@ -125,8 +125,8 @@ func TestWhatStandsInAValueComesBack(t *testing.T) {
 	}
 }
 
-// Whether a transaction writes is found without all of it being read, and as who reads it all finds it;
-// what is none is said to write.
+// Whether a transaction writes is found without all of it being read, and as who reads it all finds
+// it; what is none is said to write.
 func TestWhetherATransactionWrites(t *testing.T) {
 	all := transaction()
 	gets := []model.Step{{Type: model.Get, Key: "a"}, {Type: model.Get, Key: "b"}}

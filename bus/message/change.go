@@ -76,7 +76,8 @@ type Executed struct {
 	Position  uint64 // strong sets
 	Timestamp uint64 // causal sets
 
-	// What else its answer said: 0 is OK, and the revision is then Position. Result: of an Add, a Txn.
+	// What else its answer said: 0 is OK, and the revision is then Position. Result: of an Add, a
+	// Txn.
 	Code     model.Code
 	Revision uint64 // with code Failed: of the key as it was; else 0
 	Result   []byte

@@ -1,8 +1,8 @@
 // Package clientcmd is the table of a client's commands: client, set, get, delete, create, update,
-// add, txn, list, watch, status, recover, remove, demo, bench, compare, check, trace, doctor, shell,
-// explain, top, man and version; each is a package below. It promises one behaviour of all of them:
-// data go to stdout, talk goes to stderr, colour and progress to terminals only, and every command
-// ends with an exit status of the public contract (package exit).
+// add, txn, list, watch, status, recover, remove, demo, bench, compare, check, trace, doctor,
+// shell, explain, top, man and version; each is a package below. It promises one behaviour of all
+// of them: data go to stdout, talk goes to stderr, colour and progress to terminals only, and every
+// command ends with an exit status of the public contract (package exit).
 package clientcmd
 
 import (

@@ -18,15 +18,15 @@
 //
 //   - [Held.Fence] is a check for transactions of the same cluster. It holds exactly as long as the
 //     lock has not been taken away, judged at the transaction's own place in the order.
-//   - [Held.Token] is the revision at which the lock was taken, for a resource outside of the cluster.
-//     Tokens rise from holder to holder: the resource keeps the greatest that it has seen, and refuses
-//     what comes with a lower one.
+//   - [Held.Token] is the revision at which the lock was taken, for a resource outside of the
+//     cluster. Tokens rise from holder to holder: the resource keeps the greatest that it has seen,
+//     and refuses what comes with a lower one.
 //
 // # What is not promised
 //
-//   - That there is at most one who *believes* to hold the lock: [Held.Context] ends by the holder's
-//     own clock, a moment before others may take the lock if clocks run at one rate and the holder is
-//     not paused. What has no fence may be done by two.
+//   - That there is at most one who *believes* to hold the lock: [Held.Context] ends by the
+//     holder's own clock, a moment before others may take the lock if clocks run at one rate and
+//     the holder is not paused. What has no fence may be done by two.
 //   - Fairness: who waits longest is not served first.
 //   - That a lock is free at once when its holder dies: its key ends after the TTL, and at most a
 //     second later while the cluster is ready.

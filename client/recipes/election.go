@@ -11,8 +11,8 @@ import (
 // concurrent use.
 type Election struct{ lock *Lock }
 
-// NewElection is the election that is decided at a key. name is who stands for it, for people and for
-// [Election.Leader].
+// NewElection is the election that is decided at a key. name is who stands for it, for people and
+// for [Election.Leader].
 func NewElection(c *client.Client, key, name string, opts ...Option) *Election {
 	return &Election{lock: NewLock(c, key, name, opts...)}
 }
@@ -21,9 +21,10 @@ func NewElection(c *client.Client, key, name string, opts ...Option) *Election {
 func (e *Election) Leader(ctx context.Context) (string, error) { return e.lock.Owner(ctx) }
 
 // Lead stands for the election until it is won, and then calls lead, whose context ends when the
-// leadership is lost. If lead returns, the leadership is given up, and Lead returns what it returned;
-// if the leadership was lost, Lead waits for lead to return and stands for the election again. It ends
-// with ctx. A term is known by its token, and what belongs to it is written with its fence.
+// leadership is lost. If lead returns, the leadership is given up, and Lead returns what it
+// returned; if the leadership was lost, Lead waits for lead to return and stands for the election
+// again. It ends with ctx. A term is known by its token, and what belongs to it is written with its
+// fence.
 func (e *Election) Lead(ctx context.Context, lead func(ctx context.Context, term *Held) error) error {
 	for {
 		term, err := e.lock.Take(ctx)

@@ -30,7 +30,8 @@ const (
 	retryEvery = 100 * time.Millisecond
 )
 
-// Lock is a key that one holder at a time has. Make it with [NewLock]. It is safe for concurrent use.
+// Lock is a key that one holder at a time has. Make it with [NewLock]. It is safe for concurrent
+// use.
 type Lock struct {
 	c     *client.Client
 	key   string
@@ -110,8 +111,8 @@ func (l *Lock) try(ctx context.Context) (held *Held, seen uint64, err error) {
 	return h, 0, nil
 }
 
-// Held is a lock that was taken. Its key is kept alive until [Held.Release], or until it is lost. It
-// is safe for concurrent use.
+// Held is a lock that was taken. Its key is kept alive until [Held.Release], or until it is lost.
+// It is safe for concurrent use.
 type Held struct {
 	lock  *Lock
 	value []byte // unique
@@ -129,8 +130,8 @@ func (h *Held) Token() uint64 { return h.token }
 // Fence is a check for transactions: it holds as long as the lock has not been taken away.
 func (h *Held) Fence() client.Check { return client.KeyValue(h.lock.key, h.value) }
 
-// Context ends when the lock is released or lost, with [ErrLost] as its cause then. It has the values
-// of the context with which the lock was taken, and not its end.
+// Context ends when the lock is released or lost, with [ErrLost] as its cause then. It has the
+// values of the context with which the lock was taken, and not its end.
 func (h *Held) Context() context.Context { return h.ctx }
 
 // Release gives the lock back. The error is [ErrLost] if it was lost before. Whatever the error is,
@@ -194,8 +195,8 @@ func (h *Held) keep() {
 // sent: the answer may have come late.
 func (h *Held) untilNext() time.Duration { return time.Until(h.began.Add(h.lock.ttl / keeps)) }
 
-// renew moves the key's end, if its value is this holder's. It gives up when the lock is released, or
-// would be lost.
+// renew moves the key's end, if its value is this holder's. It gives up when the lock is released,
+// or would be lost.
 func (h *Held) renew() (kept bool, err error) {
 	ctx, cancel := context.WithDeadline(h.ctx, h.began.Add(h.lock.ttl))
 	defer cancel()

@@ -143,8 +143,8 @@ func TestALockIsKeptAlive(t *testing.T) {
 	}
 }
 
-// Who waits for a lock is told of its end, also of a holder's that is gone; keys that begin with the
-// lock's do not matter, and the end of the waiting is told.
+// Who waits for a lock is told of its end, also of a holder's that is gone; keys that begin with
+// the lock's do not matter, and the end of the waiting is told.
 func TestWhoWaitsIsTold(t *testing.T) {
 	const key = "locks/told"
 	if _, err := c.Set(t.Context(), key, []byte("gone 1"), client.WithTTL(time.Second)); err != nil {

@@ -2,9 +2,9 @@
 // requests. It promises that nothing is sent before all of it could be read: it returns requests,
 // or errors that name file, line, column and what was expected.
 //
-// A file holds one request a line, in the text form of the public contract, or in its JSON form where
-// the text form has no place for it: a condition, a TTL, a txn, a value with blanks at its ends.
-// Blank lines and lines that begin with # are skipped.
+// A file holds one request a line, in the text form of the public contract, or in its JSON form
+// where the text form has no place for it: a condition, a TTL, a txn, a value with blanks at its
+// ends. Blank lines and lines that begin with # are skipped.
 package requestfile
 
 import (

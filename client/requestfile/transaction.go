@@ -31,10 +31,10 @@ const TransactionForm = `  if                                  # lines of what m
     get KEY`
 
 // ParseTransaction reads a transaction: one JSON object, as the public contract has it (consistency
-// and request may be left out there), or the text form, [TransactionForm]: a line an operation, after
-// lines "if", "then" and "else" (the first operation may follow on the same line). Operations before
-// any of these words are of then. A key that holds blanks is parted from its value by ":::". Blank
-// lines and lines that begin with # are skipped.
+// and request may be left out there), or the text form, [TransactionForm]: a line an operation,
+// after lines "if", "then" and "else" (the first operation may follow on the same line). Operations
+// before any of these words are of then. A key that holds blanks is parted from its value by ":::".
+// Blank lines and lines that begin with # are skipped.
 //
 // The request's model is 0 where the file does not say one. A mistake is an [*Error].
 func ParseTransaction(name string, body []byte) (model.Request, error) {

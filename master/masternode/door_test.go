@@ -35,8 +35,8 @@ func TestWhatIsRefusedForWantOfRoom(t *testing.T) {
 	}
 }
 
-// What headers say of a request is a part of the request that is served: without that a condition or
-// an end would be passed over.
+// What headers say of a request is a part of the request that is served: without that a condition
+// or an end would be passed over.
 func TestHeadersCompleteTheRequest(t *testing.T) {
 	m := &nats.Msg{Data: []byte("1, set, key ::: value"), Header: nats.Header{bus.HeaderIfRevision: {"17"}, bus.HeaderTTL: {"30s"}}}
 	served, _, err := takenOf(&event{msg: m})

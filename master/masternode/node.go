@@ -370,8 +370,9 @@ func (n *node) embed(ctx context.Context, clients, nodes *bus.DialOptions) (err 
 	return nil
 }
 
-// machineConfig is what this process's machine is born with. Its random numbers are of the runtime's
-// generator, seeded by the system: two masters that start in one moment have different ones.
+// machineConfig is what this process's machine is born with. Its random numbers are of the
+// runtime's generator, seeded by the system: two masters that start in one moment have different
+// ones.
 func (n *node) machineConfig(replicas []lamport.Node) master.Config {
 	o := n.opts
 	incarnation := uint64(time.Now().UnixNano())

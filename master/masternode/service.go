@@ -170,8 +170,8 @@ func (s *service) info() any {
 	return out
 }
 
-// examples are requests of a model that are served as they stand, by their types, and the subject of
-// batches. A transaction has no such form, and a watch is no request with one reply.
+// examples are requests of a model that are served as they stand, by their types, and the subject
+// of batches. A transaction has no such form, and a watch is no request with one reply.
 func (s *service) examples(m model.Consistency) map[string]string {
 	said := map[string]string{"batch": s.subjects.Batch()}
 	for typ, data := range map[model.Type]string{

@@ -289,8 +289,8 @@ func TestTheRecordHealsAfterAFullDisk(t *testing.T) {
 	}
 }
 
-// Two masters that start by one clock, which was set back, and hear of the same later one, go on above
-// it under two incarnations (rule F12).
+// Two masters that start by one clock, which was set back, and hear of the same later one, go on
+// above it under two incarnations (rule F12).
 func TestTwoMastersDrawTwoIncarnations(t *testing.T) {
 	later := uint64(time.Now().Add(time.Hour).UnixNano())
 	drawn := map[uint64]bool{}

@@ -37,8 +37,8 @@ func (m *Machine) Advance(out *Output) {
 }
 
 // boot proposes the first record once all replicas have said, obeying this master and since it has
-// found that there is none, that they know of none either (rule F11): a record may have been written
-// and lost since they said HELLO by themselves.
+// found that there is none, that they know of none either (rule F11): a record may have been
+// written and lost since they said HELLO by themselves.
 func (m *Machine) boot(out *Output) {
 	r := message.Record{
 		View: message.View{Epoch: 1}, Configured: slices.Clone(m.cfg.Replicas), Start: m.clock.Now() + 1,
@@ -62,8 +62,8 @@ func (m *Machine) boot(out *Output) {
 	m.propose(r, out)
 }
 
-// readAnew lets a master that waits for the replicas of a cluster that seems to begin look again now
-// and then: another master may have been quicker, and some of them may never come.
+// readAnew lets a master that waits for the replicas of a cluster that seems to begin look again
+// now and then: another master may have been quicker, and some of them may never come.
 func (m *Machine) readAnew() {
 	if m.ticks >= m.readAgain {
 		m.stage = reading

@@ -48,8 +48,9 @@ func (o *one) reports(n lamport.Node, heartbeat uint64) {
 	})
 }
 
-// A record that the store has lost, or of which it has an older copy, is written again by the master
-// that leads the epoch once more than f of the members have answered a heartbeat that was sent since.
+// A record that the store has lost, or of which it has an older copy, is written again by the
+// master that leads the epoch once more than f of the members have answered a heartbeat that was
+// sent since.
 func TestF11ALostRecordIsWrittenAgain(t *testing.T) {
 	for name, found := range map[string]func(*one){
 		"lost":  func(o *one) { o.reads(nil, 0) },

@@ -34,9 +34,9 @@ func (m *Machine) forgetForeign() {
 }
 
 // elsewhere reports whether a replica knows a later epoch of another history of this cluster, as
-// with a directory of a copy of the cluster that was started beside it. The store's record
-// decides which history is this master's: what the replica holds counts for nothing. Where the store
-// has lost that record the histories are told apart as [Machine.Held] says.
+// with a directory of a copy of the cluster that was started beside it. The store's record decides
+// which history is this master's: what the replica holds counts for nothing. Where the store has
+// lost that record the histories are told apart as [Machine.Held] says.
 func (m *Machine) elsewhere(r *Replica) bool {
 	known := r.record
 	if known == nil || m.onlyRead() || m.record.Epoch == 0 || known.Epoch <= m.record.Epoch || !known.Branched(&m.record) {

@@ -34,9 +34,9 @@ func (m *Machine) Refuses(h *message.Hello, out *Output) bool {
 	return true
 }
 
-// speaks reports whether a HELLO comes from the process that speaks as the replica, or from a
-// new one, which does so from now on. What a dead process had sent may come late; only a living
-// one answers a heartbeat that its predecessor has not, and that was sent after that one had spoken:
+// speaks reports whether a HELLO comes from the process that speaks as the replica, or from a new
+// one, which does so from now on. What a dead process had sent may come late; only a living one
+// answers a heartbeat that its predecessor has not, and that was sent after that one had spoken:
 // the dead one may have answered heartbeats that the process after it was not sent.
 func (m *Machine) speaks(r *Replica, h *message.Hello) bool {
 	life := h.Past.Life

@@ -326,8 +326,8 @@ func (r *Replica) mayBe(pid int) bool { return r.PID == pid || r.PID == 0 }
 // further reports whether r has come further than another replica, or there is none.
 func (r *Replica) further(than *Replica) bool { return than == nil || r.Position > than.Position }
 
-// State takes what a wedged replica holds, after Heard. What it has said to another master shows not
-// that it obeys this one (rule F3).
+// State takes what a wedged replica holds, after Heard. What it has said to another master shows
+// not that it obeys this one (rule F3).
 func (m *Machine) State(s *message.State) bool {
 	r := m.Replica(s.From)
 	if ours := s.Round-m.first <= m.round-m.first; !ours {
@@ -374,8 +374,9 @@ func (m *Machine) Installed(h *message.Installed) {
 	}
 }
 
-// Stands reports whether nothing of an epoch can be given up any more, nor what was delivered at the
-// end of the one before by its cut: every member has installed its record, or a later one is decided.
+// Stands reports whether nothing of an epoch can be given up any more, nor what was delivered at
+// the end of the one before by its cut: every member has installed its record, or a later one is
+// decided.
 func (m *Machine) Stands(epoch uint64) bool {
 	isPresent := epoch == m.record.Epoch && m.established
 	return isPresent || epoch < m.record.Epoch

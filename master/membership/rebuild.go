@@ -109,13 +109,14 @@ func (m *Machine) stillLeads(record *message.Record, missing []string) bool {
 	return configured > record.Missing && members > record.Faults
 }
 
-// Established reports whether this master leads an epoch whose record every member has installed: it,
-// and all that it comes from, are the cluster's history for good.
+// Established reports whether this master leads an epoch whose record every member has installed:
+// it, and all that it comes from, are the cluster's history for good.
 func (m *Machine) Established() bool { return m.Leads() && m.established }
 
-// SureToLead reports whether this master leads, and no other had decided a later epoch when it sent the
-// heartbeat after the one with this nonce: more than f of the members, and of the configured replicas,
-// have answered that one, or a later one, and obey this master. To decide another has to ask all but f.
+// SureToLead reports whether this master leads, and no other had decided a later epoch when it sent
+// the heartbeat after the one with this nonce: more than f of the members, and of the configured
+// replicas, have answered that one, or a later one, and obey this master. To decide another has to
+// ask all but f.
 func (m *Machine) SureToLead(nonce uint64) bool {
 	if !m.Established() || m.Changing() || m.lost || m.restores {
 		return false

@@ -79,9 +79,9 @@ func TestAnotherMasterWaitsForAll(t *testing.T) {
 	}
 }
 
-// A record that a master has only read, and that the store has lost since, may never have been told to
-// anybody: another master's of the same epoch, or a later one, which the replicas hold, is written back,
-// though it was taken for that of a copy of the cluster before the loss was found.
+// A record that a master has only read, and that the store has lost since, may never have been told
+// to anybody: another master's of the same epoch, or a later one, which the replicas hold, is
+// written back, though it was taken for that of a copy of the cluster before the loss was found.
 func TestF11WhatWasOnlyReadGivesWayToWhatReplicasHold(t *testing.T) {
 	for name, epoch := range map[string]uint64{"of the same epoch": 4, "of a later one": 5} {
 		t.Run(name, func(t *testing.T) {

@@ -103,8 +103,8 @@ func TestTheFateIsRead(t *testing.T) {
 			if o.Leads() || o.out.Decided != nil || o.Record().Nonce != other.Nonce {
 				t.Errorf("leads %t, decided %+v", o.Leads(), o.out.Decided)
 			}
-			// It leads no epoch but its own, and ends that one. It tells the record to whoever shows
-			// that it does not know it, once the store has shown it since.
+			// It leads no epoch but its own, and ends that one. It tells the record to whoever
+			// shows that it does not know it, once the store has shown it since.
 			o.expectSent("PREPARE r1 r2")
 			if p := o.out.Sends[0].Msg.(*message.Prepare); p.Epoch != 5 || p.Incarnation != self {
 				t.Errorf("PREPARE %+v", p)

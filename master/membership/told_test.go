@@ -186,7 +186,8 @@ func TestProcessesOfOneReplica(t *testing.T) {
 }
 
 // A master that starts may hear a replica's present process first, and then what the one before had
-// answered before it died: the present one is not told to end (seed 424 of the simulation's harsher runs).
+// answered before it died: the present one is not told to end (seed 424 of the simulation's harsher
+// runs).
 func TestF10ALateAnswerOfADeadProcess(t *testing.T) {
 	o := fresh(t, 3)
 	known := recordOf(4, 3, self-1)

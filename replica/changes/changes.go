@@ -43,8 +43,8 @@ type Log struct {
 	most, mostBytes int
 }
 
-// New returns an empty log that is whole from the beginning of the order on. most is how many changes
-// it keeps, mostBytes how many bytes of them; 0: what is promised.
+// New returns an empty log that is whole from the beginning of the order on. most is how many
+// changes it keeps, mostBytes how many bytes of them; 0: what is promised.
 func New(most, mostBytes int) *Log {
 	if most <= 0 {
 		most = DefaultMost

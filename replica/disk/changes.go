@@ -12,8 +12,8 @@ import (
 	"quartet/replica/durable"
 )
 
-// The log of changes on disk: those of one turn in a value, or a few, under the revision of the last
-// of them, and beside them which piece of the order the log holds.
+// The log of changes on disk: those of one turn in a value, or a few, under the revision of the
+// last of them, and beside them which piece of the order the log holds.
 
 // changesMost is how many changes a value holds, about: those of one revision stay together.
 const changesMost = 4096

@@ -193,10 +193,10 @@ func (d *Disk) allow(size int) error {
 // roomEvery is how often the disk is asked how much room it has.
 const roomEvery = 100 * time.Millisecond
 
-// Room returns an error that wraps [ErrFull] while new sets should be refused: there is
-// less room than Options.MinFree, or the engine cannot write its tables. It wraps [ErrFullest],
-// too, while deletes should be refused as well. What is under way may still be committed. It
-// returns the kept error if there is one. It is cheap: the disk is asked ten times a second at the most.
+// Room returns an error that wraps [ErrFull] while new sets should be refused: there is less room
+// than Options.MinFree, or the engine cannot write its tables. It wraps [ErrFullest], too, while
+// deletes should be refused as well. What is under way may still be committed. It returns the kept
+// error if there is one. It is cheap: the disk is asked ten times a second at the most.
 func (d *Disk) Room() error {
 	if err := d.Err(); err != nil {
 		return err

@@ -38,7 +38,8 @@ type State struct {
 	Place       lamport.Timestamp // of the last delivered operation in the epoch
 	Entries     uint64            // number of the newest entry of the table of executed requests
 	Contiguous  []uint64          // by index in the view; of a learner: it is the copy of a member that held so much
-	// by index in the view: what that member had told this one that it holds, by the time of Position or later
+	// by index in the view: what that member had told this one that it holds, by the time of
+	// Position or later
 	Told      [][]uint64
 	Order     message.OrderTime // as of Position
 	Changes   Span              // what the log of changes holds, as of Position; of a learner: as far as it is loaded

@@ -121,9 +121,9 @@ func (l *Layers) append(c message.Change) {
 func (l *Layers) lacksChanges() bool { return l.changes.Last() < l.position }
 
 // Again says that a write has its place at the present position and was executed before, with its
-// first outcome. That may have been here, at this place: a learner that was loaded by one member, and
-// lets itself in by another that is behind it, has what is delivered now in its table and in its
-// records already. The log of changes may have been loaded less far: what it lacks is noted now
+// first outcome. That may have been here, at this place: a learner that was loaded by one member,
+// and lets itself in by another that is behind it, has what is delivered now in its table and in
+// its records already. The log of changes may have been loaded less far: what it lacks is noted now
 // (rule O20).
 func (l *Layers) Again(r *message.Request, version lamport.Version, first *Outcome) {
 	hadAnotherPlace := r.Model.Strong() && first.Position != l.position

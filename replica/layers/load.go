@@ -84,10 +84,10 @@ func (l *Layers) LoadKey(r *message.KeyRecord) {
 // removeMost bounds how many keys a piece of a load takes out of the store.
 const removeMost = 2000
 
-// LoadRange takes all records of a member's committed layer from a key on, up to another one that is
-// not among them ("": up to the last), and removes what else stands between these here: an earlier
-// load may have left it, of a member that was ahead of this one. It returns up to which key that is
-// done; "": for all of them.
+// LoadRange takes all records of a member's committed layer from a key on, up to another one that
+// is not among them ("": up to the last), and removes what else stands between these here: an
+// earlier load may have left it, of a member that was ahead of this one. It returns up to which key
+// that is done; "": for all of them.
 func (l *Layers) LoadRange(from, to string, records []message.KeyRecord) string {
 	has := map[string]bool{}
 	for i := range records {

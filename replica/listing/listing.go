@@ -232,8 +232,8 @@ func (l *Lists) end(j *job) {
 	}
 }
 
-// Run goes on with the pages that are being made, as far as one turn allows, and returns the answers
-// to those that are done.
+// Run goes on with the pages that are being made, as far as one turn allows, and returns the
+// answers to those that are done.
 func (l *Lists) Run() []Done {
 	var done []Done
 	left := budget{looks: l.cfg.Looks, bytes: turnBytes}

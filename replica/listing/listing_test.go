@@ -269,8 +269,8 @@ func TestO33ListsAreKeptForAWhile(t *testing.T) {
 	}
 }
 
-// No turn looks at more keys than it may, however many there are to pass over; and a short list does
-// not wait for a long one.
+// No turn looks at more keys than it may, however many there are to pass over; and a short list
+// does not wait for a long one.
 func TestO34TurnsAreShort(t *testing.T) {
 	w := newWorld(t, 0)
 	for i := range 60_000 {

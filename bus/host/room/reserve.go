@@ -77,8 +77,9 @@ func (r *Reserve) Keep() error {
 	return nil
 }
 
-// Missing is how many bytes of a disk of so many the reserve still needs. Sets leave them: else they
-// would take the room that a start on a full disk has just been given. A nil Reserve needs none.
+// Missing is how many bytes of a disk of so many the reserve still needs. Sets leave them: else
+// they would take the room that a start on a full disk has just been given. A nil Reserve needs
+// none.
 func (r *Reserve) Missing(total uint64) uint64 {
 	if r == nil || r.kept {
 		return 0

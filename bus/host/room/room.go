@@ -51,8 +51,8 @@ const (
 
 // Refuses says what is to be refused with so many bytes free, where was is refused so far: it is
 // taken again once an eighth more is free, so that a disk at the limit does not flap. Sets leave
-// missing bytes beside their level. need is what must be free for a part of it to be taken again, or,
-// where nothing is refused, for sets.
+// missing bytes beside their level. need is what must be free for a part of it to be taken again,
+// or, where nothing is refused, for sets.
 func (l Levels) Refuses(was Refused, free, missing uint64) (now Refused, need uint64) {
 	sets, deletes := l.Sets, l.Cleanup
 	if was >= Sets {

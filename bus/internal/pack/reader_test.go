@@ -164,8 +164,8 @@ func TestReadingAllocatesNothing(t *testing.T) {
 	}
 }
 
-// Whatever the bytes and the order of reads, nothing panics, what is refused stays, and what is read
-// is what the library's own reader of any value finds there.
+// Whatever the bytes and the order of reads, nothing panics, what is refused stays, and what is
+// read is what the library's own reader of any value finds there.
 func FuzzReader(f *testing.F) {
 	f.Add([]byte("\x94\x01\xa3key\xc4\x01v\xc0"), "array uint str bin nil")
 	f.Add([]byte("\x82\xa1a\xc3\xa1b\xd0\xff"), "map str bool str int")

@@ -70,7 +70,8 @@ func (f Format) Object(w io.Writer, v any) error {
 	return nil
 }
 
-// Array frames objects that are written one after the other: in json as one array, in jsonl as lines.
+// Array frames objects that are written one after the other: in json as one array, in jsonl as
+// lines.
 type Array struct {
 	As    Format // [JSON] or [JSONL]
 	begun bool

@@ -1,5 +1,5 @@
-// Package watchcmd is the command watch: the changes below a prefix, as they come. It promises to go
-// on over every fault that the Go package's watch goes on over, and to end cleanly.
+// Package watchcmd is the command watch: the changes below a prefix, as they come. It promises to
+// go on over every fault that the Go package's watch goes on over, and to end cleanly.
 package watchcmd
 
 import (

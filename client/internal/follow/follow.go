@@ -1,6 +1,6 @@
-// Package follow is what a watcher knows of a watch: it promises to make one sequence of events, each
-// once and none left out, of the streams that follow each other when replicas die. It finds loss,
-// says from where the next stream is to go on, and gives out what is new in it.
+// Package follow is what a watcher knows of a watch: it promises to make one sequence of events,
+// each once and none left out, of the streams that follow each other when replicas die. It finds
+// loss, says from where the next stream is to go on, and gives out what is new in it.
 //
 // The package is pure, so that the simulation follows watches by the same code as [client.Watch].
 package follow

@@ -81,7 +81,7 @@ func (o *order) stream(from string, least, upTo uint64, r *rand.Rand) []model.Ev
 }
 
 // A watch of models 1 and 2 is complete, in order, and without a repeat, wherever its streams
-// break off or lose something: inside a transaction, too (trap 9).
+// break off or lose something: inside a transaction, too (rule O24).
 func TestO24StrongWatchesGoOn(t *testing.T) {
 	for seed := range uint64(3000) {
 		r := rand.New(rand.NewPCG(seed, 1))

@@ -15,7 +15,7 @@ import (
 // Columns that a line may take; a tab takes four. Nobody reads far to the right.
 const (
 	codeColumns  = 160
-	proseColumns = 120
+	proseColumns = 100
 )
 
 func columns(line string) int { return utf8.RuneCountInString(strings.ReplaceAll(line, "\t", "    ")) }

@@ -158,8 +158,8 @@ var apart = cmpopts.IgnoreFields(bus.Options{},
 	"Session", "InSession", // a token, which a batch cannot have: a session has one request at a time
 )
 
-// jsonFields are the names of a request's fields in JSON, and what stands there. (What a transaction
-// is made of has names of its own.)
+// jsonFields are the names of a request's fields in JSON, and what stands there. (What a
+// transaction is made of has names of its own.)
 func jsonFields(t *testing.T, r *model.Request) map[string]any {
 	t.Helper()
 	subject := "key"

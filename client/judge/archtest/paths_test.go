@@ -198,8 +198,8 @@ func TestIndexesAreComplete(t *testing.T) {
 	}
 }
 
-// The README's picture of the tree has each folder with a package down to the second level, and those of
-// bus/host and client/judge.
+// The README's picture of the tree has each folder with a package down to the second level, and
+// those of bus/host and client/judge.
 func TestReadmeShowsTheTree(t *testing.T) {
 	_, rest, _ := strings.Cut(read(t, "README.md"), "## Layout")
 	_, rest, _ = strings.Cut(rest, "```\n")

@@ -61,8 +61,9 @@ func (l *lister) list(ctx context.Context, t *testing.T) {
 	}
 }
 
-// Lists of every model go on while replicas, the master and everything at once are killed, and keys are set
-// and deleted. Each page is of the cut that its position names, and all pages of a list are of one.
+// Lists of every model go on while replicas, the master and everything at once are killed, and keys
+// are set and deleted. Each page is of the cut that its position names, and all pages of a list are
+// of one.
 func TestListsWhileProcessesAreKilled(t *testing.T) {
 	p := newFolder(t)
 	args := []string{"--dir", filepath.Join(p.tmp, "data"), "--listen", freeAddress(t)}
@@ -168,8 +169,9 @@ func judgeLists(t *testing.T, file string, listers []*lister) {
 	}
 }
 
-// A cursor is good at the cluster and in the history in which it was told: another cluster, and
-// one that was put back to a backup, say 421, a replica's process that is gone 410, and nonsense is 400.
+// A cursor is good at the cluster and in the history in which it was told: another cluster, and one
+// that was put back to a backup, say 421, a replica's process that is gone 410, and nonsense is
+// 400.
 func TestCursorsElsewhere(t *testing.T) {
 	p := newFolder(t)
 	data, backup := filepath.Join(p.tmp, "data"), filepath.Join(p.tmp, "backup")
@@ -234,7 +236,8 @@ func TestCursorsElsewhere(t *testing.T) {
 	refused(connect(t, m.url), "1, list, key", "421", "has ended", from(next)...)
 }
 
-// A list of many keys, by the package and the command, while they are written over: each key once, in order.
+// A list of many keys, by the package and the command, while they are written over: each key once,
+// in order.
 func TestALongList(t *testing.T) {
 	m := start(t)
 	c, err := client.Connect(t.Context(), m.url)

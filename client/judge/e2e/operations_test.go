@@ -69,8 +69,8 @@ func throughKills(t *testing.T, p folder, args []string, m *master, nc *nats.Con
 
 // Creates, compare-and-sets, deletes and adds of several clients on a few keys, while replicas and
 // the master are killed; then everything is killed at once. Each request is sent until its outcome
-// is known. The outcomes are what some one order says, that of their revisions; they are told again,
-// the same, to whoever sends the same request once more.
+// is known. The outcomes are what some one order says, that of their revisions; they are told
+// again, the same, to whoever sends the same request once more.
 func TestOperationsWhileProcessesAreKilled(t *testing.T) {
 	p := newFolder(t)
 	args := []string{"--dir", filepath.Join(p.tmp, "data"), "--listen", freeAddress(t)}

@@ -41,9 +41,9 @@ func transact(t *testing.T, nc *nats.Conn, body string, pairs ...string) txnRepl
 	return r
 }
 
-// A transaction is done as a whole or not at all, and its outcome, however long, is told again after
-// everything was killed. One of gets alone is read at the replica that it names, in models 1 and 2,
-// and sees what was answered before it.
+// A transaction is done as a whole or not at all, and its outcome, however long, is told again
+// after everything was killed. One of gets alone is read at the replica that it names, in models 1
+// and 2, and sees what was answered before it.
 func TestTransactionsAreOnce(t *testing.T) {
 	p := newFolder(t)
 	args := []string{"--dir", filepath.Join(p.tmp, "data"), "--listen", freeAddress(t), "--suspect", calm}

@@ -393,9 +393,9 @@ func TestNewerMasterTakesOver(t *testing.T) {
 	awaitDead(t, restLimit, running...)
 }
 
-// A master in an empty directory takes over a cluster whose record the store has lost, from a master
-// that leads or has been killed: the record is made anew from what the replicas say, which run on with
-// all that they have.
+// A master in an empty directory takes over a cluster whose record the store has lost, from a
+// master that leads or has been killed: the record is made anew from what the replicas say, which
+// run on with all that they have.
 func TestTakeoverWithoutTheRecord(t *testing.T) {
 	for _, isKilled := range []bool{false, true} {
 		t.Run(fmt.Sprintf("killed %v", isKilled), func(t *testing.T) {

@@ -60,7 +60,8 @@ func (s *plain) event(t *testing.T) (bus.Event, *nats.Msg) {
 	}
 }
 
-// caughtUp takes the events up to CAUGHT-UP, and returns the subject on which they are acknowledged.
+// caughtUp takes the events up to CAUGHT-UP, and returns the subject on which they are
+// acknowledged.
 func (s *plain) caughtUp(t *testing.T) string {
 	t.Helper()
 	for {
@@ -70,8 +71,8 @@ func (s *plain) caughtUp(t *testing.T) string {
 	}
 }
 
-// A watcher that does not listen any more is forgotten within 15 s: whoever acknowledges in its name
-// then is told that there is no such watch.
+// A watcher that does not listen any more is forgotten within 15 s: whoever acknowledges in its
+// name then is told that there is no such watch.
 func TestWatchersThatAreGone(t *testing.T) {
 	const bound = 15 * time.Second
 	m := start(t)
@@ -103,8 +104,8 @@ func TestWatchersThatAreGone(t *testing.T) {
 	}
 }
 
-// A viewer that acknowledges nothing is sent 1 MiB, and then told how many changes wait for it. Once
-// it acknowledges it is told all of them, without a gap.
+// A viewer that acknowledges nothing is sent 1 MiB, and then told how many changes wait for it.
+// Once it acknowledges it is told all of them, without a gap.
 func TestAViewerThatDoesNotAcknowledge(t *testing.T) {
 	m := start(t)
 	nc := connect(t, m.url)

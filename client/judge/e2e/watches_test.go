@@ -137,8 +137,8 @@ func (v *viewer) lacks(w *written) error {
 	return nil
 }
 
-// Watches go on while replicas and the master are killed, and everything at once: one of everything in
-// each model, a slow one, and 100 of disjoint prefixes. What was acknowledged was told, once, in
+// Watches go on while replicas and the master are killed, and everything at once: one of everything
+// in each model, a slow one, and 100 of disjoint prefixes. What was acknowledged was told, once, in
 // order.
 func TestWatchesWhileProcessesAreKilled(t *testing.T) {
 	p := newFolder(t)

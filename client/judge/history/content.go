@@ -238,8 +238,8 @@ func (c content) written(d *deed) (content, bool) {
 	return next, true
 }
 
-// writtenBy is written for an operation that had returned at until: what it could not be added to may
-// have ended by itself before.
+// writtenBy is written for an operation that had returned at until: what it could not be added to
+// may have ended by itself before.
 func (c content) writtenBy(d *deed, until int64) (content, bool) {
 	next, ok := c.written(d)
 	mayEnd := c.found && until >= c.ends

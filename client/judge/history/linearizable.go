@@ -312,8 +312,8 @@ func (j *judged) notLinearizable(key string, ops []*Operation, deadline time.Tim
 }
 
 // until returns what was known at time t: what had returned, and writes that had been called, those
-// that had not returned as of unknown outcome; and what wrote a value that was seen by then, however
-// late it was called.
+// that had not returned as of unknown outcome; and what wrote a value that was seen by then,
+// however late it was called.
 func (j *judged) until(ops []*Operation, t int64) []*Operation {
 	seen := make(map[*Operation]bool)
 	for _, o := range ops {

@@ -12,7 +12,8 @@ import (
 // order is the one order that the positions and revisions of a history claim.
 //
 //   - An ordered operation ([Operation.Ordered]) stands at its position; no two share one.
-//   - A read at position p (a get, a txn of gets alone, a page of a list) reads what stands after p.
+//   - A read at position p (a get, a txn of gets alone, a page of a list) reads what stands after
+//     p.
 //   - A weak write, or one of unknown outcome, stands at the revision under which something saw
 //     what it wrote. What was told without a revision may be of a floating write that stands at any
 //     free position before: it takes effect at most once, above what its session had seen when it
@@ -49,8 +50,9 @@ type slot struct {
 // withoutPosition says that a history has no positions, which an order is made of.
 const withoutPosition = "%s was recorded without a position"
 
-// mostOrders is how often an order is looked for where writes of unknown outcome depend on what they
-// find, and there is a choice of which stands where. The first that explains everything will do.
+// mostOrders is how often an order is looked for where writes of unknown outcome depend on what
+// they find, and there is a choice of which stands where. The first that explains everything will
+// do.
 const mostOrders = 24
 
 // inOrder judges h by the order that it claims.

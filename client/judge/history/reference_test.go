@@ -11,9 +11,9 @@ import (
 	"quartet/bus/model"
 )
 
-// reference is a store of one order that is correct by construction, in as few lines as possible and
-// with none of the judges' code: it executes requests one by one, and clients call it at once. It
-// makes histories of all requests that every checker must accept.
+// reference is a store of one order that is correct by construction, in as few lines as possible
+// and with none of the judges' code: it executes requests one by one, and clients call it at once.
+// It makes histories of all requests that every checker must accept.
 type reference struct {
 	r        *rand.Rand
 	now      int64

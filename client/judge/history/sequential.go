@@ -16,8 +16,8 @@ const (
 //   - An ordered operation that returned before another was called is below it. The same holds for
 //     linearizable gets, except that they may share a position with what they read and with each
 //     other.
-//   - A value with a TTL may end by itself, not before its TTL is over, and a later value never ends
-//     because of it.
+//   - A value with a TTL may end by itself, not before its TTL is over, and a later value never
+//     ends because of it.
 //
 // What txns saw is for [Transactions], lists are for [Lists].
 //

@@ -17,8 +17,8 @@ var ofWatches = []Mutant{
 		m.beginWatch(r)`, `	case MUTANT || d.mayAnswer(r, m.seen(false)):
 		m.beginWatch(r)`},
 	}},
-	// Behind its turn in the queue a member has all that another one has told: the mutant goes without
-	// the turn, too.
+	// Behind its turn in the queue a member has all that another one has told: the mutant goes
+	// without the turn, too.
 	{Name: "a watch goes on where its replica is", Rule: "O22", Edits: []Edit{
 		{"replica/watches.go", `	case m.cast == nil: // the master sends it again in the next epoch
 		m.pending--

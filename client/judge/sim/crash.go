@@ -157,9 +157,9 @@ func (c *cluster) startMaster(i int) {
 	n.dead, n.master = false, master.New(cfg)
 }
 
-// drawOf is the number that the n-th master draws, below 2^30 (splitmix64). Masters that go on above
-// others add them up, and the sums must differ, as those of random numbers do: no two masters get one
-// incarnation (rule F12).
+// drawOf is the number that the n-th master draws, below 2^30 (splitmix64). Masters that go on
+// above others add them up, and the sums must differ, as those of random numbers do: no two masters
+// get one incarnation (rule F12).
 func drawOf(n int) uint64 {
 	z := uint64(n) * 0x9e3779b97f4a7c15
 	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9

@@ -12,6 +12,5 @@
 // [Options] says everything that a run depends on; [FromSeed] draws it from a seed.
 // README.md says how to reproduce a failure, and which mutants are caught by what.
 //
-// The package stands outside of the import rule for replicas: it is a harness, linked
-// into no program, and knows replica, master and the client's checkers.
+// It is linked into no program, and imports no process: package archtest sees to that.
 package sim

@@ -90,8 +90,8 @@ func (w *invariants) recorded(r *message.Record) {
 }
 
 // givenUp sees that a record comes to nothing: what it had made void is not, and what replicas have
-// delivered by its cut alone is in no order. Nobody was told of it, and who has delivered it begins anew
-// (rule F11).
+// delivered by its cut alone is in no order. Nobody was told of it, and who has delivered it begins
+// anew (rule F11).
 func (w *invariants) givenUp(r *message.Record) {
 	maps.Copy(w.ref.causal, w.voided[r.Nonce])
 	k := slices.IndexFunc(w.log, func(e delivered) bool { return e.byCut && e.at.Epoch+1 == r.Epoch })
@@ -406,9 +406,9 @@ func (w *invariants) numbered(msg message.Message) {
 	}
 }
 
-// named checks that only who leads an epoch stamps the weak sets of it under its own name: two writes
-// of one version would be one write to some replicas and two to others (rule W1). Where the store
-// loses records, which one was an epoch's is not known afterwards.
+// named checks that only who leads an epoch stamps the weak sets of it under its own name: two
+// writes of one version would be one write to some replicas and two to others (rule W1). Where the
+// store loses records, which one was an epoch's is not known afterwards.
 func (w *invariants) named(msg message.Message) {
 	f, ok := msg.(*message.Forward)
 	if !ok || w.off || w.c.opts.LostRecords > 0 {

@@ -36,8 +36,8 @@ func memoryless(seed uint64) Options {
 	return o
 }
 
-// unreadRestarts is for a rule about masters that start and cannot read the record, again and again,
-// and the causal sessions that they serve.
+// unreadRestarts is for a rule about masters that start and cannot read the record, again and
+// again, and the causal sessions that they serve.
 func unreadRestarts(seed uint64) Options {
 	o := FromSeed(seed)
 	o.Kinds, o.Faults, o.Registry = []FaultKind{SecondMaster, MasterDies}, 8, 0.4
@@ -45,15 +45,16 @@ func unreadRestarts(seed uint64) Options {
 	return o
 }
 
-// lonely is for a rule about masters that see nothing but one replica, and a store that loses records.
+// lonely is for a rule about masters that see nothing but one replica, and a store that loses
+// records.
 func lonely(seed uint64) Options {
 	o := LostHarsherFromSeed(seed)
 	o.Replicas = 1
 	return o
 }
 
-// lateWatches is for a rule about watches that come to a replica which is behind: streams lose much,
-// and links between replicas are cut.
+// lateWatches is for a rule about watches that come to a replica which is behind: streams lose
+// much, and links between replicas are cut.
 func lateWatches(seed uint64) Options {
 	o := WatchFromSeed(seed)
 	o.Watchers, o.Client, o.Drop = 8, 0.4, 0.2
@@ -61,7 +62,8 @@ func lateWatches(seed uint64) Options {
 	return o
 }
 
-// near draws the runs from a seed on, for a rule that one schedule in hundreds, or thousands, asks for.
+// near draws the runs from a seed on, for a rule that one schedule in hundreds, or thousands, asks
+// for.
 func near(from func(uint64) Options, first uint64) func(uint64) Options {
 	return func(seed uint64) Options { return from(first + seed - 1) }
 }

@@ -256,8 +256,8 @@ func (c *cluster) reply(from *master.Machine, r master.Reply) {
 	c.agenda.push(event{at: c.now + 1 + c.rand.Int64N(c.net.delay), kind: answers, sent: w, reply: &outcome{r, from.History()}})
 }
 
-// hasEnded reports whether what a session was told is of an epoch whose record was lost before all of
-// its members had installed it: a weak get may have been answered there.
+// hasEnded reports whether what a session was told is of an epoch whose record was lost before all
+// of its members had installed it: a weak get may have been answered there.
 func (c *cluster) hasEnded(h message.History) bool {
 	n := int(h.Epoch)
 	return n > len(c.registry.records) || c.registry.records[n-1].Nonce != h.Nonce

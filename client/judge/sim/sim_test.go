@@ -84,8 +84,8 @@ func root(t *testing.T) string {
 	return name
 }
 
-// TestOperations runs clusters whose sessions delete, add, set conditions and times to live as well:
-// what they hear is what the one order makes of it, and no value outlives its end.
+// TestOperations runs clusters whose sessions delete, add, set conditions and times to live as
+// well: what they hear is what the one order makes of it, and no value outlives its end.
 func TestOperations(t *testing.T) { run(t, OpsFromSeed, *ops) }
 
 // TestPowerCuts ends every run with a power cut that leaves disks without their ends, and
@@ -102,12 +102,12 @@ func TestPowerCuts(t *testing.T) {
 // ask a replica that was removed and does not know it: nothing old must come of that.
 func TestStaleMasters(t *testing.T) { run(t, StaleFromSeed, *seeds/40) }
 
-// TestO21O22O26Watchers runs clusters with watchers of every model, which are told each change once, whatever
-// dies, is loaded or is cut off meanwhile.
+// TestO21O22O26Watchers runs clusters with watchers of every model, which are told each change
+// once, whatever dies, is loaded or is cut off meanwhile.
 func TestO21O22O26Watchers(t *testing.T) { run(t, WatchFromSeed, *seeds/20) }
 
-// TestO30O31O32Listers runs clusters with clients that list, page by page: all pages of a list are of the
-// cut with which it began, whatever dies, is loaded or is cut off meanwhile.
+// TestO30O31O32Listers runs clusters with clients that list, page by page: all pages of a list are
+// of the cut with which it began, whatever dies, is loaded or is cut off meanwhile.
 func TestO30O31O32Listers(t *testing.T) { run(t, ListFromSeed, *seeds/40) }
 
 // TestWaits runs clusters in which sets may wait for longer than executed ones are kept, and
@@ -142,8 +142,8 @@ func TestLostRecords(t *testing.T) { run(t, LostFromSeed, *seeds/10) }
 // off and other masters are started.
 func TestLostRecordsHarsh(t *testing.T) { run(t, LostHarshFromSeed, *seeds/20) }
 
-// TestLostRecordsHarsher has more of all that. In the 43rd of its runs a member alone has installed a
-// record that is lost, and another is decided in its place: the member begins anew.
+// TestLostRecordsHarsher has more of all that. In the 43rd of its runs a member alone has installed
+// a record that is lost, and another is decided in its place: the member begins anew.
 func TestLostRecordsHarsher(t *testing.T) { run(t, near(LostHarsherFromSeed, 3500), *seeds/20) }
 
 // TestLostRecordsWithCrashes lets replicas die beside that.

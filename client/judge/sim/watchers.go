@@ -46,8 +46,8 @@ type watched struct {
 // seldom for a run.
 const watcherPatience = 25 * tickUnits
 
-// WatchFromSeed draws a run with watchers of every model, from which in the end nothing of the order
-// may be missing.
+// WatchFromSeed draws a run with watchers of every model, from which in the end nothing of the
+// order may be missing.
 func WatchFromSeed(seed uint64) Options {
 	o := OpsFromSeed(seed)
 	r := rand.New(rand.NewPCG(seed, 0x3a7c4))
@@ -247,7 +247,8 @@ func (c *cluster) unwatched() string {
 // learn of it by heartbeats, which come too seldom for a run.
 func (c *cluster) maySettle() bool { return c.lost() || c.masters > 1 }
 
-// lastVersions says of which key the last event of a watch of models 3 and 4 is not its final value.
+// lastVersions says of which key the last event of a watch of models 3 and 4 is not its final
+// value.
 func (c *cluster) lastVersions(w *watcher) string {
 	last := map[string]model.Event{}
 	for _, e := range w.given {

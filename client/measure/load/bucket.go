@@ -86,8 +86,8 @@ func (b *Bucket) API(ctx context.Context, nc *nats.Conn, timeout time.Duration) 
 // Lister reads the keys of a bucket with their values, and returns how many begin with a prefix.
 type Lister func(ctx context.Context, prefix string) (int, error)
 
-// Lister returns what reads the bucket over a connection: with a watch, which begins with all values
-// and is faster than to ask for each key.
+// Lister returns what reads the bucket over a connection: with a watch, which begins with all
+// values and is faster than to ask for each key.
 func (b *Bucket) Lister(ctx context.Context, nc *nats.Conn) (Lister, error) {
 	js, err := jetstream.New(nc)
 	if err != nil {

@@ -124,7 +124,8 @@ func openEtcd(at site, side *side, endpoints []string) (connections, error) {
 	return all, nil
 }
 
-// listEtcd reads all keys below a prefix, page by page, at one revision, and returns how many there are.
+// listEtcd reads all keys below a prefix, page by page, at one revision, and returns how many there
+// are.
 func listEtcd(ctx context.Context, c *clientv3.Client, prefix string) (n int, err error) {
 	from, end := prefix, clientv3.GetPrefixRangeEnd(prefix)
 	var revision int64 // 0: the newest

@@ -54,9 +54,9 @@ func operations(memory3 string) []side {
 	})
 }
 
-// listings are the sides of the load of that name. The peers' reads are as fresh as they come: of etcd
-// linearizable, and at the revision of the first page; of NATS what a watch begins with, which it
-// reads faster than key by key.
+// listings are the sides of the load of that name. The peers' reads are as fresh as they come: of
+// etcd linearizable, and at the revision of the first page; of NATS what a watch begins with, which
+// it reads faster than key by key.
 func listings(memory3 string) []side {
 	load := []string{"list"}
 	return []side{
@@ -121,8 +121,8 @@ func (o other) Call(op load.Op) load.Outcome {
 	return outcomeOf(err)
 }
 
-// of is the request in place of a set. Keys that are deleted or created are none of the load's, which
-// other sides read.
+// of is the request in place of a set. Keys that are deleted or created are none of the load's,
+// which other sides read.
 func (o other) of(op load.Op) client.Request {
 	r := client.Request{Request: model.Request{Model: o.side.model, Type: model.Set, Key: op.Key, Value: op.Value}}
 	switch o.request {

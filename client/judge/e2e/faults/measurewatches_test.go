@@ -182,8 +182,8 @@ func (m *moments) delays() []time.Duration {
 	return all
 }
 
-// BenchmarkDelivery is how much later than its set is answered a change is told, at 10,000 changes a
-// second. One operation is a round of 2 s.
+// BenchmarkDelivery is how much later than its set is answered a change is told, at 10,000 changes
+// a second. One operation is a round of 2 s.
 func BenchmarkDelivery(b *testing.B) {
 	c := newCluster(b, shape{memory: true})
 	c.await(b, startLimit, "all members", whole(3))
