@@ -33,7 +33,7 @@ type one struct {
 	revision uint64
 	silent   map[lamport.Node]bool
 	nonce    uint64 // of the newest PROBE
-	prepared uint64 // round of the newest PREPARE
+	prepared uint64 // attempt of the newest PREPARE
 	round    uint64 // of the newest FORWARD that has one
 }
 
@@ -123,7 +123,7 @@ func (o *one) wedged(watermark uint64, nodes ...lamport.Node) {
 	var all []message.Message
 	for _, n := range nodes {
 		all = append(all, &message.State{
-			Header: o.from(n), Round: o.prepared, Contiguous: make([]uint64, len(o.record.Members)),
+			Header: o.from(n), Attempt: o.prepared, Contiguous: make([]uint64, len(o.record.Members)),
 			Watermark: watermark,
 		})
 	}
@@ -158,7 +158,7 @@ func (o *one) turn(f func()) {
 // probed takes note of the heartbeats of a turn, and of its PREPARE.
 func (o *one) probed() {
 	for _, p := range taken[*message.Prepare](o) {
-		o.prepared = p.Round
+		o.prepared = p.Attempt
 	}
 	for _, p := range taken[*message.Probe](o) {
 		o.nonce = max(o.nonce, p.Nonce)

@@ -270,9 +270,9 @@ func TestCausalNumbersOverAChange(t *testing.T) {
 	o.wedged(0, 1)
 	o.wedged(2, 2)
 
-	round := taken[*message.Prepare](o)
-	if len(round) != 1 || round[0].High != 2 || round[0].Holder != 2 || round[0].Round != 2 || o.out.Command != nil {
-		t.Fatalf("r1 lacks numbers 1 and 2: PREPARE %+v, command %+v", round, o.out.Command)
+	asked := taken[*message.Prepare](o)
+	if len(asked) != 1 || asked[0].High != 2 || asked[0].Holder != 2 || asked[0].Attempt != 2 || o.out.Command != nil {
+		t.Fatalf("r1 lacks numbers 1 and 2: PREPARE %+v, command %+v", asked, o.out.Command)
 	}
 
 	o.wedged(2, 1)

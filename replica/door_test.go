@@ -56,7 +56,7 @@ func orders() []knock {
 	get := func(h message.Header) message.Message {
 		return &message.Forward{Header: h, Requests: []message.Request{request(1, "eventual get a")}}
 	}
-	prepare := func(h message.Header) message.Message { return &message.Prepare{Header: h, Round: 1} }
+	prepare := func(h message.Header) message.Message { return &message.Prepare{Header: h, Attempt: 1} }
 	installOf := func(from message.Header, change func(*message.Record)) message.Message {
 		r := recordOf(3, 3)
 		r.Cut = []uint64{0, 0, 0}
@@ -229,11 +229,11 @@ func TestANewerMaster(t *testing.T) {
 	if answers := o.ask(request(1, "eventual get a")); len(answers) != 0 {
 		t.Errorf("the older is obeyed: %+v", answers)
 	}
-	o.step(&message.Prepare{Header: o.master(), Round: 1})
+	o.step(&message.Prepare{Header: o.master(), Attempt: 1})
 	if o.Stats().Phase != message.PhaseMember {
 		t.Error("the older makes it wedge")
 	}
-	o.step(&message.Prepare{Header: message.Header{From: lamport.Master(2), Incarnation: 3, Epoch: 1, Clock: o.tick()}, Round: 1})
+	o.step(&message.Prepare{Header: message.Header{From: lamport.Master(2), Incarnation: 3, Epoch: 1, Clock: o.tick()}, Attempt: 1})
 	if states := taken[*message.State](o); len(states) != 1 || o.out.Sends[0].To[0] != lamport.Master(2) {
 		t.Errorf("PREPARE of the newer brings %v", o.out.Sends)
 	}

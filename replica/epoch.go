@@ -29,7 +29,7 @@ type epoch struct {
 
 // prepared is the newest PREPARE of an epoch.
 type prepared struct {
-	round    uint64
+	attempt  uint64
 	high     uint64
 	holder   lamport.Node
 	from     lamport.Node
@@ -131,7 +131,7 @@ func (m *Machine) prepare(p *message.Prepare, out *Output) {
 	if p.High != m.prepared.high || p.Holder != m.prepared.holder {
 		m.causal.askedFor = 0 // the question goes to somebody else now
 	}
-	m.prepared = prepared{round: p.Round, high: p.High, holder: p.Holder, from: p.From, owed: true}
+	m.prepared = prepared{attempt: p.Attempt, high: p.High, holder: p.Holder, from: p.From, owed: true}
 	switch {
 	case m.learner.Loads():
 		m.learner.Prepare()
@@ -169,7 +169,7 @@ func (m *Machine) flushPrepared(out *Output) {
 	}
 	p.owed, p.fetching = false, watermark < p.high
 	out.send(&message.State{
-		Header: m.header(), Round: p.round, Contiguous: contiguous, Watermark: watermark,
+		Header: m.header(), Attempt: p.attempt, Contiguous: contiguous, Watermark: watermark,
 		Position: m.layers.Position(), LastRID: m.lastRID, Proof: m.proof(),
 	}, p.from)
 }

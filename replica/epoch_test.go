@@ -48,7 +48,7 @@ func TestF2PrepareWedgesForGood(t *testing.T) {
 
 	state := o.wedge()
 	o.expectSent("STATE m1")
-	if !slices.Equal(state.Contiguous, []uint64{1, 1, 0}) || state.Round != 1 || state.Epoch != 1 ||
+	if !slices.Equal(state.Contiguous, []uint64{1, 1, 0}) || state.Attempt != 1 || state.Epoch != 1 ||
 		state.Position != 0 || state.LastRID != 5 {
 		t.Errorf("STATE %+v", state)
 	}
@@ -72,8 +72,8 @@ func TestF2PrepareWedgesForGood(t *testing.T) {
 		t.Errorf("from %+v to %+v", before, after)
 	}
 
-	o.step(&message.Prepare{Header: o.master(), Round: 2})
-	if again := taken[*message.State](o); len(again) != 1 || again[0].Round != 2 || !slices.Equal(again[0].Contiguous, state.Contiguous) {
+	o.step(&message.Prepare{Header: o.master(), Attempt: 2})
+	if again := taken[*message.State](o); len(again) != 1 || again[0].Attempt != 2 || !slices.Equal(again[0].Contiguous, state.Contiguous) {
 		t.Errorf("asked again it says %+v", again)
 	}
 
@@ -87,7 +87,7 @@ func TestPrepareOfAnotherEpoch(t *testing.T) {
 		o := alone(t, 3, 10)
 		h := o.master()
 		h.Epoch = epoch
-		o.step(&message.Prepare{Header: h, Round: 1})
+		o.step(&message.Prepare{Header: h, Attempt: 1})
 		o.expectSent("HELLO m1")
 		if o.Stats().Phase != message.PhaseMember {
 			t.Errorf("epoch %d: phase %d", epoch, o.Stats().Phase)
@@ -111,12 +111,12 @@ func TestF3PrepareFetchesCausalNumbers(t *testing.T) {
 		t.Errorf("watermark %d: nobody has asked it to fetch that", n)
 	}
 
-	o.step(&message.Prepare{Header: o.master(), Round: 2, High: 3, Holder: 3})
+	o.step(&message.Prepare{Header: o.master(), Attempt: 2, High: 3, Holder: 3})
 	o.expectSent("GAP r3, STATE m1")
 	if g := taken[*message.Gap](o)[0]; !g.Causal || g.First != 2 || g.Last != 3 {
 		t.Errorf("GAP %+v", g)
 	}
-	if s := taken[*message.State](o)[0]; s.Watermark != 1 || s.Round != 2 {
+	if s := taken[*message.State](o)[0]; s.Watermark != 1 || s.Attempt != 2 {
 		t.Errorf("STATE %+v", s)
 	}
 
@@ -129,7 +129,7 @@ func TestF3PrepareFetchesCausalNumbers(t *testing.T) {
 		causal(2, "causal set a 2"), causal(3, "causal set a 3"), causal(4, "causal set a 4"),
 	}})
 	o.expectSent("STATE m1")
-	if s := taken[*message.State](o)[0]; s.Watermark != 3 || s.Round != 2 {
+	if s := taken[*message.State](o)[0]; s.Watermark != 3 || s.Attempt != 2 {
 		t.Errorf("STATE %+v", s)
 	}
 	if n := o.Stats().Safe; n != 0 {

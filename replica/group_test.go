@@ -19,7 +19,7 @@ type group struct {
 	toMaster []message.Message
 	lose     func(to lamport.Node, msg message.Message) bool // nil: nothing
 	record   message.Record
-	round    uint64
+	attempt  uint64
 }
 
 type flight struct {
@@ -143,9 +143,9 @@ func (g *group) answers() []message.Answer {
 func (g *group) prepare(high uint64, holder lamport.Node, nodes ...lamport.Node) []*message.State {
 	g.t.Helper()
 	g.toMaster = nil
-	g.round++
+	g.attempt++
 	for _, n := range nodes {
-		g.send(n, &message.Prepare{Header: g.header(), Round: g.round, High: high, Holder: holder})
+		g.send(n, &message.Prepare{Header: g.header(), Attempt: g.attempt, High: high, Holder: holder})
 	}
 	var states []*message.State
 	for range 200 {

@@ -123,7 +123,7 @@ func TestL3WhoEchoesNothing(t *testing.T) {
 
 	t.Run("wedged in the same turn", func(t *testing.T) {
 		o := alone(t, 3, 10)
-		o.step(&message.Forward{Header: o.master(), Round: 9}, &message.Prepare{Header: o.master(), Round: 1})
+		o.step(&message.Forward{Header: o.master(), Round: 9}, &message.Prepare{Header: o.master(), Attempt: 1})
 		o.expectEchoes()
 	})
 

@@ -91,10 +91,10 @@ func (o *one) installs(r message.Record) *message.Install {
 	return &message.Install{Header: message.Header{From: m1, Incarnation: r.Master, Epoch: r.Epoch, Clock: o.tick()}, Record: r}
 }
 
-// wedge is a turn with a PREPARE of the first round, and returns the STATE.
+// wedge is a turn with a PREPARE of the first attempt, and returns the STATE.
 func (o *one) wedge() *message.State {
 	o.t.Helper()
-	o.step(&message.Prepare{Header: o.master(), Round: 1})
+	o.step(&message.Prepare{Header: o.master(), Attempt: 1})
 	states := taken[*message.State](o)
 	if len(states) != 1 {
 		o.t.Fatalf("PREPARE brings %v, want one STATE", o.out.Sends)

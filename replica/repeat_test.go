@@ -40,6 +40,6 @@ func TestPrepareAsksTheHolderAtOnce(t *testing.T) {
 	o := alone(t, 3, 10)
 	o.step(&message.Forward{Header: o.master(), Marks: message.Marks{Last: 2}})
 	o.expectSent("GAP m1")
-	o.step(&message.Prepare{Header: o.master(), Round: 2, High: 2, Holder: 3})
+	o.step(&message.Prepare{Header: o.master(), Attempt: 2, High: 2, Holder: 3})
 	o.expectSent("GAP r3, STATE m1")
 }

@@ -98,9 +98,9 @@ func (d *Decoder) body(kind message.Kind, h message.Header, version uint64) mess
 
 	// Changes of the view.
 	case message.KindPrepare:
-		return &message.Prepare{Header: h, Round: d.uint(), High: d.uint(), Holder: d.holder()}
+		return &message.Prepare{Header: h, Attempt: d.uint(), High: d.uint(), Holder: d.holder()}
 	case message.KindState:
-		return &message.State{Header: h, Round: d.uint(), Contiguous: d.uints(MaxMembers),
+		return &message.State{Header: h, Attempt: d.uint(), Contiguous: d.uints(MaxMembers),
 			Watermark: d.uint(), Position: d.uint(), LastRID: d.uint(), Proof: d.proof(version)}
 	case message.KindPull:
 		return &message.Pull{Header: h, Nonce: d.uint(), Entry: d.uint(), Cursor: d.str(MaxCursor, "cursor"),

@@ -67,13 +67,13 @@ func (e *Encoder) prepare(m *message.Prepare) {
 	if !validHolder(m.Holder) {
 		e.fail("holder that is no replica")
 	}
-	e.uint(m.Round)
+	e.uint(m.Attempt)
 	e.uint(m.High)
 	e.uint(uint64(m.Holder))
 }
 
 func (e *Encoder) state(m *message.State) {
-	e.uint(m.Round)
+	e.uint(m.Attempt)
 	e.vector(m.Contiguous)
 	e.uint(m.Watermark)
 	e.uint(m.Position)

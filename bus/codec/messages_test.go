@@ -110,10 +110,10 @@ func samples() map[string]message.Message {
 			Own: 3, Heard: heard,
 		},
 		"report_nothing": &message.Report{Header: head(2)},
-		"prepare":        &message.Prepare{Header: head(lamport.Master(1)), Round: 2, High: 1 << 40, Holder: 65535},
-		"prepare_first":  &message.Prepare{Header: head(lamport.Master(1)), Round: 1},
+		"prepare":        &message.Prepare{Header: head(lamport.Master(1)), Attempt: 2, High: 1 << 40, Holder: 65535},
+		"prepare_first":  &message.Prepare{Header: head(lamport.Master(1)), Attempt: 1},
 		"state": &message.State{
-			Header: head(2), Round: 2, Contiguous: received.Received, Watermark: 9, Position: 512, LastRID: 22,
+			Header: head(2), Attempt: 2, Contiguous: received.Received, Watermark: 9, Position: 512, LastRID: 22,
 			Proof: message.Proof{Life: 1 << 60, View: 77, Safe: 8, Told: [][]uint64{{1, 2}, nil, {3}}},
 		},
 		"state_empty": &message.State{Header: head(2)},

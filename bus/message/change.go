@@ -5,13 +5,13 @@ import (
 	"quartet/bus/model"
 )
 
-// Prepare asks a replica to wedge in Header.Epoch for good (rule F1) and, from the second round
+// Prepare asks a replica to wedge in Header.Epoch for good (rule F1) and, from the second attempt
 // of a change on, to fetch the causal writes that it lacks (rule F3).
 type Prepare struct {
 	Header
-	Round  uint64       // the next number of this master, which begins with a random one; a STATE answers with the same
-	High   uint64       // the replica is to hold the causal numbers up to this; 0: what it has
-	Holder lamport.Node // a replica that holds them; 0: nobody needs to fetch any
+	Attempt uint64       // the number of this PREPARE; its master counts on from a random one. STATE repeats it
+	High    uint64       // the replica is to hold the causal numbers up to this; 0: what it has
+	Holder  lamport.Node // a replica that holds them; 0: nobody needs to fetch any
 }
 
 // State says what a wedged replica holds (rule F2). It never changes again in its epoch, but for
@@ -19,7 +19,7 @@ type Prepare struct {
 // the same of itself.
 type State struct {
 	Header
-	Round      uint64   // of the PREPARE that it answers: it was said to the master that has sent that one
+	Attempt    uint64   // of the PREPARE that it answers: it was said to the master that has sent that one
 	Contiguous []uint64 // by index in the view: how many of each member's DATA are held without a gap
 	Watermark  uint64   // highest causal number held without a gap
 	Position   uint64   // ordered operations delivered

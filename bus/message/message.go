@@ -290,6 +290,13 @@ type Marks struct {
 // Phase is what a replica is doing: explicit codes, never reused.
 type Phase uint8
 
+// Word is the phase's name in the public contract; "" of a code that is none.
+func (p Phase) Word() string { return phaseWords[p] }
+
+var phaseWords = map[Phase]string{
+	PhaseBoot: "boot", PhaseMember: "member", PhaseWedged: "wedged", PhaseLearning: "learning", PhaseCaught: "caught",
+}
+
 // The phases of a replica.
 const (
 	PhaseBoot     Phase = 1 // it holds nothing and knows of no view

@@ -51,7 +51,7 @@ func TestAppendRIDs(t *testing.T) {
 		{&message.Fill{Writes: []message.CausalWrite{{Number: 2, Request: request(13)}}}, 9, "FILL", []uint64{13}},
 		{&message.Probe{}, 10, "PROBE", nil},
 		{&message.Report{}, 11, "REPORT", nil},
-		{&message.Prepare{Round: 1, High: 9, Holder: 2}, 12, "PREPARE", nil},
+		{&message.Prepare{Attempt: 1, High: 9, Holder: 2}, 12, "PREPARE", nil},
 		{&message.State{LastRID: 5}, 13, "STATE", nil},
 		{&message.Pull{Number: 9}, 14, "PULL", nil},
 		{&message.Chunk{

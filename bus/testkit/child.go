@@ -12,20 +12,23 @@ import (
 
 // Child is a process that a test has started, and what it has said. Make it with [Launch].
 type Child struct {
-	Stdout, Stderr Buffer
+	Stdout, Stderr Buffer          // Stdout stays empty where the command had an output of its own
 	Exited         <-chan struct{} // closed once it is gone, and was waited for
 
 	cmd *exec.Cmd
 }
 
-// Launch starts a process in a group of its own, so that a Ctrl-C does not reach it, and does
-// not wait. Unless it is gone by then, it is killed at the end of the test.
+// Launch starts a process in a group of its own, so that a Ctrl-C does not reach it, and does not
+// wait. Unless it is gone by then, it is killed at the end of the test. What cmd says of standard
+// output holds; else it is kept in [Child.Stdout].
 func Launch(t testing.TB, cmd *exec.Cmd) *Child {
 	t.Helper()
 	exited := make(chan struct{})
 	c := &Child{cmd: cmd, Exited: exited}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Stdout, cmd.Stderr = &c.Stdout, &c.Stderr
+	if cmd.Stderr = &c.Stderr; cmd.Stdout == nil {
+		cmd.Stdout = &c.Stdout
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

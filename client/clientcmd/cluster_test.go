@@ -42,40 +42,52 @@ func built(t *testing.T) string {
 	return path
 }
 
+// limit is for what takes a second or two on a machine with time for it.
+const limit = time.Minute
+
+// demo starts the demo with more requests than it comes to the end of in time.
+func demo(t *testing.T, logs string, stdout *os.File) *testkit.Child {
+	t.Helper()
+	cmd := exec.Command(built(t), "demo", "--log-dir", logs)
+	cmd.Env = append(os.Environ(), "QUARTET_REQUESTS="+endless(t))
+	if stdout != nil {
+		cmd.Stdout = stdout
+	}
+	return testkit.Launch(t, cmd)
+}
+
 // The reader of the demo's output leaves after a few lines, or the demo is killed: it ends at
 // once, without a chance to stop its cluster, which stops all the same, replicas and all.
 func TestDemoLeavesNoClusterBehind(t *testing.T) {
-	for name, end := range map[string]func(cmd *exec.Cmd, output io.Closer) error{
-		"closed output": func(_ *exec.Cmd, output io.Closer) error { return output.Close() },
-		"kill -9":       func(cmd *exec.Cmd, _ io.Closer) error { return cmd.Process.Kill() },
+	for name, end := range map[string]func(d *testkit.Child, output io.Closer) error{
+		"closed output": func(_ *testkit.Child, output io.Closer) error { return output.Close() },
+		"kill -9":       func(d *testkit.Child, _ io.Closer) error { d.Kill(); return nil },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			logs := filepath.Join(t.TempDir(), "log")
-			cmd := exec.Command(built(t), "demo", "--log-dir", logs)
-			cmd.Env = append(os.Environ(), "QUARTET_REQUESTS="+endless(t))
-			var stderr testkit.Buffer
-			cmd.Stderr = &stderr
-			stdout, err := cmd.StdoutPipe()
+			output, writes, err := os.Pipe()
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := cmd.Start(); err != nil {
+			defer output.Close()
+			d := demo(t, logs, writes)
+			if err := writes.Close(); err != nil { // the demo has its own
 				t.Fatal(err)
 			}
-			defer func() { _ = cmd.Process.Kill() }() // where the test gives up
-			if _, err := bufio.NewReader(stdout).ReadString('\n'); err != nil {
-				t.Fatalf("no reply: %v\n%s", err, stderr.String())
+			if _, err := bufio.NewReader(output).ReadString('\n'); err != nil {
+				t.Fatalf("no reply: %v\n%s", err, &d.Stderr)
 			}
-			pids := pidsOf(t, stderr.String())
+			pids := pidsOf(t, d.Stderr.String())
 
-			if err := end(cmd, stdout); err != nil {
+			if err := end(d, output); err != nil {
 				t.Fatal(err)
 			}
-			if err := cmd.Wait(); err == nil {
+			if status := d.Wait(t, limit); status == 0 {
 				t.Error("the demo exits 0")
 			}
 
-			testkit.Eventually(t, time.Minute, "the cluster's processes end", func() error {
+			testkit.Eventually(t, limit, "the cluster's processes end", func() error {
 				for _, pid := range pids {
 					if syscall.Kill(pid, 0) == nil {
 						return fmt.Errorf("process %d of %v still runs", pid, pids)
@@ -119,46 +131,14 @@ func endless(t *testing.T) string {
 
 // Ctrl-C while the demo runs: it ends, and so does its cluster.
 func TestDemoIsInterrupted(t *testing.T) {
-	cmd := exec.Command(built(t), "demo", "--log-dir", filepath.Join(t.TempDir(), "log"))
-	cmd.Env = append(os.Environ(), "QUARTET_REQUESTS="+endless(t)) // still under way when it is told to stop
-	var stdout, stderr testkit.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+	t.Parallel()
+	d := demo(t, filepath.Join(t.TempDir(), "log"), nil)
+	d.AwaitStdout(t, limit, "a reply", func(said string) bool { return strings.Contains(said, "data: ") })
+	if status := d.Stop(t, os.Interrupt, limit); status == 0 {
+		t.Error("an interrupted demo exits 0")
 	}
 
-	exited := make(chan error, 1)
-	go func() { exited <- cmd.Wait() }()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-
-	for !strings.Contains(stdout.String(), "data: ") {
-		select {
-		case <-tick.C:
-		case err := <-exited:
-			t.Fatalf("the demo ended by itself: %v\n%s", err, stderr.String())
-		case <-ctx.Done():
-			_ = cmd.Process.Kill()
-			t.Fatalf("no reply\n%s", stderr.String())
-		}
-	}
-
-	if err := cmd.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case err := <-exited:
-		if err == nil {
-			t.Error("an interrupted demo exits 0")
-		}
-	case <-ctx.Done():
-		_ = cmd.Process.Kill()
-		t.Fatalf("the demo does not end\n%s", stderr.String())
-	}
-
-	url := regexp.MustCompile(`nats://\S+[0-9]`).FindString(stderr.String())
+	url := regexp.MustCompile(`nats://\S+[0-9]`).FindString(d.Stderr.String())
 	if gone := quartet(t, url, "status"); gone.status != exit.StatusNoCluster {
 		t.Errorf("the cluster at %q is left behind: %s", url, gone.stdout)
 	}

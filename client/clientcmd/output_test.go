@@ -1,9 +1,7 @@
 package clientcmd_test
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +14,7 @@ import (
 	"quartet/bus"
 	"quartet/bus/host/exit"
 	"quartet/bus/model"
+	"quartet/bus/testkit"
 	"quartet/client/internal/responder"
 )
 
@@ -74,17 +73,18 @@ func TestEarlyErrorsAreObjects(t *testing.T) {
 		{"no report", []string{"report", "--log-dir", t.TempDir()}, "", exit.StatusFailed, 0},
 	} {
 		for _, out := range []string{"json", "jsonl"} {
-			cmd := exec.CommandContext(t.Context(), binary, append(test.args[:len(test.args):len(test.args)], "-o", out)...)
-			var stdout, stderr bytes.Buffer
-			cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(test.stdin), &stdout, &stderr
-			var ended *exec.ExitError
-			if err := cmd.Run(); !errors.As(err, &ended) || ended.ExitCode() != test.status || stderr.Len() == 0 {
-				t.Errorf("%s, %.80q -o %s: %v, want status %d; stderr %.200q", test.what, test.args, out, err, test.status, stderr.String())
+			cmd := exec.Command(binary, append(test.args[:len(test.args):len(test.args)], "-o", out)...)
+			cmd.Stdin = strings.NewReader(test.stdin)
+			c := testkit.Launch(t, cmd)
+			status, stderr := c.Wait(t, limit), c.Stderr.String()
+			if status != test.status || stderr == "" {
+				t.Errorf("%s, %.80q -o %s: status %d, want %d; stderr %.200q", test.what, test.args, out, status, test.status, stderr)
 			}
 
-			got := one(t, stdout.Bytes(), out == "json" && test.args[0] == "client")
+			stdout := c.Stdout.String()
+			got := one(t, []byte(stdout), out == "json" && test.args[0] == "client")
 			if got.Ack != bus.AckFail || got.Code != test.code || got.Error == "" {
-				t.Errorf("%s, %.80q -o %s: %.300s", test.what, test.args, out, stdout.String())
+				t.Errorf("%s, %.80q -o %s: %.300s", test.what, test.args, out, stdout)
 			}
 		}
 	}

@@ -7,7 +7,7 @@ import (
 	"quartet/bus"
 	"quartet/master/masternode"
 	"quartet/master/masternode/mastermetrics"
-	"quartet/master/masternode/traces"
+	"quartet/master/masternode/spans"
 )
 
 // observe begins what lets others see how the cluster is: its metrics, its traces, and what
@@ -34,9 +34,9 @@ func (o *settings) observe(stopping context.Context) (over func(), err error) {
 		o.Metrics = m.URL()
 	}
 
-	if traces.Wanted(o.traces.Endpoint, os.Getenv) {
-		o.traces.Version, o.traces.Getenv, o.traces.Log = o.Version, os.Getenv, log
-		t, err := traces.Open(stopping, o.traces)
+	if spans.Wanted(o.spans.Endpoint, os.Getenv) {
+		o.spans.Version, o.spans.Getenv, o.spans.Log = o.Version, os.Getenv, log
+		t, err := spans.Open(stopping, o.spans)
 		if err != nil {
 			over()
 			return nil, err

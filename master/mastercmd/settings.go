@@ -16,7 +16,7 @@ import (
 	"quartet/bus/server"
 	"quartet/master/masternode"
 	"quartet/master/masternode/mastermetrics"
-	"quartet/master/masternode/traces"
+	"quartet/master/masternode/spans"
 )
 
 // settings are what the command line says of a cluster.
@@ -27,7 +27,7 @@ type settings struct {
 	inProcess      bool
 	replicaMetrics string
 	stopAtEOF      bool
-	traces         traces.Options
+	spans          spans.Options
 }
 
 func (o *settings) flags(f *pflag.FlagSet) {
@@ -75,12 +75,12 @@ func (o *settings) flags(f *pflag.FlagSet) {
 	monitor.Flag(f, &o.Metrics)
 	f.StringVar(&o.replicaMetrics, "replica-metrics", "",
 		"the same of its replicas: `HOST:PORT` of r1; r2 has the next port, and so on; default: off")
-	f.StringVar(&o.traces.Endpoint, "otel", "",
-		"send OpenTelemetry traces to the OTLP/HTTP collector at `URL`, http://127.0.0.1:4318 "+
+	f.StringVar(&o.spans.Endpoint, "otel", "",
+		"send OpenTelemetry spans to the OTLP/HTTP collector at `URL`, http://127.0.0.1:4318 "+
 			"(OTEL_EXPORTER_OTLP_ENDPOINT; the other OTEL_ variables hold, too); default: off")
 
 	config.Excludes(f, "memory", "dir", "sync")
-	f.BoolVar(&o.traces.Keys, "otel-keys", false, "let traces carry keys, in place of a hash of them")
+	f.BoolVar(&o.spans.Keys, "otel-keys", false, "let spans carry keys, in place of a hash of them")
 }
 
 // settle makes options of what was said, or finds that it contradicts itself.

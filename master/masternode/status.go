@@ -42,7 +42,7 @@ func (n *node) statusOf(s *master.Status) bus.Status {
 			ID: r.Node.String(), PID: n.pid(r), Incarnation: r.Incarnation, Member: r.Member,
 			Clock: r.Report.Clock, Position: r.Report.Position, Timestamp: r.Report.Watermark, Safe: r.Report.Safe,
 			Keys: r.Report.Keys, Pending: r.Report.Pending, Tentative: r.Report.Tentative, Queue: r.Report.Queue,
-			Reason: n.reason(r), Phase: phaseNames[n.phases[r.Node]], Restarts: processes[r.Node].InARow,
+			Reason: n.reason(r), Phase: n.phases[r.Node].Word(), Restarts: processes[r.Node].InARow,
 		}
 		if len(r.Unheard) > 0 {
 			row.Unheard = names(r.Unheard)
@@ -70,11 +70,6 @@ var host = sync.OnceValue(func() string {
 	name, _ := os.Hostname()
 	return name
 })
-
-var phaseNames = map[message.Phase]string{
-	message.PhaseBoot: "boot", message.PhaseMember: "member", message.PhaseWedged: "wedged",
-	message.PhaseLearning: "learning", message.PhaseCaught: "caught",
-}
 
 // noteHello keeps what a replica says of itself, for status.
 func (n *node) noteHello(msg message.Message) {

@@ -127,8 +127,8 @@ func (m *Machine) admissible(r *Replica) bool { return r.present() && m.ticks >=
 func (m *Machine) begin() {
 	m.forgetCheck()
 	m.looked = m.ticks
-	m.round++
-	m.stage, m.began, m.first, m.high, m.holder, m.sent, m.stay = changing, m.ticks, m.round, 0, 0, false, false
+	m.attempt++
+	m.stage, m.began, m.first, m.high, m.holder, m.sent, m.stay = changing, m.ticks, m.attempt, 0, 0, false, false
 	for _, r := range m.replicas {
 		r.state = nil
 	}
@@ -334,7 +334,7 @@ func (m *Machine) mayMiss(n int) int {
 }
 
 // prepare asks the members and the replicas that load (rule F1), also those that have answered an
-// earlier round if they lack causal numbers.
+// earlier attempt if they lack causal numbers.
 func (m *Machine) prepare(out *Output) {
 	m.asked, m.sent = m.ticks, true
 	var to []lamport.Node
@@ -348,7 +348,7 @@ func (m *Machine) prepare(out *Output) {
 		to = append(to, r.Node)
 	}
 	if len(to) > 0 {
-		out.send(&message.Prepare{Header: m.header(), Round: m.round, High: m.high, Holder: m.holder}, to...)
+		out.send(&message.Prepare{Header: m.header(), Attempt: m.attempt, High: m.high, Holder: m.holder}, to...)
 	}
 }
 
@@ -369,7 +369,7 @@ func (m *Machine) fill(c *candidates, out *Output) bool {
 		return true
 	}
 	if high != m.high || holder != m.holder {
-		m.round++
+		m.attempt++
 		m.high, m.holder = high, holder
 		m.prepare(out)
 	}

@@ -98,7 +98,7 @@ func TestF3FillBeforeTheDecision(t *testing.T) {
 	o := led(t, 5)
 	o.lost(5)
 
-	first := o.round
+	first := o.attempt
 	held := make([]uint64, 5)
 	o.state(1, 4, held...)
 	o.state(2, 9, held...)
@@ -107,7 +107,7 @@ func TestF3FillBeforeTheDecision(t *testing.T) {
 	o.state(4, 6, held...)
 	o.expectSent("PREPARE r1 r4")
 	p := o.out.Sends[0].Msg.(*message.Prepare)
-	if p.Round != first+1 || p.High != 9 || p.Holder != 2 || o.out.Command != nil {
+	if p.Attempt != first+1 || p.High != 9 || p.Holder != 2 || o.out.Command != nil {
 		t.Fatalf("PREPARE %+v", p)
 	}
 	o.state(1, 9, held...)
@@ -132,14 +132,14 @@ func TestF3FillBeforeTheDecision(t *testing.T) {
 func TestTheHolderDies(t *testing.T) {
 	o := led(t, 5)
 	o.lost(5)
-	first := o.round
+	first := o.attempt
 	held := make([]uint64, 5)
 	for i, w := range []uint64{4, 9, 6, 6} {
 		o.state(lamport.Replica(i+1), w, held...)
 	}
 	o.lost(2)
 	o.expectSent("PREPARE r1")
-	if p := o.out.Sends[0].Msg.(*message.Prepare); p.Round != first+2 || p.High != 6 || p.Holder != 3 {
+	if p := o.out.Sends[0].Msg.(*message.Prepare); p.Attempt != first+2 || p.High != 6 || p.Holder != 3 {
 		t.Errorf("PREPARE %+v", p)
 	}
 	o.state(1, 6, held...)
@@ -222,7 +222,7 @@ func TestF6ANewIncarnationIsNoSurvivor(t *testing.T) {
 	if o.out.Command != nil {
 		t.Fatalf("proposed %+v", o.out.Command.Propose)
 	}
-	late := &message.State{Header: o.head(1), Round: o.round, Contiguous: []uint64{1, 1, 1}}
+	late := &message.State{Header: o.head(1), Attempt: o.attempt, Contiguous: []uint64{1, 1, 1}}
 	if o.Heard(late.Head()) {
 		t.Error("the dead process is heard")
 	}
@@ -460,7 +460,7 @@ func TestRefusedStates(t *testing.T) {
 			o := led(t, 3)
 			o.lost(3)
 			o.state(1, 0, 0, 0, 0)
-			s := &message.State{Header: o.head(2), Round: o.round, Contiguous: []uint64{0, 0, 0}}
+			s := &message.State{Header: o.head(2), Attempt: o.attempt, Contiguous: []uint64{0, 0, 0}}
 			change(s)
 			o.turn(func() {
 				if o.Heard(s.Head()) && o.State(s) {

@@ -16,7 +16,7 @@ type Config struct {
 	Replicas    []lamport.Node // of a cluster that begins, in rising order
 	Missing     int            // how many replicas may be missing; below 0: so many that a majority remains
 	Cluster     uint64         // random: the identity of a cluster that begins
-	Nonce       uint64         // random: the nonces of this master's proposals, and its rounds, follow it
+	Nonce       uint64         // random: the nonces of this master's proposals, and the numbers of its PREPAREs, follow it
 
 	SuspectTicks uint64 // silence that makes a replica suspected
 	ReadmitTicks uint64 // how long a replica that was removed for its silence stays out; doubled each time
@@ -109,8 +109,8 @@ type Machine struct {
 	position uint64 // with which the record's epoch began; Unknown: no member has said so
 
 	began    uint64 // tick of the change
-	round    uint64 // of the newest PREPARE
-	first    uint64 // round of the change
+	attempt  uint64 // of the newest PREPARE
+	first    uint64 // attempt of the change
 	high     uint64 // that the members are asked to hold
 	holder   lamport.Node
 	asked    uint64 // tick of the last PREPARE
@@ -145,7 +145,7 @@ type Machine struct {
 
 // New returns a machine that begins by reading the record.
 func New(cfg Config, clock *lamport.Clock) *Machine {
-	m := &Machine{cfg: cfg, clock: clock, round: cfg.Nonce}
+	m := &Machine{cfg: cfg, clock: clock, attempt: cfg.Nonce}
 	for _, n := range cfg.Replicas {
 		m.replicas = append(m.replicas, &Replica{Node: n})
 	}
@@ -330,7 +330,7 @@ func (r *Replica) further(than *Replica) bool { return than == nil || r.Position
 // not that it obeys this one (rule F3).
 func (m *Machine) State(s *message.State) bool {
 	r := m.Replica(s.From)
-	if ours := s.Round-m.first <= m.round-m.first; !ours {
+	if ours := s.Attempt-m.first <= m.attempt-m.first; !ours {
 		return false
 	}
 	if s.Epoch != m.record.Epoch || len(s.Contiguous) != len(m.record.Members) || max(s.Watermark, s.LastRID) >= lamport.Limit {

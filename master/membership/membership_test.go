@@ -26,14 +26,14 @@ const (
 type one struct {
 	t *testing.T
 	*membership.Machine
-	clock  lamport.Clock
-	out    membership.Output
-	silent map[lamport.Node]bool
-	nonce  uint64
-	round  uint64 // of the newest PREPARE
-	now    uint64
-	cut    map[membership.Pair]bool
-	last   map[membership.Pair]uint64 // when the one heard the other last
+	clock   lamport.Clock
+	out     membership.Output
+	silent  map[lamport.Node]bool
+	nonce   uint64
+	attempt uint64 // of the newest PREPARE
+	now     uint64
+	cut     map[membership.Pair]bool
+	last    map[membership.Pair]uint64 // when the one heard the other last
 }
 
 type option func(*membership.Config)
@@ -114,7 +114,7 @@ func (o *one) turn(f func()) {
 func (o *one) prepared() {
 	for _, s := range o.out.Sends {
 		if p, ok := s.Msg.(*message.Prepare); ok {
-			o.round = p.Round
+			o.attempt = p.Attempt
 		}
 	}
 }
@@ -199,7 +199,7 @@ func (o *one) state(n lamport.Node, watermark uint64, contiguous ...uint64) {
 }
 
 func (o *one) stateOf(n lamport.Node, incarnation, watermark uint64, contiguous ...uint64) {
-	s := &message.State{Header: o.head(n), Round: o.round, Watermark: watermark, Contiguous: contiguous}
+	s := &message.State{Header: o.head(n), Attempt: o.attempt, Watermark: watermark, Contiguous: contiguous}
 	s.Incarnation = incarnation
 	o.turn(func() {
 		if !o.Heard(s.Head()) || !o.State(s) {

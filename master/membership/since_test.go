@@ -138,10 +138,10 @@ func TestF4WhichRecordCountsTheStoreSays(t *testing.T) {
 func TestF3StatesForAnotherMasterDoNotCount(t *testing.T) {
 	o := led(t, 3)
 	o.lost(3)
-	for _, round := range []uint64{o.round + 1, o.round - 1, 1} {
-		s := message.State{Header: o.head(1), Round: round, Contiguous: []uint64{0, 0, 0}}
+	for _, attempt := range []uint64{o.attempt + 1, o.attempt - 1, 1} {
+		s := message.State{Header: o.head(1), Attempt: attempt, Contiguous: []uint64{0, 0, 0}}
 		if o.State(&s) {
-			t.Errorf("taken for round %d, and %d was asked for", round, o.round)
+			t.Errorf("taken for attempt %d, and %d was asked for", attempt, o.attempt)
 		}
 	}
 }

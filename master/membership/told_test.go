@@ -16,7 +16,7 @@ func (o *one) says(r *message.State) bool {
 
 func (o *one) stateWith(n int, told [][]uint64, contiguous ...uint64) *message.State {
 	node := o.Record().Members[n-1].Node
-	return &message.State{Header: o.head(node), Round: o.round, Contiguous: contiguous, Proof: message.Proof{Told: told}}
+	return &message.State{Header: o.head(node), Attempt: o.attempt, Contiguous: contiguous, Proof: message.Proof{Told: told}}
 }
 
 // asked is a membership in which r3's process has come back, and all are asked.
@@ -117,7 +117,7 @@ func TestF9TheCopyOfWhoHasGoneBack(t *testing.T) {
 	o.caught(3, 8)
 	told := [][]uint64{{4, 0}, {4, 0}}
 	o.says(o.stateWith(1, told, 4, 0))
-	s := &message.State{Header: o.head(3), Round: o.round, Contiguous: []uint64{2, 0}}
+	s := &message.State{Header: o.head(3), Attempt: o.attempt, Contiguous: []uint64{2, 0}}
 	s.Incarnation = 8
 	o.says(s)
 	o.says(o.stateWith(2, told, 4, 0))

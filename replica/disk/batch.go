@@ -86,12 +86,12 @@ func (d *Disk) deadline(b *pebble.Batch, e *entry) {
 		return
 	}
 	if before > 0 {
-		d.scratch = deadlineKey(d.scratch[:0], place{before, e.key})
+		d.scratch = deadlineKey(d.scratch[:0], ending{before, e.key})
 		remove(b, d.scratch)
 		d.ended++
 	}
 	if now > 0 {
-		d.scratch = deadlineKey(d.scratch[:0], place{now, e.key})
+		d.scratch = deadlineKey(d.scratch[:0], ending{now, e.key})
 		put(b, d.scratch, []byte{layout})
 	}
 }

@@ -13,8 +13,8 @@ type entry struct {
 	at      int  // in the ring
 }
 
-// entryCost is what an entry costs beside its key and value: itself, its place in map and
-// ring.
+// entryCost is what an entry costs beside its key and value: itself, and what map and ring
+// hold of it.
 const entryCost = 192
 
 func (e *entry) size() int { return entryCost + len(e.key) + len(e.record.Value) }

@@ -138,12 +138,12 @@ func TestDamageIsNoticed(t *testing.T) {
 				}
 			}
 			b := content(t, fs, name)
-			places := []int{0, len(b) / 3, len(b) / 2, len(b) - 2, len(b) - 1}
+			offsets := []int{0, len(b) / 3, len(b) / 2, len(b) - 2, len(b) - 1}
 			for range 4 {
-				places = append(places, rnd.IntN(max(len(b), 1)))
+				offsets = append(offsets, rnd.IntN(max(len(b), 1)))
 			}
 
-			for _, at := range places {
+			for _, at := range offsets {
 				if at < 0 || at >= len(b) {
 					continue
 				}

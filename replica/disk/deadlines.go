@@ -18,20 +18,20 @@ import (
 // (0.2 µs). So nothing before the soonest deadline is looked at, it is known where that is, and
 // now and then all before it is removed as a range.
 
-// place is where a record stands in the order of deadlines.
-type place struct {
+// ending is a key and its deadline; endings stand in the order in which they come up.
+type ending struct {
 	expires uint64
 	key     string
 }
 
-func (p place) compare(q place) int {
-	return cmp.Or(cmp.Compare(p.expires, q.expires), cmp.Compare(p.key, q.key))
+func (e ending) compare(o ending) int {
+	return cmp.Or(cmp.Compare(e.expires, o.expires), cmp.Compare(e.key, o.key))
 }
 
 // expect notes that a record has a deadline.
-func (d *Disk) expect(p place) {
-	if d.lasting || p.compare(d.soonest) < 0 {
-		d.soonest, d.lasting = p, false
+func (d *Disk) expect(end ending) {
+	if d.lasting || end.compare(d.soonest) < 0 {
+		d.soonest, d.lasting = end, false
 	}
 }
 
@@ -42,22 +42,22 @@ func (d *Disk) Due(by uint64, fn func(key string, r store.Record) bool) {
 	}
 
 	found := false
-	err := d.eachDeadline(func(p place) (bool, error) {
+	err := d.eachDeadline(func(end ending) (bool, error) {
 		if !found {
-			found, d.soonest = true, p
+			found, d.soonest = true, end
 		}
-		if p.expires > by {
+		if end.expires > by {
 			return false, nil
 		}
 
-		e := d.lookup(p.key)
+		e := d.lookup(end.key)
 		if err := d.Err(); err != nil {
 			return false, nil // it is kept
 		}
-		if e.record.Expires != p.expires {
-			return false, fmt.Errorf("%w: %q with the deadline %d", errMissing, p.key, p.expires)
+		if e.record.Expires != end.expires {
+			return false, fmt.Errorf("%w: %q with the deadline %d", errMissing, end.key, end.expires)
 		}
-		return fn(p.key, e.record), nil
+		return fn(end.key, e.record), nil
 	})
 
 	if err != nil {
@@ -70,7 +70,7 @@ func (d *Disk) Due(by uint64, fn func(key string, r store.Record) bool) {
 }
 
 // eachDeadline calls fn for the deadlines, from the soonest on, until it returns false.
-func (d *Disk) eachDeadline(fn func(p place) (more bool, err error)) error {
+func (d *Disk) eachDeadline(fn func(end ending) (more bool, err error)) error {
 	turn := d.dirtyDeadlines()
 	if !d.cleared {
 		more, err := d.mergeDeadlines(&turn, fn)
@@ -79,8 +79,8 @@ func (d *Disk) eachDeadline(fn func(p place) (more bool, err error)) error {
 		}
 	}
 
-	for _, p := range turn {
-		if more, err := fn(p); err != nil || !more {
+	for _, end := range turn {
+		if more, err := fn(end); err != nil || !more {
 			return err
 		}
 	}
@@ -89,7 +89,7 @@ func (d *Disk) eachDeadline(fn func(p place) (more bool, err error)) error {
 
 // mergeDeadlines calls fn for those that the engine has, and for those of the turn that come
 // before them, which it takes off.
-func (d *Disk) mergeDeadlines(turn *[]place, fn func(p place) (bool, error)) (more bool, err error) {
+func (d *Disk) mergeDeadlines(turn *[]ending, fn func(end ending) (bool, error)) (more bool, err error) {
 	it, err := d.db.NewIter(&pebble.IterOptions{LowerBound: deadlineKey(nil, d.soonest), UpperBound: []byte{prefixDeadline + 1}})
 	if err != nil {
 		return false, err
@@ -101,20 +101,20 @@ func (d *Disk) mergeDeadlines(turn *[]place, fn func(p place) (bool, error)) (mo
 	}()
 
 	for it.First(); it.Valid(); it.Next() {
-		p, ok := placeOf(it.Key())
+		end, ok := deadlineOf(it.Key())
 		if !ok {
 			return false, fmt.Errorf("%w: %x is no deadline", errValue, it.Key())
 		}
-		if e := d.cache.byKey[p.key]; e != nil && e.dirty {
+		if e := d.cache.byKey[end.key]; e != nil && e.dirty {
 			continue // the turn has it, if it is there still
 		}
 
-		for ; len(*turn) > 0 && (*turn)[0].compare(p) < 0; *turn = (*turn)[1:] {
+		for ; len(*turn) > 0 && (*turn)[0].compare(end) < 0; *turn = (*turn)[1:] {
 			if more, err := fn((*turn)[0]); err != nil || !more {
 				return false, err
 			}
 		}
-		if more, err := fn(p); err != nil || !more {
+		if more, err := fn(end); err != nil || !more {
 			return false, err
 		}
 	}
@@ -122,14 +122,14 @@ func (d *Disk) mergeDeadlines(turn *[]place, fn func(p place) (bool, error)) (mo
 }
 
 // dirtyDeadlines returns the turn's deadlines, in order.
-func (d *Disk) dirtyDeadlines() []place {
-	var turn []place
+func (d *Disk) dirtyDeadlines() []ending {
+	var turn []ending
 	for _, e := range d.dirty {
 		if e.record.Expires > 0 {
-			turn = append(turn, place{e.record.Expires, e.key})
+			turn = append(turn, ending{e.record.Expires, e.key})
 		}
 	}
-	slices.SortFunc(turn, place.compare)
+	slices.SortFunc(turn, ending.compare)
 	return turn
 }
 
@@ -141,8 +141,8 @@ func (d *Disk) loadDeadlines(context.Context, *codec.Decoder, *durable.Saved) er
 // findSoonest finds the soonest deadline, which is not before the one that was known.
 func (d *Disk) findSoonest() error {
 	d.lasting = true
-	return d.eachDeadline(func(p place) (bool, error) {
-		d.soonest, d.lasting = p, false
+	return d.eachDeadline(func(end ending) (bool, error) {
+		d.soonest, d.lasting = end, false
 		return false, nil
 	})
 }

@@ -18,16 +18,16 @@ import (
 // A deadline of which the record does not know, or that is none: nothing more is committed.
 func TestADeadlineThatIsWrong(t *testing.T) {
 	for name, key := range map[string][]byte{
-		"of no record":    deadlineKey(nil, place{7, "nobody"}),
-		"another one":     deadlineKey(nil, place{7, "a"}),
-		"of a key of now": deadlineKey(nil, place{7, "b"}),
+		"of no record":    deadlineKey(nil, ending{7, "nobody"}),
+		"another one":     deadlineKey(nil, ending{7, "a"}),
+		"of a key of now": deadlineKey(nil, ending{7, "b"}),
 		"too short":       {prefixDeadline, 1},
 	} {
 		d, _ := mustOpen(t, inMemory(vfs.NewMem()))
 		d.Put("a", store.Record{Kind: store.KindValue, Expires: 8})
 		d.Put("b", store.Record{Kind: store.KindValue})
 		mustCommit(t, d, &durable.Turn{Changed: true})
-		d.soonest = place{} // as after a start
+		d.soonest = ending{} // as after a start
 		if err := d.db.Set(key, []byte{layout}, pebble.Sync); err != nil {
 			t.Fatal(err)
 		}
@@ -111,10 +111,10 @@ func TestDeadlinesOfAPartialTurn(t *testing.T) {
 	d.Put("b", store.Record{Kind: store.KindValue, Expires: 7})
 	mustCommit(t, d, &durable.Turn{Changed: true, Partial: true})
 
-	want := func(d *Disk, places ...place) {
+	want := func(d *Disk, endings ...ending) {
 		t.Helper()
 		s := snapshot{keys: map[string]store.Record{}}
-		for _, p := range places {
+		for _, p := range endings {
 			s.keys[p.key] = store.Record{Kind: store.KindValue, Expires: p.expires}
 		}
 		if diff := s.deadlinesDiffer(d); diff != "" {
@@ -124,13 +124,13 @@ func TestDeadlinesOfAPartialTurn(t *testing.T) {
 
 	o := inMemory(fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))}))
 	other, _ := mustOpen(t, o)
-	want(other, place{5, "a"})
-	want(d, place{7, "b"}, place{9, "a"})
+	want(other, ending{5, "a"})
+	want(d, ending{7, "b"}, ending{9, "a"})
 	mustCommit(t, d, &durable.Turn{Changed: true})
-	want(d, place{7, "b"}, place{9, "a"})
+	want(d, ending{7, "b"}, ending{9, "a"})
 	mustClose(t, d)
 	d, _ = mustOpen(t, inMemory(fs))
-	want(d, place{7, "b"}, place{9, "a"})
+	want(d, ending{7, "b"}, ending{9, "a"})
 }
 
 // BenchmarkDue asks for what is due while keys end, 64 a turn.

@@ -31,7 +31,7 @@ type Disk struct {
 	cleared bool     // in this turn, before dirty
 	keys    uint64   // with those of the turn
 	live    uint64   // those that have a value
-	soonest place    // no record has a deadline before this one
+	soonest ending   // no record has a deadline before this one
 	lasting bool     // none has a deadline at all
 	ended   int      // deadlines that were removed since their range was
 	scratch []byte

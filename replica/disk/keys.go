@@ -43,16 +43,16 @@ func weakKey(id durable.WeakID) []byte {
 }
 
 // deadlineKey appends the key that says that the record of a key ends at a time.
-func deadlineKey(b []byte, p place) []byte {
-	return append(binary.BigEndian.AppendUint64(append(b, prefixDeadline), p.expires), p.key...)
+func deadlineKey(b []byte, end ending) []byte {
+	return append(binary.BigEndian.AppendUint64(append(b, prefixDeadline), end.expires), end.key...)
 }
 
-// placeOf returns what deadlineKey was given.
-func placeOf(key []byte) (place, bool) {
+// deadlineOf returns what deadlineKey was given.
+func deadlineOf(key []byte) (ending, bool) {
 	if len(key) < 9 {
-		return place{}, false
+		return ending{}, false
 	}
-	return place{expires: binary.BigEndian.Uint64(key[1:]), key: string(key[9:])}, true
+	return ending{expires: binary.BigEndian.Uint64(key[1:]), key: string(key[9:])}, true
 }
 
 // numberOf returns the number at the end of a key that numberKey made.

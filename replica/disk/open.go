@@ -17,7 +17,7 @@ import (
 	"quartet/replica/durable"
 )
 
-// engineDir is the engine's place in the directory, beside the mark file.
+// engineDir is the engine's own directory below the replica's, beside the mark file.
 const engineDir = "engine"
 
 // Open opens the storage in o.Dir and returns what was saved there; nil if nothing was. It

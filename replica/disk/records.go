@@ -25,7 +25,7 @@ func (d *Disk) Get(key string) (store.Record, bool) {
 func (d *Disk) Put(key string, r store.Record) {
 	d.change(d.lookup(key), r, true)
 	if r.Expires > 0 {
-		d.expect(place{r.Expires, key})
+		d.expect(ending{r.Expires, key})
 	}
 }
 

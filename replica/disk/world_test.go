@@ -304,20 +304,20 @@ func (s snapshot) differs(d *Disk, saved *durable.Saved) string {
 // deadlinesDiffer is differs, of the number of values and of what is due.
 func (s snapshot) deadlinesDiffer(d *Disk) string {
 	live := 0
-	var want, got []place
+	var want, got []ending
 	for key, r := range s.keys {
 		live += int(isValue(&r))
 		if r.Expires > 0 {
-			want = append(want, place{r.Expires, key})
+			want = append(want, ending{r.Expires, key})
 		}
 	}
-	slices.SortFunc(want, place.compare)
+	slices.SortFunc(want, ending.compare)
 
 	d.Due(math.MaxUint64, func(key string, r store.Record) bool {
 		if !same(r, s.keys[key]) {
 			key += " with another record"
 		}
-		got = append(got, place{r.Expires, key})
+		got = append(got, ending{r.Expires, key})
 		return true
 	})
 	if !slices.Equal(got, want) {

@@ -73,7 +73,7 @@ func New(probe *bus.Probe[replicanode.Figures], self lamport.Node) prometheus.Co
 func Ready(f replicanode.Figures) string { return f.Why() }
 
 func (c *collector) samples(to chan<- prometheus.Metric, f *replicanode.Figures) {
-	c.phase.Send(to, 1, c.name, phases[f.Phase])
+	c.phase.Send(to, 1, c.name, f.Phase.Word())
 	c.member.Send(to, monitor.Truth(f.Phase == message.PhaseMember), c.name)
 	c.short.Send(to, monitor.Truth(f.Full))
 	c.epoch.Send(to, float64(f.Epoch))
@@ -107,10 +107,4 @@ func (c *collector) storage(to chan<- prometheus.Metric, s *disk.Figures) {
 	c.compacting.Send(to, s.Compacting.Seconds())
 	c.cacheHits.Send(to, float64(s.Hits))
 	c.cacheMisses.Send(to, float64(s.Misses))
-}
-
-// phases are the words of the public contract.
-var phases = map[message.Phase]string{
-	message.PhaseBoot: "boot", message.PhaseMember: "member", message.PhaseWedged: "wedged",
-	message.PhaseLearning: "learning", message.PhaseCaught: "caught",
 }

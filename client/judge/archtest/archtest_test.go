@@ -251,7 +251,7 @@ func TestOnlyOnePackageKnowsALibrary(t *testing.T) {
 	all, _ := sources(t)
 	for library, behind := range map[string]string{
 		"github.com/cockroachdb/pebble/v2": "replica/disk",
-		"go.opentelemetry.io":              "master/masternode/traces",
+		"go.opentelemetry.io":              "master/masternode/spans",
 	} {
 		known := false
 		for _, s := range all {

@@ -223,7 +223,7 @@ func (s *source) toReplica(clock uint64) message.Message {
 	case 10:
 		return &message.Fill{Header: peer, Writes: some(s, 3, s.write)}
 	case 11:
-		p := &message.Prepare{Header: master, Round: s.number()}
+		p := &message.Prepare{Header: master, Attempt: s.number()}
 		if s.below(3) == 0 {
 			p.High, p.Holder = s.number(), s.node()
 		}
@@ -261,7 +261,7 @@ func (s *source) toMaster(clock uint64) message.Message {
 		return m
 	case 2, 3:
 		st := &message.State{
-			Header: h, Round: s.number(), Contiguous: []uint64{s.number(), s.number(), s.number()},
+			Header: h, Attempt: s.number(), Contiguous: []uint64{s.number(), s.number(), s.number()},
 			Watermark: uint64(s.below(9)),
 		}
 		switch s.below(12) {

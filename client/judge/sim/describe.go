@@ -61,10 +61,10 @@ func (d described) String() string {
 	case *message.Hello:
 		fmt.Fprintf(&b, " inc %d phase %d position %d master %d", h.Incarnation, m.Phase, m.Position, m.Master)
 	case *message.Prepare:
-		fmt.Fprintf(&b, " from master %d round %d high %d at %s", h.Incarnation, m.Round, m.High, m.Holder)
+		fmt.Fprintf(&b, " from master %d attempt %d high %d at %s", h.Incarnation, m.Attempt, m.High, m.Holder)
 	case *message.State:
-		fmt.Fprintf(&b, " inc %d round %d contiguous %v watermark %d position %d",
-			h.Incarnation, m.Round, m.Contiguous, m.Watermark, m.Position)
+		fmt.Fprintf(&b, " inc %d attempt %d contiguous %v watermark %d position %d",
+			h.Incarnation, m.Attempt, m.Contiguous, m.Watermark, m.Position)
 	case *message.Pull:
 		fmt.Fprintf(&b, " %d entry %d cursor %q scanned %t wedged %t held %v number %d",
 			m.Nonce, m.Entry, m.Cursor, m.Scanned, m.Wedged, m.Held, m.Number)

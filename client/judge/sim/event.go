@@ -11,7 +11,7 @@ type event struct {
 	node  int // or session
 	msg   message.Message
 	sent  *sending
-	reply *outcome
+	reply *reply
 	fault *fault
 	cmd   *command
 	pid   int

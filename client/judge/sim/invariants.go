@@ -44,7 +44,7 @@ type invariants struct {
 	told     map[uint64]bool // requests whose outcome a client was told, by rID
 	ref      reference
 	voided   map[uint64]map[uint64]*message.Request // by a record's nonce: the causal numbers that it has made void
-	outcomes map[string]*outcome                    // the first of each identity that was acknowledged
+	firsts   map[string]*reply                      // the first of each identity that was acknowledged
 	stamps   map[string]lamport.Version             // of weak sets, by master and identity
 	prints   []uint64                               // of the reference's store, after so many operations of the log
 }
@@ -72,7 +72,7 @@ func newInvariants(c *cluster) invariants {
 		c: c, off: c.opts.HistoriesOnly, stats: make([]replica.Stats, n), received: make(map[place]uint64),
 		reached: make(map[uint64][]uint64), wedged: make(map[wedge]bool), fenced: make(map[uint64]bool),
 		told: make(map[uint64]bool), voided: make(map[uint64]map[uint64]*message.Request),
-		outcomes: make(map[string]*outcome), stamps: make(map[string]lamport.Version),
+		firsts: make(map[string]*reply), stamps: make(map[string]lamport.Version),
 		ref: newReference(&c.opts, c.window()),
 	}
 	w.prints = append(w.prints, w.ref.print())
@@ -177,8 +177,8 @@ func (w *invariants) replied(m *master.Machine, r *master.Reply) {
 	}
 }
 
-// outcome sees what a session hears of a set.
-func (w *invariants) outcome(s *sending, o *outcome) {
+// heardAgain sees what a session hears of a set: what it heard first it hears again.
+func (w *invariants) heardAgain(s *sending, o *reply) {
 	r := &s.request
 	if w.off || !r.Writes() || r.Identity == "" {
 		return
@@ -192,9 +192,9 @@ func (w *invariants) outcome(s *sending, o *outcome) {
 	if !isFirst || r.Model == model.Eventual { // of that another replica may not know yet
 		return
 	}
-	first := w.outcomes[r.Identity]
+	first := w.firsts[r.Identity]
 	if first == nil {
-		w.outcomes[r.Identity] = o
+		w.firsts[r.Identity] = o
 		return
 	}
 	if !first.same(o) {
@@ -203,7 +203,7 @@ func (w *invariants) outcome(s *sending, o *outcome) {
 }
 
 // same reports whether o tells of the same first outcome.
-func (first *outcome) same(o *outcome) bool {
+func (first *reply) same(o *reply) bool {
 	a, b := &first.Answer, &o.Answer
 	return a.RID == b.RID && a.Code == b.Code && a.Position == b.Position && a.Timestamp == b.Timestamp &&
 		a.HasRevision == b.HasRevision && a.Revision == b.Revision && string(a.Value) == string(b.Value)

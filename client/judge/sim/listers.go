@@ -172,12 +172,12 @@ func (c *cluster) tellLister(r master.Reply, s *sending) {
 	if c.rand.Float64() < c.clientDrop {
 		return
 	}
-	reply := &outcome{Reply: r}
+	reply := &reply{Reply: r}
 	c.agenda.push(event{at: c.now + 1 + c.rand.Int64N(c.net.delay), kind: pages, listing: s.listing, reply: reply})
 }
 
 // pageCame takes a reply to its lister.
-func (c *cluster) pageCame(at *listing, reply *outcome) {
+func (c *cluster) pageCame(at *listing, reply *reply) {
 	l := c.listers[at.lister]
 	if at.ask != l.asks {
 		return // it has given up
@@ -204,7 +204,7 @@ func (c *cluster) pageCame(at *listing, reply *outcome) {
 }
 
 // take takes a page, and says what is wrong with it, or "".
-func (l *lister) take(c *cluster, at *listing, reply *outcome) string {
+func (l *lister) take(c *cluster, at *listing, reply *reply) string {
 	p, err := codec.ParsePage(reply.Value)
 	if err != nil {
 		return err.Error()

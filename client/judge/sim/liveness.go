@@ -205,7 +205,7 @@ func (c *cluster) links() string {
 }
 
 // served reports whether a reply is what a steady session asks for.
-func served(reply *outcome) bool {
+func served(reply *reply) bool {
 	if reply == nil {
 		return false
 	}

@@ -137,7 +137,7 @@ func (w *invariants) ends(key string, revision uint64) {
 }
 
 // heard compares what a session hears with the one order.
-func (w *invariants) heard(s *sending, o *outcome) {
+func (w *invariants) heard(s *sending, o *reply) {
 	r := &s.request
 	if w.off || !w.c.opts.Ops || !o.Code.Answered() {
 		return
@@ -154,7 +154,7 @@ func (w *invariants) heard(s *sending, o *outcome) {
 	}
 }
 
-func (w *invariants) heardOfWrite(s *sending, o *outcome) {
+func (w *invariants) heardOfWrite(s *sending, o *reply) {
 	id := s.request.Identity
 	if id == "" {
 		id = fmt.Sprintf("#%d", o.RID)
@@ -168,7 +168,7 @@ func (w *invariants) heardOfWrite(s *sending, o *outcome) {
 	}
 }
 
-func (w *invariants) heardOfGet(s *sending, o *outcome) {
+func (w *invariants) heardOfGet(s *sending, o *reply) {
 	want := w.ref.at(s.request.Key, o.Position)
 	if !want.is(o) {
 		w.c.fail("history", "%s hears %s, and at position %d the order has made %+v of it", s, said(o), o.Position, want)
@@ -177,7 +177,7 @@ func (w *invariants) heardOfGet(s *sending, o *outcome) {
 
 // heardOfWeakGet: what has a revision stands in the order. Anything else is not committed yet, and
 // somebody has asked for it. A causal session never reads what is before its own write.
-func (w *invariants) heardOfWeakGet(s *sending, o *outcome) {
+func (w *invariants) heardOfWeakGet(s *sending, o *reply) {
 	key, wrote := s.request.Key, s.session.wrote[s.request.Key]
 	isBefore := s.request.Model == model.Causal && o.Timestamp > 0 && o.Timestamp < wrote
 	switch {
@@ -195,14 +195,14 @@ func (w *invariants) heardOfWeakGet(s *sending, o *outcome) {
 }
 
 // is reports whether o is the answer to a get that finds r.
-func (r record) is(o *outcome) bool {
+func (r record) is(o *reply) bool {
 	if !r.has() {
 		return o.Code == model.NotFound && !o.HasRevision
 	}
 	return o.Code == model.OK && o.HasRevision && string(o.Value) == r.value && o.Revision == r.revision && o.Expires == r.expires
 }
 
-func said(o *outcome) string {
+func said(o *reply) string {
 	return fmt.Sprintf("%d %q, revision %d (given: %t), expires %d", o.Code, o.Value, o.Revision, o.HasRevision, o.Expires)
 }
 

@@ -79,8 +79,8 @@ func (s *sending) String() string {
 	return t
 }
 
-// outcome is a reply on its way.
-type outcome struct {
+// reply is a reply of a master on its way to a session.
+type reply struct {
 	master.Reply
 	history message.History // at which the master stood
 }
@@ -253,7 +253,7 @@ func (c *cluster) reply(from *master.Machine, r master.Reply) {
 	if c.rand.Float64() < c.clientDrop {
 		return
 	}
-	c.agenda.push(event{at: c.now + 1 + c.rand.Int64N(c.net.delay), kind: answers, sent: w, reply: &outcome{r, from.History()}})
+	c.agenda.push(event{at: c.now + 1 + c.rand.Int64N(c.net.delay), kind: answers, sent: w, reply: &reply{r, from.History()}})
 }
 
 // hasEnded reports whether what a session was told is of an epoch whose record was lost before all
@@ -264,7 +264,7 @@ func (c *cluster) hasEnded(h message.History) bool {
 }
 
 // answered takes a reply, or nil when the session has waited for long enough.
-func (c *cluster) answered(w *sending, reply *outcome) {
+func (c *cluster) answered(w *sending, reply *reply) {
 	s := w.session
 	if s.now != w {
 		return // it has given up before
@@ -283,7 +283,7 @@ func (c *cluster) answered(w *sending, reply *outcome) {
 func (w *sending) triedEnough(r *rand.Rand) bool { return w.try >= mostTries || r.IntN(5) == 0 }
 
 // record writes the operation into the history and learns from the reply.
-func (s *session) record(c *cluster, w *sending, reply *outcome) history.Operation {
+func (s *session) record(c *cluster, w *sending, reply *reply) history.Operation {
 	c.step++
 	r := &w.request
 	o := history.Operation{
@@ -301,7 +301,7 @@ func (s *session) record(c *cluster, w *sending, reply *outcome) history.Operati
 		case known:
 			o.Outcome = history.Fail
 		}
-		c.watch.outcome(w, reply)
+		c.watch.heardAgain(w, reply)
 		c.told = max(c.told, reply.Position)
 		c.watch.heard(w, reply)
 		o.Answered(&reply.Answer)
@@ -320,7 +320,7 @@ func (s *session) record(c *cluster, w *sending, reply *outcome) history.Operati
 
 // fromWhomItAsked is what a client sees of rule P1: a get that names a replica is answered by that
 // one, or by none.
-func (c *cluster) fromWhomItAsked(w *sending, reply *outcome) {
+func (c *cluster) fromWhomItAsked(w *sending, reply *reply) {
 	by := reply.Replica
 	if named := w.replica; named != 0 && w.request.Type == model.Get && by != 0 && by != named {
 		c.fail("history", "%s was answered by %s", w, by)
@@ -340,7 +340,7 @@ func (s *session) learn(o *history.Operation) {
 
 // again sends a request once more where a client would: a set of unknown outcome under
 // its identity, a get that came too early.
-func (s *session) again(c *cluster, w *sending, o history.Operation, reply *outcome) bool {
+func (s *session) again(c *cluster, w *sending, o history.Operation, reply *reply) bool {
 	set := w.request.Writes() && w.request.Identity != ""
 	if set && model.Code(o.Code).Answered() && !w.again {
 		s.answered = append(s.answered, w)

@@ -180,7 +180,7 @@ func encoded(r *model.Results) string {
 }
 
 // heardOfReads compares what a transaction of gets alone has read with what stood at its position.
-func (w *invariants) heardOfReads(s *sending, o *outcome) {
+func (w *invariants) heardOfReads(s *sending, o *reply) {
 	want, _ := evaluate(&s.request, func(key string) record { return w.ref.at(key, o.Position) }, 0)
 	if o.Code != model.OK || string(o.Value) != encoded(&want) {
 		got, err := codec.ParseResults(o.Value)

@@ -330,7 +330,7 @@ func (c *cluster) state(t *testing.T, d *datadriven.TestData) {
 		s := r.machine.Stats()
 		who := r.id.String()
 		if s.Phase != message.PhaseMember {
-			who += " " + phaseOf(s.Phase)
+			who += " " + s.Phase.Word()
 		}
 		c.line(who, "clock %d, position %d, queue %d, causal held %d safe %d, tentative %d, pending %d, committed {%s}",
 			s.Clock, s.Position, s.Queue, s.Watermark, s.Safe, s.Tentative, s.Pending, committedOf(r.store))

@@ -53,16 +53,16 @@ func messageOf(msg message.Message) string {
 	// Views.
 	case *message.Hello:
 		fmt.Fprintf(&b, " incarnation %d %s for master %d position %d keys %d highest #%d",
-			m.Incarnation, phaseOf(m.Phase), m.Master, m.Position, m.Keys, m.LastRID)
+			m.Incarnation, m.Phase.Word(), m.Master, m.Position, m.Keys, m.LastRID)
 	case *message.Install:
 		fmt.Fprintf(&b, " %s", recordOf(&m.Record))
 	case *message.Prepare:
-		fmt.Fprintf(&b, " round %d", m.Round)
+		fmt.Fprintf(&b, " attempt %d", m.Attempt)
 		if m.Holder != 0 {
 			fmt.Fprintf(&b, ": hold the causal numbers up to %d, %s has them", m.High, m.Holder)
 		}
 	case *message.State:
-		fmt.Fprintf(&b, " round %d holds %v causal held %d position %d highest #%d", m.Round, m.Contiguous, m.Watermark,
+		fmt.Fprintf(&b, " attempt %d holds %v causal held %d position %d highest #%d", m.Attempt, m.Contiguous, m.Watermark,
 			m.Position, m.LastRID)
 	case *message.Pull:
 		fmt.Fprintf(&b, " has entries up to %d, keys %s%s", m.Entry, keysOf(m.Cursor, m.Scanned), wedgedOf(m.Wedged))
@@ -195,22 +195,6 @@ func recordOf(r *message.Record) string {
 		s += fmt.Sprintf(" cut %v", r.Cut)
 	}
 	return s + fmt.Sprintf(" high-water %d start %d of master %d", r.High, r.Start, r.Master)
-}
-
-func phaseOf(p message.Phase) string {
-	switch p {
-	case message.PhaseBoot:
-		return "new"
-	case message.PhaseMember:
-		return "member"
-	case message.PhaseWedged:
-		return "wedged"
-	case message.PhaseLearning:
-		return "learning"
-	case message.PhaseCaught:
-		return "caught up"
-	}
-	return "?"
 }
 
 func keysOf(cursor string, scanned bool) string {

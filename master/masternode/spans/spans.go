@@ -1,11 +1,11 @@
-// Package traces is OpenTelemetry spans of a master's requests. It promises one span of kind server
+// Package spans is OpenTelemetry spans of a master's requests. It promises one span of kind server
 // from the receipt of a request to its answer, in the trace that the client's traceparent names or
 // in one of its own, and below it one of the time that the request was with a replica. They leave
 // by OTLP over HTTP, in batches, beside the master's loop; a collector that is slow or away costs
 // spans, never requests.
 //
 // It is the only package that imports the OpenTelemetry SDK.
-package traces
+package spans
 
 import (
 	"context"
@@ -30,9 +30,9 @@ import (
 )
 
 // ErrOptions is wrapped by [Open] for settings that make no sense.
-var ErrOptions = errors.New("traces: wrong settings")
+var ErrOptions = errors.New("spans: wrong settings")
 
-// Variables that switch traces on, or say no. All others of OpenTelemetry hold, too: the
+// Variables that switch spans on, or say no. All others of OpenTelemetry hold, too: the
 // SDK reads OTEL_TRACES_SAMPLER, OTEL_RESOURCE_ATTRIBUTES and OTEL_BSP_…, the sender
 // OTEL_EXPORTER_OTLP_HEADERS, …_TIMEOUT and …_PROTOCOL, or those with TRACES_ in them.
 const (
@@ -56,7 +56,7 @@ type Options struct {
 	Log      *slog.Logger
 }
 
-// Wanted reports whether the settings ask for traces.
+// Wanted reports whether the settings ask for spans.
 func Wanted(endpoint string, getenv func(string) string) bool {
 	if getenv(EnvDisabled) == "true" || getenv(EnvExporter) == "none" {
 		return false
@@ -200,5 +200,5 @@ func (c *complaints) Handle(err error) {
 	if now-last < int64(complainEvery) || !c.last.CompareAndSwap(last, now) {
 		return
 	}
-	c.log.Warn("traces are lost", "error", err)
+	c.log.Warn("spans are lost", "error", err)
 }

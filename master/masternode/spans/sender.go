@@ -1,4 +1,4 @@
-package traces
+package spans
 
 import (
 	"bytes"
@@ -17,7 +17,7 @@ import (
 )
 
 // ErrCollector is wrapped by what the collector refuses.
-var ErrCollector = errors.New("traces: the collector refuses spans")
+var ErrCollector = errors.New("spans: the collector refuses spans")
 
 const (
 	sendWait   = 10 * time.Second // the standard's default
@@ -113,7 +113,7 @@ func (s *sender) UploadTraces(ctx context.Context, spans []*tracepb.ResourceSpan
 	// On the wire TracesData is what the collector's request is: one repeated field.
 	body, err := proto.Marshal(&tracepb.TracesData{ResourceSpans: spans})
 	if err != nil {
-		return fmt.Errorf("traces: %w", err)
+		return fmt.Errorf("spans: %w", err)
 	}
 	pause := firstPause
 	for try := 1; ; try++ {
@@ -138,12 +138,12 @@ func (s *sender) post(ctx context.Context, body []byte) (again bool, err error) 
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url, bytes.NewReader(body))
 	if err != nil {
-		return false, fmt.Errorf("traces: %w", err)
+		return false, fmt.Errorf("spans: %w", err)
 	}
 	r.Header = s.headers.Clone()
 	answer, err := s.client.Do(r)
 	if err != nil {
-		return true, fmt.Errorf("traces: %w", err)
+		return true, fmt.Errorf("spans: %w", err)
 	}
 	defer answer.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(answer.Body, answerMost))

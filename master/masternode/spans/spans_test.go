@@ -1,4 +1,4 @@
-package traces_test
+package spans_test
 
 import (
 	"context"
@@ -19,7 +19,7 @@ import (
 	"quartet/bus/model"
 	"quartet/master/inprocess"
 	"quartet/master/masternode"
-	"quartet/master/masternode/traces"
+	"quartet/master/masternode/spans"
 )
 
 // collector takes spans as an OTLP collector does; it is busy at first.
@@ -93,7 +93,7 @@ func TestSpansOfARealCluster(t *testing.T) {
 	at := &collector{busy: 1}
 	server := httptest.NewServer(at)
 	defer server.Close()
-	tracer, err := traces.Open(t.Context(), traces.Options{
+	tracer, err := spans.Open(t.Context(), spans.Options{
 		Endpoint: server.URL, Version: "1.2.3", Log: slog.New(slog.DiscardHandler),
 		Getenv: env(map[string]string{"OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%20secret, x=y"}),
 	})
@@ -179,7 +179,7 @@ func TestSpansOfOutcomes(t *testing.T) {
 	at := &collector{}
 	server := httptest.NewServer(at)
 	defer server.Close()
-	tracer, err := traces.Open(t.Context(), traces.Options{Endpoint: server.URL, Log: slog.New(slog.DiscardHandler), Getenv: env(nil)})
+	tracer, err := spans.Open(t.Context(), spans.Options{Endpoint: server.URL, Log: slog.New(slog.DiscardHandler), Getenv: env(nil)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -238,7 +238,7 @@ func TestSettings(t *testing.T) {
 		},
 		"another thing": {"", map[string]string{"OTEL_SERVICE_NAME": "q"}, false},
 	} {
-		if got := traces.Wanted(c.endpoint, env(c.env)); got != c.wanted {
+		if got := spans.Wanted(c.endpoint, env(c.env)); got != c.wanted {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
@@ -254,8 +254,8 @@ func TestSettings(t *testing.T) {
 		"header":      {"http://127.0.0.1:4318", map[string]string{"OTEL_EXPORTER_OTLP_HEADERS": "a=%zz"}},
 		"bad address": {"http://", nil},
 	} {
-		_, err := traces.Open(t.Context(), traces.Options{Endpoint: c.endpoint, Getenv: env(c.env), Log: slog.New(slog.DiscardHandler)})
-		if !errors.Is(err, traces.ErrOptions) {
+		_, err := spans.Open(t.Context(), spans.Options{Endpoint: c.endpoint, Getenv: env(c.env), Log: slog.New(slog.DiscardHandler)})
+		if !errors.Is(err, spans.ErrOptions) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
