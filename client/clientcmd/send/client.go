@@ -1,7 +1,7 @@
 // Package send is the commands that send requests: client, set, get, delete, create, update, add
-// and txn. It promises that everything is read before anything is sent, that requests go in the order
-// given, each after the reply to the last (unless --async), and that the exit status is that of the
-// worst reply.
+// and txn. It promises that everything is read before anything is sent, that requests go in the
+// order given, each after the reply to the last (unless --async), and that the exit status is that
+// of the worst reply.
 package send
 
 import (
