@@ -5,9 +5,9 @@
 // the same calls know the same.
 //
 // An entry stands in a block of bytes without pointers (the garbage collector passes over
-// them), as differences to the first one of its block. A map leads from 32 bits of a hash of
-// the identity to the newest entry with that hash, and each entry to the one before it with
-// the same. A long result stands beside its block.
+// them), as differences to the first one of its block. [Numbers] lead from an rID to the newest
+// entry with it, a map from 32 bits of a hash of a client's id to the newest with that hash, and
+// each entry to the one before it with the same. A long result stands beside its block.
 package dedup
 
 import (
@@ -69,7 +69,8 @@ const inlineResult = 64
 // Memory is the memory. The zero value is not ready: see [New]. It has one owner.
 type Memory struct {
 	seed   uint64
-	index  map[uint32]uint32 // hash → offset of the newest entry with it
+	byRID  Numbers           // of entries without an id: offset of the newest
+	byID   map[uint32]uint32 // hash of an id → offset of the newest entry with it
 	blocks []*block          // oldest first
 	spare  *block
 	first  uint64 // offset of the first byte of blocks[0]
@@ -102,7 +103,7 @@ const MaxCost = 1 << 31
 // New returns an empty memory. The seed makes hashes hard to foresee for clients who choose
 // identities; nothing that the memory answers depends on it.
 func New(seed uint64) *Memory {
-	return &Memory{seed: seed, index: map[uint32]uint32{}}
+	return &Memory{seed: seed, byID: map[uint32]uint32{}}
 }
 
 // Len returns how many entries there are.
@@ -119,7 +120,7 @@ func (m *Memory) Add(e *Entry) {
 	b := m.room(e)
 	var back uint64
 	if !e.nobodys() {
-		back = m.link(m.hash(e.ID, e.RID))
+		back = m.link(e)
 	}
 
 	n := b.put(e, back)
@@ -131,16 +132,49 @@ func (m *Memory) Add(e *Entry) {
 	m.bytes += len(e.Result)
 }
 
-// link makes the next entry the newest with a hash, and returns how far back the one before it is
-// with the same; 0: there is none.
-func (m *Memory) link(h uint32) (back uint64) {
-	if low, ok := m.index[h]; ok {
-		if p := m.offset(low); p >= m.head {
-			back = m.tail - p
+// link makes e, the next entry, the newest with its identity, and returns how far back the one
+// before it is with the same, or with an id that has the same hash; 0: there is none.
+func (m *Memory) link(e *Entry) (back uint64) {
+	var low uint32
+	var had bool
+	if e.ID == "" {
+		low, had = m.byRID.Set(e.RID, uint32(m.tail))
+	} else {
+		h := m.hash(e.ID)
+		low, had = m.byID[h]
+		m.byID[h] = uint32(m.tail)
+	}
+
+	if !had {
+		return 0
+	}
+	if p := m.offset(low); p >= m.head {
+		return m.tail - p
+	}
+	return 0
+}
+
+// newest returns the offset of the newest entry with an identity, or with an id that has the same
+// hash.
+func (m *Memory) newest(id string, rid uint64) (low uint32, ok bool) {
+	if id == "" {
+		return m.byRID.Get(rid)
+	}
+	low, ok = m.byID[m.hash(id)]
+	return low, ok
+}
+
+// unlink takes the oldest entry out of what leads to entries.
+func (m *Memory) unlink(e *Entry) {
+	switch {
+	case e.nobodys(): // nothing leads to it
+	case e.ID == "":
+		m.byRID.Drop(e.RID, uint32(m.head))
+	default:
+		if h := m.hash(e.ID); m.byID[h] == uint32(m.head) {
+			delete(m.byID, h)
 		}
 	}
-	m.index[h] = uint32(m.tail)
-	return back
 }
 
 // room returns the block that the next entry goes into.
@@ -178,7 +212,7 @@ func (m *Memory) Lookup(id string, rid uint64) (Entry, bool) {
 	if isNobodys || m.count == 0 {
 		return Entry{}, false
 	}
-	low, ok := m.index[m.hash(id, rid)]
+	low, ok := m.newest(id, rid)
 	if !ok {
 		return Entry{}, false
 	}
@@ -214,9 +248,7 @@ func (m *Memory) Forget() {
 	}
 	b, at := m.at(m.head)
 	e, n, _ := b.get(at)
-	if h := m.hash(e.ID, e.RID); !e.nobodys() && m.index[h] == uint32(m.head) {
-		delete(m.index, h)
-	}
+	m.unlink(&e)
 	b.drop(&e)
 	m.count--
 	m.cost -= e.Cost()
@@ -274,11 +306,8 @@ func (m *Memory) at(p uint64) (*block, int) {
 }
 
 // hash is 32 bits of a product hash, eight bytes a step.
-func (m *Memory) hash(id string, rid uint64) uint32 {
+func (m *Memory) hash(id string) uint32 {
 	h := m.seed ^ 0x9e3779b97f4a7c15
-	if id == "" {
-		h = mix(h, rid)
-	}
 	for len(id) >= 8 {
 		h = mix(h, uint64(id[0])|uint64(id[1])<<8|uint64(id[2])<<16|uint64(id[3])<<24|
 			uint64(id[4])<<32|uint64(id[5])<<40|uint64(id[6])<<48|uint64(id[7])<<56)

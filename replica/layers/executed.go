@@ -16,10 +16,10 @@ import (
 // of its own. They stand in both parts, for learners, and are not found.
 //
 // Every set is looked up here several times on every replica, so the outcomes stand in the
-// ring in the order of delivery, and two small maps lead into it: a map from numbers to
-// numbers, for sets without a client's id, is the cheapest there is.
+// ring in the order of delivery, and two maps lead into it, that for sets without a client's id
+// being the cheapest there is.
 type executed struct {
-	byRID  map[uint64]uint32 // of sets without a client's id
+	byRID  dedup.Numbers // of sets without a client's id
 	byID   map[string]uint32
 	ring   []done // as many places as the window has
 	start  int    // place of the oldest
@@ -62,8 +62,8 @@ func newExecuted(cfg *Config) executed {
 // clear empties the table; the next entry gets the number after this one. The order's time
 // stays.
 func (e *executed) clear(number uint64) {
+	e.byRID, e.byID = dedup.Numbers{}, map[string]uint32{}
 	// Made in its full size: growing on the way would stop the replica for milliseconds.
-	e.byRID, e.byID = make(map[uint64]uint32, e.limits.Window), map[string]uint32{}
 	e.ring, e.start, e.count, e.bytes = make([]done, e.limits.Window), 0, 0, 0
 	e.number, e.earlier = number, dedup.New(e.seed)
 }
@@ -74,7 +74,7 @@ func (e *executed) lookup(r *message.Request) (Outcome, bool) {
 	if r.Identity != "" {
 		at, ok = e.byID[r.Identity]
 	} else {
-		at, ok = e.byRID[r.RID]
+		at, ok = e.byRID.Get(r.RID)
 	}
 	if ok {
 		return e.ring[at].Outcome, true
@@ -102,7 +102,7 @@ func (e *executed) add(d done) {
 	case d.id != "":
 		e.byID[d.id] = uint32(at)
 	case d.RID != 0:
-		e.byRID[d.RID] = uint32(at)
+		e.byRID.Set(d.RID, uint32(at))
 	}
 
 	for e.crowded() {
@@ -121,8 +121,8 @@ func (e *executed) shift() done {
 		if e.byID[old.id] == at {
 			delete(e.byID, old.id)
 		}
-	case old.RID != 0 && e.byRID[old.RID] == at:
-		delete(e.byRID, old.RID)
+	case old.RID != 0:
+		e.byRID.Drop(old.RID, at)
 	}
 
 	e.ring[at] = done{}
