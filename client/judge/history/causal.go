@@ -56,7 +56,7 @@ func pastsOf(j *judged) (*pasts, *Verdict) {
 		}
 
 		if o.Timestamp == 0 {
-			v := undecided(causal, "%s was recorded without a timestamp", o)
+			v := undecided(causal, withoutTimestamp, o)
 			return nil, &v
 		}
 		if v := c.give(o, o.Timestamp, o); v != nil {

@@ -16,6 +16,7 @@
 //	Ends          values with a TTL end in time
 //	Revisions     one revision is one change; a key's revisions rise
 //	Causal        causal convergence of model 3, with timestamps as arbitration
+//	CausalByValues  the same without timestamps, where values are unique
 //	Sessions      the four session guarantees, where a model promises them
 //	Steady        no replica shows one value, another, and the first again
 //	OnlyOnce      no write takes effect twice

@@ -34,7 +34,7 @@ func checkers() []checker {
 		{watches, simple(Watches), ofType(model.Watch)},
 		{revisions, simple(Revisions), (*Operation).tellsRevisions},
 		{ends, func(h []Operation, b Budget) Verdict { return Ends(h, b.EndWithin) }, func(o *Operation) bool { return o.TTL > 0 }},
-		{causal, simple(Causal), func(o *Operation) bool { return isCausal(o) && o.Type != model.Watch }},
+		{causal, simple(causalEither), func(o *Operation) bool { return isCausal(o) && o.Type != model.Watch }},
 		{sessions, simple(Sessions), func(o *Operation) bool { return strong(o) || isCausal(o) }},
 		{steady, simple(Steady), func(o *Operation) bool { return !strong(o) && o.Type == model.Get }},
 		{onlyOnce, simple(func(h []Operation) Verdict { return OnlyOnce(h, nil) }), writes},

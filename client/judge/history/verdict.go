@@ -112,7 +112,7 @@ func violated(check string, ops []*Operation, format string, args ...any) Verdic
 // there are any.
 func All(h []Operation, budget Budget) []Verdict {
 	verdicts := []Verdict{
-		Linearizable(h, budget), sequentialEither(h, budget), Causal(h), Sessions(h), Steady(h), OnlyOnce(h, nil),
+		Linearizable(h, budget), sequentialEither(h, budget), causalEither(h), Sessions(h), Steady(h), OnlyOnce(h, nil),
 	}
 	for _, c := range checkers() {
 		extra := c.name == transactions || c.name == lists || c.name == watches || c.name == revisions
