@@ -85,8 +85,8 @@ func (p *patterns) those(list []int) []*Operation {
 	return ops
 }
 
-// inSessions adds the order of each session. Nothing follows a write of unknown outcome: it may have
-// taken effect at any later time.
+// inSessions adds the order of each session. Nothing follows a write of unknown outcome: it may
+// have taken effect at any later time.
 func (p *patterns) inSessions() {
 	sessions := make(map[any][]int)
 	for i, o := range p.nodes { // by call
@@ -212,8 +212,8 @@ func (p *patterns) closePasts(order []int) {
 	}
 }
 
-// conflicts looks at each get with the writes of its key in its past, and adds what it says of their
-// arbitration.
+// conflicts looks at each get with the writes of its key in its past, and adds what it says of
+// their arbitration.
 func (p *patterns) conflicts() *Verdict {
 	type edge struct{ from, to int }
 	added := make(map[edge]bool)

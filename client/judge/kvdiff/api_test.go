@@ -38,7 +38,8 @@ type bucket interface {
 	status(ctx context.Context) (status, error)
 }
 
-// errNotInLegacy is what the legacy package has no function for. A program says the same on both sides.
+// errNotInLegacy is what the legacy package has no function for. A program says the same on both
+// sides.
 var errNotInLegacy = errors.New("the legacy package cannot")
 
 // config is a bucket's configuration.

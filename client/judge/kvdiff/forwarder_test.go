@@ -13,8 +13,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// fault changes what a forwarder passes on: a request on its way, or the answer to it. It stands for
-// a mistake that a facade could make.
+// fault changes what a forwarder passes on: a request on its way, or the answer to it. It stands
+// for a mistake that a facade could make.
 type fault struct {
 	number  int
 	name    string
@@ -22,8 +22,8 @@ type fault struct {
 	answer  func(subject string, m *nats.Msg)
 }
 
-// startForwarder passes what is sent below prefix on to JetStream: no facade could differ less. With
-// a fault it is one that is wrong.
+// startForwarder passes what is sent below prefix on to JetStream: no facade could differ less.
+// With a fault it is one that is wrong.
 func startForwarder(t testing.TB, url, prefix string, f fault) {
 	t.Helper()
 	nc := connect(t, url)

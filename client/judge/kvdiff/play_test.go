@@ -482,7 +482,8 @@ func (p *player) raw(ctx context.Context, s *step) string {
 	return p.reply(ctx, s, r)
 }
 
-// message is the reply to a request for one message, and an acknowledgement; what is not there is zero.
+// message is the reply to a request for one message, and an acknowledgement; what is not there is
+// zero.
 type message struct {
 	Type      string `json:"type"`
 	Stream    string `json:"stream"`

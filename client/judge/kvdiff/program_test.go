@@ -114,8 +114,8 @@ func (g *generator) bucket() string {
 	return g.prefix + "one"
 }
 
-// config makes up a bucket's configuration. Buckets are in memory: one in a file that is deleted and
-// made again at once has its old messages back (nats-server 2.15.2).
+// config makes up a bucket's configuration. Buckets are in memory: one in a file that is deleted
+// and made again at once has its old messages back (nats-server 2.15.2).
 func (g *generator) config(name string) *config {
 	c := &config{Bucket: name, History: []uint8{0, 1, 2, 5, 64}[g.IntN(5)], Memory: true}
 	some := func() bool { return g.IntN(5) == 0 }

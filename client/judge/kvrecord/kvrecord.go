@@ -3,9 +3,9 @@
 // it that package history judges: of quartet's facade, whatever its consistency model, and of a
 // JetStream bucket, by the same checkers.
 //
-// A client is told no more than a value and its revision. So an operation has no replica, no request
-// id and no timestamp. Its position in models 1 and 2 is the revision that it was told ([Place]): in
-// one bucket revisions rise in the order of writes.
+// A client is told no more than a value and its revision. So an operation has no replica, no
+// request id and no timestamp. Its position in models 1 and 2 is the revision that it was told
+// ([Place]): in one bucket revisions rise in the order of writes.
 package kvrecord
 
 import (
@@ -252,11 +252,11 @@ func outcomeOf(o *history.Operation, err error) (history.Outcome, uint16) {
 	return history.Fail, uint16(refused.Code)
 }
 
-// Place gives the operations of models 1 and 2 positions: a write has its revision, and a get stands
-// as early as it can, at the revision that it was told or, if that is before, at the last position
-// that it must not be before: of its session, and in model 1 of all that had returned. If the gets
-// fit the order of the writes at all they do so there. (A write of unknown outcome has no position;
-// neither has one that was refused.)
+// Place gives the operations of models 1 and 2 positions: a write has its revision, and a get
+// stands as early as it can, at the revision that it was told or, if that is before, at the last
+// position that it must not be before: of its session, and in model 1 of all that had returned. If
+// the gets fit the order of the writes at all they do so there. (A write of unknown outcome has no
+// position; neither has one that was refused.)
 func Place(ops []history.Operation) {
 	byCall, byReturn := make([]int, len(ops)), make([]int, len(ops))
 	for i := range ops {
@@ -289,8 +289,8 @@ func Place(ops []history.Operation) {
 	}
 }
 
-// Stale counts the gets that were answered, and of them those that returned less than a write of
-// their key that had ended before they were asked: what linearizability rules out, seen by
+// Stale counts the gets that were answered, and of them the stale ones, which returned less than a
+// write of their key that had ended before they were asked: what linearizability rules out, seen by
 // revisions.
 func Stale(ops []history.Operation) (gets, stale int) {
 	type end struct {

@@ -10,9 +10,10 @@ import (
 )
 
 // BenchmarkThreeCopies is what clients of a JetStream bucket with three copies see, which answers
-// gets from any of them (direct gets): in each round 64 sessions, over all three servers, until each has
-// had 40 answers. It reports how many of 1,000 gets returned less than what had been acknowledged
-// before, and how many of the rounds were linearizable and sequential by the judges of quartet.
+// gets from any of them (direct gets): in each round 64 sessions, over all three servers, until
+// each has had 40 answers. It reports how many of 1,000 gets returned less than what had been
+// acknowledged before, and how many of the rounds were linearizable and sequential by the judges of
+// quartet.
 func BenchmarkThreeCopies(b *testing.B) {
 	urls := startJetStream(b, 3)
 	for _, pace := range []time.Duration{0, 20 * time.Millisecond} {
