@@ -157,6 +157,16 @@ func changeTokens(key string) string {
 	return string(b)
 }
 
+// Buckets begins the subjects on which clients of NATS key-value buckets are served, with its dot.
+func (s Subjects) Buckets() string { return s.dotted + "kv." }
+
+// Shadow begins the subjects on which streams are told the changes of buckets, with its dot: only
+// the master may publish there.
+func (s Subjects) Shadow() string { return s.dotted + "shadow." }
+
+// Shadows matches all of those.
+func (s Subjects) Shadows() string { return s.dotted + "shadow.>" }
+
 // All matches everything that quartet says and hears, except replies to clients.
 func (s Subjects) All() string { return s.all }
 
@@ -168,6 +178,9 @@ func (s Subjects) Reserved(subject string) bool {
 	return !plainSubject(subject) || subject[0] == '$' ||
 		subject == s.prefix || strings.HasPrefix(subject, s.dotted)
 }
+
+// IsPlain reports whether s is a subject, or the tokens of one, that names exactly one.
+func IsPlain(s string) bool { return plainSubject(s) }
 
 // plainSubject reports whether s is one or more non-empty tokens that name exactly one
 // subject. It is stricter than the bus, which lets a wildcard character stand inside a token.

@@ -10,8 +10,8 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
+	"quartet/bus/follow"
 	"quartet/bus/model"
-	"quartet/client/internal/follow"
 )
 
 // Event is one thing that a watch tells: what was there, that it has caught up, and each change.

@@ -41,6 +41,9 @@ const (
 	frontUser       = bus.FrontUser       // the nodes among the clients
 	operatorUser    = "quartet-operator"  // may remove and recover where everybody is let in
 
+	// jetStreamAPI is where JetStream is asked.
+	jetStreamAPI = "$JS.API.>"
+
 	// writeDeadline is how long a client that doesn't read may hold up others before it
 	// is cut off (NATS: 10 s).
 	writeDeadline = 2 * time.Second
@@ -69,7 +72,7 @@ type Options struct {
 	Prefix            string      // of the subjects; "": [bus.DefaultPrefix]
 	MaxPayload        int32       // bytes of a message; 0: NATS's own, 1 MiB
 	AllowInsecureBind bool        // listen beyond loopback without credentials and TLS
-	ClientJetStream   bool        // give clients JetStream, too: they may then have a stream take any subject
+	ClientJetStream   bool        // let clients ask for JetStream, too: they may then have a stream take any subject
 	Log               *slog.Logger
 }
 
@@ -195,14 +198,11 @@ func (o *Options) natsOptions(host string, port int, storeDir string) (*nats.Opt
 // accounts configures the accounts of n, of which clients import the subjects internal from
 // nodes, and returns them by name.
 func (o *Options) accounts(n *nats.Options, internal, storeDir string) (map[string]*nats.Account, error) {
-	clientJetStream := "disabled"
-	if o.ClientJetStream {
-		disk, err := room.Look(storeDir)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrStart, err)
-		}
-		clientJetStream = fmt.Sprintf("{ max_file: %d }", disk.Total/clientShare)
+	disk, err := room.Look(storeDir)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrStart, err)
 	}
+	clientJetStream := fmt.Sprintf("{ max_file: %d }", disk.Total/clientShare)
 	accounts := fmt.Sprintf(`accounts {
 		%[1]s { jetstream: enabled, exports: [ { stream: %[3]q } ] }
 		%[2]s { jetstream: %[4]s, imports: [ { stream: { account: %[1]s, subject: %[3]q } } ] }
@@ -224,11 +224,15 @@ func (o *Options) users(host string, account map[string]*nats.Account, subjects 
 	client := &nats.User{
 		Username: o.ClientUser, Password: o.ClientPassword, Account: account[AccountClients],
 		// It could not reach a node anyway; this keeps it from pretending to listeners.
-		Permissions: &nats.Permissions{Publish: &nats.SubjectPermission{Deny: []string{internal}}},
+		Permissions: &nats.Permissions{Publish: &nats.SubjectPermission{Deny: []string{internal, subjects.Shadows()}}},
 	}
 	if o.open(host) {
 		// Nobody has proved who they are: what an operator does takes the nodes' password.
 		client.Permissions.Publish.Deny = append(client.Permissions.Publish.Deny, subjects.Recover(), subjects.Remove())
+	}
+	if !o.ClientJetStream {
+		// The account has JetStream for the watches of buckets; clients ask for it at quartet's door.
+		client.Permissions.Publish.Deny = append(client.Permissions.Publish.Deny, jetStreamAPI)
 	}
 	if o.ClientUser == "" {
 		client.Username, client.Password = anonymousUser, ""

@@ -215,8 +215,11 @@ func TestJetStreamInBothAccountsOnDisk(t *testing.T) {
 
 	// A start without the option in between neither shows nor loses what clients have stored.
 	without := start(t, Options{StoreDir: dir})
-	if _, err := bucket(ctx,
-		dial(t, bus.DialOptions{URL: without.ClientURL()})); !errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
+	err := unlessRefused(t, without.ClientURL(), func(ctx context.Context, nc *nats.Conn) error {
+		_, err := bucket(ctx, nc)
+		return err
+	})
+	if !errors.Is(err, bus.ErrPermission) {
 		t.Errorf("a client's bucket without the option: %v", err)
 	}
 	without.Shutdown()
@@ -240,26 +243,51 @@ func TestClientsHaveNoJetStreamUnlessGiven(t *testing.T) {
 		options Options
 		want    error
 	}{
-		"not given": {Options{}, jetstream.ErrJetStreamNotEnabledForAccount},
+		"not given": {Options{}, bus.ErrPermission},
 		"given":     {Options{ClientJetStream: true}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, c.options)
-			js, err := jetstream.New(dial(t, bus.DialOptions{URL: s.ClientURL()}))
-			if err != nil {
-				t.Fatal(err)
+			for what, ask := range map[string]func(context.Context, jetstream.JetStream) error{
+				"a stream on quartet.>": func(ctx context.Context, js jetstream.JetStream) error {
+					_, err := js.CreateStream(ctx, audit)
+					return err
+				},
+				"JetStream's account": func(ctx context.Context, js jetstream.JetStream) error {
+					_, err := js.AccountInfo(ctx)
+					return err
+				},
+			} {
+				err := unlessRefused(t, s.ClientURL(), func(ctx context.Context, nc *nats.Conn) error {
+					js, err := jetstream.New(nc)
+					if err != nil {
+						return err
+					}
+					return ask(ctx, js)
+				})
+				if !errors.Is(err, c.want) {
+					t.Errorf("%s: %v, want %v", what, err, c.want)
+				}
 			}
-			if _, err := js.CreateStream(t.Context(), audit); !errors.Is(err, c.want) {
-				t.Errorf("a stream on quartet.>: %v, want %v", err, c.want)
-			}
-			if _, err := js.AccountInfo(t.Context()); !errors.Is(err, c.want) {
-				t.Errorf("JetStream's account: %v, want %v", err, c.want)
-			}
+
 			if _, err := bucket(t.Context(), dial(t, bus.DialOptions{URL: s.NodeURL()})); err != nil {
 				t.Errorf("a node's bucket: %v", err)
 			}
 		})
 	}
+}
+
+// unlessRefused does what a client may or may not do; the server's refusal is its error.
+func unlessRefused(t *testing.T, url string, do func(context.Context, *nats.Conn) error) error {
+	t.Helper()
+	nc := dial(t, bus.DialOptions{URL: url})
+	ctx, refused := context.WithCancelCause(t.Context())
+	defer refused(nil)
+	defer bus.OnRefusal(nc, func(e *bus.PermissionError) { refused(e) })()
+	if err := do(ctx, nc); ctx.Err() == nil {
+		return err
+	}
+	return context.Cause(ctx)
 }
 
 func bucket(ctx context.Context, nc *nats.Conn) (jetstream.KeyValue, error) {

@@ -43,6 +43,7 @@ type event struct {
 	msg    *nats.Msg
 	at     time.Time
 	ended  *commandEnd // fromStore, which has no msg
+	call   func()      // fromJob
 }
 
 func (e event) size() int {
@@ -63,6 +64,9 @@ const (
 	askRecover
 	askRemove
 	fromStore
+	kvRequest // of a client of buckets
+	kvHears   // what came to the facade's own inbox
+	fromJob   // of the facade: its end
 )
 
 // node is the shell around the machine.
@@ -75,6 +79,7 @@ type node struct {
 	link     *link.Link
 	subs     []*bus.Subscription
 	service  *service
+	kv       *kvHost // the facade for NATS key-value clients; nil: it has not begun
 	subjects bus.Subjects
 	inbox    *bus.Inbox[event]
 	loop     *loop.Loop[event, Figures]
@@ -412,7 +417,10 @@ func (n *node) subscribe() error {
 	n.service = n.newService()
 	subs, err := n.service.subscribe()
 	n.subs = append(n.subs, subs...)
-	return err
+	if err != nil {
+		return err
+	}
+	return n.newFacade()
 }
 
 // close shuts everything that was opened.

@@ -23,7 +23,10 @@ type taken struct {
 
 	tellHistory bool // the reply says at which point of the history it was given
 	packed      bool // a list's page goes on as its replica wrote it
-	readOnly    bool // a Txn of gets alone
+
+	own      bool                // the facade's own, which nobody counts
+	done     func(*master.Reply) // the facade has asked, and is told in place of a client; nil: a client has
+	readOnly bool                // a Txn of gets alone
 
 	token            uint64        // under which the machine knows it
 	forwarded, heard time.Duration // since at, until it left for a replica and until one answered; 0: not
@@ -42,13 +45,8 @@ func echo(r *model.Request) []byte {
 	return nil
 }
 
-// reply answers a client and writes the ledger.
-func (n *node) reply(r *master.Reply) {
-	t := n.waiting.remove(r.Token)
-	if t == nil {
-		return
-	}
-
+// count writes the ledger, and tells whoever follows the request.
+func (n *node) count(t *taken, r *master.Reply) {
 	n.opts.Ledger.Record(ledger.Entry{
 		RID: r.RID, Client: t.client, Model: t.request.Model, Type: t.request.Type, Key: t.request.Key,
 		Replica: r.Replica, Code: r.Code, Received: t.at, Taken: time.Since(t.at), Duplicate: r.Repeated,
@@ -59,11 +57,31 @@ func (n *node) reply(r *master.Reply) {
 	if !r.Code.Answered() {
 		n.service.fail(t.request.Model, r.Code, r.Reason)
 	}
+}
+
+// reply answers a client and writes the ledger.
+func (n *node) reply(r *master.Reply) {
+	t := n.waiting.remove(r.Token)
+	if t == nil {
+		return
+	}
+
+	if !t.own {
+		n.count(t, r)
+	}
 	if n.debug {
 		n.opts.Log.Debug("out", "kind", "REPLY", "to", t.reply, "rids", r.RID, "code", r.Code,
 			"clock", r.Clock, "replica", r.Replica, "position", r.Position, "revision", r.Revision, "timestamp", r.Timestamp)
 	}
 
+	isNews := r.Code == model.OK && r.HasRevision && t.request.Writes()
+	if n.kv != nil && isNews {
+		n.kv.facade.Acknowledged(&t.request.Request, r)
+	}
+	if t.done != nil {
+		t.done(r)
+		return
+	}
 	if t.reply == "" || isToldByItsReplica(t, r.Code) {
 		return
 	}

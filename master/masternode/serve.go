@@ -95,12 +95,20 @@ func (n *node) Take(e *event) {
 		n.recoverView(e.msg)
 	case askRemove:
 		n.removeReplica(e.msg)
+
+	case kvRequest:
+		n.kv.request(e.msg)
+	case kvHears:
+		n.kv.facade.Hear(e.msg)
+	case fromJob:
+		e.call()
 	}
 }
 
 // Tick tells the machine that 10 ms have passed.
 func (n *node) Tick(now time.Time) {
 	n.machine.Tick(&n.out)
+	n.kv.tick()
 	n.watch(now)
 }
 
@@ -178,10 +186,17 @@ func (n *node) Send() {
 	for _, s := range n.out.Sends {
 		n.noteSend(n.link.Send(s.Msg, s.To...))
 	}
+	if n.kv != nil {
+		n.kv.sending = true
+	}
 	for i := range n.out.Replies {
 		n.reply(&n.out.Replies[i])
 	}
 	n.flushAnswers()
+	if n.kv != nil {
+		n.kv.sending = false
+		n.kv.flush()
+	}
 	for i := range n.out.Statuses {
 		n.status(&n.out.Statuses[i])
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"quartet/bus"
 	"quartet/bus/model"
 	"quartet/client"
 	"quartet/client/clientcmd/console"
@@ -267,7 +268,7 @@ func (r *run) prepare(ctx context.Context, point *point) error {
 func withoutJetStream(err error) error {
 	notGiven := errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount)
 	notThere := errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, nats.ErrNoResponders)
-	if notGiven || notThere {
+	if notGiven || notThere || errors.Is(err, bus.ErrPermission) {
 		return fmt.Errorf("bench: --compare-kv needs JetStream, which the server gives its clients if it is started "+
 			"as quartet master --client-jetstream (any other NATS server: jetstream enabled, for this account too): "+
 			"%w", err)
@@ -284,7 +285,16 @@ func (r *run) openBucket(ctx context.Context) (err error) {
 		if r.admin, err = r.conn.Dial(ctx, "quartet bench"); err != nil {
 			return fmt.Errorf("bench: %w", err)
 		}
-		if r.bucket, err = load.MakeBucket(ctx, r.admin); err != nil {
+
+		asking, refused := context.WithCancelCause(ctx)
+		stop := bus.OnRefusal(r.admin, func(e *bus.PermissionError) { refused(e) })
+		r.bucket, err = load.MakeBucket(asking, r.admin)
+		stop()
+		if cause := context.Cause(asking); cause != nil {
+			err = cause
+		}
+		refused(nil)
+		if err != nil {
 			return withoutJetStream(err)
 		}
 	}

@@ -56,7 +56,7 @@ var ofWatches = []Mutant{
 	// what the cut`},
 	}},
 	{Name: "a watch that goes on from inside a transaction", Rule: "O24", Edits: []Edit{
-		{"client/internal/follow/follow.go", `	case f.hasFrom:
+		{"bus/follow/follow.go", `	case f.hasFrom:
 		return`, `	case f.hasFrom && MUTANT:
 		return strconv.FormatUint(max(f.from, f.partial), 10)
 	case f.hasFrom:

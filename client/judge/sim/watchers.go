@@ -6,10 +6,10 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"quartet/bus/follow"
 	"quartet/bus/lamport"
 	"quartet/bus/message"
 	"quartet/bus/model"
-	"quartet/client/internal/follow"
 	"quartet/master"
 	"quartet/replica/store"
 	"quartet/replica/watching"

@@ -8,9 +8,9 @@ import (
 	"strconv"
 	"testing"
 
+	"quartet/bus/follow"
 	"quartet/bus/lamport"
 	"quartet/bus/model"
-	"quartet/client/internal/follow"
 )
 
 // order is what has been committed, in its order.

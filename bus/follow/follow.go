@@ -2,7 +2,7 @@
 // each once and none left out, of the streams that follow each other when replicas die. It finds
 // loss, says from where the next stream is to go on, and gives out what is new in it.
 //
-// The package is pure, so that the simulation follows watches by the same code as [client.Watch].
+// The package is pure, so that the simulation follows watches by the same code as client.Watch.
 package follow
 
 import (

@@ -1,0 +1,330 @@
+package kv
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"quartet/bus"
+	"quartet/bus/model"
+	"quartet/master"
+)
+
+// Headers of the messages in a shadow, beside those of JetStream.
+const (
+	headerRevision = bus.HeaderRevision // of the change, in the cluster's order
+	headerMore     = bus.HeaderMore     // true: the next message is of a change with the same revision
+)
+
+// Headers that clients and servers of JetStream use.
+const (
+	headerOperation  = "KV-Operation"
+	headerRollup     = "Nats-Rollup"
+	headerTTL        = "Nats-TTL"
+	headerReason     = "Nats-Marker-Reason"
+	headerLast       = "Nats-Expected-Last-Sequence"
+	headerLastOfKey  = "Nats-Expected-Last-Subject-Sequence"
+	headerLastFilter = "Nats-Expected-Last-Subject-Sequence-Subject"
+	headerStream     = "Nats-Expected-Stream"
+	headerLastID     = "Nats-Expected-Last-Msg-Id"
+	headerBatch      = "Nats-Batch-Id"
+	headerSchedule   = "Nats-Schedule"
+	headerIncrement  = "Nats-Incr"
+
+	opDEL    = "DEL"
+	opPURGE  = "PURGE"
+	rollsKey = "sub"
+	reasonMa = "MaxAge"
+)
+
+// bucket is a bucket that the facade knows.
+type bucket struct {
+	f        *Facade
+	name     string
+	record   *record
+	revision uint64 // of the record
+
+	open    bool // its numbers are known, and its feed has caught up
+	opening int  // counts the openings: what an earlier one has found out concerns nobody
+	again   time.Time
+	held    []func()
+	initial []model.Event // what was there, until the feed has caught up
+	feed    *feed
+	numbers *numbers
+	before  *numbers // those of a shadow that was lost: what was there then and is not now was deleted
+
+	resumed   uint64            // the revision of the shadow's last message: of it a part may be there
+	acked     uint64            // the revision of the newest write of the bucket that this master has acknowledged
+	pending   int64             // bytes of values that are on their way
+	inFlight  int               // writes that the cluster has not answered
+	purging   map[string]int    // keys: how many purges are under way
+	purged    map[uint64]string // revisions of purges whose changes are still to come; their markers' TTL
+	seen      bool              // by the newest reading of the records
+	removed   []*nats.Msg       // who is to be told that the bucket is gone
+	emptying  bool              // its keys are being deleted
+	reserving bool              // more numbers are being reserved
+	shadowed  bool              // there is a shadow
+	sent      uint64            // number of the newest message that was sent to it
+	newest    *nats.Msg         // with that number, until the end of the turn
+	sentAt    time.Time
+	stored    uint64 // all up to this number are stored
+	barriers  []barrier
+}
+
+// barrier is a call that waits until what it is to see is stored.
+type barrier struct {
+	number uint64
+	until  time.Time
+	done   func(stored bool)
+}
+
+// ErrNoStream is what [Streams] return where a shadow is not there, or holds no such bucket's
+// messages.
+var ErrNoStream = errors.New("kv: there is no such stream")
+
+// ErrNoJetStream is what [Streams] return where there can be no shadow: the account has no
+// JetStream.
+var ErrNoJetStream = errors.New("kv: the clients' account of the NATS server has no JetStream")
+
+// hold keeps a call until the bucket is open.
+func (b *bucket) hold(m *nats.Msg, again func()) {
+	if len(b.held) >= maxHeld {
+		b.f.fail(m, "", errLoading)
+		return
+	}
+	b.held = append(b.held, again)
+}
+
+// opened lets the calls go on that have waited.
+func (b *bucket) opened() {
+	b.open = true
+	held := b.held
+	b.held = nil
+	for _, again := range held {
+		again()
+	}
+}
+
+// change takes a change that the feed tells: it has the next number, and is sent to the shadow.
+func (b *bucket) change(e *model.Event) {
+	key := e.Key[len(b.name)+1:]
+	if !isShown(key) {
+		b.f.counts.Unshown++
+		return
+	}
+	isTold := e.Revision == b.resumed && b.numbers.keys[key].revision == e.Revision
+	if isTold {
+		return // of a transaction of which the rest was lost
+	}
+	b.f.counts.Changes++
+
+	next := entry{revision: e.Revision, at: b.f.host.Now().UnixNano()}
+	header := nats.Header{headerRevision: {strconv.FormatUint(e.Revision, 10)}}
+	if e.More {
+		header[headerMore] = []string{"true"}
+	}
+	c := &b.record.Config
+	switch e.Kind {
+	case model.EventDelete:
+		next.marker = isDeleted
+		header[headerOperation] = []string{opDEL}
+		if ttl, found := b.purged[e.Revision]; found {
+			delete(b.purged, e.Revision)
+			next.marker = isPurged
+			header[headerOperation], header[headerRollup] = []string{opPURGE}, []string{rollsKey}
+			b.endsAfter(&next, header, ttl)
+		} else if c.MaxAge > 0 {
+			b.endsAfter(&next, header, wholeSeconds(c.MaxAge))
+		}
+	case model.EventExpire:
+		if c.MarkerTTL == 0 {
+			b.ended(key, e)
+			return
+		}
+		next.marker = isEnded
+		header[headerReason], header[headerRollup] = []string{reasonMa}, []string{rollsKey}
+		header[headerOperation] = []string{opPURGE} // so that clients without markers see an end, too
+		b.endsAfter(&next, header, wholeSeconds(c.MarkerTTL))
+	}
+
+	next.size = sizeOf(c.Storage, subjectPrefix+b.name+"."+key, len(e.Value))
+	number := b.numbers.take(key, next)
+	b.store(number, b.subject(key), header, e.Value)
+}
+
+// ended takes the end of a value of which nothing is to be seen: what the shadow holds of the key
+// goes.
+func (b *bucket) ended(key string, e *model.Event) {
+	newest, found := b.numbers.keys[key]
+	b.numbers.remove(key)
+	header := nats.Header{headerRevision: {strconv.FormatUint(e.Revision, 10)}}
+	b.store(b.numbers.skip(e.Revision), b.mark(), header, nil)
+	if !found || !b.shadowed {
+		return
+	}
+	body := jsonOf(purgeRequest{Filter: subjectPrefix + b.name + "." + key, Sequence: newest.number + 1})
+	b.f.ask(&nats.Msg{Subject: apiPrefix + "STREAM.PURGE." + b.shadow().Name, Data: body}, func(*nats.Msg) {})
+}
+
+// endsAfter has a marker end, here and in the shadow. ttl is as a header says it; "": never.
+func (b *bucket) endsAfter(e *entry, header nats.Header, ttl string) {
+	if ttl == "" {
+		return
+	}
+	after, err := parseTTL(ttl)
+	if err != nil || after == 0 {
+		return
+	}
+	header[headerTTL] = []string{ttl}
+	e.until = e.at + int64(after)
+}
+
+// wholeSeconds is a time in nanoseconds as a header says it.
+func wholeSeconds(t int64) string {
+	seconds := (time.Duration(t) + time.Second - 1).Truncate(time.Second)
+	return seconds.String()
+}
+
+// store sends a message to the shadow, which takes it only as its next.
+func (b *bucket) store(number uint64, subject string, header nats.Header, value []byte) {
+	if !b.shadowed {
+		return
+	}
+	header[headerLast] = []string{strconv.FormatUint(number-1, 10)}
+	b.f.counts.Stored++
+	if b.newest == nil {
+		b.f.dirty = append(b.f.dirty, b)
+	}
+	b.sent, b.newest = number, &nats.Msg{Subject: subject, Header: header, Data: value}
+	b.f.host.Send(b.newest)
+}
+
+// subject is where the shadow hears of a key.
+func (b *bucket) subject(key string) string { return b.f.ingest + b.name + ".k." + key }
+
+// mark is where it hears of what leaves nothing behind.
+func (b *bucket) mark() string { return b.f.ingest + b.name + ".m" }
+
+// isShown reports whether a key can be a part of a subject, which names it.
+func isShown(key string) bool { return bus.IsPlain(key) }
+
+// read takes what was there when the feed began, and changes after that.
+func (b *bucket) read(e *model.Event) {
+	switch e.Kind {
+	case model.EventValue:
+		b.initial = append(b.initial, *e)
+	case model.EventCaughtUp:
+		b.caughtUp()
+	default:
+		if e.Kind.Changes() {
+			b.change(e)
+		}
+	}
+}
+
+// caughtUp numbers what was there, in the order in which it was written.
+func (b *bucket) caughtUp() {
+	slices.SortStableFunc(b.initial, func(x, y model.Event) int {
+		switch {
+		case x.Revision < y.Revision:
+			return -1
+		case x.Revision > y.Revision:
+			return 1
+		}
+		return 0
+	})
+	for i := range b.initial {
+		e := &b.initial[i]
+		e.Kind = model.EventSet
+		e.More = i+1 < len(b.initial) && b.initial[i+1].Revision == e.Revision
+		b.change(e)
+	}
+	b.initial = nil
+	if b.before != nil {
+		b.deleteMissing()
+	}
+	if !b.open {
+		b.opened()
+	}
+}
+
+// deleteMissing tells of the keys that a lost shadow had and that are there no more.
+func (b *bucket) deleteMissing() {
+	for _, key := range slices.Sorted(maps.Keys(b.before.keys)) {
+		was := b.before.keys[key]
+		if _, found := b.numbers.keys[key]; !found && was.marker == isValue {
+			b.change(&model.Event{Kind: model.EventDelete, Key: b.name + "/" + key, Revision: b.feed.upTo})
+		}
+	}
+	b.before = nil
+}
+
+// acknowledged notes that a write of a key was acknowledged, through whatever door: what is read
+// from the shadow from now on shows it.
+func (f *Facade) acknowledged(key string, revision uint64) {
+	for i := range len(key) {
+		if key[i] == '/' {
+			if b := f.buckets[key[:i]]; b != nil && isShown(key[i+1:]) {
+				b.acked = max(b.acked, revision)
+			}
+			return
+		}
+	}
+}
+
+// Acknowledged is told of each write of models 1 and 2 that the cluster has acknowledged to
+// anybody, with its revision.
+func (f *Facade) Acknowledged(r *model.Request, a *master.Reply) {
+	if len(f.buckets) == 0 {
+		return
+	}
+	f.acknowledged(r.Key, a.Revision)
+}
+
+// settled calls done when all that was acknowledged so far is stored in the shadow.
+func (b *bucket) settled(done func(stored bool)) {
+	b.feed.await(b.acked, func(told bool) {
+		if !told {
+			done(false)
+			return
+		}
+		number := b.sent
+		if number <= b.stored {
+			done(true)
+			return
+		}
+		b.barriers = append(b.barriers, barrier{number: number, until: b.f.host.Now().Add(feedWait), done: done})
+	})
+}
+
+// stored takes a shadow's acknowledgement.
+func (f *Facade) stored(bucket string, m *nats.Msg) {
+	b := f.buckets[bucket]
+	if b == nil || !b.shadowed {
+		return
+	}
+	sequence, err := parseStored(m.Data)
+	if err != nil {
+		f.log.Warn("a bucket's stream has refused a message: it is read again", "bucket", b.name, "error", err)
+		b.reopen()
+		return
+	}
+	b.stored = max(b.stored, sequence)
+	ready := b.barriers[:0]
+	var done []barrier
+	for _, w := range b.barriers {
+		if w.number <= b.stored {
+			done = append(done, w)
+			continue
+		}
+		ready = append(ready, w)
+	}
+	b.barriers = ready
+	for _, w := range done {
+		w.done(true)
+	}
+}

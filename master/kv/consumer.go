@@ -1,0 +1,135 @@
+package kv
+
+import (
+	"encoding/json"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+)
+
+// consumer serves CONSUMER.*: the request is passed on to the server's own JetStream, which
+// answers the client by itself. One that begins to read waits until the shadow holds all that was
+// acknowledged.
+func (b *bucket) consumer(c *call, m *nats.Msg) {
+	switch {
+	case !b.shadowed:
+		b.f.fail(m, consumerType(c.verb), errNoShadow)
+		return
+	case m.Reply == "":
+		return // nobody is to be told
+	}
+	body, rest := m.Data, c.rest
+	if c.verb == "CREATE" || c.verb == "DURABLE.CREATE" {
+		var fault *Error
+		if body, rest, fault = b.consumerConfig(c, m); fault != nil {
+			b.f.fail(m, consumerType(c.verb), fault)
+			return
+		}
+	}
+	b.settled(func(stored bool) {
+		if !stored {
+			b.f.fail(m, consumerType(c.verb), errLoading)
+			return
+		}
+		b.f.counts.Passed++
+		subject := apiPrefix + "CONSUMER." + c.verb + "." + b.shadow().Name + rest
+		b.f.host.Send(&nats.Msg{Subject: subject, Reply: m.Reply, Header: m.Header, Data: body})
+	})
+}
+
+func consumerType(verb string) string {
+	switch verb {
+	case "CREATE", "DURABLE.CREATE":
+		return typePrefix + "consumer_create_response"
+	case "DELETE":
+		return typePrefix + "consumer_delete_response"
+	case "INFO":
+		return typePrefix + "consumer_info_response"
+	case "NAMES":
+		return typePrefix + "consumer_names_response"
+	case "LIST":
+		return typePrefix + "consumer_list_response"
+	}
+	return ""
+}
+
+// consumerConfig makes the request for a consumer of the shadow of one for a consumer of the
+// bucket. What it does not concern itself with goes through as it is.
+func (b *bucket) consumerConfig(c *call, m *nats.Msg) (body []byte, rest string, fault *Error) {
+	var r, config map[string]json.RawMessage
+	if err := json.Unmarshal(m.Data, &r); err != nil {
+		return nil, "", badJSON(err)
+	}
+	if err := json.Unmarshal(r["config"], &config); err != nil {
+		return nil, "", badJSON(err)
+	}
+	var stream string
+	if err := json.Unmarshal(r["stream_name"], &stream); err != nil || b.f.bucketOf(stream) != b.name {
+		return nil, "", errConsumerStream
+	}
+	r["stream_name"] = jsonOf(b.shadow().Name)
+
+	if fault := b.filters(c, config); fault != nil {
+		return nil, "", fault
+	}
+	var deliver string
+	if raw, given := config["deliver_subject"]; given {
+		if err := json.Unmarshal(raw, &deliver); err != nil {
+			return nil, "", badJSON(err)
+		}
+		isFree := deliver == "" || !b.f.o.Subjects.Reserved(deliver)
+		if !isFree {
+			return nil, "", errDeliver
+		}
+	}
+
+	// A shadow keeps more of a key than a history of one: all of that is its newest.
+	var policy string
+	_ = json.Unmarshal(config["deliver_policy"], &policy) // what is no word the server refuses
+	isWhole := policy == "" || policy == "all"
+	if isWhole && b.record.Config.History == 1 {
+		config["deliver_policy"] = jsonOf("last_per_subject")
+	}
+	r["config"] = jsonOf(config)
+	return jsonOf(r), c.rest, nil
+}
+
+// filters sees that a consumer reads keys of the bucket alone.
+func (b *bucket) filters(c *call, config map[string]json.RawMessage) *Error {
+	var one string
+	var several []string
+	if raw, given := config["filter_subject"]; given {
+		if err := json.Unmarshal(raw, &one); err != nil {
+			return badJSON(err)
+		}
+	}
+	if raw, given := config["filter_subjects"]; given {
+		if err := json.Unmarshal(raw, &several); err != nil {
+			return badJSON(err)
+		}
+	}
+
+	all := several
+	if one != "" {
+		all = append(all, one)
+	}
+	for _, filter := range all {
+		if !strings.HasPrefix(filter, subjectPrefix+b.name+".") {
+			return errFilter
+		}
+	}
+	_, inSubject, _ := strings.Cut(strings.TrimPrefix(c.rest, "."), ".")
+	if inSubject != "" && c.verb == "CREATE" && inSubject != one {
+		return errInsideFilter
+	}
+	if len(all) > 0 {
+		return nil
+	}
+	filter := subjectPrefix + b.name + ".>"
+	if strings.Count(c.rest, ".") == 1 && c.verb == "CREATE" { // the subject has the name alone: several it is
+		config["filter_subjects"] = jsonOf([]string{filter})
+		return nil
+	}
+	config["filter_subject"] = jsonOf(filter)
+	return nil
+}

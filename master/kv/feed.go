@@ -1,0 +1,244 @@
+package kv
+
+import (
+	"container/heap"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"quartet/bus"
+	"quartet/bus/follow"
+	"quartet/bus/model"
+	"quartet/master"
+)
+
+const (
+	feedSilence = 12 * time.Second // of a stream: heartbeats come every 5 s
+	feedProbe   = time.Second      // how often a silent one is asked whether its replica is there
+	feedPause   = 100 * time.Millisecond
+)
+
+// feed is a watch of the cluster's own, of the keys below a prefix, in the order of their
+// revisions, each change once. It goes on by itself at another replica.
+type feed struct {
+	f      *Facade
+	prefix string
+	take   func(e *model.Event)      // of what was there, that it has caught up, and of changes
+	lost   func()                    // the changes to go on from are kept no more
+	holds  func(e *model.Event) bool // an event has to wait for [feed.goOn]; nil: none has
+
+	follower *follow.Follower
+	history  bus.History
+	token    string // of the stream; "": there is none
+	flow     string // where its newest event is acknowledged; "": nowhere yet
+	heard    time.Time
+	probed   time.Time
+	again    time.Time // when the next stream is to be asked for; zero: there is one
+	upTo     uint64    // all changes up to this revision were told
+	waits    waits
+	backlog  []*nats.Msg // what waits for goOn
+}
+
+// begin begins it after a revision; "": with what is there.
+func (d *feed) begin(from string) {
+	d.follower = follow.New(model.Linearizable, from)
+	d.stream()
+}
+
+// end ends it.
+func (d *feed) end() {
+	delete(d.f.feeds, d.token)
+	d.token, d.again, d.backlog = "", time.Time{}, nil
+}
+
+// stream asks for the next stream.
+func (d *feed) stream() {
+	d.end()
+	token := d.f.newToken()
+	d.token, d.flow, d.heard = token, "", d.f.host.Now()
+	d.f.feeds[token] = d
+
+	r := model.Request{Model: model.Linearizable, Type: model.Watch, Key: d.prefix}
+	if from := d.follower.Begin(); from != "" {
+		r.Range = &model.Range{From: from}
+	}
+	o := bus.Options{Client: "kv " + d.prefix}
+	if d.history != (bus.History{}) {
+		o.History, o.AsksHistory = d.history, true
+	}
+
+	d.f.host.Ask(r, o, d.f.inbox("F", token), func(a *master.Reply) {
+		switch {
+		case d.token != token || a.Code == model.OK:
+		case a.Code == model.Gone, a.Code == model.Misdirected:
+			d.giveUp()
+		default:
+			d.retry()
+		}
+	})
+}
+
+// giveUp says that the changes to go on from are not to be had.
+func (d *feed) giveUp() {
+	d.end()
+	d.history = bus.History{}
+	d.lost()
+}
+
+// retry asks for the next stream in a moment.
+func (d *feed) retry() {
+	d.end()
+	d.again = d.f.host.Now().Add(feedPause)
+}
+
+// goOn takes what has waited.
+func (d *feed) goOn() {
+	backlog := d.backlog
+	d.backlog = nil
+	for i, m := range backlog {
+		token := d.token
+		d.hear(m)
+		switch {
+		case d.token != token:
+			return // the stream is over
+		case len(d.backlog) > 0: // it has to wait again
+			d.backlog = append(d.backlog, backlog[i+1:]...)
+			return
+		}
+	}
+}
+
+// hear takes a message of the stream.
+func (d *feed) hear(m *nats.Msg) {
+	if len(d.backlog) > 0 {
+		d.backlog = append(d.backlog, m)
+		return
+	}
+	if !bus.IsEvent(m) {
+		if m.Header.Get("Status") == "503" { // an acknowledgement found nobody: the replica is gone
+			d.retry()
+		}
+		return
+	}
+	e, err := bus.ParseEvent(m)
+	if err != nil {
+		d.retry()
+		return
+	}
+
+	if d.holds != nil && d.holds(&e.Event) {
+		d.backlog = append(d.backlog, m)
+		return
+	}
+
+	if e.History.Epoch >= d.history.Epoch && e.History != (bus.History{}) {
+		d.history = e.History
+	}
+	d.heard = d.f.host.Now()
+	token := d.token
+	switch d.follower.Take(&e.Event, d.give) {
+	case follow.Gone:
+		d.giveUp()
+		return
+	case follow.Resume:
+		d.retry()
+		return
+	}
+
+	if d.token != token {
+		return // what was taken has ended this stream
+	}
+	d.upTo = max(d.upTo, d.follower.From())
+	d.release()
+	if m.Reply != "" {
+		d.flow = m.Reply
+		d.acknowledge()
+	}
+}
+
+// give gives an event out, and what waits for it goes on.
+func (d *feed) give(e model.Event) { d.take(&e) }
+
+func (d *feed) acknowledge() {
+	d.probed = d.heard
+	d.f.host.Send(&nats.Msg{Subject: d.flow, Reply: d.f.inbox("F", d.token)})
+}
+
+// tick looks whether the stream is alive.
+func (d *feed) tick(now time.Time) {
+	switch {
+	case !d.again.IsZero():
+		if now.After(d.again) {
+			d.stream()
+		}
+	case d.token == "":
+	case now.Sub(d.heard) > feedSilence:
+		d.stream()
+	case d.flow != "" && now.Sub(d.heard) > feedProbe && now.Sub(d.probed) > feedProbe:
+		d.acknowledge()
+		d.probed = now
+	}
+	d.expire(now)
+}
+
+// wait is what waits until all changes up to a revision were told.
+type wait struct {
+	revision uint64
+	until    time.Time
+	done     func(told bool)
+}
+
+type waits []wait
+
+func (w waits) Len() int           { return len(w) }
+func (w waits) Less(i, j int) bool { return w[i].revision < w[j].revision }
+func (w waits) Swap(i, j int)      { w[i], w[j] = w[j], w[i] }
+func (w *waits) Push(x any)        { *w = append(*w, x.(wait)) }
+func (w *waits) Pop() any {
+	last := len(*w) - 1
+	x := (*w)[last]
+	(*w)[last] = wait{}
+	*w = (*w)[:last]
+	return x
+}
+
+// feedWait is how long a change is waited for that has happened.
+const feedWait = 5 * time.Second
+
+// await calls done when all changes up to a revision were told, or when that takes too long.
+func (d *feed) await(revision uint64, done func(told bool)) {
+	if revision <= d.upTo {
+		done(true)
+		return
+	}
+	heap.Push(&d.waits, wait{revision: revision, until: d.f.host.Now().Add(feedWait), done: done})
+}
+
+// release lets go on what has waited for what was told.
+func (d *feed) release() {
+	for len(d.waits) > 0 && d.waits[0].revision <= d.upTo {
+		heap.Pop(&d.waits).(wait).done(true)
+	}
+}
+
+// expire ends what has waited too long.
+func (d *feed) expire(now time.Time) {
+	var late []wait
+	kept := d.waits[:0]
+	for _, w := range d.waits {
+		if now.After(w.until) {
+			late = append(late, w)
+			continue
+		}
+		kept = append(kept, w)
+	}
+	if len(late) == 0 {
+		return
+	}
+	clear(d.waits[len(kept):])
+	d.waits = kept
+	heap.Init(&d.waits)
+	for _, w := range late {
+		w.done(false)
+	}
+}
