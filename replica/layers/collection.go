@@ -89,7 +89,7 @@ func (l *Layers) beginSweep() { l.sweep = sweep{on: true} }
 func (l *Layers) Sweeps() bool { return l.sweep.on }
 
 // Sweep takes some of the tombstones that are gone out of the store, and reports whether it took
-// any. A snapshot that is open has them still.
+// any.
 func (l *Layers) Sweep() bool {
 	if !l.sweep.on {
 		return false
