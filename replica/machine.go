@@ -213,9 +213,6 @@ func (m *Machine) Stats() Stats {
 	return s
 }
 
-// Committed returns what stands at a key of the committed layer, for the simulation.
-func (m *Machine) Committed(key string) (store.Record, bool) { return m.layers.Committed(key) }
-
 // Record returns the record of the epoch that the machine knows; Epoch 0 means none.
 func (m *Machine) Record() message.Record { return m.record }
 
