@@ -106,6 +106,22 @@ func TestO40AnEpochBeginsAnew(t *testing.T) {
 	g.equal(1, 2, 3)
 }
 
+// An epoch of a build that collects nothing is gone on with as it began; the next one collects.
+func TestO40AnEpochOfAnEarlierLevel(t *testing.T) {
+	g := collectors(t, 3, 3)
+	g.record.Level = message.LevelRevisions
+	g.change(1, 2, 3)
+	g.ask(1, deletion(1, "linearizable delete a"))
+	g.hear()
+	g.wantTombstones(1)
+
+	g.record.Level = message.Level
+	g.change(1, 2, 3)
+	g.hear()
+	g.wantTombstones(0)
+	g.equal(1, 2, 3)
+}
+
 // A member agrees only when the causal writes that may be stamped up to the horizon are committed.
 func TestO41CausalWritesComeFirst(t *testing.T) {
 	g := collectors(t, 3, 3)

@@ -86,6 +86,10 @@ var ofCollections = []Mutant{
 		}
 		l.remove(key)`},
 	}},
+	{Name: "a watch that goes on is not told what was collected", Rule: "O45", Edits: []Edit{
+		{"replica/watching/watching.go", `goesOn && after < w.source.Collected(); hasLostDeletes {`,
+			`goesOn && after < w.source.Collected() && !MUTANT; hasLostDeletes {`},
+	}},
 	{Name: "a learner whose keys are ahead of its donor goes on", Rule: "F6", Edits: []Edit{
 		{"replica/view/learner.go", `	complete := whole && max(c.Position, l.layers.Position()) >= s.ahead`, `	complete := whole && (max(c.Position, l.layers.Position()) >= s.ahead || MUTANT)`},
 	}},

@@ -11,7 +11,8 @@ import (
 )
 
 // CollectFromSeed draws a run of [OpsFromSeed] in which tombstones are collected soon, so that writes
-// are on their way meanwhile. One in six is a run of [joiners], one of [returning].
+// are on their way meanwhile. Of six one is a run of [joiners], one of [returning], one has watchers
+// and one listers.
 func CollectFromSeed(seed uint64) Options {
 	o := OpsFromSeed(seed)
 	r := rand.New(rand.NewPCG(seed, 0x70b57))
@@ -20,6 +21,10 @@ func CollectFromSeed(seed uint64) Options {
 		return joiners(seed)
 	case 1:
 		return returning(seed)
+	case 2:
+		return watchersOfCollections(seed)
+	case 3:
+		o = ListFromSeed(seed)
 	}
 	o.Lag = 1 + r.IntN(12)
 	o.Requests += 6
@@ -38,6 +43,14 @@ func joiners(seed uint64) Options {
 	o.ChunkBytes, o.Lag, o.Keys, o.Requests = 70, 1, 5, 30
 	o.Kinds, o.Faults, o.Horizon = []FaultKind{Join, Join, Lose, Crash, Slow, Pause, CutOut}, 8, 150*tickUnits
 	o.Mixes = []int{int(seed % uint64(len(mixes)))}
+	return o
+}
+
+// watchersOfCollections draws a run of [WatchFromSeed] in which tombstones are collected soon: before
+// many a watch goes on.
+func watchersOfCollections(seed uint64) Options {
+	o := WatchFromSeed(seed)
+	o.Lag, o.Client = 1, max(o.Client, 0.2)
 	return o
 }
 

@@ -62,8 +62,8 @@ type delivered struct {
 	at       place
 	position uint64
 	op       *message.Operation
-	data     *message.Data // that brought it
-	byCut    bool          // no replica has delivered it while its view worked
+	data     *message.Data   // that brought it
+	byCut    bool            // no replica has delivered it while its view worked
 	in       *message.Record // of its epoch
 }
 
