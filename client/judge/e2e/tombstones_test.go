@@ -121,11 +121,19 @@ func TestTombstonesGo(t *testing.T) {
 	killOne(t, nc, "r3") // perhaps before its disk has learned of it
 	awaitTombstones(t, nc, 0)
 
+	removed := joined(t, m, dir, "--id", "r4", "--dir", filepath.Join(p.tmp, "r4"))
+	if err := removed.Wait(); err != nil { // it hears that it was taken out
+		t.Errorf("the replica that was removed ended badly: %v", err)
+	}
 	r4 = fourth()
 	nothingRises(t, nc, 4)
-	kill(t, r4.Process.Pid)
-	_ = r4.Wait() // killed
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = r4.Wait() // killed
+	}()
 	killAll(t, m, nc)
+	<-ended
 	m = startIn(t, p, args...)
 	nc = outlives(t, m.url)
 	fourth()
