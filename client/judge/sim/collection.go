@@ -50,7 +50,7 @@ func joiners(seed uint64) Options {
 // many a watch goes on.
 func watchersOfCollections(seed uint64) Options {
 	o := WatchFromSeed(seed)
-	o.Lag, o.Client = 1, max(o.Client, 0.2)
+	o.Lag = 1
 	return o
 }
 
