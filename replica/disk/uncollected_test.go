@@ -85,12 +85,29 @@ func uncollectedState(n int) durable.State {
 }
 
 // A directory that the build before has left opens with all that it holds, in an epoch in which nothing
-// is collected. In a later one tombstones go, and the next life knows how far.
+// is collected; so does one that this build leaves. In a later epoch tombstones go, and the next life
+// knows how far.
 func TestADirectoryWithoutCollections(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "r2")
-	if err := os.CopyFS(dir, os.DirFS("testdata/before-collections")); err != nil {
-		t.Fatal(err)
+	for name, begin := range map[string]func(dir string) error{
+		"of the build before": func(dir string) error { return os.CopyFS(dir, os.DirFS("testdata/before-collections")) },
+		"of this build": func(dir string) error {
+			d, _ := mustOpen(t, Options{Dir: dir, BootID: "boot 1", Window: 50})
+			return writeUncollected(d)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "r2")
+			if err := begin(dir); err != nil {
+				t.Fatal(err)
+			}
+			collectIn(t, dir)
+		})
 	}
+}
+
+// collectIn opens a directory of writeUncollected in three lives, and takes a tombstone out in each.
+func collectIn(t *testing.T, dir string) {
+	t.Helper()
 	want := snapshot{saved: durable.Saved{State: uncollectedState(uncollectedTurns - 1)}, keys: map[string]store.Record{}}
 	for n := range uncollectedTurns {
 		for i := range 3 {
