@@ -30,10 +30,10 @@ func isStale(f *flight, a *message.Answer) bool {
 	return a.Code == model.NotFound && f.writes && f.request.Model == model.Eventual
 }
 
-// stampAnew gives a weak write another version, since a replica, in an epoch, has said that it has a
-// time which is older than tombstones that were collected: with this one the write was executed
-// nowhere, and will not be, whoever else was sent it (rule O42). What is said of an earlier version
-// than the present one was acted upon.
+// stampAnew gives a weak write another version, since a replica, in an epoch, has said that it
+// has a time which is older than tombstones that were collected: with this one the write was
+// executed nowhere, and will not be, whoever else was sent it (rule O42). What is said of an
+// earlier version than the present one was acted upon.
 func (m *Machine) stampAnew(p *peer, f *flight, epoch, time uint64) {
 	if f.request.Version.Time != time {
 		return

@@ -6,8 +6,9 @@ import (
 	"quartet/bus/model"
 )
 
-// A write of which a replica says that its stamp is older than what was collected is stamped anew, and
-// sent again; what is said late of the first stamp changes nothing. A get that finds nothing is answered.
+// A write of which a replica says that its stamp is older than what was collected is stamped
+// anew, and sent again; what is said late of the first stamp changes nothing. A get that finds
+// nothing is answered.
 func TestO42AStampThatIsTooOldIsGivenAnew(t *testing.T) {
 	o := ready(t, configured(3, 1))
 	o.ask(at(1, id("x", in("eventual set a 1"))))

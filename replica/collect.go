@@ -8,13 +8,14 @@ import (
 	"quartet/bus/model"
 )
 
-// How tombstones are collected (rules O40 to O44 of DESIGN.md). The first member proposes a horizon,
-// a version, as an ordered operation. From its delivery on each member takes no weak write any more
-// that is not above it, and orders its agreement once all causal writes up to it are committed.
-// Where the last agreement is delivered, the tombstones up to the horizon are gone.
+// How tombstones are collected (rules O40 to O44 of DESIGN.md). The first member proposes a
+// horizon, a version, as an ordered operation. From its delivery on each member takes no weak
+// write any more that is not above it, and orders its agreement once all causal writes up to it
+// are committed. Where the last agreement is delivered, the tombstones up to the horizon are
+// gone.
 
-// Collecting says when the first member proposes that tombstones are collected. Zero fields have the
-// values that are given here.
+// Collecting says when the first member proposes that tombstones are collected. Zero fields have
+// the values that are given here.
 type Collecting struct {
 	Most     int    // so many tombstones, if they are more than an eighth of the values, are collected: 10,000
 	LagTicks uint64 // how old what is collected is, at the least, in ticks: 1,000, which is 10 s
@@ -38,8 +39,8 @@ func (c Collecting) filled() Collecting {
 type collecting struct {
 	heard uint64 // the greatest time of the epoch's master that came with its marks
 
-	// For the first member: times of the master that it has heard, and when. A horizon is one that is
-	// LagTicks old, so that hardly any write is still on its way that is not above it.
+	// For the first member: times of the master that it has heard, and when. A horizon is one
+	// that is LagTicks old, so that hardly any write is still on its way that is not above it.
 	older, newer heardAt
 
 	isNumbered bool   // number is known
@@ -102,8 +103,8 @@ func (m *Machine) proposeHorizon() {
 	m.cast.Submit(message.Operation{Op: message.OpHorizon, Request: message.Request{Version: horizon}}, false)
 }
 
-// isTimeToCollect reports whether there are so many tombstones, or any for so long, that they are to
-// be collected.
+// isTimeToCollect reports whether there are so many tombstones, or any for so long, that they are
+// to be collected.
 func (m *Machine) isTimeToCollect() bool {
 	n := m.layers.Tombstones()
 	isBusy := m.layers.Collection().Horizon != (lamport.Version{}) || m.layers.Sweeps()
@@ -177,9 +178,9 @@ func (m *Machine) sweep() {
 	}
 }
 
-// stampAnew answers a weak write that is not above the floor, and that nobody has executed: it would
-// lose against a tombstone that is gone, and its master gives it another stamp. The answer says which
-// stamp it is about.
+// stampAnew answers a weak write that is not above the floor, and that nobody has executed: it
+// would lose against a tombstone that is gone, and its master gives it another stamp. The answer
+// says which stamp it is about.
 func (m *Machine) stampAnew(r *message.Request) {
 	m.answer(model.Answer{
 		RID: r.RID, Code: model.NotFound, Timestamp: r.Version.Time,

@@ -10,8 +10,8 @@ import (
 	"quartet/replica/store"
 )
 
-// collecting makes a replica propose, if it is the first member, that tombstones are collected which
-// are two ticks old.
+// collecting makes a replica propose, if it is the first member, that tombstones are collected
+// which are two ticks old.
 func collecting(c *replica.Config) { c.Collecting = replica.Collecting{Most: 1, LagTicks: 2} }
 
 // collectors is a group of members that collect, of configured replicas.
@@ -192,7 +192,8 @@ func TestO41TheDoorIsOnDisk(t *testing.T) {
 	}
 }
 
-// A condition that names the revision of a tombstone that is gone fails, 0 holds, and revisions rise.
+// A condition that names the revision of a tombstone that is gone fails, 0 holds, and revisions
+// rise.
 func TestO43AConditionOnWhatIsGone(t *testing.T) {
 	g := collectors(t, 3, 3)
 	gone := g.ask(1, request(1, "linearizable set a 1"), deletion(2, "linearizable delete a"))

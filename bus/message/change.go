@@ -98,7 +98,8 @@ type OrderTime struct {
 	Oldest  uint64 // number of the oldest entry of the table that is not forgotten
 }
 
-// Collection is how far tombstones are collected: a part of the replicated state (rules O40 to O43).
+// Collection is how far tombstones are collected: a part of the replicated state (rules O40 to
+// O43).
 type Collection struct {
 	// Floor: the tombstones up to this version that stood at Position are gone, and a weak write up
 	// to it loses where a key has no record.

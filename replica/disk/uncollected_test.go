@@ -13,8 +13,8 @@ import (
 )
 
 // testdata/before-collections is the directory of a replica as the last build that collected no
-// tombstones left it (the state of layout 4, a record of level 1): writeUncollected, with a window of
-// 50 entries.
+// tombstones left it (the state of layout 4, a record of level 1): writeUncollected, with a
+// window of 50 entries.
 
 // uncollectedTurns is how many turns writeUncollected commits.
 const uncollectedTurns = 4
@@ -84,9 +84,9 @@ func uncollectedState(n int) durable.State {
 	}
 }
 
-// A directory that the build before has left opens with all that it holds, in an epoch in which nothing
-// is collected; so does one that this build leaves. In a later epoch tombstones go, and the next life
-// knows how far.
+// A directory that the build before has left opens with all that it holds, in an epoch in which
+// nothing is collected; so does one that this build leaves. In a later epoch tombstones go, and
+// the next life knows how far.
 func TestADirectoryWithoutCollections(t *testing.T) {
 	for name, begin := range map[string]func(dir string) error{
 		"of the build before": func(dir string) error { return os.CopyFS(dir, os.DirFS("testdata/before-collections")) },
@@ -105,7 +105,8 @@ func TestADirectoryWithoutCollections(t *testing.T) {
 	}
 }
 
-// collectIn opens a directory of writeUncollected in three lives, and takes a tombstone out in each.
+// collectIn opens a directory of writeUncollected in three lives, and takes a tombstone out in
+// each.
 func collectIn(t *testing.T, dir string) {
 	t.Helper()
 	want := snapshot{saved: durable.Saved{State: uncollectedState(uncollectedTurns - 1)}, keys: map[string]store.Record{}}

@@ -6,10 +6,10 @@ import (
 	"quartet/replica/store"
 )
 
-// How tombstones are collected (rules O40 to O43 of DESIGN.md). Which of them are gone is decided at
-// one place of the order, the same on every replica: those that stood there and are not above the
-// floor. From then on the layers say that there is none, whatever the store still holds; it is rid
-// of them later, a few at a time.
+// How tombstones are collected (rules O40 to O43 of DESIGN.md). Which of them are gone is decided
+// at one place of the order, the same on every replica: those that stood there and are not above
+// the floor. From then on the layers say that there is none, whatever the store still holds; it
+// is rid of them later, a few at a time.
 
 // Collection is how far tombstones are collected, as of the present position.
 func (l *Layers) Collection() message.Collection { return l.collection }
@@ -20,8 +20,8 @@ func (l *Layers) Floor() lamport.Version { return l.collection.Floor }
 // Tombstones is how many records without a value the store holds.
 func (l *Layers) Tombstones() int { return l.store.Len() - l.store.Live() }
 
-// Propose makes a version the next floor, once all members have agreed to it, and reports whether it
-// did. While one is proposed another one is not.
+// Propose makes a version the next floor, once all members have agreed to it, and reports whether
+// it did. While one is proposed another one is not.
 func (l *Layers) Propose(horizon lamport.Version) bool {
 	c := &l.collection
 	if c.Horizon != (lamport.Version{}) || !c.Floor.Less(horizon) {
@@ -117,8 +117,8 @@ func (l *Layers) Sweep() bool {
 	return len(gone) > 0
 }
 
-// discard takes a tombstone that is gone out of the store. Snapshots that are open know what the key
-// was, if it was anything else; else there is nothing to know.
+// discard takes a tombstone that is gone out of the store. Snapshots that are open know what the
+// key was, if it was anything else; else there is nothing to know.
 func (l *Layers) discard(key string) {
 	l.store.Remove(key)
 	l.committedPast.remove(key)

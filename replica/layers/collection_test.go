@@ -57,7 +57,8 @@ func TestO43GoneAtOnce(t *testing.T) {
 		t.Errorf("the store has %d records, and is to be swept: %t", s.Len(), l.Sweeps())
 	}
 
-	// The end of a value leaves a tombstone with the value's version: it is not up to that floor's place.
+	// The end of a value leaves a tombstone with the value's version: it is not up to that
+	// floor's place.
 	l.Count(1)
 	l.CommitWeak(&message.Request{
 		RID: 50, Version: stampOf(20), Wall: 1, Request: model.Request{Model: model.Eventual, Type: model.Set, Key: "ends", TTL: 5},

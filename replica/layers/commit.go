@@ -67,8 +67,8 @@ func (l *Layers) CommitWeak(r *message.Request, number, revision uint64) {
 	l.remember(r, r.Key, Outcome{Timestamp: number})
 }
 
-// putWeak is what of a weak write depends on what stands at its key. Where nothing does, a tombstone
-// up to the floor may have stood (rule O43).
+// putWeak is what of a weak write depends on what stands at its key. Where nothing does, a
+// tombstone up to the floor may have stood (rule O43).
 func (l *Layers) putWeak(r *message.Request, number, revision uint64) {
 	old, ok := l.at(r.Key)
 	if above := l.above(&old, ok); !above.Less(r.Version) {

@@ -30,8 +30,8 @@ func (l *Layers) EachEntry(number uint64, f func(message.Executed) bool) {
 // Stored returns the record that the store holds at a key, be it a tombstone that is collected.
 func (l *Layers) Stored(key string) (store.Record, bool) { return l.store.Get(key) }
 
-// EachKey calls f for the records that the store holds from a key on, in the order of keys, until it
-// returns false: tombstones that are collected, too. Who takes them has the floor beside them.
+// EachKey calls f for the records that the store holds from a key on, in the order of keys, until
+// it returns false: tombstones that are collected, too. Who takes them has the floor beside them.
 func (l *Layers) EachKey(from string, f func(key string, rec store.Record) bool) {
 	l.store.Ascend(from, f)
 }

@@ -85,11 +85,11 @@ func (d *Donor) outOfReach(p *message.Pull) bool {
 	return p.Entry > 0 && p.Entry+1 < d.Layers.FirstEntry()
 }
 
-// addEntries adds the entries of the table that the learner lacks, and the records of their
-// keys as they are now, or that there is none, and reports whether all found room. Before the learner has begun to
-// read the keys it needs no records: it will read every key later. An entry goes with its key's
-// record, so one that has a long result has no key: the keys of a transaction have entries of
-// their own.
+// addEntries adds the entries of the table that the learner lacks, and the records of their keys
+// as they are now, or that there is none, and reports whether all found room. Before the learner
+// has begun to read the keys it needs no records: it will read every key later. An entry goes
+// with its key's record, so one that has a long result has no key: the keys of a transaction have
+// entries of their own.
 func (d *Donor) addEntries(p *message.Pull, c *message.Chunk, space *room) bool {
 	c.First = max(p.Entry+1, d.Layers.FirstEntry())
 	records := p.Cursor != "" || p.Scanned

@@ -358,8 +358,8 @@ func (w *Watches) scanVisible(at *watch, left *budget) bool {
 	return done
 }
 
-// tellDeleted tells a watch of models 3 and 4 that goes on of the keys that were deleted since, and of
-// which nothing stands any more that says so (rule O45). It reports whether that were all.
+// tellDeleted tells a watch of models 3 and 4 that goes on of the keys that were deleted since,
+// and of which nothing stands any more that says so (rule O45). It reports whether that were all.
 func (w *Watches) tellDeleted(at *watch, left *budget) bool {
 	s, log := at.scan, w.source.Changes()
 	if s.deleted < min(log.First(), s.deletedEnd) {

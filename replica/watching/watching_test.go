@@ -219,9 +219,9 @@ func TestATurnIsBounded(t *testing.T) {
 	}
 }
 
-// A watch of models 3 and 4 that goes on is told of deletes whose tombstones are gone, where nothing
-// stands by now; if the log does not tell of them any more it is refused, unless it asks for all that
-// there is.
+// A watch of models 3 and 4 that goes on is told of deletes whose tombstones are gone, where
+// nothing stands by now; if the log does not tell of them any more it is refused, unless it asks
+// for all that there is.
 func TestO45DeletesThatWereCollected(t *testing.T) {
 	w := newWorld(50)
 	for i := range 9 {

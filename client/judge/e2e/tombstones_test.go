@@ -57,8 +57,8 @@ func inBulk(t *testing.T, url string, step func(s *client.Steps, key string)) {
 	}
 }
 
-// awaitTombstones waits until the replicas r1 to r3 say that they are members with one key, and with
-// so many tombstones each.
+// awaitTombstones waits until the replicas r1 to r3 say that they are members with one key, and
+// with so many tombstones each.
 func awaitTombstones(t *testing.T, nc *nats.Conn, want uint64) (s bus.Status) {
 	t.Helper()
 	testkit.Eventually(t, collectLimit, fmt.Sprintf("%d tombstones at each replica", want), func() (err error) {
@@ -77,9 +77,10 @@ func awaitTombstones(t *testing.T, nc *nats.Conn, want uint64) (s bus.Status) {
 	return s
 }
 
-// What many deletes have left stays while a replica of the cluster is away, and goes once it is taken out of
-// it, though replicas are killed meanwhile. When that replica comes back with its old directory, in which all
-// the keys still have values, none of them rises from the dead; nor when everything is killed.
+// What many deletes have left stays while a replica of the cluster is away, and goes once it is
+// taken out of it, though replicas are killed meanwhile. When that replica comes back with its
+// old directory, in which all the keys still have values, none of them rises from the dead; nor
+// when everything is killed.
 func TestTombstonesGo(t *testing.T) {
 	p := newFolder(t)
 	dir := filepath.Join(p.tmp, "data")
@@ -197,8 +198,8 @@ func nothingRises(t *testing.T, nc *nats.Conn, replicas int) {
 	}
 }
 
-// conditions wants that the revision of a tombstone that was collected holds no more, that 0 does, and that
-// the next revision is greater.
+// conditions wants that the revision of a tombstone that was collected holds no more, that 0
+// does, and that the next revision is greater.
 func conditions(t *testing.T, nc *nats.Conn, key string, tombstone uint64) {
 	t.Helper()
 	set := "linearizable, set, " + key + " ::: new"

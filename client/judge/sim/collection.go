@@ -10,9 +10,9 @@ import (
 	"quartet/replica/store"
 )
 
-// CollectFromSeed draws a run of [OpsFromSeed] in which tombstones are collected soon, so that writes
-// are on their way meanwhile. Of six one is a run of [joiners], one of [returning], one has watchers
-// and one listers.
+// CollectFromSeed draws a run of [OpsFromSeed] in which tombstones are collected soon, so that
+// writes are on their way meanwhile. Of six one is a run of [joiners], one of [returning], one
+// has watchers and one listers.
 func CollectFromSeed(seed uint64) Options {
 	o := OpsFromSeed(seed)
 	r := rand.New(rand.NewPCG(seed, 0x70b57))
@@ -34,8 +34,8 @@ func CollectFromSeed(seed uint64) Options {
 	return o
 }
 
-// joiners draws a run in which replicas join while tombstones are collected, and are loaded one key a
-// piece.
+// joiners draws a run in which replicas join while tombstones are collected, and are loaded one
+// key a piece.
 func joiners(seed uint64) Options {
 	o := OpsFromSeed(seed)
 	o.Replicas, o.Late = 4, 1
@@ -46,16 +46,16 @@ func joiners(seed uint64) Options {
 	return o
 }
 
-// watchersOfCollections draws a run of [WatchFromSeed] in which tombstones are collected soon: before
-// many a watch goes on.
+// watchersOfCollections draws a run of [WatchFromSeed] in which tombstones are collected soon:
+// before many a watch goes on.
 func watchersOfCollections(seed uint64) Options {
 	o := WatchFromSeed(seed)
 	o.Lag = 1
 	return o
 }
 
-// returning draws a run in which disks are put back: they bring back weak writes that everybody else
-// has forgotten, of keys whose tombstones were collected.
+// returning draws a run in which disks are put back: they bring back weak writes that everybody
+// else has forgotten, of keys whose tombstones were collected.
 func returning(seed uint64) Options {
 	o := PutBackFromSeed(seed)
 	o.Ops, o.Lag, o.Keys, o.Requests = true, 1, 2, 40
