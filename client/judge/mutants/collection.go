@@ -90,7 +90,4 @@ var ofCollections = []Mutant{
 		{"replica/watching/watching.go", `goesOn && after < w.source.Collected(); hasLostDeletes {`,
 			`goesOn && after < w.source.Collected() && !MUTANT; hasLostDeletes {`},
 	}},
-	{Name: "a learner whose keys are ahead of its donor goes on", Rule: "F6", Edits: []Edit{
-		{"replica/view/learner.go", `	complete := whole && max(c.Position, l.layers.Position()) >= s.ahead`, `	complete := whole && (max(c.Position, l.layers.Position()) >= s.ahead || MUTANT)`},
-	}},
 }
