@@ -100,3 +100,71 @@ func TestWatch(t *testing.T) {
 		}
 	}
 }
+
+// Of a transaction that writes elsewhere, too, a watch tells what is below its prefix, and goes on: it
+// waits for no more of it than it is told of.
+func TestAWatchOfAPartOfATransaction(t *testing.T) {
+	cluster := quartettest.Start(t)
+	c, err := client.Connect(t.Context(), cluster.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	before, err := c.Set(t.Context(), "elsewhere", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	for _, m := range []client.Consistency{client.Linearizable, client.Sequential, client.Causal, client.Eventual} {
+		prefix := m.Word() + "/"
+		live := watching(t, c, prefix, client.With(m))
+		told(t, live, 1) // CAUGHT-UP
+		tx := c.Txn()
+		tx.Then().Set(prefix+"a", []byte("1")).Set("elsewhere", nil).Set(prefix+"b", []byte("2")).Set("x", nil).Set("y", nil)
+		done, err := tx.Commit(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Set(t.Context(), prefix+"c", []byte("3")); err != nil {
+			t.Fatal(err)
+		}
+
+		want := []string{"SET " + prefix + "a=1 more", "SET " + prefix + "b=2", "SET " + prefix + "c=3"}
+		if got := changesOf(t, live, 3); !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", m.Word(), got, want)
+		}
+		if !m.Strong() {
+			continue
+		}
+		later := watching(t, c, prefix, client.With(m), client.FromRevision(before.Revision))
+		if got := changesOf(t, later, 3); !slices.Equal(got, want) {
+			t.Errorf("%s, from %d: %q, want %q", m.Word(), before.Revision, got, want)
+		}
+		after := watching(t, c, prefix, client.With(m), client.FromRevision(done.Revision))
+		if got := changesOf(t, after, 1); !slices.Equal(got, want[2:]) {
+			t.Errorf("%s, from %d: %q, want %q", m.Word(), done.Revision, got, want[2:])
+		}
+	}
+}
+
+// changesOf waits for n changes, and returns them as words, with whether they say that there is more.
+func changesOf(t *testing.T, events <-chan client.Event, n int) []string {
+	t.Helper()
+	var words []string
+	deadline := time.After(30 * time.Second)
+	for len(words) < n {
+		select {
+		case e := <-events:
+			word := fmt.Sprintf("%s %s=%s", e.Kind, e.Key, e.Value)
+			if e.More {
+				word += " more"
+			}
+			if e.Kind.Changes() {
+				words = append(words, word)
+			}
+		case <-deadline:
+			t.Fatalf("%d changes of %d: %q", len(words), n, words)
+		}
+	}
+	return words
+}

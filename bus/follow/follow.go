@@ -168,11 +168,13 @@ func (f *Follower) caughtUp(e *model.Event, give func(model.Event)) {
 // change takes a change. Those of a transaction share their revision, and the watch has come as far
 // only with the last of them.
 func (f *Follower) change(e *model.Event, give func(model.Event)) Verdict {
+	// A stream without a gap leaves nothing out. A replica of an older build says that there is more
+	// where the rest of the transaction is not below the prefix.
 	isOfALaterOne := f.partial > 0 && e.Revision > f.partial
-	switch {
-	case isOfALaterOne: // the rest of the transaction is missing
-		return Resume
-	case f.hasFrom && e.Revision <= f.from:
+	if isOfALaterOne {
+		f.from, f.partial, f.part = f.partial, 0, nil
+	}
+	if f.hasFrom && e.Revision <= f.from {
 		return GoesOn
 	}
 

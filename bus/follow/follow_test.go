@@ -235,3 +235,23 @@ func TestWeakWatchesGoOn(t *testing.T) {
 		t.Errorf("%q\n%q", given, want)
 	}
 }
+
+// A replica of an older build says that there is more of a transaction where the rest is not below the
+// watch's prefix. The watch goes on all the same, in that stream and in the next.
+func TestMoreThatNeverComes(t *testing.T) {
+	f := follow.New(model.Sequential, "5")
+	f.Begin()
+	var given []uint64
+	for i, e := range []model.Event{
+		{Kind: model.EventSet, Key: "a", Revision: 6, More: true}, {Kind: model.EventSet, Key: "b", Revision: 7},
+		{Kind: model.EventSet, Key: "a", Revision: 8, More: true},
+	} {
+		e.Sequence = uint64(i) + 1
+		if v := f.Take(&e, func(e model.Event) { given = append(given, e.Revision) }); v != follow.GoesOn {
+			t.Fatalf("%v of %+v", v, e)
+		}
+	}
+	if from := f.Begin(); from != "7" || !slices.Equal(given, []uint64{6, 7, 8}) {
+		t.Errorf("given %v, and it goes on from %q", given, from)
+	}
+}

@@ -78,10 +78,21 @@ func (w *Watches) change(at *watch, i uint64, c *message.Change) bool {
 		at.blocked = true
 		return false
 	}
-	e.More = !at.weak && at.feed.log.More(i)
+	e.More = c.Revision > 0 && at.more(i)
 	at.said = i + 1
 	w.tell(at, e)
 	return true
+}
+
+// more reports whether a further change of the revision at an index is below the watch's prefix.
+// (Those elsewhere it is not told of: it would wait for them for ever.)
+func (at *watch) more(i uint64) bool {
+	for log := at.feed.log; log.More(i); i++ {
+		if strings.HasPrefix(log.At(i+1).Key, at.prefix) {
+			return true
+		}
+	}
+	return false
 }
 
 // beats tells each watch that it lives, every 5 s, and how far it is if much has passed it by.

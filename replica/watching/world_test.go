@@ -271,10 +271,17 @@ func (w *world) strong(v *viewer) (values, changed []string) {
 			}
 		}
 	}
+	var below []*model.Event // what the watch is told of
 	for i := w.log.First(); i < w.log.Next(); i++ {
-		if c := w.log.At(i); c.Revision > at && strings.HasPrefix(c.Key, v.request.Key) {
-			changed = append(changed, word(&model.Event{Kind: c.Kind.Event(), Key: c.Key, Value: c.Value, Revision: c.Revision, More: w.log.More(i)}))
+		c := w.log.At(i)
+		if c.Revision <= at || !strings.HasPrefix(c.Key, v.request.Key) {
+			continue
 		}
+		below = append(below, &model.Event{Kind: c.Kind.Event(), Key: c.Key, Value: c.Value, Revision: c.Revision})
+	}
+	for i, e := range below {
+		e.More = i+1 < len(below) && below[i+1].Revision == e.Revision
+		changed = append(changed, word(e))
 	}
 	return values, changed
 }
