@@ -36,6 +36,10 @@ func TestRetriesSayHowOldTheyAre(t *testing.T) {
 func TestSendingAgainLater(t *testing.T) {
 	r := responder.Start(t, func(c responder.Call) responder.Action {
 		switch c.Request.Key {
+		case "503":
+			return responder.Action{Code: 503}
+		case "409":
+			return responder.Action{Code: 409}
 		case "silent":
 			return responder.Action{Silent: true}
 		case "silent, then refused":
@@ -70,5 +74,16 @@ func TestSendingAgainLater(t *testing.T) {
 	if !errors.Is(err, client.ErrUnknownOutcome) || errors.Is(err, client.ErrGone) || !errors.As(err, &failed) ||
 		failed.FirstSent.Before(before) || failed.FirstSent.After(time.Now()) {
 		t.Errorf("no answer, then refused: %v, %+v", err, failed)
+	}
+
+	// That this call is refused says nothing of the sending of the call before it.
+	for _, key := range []string{"503", "409"} {
+		_, err = c.Set(t.Context(), key, []byte("v"), client.WithID(key), client.WithFirstSent(time.Now()))
+		if !errors.Is(err, client.ErrUnknownOutcome) || errors.Is(err, client.ErrUnavailable) || !errors.As(err, &failed) {
+			t.Errorf("sent by another call, and then %s: %v", key, err)
+		}
+	}
+	if _, err = c.Get(t.Context(), "503", client.WithFirstSent(time.Now())); !errors.Is(err, client.ErrUnavailable) {
+		t.Errorf("a get has no effect: %v", err)
 	}
 }

@@ -188,8 +188,11 @@ func (p *Pending) finish(v verdict) (Result, error) {
 	}
 	// Sent again after a sending without an answer, a write stays unknown whatever refuses the
 	// later one. That its condition did not hold is no refusal: it is the first outcome of all of
-	// them. What only reads has no effect to be unknown about.
-	writeStaysUnknown := p.unknown && p.writes && v.code != model.Failed
+	// them. What only reads has no effect to be unknown about. The same goes for what an earlier call
+	// has sent; but of that ErrGone says all that is known.
+	ofEarlierCall := !p.r.FirstSent.IsZero() && v.code != model.Gone
+	mayHaveTaken := p.unknown || ofEarlierCall
+	writeStaysUnknown := mayHaveTaken && p.writes && v.code != model.Failed
 	v.unknown = v.unknown || writeStaysUnknown
 	err := v.failure(&p.r, &p.result)
 	var failed *Error

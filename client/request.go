@@ -51,7 +51,8 @@ type Request struct {
 	// Error.FirstSent of the call that failed. Zero: now. The cluster recognises a set for two
 	// minutes at the least; a sending later than that it refuses ([ErrGone]) if it may have
 	// forgotten the first. Of a set that does not say how old it is that cannot be known, and it
-	// is executed again.
+	// is executed again. As an earlier sending may take effect, any other refusal of this one is
+	// [ErrUnknownOutcome].
 	FirstSent time.Time
 	// Text sends the text form, whose reply echoes a set's "key ::: value". Key and
 	// value then must not begin or end with blanks.

@@ -65,15 +65,19 @@ func IfRevision(revision uint64) RequestOption {
 	return func(r *Request) { r.HasIf, r.If = true, revision }
 }
 
-// WithTTL ends the value of a set when this time has passed: 1 s to 10 years, to the
-// millisecond. A later set of the key has the end that it says itself, or none.
+// WithTTL ends the value of a set when this time has passed: 1 s to 10 years, in whole milliseconds,
+// rounded up. A later set of the key has the end that it says itself, or none.
 func WithTTL(d time.Duration) RequestOption {
 	return func(r *Request) { r.TTL = ttlOf(d) }
 }
 
 // ttlOf never makes a time that was asked for none at all: what is refused then says why.
 func ttlOf(d time.Duration) uint64 {
-	return uint64(max(d.Milliseconds(), 1))
+	ms := d.Milliseconds()
+	if d > time.Second && d%time.Millisecond > 0 { // it is never shorter than asked
+		ms++
+	}
+	return uint64(max(ms, 1))
 }
 
 // conditional puts a condition before the caller's options, without changing their memory.
