@@ -55,7 +55,8 @@ func NewLock(c *client.Client, key, owner string, opts ...Option) *Lock {
 	return l
 }
 
-// Take takes the lock, and waits until that can be done, or ctx ends.
+// Take takes the lock, and waits until that can be done, or ctx ends. A cluster that cannot be asked
+// ends the waiting, too, once the client's retries are spent ([client.ErrUnavailable]).
 func (l *Lock) Take(ctx context.Context) (*Held, error) {
 	for {
 		held, seen, err := l.try(ctx)
@@ -94,10 +95,7 @@ func (l *Lock) try(ctx context.Context) (held *Held, seen uint64, err error) {
 	take.Then().Set(l.key, h.value, client.WithTTL(l.ttl))
 	stands := take.Else().Get(l.key)
 
-	done, err := take.Commit(ctx)
-	for errors.Is(err, client.ErrUnknownOutcome) && ctx.Err() == nil { // the same one: it is done once
-		done, err = take.Commit(ctx)
-	}
+	done, err := l.settle(ctx, take)
 	switch {
 	case err != nil: // where it is unknown and was done, the key ends by itself
 		return nil, 0, fmt.Errorf("recipes: take the lock: %w", err)
@@ -111,8 +109,21 @@ func (l *Lock) try(ctx context.Context) (held *Held, seen uint64, err error) {
 	return h, 0, nil
 }
 
-// Held is a lock that was taken. Its key is kept alive until [Held.Release], or until it is lost.
-// It is safe for concurrent use.
+// settle commits a transaction until its outcome is known, or a TTL has passed: what it may have
+// written has ended by itself then. It is done once.
+func (l *Lock) settle(ctx context.Context, t *client.Txn) (client.TxnResult, error) {
+	limit := time.Now().Add(l.ttl)
+	for {
+		done, err := t.Commit(ctx)
+		isKnown := !errors.Is(err, client.ErrUnknownOutcome)
+		if isKnown || time.Now().After(limit) || rest(ctx) != nil {
+			return done, err
+		}
+	}
+}
+
+// Held is a lock that was taken. Its key is kept alive until [Held.Release], or until it is lost. It
+// is safe for concurrent use.
 type Held struct {
 	lock  *Lock
 	value []byte // unique
@@ -142,7 +153,7 @@ func (h *Held) Release(ctx context.Context) error {
 
 	release := h.lock.c.Txn().If(h.Fence())
 	release.Then().Delete(h.lock.key)
-	done, err := release.Commit(ctx)
+	done, err := h.lock.settle(ctx, release)
 	switch {
 	case err != nil:
 		return fmt.Errorf("recipes: release the lock: %w", err)

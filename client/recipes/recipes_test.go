@@ -214,6 +214,22 @@ func TestALockIsLost(t *testing.T) {
 	}
 }
 
+// A leader that ends by a panic, from which its program recovers, leads no more.
+func TestALeaderThatPanics(t *testing.T) {
+	election := recipes.NewElection(c, "leaders/panics", "ann", recipes.WithTTL(time.Hour))
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic is swallowed")
+			}
+		}()
+		_ = election.Lead(t.Context(), func(context.Context, *recipes.Held) error { panic("oh") })
+	}()
+	if leader, err := election.Leader(t.Context()); leader != "" || err != nil {
+		t.Errorf("%q leads, %v", leader, err)
+	}
+}
+
 // Of those who stand for an election one leads at a time; who loses the leadership stands again.
 func TestElection(t *testing.T) {
 	run, cancel := context.WithCancel(t.Context())
