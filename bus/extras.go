@@ -103,8 +103,9 @@ func rangeOf(r *model.Request) *model.Range {
 	return r.Range
 }
 
-// ParseTTL reads after how long a value ends, `30s`, `5m` or `1h30m`, in milliseconds: what Go
-// writes for a duration, without a sign, from 1 s to 10 years. The error is an [*Error].
+// ParseTTL reads after how long a value ends, `30s`, `5m` or `1h30m`, in milliseconds, a part of one
+// counted whole: what Go writes for a duration, without a sign, from 1 s to 10 years. The error is an
+// [*Error].
 func ParseTTL(s string) (uint64, error) {
 	d, err := time.ParseDuration(s)
 	signed := strings.HasPrefix(s, "-") || strings.HasPrefix(s, "+")
@@ -114,7 +115,7 @@ func ParseTTL(s string) (uint64, error) {
 	if d < model.MinTTL*time.Millisecond || d > model.MaxTTL*time.Millisecond {
 		return 0, malformed("a TTL of %s (want 1s to %dh, which is 10 years)", quote(s), uint64(model.MaxTTL/3_600_000))
 	}
-	return uint64(d / time.Millisecond), nil
+	return uint64((d + time.Millisecond - 1) / time.Millisecond), nil
 }
 
 // FormatTTL writes what [ParseTTL] reads.
@@ -131,11 +132,15 @@ func (r *Request) complete(h nats.Header) error {
 		if !found {
 			continue
 		}
-		if says(&r.Request, x.bit) {
+		saysNoValues := x.bit == fieldValues && r.KeysOnly
+		if saysNoValues || says(&r.Request, x.bit) {
 			return malformed("field %s and header %s say the same thing: one is enough", x.field, x.header)
 		}
 		if err := setExtra(&r.Request, x.bit, value); err != nil {
 			return malformed("header %s: %s", x.header, err.Error())
+		}
+		if x.bit == fieldValues && r.Type != model.List { // though it be false
+			return noRange(r.Type)
 		}
 	}
 	return checkExtras(&r.Request)
@@ -220,14 +225,21 @@ func checkCondition(r *model.Request) error {
 	return nil
 }
 
+// noRange refuses a range, or a part of one, that requests of a type do not take.
+func noRange(t model.Type) error {
+	if t == model.Watch {
+		return malformed("a watch takes no limit and no values: of its options it has from")
+	}
+	return malformed("%s takes no limit, values or from: only a list or a watch does", article(t))
+}
+
 func checkRange(r *model.Request) error {
 	x := r.Range
 	ofList := x.Limit != 0 || x.Values
+	isNone := r.Type != model.List && r.Type != model.Watch
 	switch {
-	case r.Type != model.List && r.Type != model.Watch:
-		return malformed("%s takes no limit, values or from: only a list or a watch does", article(r.Type))
-	case r.Type == model.Watch && ofList:
-		return malformed("a watch takes no limit and no values: of its options it has from")
+	case isNone, r.Type == model.Watch && ofList:
+		return noRange(r.Type)
 	case x.Limit < 0 || x.Limit > model.MaxPage:
 		return malformed("a limit of %d (want 1 to %d)", x.Limit, model.MaxPage)
 	case len(x.From) > model.MaxNext:

@@ -36,17 +36,17 @@ var asked = [...]struct {
 // walk. What the standard library would replace in silence (bytes that are no UTF-8, half
 // a surrogate pair) is refused: a value is stored as it was sent, or not at all.
 func parseJSON(body []byte) (Request, error) {
-	w := jsonWalker{dec: json.NewDecoder(bytes.NewReader(body)), draft: draft{Request: Request{Encoding: JSON}}}
+	w := jsonWalker{body: body, dec: json.NewDecoder(bytes.NewReader(body)), draft: draft{Request: Request{Encoding: JSON}}}
 	if !utf8.Valid(body) {
 		return w.draft.Request, malformed("the JSON is not UTF-8")
 	}
-	err := w.object(body)
+	err := w.object()
 	return w.draft.Request, err
 }
 
-func (w *jsonWalker) object(body []byte) error {
+func (w *jsonWalker) object() error {
 	if _, err := w.dec.Token(); err != nil { // the brace
-		return errJSON(err)
+		return errJSON(w.body, err)
 	}
 	for w.dec.More() {
 		if err := w.field(); err != nil {
@@ -54,24 +54,27 @@ func (w *jsonWalker) object(body []byte) error {
 		}
 	}
 	if _, err := w.dec.Token(); err != nil { // the other one
-		return errJSON(err)
+		return errJSON(w.body, err)
 	}
-	if after := len(trim(body[w.dec.InputOffset():])); after > 0 {
+	if after := len(trim(w.body[w.dec.InputOffset():])); after > 0 {
 		return malformed("%d bytes after the JSON object", after)
 	}
 	return w.draft.finish()
 }
 
-// errJSON says what is wrong with the form, and where.
-func errJSON(err error) error {
+// errJSON says what is wrong with the form of text, and where: at which byte, from 1 on. A decoder's
+// own offset leaves out what it has read as tokens.
+func errJSON(text []byte, err error) error {
 	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
-		return malformed("no JSON at byte %d: %s", syntax.Offset, oneLine(syntax.Error()))
+	if !errors.As(err, &syntax) {
+		return malformed("the JSON is cut short")
 	}
-	return malformed("the JSON is cut short")
+	_ = errors.As(json.Unmarshal(text, new(json.RawMessage)), &syntax)
+	return malformed("no JSON at byte %d: %s", syntax.Offset, oneLine(syntax.Error()))
 }
 
 type jsonWalker struct {
+	body  []byte
 	dec   *json.Decoder
 	draft draft
 }
@@ -80,7 +83,7 @@ type jsonWalker struct {
 func (w *jsonWalker) field() error {
 	token, err := w.dec.Token()
 	if err != nil {
-		return errJSON(err)
+		return errJSON(w.body, err)
 	}
 	name, ok := token.(string)
 	if !ok {
@@ -120,7 +123,7 @@ func jsonBit(name string) int {
 func (w *jsonWalker) raw() (json.RawMessage, error) {
 	var raw json.RawMessage
 	if err := w.dec.Decode(&raw); err != nil {
-		return nil, errJSON(err)
+		return nil, errJSON(w.body, err)
 	}
 	return raw, nil
 }
@@ -263,7 +266,7 @@ func jsonString(field string, raw json.RawMessage) (s string, err error) {
 		return "", malformed("field %s holds half a surrogate pair: no character", field)
 	}
 	if err := json.Unmarshal(raw, &s); err != nil {
-		return "", errJSON(err)
+		return "", errJSON(raw, err)
 	}
 	return s, nil
 }

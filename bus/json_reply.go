@@ -27,6 +27,7 @@ type JSONReply struct {
 	Next        string        `json:"next,omitempty"`
 	Succeeded   *bool         `json:"succeeded,omitempty"`
 	Failed      *int          `json:"failed,omitempty"`
+	FailedIn    string        `json:"failed_in,omitempty"`
 	Revision    *uint64       `json:"revision,omitempty"`
 	Expires     string        `json:"expires,omitempty"`
 	Results     *[]JSONResult `json:"results,omitempty"`
@@ -106,7 +107,7 @@ func (out *JSONReply) holdAll(r *Reply, holds content) {
 	case holds.page != nil:
 		out.holdPage(holds.page)
 	case holds.results != nil && holds.results.Failed >= 0:
-		out.Failed = &holds.results.Failed
+		out.holdFailure(holds.results)
 	case holds.results != nil:
 		out.holdResults(holds.results)
 	case r.Code == model.OK && valued:
@@ -153,6 +154,13 @@ func ItemJSON(x *model.Item) JSONItem {
 		item.Value, item.Binary = textOrBinary(x.Value)
 	}
 	return item
+}
+
+// holdFailure takes which step of a txn could not be done, and the revision of its key.
+func (out *JSONReply) holdFailure(r *model.Results) {
+	out.Failed, out.FailedIn = &r.Failed, r.List()
+	revision := r.FailedRevision()
+	out.Revision = &revision
 }
 
 // holdResults takes what the steps of a txn came to.

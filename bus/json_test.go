@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -134,6 +135,22 @@ func TestJSONRefused(t *testing.T) {
 
 	if _, err := ParseRequest([]byte(lset + `"value":"` + big[1:] + `"}`)); err != nil {
 		t.Errorf("exactly 512 KiB: %v", err)
+	}
+}
+
+// An error of the form says at which byte it is, from 1 on, however deep that is.
+func TestWhereJSONIsWrong(t *testing.T) {
+	for _, body := range []string{
+		`{!`, `{"consistency"!`, `{"consistency": !`, `{"consistency":1 !`, `{"consistency":1, !`,
+		`{"consistency":1,"request":6,"then":!`, `{"consistency":1,"request":6,"then":[{"request":"get","key":"k"} !`,
+		`{"consistency":1,"request":6,"if":[],"then":[{"request":"get","key":!`,
+		"{\"consistency\":1,\n \"request\":6,\n \"then\": [ {\"request\" : \"set\", \"key\":\"k\", \"value\":\"é\\!",
+	} {
+		_, err := ParseRequest([]byte(body + `"}]}`))
+		want := fmt.Sprintf("no JSON at byte %d: invalid character", len(body))
+		if err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", body, err, want)
+		}
 	}
 }
 

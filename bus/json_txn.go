@@ -87,7 +87,7 @@ func jsonElements(list string, raw json.RawMessage, read func(json.RawMessage) e
 	}
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	if _, err := dec.Token(); err != nil {
-		return errJSON(err)
+		return errJSON(raw, err)
 	}
 	for i := 0; dec.More(); i++ {
 		if i >= model.MaxSteps {
@@ -95,7 +95,7 @@ func jsonElements(list string, raw json.RawMessage, read func(json.RawMessage) e
 		}
 		var element json.RawMessage
 		if err := dec.Decode(&element); err != nil {
-			return errJSON(err)
+			return errJSON(raw, err)
 		}
 		if err := read(element); err != nil {
 			return within(list, i, err)
@@ -111,12 +111,12 @@ func jsonFields(raw json.RawMessage, read func(name string, value json.RawMessag
 	}
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	if _, err := dec.Token(); err != nil {
-		return errJSON(err)
+		return errJSON(raw, err)
 	}
 	for dec.More() {
 		token, err := dec.Token()
 		if err != nil {
-			return errJSON(err)
+			return errJSON(raw, err)
 		}
 		name, ok := token.(string)
 		if !ok {
@@ -124,7 +124,7 @@ func jsonFields(raw json.RawMessage, read func(name string, value json.RawMessag
 		}
 		var value json.RawMessage
 		if err := dec.Decode(&value); err != nil {
-			return errJSON(err)
+			return errJSON(raw, err)
 		}
 		if err := read(name, value); err != nil {
 			return err

@@ -77,6 +77,10 @@ func (d *draft) finish() error {
 	if d.numeric && d.Type != model.Add {
 		return malformed("field value is no string: only an add takes a number")
 	}
+	d.KeysOnly = d.seen&fieldValues != 0 && !says(&d.Request.Request, fieldValues)
+	if d.KeysOnly && d.Type != model.List {
+		return noRange(d.Type)
+	}
 	if d.Type == model.Txn {
 		var err error
 		if d.Value, err = PackTransaction(&d.txn); err != nil {

@@ -76,9 +76,7 @@ func (r *Reply) content() (content, error) {
 func (r *Reply) unpack() content {
 	holds, err := r.content()
 	if err == nil {
-		if holds.page != nil {
-			r.Next = holds.page.Next
-		}
+		r.heed(holds)
 		return holds
 	}
 
@@ -89,6 +87,17 @@ func (r *Reply) unpack() content {
 	r.Reason = "the master cannot read what the replica answered: " + oneLine(err.Error())
 	r.Value = nil
 	return content{}
+}
+
+// heed says in r, and so in headers, what its content says.
+func (r *Reply) heed(holds content) {
+	if holds.page != nil {
+		r.Next = holds.page.Next
+	}
+	if x := holds.results; x != nil && x.Failed >= 0 {
+		r.HasRevision, r.Revision = true, x.FailedRevision()
+		r.Reason = fmt.Sprintf("element %d of %s: %s", x.Failed, x.List(), r.Reason)
+	}
 }
 
 // body is that of a reply in text or msgpack.

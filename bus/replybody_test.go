@@ -99,8 +99,15 @@ func TestBodiesOfTransactions(t *testing.T) {
 		}
 		alone := arrived(t, r, Msgpack)
 		results, err := alone.Results()
-		if diff := cmp.Diff(sampleResults(failed), results); err != nil || diff != "" || alone.Reason != r.Reason {
+		reason := ""
+		if code != model.OK {
+			reason = "element 2 of then: " + r.Reason
+		}
+		if diff := cmp.Diff(sampleResults(failed), results); err != nil || diff != "" || alone.Reason != reason {
 			t.Errorf("alone: %q, %v\n%s", alone.Reason, err, diff)
+		}
+		if refused := code != model.OK; alone.HasRevision != refused {
+			t.Errorf("code %d, with the revision of a step's key: %t", code, alone.HasRevision)
 		}
 
 		w := AnswersWriter{Fields: AnswerMost}

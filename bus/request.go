@@ -72,6 +72,9 @@ type Request struct {
 	model.Request
 	Encoding Encoding
 
+	// KeysOnly: a body has the field values, and it is false, as where it is left out.
+	KeysOnly bool
+
 	// Asked is what a JSON body says in place of headers, under their names; nil: nothing.
 	// [OptionsOf] reads it.
 	Asked nats.Header

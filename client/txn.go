@@ -273,12 +273,8 @@ func (t *Txn) explain(e *Error, result *Result) (succeeded bool) {
 		return false
 	}
 
-	list := "else"
-	if r.Succeeded {
-		list = "then"
-	}
 	s := &steps[r.Failed]
-	e.Reason = fmt.Sprintf("element %d of %s, %s of %q, cannot be done, so nothing was", r.Failed, list, s.Type.Word(), s.Key)
+	e.Reason = fmt.Sprintf("element %d of %s, %s of %q, cannot be done, so nothing was", r.Failed, r.List(), s.Type.Word(), s.Key)
 	return r.Succeeded
 }
 
@@ -300,8 +296,5 @@ func failedStep(result *Result) (index int, revision uint64) {
 	if err != nil || r.Failed < 0 {
 		return 0, 0
 	}
-	if last := len(r.Results) - 1; last >= 0 {
-		revision = r.Results[last].Revision
-	}
-	return r.Failed, revision
+	return r.Failed, r.FailedRevision()
 }

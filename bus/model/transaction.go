@@ -52,6 +52,23 @@ type Results struct {
 	Results   []Result
 }
 
+// List is the name of the list of which the steps are.
+func (r *Results) List() string {
+	if r.Succeeded {
+		return "then"
+	}
+	return "else"
+}
+
+// FailedRevision is the revision of the key of the step that could not be done, 0: it has no value.
+func (r *Results) FailedRevision() uint64 {
+	last := len(r.Results) - 1
+	if r.Failed < 0 || last < 0 {
+		return 0
+	}
+	return r.Results[last].Revision
+}
+
 // Result is what a step of a transaction came to.
 type Result struct {
 	Code     Code   // OK, NotFound of a get, Failed of the step that could not be done

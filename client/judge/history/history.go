@@ -180,6 +180,9 @@ func (o *Operation) Asked(r *model.Request) {
 func (o *Operation) Answered(a *model.Answer) {
 	o.ID, o.Timestamp, o.Code = a.RID, a.Timestamp, uint16(a.Code)
 	o.HasRevision, o.Revision, o.Expires = a.HasRevision, a.Revision, a.Expires
+	if o.Type == model.Txn && a.Code == model.Failed { // that of one step's key, which its results have
+		o.HasRevision, o.Revision = false, 0
+	}
 	if a.HasPosition {
 		o.Position = a.Position
 	}
