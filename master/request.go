@@ -390,7 +390,8 @@ func (f *flight) refused(by lamport.Node) bool {
 // land ends a flight: every sending that waits gets the outcome.
 func (m *Machine) land(f *flight, a model.Answer, out *Output) {
 	delete(m.flights, f.request.RID)
-	a.HasPosition = hasPosition(&f.request, a.Replica)
+	isTold := a.Code.Answered() || a.Position > 0 // of a refusal a replica says none
+	a.HasPosition = isTold && hasPosition(&f.request, a.Replica)
 	if f.known != nil {
 		switch {
 		case a.Code.Answered(): // a condition that did not hold, too: that was decided in the order (rule P4)
