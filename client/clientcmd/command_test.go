@@ -58,8 +58,13 @@ func (w *world) completion(t *testing.T, args ...string) string {
 
 func (w *world) run(t *testing.T, args ...string) {
 	t.Helper()
-	var written, stderr, completed testkit.Buffer
-	stdout := console.NewOutput(&written)
+	w.runIn(t.Context(), new(testkit.Buffer), args...)
+}
+
+// runIn runs a command until ctx ends, which is Ctrl-C to it; what it prints is in written at once.
+func (w *world) runIn(ctx context.Context, written *testkit.Buffer, args ...string) {
+	var stderr, completed testkit.Buffer
+	stdout := console.NewOutput(written)
 	root := &cobra.Command{Use: "quartet", SilenceErrors: true, SilenceUsage: true}
 	root.SetOut(&completed)
 	root.SetErr(&stderr)
@@ -70,7 +75,7 @@ func (w *world) run(t *testing.T, args ...string) {
 		Program:  "no-such-program", // what starts a cluster is tested by processes
 	})...)
 	root.SetArgs(args)
-	cmd, err := root.ExecuteContextC(context.Background())
+	cmd, err := root.ExecuteContextC(ctx)
 	stdout.Failed(cmd, args, err, exit.Status(err))
 	w.completed = completed.String()
 	w.stdout, w.stderr, w.status, w.err = written.String(), stderr.String(), exit.Status(err), ""

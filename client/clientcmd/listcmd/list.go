@@ -19,6 +19,7 @@ import (
 	"quartet/client"
 	"quartet/client/clientcmd/console"
 	"quartet/client/clientcmd/send"
+	"quartet/client/judge/record"
 )
 
 // listing is what the command is told.
@@ -31,6 +32,7 @@ type listing struct {
 	values  bool
 	limit   int
 	page    int
+	rec     console.Recording
 }
 
 // Command returns the command list.
@@ -77,6 +79,7 @@ any more), 5 no answer, 6 no cluster.`,
 	f.BoolVar(&l.values, "values", false, "show values, too")
 	config.Int(f, &l.limit, "limit", 0, 0, 1<<30, "show `N` keys at the most; 0: all")
 	config.Int(f, &l.page, "page", model.DefaultPage, 1, model.MaxPage, "fetch `N` keys at once, up to 10,000")
+	l.rec.Flag(f)
 	l.out.Flag(f)
 	return cmd
 }
@@ -98,7 +101,52 @@ func (l *listing) run(ctx context.Context, prefix string) error {
 	if l.values {
 		opts = append(opts, client.WithValues())
 	}
-	return l.show(ctx, c.List(ctx, prefix, opts...))
+	recorder, err := l.rec.Open(false)
+	if err != nil {
+		return err
+	}
+	list := c.List(ctx, prefix, opts...)
+	if recorder != nil {
+		list = recorded(ctx, c, recorder, l.conn.Name, prefix, opts)
+	}
+	return console.Recorded(recorder, l.env.Stderr, l.show(ctx, list))
+}
+
+// recorded is a list of which each page is recorded. It is what [client.Client.List] is, but for the next
+// page, which is not fetched before it is wanted.
+func recorded(
+	ctx context.Context, c *client.Client, r *record.Recorder, name, prefix string, opts []client.RequestOption,
+) iter.Seq2[client.Item, error] {
+	return func(yield func(client.Item, error) bool) {
+		asked := client.Request{Request: model.Request{Model: model.Linearizable, Type: model.List, Key: prefix}}
+		for _, opt := range opts {
+			opt(&asked)
+		}
+		session := r.NewSession()
+		for {
+			call := r.Begin(name, session, &asked)
+			result, err := c.Do(ctx, asked)
+			call.End(&result, err)
+			var page model.Page
+			if err == nil {
+				page, err = result.Page()
+			}
+			if err != nil {
+				yield(client.Item{}, err)
+				return
+			}
+
+			for i := range page.Items {
+				if !yield(page.Items[i], nil) {
+					return
+				}
+			}
+			if result.Next == "" {
+				return
+			}
+			client.FromPage(result.Next)(&asked)
+		}
+	}
 }
 
 // show prints a list, limit keys of it at the most (0: all).

@@ -295,7 +295,9 @@ func (s *shell) watch(ctx context.Context, r *client.Request) error {
 		s.mistake(errors.New("the events of a watch are no answers, of which -o json makes its array: use -o jsonl, or quartet watch"))
 		return nil
 	}
-	err := watchcmd.Follow(ctx, s.client, r, watchcmd.NewShower(s.env.Stdout, s.out))
+	shown := watchcmd.NewShower(s.env.Stdout, s.out)
+	shown.Record(s.recorder, s.conn.Name)
+	err := watchcmd.Follow(ctx, s.client, r, shown)
 	s.worst = max(s.worst, console.ExitStatus(err))
 	return err
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -103,7 +102,7 @@ func (w *watching) run(ctx context.Context, prefix string, goesOn bool) error {
 		return err
 	}
 	shown := NewShower(w.env.Stdout, w.out)
-	shown.recorder, shown.client = recorder, w.conn.Name
+	shown.Record(recorder, w.conn.Name)
 	return console.Recorded(recorder, w.env.Stderr, Follow(ctx, c, &r, shown))
 }
 
@@ -157,12 +156,12 @@ func NewShower(to io.Writer, as console.Format) *Shower {
 	return &Shower{to: to, array: console.Array{As: as}}
 }
 
+// Record has what is shown recorded, once it ends, as what a client of that name heard. r may be nil.
+func (s *Shower) Record(r *record.Recorder, client string) { s.recorder, s.client = r, client }
+
 func (s *Shower) show(e *client.Event) error {
 	if s.recorder != nil {
-		s.events = append(s.events, history.Event{
-			Kind: history.EventKind(strings.ToLower(e.Kind.String())), Key: e.Key, Value: string(e.Value),
-			Revision: e.Revision, Sequence: e.Sequence, More: e.More, At: s.recorder.At(time.Now()),
-		})
+		s.events = append(s.events, s.recorder.Event(e))
 	}
 	var line []byte
 	var err error

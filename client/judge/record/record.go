@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -154,6 +155,14 @@ func (r *Recorder) Watched(client, session string, request *client.Request, bega
 	call := r.begin(client, session, request, r.At(began))
 	call.op.Events, call.op.Rest = events, rest
 	call.end(noResult, failure, r.At(ended))
+}
+
+// Event is an event of a watch that comes now, as [Recorder.Watched] takes it.
+func (r *Recorder) Event(e *client.Event) history.Event {
+	return history.Event{
+		Kind: history.EventKind(strings.ToLower(e.Kind.String())), Key: e.Key, Value: string(e.Value),
+		Revision: e.Revision, Sequence: e.Sequence, More: e.More, At: r.At(time.Now()),
+	}
 }
 
 // noResult is that of a watch: it has events.
