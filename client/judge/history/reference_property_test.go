@@ -2,6 +2,7 @@ package history
 
 import (
 	"bytes"
+	"flag"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -16,10 +17,14 @@ import (
 	"quartet/bus/model"
 )
 
+// histories is how many of each kind [TestAcceptsTheReference] and [TestAcceptsTheWeakReference]
+// judge.
+var histories = flag.Uint64("history.seeds", 120, "generated histories of each kind that are judged")
+
 // Whatever a correct store answers, with revisions and positions, every checker accepts.
 func TestAcceptsTheReference(t *testing.T) {
 	count := map[string]int{}
-	for seed := range uint64(120) {
+	for seed := range *histories {
 		for _, models := range [][]model.Consistency{
 			{model.Linearizable}, {model.Sequential}, {model.Linearizable, model.Sequential},
 			{model.Linearizable, model.Eventual}, {model.Linearizable, model.Sequential, model.Eventual},
@@ -34,7 +39,28 @@ func TestAcceptsTheReference(t *testing.T) {
 		}
 	}
 	for _, check := range []string{transactions, lists, watches, revisions} {
-		if count[check] < 400 {
+		if count[check] < 3*int(*histories) {
+			t.Errorf("%s judged %d histories", check, count[check])
+		}
+	}
+}
+
+// The same of models 3 and 4: writes that spread, lists of what one replica has, watches of it, ends.
+func TestAcceptsTheWeakReference(t *testing.T) {
+	count := map[string]int{}
+	for seed := range *histories {
+		for _, models := range [][]model.Consistency{{model.Causal}, {model.Eventual}, {model.Causal, model.Eventual}} {
+			h := newWeakReference(seed, 3, models...).run(40)
+			for _, v := range append(All(h, Budget{}), Agreed(h), Settled(h)) {
+				count[v.Check]++
+				if !v.OK() {
+					t.Fatalf("seed %d, %v: %s", seed, models, v)
+				}
+			}
+		}
+	}
+	for _, check := range []string{lists, watches, causal, revisions, converged, eventual} {
+		if count[check] < int(*histories) {
 			t.Errorf("%s judged %d histories", check, count[check])
 		}
 	}

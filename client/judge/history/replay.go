@@ -216,7 +216,7 @@ func (r *replay) end(s *slot) *Verdict {
 
 	judged := r.judges(t.by)
 	ends := h.found && h.ends <= t.at
-	if !ends && judged && !r.untoldEnd(t) {
+	if !ends && judged && !r.untoldEnd(t) && !r.exchangedEnd(t, h) {
 		v := r.earlyEnd(t, h)
 		return &v
 	}
@@ -236,16 +236,42 @@ func (r *replay) end(s *slot) *Verdict {
 // ended, and takes it for the cause.
 func (r *replay) untoldEnd(t *told) bool {
 	for _, f := range r.floats[t.key] {
-		unplaced := len(r.used[f]) == 0 && f.Call <= t.at
-		put := slices.ContainsFunc(f.everything(r.judged), func(p part) bool {
-			return p.key == t.key && p.deed.kind == puts && p.deed.ends <= t.at
-		})
-		if unplaced && put {
+		if !r.mayEndAs(f, t) {
+			continue
+		}
+		if len(r.used[f]) == 0 || r.spare(f, t.revision) {
 			r.used[f] = []string{t.key}
 			return true
 		}
 	}
 	return false
+}
+
+// exchangedEnd reports whether what a key holds was put there by a floating write in whose place one
+// may stand whose value ended, and lets that stand there. (A list without values tells a revision, and
+// not of what.)
+func (r *replay) exchangedEnd(t *told, h *shown) bool {
+	p, placed := r.spot[h.op]
+	if !placed {
+		return false
+	}
+	s := r.slotAt(p)
+	for _, f := range r.floats[t.key] {
+		other, isPlaced := r.spot[f]
+		may := isPlaced && other < p && r.mayEndAs(f, t) && r.explains(f, p, s.told)
+		if may && r.explains(h.op, other, r.slotAt(other).told) {
+			r.exchange(s, f)
+			return true
+		}
+	}
+	return false
+}
+
+// mayEndAs reports whether a floating write put a value that may have ended by when it was told.
+func (r *replay) mayEndAs(f *Operation, t *told) bool {
+	return f.Call <= t.at && slices.ContainsFunc(f.everything(r.judged), func(p part) bool {
+		return p.key == t.key && p.deed.kind == puts && p.deed.ends <= t.at
+	})
 }
 
 // earlyEnd says why a value cannot have ended by itself.
