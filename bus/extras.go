@@ -103,9 +103,9 @@ func rangeOf(r *model.Request) *model.Range {
 	return r.Range
 }
 
-// ParseTTL reads after how long a value ends, `30s`, `5m` or `1h30m`, in milliseconds, a part of one
-// counted whole: what Go writes for a duration, without a sign, from 1 s to 10 years. The error is an
-// [*Error].
+// ParseTTL reads after how long a value ends, `30s`, `5m` or `1h30m`, in milliseconds, a part of
+// one counted whole: what Go writes for a duration, without a sign, from 1 s to 10 years. The error
+// is an [*Error].
 func ParseTTL(s string) (uint64, error) {
 	d, err := time.ParseDuration(s)
 	signed := strings.HasPrefix(s, "-") || strings.HasPrefix(s, "+")

@@ -107,7 +107,7 @@ func jsonForm(t *testing.T, r *model.Request) []byte {
 	if x := r.Range; x != nil && x.Limit > 0 {
 		object["limit"] = x.Limit
 	}
-	if x := r.Range; x != nil {
+	if x := r.Range; x != nil && r.Type == model.List {
 		object["values"] = x.Values
 	}
 	if x := r.Range; x != nil && x.From != "" {

@@ -62,8 +62,8 @@ func (w *jsonWalker) object() error {
 	return w.draft.finish()
 }
 
-// errJSON says what is wrong with the form of text, and where: at which byte, from 1 on. A decoder's
-// own offset leaves out what it has read as tokens.
+// errJSON says what is wrong with the form of text, and where: at which byte, from 1 on. A
+// decoder's own offset leaves out what it has read as tokens.
 func errJSON(text []byte, err error) error {
 	var syntax *json.SyntaxError
 	if !errors.As(err, &syntax) {

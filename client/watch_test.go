@@ -101,8 +101,8 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// Of a transaction that writes elsewhere, too, a watch tells what is below its prefix, and goes on: it
-// waits for no more of it than it is told of.
+// Of a transaction that writes elsewhere, too, a watch tells what is below its prefix, and goes on:
+// it waits for no more of it than it is told of.
 func TestAWatchOfAPartOfATransaction(t *testing.T) {
 	cluster := quartettest.Start(t)
 	c, err := client.Connect(t.Context(), cluster.URL)
@@ -147,7 +147,8 @@ func TestAWatchOfAPartOfATransaction(t *testing.T) {
 	}
 }
 
-// changesOf waits for n changes, and returns them as words, with whether they say that there is more.
+// changesOf waits for n changes, and returns them as words, with whether they say that there is
+// more.
 func changesOf(t *testing.T, events <-chan client.Event, n int) []string {
 	t.Helper()
 	var words []string

@@ -65,8 +65,8 @@ func IfRevision(revision uint64) RequestOption {
 	return func(r *Request) { r.HasIf, r.If = true, revision }
 }
 
-// WithTTL ends the value of a set when this time has passed: 1 s to 10 years, in whole milliseconds,
-// rounded up. A later set of the key has the end that it says itself, or none.
+// WithTTL ends the value of a set when this time has passed: 1 s to 10 years, in whole
+// milliseconds, rounded up. A later set of the key has the end that it says itself, or none.
 func WithTTL(d time.Duration) RequestOption {
 	return func(r *Request) { r.TTL = ttlOf(d) }
 }

@@ -236,8 +236,8 @@ func TestWeakWatchesGoOn(t *testing.T) {
 	}
 }
 
-// A replica of an older build says that there is more of a transaction where the rest is not below the
-// watch's prefix. The watch goes on all the same, in that stream and in the next.
+// A replica of an older build says that there is more of a transaction where the rest is not below
+// the watch's prefix. The watch goes on all the same, in that stream and in the next.
 func TestMoreThatNeverComes(t *testing.T) {
 	f := follow.New(model.Sequential, "5")
 	f.Begin()

@@ -16,8 +16,8 @@ import (
 	"quartet/client/quartettest"
 )
 
-// A watch shows what is there and each change, until Ctrl-C, which is no failure. It is recorded, as a
-// list is page by page, so that both can be judged with what was written.
+// A watch shows what is there and each change, until Ctrl-C, which is no failure. It is recorded,
+// as a list is page by page, so that both can be judged with what was written.
 func TestWatchShowsAndRecords(t *testing.T) {
 	cluster := quartettest.Start(t)
 	dir := t.TempDir()

@@ -21,10 +21,11 @@ func NewElection(c *client.Client, key, name string, opts ...Option) *Election {
 func (e *Election) Leader(ctx context.Context) (string, error) { return e.lock.Owner(ctx) }
 
 // Lead stands for the election until it is won, and then calls lead, whose context ends when the
-// leadership is lost. If lead returns, the leadership is given up, and Lead returns what it returned;
-// if the leadership was lost, Lead waits for lead to return and stands for the election again. It ends
-// with ctx, and with the error of a cluster that cannot be asked ([client.ErrUnavailable]). A term is
-// known by its token, and what belongs to it is written with its fence.
+// leadership is lost. If lead returns, the leadership is given up, and Lead returns what it
+// returned; if the leadership was lost, Lead waits for lead to return and stands for the election
+// again. It ends with ctx, and with the error of a cluster that cannot be asked
+// ([client.ErrUnavailable]). A term is known by its token, and what belongs to it is written with
+// its fence.
 func (e *Election) Lead(ctx context.Context, lead func(ctx context.Context, term *Held) error) error {
 	for {
 		term, err := e.lock.Take(ctx)
@@ -38,9 +39,9 @@ func (e *Election) Lead(ctx context.Context, lead func(ctx context.Context, term
 	}
 }
 
-// serve calls lead with a context that ends with ctx, or when the term does, and reports whether the
-// term was lost when lead returned. The term is given back however lead ends: also by a panic, which
-// somebody may recover from.
+// serve calls lead with a context that ends with ctx, or when the term does, and reports whether
+// the term was lost when lead returned. The term is given back however lead ends: also by a panic,
+// which somebody may recover from.
 func (e *Election) serve(ctx context.Context, term *Held, lead func(context.Context, *Held) error) (isLost bool, err error) {
 	defer e.resign(ctx, term)
 	during, cancel := context.WithCancelCause(ctx)

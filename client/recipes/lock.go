@@ -55,8 +55,8 @@ func NewLock(c *client.Client, key, owner string, opts ...Option) *Lock {
 	return l
 }
 
-// Take takes the lock, and waits until that can be done, or ctx ends. A cluster that cannot be asked
-// ends the waiting, too, once the client's retries are spent ([client.ErrUnavailable]).
+// Take takes the lock, and waits until that can be done, or ctx ends. A cluster that cannot be
+// asked ends the waiting, too, once the client's retries are spent ([client.ErrUnavailable]).
 func (l *Lock) Take(ctx context.Context) (*Held, error) {
 	for {
 		held, seen, err := l.try(ctx)
@@ -122,8 +122,8 @@ func (l *Lock) settle(ctx context.Context, t *client.Txn) (client.TxnResult, err
 	}
 }
 
-// Held is a lock that was taken. Its key is kept alive until [Held.Release], or until it is lost. It
-// is safe for concurrent use.
+// Held is a lock that was taken. Its key is kept alive until [Held.Release], or until it is lost.
+// It is safe for concurrent use.
 type Held struct {
 	lock  *Lock
 	value []byte // unique

@@ -112,8 +112,8 @@ func (l *listing) run(ctx context.Context, prefix string) error {
 	return console.Recorded(recorder, l.env.Stderr, l.show(ctx, list))
 }
 
-// recorded is a list of which each page is recorded. It is what [client.Client.List] is, but for the next
-// page, which is not fetched before it is wanted.
+// recorded is a list of which each page is recorded. It is what [client.Client.List] is, but for
+// the next page, which is not fetched before it is wanted.
 func recorded(
 	ctx context.Context, c *client.Client, r *record.Recorder, name, prefix string, opts []client.RequestOption,
 ) iter.Seq2[client.Item, error] {

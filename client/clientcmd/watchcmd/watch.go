@@ -156,7 +156,8 @@ func NewShower(to io.Writer, as console.Format) *Shower {
 	return &Shower{to: to, array: console.Array{As: as}}
 }
 
-// Record has what is shown recorded, once it ends, as what a client of that name heard. r may be nil.
+// Record has what is shown recorded, once it ends, as what a client of that name heard. r may be
+// nil.
 func (s *Shower) Record(r *record.Recorder, client string) { s.recorder, s.client = r, client }
 
 func (s *Shower) show(e *client.Event) error {

@@ -45,7 +45,8 @@ func TestAcceptsTheReference(t *testing.T) {
 	}
 }
 
-// The same of models 3 and 4: writes that spread, lists of what one replica has, watches of it, ends.
+// The same of models 3 and 4: writes that spread, lists of what one replica has, watches of it,
+// ends.
 func TestAcceptsTheWeakReference(t *testing.T) {
 	count := map[string]int{}
 	for seed := range *histories {

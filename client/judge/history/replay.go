@@ -247,9 +247,9 @@ func (r *replay) untoldEnd(t *told) bool {
 	return false
 }
 
-// exchangedEnd reports whether what a key holds was put there by a floating write in whose place one
-// may stand whose value ended, and lets that stand there. (A list without values tells a revision, and
-// not of what.)
+// exchangedEnd reports whether what a key holds was put there by a floating write in whose place
+// one may stand whose value ended, and lets that stand there. (A list without values tells a
+// revision, and not of what.)
 func (r *replay) exchangedEnd(t *told, h *shown) bool {
 	p, placed := r.spot[h.op]
 	if !placed {
