@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"maps"
@@ -246,12 +247,13 @@ func (b *bucket) reconfigure(config *Config, m *nats.Msg) {
 	next := *b.record
 	reshapes := next.Config.History != config.History
 	next.Config = *config
-	b.writeRecord(&next, func(a *master.Reply) {
+	opening := b.opening
+	b.putRecord(&next, func(a *master.Reply) {
 		if a.Code != model.OK {
 			b.f.fail(m, typeUpdate, ofCluster(a.Code, a.Reason))
 			return
 		}
-		if reshapes { // the shadow keeps more or less of each key now
+		if reshapes && b.opening == opening { // the shadow keeps more or less of each key now
 			b.reopen()
 		}
 		b.f.whenOpen(b.name, m, func(b *bucket) { b.f.madeBucket(b, m, typeUpdate) })
@@ -260,13 +262,13 @@ func (b *bucket) reconfigure(config *Config, m *nats.Msg) {
 
 // remove serves STREAM.DELETE: the bucket's keys are deleted, and its name is free again.
 func (b *bucket) remove(m *nats.Msg) {
-	if len(m.Data) > 0 {
+	if body := string(bytes.TrimSpace(m.Data)); body != "" && body != "{}" {
 		b.f.fail(m, typeDelete, errNotEmpty)
 		return
 	}
 	next := *b.record
 	next.State = stateDeleting
-	b.writeRecord(&next, func(a *master.Reply) {
+	b.putRecord(&next, func(a *master.Reply) {
 		if a.Code != model.OK {
 			b.f.fail(m, typeDelete, ofCluster(a.Code, a.Reason))
 			return

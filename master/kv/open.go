@@ -236,18 +236,27 @@ func (b *bucket) make() {
 	})
 }
 
-// writeRecord writes the bucket's record, if nobody else has written it meanwhile.
+// writeRecord writes the bucket's record, if nobody else has written it meanwhile. done is not
+// called if the bucket was closed meanwhile.
 func (b *bucket) writeRecord(next *record, done func(*master.Reply)) {
+	opening := b.opening
+	b.putRecord(next, func(a *master.Reply) {
+		if b.opening == opening {
+			done(a)
+		}
+	})
+}
+
+// putRecord is writeRecord for a client that waits: done is called whatever has happened to the
+// bucket. (The change may be told before the answer, and open the bucket again.)
+func (b *bucket) putRecord(next *record, done func(*master.Reply)) {
 	r := model.NewSet(model.Linearizable, recordKey(b.name), next.encode())
 	r.HasIf, r.If = true, b.revision
-	opening := b.opening
 	b.f.host.Ask(r, bus.Options{}, "", func(a *master.Reply) {
 		if a.Code == model.OK && a.Revision > b.revision {
 			b.record, b.revision = next, a.Revision
 		}
-		if b.opening == opening {
-			done(a)
-		}
+		done(a)
 	})
 }
 

@@ -152,7 +152,7 @@ func parseTTL(ttl string) (time.Duration, error) {
 		return 0, nil
 	}
 	if seconds, err := strconv.ParseInt(ttl, 10, 32); err == nil {
-		if seconds < 0 {
+		if seconds <= 0 {
 			return 0, errTTLInvalid
 		}
 		return time.Duration(seconds) * time.Second, nil

@@ -187,12 +187,12 @@ func (b *bucket) unmet(m *nats.Msg) *Error {
 func (b *bucket) ends(r *model.Request, ttl string, given bool) *Error {
 	own := uint64(0)
 	if given {
-		if !b.record.Config.AllowMsgTTL {
-			return errTTLDisabled
-		}
 		after, err := parseTTL(ttl)
 		if err != nil || after < 0 {
 			return errTTLInvalid
+		}
+		if !b.record.Config.AllowMsgTTL {
+			return errTTLDisabled
 		}
 		own = uint64(after / time.Millisecond)
 	}

@@ -10,7 +10,11 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-var seed = flag.Int64("kvdiff.seed", -1, "compare the program of this seed alone, and tell each step")
+var (
+	programs  = flag.Int("kvdiff.programs", 40, "how many programs from seeds are compared")
+	seed      = flag.Int64("kvdiff.seed", -1, "compare the program of this seed alone, and tell each step")
+	firstSeed = flag.Int("kvdiff.first", 0, "the first seed")
+)
 
 // startJetStream runs a server with JetStream, and is what the facade is compared with.
 func startJetStream(t testing.TB) *server.Server {

@@ -100,7 +100,7 @@ var ofKeys = []story{
 			{Do: "create", Key: "a", Value: "3"}, {Do: "update", Key: "b", Value: "1", Revision: zero},
 			{Do: "update", Key: "b", Value: "2", Revision: zero}, {Do: "remove", Key: "a", Purge: true}, {Do: "create", Key: "a", Value: "4"},
 		},
-		want: map[int]string{3: "^ok", 4: "key exists", 5: "^ok", 6: "10071", 8: "^ok"},
+		want: map[int]string{3: "^ok", 4: "key exists", 5: "^if 0: ok", 6: "10071", 8: "^ok"},
 	},
 	{
 		name: "a revision is one of its key",

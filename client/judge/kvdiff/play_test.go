@@ -68,6 +68,7 @@ type player struct {
 	buckets map[string]bucket
 	watches map[int]*openWatch
 	seen    map[string]*revisions // by bucket
+	keeps   map[string]uint8      // by bucket: its history
 	at      int                   // the step
 }
 
@@ -77,12 +78,20 @@ type openWatch struct {
 	bucket  string
 	filters []string
 	o       watching
+
+	// overwritten are values that a bucket without history need not have any more. A watch that
+	// resumes may show them: quartet's shows what it can, JetStream's what is left.
+	overwritten map[uint64]bool
 }
+
+// drops reports whether an event is left out of the comparison.
+func (w *openWatch) drops(e entry) bool { return w.overwritten[e.revision] }
 
 // revisions are what is known of a bucket's numbers on a side.
 type revisions struct {
 	names   map[uint64]string   // by revision
 	ofKey   map[string][]uint64 // rising
+	marked  map[string]bool     // keys that were deleted last
 	strange int                 // named revisions that no step wrote
 	top     uint64
 }
@@ -94,7 +103,8 @@ func newPlayer(s *side, p *program) (*player, error) {
 	}
 	a, err := s.api(p.legacy)
 	return &player{
-		side: s, api: a, program: p, js: js, buckets: map[string]bucket{}, watches: map[int]*openWatch{}, seen: map[string]*revisions{},
+		side: s, api: a, program: p, js: js, buckets: map[string]bucket{}, watches: map[int]*openWatch{},
+		seen: map[string]*revisions{}, keeps: map[string]uint8{},
 	}, err
 }
 
@@ -116,7 +126,7 @@ func (p *player) end(ctx context.Context) error {
 func (p *player) of(bucket string) *revisions {
 	r := p.seen[bucket]
 	if r == nil {
-		r = &revisions{names: map[uint64]string{}, ofKey: map[string][]uint64{}}
+		r = &revisions{names: map[uint64]string{}, ofKey: map[string][]uint64{}, marked: map[string]bool{}}
 		p.seen[bucket] = r
 	}
 	return r
@@ -162,6 +172,15 @@ func (p *player) named(bucket string, n uint64) string {
 	return "@" + r.names[n]
 }
 
+// purged notes that a key has nothing left: its newest revision is called so.
+func (p *player) purged(bucket, key string) {
+	r := p.of(bucket)
+	if list := r.ofKey[key]; len(list) > 0 {
+		newest := list[len(list)-1]
+		r.names[newest] = strings.TrimSuffix(r.names[newest], "-purged") + "-purged"
+	}
+}
+
 // wrote notes that the step made a revision of its key. It says what is wrong with it.
 func (p *player) wrote(s *step, n uint64) string {
 	r := p.of(s.Bucket)
@@ -202,7 +221,7 @@ func (p *player) play(ctx context.Context, at int) string {
 func (p *player) playManager(ctx context.Context, s *step) (out string, is bool) {
 	made := func(b bucket, err error) string {
 		if err == nil {
-			p.buckets[s.Config.Bucket] = b
+			p.buckets[s.Config.Bucket], p.keeps[s.Config.Bucket] = b, s.Config.History
 			p.of(s.Config.Bucket)
 		}
 		return wrong(err)
@@ -252,16 +271,20 @@ func (p *player) playManager(ctx context.Context, s *step) (out string, is bool)
 func (p *player) playWrite(ctx context.Context, b bucket, s *step) (out string, is bool) {
 	var n uint64
 	var err error
-	marker := false
+	marker, condition := false, ""
 	switch s.Do {
 	case "put":
 		n, err = b.put(ctx, s.Key, s.Value)
 	case "create":
 		n, err = b.create(ctx, s.Key, s.Value, s.TTL)
 	case "update":
+		condition = fmt.Sprintf("if %s: ", p.named(s.Bucket, p.revision(s)))
 		n, err = b.update(ctx, s.Key, s.Value, p.revision(s))
 	case "remove":
 		marker = true
+		if s.Revision != none {
+			condition = fmt.Sprintf("if %s: ", p.named(s.Bucket, p.revision(s)))
+		}
 		err = b.remove(ctx, s.Key, removal{Purge: s.Purge, Revision: p.revision(s), TTL: s.TTL})
 		if err == nil { // which revision the marker has, clients do not show
 			n, err = p.lastOf(ctx, s)
@@ -271,9 +294,11 @@ func (p *player) playWrite(ctx context.Context, b bucket, s *step) (out string, 
 	}
 
 	if err != nil {
-		return wrong(err), true
+		return condition + wrong(err), true
 	}
-	return p.wrote(s, n) + p.shown(ctx, s, n, marker), true
+	out = condition + p.wrote(s, n) + p.shown(ctx, s, n, marker)
+	p.of(s.Bucket).marked[s.Key] = marker
+	return out, true
 }
 
 // lastOf asks for the revision of a key's last message.
@@ -319,7 +344,13 @@ func (p *player) playRead(ctx context.Context, b bucket, s *step) string {
 		delete(p.watches, s.Watch)
 		return wrong(w.stop())
 	case "purgeDeletes":
-		return wrong(b.purgeDeletes(ctx, s.TTL))
+		err := b.purgeDeletes(ctx, s.TTL)
+		for key, is := range p.of(s.Bucket).marked {
+			if is && s.TTL < 0 && err == nil {
+				p.purged(s.Bucket, key)
+			}
+		}
+		return wrong(err)
 	case "status":
 		st, err := b.status(ctx)
 		return fmt.Sprintf("%s %s", wrong(err), st)
@@ -364,7 +395,15 @@ func (p *player) begin(ctx context.Context, b bucket, s *step) string {
 	if err != nil {
 		return wrong(err)
 	}
-	p.watches[s.Watch] = &openWatch{w, s.Bucket, s.Filters, o}
+	opened := &openWatch{watch: w, bucket: s.Bucket, filters: s.Filters, o: o, overwritten: map[uint64]bool{}}
+	p.watches[s.Watch] = opened
+	if o.From > 0 && p.keeps[s.Bucket] <= 1 {
+		for _, list := range p.of(s.Bucket).ofKey {
+			for _, revision := range list[:len(list)-1] {
+				opened.overwritten[revision] = true
+			}
+		}
+	}
 	if o.UpdatesOnly { // nothing says that all has come which was there
 		return "ok"
 	}
@@ -375,7 +414,12 @@ func (p *player) begin(ctx context.Context, b bucket, s *step) string {
 		if err != nil || done {
 			return wrong(err) + " " + p.entries(s.Bucket, all)
 		}
-		all = append(all, e)
+		if o.From > 0 {
+			e.delta = 0
+		}
+		if !opened.drops(e) {
+			all = append(all, e)
+		}
 	}
 }
 
@@ -417,7 +461,9 @@ func (p *player) until(ctx context.Context, watch int, enough func(entry) bool) 
 		if done {
 			continue // of the values that were there: of a watch from a revision it may come late
 		}
-		e.delta = 0
+		if e.delta = 0; w.drops(e) {
+			continue
+		}
 		if all = append(all, e); enough(e) {
 			return fmt.Sprintf(", watch %d: %s", watch, p.entries(w.bucket, all))
 		}
@@ -519,17 +565,21 @@ func (p *player) reply(ctx context.Context, s *step, r *nats.Msg) string {
 	}
 	switch {
 	case a.Error != nil && a.Error.ErrCode == 10059: // a client compares the text
-		return fmt.Sprintf("%s error %d/%d %s", a.Type, a.Error.Code, a.Error.ErrCode, a.Error.Description)
+		return fmt.Sprintf("error %d/%d %s", a.Error.Code, a.Error.ErrCode, a.Error.Description)
 	case a.Error != nil:
-		return fmt.Sprintf("%s error %d/%d", a.Type, a.Error.Code, a.Error.ErrCode)
+		return fmt.Sprintf("error %d/%d", a.Error.Code, a.Error.ErrCode)
 	case a.Message != nil:
 		return fmt.Sprintf("%s %s %q %s", a.Type, a.Message.Subject, shortened(string(a.Message.Data)), p.named(s.Bucket, a.Message.Seq))
 	case a.Seq != 0 && a.Duplicate:
 		return fmt.Sprintf("ok %s, a duplicate of %s", a.Stream, p.named(s.Bucket, a.Seq))
 	case a.Seq != 0:
 		op := s.Raw.Headers["KV-Operation"]
+		p.of(s.Bucket).marked[s.Key] = op == "DEL" || op == "PURGE"
 		return p.wrote(s, a.Seq) + " " + a.Stream + p.shown(ctx, s, a.Seq, op == "DEL" || op == "PURGE")
 	case a.Purged != nil:
+		if key, ok := strings.CutPrefix(purgeFilter(s.Raw.Body), "$KV."+s.Bucket+"."); ok && p.of(s.Bucket).marked[key] {
+			p.purged(s.Bucket, key)
+		}
 		return fmt.Sprintf("%s success %t, purged %d", a.Type, a.Success, *a.Purged)
 	}
 	if strings.HasPrefix(s.Raw.Subject, "STREAM.DELETE.") && a.Success {
@@ -537,4 +587,16 @@ func (p *player) reply(ctx context.Context, s *step, r *nats.Msg) string {
 		p.of(s.Bucket)
 	}
 	return fmt.Sprintf("%s success %t", a.Type, a.Success)
+}
+
+// purgeFilter is what a request purges down to nothing.
+func purgeFilter(body string) string {
+	var r struct {
+		Filter string `json:"filter"`
+		Keep   int    `json:"keep"`
+	}
+	if err := json.Unmarshal([]byte(body), &r); err != nil || r.Keep > 0 {
+		return ""
+	}
+	return r.Filter
 }

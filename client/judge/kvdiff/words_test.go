@@ -59,7 +59,8 @@ func wrong(err error) string {
 
 // codes are those of an error, and its text where the code tells nothing.
 func codes(code, number int, text string) string {
-	if code == 500 {
+	const storeFailed = 10049
+	if number == storeFailed {
 		return fmt.Sprintf("%d/%d %s", code, number, text)
 	}
 	return fmt.Sprintf("%d/%d", code, number)
