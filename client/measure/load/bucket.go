@@ -21,8 +21,9 @@ import (
 // Its servers write each put to the file and, unless they are configured otherwise, do not wait
 // for the disk (no fsync per put).
 type Bucket struct {
-	js   jetstream.JetStream
-	name string
+	js     jetstream.JetStream
+	prefix string // of the API; "": JetStream's own
+	name   string
 }
 
 // MakeBucket creates a bucket with one replica; [Bucket.Delete] deletes it. The
@@ -33,11 +34,21 @@ func MakeBucket(ctx context.Context, nc *nats.Conn) (*Bucket, error) {
 
 // MakeReplicatedBucket creates a bucket with a number of replicas, each on a server of its own.
 func MakeReplicatedBucket(ctx context.Context, nc *nats.Conn, replicas int) (*Bucket, error) {
-	js, err := jetstream.New(nc)
+	return makeBucket(ctx, nc, "", replicas)
+}
+
+// MakeBucketBelow creates a bucket below a prefix of the API: of quartet's key-value.
+func MakeBucketBelow(ctx context.Context, nc *nats.Conn, prefix string) (*Bucket, error) {
+	return makeBucket(ctx, nc, prefix, 1)
+}
+
+func makeBucket(ctx context.Context, nc *nats.Conn, prefix string, replicas int) (*Bucket, error) {
+	b := &Bucket{prefix: prefix, name: "quartet-bench-" + nats.NewInbox()[len(nats.InboxPrefix):]}
+	js, err := b.stream(nc)
 	if err != nil {
-		return nil, fmt.Errorf("load: JetStream: %w", err)
+		return nil, err
 	}
-	b := &Bucket{js: js, name: "quartet-bench-" + nats.NewInbox()[len(nats.InboxPrefix):]}
+	b.js = js
 	_, err = js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
 		Bucket: b.name, Storage: jetstream.FileStorage, Replicas: replicas, History: 1,
 		Description: "made by quartet bench for one comparison; may be deleted",
@@ -46,6 +57,32 @@ func MakeReplicatedBucket(ctx context.Context, nc *nats.Conn, replicas int) (*Bu
 		return nil, fmt.Errorf("load: make a key-value bucket: %w", err)
 	}
 	return b, nil
+}
+
+// stream is the API on a connection.
+func (b *Bucket) stream(nc *nats.Conn, opts ...jetstream.JetStreamOpt) (js jetstream.JetStream, err error) {
+	if b.prefix == "" {
+		js, err = jetstream.New(nc, opts...)
+	} else {
+		js, err = jetstream.NewWithAPIPrefix(nc, b.prefix, opts...)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load: JetStream: %w", err)
+	}
+	return js, nil
+}
+
+// open is a handle on the bucket, on a connection.
+func (b *Bucket) open(ctx context.Context, nc *nats.Conn, opts ...jetstream.JetStreamOpt) (jetstream.KeyValue, error) {
+	js, err := b.stream(nc, opts...)
+	if err != nil {
+		return nil, err
+	}
+	kv, err := js.KeyValue(ctx, b.name)
+	if err != nil {
+		return nil, fmt.Errorf("load: bucket %s: %w", b.name, err)
+	}
+	return kv, nil
 }
 
 // Delete deletes the bucket with all that is in it.
@@ -72,13 +109,9 @@ func (b *Bucket) Leader(ctx context.Context) (string, error) {
 // API returns a caller that drives the bucket by the official Go API, KeyValue.Put and
 // KeyValue.Get, on the given connection.
 func (b *Bucket) API(ctx context.Context, nc *nats.Conn, timeout time.Duration) (Caller, error) {
-	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(timeout))
+	kv, err := b.open(ctx, nc, jetstream.WithDefaultTimeout(timeout))
 	if err != nil {
-		return nil, fmt.Errorf("load: JetStream: %w", err)
-	}
-	kv, err := js.KeyValue(ctx, b.name)
-	if err != nil {
-		return nil, fmt.Errorf("load: bucket %s: %w", b.name, err)
+		return nil, err
 	}
 	return apiCaller{kv}, nil
 }
@@ -89,13 +122,9 @@ type Lister func(ctx context.Context, prefix string) (int, error)
 // Lister returns what reads the bucket over a connection: with a watch, which begins with all
 // values and is faster than to ask for each key.
 func (b *Bucket) Lister(ctx context.Context, nc *nats.Conn) (Lister, error) {
-	js, err := jetstream.New(nc)
+	kv, err := b.open(ctx, nc)
 	if err != nil {
-		return nil, fmt.Errorf("load: JetStream: %w", err)
-	}
-	kv, err := js.KeyValue(ctx, b.name)
-	if err != nil {
-		return nil, fmt.Errorf("load: bucket %s: %w", b.name, err)
+		return nil, err
 	}
 	return func(ctx context.Context, prefix string) (int, error) {
 		w, err := kv.WatchAll(ctx, jetstream.IgnoreDeletes())
@@ -160,9 +189,17 @@ func (c apiCaller) Send(op Op, done func(Outcome)) error {
 func (b *Bucket) Sender(in *inbox.Inbox, timeout time.Duration) Sender {
 	return &bucketSender{
 		in: in, timeout: timeout,
-		put: "$KV." + b.name + ".",
-		get: "$JS.API.DIRECT.GET.KV_" + b.name + ".$KV." + b.name + ".",
+		put: b.below("") + "$KV." + b.name + ".",
+		get: b.below("$JS.API.") + "DIRECT.GET.KV_" + b.name + ".$KV." + b.name + ".",
 	}
+}
+
+// below is the prefix of the bucket's requests; own is JetStream's.
+func (b *Bucket) below(own string) string {
+	if b.prefix == "" {
+		return own
+	}
+	return b.prefix + "."
 }
 
 type bucketSender struct {

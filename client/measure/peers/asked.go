@@ -93,7 +93,12 @@ func demands() []demand {
 	list := func(what, against string, theirs string) demand {
 		return demand{what, against, "list", linearizable, memory, theirs, 1, 1, throughput, 2, lists}
 	}
-	plain = append(plain,
+	byNATS := func(what, load, request string, ratio float64) demand {
+		return demand{what + " by nats.go, 64 on one connection", "NATS KV R3, the same",
+			load, linearizable, memory, natsR3, 64, 64, throughput, ratio, request}
+	}
+	plain = append(plain, byNATS("linearizable put", "kv-put", "", 1.3), byNATS("linearizable get", "kv-get", "", 1.5),
+		byNATS("linearizable put until a watch has shown it", "kv-watch", watched, 1),
 		list("linearizable list of all keys with values", "etcd range, tmpfs, pages of as many", etcdMemory),
 		list("linearizable list of all keys with values", "NATS KV R3, the values of a watch", natsR3))
 	return append(plain, own(deletes, 0.95), own(creates, 0.95), own(txns, 4), demand{

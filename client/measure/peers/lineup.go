@@ -45,7 +45,14 @@ type workload struct {
 }
 
 func (l *workload) String() string {
-	if l.name == "list" {
+	switch l.name {
+	case "kv-put":
+		return "puts by nats.go's key-value, 64 goroutines on one connection"
+	case "kv-get":
+		return "gets by nats.go's key-value, 64 goroutines on one connection"
+	case "kv-watch":
+		return "puts by nats.go's key-value, 64 at once on one connection, each until a watch of the bucket has shown it"
+	case "list":
 		return fmt.Sprintf("lists of all keys with values, pages of %d, one at a time", listPage)
 	}
 	kind, over := "sets", "one shared client"
@@ -77,6 +84,9 @@ func workloads() []workload {
 		{name: "get-single", get: true, concurrency: 1},
 		{name: "list", concurrency: 1},
 		{name: "operations", concurrency: 64},
+		{name: "kv-put", concurrency: 64},
+		{name: "kv-get", get: true, concurrency: 64},
+		{name: "kv-watch", concurrency: 64},
 		{name: "set-256", concurrency: 256, baseline: 64},
 		{name: "get-256", get: true, concurrency: 256, baseline: 64},
 		{name: "set-durable", concurrency: 64},
@@ -89,7 +99,7 @@ type driver string
 const (
 	goPackage    driver = "go package"    // client.Do in a goroutine for each request outstanding
 	callbacks    driver = "callbacks"     // client.Start: no goroutine waits
-	keyValue     driver = "nats.go"       // KeyValue.Put and Get
+	keyValue     driver = "nats.go"       // KeyValue.Put and Get; of quartet below its prefix
 	clientV3     driver = "clientv3"      // Put and Get
 	redisPool    driver = "go-redis pool" // up to 64 connections: the other clients have one
 	redisBatches driver = "autopipeline"  // go-redis's AutoPipeline
@@ -176,5 +186,5 @@ func sides() []side {
 		{redisMemory, 0, redisBatches, "memory of 1", "from the primary", []string{"set", "get"}, ""},
 		{redisMemory, 0, redisWait, "memory of 3", "", sets, ""},
 	}
-	return slices.Concat(plain, listings(memory3), operations(memory3))
+	return slices.Concat(plain, listings(memory3), operations(memory3), keyValues(memory3))
 }

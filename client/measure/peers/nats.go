@@ -114,6 +114,7 @@ func openNATS(ctx context.Context, at site, side *side, bucket *load.Bucket, url
 		if err != nil {
 			return all, fmt.Errorf("peers: %w", err)
 		}
+
 		caller, err := bucket.API(ctx, nc, at.o.Timeout)
 		if err != nil {
 			nc.Close()
@@ -127,7 +128,16 @@ func openNATS(ctx context.Context, at site, side *side, bucket *load.Bucket, url
 			}
 			caller = calls(func(op load.Op) load.Outcome { return listNATS(at, list, op) })
 		}
-		all.add(caller, nc.Close)
+		closer := nc.Close
+		if side.request == watched {
+			shown, stop, err := bucket.Watched(ctx, nc, at.o.Timeout)
+			if err != nil {
+				nc.Close()
+				return all, err
+			}
+			caller, closer = shown, func() { stop(); nc.Close() }
+		}
+		all.add(caller, closer)
 	}
 	return all, nil
 }

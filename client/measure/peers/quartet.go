@@ -82,6 +82,9 @@ func (s *store) learn(ctx context.Context, c *client.Client) error {
 }
 
 func (s *store) openQuartet(ctx context.Context, at site, side *side, n int) (connections, error) {
+	if side.driver == keyValue {
+		return s.openKeyValue(ctx, at, side, n)
+	}
 	var all connections
 	for range n {
 		c, err := client.Connect(ctx, s.url, client.WithTimeout(at.o.Timeout))

@@ -18,6 +18,7 @@ const (
 	creates = "create"        // of a key that there never was
 	txns    = "txn of 8 sets" // of eight keys
 	lists   = "list"          // of all keys with their values, in pages of listPage
+	watched = "watched put"   // until a watch has shown it
 )
 
 const (

@@ -21,6 +21,8 @@ type store struct {
 	url       string // quartet's
 	open      func(ctx context.Context, s *side, connections int) (connections, error)
 	release   func() // what open shares; nil: nothing
+
+	bucket *load.Bucket // quartet's; nil: none was asked for
 }
 
 // connections are a side's senders, one for each connection.
