@@ -27,6 +27,7 @@ type end struct {
 // Whatever stops a command early, who asked for JSON has an object that says so: of each
 // command as the real program runs it, in both formats.
 func TestEarlyErrorsAreObjects(t *testing.T) {
+	t.Parallel()
 	binary := built(t)
 	nobody := "nats://127.0.0.1:1"
 	alone := responder.Server(t).ClientURL() // a server without a cluster

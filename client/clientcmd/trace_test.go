@@ -52,6 +52,7 @@ func count(tr *trace.Trace) map[string]int {
 // On a real cluster trace shows the true messages of a request: those that DESIGN.md says,
 // at clocks that rise along cause and effect, and the same as the nodes' own logs.
 func TestTrace(t *testing.T) {
+	t.Parallel()
 	logs := filepath.Join(t.TempDir(), "log")
 	cluster, err := process.Start(t.Context(), built(t), logs, bus.DefaultPrefix, "--log-level", "debug")
 	if err != nil {

@@ -196,6 +196,7 @@ func badHeaders() []bad {
 }
 
 func TestBadInput(t *testing.T) {
+	t.Parallel()
 	m := start(t)
 	nc := connect(t, m.url)
 	before := mustStatus(t, nc)
@@ -224,6 +225,7 @@ func TestBadInput(t *testing.T) {
 
 // What is odd but allowed is served.
 func TestOddInput(t *testing.T) {
+	t.Parallel()
 	m := start(t)
 	nc := connect(t, m.url)
 	before := mustStatus(t, nc)
@@ -271,6 +273,7 @@ func TestOddInput(t *testing.T) {
 
 // A reply subject that is not a client's: nothing is published on it, nothing executed.
 func TestReplySubjects(t *testing.T) {
+	t.Parallel()
 	m := start(t)
 	nc, watcher := connect(t, m.url), connect(t, m.url)
 	before := mustStatus(t, nc)
@@ -324,6 +327,7 @@ func TestReplySubjects(t *testing.T) {
 
 // A client cannot speak as a node, neither on the nodes' subjects nor in their account.
 func TestNodesAreOutOfReach(t *testing.T) {
+	t.Parallel()
 	m := start(t)
 	refusals := make(chan error, 100)
 	nc := connect(t, m.url, nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refusals <- err }))

@@ -11,6 +11,7 @@ import (
 // A transaction that breaks a rule is refused with a code, whatever stands around the mistake; one
 // that meets what cannot be done is 412, at the place in the order; nothing of either is executed.
 func TestBadTransactions(t *testing.T) {
+	t.Parallel()
 	m := start(t)
 	nc := connect(t, m.url)
 	mustOK(t, nc, "1, set, word ::: tea")

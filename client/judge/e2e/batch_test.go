@@ -78,6 +78,7 @@ func getOf(m model.Consistency, key string) bus.BatchItem {
 // The requests of a batch are served as they would be alone: all models, wrong ones
 // beside right ones, ids that were used before.
 func TestBatch(t *testing.T) {
+	t.Parallel()
 	m := start(t)
 	nc := connect(t, m.url)
 	before := mustStatus(t, nc)
@@ -133,6 +134,7 @@ func TestBatch(t *testing.T) {
 
 // Values that do not fit into one message of the bus come in several.
 func TestAnswersOfManyMessages(t *testing.T) {
+	t.Parallel()
 	m := start(t)
 	nc := connect(t, m.url)
 	large := strings.Repeat("v", 300<<10)
@@ -155,6 +157,7 @@ func TestAnswersOfManyMessages(t *testing.T) {
 // A body that is no batch is answered once, like a lone request, and nothing of it is
 // executed; without a reply subject a batch is executed all the same.
 func TestBatchesThatAreRefused(t *testing.T) {
+	t.Parallel()
 	m := start(t)
 	nc := connect(t, m.url)
 	before := mustStatus(t, nc)

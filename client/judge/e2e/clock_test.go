@@ -16,6 +16,7 @@ import (
 // cluster that knows it by an incarnation of in an hour: it is let in within seconds all the same,
 // and so the death of another one takes nothing with it.
 func TestTheClockWasSetBack(t *testing.T) {
+	t.Parallel()
 	d := aged(t, true)
 	fromTheFuture(t, d.home("r2"), time.Hour)
 	m, nc := d.start(t)

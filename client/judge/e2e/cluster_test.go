@@ -5,12 +5,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -66,7 +68,26 @@ func run(m *testing.M) (status int) {
 	if binary, err = program.Build(ctx, dir); err != nil {
 		return fail(err)
 	}
+	if err := several(); err != nil {
+		return fail(err)
+	}
 	return m.Run()
+}
+
+// atOnce is how many of the tests run at the same time at least: most of what they do is wait for
+// processes to start, to end or to be missed. Tests that judge how long something takes are not
+// parallel, so they run before all others and by themselves.
+const atOnce = 3
+
+// several has atOnce tests run at the same time, unless -parallel says otherwise.
+func several() error {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if given || runtime.GOMAXPROCS(0) >= atOnce {
+		return nil
+	}
+	return flag.Set("test.parallel", strconv.Itoa(atOnce))
 }
 
 // master is a process `quartet master`, and what it said.

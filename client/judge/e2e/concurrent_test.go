@@ -178,6 +178,7 @@ func contents(t testing.TB, nc *nats.Conn, c model.Consistency, replica string) 
 }
 
 func TestConcurrentClients(t *testing.T) {
+	t.Parallel()
 	for _, replicas := range []string{"1", "3", "5"} {
 		t.Run(replicas, func(t *testing.T) {
 			m := start(t, "--replicas", replicas)
@@ -210,6 +211,7 @@ func work(url string) int {
 // Clients in processes of their own, and beside them one-shot commands of the program,
 // each of which is a session of its own.
 func TestConcurrentProcesses(t *testing.T) {
+	t.Parallel()
 	m := start(t)
 	self, err := os.Executable()
 	if err != nil {

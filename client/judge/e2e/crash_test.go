@@ -21,6 +21,7 @@ import (
 
 // When the master is killed its replicas do not stay for ever.
 func TestOrphansEnd(t *testing.T) {
+	t.Parallel()
 	m := start(t, "--orphan-timeout", "1s")
 	running := pids(mustStatus(t, connect(t, m.url)))
 	m.Kill()
@@ -30,15 +31,16 @@ func TestOrphansEnd(t *testing.T) {
 // A master that comes back at another address than the killed one had cannot reach the replicas
 // that still run: they end, and it starts them again with their data.
 func TestMasterComesBackElsewhere(t *testing.T) {
+	t.Parallel()
 	p := newFolder(t)
 	args := []string{"--dir", filepath.Join(p.tmp, "data"), "--suspect", calm, "--orphan-timeout", "2s", "--listen"}
-	first := startIn(t, p, append(args, freeAddress(t))...)
+	first := startIn(t, p, append(args, testkit.FreeAddress(t))...)
 	nc := connect(t, first.url, nats.MaxReconnects(0))
 	mustOK(t, nc, "1, set, kept ::: here")
 	killLeftovers(t, pids(mustStatus(t, nc)))
 	first.Kill()
 
-	second := startIn(t, p, append(args, freeAddress(t))...)
+	second := startIn(t, p, append(args, testkit.FreeAddress(t))...)
 	if got := string(mustOK(t, connect(t, second.url), "1, get, kept").Data); got != "here" {
 		t.Errorf("got %q", got)
 	}
@@ -90,10 +92,11 @@ func seeded(t *testing.T, nc *nats.Conn) before {
 // The same command again after kill -9 of the master: the replicas are adopted, nothing
 // is lost, and everything that rises goes on rising.
 func TestMasterIsKilledAndComesBack(t *testing.T) {
+	t.Parallel()
 	for _, data := range []string{"--memory", "--dir"} {
 		t.Run(data, func(t *testing.T) {
 			p := newFolder(t)
-			args := []string{"--listen", freeAddress(t), "--memory"}
+			args := []string{"--listen", testkit.FreeAddress(t), "--memory"}
 			if data == "--dir" {
 				args = []string{"--listen", args[1], "--dir", filepath.Join(p.tmp, "data")}
 			}
@@ -127,10 +130,11 @@ func TestMasterIsKilledAndComesBack(t *testing.T) {
 // kill -9 of every process at once, then the same command: every acknowledged write of
 // every model is there, and what was promised across restarts holds.
 func TestEverythingIsKilledAndComesBack(t *testing.T) {
+	t.Parallel()
 	for _, sync := range []string{"interval", "always"} {
 		t.Run(sync, func(t *testing.T) {
 			p := newFolder(t)
-			args := []string{"--dir", filepath.Join(p.tmp, "data"), "--sync", sync, "--listen", freeAddress(t)}
+			args := []string{"--dir", filepath.Join(p.tmp, "data"), "--sync", sync, "--listen", testkit.FreeAddress(t)}
 			m := startIn(t, p, args...)
 			nc := connect(t, m.url, nats.MaxReconnects(0))
 			was := seeded(t, nc) // and at once, whatever is under way behind it:
@@ -154,8 +158,9 @@ func TestEverythingIsKilledAndComesBack(t *testing.T) {
 
 // With --memory nothing outlives the death of everything, and the same command begins anew.
 func TestEverythingInMemoryIsKilled(t *testing.T) {
+	t.Parallel()
 	p := newFolder(t)
-	args := []string{"--memory", "--listen", freeAddress(t)}
+	args := []string{"--memory", "--listen", testkit.FreeAddress(t)}
 	m := startIn(t, p, args...)
 	nc := connect(t, m.url, nats.MaxReconnects(0))
 	last := rid(t, mustOK(t, nc, "1, 1, key ::: value"))
@@ -245,8 +250,9 @@ func checkRetries(t *testing.T, nc *nats.Conn, was before) {
 // Sessions that are under way while the master is killed and started again: they retry
 // what had no reply, and what they then know of it is true.
 func TestSessionsAcrossTheMastersDeath(t *testing.T) {
+	t.Parallel()
 	p := newFolder(t)
-	args := []string{"--memory", "--listen", freeAddress(t)}
+	args := []string{"--memory", "--listen", testkit.FreeAddress(t)}
 	m := startIn(t, p, args...)
 	killLeftovers(t, pids(mustStatus(t, connect(t, m.url, nats.MaxReconnects(0)))))
 

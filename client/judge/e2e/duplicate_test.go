@@ -37,6 +37,7 @@ func linearizably(t testing.TB, nc *nats.Conn, key string) string {
 // The same Nats-Msg-Id again, one after the other: through the same and another replica, in
 // the other encoding, after another client has overwritten the value. One effect, the first rID.
 func TestDuplicatesInTurn(t *testing.T) {
+	t.Parallel()
 	nc := connect(t, start(t).url)
 	for _, c := range model.All {
 		t.Run(c.Word(), func(t *testing.T) {
@@ -108,6 +109,7 @@ func checkConflicts(t *testing.T, nc *nats.Conn, c model.Consistency, key, id st
 
 // The same id sixteen times at once, over all replicas and in both encodings.
 func TestDuplicatesAtOnce(t *testing.T) {
+	t.Parallel()
 	nc := connect(t, start(t).url)
 	for _, c := range model.All {
 		for round := range 10 {

@@ -46,6 +46,7 @@ func replies(t testing.TB, stdout string) []reply {
 // All eight request files, one after the other on one cluster, through the program. What
 // must appear follows from the files, since no other client is there.
 func TestRequestFiles(t *testing.T) {
+	t.Parallel()
 	m := start(t)
 	sets := []string{"key1 ::: first", "key2 ::: second", "key3 ::: third", "key1 ::: firstOW", "key1 ::: firstOOW"}
 	gets := []string{"firstOOW", "third", "second", "firstOOW"} // of key1, key3, key2, key1

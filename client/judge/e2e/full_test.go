@@ -68,6 +68,7 @@ func reserves(t *testing.T, dir string) int {
 // gets of all models and refuses sets. When there is room it takes sets again, and has room in
 // reserve for the next such start.
 func TestStartOnAFullDisk(t *testing.T) {
+	t.Parallel()
 	disk := smallDisk(t)
 	p, dir := newFolder(t), filepath.Join(disk, "data")
 	run := func() (*master, *nats.Conn) {
@@ -170,6 +171,7 @@ func leave(t *testing.T, dir string, bytes uint64) {
 // With little room sets are refused, and deletes of all models are taken, which make some; with
 // nearly none deletes are refused, too.
 func TestDeletesOnAFullDisk(t *testing.T) {
+	t.Parallel()
 	disk := smallDisk(t)
 	m := startIn(t, newFolder(t), "--dir", filepath.Join(disk, "data"), "--listen", "127.0.0.1:-1", "--suspect", calm)
 	nc := connect(t, m.url)

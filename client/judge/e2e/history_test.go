@@ -11,6 +11,7 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/host/exit"
+	"quartet/bus/testkit"
 	"quartet/client"
 )
 
@@ -18,9 +19,10 @@ import (
 // backup is of a history that has ended. Whoever goes on from it is refused at once, in every
 // model and encoding; whoever goes on from before is not. Request ids never come twice.
 func TestARestoredBackupEndsAHistory(t *testing.T) {
+	t.Parallel()
 	p := newFolder(t)
 	data, backup := filepath.Join(p.tmp, "data"), filepath.Join(p.tmp, "backup")
-	args := []string{"--listen", freeAddress(t), "--dir", data, "--suspect", calm, "--replicas", "2"}
+	args := []string{"--listen", testkit.FreeAddress(t), "--dir", data, "--suspect", calm, "--replicas", "2"}
 
 	m := startIn(t, p, args...)
 	nc := connect(t, m.url)

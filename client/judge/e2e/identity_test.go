@@ -24,6 +24,7 @@ import (
 // A copy of the data directory that is started beside the original is a cluster of its own:
 // it starts its own replicas, and neither its start nor its end touches the original's.
 func TestCopyBesideTheOriginal(t *testing.T) {
+	t.Parallel()
 	p := newFolder(t)
 	dir, copied := filepath.Join(p.tmp, "data"), filepath.Join(p.tmp, "copy")
 	original := startIn(t, p, "--dir", dir, "--listen", "127.0.0.1:-1", "--suspect", calm)
@@ -67,6 +68,7 @@ func TestCopyBesideTheOriginal(t *testing.T) {
 // A second master refuses to start while one leads, says which, and leaves nothing behind;
 // so two that are each kept running by somebody do not depose each other.
 func TestSecondMasterIsRefused(t *testing.T) {
+	t.Parallel()
 	s := externalServer(t, true)
 	first := startIn(t, newFolder(t), "--memory", "--nats", s.ClientURL(), "--suspect", calm)
 	nc := connect(t, s.ClientURL())
@@ -100,6 +102,7 @@ func nothingIn(t *testing.T, dir string) {
 // A master that is sent to the embedded server of another cluster finds that it is led, and
 // leaves no bucket in the account of that cluster's clients.
 func TestMasterOnAnothersEmbeddedServer(t *testing.T) {
+	t.Parallel()
 	first := start(t, "--client-jetstream")
 	second := launch(t, newFolder(t), "--memory", "--nats", first.url)
 	if status := second.Wait(t, startLimit); status != exit.StatusLed {
@@ -116,6 +119,7 @@ func TestMasterOnAnothersEmbeddedServer(t *testing.T) {
 
 // A stream that keeps every subject answers for nobody: it is taken for no master.
 func TestStreamIsNoMaster(t *testing.T) {
+	t.Parallel()
 	s := externalServer(t, true)
 	js, err := jetstream.New(connect(t, s.ClientURL()))
 	if err != nil {
@@ -130,6 +134,7 @@ func TestStreamIsNoMaster(t *testing.T) {
 // The master's own small files, lost or emptied: the same command has everything back, and
 // ids go on rising; also while the replicas of the master that has lost them still run.
 func TestMastersFilesAreLost(t *testing.T) {
+	t.Parallel()
 	spoil := map[string]func(string) error{
 		"lost":    os.Remove,
 		"emptied": func(path string) error { return os.Truncate(path, 0) },
@@ -151,7 +156,7 @@ func TestMastersFilesAreLost(t *testing.T) {
 func loseMastersFiles(t *testing.T, data string, files []string, spoil func(string) error) {
 	p := newFolder(t)
 	dir := filepath.Join(p.tmp, "data")
-	args := []string{"--listen", freeAddress(t), "--suspect", calm, "--memory"}
+	args := []string{"--listen", testkit.FreeAddress(t), "--suspect", calm, "--memory"}
 	if data == "--dir" {
 		args = append(args[:len(args)-1], "--dir", dir)
 	}
@@ -206,6 +211,7 @@ func runFiles(t *testing.T, m *master) string {
 // A master that is told to keep data otherwise than the replicas that run do is refused: what
 // it would say of them would not be so. They go on, and so does the master that is as they are.
 func TestMasterThatDiffersIsRefused(t *testing.T) {
+	t.Parallel()
 	s := externalServer(t, true)
 	p := newFolder(t)
 	args := []string{"--memory", "--nats", s.ClientURL(), "--suspect", calm, "--orphan-timeout", "1m"}
@@ -251,8 +257,9 @@ func TestMasterThatDiffersIsRefused(t *testing.T) {
 
 // The same of the way in which disks are synced, in the same directory.
 func TestMasterThatSyncsOtherwiseIsRefused(t *testing.T) {
+	t.Parallel()
 	p := newFolder(t)
-	args := []string{"--dir", filepath.Join(p.tmp, "data"), "--listen", freeAddress(t), "--suspect", calm, "--orphan-timeout", "1m"}
+	args := []string{"--dir", filepath.Join(p.tmp, "data"), "--listen", testkit.FreeAddress(t), "--suspect", calm, "--orphan-timeout", "1m"}
 	first := startIn(t, p, args...)
 	nc := connect(t, first.url, nats.MaxReconnects(0))
 	was := seeded(t, nc)
@@ -273,6 +280,7 @@ func TestMasterThatSyncsOtherwiseIsRefused(t *testing.T) {
 
 // A member that keeps its data in memory is told, though the master's flags say disk.
 func TestMemberInMemoryAmongDisks(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
 	m := startIn(t, newFolder(t), "--dir", dir, "--replicas", "1", "--listen", "127.0.0.1:-1", "--suspect", calm)
 	nc := connect(t, m.url)
@@ -313,6 +321,7 @@ func TestMemberInMemoryAmongDisks(t *testing.T) {
 // is started again and let in, sets are taken, and the files are there again for a later
 // master.
 func TestRunFilesAreCleaned(t *testing.T) {
+	t.Parallel()
 	for what, clean := range map[string]func(string) error{
 		"the directory": os.RemoveAll,
 		"what is in it": func(dir string) error {
@@ -329,7 +338,7 @@ func TestRunFilesAreCleaned(t *testing.T) {
 
 func cleanRunFiles(t *testing.T, clean func(string) error) {
 	p := newFolder(t)
-	args := []string{"--memory", "--listen", freeAddress(t), "--orphan-timeout", "1m"}
+	args := []string{"--memory", "--listen", testkit.FreeAddress(t), "--orphan-timeout", "1m"}
 	m := startIn(t, p, args...)
 	nc := connect(t, m.url, nats.MaxReconnects(0))
 	was := seeded(t, nc)

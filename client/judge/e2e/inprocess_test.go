@@ -11,17 +11,19 @@ import (
 	"syscall"
 	"testing"
 
-	"quartet/master/masternode/supervise"
-
 	"github.com/nats-io/nats.go"
+
+	"quartet/bus/testkit"
+	"quartet/master/masternode/supervise"
 )
 
 // A cluster in one process: kill -9 takes all of it, and the same command has everything
 // that was acknowledged back. With processes the directory is good too, but while they run
 // nobody takes their place.
 func TestInProcess(t *testing.T) {
+	t.Parallel()
 	p := newFolder(t)
-	args := []string{"--dir", filepath.Join(p.tmp, "data"), "--listen", freeAddress(t)}
+	args := []string{"--dir", filepath.Join(p.tmp, "data"), "--listen", testkit.FreeAddress(t)}
 	inside := append(slices.Clone(args), "--in-process")
 	m := startIn(t, p, inside...)
 	checkOneProcess(t, m)

@@ -63,6 +63,7 @@ func behindALeaf(t *testing.T) (hub, leaf *server.Server) {
 // A cluster on a server whose JetStream is another domain's, behind a leaf node: its record stands
 // in that domain, it serves all models, views change, and doctor finds nothing.
 func TestClusterBehindALeafNode(t *testing.T) {
+	t.Parallel()
 	hub, leaf := behindALeaf(t)
 	startIn(t, newFolder(t), "--memory", "--nats", leaf.ClientURL(), "--js-domain", "hub", "--suspect", calm)
 	nc := connect(t, leaf.ClientURL())

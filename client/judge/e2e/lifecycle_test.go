@@ -25,6 +25,7 @@ import (
 // The ready line and the banner are all that stdout ever holds; a signal ends everything
 // with status 0 and leaves the reports.
 func TestStartAndStop(t *testing.T) {
+	t.Parallel()
 	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
 		t.Run(signal.String(), func(t *testing.T) {
 			p := newFolder(t)
@@ -112,6 +113,7 @@ func TestSecondSignalStopsAtOnce(t *testing.T) {
 }
 
 func TestPortTaken(t *testing.T) {
+	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -136,6 +138,7 @@ func TestPortTaken(t *testing.T) {
 }
 
 func TestTwoMastersOnOneDirectory(t *testing.T) {
+	t.Parallel()
 	p := newFolder(t)
 	dir := filepath.Join(p.tmp, "data")
 	first := startIn(t, p, "--dir", dir, "--listen", "127.0.0.1:-1", "--replicas", "1", "--suspect", calm)
@@ -188,6 +191,7 @@ func TestTwoMastersOnOneDirectory(t *testing.T) {
 }
 
 func TestWrongUsage(t *testing.T) {
+	t.Parallel()
 	for _, args := range [][]string{
 		{"master", "--memory", "--replicas", "0"},
 		{"master", "--memory", "--replicas", "10"},
@@ -221,20 +225,9 @@ func TestWrongUsage(t *testing.T) {
 		}
 	}
 
-	if o := quartet(t, "get", "--nats", "nats://"+freeAddress(t), "key"); o.status != 6 {
+	if o := quartet(t, "get", "--nats", "nats://"+testkit.FreeAddress(t), "key"); o.status != 6 {
 		t.Errorf("no cluster there: status %d\n%s", o.status, o.stderr)
 	}
-}
-
-// freeAddress is one that nobody listens on for now.
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // externalServer is a bus that no master owns.
@@ -260,6 +253,7 @@ func externalServer(t *testing.T, jetstream bool) *server.Server {
 // With --nats the master uses a server that is there, and leaves it alone: the same command
 // again begins anew, since the data were in memory.
 func TestExternalServer(t *testing.T) {
+	t.Parallel()
 	s := externalServer(t, true)
 	m := startIn(t, newFolder(t), "--memory", "--nats", s.ClientURL(), "--suspect", calm)
 	if m.url != s.ClientURL() {
@@ -337,6 +331,7 @@ func replay(t *testing.T, nc *nats.Conn) {
 
 // Without JetStream there is no place for the record of the views.
 func TestExternalServerWithoutJetStream(t *testing.T) {
+	t.Parallel()
 	m := launch(t, newFolder(t), "--memory", "--nats", externalServer(t, false).ClientURL())
 	if status := m.Wait(t, startLimit); status != 1 || !strings.Contains(m.Stderr.String(), "JetStream") {
 		t.Errorf("status %d\n%s", status, m.Stderr.String())

@@ -65,8 +65,9 @@ func (l *lister) list(ctx context.Context, t *testing.T) {
 // are set and deleted. Each page is of the cut that its position names, and all pages of a list are
 // of one.
 func TestListsWhileProcessesAreKilled(t *testing.T) {
+	t.Parallel()
 	p := newFolder(t)
-	args := []string{"--dir", filepath.Join(p.tmp, "data"), "--listen", freeAddress(t)}
+	args := []string{"--dir", filepath.Join(p.tmp, "data"), "--listen", testkit.FreeAddress(t)}
 	m := startIn(t, p, args...)
 	nc := outlives(t, m.url)
 	killLeftovers(t, pids(mustStatus(t, nc)))
@@ -173,9 +174,10 @@ func judgeLists(t *testing.T, file string, listers []*lister) {
 // that was put back to a backup, say 421, a replica's process that is gone 410, and nonsense is
 // 400.
 func TestCursorsElsewhere(t *testing.T) {
+	t.Parallel()
 	p := newFolder(t)
 	data, backup := filepath.Join(p.tmp, "data"), filepath.Join(p.tmp, "backup")
-	args := []string{"--listen", freeAddress(t), "--dir", data, "--suspect", calm, "--replicas", "2"}
+	args := []string{"--listen", testkit.FreeAddress(t), "--dir", data, "--suspect", calm, "--replicas", "2"}
 	m := startIn(t, p, args...)
 	m.stop(t, os.Interrupt)
 	if err := os.CopyFS(backup, os.DirFS(data)); err != nil {
@@ -239,6 +241,7 @@ func TestCursorsElsewhere(t *testing.T) {
 // A list of many keys, by the package and the command, while they are written over: each key once,
 // in order.
 func TestALongList(t *testing.T) {
+	t.Parallel()
 	m := start(t)
 	c, err := client.Connect(t.Context(), m.url)
 	if err != nil {

@@ -72,8 +72,9 @@ func throughKills(t *testing.T, p folder, args []string, m *master, nc *nats.Con
 // is known. The outcomes are what some one order says, that of their revisions; they are told
 // again, the same, to whoever sends the same request once more.
 func TestOperationsWhileProcessesAreKilled(t *testing.T) {
+	t.Parallel()
 	p := newFolder(t)
-	args := []string{"--dir", filepath.Join(p.tmp, "data"), "--listen", freeAddress(t)}
+	args := []string{"--dir", filepath.Join(p.tmp, "data"), "--listen", testkit.FreeAddress(t)}
 	m := startIn(t, p, args...)
 	nc := outlives(t, m.url)
 	killLeftovers(t, pids(mustStatus(t, nc)))
@@ -191,8 +192,9 @@ func revisionOf(nc *nats.Conn, key string) (uint64, error) {
 // A delete of any model is kept like a set: a replica that dies right after it, and then all
 // processes, do not bring the value back.
 func TestDeletesSurvive(t *testing.T) {
+	t.Parallel()
 	p := newFolder(t)
-	args := []string{"--dir", filepath.Join(p.tmp, "data"), "--listen", freeAddress(t)}
+	args := []string{"--dir", filepath.Join(p.tmp, "data"), "--listen", testkit.FreeAddress(t)}
 	m := startIn(t, p, args...)
 	nc := outlives(t, m.url)
 	models := []string{"linearizable", "sequential", "causal", "eventual"}
@@ -250,8 +252,9 @@ func absent(t *testing.T, nc *nats.Conn, keys []string) {
 // A value ends after its TTL and not before, though the replica that ends values is killed, and all
 // processes are; one that was set again without a TTL stays.
 func TestValuesEndWhileProcessesAreKilled(t *testing.T) {
+	t.Parallel()
 	p := newFolder(t)
-	args := []string{"--dir", filepath.Join(p.tmp, "data"), "--listen", freeAddress(t)}
+	args := []string{"--dir", filepath.Join(p.tmp, "data"), "--listen", testkit.FreeAddress(t)}
 	m := startIn(t, p, args...)
 	nc := outlives(t, m.url)
 	models := []string{"linearizable", "sequential", "causal", "eventual"}

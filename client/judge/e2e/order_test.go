@@ -17,6 +17,7 @@ import (
 // A request that was sent after another's reply has the greater rID and the greater clock,
 // whatever its model, its type, the replica that serves it, and the client that sends it.
 func TestIDsAndClocksRise(t *testing.T) {
+	t.Parallel()
 	m := start(t)
 	conns := []*nats.Conn{connect(t, m.url), connect(t, m.url)}
 	var lastRID, lastClock uint64
@@ -46,6 +47,7 @@ func TestIDsAndClocksRise(t *testing.T) {
 // Who listens to everything can tell the story of one linearizable set: who forwarded it,
 // who broadcast it, that every replica acknowledged it, who answered.
 func TestStoryOfARequest(t *testing.T) {
+	t.Parallel()
 	m := start(t)
 	nc, watcher := connect(t, m.url), connect(t, m.url)
 	seen := make(chan *nats.Msg, 1<<16)

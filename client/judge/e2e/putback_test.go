@@ -109,7 +109,8 @@ func (d *disks) told(t *testing.T, log, word string) {
 // Directories that hold less than was acknowledged, or nothing: whoever has gone back is seen to
 // have, and is loaded by the others; nothing that was acknowledged is lost, and nobody ends.
 func TestDisksArePutBack(t *testing.T) {
-	const back = "its data were put back to an older copy"
+	t.Parallel()
+	const back = "were put back to an older copy" // whether seen by its incarnation or by its life
 	for name, test := range map[string]struct {
 		rest  bool
 		spoil func(t *testing.T, d *disks)
@@ -148,6 +149,7 @@ func TestDisksArePutBack(t *testing.T) {
 // Directories that are not the replica's own: it does not serve them, and leaves them as they
 // are; which is said, with what helps. The others go on, if they suffice.
 func TestDisksAreMisplaced(t *testing.T) {
+	t.Parallel()
 	other := aged(t, true) // another cluster, some epochs further
 	for range 2 {
 		m, _ := other.start(t)
@@ -172,7 +174,7 @@ func TestDisksAreMisplaced(t *testing.T) {
 			d := aged(t, true)
 			test.spoil(t, d)
 
-			m := launch(t, d.folder, "--dir", d.dir, "--listen", freeAddress(t), "--suspect", suspicion.String())
+			m := launch(t, d.folder, "--dir", d.dir, "--listen", testkit.FreeAddress(t), "--suspect", suspicion.String())
 			nc := d.reach(t, m)
 			for _, id := range test.bad {
 				testkit.Eventually(t, restLimit, id+" says what is wrong", func() error {

@@ -122,8 +122,9 @@ func (h *holder) signal(t *testing.T, s syscall.Signal) {
 // Holders of a lock that are stopped, and killed, while they hold it, and a cluster whose replicas
 // and master are killed: no holder's write takes effect after one of a later holder.
 func TestFencedWritesOfHoldersThatAreStoppedAndKilled(t *testing.T) {
+	t.Parallel()
 	p := newFolder(t)
-	args := []string{"--dir", filepath.Join(p.tmp, "data"), "--listen", freeAddress(t)}
+	args := []string{"--dir", filepath.Join(p.tmp, "data"), "--listen", testkit.FreeAddress(t)}
 	m := startIn(t, p, args...)
 	nc := outlives(t, m.url)
 	killLeftovers(t, pids(mustStatus(t, nc)))

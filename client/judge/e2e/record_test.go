@@ -25,6 +25,7 @@ import (
 // Damage to the file of the record of the views, while the cluster is down, stops nothing: the
 // replicas hold the record, and the next start makes it anew.
 func TestRecordsFileIsDamaged(t *testing.T) {
+	t.Parallel()
 	for how, spoil := range map[string]func(string) error{
 		"a byte changed": func(path string) error {
 			b, err := os.ReadFile(path)
@@ -140,6 +141,7 @@ func paused(t *testing.T, pid int) {
 // again within seconds, and nobody notices; with a replica that dies in the same moment, too,
 // since the master that leads knows that nobody else has gone on.
 func TestRecordIsLostOnACluster(t *testing.T) {
+	t.Parallel()
 	urls := threeServers(t)
 	m := startIn(t, newFolder(t), "--memory", "--nats", strings.Join(urls, ","), "--suspect", suspicion.String())
 	nc := connect(t, urls[1])
@@ -172,6 +174,7 @@ func TestRecordIsLostOnACluster(t *testing.T) {
 // A master that starts and finds the record lost and a replica away cannot know whether that one
 // has gone on: it names it, and an operator decides.
 func TestRecoverALostRecord(t *testing.T) {
+	t.Parallel()
 	server := externalServer(t, true)
 	p := newFolder(t)
 	args := []string{"--memory", "--nats", server.ClientURL(), "--suspect", suspicion.String(), "--orphan-timeout", "1m"}
@@ -219,7 +222,7 @@ func threeServers(t *testing.T) (urls []string) {
 	var ports []int
 	var routes []*url.URL
 	for range 6 {
-		_, port, _ := net.SplitHostPort(freeAddress(t))
+		_, port, _ := net.SplitHostPort(testkit.FreeAddress(t))
 		n, err := strconv.Atoi(port)
 		if err != nil {
 			t.Fatal(err)

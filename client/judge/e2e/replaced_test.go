@@ -77,6 +77,7 @@ func (k *keeper) once(cmd *exec.Cmd) bool {
 // silent, be it dead or stopped. A process that goes on after it was replaced ends, and says so by
 // its exit status.
 func TestTwoSupervisorsOfOneReplica(t *testing.T) {
+	t.Parallel()
 	p := newFolder(t)
 	dir := filepath.Join(p.tmp, "data")
 	m := startIn(t, p, "--dir", dir, "--listen", "127.0.0.1:-1", "--suspect", "3s")

@@ -13,6 +13,7 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/model"
+	"quartet/bus/testkit"
 	"quartet/client"
 )
 
@@ -45,8 +46,9 @@ func transact(t *testing.T, nc *nats.Conn, body string, pairs ...string) txnRepl
 // after everything was killed. One of gets alone is read at the replica that it names, in models 1
 // and 2, and sees what was answered before it.
 func TestTransactionsAreOnce(t *testing.T) {
+	t.Parallel()
 	p := newFolder(t)
-	args := []string{"--dir", filepath.Join(p.tmp, "data"), "--listen", freeAddress(t), "--suspect", calm}
+	args := []string{"--dir", filepath.Join(p.tmp, "data"), "--listen", testkit.FreeAddress(t), "--suspect", calm}
 	m := startIn(t, p, args...)
 	nc := outlives(t, m.url)
 	long := strings.Repeat("x", 5000)
@@ -104,8 +106,9 @@ func TestTransactionsAreOnce(t *testing.T) {
 // Results as long as an answer may be are answered, many at a time, and are remembered by replicas
 // that were loaded with them: no message of theirs is larger than the bus takes.
 func TestLongResultsTravel(t *testing.T) {
+	t.Parallel()
 	p := newFolder(t)
-	m := startIn(t, p, "--memory", "--listen", freeAddress(t))
+	m := startIn(t, p, "--memory", "--listen", testkit.FreeAddress(t))
 	nc := outlives(t, m.url)
 	c, err := client.Connect(t.Context(), m.url)
 	if err != nil {

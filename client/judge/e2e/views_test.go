@@ -205,6 +205,7 @@ func TestReplicasJoinAndAreRemoved(t *testing.T) {
 }
 
 func TestReplicaWithoutCredentials(t *testing.T) {
+	t.Parallel()
 	m := start(t, "--replicas", "1")
 	o := quartet(t, "replica", "--nats", m.url, "--id", "r4", "--memory")
 	if o.status != 1 || !strings.Contains(o.stderr, bus.EnvNodePassword) {
@@ -232,6 +233,7 @@ func recovered(t *testing.T, url string, status int, args ...string) (r recovery
 // With too many members gone for good the cluster refuses, says why, and goes on only
 // when an operator has been told what that may cost.
 func TestRecover(t *testing.T) {
+	t.Parallel()
 	m := start(t, "--suspect", suspicion.String())
 	nc := connect(t, m.url)
 	mustOK(t, nc, "1, 1, key ::: value")
@@ -296,6 +298,7 @@ func TestRecover(t *testing.T) {
 // A replica whose data are damaged is not served: it says so, is tried again, and comes
 // back once its directory was moved away.
 func TestDamagedReplicaIsNotServed(t *testing.T) {
+	t.Parallel()
 	p := newFolder(t)
 	dir := filepath.Join(p.tmp, "data")
 	args := []string{"--dir", dir, "--listen", "127.0.0.1:-1"}
@@ -350,6 +353,7 @@ func TestDamagedReplicaIsNotServed(t *testing.T) {
 // Two masters of one cluster, on a bus that neither of them owns: the older one ends and
 // leaves its replicas to the newer one.
 func TestNewerMasterTakesOver(t *testing.T) {
+	t.Parallel()
 	s := externalServer(t, true)
 	args := []string{"--memory", "--nats", s.ClientURL(), "--orphan-timeout", "2s"}
 	first := startIn(t, newFolder(t), args...)
@@ -397,6 +401,7 @@ func TestNewerMasterTakesOver(t *testing.T) {
 // master that leads or has been killed: the record is made anew from what the replicas say, which
 // run on with all that they have.
 func TestTakeoverWithoutTheRecord(t *testing.T) {
+	t.Parallel()
 	for _, isKilled := range []bool{false, true} {
 		t.Run(fmt.Sprintf("killed %v", isKilled), func(t *testing.T) {
 			s := externalServer(t, true)

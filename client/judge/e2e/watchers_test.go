@@ -107,6 +107,7 @@ func TestWatchersThatAreGone(t *testing.T) {
 // A viewer that acknowledges nothing is sent 1 MiB, and then told how many changes wait for it.
 // Once it acknowledges it is told all of them, without a gap.
 func TestAViewerThatDoesNotAcknowledge(t *testing.T) {
+	t.Parallel()
 	m := start(t)
 	nc := connect(t, m.url)
 	s := watchPlainly(t, connect(t, m.url), "1, watch, k")
@@ -156,6 +157,7 @@ func TestAViewerThatDoesNotAcknowledge(t *testing.T) {
 // order of revisions; also when the replica that did it has died. What changes while the view does
 // may be left out.
 func TestO28ChangesArePublished(t *testing.T) {
+	t.Parallel()
 	m := start(t, "--publish-changes")
 	nc := connect(t, m.url)
 	changes := make(chan *nats.Msg, 1<<10)
@@ -206,6 +208,7 @@ func TestO28ChangesArePublished(t *testing.T) {
 
 // One client may have 256 watches at a replica, and is refused more; others are served.
 func TestTooManyWatches(t *testing.T) {
+	t.Parallel()
 	m := start(t)
 	nc := connect(t, m.url)
 	began, refused := 0, 0
@@ -230,9 +233,10 @@ func TestTooManyWatches(t *testing.T) {
 // A watch after a restored backup does not go on in another history: it is refused at its door, and
 // the Go package's ends.
 func TestAWatchOfAHistoryThatHasEnded(t *testing.T) {
+	t.Parallel()
 	p := newFolder(t)
 	data, backup := filepath.Join(p.tmp, "data"), filepath.Join(p.tmp, "backup")
-	args := []string{"--listen", freeAddress(t), "--dir", data, "--suspect", calm, "--replicas", "2"}
+	args := []string{"--listen", testkit.FreeAddress(t), "--dir", data, "--suspect", calm, "--replicas", "2"}
 	m := startIn(t, p, args...)
 	mustOK(t, connect(t, m.url), "1, 1, k ::: early")
 	m.stop(t, os.Interrupt)

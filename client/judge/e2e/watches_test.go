@@ -141,8 +141,9 @@ func (v *viewer) lacks(w *written) error {
 // in each model, a slow one, and 100 of disjoint prefixes. What was acknowledged was told, once, in
 // order.
 func TestWatchesWhileProcessesAreKilled(t *testing.T) {
+	t.Parallel()
 	p := newFolder(t)
-	args := []string{"--dir", filepath.Join(p.tmp, "data"), "--listen", freeAddress(t)}
+	args := []string{"--dir", filepath.Join(p.tmp, "data"), "--listen", testkit.FreeAddress(t)}
 	m := startIn(t, p, args...)
 	nc := outlives(t, m.url)
 	killLeftovers(t, pids(mustStatus(t, nc)))

@@ -88,11 +88,11 @@ func startBuses(t testing.TB, dir string, servers int) []*natsServer {
 	t.Helper()
 	var routes []string
 	for range servers {
-		routes = append(routes, freeAddress(t))
+		routes = append(routes, testkit.FreeAddress(t))
 	}
 	var list []*natsServer
 	for i := range servers {
-		b := &natsServer{address: freeAddress(t), store: filepath.Join(dir, fmt.Sprint("bus", i+1))}
+		b := &natsServer{address: testkit.FreeAddress(t), store: filepath.Join(dir, fmt.Sprint("bus", i+1))}
 		b.routes = append([]string{routes[i]}, slices.Delete(slices.Clone(routes), i, i+1)...)
 		b.start(t)
 		list = append(list, b)
@@ -144,15 +144,4 @@ func (b *natsServer) start(t testing.TB) {
 		}
 		return err
 	})
-}
-
-// freeAddress is one that nobody listens on for now.
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }

@@ -72,7 +72,7 @@ func newCluster(t testing.TB, s shape, more ...string) *cluster {
 	dir := t.TempDir()
 	c := &cluster{
 		dir: dir, logs: filepath.Join(dir, "log"), tmp: filepath.Join(dir, "tmp"), data: filepath.Join(dir, "data"),
-		memory: s.memory, address: freeAddress(t), hands: map[string]*testkit.Child{}, seen: map[int]bool{},
+		memory: s.memory, address: testkit.FreeAddress(t), hands: map[string]*testkit.Child{}, seen: map[int]bool{},
 	}
 	if err := os.MkdirAll(c.tmp, 0o700); err != nil {
 		t.Fatal(err)
