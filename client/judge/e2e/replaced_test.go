@@ -94,7 +94,9 @@ func TestTwoSupervisorsOfOneReplica(t *testing.T) {
 	awaitDead(t, deadLimit, own)
 
 	// Both would have begun anew five times by then.
-	for begun := time.Now(); time.Since(begun) < 32*supervise.FirstDelay; {
+	look := time.NewTicker(50 * time.Millisecond)
+	defer look.Stop()
+	for begun := time.Now(); time.Since(begun) < 32*supervise.FirstDelay; <-look.C {
 		s := mustStatus(t, nc)
 		if r := replicaOf(s, "r2"); !s.Ready || r.PID != second || r.Restarts != 1 || len(k.ends) > 0 {
 			t.Fatalf("ready %v (%s), %d ends: %+v", s.Ready, s.Reason, len(k.ends), r)

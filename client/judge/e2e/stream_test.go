@@ -15,7 +15,7 @@ import (
 	"quartet/client"
 )
 
-// stream sets keys linearizably, one after the other, as fast as it can. A pulse beside it
+// stream sets keys linearizably, one after the other, at most one each pace. A pulse beside it
 // gets a key eventually from one replica that lives all the time: it needs master, bus and
 // that replica, but no view, so it stands still only when the machine has no time for them.
 type stream struct {
@@ -35,6 +35,9 @@ func (g gap) length() time.Duration { return g.to.Sub(g.from) }
 
 // beat is what an eventual get may take before the machine counts as stalled.
 const beat = 20 * time.Millisecond
+
+// pace is short beside every pause that is looked for, and leaves the processor to the cluster.
+const pace = 2 * time.Millisecond
 
 // begin begins a stream on keys that begin with prefix, its pulse at the replica alive.
 // end ends it.
@@ -84,12 +87,14 @@ func begin(t *testing.T, url, prefix, alive string) *stream {
 // run calls do with a rising number, and when the last call ended, until the end.
 func (s *stream) run(do func(n int, between gap)) {
 	s.done.Go(func() {
+		next := time.NewTicker(pace)
+		defer next.Stop()
 		last := time.Now()
 		for n := 0; ; n++ {
 			select {
 			case <-s.stop:
 				return
-			default:
+			case <-next.C:
 			}
 			do(n, gap{from: last})
 			last = time.Now()
