@@ -256,6 +256,7 @@ func TestExternalServer(t *testing.T) {
 	t.Parallel()
 	s := externalServer(t, true)
 	m := startIn(t, newFolder(t), "--memory", "--nats", s.ClientURL(), "--suspect", calm)
+
 	if m.url != s.ClientURL() {
 		t.Errorf("ready at %s, want %s", m.url, s.ClientURL())
 	}

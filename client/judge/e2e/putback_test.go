@@ -26,7 +26,7 @@ func (d *disks) home(id string) string { return filepath.Join(d.dir, "replicas",
 // loaded without a word of that.
 func (d *disks) start(t *testing.T) (*master, *nats.Conn) {
 	t.Helper()
-	m := startIn(t, d.folder, "--dir", d.dir, "--listen", "127.0.0.1:-1", "--suspect", calm)
+	m := startIn(t, d.folder, "--dir", d.dir, "--listen", "127.0.0.1:-1", "--suspect", "5s")
 	return m, connect(t, m.url)
 }
 
