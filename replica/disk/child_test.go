@@ -119,6 +119,7 @@ func (c *running) kill() string {
 // Killed right after Commit: the turn is there. Without a sync of the log, which hands it
 // to the operating system, this fails at once.
 func TestKilledAfterCommit(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []Sync{Interval, Always} {
 		for _, turns := range []int{1, 2, 3, 10, 50, 200} {
 			dir := filepath.Join(t.TempDir(), "r1")
@@ -148,6 +149,7 @@ func after(turns int, d *Disk, saved *durable.Saved) string {
 // Killed at any moment: what it said it had committed is there, and nothing else but the
 // turn that it was about to say.
 func TestKilledAtWork(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []Sync{Interval, Always} {
 		dir := filepath.Join(t.TempDir(), "r1")
 		said := 0

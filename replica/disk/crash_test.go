@@ -64,6 +64,7 @@ func TestCrashLosesNothing(t *testing.T) {
 // committed after the last sync or that very one; and it is said that more may be missing,
 // until there is a new incarnation.
 func TestPowerCutInIntervalMode(t *testing.T) {
+	t.Parallel()
 	lost := 0
 	for seed := range uint64(40) {
 		fs := vfs.NewCrashableMem()

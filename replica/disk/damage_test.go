@@ -110,6 +110,7 @@ func TestWhatIsNewerIsNotDamaged(t *testing.T) {
 // Whatever is done to a file: the store does not open, with the sentence that says what to
 // do, or it has all that it must have.
 func TestDamageIsNoticed(t *testing.T) {
+	t.Parallel()
 	for _, clean := range []bool{true, false} {
 		fs, want := stopped(t, clean)
 		noticed := map[string]int{}

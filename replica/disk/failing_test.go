@@ -17,6 +17,7 @@ import (
 // another: the error is returned by a commit or is harmless, nothing panics or hangs, and
 // what was committed before is there.
 func TestEveryWriteFails(t *testing.T) {
+	t.Parallel()
 	const turns = 120
 	failed, harmless := 0, 0
 	for _, stays := range []bool{false, true} {

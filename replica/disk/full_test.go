@@ -153,6 +153,7 @@ func fill(t *testing.T, d *Disk, w *world) {
 // A disk that fills up: new writes are refused before anything breaks, what is under way
 // goes on, gets go on, and when there is room, all goes on.
 func TestFullDisk(t *testing.T) {
+	t.Parallel()
 	smallDisks(t, func(t *testing.T, o Options, others others) {
 		others.take(smallDisk * 3 / 4)
 		d, _ := mustOpen(t, o)
@@ -197,6 +198,7 @@ func TestFullDisk(t *testing.T) {
 // Who goes on writing although there is no room gets an error in the end; it does not hang
 // and nothing that was committed is lost.
 func TestFullDiskThatIsNotHeeded(t *testing.T) {
+	t.Parallel()
 	smallDisks(t, func(t *testing.T, o Options, others others) {
 		d, _ := mustOpen(t, o)
 		w := newWorld(2, 1000)
