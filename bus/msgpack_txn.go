@@ -150,5 +150,5 @@ func (d *draft) step() (model.Step, error) {
 	if err := d.finish(); err != nil {
 		return model.Step{}, err
 	}
-	return model.Step{Type: d.Type, Key: d.Key, Value: d.Value, HasIf: d.HasIf, If: d.If, TTL: d.TTL}, nil
+	return d.Step(), nil
 }

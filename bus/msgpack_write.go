@@ -158,7 +158,7 @@ func appendCheck(enc *msgpack.Encoder, w *pack.Buffer, c *model.Check) error {
 }
 
 func appendStep(enc *msgpack.Encoder, w *pack.Buffer, s *model.Step) error {
-	r := model.Request{Type: s.Type, Key: s.Key, Value: s.Value, HasIf: s.HasIf, If: s.If, TTL: s.TTL}
+	r := s.Request(0)
 	if err := enc.EncodeMapLen(msgpackFields(&r) - 1); err != nil { // it has no consistency
 		return err
 	}

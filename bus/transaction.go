@@ -99,8 +99,6 @@ func checkStep(s *model.Step) error {
 	case takesValue(s.Type) && s.Value == nil:
 		return malformed("field value is missing in %s", article(s.Type))
 	}
-	r := model.Request{
-		Model: model.Linearizable, Type: s.Type, Key: s.Key, Value: s.Value, HasIf: s.HasIf, If: s.If, TTL: s.TTL,
-	}
+	r := s.Request(model.Linearizable)
 	return Check(&r)
 }

@@ -32,6 +32,17 @@ type Step struct {
 	TTL   uint64
 }
 
+// Request is the step as a request of its own under a model. It shares the value.
+func (s *Step) Request(c Consistency) Request {
+	return Request{Model: c, Type: s.Type, HasIf: s.HasIf, Key: s.Key, Value: s.Value, If: s.If, TTL: s.TTL}
+}
+
+// Step is the request, which is one for a single key, as a step of a transaction. It shares the
+// value.
+func (r *Request) Step() Step {
+	return Step{Type: r.Type, HasIf: r.HasIf, Key: r.Key, Value: r.Value, If: r.If, TTL: r.TTL}
+}
+
 // Writes reports whether any step may change what a key holds. A transaction of gets alone is
 // read like a get of its model, and has no place in the order.
 func (t *Transaction) Writes() bool {

@@ -225,9 +225,8 @@ func (p *transactionParser) step(text string) error {
 		steps = &p.t.Else
 	}
 	*steps = append(*steps, s)
-	return bus.Check(&model.Request{
-		Model: model.Linearizable, Type: s.Type, Key: s.Key, Value: s.Value, HasIf: s.HasIf, If: s.If, TTL: s.TTL,
-	})
+	r := s.Request(model.Linearizable)
+	return bus.Check(&r)
 }
 
 // stepFlags takes the flags from the beginning of an operation, and returns the rest.

@@ -141,7 +141,7 @@ func (l *Layers) Again(r *message.Request, version lamport.Version, first *Outco
 			l.append(changeOf(kindOf(&rec), key, &rec))
 		case r.Model.Strong() && isPlain:
 			by := originOf(r, version, 0, l.position)
-			step := stepOf(&r.Request)
+			step := r.Step()
 			step.HasIf = false // it held
 			left, _, _ := alter(&step, store.Record{}, &by)
 			l.append(changeOf(kindOf(&left), key, &left))

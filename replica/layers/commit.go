@@ -34,7 +34,7 @@ func (l *Layers) CommitStrong(r *message.Request, version lamport.Version, revis
 	if r.Type == model.Txn && l.cfg.Forms != nil {
 		return l.commitTransaction(r, &by)
 	}
-	step := stepOf(&r.Request)
+	step := r.Step()
 	var old store.Record
 	if dependsOn(&step) {
 		old, _ = l.store.Get(r.Key)
@@ -74,7 +74,7 @@ func (l *Layers) putWeak(r *message.Request, number, revision uint64) {
 		return
 	}
 	by := originOf(r, r.Version, number, revision)
-	step := stepOf(&r.Request)
+	step := r.Step()
 	if left, _, done := alter(&step, old, &by); done {
 		l.commit(kindOf(&left), r.Key, left)
 	}

@@ -26,11 +26,6 @@ func originOf(r *message.Request, version lamport.Version, number, revision uint
 	return origin{rid: r.RID, version: version, number: number, revision: revision, wall: r.Wall}
 }
 
-// stepOf is a request for one key as a step of a transaction is written.
-func stepOf(r *model.Request) model.Step {
-	return model.Step{Type: r.Type, HasIf: r.HasIf, Key: r.Key, Value: r.Value, If: r.If, TTL: r.TTL}
-}
-
 // dependsOn reports whether what a step does depends on what stands at its key.
 func dependsOn(s *model.Step) bool { return s.HasIf || s.Type == model.Add }
 

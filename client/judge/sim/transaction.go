@@ -136,9 +136,7 @@ func evaluate(q *message.Request, get func(string) record, position uint64) (mod
 			continue
 		}
 
-		w := message.Request{RID: q.RID, Identity: q.Identity, Wall: q.Wall, Request: model.Request{
-			Model: q.Model, Type: step.Type, Key: step.Key, Value: step.Value, HasIf: step.HasIf, If: step.If, TTL: step.TTL,
-		}}
+		w := message.Request{RID: q.RID, Identity: q.Identity, Wall: q.Wall, Request: step.Request(q.Model)}
 		rec, sum, done := change(&w, old)
 		if !done {
 			failed := model.Result{Code: model.Failed}
