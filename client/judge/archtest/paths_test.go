@@ -105,6 +105,32 @@ func TestEveryPathIsThere(t *testing.T) {
 
 var link = regexp.MustCompile(`\]\(([^)#\s]+)`)
 
+// A page, a script and a transcript that no page leads to is one that nobody finds.
+func TestEveryPageScriptAndTranscriptIsLinked(t *testing.T) {
+	all := readTree(t)
+	linked := map[string]bool{"README.md": true, "CONTRIBUTING.md": true}
+	for _, d := range all.documents {
+		for _, match := range link.FindAllStringSubmatch(d.text, -1) {
+			linked[path.Join(path.Dir(d.name), match[1])] = true
+		}
+	}
+
+	found := 0
+	for file := range all.files {
+		isScript := path.Dir(file) == "testdata/script" && path.Ext(file) == ".txtar"
+		isTranscript := path.Dir(file) == "testdata/transcripts" && path.Ext(file) == ".txt"
+		if path.Ext(file) != ".md" && !isScript && !isTranscript {
+			continue
+		}
+		if found++; !linked[file] {
+			t.Errorf("no page has a link to %s", file)
+		}
+	}
+	if found < 50 {
+		t.Errorf("only %d found: the check would hold for nothing", found)
+	}
+}
+
 func TestEveryLinkLeadsSomewhere(t *testing.T) {
 	all := readTree(t)
 	found := 0
