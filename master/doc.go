@@ -5,7 +5,7 @@
 // [Machine] is pure, like the replica's: requests, messages and ticks go in, an [Output]
 // comes out. It has no I/O, goroutine, lock, wall clock or randomness; where chance
 // decides (which replica serves), the caller brings the number. The shell is package
-// masternode, which owes it the ten duties of package loop (bus/host/loop); the ledger, package
+// masternode, which owes it the eleven duties of package loop (bus/host/loop); the ledger, package
 // ledger.
 //
 //	machine.go   turns: what goes in, what comes out

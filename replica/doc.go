@@ -14,6 +14,6 @@
 // [Machine] is pure: it takes messages and ticks and appends to an [Output]. It has no
 // I/O, goroutine, lock, wall clock or randomness, and never lets map order decide. The
 // shell (package replicanode) and the simulation (package sim) drive the same machine; what it
-// relies on is the ten duties of package loop (bus/host/loop).
+// relies on is the eleven duties of package loop (bus/host/loop).
 // DESIGN.md beside this file gives the protocol with its reasons.
 package replica

@@ -29,8 +29,11 @@
 //  9. A name of its own. The shell draws what the machine may not: chance, and an incarnation
 //     that is greater than that of any earlier process of the same name.
 //  10. A clean stop settles. After the last turn, what was only in memory is put on disk.
+//  11. What the machine may not look at it is told: a replica the clock on the wall, before each
+//     tick, and whether its disk has room; a master, with each request, when it came. That may be
+//     late, and the clock may jump: it moves when values end and what is refused, and nothing else.
 //
-// The loop itself keeps 1 to 7, given a Shell whose methods do what they say; 8 to 10 are the
+// The loop itself keeps 1 to 7, given a Shell whose methods do what they say; 8 to 11 are the
 // Shell's own. The simulation (client/judge/sim) is a shell, too: it keeps 1 to 7 by its own
 // means, and breaks off a turn between any two steps of duty 5.
 package loop
