@@ -8,7 +8,7 @@ const (
 	StatusFailed    = 1 // anything else went wrong
 	StatusUsage     = 2 // wrong usage, or a malformed request or file: nothing was sent
 	StatusNoValue   = 3 // "quartet get" of a key without a value
-	StatusRefused   = 4 // the cluster refused a request (400, 409, 410, 413, 421, 425, 503), or the NATS server did (403)
+	StatusRefused   = 4 // the cluster refused a request (400, 409, 410, 412, 413, 421, 425, 503), or the NATS server did (403)
 	StatusUnknown   = 5 // whether a request took effect is unknown (504, no reply)
 	StatusNoCluster = 6 // no cluster there
 	StatusDamaged   = 7 // "quartet replica": the data that it keeps are damaged, and it does not serve them
