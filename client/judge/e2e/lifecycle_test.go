@@ -230,6 +230,9 @@ func TestWrongUsage(t *testing.T) {
 	}
 }
 
+// freeAddress is [testkit.FreeAddress].
+var freeAddress = testkit.FreeAddress
+
 // externalServer is a bus that no master owns.
 func externalServer(t *testing.T, jetstream bool) *server.Server {
 	t.Helper()
