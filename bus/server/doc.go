@@ -10,7 +10,8 @@
 // master has a connection to each account: it serves clients in one and speaks to
 // replicas in the other.
 //
-// Nodes have JetStream. Clients have it only if they are given it (ClientJetStream): whoever
-// has it may make a stream that takes the subjects of requests, answers them before the
-// cluster does, and keeps every key and value.
+// Both accounts have JetStream: nodes keep the record of the views there, and the master the
+// streams of watched buckets in that of the clients. Clients may ask for it only if they are given
+// it (ClientJetStream): whoever may can make a stream that takes the subjects of requests, answers
+// them before the cluster does, and keeps every key and value.
 package server
