@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -155,7 +156,11 @@ func (b *bucket) info(alone bool) streamInfo {
 		i.Total, i.Offset, i.Limit = &total, &offset, &limit
 	}
 	if n := b.numbers; n != nil {
-		i.State = streamState{Messages: n.messages, Bytes: n.bytes, First: b.record.First, Last: n.last(), NumSubjects: len(n.keys)}
+		at := time.Unix(0, n.lastAt).UTC()
+		if n.lastAt == 0 {
+			at = time.Time{}
+		}
+		i.State = streamState{LastTime: at, Messages: n.messages, Bytes: n.bytes, First: b.record.First, Last: n.last(), NumSubjects: len(n.keys)}
 	}
 	return i
 }
@@ -357,8 +362,8 @@ func (b *bucket) gone() {
 						Success bool `json:"success"`
 					}{true})
 				}
-				for _, again := range held {
-					again()
+				for _, c := range held {
+					c.again()
 				}
 			}
 		})

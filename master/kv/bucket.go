@@ -51,7 +51,9 @@ type bucket struct {
 	open    bool // its numbers are known, and its feed has caught up
 	opening int  // counts the openings: what an earlier one has found out concerns nobody
 	again   time.Time
-	held    []func()
+	failed  int       // openings in a row that the server's JetStream did not answer
+	probed  time.Time // when it was looked whether there can be a shadow, while there is none
+	held    []heldCall
 	initial []model.Event // what was there, until the feed has caught up
 	feed    *feed
 	numbers *numbers
@@ -91,21 +93,15 @@ var ErrNoStream = errors.New("kv: there is no such stream")
 var ErrNoJetStream = errors.New("kv: the clients' account of the NATS server has no JetStream")
 
 // hold keeps a call until the bucket is open.
-func (b *bucket) hold(m *nats.Msg, again func()) {
-	if len(b.held) >= maxHeld {
-		b.f.fail(m, "", errLoading)
-		return
-	}
-	b.held = append(b.held, again)
-}
+func (b *bucket) hold(m *nats.Msg, again func()) { b.held = b.f.kept(b.held, m, again) }
 
 // opened lets the calls go on that have waited.
 func (b *bucket) opened() {
 	b.open = true
 	held := b.held
 	b.held = nil
-	for _, again := range held {
-		again()
+	for _, c := range held {
+		c.again()
 	}
 }
 

@@ -16,8 +16,8 @@ func (f *Facade) cataloged(e *model.Event) {
 		f.ready = true
 		held := f.held
 		f.held = nil
-		for _, again := range held {
-			again()
+		for _, c := range held {
+			c.again()
 		}
 	case model.EventValue, model.EventSet:
 		f.recorded(e)
@@ -70,8 +70,8 @@ func (f *Facade) unrecorded(name string) {
 	held := b.held
 	b.held = nil
 	b.close()
-	for _, again := range held {
-		again()
+	for _, c := range held {
+		c.again()
 	}
 }
 

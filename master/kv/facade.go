@@ -66,7 +66,7 @@ type Facade struct {
 	catalog  *feed
 	ready    bool // the catalog is whole
 	relisted bool // it is being read anew
-	held     []func()
+	held     []heldCall
 	buckets  map[string]*bucket
 	dirty    []*bucket // whose shadows were sent something in this turn
 	feeds    map[string]*feed
@@ -140,13 +140,35 @@ func (f *Facade) serve(c *call, m *nats.Msg) {
 	}
 }
 
+// heldCall is a client's call that waits until something is known.
+type heldCall struct {
+	m     *nats.Msg
+	until time.Time
+	again func()
+}
+
+// holdWait is how long a call waits until the buckets, or its own, are open: clients wait as long.
+const holdWait = 5 * time.Second
+
 // hold keeps a call until the buckets are known.
-func (f *Facade) hold(m *nats.Msg, again func()) {
-	if len(f.held) >= maxHeld {
+func (f *Facade) hold(m *nats.Msg, again func()) { f.held = f.kept(f.held, m, again) }
+
+// kept is a list of calls that wait, with one more.
+func (f *Facade) kept(held []heldCall, m *nats.Msg, again func()) []heldCall {
+	if len(held) >= maxHeld {
 		f.fail(m, "", errOccupied)
-		return
+		return held
 	}
-	f.held = append(f.held, again)
+	return append(held, heldCall{m: m, until: f.host.Now().Add(holdWait), again: again})
+}
+
+// expired refuses the calls that have waited too long, and returns the others.
+func (f *Facade) expired(held []heldCall, now time.Time) []heldCall {
+	for len(held) > 0 && now.After(held[0].until) {
+		f.fail(held[0].m, "", errLoading)
+		held = held[1:]
+	}
+	return held
 }
 
 // inBucket serves a call of a bucket that is there.
@@ -262,6 +284,7 @@ func (f *Facade) Tick() {
 			a.done(nil)
 		}
 	}
+	f.held = f.expired(f.held, now)
 	f.catalog.tick(now)
 	for _, b := range f.buckets {
 		b.tick(now)

@@ -33,7 +33,8 @@ type numbers struct {
 	history  int
 	next     uint64
 	keys     map[string]entry
-	live     int // keys with a value
+	live     int   // keys with a value
+	lastAt   int64 // when the newest was given, in nanoseconds since 1970
 	messages int
 	bytes    int64
 
@@ -54,7 +55,7 @@ func (n *numbers) last() uint64 { return n.next - 1 }
 
 // take gives the next number to a change of a key.
 func (n *numbers) take(key string, e entry) uint64 {
-	e.number = n.skip(e.revision)
+	e.number, n.lastAt = n.skip(e.revision), e.at
 	n.put(key, e)
 	return e.number
 }

@@ -126,12 +126,18 @@ func (b *bucket) found(held []Stored, last uint64, err error) {
 	case errors.Is(err, ErrNoStream), errors.Is(err, ErrNoJetStream):
 		b.renumber(err)
 		return
+	case err != nil && b.failed > 0: // what needs no shadow is served without
+		b.f.log.Error("a bucket's stream cannot be read: no watches, keys and history", "bucket", b.name, "error", err)
+		b.renumber(ErrNoJetStream)
+		return
 	case err != nil:
+		b.failed++
 		b.f.log.Warn("a bucket's stream cannot be read; again in a moment", "bucket", b.name, "error", err)
 		b.again = b.f.host.Now().Add(openAgain)
 		return
 	}
 
+	b.failed = 0
 	b.numbers = newNumbers(int(b.record.Config.History), b.record.First)
 	from := ""
 	for i := range held {
@@ -281,9 +287,11 @@ func (b *bucket) tick(now time.Time) {
 		b.empty()
 		return
 	}
+	b.held = b.f.expired(b.held, now)
 	if b.numbers != nil {
 		b.reserve()
 	}
+	b.probe(now)
 
 	isLate := b.shadowed && b.stored < b.sent && now.Sub(b.sentAt) > ackWait
 	if isLate {
@@ -304,6 +312,28 @@ func (b *bucket) tick(now time.Time) {
 	for _, w := range late {
 		w.done(false)
 	}
+}
+
+// probeAgain is how often it is looked whether a bucket without a shadow can have one.
+const probeAgain = 10 * time.Second
+
+// probe looks whether a bucket without a shadow can have one by now.
+func (b *bucket) probe(now time.Time) {
+	isDue := b.open && !b.shadowed && now.Sub(b.probed) > probeAgain
+	if !isDue {
+		return
+	}
+	b.probed = now
+	s := b.shadow()
+	b.job(func(ctx context.Context) func() {
+		_, err := b.f.o.Streams.Open(ctx, s, func(Stored) {})
+		return func() {
+			if err == nil || errors.Is(err, ErrNoStream) {
+				b.failed = 0
+				b.reopen()
+			}
+		}
+	})
 }
 
 // reserve reserves more numbers before those that are reserved are used.
