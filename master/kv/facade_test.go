@@ -118,6 +118,7 @@ func TestWrites(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f, h, b := opened(t)
 			told(b, model.EventSet, "k", "old", 17)
+
 			h.asked, h.sent = nil, nil
 			ask(f, test.subject, "v", test.header)
 			if test.refused != "" {
@@ -126,6 +127,7 @@ func TestWrites(t *testing.T) {
 				}
 				return
 			}
+
 			if len(h.asked) != 1 {
 				t.Fatalf("%d requests", len(h.asked))
 			}

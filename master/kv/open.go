@@ -210,7 +210,11 @@ func (b *bucket) renumber(why error) {
 	next := *b.record
 	next.First = next.Ceiling + 1
 	next.Ceiling += ceilingStep
+	opening := b.opening
 	b.writeRecord(&next, func(a *master.Reply) {
+		if b.opening != opening {
+			return
+		}
 		if a.Code != model.OK {
 			b.f.log.Warn("a bucket's numbers cannot be reserved; again in a moment", "bucket", b.name, "error", a.Reason)
 			b.again = b.f.host.Now().Add(openAgain)
@@ -259,7 +263,7 @@ func (b *bucket) putRecord(next *record, done func(*master.Reply)) {
 	r := model.NewSet(model.Linearizable, recordKey(b.name), next.encode())
 	r.HasIf, r.If = true, b.revision
 	b.f.host.Ask(r, bus.Options{}, "", func(a *master.Reply) {
-		if a.Code == model.OK && a.Revision > b.revision {
+		if a.Code == model.OK && a.Revision > b.revision { // else the catalog has told it already
 			b.record, b.revision = next, a.Revision
 		}
 		done(a)

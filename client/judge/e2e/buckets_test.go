@@ -134,7 +134,8 @@ func TestABucketIsWatchedWhileReplicasAreKilled(t *testing.T) {
 				return err
 			}
 			for _, now := range s.Replicas {
-				if now.ID == r.ID && (now.PID == r.PID || !now.Member) {
+				isNew := now.PID != r.PID && now.Member
+				if now.ID == r.ID && !isNew {
 					return fmt.Errorf("%s: pid %d, member %t", now.ID, now.PID, now.Member)
 				}
 			}
