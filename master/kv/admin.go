@@ -253,7 +253,7 @@ func (b *bucket) reconfigure(config *Config, m *nats.Msg) {
 	reshapes := next.Config.History != config.History
 	next.Config = *config
 	opening := b.opening
-	b.putRecord(&next, func(a *master.Reply) {
+	b.writeRecord(&next, func(a *master.Reply) {
 		if a.Code != model.OK {
 			b.f.fail(m, typeUpdate, ofCluster(a.Code, a.Reason))
 			return
@@ -273,7 +273,7 @@ func (b *bucket) remove(m *nats.Msg) {
 	}
 	next := *b.record
 	next.State = stateDeleting
-	b.putRecord(&next, func(a *master.Reply) {
+	b.writeRecord(&next, func(a *master.Reply) {
 		if a.Code != model.OK {
 			b.f.fail(m, typeDelete, ofCluster(a.Code, a.Reason))
 			return

@@ -34,7 +34,6 @@ var (
 	errName            = &Error{400, 10056, "stream name in subject does not match request"}
 	errExpectedStream  = &Error{400, 10060, "expected stream does not match"}
 	errBatch           = &Error{400, 10174, "atomic publish is disabled"}
-	errNoConsumer      = &Error{404, 10014, "consumer not found"}
 	errFilter          = &Error{400, 10093, "consumer filter subject is not a valid subset of the interest subjects"}
 	errNoShadow        = &Error{503, 10039, "watches, keys and history need JetStream in the clients' account of the NATS server"}
 	errDeliver         = &Error{400, 10112, "consumer deliver subject is one of the cluster's, of the server's, or none"}

@@ -208,6 +208,14 @@ func TestNumbers(t *testing.T) {
 	if got, ok := n.revision("c", 9); !ok || got != 30 {
 		t.Errorf("%d %t", got, ok)
 	}
+	n.take("marker", entry{revision: 40, until: 5, marker: isEnded})
+	n.take("written", entry{revision: 41, until: 5, marker: isEnded})
+	n.take("written", entry{revision: 42})
+	n.forgetEnded(time.Unix(0, 5))
+	if _, found := n.keys["marker"]; found || n.keys["written"].revision != 42 {
+		t.Errorf("after the end of two markers: %+v", n.keys)
+	}
+	n.remove("written")
 	if n.keep("a", 1) != 1 || n.messages != 3 {
 		t.Errorf("%d messages", n.messages)
 	}

@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"container/heap"
 	"slices"
 	"time"
 )
@@ -37,6 +38,7 @@ type numbers struct {
 	lastAt   int64 // when the newest was given, in nanoseconds since 1970
 	messages int
 	bytes    int64
+	ends     ends // of markers
 
 	recent      []uint64 // revisions of the newest changes; recent[i] has the number recentFirst + i
 	recentFirst uint64
@@ -85,6 +87,9 @@ func (n *numbers) put(key string, e entry) {
 	}
 	n.keys[key] = e
 	n.count(&e, 1)
+	if e.until > 0 {
+		heap.Push(&n.ends, end{at: e.until, key: key, number: e.number})
+	}
 }
 
 // remove forgets a key, of which nothing is kept.
@@ -170,11 +175,33 @@ func (n *numbers) revision(key string, number uint64) (revision uint64, ok bool)
 // forgetEnded forgets the markers whose time is over: a server that keeps the stream has, too.
 func (n *numbers) forgetEnded(now time.Time) {
 	at := now.UnixNano()
-	for key, e := range n.keys {
-		if e.until > 0 && e.until <= at {
-			n.remove(key)
+	for len(n.ends) > 0 && n.ends[0].at <= at {
+		end := heap.Pop(&n.ends).(end)
+		if n.keys[end.key].number == end.number { // else another change has come since
+			n.remove(end.key)
 		}
 	}
+}
+
+// end is when a marker's time is over.
+type end struct {
+	at     int64
+	key    string
+	number uint64
+}
+
+// ends are in a heap, the first on top.
+type ends []end
+
+func (e ends) Len() int           { return len(e) }
+func (e ends) Less(i, j int) bool { return e[i].at < e[j].at }
+func (e ends) Swap(i, j int)      { e[i], e[j] = e[j], e[i] }
+func (e *ends) Push(x any)        { *e = append(*e, x.(end)) }
+func (e *ends) Pop() any {
+	last := len(*e) - 1
+	x := (*e)[last]
+	*e = (*e)[:last]
+	return x
 }
 
 // goTo leaves numbers out, up to one that is the next. They stand among the recent ones with the

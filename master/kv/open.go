@@ -246,20 +246,9 @@ func (b *bucket) make() {
 	})
 }
 
-// writeRecord writes the bucket's record, if nobody else has written it meanwhile. done is not
-// called if the bucket was closed meanwhile.
+// writeRecord writes the bucket's record, if nobody else has written it meanwhile. done is called
+// whatever has happened to the bucket: the change may be told before the answer, and open it again.
 func (b *bucket) writeRecord(next *record, done func(*master.Reply)) {
-	opening := b.opening
-	b.putRecord(next, func(a *master.Reply) {
-		if b.opening == opening {
-			done(a)
-		}
-	})
-}
-
-// putRecord is writeRecord for a client that waits: done is called whatever has happened to the
-// bucket. (The change may be told before the answer, and open the bucket again.)
-func (b *bucket) putRecord(next *record, done func(*master.Reply)) {
 	r := model.NewSet(model.Linearizable, recordKey(b.name), next.encode())
 	r.HasIf, r.If = true, b.revision
 	b.f.host.Ask(r, bus.Options{}, "", func(a *master.Reply) {
@@ -293,6 +282,7 @@ func (b *bucket) tick(now time.Time) {
 	}
 	b.held = b.f.expired(b.held, now)
 	if b.numbers != nil {
+		b.numbers.forgetEnded(now)
 		b.reserve()
 	}
 	b.probe(now)
