@@ -59,11 +59,16 @@ type ReplicaStatus struct {
 	Timestamp   uint64 `json:"timestamp"` // the highest causal number seen without a gap
 	Safe        uint64 `json:"safe"`      // the highest causal number that it may let be read
 	Keys        uint64 `json:"keys"`
+	Tombstones  uint64 `json:"tombstones"`       // keys without a value of which it still holds that they were deleted, or ended
 	Pending     uint64 `json:"pending"`          // requests taken and not yet answered
 	Tentative   uint64 `json:"tentative"`        // weak writes not yet committed
 	Queue       uint64 `json:"queue"`            // broadcasts received and not yet delivered
 	Reason      string `json:"reason,omitempty"` // why it is no member, one line
 	Phase       string `json:"phase,omitempty"`  // boot, member, wedged, learning or caught; "": never heard
+
+	// CollectedAgo is how long before its last report it has collected tombstones last, in
+	// milliseconds, 10 at the least; 0: its process never has.
+	CollectedAgo uint64 `json:"collected_ms_ago,omitempty"`
 
 	// Unheard are the other replicas from which it has received nothing for the suspicion time,
 	// although the master hears both: the network between them is cut.

@@ -233,6 +233,8 @@ func (m *Machine) answers(a *message.Answers, out *Output) {
 			}
 		case f.request.Model.Strong() && !m.members.Stands(a.Epoch): // it may still come to nothing
 			m.early = append(m.early, early{p, a.Answers[i], a.Epoch})
+		case isStale(f, &a.Answers[i]):
+			m.stampAnew(p, f, a.Epoch, a.Answers[i].Timestamp)
 		default:
 			m.answer(p, f, &a.Answers[i], out)
 		}

@@ -76,6 +76,7 @@ func (m *Machine) forward(f *message.Forward) {
 	if current {
 		m.cast.Heard(f.Time)
 		m.marks(f.Marks)
+		m.hears(f.Clock)
 		m.causalWrites(f.Writes)
 		m.confirm(f)
 	}

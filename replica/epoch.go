@@ -25,6 +25,8 @@ type epoch struct {
 	prepared  prepared   // the PREPARE that rest answers
 
 	ends map[string]uint64 // key → revision: what this replica has proposed to end, and is not delivered
+
+	collecting collecting
 }
 
 // prepared is the newest PREPARE of an epoch.
@@ -111,11 +113,13 @@ func (m *Machine) probed(p *message.Probe, out *Output) {
 	}
 	m.probedAt = m.ticks
 	m.marks(p.Marks)
+	m.hears(p.Clock)
 	s := m.Stats()
 	out.send(&message.Report{
 		Header: m.header(), Nonce: p.Nonce, Position: s.Position, Watermark: s.Watermark, Safe: s.Safe,
 		Keys: uint64(s.Keys), Pending: uint64(max(s.Pending, 0)), Tentative: uint64(s.Tentative), Queue: uint64(s.Queue),
 		Own: uint64(s.Own), Heard: m.neighbours.Heard(m.ticks),
+		Tombstones: uint64(s.Tombstones), Collected: s.Collected,
 	}, p.From)
 }
 
@@ -310,6 +314,7 @@ func (m *Machine) enter(r *message.Record) {
 		publishes: m.isFirst(r),
 	}
 	m.layers.NewEpoch()
+	m.shut = m.layers.Floor() // a horizon of an epoch that has ended comes to nothing
 	m.dropData()
 	m.causal.askedFor = 0
 	m.void(r.High)

@@ -35,6 +35,18 @@ func (e *eventual) set(r *message.Request) {
 		m.drop()
 		return
 	}
+
+	// A set that is not above the floor was executed nowhere, for else the table would know it.
+	// Whether one that is not above the horizon was, is known once that is the floor (rule O42).
+	switch {
+	case !m.layers.Floor().Less(r.Version):
+		m.stampAnew(r)
+		return
+	case !m.shut.Less(r.Version):
+		m.holdAtDoor(r)
+		return
+	}
+
 	r.First, r.Came = 0, 0 // nobody asks any more
 	if waiting, _ := m.layers.Tentative(); waiting >= tentativeMost {
 		m.fail(r, model.Unavailable, "too many weak writes wait for a member that does not answer")

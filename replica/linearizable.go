@@ -161,6 +161,9 @@ func (m *Machine) deliverStrong(r *message.Request, d *message.Data, own bool) {
 	}
 }
 
+// Committed returns what stands at a key of the committed layer, for the simulation.
+func (m *Machine) Committed(key string) (store.Record, bool) { return m.layers.Committed(key) }
+
 // readCommitted answers a get of models 1 and 2 from the committed layer.
 func (m *Machine) readCommitted(r *message.Request, position uint64) model.Answer {
 	if t, reads := m.readsOnly(r); reads {

@@ -38,6 +38,8 @@ type Config struct {
 	HelloTicks uint64
 	// Limits are those of the table of executed requests.
 	dedup.Limits
+	// Collecting says when tombstones are collected.
+	Collecting Collecting
 	// ChunkBytes is about how large the pieces are in which a learner is loaded; 0: 256 KiB.
 	ChunkBytes int
 
@@ -101,6 +103,10 @@ type Stats struct {
 
 	Watches int
 	Ahead   uint64 // bytes that were sent to their watchers and are not acknowledged
+
+	Tombstones  int    // that the store holds
+	Collections uint64 // of tombstones, by this process
+	Collected   uint64 // ticks since the last of them, and 1; 0: there was none
 }
 
 // Machine is a replica as a state machine. One goroutine owns it. A turn is any number
@@ -130,6 +136,11 @@ type Machine struct {
 	probedAt uint64 // tick of the last heartbeat of its master
 	refused  uint64
 
+	shut        lamport.Version // the door takes no weak write up to it
+	proposedAt  uint64          // tick: a horizon
+	collectedAt uint64          // tick, and 1: tombstones
+	collections uint64
+
 	layers *layers.Layers
 
 	linearizable linearizable
@@ -156,6 +167,7 @@ func New(cfg Config) *Machine {
 		panic("replica: nothing says what is to be done about " + place)
 	}
 	m := &Machine{cfg: cfg}
+	m.cfg.Collecting = cfg.Collecting.filled()
 	m.layers = layers.New(m.layersConfig())
 	m.watches = watching.New(watched{layers: m.layers, record: &m.record})
 	m.lists = listing.New(listing.Config{Self: cfg.Self, Life: cfg.Life, Forms: cfg.Forms, Layers: m.layers, Looks: cfg.ListLooks})
@@ -192,6 +204,7 @@ func (m *Machine) Stats() Stats {
 		Phase: m.phase(), Epoch: m.record.Epoch, Clock: m.clock.Now(), Position: m.layers.Position(),
 		Watermark: m.causal.watermark, Safe: m.causal.safe,
 		Keys: m.layers.Keys(), Pending: m.pending, Tentative: tentative, Own: own, Queue: m.queued(), Refused: m.refused,
+		Tombstones: m.layers.Tombstones(), Collections: m.collections, Collected: m.collected(),
 	}
 	s.Watches, s.Ahead = m.watches.Len(), m.watches.Ahead()
 	if m.cast != nil {
@@ -269,6 +282,8 @@ func (m *Machine) Tick(out *Output) {
 	case m.cast != nil:
 		out.Sends = m.cast.Tick(out.Sends)
 		m.proposeEnds()
+		m.proposeHorizon()
+		m.sweep()
 		if n := 5 * max(m.cfg.HelloTicks, 1); m.ticks-m.probedAt >= n && m.ticks%n == 0 {
 			m.hello(lamport.Master(1), out) // perhaps nobody knows any more that it is here
 		}
@@ -311,6 +326,7 @@ func (m *Machine) work(out *Output) {
 		m.serveCausal()
 		m.serveWaiting()
 		m.commitCausal()
+		m.agree()
 	}
 	out.Sends = m.cast.Settle(out.Sends)
 	if m.sequential.waits() {
@@ -395,6 +411,10 @@ func (m *Machine) execute(op *message.Operation, d *message.Data, own bool) {
 		m.layers.CommitWeak(&op.Request, 0, m.revision())
 	case message.OpEnd:
 		m.deliverEnd(op)
+	case message.OpHorizon:
+		m.deliverHorizon(op)
+	case message.OpAgree:
+		m.deliverAgree(op, d)
 	}
 }
 

@@ -34,7 +34,7 @@ func (m *Machine) persist(out *Output) {
 	if due {
 		m.applied = applied{
 			at: m.ticks, changes: state.Changes, position: state.Position, place: state.Place, entries: state.Entries, order: state.Order,
-			committed: state.Committed,
+			committed: state.Committed, collected: state.Collected,
 		}
 		m.layers.Saved()
 	}
@@ -42,6 +42,7 @@ func (m *Machine) persist(out *Output) {
 	// What the disk does not hold yet, the state must not claim.
 	state.Position, state.Place, state.Committed = m.applied.position, m.applied.place, m.applied.committed
 	state.Entries, state.Order, state.Changes = m.applied.entries, m.applied.order, m.applied.changes
+	state.Collected = m.applied.collected
 
 	var saved durable.Turn
 	if due {
@@ -70,6 +71,7 @@ type applied struct {
 	order     message.OrderTime
 	committed uint64
 	changes   durable.Span
+	collected message.Collection
 }
 
 // Settle hands over, at a clean stop, what the disk is still to learn. Nothing is sent.
@@ -88,6 +90,7 @@ func (m *Machine) state() durable.State {
 		Record: m.record, Learning: m.learner.Loads(), Clock: m.clock.Now(), LastRID: m.lastRID,
 		Position: m.layers.Position(), Entries: m.layers.Entries(), Order: m.layers.Order(),
 		Changes:   durable.Span{Since: m.layers.Changes().Since(), To: m.layers.Position()},
+		Collected: m.layers.Collection(), Shut: m.shut,
 		Committed: m.causal.committed, Watermark: m.causal.watermark, Safe: m.causal.safe,
 	}
 	switch {
@@ -159,8 +162,10 @@ func (m *Machine) restore(s *durable.Saved) {
 	m.layers.Restore(s)
 	m.applied = applied{
 		position: st.Position, place: st.Place, entries: st.Entries, order: m.layers.Order(), committed: st.Committed,
-		changes: durable.Span{Since: m.layers.Changes().Since(), To: max(st.Changes.To, st.Position)},
+		changes:   durable.Span{Since: m.layers.Changes().Since(), To: max(st.Changes.To, st.Position)},
+		collected: st.Collected,
 	}
+	m.shut = st.Shut
 	c := &m.causal
 	c.committed, c.marker, c.safe, c.watermark = st.Committed, st.Committed, st.Committed, st.Committed
 

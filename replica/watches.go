@@ -113,6 +113,7 @@ type watched struct {
 
 func (s watched) Position() uint64                         { return s.layers.Position() }
 func (s watched) History() message.History                 { return s.record.History() }
+func (s watched) Collected() uint64                        { return s.layers.Collection().Position }
 func (s watched) Changes() *changes.Log                    { return s.layers.Changes() }
 func (s watched) Visible() *changes.Log                    { return s.layers.Visible() }
 func (s watched) Follow(on bool)                           { s.layers.Follow(on) }

@@ -141,7 +141,7 @@ func TestRefusedInViewChanges(t *testing.T) {
 		"data from nobody":   {data("\x98\x00" + goodData[2:]), "no node"},
 		"data is nil":        {data("\xc0"), "array"},
 		"data's received":    {data(goodData[:7] + vector65 + "\x90"), "65"},
-		"data's operation":   {data(goodData[:8] + "\x91\x92\x06\x00"), "operation 6"},
+		"data's operation":   {data(goodData[:8] + "\x91\x92\x08\x00"), "operation 8"},
 		"data nested deep":   {bytesOfChunk("", "", "", "", strings.Repeat("\x91", 100_000), ""), "DATA of 1"},
 		"write of one":       {bytesOfChunk("", "", "", "", "", "\x91\x91"+strings.Repeat("\x00", 20)), "causal write of 1"},
 	})
@@ -213,7 +213,7 @@ func TestEncoderKeepsTheDecodersLimitsInViewChanges(t *testing.T) {
 		"value":          keyRecord(message.KeyRecord{Kind: 1, Key: "k", Value: make([]byte, model.MaxKeyValue)}),
 		"nil data":       &message.Chunk{Header: head(1), Data: []*message.Data{nil}},
 		"data from none": &message.Chunk{Header: head(1), Data: []*message.Data{{}}},
-		"data's ops":     &message.Chunk{Header: head(1), Data: []*message.Data{{Header: head(1), Ops: []message.Operation{{Op: 6}}}}},
+		"data's ops":     &message.Chunk{Header: head(1), Data: []*message.Data{{Header: head(1), Ops: []message.Operation{{Op: 8}}}}},
 		"write":          &message.Chunk{Header: head(1), Writes: []message.CausalWrite{{}}},
 	} {
 		if b, err := e.Encode(m); !errors.Is(err, ErrMessage) || b != nil {

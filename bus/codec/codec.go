@@ -13,9 +13,10 @@ import (
 // INSTALLED has no position, HELLO has no past and STATE no proof, HELLO and REPORT do not say who
 // was heard, and there are none of the times by which the order forgets requests: FORWARD, DATA,
 // requests and entries are a field shorter, a CHUNK four. In version 2 FORWARD and ANSWERS have no
-// round either. Up to version 4 there are no revisions: requests, answers, entries, and the records
-// of keys and epochs are shorter, and nothing ends. Version 1, in which HELLO and INSTALL had other
-// fields, is not read: it knows no view change, and nothing of it was ever on a disk.
+// round either. Up to version 4 there are no revisions: requests, answers, entries, REPORT, CHUNK,
+// and the records of keys and epochs are shorter, and nothing ends. Version 1, in which HELLO and
+// INSTALL had other fields, is not read: it knows no view change, and nothing of it was ever on a
+// disk.
 const Version = 5
 
 // Versions before.
@@ -77,11 +78,11 @@ var bodyFields = [...]int{
 	message.KindGap:       3,
 	message.KindFill:      1,
 	message.KindProbe:     2,
-	message.KindReport:    10,
+	message.KindReport:    12,
 	message.KindPrepare:   3,
 	message.KindState:     6,
 	message.KindPull:      8,
-	message.KindChunk:     25,
+	message.KindChunk:     27,
 	message.KindBeat:      0,
 	message.KindOutdated:  3,
 }
@@ -105,6 +106,8 @@ const (
 	answerFields    = 10
 	operationFields = 2
 	endFields       = 2 // of an operation that ends a value
+	versionFields   = 3 // of an operation that collects tombstones
+	collectFields   = 8 // how far tombstones are collected
 	dataFields      = 9
 	executedFields  = 8
 	outcomeFields   = 3 // of an entry, where it is not OK alone
@@ -120,9 +123,8 @@ const cameBit = 1 << 63
 // fieldsOf is how many fields a kind has of its own in a version that is read.
 func fieldsOf(kind message.Kind, version uint64) int {
 	n := bodyFields[kind]
-	hasChanges := kind == message.KindPull || kind == message.KindChunk
-	if version <= withoutRevisions && hasChanges {
-		n--
+	if version <= withoutRevisions {
+		n -= laterFieldsOf(kind)
 	}
 	if version <= withoutLineage {
 		n -= newFieldsOf(kind)
@@ -131,6 +133,20 @@ func fieldsOf(kind message.Kind, version uint64) int {
 		n--
 	}
 	return n
+}
+
+// laterFieldsOf is how many fields of a kind came after version withoutRevisions: of the log of
+// changes, and of the collection of tombstones.
+func laterFieldsOf(kind message.Kind) int {
+	switch kind {
+	case message.KindPull:
+		return 1
+	case message.KindReport:
+		return 2
+	case message.KindChunk:
+		return 3
+	}
+	return 0
 }
 
 // newFieldsOf is how many fields of a kind came after version withoutLineage.
@@ -154,7 +170,7 @@ func hasRound(kind message.Kind) bool {
 
 func knownKind(k message.Kind) bool { return int(k) < len(bodyFields) && bodyFields[k] >= 0 }
 
-func validOp(op message.Op) bool { return op >= message.OpStrong && op <= message.OpEnd }
+func validOp(op message.Op) bool { return op >= message.OpStrong && op <= message.OpAgree }
 
 func validPhase(p message.Phase) bool {
 	return p >= message.PhaseBoot && p <= message.PhaseCaught

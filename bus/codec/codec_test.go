@@ -319,7 +319,7 @@ func TestRefused(t *testing.T) {
 		"received of 65":          data + "\x00\xdc\x00\x41" + strings.Repeat("\x00", 65) + "\x90",
 		"received is nil":         data + "\x00\xc0\x90",
 		"operation 0":             data + "\x00\x90\x91\x92\x00\x00",
-		"operation 6":             data + "\x00\x90\x91\x92\x06\x00",
+		"operation 8":             data + "\x00\x90\x91\x92\x08\x00",
 		"operation of three":      data + "\x00\x90\x91\x93\x04\x00\x00",
 		"operations nested deep":  data + "\x00\x90" + strings.Repeat("\x91", 100_000),
 		"bool as number":          "\x99\x03\x08\x01\x00\x00\x00\x01\x00\x00",
@@ -395,7 +395,7 @@ func TestEncoderKeepsTheDecodersLimits(t *testing.T) {
 		"unknown type": &impostor{message.Installed{Header: head(1)}},
 		"no sender":    &message.Installed{},
 		"65 received":  &message.Ack{Header: head(1), Received: message.Received{Received: make([]uint64, 65)}},
-		"operation":    &message.Data{Header: head(1), Ops: []message.Operation{{Op: 6}}},
+		"operation":    &message.Data{Header: head(1), Ops: []message.Operation{{Op: 8}}},
 		"reads":        &message.Data{Header: head(1), Ops: []message.Operation{{Op: message.OpReads, Reads: make([]uint64, MaxList+1)}}},
 		"reason":       &message.Answers{Header: head(1), Answers: []message.Answer{{Answer: model.Answer{Reason: long(MaxReason + 1)}}}},
 		"answer's value": &message.Answers{

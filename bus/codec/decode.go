@@ -91,8 +91,7 @@ func (d *Decoder) body(kind message.Kind, h message.Header, version uint64) mess
 	case message.KindProbe:
 		return &message.Probe{Header: h, Nonce: d.uint(), Marks: d.marks()}
 	case message.KindReport:
-		return &message.Report{Header: h, Nonce: d.uint(), Position: d.uint(), Watermark: d.uint(), Safe: d.uint(),
-			Keys: d.uint(), Pending: d.uint(), Tentative: d.uint(), Queue: d.uint(), Own: d.uint(), Heard: d.heard(version)}
+		return d.report(h, version)
 	case message.KindBeat:
 		return &message.Beat{Header: h}
 
@@ -112,6 +111,17 @@ func (d *Decoder) body(kind message.Kind, h message.Header, version uint64) mess
 	}
 	d.fail("unknown kind %d", kind)
 	return nil
+}
+
+func (d *Decoder) report(h message.Header, version uint64) *message.Report {
+	r := &message.Report{
+		Header: h, Nonce: d.uint(), Position: d.uint(), Watermark: d.uint(), Safe: d.uint(),
+		Keys: d.uint(), Pending: d.uint(), Tentative: d.uint(), Queue: d.uint(), Own: d.uint(), Heard: d.heard(version),
+	}
+	if d.revisions { // no tombstones were collected before
+		r.Tombstones, r.Collected = d.uint(), d.uint()
+	}
+	return r
 }
 
 func (d *Decoder) header() message.Header {

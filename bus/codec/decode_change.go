@@ -38,6 +38,9 @@ func (d *Decoder) chunk(h message.Header) *message.Chunk {
 		Committed: d.uint(), Watermark: d.uint(), Safe: d.uint(), Order: d.orderTime(),
 	}
 	c.Changes = d.changes(c.Position)
+	if d.revisions { // no tombstones were collected before
+		c.Removed, c.Collection = d.removed(), d.collection()
+	}
 	return c
 }
 
@@ -84,6 +87,31 @@ func (d *Decoder) change(c *message.Change) {
 	if fault := changeFault(c); fault != "" {
 		d.fail("%s", fault)
 	}
+}
+
+// stamp reads a version, which is three fields.
+func (d *Decoder) stamp() lamport.Version {
+	return lamport.Version{Epoch: d.uint(), Timestamp: d.timestamp()}
+}
+
+func (d *Decoder) removed() []string {
+	n := d.list(MaxList, 1)
+	if n == 0 {
+		return nil
+	}
+	keys := make([]string, n)
+	for i := 0; i < n && d.err == nil; i++ {
+		keys[i] = d.str(model.MaxKey, "key")
+		if fault := keyFault(keys[i]); d.err == nil && fault != "" {
+			d.fail("%s", fault)
+		}
+	}
+	return keys
+}
+
+func (d *Decoder) collection() message.Collection {
+	d.tuple(collectFields, "collection of tombstones")
+	return message.Collection{Floor: d.stamp(), Position: d.uint(), Horizon: d.stamp(), Agreed: d.uint()}
 }
 
 func (d *Decoder) orderTime() message.OrderTime {

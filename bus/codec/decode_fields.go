@@ -208,6 +208,9 @@ func (d *Decoder) operation(o *message.Operation) {
 		o.Number = d.uint()
 	case o.Op == message.OpEnd:
 		d.end(o)
+	case o.Op == message.OpHorizon, o.Op == message.OpAgree:
+		d.tuple(versionFields, "version")
+		o.Request.Version = d.stamp()
 	default:
 		d.request(&o.Request)
 	}

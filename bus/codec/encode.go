@@ -96,6 +96,8 @@ func (e *Encoder) body(m message.Message) {
 		e.uints4(m.Keys, m.Pending, m.Tentative, m.Queue)
 		e.uint(m.Own)
 		e.heard(m.Heard)
+		e.uint(m.Tombstones)
+		e.uint(m.Collected)
 	case *message.Beat:
 
 	// Changes of the view.
@@ -283,6 +285,9 @@ func (e *Encoder) operation(o *message.Operation) {
 		e.array(endFields)
 		e.str(o.Request.Key)
 		e.uint(o.Number)
+	case message.OpHorizon, message.OpAgree:
+		e.array(versionFields)
+		e.version(o.Request.Version)
 	default:
 		e.fail("unknown operation")
 	}

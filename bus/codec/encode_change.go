@@ -129,6 +129,8 @@ func (e *Encoder) chunk(m *message.Chunk) {
 
 	e.uints4(m.Order.Now, m.Order.Tick, m.Order.Horizon, m.Order.Oldest)
 	e.changes(&m.Changes)
+	e.removed(m.Removed)
+	e.collection(&m.Collection)
 }
 
 func (e *Encoder) changes(c *message.Changes) {
@@ -157,6 +159,25 @@ func (e *Encoder) changeList(list []message.Change) {
 	}
 }
 
+// removed writes keys that have no record any more.
+func (e *Encoder) removed(keys []string) {
+	e.list(len(keys))
+	for _, key := range keys {
+		if fault := keyFault(key); fault != "" {
+			e.fail(fault)
+		}
+		e.str(key)
+	}
+}
+
+func (e *Encoder) collection(c *message.Collection) {
+	e.array(collectFields)
+	e.version(c.Floor)
+	e.uint(c.Position)
+	e.version(c.Horizon)
+	e.uint(c.Agreed)
+}
+
 func (e *Encoder) cursor(s string) {
 	if len(s) > MaxCursor {
 		e.fail("cursor too long")
@@ -168,6 +189,12 @@ func (e *Encoder) cursor(s string) {
 func (e *Encoder) timestamp(t lamport.Timestamp) {
 	e.uint(t.Time)
 	e.uint(uint64(t.Node))
+}
+
+// version is three fields.
+func (e *Encoder) version(v lamport.Version) {
+	e.uint(v.Epoch)
+	e.timestamp(v.Timestamp)
 }
 
 // record has the fields of its view first. See recordFault for what is refused.

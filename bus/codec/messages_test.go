@@ -44,6 +44,16 @@ func end() message.Operation {
 	return message.Operation{Op: message.OpEnd, Request: message.Request{Request: model.Request{Key: "key1"}}, Number: 512}
 }
 
+// collecting is an operation that collects tombstones.
+func collecting(op message.Op) message.Operation {
+	return message.Operation{Op: op, Request: message.Request{Version: stamp(60_000)}}
+}
+
+// stamp is a version that is above all of its time.
+func stamp(time uint64) lamport.Version {
+	return lamport.Version{Epoch: 2, Timestamp: lamport.Timestamp{Time: time, Node: 1<<32 - 1}}
+}
+
 // samples holds every kind, each with every field set and with as few as may be.
 func samples() map[string]message.Message {
 	record := epochRecord()
@@ -93,7 +103,7 @@ func samples() map[string]message.Message {
 			Ops: []message.Operation{
 				{Op: message.OpStrong, Request: conditional(11, model.Linearizable, "key1", "first")},
 				{Op: message.OpReads, Reads: []uint64{14, 15, 1 << 63}}, {Op: message.OpWeak, Request: empty},
-				{Op: message.OpCommit, Number: 9}, end(),
+				{Op: message.OpCommit, Number: 9}, end(), collecting(message.OpHorizon), collecting(message.OpAgree),
 			},
 			Time: 1_048_578,
 		},
@@ -107,7 +117,7 @@ func samples() map[string]message.Message {
 		"probe":      &message.Probe{Header: head(lamport.Master(65535)), Nonce: 1 << 50, Marks: marks},
 		"report": &message.Report{
 			Header: head(2), Nonce: 1, Position: 2, Watermark: 3, Safe: 4, Keys: 5, Pending: 6, Tentative: 7, Queue: 8,
-			Own: 3, Heard: heard,
+			Own: 3, Heard: heard, Tombstones: 9, Collected: 10,
 		},
 		"report_nothing": &message.Report{Header: head(2)},
 		"prepare":        &message.Prepare{Header: head(lamport.Master(1)), Attempt: 2, High: 1 << 40, Holder: 65535},
@@ -180,6 +190,7 @@ func held() []*message.Data {
 			{Op: message.OpStrong, Request: conditional(11, model.Linearizable, "key1", "first")},
 			{Op: message.OpReads, Reads: []uint64{14, 1 << 63}},
 			{Op: message.OpWeak, Request: request(13, model.Eventual, "k", "")}, {Op: message.OpCommit, Number: 9}, end(),
+			collecting(message.OpHorizon), collecting(message.OpAgree),
 		}, Time: 1_048_578},
 		{Header: message.Header{From: 1}},
 	}
@@ -194,6 +205,9 @@ func chunk() *message.Chunk {
 		Writes:    []message.CausalWrite{{Number: 9, Request: ending(22, model.Causal, "b", "\x00\xff")}},
 		Committed: 7, Watermark: 9, Safe: 8, Order: message.OrderTime{Now: 2, Tick: 1_048_580, Horizon: 1, Oldest: 70_000},
 		Changes: message.Changes{Since: 400, To: 512, List: changes()},
+		Removed: []string{"key0", "ключ"}, Collection: message.Collection{
+			Floor: stamp(60_000), Position: 400, Horizon: stamp(1 << 60), Agreed: 1<<64 - 1,
+		},
 	}
 }
 

@@ -51,13 +51,14 @@ func forgetRevisions(v reflect.Value) {
 	case *message.Forward:
 		x.Requests = slices.DeleteFunc(x.Requests, func(r message.Request) bool { return r.Type == model.List || r.Type == model.Watch })
 	case *message.Data:
-		x.Ops = slices.DeleteFunc(x.Ops, func(o message.Operation) bool { return o.Op == message.OpEnd })
+		x.Ops = slices.DeleteFunc(x.Ops, func(o message.Operation) bool { return o.Op >= message.OpEnd })
 	case *message.Request:
 		x.HasIf, x.If, x.TTL, x.Wall, x.Range, x.Watcher = false, 0, 0, 0, nil, nil
 	case *message.Pull:
 		x.Changes = 0
 	case *message.Chunk:
 		x.Changes = message.Changes{Since: x.Position, To: x.Position}
+		x.Removed, x.Collection = nil, message.Collection{}
 	case *model.Answer:
 		x.HasRevision, x.Revision, x.Expires = false, 0, 0
 	case *message.Executed:
@@ -66,6 +67,8 @@ func forgetRevisions(v reflect.Value) {
 		x.Revision, x.Expires = message.LeastRevision, 0
 	case *message.Record:
 		x.Level = 0
+	case *message.Report:
+		x.Tombstones, x.Collected = 0, 0
 	}
 }
 

@@ -98,6 +98,18 @@ type OrderTime struct {
 	Oldest  uint64 // number of the oldest entry of the table that is not forgotten
 }
 
+// Collection is how far tombstones are collected: a part of the replicated state (rules O40 to
+// O43).
+type Collection struct {
+	// Floor: the tombstones up to this version that stood at Position are gone, and a weak write up
+	// to it loses where a key has no record.
+	Floor    lamport.Version
+	Position uint64
+
+	Horizon lamport.Version // the next floor, as it is proposed in this epoch; zero: none is
+	Agreed  uint64          // the members that have agreed to it: a bit for each, by index in the view
+}
+
 // LeastRevision is the revision of what was written before there were revisions: no write after
 // it has one as low.
 const LeastRevision = 1
@@ -130,9 +142,12 @@ type Chunk struct {
 	Order    OrderTime   // of the member
 	Records  []KeyRecord // of the keys of Entries, then of a range of keys
 	Changes  Changes     // of the log
+	Removed  []string    // keys of Entries that have no record any more
 	Cursor   string      // the learner holds the keys below it now
 	Scanned  bool        // it holds all keys now
 	LastRID  uint64
+
+	Collection Collection // of the member
 
 	// Of a wedged member, once the learner has all of the above.
 	Wedged     bool

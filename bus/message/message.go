@@ -116,12 +116,16 @@ const (
 	OpWeak   Op = 3 // an eventual request with its version, committed where nothing greater stands
 	OpCommit Op = 4 // "causal writes up to Number": commits them in number order, by version
 	OpEnd    Op = 5 // ends the value of Request.Key if its revision is Number still
+
+	// Tombstones up to Request.Version are to be collected (rules O40 and O41).
+	OpHorizon Op = 6 // proposes that
+	OpAgree   Op = 7 // its sender has nothing left that could be committed and is not above
 )
 
 // Operation is one entry of a DATA.
 type Operation struct {
 	Op      Op
-	Request Request  // OpStrong, OpWeak
+	Request Request  // OpStrong, OpWeak; of an OpEnd the key, of an OpHorizon and an OpAgree the version
 	Number  uint64   // OpCommit; OpEnd: the revision
 	Reads   []uint64 // OpReads: the rIDs of the gets that share this place
 }
@@ -221,8 +225,9 @@ func (r *Record) Equal(o *Record) bool {
 
 // The levels of a record: what the operations that are delivered in its epoch leave.
 const (
-	LevelRevisions = 1 // each write has a position of its own, which is the revision of what it leaves
-	Level          = LevelRevisions
+	LevelRevisions   = 1 // each write has a position of its own, which is the revision of what it leaves
+	LevelCollections = 2 // tombstones are collected
+	Level            = LevelCollections
 )
 
 // MaxLineage bounds a record's lineage, in records.
@@ -460,6 +465,9 @@ type Report struct {
 	Tentative uint64 // weak writes not yet committed
 	Queue     uint64 // DATA received and not yet delivered
 	Own       uint64 // weak writes not yet committed that this replica has accepted: only it may hold them
+
+	Tombstones uint64 // that are not collected, or not removed yet
+	Collected  uint64 // ticks of 10 ms since the last collection, and 1; 0: none since the process started
 
 	Heard []Heard // rising by node
 }

@@ -41,7 +41,8 @@ func (n *node) statusOf(s *master.Status) bus.Status {
 		row := bus.ReplicaStatus{
 			ID: r.Node.String(), PID: n.pid(r), Incarnation: r.Incarnation, Member: r.Member,
 			Clock: r.Report.Clock, Position: r.Report.Position, Timestamp: r.Report.Watermark, Safe: r.Report.Safe,
-			Keys: r.Report.Keys, Pending: r.Report.Pending, Tentative: r.Report.Tentative, Queue: r.Report.Queue,
+			Keys: r.Report.Keys, Tombstones: r.Report.Tombstones, CollectedAgo: r.Report.Collected * tickMillis,
+			Pending: r.Report.Pending, Tentative: r.Report.Tentative, Queue: r.Report.Queue,
 			Reason: n.reason(r), Phase: n.phases[r.Node].Word(), Restarts: processes[r.Node].InARow,
 		}
 		if len(r.Unheard) > 0 {
@@ -57,6 +58,9 @@ func (n *node) statusOf(s *master.Status) bus.Status {
 	}
 	return out
 }
+
+// tickMillis is how many milliseconds a replica's tick has.
+const tickMillis = 10
 
 // keeps are the words of the contract for what a member says of its data.
 var keeps = map[message.Keeps]struct{ data, sync string }{

@@ -20,7 +20,7 @@ type entry struct {
 func awaited(d *message.Data) bool {
 	for i := range d.Ops {
 		switch d.Ops[i].Op {
-		case message.OpWeak, message.OpCommit, message.OpEnd:
+		case message.OpWeak, message.OpCommit, message.OpEnd, message.OpHorizon, message.OpAgree:
 		default:
 			return true
 		}

@@ -34,6 +34,7 @@ const (
 	layoutLives = 2 // it says whose disk it is, which processes have used it, what the others have told, and the order's time
 	layoutPast  = 3 // the record, and what else few turns change, is a value of its own
 	layoutLive  = 4 // the disk counts values apart from tombstones
+	layoutFloor = 5 // it says how far tombstones are collected
 )
 
 // Bounds of what a state says of its past.
@@ -69,7 +70,7 @@ func decodeRecord(b []byte) (store.Record, error) {
 	in := input{b: b}
 	first := in.byte()
 	r := store.Record{Kind: store.Kind(in.byte()), Revision: firstRevision}
-	r.Version = lamport.Version{Epoch: in.number(), Timestamp: in.timestamp()}
+	r.Version = in.version()
 	r.Number, r.RID = in.number(), in.number()
 	if first > recordFirst {
 		r.Revision, r.Expires = in.number(), in.number()
@@ -88,7 +89,7 @@ const (
 
 // appendState appends the state and what the disk counts, without what appendPast has.
 func appendState(b []byte, c *counts, s *durable.State) []byte {
-	b = append(b, layoutLive)
+	b = append(b, layoutFloor)
 	b = appendNumbers(b, c.turn, c.keys, c.firstEntry, c.firstMark, c.lastMark, c.past, c.live)
 	var flags uint64
 	if s.Learning {
@@ -100,6 +101,9 @@ func appendState(b []byte, c *counts, s *durable.State) []byte {
 	b = appendNumbers(b, flags, s.Incarnation, s.Clock, s.LastRID, s.Position, s.Place.Time, uint64(s.Place.Node))
 	b = appendNumbers(b, s.Entries, s.Committed, s.Watermark, s.Safe)
 	b = appendNumbers(b, s.Order.Now, s.Order.Tick, s.Order.Horizon, s.Order.Oldest)
+	b = appendNumbers(appendVersion(b, s.Collected.Floor), s.Collected.Position)
+	b = appendNumbers(appendVersion(b, s.Collected.Horizon), s.Collected.Agreed)
+	b = appendVersion(b, s.Shut)
 	b = appendNumbers(b, uint64(len(s.Contiguous)))
 	b = appendNumbers(b, s.Contiguous...)
 	b = appendNumbers(b, uint64(len(s.Told)))
@@ -179,7 +183,7 @@ func (in *input) told(s *durable.State) {
 func decodeState(b []byte, d *codec.Decoder) (counts, durable.State, error) {
 	in := input{b: b}
 	first := in.byte()
-	if first > layoutLive {
+	if first > layoutFloor {
 		return counts{}, durable.State{}, fmt.Errorf("%w: the state has layout %d: %w", errValue, first, codec.ErrNewer)
 	}
 	if first < layout {
@@ -209,6 +213,10 @@ func decodeState(b []byte, d *codec.Decoder) (counts, durable.State, error) {
 	if first >= layoutLives {
 		s.Order = message.OrderTime{Now: in.number(), Tick: in.number(), Horizon: in.number(), Oldest: in.number()}
 	}
+	if first >= layoutFloor {
+		s.Collected = in.collection()
+		s.Shut = in.version()
+	}
 	if flags > flagLearning|flagScratch {
 		in.bad = true
 	}
@@ -236,6 +244,10 @@ func appendNumbers(b []byte, numbers ...uint64) []byte {
 		b = binary.AppendUvarint(b, n)
 	}
 	return b
+}
+
+func appendVersion(b []byte, v lamport.Version) []byte {
+	return appendNumbers(b, v.Epoch, v.Time, uint64(v.Node))
 }
 
 // input reads a value from its beginning. bad: it did not have what was asked for.
@@ -286,6 +298,14 @@ func (in *input) text(most uint64) string {
 	text := string(in.b[:n])
 	in.b = in.b[n:]
 	return text
+}
+
+func (in *input) version() lamport.Version {
+	return lamport.Version{Epoch: in.number(), Timestamp: in.timestamp()}
+}
+
+func (in *input) collection() message.Collection {
+	return message.Collection{Floor: in.version(), Position: in.number(), Horizon: in.version(), Agreed: in.number()}
 }
 
 func (in *input) timestamp() lamport.Timestamp {

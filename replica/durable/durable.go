@@ -41,8 +41,10 @@ type State struct {
 	// by index in the view: what that member had told this one that it holds, by the time of
 	// Position or later
 	Told      [][]uint64
-	Order     message.OrderTime // as of Position
-	Changes   Span              // what the log of changes holds, as of Position; of a learner: as far as it is loaded
+	Order     message.OrderTime  // as of Position
+	Changes   Span               // what the log of changes holds, as of Position; of a learner: as far as it is loaded
+	Collected message.Collection // of tombstones, as of Position
+	Shut      lamport.Version    // the door refuses weak writes up to it
 	Committed uint64
 	Watermark uint64
 	Safe      uint64

@@ -37,7 +37,7 @@ func (l *Layers) CommitStrong(r *message.Request, version lamport.Version, revis
 	step := r.Step()
 	var old store.Record
 	if dependsOn(&step) {
-		old, _ = l.store.Get(r.Key)
+		old, _ = l.at(r.Key)
 	}
 
 	o := Outcome{Position: l.position}
@@ -67,10 +67,11 @@ func (l *Layers) CommitWeak(r *message.Request, number, revision uint64) {
 	l.remember(r, r.Key, Outcome{Timestamp: number})
 }
 
-// putWeak is what of a weak write depends on what stands at its key.
+// putWeak is what of a weak write depends on what stands at its key. Where nothing does, a
+// tombstone up to the floor may have stood (rule O43).
 func (l *Layers) putWeak(r *message.Request, number, revision uint64) {
-	old, ok := l.store.Get(r.Key)
-	if ok && !old.Version.Less(r.Version) {
+	old, ok := l.at(r.Key)
+	if above := l.above(&old, ok); !above.Less(r.Version) {
 		return
 	}
 	by := originOf(r, r.Version, number, revision)

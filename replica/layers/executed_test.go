@@ -142,7 +142,7 @@ func TestS6ALoadedTableForgetsTheSame(t *testing.T) {
 				t.Fatal("the piece does not go on")
 			}
 		}
-		learner.Reached(donor.Position(), donor.Order())
+		learner.Reached(donor.Position(), donor.Order(), &message.Collection{})
 
 		for ; n < 200; n++ {
 			d := outcome(rnd, n)

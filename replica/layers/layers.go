@@ -15,6 +15,7 @@
 package layers
 
 import (
+	"quartet/bus/lamport"
 	"quartet/bus/message"
 	"quartet/bus/model"
 	"quartet/replica/changes"
@@ -63,6 +64,9 @@ type Layers struct {
 	committedPast past // of the committed layer
 	newestPast    past // of what models 3 and 4 read
 	preparing     []*Snapshot
+
+	collection message.Collection // of tombstones
+	sweep      sweep
 }
 
 // New returns layers over what stands in cfg.Store.
@@ -84,13 +88,13 @@ func (l *Layers) Keys() int { return l.store.Live() }
 func (l *Layers) Tentative() (all, own int) { return len(l.tentative.held), l.tentative.own }
 
 // Committed returns what stands at key in the committed layer.
-func (l *Layers) Committed(key string) (store.Record, bool) { return l.store.Get(key) }
+func (l *Layers) Committed(key string) (store.Record, bool) { return l.at(key) }
 
 // Newest returns what models 3 and 4 read at key: the greater version of the two layers, a value or
 // a tombstone; Kind 0: neither layer has one. committed says that it is the committed layer's.
 func (l *Layers) Newest(key string) (rec store.Record, committed bool) {
-	rec, committed = l.store.Get(key)
-	if h := l.tentative.newest(key); h != nil && rec.Version.Less(h.version) {
+	rec, committed = l.at(key)
+	if h := l.tentative.newest(key); h != nil && l.above(&rec, committed).Less(h.version) {
 		return h.record(), false
 	}
 	return rec, committed
@@ -127,8 +131,11 @@ func (l *Layers) Tick() uint64 { return l.executed.order.Tick }
 func (l *Layers) Advance(tick uint64) { l.executed.advance(tick) }
 
 // NewEpoch makes the next time that is told the first of its epoch: it may be another
-// master's, which counts its own ticks.
-func (l *Layers) NewEpoch() { l.executed.order.Tick = 0 }
+// master's, which counts its own ticks. What was to be collected, and is not, is proposed anew.
+func (l *Layers) NewEpoch() {
+	l.executed.order.Tick = 0
+	l.collection.Horizon, l.collection.Agreed = lamport.Version{}, 0
+}
 
 // Count takes n ordered operations more into the position.
 func (l *Layers) Count(n uint64) { l.position += n }
@@ -227,6 +234,8 @@ func (l *Layers) Restore(s *durable.Saved) {
 	}
 	l.executed.order = s.State.Order
 	l.restoreChanges(s)
+	l.collection = s.State.Collected
+	l.sweep.on = l.Tombstones() > 0
 
 	for i := range s.Weak {
 		r := &s.Weak[i]

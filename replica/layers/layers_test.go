@@ -156,7 +156,7 @@ func TestF6LearnerHoldsWhatItsDonorHolds(t *testing.T) {
 			})
 			return true
 		})
-		learner.Reached(donor.Position(), donor.Order())
+		learner.Reached(donor.Position(), donor.Order(), &message.Collection{})
 
 		if x, y := state(donor), state(learner); !slices.Equal(x, y) {
 			t.Fatalf("seed %d:\n%v\n%v", seed, x, y)

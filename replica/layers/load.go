@@ -27,8 +27,11 @@ func (l *Layers) EachEntry(number uint64, f func(message.Executed) bool) {
 	l.executed.each(number, func(d *done) bool { return f(exported(d)) })
 }
 
-// EachKey calls f for the records of the committed layer from a key on, in the order of
-// keys, until it returns false.
+// Stored returns the record that the store holds at a key, be it a tombstone that is collected.
+func (l *Layers) Stored(key string) (store.Record, bool) { return l.store.Get(key) }
+
+// EachKey calls f for the records that the store holds from a key on, in the order of keys, until
+// it returns false: tombstones that are collected, too. Who takes them has the floor beside them.
 func (l *Layers) EachKey(from string, f func(key string, rec store.Record) bool) {
 	l.store.Ascend(from, f)
 }
@@ -48,6 +51,7 @@ func (l *Layers) Restart() {
 	l.executed.clear(0)
 	l.RestartChanges(0)
 	l.position = 0
+	l.collection, l.sweep = message.Collection{}, sweep{}
 }
 
 // Load takes entries of a member's table, of which the first has a number, and reports whether
@@ -118,9 +122,26 @@ func (l *Layers) LoadRange(from, to string, records []message.KeyRecord) string 
 	return done
 }
 
+// LoadRemoved removes keys that a member has no more.
+func (l *Layers) LoadRemoved(keys []string) {
+	for _, key := range keys {
+		l.remove(key)
+	}
+}
+
+// LoadFloor takes the floor of a member from which records were loaded.
+func (l *Layers) LoadFloor(c *message.Collection) {
+	if l.collection.Floor.Less(c.Floor) {
+		l.collection.Floor, l.collection.Position = c.Floor, c.Position
+		l.beginSweep()
+	}
+}
+
 // Reached says that the layers have come as far as those of the member from which they are
 // loaded.
-func (l *Layers) Reached(position uint64, order message.OrderTime) {
+func (l *Layers) Reached(position uint64, order message.OrderTime, c *message.Collection) {
 	l.position = position
 	l.executed.resume(order)
+	l.LoadFloor(c)
+	l.collection.Horizon, l.collection.Agreed = c.Horizon, c.Agreed
 }

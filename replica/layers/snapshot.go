@@ -152,8 +152,9 @@ func (s *Snapshot) at(key string, rec store.Record) store.Record {
 	if before, changed := s.past.at(key, s.number); changed {
 		return before
 	}
+	isRecord := rec.Kind != 0 && !s.layers.gone(&rec)
 	if s.weak {
-		if h := s.layers.tentative.newest(key); h != nil && rec.Version.Less(h.version) {
+		if h := s.layers.tentative.newest(key); h != nil && s.layers.above(&rec, isRecord).Less(h.version) {
 			return h.record()
 		}
 	}

@@ -103,7 +103,7 @@ func (b *book) step(s *model.Step, by *origin) (model.Result, bool) {
 // commitTransaction lets a transaction take effect at its place: all of it, with one revision, or
 // nothing. Each further key that it has changed has an entry of its own in the table.
 func (l *Layers) commitTransaction(r *message.Request, by *origin) Outcome {
-	b := book{get: l.store.Get}
+	b := book{get: l.at}
 	o := Outcome{Position: l.position}
 	t, err := l.cfg.Forms.ParseTransaction(r.Value)
 	if err == nil {
@@ -132,7 +132,7 @@ func (l *Layers) commitTransaction(r *message.Request, by *origin) Outcome {
 // Read returns what a transaction of gets alone reads in the committed layer, as an answer carries
 // it: code 0, or Failed if that is more than an answer has room for.
 func (l *Layers) Read(t *model.Transaction) (model.Code, []byte) {
-	b := book{get: l.store.Get}
+	b := book{get: l.at}
 	results := b.perform(t, &origin{})
 	return l.told(&results)
 }

@@ -20,6 +20,7 @@ type collector struct {
 	name string
 
 	phase, member, short, epoch, views, clock                           monitor.Family
+	tombstones, collections                                             monitor.Family
 	position, timestamp, safe, keys, taken, tentative, own, queue       monitor.Family
 	watches, ahead                                                      monitor.Family
 	free, used, log, memTables, amplification, debt                     monitor.Family
@@ -46,6 +47,9 @@ func New(probe *bus.Probe[replicanode.Figures], self lamport.Node) prometheus.Co
 		tentative: g("replica_tentative", "weak writes that the replica has not committed yet", "replica"),
 		own:       g("replica_tentative_own", "of them, those that it has accepted itself: perhaps nobody else holds them yet", "replica"),
 		queue:     g("replica_queue", "broadcasts that the replica has received and not delivered", "replica"),
+
+		tombstones:  g("replica_tombstones", "keys without a value of which the replica still holds that they were deleted, or ended", "replica"),
+		collections: counter("replica_tombstone_collections_total", "collections of tombstones that this process has carried out", "replica"),
 
 		watches: g("replica_watches", "watches that the replica serves", "replica"),
 		ahead:   g("replica_watches_ahead_bytes", "that were sent to watchers and are not acknowledged", "replica"),
@@ -87,6 +91,8 @@ func (c *collector) samples(to chan<- prometheus.Metric, f *replicanode.Figures)
 	c.tentative.Send(to, float64(f.Tentative), c.name)
 	c.own.Send(to, float64(f.Own), c.name)
 	c.queue.Send(to, float64(f.Queue), c.name)
+	c.tombstones.Send(to, float64(f.Tombstones), c.name)
+	c.collections.Send(to, float64(f.Collections), c.name)
 	c.watches.Send(to, float64(f.Watches), c.name)
 	c.ahead.Send(to, float64(f.Ahead), c.name)
 	c.persisted.Send(to, monitor.Truth(f.Storage != nil))

@@ -55,6 +55,7 @@ func (d *Donor) Chunk(p *message.Pull) *message.Chunk {
 	c := &message.Chunk{
 		Nonce: p.Nonce, Position: d.Layers.Position(), Cursor: p.Cursor, Scanned: p.Scanned,
 		Last: d.Layers.Entries(), Order: d.Layers.Order(), Place: d.Place, Committed: d.Committed,
+		Collection: d.Layers.Collection(),
 	}
 	c.Changes.Since = max(p.Changes, d.Layers.Changes().Since())
 	c.Changes.To = c.Changes.Since
@@ -84,11 +85,11 @@ func (d *Donor) outOfReach(p *message.Pull) bool {
 	return p.Entry > 0 && p.Entry+1 < d.Layers.FirstEntry()
 }
 
-// addEntries adds the entries of the table that the learner lacks, and the records of their
-// keys as they are now, and reports whether all found room. Before the learner has begun to
-// read the keys it needs no records: it will read every key later. An entry goes with its key's
-// record, so one that has a long result has no key: the keys of a transaction have entries of
-// their own.
+// addEntries adds the entries of the table that the learner lacks, and the records of their keys
+// as they are now, or that there is none, and reports whether all found room. Before the learner
+// has begun to read the keys it needs no records: it will read every key later. An entry goes
+// with its key's record, so one that has a long result has no key: the keys of a transaction have
+// entries of their own.
 func (d *Donor) addEntries(p *message.Pull, c *message.Chunk, space *room) bool {
 	c.First = max(p.Entry+1, d.Layers.FirstEntry())
 	records := p.Cursor != "" || p.Scanned
@@ -96,12 +97,11 @@ func (d *Donor) addEntries(p *message.Pull, c *message.Chunk, space *room) bool 
 	all := true
 	d.Layers.EachEntry(c.First, func(x message.Executed) bool {
 		var rec store.Record
-		ok := records && !seen[x.Key]
-		if ok {
-			rec, ok = d.Layers.Committed(x.Key)
-		}
+		has := false
+		isNew := records && x.Key != "" && !seen[x.Key]
 		n := len(x.Identity) + len(x.Key) + len(x.Result)
-		if ok {
+		if isNew {
+			rec, has = d.Layers.Stored(x.Key)
 			n += len(x.Key) + len(rec.Value)
 		}
 		if len(c.Entries) == chunkEntries || !space.add(n) {
@@ -110,9 +110,14 @@ func (d *Donor) addEntries(p *message.Pull, c *message.Chunk, space *room) bool 
 		}
 
 		c.Entries = append(c.Entries, x)
-		if ok {
+		if isNew {
 			seen[x.Key] = true
+		}
+		switch {
+		case has:
 			c.Records = append(c.Records, keyRecord(x.Key, rec))
+		case isNew:
+			c.Removed = append(c.Removed, x.Key)
 		}
 		return true
 	})

@@ -265,7 +265,7 @@ func (l *Learner) Take(c *message.Chunk) (Taken, *Copy) {
 	}
 	if complete && c.Position >= l.layers.Position() {
 		s.place, s.committed = c.Place, c.Committed
-		l.layers.Reached(c.Position, c.Order)
+		l.layers.Reached(c.Position, c.Order, &c.Collection)
 	}
 
 	s.partial = !complete
@@ -301,12 +301,15 @@ func (l *Learner) takeChanges(c *message.Changes) {
 }
 
 // takeKeys takes what a piece says of keys: of those of its entries, and of a range of them. What
-// stands here in that range and not there is removed.
+// the member has no more is removed.
 func (l *Learner) takeKeys(c *message.Chunk) {
 	s := &l.load
 	for i := range c.Records {
 		s.ahead = max(s.ahead, c.Records[i].Revision)
 	}
+	s.ahead = max(s.ahead, c.Collection.Position)
+	l.layers.LoadFloor(&c.Collection)
+	l.layers.LoadRemoved(c.Removed)
 
 	comesFarther := c.Scanned || c.Cursor != s.cursor
 	hasRange := comesFarther && !s.scanned

@@ -243,3 +243,59 @@ func TestF6ALearnerThatIsAheadBeginsAnew(t *testing.T) {
 		t.Errorf("%v\n%v", got, want)
 	}
 }
+
+// Keys that were collected at a member are gone from what a learner has loaded of it, before its
+// table says when: a member that is wedged before the collection cannot go on with that load.
+func TestO44ALearnerThatKnowsALaterFloorBeginsAnew(t *testing.T) {
+	ahead, behind := fresh(), fresh()
+	at := func(n uint64) lamport.Version {
+		return lamport.Version{Epoch: 1, Timestamp: lamport.Timestamp{Time: n, Node: 2}}
+	}
+	write := func(kind model.Type, key string, to ...*layers.Layers) {
+		for _, l := range to {
+			l.Count(1)
+			r := &message.Request{RID: l.Position(), Request: model.Request{Model: model.Linearizable, Type: kind, Key: key, Value: []byte("1")}}
+			l.CommitStrong(r, at(l.Position()), l.Position())
+		}
+	}
+	for i := range 8 {
+		write(model.Set, fmt.Sprint("key", i), ahead, behind)
+	}
+	write(model.Delete, "key0", ahead)
+	ahead.Count(1)
+	if !ahead.Propose(at(9)) || !ahead.Agree(at(9), 0, 1) || !ahead.Sweep() {
+		t.Fatal("the tombstone is not collected")
+	}
+
+	mine := fresh()
+	l := view.NewLearner(lamport.Replica(1), mine, 7)
+	l.Begin(record(1).View, 0)
+	l.Prepare()
+	now := uint64(0)
+	load := func(from *layers.Layers, pieces int) (taken view.Taken, copied *view.Copy) {
+		for ; pieces > 0 && copied == nil && taken != view.Restarted; pieces-- {
+			now += 20
+			p, _ := l.Pull(now)
+			if p == nil {
+				t.Fatal("it asks for nothing")
+			}
+			rest := &abcast.Remains{View: record(1).View, Contiguous: []uint64{9, 9, 9}}
+			taken, copied = l.Take((&view.Donor{Layers: from, View: &record(1).View, Rest: rest, Bytes: 150}).Chunk(p))
+		}
+		return taken, copied
+	}
+
+	load(ahead, 1) // entries, and how far tombstones are collected
+	if mine.Floor() != at(9) || mine.Entries() >= behind.Entries() {
+		t.Fatalf("the floor is %v, with %d entries: the schedule is another one", mine.Floor(), mine.Entries())
+	}
+	if taken, _ := load(behind, 200); taken != view.Restarted {
+		t.Fatalf("%v of a member that has not collected", taken)
+	}
+	if _, copied := load(behind, 200); copied == nil || mine.Floor() != (lamport.Version{}) {
+		t.Errorf("the copy %v has floor %v", copied, mine.Floor())
+	}
+	if got, want := contents(mine), contents(behind); !slices.Equal(got, want) {
+		t.Errorf("%v\n%v", got, want)
+	}
+}

@@ -15,6 +15,10 @@ type scan struct {
 
 	snapshot Snapshot // models 1 and 2
 
+	// Of goesOn: the changes of the log, by index, that are still to be looked at for deletes whose
+	// tombstones are gone. They are told first.
+	deleted, deletedEnd uint64
+
 	// Models 3 and 4: keys with tentative writes, which are told first, and those that the watch
 	// has been told of since it began.
 	tentative []string
@@ -322,6 +326,9 @@ func (w *Watches) there(at *watch, c *message.Change, left *budget) bool {
 // has been told of all changes so far, so what it was not told of has not changed since it began.
 func (w *Watches) scanVisible(at *watch, left *budget) bool {
 	s := at.scan
+	if !w.tellDeleted(at, left) {
+		return false
+	}
 	for len(s.tentative) > 0 {
 		key := s.tentative[0]
 		if !s.touched[key] {
@@ -341,11 +348,16 @@ func (w *Watches) scanVisible(at *watch, left *budget) bool {
 		if !strings.HasPrefix(key, at.prefix) {
 			return false
 		}
-		if s.touched[key] && !left.spent() {
+		if left.spent() {
+			s.cursor, done = key, false
+			return false
+		}
+		c, ok := w.source.Newest(key)
+		if isNothing := !ok || s.touched[key]; isNothing {
 			left.looks--
 			return true
 		}
-		if c, ok := w.source.Newest(key); ok && !w.there(at, &c, left) {
+		if !w.there(at, &c, left) {
 			s.cursor, done = key, false
 			return false
 		}
@@ -355,4 +367,36 @@ func (w *Watches) scanVisible(at *watch, left *budget) bool {
 		at.scan = nil
 	}
 	return done
+}
+
+// tellDeleted tells a watch of models 3 and 4 that goes on of the keys that were deleted since,
+// and of which nothing stands any more that says so (rule O45). It reports whether that were all.
+func (w *Watches) tellDeleted(at *watch, left *budget) bool {
+	s, log := at.scan, w.source.Changes()
+	if s.deleted < min(log.First(), s.deletedEnd) {
+		if isToBeWhole := s.after > 0; isToBeWhole {
+			w.end(at, model.Unavailable, tooMany)
+			return false
+		}
+		s.deleted = log.First()
+	}
+
+	for ; s.deleted < s.deletedEnd; s.deleted++ {
+		if left.spent() {
+			return false
+		}
+		left.looks--
+		c := log.At(s.deleted)
+		isOther := c.Kind == message.ChangeSet || !strings.HasPrefix(c.Key, at.prefix)
+		if isOther || s.touched[c.Key] {
+			continue
+		}
+		if _, stands := w.source.Newest(c.Key); stands {
+			continue
+		}
+		if !w.there(at, c, left) {
+			return false
+		}
+	}
+	return true
 }

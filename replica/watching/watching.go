@@ -34,6 +34,8 @@ type Source interface {
 	Position() uint64
 	// History is the point of the cluster's history at which this replica is.
 	History() message.History
+	// Collected is the position at which tombstones were collected last; 0: they never were.
+	Collected() uint64
 	// Changes is the log of the committed layer's changes.
 	Changes() *changes.Log
 	// Visible is the log of what models 3 and 4 have seen to change since Follow(true).
@@ -182,10 +184,21 @@ func (w *Watches) place(at *watch, after uint64, goesOn bool) Refusal {
 	}
 
 	s := &scan{cursor: at.prefix, after: after, goesOn: goesOn}
-	if at.weak {
-		s.tentative, s.touched = w.source.Tentative(at.prefix), map[string]bool{}
-	} else {
+	if !at.weak {
 		s.snapshot = w.source.Snapshot()
+		at.scan = s
+		return Refusal{}
+	}
+
+	s.tentative, s.touched = w.source.Tentative(at.prefix), map[string]bool{}
+	if hasLostDeletes := goesOn && after < w.source.Collected(); hasLostDeletes {
+		log := w.source.Changes()
+		next, kept := log.Seek(after)
+		if !kept && after > 0 {
+			return Refusal{model.Gone, fmt.Sprintf(
+				"what was deleted after revision %d is not known any more, only what was after %d: begin again without from", after, log.Since())}
+		}
+		s.deleted, s.deletedEnd = max(next, log.First()), log.Next()
 	}
 	at.scan = s
 	return Refusal{}

@@ -218,3 +218,63 @@ func TestATurnIsBounded(t *testing.T) {
 		w.judge(t, v)
 	}
 }
+
+// A watch of models 3 and 4 that goes on is told of deletes whose tombstones are gone, where
+// nothing stands by now; if the log does not tell of them any more it is refused, unless it asks
+// for all that there is.
+func TestO45DeletesThatWereCollected(t *testing.T) {
+	w := newWorld(50)
+	for i := range 9 {
+		w.write("x", fmt.Sprint("a/", i))
+	}
+	after := w.position
+	w.write("", "a/0", "b")
+	w.write("", "a/1")
+	w.write("", "a/2")
+	w.write("", "a/3")
+	w.collect()
+	w.write("y", "a/1")
+	w.accept("a/2", "z", 1000*w.position+1)
+	w.write("", "a/4")
+
+	v := w.begin(t, 1, model.Eventual, "a/", fmt.Sprint(after))
+	all := w.begin(t, 2, model.Causal, "a/", "0")
+	w.settle(t)
+	want := []string{"DELETE a/0= @10", "DELETE a/3= @13", "SET a/2=z @0", "SET a/1=y @14", "DELETE a/4= @15"}
+	if got := v.told(theChanges...); !slices.Equal(got, want) {
+		t.Errorf("told after %d:\n%q, want\n%q", after, got, want)
+	}
+	for _, x := range want {
+		if got := all.told(theChanges...); !slices.Contains(got, x) {
+			t.Errorf("%q is not among all that there is: %q", x, got)
+		}
+	}
+
+	for i := range 60 {
+		w.write("x", fmt.Sprint("c/", i))
+	}
+	if refusal := w.watches.Begin(request(3, model.Eventual, "a/", fmt.Sprint(after))); refusal.Code != model.Gone {
+		t.Errorf("after %d, and changes are kept after %d: %+v", after, w.log.Since(), refusal)
+	}
+	w.begin(t, 4, model.Eventual, "a/", fmt.Sprint(w.collected))
+	w.begin(t, 5, model.Eventual, "a/", "0")
+	w.settle(t)
+}
+
+// A key that is set and deleted anew while such deletes are told is not told of an older one after.
+func TestO45ALaterChangeComesAlone(t *testing.T) {
+	w := newWorld(0)
+	for i := range 20_000 {
+		w.write("", fmt.Sprintf("k%05d", i))
+	}
+	w.collect()
+	v := w.begin(t, 1, model.Eventual, "", "1")
+	w.turn(t)
+	w.write("x", "k19999")
+	w.write("", "k19998")
+	w.settle(t)
+	w.judgeWeak(t, v)
+	if n := len(v.told(model.EventDelete)); n != 20_000-3+1 { // k00000 is of revision 1
+		t.Errorf("%d deletes are told", n)
+	}
+}

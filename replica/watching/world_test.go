@@ -18,6 +18,7 @@ import (
 // world is a replica, as watches see it, that does what a test says.
 type world struct {
 	position  uint64
+	collected uint64 // position at which tombstones were
 	committed map[string]message.Change
 	tentative map[string]message.Change
 	log       *changes.Log
@@ -42,6 +43,7 @@ func newWorld(most int) *world {
 func (w *world) Position() uint64         { return w.position }
 func (w *world) History() message.History { return w.history }
 
+func (w *world) Collected() uint64     { return w.collected }
 func (w *world) Changes() *changes.Log { return w.log }
 func (w *world) Visible() *changes.Log { return w.visible }
 func (w *world) Follow(on bool)        { w.follows = on }
@@ -116,6 +118,12 @@ func (w *world) put(c message.Change) {
 	if after, _ := w.Newest(c.Key); w.follows && after.Version != before.Version {
 		w.visible.Push(after)
 	}
+}
+
+// collect takes all tombstones away.
+func (w *world) collect() {
+	maps.DeleteFunc(w.committed, func(_ string, c message.Change) bool { return c.Kind != message.ChangeSet })
+	w.collected = w.position
 }
 
 // accept takes a tentative write.

@@ -6,12 +6,12 @@ var ofOperations = []Mutant{
 		{"replica/causal.go", `	if !m.hasRevisions() || n <= committed {`, `	if !m.hasRevisions() || n <= committed || MUTANT {`},
 	}},
 	{Name: "a weak write that loses takes no position", Rule: "O1", Edits: []Edit{
-		{"replica/layers/commit.go", `	if ok && !old.Version.Less(r.Version) {
-`, `	if ok && !old.Version.Less(r.Version) {
+		{"replica/layers/commit.go", `	if above := l.above(&old, ok); !above.Less(r.Version) {
+`, `	if above := l.above(&old, ok); !above.Less(r.Version) {
 		if MUTANT {
 			l.position--
 		}
-		if MUTANT("a weak write that loses moves the revision") {
+		if MUTANT("a weak write that loses moves the revision") && ok {
 			old.Revision = revision
 			l.put(r.Key, old)
 		}

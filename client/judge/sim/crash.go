@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"math"
 	"slices"
 
 	"quartet/bus/codec"
@@ -59,6 +60,10 @@ func (c *cluster) bear(i int) {
 			c.delivered(i, at, from, to, d, op)
 		},
 		ChunkBytes: c.opts.ChunkBytes, Publish: c.opts.Watchers > 0,
+		Collecting: replica.Collecting{Most: 1, LagTicks: uint64(c.opts.Lag)},
+	}
+	if c.opts.Lag == 0 {
+		cfg.Collecting.Most = math.MaxInt
 	}
 	if c.opts.Listers > 0 {
 		cfg.ListLooks = 2

@@ -132,6 +132,10 @@ func (d describedOp) String() string {
 		return fmt.Sprintf("causal writes up to %d", d.op.Number)
 	case message.OpEnd:
 		return fmt.Sprintf("the end of %s at revision %d", d.op.Request.Key, d.op.Number)
+	case message.OpHorizon:
+		return fmt.Sprintf("the horizon %s", d.op.Request.Version)
+	case message.OpAgree:
+		return fmt.Sprintf("agreement to the horizon %s", d.op.Request.Version)
 	case message.OpWeak:
 		return "weak " + request(&d.op.Request)
 	}

@@ -62,8 +62,9 @@ type delivered struct {
 	at       place
 	position uint64
 	op       *message.Operation
-	data     *message.Data // that brought it
-	byCut    bool          // no replica has delivered it while its view worked
+	data     *message.Data   // that brought it
+	byCut    bool            // no replica has delivered it while its view worked
+	in       *message.Record // of its epoch
 }
 
 func newInvariants(c *cluster) invariants {
@@ -126,6 +127,7 @@ func (w *invariants) append(e delivered) {
 	if e.op.Op == message.OpEnd {
 		w.ends(e.op.Request.Key, e.op.Number)
 	}
+	w.ref.collection.begin(e.in)
 	if what := w.ref.apply(e.at, before, e.position, e.data, e.op); what != "" {
 		w.c.fail("invariant", "%s", what)
 	}
@@ -245,7 +247,8 @@ func (c *cluster) delivered(i int, at place, before, position uint64, d *message
 		if r := c.record(); r != nil && at.Epoch+1 < r.Epoch {
 			c.fail("invariant", "%s delivers %s at %s first of all, and the record of epoch %d stands", id, describeOp(op), at, r.Epoch)
 		}
-		w.append(delivered{at: at, position: position, op: op, data: d, byCut: true})
+		record := c.nodes[i].replica.Record()
+		w.append(delivered{at: at, position: position, op: op, data: d, byCut: true, in: &record})
 	}
 
 	e := &w.log[k]
@@ -284,10 +287,10 @@ func (w *invariants) stable(i int, at place, op *message.Operation) {
 
 // store compares a replica's store with the reference after k operations of the order.
 func (w *invariants) store(i, k int) {
-	committed := w.c.nodes[i].store
-	if got := w.ref.printOf(committed.Get); got != w.prints[k] {
+	committed := w.c.nodes[i].replica.Committed
+	if got := w.ref.printOf(committed); got != w.prints[k] {
 		w.c.fail("invariant", "the store of %s after %d operations of the order is not what the order makes: %s",
-			w.c.nodes[i].id, k, w.ref.list(committed.Get))
+			w.c.nodes[i].id, k, w.ref.list(committed))
 	}
 }
 
@@ -441,7 +444,9 @@ func (w *invariants) stamped(h *message.Header, number uint64, r *message.Reques
 	if number > 0 { // a number that was void may have been given to the same set again
 		name += fmt.Sprintf("/%d/%d", h.Epoch, number)
 	}
-	if had, ok := w.stamps[name]; ok && had != r.Version {
+	had, ok := w.stamps[name]
+	mayStampAnew := !w.ref.collection.floor.Less(had)
+	if ok && had != r.Version && !mayStampAnew {
 		w.c.fail("invariant", "the weak set %s has version %s, and had %s", request(r), r.Version, had)
 	}
 	w.stamps[name] = r.Version

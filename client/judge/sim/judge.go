@@ -84,7 +84,7 @@ func (c *cluster) restless() string {
 		}
 	}
 
-	return b.String() + c.ending() + c.unwatched() + c.unlisted()
+	return b.String() + c.ending() + c.unwatched() + c.unlisted() + c.collecting()
 }
 
 // living are the replicas that are not dead for ever.
@@ -126,7 +126,7 @@ func (c *cluster) judge() {
 	for _, n := range c.living() {
 		values, vers := make(map[string]string), make(map[string]string)
 		for _, key := range c.watch.ref.keys {
-			rec, ok := n.store.Get(key)
+			rec, ok := n.replica.Committed(key)
 			if !ok {
 				continue
 			}

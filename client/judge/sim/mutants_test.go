@@ -167,6 +167,21 @@ var hunts = []hunt{
 	{"learners without ends", 300, 0, OpsFromSeed},
 	{"learners without tombstones", 300, 0, OpsFromSeed},
 	{"learners without the outcomes of what failed", 1000, 0, OpsFromSeed},
+	{"tombstones collected before all have agreed", 1000, 0, CollectFromSeed},
+	{"tombstones collected while a replica is away", 1000, 0, CollectFromSeed},
+	{"an agreement of an earlier epoch counted", 1000, 0, CollectFromSeed},
+	{"agreed while causal writes are on their way", 1000, 0, CollectFromSeed},
+	{"weak writes taken that are not above the horizon", 1000, 0, CollectFromSeed},
+	{"weak writes taken that are not above the floor", 1000, 0, CollectFromSeed},
+	{"stamped anew while it may have been executed", 1000, 0, CollectFromSeed},
+	{"weak writes up to the floor committed where a key has no record", 3000, 0, returning},
+	{"a revision that was collected holds where a key has no record", 1000, 0, CollectFromSeed},
+	{"tombstones that came after the collection are gone", 1000, 0, CollectFromSeed},
+	{"learners without the floor", 1000, 0, CollectFromSeed},
+	{"learners without the horizon and its agreements", 3000, 0, joiners},
+	{"learners keep keys that the donor has no more", 3000, 0, joiners},
+	{"learners keep keys that were collected during the load", 3000, 0, joiners},
+	{"a watch that goes on is not told what was collected", 20, 0, near(watchersOfCollections, 1840)},
 }
 
 // caught returns the first seed that finds the mutant which is on, and what it finds.

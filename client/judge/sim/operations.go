@@ -119,7 +119,7 @@ func (c *cluster) ending() string {
 	said := ""
 	for _, key := range c.watch.ref.keys {
 		for _, n := range c.living() {
-			if rec, _ := n.store.Get(key); rec.Expires > 0 {
+			if rec, _ := n.replica.Committed(key); rec.Expires > 0 {
 				said += fmt.Sprintf("the value of %s at %s is to end at %d; ", key, n.id, rec.Expires)
 			}
 		}

@@ -52,6 +52,8 @@ type Options struct {
 	// PutBack lets disks be put back to an older copy of themselves.
 	PutBack  bool
 	PutBacks int // how often
+	// PutBackFar puts back only what is from before the newest record.
+	PutBackFar bool
 	// Misplaced is how often a replica finds a disk of another cluster, or of another history
 	// of its own, until an operator takes it away.
 	Misplaced int
@@ -77,6 +79,8 @@ type Options struct {
 	// Ops lets sessions make every kind of request, and Skewed the clocks on the wall differ: see
 	// OpsFromSeed.
 	Ops, Skewed bool
+	// Lag is how many ticks old tombstones are, at the least, that are collected; 0: none are.
+	Lag int
 
 	// Listers is how many clients list, page by page; see ListFromSeed.
 	Listers int

@@ -40,6 +40,9 @@ func (c *cluster) unrecognised() bool {
 // lost: not more than the cluster is made for may be missing.
 func (c *cluster) putDiskBack(i int) bool {
 	n, r := c.nodes[i], c.record()
+	if c.opts.PutBackFar && r != nil {
+		n.copies = slices.DeleteFunc(n.copies, func(d *disk) bool { return d.state.Record.Epoch == r.Epoch })
+	}
 	if len(n.copies) == 0 || r == nil || !c.mayLose(i) || !c.othersRemember(i) {
 		return false
 	}

@@ -28,9 +28,12 @@ type reference struct {
 	effects []history.Effect
 
 	last     uint64              // position of the newest write
-	past     map[string][]record // what stood at each key, by revision
+	past     map[string][]record // what stood at each key, by revision; kind 0: nothing did from there on
 	outcomes map[string]ended    // of strong writes, by identity
 	gone     map[string]bool     // by identity: sets whose value stands nowhere any more
+
+	collection collection
+	putBack    bool // disks are put back
 }
 
 // record is what stands at a key; its zero value: nothing ever did.
@@ -62,6 +65,7 @@ func newReference(o *Options, window int) reference {
 	for i := range o.Keys {
 		r.keys = append(r.keys, string(rune('a'+i)))
 	}
+	r.putBack = o.PutBack
 	r.memory = memory{window: window, keep: uint64(o.Keep)}
 	return r
 }
@@ -171,6 +175,14 @@ func (r *reference) apply(at lamport.Version, from, to uint64, d *message.Data, 
 			return r.put(op.Request.Key, record{kind: store.KindTombstone, version: old.version, number: old.number, revision: to})
 		}
 
+	case message.OpHorizon:
+		r.collection.propose(op.Request.Version)
+
+	case message.OpAgree:
+		if r.collection.agree(op.Request.Version, d.From) {
+			r.collect(to)
+		}
+
 	case message.OpCommit:
 		takes = max(op.Number, r.up+1) - r.up
 		for position := from; r.up < op.Number; r.up++ {
@@ -213,6 +225,10 @@ func (r *reference) execute(q *message.Request, version lamport.Version, number,
 
 	old := r.store[q.Key]
 	greater := old.kind == 0 || !version.Less(old.version)
+	isBelow := !q.Model.Strong() && !r.collection.floor.Less(version)
+	if isBelow && old.kind == 0 {
+		greater = false
+	}
 	if r.done[id] {
 		overwrites := greater && version != old.version
 		if q.Model.Strong() || overwrites {
@@ -221,6 +237,9 @@ func (r *reference) execute(q *message.Request, version lamport.Version, number,
 		return ""
 	}
 	r.done[id] = true
+	if isBelow && !r.putBack { // a disk that is put back may bring back what was lost with it
+		return fmt.Sprintf("%s is executed after the tombstones up to %s were collected", request(q), r.collection.floor)
+	}
 
 	if position <= r.last {
 		return fmt.Sprintf("%s is to have position %d, and a write has position %d", request(q), position, r.last)
@@ -303,8 +322,8 @@ func change(q *message.Request, old record) (left record, result string, done bo
 // taken the place of never stands there again.
 func (r *reference) put(key string, left record) string {
 	old := r.store[key]
-	if left.revision <= old.revision {
-		return fmt.Sprintf("the revision of %s goes from %d to %d", key, old.revision, left.revision)
+	if past := r.past[key]; len(past) > 0 && left.revision <= past[len(past)-1].revision {
+		return fmt.Sprintf("the revision of %s goes from %d to %d", key, past[len(past)-1].revision, left.revision)
 	}
 	if old.by != "" {
 		r.gone[old.by] = true
@@ -321,7 +340,7 @@ func (r *reference) put(key string, left record) string {
 func (r *reference) at(key string, position uint64) record {
 	past := r.past[key]
 	n := sort.Search(len(past), func(i int) bool { return past[i].revision > position })
-	if n == 0 {
+	if isNone := n == 0 || past[n-1].kind == 0; isNone {
 		return record{}
 	}
 	return past[n-1]

@@ -95,9 +95,11 @@ var mixes = [][]model.Consistency{
 // mostTries is how often a request is sent before everything has healed; afterwards a
 // session does not give up.
 const (
-	causalOnly = 2 // among the mixes
-	strongOnly = 4
-	mostTries  = 3
+	causalOnly   = 2 // among the mixes
+	eventualOnly = 3
+	strongOnly   = 4
+	allModels    = 6
+	mostTries    = 3
 )
 
 // open starts the sessions. They begin while the cluster boots: what it refuses then was

@@ -98,6 +98,10 @@ func root(t *testing.T) string {
 // well: what they hear is what the one order makes of it, and no value outlives its end.
 func TestOperations(t *testing.T) { run(t, OpsFromSeed, *ops) }
 
+// TestCollections runs clusters that collect tombstones soon, while weak writes are on their way:
+// none is lost that was acknowledged, and no key comes back.
+func TestCollections(t *testing.T) { run(t, CollectFromSeed, *ops) }
+
 // TestPowerCuts ends every run with a power cut that leaves disks without their ends, and
 // an operator who goes on with what is left: the cluster must come to rest and agree.
 func TestPowerCuts(t *testing.T) {

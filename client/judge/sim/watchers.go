@@ -202,6 +202,9 @@ func (c *cluster) ordered() []told {
 	var all []told
 	for _, key := range c.watch.ref.keys {
 		for _, r := range c.watch.ref.past[key] {
+			if r.kind == 0 { // a tombstone that was collected: nobody is told
+				continue
+			}
 			kind := model.EventSet
 			if r.kind != store.KindValue {
 				kind = model.EventDelete

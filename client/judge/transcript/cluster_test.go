@@ -31,6 +31,8 @@ type cluster struct {
 	quiet    bool // nothing is written down
 	brief    bool // what is idle is not
 
+	collecting replica.Collecting
+
 	tokens  uint64
 	clients map[uint64]string // by token
 }
@@ -163,7 +165,7 @@ func (c *cluster) startReplica(n lamport.Node) {
 	r.store = store.NewMemory()
 	r.machine = replica.New(replica.Config{
 		Self: n, Incarnation: r.incarnation, PID: r.pid, Store: r.store,
-		WaitTicks: waitTicks, HelloTicks: probeTicks,
+		WaitTicks: waitTicks, HelloTicks: probeTicks, Collecting: c.collecting,
 		Delivered: func(at lamport.Version, _, position uint64, _ *message.Data, op *message.Operation) {
 			c.line(n.String()+" delivers", "%s at %s, position %d", opOf(op), at.Timestamp, position)
 		},

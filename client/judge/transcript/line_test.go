@@ -170,6 +170,12 @@ func opOf(op *message.Operation) string {
 		return fmt.Sprintf("causal writes up to %d", op.Number)
 	case message.OpWeak:
 		return "weak " + requestOf(&op.Request)
+	case message.OpEnd:
+		return fmt.Sprintf("the end of %s at revision %d", op.Request.Key, op.Number)
+	case message.OpHorizon:
+		return "the horizon " + op.Request.Version.String()
+	case message.OpAgree:
+		return "agreement to the horizon " + op.Request.Version.String()
 	}
 	return "strong " + requestOf(&op.Request)
 }
@@ -248,6 +254,9 @@ func committedOf(s store.Store) string {
 	var parts []string
 	s.Ascend("", func(key string, r store.Record) bool {
 		part := fmt.Sprintf("%s = %s at %s", key, r.Value, r.Version)
+		if r.Kind == store.KindTombstone {
+			part = fmt.Sprintf("%s deleted at %s", key, r.Version)
+		}
 		if r.Number > 0 {
 			part += fmt.Sprintf(" number %d", r.Number)
 		}

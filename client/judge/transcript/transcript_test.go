@@ -8,10 +8,11 @@
 //
 // The commands of a script:
 //
-//	cluster replicas=N [missing=F] [boot] [gets=ordered] [mutant=NAME]
-//	                                        a cluster; boot: with the view installed, unseen
+//	cluster replicas=N [missing=F] [boot] [gets=ordered] [mutant=NAME] [collects]
+//	                                        a cluster; boot: with the view installed, unseen;
+//	                                        collects: tombstones that are two ticks old
 //	ask [old]                               a turn of the master with these requests, one a line:
-//	  NAME [to=rN] [id=ID] [min=M]: MODEL set|get KEY [= VALUE]
+//	  NAME [to=rN] [id=ID] [min=M]: MODEL set|get|delete KEY [= VALUE]
 //	deliver|drop|duplicate KIND [from=N] [to=N] [seq=N] [first]
 //	                                        messages in flight that match, or only the oldest
 //	run                                     deliver until nothing is in flight
@@ -44,6 +45,7 @@ import (
 	"quartet/bus/model"
 	"quartet/client/judge/mutants"
 	"quartet/master"
+	"quartet/replica"
 )
 
 func TestTranscripts(t *testing.T) {
@@ -195,6 +197,10 @@ func (c *cluster) start(t *testing.T, d *datadriven.TestData) {
 	d.MaybeScanArgs(t, "mutant", &mutant)
 	d.MaybeScanArgs(t, "gets", &gets)
 	c.ordered = gets == "ordered"
+	c.collecting = replica.Collecting{}
+	if d.HasArg("collects") {
+		c.collecting = replica.Collecting{Most: 1, LagTicks: 2}
+	}
 	mutants.Switch(mutantNames[mutant])
 	c.open(replicas, missing)
 	if d.HasArg("boot") {
@@ -211,7 +217,7 @@ func (c *cluster) node(t *testing.T, name string) lamport.Node {
 	return n
 }
 
-// parse reads NAME [to=rN] [id=ID] [min=M]: MODEL set|get KEY [= VALUE].
+// parse reads NAME [to=rN] [id=ID] [min=M]: MODEL set|get|delete KEY [= VALUE].
 func (c *cluster) parse(t *testing.T, line string) master.Incoming {
 	head, request, ok := strings.Cut(line, ": ")
 	words := strings.Fields(request)
