@@ -35,6 +35,8 @@ const (
 	layoutPast  = 3 // the record, and what else few turns change, is a value of its own
 	layoutLive  = 4 // the disk counts values apart from tombstones
 	layoutFloor = 5 // it says how far tombstones are collected
+
+	layoutNewest = layoutFloor // what is written
 )
 
 // Bounds of what a state says of its past.
@@ -89,7 +91,7 @@ const (
 
 // appendState appends the state and what the disk counts, without what appendPast has.
 func appendState(b []byte, c *counts, s *durable.State) []byte {
-	b = append(b, layoutFloor)
+	b = append(b, layoutNewest)
 	b = appendNumbers(b, c.turn, c.keys, c.firstEntry, c.firstMark, c.lastMark, c.past, c.live)
 	var flags uint64
 	if s.Learning {
@@ -183,7 +185,7 @@ func (in *input) told(s *durable.State) {
 func decodeState(b []byte, d *codec.Decoder) (counts, durable.State, error) {
 	in := input{b: b}
 	first := in.byte()
-	if first > layoutFloor {
+	if first > layoutNewest {
 		return counts{}, durable.State{}, fmt.Errorf("%w: the state has layout %d: %w", errValue, first, codec.ErrNewer)
 	}
 	if first < layout {
