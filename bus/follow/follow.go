@@ -53,8 +53,9 @@ type Follower struct {
 
 // known is the newest version of a key that was given out.
 type known struct {
-	version lamport.Version
-	exists  bool
+	version  lamport.Version
+	revision uint64 // 0: it was tentative
+	exists   bool
 }
 
 // late is what a stream shows of a key that is behind.
@@ -216,11 +217,16 @@ func (f *Follower) version(e *model.Event, give func(model.Event)) {
 	}
 	before, isKnown := f.known[e.Key]
 	isDeleted := e.Kind == model.EventDelete || e.Kind == model.EventExpire
-	isSameWrite := isKnown && e.Version == before.version
+	// Strong writes of one broadcast have one version, and revisions of their own.
+	isSameVersion := isKnown && e.Version == before.version
+	isOfOrder := isSameVersion && e.Revision > 0 && before.revision > 0
+	isLaterOne := isOfOrder && e.Revision > before.revision
+	isEarlierOne := isOfOrder && e.Revision < before.revision
+	isSameWrite := isSameVersion && !isLaterOne
 	isBeforeItsEnd := isSameWrite && !before.exists && !isDeleted // the end of a value has its version
 	isOlder := isKnown && e.Version.Less(before.version)
 	switch {
-	case isOlder, isBeforeItsEnd:
+	case isOlder, isEarlierOne, isBeforeItsEnd:
 		f.behind[e.Key] = late{event: *e}
 		return
 	case isSameWrite && before.exists == !isDeleted:
@@ -229,7 +235,7 @@ func (f *Follower) version(e *model.Event, give func(model.Event)) {
 	}
 
 	delete(f.behind, e.Key)
-	f.known[e.Key] = known{version: e.Version, exists: !isDeleted}
+	f.known[e.Key] = known{version: e.Version, revision: e.Revision, exists: !isDeleted}
 	isOfNothing := isDeleted && !isKnown && f.shown != nil // what the watch was never told of
 	if !isOfNothing {
 		give(*e)
@@ -255,7 +261,7 @@ func (f *Follower) settle(give func(model.Event)) {
 		}
 		delete(f.behind, key)
 		isDeleted := l.event.Kind == model.EventDelete || l.event.Kind == model.EventExpire
-		f.known[key] = known{version: l.event.Version, exists: !isDeleted}
+		f.known[key] = known{version: l.event.Version, revision: l.event.Revision, exists: !isDeleted}
 		l.event.Initial = false
 		if l.event.Kind == model.EventValue {
 			l.event.Kind = model.EventSet

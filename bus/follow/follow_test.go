@@ -255,3 +255,23 @@ func TestMoreThatNeverComes(t *testing.T) {
 		t.Errorf("given %v, and it goes on from %q", given, from)
 	}
 }
+
+// Strong writes that came in one broadcast have one version: the one of the greater revision is
+// given out, too, and an earlier one that is told later is not.
+func TestO23WritesOfOneVersion(t *testing.T) {
+	version := lamport.Version{Epoch: 1, Timestamp: lamport.Timestamp{Time: 9, Node: 3}}
+	set := func(sequence, revision uint64) *model.Event {
+		return &model.Event{Kind: model.EventSet, Key: "a", Sequence: sequence, Revision: revision, Version: version}
+	}
+	f := follow.New(model.Eventual, "")
+	f.Begin()
+	var given []uint64
+	give := func(e model.Event) { given = append(given, e.Revision) }
+	f.Take(&model.Event{Kind: model.EventCaughtUp, Sequence: 1}, func(model.Event) {})
+	for i, revision := range []uint64{7, 8, 7, 8} {
+		f.Take(set(uint64(i)+2, revision), give)
+	}
+	if want := []uint64{7, 8}; !slices.Equal(given, want) {
+		t.Errorf("given out are revisions %d, want %d", given, want)
+	}
+}

@@ -27,9 +27,18 @@ type seen struct {
 
 // touched is a key that an operation may change, as it was before.
 type touched struct {
-	key     string
-	version lamport.Version
-	kind    store.Kind
+	key      string
+	version  lamport.Version
+	revision uint64 // 0: it was tentative
+	kind     store.Kind
+}
+
+// isAs reports whether what a get sees is what it saw before. Writes of one broadcast have one
+// version, and revisions of their own; a weak write that is committed gets one, and is the same.
+func (t *touched) isAs(c *message.Change) bool {
+	isSameVersion := c.Version == t.version && c.Kind == kindOf(&store.Record{Kind: t.kind})
+	isCommitted := t.revision == 0 || c.Revision == t.revision
+	return isSameVersion && isCommitted
 }
 
 // Changes is the log of the committed layer's changes.
@@ -60,7 +69,7 @@ func (l *Layers) touch(key string) {
 		}
 	}
 	rec, _ := l.Newest(key)
-	l.seen.touched = append(l.seen.touched, touched{key: key, version: rec.Version, kind: rec.Kind})
+	l.seen.touched = append(l.seen.touched, touched{key: key, version: rec.Version, revision: rec.Revision, kind: rec.Kind})
 }
 
 // tell ends an operation: what it has changed for gets of models 3 and 4 is noted.
@@ -73,8 +82,7 @@ func (l *Layers) tellEnd() { l.tellAs(message.ChangeExpire) }
 func (l *Layers) tellAs(kind message.ChangeKind) {
 	for _, t := range l.seen.touched {
 		c, ok := l.NewestChange(t.key)
-		isAsItWas := c.Version == t.version && c.Kind == kindOf(&store.Record{Kind: t.kind})
-		if !ok || isAsItWas {
+		if !ok || t.isAs(&c) {
 			continue
 		}
 		if c.Kind == message.ChangeDelete && kind != 0 {

@@ -155,3 +155,17 @@ func TestO44ALoadRemoves(t *testing.T) {
 		t.Errorf("up to %q is done, and %d keys are left", to, s.Len())
 	}
 }
+
+// Models 3 and 4 are told of both writes of one broadcast, which have one version.
+func TestO23WritesOfOneVersionAreTold(t *testing.T) {
+	l := layers.New(layers.Config{Store: store.NewMemory()})
+	l.Follow(true)
+	for range 2 {
+		l.Count(1)
+		r := &message.Request{RID: l.Position(), Request: model.NewSet(model.Sequential, "a", fmt.Append(nil, l.Position()))}
+		l.CommitStrong(r, stampOf(9), l.Position())
+	}
+	if n := l.Visible().Len(); n != 2 {
+		t.Errorf("%d changes are told", n)
+	}
+}

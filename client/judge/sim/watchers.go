@@ -359,7 +359,8 @@ func inOrder(want []told, events []model.Event) string {
 func (w *watcher) repeats(mayWaver bool) string {
 	type version struct {
 		lamport.Version
-		exists bool
+		revision uint64 // 0: it was tentative
+		exists   bool
 	}
 	seen := map[string]version{}
 	for _, e := range w.given {
@@ -369,10 +370,13 @@ func (w *watcher) repeats(mayWaver bool) string {
 		before, told := seen[e.Key]
 		exists := e.Kind == model.EventValue || e.Kind == model.EventSet
 		isEnd := before.exists && !exists && before.Version == e.Version // it has the version of the value
-		if told && !before.Less(e.Version) && !isEnd && !mayWaver {
+		// Strong writes of one broadcast have one version, and revisions of their own.
+		isLaterOne := before.Version == e.Version && before.revision > 0 && e.Revision > before.revision
+		isNew := before.Less(e.Version) || isLaterOne || isEnd
+		if told && !isNew && !mayWaver {
 			return fmt.Sprintf("%s of version %s after %s", e.Key, e.Version, before)
 		}
-		seen[e.Key] = version{e.Version, exists}
+		seen[e.Key] = version{e.Version, e.Revision, exists}
 	}
 	return ""
 }
