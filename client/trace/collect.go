@@ -9,6 +9,7 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/codec"
+	"quartet/bus/model"
 )
 
 // Limits of what a collector keeps.
@@ -205,6 +206,10 @@ func (c *collector) passBy(e Event) {
 
 // replied ends the requests that a reply answers, one or some of a batch.
 func (c *collector) replied(m *nats.Msg, s *sending, at time.Time) {
+	if len(s.items) == 1 && bus.IsEvent(m) {
+		c.told(m, s, at)
+		return
+	}
 	if len(s.items) == 1 {
 		if reply, err := bus.ParseReply(m); err == nil {
 			delete(c.sent, m.Subject)
@@ -220,8 +225,32 @@ func (c *collector) replied(m *nats.Msg, s *sending, at time.Time) {
 	})
 }
 
-// end completes a request whose reply was heard, with what the sending says of it.
+// told ends the request of a watch with the first event of its stream, which names the request
+// where it is to be acknowledged. What follows is no part of the request.
+func (c *collector) told(m *nats.Msg, s *sending, at time.Time) {
+	replica, rid, _, ok := c.subjects.ParseFlow(m.Reply)
+	e, err := bus.ParseEvent(m)
+	if !ok || err != nil {
+		return
+	}
+	delete(c.sent, m.Subject)
+	first := Event{
+		At: at, From: replica.String(), To: ClientLane, Kind: KindEvent, Detail: e.Kind.String() + ", the first of the watch",
+	}
+	reply := bus.Reply{Answer: model.Answer{RID: rid, Code: model.OK, Replica: replica}}
+	c.complete(&reply, s, &s.items[0], first)
+}
+
+// end completes a request whose reply was heard.
 func (c *collector) end(reply *bus.Reply, s *sending, item *bus.BatchItem, at time.Time) {
+	c.complete(reply, s, item, Event{
+		At: at, To: ClientLane, Kind: KindReply, Clock: reply.Clock.Time, Detail: words(reply), Others: len(s.items) - 1,
+	})
+}
+
+// complete completes a request with what its sending and its reply say of it, and with the message
+// that was its reply. Without a sender that was the master.
+func (c *collector) complete(reply *bus.Reply, s *sending, item *bus.BatchItem, last Event) {
 	u := c.of(reply.RID)
 	t := &u.trace
 	t.Client, t.Model, t.Type, t.Key = s.client, item.Model.Word(), item.Type.Word(), item.Key
@@ -237,14 +266,14 @@ func (c *collector) end(reply *bus.Reply, s *sending, item *bus.BatchItem, at ti
 		}
 	}
 
-	others := len(s.items) - 1
-	begin := Event{At: s.at, From: ClientLane, To: master, Kind: KindRequest, Others: others}
+	begin := Event{At: s.at, From: ClientLane, To: master, Kind: KindRequest, Others: len(s.items) - 1}
 	t.Events = slices.Insert(t.Events, 0, begin)
-	t.Events = append(t.Events, Event{
-		At: at, From: master, To: ClientLane, Kind: KindReply, Clock: reply.Clock.Time, Detail: words(reply), Others: others,
-	})
+	if last.From == "" {
+		last.From = master
+	}
+	t.Events = append(t.Events, last)
 
-	u.reply, u.last = true, at
+	u.reply, u.last = true, last.At
 	t.passedBy(c.unnamed)
 }
 

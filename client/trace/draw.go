@@ -142,7 +142,7 @@ func (t *Trace) SVG(w io.Writer) error {
 		if e.Clock != 0 {
 			m.Label += fmt.Sprintf(" @%d", e.Clock)
 		}
-		if e.Kind == KindRequest || e.Kind == KindReply {
+		if e.Kind == KindRequest || e.ends() {
 			m.Class = spacetime.Loud
 		}
 		messages[i] = m

@@ -23,6 +23,7 @@ const ClientLane = "client"
 const (
 	KindRequest = "REQUEST"
 	KindReply   = "REPLY"
+	KindEvent   = "EVENT" // in place of a reply: the first of a watch
 )
 
 // Event is one message from one node to another.
@@ -35,6 +36,9 @@ type Event struct {
 	Detail string    `json:"detail,omitempty"` // what it says of this request
 	Others int       `json:"others,omitempty"` // how many other requests it concerns
 }
+
+// ends reports whether the message is what the client was answered.
+func (e *Event) ends() bool { return e.Kind == KindReply || e.Kind == KindEvent }
 
 // Trace is the story of one request. Fields of which nothing was heard are empty.
 type Trace struct {
@@ -60,7 +64,7 @@ func (t *Trace) Took() time.Duration {
 
 	end := t.Events[len(t.Events)-1].At
 	for i := range t.Events {
-		if t.Events[i].Kind == KindReply {
+		if t.Events[i].ends() {
 			end = t.Events[i].At
 		}
 	}
@@ -83,7 +87,7 @@ func (t *Trace) passedBy(unnamed []Event) {
 	}
 
 	from := slices.IndexFunc(t.Events, func(e Event) bool { return e.Kind == "FORWARD" })
-	until := slices.IndexFunc(t.Events, func(e Event) bool { return e.Kind == KindReply })
+	until := slices.IndexFunc(t.Events, func(e Event) bool { return e.ends() })
 	if from < 0 || until < 0 {
 		return
 	}
@@ -96,7 +100,7 @@ func (t *Trace) passedBy(unnamed []Event) {
 
 		e.Detail = detail
 
-		i := slices.IndexFunc(t.Events, func(o Event) bool { return o.At.After(e.At) || o.Kind == KindReply })
+		i := slices.IndexFunc(t.Events, func(o Event) bool { return o.At.After(e.At) || o.ends() })
 		t.Events = slices.Insert(t.Events, max(i, 1), e)
 	}
 }
@@ -105,7 +109,7 @@ func (t *Trace) passedBy(unnamed []Event) {
 // transaction that writes shows that it was not.
 func (t *Trace) fenced() bool {
 	switch t.Type {
-	case model.Get.Word(), model.List.Word(), model.Watch.Word():
+	case model.Get.Word(), model.List.Word():
 		return t.Model == model.Linearizable.Word()
 	case model.Txn.Word():
 		carried := slices.ContainsFunc(t.Events, func(e Event) bool { return e.Kind == "DATA" && e.Detail != acknowledges })

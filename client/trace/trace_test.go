@@ -329,3 +329,41 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// A watch has no reply: the first event of its stream, from the replica that serves it, ends its
+// request, and what follows is no part of it.
+func TestAWatchIsShown(t *testing.T) {
+	for _, body := range []string{"1, watch, orders/", `{"consistency":1,"request":"watch","prefix":"orders/"}`} {
+		s := newStage(t)
+		s.hear(&nats.Msg{
+			Subject: s.subjects.Request(), Reply: "_INBOX.w", Data: []byte(body), Header: nats.Header{bus.HeaderClient: {"ann"}},
+		})
+		s.node(r2, &message.Forward{
+			Header:   message.Header{From: m1, Epoch: 1, Clock: 7},
+			Requests: []message.Request{{RID: 42, Request: model.Request{Model: model.Linearizable, Type: model.Watch, Key: "orders/"}}},
+		})
+		for n := range uint64(3) {
+			e := bus.Event{Event: model.Event{Kind: model.EventValue, Key: "orders/1", Sequence: n + 1, Revision: 5, Value: []byte("tea")}}
+			reply := ""
+			if n == 0 {
+				reply = s.subjects.Flow(r2, 42, 1)
+			}
+			s.hear(bus.EventMsg("_INBOX.w", reply, &e, body[0] == '{'))
+		}
+
+		over := s.over(Linger)
+		if len(over) != 1 {
+			t.Fatalf("%s: %d traces", body, len(over))
+		}
+		got := over[0]
+		var kinds []string
+		for _, e := range got.Events {
+			kinds = append(kinds, e.Kind+" "+e.From+" "+e.To)
+		}
+		want := []string{"REQUEST client m1", "FORWARD m1 r2", "EVENT r2 client"}
+		if !slices.Equal(kinds, want) || got.Type != "watch" || got.Key != "orders/" || got.Replica != "r2" || got.Code != 200 ||
+			got.Client != "ann" {
+			t.Errorf("%s: %q\n%s", body, kinds, got.Text())
+		}
+	}
+}

@@ -65,10 +65,15 @@ func pastsOf(j *judged) (*pasts, *Verdict) {
 	}
 	ops = append(ops, c.listed()...)
 
-	// Writes of unknown outcome have their timestamps from the gets that read them.
-	for _, o := range ops {
-		told := o.Found || o.Timestamp != 0
-		if o.Type == model.Get && told {
+	// Writes of unknown outcome have their timestamps from the gets that read them: first from those
+	// that returned a value, which says whose timestamp it is. (What is left of a value that has ended
+	// has its timestamp, as a delete has its own.)
+	for _, found := range [...]bool{true, false} {
+		for _, o := range ops {
+			told := o.Found || o.Timestamp != 0
+			if o.Type != model.Get || o.Found != found || !told {
+				continue
+			}
 			if v := c.match(o); v != nil {
 				return nil, v
 			}
