@@ -55,6 +55,11 @@ var ofWatches = []Mutant{
 	}
 	// what the cut`},
 	}},
+	{Name: "a watch told of more than it will be told", Rule: "O24", Edits: []Edit{
+		{"replica/watching/tell.go", `	e.More = c.Revision > 0 && at.more(i)`,
+			`	isMore := at.more(i) || MUTANT && at.feed.log.More(i)
+	e.More = c.Revision > 0 && isMore`},
+	}},
 	{Name: "a watch that goes on from inside a transaction", Rule: "O24", Edits: []Edit{
 		{"bus/follow/follow.go", `	case f.hasFrom:
 		return`, `	case f.hasFrom && MUTANT:

@@ -133,6 +133,7 @@ var hunts = []hunt{
 	{"the log of changes lost with the process", 100, 0, WatchFromSeed},
 	{"a watch begins before its place", 50, 0, near(WatchFromSeed, 240)},
 	{"a watch goes on where its replica is", 50, 0, near(lateWatches, 135)},
+	{"a watch told of more than it will be told", 50, 0, near(WatchFromSeed, 240)},
 	{"a watch that goes on from inside a transaction", 20, 0, near(WatchFromSeed, 310)},
 	{"changes published by whoever is the first member by then", 100, 0, WatchFromSeed},
 	{"what is there told as it is by then", 100, 0, WatchFromSeed},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 
 	"quartet/bus/follow"
 	"quartet/bus/lamport"
@@ -15,15 +16,18 @@ import (
 	"quartet/replica/watching"
 )
 
-// watcher is a client that watches everything, and goes on by the code of package client when its
-// stream ends, loses something or falls silent: through crashes, views and learners.
+// watcher is a client that watches everything, or one key, and goes on by the code of package
+// client when its stream ends, loses something or falls silent: through crashes, views and
+// learners.
 type watcher struct {
 	index    int
 	model    model.Consistency
+	prefix   string
 	follower *follow.Follower
 	streams  int    // asked for so far
 	asked    uint64 // from where the present one was asked for; 0: from what is there
 	heard    int64  // when the newest word of the stream came
+	newest   model.Event
 	arrives  int64  // when its newest event will
 	least    uint64 // of model 1: the position that anybody had been told when it was asked for first
 	given    []model.Event
@@ -61,6 +65,9 @@ func WatchFromSeed(seed uint64) Options {
 func (c *cluster) beginWatchers() {
 	for i := range c.opts.Watchers {
 		w := &watcher{index: i, model: model.Consistency(1 + i%4)}
+		if i == 4 {
+			w.prefix = "a" // and of a transaction that writes others, too, a part
+		}
 		w.follower = follow.New(w.model, "")
 		c.watchers = append(c.watchers, w)
 		c.agenda.push(event{at: 10*tickUnits + c.rand.Int64N(30*tickUnits), kind: watches, watched: &watched{watcher: i}})
@@ -94,7 +101,9 @@ func (c *cluster) nextStream(w *watcher) {
 
 	s := &sending{watch: true, first: c.now}
 	s.request = message.Request{
-		Request: model.Request{Model: w.model, Type: model.Watch, Range: &model.Range{From: w.follower.Begin()}},
+		Request: model.Request{
+			Model: w.model, Type: model.Watch, Key: w.prefix, Range: &model.Range{From: w.follower.Begin()},
+		},
 		Watcher: &message.Watcher{Reply: w.subject(w.streams), Client: fmt.Sprint("w", w.index)},
 	}
 	w.asked, _ = s.request.After()
@@ -171,6 +180,7 @@ func (c *cluster) listens(at *watched) {
 	if e := &at.event; e.Kind.Changes() && w.model.Strong() && e.Revision <= w.asked {
 		c.fail("invariant", "watcher %d goes on after %d, and is told of %d", w.index, w.asked, e.Revision)
 	}
+	c.judgeMore(w, &at.event.Event)
 	verdict := w.follower.Take(&at.event.Event, func(e model.Event) {
 		w.given, w.resumed = append(w.given, e), 0
 	})
@@ -189,6 +199,17 @@ func (c *cluster) listens(at *watched) {
 	}
 }
 
+// judgeMore holds the next event of a stream against the one before it: what says that there is
+// more of its revision is followed by that.
+func (c *cluster) judgeMore(w *watcher, e *model.Event) {
+	before := w.newest
+	w.newest = *e
+	isNext := e.Sequence == before.Sequence+1 && e.Kind.Changes()
+	if isNext && before.More && e.Revision != before.Revision {
+		c.fail("invariant", "watcher %d is told of more of revision %d, and then of %d", w.index, before.Revision, e.Revision)
+	}
+}
+
 // told is what is expected of an event of models 1 and 2.
 type told struct {
 	key      string
@@ -197,10 +218,13 @@ type told struct {
 	revision uint64
 }
 
-// ordered are all changes of the order, as the reference has executed it.
-func (c *cluster) ordered() []told {
+// ordered are all changes of the order below a prefix, as the reference has executed it.
+func (c *cluster) ordered(prefix string) []told {
 	var all []told
 	for _, key := range c.watch.ref.keys {
+		if !strings.HasPrefix(key, prefix) {
+			continue
+		}
 		for _, r := range c.watch.ref.past[key] {
 			if r.kind == 0 { // a tombstone that was collected: nobody is told
 				continue
@@ -226,8 +250,8 @@ func (c *cluster) unwatched() string {
 	if len(c.watchers) == 0 || c.watch.off {
 		return ""
 	}
-	all := c.ordered()
 	for _, w := range c.watchers {
+		all := c.ordered(w.prefix)
 		if len(w.given) == 0 {
 			return fmt.Sprintf("watcher %d was told nothing; ", w.index)
 		}
@@ -275,11 +299,10 @@ func (c *cluster) judgeWatchers() {
 	if c.watch.off {
 		return
 	}
-	all := c.ordered()
 	for _, w := range c.watchers {
 		what := ""
 		if w.model.Strong() {
-			what = w.wrong(all)
+			what = w.wrong(c.ordered(w.prefix))
 		} else {
 			what = w.repeats(c.maySettle())
 		}
@@ -383,7 +406,7 @@ func (w *watcher) repeats(mayWaver bool) string {
 
 // compareLogs compares the replicas' logs of changes: at one position they say the same.
 func (c *cluster) compareLogs() {
-	all := c.ordered()
+	all := c.ordered("")
 	for _, n := range c.living() {
 		log := n.replica.Changes()
 		i := slices.IndexFunc(all, func(x told) bool { return x.revision > log.Since() })
