@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
+	"quartet/bus/host/incarnation"
 	"quartet/bus/host/lock"
 	"quartet/bus/host/loop"
 	"quartet/bus/lamport"
@@ -380,14 +381,14 @@ func (n *node) embed(ctx context.Context, clients, nodes *bus.DialOptions) (err 
 // ones.
 func (n *node) machineConfig(replicas []lamport.Node) master.Config {
 	o := n.opts
-	incarnation := uint64(time.Now().UnixNano())
+	own := incarnation.Draw()
 	clock := n.dir.record.Clock
 	if r := n.views.newest; r != nil {
-		incarnation = max(incarnation, r.Master+1) // the clock may have been set back
-		clock = max(clock, r.Start)                // of a directory that has lost its record, or is another's
+		own = max(own, r.Master+1)  // the clock may have been set back
+		clock = max(clock, r.Start) // of a directory that has lost its record, or is another's
 	}
 	return master.Config{
-		Self: lamport.Master(1), Incarnation: incarnation, Draw: uint64(rand.Uint32()), Replicas: replicas, Missing: o.Missing,
+		Self: lamport.Master(1), Incarnation: own, Draw: uint64(rand.Uint32()), Replicas: replicas, Missing: o.Missing,
 		Cluster: max(1, rand.Uint64()), Nonce: rand.Uint64(),
 		NextRID: n.dir.firstRID(time.Now()), Clock: clock,
 		TimeoutTicks: uint64(o.Timeout / loop.Tick), ProbeTicks: 10, AgainTicks: 50, CheckTicks: uint64(checkEvery / loop.Tick),

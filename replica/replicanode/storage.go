@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
+	"quartet/bus/host/incarnation"
 	"quartet/bus/message"
 	"quartet/replica/disk"
 	"quartet/replica/durable"
@@ -23,7 +23,7 @@ type storage struct {
 // open opens the disk, if there is to be one, and reads what it holds. The Disk belongs
 // to the goroutine that calls this.
 func open(ctx context.Context, o *Options) (*storage, error) {
-	s := &storage{incarnation: uint64(time.Now().UnixNano())}
+	s := &storage{incarnation: incarnation.Draw()}
 	if o.Dir == "" {
 		s.store = store.NewMemory()
 		return s, nil

@@ -114,7 +114,13 @@ func newFolder(t testing.TB) folder {
 // launch starts a master and does not wait. It ends with the test, whatever happens.
 func launch(t testing.TB, p folder, args ...string) *master {
 	t.Helper()
-	cmd := exec.Command(binary, append([]string{"master", "--log-dir", p.logs}, args...)...)
+	return launchOf(t, binary, p, args...)
+}
+
+// launchOf launches one of another program than the one under test.
+func launchOf(t testing.TB, program string, p folder, args ...string) *master {
+	t.Helper()
+	cmd := exec.Command(program, append([]string{"master", "--log-dir", p.logs}, args...)...)
 	cmd.Env = append(os.Environ(), "TMPDIR="+p.tmp)
 	m := &master{Child: testkit.Launch(t, cmd), logs: p.logs, tmp: p.tmp}
 	t.Cleanup(func() {
