@@ -1,9 +1,11 @@
 package e2e_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -99,13 +101,16 @@ func holdsAll(t *testing.T, nc *nats.Conn) {
 	}
 }
 
-// told expects a word in one of a cluster's logs.
+// told waits for a word in one of a cluster's logs, which come to their files once a second.
 func (d *disks) told(t *testing.T, log, word string) {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(d.logs, log))
-	if err != nil || !strings.Contains(string(b), word) {
-		t.Errorf("%s does not say %q: %v\n%s", log, word, err, b)
-	}
+	testkit.Eventually(t, restLimit, log+" says "+strconv.Quote(word), func() error {
+		b, err := os.ReadFile(filepath.Join(d.logs, log))
+		if err == nil && !strings.Contains(string(b), word) {
+			err = errors.New(string(b))
+		}
+		return err
+	})
 }
 
 // Directories that hold less than was acknowledged, or nothing: whoever has gone back is seen to
