@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -85,6 +86,36 @@ func TestDialContext(t *testing.T) {
 	}
 	if _, err := bus.Dial(ctx, bus.DialOptions{URL: l.Addr().String()}); !errors.Is(err, cause) {
 		t.Errorf("with an ended context: %v", err)
+	}
+}
+
+// Of several servers the first that answers is taken, in the order given, always: a node that drew one
+// by chance would sit on another machine's, and the cut of that machine would take two.
+func TestServersAreTriedInTheirOrder(t *testing.T) {
+	var urls []string
+	for range 4 {
+		urls = append(urls, startServer(t, server.Options{Listen: "127.0.0.1:-1"}).ClientURL())
+	}
+	gone, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := "nats://" + gone.Addr().String()
+	gone.Close()
+
+	for range 10 { // by chance, once in a million
+		slices.Reverse(urls)
+		for _, before := range [][]string{nil, {nobody}} {
+			given := append(slices.Clone(before), urls...)
+			nc, err := bus.Dial(t.Context(), bus.DialOptions{URL: strings.Join(given, ",")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := nc.ConnectedUrl(); got != urls[0] {
+				t.Errorf("%v: connected to %s", given, got)
+			}
+			nc.Close()
+		}
 	}
 }
 
