@@ -89,8 +89,8 @@ func TestDialContext(t *testing.T) {
 	}
 }
 
-// Of several servers the first that answers is taken, in the order given, always: a node that drew one
-// by chance would sit on another machine's, and the cut of that machine would take two.
+// Of several servers the first that answers is taken, in the order given, always: a node that drew
+// one by chance would sit on another machine's, and the cut of that machine would take two.
 func TestServersAreTriedInTheirOrder(t *testing.T) {
 	var urls []string
 	for range 4 {

@@ -13,8 +13,8 @@ import (
 	"quartet/master/masternode"
 )
 
-// A cluster that is ready, and whose next change of the view will fail, says so where it is watched:
-// readiness is told with what will fail, and two gauges have it.
+// A cluster that is ready, and whose next change of the view will fail, says so where it is
+// watched: readiness is told with what will fail, and two gauges have it.
 func TestWhatWillFailIsToldWhileAllIsWell(t *testing.T) {
 	fails := trouble.NextChangeFails.Say("no quorum")
 	for _, test := range []struct {
