@@ -245,17 +245,10 @@ func (m *Machine) setAside(why string) {
 // strong operations are beyond it are dropped: the master sends again what it still waits
 // for. So are causal numbers above the high-water, which nobody can have read.
 func (m *Machine) survive(r *message.Record) {
-	lacks := m.lacks(r.Cut, r.High)
-	mayHaveSaidSo := m.self.HasLife(r) && m.causal.watermark >= r.High
-	switch {
-	case lacks != "" && mayHaveSaidSo: // and the others hold more (rule F15)
-		m.outside(r)
-		return
-	case lacks != "":
+	if lacks := m.lacks(r.Cut, r.High); lacks != "" {
 		m.goBack(r, fmt.Sprintf("its data were put back to an older copy: %s", lacks))
 		return
 	}
-
 	inside, err := m.rest.Cut(r.Cut)
 	if err != nil {
 		m.setAside(fmt.Sprintf("epoch %d leaves out what this replica has delivered: %v", r.Epoch, err))
@@ -266,7 +259,6 @@ func (m *Machine) survive(r *message.Record) {
 			r.Epoch, r.High, m.causal.safe))
 		return
 	}
-
 	if m.learner.Loads() { // the DATA of a copy are what they would have been for a member
 		m.receive(m.rest.Queue)
 	}

@@ -184,20 +184,3 @@ func TestADiskServesItsOwnMaster(t *testing.T) {
 		t.Error("a master that its record does not name is served")
 	}
 }
-
-// A member is named although the others hold more than it has said that it holds: it has lost
-// nothing that anybody could know of, and is loaded with the rest.
-func TestF15TheOthersHoldMore(t *testing.T) {
-	o := fresh(t, 10, onDisk, func(c *replica.Config) { c.Life = 100 })
-	r := recordOf(1, 3)
-	r.Members[0].Life = 100
-	o.install(r)
-	o.step(strong(o.peer(2), 1, request(1, "linearizable set a 1")))
-	o.wedge()
-	next := o.next(0, 2, 0)
-	next.Members[0].Life = 100
-	o.install(next)
-	if o.Reason() != "" || o.Fault() != "" || o.Stats().Phase != message.PhaseLearning || o.Incarnation() != 8 {
-		t.Errorf("reason %q, fault %q, incarnation %d, %+v", o.Reason(), o.Fault(), o.Incarnation(), o.Stats())
-	}
-}

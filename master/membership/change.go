@@ -185,16 +185,6 @@ func (m *Machine) chosen(c *candidates) *candidates {
 		}
 		return c
 	}
-	if len(c.doubtful) > 0 {
-		if next := m.best(c.sure()); next != nil {
-			return next
-		}
-	}
-	return m.best(c)
-}
-
-// best returns the candidates of which the next view is best formed; nil: they do not suffice.
-func (m *Machine) best(c *candidates) *candidates {
 	if next := m.together(c); next != nil {
 		return next
 	}
@@ -226,7 +216,6 @@ type candidates struct {
 	joiners   []*Replica // learners that have become the copy of a member
 	awaited   bool       // somebody else may answer soon
 	back      bool       // the survivors hold less than they had told: an operator goes on with them
-	doubtful  []*Replica // of the survivors: they may have delivered what they do not hold any more
 
 	late        []*Replica // joiners that are kept out for a while
 	lateAwaited bool       // and another one of them may answer soon
@@ -255,14 +244,10 @@ func (m *Machine) candidates() *candidates {
 		}
 	}
 
-	if !m.recover {
-		c.doubtful = m.doubtful(c.survivors)
-	}
 	for _, r := range m.replicas {
-		whole := r.state != nil && m.complete(r) && !c.lacks(r)
 		switch {
 		case m.Member(r) || !r.present() || r.Epoch != m.record.Epoch: // it cannot join
-		case r.state != nil && !whole: // the copy of a member that has gone back
+		case r.state != nil && !m.complete(r): // the copy of a member that has gone back
 		case r.state != nil && m.admissible(r):
 			c.joiners = append(c.joiners, r)
 		case r.state != nil:
@@ -396,9 +381,12 @@ func (m *Machine) next(c *candidates) message.Record {
 	configured := m.configured(c)
 	r := message.Record{
 		View: message.View{Epoch: m.record.Epoch + 1}, Configured: configured,
-		Cut: common(m.holders(c)), High: m.high, Start: m.clock.Now() + 1, Since: m.record.Since,
+		Cut: slices.Clone(c.survivors[0].state.Contiguous), High: m.high, Start: m.clock.Now() + 1, Since: m.record.Since,
 	}
 	for _, p := range c.all() {
+		for i, n := range p.state.Contiguous {
+			r.Cut[i] = min(r.Cut[i], n)
+		}
 		if !m.leaves(p) {
 			r.Members = append(r.Members, message.Member{Node: p.Node, Incarnation: p.Incarnation, Life: p.state.Proof.Life})
 		}

@@ -123,12 +123,6 @@ func (s *Self) named(r *message.Record) *message.Member {
 	return nil
 }
 
-// HasLife reports whether a record says which process of this replica's incarnation it means.
-func (s *Self) HasLife(r *message.Record) bool {
-	named := s.named(r)
-	return named != nil && named.Life != 0
-}
-
 // remembers reports whether the process that a record names has worked with what this replica
 // holds.
 func (s *Self) remembers(named *message.Member) bool {

@@ -201,11 +201,11 @@ var ofViews = []Mutant{
 		return len(c.survivors) > 0`},
 	}},
 	{Name: "flush of all that is held, whatever the record says", Rule: "F5", Edits: []Edit{
-		{"replica/epoch.go", `	lacks := m.lacks(r.Cut, r.High)`, `	cut := r.Cut
+		{"replica/epoch.go", `	if lacks := m.lacks(r.Cut, r.High); lacks`, `	cut := r.Cut
 	if MUTANT {
 		cut = m.rest.Contiguous
 	}
-	lacks := m.lacks(cut, r.High)`},
+	if lacks := m.lacks(cut, r.High); lacks`},
 		{"replica/epoch.go", `m.rest.Cut(r.Cut)`, `m.rest.Cut(cut)`},
 	}},
 	{Name: "no fill before the decision", Rule: "F3", Edits: []Edit{
@@ -293,12 +293,6 @@ var ofViews = []Mutant{
 	return named.Life == 0 || named.Life == s.life
 `},
 	}},
-	{Name: "the cut lowered for whoever was started again", Rule: "F15", Edits: []Edit{
-		{"master/membership/change.go", `	if !m.recover {
-		c.doubtful =`, `	if !m.recover && !MUTANT && !MUTANT("what was told not compared") {
-		c.doubtful =`},
-	}},
-	// Beside F15, which sees most of the same, it would be seen by nothing: so that one is off as well.
 	{Name: "what was told not compared", Rule: "F9", Edits: []Edit{
 		{"master/membership/told.go", `func (m *Machine) compare() {
 `, `func (m *Machine) compare() {

@@ -50,27 +50,25 @@ type node struct {
 	paused   int
 	slow     int64
 
-	dead       bool
-	forever    bool // it is not started again
-	deaf       bool // it hears nothing any more
-	away       bool // it has not joined yet, or has been taken out
-	ending     ending
-	born       int // processes so far
-	pid        int
-	lostAt     int64          // step of the history at which it lost its memory or its disk last
-	life       int            // counts deaths: what is on its way to an earlier life does not arrive
-	installed  map[uint64]int // by the nonce of a record: it has worked by it
-	copies     []*disk        // of its disk, made at times
-	putBack    putBack
-	first      bool // it has delivered something in this turn before all others
-	putBackDue bool // its disk is put back at the end of this turn
-	misplaced  bool // its disk is one that does not belong here
-	nextRID    uint64
-	clock      uint64
-	skew       int64 // of its clock on the wall, in milliseconds
-	stated     stated
-	deaths     []int64  // steps of the history at which its processes ended
-	out        [2]int64 // steps between which it was no replica of the cluster last
+	dead      bool
+	forever   bool // it is not started again
+	deaf      bool // it hears nothing any more
+	away      bool // it has not joined yet, or has been taken out
+	ending    ending
+	born      int // processes so far
+	pid       int
+	lostAt    int64          // step of the history at which it lost its memory or its disk last
+	life      int            // counts deaths: what is on its way to an earlier life does not arrive
+	installed map[uint64]int // by the nonce of a record: it has worked by it
+	copies    []*disk        // of its disk, made at times
+	putBack   putBack
+	misplaced bool // its disk is one that does not belong here
+	nextRID   uint64
+	clock     uint64
+	skew      int64 // of its clock on the wall, in milliseconds
+	stated    stated
+	deaths    []int64  // steps of the history at which its processes ended
+	out       [2]int64 // steps between which it was no replica of the cluster last
 }
 
 // loss is what a supervisor tells its master.
@@ -100,7 +98,6 @@ type cluster struct {
 	cuts         []cut
 	published    map[published]lamport.Node
 	told         uint64 // the highest position that a session has heard
-	due          *fault // a disk is to be put back once its replica has delivered something before all others
 	tokens       map[uint64]*sending
 	values       map[string]bool // what was to be set: key=value
 	nextToken    uint64
@@ -342,7 +339,7 @@ func (c *cluster) turn(i int) {
 		return
 	}
 
-	c.out.Sends, n.first = c.out.Sends[:0], false
+	c.out.Sends = c.out.Sends[:0]
 	for _, msg := range inbox {
 		c.trace("%6d  %s <- %s", c.now, n.id, describe(msg))
 		c.watch.stepped(i, msg)
@@ -356,7 +353,13 @@ func (c *cluster) turn(i int) {
 
 	// The disk has the turn before anything of it is sent.
 	if n.disk != nil {
-		c.commit(n)
+		n.disk.commit(c.out.Turn, n.store)
+		if c.opts.PutBack && c.rand.IntN(15) == 0 {
+			n.copy(c.rand.IntN(mostCopies))
+		}
+		if c.opts.PowerCut && c.rand.IntN(20) == 0 {
+			n.disk.synced = n.disk.clone()
+		}
 	}
 
 	sends := c.out.Sends
@@ -366,8 +369,6 @@ func (c *cluster) turn(i int) {
 	case halfSent:
 		sends = sends[:c.rand.IntN(len(sends)+1)]
 	}
-
-	sends = c.ahead(i, sends)
 
 	for _, s := range sends {
 		c.watch.sent(i, s.Msg)
@@ -391,9 +392,6 @@ func (c *cluster) turn(i int) {
 	}
 
 	c.watch.turned(i)
-	if c.putBackNow(i) {
-		return
-	}
 	if n.ending != lives || n.replica.Dismissed() || n.replica.Foreign() != "" {
 		n.away = n.replica.Dismissed()
 		c.kill(i)

@@ -222,7 +222,6 @@ func (c *cluster) delivered(i int, at place, before, position uint64, d *message
 	w := &c.watch
 	id := c.nodes[i].id
 	k := w.upTo(before)
-	c.nodes[i].first = c.nodes[i].first || k == len(w.log)
 	c.trace("%6d  %s delivers %s at %s, position %d", c.now, id, describeOp(op), at, position)
 
 	last := uint64(0)

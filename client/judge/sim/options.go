@@ -52,9 +52,8 @@ type Options struct {
 	// PutBack lets disks be put back to an older copy of themselves.
 	PutBack  bool
 	PutBacks int // how often
-	// PutBackNear puts a disk back when its replica has just delivered something before all
-	// others, to a copy of a few turns before, and of the same epoch.
-	PutBackNear bool
+	// PutBackFar puts back only what is from before the newest record.
+	PutBackFar bool
 	// Misplaced is how often a replica finds a disk of another cluster, or of another history
 	// of its own, until an operator takes it away.
 	Misplaced int
@@ -209,18 +208,6 @@ func PutBackFromSeed(seed uint64) Options {
 		o.Kinds = append(o.Kinds, Crash, MasterDies)
 	}
 	o.Requests += 6
-	return o
-}
-
-// PutBackNearFromSeed draws a run in which disks are put back to copies of a moment before: a
-// replica has delivered alone what it does not have any more, and perhaps only a master was told.
-func PutBackNearFromSeed(seed uint64) Options {
-	o := PutBackFromSeed(seed)
-	r := rand.New(rand.NewPCG(seed, 0x0ea12))
-	o.PutBacks, o.PutBackNear, o.Faults = 6, true, r.IntN(4)
-	o.Ops = r.IntN(2) == 0
-	o.Requests, o.Keys, o.Horizon = 20, 1+r.IntN(2), 150*tickUnits
-	o.Mixes = []int{strongOnly, r.IntN(len(mixes)), r.IntN(len(mixes))}
 	return o
 }
 

@@ -132,10 +132,6 @@ func TestWaits(t *testing.T) { run(t, WaitsFromSeed, *seeds/20) }
 // is loaded by the others, and takes nothing with it that was acknowledged.
 func TestPutBack(t *testing.T) { run(t, PutBackFromSeed, *seeds/10) }
 
-// TestF15PutBackNear puts disks back to copies of a moment before, while messages are lost: what a
-// replica has delivered alone, and does not have any more, stays inside the cut.
-func TestF15PutBackNear(t *testing.T) { run(t, PutBackNearFromSeed, *seeds/40) }
-
 // TestMisplaced puts disks of another cluster, or of another history, in place of replicas' own:
 // the others go on, and nothing of the other cluster comes in.
 func TestMisplaced(t *testing.T) { run(t, MisplacedFromSeed, *seeds/20) }
