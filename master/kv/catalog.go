@@ -81,6 +81,7 @@ func (f *Facade) recatalog() {
 		b.seen = false
 	}
 	f.relisted = true
+	f.catalog.model = model.Linearizable // what is not shown now is forgotten
 	f.catalog.begin("")
 }
 

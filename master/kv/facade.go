@@ -99,7 +99,10 @@ func New(o Options) *Facade {
 		buckets: map[string]*bucket{}, feeds: map[string]*feed{}, pending: map[string]*asked{},
 	}
 	f.sessions.init()
-	f.catalog = &feed{f: f, prefix: Records, take: f.cataloged, lost: f.recatalog}
+	// A watch of model 2 takes no place in the order, so a cluster whose clients know no buckets is
+	// as it would be without the facade. It shows all that was acknowledged to an earlier master:
+	// each member has that before the epoch of this one begins.
+	f.catalog = &feed{f: f, model: model.Sequential, prefix: Records, take: f.cataloged, lost: f.recatalog}
 	return f
 }
 

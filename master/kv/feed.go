@@ -22,6 +22,7 @@ const (
 // revisions, each change once. It goes on by itself at another replica.
 type feed struct {
 	f      *Facade
+	model  model.Consistency
 	prefix string
 	take   func(e *model.Event)      // of what was there, that it has caught up, and of changes
 	lost   func()                    // the changes to go on from are kept no more
@@ -41,7 +42,7 @@ type feed struct {
 
 // begin begins it after a revision; "": with what is there.
 func (d *feed) begin(from string) {
-	d.follower = follow.New(model.Linearizable, from)
+	d.follower = follow.New(d.model, from)
 	d.stream()
 }
 
@@ -58,7 +59,7 @@ func (d *feed) stream() {
 	d.token, d.flow, d.heard = token, "", d.f.host.Now()
 	d.f.feeds[token] = d
 
-	r := model.Request{Model: model.Linearizable, Type: model.Watch, Key: d.prefix}
+	r := model.Request{Model: d.model, Type: model.Watch, Key: d.prefix}
 	if from := d.follower.Begin(); from != "" {
 		r.Range = &model.Range{From: from}
 	}

@@ -184,7 +184,7 @@ func (m *Stored) marker() marker {
 
 // follow begins the bucket's feed after a revision; "": with what is there.
 func (b *bucket) follow(from string) {
-	b.feed = &feed{f: b.f, prefix: b.name + "/", take: b.read, lost: b.lost, holds: b.holds, waits: b.waiting()}
+	b.feed = &feed{f: b.f, model: model.Linearizable, prefix: b.name + "/", take: b.read, lost: b.lost, holds: b.holds, waits: b.waiting()}
 	b.feed.begin(from)
 }
 
