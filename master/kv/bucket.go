@@ -1,10 +1,12 @@
 package kv
 
 import (
+	"cmp"
 	"errors"
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -224,15 +226,7 @@ func (b *bucket) read(e *model.Event) {
 
 // caughtUp numbers what was there, in the order in which it was written.
 func (b *bucket) caughtUp() {
-	slices.SortStableFunc(b.initial, func(x, y model.Event) int {
-		switch {
-		case x.Revision < y.Revision:
-			return -1
-		case x.Revision > y.Revision:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(b.initial, func(x, y model.Event) int { return cmp.Compare(x.Revision, y.Revision) })
 	for i := range b.initial {
 		e := &b.initial[i]
 		e.Kind = model.EventSet
@@ -259,26 +253,17 @@ func (b *bucket) deleteMissing() {
 	b.before = nil
 }
 
-// acknowledged notes that a write of a key was acknowledged, through whatever door: what is read
-// from the shadow from now on shows it.
-func (f *Facade) acknowledged(key string, revision uint64) {
-	for i := range len(key) {
-		if key[i] == '/' {
-			if b := f.buckets[key[:i]]; b != nil && isShown(key[i+1:]) {
-				b.acked = max(b.acked, revision)
-			}
-			return
-		}
-	}
-}
-
 // Acknowledged is told of each write of models 1 and 2 that the cluster has acknowledged to
-// anybody, with its revision.
+// anybody, through whatever door, with its revision: what is read from a shadow from now on shows
+// it.
 func (f *Facade) Acknowledged(r *model.Request, a *master.Reply) {
 	if len(f.buckets) == 0 {
 		return
 	}
-	f.acknowledged(r.Key, a.Revision)
+	name, key, _ := strings.Cut(r.Key, "/")
+	if b := f.buckets[name]; b != nil && isShown(key) {
+		b.acked = max(b.acked, a.Revision)
+	}
 }
 
 // settled calls done when all that was acknowledged so far is stored in the shadow.

@@ -58,13 +58,18 @@ func (b *bucket) direct(c *call, m *nats.Msg) {
 			return
 		}
 		if r.Sequence > 0 {
-			b.directNumber(m, r.Sequence)
+			b.byNumber(r.Sequence, b.directAnswer(m))
 			return
 		}
 		key = keyOf(b.name, r.LastOf)
 	}
 
-	b.get(c.model, key, m, func(got *message, fault *Error) {
+	b.get(c.model, key, m, b.directAnswer(m))
+}
+
+// directAnswer answers a direct get.
+func (b *bucket) directAnswer(m *nats.Msg) func(*message, *Error) {
+	return func(got *message, fault *Error) {
 		switch {
 		case fault == errNoMessage:
 			b.missing(m)
@@ -73,7 +78,7 @@ func (b *bucket) direct(c *call, m *nats.Msg) {
 		default:
 			b.f.send(b.directMsg(m.Reply, got))
 		}
-	})
+	}
 }
 
 // missing answers a direct get of what is not there, by the server's own answer where there is a
@@ -240,20 +245,6 @@ func (b *bucket) gotNothing(key string, done func(*message, *Error)) {
 		return
 	}
 	done(&message{subject: subjectPrefix + b.name + "." + key, number: e.number, at: time.Unix(0, e.at), marker: e.marker}, nil)
-}
-
-// directNumber serves a direct get by number.
-func (b *bucket) directNumber(m *nats.Msg, number uint64) {
-	b.byNumber(number, func(got *message, fault *Error) {
-		switch {
-		case fault == errNoMessage:
-			b.missing(m)
-		case fault != nil:
-			b.f.directError(m, 408, fault.Description)
-		default:
-			b.f.send(b.directMsg(m.Reply, got))
-		}
-	})
 }
 
 // byNumber reads a change from the shadow, by its number. That never changes, but for those that a
