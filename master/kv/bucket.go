@@ -72,18 +72,7 @@ type bucket struct {
 	emptying  bool              // its keys are being deleted
 	reserving bool              // more numbers are being reserved
 	shadowed  bool              // there is a shadow
-	sent      uint64            // number of the newest message that was sent to it
-	newest    *nats.Msg         // with that number, until the end of the turn
-	sentAt    time.Time
-	stored    uint64 // all up to this number are stored
-	barriers  []barrier
-}
-
-// barrier is a call that waits until what it is to see is stored.
-type barrier struct {
-	number uint64
-	until  time.Time
-	done   func(stored bool)
+	out       outbox            // to the shadow
 }
 
 // ErrNoStream is what [Streams] return where a shadow is not there, or holds no such bucket's
@@ -165,7 +154,9 @@ func (b *bucket) ended(key string, e *model.Event) {
 		return
 	}
 	body := jsonOf(purgeRequest{Filter: subjectPrefix + b.name + "." + key, Sequence: newest.number + 1})
-	b.f.ask(&nats.Msg{Subject: apiPrefix + "STREAM.PURGE." + b.shadow().Name, Data: body}, func(*nats.Msg) {})
+	b.inTurn(func() {
+		b.f.ask(&nats.Msg{Subject: apiPrefix + "STREAM.PURGE." + b.shadow().Name, Data: body}, func(*nats.Msg) {})
+	})
 }
 
 // endsAfter has a marker end, here and in the shadow. ttl is as a header says it; "": never.
@@ -186,26 +177,6 @@ func wholeSeconds(t int64) string {
 	seconds := (time.Duration(t) + time.Second - 1).Truncate(time.Second)
 	return seconds.String()
 }
-
-// store sends a message to the shadow, which takes it only as its next.
-func (b *bucket) store(number uint64, subject string, header nats.Header, value []byte) {
-	if !b.shadowed {
-		return
-	}
-	header[headerLast] = []string{strconv.FormatUint(number-1, 10)}
-	b.f.counts.Stored++
-	if b.newest == nil {
-		b.f.dirty = append(b.f.dirty, b)
-	}
-	b.sent, b.newest = number, &nats.Msg{Subject: subject, Header: header, Data: value}
-	b.f.host.Send(b.newest)
-}
-
-// subject is where the shadow hears of a key.
-func (b *bucket) subject(key string) string { return b.f.ingest + b.name + ".k." + key }
-
-// mark is where it hears of what leaves nothing behind.
-func (b *bucket) mark() string { return b.f.ingest + b.name + ".m" }
 
 // isShown reports whether a key can be a part of a subject, which names it.
 func isShown(key string) bool { return bus.IsPlain(key) }
@@ -263,49 +234,5 @@ func (f *Facade) Acknowledged(r *model.Request, a *master.Reply) {
 	name, key, _ := strings.Cut(r.Key, "/")
 	if b := f.buckets[name]; b != nil && isShown(key) {
 		b.acked = max(b.acked, a.Revision)
-	}
-}
-
-// settled calls done when all that was acknowledged so far is stored in the shadow.
-func (b *bucket) settled(done func(stored bool)) {
-	b.feed.await(b.acked, func(told bool) {
-		if !told {
-			done(false)
-			return
-		}
-		number := b.sent
-		if number <= b.stored {
-			done(true)
-			return
-		}
-		b.barriers = append(b.barriers, barrier{number: number, until: b.f.host.Now().Add(feedWait), done: done})
-	})
-}
-
-// stored takes a shadow's acknowledgement.
-func (f *Facade) stored(bucket string, m *nats.Msg) {
-	b := f.buckets[bucket]
-	if b == nil || !b.shadowed {
-		return
-	}
-	sequence, err := parseStored(m.Data)
-	if err != nil {
-		f.log.Warn("a bucket's stream has refused a message: it is read again", "bucket", b.name, "error", err)
-		b.reopen()
-		return
-	}
-	b.stored = max(b.stored, sequence)
-	ready := b.barriers[:0]
-	var done []barrier
-	for _, w := range b.barriers {
-		if w.number <= b.stored {
-			done = append(done, w)
-			continue
-		}
-		ready = append(ready, w)
-	}
-	b.barriers = ready
-	for _, w := range done {
-		w.done(true)
 	}
 }

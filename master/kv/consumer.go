@@ -18,21 +18,21 @@ func (b *bucket) consumer(c *call, m *nats.Msg) {
 	case m.Reply == "":
 		return // nobody is to be told
 	}
-	body, rest := m.Data, c.rest
+	body, reads := m.Data, ""
 	if c.verb == "CREATE" || c.verb == "DURABLE.CREATE" {
 		var fault *Error
-		if body, rest, fault = b.consumerConfig(c, m); fault != nil {
+		if body, reads, fault = b.consumerConfig(c, m); fault != nil {
 			b.f.fail(m, consumerType(c.verb), fault)
 			return
 		}
 	}
-	b.settled(func(stored bool) {
+	b.reading(reads, func(stored bool) {
 		if !stored {
 			b.f.fail(m, consumerType(c.verb), errLoading)
 			return
 		}
 		b.f.counts.Passed++
-		subject := apiPrefix + "CONSUMER." + c.verb + "." + b.shadow().Name + rest
+		subject := apiPrefix + "CONSUMER." + c.verb + "." + b.shadow().Name + c.rest
 		b.f.host.Send(&nats.Msg{Subject: subject, Reply: m.Reply, Header: m.Header, Data: body})
 	})
 }
@@ -54,8 +54,9 @@ func consumerType(verb string) string {
 }
 
 // consumerConfig makes the request for a consumer of the shadow of one for a consumer of the
-// bucket. What it does not concern itself with goes through as it is.
-func (b *bucket) consumerConfig(c *call, m *nats.Msg) (body []byte, rest string, fault *Error) {
+// bucket. What it does not concern itself with goes through as it is. reads is the consumer's name,
+// if it begins with what is there.
+func (b *bucket) consumerConfig(c *call, m *nats.Msg) (body []byte, reads string, fault *Error) {
 	var r, config map[string]json.RawMessage
 	if err := json.Unmarshal(m.Data, &r); err != nil {
 		return nil, "", badJSON(err)
@@ -83,15 +84,13 @@ func (b *bucket) consumerConfig(c *call, m *nats.Msg) (body []byte, rest string,
 		}
 	}
 
-	// A shadow keeps more of a key than a history of one: all of that is its newest.
 	var policy string
 	_ = json.Unmarshal(config["deliver_policy"], &policy) // what is no word the server refuses
-	isWhole := policy == "" || policy == "all"
-	if isWhole && b.record.Config.History == 1 {
-		config["deliver_policy"] = jsonOf("last_per_subject")
+	if readsAll(policy) {
+		reads = nameOf(c.rest, config)
 	}
 	r["config"] = jsonOf(config)
-	return jsonOf(r), c.rest, nil
+	return jsonOf(r), reads, nil
 }
 
 // filters sees that a consumer reads keys of the bucket alone.

@@ -69,6 +69,7 @@ type Facade struct {
 	held     []heldCall
 	buckets  map[string]*bucket
 	dirty    []*bucket // whose shadows were sent something in this turn
+	cutting  []*bucket // whose shadows are held
 	feeds    map[string]*feed
 	pending  map[string]*asked // questions to the server's JetStream
 	sessions sessions
@@ -277,10 +278,12 @@ const ticksOfLook = 20
 
 // Tick tells the facade that 10 ms have passed.
 func (f *Facade) Tick() {
-	if f.ticks++; f.ticks%ticksOfLook != 0 {
+	f.ticks++
+	now := f.host.Now()
+	f.tickCuts(now)
+	if f.ticks%ticksOfLook != 0 {
 		return
 	}
-	now := f.host.Now()
 	for token, a := range f.pending {
 		if now.After(a.until) {
 			delete(f.pending, token)
@@ -292,16 +295,4 @@ func (f *Facade) Tick() {
 	for _, b := range f.buckets {
 		b.tick(now)
 	}
-}
-
-// Flush is called before what a turn has sent leaves: of each shadow only the newest message asks
-// to be acknowledged, for it is taken only after all others.
-func (f *Facade) Flush() {
-	for i, b := range f.dirty {
-		if b.newest != nil {
-			b.newest.Reply, b.newest, b.sentAt = f.inbox("A", b.name), nil, f.host.Now()
-		}
-		f.dirty[i] = nil
-	}
-	f.dirty = f.dirty[:0]
 }

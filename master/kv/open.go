@@ -22,6 +22,7 @@ type Shadow struct {
 	Target   string   // what that is renamed to
 	Depth    int      // messages that are kept of a key
 	First    uint64   // its first sequence
+	InMemory bool     // it goes with its server
 }
 
 // Stored is a message of a shadow, without its value.
@@ -54,20 +55,14 @@ func ShadowPrefix(prefix string) string {
 	return name.String() + "_kv_"
 }
 
-// spareDepth is how many messages of a key a shadow keeps where clients see one: a listing goes on
-// from the one that stood there when it began, though the key is written meanwhile.
-const spareDepth = 5
-
 // shadow is the bucket's shadow as it should be.
 func (b *bucket) shadow() Shadow {
-	depth := int(b.record.Config.History)
-	if depth == 1 {
-		depth = spareDepth
-	}
+	c := &b.record.Config
 	source := b.subject(">")
 	return Shadow{
 		Name: fmt.Sprintf("%s%s-%d", b.f.shadows, b.name, b.record.First), Bucket: b.name, Subjects: []string{source, b.mark()}, Source: source,
-		Target: subjectPrefix + b.name + ".>", Depth: depth, First: b.record.First,
+		Target: subjectPrefix + b.name + ".>", Depth: int(c.History), First: b.record.First,
+		InMemory: c.Storage == "memory",
 	}
 }
 
@@ -83,15 +78,11 @@ func (b *bucket) reopen() {
 // close ends what the bucket does, but for the calls that wait for it.
 func (b *bucket) close() {
 	b.open, b.opening, b.initial, b.again = false, b.opening+1, nil, time.Time{}
-	b.shadowed, b.sent, b.stored, b.newest = false, 0, 0, nil
+	b.shadowed = false
 	if b.feed != nil {
 		b.feed.end()
 	}
-	barriers := b.barriers
-	b.barriers = nil
-	for _, w := range barriers {
-		w.done(false)
-	}
+	b.out.end()
 }
 
 // job runs work beside the loop; what it returns is called unless the bucket was closed meanwhile.
@@ -150,7 +141,8 @@ func (b *bucket) found(held []Stored, last uint64, err error) {
 		from = strconv.FormatUint(b.resumed-1, 10)
 	}
 	b.numbers.goTo(last + 1)
-	b.shadowed, b.sent, b.stored = true, last, last
+	b.shadowed = true
+	b.out.begin(last)
 	b.follow(from)
 }
 
@@ -239,7 +231,8 @@ func (b *bucket) make() {
 			if err != nil {
 				b.f.log.Warn("a bucket's stream cannot be made: no watches, keys and history", "bucket", b.name, "error", err)
 			} else {
-				b.shadowed, b.sent, b.stored = true, s.First-1, s.First-1
+				b.shadowed = true
+				b.out.begin(s.First - 1)
 			}
 			b.follow("")
 		}
@@ -264,9 +257,6 @@ func (b *bucket) holds(e *model.Event) bool {
 	return e.Kind == model.EventDelete && b.purging[e.Key] > 0
 }
 
-// ackWait is how long a shadow may take to store what it was sent.
-const ackWait = 5 * time.Second
-
 // tick looks at what waits.
 func (b *bucket) tick(now time.Time) {
 	if !b.again.IsZero() && now.After(b.again) {
@@ -287,25 +277,12 @@ func (b *bucket) tick(now time.Time) {
 	}
 	b.probe(now)
 
-	isLate := b.shadowed && b.stored < b.sent && now.Sub(b.sentAt) > ackWait
-	if isLate {
+	if b.shadowed && b.out.isLate(now) {
 		b.f.log.Warn("a bucket's stream does not store: it is read again", "bucket", b.name)
 		b.reopen()
 		return
 	}
-	var late []barrier
-	kept := b.barriers[:0]
-	for _, w := range b.barriers {
-		if now.After(w.until) {
-			late = append(late, w)
-			continue
-		}
-		kept = append(kept, w)
-	}
-	b.barriers = kept
-	for _, w := range late {
-		w.done(false)
-	}
+	b.passBarriers(now)
 }
 
 // probeAgain is how often it is looked whether a bucket without a shadow can have one.

@@ -207,12 +207,13 @@ func TestAWriteIsSentAgain(t *testing.T) {
 	}
 }
 
-// A listing under writes has all keys that were there: it is one cut.
+// A listing under writes has all keys that were there: it is one cut. (A listing of a JetStream
+// bucket lacks some, in 10 to 19 of 100 of this size.)
 func TestAListingUnderWritesIsOneCut(t *testing.T) {
 	c := quartettest.Start(t)
 	js := manager(t, c, "quartet.kv")
 	kv := bucket(t, js, jetstream.KeyValueConfig{Bucket: "b"})
-	const keys = 300
+	const keys = 2000
 	var all sync.WaitGroup
 	for i := range keys {
 		all.Go(func() { put(t, kv, fmt.Sprint(i), "0") })
@@ -220,9 +221,9 @@ func TestAListingUnderWritesIsOneCut(t *testing.T) {
 	all.Wait()
 
 	stop := make(chan struct{})
-	for w := range 4 {
+	for w := range 16 {
 		all.Go(func() {
-			for n := w; ; n += 7 {
+			for n := w; ; n += 17 {
 				select {
 				case <-stop:
 					return

@@ -34,15 +34,20 @@ func MakeBucket(ctx context.Context, nc *nats.Conn) (*Bucket, error) {
 
 // MakeReplicatedBucket creates a bucket with a number of replicas, each on a server of its own.
 func MakeReplicatedBucket(ctx context.Context, nc *nats.Conn, replicas int) (*Bucket, error) {
-	return makeBucket(ctx, nc, "", replicas)
+	return makeBucket(ctx, nc, "", jetstream.FileStorage, replicas)
 }
 
-// MakeBucketBelow creates a bucket below a prefix of the API: of quartet's key-value.
-func MakeBucketBelow(ctx context.Context, nc *nats.Conn, prefix string) (*Bucket, error) {
-	return makeBucket(ctx, nc, prefix, 1)
+// MakeBucketBelow creates a bucket below a prefix of the API: of quartet's key-value. Storage is
+// that of the stream behind its watches.
+func MakeBucketBelow(
+	ctx context.Context, nc *nats.Conn, prefix string, storage jetstream.StorageType,
+) (*Bucket, error) {
+	return makeBucket(ctx, nc, prefix, storage, 1)
 }
 
-func makeBucket(ctx context.Context, nc *nats.Conn, prefix string, replicas int) (*Bucket, error) {
+func makeBucket(
+	ctx context.Context, nc *nats.Conn, prefix string, storage jetstream.StorageType, replicas int,
+) (*Bucket, error) {
 	b := &Bucket{prefix: prefix, name: "quartet-bench-" + nats.NewInbox()[len(nats.InboxPrefix):]}
 	js, err := b.stream(nc)
 	if err != nil {
@@ -50,7 +55,7 @@ func makeBucket(ctx context.Context, nc *nats.Conn, prefix string, replicas int)
 	}
 	b.js = js
 	_, err = js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
-		Bucket: b.name, Storage: jetstream.FileStorage, Replicas: replicas, History: 1,
+		Bucket: b.name, Storage: storage, Replicas: replicas, History: 1,
 		Description: "made by quartet bench for one comparison; may be deleted",
 	})
 	if err != nil {

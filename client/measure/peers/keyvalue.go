@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"quartet/bus/model"
 	"quartet/client/measure/load"
@@ -49,7 +50,7 @@ func (s *store) makeKeyValue(ctx context.Context, at site) error {
 		return fmt.Errorf("peers: %w", err)
 	}
 	defer nc.Close()
-	bucket, err := load.MakeBucketBelow(ctx, nc, keyValuePrefix)
+	bucket, err := load.MakeBucketBelow(ctx, nc, keyValuePrefix, jetstream.MemoryStorage) // of a cluster in memory
 	if err != nil {
 		return err
 	}

@@ -46,11 +46,15 @@ func New(nc *nats.Conn, domain string) (*Streams, error) {
 
 // config is a shadow's configuration.
 func config(s *kv.Shadow, first uint64) jetstream.StreamConfig {
+	storage := jetstream.FileStorage
+	if s.InMemory {
+		storage = jetstream.MemoryStorage
+	}
 	return jetstream.StreamConfig{
 		Name: s.Name, Description: "quartet: what watchers of the bucket " + s.Bucket + " are told",
 		Subjects:         s.Subjects,
 		SubjectTransform: &jetstream.SubjectTransformConfig{Source: s.Source, Destination: s.Target},
-		Storage:          jetstream.FileStorage, Replicas: 1, MaxMsgsPerSubject: int64(s.Depth),
+		Storage:          storage, Replicas: 1, MaxMsgsPerSubject: int64(s.Depth),
 		MaxMsgs: -1, MaxBytes: -1, MaxMsgSize: -1, MaxConsumers: -1,
 		Discard: jetstream.DiscardOld, AllowRollup: true, AllowMsgTTL: true, AllowDirect: true, DenyDelete: true,
 		FirstSeq: first,
