@@ -87,7 +87,7 @@ var (
 		{ID: "look", Title: "See how it is:"}, {ID: "learn", Title: "Learn, measure, prove:"},
 	}
 	groupOf = map[string]string{
-		"master": "run", "replica": "run", "recover": "run", "remove": "run",
+		"master": "run", "replica": "run", "recover": "run", "remove": "run", "lead": "run",
 		"client": "ask", "get": "ask", "set": "ask", "delete": "ask", "create": "ask", "update": "ask", "add": "ask",
 		"txn": "ask", "watch": "ask", "shell": "ask",
 		"config": "look", "status": "look", "top": "look", "doctor": "look", "report": "look", "trace": "look",

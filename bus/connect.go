@@ -221,6 +221,19 @@ func (s *Subscription) Dropped() uint64 {
 	return uint64(n)
 }
 
+// Drain ends the subscription, and has push called for all that the server has sent before it knows
+// that. [Subscription.Ended] reports when that is over.
+func (s *Subscription) Drain() error {
+	err := s.sub.Drain()
+	if errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, nats.ErrBadSubscription) {
+		return nil
+	}
+	return err
+}
+
+// Ended reports whether push is not called any more.
+func (s *Subscription) Ended() bool { return !s.sub.IsValid() }
+
 // Close ends the subscription; push is not called for anything that the server sends
 // from now on. Closing again, or after the connection, does nothing.
 func (s *Subscription) Close() error {

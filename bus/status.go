@@ -18,6 +18,19 @@ type Status struct {
 	InProcess bool            `json:"in_process,omitempty"` // the master's own replicas are goroutines of its process, and end with it
 	Master    MasterStatus    `json:"master"`
 	Replicas  []ReplicaStatus `json:"replicas"` // by id, members or not; never null
+
+	// Masters are those that lead or stand by, by name; none where there can be but one.
+	Masters []MasterPeer `json:"masters,omitempty"`
+}
+
+// MasterPeer is one of several masters.
+type MasterPeer struct {
+	Name   string `json:"name"`
+	Role   string `json:"role"` // stands by, comes, leads or leaves
+	PID    int    `json:"pid"`
+	Host   string `json:"host,omitempty"`
+	URL    string `json:"url,omitempty"`    // of its NATS server
+	Silent uint64 `json:"silent,omitempty"` // for how many ms it has not been heard, where that is long
 }
 
 // ClusterName is a cluster's identity as people and programs are shown it: 16 hexadecimal
@@ -39,6 +52,7 @@ const (
 // MasterStatus is the master's part.
 type MasterStatus struct {
 	ID          string `json:"id"`
+	Name        string `json:"name,omitempty"` // of one that others may follow: see [Status.Masters]
 	PID         int    `json:"pid"`
 	Host        string `json:"host,omitempty"` // on which its process runs
 	Incarnation uint64 `json:"incarnation"`

@@ -30,7 +30,7 @@ type Subjects struct {
 	prefix, dotted          string
 	request, status, report string
 	batch                   string
-	recover, remove         string
+	recover, remove, lead   string
 	node, nodes, all        string
 	flow, changes           string
 	ready                   []string // subject of replica i, from 1 to precomputed
@@ -52,7 +52,7 @@ func NewSubjects(prefix string) (Subjects, error) {
 	s := Subjects{
 		prefix: prefix, dotted: prefix + ".",
 		request: prefix + ".request", batch: prefix + ".batch", status: prefix + ".status", report: prefix + ".report",
-		recover: prefix + ".recover", remove: prefix + ".remove",
+		recover: prefix + ".recover", remove: prefix + ".remove", lead: prefix + ".lead",
 		flow: prefix + ".flow.", changes: prefix + ".changes.",
 		node: prefix + ".node.", nodes: prefix + ".node.*", all: prefix + ".>",
 		ready: make([]string, precomputed+1),
@@ -84,6 +84,13 @@ func (s Subjects) Recover() string { return s.recover }
 
 // Remove is where an operator takes a replica out of the cluster: see [RemoveRequest].
 func (s Subjects) Remove() string { return s.remove }
+
+// Lead is where an operator has another master lead: see [LeadRequest].
+func (s Subjects) Lead() string { return s.lead }
+
+// Beats is where masters say to each other who leads: see [MasterBeat]. It is below those of nodes, so
+// that only nodes are let in.
+func (s Subjects) Beats() string { return s.node + "masters.beat" }
 
 // Masters is the queue group of the masters: of several, one hears what a client sends.
 func (s Subjects) Masters() string { return s.dotted + "masters" }

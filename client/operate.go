@@ -26,6 +26,15 @@ func (c *Client) Remove(ctx context.Context, replica string) (bus.RemoveReply, e
 	return a, err
 }
 
+// Lead has the master that leads hand over to another: see [bus.LeadRequest]. The other one leads
+// once the status names it. What the cluster refuses stands in the reply's Error. The error is
+// [ErrNoCluster] when nobody answers.
+func (c *Client) Lead(ctx context.Context, master string) (bus.LeadReply, error) {
+	var a bus.LeadReply
+	err := c.operate(ctx, c.subjects.Lead(), bus.LeadRequest{Master: master}, &a)
+	return a, err
+}
+
 func (c *Client) operate(ctx context.Context, subject string, question, answer any) error {
 	q, err := json.Marshal(question)
 	if err != nil {

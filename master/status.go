@@ -78,6 +78,9 @@ func (m *Machine) reported(nonce uint64) bool {
 	return true
 }
 
+// Incarnation is this master's own: see [membership.Machine.Incarnation].
+func (m *Machine) Incarnation() uint64 { return m.members.Incarnation() }
+
 // Snapshot returns the cluster as it is known now.
 func (m *Machine) Snapshot() Status {
 	why := m.members.Why()

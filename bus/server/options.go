@@ -73,7 +73,15 @@ type Options struct {
 	MaxPayload        int32       // bytes of a message; 0: NATS's own, 1 MiB
 	AllowInsecureBind bool        // listen beyond loopback without credentials and TLS
 	ClientJetStream   bool        // let clients ask for JetStream, too: they may then have a stream take any subject
+	Cluster           *Cluster    // nil: the server stands alone
 	Log               *slog.Logger
+}
+
+// Cluster says with which other embedded servers one forms a NATS cluster.
+type Cluster struct {
+	Name   string   // of this server among them
+	Listen string   // HOST:PORT for the others' routes; port -1 (or 0) picks a free one
+	Routes []string // HOST:PORT of the others, or of some; they tell each other of the rest
 }
 
 // withDefaults fills in what was left out.
@@ -112,6 +120,13 @@ func (o *Options) address(ctx context.Context) (host string, port int, err error
 	loopback, err := isLoopback(ctx, host)
 	if err != nil {
 		return "", 0, fmt.Errorf("%w %q: %w", ErrListen, o.Listen, err)
+	}
+	if o.Cluster != nil {
+		routes, err := o.Cluster.loopback(ctx)
+		if err != nil {
+			return "", 0, err
+		}
+		loopback = loopback && routes
 	}
 
 	secured := o.ClientUser != "" && o.ClientPassword != "" && o.TLS != nil
@@ -189,6 +204,11 @@ func (o *Options) natsOptions(host string, port int, storeDir string) (*nats.Opt
 	n.MaxPayload = o.MaxPayload
 	n.WriteDeadline = writeDeadline
 
+	if o.Cluster != nil {
+		if err := o.Cluster.configure(n); err != nil {
+			return nil, err
+		}
+	}
 	if o.TLS != nil {
 		n.TLS, n.TLSConfig, n.TLSTimeout = true, o.TLS.Clone(), startTimeout.Seconds()
 	}
@@ -228,7 +248,7 @@ func (o *Options) users(host string, account map[string]*nats.Account, subjects 
 	}
 	if o.open(host) {
 		// Nobody has proved who they are: what an operator does takes the nodes' password.
-		client.Permissions.Publish.Deny = append(client.Permissions.Publish.Deny, subjects.Recover(), subjects.Remove())
+		client.Permissions.Publish.Deny = append(client.Permissions.Publish.Deny, subjects.Recover(), subjects.Remove(), subjects.Lead())
 	}
 	if !o.ClientJetStream {
 		// The account has JetStream for the watches of buckets; clients ask for it at quartet's door.

@@ -40,6 +40,11 @@ func Start(ctx context.Context, options Options) (*Server, error) {
 	if err := probe(ctx, host, port); err != nil {
 		return nil, err
 	}
+	if o.Cluster != nil {
+		if err := o.Cluster.probe(ctx); err != nil {
+			return nil, err
+		}
+	}
 	s := &Server{options: o, open: o.open(host)}
 	storeDir := o.StoreDir
 	if storeDir == "" {
@@ -62,6 +67,11 @@ func Check(ctx context.Context, options Options) error {
 	host, port, err := o.address(ctx)
 	if err != nil {
 		return err
+	}
+	if o.Cluster != nil {
+		if err := o.Cluster.probe(ctx); err != nil {
+			return err
+		}
 	}
 	return probe(ctx, host, port)
 }

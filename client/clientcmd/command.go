@@ -1,5 +1,5 @@
 // Package clientcmd is the table of a client's commands: client, set, get, delete, create, update,
-// add, txn, list, watch, status, recover, remove, demo, bench, compare, check, trace, doctor,
+// add, txn, list, watch, status, recover, remove, lead, demo, bench, compare, check, trace, doctor,
 // shell, explain, top, man and version; each is a package below. It promises one behaviour of all
 // of them: data go to stdout, talk goes to stderr, colour and progress to terminals only, and every
 // command ends with an exit status of the public contract (package exit).
@@ -31,7 +31,7 @@ func Commands(env console.Env) []*cobra.Command {
 	commands := []*cobra.Command{
 		send.Client(env), send.Set(env), send.Get(env), send.Delete(env), send.Create(env), send.Update(env),
 		send.Add(env), send.Txn(env), listcmd.Command(env), watchcmd.Command(env), operate.Status(env),
-		operate.Recover(env), operate.Remove(env), demo.Command(env), bench.Command(env), compare.Command(env),
+		operate.Recover(env), operate.Remove(env), operate.Lead(env), demo.Command(env), bench.Command(env), compare.Command(env),
 		check.Command(env), tracecmd.Command(env),
 	}
 	commands = append(commands, doctor.Command(env), shell.Command(env), explain.Command(env), top.Command(env),

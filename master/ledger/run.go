@@ -34,6 +34,7 @@ type Cluster struct {
 	URL     string // without credentials
 	Data    string // where the data are, and what they survive
 	Version string // of quartet
+	Masters string // which lead and stand by; "": there can be but one
 }
 
 // View is a change of the members.

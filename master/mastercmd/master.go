@@ -65,7 +65,11 @@ Ctrl-C (or SIGTERM) finishes the requests under way, stops the replicas and
 writes the reports; a second one stops at once.
 
 While another master leads the cluster of those servers this one refuses to start;
---takeover deposes that one, which then ends.
+--takeover deposes that one, which then ends. With --standby any number of masters wait,
+on other machines, each in a directory of its own: one of them takes over when the one that
+leads is silent for the suspicion time, and at once when it stops: then that one first hands
+over, and leaves its replicas to run. One that is deposed stands by again. quartet lead NAME
+hands over to another, quartet status shows them.
 
 Exit status: 0 stopped when asked to, 2 wrong usage, 8 another master is at work (it was
 there first, or was told to take over), 1 anything else.`,
@@ -75,6 +79,7 @@ there first, or was told to take over), 1 anything else.`,
   quartet master --in-process --memory
   quartet master --memory --metrics 127.0.0.1:9420 --replica-metrics 127.0.0.1:9421
   quartet master --nats nats://127.0.0.1:4222 --memory
+  quartet master --nats nats://10.0.0.1:4222 --standby --name m2 --dir quartet-data
   quartet master --context prod --prefix team.quartet --dir quartet-data`,
 		Args: config.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -41,6 +41,11 @@ func (o *settings) flags(f *pflag.FlagSet) {
 	o.connection.Selected = false // a master that is told nothing has a server of its own
 	f.BoolVar(&o.TakeOver, "takeover", false, "with --nats or --context, depose the master that leads the cluster there")
 
+	f.BoolVar(&o.Standby, "standby", false,
+		"with --nats or --context, stand by while another master leads there, and take over when that one is silent for "+
+			"the suspicion time, stops, or hands over")
+	config.NotEmpty(f, &o.Name, "name", "", "`NAME` by which lead and status know this master among others; default: HOST-PID")
+
 	config.NotEmpty(f, &o.Prefix, "prefix", bus.DefaultPrefix, "of all subjects")
 	config.Int(f, &o.Replicas, "replicas", 3, masternode.MinReplicas, masternode.MaxReplicas, "replicas, 1 to 9")
 	f.BoolVar(&o.inProcess, "in-process", false, "replicas are goroutines of this process: one process, whose end is the end of all")
@@ -113,11 +118,18 @@ func external(o *masternode.Options, connection *dial.Flags) error {
 		if given := connection.Given(); len(given) > 0 {
 			return fmt.Errorf("--%s says how to reach a NATS server: say which with --nats or --context", given[0])
 		}
+		if o.Standby {
+			return errors.New("--standby waits for the master on a NATS server: say which with --nats or --context " +
+				"(an embedded server has no other)")
+		}
 		if o.TakeOver {
 			return errors.New("--takeover deposes the master on a NATS server: say which with --nats or --context " +
 				"(an embedded server has no other)")
 		}
 		return nil
+	}
+	if o.TakeOver && o.Standby {
+		return errors.New("--takeover deposes the master that leads, and --standby waits for it: say one of them")
 	}
 	if o.ClientJetStream {
 		return errors.New("--client-jetstream is of the embedded server: with --nats or --context the server's own " +

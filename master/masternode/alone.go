@@ -28,7 +28,7 @@ const (
 // not answer leads no more: it is paused, or its machine is gone.
 func (n *node) alone(ctx context.Context) error {
 	wait := leaderWait
-	if n.opts.TakeOver {
+	if n.opts.TakeOver || n.opts.Standby {
 		wait = leaderAgain
 	}
 	s, err := leader(ctx, n.clients, n.subjects, wait)
@@ -37,7 +37,7 @@ func (n *node) alone(ctx context.Context) error {
 		return fmt.Errorf("master: cannot ask whether another master leads: %w", err)
 	case s == nil:
 		return nil
-	case n.opts.TakeOver:
+	case n.opts.TakeOver, n.opts.Standby:
 		return n.opts.differsFrom(s)
 	}
 	return fmt.Errorf("%w: %s; stop that one first, or say --takeover: it then ends, and its replicas go on with "+

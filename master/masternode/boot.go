@@ -30,7 +30,7 @@ func (n *node) boot(ctx context.Context) error {
 		return err
 	}
 	begun := time.Now()
-	waiting := n.super.own()
+	waiting := n.notStarted()
 	elsewhere := n.elsewhere(waiting)
 	unread := n.views.unread
 	done, err := n.loop.Run(ctx, func(loop.Turn) (bool, error) {
@@ -205,7 +205,11 @@ func (n *node) described(s *master.Status) ledger.Cluster {
 	if d, sync := k.data(); d == bus.DataDisk {
 		data = "on disk, sync " + sync
 	}
-	return ledger.Cluster{Prefix: n.subjects.Prefix(), URL: n.url(), Version: n.opts.Version, Data: data + "; " + n.survives(&k)}
+	c := ledger.Cluster{Prefix: n.subjects.Prefix(), URL: n.url(), Version: n.opts.Version, Data: data + "; " + n.survives(&k)}
+	if n.herald != nil {
+		c.Masters = n.herald.names()
+	}
+	return c
 }
 
 // spare says how many replicas may die at once.

@@ -41,11 +41,6 @@ func (n *node) newFacade() error {
 		return err
 	}
 	n.subs = append(n.subs, sub)
-	requests, err := bus.SubscribeQueue(n.clients, n.subjects.Buckets()+">", n.subjects.Masters(), n.push(kvRequest))
-	if err != nil {
-		return err
-	}
-	n.subs = append(n.subs, requests)
 	return nil
 }
 

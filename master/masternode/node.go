@@ -64,6 +64,7 @@ const (
 	askReport
 	askRecover
 	askRemove
+	askLead
 	fromStore
 	kvRequest // of a client of buckets
 	kvHears   // what came to the facade's own inbox
@@ -79,6 +80,7 @@ type node struct {
 	nodes    *nats.Conn     // in the nodes' account
 	link     *link.Link
 	subs     []*bus.Subscription
+	herald   *herald // tells other masters; nil: there can be none
 	service  *service
 	kv       *kvHost // the facade for NATS key-value clients; nil: it has not begun
 	subjects bus.Subjects
@@ -92,28 +94,29 @@ type node struct {
 	out      master.Output
 	rand     *rand.Rand
 
-	replies   bus.ReplyWriter
-	items     []bus.BatchItem // of the batch that is being taken
-	answered  []*batch        // in this turn
-	idle      []*batch        // all answered; their memory is used again
-	ridText   []byte
-	ridHeader nats.Header
-	history   bus.History // the last that a batch's answers named …
-	word      string      // … and its word
-	lastToken uint64
-	asked     map[uint64]string              // status requests: token → reply subject
-	phases    map[lamport.Node]message.Phase // as the replicas said last
-	discounts map[lamport.Node]string        // why what a replica holds counts for nothing, as it was logged last
-	waiting   waiting                        // requests of clients
-	tracing   *tracing                       // nil: nobody is told
-	room      roomLeft
-	unready   time.Time         // since when the cluster is not ready; zero: it is
-	said      bool              // that it is not
-	apart     []membership.Pair // replicas that do not hear others: that has been said
-	filesGone bool              // of the directory, and cannot be written again: that has been said
-	failing   bool
-	debug     bool // the log shows every message
-	refused   uint64
+	replies    bus.ReplyWriter
+	items      []bus.BatchItem // of the batch that is being taken
+	answered   []*batch        // in this turn
+	idle       []*batch        // all answered; their memory is used again
+	ridText    []byte
+	ridHeader  nats.Header
+	history    bus.History // the last that a batch's answers named …
+	word       string      // … and its word
+	lastToken  uint64
+	asked      map[uint64]string              // status requests: token → reply subject
+	phases     map[lamport.Node]message.Phase // as the replicas said last
+	discounts  map[lamport.Node]string        // why what a replica holds counts for nothing, as it was logged last
+	waiting    waiting                        // requests of clients
+	tracing    *tracing                       // nil: nobody is told
+	room       roomLeft
+	unready    time.Time         // since when the cluster is not ready; zero: it is
+	said       bool              // that it is not
+	apart      []membership.Pair // replicas that do not hear others: that has been said
+	handedOver bool              // by the master before, which has answered all that was under way
+	filesGone  bool              // of the directory, and cannot be written again: that has been said
+	failing    bool
+	debug      bool // the log shows every message
+	refused    uint64
 }
 
 const inboxBytes = 512 << 20
@@ -168,42 +171,41 @@ func (d *Directory) Release() {
 // Run is [Run] in a directory that is held. The options are those with which it was taken.
 func (d *Directory) Run(ctx context.Context, now <-chan struct{}, o Options) (err error) {
 	dir := d.dir
-	n := &node{
-		opts: &o, dir: dir, asked: map[uint64]string{},
-		inbox: bus.NewBoundedInbox(inboxBytes, event.size), phases: map[lamport.Node]message.Phase{},
-		discounts: map[lamport.Node]string{},
-		tracing:   newTracing(o.Tracer),
-		rand:      rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
-		debug:     o.Log.Enabled(ctx, slog.LevelDebug), ridHeader: nats.Header{bus.HeaderRequestID: {""}},
-	}
+	s := &seat{n: newNode(dir, &o), ctx: ctx, now: now}
 	for _, note := range dir.notes {
 		o.Log.Warn(note, "dir", dir.path)
 	}
 	for _, left := range sweep(dir.path, time.Now()) {
 		o.Log.Info("removed what a master that was killed had left", "dir", left)
 	}
-	n.commands, n.cancel = context.WithCancel(context.Background()) // they outlive ctx: the drain may need a view
 	clean, begun := false, false
 	defer func() {
 		o.Probe.End()
-		n.close()
+		s.n.close()
 
 		endedForGood := dir.temporary && clean
-		holdsNothing := dir.temporary || n.views.newest == nil || len(dir.record.Own) == 0
+		holdsNothing := dir.temporary || s.n.views.newest == nil || len(dir.record.Own) == 0
 		hasNotBegun := dir.fresh && !begun && holdsNothing
 		if endedForGood || hasNotBegun {
 			dir.remove()
 		}
 		dir.release()
 	}()
-	if err := n.connect(ctx); err != nil {
-		n.unmake(err)
+	if err := s.n.connect(ctx); err != nil {
 		return err
 	}
+	if !o.Standby {
+		if err := s.n.found(ctx); err != nil {
+			s.n.unmake(err)
+			return err
+		}
+	}
+
 	defer func() { // before the server goes
-		leaves := errors.Is(err, ErrSuperseded) || errors.Is(err, ErrDiffers)
+		n := s.n
+		leaves := errors.Is(err, ErrSuperseded) || errors.Is(err, ErrDiffers) || s.succeeded
 		if leaves && o.InProcess == nil {
-			begun = len(n.super.restarts()) > 0 // they run, and look at the lock in this directory
+			begun = o.Standby || len(n.super.restarts()) > 0 // they run, and look at the lock in this directory
 			if !begun {
 				return
 			}
@@ -220,20 +222,39 @@ func (d *Directory) Run(ctx context.Context, now <-chan struct{}, o Options) (er
 		}
 	}()
 	o.Probe.Begin()
-	if err := n.boot(ctx); err != nil {
+	if o.Standby {
+		begun = true
+		return s.standBy()
+	}
+
+	if err := s.n.boot(ctx); err != nil {
 		return err
 	}
 	begun = true
-	n.banner()
-	if err := n.serve(ctx); err != nil {
+	s.n.banner()
+	if err := s.n.serve(ctx); err != nil {
 		return err
 	}
-	return n.drain(now)
+	return s.n.drain(now)
+}
+
+// newNode returns a node that has opened nothing.
+func newNode(dir *runDir, o *Options) *node {
+	n := &node{
+		opts: o, dir: dir, asked: map[uint64]string{},
+		inbox: bus.NewBoundedInbox(inboxBytes, event.size), phases: map[lamport.Node]message.Phase{},
+		discounts: map[lamport.Node]string{},
+		tracing:   newTracing(o.Tracer),
+		rand:      rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+		debug:     o.Log.Enabled(context.Background(), slog.LevelDebug), ridHeader: nats.Header{bus.HeaderRequestID: {""}},
+	}
+	n.commands, n.cancel = context.WithCancel(context.Background()) // they outlive what asks to stop: the drain may need a view
+	return n
 }
 
 // unmake removes the record's bucket after a start that has failed before it wrote a record.
 func (n *node) unmake(why error) {
-	if n.server != nil || n.views.store == nil || !n.views.store.Made() || n.views.newest != nil {
+	if n.server != nil || n.opts.Standby || n.views.store == nil || !n.views.store.Made() || n.views.newest != nil {
 		return // with an embedded server it goes with the directory, if it does
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), storeWait)
@@ -251,6 +272,9 @@ func (n *node) settle() error {
 		if err := n.forgetViews(ctx); err != nil {
 			return err
 		}
+	}
+	if n.machine == nil { // it has stood by
+		return n.dir.save()
 	}
 	return n.dir.settle(n.machine.NextRID(), n.machine.Now()+1)
 }
@@ -278,13 +302,20 @@ func check(o *Options) error {
 	if o.Sync == "" {
 		o.Sync = SyncInterval
 	}
+	if o.Name == "" {
+		o.Name = defaultName()
+	}
+	if !bus.IsMasterName(o.Name) {
+		return fmt.Errorf("%w: a master cannot be called %q: want up to %d letters, digits, dots, dashes and underscores",
+			ErrOptions, o.Name, bus.MaxMasterName)
+	}
 	if _, err := bus.NewSubjects(o.Prefix); err != nil {
 		return fmt.Errorf("%w: %w", ErrOptions, err)
 	}
 	return nil
 }
 
-// connect starts the server, joins the bus in both accounts and makes the machine.
+// connect starts the server and joins the bus in both accounts.
 func (n *node) connect(ctx context.Context) error {
 	o := n.opts
 	n.subjects, _ = bus.NewSubjects(o.Prefix) // checked
@@ -292,9 +323,6 @@ func (n *node) connect(ctx context.Context) error {
 	nodes := bus.DialOptions{URL: o.NATS, Name: "quartet master, nodes", Log: o.Log}
 
 	n.super = newSupervisor(o, n.dir, n.another)
-	n.loop = &loop.Loop[event, Figures]{
-		Inbox: n.inbox, Shell: n, Wake: n.super.ready(), Probe: o.Probe, Figures: n.look, Awake: o.Awake,
-	}
 	if err := n.super.apart(); err != nil {
 		return err
 	}
@@ -324,7 +352,18 @@ func (n *node) connect(ctx context.Context) error {
 	if n.nodes, err = bus.Dial(ctx, nodes); err != nil {
 		return err
 	}
+	if n.server == nil {
+		n.herald, err = n.newHerald(ctx, !o.Standby)
+	}
+	return err
+}
 
+// found finds the record of the views and makes the machine.
+func (n *node) found(ctx context.Context) error {
+	o := n.opts
+	n.loop = &loop.Loop[event, Figures]{
+		Inbox: n.inbox, Shell: n, Wake: n.super.ready(), Probe: o.Probe, Figures: n.look, Awake: o.Awake,
+	}
 	if err := n.openViews(ctx); err != nil {
 		return err
 	}
@@ -401,19 +440,30 @@ func (n *node) push(from source) func(*nats.Msg) {
 	return func(m *nats.Msg) { n.inbox.Push(event{source: from, msg: m, at: time.Now()}) }
 }
 
-// subscribe opens the doors for clients. Of several masters one hears each message: the
-// moment in which there are two is short, but nobody is answered twice in it.
-func (n *node) subscribe() error {
+// open opens the doors for clients. Of several masters one hears each message, and only the one that
+// leads, or is about to, is there to hear it.
+func (n *node) open() error {
 	for subject, from := range map[string]source{
 		n.subjects.Request(): fromClient, n.subjects.Batch(): batchFromClient, n.subjects.Status(): askStatus,
 		n.subjects.Report():  askReport,
-		n.subjects.Recover(): askRecover, n.subjects.Remove(): askRemove,
+		n.subjects.Recover(): askRecover, n.subjects.Remove(): askRemove, n.subjects.Lead(): askLead,
+		n.subjects.Buckets() + ">": kvRequest,
 	} {
 		sub, err := bus.SubscribeQueue(n.clients, subject, n.subjects.Masters(), n.push(from))
 		if err != nil {
 			return err
 		}
 		n.subs = append(n.subs, sub)
+	}
+	return nil
+}
+
+// subscribe opens the doors, unless they are open, and makes what answers behind them.
+func (n *node) subscribe() error {
+	if len(n.subs) == 0 {
+		if err := n.open(); err != nil {
+			return err
+		}
 	}
 	n.service = n.newService()
 	subs, err := n.service.subscribe()
@@ -427,6 +477,7 @@ func (n *node) subscribe() error {
 // close shuts everything that was opened.
 func (n *node) close() {
 	n.cancel()
+	n.herald.close()
 	if n.clients != nil {
 		n.clients.Close()
 	}

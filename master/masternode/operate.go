@@ -2,6 +2,7 @@ package masternode
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/lamport"
+	"quartet/master/succession"
 )
 
 // recoverView answers an operator who wants the cluster to go on with fewer replicas than
@@ -82,6 +84,35 @@ func (n *node) removeReplica(m *nats.Msg) {
 	default:
 		n.opts.Log.Info("an operator removes a replica", "replica", r)
 		a.Begun = true
+	}
+	n.respond(m.Reply, a)
+}
+
+// handOver answers an operator who wants another master to lead. It does once it is ready, and this
+// one has answered what is under way.
+func (n *node) handOver(m *nats.Msg) {
+	var q bus.LeadRequest
+	var a bus.LeadReply
+	err := json.Unmarshal(m.Data, &q)
+	switch {
+	case err != nil:
+		a.Error = fmt.Sprintf("the request is no JSON object as it should be: %v", err)
+	case n.herald == nil:
+		a.Error = "this cluster has one master, with a NATS server of its own: masters that stand by need servers of " +
+			"their own (quartet master --nats URL --standby)"
+	case !n.opts.Standby:
+		a.Error = fmt.Sprintf("the master that leads (%s) was started without --standby: it does not hand over", n.opts.Name)
+	default:
+		err := n.herald.lead(q.Master)
+		switch {
+		case errors.Is(err, succession.ErrUnknown):
+			a.Error = fmt.Sprintf("no master called %q stands by; %s", q.Master, n.herald.names())
+		case err != nil:
+			a.Error = err.Error()
+		default:
+			n.opts.Log.Info("an operator has another master lead", "master", q.Master)
+			a.Begun = true
+		}
 	}
 	n.respond(m.Reply, a)
 }

@@ -69,6 +69,8 @@ type Options struct {
 	NATS            string         // use these servers and embed none; names them to people
 	Connection      *dial.Settings // how to reach them; nil: by NATS alone
 	TakeOver        bool           // depose a master that leads the cluster of these servers
+	Standby         bool           // stand by while another master leads, and again when this one is deposed
+	Name            string         // of this master among others; "": of its machine and pid
 	Prefix          string
 	Replicas        int
 	Missing         int // f: how many replicas may be missing; below 0: N minus the majority

@@ -27,14 +27,28 @@ func (n *node) serve(ctx context.Context) error {
 	return err
 }
 
-const drainWait = 2 * time.Second
+const (
+	drainWait = 2 * time.Second
+	// handWait is until servers know that the next master's doors are open, before this one's are closed.
+	handWait = 50 * time.Millisecond
+)
 
-// drain closes the door and waits a little for the requests that are under way.
+// drain closes the door and waits a little for the requests that are under way: those, too, that have
+// come through it and wait.
 func (n *node) drain(now <-chan struct{}) error {
+	if n.herald != nil && n.opts.Standby {
+		ctx, cancel := context.WithTimeout(context.Background(), handWait)
+		defer cancel()
+		if err := n.serve(ctx); err != nil {
+			return err
+		}
+	}
 	for _, s := range n.subs {
-		_ = s.Close() // the connection may be gone: then nothing comes in either
+		_ = s.Drain() // the connection may be gone: then nothing comes in either
 	}
 	n.opts.Log.Info("draining", "requests", n.machine.InFlight())
+	status := n.machine.Snapshot()
+	n.opts.Ledger.Describe(n.described(&status)) // which masters there are has changed
 	ctx, cancel := context.WithTimeout(context.Background(), drainWait)
 	defer cancel()
 	go func() {
@@ -44,7 +58,10 @@ func (n *node) drain(now <-chan struct{}) error {
 		case <-ctx.Done():
 		}
 	}()
-	_, err := n.loop.Run(ctx, func(loop.Turn) (bool, error) { return n.machine.InFlight() == 0 && n.inbox.Len() == 0, nil })
+	_, err := n.loop.Run(ctx, func(loop.Turn) (bool, error) {
+		isShut := !slices.ContainsFunc(n.subs, func(s *bus.Subscription) bool { return !s.Ended() })
+		return isShut && n.machine.InFlight() == 0 && n.inbox.Len() == 0, nil
+	})
 	if ferr := n.clients.FlushTimeout(time.Second); ferr != nil {
 		n.opts.Log.Warn("the last replies may not have reached their clients", "error", ferr)
 	}
@@ -95,6 +112,8 @@ func (n *node) Take(e *event) {
 		n.recoverView(e.msg)
 	case askRemove:
 		n.removeReplica(e.msg)
+	case askLead:
+		n.handOver(e.msg)
 
 	case kvRequest:
 		n.kv.request(e.msg)
@@ -110,13 +129,16 @@ func (n *node) Tick(now time.Time) {
 	n.machine.Tick(&n.out)
 	n.kv.tick()
 	n.watch(now)
+	n.herald.led(n.machine.Incarnation(), n.machine.Ready())
 }
 
 // EndTurn ends the machine's turn. Once a newer master is known nothing leaves any more.
 func (n *node) EndTurn() error {
 	n.machine.EndTurn(&n.out)
 	if n.machine.Superseded() {
-		n.opts.Log.Error("a newer master leads this cluster: this one ends, those of its replicas that are processes go on")
+		if !n.opts.Standby {
+			n.opts.Log.Error("a newer master leads this cluster: this one ends, those of its replicas that are processes go on")
+		}
 		return ErrSuperseded
 	}
 	return nil
@@ -160,6 +182,9 @@ func (n *node) supervise(now time.Time) error {
 // another reports whether a process of a replica other than pid answers this master; with pid 0,
 // whether any does.
 func (n *node) another(r lamport.Node, pid int) bool {
+	if n.machine == nil {
+		return false // this master stands by
+	}
 	for _, s := range n.machine.Snapshot().Replicas {
 		if s.Node == r {
 			return s.Answers && !isOf(pid, s.PID)

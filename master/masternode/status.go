@@ -19,7 +19,10 @@ func (n *node) statusOf(s *master.Status) bus.Status {
 			ID: lamport.Master(1).String(), PID: os.Getpid(), Host: host(), Incarnation: s.Incarnation, Clock: s.Clock,
 			Last: s.Marks.Last, Safe: s.Marks.Safe, Pending: uint64(s.InFlight),
 		},
-		Replicas: []bus.ReplicaStatus{},
+		Replicas: []bus.ReplicaStatus{}, Masters: n.herald.masters(),
+	}
+	if n.herald != nil {
+		out.Master.Name = n.opts.Name
 	}
 	if r := n.views.newest; r != nil {
 		out.Cluster = bus.ClusterName(r.Cluster)

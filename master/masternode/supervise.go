@@ -35,17 +35,18 @@ type supervisor struct {
 	password  string
 	connect   func(...nats.Option) (*nats.Conn, error) // of replicas within this process; nil: to url
 	processes *supervise.Supervisor
-	unsaved   bool      // the record says of our own replicas what is not on disk
-	saveAt    time.Time // not before
+	other     func(lamport.Node, int) bool // as in [supervise.Options]; of the node whose term it is
+	unsaved   bool                         // the record says of our own replicas what is not on disk
+	saveAt    time.Time                    // not before
 }
 
 // newSupervisor returns the supervisor of a directory's replicas; other as in [supervise.Options].
 func newSupervisor(o *Options, dir *runDir, other func(lamport.Node, int) bool) *supervisor {
-	s := &supervisor{opts: o, dir: dir, url: o.NATS}
+	s := &supervisor{opts: o, dir: dir, url: o.NATS, other: other}
 	how := supervise.Options{
 		Command: s.command,
 		Output:  func(n lamport.Node) string { return s.output(n) },
-		Other:   other,
+		Other:   func(n lamport.Node, pid int) bool { return s.other != nil && s.other(n, pid) },
 		Log:     o.Log,
 	}
 	if o.InProcess != nil {

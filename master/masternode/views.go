@@ -62,17 +62,8 @@ const (
 // agreeing on a leader are given time, unless replicas are at work: then the record stays unread
 // for now. One that is damaged counts as lost.
 func (n *node) openViews(ctx context.Context) error {
-	o := register.Options{Prefix: n.opts.Prefix}
-	if n.opts.Connection != nil {
-		o.Domain = n.opts.Connection.Domain()
-	}
-	o.Memory = n.viewInMemory()
-	if n.server != nil && !o.Memory {
-		o.Sync = n.server.SyncNodes
-	}
-	n.views.options = o
-
-	wait, atWork := storeWait, n.anyListens()
+	n.views.options = n.storeOptions()
+	wait, atWork := storeWait, n.handedOver || n.anyListens()
 	if atWork {
 		wait = storeHaste
 	}
@@ -98,6 +89,18 @@ func (n *node) openViews(ctx context.Context) error {
 			return fmt.Errorf("%w: %w", ErrStopped, err)
 		}
 	}
+}
+
+// storeOptions say where the record is.
+func (n *node) storeOptions() register.Options {
+	o := register.Options{Prefix: n.opts.Prefix, Memory: n.viewInMemory()}
+	if n.opts.Connection != nil {
+		o.Domain = n.opts.Connection.Domain()
+	}
+	if n.server != nil && !o.Memory {
+		o.Sync = n.server.SyncNodes
+	}
+	return o
 }
 
 func (n *node) tryViews(ctx context.Context, wait time.Duration) (err error) {

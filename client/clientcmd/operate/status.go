@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -23,6 +24,8 @@ func Status(env console.Env) *cobra.Command {
 		Short: "Show how the cluster is",
 		Long: `Show the master and the replicas: which are members, how far each has come.
 -o json and jsonl print the JSON object with which the cluster answers, -o raw as it came.
+
+Where several masters lead or stand by, the last line says which.
 
 "ready, but …" says what is served now and will not be after the next fault.
 
@@ -106,7 +109,23 @@ func PrintStatus(w io.Writer, s *bus.Status) error {
 			r.ID, r.PID, Membership(&r), r.Clock, r.Position, r.Timestamp, r.Keys, r.Pending, Remark(&r))
 	}
 
-	return t.Flush()
+	if err := t.Flush(); err != nil || len(s.Masters) < 2 {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "\nmasters: %s\n", console.Printable([]byte(Masters(s.Masters))))
+	return err
+}
+
+// Masters says in one line what each master does: "m1 leads, m2 stands by".
+func Masters(all []bus.MasterPeer) string {
+	list := make([]string, len(all))
+	for i, m := range all {
+		list[i] = m.Name + " " + m.Role
+		if m.Silent > 0 {
+			list[i] += fmt.Sprintf(" (silent for %s)", time.Duration(m.Silent)*time.Millisecond)
+		}
+	}
+	return strings.Join(list, ", ")
 }
 
 // Membership is yes, or no and what the replica is doing.

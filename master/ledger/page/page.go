@@ -136,6 +136,9 @@ func facts(r *ledger.Run) []fact {
 		v := &r.Views[n-1]
 		add("Members", fmt.Sprintf("%s of %s at the end", strings.Join(v.Members, ", "), strings.Join(v.Configured, ", ")))
 	}
+	if r.Cluster.Masters != "" {
+		add("Masters", r.Cluster.Masters)
+	}
 	add("Data", r.Cluster.Data)
 	add("Version", r.Cluster.Version)
 	return list
