@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // MasterBeat is the JSON object that a master publishes on [Subjects.Beats] several times a second,
@@ -38,6 +39,9 @@ const (
 	MaxMasterName = 64
 )
 
+// nameBytes are what a master's name is made of.
+const nameBytes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_"
+
 // ErrBeat is wrapped by [ParseMasterBeat].
 var ErrBeat = errors.New("bus: no beat of a master")
 
@@ -55,14 +59,11 @@ func ParseMasterBeat(b []byte) (m MasterBeat, err error) {
 	return m, nil
 }
 
-// IsMasterName reports whether a master can be called so: 1 to [MaxMasterName] letters, digits, dots,
-// dashes and underscores of ASCII.
+// IsMasterName reports whether a master can be called so: 1 to [MaxMasterName] letters, digits,
+// dots, dashes and underscores of ASCII.
 func IsMasterName(s string) bool {
 	for i := range len(s) {
-		c := s[i]
-		isLetter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
-		isOther := '0' <= c && c <= '9' || c == '.' || c == '-' || c == '_'
-		if !isLetter && !isOther {
+		if strings.IndexByte(nameBytes, s[i]) < 0 {
 			return false
 		}
 	}

@@ -88,8 +88,8 @@ func (s Subjects) Remove() string { return s.remove }
 // Lead is where an operator has another master lead: see [LeadRequest].
 func (s Subjects) Lead() string { return s.lead }
 
-// Beats is where masters say to each other who leads: see [MasterBeat]. It is below those of nodes, so
-// that only nodes are let in.
+// Beats is where masters say to each other who leads: see [MasterBeat]. It is below those of nodes,
+// so that only nodes are let in.
 func (s Subjects) Beats() string { return s.node + "masters.beat" }
 
 // Masters is the queue group of the masters: of several, one hears what a client sends.

@@ -17,8 +17,8 @@ const DefaultRoutePort = 6222
 // clusterName is that of every cluster of embedded servers.
 const clusterName = "quartet"
 
-// A route on which nothing is heard is given up after routePing × (routePings + 1), and so is what the
-// servers behind it listen for (NATS: 2 minutes, or when the system gives the connection up).
+// A route on which nothing is heard is given up after routePing × (routePings + 1), and so is what
+// the servers behind it listen for (NATS: 2 minutes, or when the system gives the connection up).
 const (
 	routePing  = 300 * time.Millisecond
 	routePings = 2

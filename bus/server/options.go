@@ -251,7 +251,8 @@ func (o *Options) users(host string, account map[string]*nats.Account, subjects 
 		client.Permissions.Publish.Deny = append(client.Permissions.Publish.Deny, subjects.Recover(), subjects.Remove(), subjects.Lead())
 	}
 	if !o.ClientJetStream {
-		// The account has JetStream for the watches of buckets; clients ask for it at quartet's door.
+		// The account has JetStream for the watches of buckets; clients ask for it at quartet's
+		// door.
 		client.Permissions.Publish.Deny = append(client.Permissions.Publish.Deny, jetStreamAPI)
 	}
 	if o.ClientUser == "" {

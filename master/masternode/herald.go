@@ -20,8 +20,8 @@ import (
 	"quartet/master/succession"
 )
 
-// herald is what this process says to other masters and hears of them, beside the loop: the shell of
-// a [succession.Machine]. A nil herald is that of a master that can have no others.
+// herald is what this process says to other masters and hears of them, beside the loop: the shell
+// of a [succession.Machine]. A nil herald is that of a master that can have no others.
 type herald struct {
 	nc      *nats.Conn
 	subject string
@@ -121,8 +121,8 @@ func (h *herald) do(change func(*succession.Machine)) {
 	}
 }
 
-// hangs reports whether this master leads and its loop stands still: then nothing is said for it, and
-// another takes over.
+// hangs reports whether this master leads and its loop stands still: then nothing is said for it,
+// and another takes over.
 func (h *herald) hangs() bool {
 	return h.machine.Role() == succession.Leading && !h.turned.IsZero() && time.Since(h.turned) > hangsAfter
 }

@@ -299,6 +299,7 @@ func check(o *Options) error {
 	case o.Sync != "" && o.Sync != SyncInterval && o.Sync != SyncAlways:
 		return fmt.Errorf("%w: sync %q: want %s or %s", ErrOptions, o.Sync, SyncInterval, SyncAlways)
 	}
+
 	if o.Sync == "" {
 		o.Sync = SyncInterval
 	}
@@ -440,8 +441,8 @@ func (n *node) push(from source) func(*nats.Msg) {
 	return func(m *nats.Msg) { n.inbox.Push(event{source: from, msg: m, at: time.Now()}) }
 }
 
-// open opens the doors for clients. Of several masters one hears each message, and only the one that
-// leads, or is about to, is there to hear it.
+// open opens the doors for clients. Of several masters one hears each message, and only the one
+// that leads, or is about to, is there to hear it.
 func (n *node) open() error {
 	for subject, from := range map[string]source{
 		n.subjects.Request(): fromClient, n.subjects.Batch(): batchFromClient, n.subjects.Status(): askStatus,

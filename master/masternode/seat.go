@@ -18,8 +18,8 @@ var (
 	errSteppedBack = errors.New("another master leads")
 )
 
-// seat is a master's process: it stands by, leads for a term, and stands by again. Each term has a node
-// of its own; what outlives it is shared: server, connections, directory, and the processes of
+// seat is a master's process: it stands by, leads for a term, and stands by again. Each term has a
+// node of its own; what outlives it is shared: server, connections, directory, and the processes of
 // its replicas, which run whoever leads.
 type seat struct {
 	n         *node // of this term, or of the next
@@ -37,6 +37,7 @@ func (s *seat) standBy() error {
 	defer tick.Stop()
 	for {
 		n := s.n
+
 		select {
 		case a := <-n.herald.acts:
 			over, err := s.act(a)
@@ -134,7 +135,9 @@ func (s *seat) term() (over bool, err error) {
 	cancel(nil)
 	<-watched
 
-	isDrained := errors.Is(why, errHandOver) && (err == nil || errors.Is(err, ErrStopped))
+	hasNotServed := errors.Is(err, ErrStopped)
+	hasEndedWell := err == nil || hasNotServed
+	isDrained := hasEndedWell && errors.Is(why, errHandOver)
 	switch {
 	case isDrained:
 		s.endTerm()

@@ -29,12 +29,13 @@ func (n *node) serve(ctx context.Context) error {
 
 const (
 	drainWait = 2 * time.Second
-	// handWait is until servers know that the next master's doors are open, before this one's are closed.
+	// handWait is until servers know that the next master's doors are open, before this one's are
+	// closed.
 	handWait = 50 * time.Millisecond
 )
 
-// drain closes the door and waits a little for the requests that are under way: those, too, that have
-// come through it and wait.
+// drain closes the door and waits a little for the requests that are under way: those, too, that
+// have come through it and wait.
 func (n *node) drain(now <-chan struct{}) error {
 	if n.herald != nil && n.opts.Standby {
 		ctx, cancel := context.WithTimeout(context.Background(), handWait)
@@ -43,12 +44,14 @@ func (n *node) drain(now <-chan struct{}) error {
 			return err
 		}
 	}
+
 	for _, s := range n.subs {
 		_ = s.Drain() // the connection may be gone: then nothing comes in either
 	}
 	n.opts.Log.Info("draining", "requests", n.machine.InFlight())
 	status := n.machine.Snapshot()
 	n.opts.Ledger.Describe(n.described(&status)) // which masters there are has changed
+
 	ctx, cancel := context.WithTimeout(context.Background(), drainWait)
 	defer cancel()
 	go func() {

@@ -222,8 +222,8 @@ func (m *Machine) Leader() string {
 	return ""
 }
 
-// Begin has a master lead at once, whoever else does, and never step back: its shell has asked by other
-// ways, and ends when a replica or the record names a newer master.
+// Begin has a master lead at once, whoever else does, and never step back: its shell has asked by
+// other ways, and ends when a replica or the record names a newer master.
 func (m *Machine) Begin() {
 	if m.role == Waiting {
 		m.become(Leading)

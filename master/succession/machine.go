@@ -33,7 +33,7 @@ type Config struct {
 const mostPeers = 64
 
 // calm is after how many suspicion times without a change a master is as patient as at first.
-const calm = 30
+const calm = 60
 
 // start is the first tick: nothing of before can be below zero.
 const start = 1 << 40
@@ -139,8 +139,9 @@ func (m *Machine) Hear(b Beat) {
 		m.hearComing(&b)
 	case Leading, Leaving:
 		self := m.self()
+		isToBeReplaced := b.Unable && m.incarnation == 0 // by this one, which begins (rule M7)
 		switch {
-		case m.stubborn:
+		case m.stubborn, isToBeReplaced:
 		case b.Role.leads() && b.outranks(&self): // rule M4
 			m.acts = append(m.acts, StepBack)
 			m.stepBack()
@@ -169,7 +170,8 @@ func (m *Machine) note(b Beat) {
 		return
 	}
 
-	hasEnded := led && (b.Role == Gone || was.Life != b.Life)
+	isNoMore := b.Role == Gone || was.Life != b.Life
+	hasEnded := led && isNoMore
 	switch {
 	case b.Role.leads() && !b.Unable:
 		m.silent = m.ticks
@@ -187,7 +189,8 @@ func (m *Machine) heardLeader() *peer {
 	for i := range m.peers {
 		p := &m.peers[i]
 		leads := p.beat.Role.leads() && !p.beat.Unable && m.fresh(p)
-		if leads && (first == nil || p.beat.outranks(&first.beat)) {
+		isBetter := first == nil || p.beat.outranks(&first.beat)
+		if leads && isBetter {
 			first = p
 		}
 	}
@@ -199,7 +202,8 @@ func (m *Machine) heardLeader() *peer {
 func (m *Machine) hearsay() bool {
 	return slices.ContainsFunc(m.peers, func(p peer) bool {
 		isWitness := p.beat.Role == Waiting && p.beat.Hears != "" && p.beat.Hears != m.cfg.Name
-		return m.fresh(&p) && (isWitness || p.beat.Role == Coming)
+		counts := isWitness || p.beat.Role == Coming
+		return counts && m.fresh(&p)
 	})
 }
 
@@ -299,8 +303,8 @@ func (m *Machine) Superseded() {
 	}
 }
 
-// Failed tells that what Take or Prepare began could not be: the shell leads no more. Another one is
-// to try before this one does again; nobody has been disturbed, so the patience does not grow.
+// Failed tells that what Take or Prepare began could not be: the shell leads no more. Another one
+// is to try before this one does again; nobody has been disturbed, so the patience does not grow.
 func (m *Machine) Failed() {
 	if m.role.leads() || m.role == Coming {
 		patience := max(m.deposed, 1)

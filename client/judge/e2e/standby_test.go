@@ -81,8 +81,8 @@ func awaitRoles(t testing.TB, nc *nats.Conn, want ...string) {
 	})
 }
 
-// adder adds 1 to a counter again and again, in several goroutines, each with the retries of the client,
-// until stop. Each sum that is acknowledged counts once.
+// adder adds 1 to a counter again and again, in several goroutines, each with the retries of the
+// client, until stop. Each sum that is acknowledged counts once.
 type adder struct {
 	acked, failed atomic.Int64
 	slowest       atomic.Int64 // ns that an add took, retries included
@@ -149,8 +149,8 @@ func (a *adder) end(t testing.TB) {
 	t.Logf("%d adds, the slowest took %s", a.acked.Load(), time.Duration(a.slowest.Load()))
 }
 
-// Three masters on one bus: the one that leads is killed, the next one stopped, and leading is handed
-// over; meanwhile each sum that is acknowledged counts once, and none fails.
+// Three masters on one bus: the one that leads is killed, the next one stopped, and leading is
+// handed over; meanwhile each sum that is acknowledged counts once, and none fails.
 func TestMastersStandBy(t *testing.T) {
 	t.Parallel()
 	s := externalServer(t, true)
@@ -200,8 +200,8 @@ func TestMastersStandBy(t *testing.T) {
 	}
 }
 
-// A master that is paused is deposed, and stands by again when it goes on: it serves nothing meanwhile,
-// and its replicas are started again though it does not lead.
+// A master that is paused is deposed, and stands by again when it goes on: it serves nothing
+// meanwhile, and its replicas are started again though it does not lead.
 func TestADeposedMasterStandsByAgain(t *testing.T) {
 	t.Parallel()
 	s := externalServer(t, true)
