@@ -13,6 +13,7 @@ import (
 	"quartet/bus/host/config"
 	"quartet/bus/host/exit"
 	"quartet/client/clientcmd/console"
+	"quartet/client/glance"
 )
 
 // Status returns the command status.
@@ -139,27 +140,11 @@ func Membership(r *bus.ReplicaStatus) string {
 	return "no, " + console.Printable([]byte(r.Phase))
 }
 
-// Remark is why a replica is no member, whom it does not hear, and how its process ended last.
+// Remark is what [glance.Remark] says, behind two blanks.
 func Remark(r *bus.ReplicaStatus) string {
-	var parts []string
-	if r.Reason != "" {
-		parts = append(parts, console.Printable([]byte(r.Reason)))
-	}
-	if len(r.Unheard) > 0 {
-		parts = append(parts, "does not hear "+console.Printable([]byte(strings.Join(r.Unheard, ", "))))
-	}
-	if r.Restarts > 0 {
-		ended := fmt.Sprintf("ended %d times in a row", r.Restarts)
-		if r.Restarts == 1 {
-			ended = "ended lately"
-		}
-		if r.LastError != "" && !strings.Contains(r.Reason, r.LastError) {
-			ended += ": " + console.Printable([]byte(r.LastError))
-		}
-		parts = append(parts, ended)
-	}
-	if len(parts) == 0 {
+	remark := glance.Remark(r)
+	if remark == "" {
 		return ""
 	}
-	return "  " + strings.Join(parts, "; ")
+	return "  " + console.Printable([]byte(remark))
 }

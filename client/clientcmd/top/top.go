@@ -14,11 +14,11 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"quartet/bus"
 	"quartet/bus/host/config"
 	"quartet/bus/host/exit"
 	"quartet/client"
 	"quartet/client/clientcmd/console"
+	"quartet/client/glance"
 )
 
 const shortestInterval = 100 * time.Millisecond
@@ -77,33 +77,8 @@ type top struct {
 	once     bool
 }
 
-// sample is one look at a cluster.
-type sample struct {
-	at     time.Time
-	status bus.Status
-	stats  bus.Report
-	raw    [2][]byte // status and statistics, as they came
-}
-
-func look(ctx context.Context, c *client.Client) (*sample, error) {
-	s := &sample{at: time.Now()}
-	var err error
-	if s.raw[0], err = c.StatusJSON(ctx); err != nil {
-		return s, err
-	}
-	if s.status, err = bus.ParseStatus(s.raw[0]); err != nil {
-		return s, err
-	}
-
-	if s.raw[1], err = c.ReportJSON(ctx); err != nil {
-		return s, err
-	}
-	s.stats, err = bus.ParseReport(s.raw[1])
-	return s, err
-}
-
 func (t *top) run(ctx context.Context, c *client.Client) error {
-	before, err := look(ctx, c)
+	before, err := glance.Take(ctx, c)
 	if err != nil {
 		return exit.With(console.ExitStatus(err), err)
 	}
@@ -118,7 +93,7 @@ func (t *top) run(ctx context.Context, c *client.Client) error {
 		if !wait(ctx, t.interval, nil) {
 			return t.ended(stream)
 		}
-		now, err := look(ctx, c)
+		now, err := glance.Take(ctx, c)
 		if ctx.Err() != nil {
 			return t.ended(stream)
 		}
@@ -153,15 +128,15 @@ func wait(ctx context.Context, d time.Duration, stop <-chan struct{}) bool {
 	return false
 }
 
-func (t *top) print(before, now *sample) error {
+func (t *top) print(before, now *glance.Look) error {
 	var err error
-	switch v := compare(before, now); t.out {
+	switch v := glance.Compare(before, now); t.out {
 	case console.Raw:
-		_, err = fmt.Fprintf(t.env.Stdout, "%s\n%s\n", now.raw[0], now.raw[1])
+		_, err = fmt.Fprintf(t.env.Stdout, "%s\n%s\n", now.Raw[0], now.Raw[1])
 	case console.JSON, console.JSONL:
 		return t.out.Object(t.env.Stdout, v)
 	default:
-		_, err = io.WriteString(t.env.Stdout, v.table(console.PaletteFor(t.env, t.env.Stdout)))
+		_, err = io.WriteString(t.env.Stdout, table(v, console.PaletteFor(t.env, t.env.Stdout)))
 	}
 	if err != nil {
 		return fmt.Errorf("write the view: %w", err)
@@ -210,8 +185,8 @@ func (t *top) takeScreen() (leave <-chan struct{}, restore func()) {
 }
 
 // watch paints until the user leaves. A cluster that does not answer is waited for.
-func (t *top) watch(ctx context.Context, c *client.Client, before *sample, leave <-chan struct{}) error {
-	text := compare(before, before).table(console.PaletteFor(t.env, t.env.Stdout))
+func (t *top) watch(ctx context.Context, c *client.Client, before *glance.Look, leave <-chan struct{}) error {
+	text := table(glance.Compare(before, before), console.PaletteFor(t.env, t.env.Stdout))
 	for {
 		if err := t.paint(text); err != nil {
 			return err
@@ -219,16 +194,16 @@ func (t *top) watch(ctx context.Context, c *client.Client, before *sample, leave
 		if !wait(ctx, t.interval, leave) {
 			return nil
 		}
-		now, err := look(ctx, c)
+		now, err := glance.Take(ctx, c)
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
-			text = fmt.Sprintf("no answer since %s: %s\n\n%s", before.at.Format(time.TimeOnly),
-				console.Printable([]byte(err.Error())), compare(before, before).table(console.Palette{}))
+			text = fmt.Sprintf("no answer since %s: %s\n\n%s", before.At.Format(time.TimeOnly),
+				console.Printable([]byte(err.Error())), table(glance.Compare(before, before), console.Palette{}))
 			continue
 		}
-		text = compare(before, now).table(console.PaletteFor(t.env, t.env.Stdout))
+		text = table(glance.Compare(before, now), console.PaletteFor(t.env, t.env.Stdout))
 		before = now
 	}
 }
