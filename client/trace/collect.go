@@ -183,7 +183,7 @@ func (c *collector) between(m *nats.Msg, to string, at time.Time) {
 	for _, rid := range rids {
 		mine := e
 		if broadcast && !slices.Contains(own, rid) {
-			mine.Detail = acknowledges
+			mine.Detail = DetailAcknowledges
 		}
 		u := c.of(rid)
 		u.last = at
@@ -191,8 +191,8 @@ func (c *collector) between(m *nats.Msg, to string, at time.Time) {
 	}
 }
 
-// acknowledges is the detail of a DATA that does not carry the request and acknowledges it.
-const acknowledges = "acknowledges it"
+// DetailAcknowledges is the detail of a DATA that does not carry the request and acknowledges it.
+const DetailAcknowledges = "acknowledges it"
 
 // passBy keeps a message that names no request for a while; see passedBy.
 func (c *collector) passBy(e Event) {

@@ -172,7 +172,7 @@ func (l *logs) replied(e Event, got line) {
 func (l *logs) finish() {
 	for i := range l.trace.Events {
 		if e := &l.trace.Events[i]; e.Kind == "DATA" && !l.holders[e.From] {
-			e.Detail = acknowledges
+			e.Detail = DetailAcknowledges
 		}
 	}
 

@@ -112,7 +112,7 @@ func (t *Trace) fenced() bool {
 	case model.Get.Word(), model.List.Word():
 		return t.Model == model.Linearizable.Word()
 	case model.Txn.Word():
-		carried := slices.ContainsFunc(t.Events, func(e Event) bool { return e.Kind == "DATA" && e.Detail != acknowledges })
+		carried := slices.ContainsFunc(t.Events, func(e Event) bool { return e.Kind == "DATA" && e.Detail != DetailAcknowledges })
 		return t.Model == model.Linearizable.Word() && !carried
 	}
 	return false

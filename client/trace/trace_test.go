@@ -149,7 +149,7 @@ func TestBatch(t *testing.T) {
 	}
 	// The DATA also acknowledged another request, whose end nobody heard.
 	rest := s.over(abandonAfter)
-	if len(rest) != 1 || rest[0].RID != 6 || rest[0].Code != 0 || rest[0].Events[0].Detail != acknowledges ||
+	if len(rest) != 1 || rest[0].RID != 6 || rest[0].Code != 0 || rest[0].Events[0].Detail != DetailAcknowledges ||
 		!strings.Contains(rest[0].Text(), "no reply was heard") {
 		t.Errorf("%+v", rest)
 	}
@@ -159,7 +159,7 @@ func TestBatch(t *testing.T) {
 // transaction is a read if no DATA carries it. The end of a value is nobody's request.
 func TestWhatPassesByARequest(t *testing.T) {
 	forward, data := Event{Kind: "FORWARD", At: time.Unix(1, 0)}, Event{Kind: "DATA", At: time.Unix(2, 0)}
-	acknowledgement := Event{Kind: "DATA", At: time.Unix(2, 0), Detail: acknowledges}
+	acknowledgement := Event{Kind: "DATA", At: time.Unix(2, 0), Detail: DetailAcknowledges}
 	reply := Event{Kind: KindReply, At: time.Unix(4, 0)}
 	passing := []Event{{Kind: "ANSWERS", At: time.Unix(3, 0)}}
 

@@ -28,7 +28,12 @@ func (v *Verdict) Picture(w io.Writer, nanoseconds bool) error {
 	if v.Check == linearizable {
 		return v.explorable(w)
 	}
+	return v.Diagram(w, nanoseconds)
+}
 
+// Diagram draws the counterexample as a space-time diagram in SVG, whatever check it is of, with a
+// lane for each session.
+func (v *Verdict) Diagram(w io.Writer, nanoseconds bool) error {
 	start := int64(math.MaxInt64)
 	for i := range v.Operations {
 		start = min(start, v.Operations[i].Call)
