@@ -1,0 +1,44 @@
+package webconsole
+
+import (
+	"testing"
+	"time"
+
+	"quartet/client/webconsole/pane"
+)
+
+func TestAges(t *testing.T) {
+	at := func(s int) time.Time { return time.Unix(int64(s), 0) }
+	a := newAges()
+	a.wrote("k", []byte("one"), at(1), at(2))
+	a.wrote("k", []byte("two"), at(3), at(4))
+	a.wrote("k", []byte("late"), at(5), at(9)) // under way for long
+
+	for name, test := range map[string]struct {
+		value string
+		found bool
+		began int
+		want  pane.Age
+	}{
+		"the newest":                     {"two", true, 6, pane.Age{Known: true, Old: 6 * time.Second}},
+		"one that was replaced":          {"one", true, 6, pane.Age{Known: true, Old: 8 * time.Second, Stale: true, Replaced: 2 * time.Second}},
+		"replaced while it was read":     {"one", true, 3, pane.Age{Known: true, Old: 8 * time.Second}},
+		"nothing, though it was written": {"", false, 6, pane.Age{Stale: true, Replaced: 4 * time.Second}},
+		"nothing, before it was written": {"", false, 1, pane.Age{}},
+		"of somebody else":               {"three", true, 6, pane.Age{}},
+	} {
+		if got := a.of("k", []byte(test.value), test.found, at(test.began), at(10)); got != test.want {
+			t.Errorf("%s: %+v, want %+v", name, got, test.want)
+		}
+	}
+
+	for range 2 * agedWrites {
+		a.wrote("k", []byte("more"), at(10), at(11))
+	}
+	for i := range 2 * agedKeys {
+		a.wrote(string(rune('A'+i)), nil, at(10), at(11))
+	}
+	if len(a.keys) != agedKeys || len(a.order) != agedKeys {
+		t.Errorf("%d keys are kept, %d in order", len(a.keys), len(a.order))
+	}
+}
