@@ -21,6 +21,8 @@ import (
 	"quartet/bus/host/exit"
 	"quartet/client/clientcmd"
 	"quartet/client/clientcmd/console"
+	"quartet/client/judge/record"
+	"quartet/client/webconsole"
 	"quartet/master/inprocess"
 	"quartet/master/mastercmd"
 	"quartet/replica/replicacmd"
@@ -90,7 +92,7 @@ var (
 		"master": "run", "replica": "run", "recover": "run", "remove": "run", "lead": "run",
 		"client": "ask", "get": "ask", "set": "ask", "delete": "ask", "create": "ask", "update": "ask", "add": "ask",
 		"txn": "ask", "watch": "ask", "shell": "ask",
-		"config": "look", "status": "look", "top": "look", "doctor": "look", "report": "look", "trace": "look",
+		"config": "look", "status": "look", "top": "look", "doctor": "look", "report": "look", "trace": "look", "console": "look",
 		"explain": "learn", "demo": "learn", "bench": "learn", "compare": "learn", "check": "learn",
 	}
 )
@@ -143,13 +145,24 @@ func commands(stdout io.Writer) []*cobra.Command {
 		panic(err) // the embedded folder is part of the program
 	}
 	table := []*cobra.Command{
-		mastercmd.Master(os.Stdout, os.Stderr, version, signals, inprocess.Replicas),
+		mastercmd.Master(os.Stdout, os.Stderr, version, signals, inprocess.Replicas, beside),
 		replicacmd.Replica(os.Stderr, gently),
 		mastercmd.Report(stdout),
 	}
 	return append(table, clientcmd.Commands(console.Env{
 		Stdin: os.Stdin, Stdout: stdout, Stderr: os.Stderr, Getenv: os.Getenv, Requests: files, Version: version,
 	})...)
+}
+
+// beside begins the console in the browser beside a master, which itself knows no client.
+func beside(o mastercmd.ConsoleOptions) (mastercmd.Console, error) {
+	s, err := webconsole.Listen(webconsole.Options{
+		Listen: o.Listen, Write: o.Write, Runs: record.Runs, Prefix: o.Prefix, Inbox: o.Inbox, Version: o.Version, Log: o.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // tables says which settings a configuration file may have for which commands.

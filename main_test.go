@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"regexp"
@@ -32,7 +34,7 @@ func TestScripts(t *testing.T) {
 			return err
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"cluster": cluster, "stop": stop, "exits": exits, "take": take,
+			"cluster": cluster, "stop": stop, "exits": exits, "take": take, "page": page,
 		},
 	})
 }
@@ -50,7 +52,10 @@ type master struct {
 
 type masterKey struct{}
 
-var readyLine = regexp.MustCompile(`(?m)^ready (nats://\S+)$`)
+var (
+	readyLine   = regexp.MustCompile(`(?m)^ready (nats://\S+)$`)
+	consoleLine = regexp.MustCompile(`(?m)^  console +(http://\S+)$`)
+)
 
 // cluster FLAG…: quartet master on a free port, with these flags, until the script ends.
 // NATS_URL says from then on where it is.
@@ -124,6 +129,33 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("exit status %d, want %d", got, want)
 	}
+}
+
+// page PATTERN: the console of the cluster shows, on its first page, what matches.
+func page(ts *testscript.TestScript, neg bool, args []string) {
+	m := ts.Value(masterKey{}).(*master)
+	if neg || len(args) != 1 || m.process == nil {
+		ts.Fatalf("usage: page PATTERN, after cluster --console ADDRESS")
+	}
+	pattern, err := regexp.Compile(args[0])
+	ts.Check(err)
+	found := consoleLine.FindStringSubmatch(m.process.Stdout.String())
+	if found == nil {
+		ts.Fatalf("the cluster names no console: %s", m.process.Stdout.String())
+	}
+
+	testkit.Eventually(m.t, startLimit, "the page shows it", func() error {
+		reply, err := http.Get(found[1])
+		if err != nil {
+			return err
+		}
+		defer reply.Body.Close()
+		body, err := io.ReadAll(reply.Body)
+		if err == nil && !pattern.Match(body) {
+			err = fmt.Errorf("no %s in %s", pattern, body)
+		}
+		return err
+	})
 }
 
 // take NAME FILE PATTERN: sets a variable to what the pattern's group finds in a file, stdout

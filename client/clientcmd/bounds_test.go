@@ -19,7 +19,7 @@ import (
 func every(t *testing.T, visit func(name string, cmd *cobra.Command, f *pflag.Flag)) {
 	t.Helper()
 	all := append(clientcmd.Commands(console.Env{Stdout: io.Discard, Stderr: io.Discard}),
-		mastercmd.Master(io.Discard, io.Discard, "", nil, nil), mastercmd.Report(io.Discard), replicacmd.Replica(io.Discard, nil))
+		mastercmd.Master(io.Discard, io.Discard, "", nil, nil, nil), mastercmd.Report(io.Discard), replicacmd.Replica(io.Discard, nil))
 	for _, cmd := range all {
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { visit(cmd.Name()+" --"+f.Name, cmd, f) })
 	}

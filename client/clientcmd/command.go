@@ -1,8 +1,8 @@
 // Package clientcmd is the table of a client's commands: client, set, get, delete, create, update,
 // add, txn, list, watch, status, recover, remove, lead, demo, bench, compare, check, trace, doctor,
-// shell, explain, top, man and version; each is a package below. It promises one behaviour of all
-// of them: data go to stdout, talk goes to stderr, colour and progress to terminals only, and every
-// command ends with an exit status of the public contract (package exit).
+// shell, explain, top, console, man and version; each is a package below. It promises one
+// behaviour of all of them: data go to stdout, talk goes to stderr, colour and progress to
+// terminals only, and every command ends with an exit status of the public contract (package exit).
 package clientcmd
 
 import (
@@ -14,6 +14,7 @@ import (
 	"quartet/client/clientcmd/check"
 	"quartet/client/clientcmd/compare"
 	"quartet/client/clientcmd/console"
+	"quartet/client/clientcmd/consolecmd"
 	"quartet/client/clientcmd/demo"
 	"quartet/client/clientcmd/doctor"
 	"quartet/client/clientcmd/explain"
@@ -34,7 +35,7 @@ func Commands(env console.Env) []*cobra.Command {
 		operate.Recover(env), operate.Remove(env), operate.Lead(env), demo.Command(env), bench.Command(env), compare.Command(env),
 		check.Command(env), tracecmd.Command(env),
 	}
-	commands = append(commands, doctor.Command(env), shell.Command(env), explain.Command(env), top.Command(env),
+	commands = append(commands, doctor.Command(env), shell.Command(env), explain.Command(env), top.Command(env), consolecmd.Command(env),
 		manCommand(env), versionCommand(env))
 	for _, cmd := range commands {
 		console.Completions(cmd, env)

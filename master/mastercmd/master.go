@@ -33,10 +33,10 @@ type Signals struct {
 }
 
 // Master returns the command that runs a cluster. inside makes what runs replicas within
-// this process, with logs as it is told.
+// this process, with logs as it is told; beside begins the console in the browser.
 func Master(stdout, stderr io.Writer, version string, signals func() Signals,
-	inside func(nodelog.Options) masternode.Runner) *cobra.Command {
-	o := settings{Options: masternode.Options{Stdout: stdout, Version: version}}
+	inside func(nodelog.Options) masternode.Runner, beside func(ConsoleOptions) (Console, error)) *cobra.Command {
+	o := settings{beside: beside, Options: masternode.Options{Stdout: stdout, Version: version}}
 	o.log.Node, o.log.Stderr = lamport.Master(1).String(), stderr
 	cmd := &cobra.Command{
 		Use:   "master",
@@ -77,6 +77,7 @@ there first, or was told to take over), 1 anything else.`,
   quartet master --listen 127.0.0.1:-1 --replicas 5 --memory
   quartet master --dir quartet-data --sync always --log-level debug
   quartet master --in-process --memory
+  quartet master --memory --console 127.0.0.1:8222
   quartet master --memory --metrics 127.0.0.1:9420 --replica-metrics 127.0.0.1:9421
   quartet master --nats nats://127.0.0.1:4222 --memory
   quartet master --nats nats://10.0.0.1:4222 --standby --name m2 --dir quartet-data

@@ -10,8 +10,8 @@ import (
 	"quartet/master/masternode/spans"
 )
 
-// observe begins what lets others see how the cluster is: its metrics, its traces, and what
-// the service manager is told. over ends that, when the cluster has ended. An error is wrong
+// observe begins what lets others see how the cluster is: its metrics, its traces, its console, and
+// what the service manager is told. over ends that, when the cluster has ended. An error is wrong
 // usage, and then nothing runs.
 func (o *settings) observe(stopping context.Context) (over func(), err error) {
 	log := o.Log
@@ -47,6 +47,14 @@ func (o *settings) observe(stopping context.Context) (over func(), err error) {
 
 	manager, ended, done := service{log}, make(chan struct{}), make(chan struct{})
 	o.Ready = manager.ready
+	if o.console.Listen != "" {
+		c, err := o.show()
+		if err != nil {
+			over()
+			return nil, err
+		}
+		ends = append(ends, c.Close)
+	}
 	go func() {
 		defer close(done)
 		manager.watch(stopping, o.Probe, ended)

@@ -123,7 +123,7 @@ func TestDeployment(t *testing.T) {
 		return string(b)
 	}
 
-	m := Master(nil, nil, "", nil, func(nodelog.Options) masternode.Runner { return nil })
+	m := Master(nil, nil, "", nil, func(nodelog.Options) masternode.Runner { return nil }, nil)
 	r := replicacmd.Replica(nil, nil)
 	client := &cobra.Command{Use: "client"}
 	client.Flags().String("nats", "", "")

@@ -28,6 +28,8 @@ type settings struct {
 	replicaMetrics string
 	stopAtEOF      bool
 	spans          spans.Options
+	console        ConsoleOptions
+	beside         func(ConsoleOptions) (Console, error)
 }
 
 func (o *settings) flags(f *pflag.FlagSet) {
@@ -80,6 +82,9 @@ func (o *settings) flags(f *pflag.FlagSet) {
 	monitor.Flag(f, &o.Metrics)
 	f.StringVar(&o.replicaMetrics, "replica-metrics", "",
 		"the same of its replicas: `HOST:PORT` of r1; r2 has the next port, and so on; default: off")
+	f.StringVar(&o.console.Listen, "console", "",
+		"serve the console in the browser at `HOST:PORT` of this machine, 127.0.0.1:8222; default: off")
+	f.BoolVar(&o.console.Write, "console-write", false, "with --console, let it change keys")
 	f.StringVar(&o.spans.Endpoint, "otel", "",
 		"send OpenTelemetry spans to the OTLP/HTTP collector at `URL`, http://127.0.0.1:4318 "+
 			"(OTEL_EXPORTER_OTLP_ENDPOINT; the other OTEL_ variables hold, too); default: off")
@@ -93,6 +98,9 @@ func (o *settings) settle(f *pflag.FlagSet, inside func(nodelog.Options) mastern
 	onDisk := f.Changed("dir") || f.Changed("sync")
 	if o.Memory && onDisk {
 		return errors.New("--memory excludes --dir and --sync")
+	}
+	if o.console.Write && o.console.Listen == "" {
+		return errors.New("--console-write says what a console may do: say where it is with --console")
 	}
 	if err := external(&o.Options, o.connection); err != nil {
 		return err

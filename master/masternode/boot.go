@@ -145,6 +145,9 @@ func (n *node) banner() {
 	if n.opts.Metrics != "" {
 		fmt.Fprintf(n.opts.Stdout, "  metrics   %s\n", n.opts.Metrics)
 	}
+	if n.opts.Console != "" {
+		fmt.Fprintf(n.opts.Stdout, "  console   %s\n", n.opts.Console)
+	}
 	if n.opts.InProcess != nil {
 		fmt.Fprintf(n.opts.Stdout, "  process   one, pid %d: master and replicas end together (in-process)\n", os.Getpid())
 	}

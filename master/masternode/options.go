@@ -99,6 +99,8 @@ type Options struct {
 	Awake   *tune.Awake         // is told of the loop's turns; may be nil
 	Metrics string              // where they are served, for the banner; "": nowhere
 
+	Console string // where the console in the browser is, for the banner; "": nowhere
+
 	Tracer Tracer // is told of requests that have been answered; may be nil
 
 	ReplicaMetrics func(lamport.Node) string // where our own replicas serve theirs; nil: nowhere

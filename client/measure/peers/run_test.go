@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 	signals := func() mastercmd.Signals { return mastercmd.Signals{Gently: ctx, Now: make(chan struct{})} }
 	root := &cobra.Command{Use: "quartet"}
 	root.AddCommand(
-		mastercmd.Master(os.Stdout, os.Stderr, "test", signals, nil), // nothing is run in process
+		mastercmd.Master(os.Stdout, os.Stderr, "test", signals, nil, nil), // nothing is run in process, and nobody looks
 		replicacmd.Replica(os.Stderr, func() context.Context { return ctx }),
 	)
 	os.Exit(exit.Status(root.Execute()))

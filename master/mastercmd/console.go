@@ -1,0 +1,50 @@
+package mastercmd
+
+import (
+	"log/slog"
+
+	"quartet/bus"
+)
+
+// ConsoleOptions say what a console in the browser is told that is served beside a master.
+type ConsoleOptions struct {
+	Listen  string // HOST:PORT; "": there is none
+	Write   bool   // keys may be changed
+	Prefix  string // of the cluster's subjects
+	Inbox   string // prefix of inboxes, beside the usual one; "": none
+	Version string
+	Log     *slog.Logger
+}
+
+// Console is a console that runs. It is a client like any other: it needs the cluster's NATS server
+// and nothing of the master.
+type Console interface {
+	URL() string
+	Attach(bus.DialOptions) // has it connect, in the background
+	Close() error
+}
+
+// show begins the console, which looks for the cluster once that is ready.
+func (o *settings) show() (Console, error) {
+	told := o.console
+	told.Prefix, told.Version, told.Log = o.Prefix, o.Version, o.Log
+	if o.Connection != nil {
+		told.Inbox = o.Connection.InboxPrefix()
+	}
+	c, err := o.beside(told)
+	if err != nil {
+		return nil, err
+	}
+
+	o.Console = c.URL()
+	next := o.Ready
+	o.Ready = func(url string) {
+		next(url)
+		to := bus.DialOptions{URL: url, Name: "quartet console", Log: o.Log}
+		if o.Connection != nil {
+			to = o.Connection.Options("quartet console", o.Log)
+		}
+		c.Attach(to)
+	}
+	return c, nil
+}
