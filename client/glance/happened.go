@@ -1,6 +1,7 @@
 package glance
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -70,7 +71,7 @@ func Happened(before, now *Look) []Happening {
 	a := adder{at: now.At}
 
 	if was.Master.Incarnation != is.Master.Incarnation {
-		a.add(Plain, "another master leads: %s, pid %d", is.Master.ID, is.Master.PID)
+		a.add(Plain, "another master leads: %s, pid %d", cmp.Or(is.Master.Name, is.Master.ID), is.Master.PID)
 	}
 	for i := range is.Replicas {
 		a.member(was, &is.Replicas[i])

@@ -2,6 +2,7 @@ package mastercmd
 
 import (
 	"log/slog"
+	"sync"
 
 	"quartet/bus"
 )
@@ -20,11 +21,11 @@ type ConsoleOptions struct {
 // and nothing of the master.
 type Console interface {
 	URL() string
-	Attach(bus.DialOptions) // has it connect, in the background
+	Attach(bus.DialOptions) // has it connect, in the background; once
 	Close() error
 }
 
-// show begins the console, which looks for the cluster once that is ready.
+// show begins the console. Where the server is embedded it looks for the cluster once that is ready.
 func (o *settings) show() (Console, error) {
 	told := o.console
 	told.Prefix, told.Version, told.Log = o.Prefix, o.Version, o.Log
@@ -37,14 +38,19 @@ func (o *settings) show() (Console, error) {
 	}
 
 	o.Console = c.URL()
+	if o.Connection != nil { // servers that are there, whoever leads
+		c.Attach(o.Connection.Options(consoleName, o.Log))
+		return c, nil
+	}
+
 	next := o.Ready
+	var once sync.Once // a master may come to lead more than once
 	o.Ready = func(url string) {
 		next(url)
-		to := bus.DialOptions{URL: url, Name: "quartet console", Log: o.Log}
-		if o.Connection != nil {
-			to = o.Connection.Options("quartet console", o.Log)
-		}
-		c.Attach(to)
+		once.Do(func() { c.Attach(bus.DialOptions{URL: url, Name: consoleName, Log: o.Log}) })
 	}
 	return c, nil
 }
+
+// consoleName is how the console's connection is called in the server's lists.
+const consoleName = "quartet console"

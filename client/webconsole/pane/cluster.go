@@ -199,9 +199,17 @@ func (s *Sight) tiles() []tile {
 	}
 	return []tile{
 		{"Requests a second", rate(total), note}, members,
-		{"View", grouped(status.Epoch), "led by " + status.Master.ID},
+		{"View", grouped(status.Epoch), "led by " + leader(status)},
 		{"Keys", grouped(keys), grouped(status.Master.Pending) + " requests under way"}, data,
 	}
+}
+
+// leader is the name of the master that leads.
+func leader(s *bus.Status) string {
+	if s.Master.Name != "" {
+		return shown(s.Master.Name)
+	}
+	return s.Master.ID
 }
 
 // node is a node's card.
@@ -209,6 +217,7 @@ type node struct {
 	ID, Role, Class, Remark string
 	PID                     int
 	Figures                 []figure
+	IsMaster                bool
 	Demo, Paused            bool // it may be paused, waked, killed
 }
 
@@ -224,7 +233,7 @@ func (s *Sight) nodes() []node {
 	}
 
 	status := &s.Look.Status
-	m := node{ID: status.Master.ID, Role: "master, leads", Class: "leads", PID: status.Master.PID}
+	m := node{ID: leader(status), Role: "master, leads", Class: "leads", PID: status.Master.PID, IsMaster: true}
 	m.Figures = []figure{
 		{"clock", grouped(status.Master.Clock), false, "Lamport time"},
 		{"causal numbers", grouped(status.Master.Last), false, "the highest number given out"},
@@ -235,7 +244,7 @@ func (s *Sight) nodes() []node {
 		m.Role, m.Class, m.Remark = "master", "bad", "does not answer"
 	}
 
-	list := []node{m}
+	list := append([]node{m}, standbys(status)...)
 	for i := range s.View.Replicas {
 		r := &s.View.Replicas[i]
 		n := node{ID: r.ID, Role: "member", Class: "good", PID: r.Status.PID, Remark: sentence(glance.Remark(r.Status)), Demo: s.Demo}
@@ -258,6 +267,25 @@ func (s *Sight) nodes() []node {
 			{"queue", grouped(r.Queue), false, "broadcasts received and not yet delivered"},
 			{"tentative", grouped(r.Tentative), false, "weak writes not yet committed"},
 			{"keys", grouped(r.Keys), false, "keys that have a value"},
+		}
+		list = append(list, n)
+	}
+	return list
+}
+
+// standbys are the masters that do not lead.
+func standbys(s *bus.Status) []node {
+	var list []node
+	for _, peer := range s.Masters {
+		if peer.Name == s.Master.Name {
+			continue
+		}
+		n := node{ID: shown(peer.Name), Role: "master, " + shown(peer.Role), Class: "idle", PID: peer.PID, IsMaster: true}
+		if peer.Host != "" {
+			n.Figures = append(n.Figures, figure{Label: "host", Figure: shown(peer.Host)})
+		}
+		if silent := time.Duration(peer.Silent) * time.Millisecond; silent > 0 {
+			n.Class, n.Remark = "bad", "Not heard for "+ago(silent)+"."
 		}
 		list = append(list, n)
 	}

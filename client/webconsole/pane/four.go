@@ -3,6 +3,7 @@ package pane
 import (
 	"fmt"
 	"html/template"
+	"slices"
 	"time"
 
 	"quartet/bus"
@@ -195,7 +196,7 @@ func (s *Sight) replicas() []node {
 			n.Role, n.Class = n.Role+", paused", "bad"
 		}
 	}
-	return list[min(1, len(list)):] // without the master
+	return slices.DeleteFunc(list, func(n node) bool { return n.IsMaster })
 }
 
 // Failed notes why a request has failed; an answer is no failure.

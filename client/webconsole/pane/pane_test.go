@@ -98,6 +98,13 @@ func TestTheClusterIsShown(t *testing.T) {
 		"cluster-unreachable": func(s *pane.Sight, _ *bus.Status) {
 			s.Reached, s.Why, s.Since = false, "nobody listens", noon
 		},
+		"cluster-of-several-masters": func(_ *pane.Sight, c *bus.Status) {
+			c.Master.Name = "north"
+			c.Masters = []bus.MasterPeer{
+				{Name: "north", Role: "leads", PID: 100}, {Name: "south", Role: "stands by", PID: 200, Host: "b"},
+				{Name: "west", Role: "stands by", PID: 300, Silent: 4000},
+			}
+		},
 	} {
 		parts, err := sight(change).Fragments()
 		if err != nil {
