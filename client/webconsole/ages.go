@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"quartet/bus/model"
 	"quartet/client/webconsole/pane"
 )
 
@@ -24,13 +25,14 @@ type ages struct {
 
 type written struct {
 	value        [sha256.Size]byte
+	strong       bool // of model 1 or 2: committed once it is answered
 	began, acked time.Time
 }
 
 func newAges() *ages { return &ages{keys: map[string][]written{}} }
 
 // wrote notes a write that was answered.
-func (a *ages) wrote(key string, value []byte, began, acked time.Time) {
+func (a *ages) wrote(m model.Consistency, key string, value []byte, began, acked time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.keys[key] == nil {
@@ -39,13 +41,14 @@ func (a *ages) wrote(key string, value []byte, began, acked time.Time) {
 			a.order = slices.Delete(a.order, 0, 1)
 		}
 	}
-	list := append(a.keys[key], written{sha256.Sum256(value), began, acked})
+	list := append(a.keys[key], written{sha256.Sum256(value), m.Strong(), began, acked})
 	a.keys[key] = list[max(0, len(list)-agedWrites):]
 }
 
 // of says how old what was read is; found: there was a value. A write that was under way together
-// with that of the value may have been before it.
-func (a *ages) of(key string, value []byte, found bool, began, now time.Time) pane.Age {
+// with that of the value may have been before it. Models 1 and 2 read what is committed, which a
+// write of model 3 or 4 is only some time after its answer: such writes make nothing old.
+func (a *ages) of(m model.Consistency, key string, value []byte, found bool, began, now time.Time) pane.Age {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	list := a.keys[key]
@@ -67,7 +70,8 @@ func (a *ages) of(key string, value []byte, found bool, began, now time.Time) pa
 
 	for _, w := range list {
 		isLater := w.began.After(from) && w.acked.Before(began)
-		if isLater && !age.Stale {
+		concerns := w.strong || !m.Strong()
+		if isLater && concerns && !age.Stale {
 			age.Stale, age.Replaced = true, began.Sub(w.acked)
 		}
 	}

@@ -4,15 +4,19 @@ import (
 	"testing"
 	"time"
 
+	"quartet/bus/model"
 	"quartet/client/webconsole/pane"
 )
 
 func TestAges(t *testing.T) {
 	at := func(s int) time.Time { return time.Unix(int64(s), 0) }
 	a := newAges()
-	a.wrote("k", []byte("one"), at(1), at(2))
-	a.wrote("k", []byte("two"), at(3), at(4))
-	a.wrote("k", []byte("late"), at(5), at(9)) // under way for long
+	a.wrote(model.Linearizable, "k", []byte("one"), at(1), at(2))
+	a.wrote(model.Linearizable, "k", []byte("two"), at(3), at(4))
+	a.wrote(model.Linearizable, "k", []byte("late"), at(5), at(9)) // under way for long
+
+	a.wrote(model.Eventual, "weak", []byte("one"), at(1), at(2))
+	a.wrote(model.Eventual, "weak", []byte("two"), at(3), at(4))
 
 	for name, test := range map[string]struct {
 		value string
@@ -27,16 +31,22 @@ func TestAges(t *testing.T) {
 		"nothing, before it was written": {"", false, 1, pane.Age{}},
 		"of somebody else":               {"three", true, 6, pane.Age{}},
 	} {
-		if got := a.of("k", []byte(test.value), test.found, at(test.began), at(10)); got != test.want {
+		if got := a.of(model.Linearizable, "k", []byte(test.value), test.found, at(test.began), at(10)); got != test.want {
 			t.Errorf("%s: %+v, want %+v", name, got, test.want)
 		}
 	}
 
+	for m, want := range map[model.Consistency]bool{model.Linearizable: false, model.Sequential: false, model.Causal: true, model.Eventual: true} {
+		if got := a.of(m, "weak", []byte("one"), true, at(6), at(10)); got.Stale != want {
+			t.Errorf("%s: of a weak write: %+v", m, got)
+		}
+	}
+
 	for range 2 * agedWrites {
-		a.wrote("k", []byte("more"), at(10), at(11))
+		a.wrote(model.Linearizable, "k", []byte("more"), at(10), at(11))
 	}
 	for i := range 2 * agedKeys {
-		a.wrote(string(rune('A'+i)), nil, at(10), at(11))
+		a.wrote(model.Linearizable, string(rune('A'+i)), nil, at(10), at(11))
 	}
 	if len(a.keys) != agedKeys || len(a.order) != agedKeys {
 		t.Errorf("%d keys are kept, %d in order", len(a.keys), len(a.order))

@@ -164,9 +164,9 @@ func (s *Server) tryOne(ctx context.Context, m model.Consistency, a attempt) *pa
 
 	switch {
 	case a.typ == model.Set && err == nil:
-		s.ages.wrote(a.key, request.Value, began, now)
+		s.ages.wrote(m, a.key, request.Value, began, now)
 	case a.typ == model.Get && result.Code.Answered():
-		tried.Age = s.ages.of(a.key, result.Value, result.Found, began, now)
+		tried.Age = s.ages.of(m, a.key, result.Value, result.Found, began, now)
 	}
 	if watcher != nil {
 		tried.Story = result.RID != 0

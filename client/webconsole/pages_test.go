@@ -241,6 +241,9 @@ func TestTheLessonOfFourModels(t *testing.T) {
 	}
 	js[int](b, `window.before = document.querySelectorAll("#set-1 .ok").length; 0`)
 	b.await("model 1 goes on", `document.querySelectorAll("#set-1 .ok").length > window.before + 2`)
+	if n := js[int](b, `document.querySelectorAll("#get-1 .stale").length`); n > 0 {
+		t.Errorf("model 1 was stale %d times: %s", n, js[string](b, `document.querySelector("#get-1 .stale").title`))
+	}
 	b.click("#play")
 }
 

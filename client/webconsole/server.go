@@ -133,8 +133,8 @@ func Listen(o Options) (*Server, error) {
 // URL is where the console is.
 func (s *Server) URL() string { return "http://" + s.addr.String() }
 
-// Attach connects to a cluster's NATS server in the background, and tries again until it is there. It
-// is called once.
+// Attach connects to a cluster's NATS server in the background, and tries again until it is there.
+// It is called once.
 func (s *Server) Attach(to bus.DialOptions) {
 	s.group.Go(func() {
 		for {

@@ -25,7 +25,8 @@ type Console interface {
 	Close() error
 }
 
-// show begins the console. Where the server is embedded it looks for the cluster once that is ready.
+// show begins the console. Where the server is embedded it looks for the cluster once that is
+// ready.
 func (o *settings) show() (Console, error) {
 	told := o.console
 	told.Prefix, told.Version, told.Log = o.Prefix, o.Version, o.Log

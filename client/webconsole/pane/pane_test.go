@@ -110,6 +110,7 @@ func TestTheClusterIsShown(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		golden(t, name, page(t, pane.Frame{View: "cluster", Live: "/live", Pill: parts["pill"]}, "cluster", parts))
 	}
 }
