@@ -42,7 +42,7 @@ func alone(t *testing.T, members, window int, options ...func(*replica.Config)) 
 }
 
 func fresh(t *testing.T, window int, options ...func(*replica.Config)) *one {
-	o := &one{t: t, store: store.NewMemory(), disk: newShelf()}
+	o := &one{t: t, store: store.NewMemory(0), disk: newShelf()}
 	cfg := replica.Config{Self: 1, Incarnation: 7, Store: o.store, WaitTicks: wait, HelloTicks: 10, Limits: dedup.Limits{Window: window}}
 	for _, option := range options {
 		option(&cfg)

@@ -12,9 +12,9 @@ package dedup
 
 import (
 	"encoding/binary"
-	"math/bits"
 
 	"quartet/bus/model"
+	"quartet/replica/internal/hash"
 )
 
 // Entry is a request that had its place. Without ID and RID it is nobody's, for what changed
@@ -140,7 +140,7 @@ func (m *Memory) link(e *Entry) (back uint64) {
 	if e.ID == "" {
 		low, had = m.byRID.Set(e.RID, uint32(m.tail))
 	} else {
-		h := m.hash(e.ID)
+		h := hash.Sum32(m.seed, e.ID)
 		low, had = m.byID[h]
 		m.byID[h] = uint32(m.tail)
 	}
@@ -160,7 +160,7 @@ func (m *Memory) newest(id string, rid uint64) (low uint32, ok bool) {
 	if id == "" {
 		return m.byRID.Get(rid)
 	}
-	low, ok = m.byID[m.hash(id)]
+	low, ok = m.byID[hash.Sum32(m.seed, id)]
 	return low, ok
 }
 
@@ -171,7 +171,7 @@ func (m *Memory) unlink(e *Entry) {
 	case e.ID == "":
 		m.byRID.Drop(e.RID, uint32(m.head))
 	default:
-		if h := m.hash(e.ID); m.byID[h] == uint32(m.head) {
+		if h := hash.Sum32(m.seed, e.ID); m.byID[h] == uint32(m.head) {
 			delete(m.byID, h)
 		}
 	}
@@ -303,25 +303,4 @@ func (m *Memory) Each(from int, f func(*Entry) bool) {
 func (m *Memory) at(p uint64) (*block, int) {
 	d := p - m.first
 	return m.blocks[d/blockBytes], int(d % blockBytes)
-}
-
-// hash is 32 bits of a product hash, eight bytes a step.
-func (m *Memory) hash(id string) uint32 {
-	h := m.seed ^ 0x9e3779b97f4a7c15
-	for len(id) >= 8 {
-		h = mix(h, uint64(id[0])|uint64(id[1])<<8|uint64(id[2])<<16|uint64(id[3])<<24|
-			uint64(id[4])<<32|uint64(id[5])<<40|uint64(id[6])<<48|uint64(id[7])<<56)
-		id = id[8:]
-	}
-	rest := uint64(len(id))
-	for i := range len(id) {
-		rest = rest<<8 | uint64(id[i])
-	}
-	h = mix(h, rest)
-	return uint32(h ^ h>>32)
-}
-
-func mix(h, v uint64) uint64 {
-	high, low := bits.Mul64(h^v, 0xd6e8feb86659fd93)
-	return high ^ low
 }

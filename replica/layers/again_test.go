@@ -15,7 +15,7 @@ import (
 // further on.
 func TestO20WhatWasLoadedAheadIsNotedAtItsPlace(t *testing.T) {
 	made := func() *Layers {
-		return New(Config{Store: store.NewMemory(), Limits: dedup.Limits{Window: 64}})
+		return New(Config{Store: store.NewMemory(0), Limits: dedup.Limits{Window: 64}})
 	}
 	at := func(n uint64) lamport.Version {
 		return lamport.Version{Epoch: 1, Timestamp: lamport.Timestamp{Time: n, Node: 1}}

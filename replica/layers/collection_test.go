@@ -16,7 +16,7 @@ import (
 // a version.
 func collected(t *testing.T, floor uint64) (*layers.Layers, *store.Memory) {
 	t.Helper()
-	s := store.NewMemory()
+	s := store.NewMemory(0)
 	l := layers.New(layers.Config{Store: s})
 	put := func(kind model.Type, key string, time uint64) {
 		r := &message.Request{RID: time, Request: model.NewSet(model.Eventual, key, []byte("x")), Version: stampOf(time)}
@@ -101,7 +101,7 @@ func TestO43TheFloorDecides(t *testing.T) {
 
 // A sweep looks at so many keys at a time, and is done in the end.
 func TestSweepIsBounded(t *testing.T) {
-	s := store.NewMemory()
+	s := store.NewMemory(0)
 	l := layers.New(layers.Config{Store: s})
 	const n = 10_000
 	for i := range n {
@@ -130,7 +130,7 @@ func TestSweepIsBounded(t *testing.T) {
 
 // A range of a load takes out what the member has no more, a bounded number at a time.
 func TestO44ALoadRemoves(t *testing.T) {
-	s := store.NewMemory()
+	s := store.NewMemory(0)
 	l := layers.New(layers.Config{Store: s})
 	for i := range 5000 {
 		s.Put(fmt.Sprintf("k%04d", i), store.Record{Kind: store.KindValue, Version: stampOf(1), Revision: 1})
@@ -158,7 +158,7 @@ func TestO44ALoadRemoves(t *testing.T) {
 
 // Models 3 and 4 are told of both writes of one broadcast, which have one version.
 func TestO23WritesOfOneVersionAreTold(t *testing.T) {
-	l := layers.New(layers.Config{Store: store.NewMemory()})
+	l := layers.New(layers.Config{Store: store.NewMemory(0)})
 	l.Follow(true)
 	for range 2 {
 		l.Count(1)

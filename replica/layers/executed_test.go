@@ -15,7 +15,7 @@ import (
 )
 
 func table(limits dedup.Limits) *executed {
-	e := newExecuted(&Config{Store: store.NewMemory(), Limits: limits})
+	e := newExecuted(&Config{Store: store.NewMemory(0), Limits: limits})
 	return &e
 }
 
@@ -125,13 +125,13 @@ func TestS6ALoadedTableForgetsTheSame(t *testing.T) {
 	limits := dedup.Limits{Window: 10, KeepTicks: 1000, KeepBytes: 1500}
 	for seed := range uint64(50) {
 		rnd := rand.New(rand.NewPCG(seed, 2))
-		donor := New(Config{Store: store.NewMemory(), Limits: limits})
+		donor := New(Config{Store: store.NewMemory(0), Limits: limits})
 		n := 1
 		for ; n < 100; n++ {
 			donor.executed.add(outcome(rnd, n))
 		}
 
-		learner := New(Config{Store: store.NewMemory(), Limits: limits})
+		learner := New(Config{Store: store.NewMemory(0), Limits: limits})
 		for from := donor.FirstEntry(); from <= donor.Entries(); from = learner.Entries() + 1 {
 			var piece []message.Executed
 			donor.EachEntry(from, func(x message.Executed) bool {
@@ -157,7 +157,7 @@ func TestS6ALoadedTableForgetsTheSame(t *testing.T) {
 
 // A record that is loaded has all that its donor's has, tombstones too.
 func TestF6ALoadedRecordIsWhole(t *testing.T) {
-	l := New(Config{Store: store.NewMemory()})
+	l := New(Config{Store: store.NewMemory(0)})
 	for _, want := range []store.Record{
 		{Kind: store.KindValue, Value: []byte("v"), Number: 3, RID: 4, Revision: 5, Expires: 6},
 		{Kind: store.KindTombstone, Number: 3, RID: 4, Revision: 7},
@@ -179,7 +179,7 @@ func TestF6ALoadedRecordIsWhole(t *testing.T) {
 func TestF6LongResultsStandApartFromTheirKeys(t *testing.T) {
 	for size, want := range map[int][]string{10: {"k"}, longResult: {"k"}, longResult + 1: {"", "k"}, 512 << 10: {"", "k"}} {
 		var journal durable.Turn
-		l := New(Config{Store: store.NewMemory(), Journal: &journal})
+		l := New(Config{Store: store.NewMemory(0), Journal: &journal})
 		l.enter(done{id: "id", key: "k", Outcome: Outcome{RID: 1, Result: make([]byte, size)}})
 
 		var keys []string

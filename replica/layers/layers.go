@@ -73,7 +73,8 @@ type Layers struct {
 func New(cfg Config) *Layers {
 	return &Layers{
 		cfg: cfg, store: cfg.Store, tentative: newTentative(), executed: newExecuted(&cfg),
-		changes: changes.New(cfg.Changes, cfg.ChangeBytes),
+		changes:       changes.New(cfg.Changes, cfg.ChangeBytes),
+		committedPast: past{seed: cfg.Seed}, newestPast: past{seed: cfg.Seed},
 	}
 }
 

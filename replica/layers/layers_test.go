@@ -17,7 +17,7 @@ import (
 )
 
 func fresh() *layers.Layers {
-	return layers.New(layers.Config{Store: store.NewMemory(), Forms: codec.Forms{}, Limits: dedup.Limits{Window: 4, KeepTicks: 100}})
+	return layers.New(layers.Config{Store: store.NewMemory(0), Forms: codec.Forms{}, Limits: dedup.Limits{Window: 4, KeepTicks: 100}})
 }
 
 // at is a version, greater with a greater time.
@@ -168,7 +168,7 @@ func TestF6LearnerHoldsWhatItsDonorHolds(t *testing.T) {
 // writes that were accepted and not delivered, each once.
 func TestJournalKeepsWhatWasAcceptedAndNotDelivered(t *testing.T) {
 	var disk durable.Turn
-	cfg := layers.Config{Store: store.NewMemory(), Limits: dedup.Limits{Window: 4}, Journal: &disk}
+	cfg := layers.Config{Store: store.NewMemory(0), Limits: dedup.Limits{Window: 4}, Journal: &disk}
 	l := layers.New(cfg)
 	for rid := range uint64(4) {
 		l.Accept(set(rid+1, "a", rid+1))

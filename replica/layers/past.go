@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"bytes"
 	"slices"
 
 	"quartet/replica/store"
@@ -18,6 +19,7 @@ type past struct {
 	first   *noted // of all keys, in the order in which they were noted
 	last    *noted
 	bytes   int
+	seed    uint64        // of removed's hashes
 	removed *store.Memory // keys that are noted and have no record any more: the store does not tell of them
 }
 
@@ -102,6 +104,7 @@ func (p *past) needs(key string) bool {
 
 // note keeps what a key is before a change that [past.needs] it.
 func (p *past) note(key string, rec store.Record) {
+	rec.Value = bytes.Clone(rec.Value) // the store's stands among others, and would keep them all
 	n := &noted{key: key, upTo: p.open[len(p.open)-1].number, rec: rec}
 	if p.byKey == nil {
 		p.byKey = map[string]versions{}
@@ -186,7 +189,7 @@ func (p *past) remove(key string) {
 		return
 	}
 	if p.removed == nil {
-		p.removed = store.NewMemory()
+		p.removed = store.NewMemory(p.seed)
 	}
 	p.removed.Put(key, store.Record{})
 }

@@ -34,7 +34,7 @@ func (l *Layers) Snapshot() *Snapshot {
 func (l *Layers) NewestSnapshot() *Snapshot {
 	s := &Snapshot{layers: l, past: &l.newestPast, weak: true, number: l.newestPast.take(), looked: len(l.tentative.held)}
 	if s.looked > 0 {
-		s.tentative = store.NewMemory()
+		s.tentative = store.NewMemory(s.layers.cfg.Seed)
 		l.preparing = append(l.preparing, s)
 	}
 	return s

@@ -168,7 +168,7 @@ func (s *snapshots) check(t *testing.T, at taken) {
 func TestO30SnapshotsShowWhatThereWas(t *testing.T) {
 	for seed := range uint64(30) {
 		s := &snapshots{
-			Layers: New(Config{Store: store.NewMemory(), Limits: dedup.Limits{Window: 64}}),
+			Layers: New(Config{Store: store.NewMemory(0), Limits: dedup.Limits{Window: 64}}),
 			rand:   rand.New(rand.NewPCG(seed, 1)), collects: seed%2 == 1,
 		}
 		for range 400 {
@@ -216,7 +216,7 @@ func TestO30SnapshotsShowWhatThereWas(t *testing.T) {
 
 // What is dropped as a whole has no snapshot any more; a load that writes over it has.
 func TestWhatIsDroppedLosesSnapshots(t *testing.T) {
-	l := New(Config{Store: store.NewMemory(), Limits: dedup.Limits{Window: 64}})
+	l := New(Config{Store: store.NewMemory(0), Limits: dedup.Limits{Window: 64}})
 	committed, newest := l.Snapshot(), l.NewestSnapshot()
 	l.Restart()
 	if committed.Lost() || newest.Lost() {
@@ -235,7 +235,7 @@ func TestWhatIsDroppedLosesSnapshots(t *testing.T) {
 
 // Memory is bounded: the oldest snapshot goes first, and what nobody needs goes with it.
 func TestO33SnapshotsAreBounded(t *testing.T) {
-	l := New(Config{Store: store.NewMemory(), Limits: dedup.Limits{Window: 64}})
+	l := New(Config{Store: store.NewMemory(0), Limits: dedup.Limits{Window: 64}})
 	set := func(n, bytes int) {
 		l.Count(1)
 		key := fmt.Sprint("k", n)
@@ -275,7 +275,7 @@ func TestO33SnapshotsAreBounded(t *testing.T) {
 // A snapshot is taken at once, however much there is: what it would take to prepare one of both
 // layers is left for later.
 func TestO34ASnapshotIsTakenAtOnce(t *testing.T) {
-	l := New(Config{Store: store.NewMemory(), Limits: dedup.Limits{Window: 64}})
+	l := New(Config{Store: store.NewMemory(0), Limits: dedup.Limits{Window: 64}})
 	for n := range 50_000 {
 		r := &message.Request{RID: uint64(n) + 1, Request: model.NewSet(model.Eventual, fmt.Sprint("k", n), []byte("v"))}
 		r.Version = lamport.Version{Epoch: 1, Timestamp: lamport.Timestamp{Time: uint64(n) + 1, Node: 1}}

@@ -28,7 +28,7 @@ type world struct {
 }
 
 func newWorld(t *testing.T, looks int) *world {
-	w := &world{t: t, store: store.NewMemory(), looks: looks}
+	w := &world{t: t, store: store.NewMemory(0), looks: looks}
 	w.Layers = layers.New(layers.Config{Store: w.store, Limits: dedup.Limits{Window: 16}})
 	w.lists = listing.New(listing.Config{Self: 2, Life: 77, Forms: codec.Forms{}, Layers: w.Layers, Looks: looks})
 	return w

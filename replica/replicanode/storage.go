@@ -25,7 +25,7 @@ type storage struct {
 func open(ctx context.Context, o *Options) (*storage, error) {
 	s := &storage{incarnation: incarnation.Draw()}
 	if o.Dir == "" {
-		s.store = store.NewMemory()
+		s.store = store.NewMemory(s.incarnation)
 		return s, nil
 	}
 	boot, err := bootID()

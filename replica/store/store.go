@@ -32,10 +32,10 @@ type Record struct {
 // Store holds one record a key. It has one owner: no method may run at the same time
 // as another.
 //
-// Put hands key and value over: the store keeps both without copying, and the caller changes
-// neither afterwards. A value or key cut out of a large message keeps the whole message in memory;
-// callers that decode such messages copy first. What Get and Ascend hand out is shared too, and
-// must not be changed.
+// Put hands key and value over: the store may keep both without copying, and the caller changes
+// neither afterwards. A value or key cut out of a large message may keep the whole message in
+// memory; callers that decode such messages copy first. What Get and Ascend hand out is shared too,
+// and must not be changed; whoever keeps a value for long copies it, for it may stand among others.
 //
 // Keys may be any strings and values may be of any length; the limits of the public
 // contract are kept at the door, not here. An empty value may come back as nil.

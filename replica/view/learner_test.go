@@ -17,7 +17,7 @@ import (
 )
 
 func fresh() *layers.Layers {
-	return layers.New(layers.Config{Store: store.NewMemory(), Limits: dedup.Limits{Window: 20, KeepTicks: 1000}})
+	return layers.New(layers.Config{Store: store.NewMemory(0), Limits: dedup.Limits{Window: 20, KeepTicks: 1000}})
 }
 
 // deliver delivers one set of the order, the same to all.

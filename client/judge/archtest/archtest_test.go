@@ -34,7 +34,7 @@ var pure = []string{
 	"bus/lamport", "bus/message", "bus/model", "bus/trouble",
 	"master", "master/membership", "master/succession",
 	"replica", "replica/abcast", "replica/changes", "replica/dedup", "replica/durable", "replica/layers",
-	"replica/listing", "replica/store", "replica/view", "replica/watching",
+	"replica/internal/hash", "replica/listing", "replica/store", "replica/view", "replica/watching",
 	"client/internal/gather",
 }
 

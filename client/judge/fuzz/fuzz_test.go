@@ -36,7 +36,7 @@ func FuzzReplica(f *testing.F) {
 		s := &source{data: data, epoch: 1}
 		var out replica.Output
 		cfg := replica.Config{
-			Self: 1, Incarnation: 1, Store: store.NewMemory(), Forms: codec.Forms{},
+			Self: 1, Incarnation: 1, Store: store.NewMemory(0), Forms: codec.Forms{},
 			WaitTicks: 3, HelloTicks: 4, Limits: dedup.Limits{Window: 4}, Durable: s.below(2) == 0,
 		}
 		m := replica.New(cfg)

@@ -139,7 +139,7 @@ func (c *cluster) liveness() int64 { return livenessFactor * c.timeout() }
 // clientTimeout is for how long a patient session waits, in time units.
 func (c *cluster) clientTimeout() int64 { return (c.timeout() + 10) * tickUnits }
 
-func newMemory() *store.Memory { return store.NewMemory() }
+func newMemory() *store.Memory { return store.NewMemory(0) }
 
 // Run runs the options to the end or to the first failure.
 func Run(o Options) Result {

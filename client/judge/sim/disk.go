@@ -194,7 +194,7 @@ func (d *disk) reborn(incarnation uint64) {
 
 // store is the committed layer that a process finds.
 func (d *disk) store() *recording {
-	s := &recording{Memory: store.NewMemory()}
+	s := &recording{Memory: store.NewMemory(0)}
 	for _, key := range slices.Sorted(maps.Keys(d.records)) {
 		s.Memory.Put(key, d.records[key])
 	}

@@ -35,7 +35,7 @@ func newMachines(tb testing.TB) *machines {
 	for i := range h.replicas {
 		n := lamport.Replica(i + 1)
 		cfg.Replicas = append(cfg.Replicas, n)
-		h.replicas[i] = replica.New(replica.Config{Self: n, Incarnation: 1, Store: store.NewMemory(), WaitTicks: 5, HelloTicks: 10})
+		h.replicas[i] = replica.New(replica.Config{Self: n, Incarnation: 1, Store: store.NewMemory(0), WaitTicks: 5, HelloTicks: 10})
 	}
 	h.master = master.New(cfg)
 	h.endMasterTurn()

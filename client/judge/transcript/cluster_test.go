@@ -162,7 +162,7 @@ func (c *cluster) startReplica(n lamport.Node) {
 	}
 	r.incarnation++
 	r.pid += 100
-	r.store = store.NewMemory()
+	r.store = store.NewMemory(0)
 	r.machine = replica.New(replica.Config{
 		Self: n, Incarnation: r.incarnation, PID: r.pid, Store: r.store,
 		WaitTicks: waitTicks, HelloTicks: probeTicks, Collecting: c.collecting,
