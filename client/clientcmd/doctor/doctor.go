@@ -32,12 +32,14 @@ const limit = 5 * time.Second
 func Command(env console.Env) *cobra.Command {
 	var conn console.Connection
 	var out console.Format
+	var buckets []string
 	cmd := &cobra.Command{
 		Use:   "doctor [flags]",
 		Short: "Say how the cluster is reached, and what is wrong with it",
 		Long: `Say which connection settings were taken from where (secrets are not shown), then look
 at the server, at what this user may do, at JetStream, and at the cluster and each of its
-replicas. What is not as it should be comes with what to do about it.
+replicas, and at what this user may do as a client of NATS key-value. What is not as it
+should be comes with what to do about it.
 
 It sends one get under each of the four models, of a key that nobody needs to have; it
 writes nothing. Marks: ok, note (worth knowing), !! (a finding).
@@ -45,6 +47,7 @@ writes nothing. Marks: ok, note (worth knowing), !! (a finding).
 Exit status: 0 all is well, 1 there are findings, 2 wrong usage, 6 no server or no cluster.`,
 		Example: `  quartet doctor
   quartet doctor --context prod --prefix team.quartet
+  quartet doctor --bucket orders
   quartet doctor -o json | jq '.checks[] | select(.state == "finding")'`,
 		Args: config.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -57,7 +60,7 @@ Exit status: 0 all is well, 1 there are findings, 2 wrong usage, 6 no server or 
 			if _, err := bus.NewSubjects(conn.Prefix); err != nil {
 				return exit.Usage(err)
 			}
-			d := doctor{env: env, conn: &conn, settings: settings}
+			d := doctor{env: env, conn: &conn, settings: settings, buckets: buckets}
 			d.examine(ctx)
 			if err := d.print(env.Stdout, out); err != nil {
 				return err
@@ -67,6 +70,7 @@ Exit status: 0 all is well, 1 there are findings, 2 wrong usage, 6 no server or 
 	}
 	conn.Flags(cmd.Flags(), env)
 	out.Flag(cmd.Flags())
+	cmd.Flags().StringSliceVar(&buckets, "bucket", nil, "`NAMES` of key-value buckets to look at, joined by commas (default all)")
 	return cmd
 }
 
@@ -90,6 +94,7 @@ type doctor struct {
 	env      console.Env
 	conn     *console.Connection
 	settings *dial.Settings
+	buckets  []string // that are looked at; none: all
 	checks   []check
 	status   int
 
@@ -97,6 +102,8 @@ type doctor struct {
 	mu         sync.Mutex
 	skip       context.CancelFunc // ends the wait for the answer to a question that only the doctor asks
 	violations []string           // what the server said of our permissions
+	trying     string             // a subject on which this user need not be let to publish
+	tryRefused bool               // the server has refused it
 }
 
 func (d *doctor) ok(what, format string, args ...any) {
@@ -120,6 +127,7 @@ func (d *doctor) examine(ctx context.Context) {
 		return
 	}
 	defer nc.Close()
+	whole := ctx
 	ctx, d.refused = context.WithCancelCause(ctx)
 	defer d.refused(nil)
 	d.lookAtContext()
@@ -127,6 +135,9 @@ func (d *doctor) examine(ctx context.Context) {
 	d.lookAtUser(ctx, nc)
 	d.lookAtJetStream(ctx, nc)
 	d.lookAtCluster(ctx, nc)
+	if d.status != exit.StatusNoCluster {
+		d.lookAtBuckets(whole, nc) // whatever else was refused
+	}
 	d.lookAtPermissions()
 }
 
@@ -178,6 +189,11 @@ func (d *doctor) violated(err error) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.trying != "" && strings.Contains(err.Error(), `"`+d.trying+`"`) {
+		d.tryRefused = true
+		d.skip()
+		return
+	}
 	if strings.Contains(err.Error(), `"$`) {
 		if d.skip != nil {
 			d.skip()

@@ -236,9 +236,14 @@ var freeAddress = testkit.FreeAddress
 // externalServer is a bus that no master owns.
 func externalServer(t *testing.T, jetstream bool) *server.Server {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true, JetStream: jetstream, StoreDir: t.TempDir(),
-	})
+	return externalServerOf(t, &server.Options{JetStream: jetstream})
+}
+
+// externalServerOf is one with options of its own.
+func externalServerOf(t *testing.T, o *server.Options) *server.Server {
+	t.Helper()
+	o.Host, o.Port, o.NoLog, o.NoSigs, o.StoreDir = "127.0.0.1", server.RANDOM_PORT, true, true, t.TempDir()
+	s, err := server.NewServer(o)
 	if err != nil {
 		t.Fatal(err)
 	}
