@@ -78,7 +78,7 @@ type Facade struct {
 	ticks    uint64
 }
 
-// Counts are what a facade has done since it began.
+// Counts are what a facade has done since it began, and what it has now.
 type Counts struct {
 	Requests uint64 // of clients
 	Refused  uint64 // with an error
@@ -87,6 +87,12 @@ type Counts struct {
 	Passed   uint64 // requests about consumers, passed on
 	Reopened uint64 // buckets that were opened again after they had been at work
 	Unshown  uint64 // changes of keys that no subject can hold
+	Evicted  uint64 // sessions that were forgotten for newer ones
+
+	Buckets  int // that there are
+	Streams  int // … and have a stream, of which watches are told
+	Sessions int // that are remembered
+	Unstored int // messages that a stream does not hold yet
 }
 
 // maxHeld bounds the requests that wait until a bucket is open.
@@ -110,8 +116,22 @@ func New(o Options) *Facade {
 // Begin begins to follow the buckets. It is called when the cluster serves.
 func (f *Facade) Begin() { f.catalog.begin("") }
 
-// Counts are what it has done.
-func (f *Facade) Counts() (c Counts, buckets int) { return f.counts, len(f.live()) }
+// Counts are what it has done, and what it has.
+func (f *Facade) Counts() Counts {
+	c := f.counts
+	c.Sessions, c.Evicted = f.sessions.order.Len(), f.sessions.evicted
+	for _, b := range f.buckets {
+		if b.record.State != stateLive {
+			continue
+		}
+		c.Buckets++
+		if b.shadowed {
+			c.Streams++
+			c.Unstored += int(b.out.last - b.out.stored)
+		}
+	}
+	return c
+}
 
 // Request takes a message that a client has sent below the prefix.
 func (f *Facade) Request(m *nats.Msg) {

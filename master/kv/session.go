@@ -15,6 +15,7 @@ import (
 type sessions struct {
 	byPrefix map[string]*list.Element
 	order    *list.List // the newest first
+	evicted  uint64
 }
 
 // maxSessions bounds how many are kept.
@@ -48,6 +49,7 @@ func (s *sessions) of(reply string, c model.Consistency) *session {
 		oldest := s.order.Back()
 		delete(s.byPrefix, oldest.Value.(*session).prefix)
 		s.order.Remove(oldest)
+		s.evicted++
 	}
 	n := &session{prefix: prefix, fresh: true}
 	s.byPrefix[prefix] = s.order.PushFront(n)

@@ -3,6 +3,7 @@ package masternode
 import (
 	"quartet/bus"
 	"quartet/bus/link"
+	"quartet/master/kv"
 )
 
 // Figures are what a master's loop says of itself when it is asked.
@@ -15,6 +16,7 @@ type Figures struct {
 	Short      string     // why sets are refused for want of room on the disk; "": they are not
 	Free       uint64     // bytes on that disk; 0: with --memory, or not known
 	Traffic    link.Traffic
+	KeyValue   kv.Counts // of the facade for NATS key-value clients
 }
 
 // look answers a probe.
@@ -26,6 +28,9 @@ func (n *node) look() Figures {
 			Counters: n.link.Counters(), Kinds: n.link.Kinds(), Waiting: n.inbox.Len(), Dropped: n.inbox.Dropped(),
 			Refused: n.machine.Refused(), Again: n.machine.Resent(),
 		},
+	}
+	if n.kv != nil {
+		f.KeyValue = n.kv.facade.Counts()
 	}
 	why, _ := n.trouble()
 	f.Unwritable = why != ""

@@ -15,6 +15,7 @@ import (
 	"quartet/bus/host/monitor"
 	"quartet/bus/link"
 	"quartet/bus/model"
+	"quartet/master/kv"
 	"quartet/master/ledger"
 	"quartet/master/masternode"
 )
@@ -41,6 +42,9 @@ type Collector struct {
 	member, position, positionLag, timestamp                        monitor.Family
 	watermarkLag, keys, taken, tentative, queue                     monitor.Family
 	restarts, replicaSafe, replicaClock, replicaUp                  monitor.Family
+	kvRequests, kvRefused, kvChanges, kvStored, kvConsumers         monitor.Family
+	kvReopened, kvUnshown, kvEvicted                                monitor.Family
+	kvBuckets, kvStreams, kvSessions, kvUnstored                    monitor.Family
 }
 
 // New returns what Prometheus asks: the ledger's figures, and those that the loop behind
@@ -94,6 +98,19 @@ func New(probe *bus.Probe[masternode.Figures], l *ledger.Ledger) prometheus.Coll
 		queue:        g("replica_queue", "broadcasts that the replica has received and not delivered", "replica"),
 		restarts: g("replica_restarts",
 			"how often in a row the replica's process has ended, since it last lived for half a minute", "replica"),
+
+		kvRequests:  counter("kv_requests_total", "messages of NATS key-value clients"),
+		kvRefused:   counter("kv_refused_total", "of them, those that were answered with an error"),
+		kvChanges:   counter("kv_changes_total", "changes of buckets that were numbered"),
+		kvStored:    counter("kv_stored_total", "messages that were sent to the streams of buckets"),
+		kvConsumers: counter("kv_consumer_requests_total", "requests about consumers (watches, keys, history) that were passed on to JetStream"),
+		kvReopened:  counter("kv_reopened_total", "buckets that were opened again after they had been at work"),
+		kvUnshown:   counter("kv_unshown_total", "changes of keys that no subject can hold, which bucket clients do not see"),
+		kvEvicted:   counter("kv_sessions_evicted_total", "sessions of key-value clients that were forgotten for newer ones"),
+		kvBuckets:   g("kv_buckets", "key-value buckets"),
+		kvStreams:   g("kv_streams", "key-value buckets that have a stream: the others have no watches, keys and history"),
+		kvSessions:  g("kv_sessions", "sessions of key-value clients that are remembered"),
+		kvUnstored:  g("kv_unstored", "changes of buckets that their streams do not hold yet"),
 	}
 	return &monitor.Collector[masternode.Figures]{
 		Probe: probe, Samples: c.samples, Others: c.counted,
@@ -167,6 +184,7 @@ func (c *Collector) samples(to chan<- prometheus.Metric, f *masternode.Figures) 
 	if f.Free > 0 {
 		c.free.Send(to, float64(f.Free))
 	}
+	c.keyValue(to, &f.KeyValue)
 	furthest := uint64(0)
 	for i := range s.Replicas {
 		furthest = max(furthest, s.Replicas[i].Position)
@@ -174,6 +192,22 @@ func (c *Collector) samples(to chan<- prometheus.Metric, f *masternode.Figures) 
 	for i := range s.Replicas {
 		c.replica(to, &s.Replicas[i], s.Master.Last, furthest)
 	}
+}
+
+// keyValue are the samples of the facade for NATS key-value clients.
+func (c *Collector) keyValue(to chan<- prometheus.Metric, k *kv.Counts) {
+	c.kvRequests.Send(to, float64(k.Requests))
+	c.kvRefused.Send(to, float64(k.Refused))
+	c.kvChanges.Send(to, float64(k.Changes))
+	c.kvStored.Send(to, float64(k.Stored))
+	c.kvConsumers.Send(to, float64(k.Passed))
+	c.kvReopened.Send(to, float64(k.Reopened))
+	c.kvUnshown.Send(to, float64(k.Unshown))
+	c.kvEvicted.Send(to, float64(k.Evicted))
+	c.kvBuckets.Send(to, float64(k.Buckets))
+	c.kvStreams.Send(to, float64(k.Streams))
+	c.kvSessions.Send(to, float64(k.Sessions))
+	c.kvUnstored.Send(to, float64(k.Unstored))
 }
 
 func (c *Collector) replica(to chan<- prometheus.Metric, r *bus.ReplicaStatus, last, furthest uint64) {
