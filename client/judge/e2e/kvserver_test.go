@@ -201,7 +201,7 @@ func TestKeyValueWithoutJetStream(t *testing.T) {
 	}
 	testkit.Eventually(t, restLimit, "the word that there are no watches", func() error {
 		_, err := kv.WatchAll(t.Context())
-		var refused *jetstream.APIError
+		var refused *nats.APIError // the jetstream package's watches are the legacy package's
 		if !errors.As(err, &refused) || refused.ErrorCode != 10039 {
 			return fmt.Errorf("a watch without JetStream: %w", err)
 		}
