@@ -95,8 +95,9 @@ func (d *doctor) lookAtBucket(ctx context.Context, nc *nats.Conn, below, bucket 
 		}
 		may = append(may, try.what)
 		var a answer
-		isError := json.Unmarshal(reply.Data, &a) == nil && a.Error != nil
-		noStream = noStream || isError && a.Error.Code == noWatches
+		if json.Unmarshal(reply.Data, &a) == nil && a.Error != nil && a.Error.Code == noWatches {
+			noStream = true
+		}
 	}
 
 	text := "this user may " + console.OrDash(strings.Join(may, ", "))

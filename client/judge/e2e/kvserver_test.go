@@ -113,10 +113,12 @@ func TestKeyValueOnAnExternalServer(t *testing.T) {
 	if _, err := others.Put(ctx, "k", nil); err != nil {
 		t.Error(err)
 	}
-	mayNot(t, as(s.ClientURL(), "one:1"), "quartet.kv.$KV.others.k", "quartet.kv.STREAM.DELETE.KV_orders", "quartet.shadow.orders.k.17", "$KV.orders.17")
+	mayNot(t, as(s.ClientURL(), "one:1"), "quartet.kv.$KV.others.k", "quartet.kv.STREAM.DELETE.KV_orders",
+		"quartet.shadow.orders.k.17", "$KV.orders.17")
 	mayNot(t, as(s.ClientURL(), "all:a"), "quartet.shadow.orders.k.17", "$KV.orders.17", "$JS.API.INFO")
 
-	o := quartet(t, "doctor", "--nats", as(s.ClientURL(), "one:1"), "--bucket", "orders,others", "-o", "raw")
+	one := as(s.ClientURL(), "one:1")
+	o := quartet(t, "doctor", "--nats", one, "--bucket", "orders,others", "-o", "raw")
 	for _, want := range []string{
 		"ok\tbucket orders\tthis user may bind, get, put, watch\t", "ok\tbucket others\tthis user may -; not bind, get, put, watch\t",
 	} {
