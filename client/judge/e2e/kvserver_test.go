@@ -126,7 +126,8 @@ func TestKeyValueOnAnExternalServer(t *testing.T) {
 			t.Errorf("doctor does not say %q:\n%s%s", want, o.stdout, o.stderr)
 		}
 	}
-	if o := quartet(t, "doctor", "--nats", as(s.ClientURL(), "owner:o"), "-o", "raw"); !strings.Contains(o.stdout, "ok\tkey-value\t2 buckets below quartet.kv") {
+	o = quartet(t, "doctor", "--nats", as(s.ClientURL(), "owner:o"), "-o", "raw")
+	if !strings.Contains(o.stdout, "ok\tkey-value\t2 buckets below quartet.kv") {
 		t.Errorf("doctor of one who may all:\n%s%s", o.stdout, o.stderr)
 	}
 }
