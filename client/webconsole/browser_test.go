@@ -108,7 +108,7 @@ func browser(t testing.TB, url string) *tab {
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(*chromium), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.WSURLReadTimeout(limit),
 		chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("force-color-profile", "srgb"))
-	ctx, cancel := context.WithTimeout(t.Context(), 5*limit)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*limit+*openFor)
 	ctx, endBrowser := chromedp.NewExecAllocator(ctx, options...)
 	ctx, endTab := chromedp.NewContext(ctx)
 	b := &tab{t: t, ctx: ctx}

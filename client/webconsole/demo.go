@@ -1,6 +1,7 @@
 package webconsole
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 
@@ -30,7 +31,7 @@ func (s *Server) demo(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.feed.mark(pid, r.PathValue("deed") == "pause")
-	s.feed.take(r.Context())
+	s.feed.take(context.WithoutCancel(r.Context()))
 	parts, _ := s.feed.newest()
 	s.parts(w, http.StatusOK, parts)
 }

@@ -18,6 +18,7 @@ const (
 	reportEvery  = 4                      // looks: statistics are asked for once a second
 	lookWait     = 900 * time.Millisecond // for an answer
 	mostHappened = 100
+	mostFailures = 2               // looks that fail before the cluster counts as gone: one may have been unlucky
 	mostRates    = 240             // looks with statistics: four minutes
 	stale        = 5 * time.Second // after which a look says nothing of rates
 )
@@ -35,6 +36,7 @@ type feed struct {
 	full    *glance.Look // the newest with statistics of its own
 	settled *glance.Look // the newest that is not between two views
 	looks   int
+	failed  int                      // looks in a row
 	parts   map[string]template.HTML // of sight
 }
 
@@ -108,13 +110,14 @@ func (f *feed) newest() (map[string]template.HTML, <-chan struct{}) {
 	return f.parts, f.changed
 }
 
-// fresh returns what is seen now: of a moment after the call unless somebody looks anyway.
+// fresh returns what is seen now: of a moment after the call unless somebody looks anyway. A page
+// that is gone meanwhile says nothing of the cluster.
 func (f *feed) fresh(ctx context.Context) pane.Sight {
 	f.mu.Lock()
 	isFresh := f.sight.Look != nil && time.Since(f.sight.At) < 2*lookEvery
 	f.mu.Unlock()
 	if !isFresh {
-		f.take(ctx)
+		f.take(context.WithoutCancel(ctx))
 	}
 
 	f.mu.Lock()
@@ -153,14 +156,11 @@ func (f *feed) see(l *glance.Look, err error, withReport bool) {
 	s := &f.sight
 	s.At = time.Now()
 	if err != nil {
-		if s.Reached {
-			s.Since = s.At
-		}
-		if s.Reached, s.Why = false, reason(err); isLooking(err) {
-			s.Why = ""
-		}
+		f.failed++
+		f.missed(err)
 		return
 	}
+	f.failed = 0
 
 	if s.Look != nil {
 		f.happened(glance.Ended(s.Look, l))
@@ -188,6 +188,23 @@ func (f *feed) see(l *glance.Look, err error, withReport bool) {
 		f.full = l
 	}
 	s.Reached, s.Why, s.Look = true, "", l
+}
+
+// missed takes a look that has failed.
+func (f *feed) missed(err error) {
+	s := &f.sight
+	isUnlucky := s.Reached && f.failed < mostFailures
+	if isUnlucky {
+		return
+	}
+
+	if s.Reached {
+		s.Since = s.At
+		f.happened([]glance.Happening{{At: s.At, Text: "the cluster does not answer: " + reason(err), Grave: glance.Bad}})
+	}
+	if s.Reached, s.Why = false, reason(err); isLooking(err) {
+		s.Why = ""
+	}
 }
 
 // happened puts what has happened on top.

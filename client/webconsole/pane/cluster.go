@@ -236,7 +236,7 @@ func (s *Sight) nodes() []node {
 	m := node{ID: leader(status), Role: "master, leads", Class: "leads", PID: status.Master.PID, IsMaster: true}
 	m.Figures = []figure{
 		{"clock", grouped(status.Master.Clock), false, "Lamport time"},
-		{"causal numbers", grouped(status.Master.Last), false, "the highest number given out"},
+		{"numbered", grouped(status.Master.Last), false, "causal writes: the highest number given out"},
 		{"may be read", grouped(status.Master.Safe), status.Master.Safe < status.Master.Last, "the highest number that enough members hold"},
 		{"under way", grouped(status.Master.Pending), false, "requests taken and not answered"},
 	}
