@@ -92,9 +92,14 @@ func (t *Trace) passedBy(unnamed []Event) {
 		return
 	}
 
-	began, ended := t.Events[from].At, t.Events[until].At
+	// In the turn that forwards the request others may be asked before its replica is.
+	asked, began, ended := t.Events[0].At, t.Events[from].At, t.Events[until].At
 	for _, e := range unnamed {
-		if !slices.Contains(kinds, e.Kind) || e.At.Before(began) || e.At.After(ended) {
+		since := began
+		if e.Kind == "FORWARD" {
+			since = asked
+		}
+		if !slices.Contains(kinds, e.Kind) || e.At.Before(since) || e.At.After(ended) {
 			continue
 		}
 

@@ -49,13 +49,23 @@ type demo struct {
 	program, url, nats, runs string
 }
 
-var build = sync.OnceValues(func() (string, error) {
+// built is the program under test, which TestMain builds.
+var built string
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "quartet-browser")
-	if err != nil {
-		return "", err
+	if err == nil {
+		defer os.RemoveAll(dir)
+		built, err = program.Build(context.Background(), dir)
 	}
-	return program.Build(context.Background(), dir)
-})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
+}
 
 var (
 	consoleLine = regexp.MustCompile(`(?m)^console (http://\S+)$`)
@@ -64,12 +74,8 @@ var (
 
 func startDemo(t testing.TB) *demo {
 	t.Helper()
-	path, err := build()
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := &demo{program: path, runs: t.TempDir()}
-	cmd := exec.Command(path, "console", "--demo", "--listen", "127.0.0.1:-1", "--runs", d.runs)
+	d := &demo{program: built, runs: t.TempDir()}
+	cmd := exec.Command(built, "console", "--demo", "--listen", "127.0.0.1:-1", "--runs", d.runs)
 	d.Child = testkit.Launch(t, cmd)
 	d.AwaitStdout(t, limit, "its address", func(said string) bool {
 		found := consoleLine.FindStringSubmatch(said)
