@@ -30,6 +30,7 @@ var handlers = table{
 	message.KindHello:     on((*Machine).hello),
 	message.KindState:     on((*Machine).state),
 	message.KindInstalled: on((*Machine).installed),
+	message.KindVote:      on((*Machine).vote),
 
 	// What only replicas are told.
 	message.KindInstall:  dropped,
@@ -37,6 +38,7 @@ var handlers = table{
 	message.KindProbe:    dropped,
 	message.KindPrepare:  dropped,
 	message.KindOutdated: dropped,
+	message.KindPoll:     dropped,
 	message.KindData:     dropped,
 	message.KindAck:      dropped,
 	message.KindFill:     dropped,

@@ -5,6 +5,7 @@ import (
 	"quartet/bus/message"
 	"quartet/bus/model"
 	"quartet/master/membership"
+	"quartet/master/membership/proposer"
 	"quartet/replica/abcast"
 	"quartet/replica/dedup"
 )
@@ -18,6 +19,7 @@ type Config struct {
 	Missing     int            // how many of them may be missing; below 0: so many that a majority remains
 	Cluster     uint64         // random: the identity of a cluster that begins
 	Nonce       uint64         // random: see membership.Config
+	Voting      bool           // the replicas decide the records of views: no Command is given to a store
 	NextRID     uint64         // the first id to give out; greater than all given out before
 	Clock       uint64         // no smaller than any Lamport time told before
 
@@ -78,6 +80,7 @@ type Output struct {
 	Heard    []uint64 // tokens of requests that a replica has told of; one may stand there twice
 	Statuses []StatusReply
 	Command  *membership.Command // for the store of the view's record; its outcome goes to Result
+	Learned  *message.Record     // with Config.Voting: the newest record, where it is another than before
 }
 
 func (o *Output) send(msg message.Message, to ...lamport.Node) {
@@ -95,7 +98,8 @@ type Machine struct {
 	resent  uint64
 
 	members  *membership.Machine
-	replicas []*peer // all that are known, in rising order
+	proposer *proposer.Proposer // nil: the records are in a store
+	replicas []*peer            // all that are known, in rising order
 	nonce    uint64
 
 	flights   map[uint64]*flight
@@ -134,11 +138,12 @@ func New(cfg Config) *Machine {
 	m.clock.Restore(cfg.Clock)
 	m.members = membership.New(membership.Config{
 		Self: cfg.Self, Incarnation: cfg.Incarnation, Draw: cfg.Draw, Replicas: cfg.Replicas, Missing: cfg.Missing,
-		Cluster: cfg.Cluster, Nonce: cfg.Nonce,
+		Cluster: cfg.Cluster, Nonce: cfg.Nonce, Voting: cfg.Voting,
 		SuspectTicks: cfg.SuspectTicks, ReadmitTicks: cfg.ReadmitTicks, JoinTicks: cfg.JoinTicks,
 		AgainTicks: againTicks, CheckTicks: cfg.CheckTicks,
 		QuietTicks: quietBeats * max(cfg.ProbeTicks, 1),
 	}, &m.clock)
+	m.beginVoting()
 	m.refresh()
 	return m
 }
@@ -249,6 +254,7 @@ func (m *Machine) Tick(out *Output) {
 	m.forgetOld()
 	m.members.Tick()
 	m.refresh()
+	m.tickVoting(out)
 	m.fenceAgain()
 	if m.ticks%max(m.cfg.ProbeTicks, 1) == 0 {
 		m.probe(out)

@@ -324,7 +324,7 @@ func (m *Machine) Base() (lamport.Node, uint64) {
 func (m *Machine) take(members *membership.Output, out *Output) {
 	out.Sends = append(out.Sends, members.Sends...)
 	if members.Command != nil {
-		out.Command = members.Command
+		m.command(members.Command, out)
 	}
 	if members.Probe {
 		m.probe(out)

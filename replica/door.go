@@ -51,6 +51,8 @@ func (m *Machine) admitsMaster(msg message.Message, h *message.Header) bool {
 		return true
 	case *message.Prepare:
 		return h.Incarnation >= m.master.Incarnation
+	case *message.Poll:
+		return h.Incarnation >= m.master.Incarnation && isSoundPoll(msg)
 	case *message.Forward:
 		return h.Incarnation == m.master.Incarnation && h.From == m.master.Node
 	case *message.Fill:

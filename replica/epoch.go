@@ -188,6 +188,7 @@ func (m *Machine) install(r *message.Record, out *Output) {
 		return
 	}
 	m.heard(lamport.Master(1), r.Master)
+	m.learn(r)
 
 	step, why := m.self.Decide(r, view.Standing{
 		Record: &m.record, Works: m.cast != nil, Wedged: m.rest != nil, Loads: m.learner.Loads(), Worked: m.worked(),
@@ -233,6 +234,7 @@ func (m *Machine) misplaced(r *message.Record) {
 func (m *Machine) goBack(r *message.Record, why string) {
 	m.self.GoBack(why)
 	m.outside(r)
+	m.forgetVotes()
 }
 
 // setAside keeps what this replica has, for an operator to look at.
@@ -313,6 +315,7 @@ func (m *Machine) enter(r *message.Record) {
 
 		publishes: m.isFirst(r),
 	}
+	m.follow(r)
 	m.layers.NewEpoch()
 	m.shut = m.layers.Floor() // a horizon of an epoch that has ended comes to nothing
 	m.dropData()
@@ -340,6 +343,7 @@ func (m *Machine) outside(r *message.Record) {
 	isEarlier := m.record.Epoch > 0 && m.record.Epoch < r.Since
 	ended := isEarlier || view.Forked(&m.record, r)
 	m.epoch = epoch{record: *r}
+	m.follow(r)
 	m.dropData()
 	m.learner.Begin(r.View, m.causal.committed)
 	if ended {
@@ -384,8 +388,10 @@ func (m *Machine) outdated(o *message.Outdated) {
 	case view.Deposed:
 		record := m.record
 		m.outside(&record)
+		m.forgetVotes()
 	case view.Renamed:
 		m.turn.Changed = true
+		m.forgetVotes()
 	}
 }
 

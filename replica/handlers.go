@@ -56,6 +56,7 @@ var (
 	prepares  = on("prepare", (*Machine).prepare)
 	installs  = on("install", func(m *Machine, msg *message.Install, out *Output) { m.install(&msg.Record, out) })
 	forwards  = on("forward", func(m *Machine, msg *message.Forward, _ *Output) { m.forward(msg) })
+	votes     = on("vote", (*Machine).poll)
 	outdates  = on("outdated", func(m *Machine, msg *message.Outdated, _ *Output) { m.outdated(msg) })
 	takesData = on("data", (*Machine).data)
 	takesAck  = on("ack", func(m *Machine, msg *message.Ack, _ *Output) { m.cast.Ack(msg) })
@@ -79,6 +80,7 @@ var handlers = reactions{
 	message.KindInstall:  {installs, installs, installs, installs, installs},
 	message.KindForward:  {forwards, forwards, forwards, forwards, forwards},
 	message.KindOutdated: {outdates, outdates, outdates, outdates, outdates},
+	message.KindPoll:     {votes, votes, votes, votes, votes},
 
 	message.KindData: {dropped, takesData, dropped, dropped, dropped},
 	message.KindAck:  {dropped, takesAck, dropped, dropped, dropped},
@@ -95,6 +97,7 @@ var handlers = reactions{
 	message.KindAnswers:   {dropped, dropped, dropped, dropped, dropped},
 	message.KindReport:    {dropped, dropped, dropped, dropped, dropped},
 	message.KindState:     {dropped, dropped, dropped, dropped, dropped},
+	message.KindVote:      {dropped, dropped, dropped, dropped, dropped},
 }
 
 // missing returns the first place that is empty, or "".

@@ -27,6 +27,7 @@ func TestEveryMessageMeansSomethingInEveryCondition(t *testing.T) {
 func TestWhatIsDroppedAlways(t *testing.T) {
 	toMasters := map[message.Kind]bool{
 		message.KindHello: true, message.KindInstalled: true, message.KindAnswers: true, message.KindReport: true, message.KindState: true,
+		message.KindVote: true,
 	}
 	for kind := message.Kind(1); kind <= message.KindLast; kind++ {
 		always := true

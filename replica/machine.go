@@ -5,6 +5,7 @@ import (
 	"quartet/bus/message"
 	"quartet/bus/model"
 	"quartet/replica/abcast"
+	"quartet/replica/acceptor"
 	"quartet/replica/dedup"
 	"quartet/replica/durable"
 	"quartet/replica/layers"
@@ -120,6 +121,7 @@ type Machine struct {
 	epoch // in which it works, is wedged, or is outside
 
 	self       view.Self
+	acceptor   acceptor.Acceptor
 	learner    view.Learner
 	neighbours view.Neighbours
 

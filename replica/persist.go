@@ -91,7 +91,7 @@ func (m *Machine) state() durable.State {
 		Position: m.layers.Position(), Entries: m.layers.Entries(), Order: m.layers.Order(),
 		Changes:   durable.Span{Since: m.layers.Changes().Since(), To: m.layers.Position()},
 		Collected: m.layers.Collection(), Shut: m.shut,
-		Committed: m.causal.committed, Watermark: m.causal.watermark, Safe: m.causal.safe,
+		Committed: m.causal.committed, Watermark: m.causal.watermark, Safe: m.causal.safe, Votes: m.acceptor.Votes(),
 	}
 	switch {
 	case m.learner.Loads():
@@ -156,6 +156,7 @@ func (m *Machine) restore(s *durable.Saved) {
 		Incarnation: st.Incarnation, Lives: st.Lives, Back: st.Back, Aside: st.Aside,
 		Served: st.Record.Epoch > 0 && !st.Learning,
 	})
+	m.acceptor.Restore(st.Votes, &m.record, &m.self)
 	m.clock.Restore(st.Clock)
 	m.lastRID = st.LastRID
 

@@ -85,6 +85,8 @@ var bodyFields = [...]int{
 	message.KindChunk:     27,
 	message.KindBeat:      0,
 	message.KindOutdated:  3,
+	message.KindPoll:      6,
+	message.KindVote:      8,
 }
 
 // Fields of the arrays inside messages. Since every field takes at least one byte, one

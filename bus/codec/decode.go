@@ -108,6 +108,12 @@ func (d *Decoder) body(kind message.Kind, h message.Header, version uint64) mess
 		return d.chunk(h)
 	case message.KindOutdated:
 		return &message.Outdated{Header: h, Newest: d.uint(), Life: d.uint(), Replaced: d.bool()}
+
+	// Votes on the records of views.
+	case message.KindPoll:
+		return d.poll(h)
+	case message.KindVote:
+		return d.vote(h)
 	}
 	d.fail("unknown kind %d", kind)
 	return nil

@@ -180,12 +180,7 @@ func (d *Decoder) past(version uint64) message.Past {
 		return message.Past{}
 	}
 	d.tuple(pastFields, "past")
-	p := message.Past{Life: d.uint(), Reason: d.str(MaxReason, "reason")}
-	if d.list(1, d.fields(recordFields, 1, 2)+1) == 1 {
-		r := d.record()
-		p.Record = &r
-	}
-	return p
+	return message.Past{Life: d.uint(), Reason: d.str(MaxReason, "reason"), Record: d.optionalRecord()}
 }
 
 // proof reads what earlier versions do not say.

@@ -113,6 +113,10 @@ func (e *Encoder) body(m message.Message) {
 		e.uint(m.Newest)
 		e.uint(m.Life)
 		e.bool(m.Replaced)
+	case *message.Poll:
+		e.poll(m)
+	case *message.Vote:
+		e.vote(m)
 
 	default:
 		e.fail("unknown type of message")

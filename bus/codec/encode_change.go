@@ -41,12 +41,7 @@ func (e *Encoder) past(p *message.Past) {
 	e.array(pastFields)
 	e.uint(p.Life)
 	e.str(p.Reason)
-	if p.Record == nil {
-		e.array(0)
-		return
-	}
-	e.array(1)
-	e.record(p.Record)
+	e.optionalRecord(p.Record)
 }
 
 func (e *Encoder) proof(p *message.Proof) {

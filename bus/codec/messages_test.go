@@ -136,7 +136,24 @@ func samples() map[string]message.Message {
 		"outdated":    &message.Outdated{Header: head(lamport.Master(1)), Newest: 1 << 61, Life: 1 << 60, Replaced: true},
 		"chunk_empty": &message.Chunk{Header: head(2)},
 		"beat":        &message.Beat{Header: head(2)},
+		"poll": &message.Poll{
+			Header: head(lamport.Master(1)), Attempt: 1 << 60, Ballot: message.Ballot{Round: 3, Master: 1 << 61}, Base: &record,
+			Value: following(&record), Forced: true,
+		},
+		"poll_first": &message.Poll{Header: message.Header{From: lamport.Master(1)}, Ballot: message.Ballot{Round: 1}},
+		"vote": &message.Vote{
+			Header: head(2), Attempt: 1 << 60, Base: &record, Counts: true, Promised: message.Ballot{Round: 3, Master: 1 << 61},
+			Accepted: message.Ballot{Round: 3, Master: 1 << 60}, Value: following(&record),
+		},
+		"vote_first": &message.Vote{Header: message.Header{From: 1}},
 	}
+}
+
+// following is a record of the epoch after another one.
+func following(r *message.Record) *message.Record {
+	next := *r
+	next.Epoch, next.Nonce = r.Epoch+1, 88
+	return &next
 }
 
 func epochRecord() message.Record {

@@ -36,13 +36,16 @@ const (
 	KindChunk     Kind = 15 // member → learner: the piece that was asked for
 	KindBeat      Kind = 16 // replica → replica: you hear me
 	KindOutdated  Kind = 17 // master → replica: a later process of your name is known
+	KindPoll      Kind = 18 // master → replica: vote on the record that is to follow
+	KindVote      Kind = 19 // replica → master: what it has promised and accepted
 
-	KindLast = KindOutdated
+	KindLast = KindVote
 )
 
 var kindNames = [...]string{"",
 	"HELLO", "INSTALL", "INSTALLED", "FORWARD", "ANSWERS", "DATA", "ACK", "GAP", "FILL", "PROBE",
-	"REPORT", "PREPARE", "STATE", "PULL", "CHUNK", "BEAT", "OUTDATED"}
+	"REPORT", "PREPARE", "STATE", "PULL", "CHUNK", "BEAT", "OUTDATED",
+	"POLL", "VOTE"}
 
 // String returns the kind's name in capitals.
 func (k Kind) String() string {

@@ -60,6 +60,8 @@ func TestAppendRIDs(t *testing.T) {
 		}, 15, "CHUNK", nil},
 		{&message.Beat{}, 16, "BEAT", nil},
 		{&message.Outdated{}, 17, "OUTDATED", nil},
+		{&message.Poll{Attempt: 3}, 18, "POLL", nil},
+		{&message.Vote{Attempt: 3}, 19, "VOTE", nil},
 	} {
 		if got := test.msg.AppendRIDs([]uint64{100}); !slices.Equal(got, append([]uint64{100}, test.want...)) {
 			t.Errorf("%s: %v behind 100, want %v", test.name, got, test.want)
@@ -72,7 +74,7 @@ func TestAppendRIDs(t *testing.T) {
 	if got := data.AppendOwnRIDs(nil); !slices.Equal(got, []uint64{7, 8, 9, 10}) {
 		t.Errorf("own rIDs %v", got)
 	}
-	for _, k := range []message.Kind{0, 18, 255} {
+	for _, k := range []message.Kind{0, 20, 255} {
 		if k.String() != "KIND?" {
 			t.Errorf("kind %d prints as %q", uint8(k), k)
 		}

@@ -51,6 +51,12 @@ func (*Chunk) Kind() Kind { return KindChunk }
 // Kind implements [Message].
 func (*Outdated) Kind() Kind { return KindOutdated }
 
+// Kind implements [Message].
+func (*Poll) Kind() Kind { return KindPoll }
+
+// Kind implements [Message].
+func (*Vote) Kind() Kind { return KindVote }
+
 // AppendRIDs implements [Message]: a message that concerns no request appends nothing. Messages
 // that concern requests override it. PREPARE, STATE, PULL and CHUNK do not: they move state, and
 // the story of the requests that made it is told elsewhere.

@@ -24,8 +24,12 @@ var (
 		"ask the newer master: this one has ended its service"}
 
 	RecordUnread = &Kind{"the record of the views is being read",
-		"it ends by itself once the master reaches its JetStream bucket; if it lasts, " +
-			"bring the NATS servers that hold the bucket back: the master's log names them"}
+		"it ends by itself once the master reaches its JetStream bucket, or, with --record replicas, enough replicas; " +
+			"if it lasts, bring the NATS servers that hold the bucket back, or the replicas: the master's log names them"}
+	Undecided = &Kind{"%s cannot vote on the record of the views, and the votes of %d of %d replicas are needed to read it and " +
+		"to decide the next one",
+		"those that the master runs come back by themselves, within seconds of its start;" +
+			" bring the others back, with their data; or see what going on without them would lose: quartet recover"}
 	RecordUnheld = &Kind{"the record of the views is lost, and no replica that holds it is heard yet",
 		"bring the replicas back, with their data: each of them holds the record"}
 	RecordUnsure = &Kind{"the record of the views is lost: the newest that a replica holds is of epoch %d, " +
@@ -80,7 +84,7 @@ var (
 
 // All are the kinds that a status can say, in no order that means anything.
 var All = []*Kind{
-	NewerMaster, RecordUnread, RecordUnheld, RecordUnsure, RecordAnew, Booting, FirstView, Changing, Installing,
+	NewerMaster, RecordUnread, Undecided, RecordUnheld, RecordUnsure, RecordAnew, Booting, FirstView, Changing, Installing,
 	Apart, Unreachable, TooFew, RoomUnknown, DiskFull, DiskFullest,
 	NextChangeFails, NoSpare, DiskNarrow, KeepsEnding, Doubled, Open,
 }

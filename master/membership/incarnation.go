@@ -5,9 +5,13 @@ func (m *Machine) Incarnation() uint64 { return m.cfg.Incarnation }
 
 // newer takes note of a master with a greater incarnation. Whoever was obeyed before is
 // superseded, and ends. A master that nobody has obeyed yet goes on above it: it was started
-// later, by a clock that was set back, or at the same time (rule F12).
+// later, by a clock that was set back, or at the same time (rule F12). So does one that the
+// replicas have not told the record yet: they may obey it and have heard of no other since they
+// were started.
 func (m *Machine) newer(incarnation uint64) {
-	if m.obeyed || m.stage == deciding || m.record.Master == m.cfg.Incarnation {
+	isUnread := m.cfg.Voting && m.record.Epoch == 0
+	isObeyed := m.obeyed && !isUnread
+	if isObeyed || m.stage == deciding || m.record.Master == m.cfg.Incarnation {
 		m.stage = stopped
 		return
 	}

@@ -17,6 +17,7 @@ type Config struct {
 	Missing     int            // how many replicas may be missing; below 0: so many that a majority remains
 	Cluster     uint64         // random: the identity of a cluster that begins
 	Nonce       uint64         // random: the nonces of this master's proposals, and the numbers of its PREPAREs, follow it
+	Voting      bool           // the replicas decide the records, and not a store (rules D1 to D9)
 
 	SuspectTicks uint64 // silence that makes a replica suspected
 	ReadmitTicks uint64 // how long a replica that was removed for its silence stays out; doubled each time
@@ -141,6 +142,8 @@ type Machine struct {
 	established   bool              // every member has installed the record: only then is anything done by it
 
 	deaf bool // a replica is known not to hear another one
+
+	isMute bool // with Config.Voting: too few have answered the last command
 }
 
 // New returns a machine that begins by reading the record.
@@ -439,7 +442,8 @@ func (m *Machine) leaves(r *Replica) bool {
 // Recover lets the view that is to be formed now be formed of the replicas that are there. While
 // the view stands it does nothing: no operator has been asked about what may happen later.
 func (m *Machine) Recover() {
-	m.recover = m.recover || m.stage == changing || m.stage == deciding || m.lost
+	isUndecidable := m.isMute && m.stage == reading
+	m.recover = m.recover || m.stage == changing || m.stage == deciding || m.lost || isUndecidable
 }
 
 // Tick counts time: silence makes suspicion.
@@ -466,8 +470,11 @@ func (m *Machine) Tick() {
 	m.listen()
 }
 
-// install tells a replica the record.
+// install tells a replica the record, unless it is to end with it, and is needed still.
 func (m *Machine) install(r *Replica, out *Output) {
+	if m.isNeeded(r) {
+		return // it says HELLO again, and again
+	}
 	out.send(&message.Install{Header: m.header(), Record: m.record}, r.Node)
 }
 

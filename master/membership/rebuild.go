@@ -171,10 +171,11 @@ func (m *Machine) older(stands *message.Record) bool {
 	})
 }
 
-// LostRecord reports whether the store has lost the record, and returns the newest that is held
-// elsewhere; nil: nobody has said so yet.
+// LostRecord reports whether the store has lost the record, or too few of those answer who decide
+// it, and returns the newest that is held elsewhere; nil: nobody has said so yet.
 func (m *Machine) LostRecord() (*message.Record, bool) {
-	if !m.lost {
+	isUnread := m.isMute && m.record.Epoch == 0
+	if !m.lost && !isUnread {
 		return nil, false
 	}
 	return m.Held(), true

@@ -13,6 +13,7 @@ type Command struct {
 	Propose  *message.Record // nil: read
 	Revision uint64          // 0: there must be none
 	Check    bool            // a read while all is well: find out, too, whether a write would succeed
+	Force    bool            // an operator lets the replicas that are there decide, if too few are (rule D8)
 }
 
 // Fate is what became of a command.
@@ -52,7 +53,7 @@ func (m *Machine) read(out *Output) {
 	}
 	m.command++
 	m.waits, m.knownWhenRead = true, m.known()
-	out.Command = &Command{Number: m.command}
+	out.Command = &Command{Number: m.command, Force: m.recover}
 }
 
 // propose asks to write the record of the next epoch.
@@ -71,7 +72,7 @@ func (m *Machine) propose(r message.Record, out *Output) {
 	m.proposal, m.stage = &r, deciding
 	m.command++
 	m.waits = true
-	out.Command = &Command{Number: m.command, Propose: &r, Revision: m.revision}
+	out.Command = &Command{Number: m.command, Propose: &r, Revision: m.revision, Force: m.recover}
 }
 
 // check reads the record now and then while its view works: a store that fails, or that has
@@ -173,6 +174,7 @@ func (m *Machine) Result(r Result, out *Output) {
 	}
 
 	m.waits = false
+	m.isMute = m.cfg.Voting && r.Fate == Unknown
 	if r.Fate == Read || r.Fate == Won {
 		m.seen = r.Number
 	}

@@ -19,6 +19,9 @@ func (m *Machine) Why() string {
 		if m.lost {
 			return m.whyLost()
 		}
+		if why := m.whyMute(); why != "" {
+			return why
+		}
 		return trouble.RecordUnread.Say()
 	case booting:
 		return m.whyBooting()
@@ -65,6 +68,9 @@ func (m *Machine) unfit() []string {
 // Short says why no next view can be formed with the replicas that are there, or "". It
 // is said while a change is under way only: requests are refused then, not kept waiting.
 func (m *Machine) Short() string {
+	if why := m.whyMute(); why != "" && !m.recover {
+		return why
+	}
 	forming := m.stage == changing || m.stage == deciding
 	if !forming || m.recover {
 		return ""

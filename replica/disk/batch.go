@@ -113,17 +113,33 @@ func (d *Disk) putState(b *pebble.Batch, before *durable.State) error {
 }
 
 func (d *Disk) putPast(b *pebble.Batch) error {
-	var record []byte
-	if d.state.Record.Epoch > 0 {
-		var err error
-		if record, err = d.enc.EncodeRecord(&d.state.Record); err != nil {
+	var p past
+	var err error
+	s := &d.state
+	if p.record, err = d.encoded(&s.Record); err != nil {
+		return err
+	}
+	if !s.Votes.Base.Equal(&s.Record) {
+		if p.base, err = d.encoded(&s.Votes.Base); err != nil {
 			return err
 		}
 	}
+	if p.value, err = d.encoded(&s.Votes.Value); err != nil {
+		return err
+	}
 	d.counts.past = d.counts.turn
-	d.value = appendPast(d.value[:0], d.counts.past, &d.state, record)
+	d.value = appendPast(d.value[:0], d.counts.past, s, &p)
 	put(b, pastKey, d.value)
 	return nil
+}
+
+// encoded is a record's bytes, in memory of their own; nil of none.
+func (d *Disk) encoded(r *message.Record) ([]byte, error) {
+	if r.Epoch == 0 {
+		return nil, nil
+	}
+	b, err := d.enc.EncodeRecord(r)
+	return slices.Clone(b), err
 }
 
 // put and the two that follow cannot fail: a batch is memory.

@@ -93,8 +93,8 @@ func overwrite(t *testing.T, fs vfs.FS, name string, b []byte) {
 func TestWhatIsNewerIsNotDamaged(t *testing.T) {
 	d := &Disk{fault: &fault{}}
 	for name, b := range map[string][]byte{
-		"the state": {layoutNewest + 1}, "the past": {layout + 1},
-		"the record": appendPast(nil, 1, &durable.State{}, []byte{0x92, 100, 0}),
+		"the state": {layoutNewest + 1}, "the past": {pastLayout + 1},
+		"the record": appendPast(nil, 1, &durable.State{}, &past{record: []byte{0x92, 100, 0}}),
 	} {
 		_, _, err := decodeState(b, codec.NewDecoder())
 		if name != "the state" {

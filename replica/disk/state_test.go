@@ -26,6 +26,8 @@ func sampleState(t *testing.T) (durable.State, []byte) {
 		View:       message.View{Epoch: 2, Members: []message.Member{{Node: 1, Incarnation: 1}, {Node: 2, Incarnation: 2}}, Faults: 1},
 		Configured: []lamport.Node{1, 2}, Missing: 1, Cut: []uint64{1, 2}, High: 3, Start: 4, Master: 5, Nonce: 6,
 	}
+	s.Votes.Base, s.Votes.Value = s.Record, s.Record
+	s.Votes.Base.Epoch, s.Votes.Value.Epoch = 3, 4
 	encoded, err := codec.NewEncoder().EncodeRecord(&s.Record)
 	if err != nil {
 		t.Fatal(err)
@@ -33,11 +35,38 @@ func sampleState(t *testing.T) (durable.State, []byte) {
 	return s, encoded
 }
 
+// pastOf is the records of a state, encoded.
+func pastOf(t *testing.T, s *durable.State) *past {
+	t.Helper()
+	encode := func(r *message.Record) []byte {
+		b, err := codec.NewEncoder().EncodeRecord(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	return &past{record: encode(&s.Record), base: encode(&s.Votes.Base), value: encode(&s.Votes.Value)}
+}
+
+// A past of a build whose disks had no votes.
+func TestThePastBeforeThereWereVotes(t *testing.T) {
+	s, encoded := sampleState(t)
+	b := appendNumbers([]byte{pastFirst}, 7, uint64(s.Node), 1, 77)
+	b = append(appendNumbers(append(appendNumbers(b, 3), "why"...), 0), encoded...)
+
+	var got durable.State
+	turn, err := decodePast(b, &got, codec.NewDecoder())
+	want := durable.State{Node: s.Node, Lives: []uint64{77}, Back: "why", Record: s.Record, Votes: durable.Votes{Base: s.Record}}
+	if diff := gocmp.Diff(want, got); err != nil || turn != 7 || diff != "" {
+		t.Errorf("turn %d, %v\n%s", turn, err, diff)
+	}
+}
+
 // A field that is added to the state must be kept, too.
 func TestEveryFieldOfTheState(t *testing.T) {
 	s, encoded := sampleState(t)
 	c := counts{1, 7, 3, 4, 5, 6, 2}
-	b, past := appendState(nil, &c, &s), appendPast(nil, c.past, &s, encoded)
+	b, past := appendState(nil, &c, &s), appendPast(nil, c.past, &s, pastOf(t, &s))
 
 	gotCounts, got, err := decodeState(b, codec.NewDecoder())
 	if err != nil || gotCounts != c {
@@ -81,6 +110,12 @@ func TestSamePast(t *testing.T) {
 		"back":   func(s *durable.State) { s.Back = "" },
 		"aside":  func(s *durable.State) { s.Aside += "." },
 		"record": func(s *durable.State) { s.Record.Nonce++ },
+
+		"whole":    func(s *durable.State) { s.Votes.Whole = !s.Votes.Whole },
+		"promise":  func(s *durable.State) { s.Votes.Promised.Round++ },
+		"accepted": func(s *durable.State) { s.Votes.Accepted.Master++ },
+		"base":     func(s *durable.State) { s.Votes.Base.Nonce++ },
+		"value":    func(s *durable.State) { s.Votes.Value.Nonce++ },
 	} {
 		other := s
 		if change(&other); samePast(&s, &other) {
@@ -120,7 +155,7 @@ func TestAStateWithItsRecord(t *testing.T) {
 
 // uncollected is what builds before layoutFloor said of a state.
 func uncollected(s durable.State) durable.State {
-	s.Collected, s.Shut = message.Collection{}, lamport.Version{}
+	s.Collected, s.Shut, s.Votes = message.Collection{}, lamport.Version{}, durable.Votes{}
 	return s
 }
 

@@ -15,9 +15,15 @@ import (
 	"quartet/replica/store"
 )
 
-// layout is the first byte of every value but records and the state. Another layout is another
-// number.
+// layout is the first byte of every value but records, the state and the past. Another layout is
+// another number.
 const layout = 1
+
+// Layouts of the past. The one before the newest is read.
+const (
+	pastFirst  = 1 // without votes
+	pastLayout = 2
+)
 
 // Layouts of a record. The one before the newest is read.
 const (
@@ -43,6 +49,7 @@ const (
 const (
 	maxLives  = 64
 	maxReason = codec.MaxReason
+	maxRecord = 1 << 16 // bytes
 )
 
 // maxContiguous is how many members' receipts a state can hold: the codec's limit.
@@ -116,36 +123,99 @@ func appendState(b []byte, c *counts, s *durable.State) []byte {
 	return b
 }
 
-// appendPast appends what few turns change of a state, and which turn it is. record is the
-// encoded record of the epoch, empty if there is none.
-func appendPast(b []byte, turn uint64, s *durable.State, record []byte) []byte {
-	b = appendNumbers(append(b, layout), turn, uint64(s.Node), uint64(len(s.Lives)))
+const (
+	flagSame  = 1 << iota // the newest record that is known to be decided is that of the epoch
+	flagWhole             // see durable.Votes
+)
+
+// past is the records in it as they are encoded, each empty if there is none.
+type past struct {
+	record []byte // of the epoch
+	base   []byte // the newest that is known to be decided, where it is another
+	value  []byte // that was accepted
+}
+
+// appendPast appends what few turns change of a state, and which turn it is.
+func appendPast(b []byte, turn uint64, s *durable.State, p *past) []byte {
+	b = appendNumbers(append(b, pastLayout), turn, uint64(s.Node), uint64(len(s.Lives)))
 	b = appendNumbers(b, s.Lives...)
 	for _, text := range []string{s.Back, s.Aside} {
 		text = text[:min(len(text), maxReason)]
 		b = append(appendNumbers(b, uint64(len(text))), text...)
 	}
-	return append(b, record...)
+
+	v, flags := &s.Votes, uint64(0)
+	if v.Base.Equal(&s.Record) { // as a rule: it is not written twice
+		flags |= flagSame
+	}
+	if v.Whole {
+		flags |= flagWhole
+	}
+	b = appendNumbers(b, flags, v.Promised.Round, v.Promised.Master, v.Accepted.Round, v.Accepted.Master)
+	for _, encoded := range [][]byte{p.base, p.value} {
+		b = append(appendNumbers(b, uint64(len(encoded))), encoded...)
+	}
+	return append(b, p.record...)
 }
 
 // samePast reports whether appendPast says the same of both, whatever the turn is.
 func samePast(a, b *durable.State) bool {
-	return a.Node == b.Node && a.Back == b.Back && a.Aside == b.Aside && slices.Equal(a.Lives, b.Lives) && a.Record.Equal(&b.Record)
+	isSelf := a.Node == b.Node && a.Back == b.Back && a.Aside == b.Aside && slices.Equal(a.Lives, b.Lives)
+	return isSelf && a.Record.Equal(&b.Record) && sameVotes(&a.Votes, &b.Votes)
+}
+
+func sameVotes(a, b *durable.Votes) bool {
+	return a.Whole == b.Whole && a.Promised == b.Promised && a.Accepted == b.Accepted && a.Base.Equal(&b.Base) && a.Value.Equal(&b.Value)
 }
 
 func decodePast(b []byte, s *durable.State, d *codec.Decoder) (turn uint64, err error) {
 	in := input{b: b}
-	if first := in.byte(); first > layout {
+	first := in.byte()
+	if first > pastLayout {
 		return 0, fmt.Errorf("%w: the record of the epoch has layout %d: %w", errValue, first, codec.ErrNewer)
-	} else if first != layout {
+	}
+	if first < pastFirst {
 		in.bad = true
 	}
 	turn = in.number()
 	in.who(s)
-	if in.bad {
+
+	var base, value string
+	flags := uint64(flagSame)
+	if first > pastFirst {
+		v := &s.Votes
+		flags = in.number()
+		v.Whole = flags&flagWhole != 0
+		v.Promised = message.Ballot{Round: in.number(), Master: in.number()}
+		v.Accepted = message.Ballot{Round: in.number(), Master: in.number()}
+		base, value = in.text(maxRecord), in.text(maxRecord)
+	}
+	if in.bad || flags > flagSame|flagWhole {
 		return 0, fmt.Errorf("%w: the record of the epoch", errValue)
 	}
-	return turn, in.record(s, d)
+	if err := in.record(s, d); err != nil {
+		return 0, err
+	}
+	if flags&flagSame != 0 {
+		s.Votes.Base = s.Record
+	}
+	return turn, votes(s, base, value, d)
+}
+
+// votes reads the records in what a replica has said of the record that is to follow.
+func votes(s *durable.State, base, value string, d *codec.Decoder) (err error) {
+	for _, r := range []struct {
+		text string
+		to   *message.Record
+	}{{base, &s.Votes.Base}, {value, &s.Votes.Value}} {
+		if r.text == "" {
+			continue
+		}
+		if *r.to, err = d.DecodeRecord([]byte(r.text)); err != nil {
+			return fmt.Errorf("%w: a vote on the record of an epoch: %w", errValue, err)
+		}
+	}
+	return nil
 }
 
 // who reads whose disk it is, and which processes have used it.

@@ -48,6 +48,17 @@ type State struct {
 	Committed uint64
 	Watermark uint64
 	Safe      uint64
+	Votes     Votes // on the records of views
+}
+
+// Votes is what a replica has said of the record that is to follow on the newest one that it
+// knows to be decided (rule D3).
+type Votes struct {
+	Base     message.Record // the newest that it knows to be decided; Epoch 0: none
+	Whole    bool           // all that this replica has ever promised of what follows Base is here: it has a vote
+	Promised message.Ballot // it takes part in no lower one
+	Accepted message.Ballot // in which it has accepted Value; Round 0: it has accepted nothing
+	Value    message.Record
 }
 
 // Turn is what a turn changed. In durable mode it is on disk, together with what the

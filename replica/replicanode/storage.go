@@ -79,6 +79,7 @@ func reborn(s *durable.Saved, incarnation uint64) *durable.Turn {
 	st.Learning = st.Record.Epoch > 0
 	st.Contiguous, st.Told = nil, nil
 	st.Watermark, st.Safe = st.Committed, st.Committed
+	st.Votes = durable.Votes{Base: st.Votes.Base} // what it has promised may be missing, too
 	t.State = *st
 	return t
 }

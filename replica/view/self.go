@@ -129,6 +129,16 @@ func (s *Self) remembers(named *message.Member) bool {
 	return named.Life == 0 || slices.Contains(s.lives, named.Life)
 }
 
+// Named reports whether a record has a member of this process's name.
+func (s *Self) Named(r *message.Record) bool { return r.Index(s.node) >= 0 }
+
+// Speaks reports whether the process is the member that a record names, or has its disk: what that
+// one has promised, this one has (rules F8 and D1).
+func (s *Self) Speaks(r *message.Record) bool {
+	named := s.named(r)
+	return named != nil && s.remembers(named)
+}
+
 // Enter makes the process a member of a view that names its incarnation, and reports whether
 // the record means this very process, and not an earlier one with the same disk. One that was
 // born after the record's members had said what they hold does not work in its epoch: what an

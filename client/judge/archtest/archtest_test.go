@@ -32,8 +32,8 @@ const (
 // same each time, and a bug in one can be shown again.
 var pure = []string{
 	"bus/lamport", "bus/message", "bus/model", "bus/trouble",
-	"master", "master/membership", "master/succession",
-	"replica", "replica/abcast", "replica/changes", "replica/dedup", "replica/durable", "replica/layers",
+	"master", "master/membership", "master/membership/proposer", "master/succession",
+	"replica", "replica/abcast", "replica/acceptor", "replica/changes", "replica/dedup", "replica/durable", "replica/layers",
 	"replica/internal/hash", "replica/listing", "replica/store", "replica/view", "replica/watching",
 	"client/internal/gather",
 }

@@ -74,7 +74,7 @@ func ruleNames(test string) []string {
 		return nil
 	}
 	var rules []string
-	rule := regexp.MustCompile(`^[SLFHPWOM]\d+`)
+	rule := regexp.MustCompile(`^[SLFHPWOMD]\d+`)
 	for {
 		found := rule.FindString(rest)
 		if found == "" {

@@ -157,7 +157,7 @@ func FuzzMaster(f *testing.F) {
 		m := master.New(master.Config{
 			Self: lamport.Master(1), Incarnation: 1, Replicas: []lamport.Node{1, 2, 3}, Missing: 1,
 			TimeoutTicks: 8, ProbeTicks: 2, SuspectTicks: 6, ReadmitTicks: 4, JoinTicks: 2, AgainTicks: 2,
-			Limits: dedup.Limits{Window: 4}, MaxInFlight: 20,
+			Limits: dedup.Limits{Window: 4}, MaxInFlight: 20, Voting: s.below(3) == 0,
 		})
 
 		waiting := map[uint64]bool{}

@@ -195,12 +195,45 @@ func (s *source) chunk(from message.Header) *message.Chunk {
 	return c
 }
 
+func (s *source) ballot() message.Ballot {
+	return message.Ballot{Round: s.number(), Master: uint64(s.below(3))}
+}
+
+// someRecord is a record, or none.
+func (s *source) someRecord() *message.Record {
+	if s.below(3) == 0 {
+		return nil
+	}
+	r := s.record()
+	return &r
+}
+
+func (s *source) poll(h message.Header) *message.Poll {
+	p := &message.Poll{Header: h, Attempt: s.number(), Ballot: s.ballot(), Base: s.someRecord(), Forced: s.below(4) == 0}
+	if s.below(2) == 0 {
+		p.Value = s.someRecord()
+	}
+	return p
+}
+
+func (s *source) vote(h message.Header) *message.Vote {
+	v := &message.Vote{
+		Header: h, Attempt: s.number(), Base: s.someRecord(), Counts: s.below(4) > 0, Promised: s.ballot(), Accepted: s.ballot(),
+	}
+	if s.below(2) == 0 {
+		v.Value = s.someRecord()
+	}
+	return v
+}
+
 // toReplica is any message for r1, mostly from who may say it.
 func (s *source) toReplica(clock uint64) message.Message {
 	master := s.header(lamport.Master(1), 1, clock)
 	peer := s.header(lamport.Replica(2+s.below(2)), 1, clock)
 
-	switch s.below(18) {
+	switch s.below(20) {
+	case 17, 18:
+		return s.poll(master)
 	case 0:
 		return &message.Install{Header: master, Record: s.record()}
 	case 1, 2:
@@ -243,7 +276,9 @@ func (s *source) toReplica(clock uint64) message.Message {
 func (s *source) toMaster(clock uint64) message.Message {
 	h := s.header(lamport.Replica(1+s.below(3)), 1+uint64(s.below(8)/7), clock)
 
-	switch s.below(9) {
+	switch s.below(11) {
+	case 9, 10:
+		return s.vote(h)
 	case 0, 1:
 		m := &message.Hello{
 			Header: h, PID: s.below(3), Phase: message.Phase(s.below(7)), Position: s.number(), Keys: s.number(),

@@ -91,6 +91,7 @@ type cluster struct {
 	net          network
 	registry     registry
 	registryLoss float64
+	votes        map[ballotOf]uint64 // a bit for each replica that has accepted in it
 	clientDrop   float64
 	sessions     []*session
 	watchers     []*watcher
@@ -145,6 +146,7 @@ func newMemory() *store.Memory { return store.NewMemory(0) }
 func Run(o Options) Result {
 	c := &cluster{
 		opts: o, rand: rand.New(rand.NewPCG(o.Seed, 1)), net: newNetwork(&o, o.Replicas+2),
+		votes:      map[ballotOf]uint64{},
 		clientDrop: o.Client, registryLoss: o.Registry, tokens: make(map[uint64]*sending), values: make(map[string]bool),
 	}
 
@@ -363,6 +365,9 @@ func (c *cluster) turn(i int) {
 	}
 
 	sends := c.out.Sends
+	if c.voted(i, sends); c.failure != nil {
+		return
+	}
 	switch n.ending {
 	case beforeSend:
 		sends = nil

@@ -148,7 +148,7 @@ func (c *cluster) startMaster(i int) {
 		Missing: -1, Cluster: 7, Nonce: uint64(c.masters) << 32, NextRID: n.nextRID + 100, Clock: n.clock + 1000,
 		TimeoutTicks: uint64(c.timeout()), ProbeTicks: 2, SuspectTicks: 7, ReadmitTicks: 4, JoinTicks: 8,
 		AgainTicks: 3, CheckTicks: 10, OrderedGets: c.opts.OrderedGets, MaxInFlight: 1000,
-		Limits: dedup.Limits{Window: 1000, KeepTicks: uint64(c.opts.Keep)},
+		Limits: dedup.Limits{Window: 1000, KeepTicks: uint64(c.opts.Keep)}, Voting: c.opts.Voting,
 	}
 	if c.opts.Window > 0 && !c.asksEventual() {
 		cfg.Window = c.opts.Window
@@ -177,7 +177,7 @@ func drawOf(n int) uint64 {
 func (c *cluster) mayLose(i int) bool {
 	r := c.record()
 	if r == nil {
-		return false
+		return c.mayForget(i)
 	}
 	good := 0
 	member := false
@@ -198,7 +198,7 @@ func (c *cluster) mayLose(i int) bool {
 	}
 
 	othersSuffice := !member || good >= len(r.Members)-r.Faults
-	return othersSuffice && c.notWhole(i)+1 <= missing
+	return othersSuffice && c.notWhole(i)+1 <= missing && c.mayLoseVote(i)
 }
 
 // notWhole counts the replicas beside i that are not, or not yet again, members with all

@@ -60,6 +60,16 @@ func (d described) String() string {
 		b.WriteString(" " + describeRecord(&m.Record))
 	case *message.Hello:
 		fmt.Fprintf(&b, " inc %d phase %d position %d master %d", h.Incarnation, m.Phase, m.Position, m.Master)
+	case *message.Poll:
+		fmt.Fprintf(&b, " ballot %v on %s", m.Ballot, describeBase(m.Base))
+		if m.Value != nil {
+			fmt.Fprintf(&b, ": %s nonce %d, forced %t", describeRecord(m.Value), m.Value.Nonce, m.Forced)
+		}
+	case *message.Vote:
+		fmt.Fprintf(&b, " on %s counts %t promised %v", describeBase(m.Base), m.Counts, m.Promised)
+		if m.Value != nil {
+			fmt.Fprintf(&b, " accepted %v: nonce %d", m.Accepted, m.Value.Nonce)
+		}
 	case *message.Prepare:
 		fmt.Fprintf(&b, " from master %d attempt %d high %d at %s", h.Incarnation, m.Attempt, m.High, m.Holder)
 	case *message.State:
@@ -76,6 +86,14 @@ func (d described) String() string {
 	}
 
 	return b.String() + ")"
+}
+
+// describeBase names the record that a vote is to follow.
+func describeBase(r *message.Record) string {
+	if r == nil {
+		return "the first"
+	}
+	return fmt.Sprintf("what follows epoch %d (nonce %d)", r.Epoch, r.Nonce)
 }
 
 func describeRecord(r *message.Record) string {

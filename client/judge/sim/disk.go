@@ -187,6 +187,7 @@ func (d *disk) reborn(incarnation uint64) {
 	d.state.Incarnation = incarnation
 	d.state.Learning = d.state.Record.Epoch > 0
 	d.state.Told = nil
+	d.state.Votes = durable.Votes{Base: d.state.Votes.Base}
 	d.state.Contiguous, d.state.Watermark, d.state.Safe = nil, d.state.Committed, d.state.Committed
 	clear(d.data)
 	clear(d.writes)

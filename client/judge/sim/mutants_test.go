@@ -183,6 +183,15 @@ var hunts = []hunt{
 	{"learners keep keys that the donor has no more", 3000, 0, joiners},
 	{"learners keep keys that were collected during the load", 3000, 0, joiners},
 	{"a watch that goes on is not told what was collected", 20, 0, near(watchersOfCollections, 2530)},
+	{"a vote of who has lost what it promised", 3000, 0, VotesHarshFromSeed},
+	{"two values in one ballot", 300, 0, near(VotesHarshFromSeed, 1200)},
+	{"promises that no disk keeps", 3000, 0, VotesHarshFromSeed},
+	{"accepted below what was promised", 3000, 0, VotesHarshFromSeed},
+	{"what was accepted is passed over", 3000, 0, VotesHarshFromSeed},
+	{"not the highest of what was accepted", 5000, 0, VotesHarshFromSeed},
+	{"a record decided by one vote less", 300, 0, VotesFromSeed},
+	{"the first record decided by more than half", 300, 0, VotesFromSeed},
+	{"who is taken out ends at once", 3000, 0, VotesLeaveFromSeed},
 }
 
 // caught returns the first seed that finds the mutant which is on, and what it finds.

@@ -45,6 +45,8 @@ type Options struct {
 	Durable    bool // replicas have disks
 	ChunkBytes int  // of the pieces in which learners are loaded
 	Forever    bool // a minority dies and does not come back
+	// Voting lets the replicas decide the records of views, in place of a store; see VotesFromSeed.
+	Voting bool
 	// LostRecords is how often the store of the views' record loses the newest one.
 	LostRecords int
 	// ClockSetBack gives every process an incarnation that says nothing of when it was started.

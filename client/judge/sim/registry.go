@@ -14,6 +14,8 @@ type registry struct {
 	revision uint64
 	lost     bool // what it shows is older than the newest, or nothing
 	shown    int  // so many of records, if lost
+
+	hasAccepted uint64 // with Options.Voting: a bit for each replica that has accepted something
 }
 
 // command is a command on its way to the registry, and its outcome on the way back.
@@ -70,22 +72,28 @@ func (c *cluster) execute(i int, d *command) {
 		result.Fate, result.Revision = membership.Won, g.revision
 		c.trace("%6d  RECORD of epoch %d is back", c.now, d.cmd.Propose.Epoch)
 	default:
-		c.voidRecords(int(d.cmd.Propose.Epoch) - 1)
-		g.revision++
-		g.lost = false
-		g.records = append(g.records, *d.cmd.Propose)
+		c.decided(d.cmd.Propose)
 		result.Fate, result.Revision = membership.Won, g.revision
-		c.views++
-		c.trace("%6d  RECORD %s", c.now, describeRecord(d.cmd.Propose))
-		c.watch.recorded(d.cmd.Propose)
-		c.live.recorded(c)
-		c.dismissed(d.cmd.Propose)
 	}
 
 	if !d.unanswered {
 		d.result = result
 		c.agenda.push(event{at: c.now + 1 + c.rand.Int64N(2*c.net.delay), kind: results, node: i, cmd: d})
 	}
+}
+
+// decided takes the record of the next epoch.
+func (c *cluster) decided(r *message.Record) {
+	g := &c.registry
+	c.voidRecords(int(r.Epoch) - 1)
+	g.revision++
+	g.lost = false
+	g.records = append(g.records, *r)
+	c.views++
+	c.trace("%6d  RECORD %s", c.now, describeRecord(r))
+	c.watch.recorded(r)
+	c.live.recorded(c)
+	c.dismissed(r)
 }
 
 // writtenBack reports whether a record is one that was decided before. The later ones come to
@@ -108,7 +116,8 @@ func (c *cluster) voidRecords(n int) {
 		return
 	}
 	for i := len(g.records) - 1; i >= n; i-- {
-		if c.established(&g.records[i]) {
+		isForgotten := c.opts.Voting && c.opts.PowerCut && c.healed // by all disks
+		if c.established(&g.records[i]) && !isForgotten {
 			c.fail("invariant", "the record of epoch %d is given up, and all of its members have installed it", i+1)
 		}
 		c.watch.givenUp(&g.records[i])

@@ -163,6 +163,21 @@ func TestLostRecordsHarsher(t *testing.T) { run(t, near(LostHarsherFromSeed, 350
 // TestLostRecordsWithCrashes lets replicas die beside that.
 func TestLostRecordsWithCrashes(t *testing.T) { run(t, LostWithCrashesFromSeed, *seeds/20) }
 
+// TestVotes runs clusters whose replicas decide the records of views themselves, with every fault.
+func TestVotes(t *testing.T) { run(t, VotesFromSeed, *seeds/2) }
+
+// TestVotesHarsh has two masters at work most of the time, beside replicas that die.
+func TestVotesHarsh(t *testing.T) { run(t, VotesHarshFromSeed, *seeds/5) }
+
+// TestVotesLeave takes a replica out of the cluster, while masters die.
+func TestVotesLeave(t *testing.T) { run(t, VotesLeaveFromSeed, *seeds/10) }
+
+// TestVotesPutBack puts disks back.
+func TestVotesPutBack(t *testing.T) { run(t, VotesPutBackFromSeed, *seeds/20) }
+
+// TestVotesPowerCuts ends every run with a power cut, after which no replica has a vote.
+func TestVotesPowerCuts(t *testing.T) { run(t, VotesPowerFromSeed, *seeds/20) }
+
 // The seeds that found something keep being run.
 func TestKeptSeeds(t *testing.T) {
 	b, err := os.ReadFile("../../../testdata/seeds.txt")
