@@ -89,7 +89,7 @@ var (
 		{ID: "look", Title: "See how it is:"}, {ID: "learn", Title: "Learn, measure, prove:"},
 	}
 	groupOf = map[string]string{
-		"master": "run", "replica": "run", "recover": "run", "remove": "run", "lead": "run",
+		"master": "run", "node": "run", "replica": "run", "recover": "run", "remove": "run", "lead": "run",
 		"client": "ask", "get": "ask", "set": "ask", "delete": "ask", "create": "ask", "update": "ask", "add": "ask",
 		"txn": "ask", "watch": "ask", "shell": "ask",
 		"config": "look", "status": "look", "top": "look", "doctor": "look", "report": "look", "trace": "look", "console": "look",
@@ -146,6 +146,7 @@ func commands(stdout io.Writer) []*cobra.Command {
 	}
 	table := []*cobra.Command{
 		mastercmd.Master(os.Stdout, os.Stderr, version, signals, inprocess.Replicas, beside),
+		mastercmd.Node(os.Stdout, os.Stderr, version, signals, inprocess.Replicas, beside),
 		replicacmd.Replica(os.Stderr, gently),
 		mastercmd.Report(stdout),
 	}
@@ -167,15 +168,17 @@ func beside(o mastercmd.ConsoleOptions) (mastercmd.Console, error) {
 
 // tables says which settings a configuration file may have for which commands.
 func tables(all []*cobra.Command) config.Tables {
-	t := config.Tables{{Name: "master"}, {Name: "replica"}, {Name: "client", Settings: clientcmd.Settings()}}
+	t := config.Tables{{Name: "master"}, {Name: "node"}, {Name: "replica"}, {Name: "client", Settings: clientcmd.Settings()}}
 	for _, cmd := range all {
 		switch cmd.Name() {
 		case "master":
 			t[0].Commands = append(t[0].Commands, cmd)
-		case "replica":
+		case "node":
 			t[1].Commands = append(t[1].Commands, cmd)
-		default:
+		case "replica":
 			t[2].Commands = append(t[2].Commands, cmd)
+		default:
+			t[3].Commands = append(t[3].Commands, cmd)
 		}
 	}
 	return t

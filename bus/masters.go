@@ -15,6 +15,7 @@ type MasterBeat struct {
 	Number      uint64 `json:"number"`                // of the beat: it rises
 	Role        string `json:"role"`                  // stands by, comes, leads, leaves or gone
 	Incarnation uint64 `json:"incarnation,omitempty"` // with which it leads
+	Epoch       uint64 `json:"epoch,omitempty"`       // while it leads: of the view that stands
 	Unable      bool   `json:"unable,omitempty"`      // it leads, and has formed no view for long
 	Hears       string `json:"hears,omitempty"`       // the name of the master that it hears lead
 	Next        string `json:"next,omitempty"`        // while it leaves: who is to lead
@@ -22,6 +23,17 @@ type MasterBeat struct {
 	Host        string `json:"host,omitempty"`
 	PID         int    `json:"pid"`
 	URL         string `json:"url,omitempty"` // of its NATS server, without credentials
+
+	// Ended are processes of replicas that it has seen end lately, so that the master that leads
+	// need not wait until their silence shows it.
+	Ended []EndedReplica `json:"ended,omitempty"`
+}
+
+// EndedReplica is a process that was a replica.
+type EndedReplica struct {
+	Number  uint64 `json:"number"` // of such ends that this master has seen: it rises
+	Replica string `json:"replica"`
+	PID     int    `json:"pid"`
 }
 
 // The words of [MasterBeat.Role] and [MasterPeer.Role].

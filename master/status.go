@@ -81,6 +81,14 @@ func (m *Machine) reported(nonce uint64) bool {
 // Incarnation is this master's own: see [membership.Machine.Incarnation].
 func (m *Machine) Incarnation() uint64 { return m.members.Incarnation() }
 
+// Stands is the epoch of the view that stands, in which all four models are served; 0: none does.
+func (m *Machine) Stands() uint64 {
+	if !m.Ready() {
+		return 0
+	}
+	return m.members.Record().Epoch
+}
+
 // Snapshot returns the cluster as it is known now.
 func (m *Machine) Snapshot() Status {
 	why := m.members.Why()

@@ -28,7 +28,13 @@ func (b *bridge) Warnf(format string, args ...any) {
 	}
 	b.record(level, format, args)
 }
-func (b *bridge) Errorf(format string, args ...any) { b.record(slog.LevelError, format, args) }
+func (b *bridge) Errorf(format string, args ...any) {
+	level := slog.LevelError
+	if strings.HasPrefix(format, "Error trying to connect to route") {
+		level = slog.LevelDebug // it is said once a second of each node that is away: status says who is
+	}
+	b.record(level, format, args)
+}
 func (b *bridge) Debugf(format string, args ...any) { b.record(slog.LevelDebug, format, args) }
 func (b *bridge) Tracef(format string, args ...any) { b.record(slog.LevelDebug, format, args) }
 

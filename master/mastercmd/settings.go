@@ -32,25 +32,34 @@ type settings struct {
 	beside         func(ConsoleOptions) (Console, error)
 }
 
+// flags are those of the command master.
 func (o *settings) flags(f *pflag.FlagSet) {
+	o.connection = dial.Add(f)
+	o.connection.Selected = false // a master that is told nothing has a server of its own
+	f.BoolVar(&o.TakeOver, "takeover", false, "with --nats or --context, depose the master that leads the cluster there")
+	f.BoolVar(&o.Standby, "standby", false,
+		"with --nats or --context, stand by while another master leads there, and take over when that one is silent for "+
+			"the suspicion time, stops, or hands over")
+	config.NotEmpty(f, &o.Name, "name", "", "`NAME` by which lead and status know this master among others; default: HOST-PID")
+
+	config.Int(f, &o.Replicas, "replicas", 3, masternode.MinReplicas, masternode.MaxReplicas, "replicas, 1 to 9")
+	f.BoolVar(&o.inProcess, "in-process", false, "replicas are goroutines of this process: one process, whose end is the end of all")
+	config.Duration(f, &o.OrphanTimeout, "orphan-timeout", 10*time.Second, masternode.LeastOrphanTimeout,
+		config.Forever, "how long a replica waits for a master to come back")
+	f.StringVar(&o.replicaMetrics, "replica-metrics", "",
+		"the same of its replicas: `HOST:PORT` of r1; r2 has the next port, and so on; default: off")
+	o.shared(f)
+}
+
+// shared are the flags of all commands that run a master.
+func (o *settings) shared(f *pflag.FlagSet) {
 	config.NotEmpty(f, &o.Listen, "listen", server.DefaultListen, "`HOST:PORT` of the embedded NATS server; port -1 picks a free one")
 	f.BoolVar(&o.AllowInsecure, "allow-insecure-bind", false, "let it listen beyond this machine without credentials and TLS")
 	f.BoolVar(&o.ClientJetStream, "client-jetstream", false,
 		"let clients of the embedded server use JetStream, up to half of the disk: each may then have a stream take "+
 			"requests")
 
-	o.connection = dial.Add(f)
-	o.connection.Selected = false // a master that is told nothing has a server of its own
-	f.BoolVar(&o.TakeOver, "takeover", false, "with --nats or --context, depose the master that leads the cluster there")
-
-	f.BoolVar(&o.Standby, "standby", false,
-		"with --nats or --context, stand by while another master leads there, and take over when that one is silent for "+
-			"the suspicion time, stops, or hands over")
-	config.NotEmpty(f, &o.Name, "name", "", "`NAME` by which lead and status know this master among others; default: HOST-PID")
-
 	config.NotEmpty(f, &o.Prefix, "prefix", bus.DefaultPrefix, "of all subjects")
-	config.Int(f, &o.Replicas, "replicas", 3, masternode.MinReplicas, masternode.MaxReplicas, "replicas, 1 to 9")
-	f.BoolVar(&o.inProcess, "in-process", false, "replicas are goroutines of this process: one process, whose end is the end of all")
 	config.Int(f, &o.Missing, "missing", -1, -1, masternode.MaxReplicas-1,
 		"how many replicas may be missing; -1: so that a majority remains")
 
@@ -70,18 +79,14 @@ func (o *settings) flags(f *pflag.FlagSet) {
 		"how long a replica waits for a request's minimum timestamp or position")
 	f.BoolVar(&o.PublishChanges, "publish-changes", false,
 		"have replicas publish each committed change on PREFIX.changes.KEY, at most once, for whoever listens")
-	config.Duration(f, &o.OrphanTimeout, "orphan-timeout", 10*time.Second, masternode.LeastOrphanTimeout,
-		config.Forever, "how long a replica waits for a master to come back")
 	config.Duration(f, &o.Suspect, "suspect", time.Second, masternode.LeastSuspect, config.Forever,
-		"silence after which a replica is left out of the view")
+		"silence after which a replica is left out of the view, and another master takes over")
 
 	config.NotEmpty(f, &o.LogDir, "log-dir", "log", "`DIR` of process logs and reports")
 	f.BoolVar(&o.stopAtEOF, "stop-at-eof", false,
 		"stop, as at Ctrl-C, when stdin ends: for a program that holds its other end and must leave no cluster behind")
 	nodelog.Flags(f, &o.log)
 	monitor.Flag(f, &o.Metrics)
-	f.StringVar(&o.replicaMetrics, "replica-metrics", "",
-		"the same of its replicas: `HOST:PORT` of r1; r2 has the next port, and so on; default: off")
 	f.StringVar(&o.console.Listen, "console", "",
 		"serve the console in the browser at `HOST:PORT` of this machine, 127.0.0.1:8222; default: off")
 	f.BoolVar(&o.console.Write, "console-write", false, "with --console, let it change keys")
@@ -102,8 +107,10 @@ func (o *settings) settle(f *pflag.FlagSet, inside func(nodelog.Options) mastern
 	if o.console.Write && o.console.Listen == "" {
 		return errors.New("--console-write says what a console may do: say where it is with --console")
 	}
-	if err := external(&o.Options, o.connection); err != nil {
-		return err
+	if o.connection != nil {
+		if err := external(&o.Options, o.connection); err != nil {
+			return err
+		}
 	}
 	if o.replicaMetrics != "" {
 		if o.ReplicaMetrics, err = mastermetrics.OfReplicas(o.replicaMetrics, masternode.MaxReplicas); err != nil {

@@ -18,6 +18,7 @@ import (
 	"quartet/bus/message"
 	"quartet/master"
 	"quartet/master/ledger"
+	"quartet/master/masternode/supervise"
 )
 
 const bootWait = 10 * time.Second // for all replicas; after it, f+1 working members are enough
@@ -82,7 +83,7 @@ const listensWait = 300 * time.Millisecond
 // nobody does. What is said there is a heartbeat of no master, which a replica drops. On an
 // embedded server nobody can be before this master has asked them.
 func (n *node) listens(r lamport.Node) bool {
-	if n.server != nil {
+	if !n.isOneOfSeveral() {
 		return false
 	}
 	body, err := codec.NewEncoder().Encode(&message.Probe{Header: message.Header{From: lamport.Master(1)}})
@@ -156,10 +157,13 @@ func (n *node) banner() {
 		if i == 0 {
 			label = "replicas"
 		}
+		_, own := n.super.restarts()[r.Node]
 		if n.pid(&r) == os.Getpid() {
 			where = "in-process"
 		}
-		if _, own := n.super.restarts()[r.Node]; !own {
+		if n.opts.Node != nil && !own {
+			where = fmt.Sprintf("of node n%d", int(r.Node))
+		} else if !own {
 			where += ", started elsewhere: this master does not start it again"
 		}
 		if !r.Member {
@@ -230,10 +234,15 @@ func (n *node) spare() string {
 // pid is that of a replica's process: as it has reported, or as it was started or adopted,
 // since a member that a new master finds at work need not report.
 func (n *node) pid(r *master.ReplicaStatus) int {
-	if r.PID != 0 {
+	own, isOwn := n.super.restarts()[r.Node]
+	isInside := r.PID >= supervise.FirstInside
+	switch {
+	case isInside && !isOwn: // another node's, within its process
+		return n.herald.pidOf(fmt.Sprintf("n%d", int(r.Node)))
+	case r.PID != 0:
 		return shown(r.PID)
 	}
-	return shown(n.super.restarts()[r.Node].PID)
+	return shown(own.PID)
 }
 
 // logs says where a replica of our own has said why it ended.

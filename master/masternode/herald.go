@@ -17,6 +17,7 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/host/loop"
+	"quartet/bus/lamport"
 	"quartet/master/succession"
 )
 
@@ -37,6 +38,57 @@ type herald struct {
 	said    map[string]bus.MasterBeat // by name
 	turned  time.Time                 // when the loop of the machine that leads has turned last; zero: it has not begun
 	bad     uint64                    // beats that could not be read
+	ends    []endedAt                 // of this process's replicas, lately
+	endings uint64                    // so many so far
+	tell    func(lamport.Node, int)   // of others' replicas that end; nil: nobody is told
+}
+
+// endedAt is the end of a replica's process.
+type endedAt struct {
+	bus.EndedReplica
+	at time.Time
+}
+
+// endsFor is how long others are told of an end.
+const endsFor = 2 * time.Second
+
+// ended has others be told that a process of a replica has ended, at once.
+func (h *herald) ended(r lamport.Node, pid int) {
+	if h == nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.endings++
+	h.ends = append(h.ends, endedAt{bus.EndedReplica{Number: h.endings, Replica: r.String(), PID: pid}, time.Now()})
+	b, _ := h.machine.Beat()
+	h.say(&b)
+}
+
+// onEnded says who is told of the ends of other masters' replicas.
+func (h *herald) onEnded(tell func(lamport.Node, int)) {
+	if h == nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.tell = tell
+}
+
+// hearEnds hands on the ends that a beat tells of for the first time.
+func (h *herald) hearEnds(was, in *bus.MasterBeat) {
+	last := uint64(0)
+	if n := len(was.Ended); n > 0 && was.Life == in.Life {
+		last = was.Ended[n-1].Number
+	}
+	for _, e := range in.Ended {
+		r, err := lamport.ParseNode(e.Replica)
+		isNews := e.Number > last && err == nil && r.IsReplica()
+		if isNews && h.tell != nil {
+			h.log.Info("a replica's process has ended, says its master", "replica", r, "pid", e.PID, "master", in.Name)
+			h.tell(r, e.PID)
+		}
+	}
 }
 
 const (
@@ -133,8 +185,12 @@ const hangsAfter = time.Second
 func (h *herald) say(b *succession.Beat) {
 	out := h.self
 	out.Number = b.Number
-	out.Role, out.Incarnation, out.Unable = b.Role.String(), b.Incarnation, b.Unable
+	out.Role, out.Incarnation, out.Epoch, out.Unable = b.Role.String(), b.Incarnation, b.Epoch, b.Unable
 	out.Hears, out.Next, out.Ready = b.Hears, b.Next, b.Ready
+	h.ends = slices.DeleteFunc(h.ends, func(e endedAt) bool { return time.Since(e.at) > endsFor })
+	for _, e := range h.ends {
+		out.Ended = append(out.Ended, e.EndedReplica)
+	}
 	body, err := json.Marshal(&out)
 	if err == nil {
 		err = h.nc.Publish(h.subject, body)
@@ -164,15 +220,17 @@ func (h *herald) hear(msg *nats.Msg) {
 	}
 
 	h.do(func(m *succession.Machine) {
-		if was, met := h.said[in.Name]; !met || was.Life != in.Life {
+		was, met := h.said[in.Name]
+		if !met || was.Life != in.Life {
 			h.log.Info("another master is there", "name", in.Name, "role", in.Role, "host", in.Host, "pid", in.PID)
 		}
 		if len(h.said) < mostHeard || h.said[in.Name].Name != "" {
 			h.said[in.Name] = in
 		}
+		h.hearEnds(&was, &in)
 		m.Hear(succession.Beat{
-			Name: in.Name, Life: in.Life, Number: in.Number, Role: role, Incarnation: in.Incarnation, Unable: in.Unable, Hears: in.Hears,
-			Next: in.Next, Ready: in.Ready,
+			Name: in.Name, Life: in.Life, Number: in.Number, Role: role, Incarnation: in.Incarnation, Epoch: in.Epoch,
+			Unable: in.Unable, Hears: in.Hears, Next: in.Next, Ready: in.Ready,
 		})
 	})
 }
@@ -180,10 +238,11 @@ func (h *herald) hear(msg *nats.Msg) {
 // mostHeard bounds what is kept of others for status.
 const mostHeard = 64
 
-// led tells at each tick how the machine that leads is.
-func (h *herald) led(incarnation uint64, ready bool) {
+// led tells at each tick under which incarnation this master leads, and the epoch of the view that
+// stands; 0: none does.
+func (h *herald) led(incarnation, epoch uint64) {
 	h.do(func(m *succession.Machine) {
-		m.Led(incarnation, ready)
+		m.Led(incarnation, epoch)
 		h.turned = time.Now()
 	})
 }
@@ -203,6 +262,29 @@ func (h *herald) leader() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.machine.Leader()
+}
+
+// epoch is that of the view of the master that leads, as it has said itself; 0: not known.
+func (h *herald) epoch() (epoch uint64) {
+	if h == nil {
+		return 0
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, p := range h.machine.Peers() {
+		epoch = max(epoch, p.Epoch)
+	}
+	return epoch
+}
+
+// pidOf is the process of the master of that name; 0: it is not known.
+func (h *herald) pidOf(name string) int {
+	if h == nil {
+		return 0
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.said[name].PID
 }
 
 // lead hands over to another master, by an operator's word.

@@ -147,7 +147,7 @@ func Hold(ctx context.Context, o *Options) (*Directory, error) {
 		return nil, err
 	}
 	if o.NATS == "" {
-		err := server.Check(ctx, server.Options{Listen: o.Listen, AllowInsecureBind: o.AllowInsecure})
+		err := server.Check(ctx, server.Options{Listen: o.Listen, AllowInsecureBind: o.AllowInsecure, Cluster: o.cluster()})
 		if errors.Is(err, server.ErrPortTaken) {
 			err = named(ctx, o, err)
 		}
@@ -212,7 +212,7 @@ func (d *Directory) Run(ctx context.Context, now <-chan struct{}, o Options) (er
 			err = errors.Join(err, dir.save())
 			return
 		}
-		n.super.stop(now)
+		n.stopReplicas(now)
 		switch {
 		case err == nil:
 			err = n.settle()
@@ -353,7 +353,7 @@ func (n *node) connect(ctx context.Context) error {
 	if n.nodes, err = bus.Dial(ctx, nodes); err != nil {
 		return err
 	}
-	if n.server == nil {
+	if n.isOneOfSeveral() {
 		n.herald, err = n.newHerald(ctx, !o.Standby)
 	}
 	return err
@@ -401,7 +401,7 @@ func (n *node) embed(ctx context.Context, clients, nodes *bus.DialOptions) (err 
 	n.server, err = server.Start(ctx, server.Options{
 		Listen: o.Listen, StoreDir: filepath.Join(n.dir.path, jetStreamDir), NodePassword: n.dir.record.Password,
 		Prefix: o.Prefix, AllowInsecureBind: o.AllowInsecure,
-		ClientJetStream: o.ClientJetStream, Log: o.Log,
+		ClientJetStream: o.ClientJetStream, Cluster: o.cluster(), Log: o.Log,
 	})
 	if err != nil {
 		return err

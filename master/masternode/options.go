@@ -61,6 +61,15 @@ type Replica struct {
 	Metrics        string // where it serves its figures; "": nowhere
 }
 
+// Node says which one of several nodes a process is. Each has an embedded server, one replica and a
+// master that stands by or leads: it goes with [Options.Standby], and [Options.Replicas] is how
+// many nodes there are at first.
+type Node struct {
+	Number int      // its replica is r1 where this is 1
+	Routes string   // HOST:PORT on which its server listens for those of other nodes
+	Join   []string // HOST:PORT of others, as they listen for routes
+}
+
 // Options say what a master runs.
 type Options struct {
 	Listen          string         // of the embedded server
@@ -71,6 +80,7 @@ type Options struct {
 	TakeOver        bool           // depose a master that leads the cluster of these servers
 	Standby         bool           // stand by while another master leads, and again when this one is deposed
 	Name            string         // of this master among others; "": of its machine and pid
+	Node            *Node          // it is one of several nodes, whose embedded servers form a cluster; nil: it is not
 	Prefix          string
 	Replicas        int
 	Missing         int // f: how many replicas may be missing; below 0: N minus the majority

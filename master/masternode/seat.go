@@ -33,8 +33,12 @@ type seat struct {
 // standBy runs a master that may wait, until it is asked to stop (nil) or cannot go on.
 func (s *seat) standBy() error {
 	stop, now := s.ctx.Done(), s.now
+	if err := s.n.populateWaiting(); err != nil {
+		return err
+	}
 	tick := time.NewTicker(loop.Tick)
 	defer tick.Stop()
+
 	for {
 		n := s.n
 
@@ -48,10 +52,10 @@ func (s *seat) standBy() error {
 				s.announce()
 			}
 		case <-n.super.ready():
-			n.super.step(time.Now())
+			n.superviseWaiting(time.Now())
 		case <-tick.C:
 			n.lookFiles(time.Now())
-			n.super.step(time.Now())
+			n.superviseWaiting(time.Now())
 			s.announce()
 		case reply := <-n.opts.Probe.Asked():
 			reply <- n.waitingFigures()
@@ -167,6 +171,7 @@ func (s *seat) lead(ctx context.Context) error {
 		return err
 	}
 	n.opts.Probe.Begin()
+	n.hearEnds()
 	err := n.boot(ctx)
 	isOrdered := errors.Is(context.Cause(ctx), errHandOver)
 	if err == nil {
@@ -217,6 +222,7 @@ func (s *seat) endTerm() {
 // leave closes what a node has opened for its term.
 func (n *node) leave() {
 	n.cancel()
+	n.herald.onEnded(nil)
 	for _, sub := range n.subs {
 		_ = sub.Close() // the connection may be gone: then nothing comes in either
 	}

@@ -49,8 +49,9 @@ func (n *node) drain(now <-chan struct{}) error {
 		_ = s.Drain() // the connection may be gone: then nothing comes in either
 	}
 	n.opts.Log.Info("draining", "requests", n.machine.InFlight())
-	status := n.machine.Snapshot()
-	n.opts.Ledger.Describe(n.described(&status)) // which masters there are has changed
+	if status := n.machine.Snapshot(); n.views.newest != nil {
+		n.opts.Ledger.Describe(n.described(&status)) // which masters there are has changed
+	}
 
 	ctx, cancel := context.WithTimeout(context.Background(), drainWait)
 	defer cancel()
@@ -132,7 +133,7 @@ func (n *node) Tick(now time.Time) {
 	n.machine.Tick(&n.out)
 	n.kv.tick()
 	n.watch(now)
-	n.herald.led(n.machine.Incarnation(), n.machine.Ready())
+	n.herald.led(n.machine.Incarnation(), n.machine.Stands())
 }
 
 // EndTurn ends the machine's turn. Once a newer master is known nothing leaves any more.

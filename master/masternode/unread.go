@@ -62,6 +62,9 @@ func (n *node) replicas() ([]lamport.Node, error) {
 // Others announce themselves.
 func (n *node) supposed() []lamport.Node {
 	set := n.super.own()
+	if n.opts.Node != nil {
+		set = n.opts.first()
+	}
 	for _, r := range possible() {
 		if slices.Contains(set, r) {
 			continue

@@ -97,7 +97,7 @@ func (n *node) storeOptions() register.Options {
 	if n.opts.Connection != nil {
 		o.Domain = n.opts.Connection.Domain()
 	}
-	if n.server != nil && !o.Memory {
+	if !n.isOneOfSeveral() && !o.Memory {
 		o.Sync = n.server.SyncNodes
 	}
 	return o
@@ -142,7 +142,7 @@ func (n *node) forgetViews(ctx context.Context) error {
 // viewInMemory reports whether the bucket of the record is in memory: with --memory and an
 // embedded server, so that no cleaner of temporary files can take it from a cluster at work.
 // Then this master keeps the record beside its own, before any replica is told of it.
-func (n *node) viewInMemory() bool { return n.server != nil && n.opts.Memory }
+func (n *node) viewInMemory() bool { return n.opts.Memory && !n.isOneOfSeveral() }
 
 // keepView keeps a record for a later master of the same command. A disk that is full is no
 // reason to stop: it is tried again (lookFiles, supervisor.save).
@@ -321,7 +321,7 @@ func (n *node) heal(now time.Time) {
 		}
 		return
 	}
-	onDisk := n.server != nil && !n.viewInMemory()
+	onDisk := !n.isOneOfSeveral() && !n.viewInMemory()
 	roomAgain := v.filled && n.room.why == ""
 	failing := v.failing != "" && v.failed.After(v.restart)
 	if !onDisk || !roomAgain || !failing {
@@ -380,11 +380,10 @@ func (n *node) replicaSet() ([]lamport.Node, error) {
 		}
 		return slices.Clone(r.Configured), nil
 	}
-	set := make([]lamport.Node, n.opts.Replicas)
-	for i := range set {
-		set[i] = lamport.Replica(i + 1)
+	set := n.opts.first()
+	if n.opts.Node == nil { // a node has its own since its start
+		n.dir.record.Own = names(set)
 	}
-	n.dir.record.Own = names(set)
 	return set, n.dir.save()
 }
 

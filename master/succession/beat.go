@@ -40,6 +40,7 @@ type Beat struct {
 	Number      uint64 // of the beat: it rises, so that a late one is known
 	Role        Role
 	Incarnation uint64 // with which it leads; 0: it does not, or has only begun to
+	Epoch       uint64 // while it leads: of the view that stands; 0: none does
 	Unable      bool   // it leads, and has formed no view for long
 	Hears       string // the master that it hears lead, itself and lately; "": none
 	Next        string // while it leaves: who comes

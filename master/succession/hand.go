@@ -51,6 +51,9 @@ func (m *Machine) Stop() {
 // Hurry has a master that stops wait for nobody.
 func (m *Machine) Hurry() {
 	m.Stop()
+	if m.lingers {
+		m.since = m.ticks - m.cfg.Handover
+	}
 	if m.role == Leaving && !m.releasing {
 		m.release()
 	}
@@ -121,12 +124,29 @@ func (m *Machine) Released() {
 	if m.role != Leaving {
 		return
 	}
-	if m.stopping {
+	hasNext := m.next != ""
+	switch {
+	case m.stopping && hasNext:
+		m.become(Gone)
+		m.lingers = true
+	case m.stopping:
 		m.end()
-		return
+	default:
+		m.become(Waiting)
+		m.incarnation, m.silent = 0, m.ticks
 	}
-	m.become(Waiting)
-	m.incarnation, m.silent = 0, m.ticks
+}
+
+// linger ends this process once the next master serves: it may need this machine's server until then.
+func (m *Machine) linger() {
+	next := m.heardLeader()
+	serves := next != nil && next.beat.Epoch > 0
+	isLate := m.ticks-m.since >= m.cfg.Handover
+	over := serves || isLate
+	if m.lingers && over {
+		m.lingers = false
+		m.acts = append(m.acts, End)
+	}
 }
 
 // Prepared tells that the doors are open: what clients send from now on is not lost.

@@ -61,7 +61,9 @@ type Machine struct {
 	deposed     int    // how often in a row it had to step back, or could not begin
 	calmSince   uint64 // since when nothing has changed
 
-	unready  uint64 // while leading: since when no view stands; 0: one does
+	epoch    uint64 // while leading: of the view that stands; 0: none does
+	unready  uint64 // while leading: since when none does; 0: one does
+	lingers  bool   // it has handed over, and ends when the next one serves
 	stopping bool
 	stubborn bool   // it leads until its process ends
 	said     uint64 // tick of the last beat
@@ -107,7 +109,7 @@ func (m *Machine) Beat() (b Beat, due bool) {
 func (m *Machine) self() Beat {
 	b := Beat{Name: m.cfg.Name, Life: m.cfg.Life, Role: m.role, Next: m.next, Ready: m.ready}
 	if m.role.leads() {
-		b.Incarnation = m.incarnation
+		b.Incarnation, b.Epoch = m.incarnation, m.epoch
 		b.Unable = m.unready > 0 && m.ticks-m.unready >= m.cfg.Unable
 	}
 	if l := m.heardLeader(); l != nil {
@@ -238,6 +240,8 @@ func (m *Machine) Tick() {
 		m.tickComing()
 	case Leaving:
 		m.tickLeaving()
+	case Gone:
+		m.linger()
 	}
 }
 
@@ -261,7 +265,7 @@ func (m *Machine) wait() {
 // lead begins to lead.
 func (m *Machine) lead() {
 	m.become(Leading)
-	m.incarnation, m.unready = 0, m.ticks
+	m.incarnation, m.epoch, m.unready = 0, 0, m.ticks
 	m.acts = append(m.acts, Take)
 }
 
@@ -281,14 +285,15 @@ func (m *Machine) stepBack() {
 	}
 }
 
-// Led tells that this master leads under an incarnation, which may rise, and whether a view stands.
-func (m *Machine) Led(incarnation uint64, ready bool) {
+// Led tells that this master leads under an incarnation, which may rise, and the epoch of the view that
+// stands; 0: none does.
+func (m *Machine) Led(incarnation, epoch uint64) {
 	if !m.role.leads() {
 		return
 	}
-	m.incarnation = incarnation
+	m.incarnation, m.epoch = incarnation, epoch
 	switch {
-	case ready:
+	case epoch > 0:
 		m.unready = 0
 	case m.unready == 0:
 		m.unready = m.ticks

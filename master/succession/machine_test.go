@@ -72,7 +72,7 @@ func TestM4WhenALeaderStepsBack(t *testing.T) {
 		{"no role", 5, Beat{Name: "n1", Life: 1, Role: 77, Incarnation: 6}, false},
 	} {
 		m := at(100)
-		if m.Led(c.own, true); m.Role() != Leading {
+		if m.Led(c.own, 1); m.Role() != Leading {
 			t.Fatal(m.Role())
 		}
 		m.Acts()
@@ -87,7 +87,7 @@ func TestM4WhenALeaderStepsBack(t *testing.T) {
 func TestM5PatienceGrows(t *testing.T) {
 	m := at(100)
 	for _, want := range []uint64{200, 400, 800, 1600, 3200, 3200} {
-		m.Led(5, true)
+		m.Led(5, 1)
 		m.Superseded()
 		n := uint64(0)
 		for m.Role() == Waiting {

@@ -37,6 +37,14 @@ type master struct {
 	drained uint64 // when it has answered what was left; 0: it does not drain
 }
 
+// view is the epoch of what the master has formed; 0: nothing.
+func (n *master) view() uint64 {
+	if n.unable {
+		return 0
+	}
+	return n.inc
+}
+
 type letter struct {
 	to   int
 	beat Beat
@@ -111,7 +119,7 @@ func (w *world) shell(i int) {
 		w.say("%s leads as %d", n.name, n.inc)
 	}
 	if n.inc > 0 {
-		n.m.Led(n.inc, !n.unable)
+		n.m.Led(n.inc, n.view())
 	}
 	if n.readyAt > 0 && w.now >= n.readyAt {
 		n.readyAt, n.doors = 0, true

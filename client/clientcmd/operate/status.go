@@ -87,7 +87,10 @@ func PrintStatus(w io.Writer, s *bus.Status) error {
 	if s.Sync != "" {
 		data += ", sync " + s.Sync
 	}
-	if s.InProcess {
+	switch {
+	case s.InProcess && len(s.Masters) > 1:
+		data += ", in-process: one process for each node"
+	case s.InProcess:
 		data += ", in-process: one process for master and replicas"
 	}
 
