@@ -30,8 +30,8 @@ func (o *Options) first() []lamport.Node {
 	return set
 }
 
-// populateWaiting runs the replicas that are this process's own, whoever leads. Where somebody else may
-// be that replica it is left alone until this master leads, which finds out.
+// populateWaiting runs the replicas that are this process's own, whoever leads. Where somebody else
+// may be that replica it is left alone until this master leads, which finds out.
 func (n *node) populateWaiting() error {
 	if n.opts.Node != nil && n.dir.fresh {
 		n.dir.record.Own = names([]lamport.Node{lamport.Replica(n.opts.Node.Number)})

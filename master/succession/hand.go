@@ -137,7 +137,8 @@ func (m *Machine) Released() {
 	}
 }
 
-// linger ends this process once the next master serves: it may need this machine's server until then.
+// linger ends this process once the next master serves: it may need this machine's server until
+// then.
 func (m *Machine) linger() {
 	next := m.heardLeader()
 	serves := next != nil && next.beat.Epoch > 0

@@ -285,8 +285,8 @@ func (m *Machine) stepBack() {
 	}
 }
 
-// Led tells that this master leads under an incarnation, which may rise, and the epoch of the view that
-// stands; 0: none does.
+// Led tells that this master leads under an incarnation, which may rise, and the epoch of the view
+// that stands; 0: none does.
 func (m *Machine) Led(incarnation, epoch uint64) {
 	if !m.role.leads() {
 		return

@@ -18,7 +18,8 @@ import (
 	"quartet/bus/testkit"
 )
 
-// nodes are the processes of a cluster of nodes on this machine's loop, each in a folder of its own.
+// nodes are the processes of a cluster of nodes on this machine's loop, each in a folder of its
+// own.
 type nodes struct {
 	all     []*master
 	folders []folder
@@ -72,8 +73,8 @@ func (c *nodes) connect(t testing.TB) *nats.Conn {
 	return nc
 }
 
-// awaitWhole waits until the cluster is ready, n replicas are members of its view, and one of the nodes
-// leads, whose index is returned.
+// awaitWhole waits until the cluster is ready, n replicas are members of its view, and one of the
+// nodes leads, whose index is returned.
 func (c *nodes) awaitWhole(t testing.TB, nc *nats.Conn, n int) int {
 	t.Helper()
 	var s bus.Status
@@ -95,8 +96,8 @@ func (c *nodes) awaitWhole(t testing.TB, nc *nats.Conn, n int) int {
 	return int(s.Master.Name[1] - '1')
 }
 
-// Three nodes: each is killed in turn under load, and started again; each is told to stop, whatever it
-// does. Every sum that is acknowledged counts once, and none fails.
+// Three nodes: each is killed in turn under load, and started again; each is told to stop, whatever
+// it does. Every sum that is acknowledged counts once, and none fails.
 func TestNodesAreKilledAndStopped(t *testing.T) {
 	t.Parallel()
 	c := newNodes(t, 3, "--suspect", "2s")
