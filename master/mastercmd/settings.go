@@ -104,6 +104,7 @@ func (o *settings) settle(f *pflag.FlagSet, inside func(nodelog.Options) mastern
 	if o.Memory && onDisk {
 		return errors.New("--memory excludes --dir and --sync")
 	}
+
 	if o.console.Write && o.console.Listen == "" {
 		return errors.New("--console-write says what a console may do: say where it is with --console")
 	}
