@@ -171,6 +171,13 @@ func (b *tab) open(address string) { b.t.Helper(); b.do(chromedp.Navigate(addres
 
 func (b *tab) click(selector string) { b.t.Helper(); b.do(chromedp.Click(chromedp.CSS(selector))) }
 
+// press clicks what may be made anew at any moment: it is found and clicked in one step.
+func (b *tab) press(selector string) {
+	b.t.Helper()
+	b.await(selector, fmt.Sprintf("document.querySelector(%q)", selector))
+	js[int](b, fmt.Sprintf("document.querySelector(%q).click(); 0", selector))
+}
+
 func (b *tab) set(selector, value string) {
 	b.t.Helper()
 	b.do(chromedp.SetValue(chromedp.CSS(selector), value))

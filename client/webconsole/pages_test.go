@@ -228,7 +228,7 @@ func TestTheLessonOfFourModels(t *testing.T) {
 	b.shoot("four-well")
 
 	for _, id := range []string{"r2", "r3"} {
-		b.click(fmt.Sprintf(`[data-keep="pause-%s"]`, id))
+		b.press(fmt.Sprintf(`[data-keep="pause-%s"]`, id))
 		b.await(id+" is out", fmt.Sprintf(`document.querySelector("#replicas [data-node=%s]").innerText.includes("paused")`, id))
 	}
 	js[int](b, `window.before = document.querySelectorAll("#set-4 .ok").length; 0`)
@@ -237,7 +237,7 @@ func TestTheLessonOfFourModels(t *testing.T) {
 	b.shoot("four-paused")
 
 	for _, id := range []string{"r2", "r3"} {
-		b.click(fmt.Sprintf(`[data-keep="pause-%s"]`, id))
+		b.press(fmt.Sprintf(`[data-keep="pause-%s"]`, id))
 	}
 	js[int](b, `window.before = document.querySelectorAll("#set-1 .ok").length; 0`)
 	b.await("model 1 goes on", `document.querySelectorAll("#set-1 .ok").length > window.before + 2`)
@@ -267,7 +267,7 @@ func TestKeysInABrowser(t *testing.T) {
 	}
 	b.open(d.url + "/keys/one?key=seat/7")
 	b.set("textarea", "bob")
-	b.click(`[data-keep=set]`)
+	b.press(`[data-keep=set]`)
 	b.await("the value", `document.querySelector("#value").textContent === "bob"`)
 }
 
@@ -306,6 +306,22 @@ func TestTheKeyboardIsEnough(t *testing.T) {
 	for n := 1; n <= 4; n++ {
 		b.await("an answer", fmt.Sprintf(`document.querySelector("#result-%d .verdict")`, n))
 	}
+}
+
+// Where the keyboard is stays when what is there is made anew.
+func TestTheKeyboardStaysWhereItIs(t *testing.T) {
+	d := startDemo(t)
+	b := browser(t, d.url)
+	b.look(widthMiddle, "light")
+	b.open(d.url + "/four")
+	b.await("its button", `document.querySelector('[data-keep="pause-r3"]')`)
+	js[int](b, `document.querySelector('[data-keep="pause-r3"]').focus(); 0`)
+	for _, word := range []string{"Wake r3", "Pause r3"} {
+		b.key(kb.Enter)
+		b.await("the other button", fmt.Sprintf(`document.activeElement.textContent.trim() === %q`, word))
+	}
+	b.await("all members", `[...document.querySelectorAll("#replicas .tag")].every(e => e.innerText === "member")`)
+	b.await("the keyboard is there", `document.activeElement.dataset.keep === "pause-r3"`)
 }
 
 // A page that is left open holds its memory, and that of the browser.

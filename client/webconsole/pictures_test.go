@@ -24,7 +24,7 @@ func TestPictures(t *testing.T) {
 	b.click("#play")
 	b.await("answers", `document.querySelectorAll("#set-1 .ok").length > 9`)
 	for _, id := range []string{"r2", "r3"} {
-		b.click(fmt.Sprintf(`[data-keep="pause-%s"]`, id))
+		b.press(fmt.Sprintf(`[data-keep="pause-%s"]`, id))
 		b.await(id+" stands still", fmt.Sprintf(`document.querySelector("#replicas [data-node=%s]").innerText.includes("not in the view")`, id))
 	}
 	b.await("refusals", `document.querySelectorAll("#set-1 .refused").length > 5`)
@@ -39,7 +39,7 @@ func TestPictures(t *testing.T) {
 	write(t, "four-models.png", picture)
 
 	for _, id := range []string{"r2", "r3"} {
-		b.click(fmt.Sprintf(`[data-keep="pause-%s"]`, id))
+		b.press(fmt.Sprintf(`[data-keep="pause-%s"]`, id))
 	}
 	b.await("all members", `[...document.querySelectorAll("#replicas .tag")].every(e => e.innerText === "member")`)
 	b.open(d.url + "/story")

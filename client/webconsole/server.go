@@ -38,7 +38,7 @@ const (
 	headerWait   = 5 * time.Second
 	closeWait    = time.Second
 	headersBytes = 16 << 10
-	bodyBytes    = 1 << 20 // of a form: a value of 512 KiB, escaped, and its key
+	bodyBytes    = 2 << 20 // of a form: a value of 512 KiB, of which each byte may take three, and its key
 	requestWait  = 2500 * time.Millisecond
 	dialAgain    = time.Second
 )

@@ -113,6 +113,8 @@
       const on = !stop;
       play.setAttribute("aria-pressed", String(on));
       play.textContent = on ? play.dataset.on : play.dataset.off;
+      // What changes several times a second is not to be read out each time.
+      for (const result of document.querySelectorAll(".result")) result.setAttribute("aria-live", on ? "off" : "polite");
       if (!on) { stop.abort(); stop = null; return; }
       stop = new AbortController();
       for (const model of ["1", "2", "3", "4"]) round(model, stop.signal);
