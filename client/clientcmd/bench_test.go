@@ -329,6 +329,8 @@ func TestBenchWrongUsage(t *testing.T) {
 		{"--sweep replicas=1,3 --nats nats://127.0.0.1:4222", "clusters of its own"},
 		{"--sweep replicas=1,3 --compare-kv", "exclude each other"},
 		{"--sweep rate=0", "no rate"},
+		{"--ttl 5ms", "values that end after 5ms (want 1s to 10 years"},
+		{"--ttl 1h --compare-kv", "exclude each other"},
 		{"--plot figure.pdf", "neither .svg nor .png"},
 		{"--plot no/such/folder/a.svg", "no folder"},
 		{"--rounds 0", "from 1 to 1000"},

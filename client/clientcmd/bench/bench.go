@@ -72,6 +72,7 @@ func (w *Workload) Flags(f *pflag.FlagSet) {
 	f.Float64Var(&l.Skew, "skew", 1.1, "of zipf, above 1: key number n is used in proportion to (1+n)^-skew")
 	config.Int(f, &l.KeySize, "key-size", 16, 1, model.MaxKey, "bytes of a key")
 	config.Int(f, &l.ValueSize, "value-size", 100, 0, model.MaxKeyValue, "bytes of a value")
+	config.Duration(f, &l.TTL, "ttl", 0, 0, config.Forever, "end each value that is set after this; 0: values have no end")
 	f.Uint64Var(&l.Seed, "seed", 1, "of the choice of keys and of an open loop's times")
 }
 

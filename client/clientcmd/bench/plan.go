@@ -81,6 +81,10 @@ func (b *bench) plan() (plan, error) {
 		return p, fmt.Errorf("unknown --driver %q (want callback or goroutine)", b.driver)
 	}
 
+	if b.compare && b.Load.TTL > 0 {
+		return p, errors.New("--ttl and --compare-kv exclude each other: the bucket's values have no end of their own")
+	}
+
 	b.Load.DistinctValues = b.rec.Dir != ""
 	rows, err := b.asked()
 	if err != nil {

@@ -266,7 +266,11 @@ func (p *printer) conditions() string {
 	if o.KeyChoice == load.Zipf {
 		keys += fmt.Sprintf(" (zipf, skew %g)", o.Skew)
 	}
-	return strings.Join(append(parts, keys, fmt.Sprintf("values of %s bytes", swept("value-size", fmt.Sprint(o.ValueSize)))), ", ")
+	values := fmt.Sprintf("values of %s bytes", swept("value-size", fmt.Sprint(o.ValueSize)))
+	if o.TTL > 0 {
+		values += fmt.Sprintf(" that end after %s", o.TTL)
+	}
+	return strings.Join(append(parts, keys, values), ", ")
 }
 
 func hundredths(s load.Spread) string { return fmt.Sprintf("%.2f (%.2f-%.2f)", s.Median, s.Min, s.Max) }

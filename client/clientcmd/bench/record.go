@@ -121,7 +121,8 @@ type benchRecord struct {
 	Skew         float64      `json:"skew,omitempty"`
 	KeySize      int          `json:"key_bytes"`
 	ValueSize    int          `json:"value_bytes"`
-	Seconds      float64      `json:"seconds"` // that count, of one round
+	TTL          float64      `json:"ttl_seconds,omitempty"` // of a value
+	Seconds      float64      `json:"seconds"`               // that count, of one round
 	Rounds       int          `json:"rounds"`
 	Early        bool         `json:"ended_early,omitempty"`
 	Quartet      figures      `json:"quartet"`
@@ -137,6 +138,7 @@ func (b *bench) record(m *measured) benchRecord {
 		Consistency: m.model.String(), Request: m.kind, Gets: m.gets, Concurrency: o.Concurrency, Driver: b.driver,
 		Connections: b.connections,
 		Keys:        o.Keys, Distribution: o.KeyChoice.String(), KeySize: o.KeySize, ValueSize: o.ValueSize,
+		TTL:     o.TTL.Seconds(),
 		Seconds: m.sides[0][0].Window.Seconds(), Rounds: len(m.sides[0]), Early: m.early, Quartet: b.figures(m.sides[0], b.data),
 	}
 	if o.Rate > 0 {

@@ -26,7 +26,8 @@ import (
 type Op struct {
 	Type  model.Type
 	Key   string
-	Value []byte // of a set
+	Value []byte        // of a set
+	TTL   time.Duration // of a set's value; 0: it has no end
 	// Lane says which of the outstanding requests it is, 0 to Concurrency-1. One lane has one
 	// request at a time, except that the requests of a [Fill] all have lane 0.
 	Lane int
@@ -99,7 +100,7 @@ func Fill(ctx context.Context, o Options, s Sender) error {
 		if o.DistinctValues {
 			value = o.distinct(value, uint64(i)+1)
 		}
-		err := s.Send(Op{Type: model.Set, Key: keys.key(i), Value: value}, func(outcome Outcome) {
+		err := s.Send(Op{Type: model.Set, Key: keys.key(i), Value: value, TTL: o.TTL}, func(outcome Outcome) {
 			if outcome == OK {
 				good.Add(1)
 			} else {

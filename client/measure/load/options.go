@@ -91,13 +91,14 @@ type Options struct {
 	Warmup   time.Duration // before anything counts
 	Duration time.Duration // that counts
 
-	Gets      int          // percentage of gets, 0 to 100
-	Keys      int          // how many keys are used: 1 to 10,000,000
-	KeyChoice Distribution // how often each is used
-	Skew      float64      // of Zipf, above 1 and up to 10: key n is used in proportion to (1+n)^-Skew
-	KeySize   int          // bytes, enough for the number of the key
-	ValueSize int          // bytes
-	Seed      uint64       // of the choice of keys, of gets and of an open loop's times
+	Gets      int           // percentage of gets, 0 to 100
+	Keys      int           // how many keys are used: 1 to 10,000,000
+	KeyChoice Distribution  // how often each is used
+	Skew      float64       // of Zipf, above 1 and up to 10: key n is used in proportion to (1+n)^-Skew
+	KeySize   int           // bytes, enough for the number of the key
+	ValueSize int           // bytes
+	TTL       time.Duration // of each value that is set, to the millisecond, up to 10 years; 0: it has no end
+	Seed      uint64        // of the choice of keys, of gets and of an open loop's times
 
 	// DistinctValues gives each set of a run, and of runs of other seeds, a value of its
 	// own, so that a get's value tells which set it saw. Values then have at least 16 bytes.
@@ -126,6 +127,7 @@ const (
 
 // Check refuses impossible options.
 func (o *Options) Check() error {
+	endsInTime := o.TTL >= model.MinTTL*time.Millisecond && o.TTL.Milliseconds() <= model.MaxTTL
 	sound := o.Rate >= 0.001 && o.Rate <= 10_000_000 // NaN is not
 	switch {
 	case o.Concurrency < 1 || o.Concurrency > MaxConcurrency:
@@ -147,6 +149,8 @@ func (o *Options) Check() error {
 			ErrOptions, o.KeySize, len(fmt.Sprint("k", o.Keys-1)), model.MaxKey, o.Keys)
 	case o.ValueSize < 0 || o.KeySize+o.ValueSize > model.MaxKeyValue:
 		return fmt.Errorf("%w: values of %d bytes (key and value: at most %d)", ErrOptions, o.ValueSize, model.MaxKeyValue)
+	case o.TTL != 0 && !endsInTime:
+		return fmt.Errorf("%w: values that end after %s (want 1s to 10 years, or 0 for no end)", ErrOptions, o.TTL)
 	case o.DistinctValues && o.ValueSize < distinctSize:
 		return fmt.Errorf("%w: distinct values of %d bytes (want at least %d)", ErrOptions, o.ValueSize, distinctSize)
 	}

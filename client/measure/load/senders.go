@@ -49,7 +49,7 @@ func (q Quartet) sendObserved(op Op, done func(Outcome)) error {
 }
 
 func (q Quartet) request(op Op) client.Request {
-	return client.Request{Request: model.Request{Model: q.Consistency, Type: op.Type, Key: op.Key, Value: op.Value}}
+	return client.Request{Request: model.Request{Model: q.Consistency, Type: op.Type, Key: op.Key, Value: op.Value, TTL: uint64(op.TTL.Milliseconds())}}
 }
 
 // QuartetCaller calls a cluster as programs do that use package client: [client.Client.Do],

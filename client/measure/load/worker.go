@@ -68,7 +68,7 @@ type worker struct {
 // next chooses the request that a lane sends.
 func (w *worker) next(lane int) Op {
 	r := w.run
-	op := Op{Type: model.Set, Value: r.value, Lane: lane}
+	op := Op{Type: model.Set, Value: r.value, TTL: r.o.TTL, Lane: lane}
 
 	w.mu.Lock()
 
@@ -79,7 +79,7 @@ func (w *worker) next(lane int) Op {
 		key = w.rng.IntN(r.keys.n)
 	}
 	if r.o.Gets > 0 && w.rng.IntN(100) < r.o.Gets {
-		op.Type, op.Value = model.Get, nil
+		op.Type, op.Value, op.TTL = model.Get, nil, 0
 	}
 	w.mu.Unlock()
 
