@@ -120,9 +120,25 @@ func changeOf(kind message.ChangeKind, key string, rec *store.Record) message.Ch
 // append notes a change at its place.
 func (l *Layers) append(c message.Change) {
 	l.changes.Append(c)
-	if l.cfg.Journal != nil {
-		l.cfg.Journal.Changes = append(l.cfg.Journal.Changes, c)
+	if j := l.cfg.Journal; j != nil {
+		if j.Changes == nil {
+			j.Changes = make([]message.Change, 0, l.usual.changes)
+		}
+		j.Changes = append(j.Changes, c)
 	}
+}
+
+// usual is how much the disk learned at once last: the next time there is room for as much at the
+// beginning, so that a list of thousands is not copied over and over while it grows.
+type usual struct{ executed, changes int }
+
+// usualMost bounds what room is made for.
+const usualMost = 8192
+
+// learned notes how much the disk learns now.
+func (u *usual) learned(t *durable.Turn) {
+	u.executed = min(len(t.Executed), usualMost)
+	u.changes = min(len(t.Changes), usualMost)
 }
 
 // lacksChanges reports whether the log has not come as far as the present position.

@@ -135,7 +135,10 @@ func (l *Layers) enter(d done) {
 
 	l.unsaved += len(d.Result)
 	l.executed.add(d)
-	if l.cfg.Journal != nil {
-		l.cfg.Journal.Executed = append(l.cfg.Journal.Executed, exported(&d))
+	if j := l.cfg.Journal; j != nil {
+		if j.Executed == nil {
+			j.Executed = make([]message.Executed, 0, l.usual.executed)
+		}
+		j.Executed = append(j.Executed, exported(&d))
 	}
 }

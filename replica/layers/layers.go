@@ -60,6 +60,7 @@ type Layers struct {
 	seen      seen
 	position  uint64 // ordered operations delivered
 	unsaved   int    // bytes of values committed since the last call of Saved
+	usual     usual  // what the disk learned at once last
 
 	committedPast past // of the committed layer
 	newestPast    past // of what models 3 and 4 read
@@ -220,8 +221,13 @@ func (l *Layers) KeepEventual() {
 // Unsaved is how many bytes of values were committed since the last call of Saved.
 func (l *Layers) Unsaved() int { return l.unsaved }
 
-// Saved says that all that was committed is handed over to the disk.
-func (l *Layers) Saved() { l.unsaved = 0 }
+// Saved says that all that was committed is handed over to the disk: what stands in the journal.
+func (l *Layers) Saved() {
+	l.unsaved = 0
+	if l.cfg.Journal != nil {
+		l.usual.learned(l.cfg.Journal)
+	}
+}
 
 // Restore makes the layers what a disk says. The committed layer is in the store already.
 func (l *Layers) Restore(s *durable.Saved) {

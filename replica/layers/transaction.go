@@ -50,6 +50,7 @@ func (b *book) perform(t *model.Transaction, by *origin) model.Results {
 	}
 
 	bytes := 0
+	r.Results = make([]model.Result, 0, len(steps))
 	for i := range steps {
 		result, done := b.step(&steps[i], by)
 		if bytes += len(result.Value); bytes > model.MaxKeyValue { // no answer has room for that
@@ -84,7 +85,10 @@ func (b *book) hold(checks []model.Check) bool {
 
 // step is one step, and whether it can be done.
 func (b *book) step(s *model.Step, by *origin) (model.Result, bool) {
-	old := b.at(s.Key)
+	var old store.Record
+	if s.Type == model.Get || dependsOn(s) {
+		old = b.at(s.Key)
+	}
 	if s.Type == model.Get {
 		if old.Kind != store.KindValue {
 			return model.Result{Code: model.NotFound}, true
