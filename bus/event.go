@@ -46,68 +46,90 @@ type Event struct {
 // in JSON, an object that says all that the headers say. reply is the subject on which the event
 // is to be acknowledged; "": it is not. The message may share the memory of the event's value.
 func EventMsg(subject, reply string, e *Event, inJSON bool) *nats.Msg {
-	m := &nats.Msg{Subject: subject, Reply: reply, Header: eventHeader(e), Data: e.Value}
-	if e.Kind == model.EventEnd {
-		m.Data = []byte(oneLine(e.Reason))
-	}
-	if inJSON {
-		m.Data = eventJSON(e)
-	}
-	return m
+	return new(EventWriter).Msg(subject, reply, e, inJSON)
 }
 
-// ChangeMsg builds what is published of a committed change, for whoever listens: the headers of an
-// event without a sequence, and the value.
-func ChangeMsg(subject string, c *message.Change) *nats.Msg {
-	e := Event{Event: model.Event{Kind: c.Kind.Event(), Key: c.Key, Revision: c.Revision, Expires: c.Expires}}
-	m := &nats.Msg{Subject: subject, Header: eventHeader(&e)}
-	delete(m.Header, HeaderSequence) // it is of no stream
+// EventWriter builds one event after the other in the same memory: for who tells many. The zero
+// value is ready. It has one owner.
+type EventWriter struct {
+	msg    nats.Msg
+	header headerWriter
+}
+
+// eventHeaders is no less than the headers that an event can have.
+const eventHeaders = 13
+
+// Msg builds an event as [EventMsg] does; it is valid until the next call. (A connection has copied
+// a message when its publish returns.)
+func (w *EventWriter) Msg(subject, reply string, e *Event, inJSON bool) *nats.Msg {
+	w.fill(e, true)
+	w.msg = nats.Msg{Subject: subject, Reply: reply, Header: w.header.header, Data: e.Value}
+	switch {
+	case inJSON:
+		w.msg.Data = eventJSON(e)
+	case e.Kind == model.EventEnd:
+		w.msg.Data = []byte(oneLine(e.Reason))
+	}
+	return &w.msg
+}
+
+// Change builds what is published of a committed change, for whoever listens: the headers of an
+// event without a sequence, and the value. It is valid until the next call.
+func (w *EventWriter) Change(subject string, c *message.Change) *nats.Msg {
+	w.fill(&Event{Event: model.Event{Kind: c.Kind.Event(), Key: c.Key, Revision: c.Revision, Expires: c.Expires}}, false)
+	w.msg = nats.Msg{Subject: subject, Header: w.header.header}
 	if c.Kind == message.ChangeSet {
-		m.Data = c.Value
+		w.msg.Data = c.Value
 	}
-	return m
+	return &w.msg
 }
 
-func eventHeader(e *Event) nats.Header {
-	h := nats.Header{
-		HeaderEvent:    {e.Kind.String()},
-		HeaderSequence: {strconv.FormatUint(e.Sequence, 10)},
-	}
+// fill makes the headers those of an event. The two numbers that nearly each event has are cut from
+// one string.
+func (w *EventWriter) fill(e *Event, inStream bool) {
+	var scratch [48]byte
+	sequence := strconv.AppendUint(scratch[:0], e.Sequence, 10)
+	digits := string(strconv.AppendUint(sequence, e.Revision, 10))
+	w.header.clear(eventHeaders)
+	add := w.header.add
 
+	add(HeaderEvent, e.Kind.String())
+	if inStream {
+		add(HeaderSequence, digits[:len(sequence)])
+	}
 	if e.Kind.Concerns() {
-		h[HeaderKey] = []string{headerKey(e.Key)}
+		add(HeaderKey, headerKey(e.Key))
 	}
 	if e.Revision > 0 {
-		h[HeaderRevision] = []string{strconv.FormatUint(e.Revision, 10)}
+		add(HeaderRevision, digits[len(sequence):])
 	}
 	if e.More {
-		h[HeaderMore] = []string{yes}
+		add(HeaderMore, yes)
 	}
 	if e.Initial {
-		h[HeaderInitial] = []string{yes}
+		add(HeaderInitial, yes)
 	}
 	if e.Expires > 0 {
-		h[HeaderExpires] = []string{expiresAt(e.Expires)}
+		add(HeaderExpires, expiresAt(e.Expires))
 	}
 
 	if e.Version != (lamport.Version{}) {
-		h[HeaderVersion] = []string{VersionWord(e.Version)}
+		add(HeaderVersion, VersionWord(e.Version))
 	}
 	if e.Timestamp > 0 {
-		h[HeaderTimestamp] = []string{strconv.FormatUint(e.Timestamp, 10)}
+		add(HeaderTimestamp, strconv.FormatUint(e.Timestamp, 10))
 	}
 	if e.Missed > 0 {
-		h[HeaderMissed] = []string{strconv.FormatUint(e.Missed, 10)}
+		add(HeaderMissed, strconv.FormatUint(e.Missed, 10))
 	}
 
 	if e.History != (History{}) {
-		h[HeaderHistory] = []string{HistoryWord(e.History)}
+		add(HeaderHistory, HistoryWord(e.History))
 	}
 	if e.Kind == model.EventEnd {
-		h[HeaderErrorCode] = []string{strconv.Itoa(int(e.Code))}
-		h[HeaderError] = []string{oneLine(e.Reason)}
+		add(HeaderErrorCode, strconv.Itoa(int(e.Code)))
+		add(HeaderError, oneLine(e.Reason))
 	}
-	return h
 }
 
 // VersionWord is a version as an event says it: EPOCH.TIME.NODE, all decimal.

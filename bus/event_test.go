@@ -29,6 +29,7 @@ var events = map[string]bus.Event{
 	"delete":    {Event: model.Event{Kind: model.EventDelete, Sequence: 6, Key: `"k"`, Revision: 20}},
 	"expire":    {Event: model.Event{Kind: model.EventExpire, Sequence: 7, Key: " k ", Revision: 21}},
 	"heartbeat": {Event: model.Event{Kind: model.EventHeartbeat, Sequence: 8, Missed: 12}},
+	"no such":   {Event: model.Event{Kind: model.EventEnd, Code: model.Unavailable, Reason: "it serves no such watch"}},
 	"end":       {Event: model.Event{Kind: model.EventEnd, Sequence: 9, Code: model.Gone, Reason: "not kept any more"}},
 	"history":   {Event: model.Event{Kind: model.EventHeartbeat, Sequence: 10, Revision: 4}, History: bus.History{Cluster: 1, Epoch: 2, Nonce: 3}},
 }
@@ -75,6 +76,7 @@ func TestEventsInJSON(t *testing.T) {
 		"expire":    `{"event":"EXPIRE","key":" k ","revision":21,"sequence":7}`,
 		"heartbeat": `{"event":"HEARTBEAT","sequence":8,"missed":12}`,
 		"history":   `{"event":"HEARTBEAT","revision":4,"sequence":10,"history":"` + bus.HistoryWord(bus.History{Cluster: 1, Epoch: 2, Nonce: 3}) + `"}`,
+		"no such":   `{"event":"END","code":503,"error":"it serves no such watch"}`,
 		"end":       `{"event":"END","sequence":9,"code":410,"error":"not kept any more"}`,
 	}
 	for name, e := range events {

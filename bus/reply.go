@@ -66,26 +66,43 @@ func (r *Reply) Msg(subject string) *nats.Msg { return new(ReplyWriter).Msg(subj
 // The zero value is ready. It has one owner.
 type ReplyWriter struct {
 	msg    nats.Msg
+	header headerWriter
+}
+
+// headerWriter fills one header after the other in the same memory.
+type headerWriter struct {
 	header nats.Header
 	values [replyHeaders][1]string
 	used   int
 }
 
-// Msg builds r as [Reply.Msg] does; it is valid until the next call. (A connection has
-// copied a message when its publish returns.) All header values are cut from one string.
-func (w *ReplyWriter) Msg(subject string, r *Reply) *nats.Msg {
+// clear begins a header, which has so many values at most as a rule.
+func (w *headerWriter) clear(usual int) {
 	if w.header == nil {
-		w.header = make(nats.Header, usualHeaders)
+		w.header = make(nats.Header, usual)
 	}
 	clear(w.header)
 	w.used = 0
+}
+
+func (w *headerWriter) add(name, value string) {
+	v := &w.values[w.used]
+	w.used++
+	v[0] = value
+	w.header[name] = v[:]
+}
+
+// Msg builds r as [Reply.Msg] does; it is valid until the next call. (A connection has
+// copied a message when its publish returns.) All header values are cut from one string.
+func (w *ReplyWriter) Msg(subject string, r *Reply) *nats.Msg {
+	w.header.clear(usualHeaders)
 	var holds content
 	if r.Body == nil && r.packed() {
 		own := *r // r stays as it is
 		holds = own.unpack()
 		r = &own
 	}
-	w.msg = nats.Msg{Subject: subject, Header: w.header, Data: r.body()}
+	w.msg = nats.Msg{Subject: subject, Header: w.header.header, Data: r.body()}
 	var scratch [128]byte
 	rid := strconv.AppendUint(scratch[:0], r.RID, 10)
 	clock := strconv.AppendUint(rid, r.Clock.Time, 10)
@@ -95,40 +112,40 @@ func (w *ReplyWriter) Msg(subject string, r *Reply) *nats.Msg {
 	code := strconv.AppendUint(position, uint64(r.Code), 10)
 	digits := string(strconv.AppendUint(code, r.Revision, 10))
 
-	w.add(HeaderRequestID, digits[:len(rid)])
-	w.add(HeaderClock, digits[len(rid):len(node)])
+	w.header.add(HeaderRequestID, digits[:len(rid)])
+	w.header.add(HeaderClock, digits[len(rid):len(node)])
 	if r.Model.Valid() {
-		w.add(HeaderConsistency, modelWords[r.Model])
+		w.header.add(HeaderConsistency, modelWords[r.Model])
 	}
 	if r.Type.Valid() {
-		w.add(HeaderRequest, typeWords[r.Type])
+		w.header.add(HeaderRequest, typeWords[r.Type])
 	}
 	if r.Replica != 0 {
-		w.add(HeaderReplica, r.Replica.String())
+		w.header.add(HeaderReplica, r.Replica.String())
 	}
 	if r.Timestamp != 0 {
-		w.add(HeaderTimestamp, digits[len(node):len(timestamp)])
+		w.header.add(HeaderTimestamp, digits[len(node):len(timestamp)])
 	}
 	if r.HasPosition {
-		w.add(HeaderPosition, digits[len(timestamp):len(position)])
+		w.header.add(HeaderPosition, digits[len(timestamp):len(position)])
 	}
 	if r.HasRevision {
-		w.add(HeaderRevision, digits[len(code):])
+		w.header.add(HeaderRevision, digits[len(code):])
 	}
 	if r.Expires != 0 {
-		w.add(HeaderExpires, expiresAt(r.Expires))
+		w.header.add(HeaderExpires, expiresAt(r.Expires))
 	}
 	if r.Next != "" {
-		w.add(HeaderNext, r.Next)
+		w.header.add(HeaderNext, r.Next)
 	}
 	if r.Session != "" {
-		w.add(HeaderSession, r.Session)
+		w.header.add(HeaderSession, r.Session)
 	}
 	if r.History != (History{}) {
-		w.add(HeaderHistory, HistoryWord(r.History))
+		w.header.add(HeaderHistory, HistoryWord(r.History))
 	}
 	if r.Code == model.OK {
-		w.add(HeaderAck, AckOK)
+		w.header.add(HeaderAck, AckOK)
 		switch {
 		case r.Encoding == JSON:
 			w.msg.Data = r.json(holds)
@@ -138,9 +155,9 @@ func (w *ReplyWriter) Msg(subject string, r *Reply) *nats.Msg {
 		return &w.msg
 	}
 	reason := oneLine(r.Reason)
-	w.add(HeaderAck, AckFail)
-	w.add(HeaderErrorCode, digits[len(position):len(code)])
-	w.add(HeaderError, reason)
+	w.header.add(HeaderAck, AckFail)
+	w.header.add(HeaderErrorCode, digits[len(position):len(code)])
+	w.header.add(HeaderError, reason)
 	switch {
 	case r.Encoding == JSON:
 		w.msg.Data = r.json(holds)
@@ -172,13 +189,6 @@ func (r *Reply) Of(c model.Consistency, t model.Type) {
 	case t == model.Get, t == model.Add, t == model.List, t == model.Txn:
 		r.Value = r.Body
 	}
-}
-
-func (w *ReplyWriter) add(name, value string) {
-	v := &w.values[w.used]
-	w.used++
-	v[0] = value
-	w.header[name] = v[:]
 }
 
 func appendNode(dst []byte, n lamport.Node) []byte {

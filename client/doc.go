@@ -17,7 +17,7 @@
 // may change without one.
 //
 // [Client.Watch] tells what stands below a prefix and then each change, and goes on over every
-// fault that leaves a cluster.
+// fault that leaves a cluster. [Session.Watch] begins after what a session has seen.
 //
 // # Retries
 //

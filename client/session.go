@@ -15,8 +15,8 @@ const maxWritten = 4096
 // sends that back, so that the sequential and the causal model hold across replicas:
 //
 //   - the highest position seen, with every sequential request;
-//   - the highest timestamp that a get returned, and the timestamp of the session's write
-//     of each key, with every causal get.
+//   - the highest timestamp that a get returned or a watch told, and the timestamp of the
+//     session's write of each key, with every causal get.
 //
 // It is for one goroutine at a time, and for one request at a time: "a session's own
 // order" means nothing for requests that overlap ([Session.GetMany] says what a batch
@@ -70,7 +70,7 @@ func (s *Session) ask(r *Request) {
 		r.MinPosition = max(r.MinPosition, s.position)
 	case Causal:
 		switch {
-		case r.Type == TypeList: // of all keys
+		case r.Type == TypeList, r.Type == TypeWatch: // of all keys
 			r.MinTimestamp = max(r.MinTimestamp, s.read, s.floor, s.wrote)
 		case !r.Writes():
 			r.MinTimestamp = max(r.MinTimestamp, s.Minimum(r.Key))
@@ -99,6 +99,15 @@ func (s *Session) observe(r *Request, result *Result) {
 	default:
 		s.read = max(s.read, result.Timestamp)
 	}
+}
+
+// heard takes an event of a watch: what it tells has been seen.
+func (s *Session) heard(e *Event, history bus.History) {
+	if history.Epoch >= s.history.Epoch && history != (bus.History{}) {
+		s.history = history
+	}
+	s.position = max(s.position, e.Revision)
+	s.read = max(s.read, e.Timestamp)
 }
 
 func (s *Session) write(key string, timestamp uint64) {

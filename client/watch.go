@@ -1,10 +1,12 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -61,8 +63,28 @@ func FromRevision(n uint64) RequestOption {
 // An event is acknowledged when the loop's body has returned. While it does not, the cluster holds
 // back what would be more than 1 MiB.
 func (c *Client) Watch(ctx context.Context, prefix string, opts ...RequestOption) iter.Seq2[Event, error] {
+	return c.watch(ctx, nil, prefix, opts)
+}
+
+// Watch is [Client.Watch] within the session: it begins after what the session has seen, so what is
+// told to be there is not older than that, in the sequential and the causal model, too. And what is
+// told has been seen: a request of the session that follows an event, in the loop's body as well,
+// is answered with that or with what is newer. If the session's history has ended, the watch ends
+// at once with [ErrOtherHistory].
+//
+// The loop belongs to the goroutine that has the session.
+func (s *Session) Watch(ctx context.Context, prefix string, opts ...RequestOption) iter.Seq2[Event, error] {
+	return s.c.watch(ctx, s, prefix, opts)
+}
+
+// watch is a watch of a session, or (nil) of none.
+func (c *Client) watch(ctx context.Context, s *Session, prefix string, opts []RequestOption) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		w := watch{c: c, request: build(model.Watch, prefix, nil, opts), yield: yield}
+		w := watch{c: c, session: s, request: build(model.Watch, prefix, nil, opts), yield: yield}
+		if s != nil {
+			s.ask(&w.request)
+			w.history = s.history
+		}
 		if err := w.request.check(); err != nil {
 			yield(Event{}, err)
 			return
@@ -82,6 +104,7 @@ func (c *Client) Watch(ctx context.Context, prefix string, opts ...RequestOption
 // watch is a watch that is under way.
 type watch struct {
 	c        *Client
+	session  *Session // nil: it is of none
 	request  Request
 	follower *follow.Follower
 	history  bus.History // where that of the cluster stood at the newest event
@@ -122,6 +145,9 @@ func (w *watch) isOver(err error) bool {
 	if !errors.As(err, &failed) {
 		return !errors.Is(err, errResume)
 	}
+	if errors.Is(err, nats.ErrConnectionClosed) { // for good
+		return true
+	}
 	mayHelp := failed.Code == 0 || failed.Code == model.TooEarly || failed.Code == model.Unavailable || failed.Code == model.Unknown
 	if !mayHelp {
 		return true
@@ -137,7 +163,9 @@ func (w *watch) stream(ctx context.Context) error {
 	if err != nil {
 		return w.c.notSent(err).failure(&w.request, &Result{})
 	}
-	defer func() { _ = sub.Unsubscribe() }() // of a connection that is closed nothing is left
+	end := func() { _ = sub.Unsubscribe() } // of a connection that is closed nothing is left
+	defer end()
+	defer context.AfterFunc(ctx, end)() // who waits for a message then waits no more
 	if err := sub.SetPendingLimits(-1, -1); err != nil {
 		return w.c.notSent(err).failure(&w.request, &Result{})
 	}
@@ -177,7 +205,12 @@ func (w *watch) ask(inbox string) error {
 	if err != nil {
 		return refusal(err)
 	}
-	m := &nats.Msg{Subject: w.c.subjects.Request(), Reply: inbox, Header: r.Options.Header(r.Model), Data: body}
+	header := r.Options.Header(r.Model)
+	if header == nil {
+		header = nats.Header{}
+	}
+	header[bus.HeaderEventFields] = []string{strconv.Itoa(bus.EventMost)}
+	m := &nats.Msg{Subject: w.c.subjects.Request(), Reply: inbox, Header: header, Data: body}
 	if err := w.c.nc.PublishMsg(m); err != nil {
 		return w.c.notSent(err).failure(&w.request, &Result{})
 	}
@@ -190,6 +223,8 @@ type stream struct {
 	sub   *nats.Subscription
 	inbox string
 	flow  string // where the newest event is to be acknowledged; "": nowhere yet
+
+	frames bus.FrameReader
 }
 
 // next waits for the next message. A stream that is silent is over: at once if its replica is not
@@ -199,19 +234,18 @@ func (s *stream) next(ctx context.Context) (*nats.Msg, error) {
 	if s.flow == "" {
 		wait = s.w.c.o.timeout // for the first word
 	}
-	until := time.Now().Add(wait)
-	for {
-		probe, cancel := context.WithTimeout(ctx, watchProbe)
-		m, err := s.sub.NextMsgWithContext(probe)
-		cancel()
+	for waited := time.Duration(0); ; waited += watchProbe {
+		m, err := s.sub.NextMsg(watchProbe)
 		switch {
 		case err == nil:
 			return m, nil
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
-		case !errors.Is(err, context.DeadlineExceeded):
+		case errors.Is(err, nats.ErrNoResponders): // a message, for nats.go an error
+			return nobodyListens, nil
+		case !errors.Is(err, nats.ErrTimeout):
 			return nil, s.w.c.notSent(err).failure(&s.w.request, &Result{})
-		case time.Now().After(until):
+		case waited+watchProbe > wait:
 			return nil, &Error{Attempts: 1, Reason: "no event in time", Err: errResume}
 		}
 		if s.flow != "" {
@@ -220,21 +254,60 @@ func (s *stream) next(ctx context.Context) (*nats.Msg, error) {
 	}
 }
 
-// take takes a message: an event, a refusal, or the server's word that nobody listens.
+// nobodyListens is what the server says where nobody listens.
+var nobodyListens = &nats.Msg{Header: nats.Header{"Status": {"503"}}}
+
+// take takes a message: events, a refusal, or the server's word that nobody listens.
 func (s *stream) take(m *nats.Msg) error {
-	if !bus.IsEvent(m) {
+	switch {
+	case bus.IsFrame(m):
+		if err := s.frame(m.Data); err != nil {
+			return err
+		}
+	case bus.IsEvent(m):
+		e, err := bus.ParseEvent(m)
+		if err != nil {
+			return fmt.Errorf("%w: %w", errResume, err)
+		}
+		if err := s.event(&e.Event, e.History); err != nil {
+			return err
+		}
+	default:
 		return s.refused(m)
 	}
-	e, err := bus.ParseEvent(m)
-	if err != nil {
+
+	if m.Reply != "" && !s.w.left {
+		s.flow = m.Reply
+		s.acknowledge()
+	}
+	return nil
+}
+
+// frame takes the events of a frame. What is given out shares no memory with it: who keeps one
+// value does not keep the others.
+func (s *stream) frame(body []byte) error {
+	var failed error
+	err := s.frames.Read(body, func(e *model.Event) bool {
+		e.Value = bytes.Clone(e.Value)
+		failed = s.event(e, bus.History{})
+		return failed == nil && !s.w.left
+	})
+	switch {
+	case failed != nil:
+		return failed
+	case err != nil:
 		return fmt.Errorf("%w: %w", errResume, err)
 	}
+	return nil
+}
 
+// event takes an event, and where the history stands if it says that.
+func (s *stream) event(e *model.Event, history bus.History) error {
 	w := s.w
-	if e.History.Epoch >= w.history.Epoch && e.History != (bus.History{}) { // a replica may be late
-		w.history = e.History
+	if history.Epoch >= w.history.Epoch && history != (bus.History{}) { // a replica may be late
+		w.history = history
 	}
-	verdict := w.follower.Take(&e.Event, w.give)
+	verdict := w.follower.Take(e, w.give)
 	switch {
 	case w.left:
 		return nil
@@ -244,10 +317,6 @@ func (s *stream) take(m *nats.Msg) error {
 		return fmt.Errorf("%w: %s", errResume, e.Reason)
 	}
 	w.began, w.failures = true, 0
-	if m.Reply != "" {
-		s.flow = m.Reply
-		s.acknowledge()
-	}
 	return nil
 }
 
@@ -255,6 +324,9 @@ func (s *stream) take(m *nats.Msg) error {
 func (w *watch) give(e Event) {
 	w.given++
 	e.Sequence = w.given // its streams count anew, the watch does not
+	if w.session != nil {
+		w.session.heard(&e, w.history)
+	}
 	if !w.left && !w.yield(e, nil) {
 		w.left = true
 	}

@@ -102,7 +102,7 @@ func (m *Machine) EndWatches() []watching.Event {
 func (m *Machine) tellWatchers(out *Output) {
 	out.Events = append(out.Events, m.events...)
 	m.events = m.events[:0]
-	out.Events = append(out.Events, m.watches.EndTurn()...)
+	out.Events = m.watches.EndTurn(out.Events)
 }
 
 // watched is this replica as its watches see it.

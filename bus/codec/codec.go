@@ -101,7 +101,7 @@ const (
 	requestFields   = 13
 	moreFields      = 5 // what few requests have
 	rangeFields     = 3
-	watcherFields   = 3
+	watcherFields   = 4 // the last one is left out if it is 0
 	changesFields   = 3 // a piece of the log of changes
 	changeFields    = 9
 	writeFields     = 2

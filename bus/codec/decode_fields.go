@@ -124,9 +124,28 @@ func (d *Decoder) more(r *message.Request) {
 			From: d.str(model.MaxNext, "place in a list"),
 		}
 	}
-	if d.some(watcherFields, "watcher") > 0 {
-		r.Watcher = &message.Watcher{Reply: d.str(MaxReason, "subject"), Client: d.str(model.MaxIdentity, "client's name"), JSON: d.bool()}
+	r.Watcher = d.watcher()
+}
+
+// watcher reads whom a watch is for; nil: the request is none.
+func (d *Decoder) watcher() *message.Watcher {
+	n := d.array(watcherFields)
+	if d.err != nil || n == 0 {
+		return nil
 	}
+	if n < watcherFields-1 {
+		d.fail("watcher of %d fields (want none, %d or %d)", n, watcherFields-1, watcherFields)
+		return nil
+	}
+
+	w := &message.Watcher{Reply: d.str(MaxReason, "subject"), Client: d.str(model.MaxIdentity, "client's name"), JSON: d.bool()}
+	if n < watcherFields {
+		return w
+	}
+	if w.Fields = d.uint(); d.err == nil && w.Fields == 0 {
+		d.fail("watcher of frames without fields")
+	}
+	return w
 }
 
 // some reads the length of an array that is empty or has n fields.

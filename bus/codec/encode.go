@@ -213,10 +213,23 @@ func (e *Encoder) more(r *message.Request) {
 		e.array(0)
 		return
 	}
-	e.array(watcherFields)
-	e.str(r.Watcher.Reply)
-	e.str(r.Watcher.Client)
-	e.bool(r.Watcher.JSON)
+	e.watcher(r.Watcher)
+}
+
+// watcher leaves the last field out where events are not framed, as the first builds with watches
+// did, which know of no frames.
+func (e *Encoder) watcher(w *message.Watcher) {
+	n := watcherFields
+	if w.Fields == 0 {
+		n--
+	}
+	e.array(n)
+	e.str(w.Reply)
+	e.str(w.Client)
+	e.bool(w.JSON)
+	if w.Fields > 0 {
+		e.uint(w.Fields)
+	}
 }
 
 // optional writes a number that may be missing: an array of none or one.

@@ -240,6 +240,6 @@ func changes() []message.Change {
 // watching is a watch with all that it may say.
 func watching() message.Request {
 	r := message.Request{RID: 17, Request: model.Request{Model: model.Causal, Type: model.Watch, Key: "orders/"}}
-	r.Range, r.Watcher = &model.Range{From: "411"}, &message.Watcher{Reply: "_INBOX.x", Client: "Client1", JSON: true}
+	r.Range, r.Watcher = &model.Range{From: "411"}, &message.Watcher{Reply: "_INBOX.x", Client: "Client1", JSON: true, Fields: 10}
 	return r
 }

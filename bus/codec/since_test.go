@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"quartet/bus/message"
 	"quartet/bus/model"
 )
@@ -81,5 +83,44 @@ func TestSinceWhen(t *testing.T) {
 	b[len(b)-1] = 0 // it came at 0
 	if _, err := d.DecodeRequest(b); !errors.Is(err, ErrMessage) {
 		t.Errorf("a request that came at no time is read: %v", err)
+	}
+}
+
+// The first builds with watches knew no frames: their watchers, which may stand on a disk, have
+// three fields, and so has a watcher of no frames, byte by byte.
+func TestAWatcherOfNoFrames(t *testing.T) {
+	e, d := NewEncoder(), NewDecoder()
+	encode := func(r message.Request) []byte {
+		t.Helper()
+		b, err := e.EncodeRequest(&r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bytes.Clone(b)
+	}
+	framed := encode(watching())
+	head := bytes.LastIndex(framed, []byte("\xa8_INBOX.x")) - 1
+	as := func(fields byte, cut int) []byte {
+		b := bytes.Clone(framed[:len(framed)-cut])
+		b[head] = 0x90 | fields
+		return b
+	}
+
+	want := watching()
+	want.Watcher.Fields = 0
+	got, err := d.DecodeRequest(as(3, 1))
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("%v\n%s", err, diff)
+	}
+	if !bytes.Equal(encode(want), as(3, 1)) {
+		t.Error("a watcher of no frames is not written as it was")
+	}
+
+	none := bytes.Clone(framed)
+	none[len(none)-1] = 0
+	for name, b := range map[string][]byte{"two fields": as(2, 2), "no fields of an event": none, "a field too many": append(as(5, 0), 1)} {
+		if _, err := d.DecodeRequest(b); !errors.Is(err, ErrMessage) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

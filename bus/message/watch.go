@@ -10,6 +10,7 @@ type Watcher struct {
 	Reply  string // the subject on which it hears events
 	Client string // its name, by which watches are counted; "": it has none
 	JSON   bool   // it asked in JSON: each event's body is an object
+	Fields uint64 // of an event, that it reads in a frame; 0: each event is a message of its own
 }
 
 // ChangeKind is what a change of the committed layer is. The codes are written to disk and never

@@ -28,6 +28,8 @@ type taken struct {
 	done     func(*master.Reply) // the facade has asked, and is told in place of a client; nil: a client has
 	readOnly bool                // a Txn of gets alone
 
+	eventFields uint64 // of an event of a watch in a frame, that its client reads; 0: it reads no frames
+
 	token            uint64        // under which the machine knows it
 	forwarded, heard time.Duration // since at, until it left for a replica and until one answered; 0: not
 	sent             lamport.Node  // the replica for which it left first; 0: for none, or for all

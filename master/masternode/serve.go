@@ -335,6 +335,7 @@ func takenOf(e *event) (t *taken, o bus.Options, err error) {
 		return t, o, err
 	}
 	o, err = bus.OptionsOf(&t.request, e.msg.Header)
+	t.eventFields = bus.EventFields(e.msg.Header)
 	t.packed = t.request.Type == model.List && t.request.Encoding == bus.Msgpack && bus.AnswerFields(e.msg.Header) == bus.AnswerMost
 	return t, o, err
 }

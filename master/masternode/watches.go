@@ -31,7 +31,11 @@ func watcher(t *taken) *message.Watcher {
 	if t.request.Type != model.Watch {
 		return nil
 	}
-	return &message.Watcher{Reply: t.reply, Client: t.client, JSON: t.request.Encoding == bus.JSON}
+	w := &message.Watcher{Reply: t.reply, Client: t.client, JSON: t.request.Encoding == bus.JSON}
+	if !w.JSON { // its events are objects, one a message
+		w.Fields = t.eventFields
+	}
+	return w
 }
 
 // isToldByItsReplica reports whether an answer is none of the master's to send: a watch that has

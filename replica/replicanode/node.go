@@ -82,7 +82,9 @@ type node struct {
 	disk     *disk.Disk // nil: in memory
 	link     *link.Link
 	front    front
-	wake     chan struct{} // holds a token while watchers are to be told more
+	frames   frames          // for watchers that read them
+	events   bus.EventWriter // for all others
+	wake     chan struct{}   // holds a token while watchers are to be told more
 	own      *claimed
 	inbox    *bus.Inbox[*nats.Msg]
 	loop     *loop.Loop[*nats.Msg, Figures]

@@ -75,23 +75,42 @@ func (n *node) flow(m *nats.Msg) bool {
 	return true
 }
 
-// tellWatchers publishes events. One that cannot be sent is lost: its watcher sees the gap.
+// tellWatchers publishes events, those for a watcher that reads frames in frames. One that cannot
+// be sent is lost: its watcher sees the gap.
 func (n *node) tellWatchers(events []watching.Event) {
 	for i := range events {
 		e := &events[i]
+		mayStandInAFrame := e.To.Fields > 0 && bus.Framed(&e.Event) && e.History == (message.History{})
+		if mayStandInAFrame {
+			n.frames.add(e, n.tellFrame)
+			continue
+		}
+
+		n.frames.end(e.Watch, n.tellFrame) // what was told before it leaves before it
 		reply := ""
 		if e.Flow {
 			reply = n.subjects.Flow(n.opts.ID, e.Watch, e.Sequence)
 		}
-		n.noteSend(n.front.nc.PublishMsg(bus.EventMsg(e.To.Reply, reply, &bus.Event{Event: e.Event, History: e.History}, e.To.JSON)))
+		n.noteSend(n.front.nc.PublishMsg(n.events.Msg(e.To.Reply, reply, &bus.Event{Event: e.Event, History: e.History}, e.To.JSON)))
 	}
+	n.frames.endAll(n.tellFrame)
+}
+
+// tellFrame publishes the frame of a watch: a message without headers.
+func (n *node) tellFrame(f *frame) {
+	if f.flow == 0 {
+		n.noteSend(n.front.nc.Publish(f.to, f.events.Take()))
+		return
+	}
+	reply := n.subjects.Flow(n.opts.ID, f.watch, f.flow)
+	n.noteSend(n.front.nc.PublishRequest(f.to, reply, f.events.Take()))
 }
 
 // publish publishes committed changes, each on the subject of its key, at most once: nobody is told
 // what is lost.
 func (n *node) publish(changes []message.Change) {
 	for i := range changes {
-		n.noteSend(n.front.nc.PublishMsg(bus.ChangeMsg(n.subjects.Change(changes[i].Key), &changes[i])))
+		n.noteSend(n.front.nc.PublishMsg(n.events.Change(n.subjects.Change(changes[i].Key), &changes[i])))
 	}
 }
 

@@ -237,8 +237,9 @@ func (w *Watches) End(code model.Code, reason string) []Event {
 // Tick counts time: the turn ends with the heartbeats that are due.
 func (w *Watches) Tick() { w.ticks++ }
 
-// EndTurn returns what is to be told of what the turn has changed.
-func (w *Watches) EndTurn() []Event {
+// EndTurn appends what is to be told of what the turn has changed.
+func (w *Watches) EndTurn(to []Event) []Event {
+	w.out = to
 	w.spread(&w.committed)
 	w.spread(&w.visible)
 	w.catchUp()

@@ -185,7 +185,7 @@ func (w *world) begin(t *testing.T, id uint64, m model.Consistency, prefix, from
 // turn ends a turn, and hands out its events.
 func (w *world) turn(t *testing.T) {
 	t.Helper()
-	for _, e := range w.watches.EndTurn() {
+	for _, e := range w.watches.EndTurn(nil) {
 		w.hear(t, e)
 	}
 }
