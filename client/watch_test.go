@@ -62,7 +62,7 @@ func TestWatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	t.Cleanup(func() { _ = c.Close() }) // after the watches: with its connection they would end, too
 	for _, m := range []client.Consistency{client.Linearizable, client.Sequential, client.Causal, client.Eventual} {
 		prefix := m.Word() + "/"
 		set := func(key, value string) client.Result {
@@ -109,7 +109,7 @@ func TestAWatchOfAPartOfATransaction(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	t.Cleanup(func() { _ = c.Close() }) // after the watches: with its connection they would end, too
 	before, err := c.Set(t.Context(), "elsewhere", nil)
 	if err != nil {
 		t.Fatal(err)

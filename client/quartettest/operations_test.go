@@ -16,7 +16,9 @@ func BenchmarkOperations(b *testing.B) {
 	c := quartettest.Start(b).Client(b)
 	value := make([]byte, 100)
 	var n atomic.Uint64
+
 	key := func(of string) string { return fmt.Sprintf("%s%015d", of, n.Add(1)) }
+
 	for _, op := range []struct {
 		name string
 		do   func(context.Context) error

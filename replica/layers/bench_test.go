@@ -12,8 +12,8 @@ import (
 	"quartet/replica/store"
 )
 
-// BenchmarkCommit is a linearizable set of 100 bytes of one of 10,000 keys, as each replica delivers
-// it; with a journal as one that has a disk does.
+// BenchmarkCommit is a linearizable set of 100 bytes of one of 10,000 keys, as each replica
+// delivers it; with a journal as one that has a disk does.
 func BenchmarkCommit(b *testing.B) {
 	keys := make([]string, 10_000)
 	for i := range keys {
