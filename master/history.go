@@ -124,6 +124,29 @@ func (m *Machine) misdirected(in *Incoming, out *Output) bool {
 	return true
 }
 
+// hasEnded reports whether a flight goes on from a history that has ended since it was taken: it was
+// on its way, or waited, when an operator went on without some of the replicas. A write that was
+// forwarded may have been executed, and goes on.
+func (m *Machine) hasEnded(f *flight) bool {
+	mayHaveHappened := f.writes && f.forwarded
+	isJudged := f.judged == m.members.Record().Epoch
+	if f.told.Cluster == 0 || isJudged || mayHaveHappened {
+		return false
+	}
+	verdict := m.Judge(&f.told)
+	f.judged = m.judgedBy()
+	return verdict == message.Ended && m.isSure(verdict, f.told.History)
+}
+
+// judgedBy is the epoch whose record says for good what is of this history, with the position with
+// which the epoch began; 0: that may not be known yet.
+func (m *Machine) judgedBy() uint64 {
+	if !m.members.Established() {
+		return 0
+	}
+	return m.members.Record().Epoch
+}
+
 // judgeAll is [Machine.Judge] of all that a request goes on from, and the history of which that
 // speaks: a list's cursor has one, too.
 func (m *Machine) judgeAll(in *Incoming) (message.Verdict, message.History) {

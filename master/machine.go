@@ -41,6 +41,8 @@ type Config struct {
 	dedup.Limits
 
 	MaxInFlight int // requests taken and not answered; more are refused
+
+	Older bool // see membership.Config
 }
 
 // Incoming is a client's request, checked at the door.
@@ -141,7 +143,7 @@ func New(cfg Config) *Machine {
 		Cluster: cfg.Cluster, Nonce: cfg.Nonce, Voting: cfg.Voting,
 		SuspectTicks: cfg.SuspectTicks, ReadmitTicks: cfg.ReadmitTicks, JoinTicks: cfg.JoinTicks,
 		AgainTicks: againTicks, CheckTicks: cfg.CheckTicks,
-		QuietTicks: quietBeats * max(cfg.ProbeTicks, 1),
+		QuietTicks: quietBeats * max(cfg.ProbeTicks, 1), Older: cfg.Older,
 	}, &m.clock)
 	m.beginVoting()
 	m.refresh()

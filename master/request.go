@@ -28,6 +28,9 @@ type flight struct {
 	round     uint64    // fenced get: of the FORWARD that carries it in this epoch
 	read      bool      // fenced get: it is answered, and the fence is awaited
 	again     uint8     // fenced get: how often it was sent to another replica
+
+	told   message.Told // what it goes on from
+	judged uint64       // epoch of the record by which that was found to be of this history; 0: of none for good
 }
 
 // waiter is a sending that waits for the flight's outcome.
@@ -88,7 +91,7 @@ func (m *Machine) request(in Incoming, out *Output) {
 		r.Wall = in.Wall
 	}
 
-	f := &flight{request: *r, writes: writes, wanted: in.Replica}
+	f := &flight{request: *r, writes: writes, wanted: in.Replica, told: in.Told, judged: m.judgedBy()}
 	if r.Identity != "" && writes {
 		f.known = &known{rid: r.RID, digest: r.Digest, version: r.Version, wall: r.Wall, first: r.First}
 		m.writes.add(r.Identity, f.known)
@@ -310,7 +313,11 @@ func (m *Machine) depart(out *Output) {
 		share := max(len(m.queue)/m.count(free), shareLeast)
 		p.requests = slices.Grow(p.requests, min(share, len(m.queue)))
 		for _, f := range m.queue[:min(share, len(m.queue))] {
-			if m.flights[f.request.RID] == f { // else answered Unknown meanwhile
+			switch {
+			case m.flights[f.request.RID] != f: // answered Unknown meanwhile
+			case m.hasEnded(f):
+				m.land(f, m.own(f.request.RID, model.Misdirected, whyEnded), out)
+			default:
 				m.dispatch(f, p)
 			}
 		}
@@ -406,7 +413,7 @@ func (m *Machine) land(f *flight, a model.Answer, out *Output) {
 		}
 	}
 	for _, w := range f.waiters {
-		out.Replies = append(out.Replies, Reply{Answer: a, Token: w.token, Repeated: w.repeated})
+		out.Replies = append(out.Replies, Reply{Answer: a, Token: w.token, Repeated: w.repeated, Unjudged: a.Code == model.Misdirected})
 		m.inFlight--
 	}
 }

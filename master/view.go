@@ -174,6 +174,10 @@ func (m *Machine) launchPaused(out *Output) {
 				continue
 			}
 
+		case m.hasEnded(f):
+			m.land(f, m.own(f.request.RID, model.Misdirected, whyEnded), out)
+			continue
+
 		case isComing:
 			kept = append(kept, f)
 			continue

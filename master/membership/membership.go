@@ -25,6 +25,8 @@ type Config struct {
 	AgainTicks   uint64 // PREPARE and INSTALL are repeated after it
 	CheckTicks   uint64 // how often the record's store is tried while all is well; 0: never
 	QuietTicks   uint64 // some heartbeats: who answers none, or hears nothing of another replica, for longer is silent
+
+	Older bool // its records have level 0, as those of builds before there were levels: for the simulation
 }
 
 // Output collects what a turn sends and asks for. The caller resets it between turns.

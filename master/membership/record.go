@@ -64,7 +64,9 @@ func (m *Machine) propose(r message.Record, out *Output) {
 	m.proposed++
 	r.Master, r.Nonce, r.Missing = m.cfg.Incarnation, m.cfg.Nonce+m.proposed, m.mayMiss(len(r.Configured))
 	r.Faults = min(r.Missing, len(r.Members)-1)
-	r.Level = message.Level
+	if r.Level = message.Level; m.cfg.Older {
+		r.Level = 0
+	}
 	r.Cluster, r.Lineage = m.record.Cluster, m.lineage()
 	if r.Cluster == 0 { // a cluster that begins, or one of an older build
 		r.Cluster = m.cfg.Cluster
