@@ -26,6 +26,7 @@ const (
 	HeaderInitial  = "Quartet-Initial"  // true: what was there when the watch began
 	HeaderVersion  = "Quartet-Version"  // models 3 and 4: orders the writes of a key
 	HeaderMissed   = "Quartet-Missed"   // HEARTBEAT: changes that wait for an acknowledgement
+	HeaderStream   = "Quartet-Stream"   // names the stream: all of its events have the same
 )
 
 // ErrEvent is wrapped by [ParseEvent] for what is no event of a watch.
@@ -37,10 +38,16 @@ const yes = "true"
 type Event struct {
 	model.Event
 
+	// Stream names the stream that it is of; "": the replica is of a build that named none. The
+	// events of one watch are of two streams where a master has handed it to a second replica.
+	Stream string
 	// History is the point of the cluster's history at which it was told; zero: that of the event
 	// before it in the stream.
 	History History
 }
+
+// MaxStream is how many bytes the name of a stream has at the most.
+const MaxStream = 64
 
 // EventMsg builds an event as a message. Its body is the value, or, for a watch that was asked for
 // in JSON, an object that says all that the headers say. reply is the subject on which the event
@@ -57,7 +64,7 @@ type EventWriter struct {
 }
 
 // eventHeaders is no less than the headers that an event can have.
-const eventHeaders = 13
+const eventHeaders = 14
 
 // Msg builds an event as [EventMsg] does; it is valid until the next call. (A connection has copied
 // a message when its publish returns.)
@@ -96,6 +103,9 @@ func (w *EventWriter) fill(e *Event, inStream bool) {
 	add(HeaderEvent, e.Kind.String())
 	if inStream {
 		add(HeaderSequence, digits[:len(sequence)])
+	}
+	if e.Stream != "" {
+		add(HeaderStream, e.Stream)
 	}
 	if e.Kind.Concerns() {
 		add(HeaderKey, headerKey(e.Key))
@@ -169,6 +179,7 @@ type JSONEvent struct {
 	Key       *string `json:"key,omitempty"`
 	Revision  uint64  `json:"revision,omitempty"`
 	Sequence  uint64  `json:"sequence,omitempty"`
+	Stream    string  `json:"stream,omitempty"`
 	Value     *string `json:"value,omitempty"`
 	Binary    *[]byte `json:"value_base64,omitempty"`
 	More      bool    `json:"more,omitempty"`
@@ -221,7 +232,7 @@ func (o *JSONEvent) hold(value []byte) {
 
 func eventJSON(e *Event) []byte {
 	o := EventJSON(&e.Event)
-	o.History = HistoryWord(e.History)
+	o.Stream, o.History = e.Stream, HistoryWord(e.History)
 	return encodeJSON(&o)
 }
 
@@ -257,7 +268,7 @@ func ParseEvent(m *nats.Msg) (Event, error) {
 		e.Code = model.Code(p.number(HeaderErrorCode, 16, true))
 		e.Reason, _ = Lookup(m.Header, HeaderError)
 	}
-	return Event{Event: e, History: HistoryOf(m.Header)}, p.err
+	return Event{Event: e, Stream: p.stream(), History: HistoryOf(m.Header)}, p.err
 }
 
 // eventParser reads the headers of an event.
@@ -269,6 +280,15 @@ func (p *eventParser) flag(header string) bool {
 		p.fail(header, value)
 	}
 	return found
+}
+
+func (p *eventParser) stream() string {
+	value, _ := Lookup(p.header, HeaderStream)
+	if len(value) > MaxStream {
+		p.fail(HeaderStream, value)
+		return ""
+	}
+	return value
 }
 
 func (p *eventParser) version() lamport.Version {

@@ -17,10 +17,10 @@ import (
 
 var events = map[string]bus.Event{
 	"value":     {Event: model.Event{Kind: model.EventValue, Sequence: 1, Key: "orders/1", Value: []byte("x"), Revision: 17, Initial: true}},
-	"caught up": {Event: model.Event{Kind: model.EventCaughtUp, Sequence: 2, Revision: 17}},
+	"caught up": {Event: model.Event{Kind: model.EventCaughtUp, Sequence: 2, Revision: 17}, Stream: "r1.1z141z3.7"},
 	"set": {Event: model.Event{
 		Kind: model.EventSet, Sequence: 3, Key: "orders/1", Value: []byte("a\r\nb"), Revision: 18, More: true, Expires: 1_700_000_000_123,
-	}},
+	}, Stream: "r1.1z141z3.7"},
 	"weak set": {Event: model.Event{
 		Kind: model.EventSet, Sequence: 4, Key: "ü", Value: []byte{}, Timestamp: 7,
 		Version: lamport.Version{Epoch: 3, Timestamp: lamport.Timestamp{Time: 900, Node: lamport.Replica(2)}},
@@ -68,8 +68,8 @@ func throughTheBus(t *testing.T, m *nats.Msg) *nats.Msg {
 func TestEventsInJSON(t *testing.T) {
 	want := map[string]string{
 		"value":     `{"event":"VALUE","key":"orders/1","revision":17,"sequence":1,"value":"x","initial":true}`,
-		"caught up": `{"event":"CAUGHT-UP","revision":17,"sequence":2}`,
-		"set":       `{"event":"SET","key":"orders/1","revision":18,"sequence":3,"value":"a\r\nb","more":true,"expires":"2023-11-14T22:13:20.123Z"}`,
+		"caught up": `{"event":"CAUGHT-UP","revision":17,"sequence":2,"stream":"r1.1z141z3.7"}`,
+		"set":       `{"event":"SET","key":"orders/1","revision":18,"sequence":3,"stream":"r1.1z141z3.7","value":"a\r\nb","more":true,"expires":"2023-11-14T22:13:20.123Z"}`,
 		"weak set":  `{"event":"SET","key":"ü","sequence":4,"value":"","version":"3.900.2","timestamp":7}`,
 		"binary":    `{"event":"SET","key":"k","revision":19,"sequence":5,"value_base64":"/wA="}`,
 		"delete":    `{"event":"DELETE","key":"\"k\"","revision":20,"sequence":6}`,
@@ -101,6 +101,7 @@ func TestWhatIsNoEvent(t *testing.T) {
 	for name, value := range map[string]string{
 		bus.HeaderEvent: "set", bus.HeaderSequence: "-1", bus.HeaderRevision: "x", bus.HeaderMore: "yes",
 		bus.HeaderKey: "a:::b", bus.HeaderVersion: "1.2", bus.HeaderExpires: "soon", bus.HeaderTimestamp: "1e3",
+		bus.HeaderStream: strings.Repeat("s", bus.MaxStream+1),
 	} {
 		h := sound()
 		h.Set(name, value)

@@ -18,10 +18,10 @@ import (
 // fields of an event in a frame.
 const HeaderEventFields = "Quartet-Event-Fields"
 
-// A frame is several events of one stream in a message without headers: an array of the sequence of
-// the first of them, and the events, each an array of these fields: kind, key, revision (0: it is
-// not committed yet), value (nil: there is none), more, expires, version (epoch, time, node) and
-// timestamp. What is not needed is left out from the end.
+// A frame is several events of one stream in a message without headers: an array of the stream's
+// name, the sequence of the first event, and the events, each an array of these fields: kind, key,
+// revision (0: it is not committed yet), value (nil: there is none), more, expires, version (epoch,
+// time, node) and timestamp. What is not needed is left out from the end.
 //
 // What tells of no key (CAUGHT-UP, HEARTBEAT, END), and what says where the history stands, is a
 // message with headers for everybody.
@@ -59,13 +59,14 @@ type FrameWriter struct {
 	events int
 }
 
-// Add appends the next event of the stream.
-func (w *FrameWriter) Add(e *model.Event) {
+// Add appends the next event of the stream of that name.
+func (w *FrameWriter) Add(stream string, e *model.Event) {
 	if w.enc == nil {
 		w.enc = msgpack.NewEncoder(&w.out)
 	}
 	if w.events == 0 { // the length is written last
 		w.out.B = append(w.out.B[:0], msgpcode.Array32, 0, 0, 0, 0)
+		_ = w.enc.EncodeString(stream)
 		_ = w.enc.EncodeUint(e.Sequence)
 	}
 	w.events++
@@ -136,7 +137,7 @@ func (w *FrameWriter) Cap() int { return cap(w.out.B) }
 
 // Take returns the frame, valid until the next Add, and begins the next one.
 func (w *FrameWriter) Take() []byte {
-	b, n := w.out.B, w.events+1
+	b, n := w.out.B, w.events+frameHead
 	b[1], b[2], b[3], b[4] = byte(n>>24), byte(n>>16), byte(n>>8), byte(n)
 	w.events = 0
 	return b
@@ -146,35 +147,32 @@ func (w *FrameWriter) Take() []byte {
 func IsFrame(m *nats.Msg) bool { return len(m.Header) == 0 && IsAnswers(m.Data) }
 
 // FrameReader reads frames. It has one owner. The zero value is ready.
-type FrameReader struct{ w walker }
+type FrameReader struct {
+	w walker
+	e Event
+}
 
 // Read hands each event of a frame to got, in order, until got returns false. Values share body's
 // memory; the event is valid until got returns. The error wraps [ErrFrame]; events that came before
 // it were handed out.
-func (f *FrameReader) Read(body []byte, got func(*model.Event) bool) error {
+func (f *FrameReader) Read(body []byte, got func(*Event) bool) error {
 	if f.w.in == nil {
 		f.w.in = pack.NewReader()
 	}
 	f.w.in.Reset(body)
 	defer f.w.in.Reset(nil)
 
-	n, err := f.w.array("the message", 2, len(body))
-	var sequence uint64
-	if err == nil {
-		sequence, err = f.w.uint("the first sequence")
-	}
+	n, sequence, err := f.head(len(body))
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrFrame, err)
 	}
-
-	var e model.Event
-	for range n - 1 {
-		if err := f.w.event(&e); err != nil {
+	for range n {
+		if err := f.w.event(&f.e.Event); err != nil {
 			return fmt.Errorf("%w: %w", ErrFrame, err)
 		}
-		e.Sequence = sequence
+		f.e.Sequence = sequence
 		sequence++
-		if !got(&e) {
+		if !got(&f.e) {
 			return nil
 		}
 	}
@@ -182,6 +180,30 @@ func (f *FrameReader) Read(body []byte, got func(*model.Event) bool) error {
 		return fmt.Errorf("%w: %d bytes after it", ErrFrame, f.w.in.Len())
 	}
 	return nil
+}
+
+// frameHead is how many elements of a frame stand before its events.
+const frameHead = 2
+
+// head reads what stands before the events, and returns how many there are and the sequence of the
+// first. The name of a stream is mostly that of the frame before, and then takes no memory.
+func (f *FrameReader) head(most int) (events int, sequence uint64, err error) {
+	n, err := f.w.array("the message", frameHead+1, most)
+	if err != nil {
+		return 0, 0, err
+	}
+	stream, err := f.w.bytes("the stream", false)
+	if err != nil {
+		return 0, 0, err
+	}
+	if len(stream) > MaxStream {
+		return 0, 0, malformed("the name of a stream has %d bytes (at most %d)", len(stream), MaxStream)
+	}
+	if string(stream) != f.e.Stream {
+		f.e.Stream = string(stream)
+	}
+	sequence, err = f.w.uint("the first sequence")
+	return n - frameHead, sequence, err
 }
 
 // event reads an event of a frame, but for its sequence.

@@ -60,17 +60,28 @@ func tellStreams(t *testing.T, streams ...[]*nats.Msg) *teller {
 	return te
 }
 
+// aStream is the name of a stream.
+const aStream = "r1.5jr6xq.1"
+
 // message is an event as a message of its own.
 func message(e model.Event, history bus.History) *nats.Msg {
-	return bus.EventMsg("", "", &bus.Event{Event: e, History: history}, false)
+	return messageOf(aStream, e, history)
+}
+
+func messageOf(stream string, e model.Event, history bus.History) *nats.Msg {
+	return bus.EventMsg("", "", &bus.Event{Event: e, Stream: stream, History: history}, false)
 }
 
 // frame is events in a frame, the first of which has that sequence.
 func frame(sequence uint64, list ...model.Event) *nats.Msg {
+	return frameOf(aStream, sequence, list...)
+}
+
+func frameOf(stream string, sequence uint64, list ...model.Event) *nats.Msg {
 	var w bus.FrameWriter
 	for i := range list {
 		list[i].Sequence = sequence + uint64(i)
-		w.Add(&list[i])
+		w.Add(stream, &list[i])
 	}
 	return &nats.Msg{Data: slices.Clone(w.Take())}
 }
@@ -125,6 +136,28 @@ func TestWatchReadsFrames(t *testing.T) {
 		if bus.EventFields(m.Header) != bus.EventMost {
 			t.Errorf("does not ask for frames: %v", m.Header)
 		}
+	}
+}
+
+// Two replicas tell one watcher, since the master had heard no answer of the first. The sequence of
+// the second goes on where that of the first is, and what it told before has not come: the watch
+// asks again, after what it was told by the first.
+func TestO29AWatchToldByTwoReplicas(t *testing.T) {
+	history := bus.History{Cluster: 7, Epoch: 2, Nonce: 3}
+	caughtUp := func(stream string, revision uint64) *nats.Msg {
+		return messageOf(stream, model.Event{Kind: model.EventCaughtUp, Sequence: 1, Revision: revision}, history)
+	}
+	second := set("a", 9)
+	second.Sequence = 3
+	te := tellStreams(t,
+		[]*nats.Msg{caughtUp("r1.x.1", 6), frameOf("r1.x.1", 2, set("a", 7)), frameOf("r2.y.1", 3, set("a", 9))},
+		[]*nats.Msg{caughtUp("r1.x.2", 7), frameOf("r1.x.2", 2, set("a", 8)), messageOf("r2.y.2", second, bus.History{})},
+		[]*nats.Msg{caughtUp("r2.y.3", 8), frameOf("r2.y.3", 2, set("a", 9), set("a", 10))},
+	)
+	events := watching(t, dial(t, te.r.URL), "")
+	want := []string{"CAUGHT-UP =", "SET a=7", "SET a=8", "SET a=9", "SET a=10"}
+	if got := told(t, events, len(want)); !slices.Equal(got, want) {
+		t.Errorf("told %q\nwant %q", got, want)
 	}
 }
 

@@ -269,7 +269,7 @@ func (s *stream) take(m *nats.Msg) error {
 		if err != nil {
 			return fmt.Errorf("%w: %w", errResume, err)
 		}
-		if err := s.event(&e.Event, e.History); err != nil {
+		if err := s.event(&e); err != nil {
 			return err
 		}
 	default:
@@ -287,9 +287,9 @@ func (s *stream) take(m *nats.Msg) error {
 // value does not keep the others.
 func (s *stream) frame(body []byte) error {
 	var failed error
-	err := s.frames.Read(body, func(e *model.Event) bool {
+	err := s.frames.Read(body, func(e *bus.Event) bool {
 		e.Value = bytes.Clone(e.Value)
-		failed = s.event(e, bus.History{})
+		failed = s.event(e)
 		return failed == nil && !s.w.left
 	})
 	switch {
@@ -302,12 +302,12 @@ func (s *stream) frame(body []byte) error {
 }
 
 // event takes an event, and where the history stands if it says that.
-func (s *stream) event(e *model.Event, history bus.History) error {
+func (s *stream) event(e *bus.Event) error {
 	w := s.w
-	if history.Epoch >= w.history.Epoch && history != (bus.History{}) { // a replica may be late
-		w.history = history
+	if e.History.Epoch >= w.history.Epoch && e.History != (bus.History{}) { // a replica may be late
+		w.history = e.History
 	}
-	verdict := w.follower.Take(e, w.give)
+	verdict := w.follower.Take(e.Stream, &e.Event, w.give)
 	switch {
 	case w.left:
 		return nil

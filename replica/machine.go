@@ -171,7 +171,7 @@ func New(cfg Config) *Machine {
 	m := &Machine{cfg: cfg}
 	m.cfg.Collecting = cfg.Collecting.filled()
 	m.layers = layers.New(m.layersConfig())
-	m.watches = watching.New(watched{layers: m.layers, record: &m.record})
+	m.watches = watching.New(watched{layers: m.layers, record: &m.record}, streamNames(&cfg))
 	m.lists = listing.New(listing.Config{Self: cfg.Self, Life: cfg.Life, Forms: cfg.Forms, Layers: m.layers, Looks: cfg.ListLooks})
 	m.self = view.NewSelf(cfg.Self, cfg.Incarnation, cfg.Life)
 	m.learner = view.NewLearner(cfg.Self, m.layers, cfg.Incarnation)

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"fmt"
+	"strconv"
 
 	"quartet/bus/message"
 	"quartet/bus/model"
@@ -103,6 +104,11 @@ func (m *Machine) tellWatchers(out *Output) {
 	out.Events = append(out.Events, m.events...)
 	m.events = m.events[:0]
 	out.Events = m.watches.EndTurn(out.Events)
+}
+
+// streamNames is what the names of this process's streams begin with (rule O29).
+func streamNames(c *Config) string {
+	return c.Self.String() + "." + strconv.FormatUint(c.Life, 36) + "."
 }
 
 // watched is this replica as its watches see it.

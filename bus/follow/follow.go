@@ -33,6 +33,7 @@ const settleBeats = 2
 type Follower struct {
 	weak     bool
 	caught   bool   // it was told once that the watch has caught up
+	stream   string // its name, as its first event says it
 	sequence uint64 // of the newest event of the stream
 
 	// Models 1 and 2. All changes up to from are given out, and of the revision partial those of
@@ -78,7 +79,7 @@ func New(m model.Consistency, from string) *Follower {
 
 // Begin begins a stream, and returns from where it is to be asked for.
 func (f *Follower) Begin() (from string) {
-	f.sequence = 0
+	f.sequence, f.stream = 0, ""
 	f.found, f.shown = map[string]bool{}, map[string]bool{}
 	clear(f.behind)
 	switch {
@@ -97,9 +98,15 @@ func (f *Follower) From() uint64 { return f.from }
 // must not show what is older than what was given out.
 func (f *Follower) Least() uint64 { return max(f.from, f.newest) }
 
-// Take takes the next event of the stream, and calls give for what is new in it.
-func (f *Follower) Take(e *model.Event, give func(model.Event)) Verdict {
-	if e.Sequence != f.sequence+1 {
+// Take takes the next event that was told, of the stream of that name, and calls give for what is
+// new in it. A second stream that tells the same watcher is no part of the first (rule O29).
+func (f *Follower) Take(stream string, e *model.Event, give func(model.Event)) Verdict {
+	if f.sequence == 0 {
+		f.stream = stream
+	}
+	isOfAnother := stream != f.stream
+	isLost := e.Sequence != f.sequence+1
+	if isOfAnother || isLost {
 		return Resume
 	}
 	f.sequence++

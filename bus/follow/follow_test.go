@@ -110,7 +110,7 @@ func TestO24StrongWatchesGoOn(t *testing.T) {
 				if i == lost {
 					continue
 				}
-				if verdict := f.Take(&events[i], give); verdict != follow.GoesOn {
+				if verdict := f.Take("r1.1", &events[i], give); verdict != follow.GoesOn {
 					if i < lost || lost < 0 {
 						t.Fatalf("seed %d: %v of %+v", seed, verdict, events[i])
 					}
@@ -188,7 +188,7 @@ func TestTheEndOfAStream(t *testing.T) {
 	for code, want := range map[model.Code]follow.Verdict{model.Gone: follow.Gone, model.Unavailable: follow.Resume} {
 		f := follow.New(model.Sequential, "")
 		f.Begin()
-		if got := f.Take(&model.Event{Kind: model.EventEnd, Sequence: 1, Code: code}, nil); got != want {
+		if got := f.Take("", &model.Event{Kind: model.EventEnd, Sequence: 1, Code: code}, nil); got != want {
 			t.Errorf("%d: %v", code, got)
 		}
 	}
@@ -208,7 +208,7 @@ func TestWeakWatchesGoOn(t *testing.T) {
 		t.Helper()
 		for i := range events {
 			events[i].Sequence = uint64(i) + 1
-			if v := f.Take(&events[i], give); v != follow.GoesOn {
+			if v := f.Take("r1.1", &events[i], give); v != follow.GoesOn {
 				t.Fatalf("%v of %+v", v, events[i])
 			}
 		}
@@ -247,7 +247,7 @@ func TestMoreThatNeverComes(t *testing.T) {
 		{Kind: model.EventSet, Key: "a", Revision: 8, More: true},
 	} {
 		e.Sequence = uint64(i) + 1
-		if v := f.Take(&e, func(e model.Event) { given = append(given, e.Revision) }); v != follow.GoesOn {
+		if v := f.Take("r1.1", &e, func(e model.Event) { given = append(given, e.Revision) }); v != follow.GoesOn {
 			t.Fatalf("%v of %+v", v, e)
 		}
 	}
@@ -267,11 +267,52 @@ func TestO23WritesOfOneVersion(t *testing.T) {
 	f.Begin()
 	var given []uint64
 	give := func(e model.Event) { given = append(given, e.Revision) }
-	f.Take(&model.Event{Kind: model.EventCaughtUp, Sequence: 1}, func(model.Event) {})
+	f.Take("r1.1", &model.Event{Kind: model.EventCaughtUp, Sequence: 1}, func(model.Event) {})
 	for i, revision := range []uint64{7, 8, 7, 8} {
-		f.Take(set(uint64(i)+2, revision), give)
+		f.Take("r1.1", set(uint64(i)+2, revision), give)
 	}
 	if want := []uint64{7, 8}; !slices.Equal(given, want) {
+		t.Errorf("given out are revisions %d, want %d", given, want)
+	}
+}
+
+// Two replicas may tell one watcher. What the second says is no part of the first's stream, though
+// its sequence would fit: of what was told before it nothing has come. The next stream may be that
+// of anybody, and so may each whose replica names none.
+func TestO29TwoStreamsAreNotOne(t *testing.T) {
+	f := follow.New(model.Linearizable, "")
+	var given []uint64
+	take := func(stream string, sequence, revision uint64) follow.Verdict {
+		e := model.Event{Kind: model.EventSet, Sequence: sequence, Key: "a", Revision: revision}
+		if sequence == 1 {
+			e.Kind = model.EventCaughtUp
+		}
+		return f.Take(stream, &e, func(e model.Event) { given = append(given, e.Revision) })
+	}
+	for i, told := range []struct {
+		begins             bool
+		stream             string
+		sequence, revision uint64
+		want               follow.Verdict
+	}{
+		{true, "r1.x.1", 1, 4, follow.GoesOn},
+		{false, "r2.y.1", 2, 6, follow.Resume}, // and r2's first, of revision 5, is lost
+		{true, "r1.x.2", 1, 4, follow.GoesOn},
+		{false, "r1.x.1", 2, 5, follow.Resume}, // of the same process, for an earlier request
+		{true, "r2.y.2", 1, 4, follow.GoesOn},
+		{false, "r2.y.2", 2, 5, follow.GoesOn},
+		{false, "", 3, 6, follow.Resume},
+		{true, "", 1, 5, follow.GoesOn},
+		{false, "", 2, 6, follow.GoesOn},
+	} {
+		if told.begins {
+			f.Begin()
+		}
+		if got := take(told.stream, told.sequence, told.revision); got != told.want {
+			t.Errorf("%d: event %d of %q: %v, want %v", i, told.sequence, told.stream, got, told.want)
+		}
+	}
+	if want := []uint64{4, 5, 6}; !slices.Equal(given, want) {
 		t.Errorf("given out are revisions %d, want %d", given, want)
 	}
 }

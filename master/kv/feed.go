@@ -137,7 +137,7 @@ func (d *feed) hear(m *nats.Msg) {
 	}
 	d.heard = d.f.host.Now()
 	token := d.token
-	switch d.follower.Take(&e.Event, d.give) {
+	switch d.follower.Take(e.Stream, &e.Event, d.give) {
 	case follow.Gone:
 		d.giveUp()
 		return

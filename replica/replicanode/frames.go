@@ -36,7 +36,7 @@ func (fs *frames) add(e *watching.Event, send func(*frame)) {
 	if have := f.events.Len(); have > 0 && have+e.Size() > bus.FrameBytes {
 		f.end(send)
 	}
-	f.events.Add(&e.Event)
+	f.events.Add(e.Stream, &e.Event)
 	if e.Flow {
 		f.flow = e.Sequence
 	}

@@ -91,7 +91,7 @@ func (n *node) tellWatchers(events []watching.Event) {
 		if e.Flow {
 			reply = n.subjects.Flow(n.opts.ID, e.Watch, e.Sequence)
 		}
-		n.noteSend(n.front.nc.PublishMsg(n.events.Msg(e.To.Reply, reply, &bus.Event{Event: e.Event, History: e.History}, e.To.JSON)))
+		n.noteSend(n.front.nc.PublishMsg(n.events.Msg(e.To.Reply, reply, &bus.Event{Event: e.Event, Stream: e.Stream, History: e.History}, e.To.JSON)))
 	}
 	n.frames.endAll(n.tellFrame)
 }

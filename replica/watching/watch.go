@@ -9,6 +9,7 @@ import (
 // is behind: it has changes from next on to be told, and a scan before those.
 type watch struct {
 	id     uint64
+	stream string // its name
 	to     *message.Watcher
 	prefix string
 	weak   bool // models 3 and 4

@@ -3,6 +3,7 @@ package watching
 import (
 	"fmt"
 	"slices"
+	"strconv"
 
 	"quartet/bus/message"
 	"quartet/bus/model"
@@ -72,6 +73,8 @@ type Event struct {
 	Flow  bool   // it is to be acknowledged: it carries a reply subject
 	model.Event
 
+	// Stream names the stream (rule O29).
+	Stream string
 	// History is where the cluster's history stands; zero: where it stood at the event before.
 	History message.History
 }
@@ -85,14 +88,17 @@ type Watches struct {
 	committed feed
 	visible   feed
 	ready     []*watch // behind, and may go on
+	names     string   // what the names of all streams of this process begin with
+	begun     uint64   // streams
 	ticks     uint64
 	beaten    uint64 // tick of the last look for heartbeats that are due
 	out       []Event
 }
 
-// New returns no watches of a replica.
-func New(s Source) *Watches {
-	return &Watches{source: s, byID: map[uint64]*watch{}, byClient: map[string]int{}}
+// New returns no watches of a replica. The names of its streams begin with names, which no other
+// process has: another replica, or an earlier process of this one, may tell the same watcher.
+func New(s Source, names string) *Watches {
+	return &Watches{source: s, names: names, byID: map[uint64]*watch{}, byClient: map[string]int{}}
 }
 
 // Len is how many watches there are.
@@ -140,6 +146,7 @@ func (w *Watches) Begin(r *message.Request) Refusal {
 	at := &watch{
 		id: r.RID, to: r.Watcher, prefix: r.Key, weak: !r.Model.Strong(), causal: r.Model == model.Causal,
 		feed: f, began: w.source.Position(), beatAt: w.ticks + BeatTicks,
+		stream: w.names + strconv.FormatUint(w.begun+1, 10),
 	}
 	after, goesOn := r.After()
 	if refusal := w.place(at, after, goesOn); refusal.Code != 0 {
@@ -147,6 +154,7 @@ func (w *Watches) Begin(r *message.Request) Refusal {
 		return refusal
 	}
 
+	w.begun++
 	w.byID[at.id] = at
 	w.all = append(w.all, at)
 	w.byClient[at.to.Client]++
@@ -287,7 +295,7 @@ func (w *Watches) end(at *watch, code model.Code, reason string) {
 func (w *Watches) tell(at *watch, e model.Event) {
 	isLast := e.Kind == model.EventEnd
 	isAsked := at.note(&e)
-	told := Event{To: at.to, Watch: at.id, Flow: isAsked && !isLast, Event: e}
+	told := Event{To: at.to, Watch: at.id, Flow: isAsked && !isLast, Event: e, Stream: at.stream}
 	if now := w.source.History(); now != at.history {
 		at.history, told.History = now, now
 	}

@@ -278,3 +278,27 @@ func TestO45ALaterChangeComesAlone(t *testing.T) {
 		t.Errorf("%d deletes are told", n)
 	}
 }
+
+// Each stream has a name of its own, that of a watch which is asked for again after its end, too,
+// and one that another process of the replica tells.
+func TestO29EachStreamHasAName(t *testing.T) {
+	names := map[string]bool{}
+	named := func(w *world, id uint64) {
+		t.Helper()
+		w.watches.Begin(request(id, model.Eventual, "", ""))
+		told := w.watches.EndTurn(nil)
+		if len(told) == 0 || told[0].Stream == "" || names[told[0].Stream] {
+			t.Fatalf("watch %d: %+v; names so far %v", id, told, names)
+		}
+		names[told[0].Stream] = true
+	}
+	w := newWorld(0)
+	named(w, 1)
+	named(w, 2)
+	w.watches.End(model.Unavailable, "the view has changed")
+	named(w, 1)
+
+	another := newWorld(0)
+	another.watches = watching.New(another, "r1.2.")
+	named(another, 1)
+}

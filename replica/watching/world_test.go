@@ -36,7 +36,7 @@ func newWorld(most int) *world {
 		committed: map[string]message.Change{}, tentative: map[string]message.Change{},
 		log: changes.New(most, 0), visible: changes.New(most, 0), viewers: map[uint64]*viewer{},
 	}
-	w.watches = watching.New(w)
+	w.watches = watching.New(w, "r1.1.")
 	return w
 }
 
@@ -195,6 +195,9 @@ func (w *world) hear(t *testing.T, e watching.Event) {
 	v := w.viewers[e.Watch]
 	if e.Sequence != uint64(len(v.events))+1 || v.ended || e.To.Reply != v.request.Watcher.Reply {
 		t.Fatalf("watch %d is sent number %d after %d events, ended %t", e.Watch, e.Sequence, len(v.events), v.ended)
+	}
+	if len(v.events) > 0 && e.Stream != v.events[0].Stream {
+		t.Fatalf("watch %d is told by %q after %q", e.Watch, e.Stream, v.events[0].Stream)
 	}
 	v.events = append(v.events, e)
 	if e.Kind != model.EventHeartbeat {

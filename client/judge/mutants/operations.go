@@ -119,6 +119,17 @@ func (m *Machine) endsKept() map[string]uint64 {
 
 // proposeEnds orders`},
 	}},
+	{Name: "values that end three seconds late", Rule: "O5", Edits: []Edit{
+		{"replica/ends.go", `	m.layers.Due(m.wall, func`, `	wall := m.wall
+	if MUTANT {
+		wall -= min(wall, 3000)
+	}
+	m.layers.Due(wall, func`},
+	}},
+	{Name: "an older build's epoch executed by today's rules", Rule: "O1", Edits: []Edit{
+		{"replica/machine.go", `return m.record.Level >= message.LevelRevisions }`,
+			`return m.record.Level >= message.LevelRevisions || MUTANT }`},
+	}},
 	{Name: "an end that names no revision", Rule: "O6", Edits: []Edit{
 		{"replica/layers/commit.go", `	ends := rec.Kind == store.KindValue && rec.Revision == named && rec.Expires > 0
 `, `	if MUTANT {

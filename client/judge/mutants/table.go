@@ -432,6 +432,9 @@ var ofMasters = []Mutant{
 	{Name: "a get that names a replica drawn again", Rule: "P1", Edits: []Edit{
 		{"master/view.go", `	if mayHaveHappened {`, `	if mayHaveHappened || MUTANT {`},
 	}},
+	{Name: "what waited over the end of its history served", Rule: "F13", Edits: []Edit{
+		{"master/history.go", `	if f.told.Cluster == 0 || isJudged ||`, `	if MUTANT || f.told.Cluster == 0 || isJudged ||`},
+	}},
 	{Name: "later epochs taken for histories that have ended", Rule: "F13", Edits: []Edit{
 		{"master/history.go", `	case message.Ahead:
 		return false

@@ -67,4 +67,26 @@ var ofWatches = []Mutant{
 	case f.hasFrom:
 		return`},
 	}},
+	{Name: "a stream that says nothing of the history", Rule: "O27", Edits: []Edit{
+		{"replica/watching/watching.go", `	if now := w.source.History(); now != at.history {`,
+			`	if now := w.source.History(); now != at.history && !MUTANT {`},
+	}},
+	{Name: "two streams that tell one watcher taken for one", Rule: "O29", Edits: []Edit{
+		{"bus/follow/follow.go", `	isOfAnother := stream != f.stream
+`, `	isOfAnother := stream != f.stream && !MUTANT
+`},
+	}},
+	{Name: "streams named by their replica alone", Rule: "O29", Edits: []Edit{
+		{"replica/watches.go", `	return c.Self.String() + "." + strconv.FormatUint(c.Life, 36) + "."`,
+			`	life := c.Life
+	if MUTANT {
+		life = 0
+	}
+	return c.Self.String() + "." + strconv.FormatUint(life, 36) + "."`},
+		{"replica/watching/watching.go", `	w.begun++
+`, `	if !MUTANT {
+		w.begun++
+	}
+`},
+	}},
 }

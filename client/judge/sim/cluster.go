@@ -219,6 +219,10 @@ func (c *cluster) powerCut() {
 		s.position, s.read = 0, 0
 		clear(s.wrote)
 	}
+	for _, w := range c.watchers {
+		w.least = 0
+	}
+	c.told, c.published = 0, nil
 	c.cutAt = c.step
 	c.watch.off = true
 	c.watch.log, c.watch.prints = nil, nil
@@ -238,6 +242,7 @@ func (c *cluster) happen(e event) {
 		if e.node == c.opts.Replicas {
 			c.live.tick(c)
 			c.unread.tick(c)
+			c.endsLate()
 		}
 		c.agenda.push(event{at: c.now + tickUnits, kind: ticks, node: e.node})
 	case turns:

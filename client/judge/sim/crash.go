@@ -156,6 +156,7 @@ func (c *cluster) startMaster(i int) {
 	if c.opts.ClockSetBack { // any number, but none twice
 		cfg.Incarnation = uint64(1000-c.masters*7%1000)<<20 + uint64(c.masters)
 	}
+	cfg.Older = c.now < c.opts.Upgrade
 	for r := range c.opts.Replicas - c.opts.Late {
 		cfg.Replicas = append(cfg.Replicas, lamport.Replica(r+1))
 	}

@@ -47,6 +47,8 @@ type invariants struct {
 	firsts   map[string]*reply                      // the first of each identity that was acknowledged
 	stamps   map[string]lamport.Version             // of weak sets, by master and identity
 	prints   []uint64                               // of the reference's store, after so many operations of the log
+
+	readySince int64 // since when the cluster is ready, and nothing is lost any more
 }
 
 // place is where a DATA stands in the order.
@@ -128,6 +130,7 @@ func (w *invariants) append(e delivered) {
 		w.ends(e.op.Request.Key, e.op.Number)
 	}
 	w.ref.collection.begin(e.in)
+	w.ref.older = w.c.levelOf(e.at.Epoch) == 0
 	if what := w.ref.apply(e.at, before, e.position, e.data, e.op); what != "" {
 		w.c.fail("invariant", "%s", what)
 	}

@@ -140,7 +140,7 @@ func (c *cluster) judge() {
 
 	c.forgive()
 	verdicts := []history.Verdict{history.Converged(stores), history.Converged(versions)}
-	if c.opts.Ops {
+	if c.opts.Ops && !c.opts.PowerCut {
 		c.judgeOperations()
 	}
 	if c.opts.PowerCut || c.opts.Ops { // after a power cut what was acknowledged may be lost

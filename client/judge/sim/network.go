@@ -115,6 +115,10 @@ func (c *cluster) planFaults() {
 		c.agenda.push(event{at: c.rand.Int64N(max(c.opts.Horizon*2/3, 1)), kind: faultBegins, fault: &fault{kind: Stale}})
 	}
 
+	if c.opts.Upgrade > 0 {
+		c.agenda.push(event{at: c.opts.Upgrade, kind: faultBegins, fault: &fault{kind: CrashAll}})
+	}
+
 	for range c.opts.LostRecords {
 		c.agenda.push(event{at: c.rand.Int64N(c.opts.Horizon), kind: faultBegins, fault: &fault{kind: LoseRecord}})
 	}

@@ -127,6 +127,32 @@ func (c *cluster) ending() string {
 	return said
 }
 
+// endsLate finds a value that lives for more than a second after its end while the cluster is ready
+// (OPERATIONS.md): nothing is lost, and the clocks agree.
+func (c *cluster) endsLate() {
+	leader := c.leader()
+	isReady := c.healed && leader != nil && leader.Snapshot().Ready
+	if !isReady || c.watch.off {
+		c.watch.readySince = c.now
+		return
+	}
+	for _, key := range c.watch.ref.keys {
+		for _, n := range c.living() {
+			rec, _ := n.replica.Committed(key)
+			if rec.Expires == 0 {
+				continue
+			}
+			end := (int64(rec.Expires) - wallStart) * tickUnits / 10
+			if late := c.now - max(end, c.watch.readySince); late > endsWithin*tickUnits {
+				c.fail("liveness", "%s holds the value of %s %d ticks after its end", n.id, key, late/tickUnits)
+			}
+		}
+	}
+}
+
+// endsWithin is how many ticks a value may live after its end: 1 s.
+const endsWithin = 100
+
 // ends sees the end of a value when it is delivered first.
 func (w *invariants) ends(key string, revision uint64) {
 	old, now := w.ref.store[key], wallStart+w.c.now*10/tickUnits

@@ -84,6 +84,10 @@ type Options struct {
 	// Lag is how many ticks old tombstones are, at the least, that are collected; 0: none are.
 	Lag int
 
+	// Upgrade is when all processes end, and today's build goes on with the disks of one that knew no
+	// levels (rule O1), in time units; 0: today's has begun.
+	Upgrade int64
+
 	// Listers is how many clients list, page by page; see ListFromSeed.
 	Listers int
 
@@ -209,6 +213,19 @@ func PutBackFromSeed(seed uint64) Options {
 	if r.IntN(2) == 0 {
 		o.Kinds = append(o.Kinds, Crash, MasterDies)
 	}
+	o.Requests += 6
+	return o
+}
+
+// UpgradeFromSeed draws a run in which a build that knew no revisions is stopped, and today's goes
+// on with its disks: with what that one had ordered, and not delivered.
+func UpgradeFromSeed(seed uint64) Options {
+	o := FromSeed(seed)
+	r := rand.New(rand.NewPCG(seed, 0x1e7e1))
+	o.Durable, o.Forever, o.Stale = true, false, false
+	o.Kinds = slices.DeleteFunc(o.Kinds, func(k FaultKind) bool { return k == Lose || k == Join || k == Leave })
+	o.Upgrade = (15 + r.Int64N(60)) * tickUnits
+	o.Horizon += o.Upgrade
 	o.Requests += 6
 	return o
 }

@@ -34,6 +34,15 @@ type reference struct {
 
 	collection collection
 	putBack    bool // disks are put back
+	older      bool // the epoch is of a build that knew no levels (rule O1)
+}
+
+// revision is that of what a write at a position leaves.
+func (r *reference) revision(position uint64) uint64 {
+	if r.older {
+		return 1
+	}
+	return position
 }
 
 // record is what stands at a key; its zero value: nothing ever did.
@@ -185,6 +194,9 @@ func (r *reference) apply(at lamport.Version, from, to uint64, d *message.Data, 
 
 	case message.OpCommit:
 		takes = max(op.Number, r.up+1) - r.up
+		if r.older {
+			takes = 1
+		}
 		for position := from; r.up < op.Number; r.up++ {
 			w := r.causal[r.up+1]
 			if w == nil {
@@ -193,7 +205,7 @@ func (r *reference) apply(at lamport.Version, from, to uint64, d *message.Data, 
 			if !w.Version.Less(at) {
 				return fmt.Sprintf("the version %s of causal write %d is not below the place of its commit, %s", w.Version, r.up+1, at)
 			}
-			position++
+			position = min(position+1, from+takes)
 			if what := r.execute(w, w.Version, r.up+1, position); what != "" {
 				return what
 			}
@@ -241,7 +253,7 @@ func (r *reference) execute(q *message.Request, version lamport.Version, number,
 		return fmt.Sprintf("%s is executed after the tombstones up to %s were collected", request(q), r.collection.floor)
 	}
 
-	if position <= r.last {
+	if position <= r.last && !r.older {
 		return fmt.Sprintf("%s is to have position %d, and a write has position %d", request(q), position, r.last)
 	}
 	r.last = position
@@ -250,7 +262,7 @@ func (r *reference) execute(q *message.Request, version lamport.Version, number,
 			Identity: q.Identity, ID: q.RID, Key: q.Key, Value: string(q.Value), Position: position,
 		})
 		if left, _, _ := change(q, old); greater && version != old.version {
-			left.version, left.number, left.revision = version, number, position
+			left.version, left.number, left.revision = version, number, r.revision(position)
 			return r.put(q.Key, left)
 		}
 		return ""
@@ -276,9 +288,9 @@ func (r *reference) strong(q *message.Request, old record, version lamport.Versi
 		r.outcomes[name(q)] = ended{code: model.Failed, position: position, revision: revision}
 		return ""
 	}
-	r.outcomes[name(q)] = ended{code: model.OK, position: position, revision: position, result: result}
+	r.outcomes[name(q)] = ended{code: model.OK, position: position, revision: r.revision(position), result: result}
 	r.effects = append(r.effects, history.Effect{Identity: q.Identity, ID: q.RID, Key: q.Key, Value: string(q.Value), Position: position})
-	left.version, left.revision = version, position
+	left.version, left.revision = version, r.revision(position)
 	return r.put(q.Key, left)
 }
 
@@ -322,7 +334,7 @@ func change(q *message.Request, old record) (left record, result string, done bo
 // taken the place of never stands there again.
 func (r *reference) put(key string, left record) string {
 	old := r.store[key]
-	if past := r.past[key]; len(past) > 0 && left.revision <= past[len(past)-1].revision {
+	if past := r.past[key]; len(past) > 0 && left.revision <= past[len(past)-1].revision && !r.older {
 		return fmt.Sprintf("the revision of %s goes from %d to %d", key, past[len(past)-1].revision, left.revision)
 	}
 	if old.by != "" {

@@ -153,6 +153,14 @@ func (c *cluster) record() *message.Record {
 	return nil
 }
 
+// levelOf is the level of the record of an epoch.
+func (c *cluster) levelOf(epoch uint64) uint64 {
+	if n := int(epoch); n > 0 && n <= len(c.registry.records) {
+		return c.registry.records[n-1].Level
+	}
+	return message.Level
+}
+
 // dismissed notes who is taken out of the cluster. If its master could not reach it then
 // what only it holds is lost with it; else it must hold nothing alone that was acknowledged.
 func (c *cluster) dismissed(r *message.Record) {

@@ -304,13 +304,18 @@ func (s *session) record(c *cluster, w *sending, reply *reply) history.Operation
 			o.Outcome = history.Fail
 		}
 		c.watch.heardAgain(w, reply)
-		c.told = max(c.told, reply.Position)
+		if o.Call > c.cutAt {
+			c.told = max(c.told, reply.Position)
+		}
 		c.watch.heard(w, reply)
 		o.Answered(&reply.Answer)
+		if c.opts.Upgrade > 0 { // those of level 0 say nothing, and no checker knows of them (rule O1)
+			o.HasRevision, o.Revision = false, 0
+		}
 		c.fromWhomItAsked(w, reply)
 	}
 
-	if model.Code(o.Code).Answered() && o.Call >= c.cutAt {
+	if model.Code(o.Code).Answered() && o.Call > c.cutAt {
 		s.learn(&o)
 		if reply.HasRevision && s.revisions != nil {
 			s.revisions[o.Key] = reply.Revision

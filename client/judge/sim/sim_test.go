@@ -120,6 +120,14 @@ func TestStaleMasters(t *testing.T) { run(t, StaleFromSeed, *seeds/40) }
 // once, whatever dies, is loaded or is cut off meanwhile.
 func TestO21O22O26Watchers(t *testing.T) { run(t, WatchFromSeed, *seeds/20) }
 
+// TestO29LossyWatchers loses much of what watchers, masters and replicas say, so that two replicas
+// tell one watcher.
+func TestO29LossyWatchers(t *testing.T) { run(t, LossyWatchFromSeed, *seeds/20) }
+
+// TestO27WatchersOfEndedHistories ends runs with a power cut: a watcher that was told what is lost
+// is refused and begins anew, and one that was not goes on without a gap.
+func TestO27WatchersOfEndedHistories(t *testing.T) { run(t, CutWatchFromSeed, *seeds/20) }
+
 // TestO30O31O32Listers runs clusters with clients that list, page by page: all pages of a list are
 // of the cut with which it began, whatever dies, is loaded or is cut off meanwhile.
 func TestO30O31O32Listers(t *testing.T) { run(t, ListFromSeed, *seeds/40) }
@@ -127,6 +135,10 @@ func TestO30O31O32Listers(t *testing.T) { run(t, ListFromSeed, *seeds/40) }
 // TestWaits runs clusters in which sets may wait for longer than executed ones are kept, and
 // clients send them again, with their age and without: nothing is executed twice.
 func TestWaits(t *testing.T) { run(t, WaitsFromSeed, *seeds/20) }
+
+// TestO1Upgrades stops a build that knew no levels and goes on with its disks: what it had ordered is
+// delivered by its own rules, by everybody alike.
+func TestO1Upgrades(t *testing.T) { run(t, UpgradeFromSeed, *seeds/40) }
 
 // TestPutBack puts disks back to older copies of themselves: whoever has gone back is left out,
 // is loaded by the others, and takes nothing with it that was acknowledged.

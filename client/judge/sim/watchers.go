@@ -1,18 +1,14 @@
 package sim
 
 import (
-	"cmp"
 	"fmt"
 	"math/rand/v2"
-	"slices"
-	"strings"
 
 	"quartet/bus/follow"
 	"quartet/bus/lamport"
 	"quartet/bus/message"
 	"quartet/bus/model"
 	"quartet/master"
-	"quartet/replica/store"
 	"quartet/replica/watching"
 )
 
@@ -31,7 +27,9 @@ type watcher struct {
 	arrives  int64  // when its newest event will
 	least    uint64 // of model 1: the position that anybody had been told when it was asked for first
 	given    []model.Event
-	resumed  int // streams in a row that lost something before they had told anything new
+	resumed  int             // streams in a row that lost something before they had told anything new
+	history  message.History // where that of the cluster stood at the newest event
+	afterCut bool            // it was told something since the power was cut
 }
 
 // mostResumed is how often in a row a watcher may ask again at once, and be told nothing new.
@@ -58,6 +56,24 @@ func WatchFromSeed(seed uint64) Options {
 	o.Watchers = 2 + r.IntN(4)
 	o.Stale, o.Requests = false, o.Requests+6
 	o.Replicas = max(o.Replicas, 3)
+	return o
+}
+
+// LossyWatchFromSeed draws a run of [WatchFromSeed] in which much is lost: a master that hears no
+// answer hands a watch to another replica, and two tell one watcher, of whose events some are lost,
+// too.
+func LossyWatchFromSeed(seed uint64) Options {
+	o := WatchFromSeed(seed)
+	o.Client, o.Drop = 0.2, max(o.Drop, 0.1)
+	return o
+}
+
+// CutWatchFromSeed draws a run of [WatchFromSeed] that ends with a power cut, which may end the
+// history that watchers go on from. Who is refused then begins anew.
+func CutWatchFromSeed(seed uint64) Options {
+	o := WatchFromSeed(seed)
+	o.Durable, o.PowerCut, o.Forever, o.Late = true, true, false, 0
+	o.Requests += 10 // some of them after the cut
 	return o
 }
 
@@ -110,6 +126,7 @@ func (c *cluster) nextStream(w *watcher) {
 	if w.model == model.Sequential && s.request.Range.From == "" {
 		s.request.Min = w.follower.Least()
 	}
+	s.told = message.Told{History: w.history, Position: max(s.request.Min, w.asked)}
 	c.nextToken++
 	s.token = c.nextToken
 	c.tokens[s.token] = s
@@ -119,10 +136,29 @@ func (c *cluster) nextStream(w *watcher) {
 	}
 }
 
-// watchAnswered takes a master's word of a watch: a refusal lets the watcher ask again at once.
+// watchAnswered takes a master's word of a watch. One whose history has ended begins anew (rule
+// O27); another one asks again later.
 func (c *cluster) watchAnswered(r *master.Reply, s *sending) {
-	if r.Code == model.Gone {
+	switch {
+	case r.Code == model.Gone:
 		c.fail("history", "%+v: refused as gone, and all changes are kept: %s", s.request.Request, r.Reason)
+	case r.Code != model.Misdirected:
+	case c.cutAt == 0 && !c.hasEnded(s.told.History):
+		c.fail("invariant", "%s goes on from %+v, and is refused as of another history: %s", s, s.told, r.Reason)
+	default:
+		c.beginAnew(s)
+	}
+}
+
+// beginAnew lets the watcher that was refused forget what it was told.
+func (c *cluster) beginAnew(s *sending) {
+	for _, w := range c.watchers {
+		if w.subject(w.streams) != s.request.Watcher.Reply {
+			continue
+		}
+		c.trace("%6d  watcher %d begins anew", c.now, w.index)
+		w.follower, w.given, w.history, w.least = follow.New(w.model, ""), nil, message.History{}, c.told
+		c.nextStream(w)
 	}
 }
 
@@ -177,11 +213,17 @@ func (c *cluster) listens(at *watched) {
 
 	c.trace("%6d  watcher %d hears %d: %s %s at %d", c.now, w.index, at.event.Sequence, at.event.Kind, at.event.Key, at.event.Revision)
 	w.heard = c.now
+	if isOfLater := c.cutAt > 0 && c.nodes[at.node].life == at.life; isOfLater {
+		w.afterCut = true
+	}
 	if e := &at.event; e.Kind.Changes() && w.model.Strong() && e.Revision <= w.asked {
 		c.fail("invariant", "watcher %d goes on after %d, and is told of %d", w.index, w.asked, e.Revision)
 	}
 	c.judgeMore(w, &at.event.Event)
-	verdict := w.follower.Take(&at.event.Event, func(e model.Event) {
+	if h := at.event.History; h.Epoch >= w.history.Epoch && h != (message.History{}) { // a replica may be late
+		w.history = h
+	}
+	verdict := w.follower.Take(at.event.Stream, &at.event.Event, func(e model.Event) {
 		w.given, w.resumed = append(w.given, e), 0
 	})
 	switch {
@@ -207,224 +249,5 @@ func (c *cluster) judgeMore(w *watcher, e *model.Event) {
 	isNext := e.Sequence == before.Sequence+1 && e.Kind.Changes()
 	if isNext && before.More && e.Revision != before.Revision {
 		c.fail("invariant", "watcher %d is told of more of revision %d, and then of %d", w.index, before.Revision, e.Revision)
-	}
-}
-
-// told is what is expected of an event of models 1 and 2.
-type told struct {
-	key      string
-	kind     model.EventKind
-	value    string
-	revision uint64
-}
-
-// ordered are all changes of the order below a prefix, as the reference has executed it.
-func (c *cluster) ordered(prefix string) []told {
-	var all []told
-	for _, key := range c.watch.ref.keys {
-		if !strings.HasPrefix(key, prefix) {
-			continue
-		}
-		for _, r := range c.watch.ref.past[key] {
-			if r.kind == 0 { // a tombstone that was collected: nobody is told
-				continue
-			}
-			kind := model.EventSet
-			if r.kind != store.KindValue {
-				kind = model.EventDelete
-			}
-			all = append(all, told{key, kind, r.value, r.revision})
-		}
-	}
-	slices.SortFunc(all, byRevision)
-	return all
-}
-
-// byRevision sorts by revision, and the changes of a transaction by key: their order is its own.
-func byRevision(a, b told) int {
-	return cmp.Or(cmp.Compare(a.revision, b.revision), cmp.Compare(a.key, b.key))
-}
-
-// unwatched says which watcher has not been told all yet, or "".
-func (c *cluster) unwatched() string {
-	if len(c.watchers) == 0 || c.watch.off {
-		return ""
-	}
-	for _, w := range c.watchers {
-		all := c.ordered(w.prefix)
-		if len(w.given) == 0 {
-			return fmt.Sprintf("watcher %d was told nothing; ", w.index)
-		}
-		if w.model.Strong() {
-			last := w.given[len(w.given)-1]
-			if len(all) > 0 && max(last.Revision, w.follower.From()) < all[len(all)-1].revision {
-				return fmt.Sprintf("watcher %d was told up to %d of %d; ", w.index, last.Revision, all[len(all)-1].revision)
-			}
-			continue
-		}
-		if what := c.lastVersions(w); what != "" && !c.maySettle() {
-			return what + "; "
-		}
-	}
-	return ""
-}
-
-// maySettle reports whether what watchers of models 3 and 4 were told may not be true any more: an
-// eventual set that was lost with who had acknowledged it, or that two masters have stamped. They
-// learn of it by heartbeats, which come too seldom for a run.
-func (c *cluster) maySettle() bool { return c.lost() || c.masters > 1 }
-
-// lastVersions says of which key the last event of a watch of models 3 and 4 is not its final
-// value.
-func (c *cluster) lastVersions(w *watcher) string {
-	last := map[string]model.Event{}
-	for _, e := range w.given {
-		if e.Kind.Concerns() {
-			last[e.Key] = e
-		}
-	}
-	for _, key := range c.watch.ref.keys {
-		have, want := last[key], c.watch.ref.store[key]
-		isTold := have.Kind == model.EventValue || have.Kind == model.EventSet
-		isAnother := isTold && string(have.Value) != want.value
-		if isTold != want.has() || isAnother {
-			return fmt.Sprintf("watcher %d was told of %s last %s %q, and it is %q", w.index, key, have.Kind, have.Value, want.value)
-		}
-	}
-	return ""
-}
-
-// judgeWatchers holds what watchers were told against the order: complete, once, in order.
-func (c *cluster) judgeWatchers() {
-	if c.watch.off {
-		return
-	}
-	for _, w := range c.watchers {
-		what := ""
-		if w.model.Strong() {
-			what = w.wrong(c.ordered(w.prefix))
-		} else {
-			what = w.repeats(c.maySettle())
-		}
-		if what != "" {
-			c.fail("history", "watcher %d, %s: %s", w.index, w.model.Word(), what)
-		}
-	}
-	c.compareLogs()
-}
-
-// wrong says what is wrong with what a watcher of models 1 and 2 was told, or "".
-func (w *watcher) wrong(all []told) string {
-	state := map[string]uint64{}
-	caught := slices.IndexFunc(w.given, func(e model.Event) bool { return e.Kind == model.EventCaughtUp })
-	if caught < 0 {
-		return "it has not caught up"
-	}
-	at := w.given[caught].Revision
-	if w.model == model.Linearizable && at < w.least {
-		return fmt.Sprintf("it begins at %d, and was asked for when %d had been told", at, w.least)
-	}
-	for _, e := range w.given[:caught] {
-		state[e.Key] = e.Revision
-		if e.Kind == model.EventDelete {
-			delete(state, e.Key)
-		}
-	}
-
-	want, i := map[string]uint64{}, 0
-	for ; i < len(all) && all[i].revision <= at; i++ {
-		want[all[i].key] = all[i].revision
-		if all[i].kind == model.EventDelete {
-			delete(want, all[i].key)
-		}
-	}
-	for key, revision := range want { // any of them
-		if state[key] != revision {
-			return fmt.Sprintf("at %d %s has revision %d, and it was told %d", at, key, revision, state[key])
-		}
-	}
-	if len(state) != len(want) {
-		return fmt.Sprintf("at %d there are %d keys, and it was told of %d", at, len(want), len(state))
-	}
-	return inOrder(all[i:], w.given[caught+1:])
-}
-
-// inOrder compares changes with the events that are to tell them.
-func inOrder(want []told, events []model.Event) string {
-	var got []told
-	for i, e := range events {
-		kind := e.Kind
-		if kind == model.EventExpire {
-			kind = model.EventDelete
-		}
-		got = append(got, told{e.Key, kind, string(e.Value), e.Revision})
-		if i > 0 && e.Revision < got[i-1].revision {
-			return fmt.Sprintf("it was told of %d after %d", e.Revision, got[i-1].revision)
-		}
-	}
-
-	slices.SortFunc(got, byRevision)
-	for i := range got {
-		if i >= len(want) {
-			return fmt.Sprintf("%+v is too much", got[i])
-		}
-		if got[i] != want[i] {
-			return fmt.Sprintf("it was told %+v in place of %+v", got[i], want[i])
-		}
-	}
-	if len(got) < len(want) {
-		return fmt.Sprintf("%+v is missing", want[len(got)])
-	}
-	return ""
-}
-
-// repeats says which version a watcher of models 3 and 4 was told of twice, or "".
-func (w *watcher) repeats(mayWaver bool) string {
-	type version struct {
-		lamport.Version
-		revision uint64 // 0: it was tentative
-		exists   bool
-	}
-	seen := map[string]version{}
-	for _, e := range w.given {
-		if !e.Kind.Concerns() {
-			continue
-		}
-		before, told := seen[e.Key]
-		exists := e.Kind == model.EventValue || e.Kind == model.EventSet
-		isEnd := before.exists && !exists && before.Version == e.Version // it has the version of the value
-		// Strong writes of one broadcast have one version, and revisions of their own.
-		isLaterOne := before.Version == e.Version && before.revision > 0 && e.Revision > before.revision
-		isNew := before.Less(e.Version) || isLaterOne || isEnd
-		if told && !isNew && !mayWaver {
-			return fmt.Sprintf("%s of version %s after %s", e.Key, e.Version, before)
-		}
-		seen[e.Key] = version{e.Version, e.Revision, exists}
-	}
-	return ""
-}
-
-// compareLogs compares the replicas' logs of changes: at one position they say the same.
-func (c *cluster) compareLogs() {
-	all := c.ordered("")
-	for _, n := range c.living() {
-		log := n.replica.Changes()
-		i := slices.IndexFunc(all, func(x told) bool { return x.revision > log.Since() })
-		if i < 0 {
-			i = len(all)
-		}
-		if log.Len() != len(all)-i || log.Since() > 0 {
-			c.fail("invariant", "the log of %s holds %d changes since %d, and there are %d", n.id, log.Len(), log.Since(), len(all))
-			return
-		}
-		var events []model.Event
-		for k := log.First(); k < log.Next(); k++ {
-			e := log.At(k)
-			events = append(events, model.Event{Kind: e.Kind.Event(), Key: e.Key, Value: e.Value, Revision: e.Revision})
-		}
-		if what := inOrder(all[i:], events); what != "" {
-			c.fail("invariant", "the log of %s: %s", n.id, what)
-			return
-		}
 	}
 }
