@@ -8,6 +8,7 @@ import (
 
 	"github.com/cockroachdb/datadriven"
 
+	"quartet/bus/codec"
 	"quartet/bus/lamport"
 	"quartet/bus/message"
 	"quartet/master"
@@ -33,8 +34,11 @@ type cluster struct {
 
 	collecting replica.Collecting
 
-	tokens  uint64
-	clients map[uint64]string // by token
+	tokens   uint64
+	clients  map[uint64]string // by token
+	lists    map[uint64]bool   // by token
+	watchers map[string]*watcher
+	next     map[string]string // by client: where its next page begins
 }
 
 // flying is a message on its way to one node.
@@ -65,7 +69,8 @@ const (
 )
 
 func (c *cluster) open(replicas, missing int) {
-	c.missing, c.clients = missing, map[uint64]string{}
+	c.missing, c.clients, c.lists = missing, map[uint64]string{}, map[uint64]bool{}
+	c.watchers, c.next = map[string]*watcher{}, map[string]string{}
 	c.replicas, c.flying, c.old = nil, nil, nil
 	c.record, c.revision = nil, 0
 	for i := range replicas {
@@ -165,7 +170,7 @@ func (c *cluster) startReplica(n lamport.Node) {
 	r.store = store.NewMemory(0)
 	r.machine = replica.New(replica.Config{
 		Self: n, Incarnation: r.incarnation, PID: r.pid, Store: r.store,
-		WaitTicks: waitTicks, HelloTicks: probeTicks, Collecting: c.collecting,
+		WaitTicks: waitTicks, HelloTicks: probeTicks, Collecting: c.collecting, Forms: codec.Forms{},
 		Delivered: func(at lamport.Version, _, position uint64, _ *message.Data, op *message.Operation) {
 			c.line(n.String()+" delivers", "%s at %s, position %d", opOf(op), at.Timestamp, position)
 		},
@@ -253,6 +258,10 @@ func (r *replicaNode) turn(c *cluster, step func(*replica.Output)) {
 		c.line(r.id.String()+" stops", "%s", why)
 	}
 	c.send(r.id, out.Sends)
+	c.tell(r, out.Events)
+	if r.machine.Busy() { // it has more to tell, or to look for
+		r.turn(c, func(*replica.Output) {})
+	}
 }
 
 func (m *masterNode) turn(c *cluster, step func(*master.Output)) {
@@ -261,7 +270,7 @@ func (m *masterNode) turn(c *cluster, step func(*master.Output)) {
 	m.machine.EndTurn(&out)
 	c.send(m.id, out.Sends)
 	for _, r := range out.Replies {
-		c.line(c.clients[r.Token]+" hears", "%s", replyOf(&r))
+		c.line(c.clients[r.Token]+" hears", "%s", c.replyOf(&r))
 	}
 	if out.Command != nil {
 		result := c.execute(m, out.Command)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"quartet/bus/codec"
 	"quartet/bus/message"
 	"quartet/bus/model"
 	"quartet/master"
@@ -113,6 +114,9 @@ func requestOf(r *message.Request) string {
 	if r.Type == model.Set {
 		s += " = " + string(r.Value)
 	}
+	if at, goesOn := r.After(); goesOn {
+		s += fmt.Sprintf(" after revision %d", at)
+	}
 	if r.Version.Time > 0 {
 		s += " version " + r.Version.String()
 	}
@@ -130,15 +134,22 @@ func answerOf(a *message.Answer) string {
 	if a.FirstRID != 0 {
 		s += fmt.Sprintf(" first #%d", a.FirstRID)
 	}
+	if _, err := codec.ParsePage(a.Value); err == nil {
+		return s + " a page" + outcome(nil, a.Position, a.Timestamp)
+	}
 	return s + outcome(a.Value, a.Position, a.Timestamp)
 }
 
-func replyOf(r *master.Reply) string {
+func (c *cluster) replyOf(r *master.Reply) string {
 	s := fmt.Sprintf("#%d %d", r.RID, r.Code)
 	if r.Replica != 0 {
 		s += " from " + r.Replica.String()
 	}
-	s += outcome(r.Value, r.Position, r.Timestamp) + " clock " + r.Clock.String()
+	value := r.Value
+	if c.lists[r.Token] && r.Code == model.OK {
+		s, value = s+c.pageOf(c.clients[r.Token], value), nil
+	}
+	s += outcome(value, r.Position, r.Timestamp) + " clock " + r.Clock.String()
 	if r.Repeated {
 		s += " (repeated)"
 	}

@@ -13,6 +13,9 @@
 //	                                        collects: tombstones that are two ticks old
 //	ask [old]                               a turn of the master with these requests, one a line:
 //	  NAME [to=rN] [id=ID] [min=M]: MODEL set|get|delete KEY [= VALUE]
+//	  NAME [to=rN]: MODEL watch PREFIX        from the first time on after what it was told
+//	  NAME [to=rN] limit=N [next]: MODEL list PREFIX
+//	lose NAME [n=N]                         the next events to a watcher do not come
 //	deliver|drop|duplicate KIND [from=N] [to=N] [seq=N] [first]
 //	                                        messages in flight that match, or only the oldest
 //	run                                     deliver until nothing is in flight
@@ -173,6 +176,10 @@ func (c *cluster) command(t *testing.T, d *datadriven.TestData) string {
 		c.restartMaster()
 	case "crash":
 		c.crash(c.node(t, d.CmdArgs[0].Key))
+	case "lose":
+		n := 1
+		d.MaybeScanArgs(t, "n", &n)
+		c.lose(t, d.CmdArgs[0].Key, n)
 	case "second-master":
 		c.secondMaster()
 	case "pause", "resume":
@@ -217,7 +224,7 @@ func (c *cluster) node(t *testing.T, name string) lamport.Node {
 	return n
 }
 
-// parse reads NAME [to=rN] [id=ID] [min=M]: MODEL set|get|delete KEY [= VALUE].
+// parse reads NAME [to=rN] [id=ID] [min=M] [limit=N] [next]: MODEL TYPE KEY [= VALUE].
 func (c *cluster) parse(t *testing.T, line string) master.Incoming {
 	head, request, ok := strings.Cut(line, ": ")
 	words := strings.Fields(request)
@@ -227,6 +234,7 @@ func (c *cluster) parse(t *testing.T, line string) master.Incoming {
 
 	c.tokens++
 	in := master.Incoming{Token: c.tokens}
+	limit, goesOn := 0, false
 	for i, word := range strings.Fields(head) {
 		name, value, _ := strings.Cut(word, "=")
 		var err error
@@ -239,6 +247,10 @@ func (c *cluster) parse(t *testing.T, line string) master.Incoming {
 			in.Request.Identity = value
 		case name == "min":
 			in.Request.Min, err = strconv.ParseUint(value, 10, 64)
+		case name == "limit":
+			limit, err = strconv.Atoi(value)
+		case name == "next":
+			goesOn = true
 		default:
 			err = fmt.Errorf("unknown option %q", name)
 		}
@@ -257,6 +269,13 @@ func (c *cluster) parse(t *testing.T, line string) master.Incoming {
 	in.Request.Key = words[2]
 	if len(words) == 5 {
 		in.Request.Value = []byte(words[4])
+	}
+	switch in.Request.Type {
+	case model.Watch:
+		c.watch(c.clients[in.Token], &in)
+	case model.List:
+		c.lists[in.Token] = true
+		c.list(t, c.clients[in.Token], limit, goesOn, &in)
 	}
 	return in
 }
