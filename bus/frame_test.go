@@ -98,11 +98,13 @@ func TestFramesByteByByte(t *testing.T) {
 
 func TestWhatIsNoFrame(t *testing.T) {
 	for name, body := range map[string]string{
-		"nothing": "", "no array": "07", "no events": "92a17307", "a stream that is a number": "93" + "0107" + "930461610b", "a sequence that is none": "93a173a0930461610b",
+		"nothing": "", "no array": "07", "no events": "92a17307", "a stream that is a number": "93" + "0107" + "930461610b",
+		"a sequence that is none":   "93a173a0930461610b",
 		"an event that is no array": "93a1730704", "two fields": "93a17307920461", "eleven fields": "93a173079b" + "0461610b",
 		"a heartbeat": "93a1730793" + "06a1610b", "no kind": "93a1730793" + "08a1610b", "a kind of 16 bits": "93a1730793" + "cd0104a1610b",
 		"no key": "93a1730793" + "04a00b", "a key with a line end": "93a1730793" + "04a10a0b",
-		"a set without a value": "93a1730793" + "03a1610b", "a set with nil": "93a1730794" + "03a1610bc0", "a delete with a value": "93a1730794" + "04a1610bc400",
+		"a set without a value": "93a1730793" + "03a1610b", "a set with nil": "93a1730794" + "03a1610bc0",
+		"a delete with a value": "93a1730794" + "04a1610bc400",
 		"more that is a number": "93a1730795" + "04a1610bc001", "an end that no reply can say": "93a1730796" + "04a1610bc0c2cfffffffffffffffff",
 		"a part of a version": "93a1730797" + "04a1610bc0c20001", "a node of 40 bits": "93a1730799" + "04a1610bc0c2000102cf0000010000000000",
 		"a revision that is negative": "93a1730793" + "04a161ff",

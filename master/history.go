@@ -124,9 +124,9 @@ func (m *Machine) misdirected(in *Incoming, out *Output) bool {
 	return true
 }
 
-// hasEnded reports whether a flight goes on from a history that has ended since it was taken: it was
-// on its way, or waited, when an operator went on without some of the replicas. A write that was
-// forwarded may have been executed, and goes on.
+// hasEnded reports whether a flight goes on from a history that has ended since it was taken: it
+// was on its way, or waited, when an operator went on without some of the replicas. A write that
+// was forwarded may have been executed, and goes on.
 func (m *Machine) hasEnded(f *flight) bool {
 	mayHaveHappened := f.writes && f.forwarded
 	isJudged := f.judged == m.members.Record().Epoch

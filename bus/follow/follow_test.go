@@ -289,6 +289,7 @@ func TestO29TwoStreamsAreNotOne(t *testing.T) {
 		}
 		return f.Take(stream, &e, func(e model.Event) { given = append(given, e.Revision) })
 	}
+
 	for i, told := range []struct {
 		begins             bool
 		stream             string
@@ -312,6 +313,7 @@ func TestO29TwoStreamsAreNotOne(t *testing.T) {
 			t.Errorf("%d: event %d of %q: %v, want %v", i, told.sequence, told.stream, got, told.want)
 		}
 	}
+
 	if want := []uint64{4, 5, 6}; !slices.Equal(given, want) {
 		t.Errorf("given out are revisions %d, want %d", given, want)
 	}

@@ -136,8 +136,8 @@ func TestO30O31O32Listers(t *testing.T) { run(t, ListFromSeed, *seeds/40) }
 // clients send them again, with their age and without: nothing is executed twice.
 func TestWaits(t *testing.T) { run(t, WaitsFromSeed, *seeds/20) }
 
-// TestO1Upgrades stops a build that knew no levels and goes on with its disks: what it had ordered is
-// delivered by its own rules, by everybody alike.
+// TestO1Upgrades stops a build that knew no levels and goes on with its disks: what it had ordered
+// is delivered by its own rules, by everybody alike.
 func TestO1Upgrades(t *testing.T) { run(t, UpgradeFromSeed, *seeds/40) }
 
 // TestPutBack puts disks back to older copies of themselves: whoever has gone back is left out,

@@ -100,8 +100,8 @@ func (c *cluster) unwatched() string {
 }
 
 // maySettle reports whether what watchers of models 3 and 4 were told may not be true any more: an
-// eventual set that was lost with who had acknowledged it or in a power cut, or that two masters have
-// stamped. They learn of it by heartbeats, which come too seldom for a run.
+// eventual set that was lost with who had acknowledged it, or in a power cut, or that two masters
+// have stamped. They learn of it by heartbeats, which come too seldom for a run.
 func (c *cluster) maySettle() bool { return c.lost() || c.masters > 1 || c.cutAt > 0 }
 
 // lastVersions says of which key the last event of a watch of models 3 and 4 is not its final
