@@ -77,6 +77,50 @@ func (r *replay) exchange(s *slot, f *Operation) {
 	r.spot[f], r.used[f] = s.position, Written(f)
 }
 
+// anotherFloat lets another floating set or delete stand where one does that nobody has looked at
+// since, if that one explains what is seen of the key now: of the place only a revision was told. It
+// returns what the key holds then.
+func (r *replay) anotherFloat(key string, h *shown, seen *sight, until int64) (content, bool) {
+	at, placed := r.spot[h.op]
+	isThere := placed && h.known && h.revision == at && h.position == at
+	if !isThere || !h.op.isPlain() {
+		return content{}, false
+	}
+
+	s := r.slotAt(at)
+	for _, f := range r.floats[key] {
+		if f == h.op || !f.isPlain() || !r.mayExchange(s, f) {
+			continue
+		}
+		d := attempt(f).deed
+		d.claimed, d.revision = true, at
+		c, ok := content{revision: at - 1, ends: never, since: h.since}.written(&d)
+		if !ok {
+			continue
+		}
+		if as, fits := c.seen(seen, until); fits {
+			r.exchange(s, f)
+			r.changedBy(f, key, at, &c)
+			return as, true
+		}
+	}
+	return content{}, false
+}
+
+// isPlain reports whether what a write leaves depends on nothing that it finds.
+func (o *Operation) isPlain() bool {
+	return (o.Type == model.Set || o.Type == model.Delete) && !o.HasIf
+}
+
+// changedBy notes what the write that now stands at a place left there.
+func (r *replay) changedBy(f *Operation, key string, at uint64, c *content) {
+	for i := len(r.changes) - 1; i >= 0 && r.changes[i].position >= at; i-- {
+		if x := &r.changes[i]; x.position == at && x.key == key {
+			x.value, x.found, x.by = c.value, c.found, f
+		}
+	}
+}
+
 // slotAt returns the slot at a position that has one.
 func (r *replay) slotAt(p uint64) *slot {
 	i, _ := slices.BinarySearchFunc(r.slots, p, func(s slot, p uint64) int { return cmp.Compare(s.position, p) })

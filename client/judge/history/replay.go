@@ -320,6 +320,11 @@ func (r *replay) see(o *Operation, key string, s *sight, p uint64) *Verdict {
 		return nil
 	}
 
+	if c, ok := r.anotherFloat(key, h, s, r.until(o)); ok {
+		*h = shown{content: c, op: o, position: p}
+		return nil
+	}
+
 	if h.was != nil {
 		if c, ok := h.was.seen(s, r.until(o)); ok {
 			*h = shown{content: c, op: o, position: p}
