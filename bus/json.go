@@ -301,7 +301,7 @@ func OptionsOf(r *Request, h nats.Header) (Options, error) {
 		return Options{}, err
 	}
 	if r.Asked == nil {
-		return ParseOptions(h, r.Model)
+		return optionsOf(r, h)
 	}
 	both := maps.Clone(h)
 	if both == nil {
@@ -317,5 +317,15 @@ func OptionsOf(r *Request, h nats.Header) (Options, error) {
 		}
 		both[a.header] = value
 	}
-	return ParseOptions(both, r.Model)
+	return optionsOf(r, both)
+}
+
+// optionsOf is [ParseOptions] of a request. A watch of model 1 has no minimum, but says with it how
+// much of its history it was told.
+func optionsOf(r *Request, h nats.Header) (Options, error) {
+	o, err := ParseOptions(h, r.Model)
+	if err == nil && r.Type == model.Watch && r.Model == model.Linearizable {
+		o.MinPosition, err = numberOption(h, HeaderMinPosition)
+	}
+	return o, err
 }

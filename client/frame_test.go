@@ -148,16 +148,27 @@ func TestO29AWatchToldByTwoReplicas(t *testing.T) {
 		return messageOf(stream, model.Event{Kind: model.EventCaughtUp, Sequence: 1, Revision: revision}, history)
 	}
 	second := set("a", 9)
-	second.Sequence = 3
+	second.Sequence = 4
+	part := set("b", 8) // of a transaction, and the rest does not come
+	part.More = true
 	te := tellStreams(t,
-		[]*nats.Msg{caughtUp("r1.x.1", 6), frameOf("r1.x.1", 2, set("a", 7)), frameOf("r2.y.1", 3, set("a", 9))},
-		[]*nats.Msg{caughtUp("r1.x.2", 7), frameOf("r1.x.2", 2, set("a", 8)), messageOf("r2.y.2", second, bus.History{})},
+		[]*nats.Msg{caughtUp("r1.x.1", 6), frameOf("r1.x.1", 2, set("a", 7), part), frameOf("r2.y.1", 4, set("a", 9))},
+		[]*nats.Msg{caughtUp("r1.x.2", 8), frameOf("r1.x.2", 2, part, set("a", 8)), messageOf("r2.y.2", second, bus.History{})},
 		[]*nats.Msg{caughtUp("r2.y.3", 8), frameOf("r2.y.3", 2, set("a", 9), set("a", 10))},
 	)
 	events := watching(t, dial(t, te.r.URL), "")
-	want := []string{"CAUGHT-UP =", "SET a=7", "SET a=8", "SET a=9", "SET a=10"}
+	want := []string{"CAUGHT-UP =", "SET a=7", "SET b=8", "SET a=8", "SET a=9", "SET a=10"}
 	if got := told(t, events, len(want)); !slices.Equal(got, want) {
 		t.Errorf("told %q\nwant %q", got, want)
+	}
+
+	// The next one goes on after 7, and says that it was told of 8, and of which history.
+	for _, least := range []string{"", "8", "8"} {
+		m := <-te.asked
+		isNamed := bus.HistoryOf(m.Header) == history
+		if got := m.Header.Get(bus.HeaderMinPosition); got != least || isNamed != (least != "") {
+			t.Errorf("a stream is asked for with %v; want the least position %q", m.Header, least)
+		}
 	}
 }
 

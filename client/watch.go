@@ -193,7 +193,7 @@ func (w *watch) ask(inbox string) error {
 	if from != "" {
 		r.Range = &model.Range{From: from}
 	}
-	if r.Model == model.Sequential && from == "" {
+	if r.Model.Strong() {
 		r.MinPosition = max(r.MinPosition, w.follower.Least())
 	}
 	r.Client = w.c.o.name
@@ -210,6 +210,9 @@ func (w *watch) ask(inbox string) error {
 		header = nats.Header{}
 	}
 	header[bus.HeaderEventFields] = []string{strconv.Itoa(bus.EventMost)}
+	if r.MinPosition > 0 { // of model 1, too: what was told is of the history that is named
+		header[bus.HeaderMinPosition] = []string{strconv.FormatUint(r.MinPosition, 10)}
+	}
 	m := &nats.Msg{Subject: w.c.subjects.Request(), Reply: inbox, Header: header, Data: body}
 	if err := w.c.nc.PublishMsg(m); err != nil {
 		return w.c.notSent(err).failure(&w.request, &Result{})

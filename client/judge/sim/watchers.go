@@ -123,10 +123,10 @@ func (c *cluster) nextStream(w *watcher) {
 		Watcher: &message.Watcher{Reply: w.subject(w.streams), Client: fmt.Sprint("w", w.index)},
 	}
 	w.asked, _ = s.request.After()
-	if w.model == model.Sequential && s.request.Range.From == "" {
+	if w.model == model.Sequential {
 		s.request.Min = w.follower.Least()
 	}
-	s.told = message.Told{History: w.history, Position: max(s.request.Min, w.asked)}
+	s.told = message.Told{History: w.history, Position: w.follower.Least()}
 	c.nextToken++
 	s.token = c.nextToken
 	c.tokens[s.token] = s
