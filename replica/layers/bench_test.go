@@ -22,7 +22,7 @@ func BenchmarkCommit(b *testing.B) {
 	for _, journal := range []*durable.Turn{nil, {}} {
 		b.Run(fmt.Sprintf("journal=%t", journal != nil), func(b *testing.B) {
 			b.ReportAllocs()
-			l := New(Config{Store: store.NewMemory(), Limits: dedup.Limits{}, Journal: journal})
+			l := New(Config{Store: store.NewMemory(0), Limits: dedup.Limits{}, Journal: journal})
 			r := message.Request{Request: model.NewSet(model.Linearizable, "", nil)}
 			n := uint64(0)
 			for b.Loop() {
