@@ -95,8 +95,8 @@ func (f *Follower) Begin() (from string) {
 func (f *Follower) From() uint64 { return f.from }
 
 // Least is the position that a replica must have come to for the next stream of models 1 and 2: it
-// must not show what is older than what was given out. That may be beyond [Follower.From]: a part of
-// a transaction, or of what was there.
+// must not show what is older than what was given out. That may be beyond [Follower.From]: a part
+// of a transaction, or of what was there.
 func (f *Follower) Least() uint64 { return max(f.from, f.partial, f.newest) }
 
 // Take takes the next event that was told, of the stream of that name, and calls give for what is

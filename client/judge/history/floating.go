@@ -78,8 +78,8 @@ func (r *replay) exchange(s *slot, f *Operation) {
 }
 
 // anotherFloat lets another floating set or delete stand where one does that nobody has looked at
-// since, if that one explains what is seen of the key now: of the place only a revision was told. It
-// returns what the key holds then.
+// since, if that one explains what is seen of the key now: of the place only a revision was told.
+// It returns what the key holds then.
 func (r *replay) anotherFloat(key string, h *shown, seen *sight, until int64) (content, bool) {
 	at, placed := r.spot[h.op]
 	isThere := placed && h.known && h.revision == at && h.position == at
@@ -109,7 +109,8 @@ func (r *replay) anotherFloat(key string, h *shown, seen *sight, until int64) (c
 
 // isPlain reports whether what a write leaves depends on nothing that it finds.
 func (o *Operation) isPlain() bool {
-	return (o.Type == model.Set || o.Type == model.Delete) && !o.HasIf
+	overwrites := o.Type == model.Set || o.Type == model.Delete
+	return overwrites && !o.HasIf
 }
 
 // changedBy notes what the write that now stands at a place left there.

@@ -268,3 +268,30 @@ func (c *cluster) lose(i int) bool {
 	c.nodes[i].disk, c.nodes[i].lostAt = nil, c.step
 	return true
 }
+
+// powerCut ends all processes. Each disk has lost an end of what was written to it, and
+// its replica is not who it was.
+func (c *cluster) powerCut() {
+	for i, n := range c.nodes {
+		if !n.dead {
+			c.kill(i)
+		}
+		if n.disk == nil || n.disk.synced == nil {
+			continue
+		}
+		n.disk = n.disk.synced
+		n.born++
+		n.disk.reborn(uint64(n.born) * 1000)
+	}
+	for _, s := range c.sessions { // what they had seen may be gone
+		s.position, s.read = 0, 0
+		clear(s.wrote)
+	}
+	for _, w := range c.watchers {
+		w.least = 0
+	}
+	c.told, c.published = 0, nil
+	c.cutAt = c.step
+	c.watch.off = true
+	c.watch.log, c.watch.prints = nil, nil
+}
