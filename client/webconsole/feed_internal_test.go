@@ -41,18 +41,22 @@ func TestNobodyLooksWhileNoPageIsOpen(t *testing.T) {
 		go f.run(ctx)
 
 		<-time.After(time.Minute)
+		synctest.Wait()
 		if l.looks != 0 {
 			t.Errorf("%d looks for nobody", l.looks)
 		}
 		leave := f.join()
 		<-time.After(10*time.Second + time.Millisecond)
+		synctest.Wait()
 		if l.looks < 40 || l.looks > 42 || l.reports < 10 || l.reports > 11 {
 			t.Errorf("in ten seconds %d looks, %d with statistics", l.looks, l.reports)
 		}
 		leave()
 		<-time.After(time.Second)
+		synctest.Wait()
 		before := l.looks
 		<-time.After(time.Minute)
+		synctest.Wait()
 		if l.looks != before {
 			t.Errorf("%d looks after the page was closed", l.looks-before)
 		}
