@@ -34,9 +34,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/gofrs/flock"
-
 	"quartet/bus"
+	"quartet/bus/host/lock"
 	"quartet/bus/lamport"
 	"quartet/bus/model"
 )
@@ -61,6 +60,7 @@ var ErrInUse = errors.New("ledger: another master writes its reports there")
 // Options says where and how a ledger writes.
 type Options struct {
 	Dir    string       // the log directory; made if it is missing
+	Lock   *lock.Lock   // of the directory, by [Hold], and the ledger's from now on; nil: Open takes it
 	Rotate int64        // size limit of requests.csv in bytes; 0: [DefaultRotate]
 	Logger *slog.Logger // told when writing fails and when it works again; nil: nobody
 
@@ -107,10 +107,38 @@ type Ledger struct {
 	about   about
 	page    func(io.Writer, Run) error
 	lost    atomic.Uint64 // lines that were not written
-	lock    *flock.Flock
+	lock    *lock.Lock
 	closing sync.Once
 	err     error // of Close
 }
+
+// lockFile is held by the ledger that writes in a directory.
+const lockFile = ".ledger.lock"
+
+// Hold makes a log directory if it is missing, and takes it for this process, before anything else
+// is written there: for [Options].Lock. The error wraps [ErrInUse], and says who has it, where
+// another master does.
+func Hold(dir string) (*lock.Lock, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("ledger: %w", err)
+	}
+	path := filepath.Join(dir, lockFile)
+	held, err := lock.Take(path, lookTime, lock.Holder{PID: os.Getpid()})
+	switch {
+	case errors.Is(err, lock.ErrHeld):
+		return nil, fmt.Errorf("%w: %s has %s; stop it, or give this one another --log-dir", ErrInUse, lock.Who(path), dir)
+	case err != nil:
+		return nil, fmt.Errorf("ledger: %w", err)
+	}
+	return held, nil
+}
+
+// lookTime is for how long somebody may hold the lock who only looks who has it.
+const lookTime = 100 * time.Millisecond
+
+// At says where the master is reached whose ledger this is: to another one that wants the
+// directory.
+func (l *Ledger) At(url string) error { return l.lock.Say(lock.Holder{PID: os.Getpid(), URL: url}) }
 
 // Open begins a run: the files of an earlier run in the directory move to previous/. The error
 // wraps [ErrInUse] where another ledger writes there.
@@ -121,21 +149,17 @@ func Open(o Options) (*Ledger, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
-		return nil, fmt.Errorf("ledger: %w", err)
+	held := o.Lock
+	if held == nil {
+		var err error
+		if held, err = Hold(o.Dir); err != nil {
+			return nil, err
+		}
 	}
-
-	lock := flock.New(filepath.Join(o.Dir, ".ledger.lock"))
-	switch locked, err := lock.TryLock(); {
-	case err != nil:
-		return nil, fmt.Errorf("ledger: %w", err)
-	case !locked:
-		return nil, fmt.Errorf("%w: %s (choose another --log-dir)", ErrInUse, o.Dir)
-	}
-
 	d, err := begin(o)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("ledger: %w", err), lock.Unlock())
+		held.Release()
+		return nil, fmt.Errorf("ledger: %w", err)
 	}
 
 	l := &Ledger{
@@ -145,7 +169,7 @@ func Open(o Options) (*Ledger, error) {
 		asks:  make(chan func(*counter)),
 		stop:  make(chan struct{}),
 		done:  make(chan struct{}),
-		lock:  lock,
+		lock:  held,
 		page:  o.Page,
 	}
 
@@ -216,7 +240,8 @@ func (l *Ledger) Close() error {
 		l.mu.Unlock()
 		close(l.stop)
 		<-l.done
-		l.err = errors.Join(l.finish(), l.lock.Unlock())
+		l.err = l.finish()
+		l.lock.Release()
 	})
 	return l.err
 }

@@ -494,8 +494,12 @@ func TestTheRunBeforeIsKept(t *testing.T) {
 func TestOneWriterADirectory(t *testing.T) {
 	dir := t.TempDir()
 	first := open(t, Options{Dir: dir})
-	if _, err := Open(Options{Dir: dir}); !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), dir) {
-		t.Errorf("second Open: %v, want ErrInUse that names the directory", err)
+	if err := first.At("nats://127.0.0.1:4222"); err != nil {
+		t.Error(err)
+	}
+	who := fmt.Sprintf("pid %d, at nats://127.0.0.1:4222, has %s", os.Getpid(), dir)
+	if _, err := Open(Options{Dir: dir}); !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), who) {
+		t.Errorf("second Open: %v, want ErrInUse that says %q", err, who)
 	}
 	closed(t, first)
 	open(t, Options{Dir: dir})

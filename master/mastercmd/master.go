@@ -133,13 +133,18 @@ func (o *settings) run(s Signals) (err error) {
 		}()
 	}
 
+	logs, err := ledger.Hold(o.LogDir) // before anything is written there: another master's logs are left alone
+	if err != nil {
+		return status(err)
+	}
+	defer logs.Release()
 	log, closer, err := nodelog.Open(o.log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, closer.Close()) }()
 	o.Log = log
-	if o.Ledger, err = ledger.Open(ledger.Options{Dir: o.LogDir, Logger: log, Page: page.Write}); err != nil {
+	if o.Ledger, err = ledger.Open(ledger.Options{Dir: o.LogDir, Lock: logs, Logger: log, Page: page.Write}); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, o.Ledger.Close()) }()
@@ -183,7 +188,8 @@ func status(err error) error {
 	case errors.Is(err, masternode.ErrOptions), errors.Is(err, masternode.ErrDiffers), errors.Is(err, server.ErrListen),
 		errors.Is(err, server.ErrInsecure):
 		return exit.Usage(err)
-	case errors.Is(err, masternode.ErrLocked), errors.Is(err, masternode.ErrLed), errors.Is(err, masternode.ErrSuperseded):
+	case errors.Is(err, masternode.ErrLocked), errors.Is(err, ledger.ErrInUse), errors.Is(err, masternode.ErrLed),
+		errors.Is(err, masternode.ErrSuperseded):
 		return exit.With(exit.StatusLed, err)
 	}
 	return err

@@ -338,7 +338,9 @@ func (n *node) connect(ctx context.Context) error {
 		}
 	}
 
-	if err := n.dir.lock.Say(lock.Holder{PID: os.Getpid(), URL: n.url()}); err != nil {
+	inDir := n.dir.lock.Say(lock.Holder{PID: os.Getpid(), URL: n.url()})
+	inLogs := o.Ledger.At(n.url())
+	if err := errors.Join(inDir, inLogs); err != nil {
 		return fmt.Errorf("master: %w", err)
 	}
 	var err error

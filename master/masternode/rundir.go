@@ -146,19 +146,7 @@ func openRunDir(o *Options) (*runDir, error) {
 }
 
 // holder names the master that works on a directory.
-func holder(dir string) string {
-	h, held, err := lock.Look(filepath.Join(dir, lockFile))
-	saysNothing := h.PID == 0 && h.URL == ""
-	switch {
-	case err != nil || !held || saysNothing:
-		return "another process (perhaps in another container)"
-	case h.PID == 0:
-		return "a process in another container, at " + h.URL + ","
-	case h.URL == "":
-		return fmt.Sprintf("pid %d", h.PID)
-	}
-	return fmt.Sprintf("pid %d, at %s,", h.PID, h.URL)
-}
+func holder(dir string) string { return lock.Who(filepath.Join(dir, lockFile)) }
 
 // make makes the directory, and notes what was there before.
 func (d *runDir) make() error {

@@ -162,6 +162,21 @@ func Look(path string) (h Holder, held bool, err error) {
 	return h, true, nil
 }
 
+// Who names the process that holds the lock of a file, as an error says it.
+func Who(path string) string {
+	h, held, err := Look(path)
+	saysNothing := h.PID == 0 && h.URL == ""
+	switch {
+	case err != nil || !held || saysNothing:
+		return "another process (perhaps in another container)"
+	case h.PID == 0:
+		return "a process in another container, at " + h.URL + ","
+	case h.URL == "":
+		return fmt.Sprintf("pid %d", h.PID)
+	}
+	return fmt.Sprintf("pid %d, at %s,", h.PID, h.URL)
+}
+
 // mayHave reports whether a process has the file open; where the system does not say, it returns
 // true.
 func mayHave(pid int, path string) bool {

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -87,6 +88,35 @@ func TestSecondMasterIsRefused(t *testing.T) {
 		nothingIn(t, p.tmp)
 		if _, err := os.Stat(p.logs); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("a directory for logs is left: %v", err)
+		}
+	}
+	unharmed(t, nc, before)
+}
+
+// So must a master with data of its own that would write its logs and reports among another's:
+// which one is there is said, and its files are left alone.
+func TestSecondMasterAmongTheLogsOfAnother(t *testing.T) {
+	t.Parallel()
+	first := start(t)
+	nc := connect(t, first.url)
+	before := mustStatus(t, nc)
+
+	p := newFolder(t)
+	data := filepath.Join(p.tmp, "data")
+	for _, args := range [][]string{{"--memory"}, {"--dir", data}} {
+		second := launch(t, folder{logs: first.logs, tmp: p.tmp}, append(args, "--listen", "127.0.0.1:-1")...)
+		if status := second.Wait(t, startLimit); status != exit.StatusLed {
+			t.Errorf("%q: status %d", args, status)
+		}
+		for _, word := range []string{fmt.Sprintf("pid %d, at %s,", first.PID(), first.url), first.logs, "--log-dir"} {
+			if !strings.Contains(second.Stderr.String(), word) {
+				t.Errorf("%q: stderr does not say %q:\n%s", args, word, second.Stderr.String())
+			}
+		}
+		nothingIn(t, p.tmp)
+		log, err := os.ReadFile(filepath.Join(first.logs, "m1.log"))
+		if err != nil || bytes.Contains(log, fmt.Appendf(nil, "%d", second.PID())) {
+			t.Errorf("%q: it has written to the other's log, %v\n%s", args, err, log)
 		}
 	}
 	unharmed(t, nc, before)
