@@ -47,8 +47,8 @@ cluster goes on without the missing, and is ready), reason (why it was not ready
 present, base and position (where no member is left with all that it had acknowledged: who
 has come furthest, and how far), begun, epoch once it is done, error.
 
-Exit status: 0 the cluster is ready, 1 nothing was done or it did not become ready,
-6 no cluster.`,
+Exit status: 0 the cluster is ready, 1 nothing was done for want of --yes, or it did not
+become ready, 4 refused, 6 no cluster.`,
 		Example: `  quartet recover
   quartet recover -o json | jq .missing
   quartet recover --yes`,
@@ -77,6 +77,9 @@ Exit status: 0 the cluster is ready, 1 nothing was done or it did not become rea
 	out.Flag(cmd.Flags())
 	return cmd
 }
+
+// refused is the end of a command that the cluster has refused, and says why: as of any request.
+func refused(why string) error { return exit.With(exit.StatusRefused, errors.New(why)) }
 
 func reasonOf(err error) string {
 	if err == nil {
@@ -110,7 +113,7 @@ func recoveryOf(said *bus.RecoverReply) *recovery {
 func (r *recovery) goOn(ctx context.Context, w io.Writer, c *client.Client, yes bool, wait time.Duration) error {
 	switch {
 	case r.Error != "":
-		return errors.New(r.Error)
+		return refused(r.Error)
 	case r.Ready:
 		_, err := fmt.Fprintln(w, "the cluster is ready: there is nothing to recover")
 		return err
@@ -124,7 +127,7 @@ func (r *recovery) goOn(ctx context.Context, w io.Writer, c *client.Client, yes 
 		return exit.With(console.ExitStatus(err), err)
 	}
 	if a.Error != "" {
-		return errors.New(a.Error)
+		return refused(a.Error)
 	}
 	r.Begun = a.Begun
 	s, err := await(ctx, c, wait, func(s *bus.Status) (bool, string) {
@@ -172,7 +175,7 @@ then the cluster: how many of them may be missing is counted anew.
 -o json, jsonl and raw print one object, also where it was refused: replica, removed,
 begun (it leaves with the next view), epoch in which it is out, error.
 
-Exit status: 0 it is out, 1 refused, or not out in time, 2 wrong usage, 6 no cluster.`,
+Exit status: 0 it is out, 1 not out in time, 2 wrong usage, 4 refused, 6 no cluster.`,
 		Example: `  quartet remove r4
   quartet remove -o json r4 | jq .removed`,
 		Args: config.UsageArgs(cobra.ExactArgs(1)),
@@ -215,7 +218,7 @@ type removal struct {
 // wait waits until the replica is out, if the cluster has not refused.
 func (r *removal) wait(ctx context.Context, w io.Writer, c *client.Client, limit time.Duration) error {
 	if r.Error != "" {
-		return errors.New(r.Error)
+		return refused(r.Error)
 	}
 	s, err := await(ctx, c, limit, func(s *bus.Status) (bool, string) {
 		there := slices.ContainsFunc(s.Replicas, func(o bus.ReplicaStatus) bool { return o.ID == r.Replica })

@@ -174,7 +174,7 @@ func TestReplicasJoinAndAreRemoved(t *testing.T) {
 		says   string
 		stdout string
 	}{
-		{[]string{"r7"}, 1, "r7 is not one of this cluster's (r1, r2, r3, r4)", `^$`},
+		{[]string{"r7"}, 4, "r7 is not one of this cluster's (r1, r2, r3, r4)", `^$`},
 		{
 			[]string{"m1", "-o", "jsonl"}, 2, `no replica is called "m1"`,
 			`^{"ack":"FAIL","code":400,"error":"no replica is called \\"m1\\":.*"}\n$`,
