@@ -34,9 +34,11 @@ type prepared struct {
 	attempt  uint64
 	high     uint64
 	holder   lamport.Node
+	cut      []uint64 // by index: so many DATA of each member are to be held; empty: what is here
 	from     lamport.Node
 	owed     bool // it has not been answered
-	fetching bool // it has, and the causal numbers up to high are not here yet
+	fetching bool // it has, and what is to be held is not here yet
+	fetch    fetch
 }
 
 // place is that of the last DATA which was delivered in the epoch; zero: none was.
@@ -135,7 +137,12 @@ func (m *Machine) prepare(p *message.Prepare, out *Output) {
 	if p.High != m.prepared.high || p.Holder != m.prepared.holder {
 		m.causal.askedFor = 0 // the question goes to somebody else now
 	}
-	m.prepared = prepared{attempt: p.Attempt, high: p.High, holder: p.Holder, from: p.From, owed: true}
+	m.prepared = prepared{
+		attempt: p.Attempt, high: p.High, holder: p.Holder, from: p.From, owed: true, fetch: m.prepared.fetch,
+	}
+	if len(p.Cut) == len(m.record.Members) {
+		m.prepared.cut = p.Cut
+	}
 	switch {
 	case m.learner.Loads():
 		m.learner.Prepare()
@@ -163,15 +170,17 @@ func (m *Machine) flushPrepared(out *Output) {
 	p := &m.prepared
 	watermark := m.causal.watermark
 	var contiguous []uint64
+	isHere := watermark >= p.high && m.lacking() < 0
+	isNews := p.fetching && isHere
 	switch {
-	case !p.owed && !(p.fetching && watermark >= p.high):
+	case !p.owed && !isNews:
 		return
 	case m.rest != nil:
 		contiguous = m.rest.Contiguous
 	default:
 		return
 	}
-	p.owed, p.fetching = false, watermark < p.high
+	p.owed, p.fetching = false, !isHere
 	out.send(&message.State{
 		Header: m.header(), Attempt: p.attempt, Contiguous: contiguous, Watermark: watermark,
 		Position: m.layers.Position(), LastRID: m.lastRID, Proof: m.proof(),

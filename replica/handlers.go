@@ -62,7 +62,7 @@ var (
 	takesAck  = on("ack", func(m *Machine, msg *message.Ack, _ *Output) { m.cast.Ack(msg) })
 	resends   = on("resend", (*Machine).resend)
 	fills     = on("fill", (*Machine).gap)
-	isFilled  = on("filled", func(m *Machine, msg *message.Fill, _ *Output) { m.causalWrites(msg.Writes) })
+	isFilled  = on("filled", func(m *Machine, msg *message.Fill, _ *Output) { m.filled(msg) })
 	donates   = on("donate", (*Machine).donate)
 	loads     = on("chunk", func(m *Machine, msg *message.Chunk, _ *Output) { m.chunk(msg) })
 	heard     = on("heard", func(*Machine, *message.Beat, *Output) {}) // it has said all by being heard
@@ -126,18 +126,31 @@ func (m *Machine) data(d *message.Data, _ *Output) {
 	m.receive(m.cast.Fresh())
 }
 
-// gap sends what is missing of the causal numbers again. A wedged member sends no DATA.
+// gap sends what is missing of the causal numbers again, or of somebody's DATA. A wedged member
+// sends no DATA of its own accord.
 func (m *Machine) gap(g *message.Gap, out *Output) {
-	if g.Causal {
-		m.fill(g, out)
-	}
-}
-
-// resend sends again what is missing: causal numbers, or own DATA.
-func (m *Machine) resend(g *message.Gap, out *Output) {
 	if g.Causal {
 		m.fill(g, out)
 		return
 	}
-	out.Sends = m.cast.Gap(g, out.Sends)
+	m.bring(g, out)
+}
+
+// resend sends again what is missing: causal numbers, or own DATA. What others have sent is for a
+// wedged member to bring.
+func (m *Machine) resend(g *message.Gap, out *Output) {
+	switch {
+	case g.Causal:
+		m.fill(g, out)
+	case g.Of == 0:
+		out.Sends = m.cast.Gap(g, out.Sends)
+	}
+}
+
+// filled takes what was asked for. Only a wedged replica asks for DATA in this way.
+func (m *Machine) filled(f *message.Fill) {
+	m.causalWrites(f.Writes)
+	if m.rest != nil {
+		m.brought(f.Data)
+	}
 }

@@ -308,7 +308,7 @@ func (m *Machine) EndTurn(out *Output) {
 		m.pull(out)
 	}
 	m.makePages()
-	m.askCausal(out)
+	m.ask(out)
 	m.flushAnswers(out)
 	m.flushPrepared(out)
 	m.beat(out)

@@ -75,11 +75,11 @@ var bodyFields = [...]int{
 	message.KindAnswers:   4,
 	message.KindData:      5,
 	message.KindAck:       3,
-	message.KindGap:       3,
-	message.KindFill:      1,
+	message.KindGap:       4,
+	message.KindFill:      2,
 	message.KindProbe:     2,
 	message.KindReport:    12,
-	message.KindPrepare:   3,
+	message.KindPrepare:   4,
 	message.KindState:     6,
 	message.KindPull:      8,
 	message.KindChunk:     27,
@@ -138,10 +138,10 @@ func fieldsOf(kind message.Kind, version uint64) int {
 }
 
 // laterFieldsOf is how many fields of a kind came after version withoutRevisions: of the log of
-// changes, and of the collection of tombstones.
+// changes, of the collection of tombstones, and of the DATA that wedged members bring each other.
 func laterFieldsOf(kind message.Kind) int {
 	switch kind {
-	case message.KindPull:
+	case message.KindPull, message.KindGap, message.KindFill, message.KindPrepare:
 		return 1
 	case message.KindReport:
 		return 2

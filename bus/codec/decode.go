@@ -83,9 +83,9 @@ func (d *Decoder) body(kind message.Kind, h message.Header, version uint64) mess
 	case message.KindAck:
 		return &message.Ack{Header: h, Received: d.received(), Solicit: d.bool()}
 	case message.KindGap:
-		return &message.Gap{Header: h, Causal: d.bool(), First: d.uint(), Last: d.uint()}
+		return d.gap(h)
 	case message.KindFill:
-		return &message.Fill{Header: h, Writes: d.writes()}
+		return d.fill(h)
 
 	// Heartbeats.
 	case message.KindProbe:
@@ -97,7 +97,7 @@ func (d *Decoder) body(kind message.Kind, h message.Header, version uint64) mess
 
 	// Changes of the view.
 	case message.KindPrepare:
-		return &message.Prepare{Header: h, Attempt: d.uint(), High: d.uint(), Holder: d.holder()}
+		return d.prepare(h)
 	case message.KindState:
 		return &message.State{Header: h, Attempt: d.uint(), Contiguous: d.uints(MaxMembers),
 			Watermark: d.uint(), Position: d.uint(), LastRID: d.uint(), Proof: d.proof(version)}

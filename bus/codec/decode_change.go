@@ -29,6 +29,32 @@ func (d *Decoder) timestamp() lamport.Timestamp {
 	return lamport.Timestamp{Time: d.uint(), Node: d.node()}
 }
 
+// gap, fill and prepare end earlier in versions in which wedged members brought each other no DATA.
+
+func (d *Decoder) gap(h message.Header) *message.Gap {
+	g := &message.Gap{Header: h, Causal: d.bool(), First: d.uint(), Last: d.uint()}
+	if d.revisions {
+		g.Of = d.holder()
+	}
+	return g
+}
+
+func (d *Decoder) fill(h message.Header) *message.Fill {
+	f := &message.Fill{Header: h, Writes: d.writes()}
+	if d.revisions {
+		f.Data = d.dataList()
+	}
+	return f
+}
+
+func (d *Decoder) prepare(h message.Header) *message.Prepare {
+	p := &message.Prepare{Header: h, Attempt: d.uint(), High: d.uint(), Holder: d.holder()}
+	if d.revisions {
+		p.Cut = d.uints(MaxMembers)
+	}
+	return p
+}
+
 func (d *Decoder) chunk(h message.Header) *message.Chunk {
 	c := &message.Chunk{
 		Header: h, Nonce: d.uint(), Restart: d.bool(), Position: d.uint(), Place: d.timestamp(),

@@ -81,11 +81,10 @@ func (e *Encoder) body(m message.Message) {
 		e.received(&m.Received)
 		e.bool(m.Solicit)
 	case *message.Gap:
-		e.bool(m.Causal)
-		e.uint(m.First)
-		e.uint(m.Last)
+		e.gap(m)
 	case *message.Fill:
 		e.writes(m.Writes)
+		e.dataList(m.Data)
 
 	// Heartbeats.
 	case *message.Probe:

@@ -58,6 +58,16 @@ func (e *Encoder) proof(p *message.Proof) {
 	}
 }
 
+func (e *Encoder) gap(m *message.Gap) {
+	if !validHolder(m.Of) {
+		e.fail("DATA of what is no replica")
+	}
+	e.bool(m.Causal)
+	e.uint(m.First)
+	e.uint(m.Last)
+	e.uint(uint64(m.Of))
+}
+
 func (e *Encoder) prepare(m *message.Prepare) {
 	if !validHolder(m.Holder) {
 		e.fail("holder that is no replica")
@@ -65,6 +75,7 @@ func (e *Encoder) prepare(m *message.Prepare) {
 	e.uint(m.Attempt)
 	e.uint(m.High)
 	e.uint(uint64(m.Holder))
+	e.vector(m.Cut)
 }
 
 func (e *Encoder) state(m *message.State) {
@@ -113,10 +124,7 @@ func (e *Encoder) chunk(m *message.Chunk) {
 	e.bool(m.Wedged)
 	e.bool(m.Done)
 	e.vector(m.Contiguous)
-	e.list(len(m.Data))
-	for _, d := range m.Data {
-		e.data(d)
-	}
+	e.dataList(m.Data)
 	e.writes(m.Writes)
 	e.uint(m.Committed)
 	e.uint(m.Watermark)
@@ -126,6 +134,13 @@ func (e *Encoder) chunk(m *message.Chunk) {
 	e.changes(&m.Changes)
 	e.removed(m.Removed)
 	e.collection(&m.Collection)
+}
+
+func (e *Encoder) dataList(list []*message.Data) {
+	e.list(len(list))
+	for _, d := range list {
+		e.data(d)
+	}
 }
 
 func (e *Encoder) changes(c *message.Changes) {

@@ -110,9 +110,9 @@ func samples() map[string]message.Message {
 		"data_empty": &message.Data{Header: head(1)},
 		"ack":        &message.Ack{Header: head(1), Received: received, Solicit: true},
 		"ack_first":  &message.Ack{Header: head(65535)},
-		"gap":        &message.Gap{Header: head(2), First: 3, Last: 1<<64 - 1},
+		"gap":        &message.Gap{Header: head(2), First: 3, Last: 1<<64 - 1, Of: 65535},
 		"gap_causal": &message.Gap{Header: head(2), Causal: true, First: 3, Last: 4},
-		"fill":       &message.Fill{Header: head(2), Writes: writes},
+		"fill":       &message.Fill{Header: head(2), Writes: writes, Data: held()},
 		"fill_empty": &message.Fill{Header: head(2)},
 		"probe":      &message.Probe{Header: head(lamport.Master(65535)), Nonce: 1 << 50, Marks: marks},
 		"report": &message.Report{
@@ -120,7 +120,7 @@ func samples() map[string]message.Message {
 			Own: 3, Heard: heard, Tombstones: 9, Collected: 10,
 		},
 		"report_nothing": &message.Report{Header: head(2)},
-		"prepare":        &message.Prepare{Header: head(lamport.Master(1)), Attempt: 2, High: 1 << 40, Holder: 65535},
+		"prepare":        &message.Prepare{Header: head(lamport.Master(1)), Attempt: 2, High: 1 << 40, Holder: 65535, Cut: received.Received},
 		"prepare_first":  &message.Prepare{Header: head(lamport.Master(1)), Attempt: 1},
 		"state": &message.State{
 			Header: head(2), Attempt: 2, Contiguous: received.Received, Watermark: 9, Position: 512, LastRID: 22,

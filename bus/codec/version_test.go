@@ -56,6 +56,12 @@ func forgetRevisions(v reflect.Value) {
 		x.HasIf, x.If, x.TTL, x.Wall, x.Range, x.Watcher = false, 0, 0, 0, nil, nil
 	case *message.Pull:
 		x.Changes = 0
+	case *message.Gap:
+		x.Of = 0
+	case *message.Fill:
+		x.Data = nil
+	case *message.Prepare:
+		x.Cut = nil
 	case *message.Chunk:
 		x.Changes = message.Changes{Since: x.Position, To: x.Position}
 		x.Removed, x.Collection = nil, message.Collection{}

@@ -6,17 +6,18 @@ import (
 )
 
 // Prepare asks a replica to wedge in Header.Epoch for good (rule F1) and, from the second attempt
-// of a change on, to fetch the causal writes that it lacks (rule F3).
+// of a change on, to fetch what it lacks: causal writes (rule F3), and DATA (rule F15).
 type Prepare struct {
 	Header
 	Attempt uint64       // the number of this PREPARE; its master counts on from a random one. STATE repeats it
 	High    uint64       // the replica is to hold the causal numbers up to this; 0: what it has
 	Holder  lamport.Node // a replica that holds them; 0: nobody needs to fetch any
+	Cut     []uint64     // by index in the view: so many of each member's DATA it is to hold; empty: what it has
 }
 
 // State says what a wedged replica holds (rule F2). It never changes again in its epoch, but for
-// Watermark, which a fill may raise. A learner that has become the copy of a wedged member says
-// the same of itself.
+// Contiguous and Watermark, which a fill may raise. A learner that has become the copy of a wedged
+// member says the same of itself.
 type State struct {
 	Header
 	Attempt    uint64   // of the PREPARE that it answers: it was said to the master that has sent that one
@@ -25,6 +26,16 @@ type State struct {
 	Position   uint64   // ordered operations delivered
 	LastRID    uint64   // highest rID seen
 	Proof      Proof
+}
+
+// Lacks reports whether less is held than these many DATA of each member, by index in the view.
+func (s *State) Lacks(data []uint64) bool {
+	for i, n := range data {
+		if i >= len(s.Contiguous) || s.Contiguous[i] < n {
+			return true
+		}
+	}
+	return false
 }
 
 // Proof is what members are compared by: a member that holds less than it once said has gone back.

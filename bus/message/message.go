@@ -439,14 +439,18 @@ type Received struct {
 // Gap asks for messages again: First to Last, both included.
 type Gap struct {
 	Header
-	Causal      bool // causal numbers; else the DATA of the receiver
+	Causal      bool // causal numbers; else DATA
 	First, Last uint64
+
+	// Of is whose DATA a wedged member is asked for; 0: the receiver's own, while it works.
+	Of lamport.Node
 }
 
-// Fill answers a causal Gap.
+// Fill answers a Gap for causal numbers, or, by a wedged member, for somebody's DATA.
 type Fill struct {
 	Header
 	Writes []CausalWrite // numbers rise
+	Data   []*Data       // of one member, as they were; Seq rises
 }
 
 // Probe is the master's heartbeat; a REPORT or HELLO with its nonce answers it.

@@ -58,8 +58,8 @@ func (*Poll) Kind() Kind { return KindPoll }
 func (*Vote) Kind() Kind { return KindVote }
 
 // AppendRIDs implements [Message]: a message that concerns no request appends nothing. Messages
-// that concern requests override it. PREPARE, STATE, PULL and CHUNK do not: they move state, and
-// the story of the requests that made it is told elsewhere.
+// that concern requests override it. PREPARE, STATE, PULL, CHUNK and the DATA of a FILL do not:
+// they move state, and the story of the requests that made it is told elsewhere.
 func (h *Header) AppendRIDs(dst []uint64) []uint64 { return dst }
 
 // AppendRIDs implements [Message].

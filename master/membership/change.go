@@ -128,7 +128,7 @@ func (m *Machine) begin() {
 	m.forgetCheck()
 	m.looked = m.ticks
 	m.attempt++
-	m.stage, m.began, m.first, m.high, m.holder, m.sent, m.stay = changing, m.ticks, m.attempt, 0, 0, false, false
+	m.stage, m.began, m.first, m.high, m.holder, m.cut, m.sent, m.stay = changing, m.ticks, m.attempt, 0, 0, nil, false, false
 	for _, r := range m.replicas {
 		r.state = nil
 	}
@@ -163,9 +163,11 @@ func (m *Machine) change(out *Output) {
 		return
 	}
 
-	if m.fill(next, out) {
-		m.propose(m.next(next), out)
+	if !m.fill(next, out) {
+		m.lookAgain(out)
+		return
 	}
+	m.propose(m.next(next), out)
 }
 
 // waitsFor reports whether a replica that is to be in the next view may answer soon. A replica
@@ -334,46 +336,98 @@ func (m *Machine) mayMiss(n int) int {
 }
 
 // prepare asks the members and the replicas that load (rule F1), also those that have answered an
-// earlier attempt if they lack causal numbers.
+// earlier attempt if they lack what they are to hold.
 func (m *Machine) prepare(out *Output) {
 	m.asked, m.sent = m.ticks, true
 	var to []lamport.Node
 	for _, r := range m.replicas {
 		unheard := r.Incarnation == 0 && m.record.Index(r.Node) >= 0 // a member of which nothing is known yet
 		asked := m.Member(r) || unheard || r.present()
-		answered := r.state != nil && r.state.Watermark >= m.high
+		answered := r.state != nil && r.state.Watermark >= m.high && !r.state.Lacks(m.cut)
 		if r.Lost || answered || !asked {
 			continue
 		}
 		to = append(to, r.Node)
 	}
 	if len(to) > 0 {
-		out.send(&message.Prepare{Header: m.header(), Attempt: m.attempt, High: m.high, Holder: m.holder}, to...)
+		out.send(&message.Prepare{
+			Header: m.header(), Attempt: m.attempt, High: m.high, Holder: m.holder, Cut: m.cut,
+		}, to...)
 	}
 }
 
-// fill makes all candidates hold the causal high-water, the most that any of them holds,
-// and reports whether they do (rule F3). Whatever was safe in this epoch is not above it.
+// fill makes all candidates hold the causal high-water, the most that any of them holds, and the
+// cut, and reports whether they do (rules F3 and F15). Whatever was safe in this epoch is not above
+// the high-water, and whatever was delivered is inside the cut.
 func (m *Machine) fill(c *candidates, out *Output) bool {
 	var high uint64
 	var holder lamport.Node
-	all := c.all()
+	all, cut := c.all(), m.cutOf(c)
 	for _, r := range all {
 		if r.state.Watermark > high {
 			high, holder = r.state.Watermark, r.Node
 		}
 	}
-	lacks := func(r *Replica) bool { return r.state.Watermark < high }
-	if !slices.ContainsFunc(all, lacks) {
+
+	lacksNumbers := slices.ContainsFunc(all, func(r *Replica) bool { return r.state.Watermark < high })
+	lacksData := slices.ContainsFunc(all, func(r *Replica) bool { return r.state.Lacks(cut) })
+	if !lacksNumbers && !lacksData {
 		m.high = high
 		return true
 	}
-	if high != m.high || holder != m.holder {
+	if !lacksData {
+		cut = nil
+	}
+	if high != m.high || holder != m.holder || !slices.Equal(cut, m.cut) {
 		m.attempt++
-		m.high, m.holder = high, holder
+		m.high, m.holder, m.cut = high, holder, cut
 		m.prepare(out)
 	}
 	return false
+}
+
+// cutOf is how many DATA of each member are delivered in the epoch that ends, if these candidates
+// end it (rules F3 and F15). A process that the record names holds all that was delivered anywhere.
+// One that was started again since holds what its disk has, which may have been put back, and a
+// copy what such a one may have had: they do not lower the cut, and are brought what they lack.
+func (m *Machine) cutOf(c *candidates) []uint64 {
+	named := slices.DeleteFunc(slices.Clone(c.survivors), m.startedAgain)
+	switch {
+	case c.back: // what others have delivered is not here to be brought
+		return combined(held(c.all()), minOf)
+	case len(named) > 0:
+		return combined(held(named), minOf)
+	}
+	return combined(held(c.survivors), maxOf) // one of the disks at the least is whole
+}
+
+// startedAgain reports whether the process of a member is not the one that the record names.
+func (m *Machine) startedAgain(r *Replica) bool {
+	named := m.record.Members[m.record.Index(r.Node)].Life
+	return named != 0 && r.state.Proof.Life != named
+}
+
+// held is how many DATA of each member each of the replicas holds.
+func held(replicas []*Replica) [][]uint64 {
+	var list [][]uint64
+	for _, r := range replicas {
+		list = append(list, r.state.Contiguous)
+	}
+	return list
+}
+
+func minOf(a, b uint64) uint64 { return min(a, b) }
+func maxOf(a, b uint64) uint64 { return max(a, b) }
+
+// combined takes vectors of one length together, place by place. There is one at least.
+func combined(vectors [][]uint64, two func(a, b uint64) uint64) []uint64 {
+	all := slices.Clone(vectors[0])
+	for _, v := range vectors[1:] {
+		for i, n := range v {
+			all[i] = two(all[i], n)
+		}
+	}
+	return all
 }
 
 // next is the record of the next epoch.
@@ -381,12 +435,9 @@ func (m *Machine) next(c *candidates) message.Record {
 	configured := m.configured(c)
 	r := message.Record{
 		View: message.View{Epoch: m.record.Epoch + 1}, Configured: configured,
-		Cut: slices.Clone(c.survivors[0].state.Contiguous), High: m.high, Start: m.clock.Now() + 1, Since: m.record.Since,
+		Cut: m.cutOf(c), High: m.high, Start: m.clock.Now() + 1, Since: m.record.Since,
 	}
 	for _, p := range c.all() {
-		for i, n := range p.state.Contiguous {
-			r.Cut[i] = min(r.Cut[i], n)
-		}
 		if !m.leaves(p) {
 			r.Members = append(r.Members, message.Member{Node: p.Node, Incarnation: p.Incarnation, Life: p.state.Proof.Life})
 		}

@@ -116,12 +116,13 @@ type Machine struct {
 	first    uint64 // attempt of the change
 	high     uint64 // that the members are asked to hold
 	holder   lamport.Node
-	asked    uint64 // tick of the last PREPARE
-	looked   uint64 // tick at which the record was read last in this change
-	sent     bool   // there was one in this change
-	stay     bool   // no replica leaves with this change: those that are to leave are needed for it
-	told     uint64 // tick of the last INSTALL
-	recover  bool   // an operator wants to go on with fewer
+	cut      []uint64 // DATA of each member that they are asked to hold; nil: nobody lacks any
+	asked    uint64   // tick of the last PREPARE
+	looked   uint64   // tick at which the record was read last in this change
+	sent     bool     // there was one in this change
+	stay     bool     // no replica leaves with this change: those that are to leave are needed for it
+	told     uint64   // tick of the last INSTALL
+	recover  bool     // an operator wants to go on with fewer
 	proposal *message.Record
 	proposed uint64 // proposals so far
 	command  uint64 // number of the outstanding command
@@ -348,7 +349,8 @@ func (m *Machine) State(s *message.State) bool {
 		return false
 	}
 	m.lives(r)
-	if r.state == nil || s.Watermark >= r.state.Watermark {
+	heldMore := func(old *message.State) bool { return old.Watermark > s.Watermark || s.Lacks(old.Contiguous) }
+	if r.state == nil || !heldMore(r.state) { // else it is an older one, and comes late
 		r.state = s
 	}
 	m.compare()

@@ -43,6 +43,58 @@ func PlaceOf(d *message.Data) lamport.Timestamp {
 	return lamport.Timestamp{Time: d.Clock, Node: d.From}
 }
 
+// fillBytes is about how many bytes of DATA one message brings; the first always has room.
+const fillBytes = 256 << 10
+
+// Between returns the DATA of a member from number first to last that are held and not delivered,
+// by number: so many as one message has room for.
+func (r *Remains) Between(of lamport.Node, first, last uint64) []*message.Data {
+	var between []*message.Data
+	taken := 0
+	for _, d := range r.Queue { // the places of a sender's DATA rise with their numbers
+		if d.From != of || d.Seq < first || d.Seq > last {
+			continue
+		}
+		size := 0
+		for i := range d.Ops {
+			size += opBytes(&d.Ops[i])
+		}
+		hasRoom := len(between) == 0 || taken+size <= fillBytes
+		if !hasRoom || len(between) == resendMost {
+			break
+		}
+		between, taken = append(between, d), taken+size
+	}
+	return between
+}
+
+// Take takes a DATA that another member has brought (rule F15), and reports whether it was the next
+// of its sender, and is not beyond the cut: else nothing has changed.
+func (r *Remains) Take(d *message.Data, cut []uint64) bool {
+	i := r.View.Index(d.From)
+	if i < 0 || i >= len(cut) {
+		return false
+	}
+	ofThisEpoch := d.Epoch == r.View.Epoch && d.Incarnation == r.View.Members[i].Incarnation
+	isNext := d.Seq == r.Contiguous[i]+1 && d.Seq <= cut[i]
+	if !ofThisEpoch || !isNext || !r.Place.Less(PlaceOf(d)) {
+		return false
+	}
+
+	at, _ := slices.BinarySearchFunc(r.Queue, PlaceOf(d), func(q *message.Data, place lamport.Timestamp) int {
+		return PlaceOf(q).Compare(place)
+	})
+	breaksS1 := slices.ContainsFunc(r.Queue[at:], func(later *message.Data) bool { return later.From == d.From })
+	if breaksS1 {
+		return false
+	}
+
+	r.Contiguous = slices.Clone(r.Contiguous) // STATE may have told of what was held before
+	r.Contiguous[i]++
+	r.Queue = slices.Insert(r.Queue, at, d)
+	return true
+}
+
 // Cut returns what is still to be delivered up to the cut of the record that ends the
 // epoch, in order (rule F5). Everything that was delivered anywhere is inside the cut,
 // because each member had acknowledged it before it wedged; and a survivor holds all of

@@ -91,6 +91,43 @@ func TestCut(t *testing.T) {
 	}
 }
 
+// What one message brings is bounded: in bytes, of which the first DATA has as many as it needs,
+// and in number.
+func TestF15WhatIsBroughtIsBounded(t *testing.T) {
+	for _, test := range []struct{ bytes, want int }{{10, 256}, {100 << 10, 2}, {300 << 10, 1}} {
+		r := &abcast.Remains{View: message.View{Epoch: 1, Members: []message.Member{{Node: 1}, {Node: 2}}}}
+		for seq := range uint64(300) {
+			other, d := data(1, seq+1, 10*seq+1), data(2, seq+1, 10*seq+2)
+			d.Ops[0].Request.Value = make([]byte, test.bytes)
+			r.Queue = append(r.Queue, other, d)
+		}
+		got := r.Between(2, 3, 1<<60)
+		if len(got) != test.want || got[0].Seq != 3 {
+			t.Errorf("of %d bytes each: %d DATA", test.bytes, len(got))
+		}
+	}
+}
+
+// What is brought stands at its place in the queue, and what was told of before stays as it was
+// told.
+func TestF15WhatIsBroughtIsHeld(t *testing.T) {
+	view := message.View{Epoch: 1, Members: []message.Member{{Node: 1, Incarnation: 1}, {Node: 2, Incarnation: 1}}}
+	r := &abcast.Remains{
+		View: view, Contiguous: []uint64{2, 1}, Queue: []*message.Data{data(1, 2, 30)}, Place: lamport.Timestamp{Time: 12, Node: 2},
+	}
+	told := r.Contiguous
+	if !r.Take(data(2, 2, 20), []uint64{2, 3}) || !r.Take(data(2, 3, 40), []uint64{2, 3}) {
+		t.Fatal("not taken")
+	}
+	if got := names(r.Queue); got != "r2#2 r1#2 r2#3" || !slices.Equal(r.Contiguous, []uint64{2, 3}) || !slices.Equal(told, []uint64{2, 1}) {
+		t.Errorf("%s, %v, told %v", got, r.Contiguous, told)
+	}
+	delivered := &abcast.Remains{View: view, Contiguous: []uint64{2, 1}, Place: lamport.Timestamp{Time: 20, Node: 2}}
+	if delivered.Take(data(2, 2, 19), []uint64{2, 3}) {
+		t.Error("taken, and it stands before what was delivered")
+	}
+}
+
 // Whatever a member acknowledged before it was wedged it still holds, or has delivered:
 // that is what makes the least of what members hold a cut that nobody has passed.
 func TestNothingAcknowledgedIsMissing(t *testing.T) {

@@ -226,6 +226,14 @@ func (s *source) vote(h message.Header) *message.Vote {
 	return v
 }
 
+func (s *source) broadcast(h message.Header) *message.Data {
+	d := &message.Data{Header: h, Seq: s.number(), Received: s.received(), Ops: some(s, 3, s.operation)}
+	if s.below(4) > 0 {
+		d.LastSeq = d.Seq
+	}
+	return d
+}
+
 // toReplica is any message for r1, mostly from who may say it.
 func (s *source) toReplica(clock uint64) message.Message {
 	master := s.header(lamport.Master(1), 1, clock)
@@ -244,21 +252,25 @@ func (s *source) toReplica(clock uint64) message.Message {
 	case 3:
 		return &message.Probe{Header: master, Nonce: s.number(), Marks: s.marks()}
 	case 4, 5, 6:
-		d := &message.Data{Header: peer, Seq: s.number(), Received: s.received(), Ops: some(s, 3, s.operation)}
-		if s.below(4) > 0 {
-			d.LastSeq = d.Seq
-		}
-		return d
+		return s.broadcast(peer)
 	case 7, 8:
 		return &message.Ack{Header: peer, Received: s.received(), Solicit: s.below(2) == 0}
 	case 9:
-		return &message.Gap{Header: peer, Causal: s.below(2) == 0, First: s.number(), Last: s.number()}
+		g := &message.Gap{Header: peer, Causal: s.below(2) == 0, First: s.number(), Last: s.number()}
+		if s.below(3) == 0 {
+			g.Of = s.node()
+		}
+		return g
 	case 10:
-		return &message.Fill{Header: peer, Writes: some(s, 3, s.write)}
+		held := func() *message.Data { return s.broadcast(s.header(s.node(), 1, clock)) }
+		return &message.Fill{Header: peer, Writes: some(s, 3, s.write), Data: some(s, 2, held)}
 	case 11:
 		p := &message.Prepare{Header: master, Attempt: s.number()}
 		if s.below(3) == 0 {
 			p.High, p.Holder = s.number(), s.node()
+		}
+		if s.below(3) == 0 {
+			p.Cut = some(s, 4, s.number)
 		}
 		return p
 	case 12:

@@ -214,14 +214,10 @@ var ofViews = []Mutant{
 		c.watermark = high
 	}
 `},
-		{"replica/epoch.go", `	var contiguous []uint64
-	switch {
-	case !p.owed`, `	if MUTANT {
+		{"replica/epoch.go", `	isHere := watermark >= p.high`, `	if MUTANT {
 		watermark = max(watermark, p.high)
 	}
-	var contiguous []uint64
-	switch {
-	case !p.owed`},
+	isHere := watermark >= p.high`},
 		{"replica/epoch.go", `	if m.causal.watermark < high {`, `	if m.causal.watermark < high && !MUTANT {`},
 	}},
 	{Name: "a joiner counted before it is loaded", Rule: "F6", Edits: []Edit{
@@ -293,6 +289,18 @@ var ofViews = []Mutant{
 	return named.Life == 0 || named.Life == s.life
 `},
 	}},
+	{Name: "the cut lowered for whoever was started again", Rule: "F15", Edits: []Edit{
+		{"master/membership/change.go", `	return named != 0 && r.state.Proof.Life != named`,
+			`	return named != 0 && r.state.Proof.Life != named && !MUTANT`},
+	}},
+	{Name: "the least that any holds, if all were started again", Rule: "F15", Edits: []Edit{
+		{"master/membership/change.go", `	return combined(held(c.survivors), maxOf)`, `	if MUTANT {
+		return combined(held(c.survivors), minOf)
+	}
+	return combined(held(c.survivors), maxOf)`},
+	}},
+	{Name: "what was brought not on disk before it is told", Rule: "F15", Edits: []Edit{{"replica/fetch.go", `	if m.cfg.Durable {`,
+		`	if m.cfg.Durable && !MUTANT {`}}},
 	{Name: "what was told not compared", Rule: "F9", Edits: []Edit{
 		{"master/membership/told.go", `func (m *Machine) compare() {
 `, `func (m *Machine) compare() {

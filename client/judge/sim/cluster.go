@@ -50,25 +50,27 @@ type node struct {
 	paused   int
 	slow     int64
 
-	dead      bool
-	forever   bool // it is not started again
-	deaf      bool // it hears nothing any more
-	away      bool // it has not joined yet, or has been taken out
-	ending    ending
-	born      int // processes so far
-	pid       int
-	lostAt    int64          // step of the history at which it lost its memory or its disk last
-	life      int            // counts deaths: what is on its way to an earlier life does not arrive
-	installed map[uint64]int // by the nonce of a record: it has worked by it
-	copies    []*disk        // of its disk, made at times
-	putBack   putBack
-	misplaced bool // its disk is one that does not belong here
-	nextRID   uint64
-	clock     uint64
-	skew      int64 // of its clock on the wall, in milliseconds
-	stated    stated
-	deaths    []int64  // steps of the history at which its processes ended
-	out       [2]int64 // steps between which it was no replica of the cluster last
+	dead       bool
+	forever    bool // it is not started again
+	deaf       bool // it hears nothing any more
+	away       bool // it has not joined yet, or has been taken out
+	ending     ending
+	born       int // processes so far
+	pid        int
+	lostAt     int64          // step of the history at which it lost its memory or its disk last
+	life       int            // counts deaths: what is on its way to an earlier life does not arrive
+	installed  map[uint64]int // by the nonce of a record: it has worked by it
+	copies     []*disk        // of its disk, made at times
+	putBack    putBack
+	first      bool // it has delivered something in this turn before all others
+	putBackDue bool // its disk is put back at the end of this turn
+	misplaced  bool // its disk is one that does not belong here
+	nextRID    uint64
+	clock      uint64
+	skew       int64 // of its clock on the wall, in milliseconds
+	stated     stated
+	deaths     []int64  // steps of the history at which its processes ended
+	out        [2]int64 // steps between which it was no replica of the cluster last
 }
 
 // loss is what a supervisor tells its master.
@@ -99,6 +101,7 @@ type cluster struct {
 	cuts         []cut
 	published    map[published]lamport.Node
 	told         uint64 // the highest position that a session has heard
+	due          *fault // a disk is to be put back once its replica has delivered something before all others
 	tokens       map[uint64]*sending
 	values       map[string]bool // what was to be set: key=value
 	nextToken    uint64
@@ -319,7 +322,7 @@ func (c *cluster) turn(i int) {
 		return
 	}
 
-	c.out.Sends = c.out.Sends[:0]
+	c.out.Sends, n.first = c.out.Sends[:0], false
 	for _, msg := range inbox {
 		c.trace("%6d  %s <- %s", c.now, n.id, describe(msg))
 		c.watch.stepped(i, msg)
@@ -333,13 +336,7 @@ func (c *cluster) turn(i int) {
 
 	// The disk has the turn before anything of it is sent.
 	if n.disk != nil {
-		n.disk.commit(c.out.Turn, n.store)
-		if c.opts.PutBack && c.rand.IntN(15) == 0 {
-			n.copy(c.rand.IntN(mostCopies))
-		}
-		if c.opts.PowerCut && c.rand.IntN(20) == 0 {
-			n.disk.synced = n.disk.clone()
-		}
+		c.commit(n)
 	}
 
 	sends := c.out.Sends
@@ -353,6 +350,7 @@ func (c *cluster) turn(i int) {
 		sends = sends[:c.rand.IntN(len(sends)+1)]
 	}
 
+	sends = c.ahead(i, sends)
 	for _, s := range sends {
 		c.watch.sent(i, s.Msg)
 	}
@@ -371,10 +369,16 @@ func (c *cluster) turn(i int) {
 			n.installed = map[uint64]int{}
 		}
 		n.installed[r.Nonce]++
-		n.misplaced = false // it was loaded anew, and the disk is its own
+		n.misplaced = false            // it was loaded anew, and the disk is its own
+		if r.Epoch > n.putBack.epoch { // it was loaded, or brought what it lacked
+			n.putBack.incarnation = 0
+		}
 	}
 
 	c.watch.turned(i)
+	if c.putBackNow(i) {
+		return
+	}
 	if n.ending != lives || n.replica.Dismissed() || n.replica.Foreign() != "" {
 		n.away = n.replica.Dismissed()
 		c.kill(i)

@@ -59,7 +59,7 @@ func watchersOfCollections(seed uint64) Options {
 func returning(seed uint64) Options {
 	o := PutBackFromSeed(seed)
 	o.Ops, o.Lag, o.Keys, o.Requests = true, 1, 2, 40
-	o.Window, o.Keep, o.PutBacks, o.PutBackFar, o.Faults = 1, 20, 6, true, 3
+	o.Window, o.Keep, o.PutBacks, o.Faults = 1, 20, 6, 3
 	o.Mixes = []int{eventualOnly, eventualOnly, eventualOnly, allModels}
 	o.Horizon = 300 * tickUnits
 	return o

@@ -32,8 +32,14 @@ func (d described) String() string {
 		}
 	case *message.Gap:
 		fmt.Fprintf(&b, " causal %t %d to %d", m.Causal, m.First, m.Last)
+		if m.Of != 0 {
+			fmt.Fprintf(&b, " of %s", m.Of)
+		}
 	case *message.Fill:
 		writes(&b, m.Writes)
+		for _, d := range m.Data {
+			fmt.Fprintf(&b, " [%s seq %d]", d.From, d.Seq)
+		}
 
 	// Requests.
 	case *message.Forward:
@@ -71,7 +77,7 @@ func (d described) String() string {
 			fmt.Fprintf(&b, " accepted %v: nonce %d", m.Accepted, m.Value.Nonce)
 		}
 	case *message.Prepare:
-		fmt.Fprintf(&b, " from master %d attempt %d high %d at %s", h.Incarnation, m.Attempt, m.High, m.Holder)
+		fmt.Fprintf(&b, " from master %d attempt %d high %d at %s cut %v", h.Incarnation, m.Attempt, m.High, m.Holder, m.Cut)
 	case *message.State:
 		fmt.Fprintf(&b, " inc %d attempt %d contiguous %v watermark %d position %d",
 			h.Incarnation, m.Attempt, m.Contiguous, m.Watermark, m.Position)

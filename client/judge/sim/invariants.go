@@ -139,7 +139,17 @@ func (w *invariants) append(e delivered) {
 
 // stepped sees what a replica received.
 func (w *invariants) stepped(i int, msg message.Message) {
-	if d, ok := msg.(*message.Data); ok && !w.off {
+	if w.off {
+		return
+	}
+	var data []*message.Data
+	switch m := msg.(type) {
+	case *message.Data:
+		data = append(data, m)
+	case *message.Fill: // what a wedged member has brought
+		data = m.Data
+	}
+	for _, d := range data {
 		w.received[place{Epoch: d.Epoch, Timestamp: lamport.Timestamp{Time: d.Clock, Node: d.From}}] |= 1 << i
 	}
 }
@@ -225,6 +235,7 @@ func (c *cluster) delivered(i int, at place, before, position uint64, d *message
 	w := &c.watch
 	id := c.nodes[i].id
 	k := w.upTo(before)
+	c.nodes[i].first = c.nodes[i].first || k == len(w.log)
 	c.trace("%6d  %s delivers %s at %s, position %d", c.now, id, describeOp(op), at, position)
 
 	last := uint64(0)

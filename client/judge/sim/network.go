@@ -318,6 +318,9 @@ func (c *cluster) strikeReplica(f *fault, n *node, back func(int)) {
 	switch {
 	case n.dead || n.ending != lives || c.unrecognised():
 		return
+	case f.kind == PutBack && c.opts.PutBackNear:
+		c.due = f
+		return
 	case f.kind == PutBack:
 		if !c.putDiskBack(f.node) {
 			return

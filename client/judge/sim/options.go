@@ -56,6 +56,11 @@ type Options struct {
 	PutBacks int // how often
 	// PutBackFar puts back only what is from before the newest record.
 	PutBackFar bool
+	// PutBackNear puts a disk back when its replica has just delivered something before all
+	// others, to a copy of a few turns before, and of the same epoch.
+	PutBackNear bool
+	// Unwitnessed lets the others die before it is recognised that a disk was put back.
+	Unwitnessed bool
 	// Misplaced is how often a replica finds a disk of another cluster, or of another history
 	// of its own, until an operator takes it away.
 	Misplaced int

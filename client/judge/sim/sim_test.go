@@ -144,6 +144,13 @@ func TestO1Upgrades(t *testing.T) { run(t, UpgradeFromSeed, *seeds/40) }
 // is loaded by the others, and takes nothing with it that was acknowledged.
 func TestPutBack(t *testing.T) { run(t, PutBackFromSeed, *seeds/10) }
 
+// TestF15PutBackNear puts disks back to copies of a moment before, while messages are lost: what a
+// replica has delivered alone, and does not have any more, stays inside the cut.
+func TestF15PutBackNear(t *testing.T) { run(t, PutBackNearFromSeed, *seeds/40) }
+
+// TestF15Unwitnessed lets all die beside that, with what they remember of it.
+func TestF15Unwitnessed(t *testing.T) { run(t, PutBackUnwitnessedFromSeed, *seeds/40) }
+
 // TestMisplaced puts disks of another cluster, or of another history, in place of replicas' own:
 // the others go on, and nothing of the other cluster comes in.
 func TestMisplaced(t *testing.T) { run(t, MisplacedFromSeed, *seeds/20) }

@@ -31,12 +31,18 @@ func messageOf(msg message.Message) string {
 		}
 	case *message.Gap:
 		what := "DATA"
-		if m.Causal {
+		switch {
+		case m.Causal:
 			what = "causal numbers"
+		case m.Of != 0:
+			what = fmt.Sprintf("DATA of %s", m.Of)
 		}
 		fmt.Fprintf(&b, " asks for %s %d to %d", what, m.First, m.Last)
 	case *message.Fill:
 		b.WriteString(writesOf(m.Writes))
+		for _, d := range m.Data {
+			fmt.Fprintf(&b, " [DATA %d of %s]", d.Seq, d.From)
+		}
 
 	// Requests.
 	case *message.Forward:
@@ -61,6 +67,9 @@ func messageOf(msg message.Message) string {
 		fmt.Fprintf(&b, " attempt %d", m.Attempt)
 		if m.Holder != 0 {
 			fmt.Fprintf(&b, ": hold the causal numbers up to %d, %s has them", m.High, m.Holder)
+		}
+		if len(m.Cut) > 0 {
+			fmt.Fprintf(&b, ": hold the DATA %v", m.Cut)
 		}
 	case *message.State:
 		fmt.Fprintf(&b, " attempt %d holds %v causal held %d position %d highest #%d", m.Attempt, m.Contiguous, m.Watermark,
