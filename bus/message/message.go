@@ -284,6 +284,20 @@ func (r *Record) Sound() bool {
 		max(r.High, r.Start) < lamport.Limit && r.Master > 0
 }
 
+// Voters are the replicas that decide what follows r, where the replicas do that (rule D1): those
+// of the cluster or, where an operator has let so few go on that they are no more than half of
+// these, the members.
+func (r *Record) Voters() []lamport.Node {
+	if len(r.Members) > len(r.Configured)/2 {
+		return r.Configured
+	}
+	voters := make([]lamport.Node, len(r.Members))
+	for i := range r.Members {
+		voters[i] = r.Members[i].Node
+	}
+	return voters
+}
+
 // Configures reports whether n is a replica of the cluster.
 func (r *Record) Configures(n lamport.Node) bool { return slices.Contains(r.Configured, n) }
 

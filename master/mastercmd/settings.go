@@ -70,6 +70,10 @@ func (o *settings) shared(f *pflag.FlagSet) {
 	config.OneOf(f, &o.Sync, "sync", masternode.SyncInterval, []string{masternode.SyncInterval, masternode.SyncAlways},
 		"with --dir, what survives: interval (kill -9 of every process) or always (a power cut)")
 
+	config.OneOf(f, &o.Record, "record", masternode.RecordJetStream,
+		[]string{masternode.RecordJetStream, masternode.RecordReplicas},
+		"where the record of the views is: in a JetStream bucket, or decided by the replicas (then servers need no "+
+			"JetStream, and no election of theirs is waited for); a cluster keeps what it began with")
 	config.OneOf(f, &o.Gets, "linearizable-gets", masternode.GetsFenced,
 		[]string{masternode.GetsFenced, masternode.GetsOrdered},
 		"fenced (a replica reads, others confirm that they work in its view) or ordered (broadcast as sets are)")

@@ -94,29 +94,30 @@ type node struct {
 	out      master.Output
 	rand     *rand.Rand
 
-	replies    bus.ReplyWriter
-	items      []bus.BatchItem // of the batch that is being taken
-	answered   []*batch        // in this turn
-	idle       []*batch        // all answered; their memory is used again
-	ridText    []byte
-	ridHeader  nats.Header
-	history    bus.History // the last that a batch's answers named …
-	word       string      // … and its word
-	lastToken  uint64
-	asked      map[uint64]string              // status requests: token → reply subject
-	phases     map[lamport.Node]message.Phase // as the replicas said last
-	discounts  map[lamport.Node]string        // why what a replica holds counts for nothing, as it was logged last
-	waiting    waiting                        // requests of clients
-	tracing    *tracing                       // nil: nobody is told
-	room       roomLeft
-	unready    time.Time         // since when the cluster is not ready; zero: it is
-	said       bool              // that it is not
-	apart      []membership.Pair // replicas that do not hear others: that has been said
-	handedOver bool              // by the master before, which has answered all that was under way
-	filesGone  bool              // of the directory, and cannot be written again: that has been said
-	failing    bool
-	debug      bool // the log shows every message
-	refused    uint64
+	replies     bus.ReplyWriter
+	items       []bus.BatchItem // of the batch that is being taken
+	answered    []*batch        // in this turn
+	idle        []*batch        // all answered; their memory is used again
+	ridText     []byte
+	ridHeader   nats.Header
+	history     bus.History // the last that a batch's answers named …
+	word        string      // … and its word
+	lastToken   uint64
+	asked       map[uint64]string              // status requests: token → reply subject
+	phases      map[lamport.Node]message.Phase // as the replicas said last
+	discounts   map[lamport.Node]string        // why what a replica holds counts for nothing, as it was logged last
+	waiting     waiting                        // requests of clients
+	tracing     *tracing                       // nil: nobody is told
+	room        roomLeft
+	unready     time.Time         // since when the cluster is not ready; zero: it is
+	said        bool              // that it is not
+	apart       []membership.Pair // replicas that do not hear others: that has been said
+	handedOver  bool              // by the master before, which has answered all that was under way
+	hasFollowed bool              // another master has led while this one stood by: the cluster is not this one's to begin
+	filesGone   bool              // of the directory, and cannot be written again: that has been said
+	failing     bool
+	debug       bool // the log shows every message
+	refused     uint64
 }
 
 const inboxBytes = 512 << 20
@@ -144,6 +145,11 @@ func Hold(ctx context.Context, o *Options) (*Directory, error) {
 	}
 	dir, err := openRunDir(o)
 	if err != nil {
+		return nil, err
+	}
+	if err := dir.keepsRecord(o.Record); err != nil {
+		d := &Directory{dir: dir}
+		d.Release()
 		return nil, err
 	}
 	if o.NATS == "" {
@@ -252,21 +258,9 @@ func newNode(dir *runDir, o *Options) *node {
 	return n
 }
 
-// unmake removes the record's bucket after a start that has failed before it wrote a record.
-func (n *node) unmake(why error) {
-	if n.server != nil || n.opts.Standby || n.views.store == nil || !n.views.store.Made() || n.views.newest != nil {
-		return // with an embedded server it goes with the directory, if it does
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), storeWait)
-	defer cancel()
-	if err := n.forgetViews(ctx); err != nil {
-		n.opts.Log.Warn("the bucket that a start has made which then failed is left behind", "start", why, "error", err)
-	}
-}
-
 // settle leaves behind, at a clean stop, all that the next start is to find.
 func (n *node) settle() error {
-	if n.opts.Memory && n.server == nil && n.lost() { // of an embedded server nothing stays anyway
+	if n.opts.Memory && n.server == nil && !n.voting() && n.lost() { // of an embedded server nothing stays anyway
 		ctx, cancel := context.WithTimeout(context.Background(), storeWait)
 		defer cancel()
 		if err := n.forgetViews(ctx); err != nil {
@@ -302,6 +296,9 @@ func check(o *Options) error {
 
 	if o.Sync == "" {
 		o.Sync = SyncInterval
+	}
+	if err := checkRecord(o); err != nil {
+		return err
 	}
 	if o.Name == "" {
 		o.Name = defaultName()
@@ -431,7 +428,7 @@ func (n *node) machineConfig(replicas []lamport.Node) master.Config {
 	}
 	return master.Config{
 		Self: lamport.Master(1), Incarnation: own, Draw: uint64(rand.Uint32()), Replicas: replicas, Missing: o.Missing,
-		Cluster: max(1, rand.Uint64()), Nonce: rand.Uint64(),
+		Cluster: max(1, rand.Uint64()), Nonce: rand.Uint64(), Voting: n.voting(),
 		NextRID: n.dir.firstRID(time.Now()), Clock: clock,
 		TimeoutTicks: uint64(o.Timeout / loop.Tick), ProbeTicks: 10, AgainTicks: 50, CheckTicks: uint64(checkEvery / loop.Tick),
 		SuspectTicks: uint64(o.Suspect / loop.Tick), ReadmitTicks: uint64(o.Suspect / loop.Tick), JoinTicks: 50,

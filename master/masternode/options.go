@@ -35,6 +35,12 @@ const (
 	SyncAlways   = "always"   // a power cut
 )
 
+// Where the record of the views is: see rule D9 of replica/DESIGN.md.
+const (
+	RecordJetStream = "jetstream" // in a bucket of the NATS servers
+	RecordReplicas  = "replicas"  // the replicas decide it
+)
+
 // What a linearizable get is: see master.Config.OrderedGets.
 const (
 	GetsFenced  = "fenced"  // read by one replica, confirmed by others
@@ -81,6 +87,7 @@ type Options struct {
 	Standby         bool           // stand by while another master leads, and again when this one is deposed
 	Name            string         // of this master among others; "": of its machine and pid
 	Node            *Node          // it is one of several nodes, whose embedded servers form a cluster; nil: it is not
+	Record          string         // where the record of the views is: RecordJetStream or RecordReplicas; "": RecordJetStream
 	Prefix          string
 	Replicas        int
 	Missing         int // f: how many replicas may be missing; below 0: N minus the majority

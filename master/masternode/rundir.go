@@ -57,22 +57,20 @@ type runDir struct {
 
 // kept is what outlives the master's process.
 type kept struct {
-	NextRID  uint64   `json:"next_rid"`       // every id below may have been given out
-	Clock    uint64   `json:"clock"`          // every Lamport time below may have been told
-	Password string   `json:"password"`       // of the nodes' account
-	Own      []string `json:"own"`            // replicas whose processes this directory's master runs
-	View     []byte   `json:"view,omitempty"` // the newest record of the views, where its bucket is in memory
-	Path     string   `json:"path"`           // of the directory when this was written: a copy has another
-	Created  int64    `json:"created"`        // when the cluster began, in µs of Unix time; 0: not known
+	NextRID  uint64   `json:"next_rid"`         // every id below may have been given out
+	Clock    uint64   `json:"clock"`            // every Lamport time below may have been told
+	Password string   `json:"password"`         // of the nodes' account
+	Own      []string `json:"own"`              // replicas whose processes this directory's master runs
+	View     []byte   `json:"view,omitempty"`   // the newest record of the views, where its bucket is in memory
+	Path     string   `json:"path"`             // of the directory when this was written: a copy has another
+	Created  int64    `json:"created"`          // when the cluster began, in µs of Unix time; 0: not known
+	Record   string   `json:"record,omitempty"` // where the record of the views is; "": in a bucket
 }
 
 func (r kept) clone() kept {
 	r.Own = slices.Clone(r.Own)
 	return r
 }
-
-// sound reports whether a record can be one that a master has written.
-func (r kept) sound() bool { return r.Password != "" && r.NextRID > 0 }
 
 // runDirPath says where the directory is.
 func runDirPath(o *Options) (path string, temporary bool) {

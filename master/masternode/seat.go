@@ -93,7 +93,7 @@ func (s *seat) announce() {
 	if s.said || leader == "" || n.herald.role() != succession.Waiting {
 		return
 	}
-	s.said = true
+	s.said, n.hasFollowed = true, true
 	fmt.Fprintf(n.opts.Stdout, "stands by %s\n  master    %s; %s leads\n  logs      %s\n", n.url(), n.opts.Name, leader, n.opts.LogDir)
 	if n.opts.Ready != nil {
 		n.opts.Ready(n.url())
@@ -237,6 +237,7 @@ func (n *node) again() *node {
 	next := newNode(n.dir, n.opts)
 	next.server, next.clients, next.nodes, next.subjects = n.server, n.clients, n.nodes, n.subjects
 	next.super, next.herald, next.tracing = n.super, n.herald, n.tracing
+	next.hasFollowed = n.hasFollowed
 	next.views.newest = nil
 	n.super.other = next.another
 	return next

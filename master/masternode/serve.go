@@ -229,9 +229,15 @@ func (n *node) Send() {
 	for i := range n.out.Statuses {
 		n.status(&n.out.Statuses[i])
 	}
+
 	if n.out.Command != nil {
 		n.execute(n.out.Command)
 		n.out.Command = nil
+	}
+	if n.out.Learned != nil {
+		n.views.unread = false
+		n.learn(n.out.Learned)
+		n.out.Learned = nil
 	}
 	clear(n.out.Sends)
 	clear(n.out.Replies)

@@ -208,6 +208,14 @@ func (s *supervisor) disown(n lamport.Node) {
 	s.dismiss(n)
 }
 
+// retire lets the process of a replica that was removed from the cluster end by itself, and starts
+// it no more.
+func (s *supervisor) retire(n lamport.Node) {
+	s.dir.record.Own = slices.DeleteFunc(s.dir.record.Own, func(name string) bool { return name == n.String() })
+	s.unsaved = true
+	s.processes.Retire(n)
+}
+
 // dismiss ends the process of a replica that was removed from the cluster; it is not
 // started again.
 func (s *supervisor) dismiss(n lamport.Node) { s.processes.Dismiss(n, time.Now()) }

@@ -86,3 +86,15 @@ func (n *node) notStarted() []lamport.Node {
 		return ours
 	})
 }
+
+// unmake removes the record's bucket after a start that has failed before it wrote a record.
+func (n *node) unmake(why error) {
+	if n.server != nil || n.opts.Standby || n.views.store == nil || !n.views.store.Made() || n.views.newest != nil {
+		return // with an embedded server it goes with the directory, if it does
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), storeWait)
+	defer cancel()
+	if err := n.forgetViews(ctx); err != nil {
+		n.opts.Log.Warn("the bucket that a start has made which then failed is left behind", "start", why, "error", err)
+	}
+}

@@ -62,6 +62,10 @@ const (
 // agreeing on a leader are given time, unless replicas are at work: then the record stays unread
 // for now. One that is damaged counts as lost.
 func (n *node) openViews(ctx context.Context) error {
+	if n.voting() {
+		n.openVotes()
+		return nil
+	}
 	n.views.options = n.storeOptions()
 	wait, atWork := storeWait, n.handedOver || n.anyListens()
 	if atWork {
@@ -104,6 +108,9 @@ func (n *node) storeOptions() register.Options {
 }
 
 func (n *node) tryViews(ctx context.Context, wait time.Duration) (err error) {
+	if n.voting() { // the replicas are asked once this master leads
+		return nil
+	}
 	if n.views.store == nil {
 		if n.views.store, err = n.openStore(ctx, wait, n.views.options); err != nil {
 			return err
@@ -142,7 +149,9 @@ func (n *node) forgetViews(ctx context.Context) error {
 // viewInMemory reports whether the bucket of the record is in memory: with --memory and an
 // embedded server, so that no cleaner of temporary files can take it from a cluster at work.
 // Then this master keeps the record beside its own, before any replica is told of it.
-func (n *node) viewInMemory() bool { return n.opts.Memory && !n.isOneOfSeveral() }
+func (n *node) viewInMemory() bool {
+	return n.opts.Memory && !n.isOneOfSeveral() && !n.voting()
+}
 
 // keepView keeps a record for a later master of the same command. A disk that is full is no
 // reason to stop: it is tried again (lookFiles, supervisor.save).
@@ -356,7 +365,7 @@ func (n *node) learn(r *message.Record) {
 	for _, own := range n.super.own() {
 		if !r.Configures(own) {
 			n.opts.Log.Info("a replica was removed from the cluster; its process ends", "replica", own)
-			n.super.disown(own)
+			n.letGo(own)
 		}
 	}
 }

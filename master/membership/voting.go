@@ -19,12 +19,12 @@ func (m *Machine) isNeeded(r *Replica) bool {
 		return false
 	}
 	know := 0
-	for _, n := range m.record.Configured {
+	for _, n := range m.record.Voters() {
 		if o := m.Replica(n); o != nil && m.knows(o) {
 			know++
 		}
 	}
-	return know <= len(m.record.Configured)/2
+	return know <= len(m.record.Voters())/2
 }
 
 // knows reports whether a replica has said that it knows the record, or a later one of its history.
@@ -48,16 +48,17 @@ func (m *Machine) whyMute() string {
 	}
 
 	var missing []string
-	for _, n := range newest.Configured {
+	voters := newest.Voters()
+	for _, n := range voters {
 		if !mayVote(m.Replica(n), newest) {
 			missing = append(missing, n.String())
 		}
 	}
-	need := len(newest.Configured)/2 + 1
-	if len(newest.Configured)-len(missing) >= need { // another master is at work, or messages were lost
+	need := len(voters)/2 + 1
+	if len(voters)-len(missing) >= need { // another master is at work, or messages were lost
 		return ""
 	}
-	return trouble.Undecided.Say(strings.Join(missing, ", "), need, len(newest.Configured))
+	return trouble.Undecided.Say(strings.Join(missing, ", "), need, len(voters))
 }
 
 // mayVote reports whether a replica may have a vote on what follows a record, as far as is known.

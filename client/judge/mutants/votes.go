@@ -42,8 +42,8 @@ var ofVotes = []Mutant{
 	}`},
 	}},
 	{Name: "who is taken out ends at once", Rule: "D6", Edits: []Edit{
-		{"master/membership/voting.go", `	return know <= len(m.record.Configured)/2
-`, `	return know <= len(m.record.Configured)/2 && !MUTANT
+		{"master/membership/voting.go", `	return know <= len(m.record.Voters())/2
+`, `	return know <= len(m.record.Voters())/2 && !MUTANT
 `},
 	}},
 }

@@ -98,10 +98,10 @@ func (c *cluster) accepted(v *message.Vote, who uint64) bool {
 		return forced || bits.OnesCount64(who) == len(v.Value.Configured)
 	}
 	count := 0
-	for _, n := range v.Base.Configured {
+	for _, n := range v.Base.Voters() {
 		count += int(who >> (n - 1) & 1)
 	}
-	return forced || count > len(v.Base.Configured)/2
+	return forced || count > len(v.Base.Voters())/2
 }
 
 // maskOf has a bit for each member of a record.
@@ -156,7 +156,7 @@ func (c *cluster) mayLoseVote(i int) bool {
 	}
 	newest := &records[len(records)-1]
 	know := 0
-	for _, n := range newest.Configured {
+	for _, n := range newest.Voters() {
 		if int(n)-1 != i && c.nodes[int(n)-1].knows(newest) {
 			know++
 		}
@@ -164,7 +164,7 @@ func (c *cluster) mayLoseVote(i int) bool {
 	switch {
 	case !c.decides(newest, i):
 		return false
-	case know > len(newest.Configured)/2:
+	case know > len(newest.Voters())/2:
 		return true
 	case newest.Epoch == 1:
 		return false
@@ -176,12 +176,12 @@ func (c *cluster) mayLoseVote(i int) bool {
 // again, a vote on what follows it, without replica i.
 func (c *cluster) decides(r *message.Record, i int) bool {
 	count := 0
-	for _, id := range r.Configured {
+	for _, id := range r.Voters() {
 		if n := c.nodes[int(id)-1]; n != c.nodes[i] && !n.forever && !n.away && n.votesOn(r) {
 			count++
 		}
 	}
-	return count > len(r.Configured)/2
+	return count > len(r.Voters())/2
 }
 
 // votesOn reports whether a replica has a vote on what follows a record, or will once it knows it.

@@ -175,6 +175,18 @@ func (s *Supervisor) Dismiss(n lamport.Node, now time.Time) {
 	s.signal(n, p, syscall.SIGTERM)
 }
 
+// Retire lets the process of a replica go on until it ends by itself. It is not started again.
+func (s *Supervisor) Retire(n lamport.Node) {
+	p := s.slots[n]
+	if p == nil {
+		return
+	}
+	p.wanted, p.next = false, time.Time{}
+	if p.child == nil {
+		delete(s.slots, n)
+	}
+}
+
 // Ready yields a token when a process has ended: then call [Supervisor.Step] soon.
 func (s *Supervisor) Ready() <-chan struct{} { return s.ended.Ready() }
 

@@ -15,13 +15,13 @@ func same(a, b *message.Record) bool {
 	return a.Epoch == b.Epoch && a.Nonce == b.Nonce
 }
 
-// voters are the replicas that decide what follows a record: those that it configures, or, where
-// there is none, all replicas of the cluster that begins (rule D1).
+// voters are the replicas that decide what follows a record, or, where there is none, all replicas
+// of the cluster that begins (rule D1).
 func (p *Proposer) voters(base *message.Record) []lamport.Node {
 	if base == nil {
 		return p.cfg.Replicas
 	}
-	return base.Configured
+	return base.Voters()
 }
 
 func members(r *message.Record) []lamport.Node {

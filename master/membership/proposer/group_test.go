@@ -248,10 +248,11 @@ func (g *group) count(v *voter, vote *message.Vote) {
 	g.accepted[key] |= 1 << v.id
 	need, count := len(g.voters), 0
 	if vote.Base != nil {
-		need = len(vote.Base.Configured)/2 + 1
+		need = len(vote.Base.Voters())/2 + 1
 	}
 	for _, n := range g.ids() {
-		if g.accepted[key]>>n&1 == 1 {
+		isVoter := vote.Base == nil || slices.Contains(vote.Base.Voters(), n)
+		if isVoter && g.accepted[key]>>n&1 == 1 {
 			count++
 		}
 	}

@@ -275,6 +275,9 @@ func TestD8AnOperatorDecides(t *testing.T) {
 	for i, v := range g.voters {
 		v.dead = i > 0
 	}
+	if r := g.next(m, base); len(r.Voters()) != 3 {
+		t.Errorf("the voters of all are %v", r.Voters())
+	}
 
 	next := g.next(m, base)
 	next.Members = next.Members[:0]
@@ -293,6 +296,13 @@ func TestD8AnOperatorDecides(t *testing.T) {
 		if won := m.known.Epoch == 2; won != force {
 			t.Errorf("force %t: won %t", force, won)
 		}
+	}
+
+	// It goes on by itself from there: only the members vote on what follows.
+	g.command(m, true)
+	g.run(m)
+	if m.known.Epoch != 3 {
+		t.Errorf("epoch %d follows", m.known.Epoch)
 	}
 
 	late := g.master()
