@@ -19,12 +19,13 @@ import (
 // host is a process without a cluster: what it is asked is kept, and it answers as a test says.
 type host struct {
 	asked []model.Request
+	how   []bus.Options // of asked
 	sent  []*nats.Msg
 	reply func(*model.Request) *master.Reply
 }
 
-func (h *host) Ask(r model.Request, _ bus.Options, _ string, done func(*master.Reply)) {
-	h.asked = append(h.asked, r)
+func (h *host) Ask(r model.Request, o bus.Options, _ string, done func(*master.Reply)) {
+	h.asked, h.how = append(h.asked, r), append(h.how, o)
 	if h.reply != nil && r.Type != model.Watch {
 		done(h.reply(&r))
 	}
@@ -33,7 +34,7 @@ func (h *host) Send(m *nats.Msg)                 { h.sent = append(h.sent, m) }
 func (h *host) Job(func(context.Context) func()) {}
 func (h *host) History() bus.History             { return bus.History{} }
 func (h *host) Now() time.Time                   { return time.Unix(1_700_000_000, 0) }
-func (h *host) Causal() uint64                   { return 0 }
+func (h *host) Causal() uint64                   { return 99 }
 
 // last is the newest message that was sent.
 func (h *host) last(t testing.TB) *nats.Msg {

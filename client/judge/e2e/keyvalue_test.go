@@ -32,6 +32,8 @@ func TestKeyValueHistoriesUnderFaults(t *testing.T) {
 		{model.Linearizable, (*keyValueRun).killTheMaster},
 		{model.Sequential, (*keyValueRun).pauseAReplica},
 		{model.Causal, (*keyValueRun).killAReplica},
+		{model.Sequential, (*keyValueRun).killTheMaster}, // which forgets the sessions
+		{model.Causal, (*keyValueRun).killTheMaster},
 	} {
 		t.Run(c.model.Word(), func(t *testing.T) {
 			r := startKeyValue(t, c.model)
