@@ -184,7 +184,7 @@ func (f *Facade) createBucket(name string, config *Config, m *nats.Msg, again bo
 	switch {
 	case b == nil:
 	case b.record.State == stateLive && b.record.Config.equal(config):
-		f.whenOpen(name, m, func(b *bucket) { f.madeBucket(b, m, typeCreate) })
+		f.madeBucket(b, m, typeCreate)
 		return
 	case b.record.State == stateLive:
 		f.fail(m, typeCreate, errNameInUse)
@@ -200,15 +200,24 @@ func (f *Facade) createBucket(name string, config *Config, m *nats.Msg, again bo
 	f.host.Ask(r, bus.Options{}, "", func(a *master.Reply) {
 		switch {
 		case a.Code == model.OK:
-			f.catalog.await(a.Revision, func(bool) {
-				f.whenOpen(name, m, func(b *bucket) { f.madeBucket(b, m, typeCreate) })
-			})
+			f.catalog.await(a.Revision, func(bool) { f.made(name, m) })
 		case a.Code == model.Failed && again:
 			f.catalog.await(a.Revision, func(bool) { f.createBucket(name, config, m, false) })
 		default:
 			f.fail(m, typeCreate, ofCluster(a.Code, a.Reason))
 		}
 	})
+}
+
+// made answers that a bucket was made. It is not waited for until it is open: there may be many
+// keys already.
+func (f *Facade) made(name string, m *nats.Msg) {
+	b := f.buckets[name]
+	if b == nil || b.record.State != stateLive {
+		f.fail(m, typeCreate, errNotFound)
+		return
+	}
+	f.madeBucket(b, m, typeCreate)
 }
 
 // whenOpen calls done with a live bucket when that is open.

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"quartet/bus/model"
+	"quartet/bus/testkit"
 	"quartet/client"
 	"quartet/client/quartettest"
 )
@@ -42,12 +43,18 @@ func BenchmarkALargeBucket(b *testing.B) {
 	for range b.N {
 		timed(b, "open", func() {
 			kv := bucket(b, manager(b, c, "quartet.kv"), jetstream.KeyValueConfig{Bucket: "large", Storage: jetstream.MemoryStorage})
-			if s, err := kv.Status(b.Context()); err != nil || s.Values() != uint64(*largeKeys) {
-				b.Fatalf("status: %v %v", s, err)
-			}
+			testkit.Eventually(b, 5*time.Minute, "an open bucket", func() error {
+				s, err := kv.Status(b.Context())
+				if err == nil && s.Values() != uint64(*largeKeys) {
+					return fmt.Errorf("%d values", s.Values())
+				}
+				return err
+			})
 		})
 		kv := bucket(b, manager(b, c, "quartet.kv"), jetstream.KeyValueConfig{Bucket: "large", Storage: jetstream.MemoryStorage})
-		timed(b, "first-watch", func() { count(b, kv, *largeKeys) })
+		timed(b, "first-watch", func() { // refused while its stream is being written
+			testkit.Eventually(b, 5*time.Minute, "a watch", func() error { return count(b, kv, *largeKeys) })
+		})
 		timed(b, "keys", func() {
 			keys, err := kv.ListKeys(b.Context())
 			if err != nil {
@@ -61,7 +68,11 @@ func BenchmarkALargeBucket(b *testing.B) {
 				b.Fatalf("%d keys of %d", n, *largeKeys)
 			}
 		})
-		timed(b, "watch", func() { count(b, kv, *largeKeys) })
+		timed(b, "watch", func() {
+			if err := count(b, kv, *largeKeys); err != nil {
+				b.Fatal(err)
+			}
+		})
 		timed(b, "put", func() { put(b, kv, "key.0000001", "again") })
 		timed(b, "names", func() {
 			for range manager(b, c, "quartet.kv").KeyValueStoreNames(b.Context()).Name() {
@@ -72,10 +83,10 @@ func BenchmarkALargeBucket(b *testing.B) {
 }
 
 // count reads what a watch begins with.
-func count(b *testing.B, kv jetstream.KeyValue, want int) {
+func count(b *testing.B, kv jetstream.KeyValue, want int) error {
 	w, err := kv.WatchAll(b.Context())
 	if err != nil {
-		b.Fatal(err)
+		return err
 	}
 	defer w.Stop()
 	n := 0
@@ -86,8 +97,9 @@ func count(b *testing.B, kv jetstream.KeyValue, want int) {
 		n++
 	}
 	if n != want {
-		b.Fatalf("a watch shows %d keys of %d", n, want)
+		return fmt.Errorf("a watch shows %d keys of %d", n, want)
 	}
+	return nil
 }
 
 func timed(b *testing.B, what string, f func()) {

@@ -30,8 +30,10 @@ func usersOf(bucket string) []*server.User {
 	return []*server.User{
 		{Username: "owner", Password: "o"},
 		{Username: "all", Password: "a", Permissions: publish("quartet.kv.>", "$JS.FC.>")},
-		{Username: "one", Password: "1", Permissions: publish("quartet.kv.$KV."+bucket+".>", "quartet.kv.DIRECT.GET.KV_"+bucket+".>",
-			"quartet.kv.STREAM.INFO.KV_"+bucket, "quartet.kv.CONSUMER.*.KV_"+bucket+".>", "$JS.FC.>")},
+		{Username: "one", Password: "1", Permissions: publish(
+			"quartet.kv.STREAM.INFO.KV_"+bucket, "quartet.kv.DIRECT.GET.KV_"+bucket+".>", "quartet.kv.DIRECT.GET.KV_"+bucket,
+			"quartet.kv.STREAM.MSG.GET.KV_"+bucket, "quartet.kv.$KV."+bucket+".>", "quartet.kv.CONSUMER.*.KV_"+bucket+".>",
+			"quartet.kv.CONSUMER.CREATE.KV_"+bucket, "quartet.kv.STREAM.PURGE.KV_"+bucket, "$JS.FC.>")},
 	}
 }
 
@@ -103,6 +105,15 @@ func TestKeyValueOnAnExternalServer(t *testing.T) {
 	}
 	if err := kv.Delete(ctx, "17"); err != nil {
 		t.Error(err)
+	}
+	if e, err := kv.GetRevision(ctx, "17", first); err != nil || string(e.Value()) != "open" {
+		t.Errorf("get revision: %v %v", e, err)
+	}
+	if s, err := kv.Status(ctx); err != nil || s.Values() != 3 {
+		t.Errorf("status: %v %v", s, err)
+	}
+	if err := kv.PurgeDeletes(ctx, jetstream.DeleteMarkersOlderThan(-1)); err != nil {
+		t.Errorf("purge of deletes: %v", err)
 	}
 	for _, want := range []string{"caught up", "open", "paid", "deleted"} {
 		if got := nextOf(t, w); got != want {
