@@ -37,7 +37,9 @@ type feed struct {
 	again    time.Time // when the next stream is to be asked for; zero: there is one
 	upTo     uint64    // all changes up to this revision were told
 	waits    waits
-	backlog  []*nats.Msg // what waits for goOn
+	backlog  []heard // what waits for goOn
+	frames   bus.FrameReader
+	told     []heard // by the message that is heard
 }
 
 // begin begins it after a revision; "": with what is there.
@@ -92,46 +94,69 @@ func (d *feed) retry() {
 	d.again = d.f.host.Now().Add(feedPause)
 }
 
+// heard is an event that was told, and the subject on which it is to be acknowledged; "": it is not.
+type heard struct {
+	event bus.Event
+	flow  string
+}
+
 // goOn takes what has waited.
 func (d *feed) goOn() {
 	backlog := d.backlog
 	d.backlog = nil
-	for i, m := range backlog {
-		token := d.token
-		d.hear(m)
-		switch {
-		case d.token != token:
-			return // the stream is over
-		case len(d.backlog) > 0: // it has to wait again
-			d.backlog = append(d.backlog, backlog[i+1:]...)
-			return
-		}
-	}
+	d.takeAll(backlog)
 }
 
-// hear takes a message of the stream.
+// hear takes a message of the stream: a frame of events, one event, or the server's word that an
+// acknowledgement found nobody: the replica is gone.
 func (d *feed) hear(m *nats.Msg) {
-	if len(d.backlog) > 0 {
-		d.backlog = append(d.backlog, m)
-		return
-	}
-	if !bus.IsEvent(m) {
-		if m.Header.Get("Status") == "503" { // an acknowledgement found nobody: the replica is gone
+	d.told = d.told[:0]
+	switch {
+	case bus.IsFrame(m):
+		err := d.frames.Read(m.Data, func(e *bus.Event) bool {
+			d.told = append(d.told, heard{event: *e})
+			return true
+		})
+		if err != nil || len(d.told) == 0 {
+			d.retry()
+			return
+		}
+		d.told[len(d.told)-1].flow = m.Reply
+	case bus.IsEvent(m):
+		e, err := bus.ParseEvent(m)
+		if err != nil {
+			d.retry()
+			return
+		}
+		d.told = append(d.told, heard{e, m.Reply})
+	default:
+		if m.Header.Get("Status") == "503" {
 			d.retry()
 		}
 		return
 	}
-	e, err := bus.ParseEvent(m)
-	if err != nil {
-		d.retry()
-		return
-	}
+	d.takeAll(d.told)
+}
 
-	if d.holds != nil && d.holds(&e.Event) {
-		d.backlog = append(d.backlog, m)
-		return
+// takeAll takes events, or has them wait behind those that do.
+func (d *feed) takeAll(all []heard) {
+	token := d.token
+	for i := range all {
+		h := &all[i]
+		hasToWait := len(d.backlog) > 0 || (d.holds != nil && d.holds(&h.event.Event))
+		if hasToWait {
+			d.backlog = append(d.backlog, *h)
+			continue
+		}
+		if d.takes(h); d.token != token {
+			return // the stream is over
+		}
 	}
+}
 
+// takes takes an event.
+func (d *feed) takes(h *heard) {
+	e := &h.event
 	if e.History.Epoch >= d.history.Epoch && e.History != (bus.History{}) {
 		d.history = e.History
 	}
@@ -151,8 +176,8 @@ func (d *feed) hear(m *nats.Msg) {
 	}
 	d.upTo = max(d.upTo, d.follower.From())
 	d.release()
-	if m.Reply != "" {
-		d.flow = m.Reply
+	if h.flow != "" {
+		d.flow = h.flow
 		d.acknowledge()
 	}
 }

@@ -51,7 +51,7 @@ func (n *node) later(f func()) { n.inbox.Push(event{source: fromJob, call: f, at
 func (h *kvHost) Ask(r model.Request, o bus.Options, reply string, done func(*master.Reply)) {
 	t := &taken{
 		reply: reply, at: time.Now(), request: bus.Request{Request: r, Encoding: bus.Msgpack}, packed: r.Type == model.List, done: done,
-		own: o.Client != kv.ClientName,
+		own: o.Client != kv.ClientName, eventFields: bus.EventMost,
 	}
 	if h.sending {
 		h.n.later(func() { h.n.incoming(t, &o, nil) })
