@@ -94,7 +94,8 @@ func (d *feed) retry() {
 	d.again = d.f.host.Now().Add(feedPause)
 }
 
-// heard is an event that was told, and the subject on which it is to be acknowledged; "": it is not.
+// heard is an event that was told, and the subject on which it is to be acknowledged; "": it is
+// not.
 type heard struct {
 	event bus.Event
 	flow  string
@@ -143,8 +144,8 @@ func (d *feed) takeAll(all []heard) {
 	token := d.token
 	for i := range all {
 		h := &all[i]
-		hasToWait := len(d.backlog) > 0 || (d.holds != nil && d.holds(&h.event.Event))
-		if hasToWait {
+		isHeld := d.holds != nil && d.holds(&h.event.Event)
+		if isHeld || len(d.backlog) > 0 {
 			d.backlog = append(d.backlog, *h)
 			continue
 		}
