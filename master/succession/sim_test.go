@@ -21,6 +21,7 @@ type world struct {
 	loss  float64
 	mail  map[uint64][]letter // by the tick of their arrival
 	log   []string
+	takes int // how often a master has begun to lead
 }
 
 // master is a process, as the shell of package masternode runs a machine.
@@ -139,6 +140,7 @@ func (w *world) act(i int) {
 		w.say("%s does %d, now %s", n.name, a, n.m.Role())
 		switch a {
 		case Take:
+			w.takes++
 			n.leadAt = w.now + 1 + w.rand.Uint64N(20)
 		case Prepare:
 			n.readyAt = w.now + 1 + w.rand.Uint64N(20)
@@ -356,10 +358,17 @@ func TestM3DeathsAreNoticedInTime(t *testing.T) {
 				}
 			}
 		}
+		w.takes = 0
 		for begun := w.now; len(w.leaders()) == 0; w.step() {
 			if w.now-begun > limit {
 				w.fail("nobody leads after %d ticks", w.now-begun)
 			}
+		}
+		for range 200 {
+			w.step()
+		}
+		if w.takes != 1 {
+			w.fail("%d masters have taken over", w.takes)
 		}
 	}
 }

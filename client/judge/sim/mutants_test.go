@@ -284,6 +284,9 @@ func TestMutantsAreCaught(t *testing.T) {
 func TestEveryMutantIsHunted(t *testing.T) {
 	for _, m := range mutants.All {
 		n := 0
+		if _, elsewhere := bySuccession[m.Name]; elsewhere {
+			n++
+		}
 		for i := range hunts {
 			if hunts[i].name == m.Name {
 				n++
@@ -295,6 +298,11 @@ func TestEveryMutantIsHunted(t *testing.T) {
 	}
 	for i := range hunts {
 		if _, err := mutants.Find(hunts[i].name); err != nil {
+			t.Error(err)
+		}
+	}
+	for name := range bySuccession {
+		if _, err := mutants.Find(name); err != nil {
 			t.Error(err)
 		}
 	}
