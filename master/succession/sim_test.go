@@ -358,6 +358,7 @@ func TestM3DeathsAreNoticedInTime(t *testing.T) {
 				}
 			}
 		}
+
 		w.takes = 0
 		for begun := w.now; len(w.leaders()) == 0; w.step() {
 			if w.now-begun > limit {
