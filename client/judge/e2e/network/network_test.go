@@ -3,6 +3,7 @@
 package network
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,13 +30,15 @@ const (
 	startLimit = time.Minute
 	restLimit  = 2 * time.Minute
 	stopLimit  = 30 * time.Second
-	loadTime   = 15 * time.Second
 	faultTime  = 6 * time.Second
+	begins     = 50  // operations, after which the fault comes: its keys are set by then
+	loadRounds = "5" // of the four models in turn, so that a fault meets each
 )
 
 // cluster is a node on each host of a lab.
 type cluster struct {
 	*lab
+	t      *testing.T
 	binary string
 	dir    string
 	all    []*testkit.Child
@@ -49,8 +52,10 @@ func (c *cluster) url() string {
 	return strings.Join(list, ",")
 }
 
-// start starts node i, from 0.
-func (c *cluster) start(t testing.TB, i int) {
+// start starts node i, from 0. It ends with the test of all faults, not of the one that has it
+// start.
+func (c *cluster) start(i int) {
+	t := c.t
 	t.Helper()
 	var others []string
 	for k := range nodes {
@@ -128,12 +133,12 @@ var faults = []fault{
 		func(t testing.TB, c *cluster, leads int) { c.link(t, leads, "up") }},
 	{"another node is cut off", func(t testing.TB, c *cluster, leads int) { c.link(t, other(leads), "down") },
 		func(t testing.TB, c *cluster, leads int) { c.link(t, other(leads), "up") }},
-	{"the node that leads dies", func(t testing.TB, c *cluster, leads int) { c.all[leads].Kill() },
-		func(t testing.TB, c *cluster, leads int) { c.start(t, leads) }},
-	{"another node dies", func(t testing.TB, c *cluster, leads int) { c.all[other(leads)].Kill() },
-		func(t testing.TB, c *cluster, leads int) { c.start(t, other(leads)) }},
+	{"the node that leads dies", func(_ testing.TB, c *cluster, leads int) { c.all[leads].Kill() },
+		func(_ testing.TB, c *cluster, leads int) { c.start(leads) }},
+	{"another node dies", func(_ testing.TB, c *cluster, leads int) { c.all[other(leads)].Kill() },
+		func(_ testing.TB, c *cluster, leads int) { c.start(other(leads)) }},
 	{"the node that leads stops", func(t testing.TB, c *cluster, leads int) { c.all[leads].Stop(t, syscall.SIGTERM, stopLimit) },
-		func(t testing.TB, c *cluster, leads int) { c.start(t, leads) }},
+		func(_ testing.TB, c *cluster, leads int) { c.start(leads) }},
 	{"the node that leads is paused", func(t testing.TB, c *cluster, leads int) { c.all[leads].Signal(t, syscall.SIGSTOP) },
 		func(t testing.TB, c *cluster, leads int) { c.all[leads].Signal(t, syscall.SIGCONT) }},
 	{"two nodes do not hear each other", func(t testing.TB, c *cluster, leads int) {
@@ -156,8 +161,8 @@ var faults = []fault{
 	}, func(testing.TB, *cluster, int) {}},
 }
 
-// Whatever happens to machines and the network between them, what clients were told is as each model
-// promises, and the cluster is whole when it is over.
+// Whatever happens to machines and the network between them, what clients were told is as each
+// model promises, and the cluster is whole when it is over.
 func TestFaultsOfTheNetwork(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
@@ -165,9 +170,9 @@ func TestFaultsOfTheNetwork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cluster{lab: newLab(t, nodes), binary: binary, dir: t.TempDir(), all: make([]*testkit.Child, nodes)}
+	c := &cluster{lab: newLab(t, nodes), t: t, binary: binary, dir: t.TempDir(), all: make([]*testkit.Child, nodes)}
 	for i := range nodes {
-		c.start(t, i)
+		c.start(i)
 	}
 
 	for round := range *rounds {
@@ -194,13 +199,16 @@ func (c *cluster) under(t *testing.T, f fault, round int) {
 	done := make(chan end, 1)
 	go func() {
 		stdout, status, err := c.run("bench", "--nats", c.url(), "--consistency", "all", "--request", "mix", "--driver", "goroutine",
-			"--concurrency", "8", "--rate", "100", "--keys", "12", "--duration", (loadTime / 4).String(), "--retries", "12",
+			"--concurrency", "8", "--rate", "100", "--keys", "12", "--rounds", loadRounds, "--round", "700ms", "--retries", "12",
 			"--seed", fmt.Sprint(round+1), "--record", history)
 		done <- end{stdout, status, err}
 	}()
 
 	testkit.Eventually(t, startLimit, "the load has begun", func() error {
-		_, err := os.Stat(history)
+		so, err := os.ReadFile(filepath.Join(history, "history.jsonl"))
+		if n := bytes.Count(so, []byte("\n")); err == nil && n < begins {
+			err = fmt.Errorf("%d operations", n)
+		}
 		return err
 	})
 	begun := time.Now()
