@@ -353,9 +353,9 @@ func (n *node) connect(ctx context.Context) error {
 		return err
 	}
 	if n.isOneOfSeveral() {
-		n.herald, err = n.newHerald(ctx, !o.Standby)
+		return n.beginHerald(ctx)
 	}
-	return err
+	return nil
 }
 
 // found finds the record of the views and makes the machine.

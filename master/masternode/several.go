@@ -1,9 +1,12 @@
 package masternode
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"quartet/bus"
 	"quartet/bus/host/loop"
 	"quartet/bus/lamport"
 	"quartet/bus/server"
@@ -12,6 +15,17 @@ import (
 // isOneOfSeveral reports whether there may be other masters and replicas than this process's on its
 // bus: on servers that are not its own, or are one of a cluster.
 func (n *node) isOneOfSeveral() bool { return n.server == nil || n.server.Clustered() }
+
+// beginHerald joins the other masters. One that does not stand by can do without them: a server's
+// permissions of an earlier version may not let it hear them.
+func (n *node) beginHerald(ctx context.Context) (err error) {
+	n.herald, err = n.newHerald(ctx, !n.opts.Standby)
+	if errors.Is(err, bus.ErrPermission) && !n.opts.Standby {
+		n.opts.Log.Warn("masters that stand by will not know of this one", "error", err)
+		return nil
+	}
+	return err
+}
 
 // cluster is how this node's server is one of several; nil: it stands alone.
 func (o *Options) cluster() *server.Cluster {

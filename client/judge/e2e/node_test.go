@@ -79,6 +79,11 @@ func (c *nodes) awaitWhole(t testing.TB, nc *nats.Conn, n int) int {
 	t.Helper()
 	var s bus.Status
 	testkit.Eventually(t, restLimit, fmt.Sprintf("%d members and one that leads", n), func() (err error) {
+		for i, m := range c.all {
+			if m.Gone() {
+				t.Fatalf("node %d has ended: status %d\n%s", i+1, m.Status(), &m.Stderr)
+			}
+		}
 		if s, err = soon(nc); err != nil {
 			return err
 		}
