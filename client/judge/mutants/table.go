@@ -5,7 +5,8 @@ import "slices"
 // All is every mutant. Those of the order and of what replicas hold come first, then those of
 // what operations do, of how tombstones are collected, of views, of disks that belong elsewhere, of
 // the master, and of executed requests.
-var All = slices.Concat(ofTheOrder, ofOperations, ofCollections, ofViews, ofForeignDisks, ofMasters, ofExecutedRequests, ofWatches, ofLists, ofVotes, ofSuccession)
+var All = slices.Concat(ofTheOrder, ofOperations, ofCollections, ofViews, ofForeignDisks, ofMasters, ofExecutedRequests,
+	ofWatches, ofLists, ofVotes, ofSuccession)
 
 var ofTheOrder = []Mutant{
 	{Name: "without (A)", Rule: "S4", Edits: []Edit{
