@@ -2,9 +2,7 @@ package mutants
 
 import "slices"
 
-// All is every mutant. Those of the order and of what replicas hold come first, then those of
-// what operations do, of how tombstones are collected, of views, of disks that belong elsewhere, of
-// the master, and of executed requests.
+// All is every mutant: of the order and of what replicas hold first, of which master leads last.
 var All = slices.Concat(ofTheOrder, ofOperations, ofCollections, ofViews, ofForeignDisks, ofMasters, ofExecutedRequests,
 	ofWatches, ofLists, ofVotes, ofSuccession)
 

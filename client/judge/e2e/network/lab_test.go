@@ -76,12 +76,12 @@ func address(node int) string { return fmt.Sprintf("%s%d", subnet, node+1) }
 func (l *lab) drop(t testing.TB, node int, rules ...string) {
 	t.Helper()
 	l.heal(t, node)
-	text := "table inet faults { chain in { type filter hook input priority 0;\n"
+	text := "table inet faults {\nchain in {\ntype filter hook input priority 0;\n"
 	for _, r := range rules {
 		text += r + " drop\n"
 	}
 	cmd := exec.Command("ip", l.args(l.hosts[node], "nft", "-f", "-")[1:]...)
-	cmd.Stdin = strings.NewReader(text + "} }\n")
+	cmd.Stdin = strings.NewReader(text + "}\n}\n")
 	if said, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("nft: %v\n%s", err, said)
 	}
