@@ -93,6 +93,7 @@ func TestTrace(t *testing.T) {
 	}
 
 	follow(t, cluster.URL)
+	traceWatches(t, cluster.URL)
 	if w := quartet(t, cluster.URL, "trace", "--wait", "50ms", "1000000"); w.status != 1 || !strings.Contains(w.err, "--log-dir") {
 		t.Errorf("a request that does not come: status %d, %s", w.status, w.err)
 	}
@@ -270,5 +271,18 @@ func TestTraceRefuses(t *testing.T) {
 	// A refused request is shown; its status is its own.
 	if w := quartet(t, served.URL, "trace", "--replica-none", "1, 2, k"); w.status != 2 {
 		t.Errorf("an unknown flag: status %d", w.status)
+	}
+}
+
+// traceWatches traces watches up to their first events: one of everything, of a cluster in which a
+// key was set, and one that goes on.
+func traceWatches(t *testing.T, url string) {
+	t.Helper()
+	for body, first := range map[string]string{"1, watch, ": "VALUE", `{"consistency":2,"request":"watch","prefix":"","from":"0"}`: "SET"} {
+		got := traced(t, url, body)
+		last := got.Events[len(got.Events)-1]
+		if got.Type != "watch" || got.Code != 200 || last.Kind != trace.KindEvent || !strings.HasPrefix(last.Detail, first) {
+			t.Errorf("%s: %s %d, and at last %+v", body, got.Type, got.Code, last)
+		}
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"quartet/bus/dial"
 	"quartet/bus/host/config"
 	"quartet/bus/host/exit"
+	"quartet/bus/model"
 	"quartet/client"
 	"quartet/client/clientcmd/console"
 	"quartet/client/requestfile"
@@ -49,7 +50,8 @@ func Command(env console.Env) *cobra.Command {
 		Long: `Show the messages of a request as a space-time diagram: the client, the master, the
 replicas; what was said, when, and at which Lamport time of its sender.
 
-  quartet trace '1, 1, key ::: value'   sends the request, and shows what came of it
+  quartet trace '1, 1, key ::: value'   sends the request, and shows what came of it; of a
+                                        watch how it begins
   quartet trace --follow                shows each request as it ends, whoever sent it
   quartet trace RID                     waits for that request, or with --log-dir looks for
                                         it in what the nodes have logged at level debug
@@ -184,6 +186,9 @@ func (t *tracing) dial(ctx context.Context) (*nats.Conn, bus.Subjects, string, e
 
 // own sends a request and shows it. The exit status is that of its reply.
 func (t *tracing) own(ctx context.Context, w *trace.Watcher, c *client.Client, request requestfile.Request) error {
+	if request.Type == model.Watch {
+		return t.begins(ctx, w, c, request)
+	}
 	result, failed := c.Do(ctx, console.Outgoing(request))
 	if result.RID == 0 {
 		return exit.With(max(console.ExitStatus(failed), exit.StatusFailed), fmt.Errorf("nothing to show: %w", failed))
@@ -192,6 +197,39 @@ func (t *tracing) own(ctx context.Context, w *trace.Watcher, c *client.Client, r
 		return err
 	}
 	return exit.With(console.ExitStatus(failed), ignoreAnswers(failed))
+}
+
+// begins has a watch begin, and shows how, up to its first event; it ends with that.
+func (t *tracing) begins(ctx context.Context, w *trace.Watcher, c *client.Client, request requestfile.Request) error {
+	ctx, cancel := context.WithTimeout(ctx, t.wait)
+	defer cancel()
+	opts := []client.RequestOption{client.With(request.Model)}
+	if after, given := request.Request.Request.After(); given {
+		opts = append(opts, client.FromRevision(after))
+	}
+	refused := make(chan error, 1)
+	go func() {
+		for _, err := range c.Watch(ctx, request.Key, opts...) {
+			if err != nil {
+				refused <- err
+				return
+			}
+		}
+	}()
+
+	for {
+		select {
+		case got := <-w.Traces():
+			isIt := got.Type == model.Watch.Word() && got.Client == t.conn.Name && got.Key == request.Key
+			if isIt {
+				return t.show(got, t.svg)
+			}
+		case err := <-refused:
+			return exit.With(max(console.ExitStatus(err), exit.StatusFailed), fmt.Errorf("nothing to show: %w", err))
+		case <-ctx.Done():
+			return fmt.Errorf("the watch was not seen to begin in %s", t.wait)
+		}
+	}
 }
 
 // ignoreAnswers makes nothing of the error of a get without a value: that is an answer.
