@@ -398,9 +398,8 @@ func (m *Machine) outdated(o *message.Outdated) {
 		record := m.record
 		m.outside(&record)
 		m.forgetVotes()
-	case view.Renamed:
+	case view.Renamed: // another process is known, but none that a record names: its votes are whole
 		m.turn.Changed = true
-		m.forgetVotes()
 	}
 }
 

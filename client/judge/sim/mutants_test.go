@@ -29,6 +29,16 @@ func forgetful(seed uint64) Options {
 	return o
 }
 
+// forgetfulVotes is for a rule about who has lost what it has promised: replicas without disks die
+// while two masters are at work, and a master dies within its turn.
+func forgetfulVotes(seed uint64) Options {
+	o := VotesHarshFromSeed(seed)
+	o.Durable, o.Replicas = false, 3
+	o.Kinds = []FaultKind{SecondMaster, SecondMaster, MasterInTurn, Crash, Crash, CrashInTurn, Isolate, CutIn, CutOut}
+	o.Drop = 0.1
+	return o
+}
+
 // memoryless is for a rule about who comes back without memory, and says that it is who it was.
 func memoryless(seed uint64) Options {
 	o := FromSeed(seed)
@@ -192,7 +202,7 @@ var hunts = []hunt{
 	{"learners keep keys that the donor has no more", 3000, 0, joiners},
 	{"learners keep keys that were collected during the load", 3000, 0, joiners},
 	{"a watch that goes on is not told what was collected", 20, 0, near(watchersOfCollections, 3510)},
-	{"a vote of who has lost what it promised", 3000, 0, VotesHarshFromSeed},
+	{"a vote of who has lost what it promised", 3000, 0, forgetfulVotes},
 	{"two values in one ballot", 300, 0, near(VotesHarshFromSeed, 1200)},
 	{"promises that no disk keeps", 3000, 0, VotesHarshFromSeed},
 	{"accepted below what was promised", 3000, 0, VotesHarshFromSeed},

@@ -48,7 +48,6 @@ type master struct {
 	since    uint64          // the newest epoch that was decided when the command began
 	known    *message.Record // that it has read
 	proposed uint64
-	dead     bool
 }
 
 type envelope struct {
