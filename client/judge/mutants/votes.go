@@ -23,9 +23,6 @@ var ofVotes = []Mutant{
 	{Name: "what was accepted is passed over", Rule: "D4", Edits: []Edit{
 		{"master/membership/proposer/ballot.go", `	if value := p.begun(counted); value != nil {`, `	if value := p.begun(counted); value != nil && !MUTANT {`},
 	}},
-	{Name: "not the highest of what was accepted", Rule: "D4", Edits: []Edit{
-		{"master/membership/proposer/ballot.go", `best.Accepted.Less(v.Accepted) {`, `best.Accepted.Less(v.Accepted) != MUTANT {`},
-	}},
 	{Name: "a record decided by one vote less", Rule: "D4", Edits: []Edit{
 		{"master/membership/proposer/base.go", `	return n/2 + 1
 `, `	if MUTANT {
@@ -40,10 +37,5 @@ var ofVotes = []Mutant{
 	}`, `	if base == nil && !MUTANT {
 		return n
 	}`},
-	}},
-	{Name: "who is taken out ends at once", Rule: "D6", Edits: []Edit{
-		{"master/membership/voting.go", `	return know <= len(m.record.Voters())/2
-`, `	return know <= len(m.record.Voters())/2 && !MUTANT
-`},
 	}},
 }

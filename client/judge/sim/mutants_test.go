@@ -207,10 +207,8 @@ var hunts = []hunt{
 	{"promises that no disk keeps", 3000, 0, VotesHarshFromSeed},
 	{"accepted below what was promised", 3000, 0, VotesHarshFromSeed},
 	{"what was accepted is passed over", 3000, 0, VotesHarshFromSeed},
-	{"not the highest of what was accepted", 5000, 0, VotesHarshFromSeed},
 	{"a record decided by one vote less", 300, 0, VotesFromSeed},
 	{"the first record decided by more than half", 300, 0, VotesFromSeed},
-	{"who is taken out ends at once", 3000, 0, VotesLeaveFromSeed},
 }
 
 // caught returns the first seed that finds the mutant which is on, and what it finds.
