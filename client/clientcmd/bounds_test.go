@@ -76,7 +76,7 @@ func TestNumbersHaveBounds(t *testing.T) {
 // refused, but for what means "none" or "off" there, and for the connection settings of the
 // nats command, of which an empty one counts as none.
 func TestEmptyTexts(t *testing.T) {
-	off := []string{"metrics", "replica-metrics", "otel"}
+	off := []string{"metrics", "replica-metrics", "otel", "console"}
 	checkedLater := []string{
 		"output", "driver", "connections", "spacing", "keys-distribution", "workload", // by name, with what is wanted
 		"request", "consistency", "id", // of bench, of a replica

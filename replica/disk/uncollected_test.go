@@ -88,28 +88,36 @@ func uncollectedState(n int) durable.State {
 // nothing is collected; so does one that this build leaves. In a later epoch tombstones go, and
 // the next life knows how far.
 func TestADirectoryWithoutCollections(t *testing.T) {
-	for name, begin := range map[string]func(dir string) error{
-		"of the build before": func(dir string) error { return os.CopyFS(dir, os.DirFS("testdata/before-collections")) },
-		"of this build": func(dir string) error {
+	state := uncollectedState(uncollectedTurns - 1)
+	for name, c := range map[string]struct {
+		make  func(dir string) error
+		votes durable.Votes // as they are read: of who may have missed one
+	}{
+		"of the build before": {
+			func(dir string) error { return os.CopyFS(dir, os.DirFS("testdata/before-collections")) },
+			durable.Votes{Base: state.Record},
+		},
+		"of this build": {func(dir string) error {
 			d, _ := mustOpen(t, Options{Dir: dir, BootID: "boot 1", Window: 50})
 			return writeUncollected(d)
-		},
+		}, durable.Votes{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "r2")
-			if err := begin(dir); err != nil {
+			if err := c.make(dir); err != nil {
 				t.Fatal(err)
 			}
-			collectIn(t, dir)
+			collectIn(t, dir, c.votes)
 		})
 	}
 }
 
 // collectIn opens a directory of writeUncollected in three lives, and takes a tombstone out in
 // each.
-func collectIn(t *testing.T, dir string) {
+func collectIn(t *testing.T, dir string, votes durable.Votes) {
 	t.Helper()
 	want := snapshot{saved: durable.Saved{State: uncollectedState(uncollectedTurns - 1)}, keys: map[string]store.Record{}}
+	want.saved.State.Votes = votes
 	for n := range uncollectedTurns {
 		for i := range 3 {
 			want.keys[uncollectedKey(n, i)] = uncollectedRecord(n, i)

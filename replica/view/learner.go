@@ -328,6 +328,16 @@ func (l *Learner) takeKeys(c *message.Chunk) {
 	s.scanned = s.cursor == ""
 }
 
+// contiguous is how many DATA of each member the copy holds without a gap: as the last donor, and
+// what an earlier one had brought beyond that. (It asks nobody for those again: rule F15.)
+func (s *load) contiguous(c *message.Chunk) []uint64 {
+	held := slices.Clone(c.Contiguous)
+	for i, n := range s.held {
+		held[i] = max(held[i], n)
+	}
+	return held
+}
+
 // copyRest takes what a wedged member holds and has not delivered, and returns all of it with
 // the last piece.
 func (l *Learner) copyRest(c *message.Chunk) *Copy {
@@ -356,7 +366,7 @@ func (l *Learner) copyRest(c *message.Chunk) *Copy {
 	s.copied = true
 	// One donor may have delivered what another has told of: it is in the layer then.
 	s.queue = slices.DeleteFunc(s.queue, func(d *message.Data) bool { return !s.place.Less(abcast.PlaceOf(d)) })
-	rest := &abcast.Remains{View: l.view, Contiguous: c.Contiguous, Queue: s.queue, Place: s.place}
+	rest := &abcast.Remains{View: l.view, Contiguous: s.contiguous(c), Queue: s.queue, Place: s.place}
 	rest.Sort()
 	return &Copy{
 		Rest: rest, Writes: s.writes,
