@@ -54,7 +54,7 @@ type masterKey struct{}
 
 var (
 	readyLine   = regexp.MustCompile(`(?m)^ready (nats://\S+)$`)
-	consoleLine = regexp.MustCompile(`(?m)^  console +(http://\S+)$`)
+	consoleLine = regexp.MustCompile(`(?m)^  console +(http://\S+)\n`)
 )
 
 // cluster FLAG…: quartet master on a free port, with these flags, until the script ends.
@@ -139,13 +139,17 @@ func page(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	pattern, err := regexp.Compile(args[0])
 	ts.Check(err)
-	found := consoleLine.FindStringSubmatch(m.process.Stdout.String())
-	if found == nil {
-		ts.Fatalf("the cluster names no console: %s", m.process.Stdout.String())
-	}
+	var url string
+	m.process.AwaitStdout(m.t, startLimit, "the line that names its console", func(said string) bool {
+		found := consoleLine.FindStringSubmatch(said)
+		if found != nil {
+			url = found[1]
+		}
+		return found != nil
+	})
 
 	testkit.Eventually(m.t, startLimit, "the page shows it", func() error {
-		reply, err := http.Get(found[1])
+		reply, err := http.Get(url)
 		if err != nil {
 			return err
 		}
