@@ -13,8 +13,9 @@ import (
 	"quartet/client/quartettest"
 )
 
-// A watch of a bucket that is deleted and made anew goes on with the new one. (In JetStream it is
-// deaf until the new bucket's revisions have passed those of the old one.)
+// A watch of a bucket that is deleted and made anew goes on with the new one, or ends: nats.go closes
+// its channel if it asks for its consumer while there is no bucket. It is never deaf. (In JetStream
+// it is, until the new bucket's revisions have passed those of the old one.)
 func TestAWatchOutlivesItsBucket(t *testing.T) {
 	t.Parallel()
 	js := manager(t, quartettest.Start(t), "quartet.kv")
@@ -40,7 +41,15 @@ func TestAWatchOutlivesItsBucket(t *testing.T) {
 	limit := time.After(2 * time.Minute) // the client misses two heartbeats first, of 5 s each
 	for {
 		select {
-		case e := <-w.Updates():
+		case e, open := <-w.Updates():
+			if !open { // the client asked for its consumer again while there was no bucket, and has given up
+				t.Log("the watch has ended, and is begun again")
+				if w, err = kv.WatchAll(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				defer w.Stop()
+				continue
+			}
 			isNew := e != nil && e.Operation() == jetstream.KeyValuePut && string(e.Value()) == "new"
 			if !isNew {
 				continue // the keys of the old one were deleted
