@@ -185,8 +185,7 @@ func mayNot(t *testing.T, url string, subjects ...string) {
 	}
 }
 
-// While the server has no JetStream for it, everything is served but for watches, keys and history;
-// when it has again, they are, too.
+// While the server has no JetStream for it, everything is served but for watches, keys and history.
 func TestKeyValueWithoutJetStream(t *testing.T) {
 	t.Parallel()
 	s := externalServer(t, true)
@@ -221,20 +220,6 @@ func TestKeyValueWithoutJetStream(t *testing.T) {
 		}
 		return nil
 	})
-
-	if err := s.EnableJetStream(nil); err != nil {
-		t.Fatal(err)
-	}
-	testkit.Eventually(t, restLimit, "watches again", func() error {
-		keys, err := kv.Keys(t.Context())
-		if err == nil && !slices.Equal(keys, []string{"k"}) {
-			return fmt.Errorf("keys %v", keys)
-		}
-		return err
-	})
-	if e, err := kv.Get(t.Context(), "k"); err != nil || string(e.Value()) != "again" || e.Revision() <= last {
-		t.Errorf("get: %v %v", e, err)
-	}
 }
 
 // After kill -9 of the master with its server a bucket has its numbers and its history; one whose
