@@ -13,9 +13,9 @@ import (
 	"quartet/client/quartettest"
 )
 
-// A watch of a bucket that is deleted and made anew goes on with the new one, or ends: nats.go closes
-// its channel if it asks for its consumer while there is no bucket. It is never deaf. (In JetStream
-// it is, until the new bucket's revisions have passed those of the old one.)
+// A watch of a bucket that is deleted and made anew goes on with the new one, or ends: nats.go
+// closes its channel if it asks for its consumer while there is no bucket. It is never deaf. (In
+// JetStream it is, until the new bucket's revisions have passed those of the old one.)
 func TestAWatchOutlivesItsBucket(t *testing.T) {
 	t.Parallel()
 	js := manager(t, quartettest.Start(t), "quartet.kv")
