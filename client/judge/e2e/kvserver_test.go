@@ -220,6 +220,14 @@ func TestKeyValueWithoutJetStream(t *testing.T) {
 		}
 		return nil
 	})
+
+	if err := s.EnableJetStream(nil); err != nil { // a master that stops removes its record
+		t.Fatal(err)
+	}
+	testkit.Eventually(t, restLimit, "JetStream again", func() error {
+		_, err := nc.Request("$JS.API.INFO", nil, time.Second)
+		return err
+	})
 }
 
 // After kill -9 of the master with its server a bucket has its numbers and its history; one whose
