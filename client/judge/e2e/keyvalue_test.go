@@ -1,3 +1,5 @@
+//go:build long
+
 package e2e_test
 
 import (
@@ -17,9 +19,6 @@ import (
 	"quartet/client/judge/history"
 	"quartet/client/judge/kvrecord"
 )
-
-// keyValuePrefix is what clients of NATS key-value set as the prefix of the API.
-const keyValuePrefix = "quartet.kv"
 
 // What 64 clients of NATS key-value see while replicas, and the master, are killed and paused keeps
 // the promise of the model that their prefix names.

@@ -18,6 +18,9 @@ import (
 	"quartet/client/judge/kvrecord"
 )
 
+// keyValuePrefix is what clients of NATS key-value set as the prefix of the API.
+const keyValuePrefix = "quartet.kv"
+
 // usersOf are those of a server that is the master's, too: who runs the cluster, who may use all
 // buckets, and who may use one, with the permissions that CONTRACT has for that.
 func usersOf(bucket string) []*server.User {

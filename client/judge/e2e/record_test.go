@@ -1,8 +1,8 @@
+//go:build long
+
 package e2e_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"net"
@@ -88,44 +88,6 @@ func messagesOf(t *testing.T, dir string) (found string) {
 		t.Fatalf("no file of the record: %v", err)
 	}
 	return found
-}
-
-// loseRecord removes the record of the views together with its bucket, as a server does that has
-// lost its disk.
-func loseRecord(t *testing.T, nc *nats.Conn) {
-	t.Helper()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), askLimit)
-	defer cancel()
-	if err := js.DeleteKeyValue(ctx, recordBucket); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// recordBucket is where the record stands on a server that no master owns.
-const recordBucket = "quartet_views"
-
-// awaitRecord waits until the bucket holds a record.
-func awaitRecord(t *testing.T, nc *nats.Conn) {
-	t.Helper()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	testkit.Eventually(t, restLimit, "the record is written again", func() error {
-		kv, err := js.KeyValue(t.Context(), recordBucket)
-		if err != nil {
-			return err
-		}
-		keys, err := kv.Keys(t.Context())
-		if err == nil && len(keys) == 0 {
-			err = errors.New("the bucket is empty")
-		}
-		return err
-	})
 }
 
 // paused stands a replica's process still, until the test ends.
