@@ -9,9 +9,16 @@
 // ledger.
 //
 //	machine.go   turns: what goes in, what comes out
-//	view.go      boot acknowledgements, the view, who answers and who is suspected
-//	request.go   from a client's request to its reply
+//	request.go   from a client's request to its reply: flights, batches
 //	known.go     identities: a repeated set is answered with its first outcome
+//	stamp.go     versions of eventual writes
+//	fence.go     linearizable gets that have no place in the order (L1 to L5)
 //	primary.go   causal numbers: given out, safe, held by all
+//	lists.go     to which replica the next page of a list goes
+//	view.go      the view: what waits for it, and what is sent again after a replica died (F5)
+//	early.go     models 3 and 4 before there is a view (W1)
+//	history.go   whether a session, or a cursor, is of this cluster's history (F13)
+//	voting.go    the record of views, where the replicas decide it (D1 to D9)
+//	handlers.go  what each kind of message means to the master
 //	status.go    what quartet.status says
 package master

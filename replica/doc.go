@@ -8,6 +8,9 @@
 //	causal.go        once this replica's safe watermark has reached the minimum
 //	eventual.go      at once
 //
+// The condition of each is its method mayAnswer; discipline.go has the four in one table, and
+// handlers.go what each message means. epoch.go begins and ends an epoch (the rules F1 to F7).
+//
 // What a replica holds, the committed and the tentative layer and the table of executed
 // requests, is package layers. How it comes into a view and leaves it is package view.
 //
