@@ -136,16 +136,29 @@ func (f *Facade) list(m *nats.Msg) {
 		f.fail(m, typeList, fault)
 		return
 	}
-	streams := make([]streamInfo, 0, len(of))
-	for _, b := range of {
-		streams = append(streams, b.info(false))
-	}
-	f.answer(m, typeList, struct {
-		Total   int          `json:"total"`
-		Offset  int          `json:"offset"`
-		Limit   int          `json:"limit"`
-		Streams []streamInfo `json:"streams"`
-	}{total, offset, pageOfInfos, streams})
+	f.abreast(of, func() {
+		streams := make([]streamInfo, 0, len(of))
+		for _, b := range of {
+			streams = append(streams, b.info(false))
+		}
+		f.answer(m, typeList, struct {
+			Total   int          `json:"total"`
+			Offset  int          `json:"offset"`
+			Limit   int          `json:"limit"`
+			Streams []streamInfo `json:"streams"`
+		}{total, offset, pageOfInfos, streams})
+	})
+}
+
+// status serves STREAM.INFO.
+func (b *bucket) status(m *nats.Msg) {
+	b.abreast(func(told bool) {
+		if !told {
+			b.f.fail(m, typeInfo, errLoading)
+			return
+		}
+		b.f.answer(m, typeInfo, b.info(true))
+	})
 }
 
 // info is the bucket as clients see its stream. alone: it is not one of a list.

@@ -6,14 +6,12 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
 	"quartet/bus/model"
-	"quartet/master"
 )
 
 // Headers of the messages in a shadow, beside those of JetStream.
@@ -62,7 +60,8 @@ type bucket struct {
 	before  *numbers // those of a shadow that was lost: what was there then and is not now was deleted
 
 	resumed   uint64            // the revision of the shadow's last message: of it a part may be there
-	acked     uint64            // the revision of the newest write of the bucket that this master has acknowledged
+	acked     uint64            // the newest revision in the bucket that anybody was told by this master
+	absences  absences          // … and what is gone
 	pending   int64             // bytes of values that are on their way
 	inFlight  int               // writes that the cluster has not answered
 	purging   map[string]int    // keys: how many purges are under way
@@ -191,6 +190,7 @@ func (b *bucket) read(e *model.Event) {
 	default:
 		if e.Kind.Changes() {
 			b.change(e)
+			b.passAbsences()
 		}
 	}
 }
@@ -208,6 +208,7 @@ func (b *bucket) caughtUp() {
 	if b.before != nil {
 		b.deleteMissing()
 	}
+	b.passAbsences()
 	if !b.open {
 		b.opened()
 	}
@@ -222,17 +223,4 @@ func (b *bucket) deleteMissing() {
 		}
 	}
 	b.before = nil
-}
-
-// Acknowledged is told of each write of models 1 and 2 that the cluster has acknowledged to
-// anybody, through whatever door, with its revision: what is read from a shadow from now on shows
-// it.
-func (f *Facade) Acknowledged(r *model.Request, a *master.Reply) {
-	if len(f.buckets) == 0 {
-		return
-	}
-	name, key, _ := strings.Cut(r.Key, "/")
-	if b := f.buckets[name]; b != nil && isShown(key) {
-		b.acked = max(b.acked, a.Revision)
-	}
 }

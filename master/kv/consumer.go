@@ -26,6 +26,9 @@ func (b *bucket) consumer(c *call, m *nats.Msg) {
 			return
 		}
 	}
+	if c.verb == "DELETE" {
+		b.out.cut.deleted(strings.TrimPrefix(c.rest, "."))
+	}
 	b.reading(reads, func(stored bool) {
 		if !stored {
 			b.f.fail(m, consumerType(c.verb), errLoading)
@@ -86,7 +89,7 @@ func (b *bucket) consumerConfig(c *call, m *nats.Msg) (body []byte, reads string
 
 	var policy string
 	_ = json.Unmarshal(config["deliver_policy"], &policy) // what is no word the server refuses
-	if readsAll(policy) {
+	if readsPast(policy) {
 		reads = nameOf(c.rest, config)
 	}
 	r["config"] = jsonOf(config)

@@ -41,6 +41,8 @@ type Streams interface {
 	Open(ctx context.Context, s Shadow, each func(Stored)) (last uint64, err error)
 	// Make makes a shadow, in place of all others of its bucket.
 	Make(ctx context.Context, s Shadow) error
+	// Keep has a shadow keep so many messages of each key; 0: all.
+	Keep(ctx context.Context, s Shadow, depth int) error
 	// Remove removes all shadows of its bucket; that there is none is no error.
 	Remove(ctx context.Context, s Shadow) error
 }
@@ -69,7 +71,7 @@ type Facade struct {
 	held     []heldCall
 	buckets  map[string]*bucket
 	dirty    []*bucket // whose shadows were sent something in this turn
-	cutting  []*bucket // whose shadows are held
+	cutting  []*bucket // whose shadows are read
 	feeds    map[string]*feed
 	pending  map[string]*asked // questions to the server's JetStream
 	sessions sessions
@@ -214,7 +216,7 @@ func (f *Facade) inBucket(c *call, m *nats.Msg) {
 	case opMsgGet:
 		b.msgGet(c, m)
 	case opInfo:
-		f.answer(m, typeInfo, b.info(true))
+		b.status(m)
 	case opDelete:
 		b.remove(m)
 	case opPurge:

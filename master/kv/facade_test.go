@@ -84,7 +84,7 @@ func opened(t testing.TB) (*Facade, *host, *bucket) {
 func told(b *bucket, kind model.EventKind, key, value string, revision uint64) {
 	b.read(&model.Event{Kind: kind, Key: b.name + "/" + key, Value: []byte(value), Revision: revision})
 	b.feed.upTo = revision
-	b.feed.release()
+	b.feed.waits.release(revision)
 }
 
 func ask(f *Facade, subject, body string, header nats.Header) {

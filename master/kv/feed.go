@@ -1,7 +1,6 @@
 package kv
 
 import (
-	"container/heap"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -176,7 +175,7 @@ func (d *feed) takes(h *heard) {
 		return // what was taken has ended this stream
 	}
 	d.upTo = max(d.upTo, d.follower.From())
-	d.release()
+	d.waits.release(d.upTo)
 	if h.flow != "" {
 		d.flow = h.flow
 		d.acknowledge()
@@ -205,28 +204,7 @@ func (d *feed) tick(now time.Time) {
 		d.acknowledge()
 		d.probed = now
 	}
-	d.expire(now)
-}
-
-// wait is what waits until all changes up to a revision were told.
-type wait struct {
-	revision uint64
-	until    time.Time
-	done     func(told bool)
-}
-
-type waits []wait
-
-func (w waits) Len() int           { return len(w) }
-func (w waits) Less(i, j int) bool { return w[i].revision < w[j].revision }
-func (w waits) Swap(i, j int)      { w[i], w[j] = w[j], w[i] }
-func (w *waits) Push(x any)        { *w = append(*w, x.(wait)) }
-func (w *waits) Pop() any {
-	last := len(*w) - 1
-	x := (*w)[last]
-	(*w)[last] = wait{}
-	*w = (*w)[:last]
-	return x
+	d.waits.expire(now)
 }
 
 // feedWait is how long a change is waited for that has happened.
@@ -238,34 +216,5 @@ func (d *feed) await(revision uint64, done func(told bool)) {
 		done(true)
 		return
 	}
-	heap.Push(&d.waits, wait{revision: revision, until: d.f.host.Now().Add(feedWait), done: done})
-}
-
-// release lets go on what has waited for what was told.
-func (d *feed) release() {
-	for len(d.waits) > 0 && d.waits[0].revision <= d.upTo {
-		heap.Pop(&d.waits).(wait).done(true)
-	}
-}
-
-// expire ends what has waited too long.
-func (d *feed) expire(now time.Time) {
-	var late []wait
-	kept := d.waits[:0]
-	for _, w := range d.waits {
-		if now.After(w.until) {
-			late = append(late, w)
-			continue
-		}
-		kept = append(kept, w)
-	}
-	if len(late) == 0 {
-		return
-	}
-	clear(d.waits[len(kept):])
-	d.waits = kept
-	heap.Init(&d.waits)
-	for _, w := range late {
-		w.done(false)
-	}
+	d.waits.add(revision, d.f.host.Now().Add(feedWait), done)
 }

@@ -183,7 +183,7 @@ func (b *bucket) follow(from string) {
 // waiting are the calls that wait for changes which the feed before has not told.
 func (b *bucket) waiting() waits {
 	if b.feed == nil {
-		return nil
+		return waits{}
 	}
 	return b.feed.waits
 }
@@ -282,7 +282,8 @@ func (b *bucket) tick(now time.Time) {
 		b.reopen()
 		return
 	}
-	b.passBarriers(now)
+	b.out.barriers.expire(now)
+	b.absences.waits.expire(now)
 }
 
 // probeAgain is how often it is looked whether a bucket without a shadow can have one.

@@ -18,7 +18,7 @@ type outbox struct {
 	bytes    int    // that were sent and are not stored
 	lots     []lot  // that were sent and are not stored
 	waiting  []item // what is to be sent after that
-	barriers []barrier
+	barriers waits  // for what is stored
 	cut      cut
 }
 
@@ -42,13 +42,6 @@ const (
 	windowBytes    = 16 << 20
 )
 
-// barrier is a call that waits until what it is to see is stored.
-type barrier struct {
-	number uint64
-	until  time.Time
-	done   func(stored bool)
-}
-
 // begin begins the outbox of a shadow that holds everything up to a number.
 func (o *outbox) begin(number uint64) { *o = outbox{last: number, sent: number, stored: number} }
 
@@ -56,9 +49,7 @@ func (o *outbox) begin(number uint64) { *o = outbox{last: number, sent: number, 
 func (o *outbox) end() {
 	barriers, next := o.barriers, o.cut.next
 	*o = outbox{}
-	for _, w := range barriers {
-		w.done(false)
-	}
+	barriers.drop()
 	for _, again := range next {
 		again(false)
 	}
@@ -109,6 +100,10 @@ func (b *bucket) dispatch(i item) {
 	this.bytes += len(i.m.Data)
 	o.bytes += len(i.m.Data)
 	o.sent, o.newest = i.number, i.m
+	if o.cut.depth == isDeep {
+		o.cut.messages++
+		o.cut.bytes += len(i.m.Data)
+	}
 	b.f.counts.Stored++
 	b.f.host.Send(i.m)
 }
@@ -166,19 +161,11 @@ func (f *Facade) stored(bucket string, m *nats.Msg) {
 		o.lots = o.lots[1:]
 	}
 	b.drain()
-	b.passBarriers(time.Time{})
+	o.barriers.release(o.stored)
 }
 
-// settled calls done when all that was acknowledged so far is stored in the shadow.
-func (b *bucket) settled(done func(stored bool)) {
-	b.feed.await(b.acked, func(told bool) {
-		if !told {
-			done(false)
-			return
-		}
-		b.out.await(b.out.last, b.f.host.Now(), done)
-	})
-}
+// settled calls done when the shadow holds all that clients were told so far.
+func (b *bucket) settled(done func(stored bool)) { b.reading("", done) }
 
 // await calls done when everything up to a number is stored, or when that takes too long.
 func (o *outbox) await(number uint64, now time.Time, done func(stored bool)) {
@@ -186,28 +173,7 @@ func (o *outbox) await(number uint64, now time.Time, done func(stored bool)) {
 		done(true)
 		return
 	}
-	o.barriers = append(o.barriers, barrier{number: number, until: now.Add(feedWait), done: done})
-}
-
-// passBarriers lets those go on that have waited for what is stored, and those that have waited too
-// long.
-func (b *bucket) passBarriers(now time.Time) {
-	o := &b.out
-	var passed []barrier
-	kept := o.barriers[:0]
-	for _, w := range o.barriers {
-		if w.number <= o.stored || now.After(w.until) {
-			passed = append(passed, w)
-			continue
-		}
-		kept = append(kept, w)
-	}
-	clear(o.barriers[len(kept):])
-	o.barriers = kept
-	stored := o.stored
-	for _, w := range passed {
-		w.done(w.number <= stored)
-	}
+	o.barriers.add(number, now.Add(feedWait), done)
 }
 
 // ackWait is how long a shadow may take to store what it was sent.

@@ -76,9 +76,8 @@ func (n *node) reply(r *master.Reply) {
 			"clock", r.Clock, "replica", r.Replica, "position", r.Position, "revision", r.Revision, "timestamp", r.Timestamp)
 	}
 
-	isNews := r.Code == model.OK && r.HasRevision && t.request.Writes()
-	if n.kv != nil && isNews {
-		n.kv.facade.Acknowledged(&t.request.Request, r)
+	if n.kv != nil {
+		n.kv.facade.Answered(&t.request.Request, r)
 	}
 	if t.done != nil {
 		t.done(r)

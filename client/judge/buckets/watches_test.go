@@ -64,6 +64,68 @@ func TestAWatchOutlivesItsBucket(t *testing.T) {
 	}
 }
 
+// A slow reader is sent what stood there when it began, whatever is overwritten meanwhile, and
+// nobody waits for it: neither another watch nor another listing.
+func TestASlowReaderSeesOneCut(t *testing.T) {
+	t.Parallel()
+	c := quartettest.Start(t)
+	for _, depth := range []uint8{1, 3} {
+		t.Run(fmt.Sprint("history ", depth), func(t *testing.T) {
+			nc, name := c.NATS(t), fmt.Sprint("b", depth)
+			kv := bucket(t, manager(t, c, "quartet.kv"), jetstream.KeyValueConfig{Bucket: name, History: depth})
+			const keys = 50
+			overwrite := func(value string) {
+				for i := range keys {
+					put(t, kv, fmt.Sprint(i), value)
+				}
+			}
+			overwrite("old")
+			others, err := kv.WatchAll(t.Context(), jetstream.UpdatesOnly())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer others.Stop()
+
+			slow, err := nc.SubscribeSync(nc.NewInbox())
+			if err != nil {
+				t.Fatal(err)
+			}
+			// The server sends the next message when the one before is acknowledged.
+			body := fmt.Sprintf(`{"stream_name":"KV_%s","config":{"name":"slow","deliver_policy":"last_per_subject","ack_policy":"explicit",
+				"max_ack_pending":1,"filter_subject":"$KV.%s.>","deliver_subject":%q}}`, name, name, slow.Subject)
+			reply, err := nc.Request("quartet.kv.CONSUMER.CREATE.KV_"+name+".slow.$KV."+name+".>", []byte(body), 20*time.Second)
+			if err != nil || strings.Contains(string(reply.Data), `"error"`) {
+				t.Fatalf("%v %+v", err, reply)
+			}
+
+			for _, value := range []string{"new", "newer", "newest"} {
+				overwrite(value)
+				for range keys {
+					if got := next(t, others); !strings.Contains(got, "="+value+" #") {
+						t.Fatalf("another watch is told %s, want %s", got, value)
+					}
+				}
+			}
+			if got, err := kv.Keys(t.Context()); err != nil || len(got) != keys {
+				t.Errorf("a listing meanwhile: %d keys of %d: %v", len(got), keys, err)
+			}
+			seen := map[string]bool{}
+			for len(seen) < keys {
+				m, err := slow.NextMsg(20 * time.Second)
+				if err != nil {
+					t.Fatalf("after %d keys: %v", len(seen), err)
+				}
+				if seen[m.Subject] = true; string(m.Data) != "old" {
+					t.Fatalf("after %d keys the reader is told %s=%s: it has taken the place of what stood there", len(seen), m.Subject, m.Data)
+				}
+				if err := m.Ack(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 // Consumers that pull read a bucket, too, with acknowledgements and without.
 func TestConsumersPull(t *testing.T) {
 	js := manager(t, quartettest.Start(t), "quartet.kv")

@@ -77,14 +77,10 @@ func (t *Streams) Open(ctx context.Context, s kv.Shadow, each func(kv.Stored)) (
 	if isOther {
 		return 0, fmt.Errorf("%w: %s is another's, or an older one", kv.ErrNoStream, s.Name)
 	}
-	if have.Config.MaxMsgsPerSubject != want.MaxMsgsPerSubject {
-		next := have.Config
-		next.MaxMsgsPerSubject = want.MaxMsgsPerSubject
-		if stream, err = t.js.UpdateStream(asking, next); err != nil {
-			return 0, asFault(err)
-		}
-		have = stream.CachedInfo()
+	if stream, err = t.keep(asking, stream, s.Depth); err != nil {
+		return 0, err
 	}
+	have = stream.CachedInfo()
 
 	last = have.State.LastSeq
 	if have.State.Msgs == 0 {
@@ -148,6 +144,33 @@ func stored(s *kv.Shadow, m jetstream.Msg, meta *jetstream.MsgMetadata) kv.Store
 		out.Key = key
 	}
 	return out
+}
+
+// Keep is [kv.Streams.Keep].
+func (t *Streams) Keep(ctx context.Context, s kv.Shadow, depth int) error {
+	ctx, cancel := context.WithTimeout(ctx, callWait)
+	defer cancel()
+	stream, err := t.js.Stream(ctx, s.Name)
+	if err != nil {
+		return asFault(err)
+	}
+	_, err = t.keep(ctx, stream, depth)
+	return err
+}
+
+// keep has a stream keep so many messages of each subject; 0: all.
+func (t *Streams) keep(ctx context.Context, stream jetstream.Stream, depth int) (jetstream.Stream, error) {
+	next := stream.CachedInfo().Config
+	limit := int64(depth)
+	if depth == 0 {
+		limit = -1
+	}
+	if next.MaxMsgsPerSubject == limit {
+		return stream, nil
+	}
+	next.MaxMsgsPerSubject = limit
+	stream, err := t.js.UpdateStream(ctx, next)
+	return stream, asFault(err)
 }
 
 // Make is [kv.Streams.Make]. What the new stream holds at once is an error: a server may show what
