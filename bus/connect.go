@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -156,6 +157,10 @@ func (o *DialOptions) natsOptions(ctx context.Context) []nats.Option {
 
 func logAsync(log *slog.Logger, sub *nats.Subscription, err error) {
 	if p := readRefusal(err); p != nil {
+		if isOptional := p.Listen && strings.HasSuffix(p.Subject, ledSuffix); isOptional {
+			log.Debug("bus: refused, and gone without: "+p.Error(), "subject", p.Subject)
+			return
+		}
 		log.Error("bus: REFUSED: "+p.Error()+"; allow it in the server's configuration", "subject", p.Subject)
 		return
 	}

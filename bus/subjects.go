@@ -31,6 +31,7 @@ type Subjects struct {
 	request, status, report string
 	batch                   string
 	recover, remove, lead   string
+	led                     string
 	node, nodes, all        string
 	flow, changes           string
 	ready                   []string // subject of replica i, from 1 to precomputed
@@ -52,7 +53,7 @@ func NewSubjects(prefix string) (Subjects, error) {
 	s := Subjects{
 		prefix: prefix, dotted: prefix + ".",
 		request: prefix + ".request", batch: prefix + ".batch", status: prefix + ".status", report: prefix + ".report",
-		recover: prefix + ".recover", remove: prefix + ".remove", lead: prefix + ".lead",
+		recover: prefix + ".recover", remove: prefix + ".remove", lead: prefix + ".lead", led: prefix + ledSuffix,
 		flow: prefix + ".flow.", changes: prefix + ".changes.",
 		node: prefix + ".node.", nodes: prefix + ".node.*", all: prefix + ".>",
 		ready: make([]string, precomputed+1),
@@ -87,6 +88,14 @@ func (s Subjects) Remove() string { return s.remove }
 
 // Lead is where an operator has another master lead: see [LeadRequest].
 func (s Subjects) Lead() string { return s.lead }
+
+// Led is where a master says to clients that it has begun to lead, in place of a master that has
+// not handed over: what was sent to that one and is not answered will not be, and may be sent
+// again.
+func (s Subjects) Led() string { return s.led }
+
+// ledSuffix ends [Subjects.Led].
+const ledSuffix = ".led"
 
 // Beats is where masters say to each other who leads: see [MasterBeat]. It is below those of nodes,
 // so that only nodes are let in.

@@ -29,6 +29,7 @@ type Client struct {
 	subjects bus.Subjects
 
 	seen atomic.Uint64 // bit n: replica rn has answered; see another
+	led  *led
 
 	mu  sync.Mutex
 	ids *nuid.NUID // is for one goroutine at a time
@@ -81,6 +82,9 @@ func newClient(nc *nats.Conn, o options) (*Client, error) {
 	}
 	c := &Client{o: o, nc: nc, in: in, subjects: subjects, ids: nuid.New(), named: namedHeader(o.name)}
 	c.out = newGatherer(c)
+	if c.led, err = c.hearLed(); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
 	return c, nil
 }
 
@@ -94,6 +98,7 @@ func unreachable(err error) bool {
 // Close ends what is outstanding, as [ErrUnknownOutcome], and the connection too if
 // [Connect] made it.
 func (c *Client) Close() error {
+	c.led.close()
 	err := c.in.Close()
 	c.out.close()
 	if c.owned {

@@ -26,6 +26,7 @@ type Pending struct {
 	refused []string
 
 	first    time.Time // when it was sent first
+	sent     time.Time // when the last sending began
 	attempts int
 	unknown  bool // an earlier sending may take effect
 	writes   bool // it may change what a key holds
@@ -73,6 +74,7 @@ func (p *Pending) ID() string { return p.r.Identity }
 
 func (p *Pending) send() {
 	p.attempts++
+	p.sent = time.Now()
 	p.r.Age = 0
 	again := p.attempts > 1 || !p.r.FirstSent.IsZero()
 	if p.writes && again {
@@ -167,13 +169,21 @@ func (p *Pending) judge(end ended) verdict {
 	return v
 }
 
-// pause waits before the next sending, the longer the more have failed.
+// pause waits before the next sending, the longer the more have failed; but no longer once a master
+// has begun to lead.
 func (p *Pending) pause(ctx context.Context) error {
+	begins, last := p.c.led.next()
 	d := min(firstPause<<min(p.attempts-1, 16), maxPause)
+	if last.After(p.sent) {
+		d = firstPause
+	}
 	timer := time.NewTimer(d/2 + rand.N(d/2))
 	defer timer.Stop()
+
 	select {
 	case <-timer.C:
+		return nil
+	case <-begins:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)

@@ -121,6 +121,7 @@ var errResume = errors.New("client: the stream of a watch has ended")
 // run follows stream after stream until the watch is over.
 func (w *watch) run(ctx context.Context) error {
 	for {
+		begun := time.Now()
 		err := w.stream(ctx)
 		switch {
 		case w.left:
@@ -132,7 +133,7 @@ func (w *watch) run(ctx context.Context) error {
 		}
 
 		w.c.o.log.Debug("client: watch goes on", "prefix", w.request.Key, "from", w.follower.From(), "error", err)
-		p := Pending{attempts: max(w.failures, 1)}
+		p := Pending{c: w.c, sent: begun, attempts: max(w.failures, 1)}
 		if err := p.pause(ctx); err != nil {
 			return err
 		}
@@ -233,12 +234,14 @@ type stream struct {
 // next waits for the next message. A stream that is silent is over: at once if its replica is not
 // there any more, else after watchSilence.
 func (s *stream) next(ctx context.Context) (*nats.Msg, error) {
-	wait := watchSilence
+	wait, began := watchSilence, time.Now()
 	if s.flow == "" {
 		wait = s.w.c.o.timeout // for the first word
 	}
 	for waited := time.Duration(0); ; waited += watchProbe {
 		m, err := s.sub.NextMsg(watchProbe)
+		_, led := s.w.c.led.next()
+		wasLost := s.flow == "" && led.After(began) // with the master that had it
 		switch {
 		case err == nil:
 			return m, nil
@@ -248,7 +251,7 @@ func (s *stream) next(ctx context.Context) (*nats.Msg, error) {
 			return nobodyListens, nil
 		case !errors.Is(err, nats.ErrTimeout):
 			return nil, s.w.c.notSent(err).failure(&s.w.request, &Result{})
-		case waited+watchProbe > wait:
+		case wasLost, waited+watchProbe > wait:
 			return nil, &Error{Attempts: 1, Reason: "no event in time", Err: errResume}
 		}
 		if s.flow != "" {

@@ -244,7 +244,7 @@ func (o *Options) users(host string, account map[string]*nats.Account, subjects 
 	client := &nats.User{
 		Username: o.ClientUser, Password: o.ClientPassword, Account: account[AccountClients],
 		// It could not reach a node anyway; this keeps it from pretending to listeners.
-		Permissions: &nats.Permissions{Publish: &nats.SubjectPermission{Deny: []string{internal, subjects.Shadows()}}},
+		Permissions: &nats.Permissions{Publish: &nats.SubjectPermission{Deny: []string{internal, subjects.Shadows(), subjects.Led()}}},
 	}
 	if o.open(host) {
 		// Nobody has proved who they are: what an operator does takes the nodes' password.

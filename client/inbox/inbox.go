@@ -11,6 +11,7 @@ package inbox
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -27,6 +28,7 @@ var (
 	ErrDisconnected = errors.New("inbox: the connection was lost before a reply came")
 	ErrNotConnected = errors.New("inbox: not connected, nothing was sent")
 	ErrClosed       = errors.New("inbox: closed")
+	ErrAbandoned    = errors.New("inbox: a master that leads no more had it, and no reply came")
 
 	// ErrRefused wraps a [*bus.PermissionError]: the server did not let the request through.
 	// Nobody has heard it.
@@ -274,6 +276,24 @@ func (in *Inbox) deafened(err error) {
 	in.deaf = err
 	in.mu.Unlock()
 	in.failAll(err)
+}
+
+// Abandon ends the requests to these subjects that wait: whoever had them answers no more. Each
+// ends with [ErrAbandoned].
+func (in *Inbox) Abandon(subjects ...string) {
+	var lost []entry
+	in.mu.Lock()
+	for token, e := range in.waiting {
+		if slices.Contains(subjects, e.subject) {
+			lost = append(lost, e)
+			delete(in.waiting, token)
+		}
+	}
+	in.mu.Unlock()
+
+	for i := range lost {
+		lost[i].fail(ErrAbandoned)
+	}
 }
 
 // Outstanding returns how many requests wait.
