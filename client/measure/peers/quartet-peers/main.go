@@ -71,6 +71,8 @@ named is missing or did not start, or it was interrupted; 2 wrong usage.`,
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit.Usage(err) })
 	cmd.SetOut(stdout)
 
+	cmd.AddCommand(failover(stdout, stderr))
+
 	f := cmd.Flags()
 	f.StringSliceVar(&o.Peers, "peers", o.Peers, "`PEERS` to measure, joined by commas")
 	f.StringSliceVar(&o.Modes, "modes", o.Modes, "`MODES` of quartet, joined by commas: what it keeps")
