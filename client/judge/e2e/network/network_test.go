@@ -65,7 +65,7 @@ func (c *cluster) start(i int) {
 		}
 	}
 	args := c.args(c.hosts[i], c.binary, "node", "--name", c.hosts[i], "--listen", address(i)+":4222", "--join", strings.Join(others, ","),
-		"--allow-insecure-bind", "--dir", filepath.Join(c.dir, c.hosts[i], "data"), "--log-dir", filepath.Join(c.dir, c.hosts[i], "log"))
+		"--allow-insecure-bind", "--dir", filepath.Join(c.disk(i), "data"), "--log-dir", filepath.Join(c.dir, c.hosts[i]+"-log"))
 	child := testkit.Launch(t, exec.Command(args[0], args[1:]...))
 	c.all[i] = child
 	t.Cleanup(func() {
@@ -163,6 +163,10 @@ var faults = []fault{
 			last(flap)
 		}
 	}, func(testing.TB, *cluster, int) {}},
+	{"the disk of the node that leads is full", func(t testing.TB, c *cluster, leads int) { c.fill(t, leads) },
+		func(t testing.TB, c *cluster, leads int) { c.empty(t, leads) }},
+	{"the disk of another node is full", func(t testing.TB, c *cluster, leads int) { c.fill(t, other(leads)) },
+		func(t testing.TB, c *cluster, leads int) { c.empty(t, other(leads)) }},
 }
 
 // Whatever happens to machines and the network between them, what clients were told is as each
@@ -176,6 +180,7 @@ func TestFaultsOfTheNetwork(t *testing.T) {
 	}
 	c := &cluster{lab: newLab(t, nodes), t: t, binary: binary, dir: t.TempDir(), all: make([]*testkit.Child, nodes)}
 	for i := range nodes {
+		c.mount(t, i)
 		c.start(i)
 	}
 
