@@ -260,6 +260,12 @@ func (m *Machine) Lost(n lamport.Node, pid int) {
 	m.refresh()
 }
 
+// Silent tells the machine that a replica does not answer, by other signs than its silence.
+func (m *Machine) Silent(n lamport.Node) {
+	m.members.Silent(n)
+	m.refresh()
+}
+
 // Result takes the outcome of a command for the record's store.
 func (m *Machine) Result(r membership.Result, out *Output) {
 	var members membership.Output

@@ -1,11 +1,18 @@
 package server
 
 import (
+	"bufio"
+	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"strconv"
+	"strings"
+	"syscall"
 	"time"
 
 	nats "github.com/nats-io/nats-server/v2/server"
@@ -24,13 +31,16 @@ const (
 	routePings = 2
 )
 
+// serverName begins the names of embedded servers of a cluster, before [Cluster.Name].
+const serverName = "quartet-"
+
 // configure makes n one of a cluster.
 func (c *Cluster) configure(n *nats.Options) error {
 	host, port, err := splitRoute(c.Listen)
 	if err != nil {
 		return err
 	}
-	n.ServerName = "quartet-" + c.Name
+	n.ServerName = serverName + c.Name
 	n.Cluster = nats.ClusterOpts{
 		Name: clusterName, Host: host, Port: port, PingInterval: routePing, MaxPingsOut: routePings,
 		WriteDeadline: writeDeadline,
@@ -97,3 +107,59 @@ func (s *Server) Routes() string {
 
 // Clustered reports whether the server is one of a cluster.
 func (s *Server) Clustered() bool { return s.options.Cluster != nil }
+
+// Remotes is with how many other servers of the cluster this one is connected.
+func (s *Server) Remotes() int { return s.nats.NumRemotes() }
+
+// Errors of [NameAt].
+var (
+	// ErrNobody says that the machine answers, and that no process listens there: a process that
+	// did has ended.
+	ErrNobody  = errors.New("bus/server: nobody listens there")
+	errNoRoute = errors.New("bus/server: what listens there is no server of nodes")
+)
+
+// mostInfo bounds what a server says of itself first, in bytes.
+const mostInfo = 32 << 10
+
+// NameAt is the [Cluster.Name] of the server that listens for routes at an address, HOST:PORT. The
+// error wraps [ErrNobody] where the connection is refused; any other error says nothing of whether
+// a server is there.
+func NameAt(ctx context.Context, address string) (string, error) {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "tcp", address)
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "", fmt.Errorf("%w: %w", ErrNobody, err)
+	case err != nil:
+		return "", fmt.Errorf("bus/server: %w", err)
+	}
+	defer conn.Close()
+
+	if deadline, ok := ctx.Deadline(); ok {
+		if err := conn.SetReadDeadline(deadline); err != nil {
+			return "", fmt.Errorf("bus/server: %w", err)
+		}
+	}
+	line, err := bufio.NewReader(io.LimitReader(conn, mostInfo)).ReadBytes('\n')
+	if err != nil {
+		return "", fmt.Errorf("bus/server: %w", err)
+	}
+	return nameIn(line)
+}
+
+// nameIn reads a server's first line, "INFO {…}".
+func nameIn(line []byte) (string, error) {
+	var info struct {
+		Name string `json:"server_name"`
+	}
+	body, isInfo := bytes.CutPrefix(line, []byte("INFO "))
+	if !isInfo || json.Unmarshal(body, &info) != nil {
+		return "", errNoRoute
+	}
+	name, isNode := strings.CutPrefix(info.Name, serverName)
+	if !isNode {
+		return "", fmt.Errorf("%w: it is called %q", errNoRoute, info.Name)
+	}
+	return name, nil
+}

@@ -64,7 +64,7 @@ directory, 1 anything else.`,
 		},
 	}
 	node.flags(cmd.Flags(), &o.Options)
-	o.shared(cmd.Flags())
+	o.shared(cmd.Flags(), masternode.RecordReplicas)
 	o.inProcess, o.OrphanTimeout = true, masternode.LeastOrphanTimeout
 	return cmd
 }

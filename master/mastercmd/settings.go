@@ -48,11 +48,12 @@ func (o *settings) flags(f *pflag.FlagSet) {
 		config.Forever, "how long a replica waits for a master to come back")
 	f.StringVar(&o.replicaMetrics, "replica-metrics", "",
 		"the same of its replicas: `HOST:PORT` of r1; r2 has the next port, and so on; default: off")
-	o.shared(f)
+	o.shared(f, masternode.RecordJetStream)
 }
 
-// shared are the flags of all commands that run a master.
-func (o *settings) shared(f *pflag.FlagSet) {
+// shared are the flags of all commands that run a master. record is where the record of the views
+// is unless told otherwise.
+func (o *settings) shared(f *pflag.FlagSet, record string) {
 	config.NotEmpty(f, &o.Listen, "listen", server.DefaultListen, "`HOST:PORT` of the embedded NATS server; port -1 picks a free one")
 	f.BoolVar(&o.AllowInsecure, "allow-insecure-bind", false, "let it listen beyond this machine without credentials and TLS")
 	f.BoolVar(&o.ClientJetStream, "client-jetstream", false,
@@ -70,7 +71,7 @@ func (o *settings) shared(f *pflag.FlagSet) {
 	config.OneOf(f, &o.Sync, "sync", masternode.SyncInterval, []string{masternode.SyncInterval, masternode.SyncAlways},
 		"with --dir, what survives: interval (kill -9 of every process) or always (a power cut)")
 
-	config.OneOf(f, &o.Record, "record", masternode.RecordJetStream,
+	config.OneOf(f, &o.Record, "record", record,
 		[]string{masternode.RecordJetStream, masternode.RecordReplicas},
 		"where the record of the views is: in a JetStream bucket, or decided by the replicas (then servers need no "+
 			"JetStream, and no election of theirs is waited for); a cluster keeps what it began with")

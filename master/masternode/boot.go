@@ -30,6 +30,7 @@ func (n *node) boot(ctx context.Context) error {
 	if err := n.subscribe(); err != nil {
 		return err
 	}
+	n.sayLed()
 	begun := time.Now()
 	waiting := n.notStarted()
 	elsewhere := n.elsewhere(waiting)

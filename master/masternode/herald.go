@@ -32,6 +32,7 @@ type herald struct {
 	sub     *bus.Subscription
 	cancel  context.CancelFunc
 	done    chan struct{}
+	lookout *lookout // nil: this process is no node
 
 	mu      sync.Mutex // guards what follows
 	machine *succession.Machine
@@ -41,6 +42,7 @@ type herald struct {
 	ends    []endedAt                 // of this process's replicas, lately
 	endings uint64                    // so many so far
 	tell    func(lamport.Node, int)   // of others' replicas that end; nil: nobody is told
+	silent  func(lamport.Node)        // of others' replicas that do not answer any more; nil as above
 }
 
 // endedAt is the end of a replica's process.
@@ -65,14 +67,15 @@ func (h *herald) ended(r lamport.Node, pid int) {
 	h.say(&b)
 }
 
-// onEnded says who is told of the ends of other masters' replicas.
-func (h *herald) onEnded(tell func(lamport.Node, int)) {
+// onEnded says who is told of the ends of other masters' replicas, and of those that do not answer
+// any more; nil, nil: nobody.
+func (h *herald) onEnded(tell func(lamport.Node, int), silent func(lamport.Node)) {
 	if h == nil {
 		return
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.tell = tell
+	h.tell, h.silent = tell, silent
 }
 
 // hearEnds hands on the ends that a beat tells of for the first time.
@@ -110,7 +113,7 @@ func (n *node) newHerald(ctx context.Context, leads bool) (*herald, error) {
 	h := &herald{
 		nc: n.nodes, subject: n.subjects.Beats(), log: o.Log, acts: make(chan succession.Act, manyActs), done: make(chan struct{}),
 		self:    bus.MasterBeat{Name: o.Name, Life: cfg.Life, Host: host(), PID: os.Getpid(), URL: bus.Redact(n.url())},
-		machine: succession.New(cfg), said: map[string]bus.MasterBeat{},
+		machine: succession.New(cfg), said: map[string]bus.MasterBeat{}, lookout: n.newLookout(),
 	}
 	if leads {
 		h.machine.Begin()
@@ -144,8 +147,11 @@ func (h *herald) run(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		select {
-		case <-tick.C:
-			h.do((*succession.Machine).Tick)
+		case now := <-tick.C:
+			h.do(func(m *succession.Machine) {
+				m.Tick()
+				h.look(now)
+			})
 		case <-ctx.Done():
 			return
 		}

@@ -222,7 +222,7 @@ func (s *seat) endTerm() {
 // leave closes what a node has opened for its term.
 func (n *node) leave() {
 	n.cancel()
-	n.herald.onEnded(nil)
+	n.herald.onEnded(nil, nil)
 	for _, sub := range n.subs {
 		_ = sub.Close() // the connection may be gone: then nothing comes in either
 	}

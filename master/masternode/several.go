@@ -110,12 +110,18 @@ func (n *node) stopReplicas(now <-chan struct{}) {
 // leftOutWait is for the others to go on without this node's replica.
 const leftOutWait = time.Second
 
-// hearEnds has the machine of this term be told of other masters' replicas that end.
+// hearEnds has the machine of this term be told of other masters' replicas that end, or do not
+// answer any more: it waits for none of those.
 func (n *node) hearEnds() {
+	for _, r := range n.herald.silentNodes(n.opts.Suspect) {
+		n.machine.Silent(r)
+	}
 	inbox, machine := n.inbox, n.machine
-	n.herald.onEnded(func(r lamport.Node, pid int) {
-		inbox.Push(event{source: fromJob, at: time.Now(), call: func() { machine.Lost(r, pid) }})
-	})
+	push := func(call func()) { inbox.Push(event{source: fromJob, at: time.Now(), call: call}) }
+	n.herald.onEnded(
+		func(r lamport.Node, pid int) { push(func() { machine.Lost(r, pid) }) },
+		func(r lamport.Node) { push(func() { machine.Silent(r) }) },
+	)
 }
 
 // ReplicaOfNode is the number of the replica that the node of this name runs: 1 of n1.

@@ -236,9 +236,9 @@ func (m *Machine) candidates() *candidates {
 			if r.state != nil && !r.Suspected {
 				back = append(back, r)
 			}
+		case r.Suspected: // it is not waited for
 		case r.Incarnation == 0:
 			c.awaited = c.awaited || waited < m.cfg.SuspectTicks
-		case r.Suspected: // it is not waited for
 		case r.state == nil:
 			c.awaited = true // until it answers or is suspected
 		default:

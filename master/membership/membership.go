@@ -56,6 +56,7 @@ type Replica struct {
 	Committed   uint64        // … with the causal numbers up to this
 	Keeps       message.Keeps // of a member: what its data survive
 	Suspected   bool          // it is silent
+	ended       bool          // … as was seen otherwise: its process has ended, and it does not come and go
 	Lost        bool          // its process is known to have ended
 	Removed     bool          // an operator wants it out
 	Left        bool          // and it is; a process of it that is born later may join anew
@@ -251,7 +252,7 @@ func (m *Machine) Heard(h *message.Header) bool {
 // lives notes a sign of life: a message that answers what this master has sent. A message that a
 // replica sends of its own accord is no sign: a replica that hears nothing may say a lot, and all
 // would wait for it.
-func (m *Machine) lives(r *Replica) { r.heard, r.Suspected = m.ticks, false }
+func (m *Machine) lives(r *Replica) { r.heard, r.Suspected, r.ended = m.ticks, false, false }
 
 // answers takes note of the answer to a heartbeat; each counts once.
 func (m *Machine) answers(r *Replica, nonce uint64) {
@@ -417,6 +418,14 @@ func (m *Machine) Reported(p *message.Report) {
 func (m *Machine) Lost(n lamport.Node, pid int) {
 	if r := m.Replica(n); r != nil && r.mayBe(pid) {
 		r.Lost, r.Suspected, r.lostAt = true, true, m.ticks
+	}
+}
+
+// Silent tells that a replica does not answer, by other signs than its silence (rule M8): it counts
+// as suspected until it shows that it lives.
+func (m *Machine) Silent(n lamport.Node) {
+	if r := m.Replica(n); r != nil {
+		r.Suspected, r.ended = true, true
 	}
 }
 

@@ -283,7 +283,7 @@ func (m *Machine) holdBack(next *message.Record) {
 		switch {
 		case apart != "":
 			m.keepOut(r, apart+" for a while, and it is kept out for as long")
-		case r.Suspected:
+		case r.Suspected && !r.ended:
 			m.keepOut(r, "it was silent and is kept out for a while")
 		}
 	}

@@ -3,6 +3,7 @@ package membership_test
 import (
 	"testing"
 
+	"quartet/bus/lamport"
 	"quartet/bus/message"
 )
 
@@ -24,6 +25,42 @@ func TestF1Suspicion(t *testing.T) {
 	o.state(1, 0, 0, 0, 0)
 	o.state(2, 0, 0, 0, 0)
 	if r := o.proposed(); nodes(r) != "r1/7 r2/7" {
+		t.Errorf("proposed %+v", r)
+	}
+}
+
+// One that is known not to answer, by other signs than its silence, is waited for by no change; if
+// it answers all the same it counts.
+func TestM8WhoseProcessHasEnded(t *testing.T) {
+	o := led(t, 3)
+	o.Silent(3)
+	o.turn(func() {})
+	o.expectSent("PREPARE r1 r2 r3")
+	o.state(1, 0, 0, 0, 0)
+	o.state(2, 0, 0, 0, 0)
+	if r := o.proposed(); nodes(r) != "r1/7 r2/7" {
+		t.Errorf("proposed %+v", r)
+	}
+
+	o = fresh(t, 3) // a master that begins, and has heard nobody
+	o.Silent(1)
+	o.reads(recordOf(3, 3, self-1), 7)
+	o.state(2, 0, 0, 0, 0)
+	if o.out.Command != nil {
+		t.Fatal("r3 was not waited for")
+	}
+	o.state(3, 0, 0, 0, 0)
+	if r := o.proposed(); nodes(r) != "r2/7 r3/7" {
+		t.Errorf("proposed %+v", r)
+	}
+
+	o = fresh(t, 3)
+	o.Silent(1) // it was not true
+	o.reads(recordOf(3, 3, self-1), 7)
+	for r := range lamport.Node(3) {
+		o.state(r+1, 0, 0, 0, 0)
+	}
+	if r := o.proposed(); nodes(r) != "r1/7 r2/7 r3/7" {
 		t.Errorf("proposed %+v", r)
 	}
 }

@@ -182,6 +182,17 @@ func (m *Machine) note(b Beat) {
 	}
 }
 
+// Ended tells that the process of another master has ended, although it has not said so (rule M8).
+// One of that name that is another process by now goes on. It reports whether that is news.
+func (m *Machine) Ended(name string, life uint64) bool {
+	p := m.find(name)
+	if p == nil || p.beat.Life != life || p.beat.Role == Gone {
+		return false
+	}
+	m.Hear(Beat{Name: name, Life: life, Number: p.beat.Number, Role: Gone})
+	return true
+}
+
 // fresh reports whether a peer was heard lately.
 func (m *Machine) fresh(p *peer) bool { return m.ticks-p.heard < m.cfg.Suspect }
 

@@ -53,6 +53,44 @@ func TestM1WhenAWaitingMasterTakesOver(t *testing.T) {
 	}
 }
 
+// Whose process has ended is not waited for, whatever it was; but what is known of an earlier
+// process says nothing of the one that is there.
+func TestM8AProcessThatHasEnded(t *testing.T) {
+	leads := Beat{Name: "n1", Life: 1, Role: Leading, Incarnation: 7}
+	for _, c := range []struct {
+		what        string
+		life, ticks uint64
+		before      []Beat
+		isNews      bool
+		takes       bool
+	}{
+		{"of the one that leads", 1, 1, []Beat{leads}, true, true},
+		{"of an earlier one of that name", 9, 99, []Beat{leads}, false, false},
+		{"of the one that would take over first", 1, 100, []Beat{{Name: "n1", Life: 1, Role: Waiting}}, true, true},
+		{"of nobody who was heard", 1, 99, nil, false, false},
+		{"that it has said itself", 1, 1, []Beat{leads, {Name: "n1", Life: 1, Role: Gone}}, false, true},
+	} {
+		m := at(0, c.before...)
+		if isNews := m.Ended("n1", c.life); isNews != c.isNews {
+			t.Errorf("the end %s: news: %t", c.what, isNews)
+		}
+		for range c.ticks {
+			m.Tick()
+		}
+		if takes := slices.Contains(m.Acts(), Take); takes != c.takes {
+			t.Errorf("the end %s, %d ticks: takes over: %t", c.what, c.ticks, takes)
+		}
+	}
+
+	m := at(0, leads)
+	m.Ended("n1", 1)
+	m.Hear(leads) // it was not true
+	m.Tick()
+	if slices.Contains(m.Acts(), Take) {
+		t.Error("one that leads is not believed since it was said that it had ended")
+	}
+}
+
 func TestM4WhenALeaderStepsBack(t *testing.T) {
 	for _, c := range []struct {
 		what  string

@@ -220,15 +220,33 @@ func (w *world) rest() {
 	}
 }
 
+// tell has the others find out that a process has ended, or believe so though it has not.
+func (w *world) tell(i int) {
+	life := w.nodes[i].m.cfg.Life
+	for k, n := range w.nodes {
+		if k == i || n.dead || n.paused {
+			continue
+		}
+		w.say("%s finds that %s has ended: %t", n.name, w.nodes[i].name, n.m.Ended(w.nodes[i].name, life))
+		w.act(k)
+	}
+}
+
 // fault is one of what can happen.
 func (w *world) fault() {
 	i, j := w.rand.IntN(len(w.nodes)), w.rand.IntN(len(w.nodes))
 	n := w.nodes[i]
 
-	switch w.rand.IntN(9) {
+	switch w.rand.IntN(11) {
 	case 0:
 		w.say("%s dies", n.name)
 		n.dead, n.inc, n.doors = true, 0, false
+	case 9:
+		w.say("%s dies, and that is found", n.name)
+		n.dead, n.inc, n.doors = true, 0, false
+		w.tell(i)
+	case 10:
+		w.tell(i)
 	case 1:
 		if n.dead {
 			w.say("%s starts", n.name)
@@ -370,6 +388,37 @@ func TestM3DeathsAreNoticedInTime(t *testing.T) {
 		}
 		if w.takes != 1 {
 			w.fail("%d masters have taken over", w.takes)
+		}
+	}
+}
+
+// The death of who leads is over at once if it is found out; its successor's, too.
+func TestM8DeathsThatAreFound(t *testing.T) {
+	for seed := range uint64(200) {
+		w := newWorld(t, seed, 3+int(seed%3))
+		for range 600 {
+			w.step()
+		}
+		for range 2 {
+			was := w.leaders()[0]
+			w.nodes[was].dead, w.nodes[was].inc = true, 0
+			for range 4 { // what it has said last is on its way
+				w.step()
+			}
+			w.tell(was)
+			const limit = 40 // what it takes to begin, and the others to say that they hear nobody lead
+			w.takes = 0
+			for begun := w.now; len(w.leaders()) == 0; w.step() {
+				if w.now-begun > limit {
+					w.fail("nobody leads after %d ticks", w.now-begun)
+				}
+			}
+			for range 200 {
+				w.step()
+			}
+			if w.takes != 1 {
+				w.fail("%d masters have taken over", w.takes)
+			}
 		}
 	}
 }

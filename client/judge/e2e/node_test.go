@@ -103,6 +103,25 @@ func (c *nodes) awaitWhole(t testing.TB, nc *nats.Conn, n int) int {
 	return int(s.Master.Name[1] - '1')
 }
 
+// awaitFound waits until the other nodes have found that the process of node i has ended (rule M8).
+func (c *nodes) awaitFound(t testing.TB, i int) {
+	t.Helper()
+	name := fmt.Sprintf("n%d", i+1)
+	for k := range c.all {
+		if k == i {
+			continue
+		}
+		testkit.Eventually(t, restLimit, "it is found that "+name+" has ended", func() error {
+			log, err := os.ReadFile(filepath.Join(c.folders[k].logs, fmt.Sprintf("n%d.log", k+1)))
+			isFound := strings.Contains(string(log), "process has ended") && strings.Contains(string(log), "node="+name)
+			if err == nil && !isFound {
+				err = errors.New("the log does not say so")
+			}
+			return err
+		})
+	}
+}
+
 // Three nodes: each is killed in turn under load, and started again; each is told to stop, whatever
 // it does. Every sum that is acknowledged counts once, and none fails.
 func TestNodesAreKilledAndStopped(t *testing.T) {
@@ -119,6 +138,7 @@ func TestNodesAreKilledAndStopped(t *testing.T) {
 	for i := range c.all {
 		c.all[i].Kill()
 		c.all[i].Wait(t, restLimit)
+		c.awaitFound(t, i)
 		load.awaitMore(t, 20)
 		c.launch(t, i)
 		c.awaitWhole(t, nc, 3)

@@ -30,6 +30,10 @@ var ofSuccession = []Mutant{
 		{"master/succession/machine.go", `		leads := p.beat.Role.leads() && !p.beat.Unable && m.fresh(p)`,
 			`		leads := p.beat.Role.leads() && (MUTANT || !p.beat.Unable) && m.fresh(p)`},
 	}},
+	{Name: "the end of an earlier process is taken for that of the one that is there", Rule: "M8", Edits: []Edit{
+		{"master/succession/machine.go", `	if p == nil || p.beat.Life != life || p.beat.Role == Gone {`,
+			`	if p == nil || (p.beat.Life != life && !MUTANT) || p.beat.Role == Gone {`},
+	}},
 	{Name: "a beat that comes late is believed", Rule: "M6", Edits: []Edit{
 		{"master/succession/machine.go", `old.beat.Life == b.Life && b.Number < old.beat.Number {`,
 			`old.beat.Life == b.Life && b.Number < old.beat.Number && !MUTANT {`},

@@ -385,6 +385,17 @@ func (c *cluster) turn(i int) {
 	}
 }
 
+// tellOfSilence tells a master now and then that a replica does not answer any more. It may.
+func (c *cluster) tellOfSilence(n *node) {
+	const often = 15
+	if !c.opts.Words || c.healed || c.rand.IntN(often) > 0 {
+		return
+	}
+	of := c.nodes[c.rand.IntN(c.opts.Replicas)].id
+	c.trace("%6d  %s is told that %s does not answer", c.now, n.id, of)
+	n.master.Silent(of)
+}
+
 func (c *cluster) masterTurn(i int, inbox []message.Message, tick bool) {
 	n, out := c.nodes[i], &c.masterOut
 	*out = master.Output{Sends: out.Sends[:0], Replies: out.Replies[:0]}
@@ -393,6 +404,9 @@ func (c *cluster) masterTurn(i int, inbox []message.Message, tick bool) {
 
 	for _, l := range lost {
 		n.master.Lost(l.node, l.pid)
+	}
+	if tick {
+		c.tellOfSilence(n)
 	}
 	for _, r := range results {
 		n.master.Result(r, out)

@@ -47,6 +47,8 @@ type Options struct {
 	Forever    bool // a minority dies and does not come back
 	// Voting lets the replicas decide the records of views, in place of a store; see VotesFromSeed.
 	Voting bool
+	// Words has masters be told that replicas do not answer any more, true or not (rule M8).
+	Words bool
 	// LostRecords is how often the store of the views' record loses the newest one.
 	LostRecords int
 	// ClockSetBack gives every process an incarnation that says nothing of when it was started.

@@ -188,6 +188,10 @@ func TestVotes(t *testing.T) { run(t, VotesFromSeed, *seeds/2) }
 // TestVotesHarsh has two masters at work most of the time, beside replicas that die.
 func TestVotesHarsh(t *testing.T) { run(t, VotesHarshFromSeed, *seeds/5) }
 
+// TestM8Words tells masters that replicas do not answer any more, truly or not: that is no more
+// than a suspicion too soon.
+func TestM8Words(t *testing.T) { run(t, WordsFromSeed, *seeds/40) }
+
 // TestVotesLeave takes a replica out of the cluster, while masters die.
 func TestVotesLeave(t *testing.T) { run(t, VotesLeaveFromSeed, *seeds/10) }
 

@@ -10,14 +10,15 @@ import (
 // bySuccession are the mutants that the tests of package succession hunt, which simulate masters
 // among each other: by name, the test that catches each.
 var bySuccession = map[string]string{
-	"what others hear of a master that leads is not believed": "TestM2ACutLinkDeposesNobody",
-	"all masters that stand by take over at once":             "TestM3DeathsAreNoticedInTime",
-	"a master that is outranked goes on":                      "TestM4WhenALeaderStepsBack",
-	"masters that were deposed are as patient as before":      "TestM5PatienceGrows",
-	"the next master begins before the one before has ended":  "TestM6HandingOverKeepsADoorOpen",
-	"doors are closed before the next master's are open":      "TestM6HandingOverKeepsADoorOpen",
-	"a master that forms no view counts as one that leads":    "TestM7MastersThatFormNoView",
-	"a beat that comes late is believed":                      "TestM6HandingOverKeepsADoorOpen",
+	"what others hear of a master that leads is not believed":                  "TestM2ACutLinkDeposesNobody",
+	"all masters that stand by take over at once":                              "TestM3DeathsAreNoticedInTime",
+	"a master that is outranked goes on":                                       "TestM4WhenALeaderStepsBack",
+	"masters that were deposed are as patient as before":                       "TestM5PatienceGrows",
+	"the next master begins before the one before has ended":                   "TestM6HandingOverKeepsADoorOpen",
+	"doors are closed before the next master's are open":                       "TestM6HandingOverKeepsADoorOpen",
+	"a master that forms no view counts as one that leads":                     "TestM7MastersThatFormNoView",
+	"a beat that comes late is believed":                                       "TestM6HandingOverKeepsADoorOpen",
+	"the end of an earlier process is taken for that of the one that is there": "TestM8AProcessThatHasEnded",
 }
 
 // Each rule of succession that is taken out is caught by the test that names it, which passes

@@ -34,6 +34,17 @@ func VotesHarshFromSeed(seed uint64) Options {
 	return o
 }
 
+// WordsFromSeed draws one in which masters are told that replicas do not answer any more, who do or
+// do not.
+func WordsFromSeed(seed uint64) Options {
+	o := FromSeed(seed)
+	if seed%2 == 0 {
+		o = VotesHarshFromSeed(seed)
+	}
+	o.Words = true
+	return o
+}
+
 // VotesLeaveFromSeed draws one in which a replica is taken out of the cluster while masters die.
 func VotesLeaveFromSeed(seed uint64) Options {
 	o := VotesHarshFromSeed(seed)
