@@ -21,10 +21,10 @@ type lookout struct {
 	remotes func() int // with how many others our server is connected
 	join    []string   // where the others listen for routes
 	busy    atomic.Bool
-	before  int       // remotes at the last tick
-	looks   int       // so many may follow yet
-	looked  time.Time // when the last began
-	silent  int       // masters that were silent at the last tick
+	before  int               // remotes at the last tick
+	looks   int               // so many may follow yet
+	looked  time.Time         // when the last began
+	silent  int               // masters that were silent at the last tick
 	found   map[string]string // by address: the node that was found there last; of the look that is under way
 }
 
