@@ -45,27 +45,26 @@ func (a *ages) wrote(m model.Consistency, key string, value []byte, began, acked
 	a.keys[key] = list[max(0, len(list)-agedWrites):]
 }
 
-// of says how old what was read is; found: there was a value. A write that was under way together
-// with that of the value may have been before it. Models 1 and 2 read what is committed, which a
-// write of model 3 or 4 is only some time after its answer: such writes make nothing old.
-func (a *ages) of(m model.Consistency, key string, value []byte, found bool, began, now time.Time) pane.Age {
+// of says how old the value that was read is. A write that was under way together with that of the
+// value may have been before it. Models 1 and 2 read what is committed, which a write of model 3 or
+// 4 is only some time after its answer: such writes make nothing old. Of a key without a value
+// nothing can be said: others may have deleted it, or its time may have come.
+func (a *ages) of(m model.Consistency, key string, value []byte, began, now time.Time) pane.Age {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	list := a.keys[key]
 	sum := sha256.Sum256(value)
 
 	var age pane.Age
-	from := time.Time{}
-	if found {
-		for i := range list {
-			if list[i].value == sum {
-				age = pane.Age{Known: true, Old: now.Sub(list[i].acked)}
-				from = list[i].acked
-			}
+	var from time.Time
+	for i := range list {
+		if list[i].value == sum {
+			age = pane.Age{Known: true, Old: now.Sub(list[i].acked)}
+			from = list[i].acked
 		}
-		if !age.Known {
-			return age
-		}
+	}
+	if !age.Known {
+		return age
 	}
 
 	for _, w := range list {

@@ -20,24 +20,21 @@ func TestAges(t *testing.T) {
 
 	for name, test := range map[string]struct {
 		value string
-		found bool
 		began int
 		want  pane.Age
 	}{
-		"the newest":                     {"two", true, 6, pane.Age{Known: true, Old: 6 * time.Second}},
-		"one that was replaced":          {"one", true, 6, pane.Age{Known: true, Old: 8 * time.Second, Stale: true, Replaced: 2 * time.Second}},
-		"replaced while it was read":     {"one", true, 3, pane.Age{Known: true, Old: 8 * time.Second}},
-		"nothing, though it was written": {"", false, 6, pane.Age{Stale: true, Replaced: 4 * time.Second}},
-		"nothing, before it was written": {"", false, 1, pane.Age{}},
-		"of somebody else":               {"three", true, 6, pane.Age{}},
+		"the newest":                 {"two", 6, pane.Age{Known: true, Old: 6 * time.Second}},
+		"one that was replaced":      {"one", 6, pane.Age{Known: true, Old: 8 * time.Second, Stale: true, Replaced: 2 * time.Second}},
+		"replaced while it was read": {"one", 3, pane.Age{Known: true, Old: 8 * time.Second}},
+		"of somebody else":           {"three", 6, pane.Age{}},
 	} {
-		if got := a.of(model.Linearizable, "k", []byte(test.value), test.found, at(test.began), at(10)); got != test.want {
+		if got := a.of(model.Linearizable, "k", []byte(test.value), at(test.began), at(10)); got != test.want {
 			t.Errorf("%s: %+v, want %+v", name, got, test.want)
 		}
 	}
 
 	for m, want := range map[model.Consistency]bool{model.Linearizable: false, model.Sequential: false, model.Causal: true, model.Eventual: true} {
-		if got := a.of(m, "weak", []byte("one"), true, at(6), at(10)); got.Stale != want {
+		if got := a.of(m, "weak", []byte("one"), at(6), at(10)); got.Stale != want {
 			t.Errorf("%s: of a weak write: %+v", m, got)
 		}
 	}

@@ -133,7 +133,7 @@ func (f *feed) take(ctx context.Context) {
 	defer f.taking.Unlock()
 
 	f.mu.Lock()
-	withReport := f.looks%reportEvery == 0 || f.full == nil
+	withReport := f.looks%reportEvery == 0 || f.sight.Look == nil
 	f.looks++
 	f.mu.Unlock()
 
@@ -143,7 +143,7 @@ func (f *feed) take(ctx context.Context) {
 
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.see(l, err, withReport)
+	f.see(l, err)
 	if parts, err := f.sight.Fragments(); err == nil {
 		f.parts = parts
 	}
@@ -151,8 +151,9 @@ func (f *feed) take(ctx context.Context) {
 	f.changed = make(chan struct{})
 }
 
-// see takes what a look has brought. It is called with the lock.
-func (f *feed) see(l *glance.Look, err error, withReport bool) {
+// see takes what a look has brought. It is called with the lock. A look that was not told any
+// statistics has those of the look before.
+func (f *feed) see(l *glance.Look, err error) {
 	s := &f.sight
 	s.At = time.Now()
 	if err != nil {
@@ -179,11 +180,12 @@ func (f *feed) see(l *glance.Look, err error, withReport bool) {
 	if before == nil {
 		before = l
 	}
-	if !withReport {
+	hasReport := !l.Report.Started.IsZero()
+	if !hasReport {
 		l.Report = before.Report
 	}
 	s.View = glance.Compare(before, l)
-	if withReport {
+	if hasReport {
 		f.count(before, l)
 		f.full = l
 	}

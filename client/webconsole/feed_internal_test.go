@@ -17,6 +17,7 @@ type looker struct {
 	looks, reports int
 	err            error
 	status         bus.Status
+	report         bus.Report
 }
 
 func (l *looker) look(ctx context.Context, report bool) (*glance.Look, error) {
@@ -27,7 +28,11 @@ func (l *looker) look(ctx context.Context, report bool) (*glance.Look, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	return &glance.Look{At: time.Now(), Status: l.status}, l.err
+	look := &glance.Look{At: time.Now(), Status: l.status}
+	if report {
+		look.Report = l.report
+	}
+	return look, l.err
 }
 
 // While no page is open the cluster is asked nothing; one that is open is kept up to date, with
@@ -121,4 +126,35 @@ func TestWhatHappensBetweenViews(t *testing.T) {
 	if len(f.sight.Happened) != 2 || f.sight.Happened[0].Text != "view 2: r1, r2" {
 		t.Errorf("%+v", f.sight.Happened)
 	}
+}
+
+// Statistics that did not come in time are no statistics of nothing: what was seen of them stays,
+// and the next ones count from the last that came.
+func TestStatisticsThatDidNotCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		report := func(count uint64) bus.Report {
+			return bus.Report{
+				Started: time.Unix(1, 0),
+				Groups:  []bus.ReportGroup{{Consistency: "linearizable", Request: "set", Count: count, OK: count}},
+			}
+		}
+		l := looker{status: bus.Status{Ready: true}}
+		f := newFeed(l.look, false)
+		for _, count := range []uint64{1_000_000, 0, 1_000_010} {
+			if l.report = (bus.Report{}); count > 0 {
+				l.report = report(count)
+			}
+			for range reportEvery {
+				f.take(t.Context())
+				<-time.After(lookEvery)
+			}
+			if len(f.sight.Requests) != 1 {
+				t.Errorf("at %d requests: the statistics have %d rows", count, len(f.sight.Requests))
+			}
+		}
+		rates := f.sight.Rates["linearizable"]
+		if got := rates[len(rates)-1]; got > 10 {
+			t.Errorf("10 requests in some seconds are %.0f a second", got)
+		}
+	})
 }

@@ -87,8 +87,12 @@ func (s *Server) try(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		results[m], parts[fmt.Sprintf("result-%d", m)] = html, html
-		if isAuto {
-			parts["cell"], _ = tried.Cell()
+		if !isAuto {
+			continue
+		}
+		if parts["cell"], err = tried.Cell(); err != nil {
+			s.refuse(w, http.StatusInternalServerError, err.Error())
+			return
 		}
 	}
 	if wantsParts(r) {
@@ -165,8 +169,8 @@ func (s *Server) tryOne(ctx context.Context, m model.Consistency, a attempt) *pa
 	switch {
 	case a.typ == model.Set && err == nil:
 		s.ages.wrote(m, a.key, request.Value, began, now)
-	case a.typ == model.Get && result.Code.Answered():
-		tried.Age = s.ages.of(m, a.key, result.Value, result.Found, began, now)
+	case a.typ == model.Get && result.Found:
+		tried.Age = s.ages.of(m, a.key, result.Value, began, now)
 	}
 	if watcher != nil {
 		tried.Story = result.RID != 0

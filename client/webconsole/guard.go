@@ -2,6 +2,7 @@ package webconsole
 
 import (
 	"crypto/subtle"
+	"errors"
 	"net"
 	"net/http"
 	"slices"
@@ -82,7 +83,12 @@ func (s *Server) tokened(next http.Handler) http.Handler {
 		}
 
 		r.Body = http.MaxBytesReader(w, r.Body, bodyBytes)
-		if err := r.ParseMultipartForm(bodyBytes); err != nil && r.PostForm == nil {
+		var tooLarge *http.MaxBytesError
+		switch err := readForm(r); {
+		case errors.As(err, &tooLarge):
+			http.Error(w, "what is sent is too large: a value has at most 512 KiB, with its key", http.StatusRequestEntityTooLarge)
+			return
+		case err != nil:
 			http.Error(w, "the form cannot be read: "+err.Error(), http.StatusBadRequest)
 			return
 		}
@@ -92,4 +98,16 @@ func (s *Server) tokened(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// readForm reads a form, in either of the two ways in which pages send one.
+func readForm(r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return err
+	}
+	err := r.ParseMultipartForm(bodyBytes)
+	if errors.Is(err, http.ErrNotMultipart) {
+		return nil
+	}
+	return err
 }

@@ -265,6 +265,14 @@ func TestKeysInABrowser(t *testing.T) {
 	if !strings.Contains(answer, "the condition did not hold") || !strings.Contains(answer, ">ann<") {
 		t.Errorf("a set whose condition fails: %s", answer)
 	}
+
+	// A watch that was ended stays so when the page is hidden and seen again.
+	js[int](b, `window.opened = 0; window.EventSource = class extends EventSource { constructor(a) { super(a); window.opened++; } }; 0`)
+	b.click("#watch")
+	js[int](b, `document.dispatchEvent(new Event("visibilitychange")); 0`)
+	if n := js[int](b, "window.opened"); n > 0 {
+		t.Errorf("a watch that was ended has begun again")
+	}
 	b.open(d.url + "/keys/one?key=seat/7")
 	b.set("textarea", "bob")
 	b.press(`[data-keep=set]`)

@@ -47,6 +47,15 @@ func (s *stories) add(t *trace.Trace) {
 	s.come = make(chan struct{})
 }
 
+// forget drops the story of an earlier request that had the same id: of a cluster that lost its
+// memory with its processes, and counts anew.
+func (s *stories) forget(rid uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.kept, rid)
+	s.order = slices.DeleteFunc(s.order, func(kept uint64) bool { return kept == rid })
+}
+
 // all returns what is kept, newest first.
 func (s *stories) all() []*trace.Trace {
 	s.mu.Lock()
@@ -80,6 +89,7 @@ func (s *stories) await(ctx context.Context, rid uint64) *trace.Trace {
 
 // keepStory keeps the story of a request that was sent while watcher listened, and ends that.
 func (s *Server) keepStory(watcher *trace.Watcher, rid uint64) {
+	s.stories.forget(rid)
 	go func() { // ends with the console at the latest
 		defer func() { _ = watcher.Close() }() // of a connection that is closed nothing is left
 		if rid == 0 {

@@ -63,25 +63,36 @@ func (s *Server) tell(r *http.Request, out *stream, events <-chan model.Event, f
 	defer alive.Stop()
 
 	var told pane.Told
+	add := func(e model.Event) {
+		if told.Events = append(told.Events, e); len(told.Events) > tellMost {
+			told.Events, told.More = told.Events[1:], told.More+1
+		}
+	}
+	flush := func() bool {
+		isGone := len(told.Events) > 0 && !out.events(&told)
+		told = pane.Told{}
+		return !isGone
+	}
+
 	for {
 		select {
 		case e := <-events:
-			if told.Events = append(told.Events, e); len(told.Events) > tellMost {
-				told.Events, told.More = told.Events[1:], told.More+1
-			}
+			add(e)
 		case <-tick.C:
-			if len(told.Events) == 0 {
-				continue
-			}
-			if !out.events(&told) {
+			if !flush() {
 				return
 			}
-			told = pane.Told{}
 		case <-alive.C:
 			if !out.alive() {
 				return
 			}
-		case err := <-failed:
+		case err := <-failed: // what it told before may still wait
+			for len(events) > 0 {
+				add(<-events)
+			}
+			if !flush() {
+				return
+			}
 			out.say("the watch has ended: " + reason(err))
 			await(r, nil, out)
 			return

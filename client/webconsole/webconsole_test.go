@@ -175,6 +175,19 @@ func TestWhoIsLetIn(t *testing.T) {
 	}
 }
 
+// A form that is too large is refused as such, however it is sent.
+func TestAFormThatIsTooLarge(t *testing.T) {
+	c := start(t, webconsole.Options{Write: true}, "")
+	form := url.Values{"token": {c.token}, "value": {strings.Repeat("x", 3<<20)}}.Encode()
+	parted := "--b\r\nContent-Disposition: form-data; name=\"value\"\r\n\r\n" + strings.Repeat("x", 3<<20) + "\r\n--b--\r\n"
+	for kind, body := range map[string]string{"application/x-www-form-urlencoded": form, "multipart/form-data; boundary=b": parted} {
+		a := c.ask(http.MethodPost, "/keys/one", strings.NewReader(body), map[string]string{"Content-Type": kind, "Sec-Fetch-Site": "same-origin"})
+		if a.status != http.StatusRequestEntityTooLarge || !strings.Contains(a.body, "too large") {
+			t.Errorf("%s: %d %s", kind, a.status, a.body)
+		}
+	}
+}
+
 // Without the operator's word nothing changes a key, and no page offers to.
 func TestAConsoleThatReadsOnly(t *testing.T) {
 	r := responder.Start(t, nil)

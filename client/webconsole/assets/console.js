@@ -29,8 +29,9 @@
   }
   function live(address, heard) {
     let source = null;
+    const over = new AbortController(); // ends what listens to the page, too
     const open = () => {
-      if (source || document.hidden) return;
+      if (source || document.hidden || over.signal.aborted) return;
       source = new EventSource(address);
       source.onopen = () => lost("");
       source.onmessage = (event) => heard(JSON.parse(event.data));
@@ -40,10 +41,10 @@
       };
     };
     const close = () => { source?.close(); source = null; };
-    document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
-    addEventListener("pagehide", close);
+    document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()), { signal: over.signal });
+    addEventListener("pagehide", close, { signal: over.signal });
     open();
-    return close;
+    return () => { over.abort(); close(); };
   }
   if (document.body.dataset.live) live(document.body.dataset.live, put);
 

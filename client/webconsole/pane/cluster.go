@@ -305,9 +305,9 @@ type models struct {
 }
 
 type row struct {
-	Class, Model, Request                string
-	Rate, Failed, Mean, P50, P99, Count  string
-	Fails, FirstOfModel, IsWithoutReport bool
+	Class, Model, Request               string
+	Rate, Failed, Mean, P50, P99, Count string
+	Fails, FirstOfModel                 bool
 }
 
 func (s *Sight) models() models {

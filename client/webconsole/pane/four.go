@@ -20,10 +20,9 @@ type Four struct {
 
 // fourModel is a model's card.
 type fourModel struct {
-	Number                int
-	Word, Class, Promise  string
-	Result                template.HTML
-	MayStale, GoesOnAlone bool
+	Number               int
+	Word, Class, Promise string
+	Result               template.HTML
 }
 
 // promises are what the cards say of the models.

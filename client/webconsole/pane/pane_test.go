@@ -167,7 +167,7 @@ func TestCells(t *testing.T) {
 			Model: model.Linearizable, Type: model.Get, Reply: ok, Age: pane.Age{Known: true, Stale: true},
 		},
 		`class="cell stale" title="get, stale, as eventual may be after`: {
-			Model: model.Eventual, Type: model.Get, Reply: bus.Reply{Answer: model.Answer{Code: model.NotFound}}, Age: pane.Age{Stale: true},
+			Model: model.Eventual, Type: model.Get, Reply: ok, Age: pane.Age{Known: true, Stale: true},
 		},
 		`class="cell none" title="get, answered: no value after`: {Type: model.Get, Reply: bus.Reply{Answer: model.Answer{Code: model.NotFound}}},
 		`class="cell refused" title="set, refused (503) after`: {

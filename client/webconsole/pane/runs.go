@@ -49,13 +49,12 @@ func badge(verdict string) string {
 
 // Run is what the view of one run shows.
 type Run struct {
-	Name      string
-	Stats     *record.Stats // nil: the run has none
-	Report    *bus.Report   // of its cluster; nil: as above
-	Page      bool          // its cluster has written a page
-	Judged    *Judged       // nil: it was not judged yet
-	IsJudging bool
-	Why       string // it cannot be read
+	Name   string
+	Stats  *record.Stats // nil: the run has none
+	Report *bus.Report   // of its cluster; nil: as above
+	Page   bool          // its cluster has written a page
+	Judged *Judged       // nil: it was not judged yet
+	Why    string        // it cannot be read
 }
 
 // Judged are the verdicts on a history.
