@@ -51,8 +51,12 @@ var (
 		"mend the network between the replicas that are named: nothing else helps while each of them lives"}
 	Unreachable = &Kind{"%s of the view's %d members cannot be reached, and %d of them are needed to go on without " +
 		"losing what was acknowledged",
-		"those that the master runs come back by themselves, within seconds of its start;" +
-			" bring the others back, with their data; or see what going on without them would lose: quartet recover"}
+		"those that the master runs come back by themselves, within seconds, unless they keep ending: then it is said of " +
+			"each why; bring the others back, with their data; or see what going on without them would lose: quartet recover"}
+	Emptied = &Kind{"%s of the view's %d members cannot be reached, or have lost what they held, and %d of them are needed to " +
+		"go on without losing what was acknowledged",
+		"put the data of the replicas that are named back, if there are any; or see what going on without them would lose: " +
+			"quartet recover"}
 	TooFew = &Kind{"only %d of %d replicas can be reached, and %d are needed: %s cannot go on, or are not loaded yet",
 		"bring the missing replicas back; those that are being loaded come by themselves"}
 
@@ -85,7 +89,7 @@ var (
 // All are the kinds that a status can say, in no order that means anything.
 var All = []*Kind{
 	NewerMaster, RecordUnread, Undecided, RecordUnheld, RecordUnsure, RecordAnew, Booting, FirstView, Changing, Installing,
-	Apart, Unreachable, TooFew, RoomUnknown, DiskFull, DiskFullest,
+	Apart, Unreachable, Emptied, TooFew, RoomUnknown, DiskFull, DiskFullest,
 	NextChangeFails, NoSpare, DiskNarrow, KeepsEnding, Doubled, Open,
 }
 

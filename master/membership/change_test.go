@@ -161,6 +161,12 @@ func TestF3HowManyAreNeeded(t *testing.T) {
 			"r2, r3 of the view's 3 members cannot be reached, and 2 of them are needed to go on without losing what "+
 				"was acknowledged")
 
+		// r3 is back without what it held.
+		o.hello(3, func(h *message.Hello) { h.Incarnation, h.Phase, h.PID = 8, message.PhaseLearning, 301 })
+		o.expectWhy("short", o.Short(),
+			"r2, r3 of the view's 3 members cannot be reached, or have lost what they held, and 2 of them are needed to go "+
+				"on without losing what was acknowledged")
+
 		// r2 is back with its disk.
 		o.hello(2, func(h *message.Hello) { h.Phase, h.PID = message.PhaseWedged, 300 })
 		o.expectWhy("short", o.Short(), "")

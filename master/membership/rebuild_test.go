@@ -1,6 +1,7 @@
 package membership_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -73,6 +74,24 @@ func TestAnotherMasterWaitsForAll(t *testing.T) {
 		}
 		o.reads(nil, 0)
 	}
+	if absent, present := o.AtRisk(); !slices.Equal(absent, []lamport.Node{3}) || !slices.Equal(present, []lamport.Node{1, 2}) {
+		t.Errorf("at risk: absent %v, present %v", absent, present)
+	}
+
+	// r3 is there as the same incarnation, and knows less than it must have: its disk was put back,
+	// and with it what it may have known of later records.
+	o.hello(3, func(h *message.Hello) {
+		h.Epoch, h.Phase, h.Nonce, h.Past.Record = 2, message.PhaseWedged, 2003, recordOf(2, 3, self-1)
+	})
+	o.awaitCommand()
+	if o.out.Command.Propose != nil {
+		t.Fatalf("proposed %+v", o.out.Command.Propose)
+	}
+	if absent, present := o.AtRisk(); !slices.Equal(absent, []lamport.Node{3}) || !slices.Equal(present, []lamport.Node{1, 2}) {
+		t.Errorf("r3 was put back: absent %v, present %v", absent, present)
+	}
+	o.reads(nil, 0)
+
 	o.turn(o.Recover)
 	if r := o.proposed(); r.Epoch != 4 {
 		t.Errorf("an operator has decided; proposed %+v", r)

@@ -78,11 +78,14 @@ func (m *Machine) Short() string {
 
 	var absent []string
 	survivors, others := 0, 0
+	away := trouble.Unreachable
 	for _, member := range m.record.Members {
-		r := m.Replica(member.Node)
-		switch {
-		case r == nil || r.Lost || r.Incarnation > member.Incarnation || r.Back != "":
+		switch r := m.Replica(member.Node); {
+		case r == nil || r.Lost:
 			absent = append(absent, member.Node.String())
+		case r.Incarnation > member.Incarnation || r.Back != "": // it is there, and has less than it had
+			absent = append(absent, member.Node.String())
+			away = trouble.Emptied
 		case r.Suspected, r.Incarnation == 0 && m.ticks-m.began >= m.cfg.SuspectTicks:
 			absent = append(absent, member.Node.String())
 		default:
@@ -101,7 +104,7 @@ func (m *Machine) Short() string {
 	total := len(m.record.Configured) - m.mayMiss(len(m.record.Configured))
 	switch {
 	case survivors < need:
-		return trouble.Unreachable.Say(strings.Join(absent, ", "), len(m.record.Members), need)
+		return away.Say(strings.Join(absent, ", "), len(m.record.Members), need)
 	case survivors+others < total:
 		return trouble.TooFew.Say(survivors+others, len(m.record.Configured), total, strings.Join(m.unfit(), ", "))
 	}
@@ -168,19 +171,28 @@ func (m *Machine) WhyNot(r *Replica) string {
 	return "it is not in the view"
 }
 
-// AtRisk says what may be lost if the cluster goes on with the replicas that are there:
-// the members of the newest view that are not.
+// AtRisk says what may be lost if the cluster goes on with the replicas that are there: the members
+// of the newest view that are not. Where the record is lost these are, too, all replicas of the
+// newest one that is held which may know of a later one (rule F11).
 func (m *Machine) AtRisk() (absent, present []lamport.Node) {
 	record := &m.record
+	var unsure []string
 	if held, lost := m.LostRecord(); lost && held != nil {
 		record = held
+		if m.lost {
+			unsure = m.unheardOf(held)
+		}
 	}
-	for _, member := range record.Members {
-		r := m.Replica(member.Node)
-		if r == nil || r.Lost || r.Suspected || r.Incarnation != member.Incarnation || r.Back != "" {
-			absent = append(absent, member.Node)
-		} else {
-			present = append(present, member.Node)
+
+	for _, n := range record.Configured {
+		r, i := m.Replica(n), record.Index(n)
+		isMember := i >= 0
+		isWhole := r != nil && !r.Lost && !r.Suspected && r.Back == "" && isMember && r.Incarnation == record.Members[i].Incarnation
+		switch isUnsure := slices.Contains(unsure, n.String()); {
+		case isUnsure, isMember && !isWhole:
+			absent = append(absent, n)
+		case isMember:
+			present = append(present, n)
 		}
 	}
 	return slices.Clip(absent), slices.Clip(present)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,6 +16,7 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/testkit"
+	"quartet/bus/trouble"
 )
 
 // holdsAll waits until all three replicas are members, and expects each to have what was
@@ -87,6 +89,42 @@ func TestDisksArePutBack(t *testing.T) {
 			serves(t, nc)
 		})
 	}
+}
+
+// One machine's snapshot takes the record of the views back together with a replica that may have
+// known of a later one: the cluster names it, and an operator goes on with the others, which have
+// all of it.
+func TestTheRecordIsPutBackWithAReplica(t *testing.T) {
+	t.Parallel()
+	d := aged(t, true)
+	m, _ := d.start(t) // so the copy is of epochs before, and not of the last one
+	stopped(t, m)
+	kept := filepath.Join(d.tmp, "kept")
+	replace(t, kept, filepath.Join(d.dir, "replicas"))
+	replace(t, d.dir, d.old)
+	for _, id := range []string{"r2", "r3"} {
+		replace(t, d.home(id), filepath.Join(kept, id))
+	}
+
+	m = launch(t, d.folder, "--dir", d.dir, "--listen", testkit.FreeAddress(t), "--suspect", suspicion.String())
+	nc := d.reach(t, m)
+	testkit.Eventually(t, restLimit, "r1 is named, and nobody else", func() error {
+		s := mustStatus(t, nc)
+		isOnlyR1 := strings.Contains(s.Reason, ", and r1, which may know of a later one")
+		if trouble.Of(s.Reason) != trouble.RecordUnsure || !isOnlyR1 {
+			return fmt.Errorf("ready %v: %s", s.Ready, s.Reason)
+		}
+		return nil
+	})
+	url := nc.ConnectedUrl()
+	if r := recovered(t, url, 1); !slices.Equal(r.Missing, []string{"r1"}) || !slices.Equal(r.Present, []string{"r2", "r3"}) {
+		t.Errorf("without --yes: %+v", r)
+	}
+	if r := recovered(t, url, 0, "--yes"); !r.Ready || !slices.Equal(r.Missing, []string{"r1"}) {
+		t.Errorf("with --yes: %+v", r)
+	}
+	holdsAll(t, nc)
+	serves(t, nc)
 }
 
 // Directories that are not the replica's own: it does not serve them, and leaves them as they

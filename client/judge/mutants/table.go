@@ -3,8 +3,8 @@ package mutants
 import "slices"
 
 // All is every mutant: of the order and of what replicas hold first, of which master leads last.
-var All = slices.Concat(ofTheOrder, ofOperations, ofCollections, ofViews, ofForeignDisks, ofMasters, ofExecutedRequests,
-	ofWatches, ofLists, ofVotes, ofSuccession)
+var All = slices.Concat(ofTheOrder, ofOperations, ofCollections, ofViews, ofDisksPutBack, ofForeignDisks, ofMasters,
+	ofExecutedRequests, ofWatches, ofLists, ofVotes, ofSuccession)
 
 var ofTheOrder = []Mutant{
 	{Name: "without (A)", Rule: "S4", Edits: []Edit{
@@ -288,18 +288,6 @@ var ofViews = []Mutant{
 	return named.Life == 0 || named.Life == s.life
 `},
 	}},
-	{Name: "the cut lowered for whoever was started again", Rule: "F15", Edits: []Edit{
-		{"master/membership/change.go", `	return named != 0 && r.state.Proof.Life != named`,
-			`	return named != 0 && r.state.Proof.Life != named && !MUTANT`},
-	}},
-	{Name: "the least that any holds, if all were started again", Rule: "F15", Edits: []Edit{
-		{"master/membership/change.go", `	return combined(held(c.survivors), maxOf)`, `	if MUTANT {
-		return combined(held(c.survivors), minOf)
-	}
-	return combined(held(c.survivors), maxOf)`},
-	}},
-	{Name: "what was brought not on disk before it is told", Rule: "F15", Edits: []Edit{{"replica/fetch.go", `	if m.cfg.Durable {`,
-		`	if m.cfg.Durable && !MUTANT {`}}},
 	{Name: "what was told not compared", Rule: "F9", Edits: []Edit{
 		{"master/membership/told.go", `func (m *Machine) compare() {
 `, `func (m *Machine) compare() {

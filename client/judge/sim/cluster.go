@@ -434,11 +434,7 @@ func (c *cluster) masterTurn(i int, inbox []message.Message, tick bool) {
 
 	if tick {
 		n.master.Tick(out)
-		if c.opts.PowerCut && c.healed && c.now > c.healedAt+50*tickUnits {
-			if !n.master.Ready() {
-				n.master.Recover() // the operator sees that it does not come back by itself
-			}
-		}
+		c.operate(n.master)
 	}
 
 	n.master.EndTurn(out)

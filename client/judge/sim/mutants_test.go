@@ -126,6 +126,7 @@ var hunts = []hunt{
 	{"the cut lowered for whoever was started again", 60, 300, PutBackNearFromSeed},
 	{"the least that any holds, if all were started again", 60, 60, PutBackUnwitnessedFromSeed},
 	{"what was brought not on disk before it is told", 300, 300, near(PutBackUnwitnessedFromSeed, 120)},
+	{"an operator who is not heeded", 300, 0, PutBackAndLostFromSeed},
 	{"members that do not hear each other kept together", 20, 20, LinksFromSeed},
 	{"one let in who does not hear every member", 100, 100, LinksFromSeed},
 	{"nothing said where nothing is to be said", 20, 20, LinksFromSeed},

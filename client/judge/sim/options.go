@@ -71,6 +71,10 @@ type Options struct {
 	// may be lost then, and nothing else.
 	PowerCut bool
 
+	// Operator lets the cluster go on, once all has healed, where a master says that a record is
+	// lost and who may know of a later one. Nothing that clients were told may be lost by that.
+	Operator bool
+
 	// Stale makes the leading master stand still once, cut off with some replicas, while
 	// another one goes on with the rest; it goes on before the cut ends.
 	Stale bool

@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"quartet/bus/lamport"
+	"quartet/bus/trouble"
+	"quartet/master"
 	"quartet/replica/abcast"
 )
 
@@ -26,6 +28,15 @@ func PutBackUnwitnessedFromSeed(seed uint64) Options {
 	o := PutBackNearFromSeed(seed)
 	o.Unwitnessed, o.Mixes, o.Faults = true, []int{strongOnly}, 4
 	o.Kinds = []FaultKind{Crash, CrashAll, CrashInTurn, MasterDies, CutIn, Isolate}
+	return o
+}
+
+// PutBackAndLostFromSeed draws one in which the store loses records, too, while masters die: who
+// has gone back may have known of a later record, so an operator is asked (rule F11).
+func PutBackAndLostFromSeed(seed uint64) Options {
+	o := PutBackNearFromSeed(seed)
+	o.LostRecords, o.Operator = 4, true
+	o.Kinds, o.Faults = append(o.Kinds, MasterDies, SecondMaster, Crash), 6
 	return o
 }
 
@@ -164,4 +175,19 @@ func (c *cluster) othersRemember(i int) bool {
 		}
 	}
 	return true
+}
+
+// operate is the operator, who sees that a cluster does not come back by itself, and lets it go on
+// with what is left: after a power cut whatever it says, and else where it says that a record is
+// lost and who may know of a later one (rule F11).
+func (c *cluster) operate(m *master.Machine) {
+	isLate := c.healed && c.now > c.healedAt+50*tickUnits
+	if !isLate || m.Ready() {
+		return
+	}
+	isUnsure := c.opts.Operator && trouble.Of(m.Snapshot().Why) == trouble.RecordUnsure
+	if c.opts.PowerCut || isUnsure {
+		c.trace("%6d  the operator goes on", c.now)
+		m.Recover()
+	}
 }

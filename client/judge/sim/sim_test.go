@@ -151,6 +151,10 @@ func TestF15PutBackNear(t *testing.T) { run(t, PutBackNearFromSeed, *seeds/40) }
 // TestF15Unwitnessed lets all die beside that, with what they remember of it.
 func TestF15Unwitnessed(t *testing.T) { run(t, PutBackUnwitnessedFromSeed, *seeds/40) }
 
+// TestF11PutBackAndLost loses records beside that: what nobody can know any more an operator
+// decides, and going on loses nothing that was acknowledged.
+func TestF11PutBackAndLost(t *testing.T) { run(t, PutBackAndLostFromSeed, *seeds/40) }
+
 // TestMisplaced puts disks of another cluster, or of another history, in place of replicas' own:
 // the others go on, and nothing of the other cluster comes in.
 func TestMisplaced(t *testing.T) { run(t, MisplacedFromSeed, *seeds/20) }
