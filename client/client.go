@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"strconv"
-	"sync"
 	"sync/atomic"
 
 	"github.com/nats-io/nats.go"
@@ -31,8 +30,8 @@ type Client struct {
 	seen atomic.Uint64 // bit n: replica rn has answered; see another
 	led  *led
 
-	mu  sync.Mutex
-	ids *nuid.NUID // is for one goroutine at a time
+	ids  string        // what the ids of its requests begin with
+	made atomic.Uint64 // how many it has made
 }
 
 // Connect dials url, one or more of them joined by commas ("nats://127.0.0.1:4222"),
@@ -80,7 +79,7 @@ func newClient(nc *nats.Conn, o options) (*Client, error) {
 	case err != nil:
 		return nil, fmt.Errorf("client: %w", err)
 	}
-	c := &Client{o: o, nc: nc, in: in, subjects: subjects, ids: nuid.New(), named: namedHeader(o.name)}
+	c := &Client{o: o, nc: nc, in: in, subjects: subjects, ids: newPrefix(), named: namedHeader(o.name)}
 	c.out = newGatherer(c)
 	if c.led, err = c.hearLed(); err != nil {
 		return nil, errors.Join(err, c.Close())
@@ -208,9 +207,15 @@ func isNoResponders(m *nats.Msg) bool {
 	return errors.Is(err, bus.ErrNoResponders)
 }
 
-// newID returns an id that no other client will use.
+// newID returns an id that no other client will use: PREFIX.NUMBER, which a cluster remembers in
+// fewer bytes than letters that are drawn (package dedup).
 func (c *Client) newID() string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.ids.Next()
+	b := make([]byte, 0, len(c.ids)+12)
+	return string(strconv.AppendUint(append(b, c.ids...), c.made.Add(1), 10))
 }
+
+// newPrefix draws what the ids of a client begin with: 12 letters, as NUIDs do, which the system's
+// source of randomness has drawn, and a dot.
+func newPrefix() string { return nuid.New().Next()[:prefixLetters] + "." }
+
+const prefixLetters = 12

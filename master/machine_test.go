@@ -473,11 +473,17 @@ func TestARetryKeepsItsStamp(t *testing.T) {
 }
 
 func TestTheWindowOfIdentities(t *testing.T) {
+	for _, form := range []string{"%d", "client.%d"} { // of clients that number theirs, too
+		t.Run(form, func(t *testing.T) { windowOf(t, form) })
+	}
+}
+
+func windowOf(t *testing.T, form string) {
 	cfg := configured(3, 1)
 	cfg.Window = 3
 	o := ready(t, cfg)
 	set := func(n int) string {
-		o.ask(at(1, id(fmt.Sprint(n), in("linearizable set a 1"))))
+		o.ask(at(1, id(fmt.Sprintf(form, n), in("linearizable set a 1"))))
 		if len(o.out.Replies) > 0 {
 			return "remembered"
 		}

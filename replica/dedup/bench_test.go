@@ -9,12 +9,22 @@ import (
 )
 
 // What an entry takes, and what it costs to look one up that is not there, remember it and
-// forget the oldest, with a million of them.
+// forget the oldest, with a million of them: of a client that draws letters, and of one that numbers
+// its requests.
 func BenchmarkMemory(b *testing.B) {
+	b.Run("letters", func(b *testing.B) {
+		benchmarkMemory(b, func(i int) string { return fmt.Sprintf("V4hXjQ9tU3cbJm%08x", uint32(i)*2654435761) })
+	})
+	b.Run("numbered", func(b *testing.B) {
+		benchmarkMemory(b, func(i int) string { return fmt.Sprintf("V4hXjQ9tU3cb.%d", i) })
+	})
+}
+
+func benchmarkMemory(b *testing.B, id func(i int) string) {
 	const n = 1_000_000
 	ids := make([]string, 2*n)
 	for i := range ids {
-		ids[i] = fmt.Sprintf("V4hXjQ9tU3cbJm%08x", uint32(i)*2654435761)
+		ids[i] = id(i)
 	}
 	var before, after runtime.MemStats
 	runtime.GC()

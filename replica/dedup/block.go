@@ -7,19 +7,31 @@ import (
 	"quartet/bus/model"
 )
 
-// An entry in its block: twice the length of its ID, and 1 more if its answer said more than most
-// do; the distance back to the entry before it with the same hash (0: none); then, with an ID, the
-// ID and the digest (8 bytes); rID, position, timestamp and time as differences to the block's
-// base. Where the answer said more: the code, the revision, and twice the length of the result with
-// the result behind it, or twice its index beside the block and 1 more.
+// An entry in its block: four times the length of its ID, or four times the slot of its name's
+// prefix and 2 more; 1 more if its answer said more than most do. Then the number of its name, or
+// the distance back to the entry before it with the same hash (0: none) and the ID; with either of
+// these the digest (8 bytes); rID, position, timestamp and time as differences to the block's base.
+// Where the answer said more: the code, the revision, and twice the length of the result with the
+// result behind it, or twice its index beside the block and 1 more.
+
+// way is how an entry is found: by a name, or by the entries with the same hash.
+type way struct {
+	name Name
+	back uint64 // distance to the one before it; 0: none
+}
 
 // put writes an entry behind the others, and returns its length.
-func (b *block) put(e *Entry, back uint64) int {
+func (b *block) put(e *Entry, by way) int {
 	w := b.data[b.used:b.used]
-	w = binary.AppendUvarint(w, flagged(len(e.ID), e.says()))
-	w = binary.AppendUvarint(w, back)
-	if e.ID != "" {
+	if !by.name.IsZero() {
+		w = binary.AppendUvarint(w, flagged(int(flagged(int(by.name.slot), true)), e.says()))
+		w = binary.AppendUvarint(w, by.name.number)
+	} else {
+		w = binary.AppendUvarint(w, flagged(int(flagged(len(e.ID), false)), e.says()))
+		w = binary.AppendUvarint(w, by.back)
 		w = append(w, e.ID...)
+	}
+	if e.ID != "" {
 		w = binary.LittleEndian.AppendUint64(w, e.Digest)
 	}
 	w = binary.AppendVarint(w, int64(e.RID-b.base.RID))
@@ -53,15 +65,22 @@ func flagged(n int, flag bool) uint64 {
 
 func unflagged(v uint64) (n int, flag bool) { return int(v >> 1), v&1 == 1 }
 
-// get reads the entry at an offset: what it is, its length, and the distance back.
-func (b *block) get(at int) (e Entry, length int, back uint64) {
+// get reads the entry at an offset, without its ID if it has a name; its length, and how it is
+// found.
+func (b *block) get(at int) (e Entry, length int, by way) {
 	r := reader{b: b.data[at:b.used]}
 	n, says := unflagged(r.uint())
-	back = r.uint()
-	if n > 0 {
+	n, named := unflagged(uint64(n))
+	if named {
+		by.name = Name{slot: uint32(n), number: r.uint()}
+	} else {
+		by.back = r.uint()
 		e.ID = string(r.bytes(n))
+	}
+	if n > 0 {
 		e.Digest = binary.LittleEndian.Uint64(r.bytes(8))
 	}
+
 	e.RID = b.base.RID + uint64(r.int())
 	e.Position = b.base.Position + uint64(r.int())
 	e.Timestamp = b.base.Timestamp + uint64(r.int())
@@ -69,7 +88,7 @@ func (b *block) get(at int) (e Entry, length int, back uint64) {
 	if says {
 		b.getAnswer(&r, &e)
 	}
-	return e, b.used - at - len(r.b), back
+	return e, b.used - at - len(r.b), by
 }
 
 // getAnswer reads what putAnswer wrote.
@@ -87,10 +106,15 @@ func (b *block) getAnswer(r *reader, e *Entry) {
 func (b *block) length(at int) int {
 	r := reader{b: b.data[at:b.used]}
 	n, says := unflagged(r.uint())
+	n, named := unflagged(uint64(n))
 	r.uint()
-	if n > 0 {
+	switch {
+	case named:
+		r.bytes(8)
+	case n > 0:
 		r.bytes(n + 8)
 	}
+
 	for range 4 {
 		r.int()
 	}
@@ -119,12 +143,13 @@ func (b *block) back(at int) uint64 {
 	return r.uint()
 }
 
-// is reports whether the entry at an offset has an identity.
+// is reports whether the entry at an offset, which has no name, has an identity.
 func (b *block) is(at int, id string, rid uint64) bool {
 	r := reader{b: b.data[at:b.used]}
 	n, _ := unflagged(r.uint())
+	n, named := unflagged(uint64(n))
 	r.uint()
-	if n != len(id) {
+	if named || n != len(id) {
 		return false
 	}
 	if n > 0 {

@@ -6,8 +6,9 @@
 //
 // An entry stands in a block of bytes without pointers (the garbage collector passes over
 // them), as differences to the first one of its block. [Numbers] lead from an rID to the newest
-// entry with it, a map from 32 bits of a hash of a client's id to the newest with that hash, and
-// each entry to the one before it with the same. A long result stands beside its block.
+// entry with it, [Names] from a client's id whose client numbers its requests; a map leads from 32
+// bits of a hash of any other id to the newest with that hash, and each entry to the one before it
+// with the same. A long result stands beside its block.
 package dedup
 
 import (
@@ -70,6 +71,7 @@ const inlineResult = 64
 type Memory struct {
 	seed   uint64
 	byRID  Numbers           // of entries without an id: offset of the newest
+	names  Names             // of entries whose ids it has: offset of the newest
 	byID   map[uint32]uint32 // hash of an id → offset of the newest entry with it
 	blocks []*block          // oldest first
 	spare  *block
@@ -118,12 +120,12 @@ func (m *Memory) Results() int { return m.bytes }
 // Add remembers an entry as the newest.
 func (m *Memory) Add(e *Entry) {
 	b := m.room(e)
-	var back uint64
+	var by way
 	if !e.nobodys() {
-		back = m.link(e)
+		by = m.link(e)
 	}
 
-	n := b.put(e, back)
+	n := b.put(e, by)
 	b.used += n
 	b.count++
 	m.tail += uint64(n)
@@ -132,42 +134,35 @@ func (m *Memory) Add(e *Entry) {
 	m.bytes += len(e.Result)
 }
 
-// link makes e, the next entry, the newest with its identity, and returns how far back the one
-// before it is with the same, or with an id that has the same hash; 0: there is none.
-func (m *Memory) link(e *Entry) (back uint64) {
-	var low uint32
-	var had bool
+// link makes e, the next entry, the newest with its identity, and returns how it is found: with an
+// id that has no name, how far back the one before it is with the same hash; 0: there is none.
+func (m *Memory) link(e *Entry) (by way) {
 	if e.ID == "" {
-		low, had = m.byRID.Set(e.RID, uint32(m.tail))
-	} else {
-		h := hash.Sum32(m.seed, e.ID)
-		low, had = m.byID[h]
-		m.byID[h] = uint32(m.tail)
+		m.byRID.Set(e.RID, uint32(m.tail))
+		return way{}
+	}
+	if by.name = m.names.Enter(e.ID, uint32(m.tail)); !by.name.IsZero() {
+		return by
 	}
 
+	h := hash.Sum32(m.seed, e.ID)
+	low, had := m.byID[h]
+	m.byID[h] = uint32(m.tail)
 	if !had {
-		return 0
+		return way{}
 	}
 	if p := m.offset(low); p >= m.head {
-		return m.tail - p
+		by.back = m.tail - p
 	}
-	return 0
-}
-
-// newest returns the offset of the newest entry with an identity, or with an id that has the same
-// hash.
-func (m *Memory) newest(id string, rid uint64) (low uint32, ok bool) {
-	if id == "" {
-		return m.byRID.Get(rid)
-	}
-	low, ok = m.byID[hash.Sum32(m.seed, id)]
-	return low, ok
+	return by
 }
 
 // unlink takes the oldest entry out of what leads to entries.
-func (m *Memory) unlink(e *Entry) {
+func (m *Memory) unlink(e *Entry, by way) {
 	switch {
 	case e.nobodys(): // nothing leads to it
+	case !by.name.IsZero():
+		m.names.Leave(by.name, uint32(m.head))
 	case e.ID == "":
 		m.byRID.Drop(e.RID, uint32(m.head))
 	default:
@@ -212,15 +207,45 @@ func (m *Memory) Lookup(id string, rid uint64) (Entry, bool) {
 	if isNobodys || m.count == 0 {
 		return Entry{}, false
 	}
-	low, ok := m.newest(id, rid)
+
+	p, ok := m.newest(id, rid)
 	if !ok {
 		return Entry{}, false
 	}
-	for p := m.offset(low); p >= m.head; {
+	e, _, _ := m.entry(p)
+	return e, true
+}
+
+// newest returns the offset of the newest entry with an identity.
+func (m *Memory) newest(id string, rid uint64) (p uint64, ok bool) {
+	if id == "" {
+		low, ok := m.byRID.Get(rid)
+		return m.offset(low), ok
+	}
+
+	// One may have come before its id had a name, and another one later.
+	low, isNamed := m.names.Find(id)
+	plain, isPlain := m.chained(id)
+	if !isNamed {
+		return plain, isPlain
+	}
+	p = m.offset(low)
+	if isPlain {
+		p = max(p, plain)
+	}
+	return p, true
+}
+
+// chained returns the offset of the newest entry with an id that has no name.
+func (m *Memory) chained(id string) (p uint64, ok bool) {
+	low, ok := m.byID[hash.Sum32(m.seed, id)]
+	if !ok {
+		return 0, false
+	}
+	for p = m.offset(low); p >= m.head; {
 		b, at := m.at(p)
-		if b.is(at, id, rid) {
-			e, _, _ := b.get(at)
-			return e, true
+		if b.is(at, id, 0) {
+			return p, true
 		}
 		back := b.back(at)
 		if back == 0 || back > p {
@@ -228,7 +253,17 @@ func (m *Memory) Lookup(id string, rid uint64) (Entry, bool) {
 		}
 		p -= back
 	}
-	return Entry{}, false
+	return 0, false
+}
+
+// entry returns the whole entry at an offset.
+func (m *Memory) entry(p uint64) (e Entry, length int, by way) {
+	b, at := m.at(p)
+	e, length, by = b.get(at)
+	if !by.name.IsZero() {
+		e.ID = m.names.ID(by.name)
+	}
+	return e, length, by
 }
 
 // Oldest returns the oldest entry.
@@ -236,8 +271,7 @@ func (m *Memory) Oldest() (Entry, bool) {
 	if m.count == 0 {
 		return Entry{}, false
 	}
-	b, at := m.at(m.head)
-	e, _, _ := b.get(at)
+	e, _, _ := m.entry(m.head)
 	return e, true
 }
 
@@ -246,9 +280,9 @@ func (m *Memory) Forget() {
 	if m.count == 0 {
 		return
 	}
-	b, at := m.at(m.head)
-	e, n, _ := b.get(at)
-	m.unlink(&e)
+	e, n, by := m.entry(m.head)
+	b, _ := m.at(m.head)
+	m.unlink(&e, by)
 	b.drop(&e)
 	m.count--
 	m.cost -= e.Cost()
@@ -289,7 +323,10 @@ func (m *Memory) Each(from int, f func(*Entry) bool) {
 				i++
 				continue
 			}
-			e, n, _ := b.get(at)
+			e, n, by := b.get(at)
+			if !by.name.IsZero() {
+				e.ID = m.names.ID(by.name)
+			}
 			if !f(&e) {
 				return
 			}

@@ -73,10 +73,14 @@ func randomEntry(r *rand.Rand, now uint64) dedup.Entry {
 		}
 	}
 
-	switch r.IntN(5) {
+	switch r.IntN(7) {
 	case 0:
 	case 4: // nobody's
 		e.RID = 0
+	case 5: // of clients that number theirs, again and again
+		e.ID, e.Digest = fmt.Sprintf("c%d.%d", r.IntN(3), r.IntN(40)), r.Uint64()
+	case 6: // … and in a row
+		e.ID, e.Digest = fmt.Sprintf("d%d.%d", r.IntN(3), now+r.Uint64N(8)), r.Uint64()
 	case 1: // few of them, so that identities come again
 		e.ID, e.Digest = fmt.Sprint(r.IntN(50)), r.Uint64()
 	case 2:

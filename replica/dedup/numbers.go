@@ -11,6 +11,7 @@ type Numbers struct {
 	pages  map[uint64]*page
 	recent [recentPages]recent
 	spare  *page
+	count  int
 }
 
 // page holds the offsets of the numbers that begin with the same bits.
@@ -31,6 +32,15 @@ const (
 	recentPages = 64 // a power of two
 )
 
+// Len returns how many numbers there are.
+func (m *Numbers) Len() int { return m.count }
+
+// pagesHeld returns how many pages they take.
+func (m *Numbers) pagesHeld() int { return len(m.pages) }
+
+// hasPage reports whether n needs no page of its own.
+func (m *Numbers) hasPage(n uint64) bool { return m.page(n>>pageBits) != nil }
+
 // Get returns what stands under n.
 func (m *Numbers) Get(n uint64) (offset uint32, ok bool) {
 	p := m.page(n >> pageBits)
@@ -47,6 +57,9 @@ func (m *Numbers) Set(n uint64, offset uint32) (before uint32, had bool) {
 		p = m.add(n >> pageBits)
 	}
 	before, had = p.offsets[n%pageLen], p.held&bit(n) != 0
+	if !had {
+		m.count++
+	}
 	p.offsets[n%pageLen] = offset
 	p.held |= bit(n)
 	return before, had
@@ -61,6 +74,7 @@ func (m *Numbers) Drop(n uint64, offset uint32) {
 	}
 	p.offsets[n%pageLen] = 0
 	p.held &^= bit(n)
+	m.count--
 	if p.held == 0 {
 		m.remove(n>>pageBits, p)
 	}
@@ -68,7 +82,7 @@ func (m *Numbers) Drop(n uint64, offset uint32) {
 
 // page returns the page of a number, or nil.
 func (m *Numbers) page(number uint64) *page {
-	r := &m.recent[number%recentPages]
+	r := m.lately(number)
 	if r.page != nil && r.number == number {
 		return r.page
 	}
@@ -90,17 +104,23 @@ func (m *Numbers) add(number uint64) *page {
 		m.pages = map[uint64]*page{}
 	}
 	m.pages[number] = p
-	m.recent[number%recentPages] = recent{number: number, page: p}
+	*m.lately(number) = recent{number: number, page: p}
 	return p
 }
 
 // remove takes an empty page away.
 func (m *Numbers) remove(number uint64, p *page) {
 	delete(m.pages, number)
-	if r := &m.recent[number%recentPages]; r.page == p {
+	if r := m.lately(number); r.page == p {
 		*r = recent{}
 	}
 	m.spare = p
+}
+
+// lately is the place of a page among those that were looked for lately. Of several rows of
+// numbers, whose upper bits tell them apart, each has places of its own.
+func (m *Numbers) lately(number uint64) *recent {
+	return &m.recent[(number+number>>(numberBits-pageBits)*(recentPages/8+1))%recentPages]
 }
 
 // bit is the place of n in a page's held.

@@ -16,10 +16,11 @@ import (
 // of its own. They stand in both parts, for learners, and are not found.
 //
 // Every set is looked up here several times on every replica, so the outcomes stand in the
-// ring in the order of delivery, and two maps lead into it, that for sets without a client's id
-// being the cheapest there is.
+// ring in the order of delivery, and what leads into it is the cheapest there is: rows of numbers,
+// for sets without a client's id and for those of clients that number theirs, and a map for others.
 type executed struct {
 	byRID  dedup.Numbers // of sets without a client's id
+	names  dedup.Names   // of clients' ids that it takes
 	byID   map[string]uint32
 	ring   []done // as many places as the window has
 	start  int    // place of the oldest
@@ -35,8 +36,9 @@ type executed struct {
 
 // done is an entry of the ring.
 type done struct {
-	id  string // "": the identity is the rID
-	key string // a learner needs its record again
+	id   string     // "": the identity is the rID, or in the ring it has a name
+	name dedup.Name // in the ring, in place of the id
+	key  string     // a learner needs its record again
 	Outcome
 }
 
@@ -62,21 +64,14 @@ func newExecuted(cfg *Config) executed {
 // clear empties the table; the next entry gets the number after this one. The order's time
 // stays.
 func (e *executed) clear(number uint64) {
-	e.byRID, e.byID = dedup.Numbers{}, map[string]uint32{}
+	e.byRID, e.names, e.byID = dedup.Numbers{}, dedup.Names{}, map[string]uint32{}
 	// Made in its full size: growing on the way would stop the replica for milliseconds.
 	e.ring, e.start, e.count, e.bytes = make([]done, e.limits.Window), 0, 0, 0
 	e.number, e.earlier = number, dedup.New(e.seed)
 }
 
 func (e *executed) lookup(r *message.Request) (Outcome, bool) {
-	var at uint32
-	var ok bool
-	if r.Identity != "" {
-		at, ok = e.byID[r.Identity]
-	} else {
-		at, ok = e.byRID.Get(r.RID)
-	}
-	if ok {
+	if at, ok := e.find(r); ok {
 		return e.ring[at].Outcome, true
 	}
 	x, ok := e.earlier.Lookup(r.Identity, r.RID)
@@ -84,6 +79,18 @@ func (e *executed) lookup(r *message.Request) (Outcome, bool) {
 		return Outcome{}, false
 	}
 	return outcomeOf(&x), true
+}
+
+// find returns where in the ring the set with r's identity stands.
+func (e *executed) find(r *message.Request) (at uint32, ok bool) {
+	if r.Identity == "" {
+		return e.byRID.Get(r.RID)
+	}
+	if at, ok = e.names.Find(r.Identity); ok {
+		return at, true
+	}
+	at, ok = e.byID[r.Identity]
+	return at, ok
 }
 
 // add remembers a first outcome. When the ring is full its oldest entry becomes an earlier
@@ -94,16 +101,21 @@ func (e *executed) add(d done) {
 	}
 
 	at := e.place(e.count)
+	switch {
+	case d.id != "":
+		if d.name = e.names.Enter(d.id, uint32(at)); d.name.IsZero() {
+			e.byID[d.id] = uint32(at)
+		} else {
+			d.id = ""
+		}
+	case d.RID != 0:
+		e.byRID.Set(d.RID, uint32(at))
+	}
+
 	e.ring[at] = d
 	e.number++
 	e.count++
 	e.bytes += len(d.Result)
-	switch {
-	case d.id != "":
-		e.byID[d.id] = uint32(at)
-	case d.RID != 0:
-		e.byRID.Set(d.RID, uint32(at))
-	}
 
 	for e.crowded() {
 		e.forgetOldest()
@@ -115,8 +127,10 @@ func (e *executed) place(i int) int { return (e.start + i) % len(e.ring) }
 
 // shift takes the oldest entry off the ring.
 func (e *executed) shift() done {
-	at, old := uint32(e.start), e.ring[e.start]
+	at, old := uint32(e.start), e.whole(e.start)
 	switch {
+	case !old.name.IsZero():
+		e.names.Leave(old.name, at)
 	case old.id != "":
 		if e.byID[old.id] == at {
 			delete(e.byID, old.id)
@@ -130,6 +144,15 @@ func (e *executed) shift() done {
 	e.count--
 	e.bytes -= len(old.Result)
 	return old
+}
+
+// whole is the entry at a place of the ring, with its id.
+func (e *executed) whole(place int) done {
+	d := e.ring[place]
+	if !d.name.IsZero() {
+		d.id = e.names.ID(d.name)
+	}
+	return d
 }
 
 // retire makes the oldest entry of the ring an earlier one.
@@ -260,7 +283,8 @@ func (e *executed) each(number uint64, f func(*done) bool) {
 		})
 	}
 	for number = max(number, e.oldest()); more && number <= e.number; number++ {
-		more = f(&e.ring[e.place(int(number-e.oldest()))])
+		d := e.whole(e.place(int(number - e.oldest())))
+		more = f(&d)
 	}
 }
 

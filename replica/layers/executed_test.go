@@ -24,7 +24,7 @@ func outcome(rnd *rand.Rand, n int) done {
 	d := done{key: fmt.Sprint("key ", n%7), Outcome: Outcome{RID: uint64(n), Position: uint64(3 * n), time: uint64(n)}}
 	switch rnd.IntN(4) {
 	case 0:
-		d.id, d.Digest = fmt.Sprint("client ", n), uint64(n)
+		d.id, d.Digest = fmt.Sprintf([...]string{"client %d", "client.%d"}[rnd.IntN(2)], n), uint64(n)
 	case 1:
 		d.RID = 0
 	}

@@ -67,7 +67,7 @@ func (s *session) inventOperation(c *cluster) *sending {
 	}
 
 	if r.Writes() && !readOnly(r.Value, r.Type) && c.rand.IntN(4) > 0 {
-		r.Identity = fmt.Sprintf("%s-%d", s.name, s.made)
+		r.Identity = fmt.Sprintf("%s.%d", s.name, s.made) // as the Go package makes them
 		r.Digest = r.Request.Digest()
 	}
 	if c.rand.IntN(4) == 0 {
@@ -116,22 +116,22 @@ func (c *cluster) ending() string {
 	if !c.opts.Ops {
 		return ""
 	}
-	said := ""
+	living := c.living()
 	for _, key := range c.watch.ref.keys {
-		for _, n := range c.living() {
+		for _, n := range living {
 			if rec, _ := n.replica.Committed(key); rec.Expires > 0 {
-				said += fmt.Sprintf("the value of %s at %s is to end at %d; ", key, n.id, rec.Expires)
+				return fmt.Sprintf("the value of %s at %s is to end at %d; ", key, n.id, rec.Expires)
 			}
 		}
 	}
-	return said
+	return ""
 }
 
 // endsLate finds a value that lives for more than a second after its end while the cluster is ready
 // (OPERATIONS.md): nothing is lost, and the clocks agree.
 func (c *cluster) endsLate() {
 	leader := c.leader()
-	isReady := c.healed && leader != nil && leader.Snapshot().Ready
+	isReady := c.healed && leader != nil && leader.Ready()
 	if !isReady || c.watch.off {
 		c.watch.readySince = c.now
 		return
