@@ -50,15 +50,24 @@ type slot struct {
 // withoutPosition says that a history has no positions, which an order is made of.
 const withoutPosition = "%s was recorded without a position"
 
-// mostOrders is how often an order is looked for where writes of unknown outcome depend on what
-// they find, and there is a choice of which stands where. The first that explains everything will
-// do.
-const mostOrders = 24
+// Bounds of how often an order is looked for where writes of unknown outcome depend on what they
+// find, and there is a choice of which stands where. The first that explains everything will do.
+const (
+	leastOrders = 24
+	mostOrders  = 2000
+	orderWork   = 200_000 // operations: a short history is looked through more often than a long one
+)
+
+// orders is how often an order of a history is looked for.
+func orders(h []Operation) uint64 {
+	return uint64(min(max(orderWork/max(len(h), 1), leastOrders), mostOrders))
+}
 
 // inOrder judges h by the order that it claims.
 func inOrder(check string, h []Operation, judge func(*order) *Verdict) Verdict {
 	var first *Verdict
-	for try := range uint64(mostOrders) {
+	most := orders(h)
+	for try := range most {
 		w, why := newOrder(check, h, try)
 		if why != nil {
 			return *why
@@ -73,7 +82,7 @@ func inOrder(check string, h []Operation, judge func(*order) *Verdict) Verdict {
 		if len(w.depends) == 0 {
 			break
 		}
-		if try == mostOrders-1 {
+		if try == most-1 {
 			return w.unsureOf(*first)
 		}
 	}

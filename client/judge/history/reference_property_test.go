@@ -21,7 +21,7 @@ import (
 // judge.
 var histories = flag.Uint64("history.seeds", 120, "generated histories of each kind that are judged")
 
-var firstHistory = flag.Uint64("history.first", 0, "the first of them, of models 1 and 2")
+var firstHistory = flag.Uint64("history.first", 0, "the seed of the first of them")
 
 // keptHistories are the seeds of histories that a checker refused once.
 var keptHistories = []uint64{721}
@@ -43,7 +43,7 @@ func TestAcceptsTheReference(t *testing.T) {
 			for _, v := range All(h, Budget{}) {
 				count[v.Check]++
 				if !v.OK() {
-					t.Fatalf("seed %d, %v: %s", seed, models, v)
+					t.Errorf("seed %d, %v: %s", seed, models, v)
 				}
 			}
 		}
@@ -59,13 +59,13 @@ func TestAcceptsTheReference(t *testing.T) {
 // ends.
 func TestAcceptsTheWeakReference(t *testing.T) {
 	count := map[string]int{}
-	for seed := range *histories {
+	for seed := *firstHistory; seed < *firstHistory+*histories; seed++ {
 		for _, models := range [][]model.Consistency{{model.Causal}, {model.Eventual}, {model.Causal, model.Eventual}} {
 			h := newWeakReference(seed, 3, models...).run(40)
 			for _, v := range append(All(h, Budget{}), Agreed(h), Settled(h)) {
 				count[v.Check]++
 				if !v.OK() {
-					t.Fatalf("seed %d, %v: %s", seed, models, v)
+					t.Errorf("seed %d, %v: %s", seed, models, v)
 				}
 			}
 		}

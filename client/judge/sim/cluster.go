@@ -471,7 +471,7 @@ func (c *cluster) masterTurn(i int, inbox []message.Message, tick bool) {
 func (c *cluster) leader() *master.Machine {
 	r := c.record()
 	for i := c.opts.Replicas; i < len(c.nodes); i++ {
-		if m := c.nodes[i].master; m != nil && r != nil && m.Snapshot().Incarnation == r.Master {
+		if m := c.nodes[i].master; m != nil && r != nil && m.Incarnation() == r.Master {
 			return m
 		}
 	}

@@ -182,7 +182,7 @@ func (w *invariants) replied(m *master.Machine, r *master.Reply) {
 	w.told[r.RID] = w.told[r.RID] || r.Code == model.OK
 	if executed, known := r.Code.Executed(); known && !executed && s != nil && s.request.Identity != "" {
 		// Its identity is free again, and the next sending is a write of its own.
-		delete(w.stamps, fmt.Sprintf("%d/%s", m.Snapshot().Incarnation, s.request.Identity))
+		delete(w.stamps, fmt.Sprintf("%d/%s", m.Incarnation(), s.request.Identity))
 	}
 	if w.off || s == nil || r.Replica == 0 || s.request.Model != model.Linearizable || s.request.Type != model.Get {
 		return

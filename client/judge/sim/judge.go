@@ -24,7 +24,7 @@ func (c *cluster) finished() bool {
 		}
 		return false
 	}
-	if !c.sessionsDone() || c.restless() != "" {
+	if !c.sessionsDone() || c.isUnderWay() || c.restless() != "" {
 		return false
 	}
 	if c.final {
@@ -33,6 +33,22 @@ func (c *cluster) finished() bool {
 	c.final = true
 	c.trace("%6d  at rest; the last gets", c.now)
 	c.lastGets()
+	return false
+}
+
+// isUnderWay reports whether something is surely not at rest yet. It is asked at every event once
+// the sessions are done, and costs less than to say what it is.
+func (c *cluster) isUnderWay() bool {
+	last := c.leader()
+	if last == nil || last.InFlight() > 0 || !last.Ready() || c.ending() != "" {
+		return true
+	}
+	for _, n := range c.living() {
+		s := n.replica.Stats()
+		if s.Phase != message.PhaseMember || s.Pending != 0 || s.Tentative != 0 || s.Queue != 0 {
+			return true
+		}
+	}
 	return false
 }
 
