@@ -8,9 +8,9 @@ import (
 	"quartet/replica/dedup"
 )
 
-// What an entry takes, and what it costs to look one up that is not there, remember it and
-// forget the oldest, with a million of them: of a client that draws letters, and of one that numbers
-// its requests.
+// What an entry takes, and what it costs to look one up that is not there, remember it and forget
+// the oldest, with a million of them: of a client that draws letters, and of one that numbers its
+// requests.
 func BenchmarkMemory(b *testing.B) {
 	b.Run("letters", func(b *testing.B) {
 		benchmarkMemory(b, func(i int) string { return fmt.Sprintf("V4hXjQ9tU3cbJm%08x", uint32(i)*2654435761) })

@@ -34,7 +34,8 @@ func TestNamesAreAMap(t *testing.T) {
 					queue = append(queue, entered{id, n, uint32(i)})
 					want[id] = uint32(i)
 				}
-				if len(queue) > 2000 || r.IntN(3) == 0 && len(queue) > 0 {
+				isTime := len(queue) > 1500 && r.IntN(3) == 0
+				if len(queue) > 2000 || isTime {
 					queue = leave(&m, queue, want)
 				}
 
@@ -45,6 +46,9 @@ func TestNamesAreAMap(t *testing.T) {
 						t.Fatalf("after %d ids %q is found: %t, at %d; it is there: %t, at %d", i+1, id, ok, got, is, offset)
 					}
 				}
+			}
+			if taken := len(queue); strings.HasPrefix(name, "of one") && taken < 1500 {
+				t.Errorf("%d of the last 2,000 ids of a client were taken in", taken)
 			}
 			for len(queue) > 0 {
 				if e := queue[0]; m.ID(e.name) != e.id {
