@@ -332,16 +332,17 @@ func (w *invariants) turned(i int) {
 		w.c.fail("invariant", "%s has answered more than it was asked", id)
 	}
 
-	figures := []figure{{"clock", old.Clock, now.Clock}, {"epoch", old.Epoch, now.Epoch}}
+	// An array: this is done in every turn.
+	figures, n := [5]figure{{"clock", old.Clock, now.Clock}, {"epoch", old.Epoch, now.Epoch}}, 2
 	member := now.Phase == message.PhaseMember
 	was := old.Phase == message.PhaseMember || old.Phase == message.PhaseWedged
 	if member && was {
-		figures = append(figures, figure{"position", old.Position, now.Position}, figure{"safe watermark", old.Safe, now.Safe})
+		figures[2], figures[3], n = figure{"position", old.Position, now.Position}, figure{"safe watermark", old.Safe, now.Safe}, 4
 		if old.Epoch == now.Epoch {
-			figures = append(figures, figure{"watermark", old.Watermark, now.Watermark})
+			figures[4], n = figure{"watermark", old.Watermark, now.Watermark}, 5
 		}
 	}
-	for _, f := range figures {
+	for _, f := range figures[:n] {
 		if f.now < f.old {
 			w.c.fail("invariant", "the %s of %s falls from %d to %d", f.what, id, f.old, f.now)
 		}
