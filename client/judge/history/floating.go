@@ -12,7 +12,7 @@ import (
 // what was told, and the one that was chosen cannot have been done there, it is another one.
 func (r *replay) float(s *slot) *Verdict {
 	t := &s.told[0]
-	others := r.candidates(t.key, &t.sight)
+	others := r.candidates(t.key, sights{&t.sight})
 	sureFirst := [...]bool{true, false} // what needs nothing untold comes first
 	if r.chance != nil && r.chance.IntN(4) == 0 {
 		sureFirst = [...]bool{false, true}
@@ -80,7 +80,7 @@ func (r *replay) exchange(s *slot, f *Operation) {
 // anotherFloat lets another floating set or delete stand where one does that nobody has looked at
 // since, if that one explains what is seen of the key now: of the place only a revision was told.
 // It returns what the key holds then.
-func (r *replay) anotherFloat(key string, h *shown, seen *sight, until int64) (content, bool) {
+func (r *replay) anotherFloat(key string, h *shown, seen sights, until int64) (content, bool) {
 	at, placed := r.spot[h.op]
 	isThere := placed && h.known && h.revision == at && h.position == at
 	if !isThere || !h.op.isPlain() {
@@ -98,7 +98,7 @@ func (r *replay) anotherFloat(key string, h *shown, seen *sight, until int64) (c
 		if !ok {
 			continue
 		}
-		if as, fits := c.seen(seen, until); fits {
+		if as, fits := c.seenAll(seen, until); fits {
 			r.exchange(s, f)
 			r.changedBy(f, key, at, &c)
 			return as, true

@@ -1,6 +1,7 @@
 package history
 
 import (
+	"cmp"
 	"slices"
 
 	"quartet/bus/model"
@@ -14,24 +15,25 @@ const (
 
 // afterFloats finds floating writes that explain what operation o at position p saw of a key, and
 // places them: each takes effect once. It returns what the key holds then.
-func (r *replay) afterFloats(o *Operation, key string, s *sight, p uint64) (content, bool) {
+func (r *replay) afterFloats(o *Operation, key string, s sights, p uint64) (content, bool) {
 	h := r.now[key]
-	if s.hasRevision && s.kind == sawValue {
-		if r.at[s.revision] != nil || r.placedAt(s.revision) {
-			return h.content, false // the place is known, and what was done there
-		}
+	if r.isKnown(s) || p < h.position {
+		return h.content, false
 	}
 
-	// Of the positions above that of what stands there, up to o's, some must be free.
+	// Of the positions above that of what stands there, up to o's, some must be free, or of some
+	// nothing is told but a revision.
 	free := p - h.position - r.occupied(h.position, p)
-	if p < h.position || free == 0 {
+	vague := r.vagueSlots(h.position, p)
+	places := free + uint64(len(vague))
+	if places == 0 {
 		return h.content, false
 	}
 
 	// A plain write says it alone; what depends on what it finds may come after others.
 	candidates, deepest := r.candidates(key, s), uint64(1)
 	if r.depends[key] {
-		candidates, deepest = r.shuffled(r.floats[key]), min(free, deepestFloats)
+		candidates, deepest = r.shuffled(r.floats[key]), min(places, deepestFloats)
 	}
 
 	tries := mostFloats
@@ -45,11 +47,14 @@ func (r *replay) afterFloats(o *Operation, key string, s *sight, p uint64) (cont
 			if slices.Contains(r.used[f], key) && !r.spare(f, p) {
 				continue
 			}
+			if isOneTooMany := depth >= free; isOneTooMany && !r.takeVague(f, vague, false) {
+				continue
+			}
 			if tries--; tries < 0 {
 				return c, nil, false
 			}
 			for _, next := range r.afterFloat(c, key, f, r.until(o)) {
-				if as, fits := next.seen(s, r.until(o)); fits {
+				if as, fits := next.seenAll(s, r.until(o)); fits {
 					return as, []*Operation{f}, true
 				}
 				if depth+1 >= deepest {
@@ -68,12 +73,56 @@ func (r *replay) afterFloats(o *Operation, key string, s *sight, p uint64) (cont
 	}
 
 	c, fs, ok := search(h.content, 0)
-	for _, f := range fs {
+	for i, f := range fs {
+		if isOneTooMany := uint64(len(fs)-1-i) >= free; isOneTooMany {
+			r.takeVague(f, vague, true)
+		}
 		r.used[f] = append(r.used[f], key)
 		r.guessed = r.guessed || f.Type == model.Txn
-		r.placed[write{key, s.value}] = o
+		r.placed[write{key, s.value()}] = o
 	}
 	return c, ok
+}
+
+// isKnown reports whether what an operation saw has a revision at whose place it is known what was
+// done.
+func (r *replay) isKnown(s sights) bool {
+	return slices.ContainsFunc(s, func(s *sight) bool {
+		isOfValue := s.hasRevision && s.kind == sawValue
+		return isOfValue && (r.at[s.revision] != nil || r.placedAt(s.revision))
+	})
+}
+
+// vagueSlots are the places above from, up to and including to, of which only a revision is told,
+// and which no floating write was chosen for.
+func (r *replay) vagueSlots(from, to uint64) []*slot {
+	var list []*slot
+	i, _ := slices.BinarySearchFunc(r.slots, from+1, func(s slot, p uint64) int { return cmp.Compare(s.position, p) })
+	for ; i < len(r.slots) && r.slots[i].position <= to; i++ {
+		if s := &r.slots[i]; s.opaque && s.op == nil {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// takeVague reports whether a floating write may be what was done at one of the vague places, and,
+// if asked to, chooses it.
+func (r *replay) takeVague(f *Operation, vague []*slot, choose bool) bool {
+	if len(r.used[f]) > 0 {
+		return false
+	}
+	for _, s := range vague {
+		if s.op != nil || !r.explains(f, s.position, s.told) {
+			continue
+		}
+		if choose {
+			s.op = f
+			r.used[f] = append(r.used[f], s.told[0].key)
+		}
+		return true
+	}
+	return false
 }
 
 // afterFloat returns what a key may hold after a floating write.
@@ -98,7 +147,7 @@ func (r *replay) spare(f *Operation, p uint64) bool {
 		return false
 	}
 	s := r.slotAt(at)
-	for _, g := range r.candidates(s.told[0].key, &s.told[0].sight) {
+	for _, g := range r.candidates(s.told[0].key, sights{&s.told[0].sight}) {
 		if g != f && len(r.used[g]) == 0 && r.explains(g, at, s.told) {
 			r.exchange(s, g)
 			return true

@@ -145,7 +145,7 @@ func (r *replay) page(o *Operation) *Verdict {
 	for i := range o.Items {
 		x := &o.Items[i]
 		s := itemSight(x)
-		if v := r.see(o, x.Key, &s, o.Position); v != nil {
+		if v := r.see(o, x.Key, oneSight(s), o.Position); v != nil {
 			v.rule = "a list of the cut %d holds %s: " + v.rule
 			v.Reason = fmt.Sprintf("a list of the cut %d holds %s: %s", o.Position, x.Key, v.Reason)
 			return v
@@ -154,7 +154,7 @@ func (r *replay) page(o *Operation) *Verdict {
 
 	for _, key := range absent(r.keys, o, r.pages[o]) {
 		h := *r.holds(key)
-		v := r.see(o, key, &sight{kind: sawNothing}, o.Position)
+		v := r.see(o, key, oneSight(sight{kind: sawNothing}), o.Position)
 		if v == nil {
 			continue
 		}

@@ -171,13 +171,15 @@ func (w *order) addFloat(o *Operation) {
 }
 
 // candidates lists the floating writes that may have left what s saw.
-func (w *order) candidates(key string, s *sight) []*Operation {
+func (w *order) candidates(key string, s sights) []*Operation {
 	list := w.floats[key]
-	switch s.kind {
-	case sawNothing:
-		list = slices.Concat(w.others[key], w.ending[key])
-	case sawValue:
-		list = slices.Concat(w.sets[write{key, s.value}], w.others[key])
+	for _, one := range s {
+		switch one.kind {
+		case sawNothing:
+			return w.shuffled(slices.Concat(w.others[key], w.ending[key]))
+		case sawValue:
+			return w.shuffled(slices.Concat(w.sets[write{key, one.value}], w.others[key]))
+		}
 	}
 	return w.shuffled(list)
 }

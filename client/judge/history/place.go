@@ -22,6 +22,7 @@ func (w *order) tales() []told {
 	var list []told
 	add := func(o *Operation, key string, s sight, at int64, end bool) {
 		if s.hasRevision && s.revision > 0 {
+			at = min(at, w.reachedBy(s.revision))
 			list = append(list, told{key: key, sight: s, by: o, at: at, end: end, revision: s.revision})
 		}
 	}
@@ -122,7 +123,7 @@ func (w *order) match(open []slot) {
 
 	for i := range open {
 		s := &open[i]
-		for _, f := range w.candidates(s.told[0].key, &s.told[0].sight) {
+		for _, f := range w.candidates(s.told[0].key, sights{&s.told[0].sight}) {
 			if w.explains(f, s.position, s.told) {
 				candidates[i] = append(candidates[i], f)
 			}

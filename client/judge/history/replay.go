@@ -120,7 +120,7 @@ func (r *replay) fill(s *slot) *Verdict {
 	for i := range parts {
 		p := &parts[i]
 		if judged {
-			if v := r.see(o, p.key, &p.sight, s.position); v != nil {
+			if v := r.see(o, p.key, sightsAt(parts, i), s.position); v != nil {
 				return v
 			}
 		}
@@ -214,9 +214,9 @@ func (r *replay) end(s *slot) *Verdict {
 	h := r.holds(t.key)
 	was := *h
 
-	judged := r.judges(t.by)
 	ends := h.found && h.ends <= t.at
-	if !ends && judged && !r.untoldEnd(t) && !r.exchangedEnd(t, h) {
+	explained := ends || r.untoldEnd(t) || r.exchangedEnd(t, h)
+	if !explained && r.judges(t.by) {
 		v := r.earlyEnd(t, h)
 		return &v
 	}
@@ -224,6 +224,9 @@ func (r *replay) end(s *slot) *Verdict {
 		r.gone[write{t.key, h.value}] = t.by
 	}
 	next := h.ended()
+	if !ends { // what stood there was overwritten before
+		next.since = h.since
+	}
 	next.known, next.revision = true, s.position
 	*h = shown{content: next, op: t.by, position: s.position}
 	r.changes = append(r.changes, change{
@@ -300,22 +303,22 @@ func (r *replay) read(o *Operation) *Verdict {
 		}
 	}
 
-	for i := range r.parts[o] {
-		p := &r.parts[o][i]
-		if v := r.see(o, p.key, &p.sight, o.Position); v != nil {
+	parts := r.parts[o]
+	for i := range parts {
+		if v := r.see(o, parts[i].key, sightsAt(parts, i), o.Position); v != nil {
 			return v
 		}
 	}
 	return nil
 }
 
-// see compares what an operation at position p saw of a key.
-func (r *replay) see(o *Operation, key string, s *sight, p uint64) *Verdict {
-	if !s.tells() {
+// see compares what an operation at position p saw of a key, all at one moment.
+func (r *replay) see(o *Operation, key string, s sights, p uint64) *Verdict {
+	if len(s) == 0 {
 		return nil
 	}
 	h := r.holds(key)
-	if c, ok := h.seen(s, r.until(o)); ok {
+	if c, ok := h.seenAll(s, r.until(o)); ok {
 		*h = shown{content: c, op: o, position: p}
 		return nil
 	}
@@ -326,7 +329,7 @@ func (r *replay) see(o *Operation, key string, s *sight, p uint64) *Verdict {
 	}
 
 	if h.was != nil {
-		if c, ok := h.was.seen(s, r.until(o)); ok {
+		if c, ok := h.was.seenAll(s, r.until(o)); ok {
 			*h = shown{content: c, op: o, position: p}
 			return nil
 		}
@@ -340,7 +343,7 @@ func (r *replay) see(o *Operation, key string, s *sight, p uint64) *Verdict {
 		*h = shown{content: c, op: o, position: p}
 		return nil
 	}
-	v := r.misread(o, key, s, p, h)
+	v := r.misread(o, key, h.firstWrong(s, r.until(o)), p, h)
 	if r.guessed {
 		v.Result = Undecided
 	}
