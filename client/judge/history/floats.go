@@ -89,7 +89,10 @@ func (r *replay) afterFloats(o *Operation, key string, s sights, p uint64) (cont
 func (r *replay) isKnown(s sights) bool {
 	return slices.ContainsFunc(s, func(s *sight) bool {
 		isOfValue := s.hasRevision && s.kind == sawValue
-		return isOfValue && (r.at[s.revision] != nil || r.placedAt(s.revision))
+		if !isOfValue {
+			return false
+		}
+		return r.at[s.revision] != nil || r.placedAt(s.revision)
 	})
 }
 
