@@ -355,14 +355,24 @@ func (b *bucket) emptyKeys(items []model.Item) {
 	}
 }
 
-// gone remembers of a bucket only its numbers: one of the same name goes on after them.
+// gone remembers of a bucket only its numbers: one of the same name goes on after them. Watchers
+// are told first that its keys are deleted, and nothing is numbered after that: a watch that has
+// been told a higher number than the bucket goes on from would be deaf in the next one.
 func (b *bucket) gone() {
-	next := *b.record
-	next.State = stateGone
-	if b.numbers != nil {
-		next.Ceiling = b.numbers.last()
-		next.Ceiling = max(next.Ceiling, next.First-1)
+	if b.feed == nil || !b.open {
+		b.goneAfter(b.record.Ceiling)
+		return
 	}
+	b.abreast(func(bool) {
+		b.feed.end()
+		b.goneAfter(max(b.numbers.last(), b.record.First-1))
+	})
+}
+
+// goneAfter remembers that no number above last was told.
+func (b *bucket) goneAfter(last uint64) {
+	next := *b.record
+	next.State, next.Ceiling = stateGone, last
 	b.writeRecord(&next, func(a *master.Reply) {
 		b.emptying = false
 		if a.Code != model.OK {

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
+	"quartet/bus/codec"
 	"quartet/bus/model"
 	"quartet/master"
 )
@@ -155,6 +156,49 @@ func TestAWriteIsAcknowledgedWhenItsNumberIsKnown(t *testing.T) {
 	told(b, model.EventSet, "k", "v", 7)
 	if got := h.last(t); got.Subject != "_INBOX.client.1" || string(got.Data) != `{"stream":"KV_b","seq":1}` {
 		t.Errorf("%s %s", got.Subject, got.Data)
+	}
+}
+
+// A bucket that is deleted goes on, if it is made again, above every number that a watch was told:
+// those of the deletes of its keys, too, which the feed may tell after their answers. What is
+// written below its name after that has no number.
+func TestADeletedBucketGoesOnAboveWhatWasTold(t *testing.T) {
+	f, h, b := opened(t)
+	told(b, model.EventSet, "k", "v", 17)
+	page, err := codec.AppendPage(nil, &model.Page{Items: []model.Item{{Key: "b/k", Revision: 17}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	none, err := codec.AppendPage(nil, &model.Page{})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	revision := uint64(18)
+	h.reply = func(r *model.Request) *master.Reply {
+		a := model.Answer{Code: model.OK, HasRevision: true, Revision: revision}
+		switch r.Type {
+		case model.List:
+			a.Value, page, a.HasRevision = page, none, false
+		default:
+			revision++
+		}
+		reply := &master.Reply{Answer: a}
+		f.Answered(r, reply)
+		return reply
+	}
+	ask(f, "STREAM.DELETE.KV_b", "", nil)
+	if b.record.State == stateGone {
+		t.Fatalf("the bucket is gone before its delete is told: %+v", b.record)
+	}
+	told(b, model.EventDelete, "k", "", 19)
+	if b.record.State != stateGone || b.record.Ceiling != 2 {
+		t.Fatalf("after number 2 was told the record is %+v", b.record)
+	}
+	ask(f, "STREAM.CREATE.KV_b", plain("b", ""), nil)
+	made, newest := new(record), h.asked[len(h.asked)-1]
+	if err := json.Unmarshal(newest.Value, made); err != nil || made.First != 3 {
+		t.Errorf("the new one begins with number %d: %v", made.First, err)
 	}
 }
 

@@ -266,6 +266,7 @@ func (b *bucket) tick(now time.Time) {
 	if b.feed != nil {
 		b.feed.tick(now)
 	}
+	b.absences.waits.expire(now)
 	if b.record.State == stateDeleting {
 		b.empty()
 		return
@@ -283,7 +284,6 @@ func (b *bucket) tick(now time.Time) {
 		return
 	}
 	b.out.barriers.expire(now)
-	b.absences.waits.expire(now)
 }
 
 // probeAgain is how often it is looked whether a bucket without a shadow can have one.
