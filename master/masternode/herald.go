@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -230,19 +231,30 @@ func (h *herald) hear(msg *nats.Msg) {
 		if !met || was.Life != in.Life {
 			h.log.Info("another master is there", "name", in.Name, "role", in.Role, "host", in.Host, "pid", in.PID)
 		}
-		if len(h.said) < mostHeard || h.said[in.Name].Name != "" {
-			h.said[in.Name] = in
-		}
 		h.hearEnds(&was, &in)
 		m.Hear(succession.Beat{
 			Name: in.Name, Life: in.Life, Number: in.Number, Role: role, Incarnation: in.Incarnation, Epoch: in.Epoch,
 			Unable: in.Unable, Hears: in.Hears, Next: in.Next, Ready: in.Ready,
 		})
+		h.keep(&in)
 	})
 }
 
-// mostHeard bounds what is kept of others for status.
+// mostHeard is how many beats of others are kept, before those are forgotten whose masters have
+// gone.
 const mostHeard = 64
+
+// keep keeps a beat: it says more of a master than the machine needs to know.
+func (h *herald) keep(in *bus.MasterBeat) {
+	h.said[in.Name] = *in
+	if len(h.said) <= mostHeard {
+		return
+	}
+	peers := h.machine.Peers()
+	maps.DeleteFunc(h.said, func(name string, _ bus.MasterBeat) bool {
+		return !slices.ContainsFunc(peers, func(p succession.Peer) bool { return p.Name == name })
+	})
+}
 
 // led tells at each tick under which incarnation this master leads, and the epoch of the view that
 // stands; 0: none does.
