@@ -31,6 +31,7 @@ const (
 	flusherTimeout  = 5 * time.Second        // of one write to the server
 	flushTimeout    = 5 * time.Second        // of a round trip to the server
 	pingInterval    = 10 * time.Second       // finds a dead connection, not a dead node
+	pingElsewhere   = time.Second            // the same where another server is known: silence of 3 s is its end
 )
 
 // FrontUser is the user of the embedded server's clients' account as which nodes speak to clients;
@@ -119,6 +120,10 @@ func (o *DialOptions) natsOptions(ctx context.Context) []nats.Option {
 		log = slog.New(slog.DiscardHandler)
 	}
 
+	ping := pingInterval
+	if isOneOfSeveral := strings.Contains(o.URL, ","); isOneOfSeveral {
+		ping = pingElsewhere
+	}
 	options := []nats.Option{
 		nats.Name(o.Name),
 		nats.Timeout(timeout),
@@ -131,7 +136,7 @@ func (o *DialOptions) natsOptions(ctx context.Context) []nats.Option {
 		nats.ReconnectJitter(reconnectJitter, reconnectJitter),
 		nats.DontRandomize(), // in the order given, so that a node stays with the server that is named first
 		nats.FlusherTimeout(flusherTimeout),
-		nats.PingInterval(pingInterval),
+		nats.PingInterval(ping),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil { // nil: closed by us
 				log.Warn("bus: disconnected", "error", err)

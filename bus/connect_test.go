@@ -234,3 +234,73 @@ func TestOverflowIsLoggedAndCounted(t *testing.T) {
 	testkit.Await(t, "dropped", func() bool { return sub.Dropped() >= n-11 })
 	testkit.Await(t, "logged", func() bool { return out.Has("OVERFLOW") && out.Has("subject=s") })
 }
+
+// frozen passes connections on to an address, until nothing passes any more: as a machine that is
+// cut off.
+func frozen(t *testing.T, to string) (address string, freeze func()) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	stop := make(chan struct{})
+	pass := func(from, to net.Conn) {
+		defer from.Close()
+		defer to.Close()
+		buffer := make([]byte, 64<<10)
+		for {
+			n, err := from.Read(buffer)
+			select {
+			case <-stop:
+				<-t.Context().Done() // neither passed on nor closed
+				return
+			default:
+			}
+			if err != nil {
+				return
+			}
+			if _, err := to.Write(buffer[:n]); err != nil {
+				return
+			}
+		}
+	}
+	go func() {
+		for {
+			from, err := l.Accept()
+			if err != nil {
+				return
+			}
+			there, err := net.Dial("tcp", to)
+			if err != nil {
+				from.Close()
+				return
+			}
+			go pass(from, there)
+			go pass(there, from)
+		}
+	}()
+	return l.Addr().String(), func() {
+		close(stop)
+		l.Close()
+	}
+}
+
+// A client whose server is cut off goes to another one that it knows in seconds.
+func TestAServerThatIsCutOffIsLeft(t *testing.T) {
+	t.Parallel()
+	first, second := startServer(t, server.Options{Listen: "127.0.0.1:-1"}), startServer(t, server.Options{Listen: "127.0.0.1:-1"})
+	address, freeze := frozen(t, strings.TrimPrefix(first.ClientURL(), "nats://"))
+	nc := dial(t, bus.DialOptions{URL: "nats://" + address + "," + second.ClientURL()})
+	if at := nc.ConnectedAddr(); at != address {
+		t.Fatalf("connected with %s", at)
+	}
+	freeze()
+	const promised, slack = 3 * time.Second, 12 * time.Second
+	testkit.Eventually(t, promised+slack, "it is connected with the other server", func() error {
+		if at := nc.ConnectedUrl(); at != second.ClientURL() {
+			return fmt.Errorf("connected with %q", at)
+		}
+		return nil
+	})
+}
