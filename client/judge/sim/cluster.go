@@ -86,7 +86,7 @@ type cluster struct {
 	now    int64
 	step   int64 // the clock of the history: rises with every call and return
 
-	nodes        []*node // replicas, then two masters
+	nodes        []*node // replicas, then masters
 	left         bool
 	cutAt        int64        // step of the history at which the power was cut
 	leaving      lamport.Node // that an operator wants out
@@ -148,7 +148,7 @@ func newMemory() *store.Memory { return store.NewMemory(0) }
 // Run runs the options to the end or to the first failure.
 func Run(o Options) Result {
 	c := &cluster{
-		opts: o, rand: rand.New(rand.NewPCG(o.Seed, 1)), net: newNetwork(&o, o.Replicas+2),
+		opts: o, rand: rand.New(rand.NewPCG(o.Seed, 1)), net: newNetwork(&o, o.Replicas+o.masters()),
 		votes:      map[ballotOf]uint64{},
 		clientDrop: o.Client, registryLoss: o.Registry, tokens: make(map[uint64]*sending), values: make(map[string]bool),
 	}
@@ -189,7 +189,9 @@ func (c *cluster) boot() {
 	for i := range c.opts.Replicas {
 		c.nodes = append(c.nodes, &node{id: lamport.Replica(i + 1)})
 	}
-	c.nodes = append(c.nodes, &node{id: lamport.Master(1)}, &node{id: lamport.Master(1), dead: true, nextRID: 1 << 30})
+	for i := range c.opts.masters() {
+		c.nodes = append(c.nodes, &node{id: lamport.Master(1), dead: i > 0, nextRID: uint64(i) << 30})
+	}
 	c.watch = newInvariants(c)
 	for i := range c.opts.Replicas {
 		if i < c.opts.Replicas-c.opts.Late {

@@ -119,12 +119,13 @@ func (c *cluster) kill(i int) {
 // revive starts a process again.
 func (c *cluster) revive(i int) {
 	n := c.nodes[i]
-	other := c.nodes[len(c.nodes)-1]
+	lives := func(n *node) bool { return !n.dead }
+	isAnotherThere := slices.ContainsFunc(c.nodes[c.opts.Replicas+1:], lives)
 	if !n.dead || n.forever || n.away {
 		return
 	}
-	// At rest one master is enough: the first one stays away while the other is there.
-	if c.healed && i == c.opts.Replicas && !other.dead {
+	// At rest one master is enough: the first one stays away while another is there.
+	if c.healed && i == c.opts.Replicas && isAnotherThere {
 		return
 	}
 

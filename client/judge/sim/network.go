@@ -39,8 +39,9 @@ func (c *cluster) send(from int, sends []abcast.Send) {
 		}
 		for _, to := range s.To {
 			if to == lamport.Master(1) { // all masters listen to one subject
-				c.sendOne(from, c.opts.Replicas, s.Msg)
-				c.sendOne(from, c.opts.Replicas+1, s.Msg)
+				for master := c.opts.Replicas; master < len(c.nodes); master++ {
+					c.sendOne(from, master, s.Msg)
+				}
 				continue
 			}
 			c.sendOne(from, c.index(to), s.Msg)
@@ -147,7 +148,7 @@ func (c *cluster) planFaults() {
 		case Crash, CrashInTurn, Lose, Leave:
 			f.node = c.rand.IntN(c.opts.Replicas)
 		case MasterDies, MasterInTurn:
-			f.node = c.opts.Replicas + c.rand.IntN(2)
+			f.node = c.opts.Replicas + c.rand.IntN(c.opts.masters())
 		}
 
 		c.agenda.push(event{at: c.rand.Int64N(c.opts.Horizon), kind: faultBegins, fault: f})
@@ -218,8 +219,12 @@ func (c *cluster) part(f *fault) {
 		return
 	}
 	f.node = first
-	if c.nodes[first].master != c.leader() {
+	for c.nodes[f.node].master != c.leader() {
 		f.node++
+	}
+	other := first
+	if f.node == first {
+		other++
 	}
 	f.apart = make([]bool, len(c.nodes))
 	f.apart[f.node] = true
@@ -232,7 +237,7 @@ func (c *cluster) part(f *fault) {
 	c.nodes[f.node].paused++
 	c.agenda.push(event{at: c.now + length, kind: faultEnds, fault: &fault{kind: Pause, node: f.node, begun: true}})
 	c.agenda.push(event{at: c.now + after, kind: faultBegins, fault: f})
-	c.revive(2*first + 1 - f.node)
+	c.revive(other)
 }
 
 func (c *cluster) cut(f *fault, by int) {

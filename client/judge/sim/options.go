@@ -47,6 +47,8 @@ type Options struct {
 	Forever    bool // a minority dies and does not come back
 	// Voting lets the replicas decide the records of views, in place of a store; see VotesFromSeed.
 	Voting bool
+	// Masters is how many there may be at once; 0: two.
+	Masters int
 	// Words has masters be told that replicas do not answer any more, true or not (rule M8).
 	Words bool
 	// LostRecords is how often the store of the views' record loses the newest one.
@@ -116,6 +118,9 @@ type Options struct {
 	// Trace, if set, is told the schedule as readable lines.
 	Trace io.Writer
 }
+
+// masters is how many masters there may be at once.
+func (o *Options) masters() int { return max(o.Masters, 2) }
 
 // FaultKind is what may happen to nodes for a while.
 type FaultKind uint8

@@ -192,6 +192,9 @@ func TestVotes(t *testing.T) { run(t, VotesFromSeed, *seeds/2) }
 // TestVotesHarsh has two masters at work most of the time, beside replicas that die.
 func TestVotesHarsh(t *testing.T) { run(t, VotesHarshFromSeed, *seeds/5) }
 
+// TestVotesThree has three masters at work at once.
+func TestVotesThree(t *testing.T) { run(t, VotesThreeFromSeed, *seeds/20) }
+
 // TestM8Words tells masters that replicas do not answer any more, truly or not: that is no more
 // than a suspicion too soon.
 func TestM8Words(t *testing.T) { run(t, WordsFromSeed, *seeds/40) }

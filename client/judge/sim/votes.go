@@ -34,6 +34,15 @@ func VotesHarshFromSeed(seed uint64) Options {
 	return o
 }
 
+// VotesThreeFromSeed draws one in which three masters are at work, die and are cut off.
+func VotesThreeFromSeed(seed uint64) Options {
+	o := VotesHarshFromSeed(seed)
+	o.Masters = 3
+	o.Kinds = append(o.Kinds, SecondMaster, SecondMaster, Pause)
+	o.Faults = 24
+	return o
+}
+
 // WordsFromSeed draws one in which masters are told that replicas do not answer any more, who do or
 // do not.
 func WordsFromSeed(seed uint64) Options {
