@@ -78,7 +78,7 @@ func (l *lab) drop(t testing.TB, node int, rules ...string) {
 	l.heal(t, node)
 	text := "table inet faults {\nchain in {\ntype filter hook input priority 0;\n"
 	for _, r := range rules {
-		text += r + " drop\n"
+		text += r + " counter drop\n"
 	}
 	cmd := exec.Command("ip", l.args(l.hosts[node], "nft", "-f", "-")[1:]...)
 	cmd.Stdin = strings.NewReader(text + "}\n}\n")
@@ -87,10 +87,26 @@ func (l *lab) drop(t testing.TB, node int, rules ...string) {
 	}
 }
 
-// heal has a node receive everything again.
+// heal has a node receive everything again, and wants each rule to have dropped something.
 func (l *lab) heal(t testing.TB, node int) {
 	t.Helper()
-	_ = exec.Command("ip", l.args(l.hosts[node], "nft", "delete", "table", "inet", "faults")[1:]...).Run() // there may be none
+	nft := func(args ...string) ([]byte, error) {
+		return exec.Command("ip", l.args(l.hosts[node], append([]string{"nft"}, args...)...)[1:]...).Output()
+	}
+	said, err := nft("list", "table", "inet", "faults")
+	if err != nil { // there is none
+		return
+	}
+	for rule := range strings.Lines(string(said)) {
+		isIdle := strings.Contains(rule, "counter packets 0 ")
+		if isIdle {
+			t.Errorf("node %d: a fault has dropped nothing: %s", node+1, strings.TrimSpace(rule))
+		}
+	}
+	t.Logf("node %d: %s", node+1, said)
+	if _, err := nft("delete", "table", "inet", "faults"); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // link takes a node's cable out of the switch, or puts it in.
