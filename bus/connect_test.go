@@ -244,6 +244,7 @@ func frozen(t *testing.T, to string) (address string, freeze func()) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
+
 	stop := make(chan struct{})
 	pass := func(from, to net.Conn) {
 		defer from.Close()
@@ -251,12 +252,14 @@ func frozen(t *testing.T, to string) (address string, freeze func()) {
 		buffer := make([]byte, 64<<10)
 		for {
 			n, err := from.Read(buffer)
+
 			select {
 			case <-stop:
 				<-t.Context().Done() // neither passed on nor closed
 				return
 			default:
 			}
+
 			if err != nil {
 				return
 			}
@@ -265,6 +268,7 @@ func frozen(t *testing.T, to string) (address string, freeze func()) {
 			}
 		}
 	}
+
 	go func() {
 		for {
 			from, err := l.Accept()
