@@ -23,7 +23,10 @@ import (
 	"quartet/client/internal/program"
 )
 
-var rounds = flag.Int("network.rounds", 1, "how often each fault is tried")
+var (
+	rounds     = flag.Int("network.rounds", 1, "how often each fault is tried")
+	loadRounds = flag.Int("network.load", 5, "rounds of the four models in turn, of 0.7 s each: a fault is to meet each")
+)
 
 const (
 	nodes      = 3
@@ -32,8 +35,7 @@ const (
 	stopLimit  = 30 * time.Second
 	faultTime  = 6 * time.Second
 	flap       = 300 * time.Millisecond
-	begins     = 50  // operations, after which the fault comes: its keys are set by then
-	loadRounds = "5" // of the four models in turn, so that a fault meets each
+	begins     = 50 // operations, after which the fault comes: its keys are set by then
 )
 
 // cluster is a node on each host of a lab.
@@ -208,7 +210,7 @@ func (c *cluster) under(t *testing.T, f fault, round int) {
 	done := make(chan end, 1)
 	go func() {
 		stdout, status, err := c.run("bench", "--nats", c.url(), "--consistency", "all", "--request", "mix", "--driver", "goroutine",
-			"--concurrency", "8", "--rate", "100", "--keys", "12", "--rounds", loadRounds, "--round", "700ms", "--retries", "12",
+			"--concurrency", "8", "--rate", "100", "--keys", "12", "--rounds", fmt.Sprint(*loadRounds), "--round", "700ms", "--retries", "12",
 			"--seed", fmt.Sprint(round+1), "--record", history)
 		done <- end{stdout, status, err}
 	}()
