@@ -150,7 +150,6 @@ func newOrder(check string, h []Operation, try uint64) (w *order, why *Verdict) 
 	if v := w.sessions(); v != nil && check == sequential {
 		return nil, v
 	}
-	w.reached = w.milestones()
 	w.place()
 	return w, nil
 }

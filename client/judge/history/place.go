@@ -22,7 +22,6 @@ func (w *order) tales() []told {
 	var list []told
 	add := func(o *Operation, key string, s sight, at int64, end bool) {
 		if s.hasRevision && s.revision > 0 {
-			at = min(at, w.reachedBy(s.revision))
 			list = append(list, told{key: key, sight: s, by: o, at: at, end: end, revision: s.revision})
 		}
 	}
@@ -77,8 +76,13 @@ func (w *order) place() {
 		w.slots = append(w.slots, slot{position: o.Position, op: o})
 	}
 
-	var open []slot // of which it is not known what stands there
 	tales := w.tales()
+	w.reached = w.milestones(tales)
+	for i := range tales {
+		tales[i].at = min(tales[i].at, w.reachedBy(tales[i].revision))
+	}
+
+	var open []slot // of which it is not known what stands there
 	for from := 0; from < len(tales); {
 		to := from
 		for to < len(tales) && tales[to].revision == tales[from].revision {
@@ -223,9 +227,13 @@ type milestone struct {
 	by       int64
 }
 
-// milestones lists when positions had been reached, by position.
-func (w *order) milestones() []milestone {
-	var list []milestone
+// milestones lists when positions had been reached, by position: what was answered there, or told of
+// a revision, was.
+func (w *order) milestones(tales []told) []milestone {
+	list := make([]milestone, 0, len(w.strong)+len(tales))
+	for i := range tales {
+		list = append(list, milestone{tales[i].revision, tales[i].at})
+	}
 	for _, o := range w.strong {
 		if o.Ordered() || o.Model == model.Linearizable {
 			list = append(list, milestone{o.Position, o.Return})
