@@ -149,7 +149,8 @@ func (r *replay) floatAs(f *Operation, parts []part, s *slot, sure bool) bool {
 		d := p.deed
 		d.claimed, d.revision = true, s.position
 		c, ok = c.written(&d)
-		sumOfUntold := !ok && unsure && d.kind == adds
+		mayBeAnother := !ok || r.chance != nil
+		sumOfUntold := mayBeAnother && unsure && d.kind == adds
 		switch {
 		case sumOfUntold:
 			c = content{opaque: true, found: true, known: true, revision: s.position, ends: never, since: h.since}

@@ -145,18 +145,28 @@ func (r *replay) afterFloat(c content, key string, f *Operation, until int64) []
 
 // spare frees a floating write that was chosen for a place above p, if another one may stand there.
 func (r *replay) spare(f *Operation, p uint64) bool {
+	s, g := r.another(f, p)
+	if g == nil {
+		return false
+	}
+	r.exchange(s, g)
+	return true
+}
+
+// another returns the place above p that a floating write was chosen for, and another one that may
+// stand there, or nil.
+func (r *replay) another(f *Operation, p uint64) (*slot, *Operation) {
 	at, placed := r.spot[f]
 	if !placed || at <= p {
-		return false
+		return nil, nil
 	}
 	s := r.slotAt(at)
 	for _, g := range r.candidates(s.told[0].key, sights{&s.told[0].sight}) {
 		if g != f && len(r.used[g]) == 0 && r.explains(g, at, s.told) {
-			r.exchange(s, g)
-			return true
+			return s, g
 		}
 	}
-	return false
+	return nil, nil
 }
 
 // placedAt reports whether a floating write, or an end, stands at position p.

@@ -194,7 +194,11 @@ func (j *judged) readsOf(key string, ops []*Operation) (r reads, any bool) {
 			any = any || s.tells() || p.deed.claimed
 
 			ofKnown := s.hasRevision && claims[s.revision]
+			addsUntold := p.deed.kind == adds // of a txn that was refused later: there was a number, or nothing
+			any = any || addsUntold
 			switch {
+			case addsUntold:
+				r.vague = true
 			case s.kind == sawValue:
 				t, read := r.first[s.value]
 				if !read || o.Return < t {

@@ -24,11 +24,15 @@ var histories = flag.Uint64("history.seeds", 120, "generated histories of each k
 var firstHistory = flag.Uint64("history.first", 0, "the seed of the first of them")
 
 // keptHistories are the seeds of histories that a checker refused once.
-var keptHistories = []uint64{721}
+var keptHistories = []uint64{721, 1092, 1159, 1219, 6484, 6537, 6665, 7442}
+
+// undecidedOf is in how many generated histories one may stay undecided: where several writes of
+// unknown outcome depend on each other, the orders are not all tried. A short run has none.
+const undecidedOf = 500
 
 // Whatever a correct store answers, with revisions and positions, every checker accepts.
 func TestAcceptsTheReference(t *testing.T) {
-	count := map[string]int{}
+	count, unknown := map[string]int{}, uint64(0)
 	seeds := append([]uint64{}, keptHistories...)
 	for seed := range *histories {
 		seeds = append(seeds, *firstHistory+seed)
@@ -42,11 +46,18 @@ func TestAcceptsTheReference(t *testing.T) {
 			h := newReferenceStore(seed, 3, models...).run(40)
 			for _, v := range All(h, Budget{}) {
 				count[v.Check]++
-				if !v.OK() {
+				switch v.Result {
+				case Undecided:
+					unknown++
+					t.Logf("seed %d, %v: %s", seed, models, v)
+				case Violated:
 					t.Errorf("seed %d, %v: %s", seed, models, v)
 				}
 			}
 		}
+	}
+	if most := *histories / undecidedOf; unknown > most {
+		t.Errorf("%d verdicts are unknown, of %d histories of each kind; at most %d may be", unknown, *histories, most)
 	}
 	for _, check := range []string{transactions, lists, watches, revisions} {
 		if count[check] < 3*int(*histories) {
@@ -59,7 +70,11 @@ func TestAcceptsTheReference(t *testing.T) {
 // ends.
 func TestAcceptsTheWeakReference(t *testing.T) {
 	count := map[string]int{}
-	for seed := *firstHistory; seed < *firstHistory+*histories; seed++ {
+	seeds := []uint64{6035} // refused once
+	for seed := range *histories {
+		seeds = append(seeds, *firstHistory+seed)
+	}
+	for _, seed := range seeds {
 		for _, models := range [][]model.Consistency{{model.Causal}, {model.Eventual}, {model.Causal, model.Eventual}} {
 			h := newWeakReference(seed, 3, models...).run(40)
 			for _, v := range append(All(h, Budget{}), Agreed(h), Settled(h)) {

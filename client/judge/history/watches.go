@@ -259,7 +259,12 @@ func (s *stream) initially(initial map[string]*Event, all bool) *Verdict {
 // delete, or the end of a value.
 func (s *stream) mayBeGone(key string) bool {
 	return slices.ContainsFunc(s.removers[key], func(o *Operation) bool {
-		unplaced := o.floating() && len(s.used[o]) == 0 && o.Call <= s.o.Return
+		isFree := len(s.used[o]) == 0
+		if !isFree {
+			_, g := s.another(o, s.begin)
+			isFree = g != nil
+		}
+		unplaced := o.floating() && isFree && o.Call <= s.o.Return
 		return unplaced || slices.ContainsFunc(o.everything(s.judged), func(p part) bool {
 			return p.key == key && p.deed.kind == puts && p.deed.ends <= s.o.Return
 		})
