@@ -227,8 +227,8 @@ type milestone struct {
 	by       int64
 }
 
-// milestones lists when positions had been reached, by position: what was answered there, or told of
-// a revision, was.
+// milestones lists when positions had been reached, by position: those of answers, and the revisions
+// that something told.
 func (w *order) milestones(tales []told) []milestone {
 	list := make([]milestone, 0, len(w.strong)+len(tales))
 	for i := range tales {
