@@ -227,7 +227,7 @@ type milestone struct {
 	by       int64
 }
 
-// milestones lists when positions had been reached, by position: those of answers, and the revisions
+// milestones lists when positions had been reached, by position: those of answers, and revisions
 // that something told.
 func (w *order) milestones(tales []told) []milestone {
 	list := make([]milestone, 0, len(w.strong)+len(tales))
