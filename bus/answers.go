@@ -5,8 +5,6 @@ import (
 	"strconv"
 
 	"github.com/nats-io/nats.go"
-	"github.com/vmihailenco/msgpack/v5"
-	"github.com/vmihailenco/msgpack/v5/msgpcode"
 
 	"quartet/bus/internal/pack"
 	"quartet/bus/lamport"
@@ -37,19 +35,15 @@ func AnswerFields(h nats.Header) int {
 type AnswersWriter struct {
 	Fields int // that the batch's sender reads: [AnswerFields]; fewer than nine: nine
 
-	out  pack.Buffer
-	enc  *msgpack.Encoder
+	arrayWriter
 	rids []uint64
 }
 
 // Add appends the answer to the batch's request of that index. For a FAIL the body is the
 // reason, as in a lone reply.
 func (w *AnswersWriter) Add(index int, r *Reply) {
-	if w.enc == nil {
-		w.enc = msgpack.NewEncoder(&w.out)
-	}
-	if len(w.rids) == 0 { // the length is written last
-		w.out.B = append(w.out.B[:0], msgpcode.Array32, 0, 0, 0, 0)
+	if len(w.rids) == 0 {
+		w.begin()
 	}
 	w.rids = append(w.rids, r.RID)
 	n := w.fields(r)
@@ -67,9 +61,7 @@ func (w *AnswersWriter) Add(index int, r *Reply) {
 		_ = w.enc.EncodeNil()
 	}
 	if r.Code == model.OK {
-		body := r.body()
-		_ = w.enc.EncodeBytesLen(len(body))
-		w.out.B = append(w.out.B, body...)
+		w.bytes(r.body())
 	} else {
 		_ = w.enc.EncodeString(oneLine(r.Reason))
 	}
@@ -81,8 +73,7 @@ func (w *AnswersWriter) Add(index int, r *Reply) {
 		_ = w.enc.EncodeUint(r.Expires)
 	}
 	if n > 11 {
-		_ = w.enc.EncodeBytesLen(len(r.Value))
-		w.out.B = append(w.out.B, r.Value...)
+		w.bytes(r.Value)
 	}
 }
 
@@ -119,11 +110,9 @@ func (w *AnswersWriter) Len() int {
 // Take returns the message, and the rIDs in it for its header, both valid until the next
 // Add, and begins the next one.
 func (w *AnswersWriter) Take() (body []byte, rids []uint64) {
-	n := len(w.rids)
-	body, rids = w.out.B, w.rids
-	body[1], body[2], body[3], body[4] = byte(n>>24), byte(n>>16), byte(n>>8), byte(n)
+	rids = w.rids
 	w.rids = w.rids[:0]
-	return body, rids
+	return w.end(len(rids)), rids
 }
 
 // AnswersReader reads messages of answers. It has one owner. The zero value is ready.

@@ -6,7 +6,6 @@ import (
 	"strconv"
 
 	"github.com/nats-io/nats.go"
-	"github.com/vmihailenco/msgpack/v5"
 	"github.com/vmihailenco/msgpack/v5/msgpcode"
 
 	"quartet/bus/internal/pack"
@@ -54,18 +53,14 @@ func Framed(e *model.Event) bool { return e.Kind.Concerns() }
 // FrameWriter builds one frame after the other in the same memory. The zero value is ready. It has
 // one owner.
 type FrameWriter struct {
-	out    pack.Buffer
-	enc    *msgpack.Encoder
+	arrayWriter
 	events int
 }
 
 // Add appends the next event of the stream of that name.
 func (w *FrameWriter) Add(stream string, e *model.Event) {
-	if w.enc == nil {
-		w.enc = msgpack.NewEncoder(&w.out)
-	}
-	if w.events == 0 { // the length is written last
-		w.out.B = append(w.out.B[:0], msgpcode.Array32, 0, 0, 0, 0)
+	if w.events == 0 {
+		w.begin()
 		_ = w.enc.EncodeString(stream)
 		_ = w.enc.EncodeUint(e.Sequence)
 	}
@@ -120,8 +115,7 @@ func (w *FrameWriter) value(e *model.Event) {
 		_ = w.enc.EncodeNil()
 		return
 	}
-	_ = w.enc.EncodeBytesLen(len(e.Value))
-	w.out.B = append(w.out.B, e.Value...)
+	w.bytes(e.Value)
 }
 
 // Len returns how many bytes have gathered, 0 if there are no events.
@@ -137,10 +131,9 @@ func (w *FrameWriter) Cap() int { return cap(w.out.B) }
 
 // Take returns the frame, valid until the next Add, and begins the next one.
 func (w *FrameWriter) Take() []byte {
-	b, n := w.out.B, w.events+frameHead
-	b[1], b[2], b[3], b[4] = byte(n>>24), byte(n>>16), byte(n>>8), byte(n)
+	n := w.events + frameHead
 	w.events = 0
-	return b
+	return w.end(n)
 }
 
 // IsFrame reports whether a message can be a frame: it has no headers, and begins as one does.

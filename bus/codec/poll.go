@@ -105,7 +105,7 @@ func voteFault(v *message.Vote) string {
 	isAccepted, hasValue := v.Accepted.Round > 0, v.Value != nil
 	switch {
 	case isAccepted != hasValue:
-		return "VOTE for a record without a ballot, or the other way round"
+		return "VOTE that has a ballot and no record, or a record and no ballot"
 	case v.Promised.Less(v.Accepted) || v.Promised.Round >= lamport.Limit:
 		return "VOTE in a ballot above all that was promised"
 	case !follows(v.Base, v.Value):
