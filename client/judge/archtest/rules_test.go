@@ -5,8 +5,11 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"quartet/client/judge/mutants"
 )
@@ -50,6 +53,41 @@ func TestEveryRuleIsNamedByATest(t *testing.T) {
 		if numbered.MatchString(m.Rule) && !slices.Contains(rules, m.Rule) {
 			t.Errorf("the mutant %q breaks %s, which replica/DESIGN.md does not have", m.Name, m.Rule)
 		}
+	}
+}
+
+// The table at the head of replica/DESIGN.md leads to every rule, and to none that is not there.
+func TestTheIndexOfRulesIsComplete(t *testing.T) {
+	page, err := os.ReadFile("../../../replica/DESIGN.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(page), "\n| rules |")
+	table, _, _ = strings.Cut(table, "\n\n")
+
+	var listed []string
+	span := regexp.MustCompile(`([A-Z])(\d+)(?: to [A-Z](\d+))?`)
+	for _, row := range strings.Split(table, "\n") {
+		cells := strings.Split(row, "|")
+		if len(cells) < 2 {
+			continue
+		}
+		for _, found := range span.FindAllStringSubmatch(cells[1], -1) {
+			first, _ := strconv.Atoi(found[2])
+			last := first
+			if found[3] != "" {
+				last, _ = strconv.Atoi(found[3])
+			}
+			for n := first; n <= last; n++ {
+				listed = append(listed, found[1]+strconv.Itoa(n))
+			}
+		}
+	}
+	want := rulesOf(t)
+	slices.Sort(want)
+	slices.Sort(listed)
+	if diff := cmp.Diff(want, listed); diff != "" {
+		t.Errorf("rules of the page (-), and of its table (+):\n%s", diff)
 	}
 }
 
