@@ -109,8 +109,7 @@ func (a *access) after(c content) []content {
 
 	for _, parts := range a.lists {
 		add(c.done(parts, a.undone, a.until))
-		unsure := a.mayMiss && c.found && a.until >= c.ends
-		if unsure {
+		if mayHaveEnded := c.found && a.until >= c.ends; mayHaveEnded {
 			add(c.ended().done(parts, a.undone, a.until))
 		}
 	}
@@ -133,8 +132,8 @@ var certainModel = porcupine.Model{
 	},
 }
 
-// uncertainModel is for keys that adds or txns of unknown outcome may have written: what they did
-// depends on what they found.
+// uncertainModel is for keys that adds or txns of unknown outcome may have written, since what they
+// did depends on what they found, and for those of which a value may have ended unseen.
 var uncertainModel = porcupine.NondeterministicModel{
 	Init: func() []any { return []any{nothingYet} },
 	Step: func(state, input, _ any) []any {
@@ -150,7 +149,11 @@ var uncertainModel = porcupine.NondeterministicModel{
 func (j *judged) modelOf(ops []*Operation) porcupine.Model {
 	for _, o := range ops {
 		depends := o.Type == model.Add || o.Type == model.Txn
-		if depends && o.floating() {
+		ends := slices.ContainsFunc(o.everything(j), func(p part) bool {
+			return p.deed.kind == puts && p.deed.ends != never
+		})
+		depends = depends && o.floating()
+		if ends || depends {
 			return uncertainModel.ToModel()
 		}
 	}

@@ -24,7 +24,7 @@ var histories = flag.Uint64("history.seeds", 120, "generated histories of each k
 var firstHistory = flag.Uint64("history.first", 0, "the seed of the first of them")
 
 // keptHistories are the seeds of histories that a checker refused once.
-var keptHistories = []uint64{721, 1092, 1159, 1219, 6484, 6537, 6665, 7442}
+var keptHistories = []uint64{721, 1092, 1159, 1219, 6484, 6537, 6665, 7442, 8254, 9725}
 
 // undecidedOf is in how many generated histories one may stay undecided: where several writes of
 // unknown outcome depend on each other, the orders are not all tried. A short run has none.

@@ -209,7 +209,7 @@ func (s *stream) isAt(p uint64, initial map[string]*Event) bool {
 		if !c.found {
 			continue
 		}
-		gone := e == nil && s.mayBeGone(key)
+		gone := e == nil && s.mayBeGone(key, p)
 		if gone {
 			continue
 		}
@@ -248,25 +248,25 @@ func (s *stream) initially(initial map[string]*Event, all bool) *Verdict {
 		return nil
 	}
 	for _, key := range sortedKeys(state) {
-		if c := state[key]; c.found && initial[key] == nil && !s.mayBeGone(key) {
+		if c := state[key]; c.found && initial[key] == nil && !s.mayBeGone(key, s.begin) {
 			return s.fault([]*Operation{c.by}, "a watch did not find %s when it began at position %d, which had %q", key, s.begin, c.value)
 		}
 	}
 	return nil
 }
 
-// mayBeGone reports whether a value may have gone at a position that nothing tells: a floating
-// delete, or the end of a value.
-func (s *stream) mayBeGone(key string) bool {
+// mayBeGone reports whether a value may have gone by position p at one that nothing tells: by a
+// floating delete, or the end of the value.
+func (s *stream) mayBeGone(key string, p uint64) bool {
 	return slices.ContainsFunc(s.removers[key], func(o *Operation) bool {
 		isFree := len(s.used[o]) == 0
 		if !isFree {
-			_, g := s.another(o, s.begin)
+			_, g := s.another(o, p)
 			isFree = g != nil
 		}
 		unplaced := o.floating() && isFree && o.Call <= s.o.Return
-		return unplaced || slices.ContainsFunc(o.everything(s.judged), func(p part) bool {
-			return p.key == key && p.deed.kind == puts && p.deed.ends <= s.o.Return
+		return unplaced || slices.ContainsFunc(o.everything(s.judged), func(x part) bool {
+			return x.key == key && x.deed.kind == puts && x.deed.ends <= s.o.Return
 		})
 	})
 }
