@@ -14,8 +14,9 @@ var ErrOthersAnswer = errors.New("what answers on this subject is no master of q
 
 // Ask asks a question that is answered in JSON, and returns the first answer that has the
 // field, or an error's header. What others answer is passed over. The error is
-// [nats.ErrNoResponders] where nobody listens, or says that ctx has ended, and with
-// [ErrOthersAnswer] that something else was heard until then.
+// [nats.ErrNoResponders] where nobody listens, an [ErrPermission] where the server lets the user not
+// ask, or not hear answers, or says that ctx has ended, and with [ErrOthersAnswer] that something
+// else was heard until then.
 func Ask(ctx context.Context, nc *nats.Conn, subject string, body []byte, field string) (*nats.Msg, error) {
 	reply := nc.NewInbox()
 	sub, err := nc.SubscribeSync(reply)
@@ -23,12 +24,22 @@ func Ask(ctx context.Context, nc *nats.Conn, subject string, body []byte, field 
 		return nil, err
 	}
 	defer func() { _ = sub.Unsubscribe() }() // fails only where the connection is closed
+	asking, refused := context.WithCancelCause(ctx)
+	defer refused(nil)
+	defer OnRefusal(nc, func(p *PermissionError) {
+		if p.Subject == subject || p.Subject == reply {
+			refused(p)
+		}
+	})()
 	if err := nc.PublishRequest(subject, reply, body); err != nil {
 		return nil, err
 	}
+
 	for others := 0; ; others++ {
-		m, err := sub.NextMsgWithContext(ctx)
-		switch {
+		m, err := sub.NextMsgWithContext(asking)
+		switch cause := context.Cause(asking); {
+		case err != nil && errors.Is(cause, ErrPermission):
+			return nil, cause
 		case err != nil && others > 0:
 			return nil, fmt.Errorf("%w (answers: %d): %w", ErrOthersAnswer, others, err)
 		case err != nil:

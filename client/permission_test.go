@@ -61,6 +61,10 @@ func TestWhatTheServerRefusesIsDefinite(t *testing.T) {
 	_, err = c.Remove(t.Context(), "r3")
 	refused("remove", err)
 
+	for _, err = range c.Watch(t.Context(), "a") {
+		refused("a watch", err)
+	}
+
 	// Many at once travel in batches; no batch is let through, and no request of it.
 	var all sync.WaitGroup
 	for range 50 {

@@ -170,6 +170,17 @@ func (w *watch) stream(ctx context.Context) error {
 	if err := sub.SetPendingLimits(-1, -1); err != nil {
 		return w.c.notSent(err).failure(&w.request, &Result{})
 	}
+	refused := make(chan *bus.PermissionError, 1)
+	defer bus.OnRefusal(w.c.nc, func(p *bus.PermissionError) {
+		if p.Subject != inbox && p.Subject != w.c.subjects.Request() {
+			return
+		}
+		select {
+		case refused <- p:
+		default: // it has been told
+		}
+		end()
+	})()
 	if err := w.ask(inbox); err != nil {
 		return err
 	}
@@ -178,7 +189,12 @@ func (w *watch) stream(ctx context.Context) error {
 	for {
 		m, err := s.next(ctx)
 		if err != nil {
-			return err
+			select {
+			case p := <-refused:
+				return w.c.forbidden(p)
+			default:
+				return err
+			}
 		}
 		if err := s.take(m); err != nil || w.left {
 			return err

@@ -172,6 +172,15 @@ func probe(ctx context.Context, host string, port int) error {
 // client.
 func (s *Server) Open() bool { return s.open }
 
+// Address returns where the server listens, as HOST:PORT.
+func (s *Server) Address() string {
+	addr, ok := s.nats.Addr().(*net.TCPAddr)
+	if !ok {
+		return ""
+	}
+	return net.JoinHostPort(s.host(), strconv.Itoa(addr.Port))
+}
+
 // ClientURL returns the URL for clients, without credentials, even if clients need some.
 func (s *Server) ClientURL() string { return s.url(nil) }
 

@@ -95,6 +95,15 @@ func TestDoctorReadsTheStatus(t *testing.T) {
 			func(s *bus.Status) { s.Replicas[1].Restarts, s.Replicas[1].LastError = 1, "signal: killed" },
 			[]string{"finding r2: its process ended 1 time lately: signal: killed"}, "r2.log", exit.StatusFailed,
 		},
+		"a replica is silent": {func(s *bus.Status) {
+			r := &s.Replicas[1]
+			r.Member, r.Phase, r.Reason = false, "member", "it does not answer (its process was started elsewhere)"
+		}, []string{"finding r2: is no member (member): it does not answer"}, "reaches the NATS server (r2.log)", exit.StatusFailed},
+		"a replica waits, and the cluster for others": {func(s *bus.Status) {
+			s.Ready, s.Reason = false, trouble.Emptied.Say("r1, r3", 3, 2)
+			s.Replicas[1].Member, s.Replicas[1].Phase, s.Replicas[1].Reason = false, "caught", "it is loaded and waits for the next view"
+		}, []string{"finding r2: is no member (caught): it is loaded"}, "cluster above comes first: it waits for the next view",
+			exit.StatusFailed},
 		"one member": {
 			func(s *bus.Status) { s.Replicas = s.Replicas[:1] }, []string{"note replicas: 1 member"},
 			"quartet replica --id", exit.StatusOK,

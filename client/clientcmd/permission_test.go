@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -55,8 +56,11 @@ func TestEveryCommandSaysWhatPermissionsRefuse(t *testing.T) {
 		{[]string{"get", "key", "--session", "new"}, "quartet.request", false},
 		{[]string{"client", "1, 2, key"}, "quartet.request", false},
 		{[]string{"client", file}, "quartet.request", false},
+		{[]string{"list", "k"}, "quartet.request", false},
+		{[]string{"watch", "k"}, "quartet.request", false},
 		{[]string{"status"}, "quartet.status", false},
 		{[]string{"remove", "r3"}, "quartet.remove", false},
+		{[]string{"lead", "m2"}, "quartet.lead", false},
 		{[]string{"recover"}, "quartet.recover", false},
 		{[]string{"recover", "--yes"}, "quartet.recover", false},
 		{[]string{"top", "--once"}, "quartet.status", false},
@@ -91,6 +95,10 @@ func TestEveryCommandSaysWhatPermissionsRefuse(t *testing.T) {
 				said := w.err + w.stdout // client and trace say it with what they print
 				if out == "json" {
 					said = forbidden(t, what, w.stdout)
+				}
+				isOperators := slices.Contains([]string{"remove", "recover", "lead"}, c.args[0])
+				if isOperators && user == "mute" && out == "table" && !strings.Contains(said, "quartet-operator") {
+					t.Errorf("%s: it is not said who may: %s", what, said)
 				}
 				if !strings.Contains(said, names) || !strings.Contains(strings.ToLower(said), "permission") {
 					t.Errorf("%s: it is not said that permissions refuse %q: %s", what, names, said)

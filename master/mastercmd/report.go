@@ -43,8 +43,8 @@ A master that stops writes report.html, one page that needs nothing else: figure
 pictures over time, the slowest requests and where their time went. -o html makes it of
 the list, of a run that goes on or was killed; views and steps are not in the list.
 
-Exit status: 0 printed, 1 there is no report, 2 wrong usage, 4 the master refused, 5 it has
-not answered, 6 no cluster.`,
+Exit status: 0 printed, 1 there is no report, 2 wrong usage, 4 the master refused, or the NATS
+server's permissions did, 5 it has not answered, 6 no cluster.`,
 		Example: `  quartet report
   quartet report --nats nats://127.0.0.1:4222 -o json
   quartet report --requests -o csv
@@ -159,6 +159,8 @@ func ask(ctx context.Context, connection *dial.Flags, prefix string) (bus.Report
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
 		return s, exit.NoCluster(fmt.Errorf("no cluster with the prefix %q at %s", prefix, nc.ConnectedUrlRedacted()))
+	case errors.Is(err, bus.ErrPermission):
+		return s, exit.With(exit.StatusRefused, err)
 	case errors.Is(err, bus.ErrOthersAnswer):
 		return s, exit.With(exit.StatusUnknown, err)
 	case errors.Is(err, context.DeadlineExceeded):

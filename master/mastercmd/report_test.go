@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	natsserver "github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
@@ -163,5 +164,30 @@ func TestReportWrongUse(t *testing.T) {
 	}
 	if _, _, err := report(t, "--log-dir", t.TempDir()); !errors.Is(err, ledger.ErrNoRun) {
 		t.Errorf("an empty directory: %v", err)
+	}
+}
+
+// What the NATS server's permissions refuse is said at once, and is no silence of the master's.
+func TestReportThatPermissionsRefuse(t *testing.T) {
+	allow := func(subject string) *natsserver.SubjectPermission {
+		return &natsserver.SubjectPermission{Allow: []string{subject}}
+	}
+	s, err := natsserver.NewServer(&natsserver.Options{Host: "127.0.0.1", Port: natsserver.RANDOM_PORT, NoLog: true, NoSigs: true, Users: []*natsserver.User{
+		{Username: "mute", Password: "p", Permissions: &natsserver.Permissions{Publish: allow("elsewhere")}},
+		{Username: "deaf", Password: "p", Permissions: &natsserver.Permissions{Subscribe: allow("elsewhere")}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(s.Shutdown)
+	if !s.ReadyForConnections(10 * time.Second) {
+		t.Fatal("the server is not ready")
+	}
+	for user, subject := range map[string]string{"mute": "publish to quartet.report", "deaf": "subscribe to _INBOX."} {
+		out, status, err := report(t, "--nats", s.ClientURL(), "--user", user, "--password", "p")
+		if status != exit.StatusRefused || !errors.Is(err, bus.ErrPermission) || !strings.Contains(err.Error(), subject) || out != "" {
+			t.Errorf("%s: status %d, %v, printed %q", user, status, err, out)
+		}
 	}
 }

@@ -54,7 +54,7 @@ func (n *node) warnings(s *master.Status) []string {
 	}
 
 	if n.server != nil && n.server.Open() {
-		add(trouble.Open, n.url())
+		add(trouble.Open, n.server.Address())
 	}
 	return list
 }

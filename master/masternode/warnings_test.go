@@ -147,6 +147,9 @@ func TestAnOpenBindIsWarnedOf(t *testing.T) {
 		if slices.Contains(kinds, trouble.Open) != open {
 			t.Errorf("%s: %q", listen, lines)
 		}
+		if address := there.Address(); open != strings.Contains(strings.Join(lines, "\n"), "reaches 0.0.0.0:") {
+			t.Errorf("it listens at %s, and says %q", address, lines)
+		}
 		there.Shutdown()
 	}
 }

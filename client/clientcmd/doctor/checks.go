@@ -254,7 +254,7 @@ func (d *doctor) lookAtReplicas(s *bus.Status) {
 		}
 		switch {
 		case !r.Member:
-			d.finding(r.ID, fmt.Sprintf("is no member (%s): %s", console.OrDash(r.Phase), console.OrDash(r.Reason)), absence(r))
+			d.finding(r.ID, fmt.Sprintf("is no member (%s): %s", console.OrDash(r.Phase), console.OrDash(r.Reason)), absence(r, s.Ready))
 		case r.Restarts > 0:
 			d.finding(r.ID, fmt.Sprintf("its process ended %s lately: %s", counted(r.Restarts, "time"),
 				console.OrDash(r.LastError)), fmt.Sprintf("look at %s.log and %s.out in the master's log directory", r.ID, r.ID))
@@ -275,14 +275,20 @@ func counted(n int, thing string) string {
 	return fmt.Sprintf("%d %ss", n, thing)
 }
 
-// absence says what to do about a replica that is no member.
-func absence(r *bus.ReplicaStatus) string {
-	switch r.Phase {
-	case "learning", "caught":
-		return "it is being loaded and becomes a member by itself: look again in a moment"
-	case "boot", "":
+// absence says what to do about a replica that is no member of a cluster that is ready, or not.
+func absence(r *bus.ReplicaStatus, ready bool) string {
+	isSilent := strings.HasPrefix(r.Reason, "it does not answer")
+	switch {
+	case isSilent:
+		return fmt.Sprintf("see that its process runs, is not stopped, and reaches the NATS server (%s.log): it is let in "+
+			"once it answers. For good without it: quartet remove %s", r.ID, r.ID)
+	case r.Phase == "boot", r.Phase == "":
 		return fmt.Sprintf("look at %s.log in the log directory; the master starts its own replicas again, others: "+
 			"quartet replica --id %s. For good without it: quartet remove %s", r.ID, r.ID, r.ID)
+	case !ready:
+		return "what is said of the cluster above comes first: it waits for the next view"
+	case r.Phase == "learning", r.Phase == "caught":
+		return "it is being loaded and becomes a member by itself: look again in a moment"
 	}
 	return "it waits for the next view: look again in a moment"
 }

@@ -53,7 +53,7 @@ Exit status: 0 it leads, 1 refused, or not in time, 2 wrong usage, 6 no cluster.
 			defer c.Close()
 			said, err := c.Lead(ctx, args[0])
 			if err != nil {
-				return exit.With(console.ExitStatus(err), err)
+				return unanswered(err)
 			}
 			l := &leading{Master: args[0], Begun: said.Begun, Error: said.Error}
 			err = l.wait(ctx, out.Table(env.Stdout), c, wait)

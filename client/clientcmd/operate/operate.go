@@ -63,7 +63,7 @@ become ready, 4 refused, 6 no cluster.`,
 			defer c.Close()
 			said, err := c.Recover(ctx, bus.RecoverRequest{})
 			if err != nil {
-				return exit.With(console.ExitStatus(err), err)
+				return unanswered(err)
 			}
 			r := recoveryOf(&said)
 			err = r.goOn(ctx, out.Table(env.Stdout), c, yes, wait)
@@ -192,7 +192,7 @@ Exit status: 0 it is out, 1 not out in time, 2 wrong usage, 4 refused, 6 no clus
 			defer c.Close()
 			said, err := c.Remove(ctx, args[0])
 			if err != nil {
-				return exit.With(console.ExitStatus(err), err)
+				return unanswered(err)
 			}
 			r := &removal{Replica: args[0], Begun: said.Begun, Error: said.Error}
 			err = r.wait(ctx, out.Table(env.Stdout), c, wait)
@@ -230,6 +230,15 @@ func (r *removal) wait(ctx context.Context, w io.Writer, c *client.Client, limit
 	r.Removed, r.Epoch = true, s.Epoch
 	_, err = fmt.Fprintf(w, "%s is out, epoch %d\n", r.Replica, s.Epoch)
 	return err
+}
+
+// unanswered gives a failure the exit status that fits, and says who may ask where not everybody may.
+func unanswered(err error) error {
+	if errors.Is(err, client.ErrPermission) {
+		err = fmt.Errorf("%w. Where the server of quartet master listens beyond its machine an operator is the user "+
+			"quartet-operator, with the password in master.json in its --dir (NATS_USER, NATS_PASSWORD)", err)
+	}
+	return exit.With(console.ExitStatus(err), err)
 }
 
 // await looks at the status until it is as wanted, and returns it; while it is not, done
