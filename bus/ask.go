@@ -12,11 +12,11 @@ import (
 // came and none was a master's.
 var ErrOthersAnswer = errors.New("what answers on this subject is no master of quartet: `quartet doctor` says who listens there")
 
-// Ask asks a question that is answered in JSON, and returns the first answer that has the
-// field, or an error's header. What others answer is passed over. The error is
-// [nats.ErrNoResponders] where nobody listens, an [ErrPermission] where the server lets the user not
-// ask, or not hear answers, or says that ctx has ended, and with [ErrOthersAnswer] that something
-// else was heard until then.
+// Ask asks a question that is answered in JSON, and returns the first answer that has the field,
+// or an error's header. What others answer is passed over. The error is [nats.ErrNoResponders]
+// where nobody listens, an [ErrPermission] where the server lets the user not ask, or not hear
+// answers, or says that ctx has ended, and with [ErrOthersAnswer] that something else was heard
+// until then.
 func Ask(ctx context.Context, nc *nats.Conn, subject string, body []byte, field string) (*nats.Msg, error) {
 	reply := nc.NewInbox()
 	sub, err := nc.SubscribeSync(reply)

@@ -95,15 +95,6 @@ func TestDoctorReadsTheStatus(t *testing.T) {
 			func(s *bus.Status) { s.Replicas[1].Restarts, s.Replicas[1].LastError = 1, "signal: killed" },
 			[]string{"finding r2: its process ended 1 time lately: signal: killed"}, "r2.log", exit.StatusFailed,
 		},
-		"a replica is silent": {func(s *bus.Status) {
-			r := &s.Replicas[1]
-			r.Member, r.Phase, r.Reason = false, "member", "it does not answer (its process was started elsewhere)"
-		}, []string{"finding r2: is no member (member): it does not answer"}, "reaches the NATS server (r2.log)", exit.StatusFailed},
-		"a replica waits, and the cluster for others": {func(s *bus.Status) {
-			s.Ready, s.Reason = false, trouble.Emptied.Say("r1, r3", 3, 2)
-			s.Replicas[1].Member, s.Replicas[1].Phase, s.Replicas[1].Reason = false, "caught", "it is loaded and waits for the next view"
-		}, []string{"finding r2: is no member (caught): it is loaded"}, "cluster above comes first: it waits for the next view",
-			exit.StatusFailed},
 		"one member": {
 			func(s *bus.Status) { s.Replicas = s.Replicas[:1] }, []string{"note replicas: 1 member"},
 			"quartet replica --id", exit.StatusOK,
@@ -131,6 +122,41 @@ func TestDoctorReadsTheStatus(t *testing.T) {
 				t.Errorf("status %d; no %q among\n%s\n%s", w.status, c.remedy, remedies, lines)
 			}
 		})
+	}
+}
+
+// What to do about a replica that is no member depends on why: for one that stands still, or waits
+// with a cluster that waits for others, nothing comes of a moment's waiting.
+func TestDoctorSaysWhatHelpsWhoIsNoMember(t *testing.T) {
+	r := responder.Start(t, nil)
+	for _, c := range []struct {
+		ready                 bool
+		phase, reason, remedy string
+	}{
+		{true, "member", "it does not answer (its process was started elsewhere)", "reaches the NATS server (r2.log)"},
+		{true, "caught", "it is loaded and waits for the next view", "look again in a moment"},
+		{false, "caught", "it is loaded and waits for the next view", "cluster above comes first"},
+		{false, "wedged", "it has not installed the view yet", "cluster above comes first"},
+	} {
+		r.Tell(func(s *bus.Status) {
+			allMembers(s)
+			if s.Ready = c.ready; !c.ready {
+				s.Reason = trouble.Emptied.Say("r1, r3", 3, 2)
+			}
+			s.Replicas[1].Member, s.Replicas[1].Phase, s.Replicas[1].Reason = false, c.phase, c.reason
+		})
+
+		w := world{env: map[string]string{"NATS_URL": r.URL}}
+		d, lines := doctor(t, &w)
+		said := false
+		for _, check := range d.Checks {
+			if check.What == "r2" {
+				said = strings.Contains(check.Remedy, c.remedy)
+			}
+		}
+		if !said || w.status != exit.StatusFailed {
+			t.Errorf("%+v: status %d\n%s", c, w.status, lines)
+		}
 	}
 }
 

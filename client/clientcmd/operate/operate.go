@@ -232,7 +232,8 @@ func (r *removal) wait(ctx context.Context, w io.Writer, c *client.Client, limit
 	return err
 }
 
-// unanswered gives a failure the exit status that fits, and says who may ask where not everybody may.
+// unanswered gives a failure the exit status that fits, and says who may ask where not everybody
+// may.
 func unanswered(err error) error {
 	if errors.Is(err, client.ErrPermission) {
 		err = fmt.Errorf("%w. Where the server of quartet master listens beyond its machine an operator is the user "+
