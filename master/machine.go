@@ -278,6 +278,7 @@ func (m *Machine) EndTurn(out *Output) {
 	m.acknowledge(out)
 	m.answerFound(out)
 	m.launchPaused(out)
+	m.moveOn(out)
 	m.depart(out)
 	m.fence()
 	for _, p := range m.replicas {

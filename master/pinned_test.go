@@ -30,18 +30,31 @@ func TestP1P2ARequestOfAReplicaThatHasLeft(t *testing.T) {
 					o := ready(t, configured(3, 1))
 					o.ask(request)
 					leave(o)
-					o.wedged(0, 1, 2)
-					o.decide()
 					isGet := kind == "get a"
-					if isGet {
+					isCausalGet := m == model.Causal && isGet
+					needsNoView := m == model.Eventual || isCausalGet
+					var sent []string
+					refused := func() {
+						if !isGet {
+							return
+						}
 						o.expect("1 #1 503")
 						if why := o.reason(); o.out.Replies[0].Replica != 0 || !strings.Contains(why, "replica r3 ") {
 							t.Errorf("refused by %v: %s", o.out.Replies[0].Replica, why)
 						}
 					}
+					if needsNoView { // it is settled at once (rule W2), and not again in the next view
+						refused()
+						sent = o.forwarded()
+					}
 
+					o.wedged(0, 1, 2)
+					o.decide()
+					if !needsNoView {
+						refused()
+					}
 					o.installed()
-					sent := o.forwarded()
+					sent = append(sent, o.forwarded()...)
 					switch {
 					case isGet:
 						if len(sent) != 0 {

@@ -17,6 +17,8 @@ type peer struct {
 	member    bool   // of the record's view
 	works     bool   // has acknowledged it
 	weak      bool   // has worked as the process that it is, so it serves gets and eventual requests in every condition
+	served    bool   // it did so at the end of the last turn …
+	servedPID int    // … as this process
 	leaving   bool   // an operator wants it out: it gets nothing new
 	leftAt    uint64 // nonce of the newest PROBE at that time
 	leads     bool   // is the member that orders the commits of causal writes

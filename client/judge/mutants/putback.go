@@ -1,7 +1,7 @@
 package mutants
 
 // ofDisksPutBack are of the cut where disks were put back to a moment before, and of the operator
-// who is asked where a record is lost as well.
+// who is asked where a record is lost as well; and of what goes on while the record is away.
 var ofDisksPutBack = []Mutant{
 	{Name: "the cut lowered for whoever was started again", Rule: "F15", Edits: []Edit{
 		{"master/membership/change.go", `	return named != 0 && r.state.Proof.Life != named`,
@@ -21,6 +21,11 @@ var ofDisksPutBack = []Mutant{
 		return
 	}
 	isUndecidable := m.isMute && m.stage == reading
+`},
+	}},
+	{Name: "weak requests left with a replica that is silent", Rule: "W2", Edits: []Edit{
+		{"master/moveon.go", `	if len(away) == 0 {
+`, `	if len(away) == 0 || MUTANT {
 `},
 	}},
 }

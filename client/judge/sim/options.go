@@ -91,6 +91,9 @@ type Options struct {
 	// Unread has a master start while the store of the views' record answers nobody; see unread.
 	Unread bool
 
+	// Steadfast, beside Unread, lets the master live, and clients wait for as long as it does.
+	Steadfast bool
+
 	// Ops lets sessions make every kind of request, and Skewed the clocks on the wall differ: see
 	// OpsFromSeed.
 	Ops, Skewed bool

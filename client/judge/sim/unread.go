@@ -10,7 +10,8 @@ import (
 
 // unread watches that what needs no view needs no record (rule W1 of replica/DESIGN.md). It is
 // for runs of [UnreadFromSeed], in which the store of the record ceases to answer, the master dies
-// after that and another one starts, and perhaps a replica dies. It says:
+// after that and another one starts, and perhaps a replica dies; or the master lives, replicas die
+// or stand still, and the session sends nothing again (rule W2). It says:
 //
 //   - Served: from when the store is away until everything heals, a get of model 3 or a request of
 //     model 4 that was sent for unreadTicks while a master was there was answered. A session asks
@@ -40,6 +41,8 @@ func UnreadFromSeed(seed uint64) Options {
 		Horizon: (250 + r.Int64N(200)) * tickUnits, Durable: r.IntN(2) == 0, OrderedGets: r.IntN(6) == 0, Unread: true,
 	}
 	o.Mixes = r.Perm(len(mixes))
+	late := rand.New(rand.NewPCG(seed, 0x57ead)) // what was added later leaves the other draws as they were
+	o.Steadfast = late.IntN(3) == 0
 	return o
 }
 
@@ -53,6 +56,15 @@ func (c *cluster) planUnread() {
 	c.agenda.push(event{at: at, kind: faultBegins, fault: &fault{kind: StoreAway}})
 
 	at += r.Int64N(20 * tickUnits)
+	if c.opts.Steadfast {
+		for range 2 { // one after the other
+			at += (10 + r.Int64N(30)) * tickUnits
+			away := &fault{kind: []FaultKind{Crash, Pause}[r.IntN(2)], node: r.IntN(c.opts.Replicas), length: (10 + r.Int64N(20)) * tickUnits}
+			c.agenda.push(event{at: at, kind: faultBegins, fault: away})
+			at += away.length
+		}
+		return
+	}
 	dies := &fault{kind: MasterDies, node: c.opts.Replicas, length: tickUnits + r.Int64N(10*tickUnits)}
 	c.agenda.push(event{at: at, kind: faultBegins, fault: dies})
 
@@ -72,6 +84,9 @@ func (u *unread) begin(c *cluster) {
 	u.session = &session{
 		name: "weak", index: len(c.sessions), models: []model.Consistency{model.Causal, model.Eventual}, left: 1, steady: true, weak: true,
 		wrote: map[string]uint64{}, patience: weakAgain * tickUnits,
+	}
+	if c.opts.Steadfast {
+		u.session.patience = c.clientTimeout()
 	}
 	c.sessions = append(c.sessions, u.session)
 	c.agenda.push(event{at: 5 * tickUnits, kind: goesOn, node: u.session.index})
