@@ -89,41 +89,92 @@ func (t *Streams) Open(ctx context.Context, s kv.Shadow, each func(kv.Stored)) (
 	return last, read(ctx, stream, &s, last, each)
 }
 
-// read reads a stream up to a sequence, without its values.
+// ErrCut is wrapped by the error of a reading that has not come to its end.
+var ErrCut = errors.New("shadow: the stream's messages do not come")
+
+// read reads a stream up to a sequence, without its values: all of it, or it returns an error.
 func read(ctx context.Context, stream jetstream.Stream, s *kv.Shadow, last uint64, each func(kv.Stored)) error {
-	consumer, err := stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{HeadersOnly: true})
+	asking, cancel := context.WithTimeout(ctx, callWait)
+	defer cancel()
+	consumer, err := stream.CreateConsumer(asking, jetstream.ConsumerConfig{
+		DeliverPolicy: jetstream.DeliverAllPolicy, AckPolicy: jetstream.AckNonePolicy, MaxDeliver: 1,
+		HeadersOnly: true, MemoryStorage: true, InactiveThreshold: time.Minute,
+	})
 	if err != nil {
 		return asFault(err)
 	}
+	defer forget(stream, consumer)
+
+	r := reading{s: s, last: last, each: each}
 	for {
-		batch, err := consumer.FetchNoWait(readAt)
+		before := r.delivered
+		batch, err := consumer.Fetch(readAt, jetstream.FetchMaxWait(callWait))
 		if err != nil {
 			return asFault(err)
 		}
-
-		n := 0
-		for m := range batch.Messages() {
-			n++
-			meta, err := m.Metadata()
-			if err != nil {
-				return fmt.Errorf("shadow: %s: %w", s.Name, err)
-			}
-			each(stored(s, m, meta))
-			if meta.Sequence.Stream >= last || meta.NumPending == 0 {
-				return nil
-			}
-		}
-
-		if err := batch.Error(); err != nil {
-			return asFault(err)
-		}
-		if n == 0 {
-			return nil // what was last has ended meanwhile
-		}
-		if err := ctx.Err(); err != nil {
+		isOver, err := r.take(batch)
+		switch {
+		case err != nil:
+			return err
+		case isOver:
+			return nil
+		case ctx.Err() != nil:
 			return context.Cause(ctx)
+		case r.delivered > before:
+			continue
+		}
+		if isOver, err := isRead(ctx, consumer); err != nil || isOver {
+			return err
+		}
+		return fmt.Errorf("%w: none of %s in %v, after %d", ErrCut, s.Name, callWait, r.delivered)
+	}
+}
+
+// forget deletes a consumer that has done its duty. If that fails the server does it, later.
+func forget(stream jetstream.Stream, consumer jetstream.Consumer) {
+	ctx, cancel := context.WithTimeout(context.Background(), callWait)
+	defer cancel()
+	_ = stream.DeleteConsumer(ctx, consumer.CachedInfo().Name)
+}
+
+// isRead reports whether a consumer has nothing more: what was last has ended meanwhile.
+func isRead(ctx context.Context, consumer jetstream.Consumer) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, callWait)
+	defer cancel()
+	info, err := consumer.Info(ctx)
+	if err != nil {
+		return false, asFault(err)
+	}
+	return info.NumPending == 0, nil
+}
+
+// reading is a stream that is read.
+type reading struct {
+	s         *kv.Shadow
+	last      uint64
+	each      func(kv.Stored)
+	delivered uint64 // messages, so far
+}
+
+// take takes a batch. isOver: the last message was in it.
+func (r *reading) take(batch jetstream.MessageBatch) (isOver bool, err error) {
+	for m := range batch.Messages() {
+		meta, err := m.Metadata()
+		if err != nil {
+			return false, fmt.Errorf("shadow: %s: %w", r.s.Name, err)
+		}
+		if meta.Sequence.Consumer != r.delivered+1 {
+			return false, fmt.Errorf("%w: %s: after message %d comes %d", ErrCut, r.s.Name, r.delivered, meta.Sequence.Consumer)
+		}
+
+		r.delivered++
+		r.each(stored(r.s, m, meta))
+		isLast := meta.Sequence.Stream >= r.last || meta.NumPending == 0
+		if isLast {
+			return true, nil
 		}
 	}
+	return false, asFault(batch.Error())
 }
 
 // stored is what a message of a shadow says.
