@@ -50,6 +50,7 @@ type reader struct {
 	unknown int       // how often the server did not know it yet
 	back    time.Time // it is gone and was not done: until then its client may go on with another one
 
+	idle     int    // answers without anything sent or pending, before its client was there
 	isKnown  bool   // the server has said how far it was
 	upTo     uint64 // number of the newest message when the server first knew it: the cut is up to there
 	sent     uint64 // messages that it was sent
@@ -64,6 +65,7 @@ const (
 	backWithin = 15 * time.Second       // a client that hears nothing asks again: nats.go after 10 s
 	lookOften  = 10 * time.Millisecond  // how often a reader is looked at, at the most and at the least
 	lookSeldom = time.Second
+	idleFor    = 20 // answers after which a consumer that has nothing is believed, client or not
 	depthAgain = 500 * time.Millisecond
 	holdFailed = 10 * time.Second // what is held, if the server does not make the shadow deep
 
@@ -247,6 +249,7 @@ func (c *cut) ask(b *bucket, name string) {
 // consumerInfo is what is read of the server's word of how far a consumer is.
 type consumerInfo struct {
 	Pending   uint64 `json:"num_pending"`
+	Bound     bool   `json:"push_bound"` // somebody listens to what it sends
 	Delivered struct {
 		Messages uint64 `json:"consumer_seq"`
 		Number   uint64 `json:"stream_seq"`
@@ -284,6 +287,9 @@ func (c *cut) deleted(name string) {
 
 // takes notes how far the reader is. newest: what the shadow was sent by now. isDone: it was sent
 // all that stood there when it began.
+//
+// The server knows a consumer a moment before it has counted what is pending for it, and says that
+// this is nothing (nats-server 2.15.2). What it has counted has a client or was sent something.
 func (r *reader) takes(info *consumerInfo, newest uint64, now time.Time) (isDone bool) {
 	if !r.isKnown {
 		r.isKnown, r.upTo = true, newest
@@ -291,7 +297,13 @@ func (r *reader) takes(info *consumerInfo, newest uint64, now time.Time) (isDone
 	if info.Delivered.Messages != r.sent {
 		r.sent, r.advanced = info.Delivered.Messages, now
 	}
-	return info.Pending == 0 || info.Delivered.Number >= r.upTo
+	isCounted := info.Bound || r.sent > 0
+	if info.Pending == 0 && !isCounted {
+		r.idle++
+	}
+	isBelieved := isCounted || r.idle >= idleFor
+	hasNothing := info.Pending == 0 && isBelieved
+	return hasNothing || info.Delivered.Number >= r.upTo
 }
 
 // tickCuts looks at the shadows that are read.
