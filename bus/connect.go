@@ -55,6 +55,10 @@ type DialOptions struct {
 	TLS       *tls.Config                // nil: as the URL says
 	Log       *slog.Logger               // nil: nothing is logged
 
+	// Rejoined is called when the connection is there again after it was away. It must only append
+	// (see [Inbox]). nil: nobody is told.
+	Rejoined func()
+
 	// Connect makes the connection with these options in place of [nats.Connect] to URL,
 	// which then only names the server in errors: package dial's, with what a user has set.
 	// nil: nats.Connect. It may be called again, at the same time too.
@@ -144,6 +148,9 @@ func (o *DialOptions) natsOptions(ctx context.Context) []nats.Option {
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
 			log.Info("bus: reconnected", "url", nc.ConnectedUrlRedacted(), "times", nc.Stats().Reconnects)
+			if o.Rejoined != nil {
+				o.Rejoined()
+			}
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) { logAsync(log, sub, err) }),
 	}

@@ -84,6 +84,10 @@ func (m *Machine) Acknowledged(watch, sequence uint64) bool { return m.watches.A
 // Unheard says that nobody listens to a watch's events any more.
 func (m *Machine) Unheard(watch uint64) { m.watches.Gone(watch) }
 
+// Rejoined says that the connection on which this replica speaks to watchers was away: they are
+// told in this turn how far they are.
+func (m *Machine) Rejoined() { m.watches.Rejoined() }
+
 // Busy reports whether there is something to tell watchers, or of lists, that waits for the next
 // turn alone.
 func (m *Machine) Busy() bool {

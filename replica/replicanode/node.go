@@ -87,6 +87,7 @@ type node struct {
 	wake     chan struct{}   // holds a token while watchers are to be told more
 	own      *claimed
 	inbox    *bus.Inbox[*nats.Msg]
+	back     *nats.Msg // stands in the inbox where a connection was there again
 	loop     *loop.Loop[*nats.Msg, Figures]
 	out      replica.Output
 	heard    time.Time    // the last message of any kind, the master's heartbeat among them
@@ -128,8 +129,14 @@ func Run(ctx context.Context, o Options) (err error) {
 		}
 	}()
 
+	inbox := bus.NewBoundedInbox(inboxBytes, func(m *nats.Msg) int { return len(m.Data) })
+	// What was told while a connection was away, or just before, is lost, and watchers are to know
+	// at once. (They may be spoken to on this one.)
+	back := &nats.Msg{}
+	rejoined := func() { inbox.Push(back) }
 	nc, err := bus.Dial(ctx, bus.DialOptions{
 		URL: o.URL, Name: "quartet replica " + o.ID.String(), User: o.User, Password: o.Password, Connect: o.Connect, Log: o.Log,
+		Rejoined: rejoined,
 	})
 	if err != nil {
 		return fmt.Errorf("replica %s: %w", o.ID, err)
@@ -138,7 +145,7 @@ func Run(ctx context.Context, o Options) (err error) {
 
 	n := &node{
 		opts: o, subjects: subjects, log: o.Log, wake: make(chan struct{}, 1), heard: time.Now(), disk: data.disk, own: own,
-		inbox: bus.NewBoundedInbox(inboxBytes, func(m *nats.Msg) int { return len(m.Data) }),
+		inbox: inbox, back: back,
 		machine: replica.New(replica.Config{
 			Self: o.ID, Incarnation: data.incarnation, Life: rand.Uint64() | 1, PID: cmp.Or(o.PID, os.Getpid()),
 			Store: data.store, Forms: codec.Forms{}, Saved: data.saved, Durable: data.disk != nil, Keeps: data.keeps(),
@@ -152,7 +159,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		return fmt.Errorf("replica %s: %w", o.ID, err)
 	}
 	defer n.link.Close()
-	if err = n.openFront(ctx, nc); err != nil {
+	if err = n.openFront(ctx, nc, rejoined); err != nil {
 		return fmt.Errorf("replica %s: %w", o.ID, err)
 	}
 	defer n.closeFront()
@@ -244,7 +251,11 @@ func (n *node) Look(t loop.Turn) error {
 
 // Take steps the machine through a message.
 func (n *node) Take(raw **nats.Msg) {
-	if n.flow(*raw) {
+	switch {
+	case *raw == n.back:
+		n.machine.Rejoined()
+		return
+	case n.flow(*raw):
 		return
 	}
 	if msg, ok := n.link.Receive(*raw); ok {

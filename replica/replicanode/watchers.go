@@ -20,11 +20,13 @@ type front struct {
 	sub   *bus.Subscription
 }
 
-// openFront joins the clients, and hears what watchers acknowledge.
-func (n *node) openFront(ctx context.Context, nodes *nats.Conn) error {
+// openFront joins the clients, and hears what watchers acknowledge. rejoined is called where the
+// connection is there again.
+func (n *node) openFront(ctx context.Context, nodes *nats.Conn, rejoined func()) error {
 	n.front.nc = nodes
 	dial := bus.DialOptions{
 		URL: n.opts.URL, Name: "quartet replica " + n.opts.ID.String() + " to watchers", Connect: n.opts.Front, Log: n.opts.Log,
+		Rejoined: rejoined,
 	}
 	if n.opts.User != "" {
 		dial.User, dial.Password, dial.Connect = bus.FrontUser, n.opts.Password, n.opts.Connect

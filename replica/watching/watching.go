@@ -242,6 +242,15 @@ func (w *Watches) End(code model.Code, reason string) []Event {
 	return w.take()
 }
 
+// Rejoined says that what was told last may not have left: the turn ends with a heartbeat for each
+// watch, whose sequence shows what is missing.
+func (w *Watches) Rejoined() {
+	for _, at := range w.all {
+		at.beatAt = 0
+	}
+	w.beaten = w.ticks - 1
+}
+
 // Tick counts time: the turn ends with the heartbeats that are due.
 func (w *Watches) Tick() { w.ticks++ }
 

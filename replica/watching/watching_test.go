@@ -185,6 +185,37 @@ func TestProgressOfAQuietPrefix(t *testing.T) {
 	}
 }
 
+// Where the connection to watchers was away they hear at once how far they are told, and see what
+// they lack.
+func TestO29RejoinedWatchesAreToldHowFarTheyAre(t *testing.T) {
+	w := newWorld(0)
+	of := []*viewer{w.begin(t, 1, model.Linearizable, "", ""), w.begin(t, 2, model.Causal, "a", "")}
+	w.write("x", "k")
+	w.turn(t)
+
+	w.watches.Rejoined()
+	w.turn(t)
+	for _, v := range of {
+		if beats := len(v.told(model.EventHeartbeat)); beats != 1 {
+			t.Errorf("%d heartbeats", beats)
+		}
+		if last := v.events[len(v.events)-1]; last.Sequence != uint64(len(v.events)) || last.Kind != model.EventHeartbeat {
+			t.Errorf("last, as number %d of %d: %v", last.Sequence, len(v.events), last.Kind)
+		}
+	}
+
+	w.turn(t)
+	for range watching.BeatTicks - 1 {
+		w.watches.Tick()
+	}
+	w.turn(t)
+	for _, v := range of {
+		if beats := len(v.told(model.EventHeartbeat)); beats != 1 {
+			t.Errorf("%d heartbeats before the next is due", beats)
+		}
+	}
+}
+
 // One turn does a bounded amount for watches that are behind, and all have their turn.
 func TestATurnIsBounded(t *testing.T) {
 	w := newWorld(0)
