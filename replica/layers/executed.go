@@ -10,35 +10,36 @@ import (
 // is part of the replicated state: filled and trimmed at delivery only, so at one position
 // it is the same on every replica.
 //
-// It is in two parts. The newest entries stand in a ring with all that a learner needs of
-// them. What leaves the ring is kept in few bytes, as long as somebody may send the request
-// again: see forget. Entries without an identity are nobody's: what changed a key without a request
-// of its own. They stand in both parts, for learners, and are not found.
-//
-// Every set is looked up here several times on every replica, so the outcomes stand in the
-// ring in the order of delivery, and what leads into it is the cheapest there is: rows of numbers,
-// for sets without a client's id and for those of clients that number theirs, and a map for others.
+// The entries are kept in few bytes, as long as somebody may send the request again: see forget. Of
+// the newest the keys stand beside them in a ring, for learners. Entries without an identity are
+// nobody's: what changed a key without a request of its own. They stand in both for learners, and
+// are not found.
 type executed struct {
-	byRID  dedup.Numbers // of sets without a client's id
-	names  dedup.Names   // of clients' ids that it takes
-	byID   map[string]uint32
-	ring   []done // as many places as the window has
-	start  int    // place of the oldest
-	count  int
-	bytes  int // of the results that are in the ring
-	limits dedup.Limits
-	number uint64 // of the newest entry, counted over the whole order
+	memory *dedup.Memory // all entries, without their keys
+	number uint64        // of the newest entry, counted over the whole order
 
-	earlier *dedup.Memory // the entries before those of the ring, without a gap
-	seed    uint64
-	order   message.OrderTime
+	ring    []keyed // of the newest entries, as many places as the window has
+	start   int     // place of the oldest
+	count   int
+	cost    int // of the entries whose keys are in the ring
+	results int // bytes of theirs
+
+	limits dedup.Limits
+	seed   uint64
+	order  message.OrderTime
 }
 
-// done is an entry of the ring.
+// keyed is the key of an entry, and what the entry takes.
+type keyed struct {
+	key    string // a learner needs its record again
+	cost   int32
+	result int32
+}
+
+// done is an entry. Those that are not in the ring have no key.
 type done struct {
-	id   string     // "": the identity is the rID, or in the ring it has a name
-	name dedup.Name // in the ring, in place of the id
-	key  string     // a learner needs its record again
+	id  string // "": the identity is the rID
+	key string
 	Outcome
 }
 
@@ -63,112 +64,66 @@ func newExecuted(cfg *Config) executed {
 
 // clear empties the table; the next entry gets the number after this one. The order's time
 // stays.
-func (e *executed) clear(number uint64) {
-	e.byRID, e.names, e.byID = dedup.Numbers{}, dedup.Names{}, map[string]uint32{}
+func (e *executed) clear(number uint64) { e.begin(number, dedup.New(e.seed)) }
+
+// begin begins the table with the entries up to a number, of which the keys are not known.
+func (e *executed) begin(number uint64, memory *dedup.Memory) {
+	e.number, e.memory = number, memory
 	// Made in its full size: growing on the way would stop the replica for milliseconds.
-	e.ring, e.start, e.count, e.bytes = make([]done, e.limits.Window), 0, 0, 0
-	e.number, e.earlier = number, dedup.New(e.seed)
+	e.ring, e.start, e.count = make([]keyed, e.limits.Window), 0, 0
+	e.cost, e.results = 0, 0
 }
 
 func (e *executed) lookup(r *message.Request) (Outcome, bool) {
-	if at, ok := e.find(r); ok {
-		return e.ring[at].Outcome, true
-	}
-	x, ok := e.earlier.Lookup(r.Identity, r.RID)
+	x, ok := e.memory.Lookup(r.Identity, r.RID)
 	if !ok {
 		return Outcome{}, false
 	}
 	return outcomeOf(&x), true
 }
 
-// find returns where in the ring the set with r's identity stands.
-func (e *executed) find(r *message.Request) (at uint32, ok bool) {
-	if r.Identity == "" {
-		return e.byRID.Get(r.RID)
-	}
-	if at, ok = e.names.Find(r.Identity); ok {
-		return at, true
-	}
-	at, ok = e.byID[r.Identity]
-	return at, ok
-}
-
-// add remembers a first outcome. When the ring is full its oldest entry becomes an earlier
-// one.
+// add remembers a first outcome. When the ring is full the key of its oldest entry is forgotten.
 func (e *executed) add(d done) {
 	if e.count == len(e.ring) {
-		e.retire()
+		e.shift()
 	}
 
-	at := e.place(e.count)
-	switch {
-	case d.id != "":
-		if d.name = e.names.Enter(d.id, uint32(at)); d.name.IsZero() {
-			e.byID[d.id] = uint32(at)
-		} else {
-			d.id = ""
-		}
-	case d.RID != 0:
-		e.byRID.Set(d.RID, uint32(at))
-	}
-
-	e.ring[at] = d
+	x := d.entry()
+	e.memory.Add(x)
 	e.number++
+
+	k := keyed{key: d.key, cost: int32(x.Cost()), result: int32(len(d.Result))}
+	e.ring[e.place(e.count)] = k
 	e.count++
-	e.bytes += len(d.Result)
+	e.cost += int(k.cost)
+	e.results += int(k.result)
 
 	for e.crowded() {
 		e.forgetOldest()
 	}
 }
 
-// place is where the entry of the ring with an index stands; 0 is the oldest.
+// place is where the key with an index stands in the ring; 0 is the oldest.
 func (e *executed) place(i int) int { return (e.start + i) % len(e.ring) }
 
-// shift takes the oldest entry off the ring.
-func (e *executed) shift() done {
-	at, old := uint32(e.start), e.whole(e.start)
-	switch {
-	case !old.name.IsZero():
-		e.names.Leave(old.name, at)
-	case old.id != "":
-		if e.byID[old.id] == at {
-			delete(e.byID, old.id)
-		}
-	case old.RID != 0:
-		e.byRID.Drop(old.RID, at)
-	}
-
-	e.ring[at] = done{}
+// shift takes the oldest key off the ring.
+func (e *executed) shift() {
+	old := &e.ring[e.start]
+	e.cost -= int(old.cost)
+	e.results -= int(old.result)
+	*old = keyed{}
 	e.start = e.place(1)
 	e.count--
-	e.bytes -= len(old.Result)
-	return old
-}
-
-// whole is the entry at a place of the ring, with its id.
-func (e *executed) whole(place int) done {
-	d := e.ring[place]
-	if !d.name.IsZero() {
-		d.id = e.names.ID(d.name)
-	}
-	return d
-}
-
-// retire makes the oldest entry of the ring an earlier one.
-func (e *executed) retire() {
-	old := e.shift()
-	e.earlier.Add(old.entry())
 }
 
 // crowded reports whether the table takes more memory than it may. The last entries stay all
 // the same, but for their results: 100,000 entries are few bytes, and 100,000 results may be 50
 // GB. Where results alone are too many, the last entries are forgotten as all others.
 func (e *executed) crowded() bool {
-	if e.bytes+e.earlier.Cost() <= e.limits.KeepBytes {
+	if e.memory.Cost()-e.cost+e.results <= e.limits.KeepBytes {
 		return false
 	}
-	return e.forgettable() || e.bytes+e.earlier.Results() > e.limits.KeepBytes
+	return e.forgettable() || e.memory.Results() > e.limits.KeepBytes
 }
 
 // advance takes the time that a delivered DATA tells, and forgets what is too old then.
@@ -191,7 +146,7 @@ func (e *executed) advance(tick uint64) {
 // forget drops the entries that are older than is promised: those of the last sets stay.
 func (e *executed) forget(now uint64) {
 	for e.forgettable() {
-		x, _ := e.earlier.Oldest()
+		x, _ := e.memory.Oldest()
 		if x.Time+e.limits.KeepTicks >= now {
 			return
 		}
@@ -201,7 +156,7 @@ func (e *executed) forget(now uint64) {
 
 // forgettable reports whether the oldest entry is none of the last ones.
 func (e *executed) forgettable() bool {
-	return e.earlier.Len() > 0 && e.first()+uint64(e.limits.Window) <= e.number
+	return e.memory.Len() > e.count && e.first()+uint64(e.limits.Window) <= e.number
 }
 
 // forgetOldest forgets the oldest entry of all, and when it had its place.
@@ -211,12 +166,12 @@ func (e *executed) forgetOldest() {
 
 // drop takes the oldest entry of all out of the table, and returns its time.
 func (e *executed) drop() uint64 {
-	if x, ok := e.earlier.Oldest(); ok {
-		e.earlier.Forget()
-		return x.Time
+	if e.memory.Len() == e.count {
+		e.shift()
 	}
-	old := e.shift()
-	return old.time
+	x, _ := e.memory.Oldest()
+	e.memory.Forget()
+	return x.Time
 }
 
 // tooOld reports whether a set that nobody remembers was sent for the first time when what
@@ -252,11 +207,11 @@ func (e *executed) late(r *message.Request, said, tick uint64) bool {
 	return waited > e.limits.WaitsMost() && firstAtTheEarliest < o.Horizon
 }
 
-// oldest is the number of the oldest entry of the ring; number+1 if there is none.
+// oldest is the number of the oldest entry whose key is known; number+1 if there is none.
 func (e *executed) oldest() uint64 { return e.number - uint64(e.count) + 1 }
 
 // first is the number of the oldest entry of all; number+1 if there is none.
-func (e *executed) first() uint64 { return e.oldest() - uint64(e.earlier.Len()) }
+func (e *executed) first() uint64 { return e.number - uint64(e.memory.Len()) + 1 }
 
 // state is the order's time, with the oldest entry that is needed.
 func (e *executed) state() message.OrderTime {
@@ -275,20 +230,19 @@ func (e *executed) resume(o message.OrderTime) {
 
 // each calls f for the entries from a number on, until it returns false.
 func (e *executed) each(number uint64, f func(*done) bool) {
-	more := true
-	if n := e.first(); number < e.oldest() {
-		e.earlier.Each(int(max(number, n)-n), func(x *dedup.Entry) bool {
-			more = f(&done{id: x.ID, Outcome: outcomeOf(x)})
-			return more
-		})
-	}
-	for number = max(number, e.oldest()); more && number <= e.number; number++ {
-		d := e.whole(e.place(int(number - e.oldest())))
-		more = f(&d)
-	}
+	first, oldest := e.first(), e.oldest()
+	number = max(number, first)
+	e.memory.Each(int(number-first), func(x *dedup.Entry) bool {
+		d := done{id: x.ID, Outcome: outcomeOf(x)}
+		if number >= oldest {
+			d.key = e.ring[e.place(int(number-oldest))].key
+		}
+		number++
+		return f(&d)
+	})
 }
 
-// entry is an entry of the ring as one of the earlier ones.
+// entry is an entry as it is kept, without its key.
 func (d *done) entry() *dedup.Entry {
 	return &dedup.Entry{
 		ID: d.id, RID: d.RID, Digest: d.Digest, Position: d.Position, Timestamp: d.Timestamp, Time: d.time,

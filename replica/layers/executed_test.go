@@ -45,7 +45,7 @@ func sameDone(a, b *done, keyed bool) bool {
 	return identity && place && answer && sameKey
 }
 
-// The table is the last of a list, in the ring and behind it, and knows all of the entry's answer.
+// The table is the last of a list, with the keys of the last, and knows all of the entry's answer.
 func TestExecutedAgainstAList(t *testing.T) {
 	for seed := range uint64(20) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
@@ -107,8 +107,8 @@ func TestS6LongResultsAreForgottenForLackOfRoom(t *testing.T) {
 
 	for n := window + 1; n <= 2*window; n++ {
 		e.add(done{Outcome: Outcome{RID: uint64(n), Result: make([]byte, size), time: uint64(n)}})
-		if e.bytes+e.earlier.Results() > most {
-			t.Fatalf("after %d entries there are %d bytes of results", n, e.bytes+e.earlier.Results())
+		if e.memory.Results() > most {
+			t.Fatalf("after %d entries there are %d bytes of results", n, e.memory.Results())
 		}
 	}
 	if kept := e.number - e.first() + 1; kept != most/size {

@@ -232,10 +232,11 @@ func (l *Layers) Saved() {
 // Restore makes the layers what a disk says. The committed layer is in the store already.
 func (l *Layers) Restore(s *durable.Saved) {
 	l.position = s.State.Position
-	l.executed.clear(s.State.Entries - uint64(len(s.Executed)))
-	if s.Earlier != nil {
-		l.executed.earlier = s.Earlier
+	earlier := s.Earlier
+	if earlier == nil {
+		earlier = dedup.New(l.executed.seed)
 	}
+	l.executed.begin(s.State.Entries-uint64(len(s.Executed)), earlier)
 	for i := range s.Executed {
 		l.executed.add(imported(&s.Executed[i]))
 	}

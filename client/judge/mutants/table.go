@@ -441,10 +441,15 @@ var ofMasters = []Mutant{
 
 var ofExecutedRequests = []Mutant{
 	{Name: "executed sets forgotten by their number", Rule: "S6", Edits: []Edit{
-		{"replica/layers/executed.go", `	e.earlier.Add(old.entry())
-`, `	if !MUTANT {
-		e.earlier.Add(old.entry())
+		{"replica/layers/executed.go", `		e.shift()
 	}
+
+`, `		e.shift()
+		if MUTANT {
+			e.memory.Forget()
+		}
+	}
+
 `},
 	}},
 	{Name: "executed sets forgotten by a replica's own time", Rule: "S6", Edits: []Edit{
