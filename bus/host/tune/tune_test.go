@@ -8,12 +8,16 @@ import (
 )
 
 func TestPercent(t *testing.T) {
+	const mib = 1 << 20
 	for _, c := range []struct {
-		live uint64
-		want int
-	}{{0, 400}, {1 << 20, 400}, {16 << 20, 400}, {32 << 20, 200}, {64 << 20, 100}, {4 << 30, 100}} {
-		if got := percent(c.live); got != c.want {
-			t.Errorf("%d bytes: %d %%, want %d", c.live, got, c.want)
+		live, scanned uint64
+		want          int
+	}{
+		{0, 0, 400}, {mib, mib, 400}, {8 * mib, mib, 400}, {16 * mib, mib, 200}, {64 * mib, mib, 50},
+		{64 * mib, 64 * mib, 100}, {1024 * mib, 128 * mib, 12}, {4096 * mib, mib, leastPercent},
+	} {
+		if got := percent(c.live, c.scanned); got != c.want {
+			t.Errorf("%d bytes, %d scanned: %d %%, want %d", c.live, c.scanned, got, c.want)
 		}
 	}
 }
@@ -41,10 +45,16 @@ func TestPaceFollows(t *testing.T) {
 	}
 
 	until(func(p int) bool { return p == mostPercent })
-	kept := make([]byte, 2*room)
-	until(func(p int) bool { return p == leastPercent })
-	runtime.KeepAlive(kept)
-	kept = nil
+	data := make([]byte, 2*room)
+	until(func(p int) bool { return p > 30 && p <= 50 })
+	runtime.KeepAlive(data)
+	data = nil
+	until(func(p int) bool { return p == mostPercent })
+
+	pointers := make([]*int, 2*room/8)
+	until(func(p int) bool { return p > 80 && p <= 100 })
+	runtime.KeepAlive(pointers)
+	pointers = nil
 	until(func(p int) bool { return p == mostPercent })
 }
 
