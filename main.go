@@ -91,7 +91,7 @@ var (
 	groupOf = map[string]string{
 		"master": "run", "node": "run", "replica": "run", "recover": "run", "remove": "run", "lead": "run",
 		"client": "ask", "get": "ask", "set": "ask", "delete": "ask", "create": "ask", "update": "ask", "add": "ask",
-		"txn": "ask", "watch": "ask", "shell": "ask",
+		"txn": "ask", "watch": "ask", "list": "ask", "shell": "ask",
 		"config": "look", "status": "look", "top": "look", "doctor": "look", "report": "look", "trace": "look", "console": "look",
 		"explain": "learn", "demo": "learn", "bench": "learn", "compare": "learn", "check": "learn",
 	}

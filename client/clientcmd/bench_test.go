@@ -271,6 +271,51 @@ func TestBenchSaysWhatFailed(t *testing.T) {
 	}
 }
 
+// Of requests that are only refused, or only lost, nothing can be measured: not even the keys are
+// set. The exit status is that of such requests all the same, of whatever command.
+func TestCommandsEndAsTheirRequestsDo(t *testing.T) {
+	refusing := responder.Start(t, func(responder.Call) responder.Action {
+		return responder.Action{Code: model.Unavailable}
+	})
+	losing := responder.Start(t, func(responder.Call) responder.Action { return responder.Action{Silent: true} })
+	for _, args := range [][]string{
+		{"bench", "--keys", "3"},
+		{"bench", "--keys", "3", "--driver", "goroutine", "--request", "get"},
+		{"compare", "--keys", "3", "--clients", "2", "--warmup", "0s", "--duration", "20ms"},
+		{"compare", "--clients", "1", "--times", "1", "1, 1, k ::: v"},
+		{"demo", "--nats", "URL"},
+		{"client", "1, 1, k ::: v", "1, 2, k"},
+		{"client", "--async", "1, 1, k ::: v", "1, 2, k"},
+		{"list"},
+		{"list", "--record", "RECORD"},
+		{"get", "k", "--record", "RECORD"},
+		{"delete", "k"},
+		{"add", "k", "1"},
+		{"trace", "1, 1, k ::: v"},
+	} {
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			for _, c := range []struct {
+				url    string
+				status int
+			}{{refusing.URL, exit.StatusRefused}, {losing.URL, exit.StatusUnknown}} {
+				with := append([]string{}, args...)
+				for i := range with {
+					switch with[i] {
+					case "RECORD":
+						with[i] = filepath.Join(t.TempDir(), "run")
+					case "URL":
+						with[i] = c.url
+					}
+				}
+				w := quartet(t, c.url, append(with, "--retries", "0", "--timeout", "100ms")...)
+				if w.status != c.status {
+					t.Errorf("status %d, want %d: %s\n%s%s", w.status, c.status, w.err, w.stdout, w.stderr)
+				}
+			}
+		})
+	}
+}
+
 // Ctrl-C is a context that ends.
 func TestBenchEndedEarly(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())

@@ -39,6 +39,9 @@ func Commands(env console.Env) []*cobra.Command {
 		manCommand(env), versionCommand(env))
 	for _, cmd := range commands {
 		console.Completions(cmd, env)
+		if run := cmd.RunE; run != nil {
+			cmd.RunE = func(cmd *cobra.Command, args []string) error { return console.Ended(run(cmd, args)) }
+		}
 		cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit.Usage(err) })
 	}
 	return commands

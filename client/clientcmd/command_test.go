@@ -233,7 +233,8 @@ func TestNothingIsSentAfterAMistake(t *testing.T) {
 		{[]string{"get"}, []string{"accepts 1 arg"}},
 		{[]string{"get", "k", "--consistency", "9"}, []string{"want 1 linearizable"}},
 		{[]string{"status", "x"}, []string{"takes no arguments", `"x"`}},
-		{[]string{"remove", "foo"}, []string{`no replica is called "foo"`}},
+		{[]string{"remove", ""}, []string{"which replica?"}},
+		{[]string{"lead", ""}, []string{"which master?"}},
 		{[]string{"demo", "x"}, []string{"takes no arguments"}},
 	} {
 		w := quartet(t, r.URL, test.args...)

@@ -74,7 +74,7 @@ func (n *node) removeReplica(m *nats.Msg) {
 	r, err := lamport.ParseNode(q.Replica)
 	switch {
 	case err != nil || !r.IsReplica():
-		a.Error = fmt.Sprintf("%q is not the name of a replica", q.Replica)
+		a.Error = fmt.Sprintf("no replica is called %q: they are r1, r2, …; see quartet status", q.Replica)
 	case n.views.newest == nil:
 		a.Error = "there is no view yet that a replica could be removed from"
 	case !n.views.newest.Configures(r):

@@ -289,17 +289,24 @@ func StatusOf(ctx context.Context, c *client.Client) (s bus.Status, err error) {
 	return s, err
 }
 
-// Explain gives a failure the exit status that fits: of refused permissions, and of no cluster,
-// where that is why nothing could be set.
+// Explain gives a failure the exit status that fits: of no cluster, where that is why nothing could
+// be set; and of keys that were not set that of the worst of those requests.
 func Explain(ctx context.Context, c *client.Client, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return err
 	case errors.Is(err, client.ErrPermission):
-		return exit.With(console.ExitStatus(err), err)
+		return err
 	}
 	if _, asked := c.Status(ctx); errors.Is(asked, client.ErrNoCluster) {
 		return exit.NoCluster(asked)
+	}
+	var unset *load.FillError
+	switch isFill := errors.As(err, &unset); {
+	case isFill && unset.Unknown > 0:
+		return exit.With(exit.StatusUnknown, err)
+	case isFill:
+		return exit.With(exit.StatusRefused, err)
 	}
 	return err
 }

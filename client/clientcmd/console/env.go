@@ -76,6 +76,16 @@ func (c *Consistency) Set(s string) (err error) {
 	return err
 }
 
+// Ended gives what a command ended with the exit status of the request that it tells of, unless
+// it has one. All commands of a client end through it: none is "anything else" (1) of which a
+// request's end is known.
+func Ended(err error) error {
+	if status := ExitStatus(err); status > exit.StatusFailed && exit.Status(err) == exit.StatusFailed {
+		return exit.With(status, err)
+	}
+	return err
+}
+
 // ExitStatus maps a request's end to an exit status.
 func ExitStatus(err error) int {
 	var e *client.Error

@@ -36,13 +36,13 @@ quartet status names the masters. Each was started with --standby, or as a node.
 -o json, jsonl and raw print one object, also where it was refused: master, leads, begun,
 error.
 
-Exit status: 0 it leads, 1 refused, or not in time, 2 wrong usage, 6 no cluster.`,
+Exit status: 0 it leads, 1 not in time, 2 wrong usage, 4 refused, 6 no cluster.`,
 		Example: `  quartet lead m2
   quartet lead -o json m2 | jq .leads`,
 		Args: config.UsageArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if !bus.IsMasterName(args[0]) {
-				return exit.Usage(fmt.Errorf("no master is called %q: see quartet status", args[0]))
+			if args[0] == "" {
+				return exit.Usage(errors.New("which master? see quartet status"))
 			}
 			ctx, cancel := console.Interruptible(cmd)
 			defer cancel()
@@ -78,7 +78,7 @@ type leading struct {
 // wait waits until the master leads, if the cluster has not refused.
 func (l *leading) wait(ctx context.Context, w io.Writer, c *client.Client, limit time.Duration) error {
 	if l.Error != "" {
-		return errors.New(l.Error)
+		return refused(l.Error)
 	}
 	_, err := await(ctx, c, limit, func(s *bus.Status) (bool, string) {
 		if s.Master.Name != l.Master {

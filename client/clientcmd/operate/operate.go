@@ -16,7 +16,6 @@ import (
 	"quartet/bus"
 	"quartet/bus/host/config"
 	"quartet/bus/host/exit"
-	"quartet/bus/lamport"
 	"quartet/client"
 	"quartet/client/clientcmd/console"
 )
@@ -180,8 +179,8 @@ Exit status: 0 it is out, 1 not out in time, 2 wrong usage, 4 refused, 6 no clus
   quartet remove -o json r4 | jq .removed`,
 		Args: config.UsageArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if n, err := lamport.ParseNode(args[0]); err != nil || !n.IsReplica() {
-				return exit.Usage(fmt.Errorf("no replica is called %q: they are r1, r2, …; see quartet status", args[0]))
+			if args[0] == "" {
+				return exit.Usage(errors.New("which replica? they are r1, r2, …; see quartet status"))
 			}
 			ctx, cancel := console.Interruptible(cmd)
 			defer cancel()

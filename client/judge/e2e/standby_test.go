@@ -254,18 +254,18 @@ func TestLeadIsRefused(t *testing.T) {
 	m1.awaitReady(t)
 
 	end := quartet(t, "lead", "--nats", url, "m9")
-	if end.status != 1 || !strings.Contains(end.stderr, `no master called "m9" stands by; m1 leads`) {
+	if end.status != exit.StatusRefused || !strings.Contains(end.stderr, `no master called "m9" stands by; m1 leads`) {
 		t.Errorf("a master that is not there: %+v", end)
 	}
 	if end := quartet(t, "lead", "--nats", url, "m1"); end.status != 0 || end.stdout != "m1 leads\n" {
 		t.Errorf("the one that leads: %+v", end)
 	}
-	if end := quartet(t, "lead", "--nats", url, "no name"); end.status != exit.StatusUsage {
+	if end := quartet(t, "lead", "--nats", url, "no name"); end.status != exit.StatusRefused {
 		t.Errorf("what no master can be called: %+v", end)
 	}
 
 	alone := start(t, "--in-process")
-	if end := quartet(t, "lead", "--nats", alone.url, "m1"); end.status != 1 || !strings.Contains(end.stderr, "--standby") {
+	if end := quartet(t, "lead", "--nats", alone.url, "m1"); end.status != exit.StatusRefused || !strings.Contains(end.stderr, "--standby") {
 		t.Errorf("of one with a server of its own: %+v", end)
 	}
 	for _, args := range [][]string{{"--standby"}, {"--standby", "--takeover", "--nats", url}, {"--nats", url, "--name", "a b"}} {

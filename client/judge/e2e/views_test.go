@@ -176,8 +176,8 @@ func TestReplicasJoinAndAreRemoved(t *testing.T) {
 	}{
 		{[]string{"r7"}, 4, "r7 is not one of this cluster's (r1, r2, r3, r4)", `^$`},
 		{
-			[]string{"m1", "-o", "jsonl"}, 2, `no replica is called "m1"`,
-			`^{"ack":"FAIL","code":400,"error":"no replica is called \\"m1\\":.*"}\n$`,
+			[]string{"m1", "-o", "jsonl"}, 4, `no replica is called "m1"`,
+			`^{"replica":"m1","removed":false,"begun":false,"error":"no replica is called \\"m1\\":.*"}\n$`,
 		},
 		{[]string{"r4"}, 0, "", `^r4 is out, epoch \d+\n$`},
 		{[]string{"r2", "-o", "jsonl"}, 0, "", `^{"replica":"r2","removed":true,"begun":true,"epoch":\d+}\n$`},

@@ -59,8 +59,20 @@ type Caller interface {
 	Call(op Op) Outcome
 }
 
+// FillError says how many keys a [Fill] could not set, and how those sets ended.
+type FillError struct {
+	Refused, Unknown uint64 // definitely without effect; of unknown outcome
+	Keys             int    // that were to be set
+}
+
+// Error says it in one line.
+func (e *FillError) Error() string {
+	return fmt.Sprintf("load: fill: %d of %d keys could not be set (%d refused, %d of unknown outcome)",
+		e.Refused+e.Unknown, e.Keys, e.Refused, e.Unknown)
+}
+
 // Fill sets every key once so that gets find a value, up to 256 at a time (fewer if values are
-// large). Any set that does not succeed is an error. Distinct values are numbered from 1, as in a
+// large). Where any set does not succeed the error is a [*FillError]. Distinct values are numbered from 1, as in a
 // run: the two need a series each.
 func Fill(ctx context.Context, o Options, s Sender) error {
 	if err := o.Check(); err != nil {
@@ -74,12 +86,12 @@ func Fill(ctx context.Context, o Options, s Sender) error {
 		free <- struct{}{}
 	}
 
-	var bad, good atomic.Uint64
+	var bad, unknown, good atomic.Uint64
 	began := time.Now()
 	defer report(o.Progress, func() Progress {
 		return Progress{
 			Phase: Filling, Elapsed: time.Since(began), Share: float64(good.Load()) / float64(o.Keys),
-			Answers: good.Load(), Failed: bad.Load(),
+			Answers: good.Load(), Failed: bad.Load() + unknown.Load(),
 		}
 	})()
 
@@ -101,9 +113,12 @@ func Fill(ctx context.Context, o Options, s Sender) error {
 			value = o.distinct(value, uint64(i)+1)
 		}
 		err := s.Send(Op{Type: model.Set, Key: keys.key(i), Value: value, TTL: o.TTL}, func(outcome Outcome) {
-			if outcome == OK {
+			switch outcome {
+			case OK:
 				good.Add(1)
-			} else {
+			case Unknown:
+				unknown.Add(1)
+			default:
 				bad.Add(1)
 			}
 			free <- struct{}{}
@@ -120,8 +135,8 @@ func Fill(ctx context.Context, o Options, s Sender) error {
 		}
 	}
 
-	if n := bad.Load(); n > 0 {
-		return fmt.Errorf("load: fill: %d of %d keys could not be set", n, o.Keys)
+	if refused, unsure := bad.Load(), unknown.Load(); refused+unsure > 0 {
+		return &FillError{Refused: refused, Unknown: unsure, Keys: o.Keys}
 	}
 	return nil
 }

@@ -122,8 +122,13 @@ func TestFailuresAreCounted(t *testing.T) {
 		t.Errorf("nothing can be sent: %+v, %v", result, err)
 	}
 	bad := instant{outcome: func(n int) (load.Outcome, error) { return map[bool]load.Outcome{true: load.Failed}[n == 50], nil }}
-	if err := load.Fill(t.Context(), small(), &bad); err == nil {
-		t.Error("a fill with a failure is no error")
+	var failed *load.FillError
+	if err := load.Fill(t.Context(), small(), &bad); !errors.As(err, &failed) || failed.Refused != 1 || failed.Unknown != 0 {
+		t.Errorf("of a fill with one refused set: %v", err)
+	}
+	lost := instant{outcome: func(n int) (load.Outcome, error) { return map[bool]load.Outcome{true: load.Unknown}[n%2 == 0], nil }}
+	if err := load.Fill(t.Context(), small(), &lost); !errors.As(err, &failed) || failed.Refused != 0 || failed.Unknown == 0 {
+		t.Errorf("of a fill of which sets were lost: %v", err)
 	}
 }
 
