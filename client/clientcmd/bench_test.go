@@ -278,6 +278,7 @@ func TestCommandsEndAsTheirRequestsDo(t *testing.T) {
 		return responder.Action{Code: model.Unavailable}
 	})
 	losing := responder.Start(t, func(responder.Call) responder.Action { return responder.Action{Silent: true} })
+
 	for _, args := range [][]string{
 		{"bench", "--keys", "3"},
 		{"bench", "--keys", "3", "--driver", "goroutine", "--request", "get"},

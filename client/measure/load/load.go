@@ -72,8 +72,8 @@ func (e *FillError) Error() string {
 }
 
 // Fill sets every key once so that gets find a value, up to 256 at a time (fewer if values are
-// large). Where any set does not succeed the error is a [*FillError]. Distinct values are numbered from 1, as in a
-// run: the two need a series each.
+// large). Where any set does not succeed the error is a [*FillError]. Distinct values are numbered
+// from 1, as in a run: the two need a series each.
 func Fill(ctx context.Context, o Options, s Sender) error {
 	if err := o.Check(); err != nil {
 		return err

@@ -121,6 +121,7 @@ func TestFailuresAreCounted(t *testing.T) {
 	if result, err := load.Run(t.Context(), small(), []load.Sender{&none}); err != nil || result.NotSent != 8 || result.Ops() != 0 {
 		t.Errorf("nothing can be sent: %+v, %v", result, err)
 	}
+
 	bad := instant{outcome: func(n int) (load.Outcome, error) { return map[bool]load.Outcome{true: load.Failed}[n == 50], nil }}
 	var failed *load.FillError
 	if err := load.Fill(t.Context(), small(), &bad); !errors.As(err, &failed) || failed.Refused != 1 || failed.Unknown != 0 {

@@ -257,12 +257,24 @@ func (s *Supervisor) over(n lamport.Node, p *slot, now time.Time, err error, mor
 		return
 	}
 	p.next = p.backoff.Ended(now)
-	text := "a replica has ended and is started again"
-	if p.backoff.InARow(now) >= failing {
-		text = "a replica ends again and again: look at its log; it is still tried, slowly"
-	}
-	s.opts.Log.Error(text,
+	s.opts.Log.Error(outlook(err, p.backoff.InARow(now) >= failing),
 		append([]any{"replica", n, "error", err, "ends_in_a_row", p.backoff.InARow(now), "next_try_in", p.next.Sub(now)}, more...)...)
+}
+
+// outlook says of a process that does not run why that is, and what comes of it.
+func outlook(err error, fails bool) string {
+	switch {
+	case errors.Is(err, ErrReplaced): // however often
+		return "a replica has ended, for another process of it was started later and speaks as it; " +
+			"it is started again once that one is silent"
+	case errors.Is(err, ErrDamaged):
+		return "a replica has ended, for its data are damaged and are not served: restore them; it is tried again all the same"
+	case fails:
+		return "a replica ends again and again, or does not start: look at its log; it is still tried, slowly"
+	case errors.Is(err, ErrStart):
+		return "a replica could not be started; it is tried again"
+	}
+	return "a replica has ended and is to be started again"
 }
 
 func (s *Supervisor) launch(n lamport.Node, p *slot, now time.Time) error {
