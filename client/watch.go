@@ -181,11 +181,11 @@ func (w *watch) stream(ctx context.Context) error {
 		}
 		end()
 	})()
+	s := stream{w: w, sub: sub, inbox: inbox, asked: time.Now()}
 	if err := w.ask(inbox); err != nil {
 		return err
 	}
 
-	s := stream{w: w, sub: sub, inbox: inbox}
 	for {
 		m, err := s.next(ctx)
 		if err != nil {
@@ -242,22 +242,24 @@ type stream struct {
 	w     *watch
 	sub   *nats.Subscription
 	inbox string
-	flow  string // where the newest event is to be acknowledged; "": nowhere yet
+	asked time.Time // before the request was sent
+	flow  string    // where the newest event is to be acknowledged; "": nowhere yet
 
 	frames bus.FrameReader
 }
 
 // next waits for the next message. A stream that is silent is over: at once if its replica is not
-// there any more, else after watchSilence.
+// there any more, else after watchSilence. Before its first event it is over after the client's
+// timeout, and once a master begins that was not asked.
 func (s *stream) next(ctx context.Context) (*nats.Msg, error) {
-	wait, began := watchSilence, time.Now()
+	since, wait := time.Now(), watchSilence
 	if s.flow == "" {
-		wait = s.w.c.o.timeout // for the first word
+		since, wait = s.asked, s.w.c.o.timeout // whatever else has come meanwhile
 	}
-	for waited := time.Duration(0); ; waited += watchProbe {
+	for {
 		m, err := s.sub.NextMsg(watchProbe)
 		_, led := s.w.c.led.next()
-		wasLost := s.flow == "" && led.After(began) // with the master that had it
+		wasLost := s.flow == "" && led.After(s.asked) // with the master that had it
 		switch {
 		case err == nil:
 			return m, nil
@@ -267,7 +269,7 @@ func (s *stream) next(ctx context.Context) (*nats.Msg, error) {
 			return nobodyListens, nil
 		case !errors.Is(err, nats.ErrTimeout):
 			return nil, s.w.c.notSent(err).failure(&s.w.request, &Result{})
-		case wasLost, waited+watchProbe > wait:
+		case wasLost, time.Since(since) >= wait:
 			return nil, &Error{Attempts: 1, Reason: "no event in time", Err: errResume}
 		}
 		if s.flow != "" {

@@ -58,11 +58,7 @@ func TestEveryRuleIsNamedByATest(t *testing.T) {
 
 // The table at the head of replica/DESIGN.md leads to every rule, and to none that is not there.
 func TestTheIndexOfRulesIsComplete(t *testing.T) {
-	page, err := os.ReadFile("../../../replica/DESIGN.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, table, _ := strings.Cut(string(page), "\n| rules |")
+	_, table, _ := strings.Cut(designPage(t), "\n| rules |")
 	table, _, _ = strings.Cut(table, "\n\n")
 
 	var listed []string
@@ -91,15 +87,53 @@ func TestTheIndexOfRulesIsComplete(t *testing.T) {
 	}
 }
 
-// rulesOf are the numbers of the rules, in the order of the page.
-func rulesOf(t *testing.T) []string {
+// Within a section the numbers of each letter rise, so that a rule is found by its neighbours.
+func TestRulesAreInOrder(t *testing.T) {
+	newest := map[string]int{}
+	read := 0
+	for line := range strings.Lines(designPage(t)) {
+		if strings.HasPrefix(line, "#") {
+			clear(newest)
+			continue
+		}
+		found := rule.FindStringSubmatch(line)
+		if found == nil {
+			continue
+		}
+		read++
+		number, err := strconv.Atoi(found[2])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if before := newest[found[1]]; number <= before {
+			t.Errorf("replica/DESIGN.md: %s%d stands behind %s%d", found[1], number, found[1], before)
+		}
+		newest[found[1]] = number
+	}
+	if want := len(rulesOf(t)); read != want {
+		t.Errorf("%d rules were looked at, and there are %d", read, want)
+	}
+}
+
+// rule is the beginning of a rule in replica/DESIGN.md.
+var rule = regexp.MustCompile(`(?m)^- \*\*([A-Z])(\d+)\*\*`)
+
+// designPage is replica/DESIGN.md.
+func designPage(t *testing.T) string {
+	t.Helper()
 	page, err := os.ReadFile("../../../replica/DESIGN.md")
 	if err != nil {
 		t.Fatal(err)
 	}
+	return string(page)
+}
+
+// rulesOf are the numbers of the rules, in the order of the page.
+func rulesOf(t *testing.T) []string {
+	t.Helper()
 	var rules []string
-	for _, found := range regexp.MustCompile(`(?m)^- \*\*([A-Z]\d+)\*\*`).FindAllSubmatch(page, -1) {
-		rules = append(rules, string(found[1]))
+	for _, found := range rule.FindAllStringSubmatch(designPage(t), -1) {
+		rules = append(rules, found[1]+found[2])
 	}
 	return rules
 }
@@ -112,9 +146,9 @@ func ruleNames(test string) []string {
 		return nil
 	}
 	var rules []string
-	rule := regexp.MustCompile(`^[SLFHPWOMD]\d+`)
+	number := regexp.MustCompile(`^[SLFHPWOMD]\d+`)
 	for {
-		found := rule.FindString(rest)
+		found := number.FindString(rest)
 		if found == "" {
 			return rules
 		}
