@@ -50,7 +50,7 @@ func (m *Machine) historyServed() message.History {
 	var newest *message.Record
 	for _, p := range m.replicas {
 		held := p.known.Record()
-		if serves := p.weak && held != nil; !serves {
+		if serves := p.hasWorked && held != nil; !serves {
 			continue
 		}
 		if newest == nil || newest.Epoch < held.Epoch {

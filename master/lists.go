@@ -18,7 +18,7 @@ func (m *Machine) keeper(in *Incoming) (*peer, model.Code, string) {
 	n := in.Cursor.Replica
 	p := m.peer(n)
 	isOut := m.members.Record().Epoch > 0 && !m.configures(n)
-	isThere := p != nil && p.weak
+	isThere := p != nil && p.hasWorked
 	mayNotHaveBeenHeard := m.ticks <= m.cfg.SuspectTicks // this master has just begun
 	switch {
 	case in.Replica != 0 && in.Replica != n:

@@ -282,7 +282,7 @@ func (m *Machine) EndTurn(out *Output) {
 	m.depart(out)
 	m.fence()
 	for _, p := range m.replicas {
-		if p.member || p.weak {
+		if p.member || p.hasWorked {
 			m.forward(p, out)
 		}
 	}

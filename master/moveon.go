@@ -8,7 +8,7 @@ import "slices"
 func (m *Machine) moveOn(out *Output) {
 	var away []*peer
 	for _, p := range m.replicas {
-		serves := p.weak && !p.known.Suspected
+		serves := p.hasWorked && !p.known.Suspected
 		isAnother := p.servedPID != 0 && p.servedPID != p.pid
 		hasGone := !serves || isAnother
 		if p.served && hasGone {

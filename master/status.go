@@ -105,7 +105,7 @@ func (m *Machine) Snapshot() Status {
 		report.Position, report.Keys = max(report.Position, r.Position), max(report.Keys, r.Keys)
 		s.Replicas = append(s.Replicas, ReplicaStatus{
 			Node: p.node, Incarnation: r.Incarnation, PID: r.PID,
-			Member: p.works && !r.Suspected, Serves: p.weak && !r.Suspected,
+			Member: p.works && !r.Suspected, Serves: p.hasWorked && !r.Suspected,
 			Answers: r.Incarnation > 0 && !r.Lost && !r.Suspected,
 			Reason:  m.members.WhyNot(r), Keeps: r.Keeps, Report: report,
 			Unheard: unheard(apart, p.node),

@@ -16,7 +16,7 @@ type peer struct {
 	known     *membership.Replica
 	member    bool   // of the record's view
 	works     bool   // has acknowledged it
-	weak      bool   // has worked as the process that it is, so it serves gets and eventual requests in every condition
+	hasWorked bool   // as the process that it is, so it serves gets and eventual requests in every condition
 	served    bool   // it did so at the end of the last turn …
 	servedPID int    // … as this process
 	leaving   bool   // an operator wants it out: it gets nothing new
@@ -43,7 +43,7 @@ func (p *peer) serves() bool { return p.works && !p.known.Suspected && !p.leavin
 
 // servesWeak reports whether p can be given gets of model 3 and requests of model 4:
 // these go on while the view changes.
-func (p *peer) servesWeak() bool { return p.weak && !p.known.Suspected && !p.leaving }
+func (p *peer) servesWeak() bool { return p.hasWorked && !p.known.Suspected && !p.leaving }
 
 // gone reports whether p was taken out of the cluster, or is about to be.
 func (p *peer) gone() bool { return p.known.Removed || p.known.Left }
@@ -74,13 +74,13 @@ func (m *Machine) refresh() {
 	}
 	for _, p := range m.replicas {
 		if p.pid != p.known.PID {
-			p.pid, p.weak = p.known.PID, false
+			p.pid, p.hasWorked = p.known.PID, false
 		}
 		p.leaving = p.leaving && m.members.Removable(p.node)
 		p.member = m.members.Member(p.known)
 		p.works = m.members.Leads() && m.members.Works(p.known)
-		atWork := p.weak || p.works || m.members.AtWork(p.known)
-		p.weak = atWork && m.members.MayServe(p.known)
+		atWork := p.hasWorked || p.works || m.members.AtWork(p.known)
+		p.hasWorked = atWork && m.members.MayServe(p.known)
 		p.leads = p.works && p.node == record.Members[0].Node
 	}
 
@@ -124,7 +124,7 @@ func (m *Machine) decided(r *message.Record, out *Output) {
 // onItsWay is what this turn had for p when the record was decided and is not sent again with
 // all the rest: requests that need no view, of a replica that goes on.
 func onItsWay(p *peer) []message.Request {
-	if !p.weak {
+	if !p.hasWorked {
 		return nil
 	}
 	needsView := func(r message.Request) bool { return ofViews(&r) }
@@ -141,7 +141,7 @@ func (m *Machine) repeats(f *flight) bool {
 		return f.number == 0
 	}
 	p := m.peer(f.replica)
-	return p == nil || !p.weak
+	return p == nil || !p.hasWorked
 }
 
 // launchPaused launches what has waited for the view. A request that names a replica waits for
