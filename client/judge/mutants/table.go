@@ -261,8 +261,8 @@ var ofViews = []Mutant{
 `},
 	}},
 	{Name: "weak requests served only by who leads a view", Rule: "W1", Edits: []Edit{
-		{"master/view.go", `		atWork := p.weak || p.works || m.members.AtWork(p.known)
-`, `		atWork := p.weak || p.works
+		{"master/view.go", `		atWork := p.hasWorked || p.works || m.members.AtWork(p.known)
+`, `		atWork := p.hasWorked || p.works
 		if !MUTANT {
 			atWork = atWork || m.members.AtWork(p.known)
 		}
@@ -274,7 +274,7 @@ var ofViews = []Mutant{
 			`!m.members.Leads() && m.ofWhatReplicasHold(told) && !MUTANT {`},
 	}},
 	{Name: "answers without the record name no history", Rule: "W1", Edits: []Edit{
-		{"master/history.go", `serves := p.weak && held != nil; !serves {`, `serves := p.weak && held != nil && !MUTANT; !serves {`},
+		{"master/history.go", `serves := p.hasWorked && held != nil; !serves {`, `serves := p.hasWorked && held != nil && !MUTANT; !serves {`},
 	}},
 	{Name: "lives not asked for", Rule: "F8", Edits: []Edit{
 		{"replica/view/self.go", `	return named.Life == 0 || slices.Contains(`, `	if MUTANT || MUTANT("restart in the same epoch after memory loss") {
