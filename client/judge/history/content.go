@@ -228,6 +228,9 @@ func (c content) written(d *deed) (content, bool) {
 		next.value, next.found, next.ends = strconv.FormatInt(sum, 10), true, c.ends
 	}
 
+	if d.again { // of one operation all has one revision
+		next.known, next.revision = c.known, c.revision
+	}
 	if d.claimed {
 		rises := d.again || c.above(d.revision)
 		if !rises {

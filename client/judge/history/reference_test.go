@@ -50,6 +50,7 @@ type visitor struct {
 	list      *Operation // that goes on
 	watches   *Operation
 	watchFrom uint64
+	watchedAt int64 // when the watch began
 }
 
 const refKeys = 4
@@ -456,7 +457,7 @@ func (x *reference) list(s *visitor, o *Operation) {
 
 // watch begins a watch: with what is there, or from a revision.
 func (x *reference) watch(s *visitor, o *Operation) {
-	s.watches, s.watchFrom = o, x.position
+	s.watches, s.watchFrom, s.watchedAt = o, x.position, x.now
 	if x.r.IntN(2) == 0 {
 		s.watchFrom = x.r.Uint64N(x.position + 1)
 		o.Range = &model.Range{From: strconv.FormatUint(s.watchFrom, 10)}
@@ -480,7 +481,7 @@ func (x *reference) endWatches() {
 		o.Return = x.tick()
 		o.Rest = true
 		if x.r.IntN(2) == 0 {
-			o.Rest, o.Return = false, o.Call+x.r.Int64N(o.Return-o.Call)
+			o.Rest, o.Return = false, max(s.watchedAt, o.Call+x.r.Int64N(o.Return-o.Call))
 		}
 		var shown []Event
 		for _, e := range x.log {

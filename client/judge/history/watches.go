@@ -22,35 +22,25 @@ const watches = "watches"
 // Models 3 and 4: each version once, in model 3 no effect before its cause; of a watch at rest the
 // last event of each key is its final value.
 func Watches(h []Operation) Verdict {
-	return inOrder(watches, h, watchesIn)
-}
-
-func watchesIn(w *order) *Verdict {
-	r := newReplay(w, func(o *Operation) bool { return o.Type == model.Watch })
-	if v := r.run(); v != nil {
-		return v
+	if v := weakWatches(h); v != nil {
+		return *v
 	}
-
-	causes, _ := pastsOf(w.judged)
-	for _, o := range w.ops {
-		if o.Type != model.Watch {
-			continue
-		}
-		s := stream{replay: r, o: o, events: o.Events}
-		check := s.weak
-		if o.Model.Strong() {
-			check = s.strong
-		}
-		if v := check(); v != nil {
+	return inOrder(watches, h, func(w *order) *Verdict {
+		r := newReplay(w, func(o *Operation) bool { return o.Type == model.Watch })
+		if v := r.run(); v != nil {
 			return v
 		}
-		if o.Model == model.Causal {
-			if v := s.causes(causes); v != nil {
+		for _, o := range w.ops {
+			if o.Type != model.Watch || !o.Model.Strong() {
+				continue
+			}
+			s := stream{replay: r, o: o, events: o.Events}
+			if v := s.strong(); v != nil {
 				return v
 			}
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // stream is what a watch showed.
@@ -111,53 +101,74 @@ func (s *stream) rises() *Verdict {
 	return nil
 }
 
-// starts judges what was there when the watch began, and finds the position at which it began.
-func (s *stream) starts() *Verdict {
-	first := uint64(0) // the revision of the first change
-	caughtUp, told := false, uint64(0)
-	initial := make(map[string]*Event)
+// beginning is what a watch tells of where it began.
+type beginning struct {
+	initial  map[string]*Event // what was there
+	caughtUp bool              // and that this is all
+	position uint64            // of it nothing has been shown as a change
+	known    bool              // what position is
+}
+
+// began gathers what a watch tells of where it began: at what it was asked to begin after or, as
+// far as its events tell, before its first change.
+func (s *stream) began() (b beginning, fault *Verdict) {
+	first, told := uint64(0), uint64(0) // the revisions of the first change, and of what was there
+	b.initial = make(map[string]*Event)
 	for i := range s.events {
 		e := &s.events[i]
 		switch {
 		case e.Kind == EventCaughtUp:
-			caughtUp, told = true, e.Revision
-		case e.Kind == EventValue && initial[e.Key] != nil:
-			return s.fault(nil, "a watch showed twice what %s was when it began", e.Key)
+			b.caughtUp, told = true, e.Revision
+		case e.Kind == EventValue && b.initial[e.Key] != nil:
+			return b, s.fault(nil, "a watch showed twice what %s was when it began", e.Key)
 		case e.Kind == EventValue:
-			initial[e.Key] = e
+			b.initial[e.Key] = e
 		case first == 0:
 			first = e.Revision
 		}
 	}
 
-	if from := s.o.from(); from != "" {
+	from := s.o.from()
+	switch {
+	case from != "":
 		n, err := strconv.ParseUint(from, 10, 64)
 		if err != nil {
-			return s.fault(nil, "a watch went on from %q, which is no revision", from)
+			return b, s.fault(nil, "a watch went on from %q, which is no revision", from)
 		}
-		s.begin = n
 		if first != 0 && first <= n {
-			return s.fault(nil, "a watch from revision %d showed revision %d", n, first)
+			return b, s.fault(nil, "a watch from revision %d showed revision %d", n, first)
 		}
+		b.position, b.known = n, true
+	case told != 0:
+		b.position, b.known = told, true
+	case first != 0:
+		b.position, b.known = first-1, true
+	}
+	return b, nil
+}
+
+// starts judges what was there when the watch began, and finds the position at which it began.
+func (s *stream) starts() *Verdict {
+	b, fault := s.began()
+	if fault != nil {
+		return fault
+	}
+	s.begin = b.position
+	if s.o.from() != "" {
 		return nil
 	}
 
-	s.begin = s.startOf(first, told, initial)
-	if !caughtUp && len(initial) == 0 {
+	if !b.known {
+		s.begin = s.latestOf(b.initial)
+	}
+	if !b.caughtUp && len(b.initial) == 0 {
 		return nil // it was cut off before it had begun, or was asked for changes alone
 	}
-	return s.initially(initial, caughtUp)
+	return s.initially(b.initial, b.caughtUp)
 }
 
-// startOf returns the position at which a watch began, of which nothing but its events tells: that
-// before its first change or, without one, the latest at which what it found was there.
-func (s *stream) startOf(first, told uint64, initial map[string]*Event) uint64 {
-	switch {
-	case told != 0:
-		return told
-	case first != 0:
-		return first - 1
-	}
+// latestOf returns the latest position at which what a watch found was there.
+func (s *stream) latestOf(initial map[string]*Event) uint64 {
 	begin := s.askedAt()
 	for p, more := begin, true; more; p, more = s.changeAfter(p) {
 		if s.isAt(p, initial) {
@@ -369,103 +380,4 @@ func (c *change) word() string {
 		return fmt.Sprintf("a set of %s", short(c.value))
 	}
 	return "a delete"
-}
-
-// weak judges a watch of models 3 and 4.
-func (s *stream) weak() *Verdict {
-	shown := make(map[write]bool)
-	removals := make(map[string]int)
-	last := make(map[string]*Event)
-	for i := range s.events {
-		e := &s.events[i]
-		if e.Key != "" && !strings.HasPrefix(e.Key, s.o.Key) {
-			return s.fault(nil, "a watch of %s* showed %s", s.o.Key, e.Key)
-		}
-
-		switch e.Kind {
-		case EventCaughtUp:
-			continue
-		case EventDelete, EventExpire:
-			if removals[e.Key]++; removals[e.Key] > len(s.removers[e.Key]) {
-				return s.fault(s.removers[e.Key], "a watch showed that %s lost its value %d times, and that was asked for %d times",
-					e.Key, removals[e.Key], len(s.removers[e.Key]))
-			}
-		default:
-			w := write{e.Key, e.Value}
-			if !s.written(e.Key, e.Value) {
-				v := s.unwritten(watches, s.o, e.Key, e.Value)
-				return &v
-			}
-			if shown[w] && len(s.writes[w]) == 1 && !s.adders[e.Key] {
-				return s.fault(s.writes[w], "a watch showed the set %s = %s twice", e.Key, short(e.Value))
-			}
-			shown[w] = true
-		}
-		last[e.Key] = e
-	}
-	if !s.o.Rest {
-		return nil
-	}
-	return s.finally(last)
-}
-
-// finally compares the last event of each key of a watch at rest with what gets at rest returned.
-func (s *stream) finally(last map[string]*Event) *Verdict {
-	for _, g := range s.ops {
-		below := g.Rest && g.Type == model.Get && strings.HasPrefix(g.Key, s.o.Key)
-		if !below || g.Outcome != OK {
-			continue
-		}
-		e := last[g.Key]
-		has, value := false, ""
-		if e != nil && e.Kind != EventDelete && e.Kind != EventExpire {
-			has, value = true, e.Value
-		}
-		if has != g.Found || value != g.Output {
-			return s.fault([]*Operation{g}, "the last event of %s that a watch showed left %s, and at rest it has %s",
-				g.Key, held(value, has), held(g.Output, g.Found))
-		}
-	}
-	return nil
-}
-
-// causes checks that a watch of model 3 shows no write before one that it depends on.
-func (s *stream) causes(c *pasts) *Verdict {
-	if c == nil {
-		return nil // Causal says why
-	}
-	at := make(map[*Operation]int) // by write: its place among the events
-	for i := range s.events {
-		e := &s.events[i]
-		writers := s.writes[write{e.Key, e.Value}]
-		setting := e.Kind == EventSet || e.Kind == EventValue
-		if setting && len(writers) == 1 {
-			at[writers[0]] = i
-		}
-	}
-
-	for i := range s.events {
-		e := &s.events[i]
-		writers := s.writes[write{e.Key, e.Value}]
-		if e.Kind != EventSet || len(writers) != 1 {
-			continue
-		}
-		effect := writers[0]
-		for _, key := range sortedKeys(c.at[effect]) {
-			cause := c.at[effect][key].write
-			if place, ok := at[cause]; ok && place > i && !s.overtaken(key, i, cause, c) {
-				return s.fault([]*Operation{cause, effect}, "a watch showed %s = %s before %s = %s, on which it depends",
-					e.Key, short(e.Value), cause.Key, short(cause.Value))
-			}
-		}
-	}
-	return nil
-}
-
-// overtaken reports whether a watch had shown, before its event i, a later causal write of the key.
-func (s *stream) overtaken(key string, i int, cause *Operation, c *pasts) bool {
-	return slices.ContainsFunc(s.events[:i], func(e Event) bool {
-		writers := s.writes[write{e.Key, e.Value}]
-		return e.Key == key && len(writers) == 1 && c.number[writers[0]] > c.number[cause]
-	})
 }

@@ -63,6 +63,8 @@ type weakVisitor struct {
 	cut   map[string]*weakWrite
 	watch *Operation
 	from  int // of its replica's events
+
+	begunAt int64 // when the watch began
 }
 
 func newWeakReference(seed uint64, visitors int, models ...model.Consistency) *weakReference {
@@ -338,7 +340,7 @@ func (x *weakReference) list(v *weakVisitor, o *Operation, at int) {
 
 // begin begins a watch with what a replica has.
 func (x *weakReference) begin(v *weakVisitor, o *Operation, at int) {
-	v.watch, v.from = o, len(x.replicas[at].events)
+	v.watch, v.from, v.begunAt = o, len(x.replicas[at].events), x.now
 	for _, key := range slices.Sorted(maps.Keys(x.replicas[at].keys)) {
 		if w := x.replicas[at].keys[key]; w.isValue && strings.HasPrefix(key, o.Key) {
 			o.Events = append(o.Events, Event{Kind: EventValue, Key: key, Value: w.value, Revision: w.revision})
@@ -356,7 +358,7 @@ func (x *weakReference) endWatches() {
 		}
 		o.Rest, o.Return = true, x.tick()
 		if x.r.IntN(2) == 0 {
-			o.Rest, o.Return = false, o.Call+x.r.Int64N(o.Return-o.Call)
+			o.Rest, o.Return = false, max(v.begunAt, o.Call+x.r.Int64N(o.Return-o.Call))
 		}
 		for _, e := range x.replicas[o.Replica[1]-'1'].events[v.from:] {
 			if strings.HasPrefix(e.Key, o.Key) && e.At <= o.Return {
