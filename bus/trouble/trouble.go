@@ -62,9 +62,9 @@ var (
 
 	RoomUnknown = &Kind{"the room on the master's disk is not known (%v); gets go on",
 		"see that the master's --dir is there and can be read: sets are taken again by themselves"}
-	DiskFull = &Kind{"the disk is full: %d MiB left, %d MiB wanted; gets and deletes go on",
+	DiskFull = &Kind{"the disk is full: %s left, %s wanted; gets and deletes go on",
 		"make room on the disk of the master's --dir, or delete keys: sets are taken again by themselves"}
-	DiskFullest = &Kind{"the disk is full, for deletes, too: %d MiB left, %d MiB wanted; gets go on",
+	DiskFullest = &Kind{"the disk is full, for deletes, too: %s left, %s wanted; gets go on",
 		"make room on the disk of the master's --dir: deletes are taken again by themselves, then sets"}
 )
 
@@ -76,7 +76,7 @@ var (
 			"servers that hold it back"}
 	NoSpare = &Kind{"the next death of a replica stops models 1 and 2 and causal sets: %d of %d replicas work, and %d are needed",
 		"bring the missing replicas back, or add one: quartet replica --id r4 … (three replicas let one die)"}
-	DiskNarrow = &Kind{"the disk is nearly full: %d MiB left in %s; with less than %d MiB sets are refused",
+	DiskNarrow = &Kind{"the disk is nearly full: %s left in %s; with less than %s sets are refused",
 		"make room on that disk before sets are refused"}
 	KeepsEnding = &Kind{"replica %s keeps ending: %d times in a row",
 		"that replica's .log and .out in the master's log directory say why"}

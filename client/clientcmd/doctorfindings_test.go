@@ -61,7 +61,7 @@ func TestDoctorReadsTheStatus(t *testing.T) {
 			"finding network: r1 does not hear r2, r3", "finding network: r3 does not hear r1",
 		}, "nats server list", exit.StatusFailed},
 		"the disk is full": {
-			func(s *bus.Status) { s.Reason = trouble.DiskFull.Say(3, 64) },
+			func(s *bus.Status) { s.Reason = trouble.DiskFull.Say("3 MiB", "64 MiB") },
 			[]string{"finding cluster: the disk is full: 3 MiB left"}, "make room", exit.StatusFailed,
 		},
 		"the record is lost": {

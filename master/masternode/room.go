@@ -51,9 +51,9 @@ func (n *node) lookRoom(now time.Time) {
 	case err != nil:
 		n.room.why = trouble.RoomUnknown.Say(err)
 	case refused == room.Deletes:
-		n.room.why = trouble.DiskFullest.Say(free>>20, need>>20)
+		n.room.why = trouble.DiskFullest.Say(room.Text(free), room.Text(need))
 	case refused == room.Sets:
-		n.room.why = trouble.DiskFull.Say(free>>20, need>>20)
+		n.room.why = trouble.DiskFull.Say(room.Text(free), room.Text(need))
 	default:
 		n.room.why = ""
 	}

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"quartet/bus/host/room"
 	"quartet/bus/trouble"
 	"quartet/master"
 )
@@ -39,7 +40,7 @@ func (n *node) warnings(s *master.Status) []string {
 	}
 
 	if free, need := n.room.free, n.room.need; n.room.why == "" && free > 0 && free < roomNarrow*need {
-		add(trouble.DiskNarrow, free>>20, n.dir.path, need>>20)
+		add(trouble.DiskNarrow, room.Text(free), n.dir.path, room.Text(need))
 	}
 
 	processes := n.super.restarts()

@@ -55,7 +55,7 @@ func TestWarnings(t *testing.T) {
 		"the disk is nearly full": {1, func(n *node, _ *master.Status) { n.room.free, n.room.need = 100*mib, 64*mib },
 			[]*trouble.Kind{trouble.DiskNarrow}, "100 MiB left in "},
 		"the disk is full, and the reason says it": {1, func(n *node, _ *master.Status) {
-			n.room.free, n.room.need, n.room.why = 10*mib, 64*mib, trouble.DiskFull.Say(10, 64)
+			n.room.free, n.room.need, n.room.why = 10*mib, 64*mib, trouble.DiskFull.Say("10 MiB", "64 MiB")
 		}, nil, ""},
 		"there is room": {1, func(n *node, _ *master.Status) { n.room.free, n.room.need = 128*mib, 64*mib }, nil, ""},
 

@@ -105,6 +105,8 @@ func (m *Machine) Short() string {
 	switch {
 	case survivors < need:
 		return away.Say(strings.Join(absent, ", "), len(m.record.Members), need)
+	case len(m.record.Configured) == 0:
+		return trouble.FirstView.Say() // nobody is a member yet who could be missed
 	case survivors+others < total:
 		return trouble.TooFew.Say(survivors+others, len(m.record.Configured), total, strings.Join(m.unfit(), ", "))
 	}

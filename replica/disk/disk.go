@@ -234,9 +234,9 @@ func (d *Disk) Room() error {
 	refused, need := levels.Refuses(was, usage.AvailBytes, d.reserve.Missing(usage.TotalBytes))
 	switch refused {
 	case room.Deletes:
-		d.room = fmt.Errorf("disk: %s: %w: %d MiB left, %d MiB wanted", d.o.Dir, ErrFullest, usage.AvailBytes>>20, need>>20)
+		d.room = fmt.Errorf("disk: %s: %w: %s left, %s wanted", d.o.Dir, ErrFullest, room.Text(usage.AvailBytes), room.Text(need))
 	case room.Sets:
-		d.room = fmt.Errorf("disk: %s: %w: %d MiB left, %d MiB wanted", d.o.Dir, ErrFull, usage.AvailBytes>>20, need>>20)
+		d.room = fmt.Errorf("disk: %s: %w: %s left, %s wanted", d.o.Dir, ErrFull, room.Text(usage.AvailBytes), room.Text(need))
 	default:
 		d.room = nil
 	}

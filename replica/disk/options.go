@@ -8,6 +8,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"quartet/bus/host/room"
 	"quartet/replica/dedup"
 )
 
@@ -68,13 +69,26 @@ type Options struct {
 }
 
 const (
-	memTableSize = 8 << 20
-	memTableStop = 4        // memtables; then writes wait for the disk
-	engineCache  = 48 << 20 // blocks and memtables together
-	engineFiles  = 256      // open files of the engine
+	memTableSize = 8 << 20   // of a large disk
+	memTableLast = 256 << 10 // of the smallest
+	memTablePart = 64        // of a small disk
+	memTableStop = 4         // memtables; then writes wait for the disk
+	engineCache  = 48 << 20  // blocks and memtables together
+	engineFiles  = 256       // open files of the engine
 	defaultCache = 32 << 20
 	maxBootID    = 64
 )
+
+// memTableOf is how large memtables are on this disk. The engine allocates as much for each log
+// before it writes there, so on a small disk the logs of a few replicas would leave no room for
+// data.
+func (o *Options) memTableOf() int {
+	usage, err := room.Look(o.Dir)
+	if err != nil {
+		return memTableSize // whoever opens the directory says what is wrong with it
+	}
+	return int(min(memTableSize, max(memTableLast, usage.Total/memTablePart)))
+}
 
 // filled returns o with its defaults.
 func (o Options) filled() (Options, error) {
@@ -91,7 +105,7 @@ func (o Options) filled() (Options, error) {
 		o.CacheSize = defaultCache
 	}
 	if o.memTable == 0 {
-		o.memTable = memTableSize
+		o.memTable = o.memTableOf()
 	}
 	if o.trimEnded == 0 {
 		o.trimEnded = trimEnded

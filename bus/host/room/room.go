@@ -72,6 +72,15 @@ func (l Levels) Refuses(was Refused, free, missing uint64) (now Refused, need ui
 	return None, sets
 }
 
+// Text is so many bytes in words, with digits enough to tell what is left of a small disk from what
+// is wanted of it.
+func Text(bytes uint64) string {
+	if bytes >= 16<<20 {
+		return fmt.Sprintf("%d MiB", bytes>>20)
+	}
+	return fmt.Sprintf("%d KiB", bytes>>10)
+}
+
 // Usage is how full a disk is, in bytes.
 type Usage struct {
 	Free  uint64 // that this process may use

@@ -192,3 +192,14 @@ func TestLookAbove(t *testing.T) {
 		t.Errorf("%+v, want %+v (%v)", got, want, err)
 	}
 }
+
+// What is left of a small disk differs, in words, from what is wanted of it.
+func TestText(t *testing.T) {
+	for bytes, want := range map[uint64]string{
+		0: "0 KiB", 700 << 10: "700 KiB", 3<<20 + 1<<10: "3073 KiB", 16 << 20: "16 MiB", 64<<20 + 5: "64 MiB",
+	} {
+		if got := Text(bytes); got != want {
+			t.Errorf("%d: %q, want %q", bytes, got, want)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,11 +19,11 @@ import (
 	"quartet/bus/testkit"
 )
 
-// smallDisk is a folder on a disk of its own, of 192 MiB.
-func smallDisk(t *testing.T) string {
+// smallDisk is a folder on a disk of its own, of so many bytes.
+func smallDisk(t *testing.T, bytes int) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", 192<<20)); err != nil {
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", bytes)); err != nil {
 		t.Fatalf("a tmpfs: %v", err)
 	}
 	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
@@ -69,7 +70,7 @@ func reserves(t *testing.T, dir string) int {
 // reserve for the next such start.
 func TestStartOnAFullDisk(t *testing.T) {
 	t.Parallel()
-	disk := smallDisk(t)
+	disk := smallDisk(t, 192<<20)
 	p, dir := newFolder(t), filepath.Join(disk, "data")
 	run := func() (*master, *nats.Conn) {
 		m := startIn(t, p, "--dir", dir, "--listen", "127.0.0.1:-1", "--suspect", calm)
@@ -172,7 +173,7 @@ func leave(t *testing.T, dir string, bytes uint64) {
 // nearly none deletes are refused, too.
 func TestDeletesOnAFullDisk(t *testing.T) {
 	t.Parallel()
-	disk := smallDisk(t)
+	disk := smallDisk(t, 192<<20)
 	m := startIn(t, newFolder(t), "--dir", filepath.Join(disk, "data"), "--listen", "127.0.0.1:-1", "--suspect", calm)
 	nc := connect(t, m.url)
 	for model := 1; model <= 4; model++ {
@@ -214,4 +215,56 @@ func noRoomFor(t *testing.T, nc *nats.Conn, write, reason string) {
 		}
 		return nil
 	})
+}
+
+// A disk that is small holds a cluster, too: sets are taken there, also after kill -9 of every
+// process, and where they are not it is said how much is left and how much is wanted.
+func TestOnASmallDisk(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{16 << 20, 24 << 20, 64 << 20} {
+		t.Run(room.Text(uint64(size)), func(t *testing.T) {
+			disk := smallDisk(t, size)
+			p := newFolder(t)
+			run := func() (*master, *nats.Conn) {
+				m := startIn(t, p, "--dir", filepath.Join(disk, "data"), "--listen", "127.0.0.1:-1", "--suspect", calm)
+				return m, connect(t, m.url)
+			}
+			m, nc := run()
+			for model := 1; model <= 4; model++ {
+				mustOK(t, nc, fmt.Sprintf("%d, 1, key%d ::: kept", model, model))
+			}
+			if s := mustStatus(t, nc); len(s.Warnings) > 0 || s.Reason != "" {
+				t.Errorf("reason %q, warnings %q", s.Reason, s.Warnings)
+			}
+
+			was := atRest(t, nc)
+			m.Kill()
+			for _, pid := range pids(was) {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			}
+			awaitDead(t, deadLimit, pids(was)...)
+			_, nc = run()
+			for model := 1; model <= 4; model++ {
+				if got := mustOK(t, nc, fmt.Sprintf("%d, 2, key%d", model, model)); string(got.Data) != "kept" {
+					t.Errorf("a get of model %d: %q", model, got.Data)
+				}
+				mustOK(t, nc, fmt.Sprintf("%d, 1, key%d ::: again", model, model))
+			}
+
+			leave(t, disk, uint64(size)/16)
+			said := regexp.MustCompile(`the disk is full: ([1-9][0-9]*) ([KM])iB left, ([1-9][0-9]*) ([KM])iB wanted; gets and deletes go on`)
+			testkit.Eventually(t, restLimit, "it is said what is left and what is wanted", func() error {
+				s := mustStatus(t, nc)
+				got := said.FindStringSubmatch(s.Reason)
+				if got == nil || got[1]+got[2] == got[3]+got[4] {
+					return fmt.Errorf("reason %q", s.Reason)
+				}
+				return nil
+			})
+			if got := ask(t, nc, "1, 1, key1 ::: full"); code(got) != "503" || !said.MatchString(got.Header.Get(bus.HeaderError)) {
+				t.Errorf("a set on the full disk: %s %q", code(got), got.Header.Get(bus.HeaderError))
+			}
+			mustOK(t, nc, "1, 3, key1")
+		})
+	}
 }
