@@ -90,8 +90,9 @@ var (
 	}
 	groupOf = map[string]string{
 		"master": "run", "node": "run", "replica": "run", "recover": "run", "remove": "run", "lead": "run",
+		"backup": "run", "restore": "run",
 		"client": "ask", "get": "ask", "set": "ask", "delete": "ask", "create": "ask", "update": "ask", "add": "ask",
-		"txn": "ask", "watch": "ask", "list": "ask", "shell": "ask",
+		"txn": "ask", "list": "ask", "watch": "ask", "shell": "ask", "export": "ask", "import": "ask",
 		"config": "look", "status": "look", "top": "look", "doctor": "look", "report": "look", "trace": "look", "console": "look",
 		"explain": "learn", "demo": "learn", "bench": "learn", "compare": "learn", "check": "learn",
 	}

@@ -1,6 +1,7 @@
 // Package clientcmd is the table of a client's commands: client, set, get, delete, create, update,
-// add, txn, list, watch, status, recover, remove, lead, demo, bench, compare, check, trace, doctor,
-// shell, explain, top, console, man and version; each is a package below. It promises one
+// add, txn, list, watch, export, import, backup, restore, status, recover, remove, lead, demo,
+// bench, compare, check, trace, doctor, shell, explain, top, console, man and version; each is a
+// package below. It promises one
 // behaviour of all of them: data go to stdout, talk goes to stderr, colour and progress to
 // terminals only, and every command ends with an exit status of the public contract (package exit).
 package clientcmd
@@ -19,6 +20,7 @@ import (
 	"quartet/client/clientcmd/doctor"
 	"quartet/client/clientcmd/explain"
 	"quartet/client/clientcmd/listcmd"
+	"quartet/client/clientcmd/movecmd"
 	"quartet/client/clientcmd/operate"
 	"quartet/client/clientcmd/send"
 	"quartet/client/clientcmd/shell"
@@ -35,6 +37,7 @@ func Commands(env console.Env) []*cobra.Command {
 		operate.Recover(env), operate.Remove(env), operate.Lead(env), demo.Command(env), bench.Command(env), compare.Command(env),
 		check.Command(env), tracecmd.Command(env),
 	}
+	commands = append(commands, movecmd.Export(env), movecmd.Import(env), movecmd.Backup(env), movecmd.Restore(env))
 	commands = append(commands, doctor.Command(env), shell.Command(env), explain.Command(env), top.Command(env), consolecmd.Command(env),
 		manCommand(env), versionCommand(env))
 	for _, cmd := range commands {

@@ -1,0 +1,164 @@
+// Package movecmd is the commands that take data out of a cluster and into one: export and import,
+// backup and restore. It promises that what is taken out is of one cut, that a file which is cut or
+// wrong changes nothing, and that what could not be written is said by its key.
+package movecmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"quartet/bus/host/exit"
+	"quartet/bus/model"
+	"quartet/client"
+	"quartet/client/clientcmd/console"
+	"quartet/client/dump"
+)
+
+// mostTries bounds how often a cut is begun anew: the replica that serves it may end, or too much
+// may change while it is read.
+const mostTries = 5
+
+// cut reads what stands below a prefix at one moment, with values, and returns its position.
+// begin is called before the first key, and again where it is begun anew.
+func cut(ctx context.Context, c *client.Client, prefix string, begin func() error, each func(*model.Item) error) (position uint64, err error) {
+	for try := 1; ; try++ {
+		if err := begin(); err != nil {
+			return 0, err
+		}
+		position, err = pages(ctx, c, prefix, each)
+		if !errors.Is(err, client.ErrGone) || try == mostTries {
+			return position, err
+		}
+	}
+}
+
+// pages reads the pages of one cut.
+func pages(ctx context.Context, c *client.Client, prefix string, each func(*model.Item) error) (position uint64, err error) {
+	asked := client.Request{Request: model.Request{
+		Model: model.Linearizable, Type: model.List, Key: prefix, Range: &model.Range{Limit: model.MaxPage, Values: true},
+	}}
+	for {
+		result, err := c.Do(ctx, asked)
+		if err != nil {
+			return 0, err
+		}
+		page, err := result.Page()
+		if err != nil {
+			return 0, err
+		}
+		for i := range page.Items {
+			if err := each(&page.Items[i]); err != nil {
+				return 0, err
+			}
+		}
+		if result.Next == "" {
+			return result.Position, nil
+		}
+		next := *asked.Range
+		next.From = result.Next
+		asked.Range = &next
+	}
+}
+
+// ended gives the error with which a command ends its exit status.
+func ended(ctx context.Context, what string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return exit.With(exit.StatusFailed, fmt.Errorf("%s: interrupted", what))
+	}
+	return exit.With(console.ExitStatus(err), fmt.Errorf("%s: %w", what, err))
+}
+
+// progress says on a terminal how far a command is, at most five times a second.
+type progress struct {
+	to    io.Writer
+	what  string
+	shown time.Time
+	live  bool
+}
+
+func newProgress(to io.Writer, what string) *progress {
+	return &progress{to: to, what: what, live: console.Terminal(to)}
+}
+
+// keys shows how many keys were taken.
+func (p *progress) keys(n uint64) {
+	isDue := p.live && time.Since(p.shown) > 200*time.Millisecond
+	if isDue {
+		p.shown = time.Now()
+		fmt.Fprintf(p.to, "\r\x1b[K%s: %d keys", p.what, n)
+	}
+}
+
+// clear takes the line away.
+func (p *progress) clear() {
+	if p.live && !p.shown.IsZero() {
+		fmt.Fprint(p.to, "\r\x1b[K")
+	}
+}
+
+// replaced is a file that is whole or is not there: [replaced.commit] gives it its name.
+type replaced struct {
+	*os.File
+	path string
+}
+
+// replace begins a file. overwrite: there may be one of its name.
+func replace(path string, overwrite bool) (*replaced, error) {
+	if _, err := os.Lstat(path); err == nil && !overwrite {
+		return nil, exit.Usage(fmt.Errorf("%s is there already: name another file, or say --overwrite", path))
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.partial") // mode 0600
+	if err != nil {
+		return nil, err
+	}
+	return &replaced{f, path}, nil
+}
+
+// restart empties the file.
+func (r *replaced) restart() error {
+	if _, err := r.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	return r.Truncate(0)
+}
+
+// drop removes the file, if it has not got its name.
+func (r *replaced) drop() {
+	_ = r.Close() // closed already, or of no use
+	_ = os.Remove(r.Name())
+}
+
+// commit gives the file its name, when it is on the disk.
+func (r *replaced) commit() error {
+	if err := r.Sync(); err != nil {
+		return err
+	}
+	if err := r.Close(); err != nil {
+		return err
+	}
+	if err := os.Rename(r.Name(), r.path); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(r.path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// remaining is the time after which a value ends, from now on. over: it has ended.
+func remaining(e *dump.Entry, now time.Time) (ttl time.Duration, over bool) {
+	if e.Expires.IsZero() {
+		return 0, false
+	}
+	left := e.Expires.Sub(now)
+	return max(left, model.MinTTL*time.Millisecond), left <= 0
+}
