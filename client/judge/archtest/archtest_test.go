@@ -9,6 +9,7 @@ import (
 	"go/token"
 	"io/fs"
 	"maps"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -215,6 +216,52 @@ func TestCoresHaveNoGoroutines(t *testing.T) {
 			return true
 		})
 	}
+}
+
+// What .ci/race leaves out as of one thread starts no goroutine, in tests neither.
+func TestWhatIsNotRacedHasOneThread(t *testing.T) {
+	script, err := os.ReadFile("../../../.ci/race")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, _ := strings.Cut(string(script), "one_thread='")
+	list, _, _ = strings.Cut(list, "'")
+	leftOut := strings.Fields(list)
+	if len(leftOut) == 0 {
+		t.Fatal(".ci/race names no package")
+	}
+
+	all, fset := sources(t)
+	for _, dir := range leftOut {
+		if !slices.ContainsFunc(all, func(s source) bool { return s.dir == dir }) {
+			t.Errorf(".ci/race names %s, and there is no such package", dir)
+		}
+	}
+	for _, s := range all {
+		if !slices.Contains(leftOut, s.dir) {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			if n != nil && startsGoroutine(n) {
+				t.Errorf("%s starts a goroutine, and .ci/race leaves its package out", fset.Position(n.Pos()))
+			}
+			return true
+		})
+	}
+}
+
+// startsGoroutine reports whether a node is a go statement, or calls a method Go, as of
+// sync.WaitGroup.
+func startsGoroutine(n ast.Node) bool {
+	if _, ok := n.(*ast.GoStmt); ok {
+		return true
+	}
+	call, ok := n.(*ast.CallExpr)
+	if !ok {
+		return false
+	}
+	method, ok := call.Fun.(*ast.SelectorExpr)
+	return ok && method.Sel.Name == "Go"
 }
 
 func TestImportsOnlyGoDown(t *testing.T) {

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"slices"
@@ -17,6 +18,27 @@ type hunt struct {
 	name              string
 	within, histories uint64
 	from              func(seed uint64) Options
+}
+
+// whose says which mutants are hunted: CI hunts the quick ones with all tests of the project, and
+// the slow ones beside its many schedules, so each of them once.
+var whose = flag.String("sim.mutants", "quick", "which mutants are hunted: quick, slow or all")
+
+// quickMost is how many seeds may pass in the hunt for a quick mutant.
+const quickMost = 500
+
+// isAsked reports whether the flag asks for a hunt.
+func (h *hunt) isAsked() (bool, error) {
+	isQuick := h.within+h.histories <= quickMost
+	switch *whose {
+	case "all":
+		return true, nil
+	case "quick":
+		return isQuick, nil
+	case "slow":
+		return !isQuick, nil
+	}
+	return false, fmt.Errorf("-sim.mutants=%s: want quick, slow or all", *whose)
 }
 
 // forgetful is for a rule about how long executed sets are known: tables are small, and time
@@ -255,7 +277,8 @@ func (h *hunt) run(t *testing.T) {
 }
 
 // TestMutantsAreCaught is the gate: a rule that can be removed unseen is a rule that nothing
-// tests. It builds one test binary with all mutants in it, and runs itself there once for each.
+// tests. It builds one test binary with all mutants in it, and runs itself there once for each of
+// those that -sim.mutants names.
 func TestMutantsAreCaught(t *testing.T) {
 	if on := mutants.Told(); on != "" {
 		i := slices.IndexFunc(hunts, func(h hunt) bool { return h.name == on })
@@ -274,6 +297,11 @@ func TestMutantsAreCaught(t *testing.T) {
 	t.Logf("built in %.1f s", time.Since(begun).Seconds())
 	for i := range hunts {
 		h := &hunts[i]
+		if asked, err := h.isAsked(); err != nil {
+			t.Fatal(err)
+		} else if !asked {
+			continue
+		}
 		t.Run(h.name, func(t *testing.T) {
 			t.Parallel()
 			limit := "-test.timeout=0"

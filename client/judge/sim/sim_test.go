@@ -12,9 +12,9 @@ import (
 )
 
 var (
-	seeds = flag.Uint64("sim.seeds", 2500, "how many seeds to run, and parts of that of other mixes")
+	seeds = flag.Uint64("sim.seeds", 1000, "how many seeds to run, and parts of that of other mixes")
 	first = flag.Uint64("sim.first", 1, "the first of them")
-	ops   = flag.Uint64("sim.operations", 250, "how many of TestOperations")
+	ops   = flag.Uint64("sim.operations", 100, "how many of TestOperations")
 	one   = flag.Uint64("sim.seed", 0, "run one seed and print its schedule")
 )
 
