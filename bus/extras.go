@@ -104,13 +104,14 @@ func rangeOf(r *model.Request) *model.Range {
 }
 
 // ParseTTL reads after how long a value ends, `30s`, `5m` or `1h30m`, in milliseconds, a part of
-// one counted whole: what Go writes for a duration, without a sign, from 1 s to 10 years. The error
-// is an [*Error].
+// one counted whole: what Go writes for a duration, in h, m, s and ms, without a sign, from 1 s to
+// 10 years. The error is an [*Error].
 func ParseTTL(s string) (uint64, error) {
 	d, err := time.ParseDuration(s)
 	signed := strings.HasPrefix(s, "-") || strings.HasPrefix(s, "+")
-	if err != nil || signed {
-		return 0, malformed("a TTL of %s (want hours, minutes and seconds, as in 30s, 5m or 1h30m)", quote(s))
+	smaller := strings.ContainsAny(s, "nuµμ") // units that no TTL has: ns and us
+	if err != nil || signed || smaller {
+		return 0, malformed("a TTL of %s (want hours, minutes, seconds and ms, as in 30s, 5m or 1h30m)", quote(s))
 	}
 	if d < model.MinTTL*time.Millisecond || d > model.MaxTTL*time.Millisecond {
 		return 0, malformed("a TTL of %s (want 1s to %dh, which is 10 years)", quote(s), uint64(model.MaxTTL/3_600_000))

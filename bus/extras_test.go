@@ -319,4 +319,10 @@ func TestLimitsOfTTLs(t *testing.T) {
 			t.Errorf("%s, written %s: %d, %v", text, FormatTTL(got), again, err)
 		}
 	}
+
+	for _, text := range []string{"1000000us", "1000000µs", "1000000μs", "2s1ns", "1000000000ns"} { // of no unit of a TTL
+		if ms, err := ParseTTL(text); err == nil || !strings.Contains(err.Error(), "seconds and ms") {
+			t.Errorf("%s: %d, %v", text, ms, err)
+		}
+	}
 }

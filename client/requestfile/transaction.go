@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"quartet/bus"
@@ -241,11 +240,10 @@ func stepFlags(s *model.Step, text string) (string, error) {
 
 		switch name {
 		case "--ttl":
-			d, err := time.ParseDuration(argument)
-			if err != nil || d < time.Millisecond {
-				return "", fmt.Errorf("%q is no time after which a value ends: want 30s, 5m, 1h30m", argument)
+			var err error
+			if s.TTL, err = bus.ParseTTL(argument); err != nil {
+				return "", fmt.Errorf("%q is no time after which a value ends: %w", argument, err)
 			}
-			s.TTL = uint64(d.Milliseconds())
 		case "--if-revision":
 			revision, err := strconv.ParseUint(argument, 10, 64)
 			if err != nil {

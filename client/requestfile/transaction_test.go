@@ -77,6 +77,7 @@ func TestMistakesOfATransaction(t *testing.T) {
 		{"set --ttl", 1, 1, 400, "no time after which a value ends"},
 		{"set --ttl soon a b", 1, 1, 400, "no time"},
 		{"set --ttl 100ms a b", 1, 1, 400, "TTL"},
+		{"set --ttl 1000000us a b", 1, 1, 400, "no time"},
 		{"set --if a b", 1, 1, 400, "unknown flag --if"},
 		{"delete --if-revision x a", 1, 1, 400, "no revision"},
 		{"delete --ttl 1h a", 1, 1, 400, "TTL"},

@@ -9,10 +9,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/nats-io/nuid"
 
+	"quartet/bus"
 	"quartet/bus/model"
 	"quartet/client"
 	"quartet/client/webconsole/pane"
@@ -157,11 +157,11 @@ func changeOf(r *http.Request) (client.Request, error) {
 		client.IfRevision(n)(&request)
 	}
 	if text := form.Get("ttl"); text != "" {
-		d, err := time.ParseDuration(text)
-		if err != nil || d <= 0 {
-			return request, errors.New("a time is written like 30s, 5m or 1h30m")
+		ms, err := bus.ParseTTL(text)
+		if err != nil {
+			return request, fmt.Errorf("a time is written like 30s, 5m or 1h30m: %w", err)
 		}
-		client.WithTTL(d)(&request)
+		request.TTL = ms
 	}
 	return request, nil
 }

@@ -333,6 +333,7 @@ func TestChangesOfAKey(t *testing.T) {
 		"a delete":          {map[string]string{"request": "delete", "model": "causal"}, "Deleted"},
 		"no revision":       {map[string]string{"request": "set", "if": "revision", "revision": "x"}, "a revision is a whole number"},
 		"no time":           {map[string]string{"request": "set", "ttl": "soon"}, "a time is written like"},
+		"too small a unit":  {map[string]string{"request": "set", "ttl": "1000000us"}, "a time is written like"},
 		"too short a time":  {map[string]string{"request": "set", "ttl": "1ms"}, "Nothing was changed"},
 		"a type of another": {map[string]string{"request": "list"}, "Nothing was changed"},
 	} {

@@ -3,10 +3,10 @@ package send
 import (
 	"fmt"
 	"strconv"
-	"time"
 
 	"github.com/spf13/cobra"
 
+	"quartet/bus"
 	"quartet/bus/host/config"
 	"quartet/bus/host/exit"
 	"quartet/bus/model"
@@ -16,15 +16,38 @@ import (
 
 // extras are the flags of what a write says beside key and value.
 type extras struct {
-	ttl      time.Duration
+	ttl      uint64 // milliseconds; 0: none
 	revision uint64
+}
+
+// ttl is the value of a flag --ttl, read as a request's. It implements pflag.Value.
+type ttl struct{ ms *uint64 }
+
+// String implements pflag.Value.
+func (t *ttl) String() string {
+	isZero := t.ms == nil // with which pflag compares a default
+	if isZero || *t.ms == 0 {
+		return "0s"
+	}
+	return bus.FormatTTL(*t.ms)
+}
+
+// Type implements pflag.Value.
+func (t *ttl) Type() string { return "duration" }
+
+// Set implements pflag.Value.
+func (t *ttl) Set(text string) error {
+	ms, err := bus.ParseTTL(text)
+	if err == nil {
+		*t.ms = ms
+	}
+	return err
 }
 
 const ttlUsage = "end the value after this `TIME`, up to 10 years: 30s, 5m, 1h30m"
 
 func (e *extras) ttlFlag(cmd *cobra.Command) {
-	const least, most = model.MinTTL * time.Millisecond, model.MaxTTL * time.Millisecond
-	config.Duration(cmd.Flags(), &e.ttl, "ttl", 0, least, most, ttlUsage)
+	cmd.Flags().Var(&ttl{&e.ttl}, "ttl", ttlUsage)
 }
 
 func (e *extras) revisionFlag(cmd *cobra.Command) {
@@ -35,7 +58,7 @@ func (e *extras) revisionFlag(cmd *cobra.Command) {
 // apply puts what was asked for into a request.
 func (e *extras) apply(cmd *cobra.Command, r *client.Request) {
 	if cmd.Flags().Changed("ttl") {
-		client.WithTTL(e.ttl)(r)
+		r.TTL = e.ttl
 	}
 	if cmd.Flags().Changed("if-revision") {
 		client.IfRevision(e.revision)(r)
