@@ -2,10 +2,13 @@ package masternode
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
+	"quartet/bus"
 	"quartet/bus/lamport"
 	"quartet/master/membership/register"
 )
@@ -20,7 +23,20 @@ import (
 func (n *node) openStore(ctx context.Context, wait time.Duration, o register.Options) (*register.Store, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	store, err := register.Open(ctx, n.nodes, o)
+
+	// What the server refuses is told on the side: to us it would be silence.
+	asking, refused := context.WithCancelCause(ctx)
+	defer refused(nil)
+	defer bus.OnRefusal(n.nodes, func(p *bus.PermissionError) {
+		if isJetStreams := strings.HasPrefix(p.Subject, "$"); isJetStreams {
+			refused(p)
+		}
+	})()
+
+	store, err := register.Open(asking, n.nodes, o)
+	if cause := context.Cause(asking); err != nil && errors.Is(cause, bus.ErrPermission) {
+		err = fmt.Errorf("%w: %w", register.ErrUnavailable, cause)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("master: %w", err)
 	}

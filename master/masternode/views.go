@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"quartet/bus"
 	"quartet/bus/codec"
 	"quartet/bus/lamport"
 	"quartet/bus/message"
@@ -81,8 +82,10 @@ func (n *node) openViews(ctx context.Context) error {
 		case atWork && ctx.Err() == nil:
 			n.leaveUnread(err)
 			return nil
+		case errors.Is(err, bus.ErrPermission): // time changes nothing
+			return err
 		case time.Since(begun) > storePatience, errors.Is(err, nats.ErrNoResponders) && time.Since(begun) > silentServers:
-			return fmt.Errorf("%w (are the servers up, and is JetStream enabled on them?)", err)
+			return fmt.Errorf("%w (%s)", err, lookAt(err, n.views.options.Domain))
 		case !said:
 			n.opts.Log.Warn("the record of the views cannot be read yet", "error", err)
 		}
@@ -93,6 +96,17 @@ func (n *node) openViews(ctx context.Context) error {
 			return fmt.Errorf("%w: %w", ErrStopped, err)
 		}
 	}
+}
+
+// lookAt is what to look at where JetStream does not answer, or not to us.
+func lookAt(err error, domain string) string {
+	switch {
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
+		return "is JetStream enabled for the account of this user?"
+	case domain != "":
+		return fmt.Sprintf("is there JetStream in the domain %q, which --js-domain names, and do its servers reach this one?", domain)
+	}
+	return "are the servers up, and is JetStream enabled on them?"
 }
 
 // storeOptions say where the record is.

@@ -117,6 +117,46 @@ func TestClusterBehindALeafNode(t *testing.T) {
 	}
 }
 
+// A start to which JetStream does not answer, or not to this user, says why, and what to look at.
+func TestAStartWithoutJetStreamSaysWhy(t *testing.T) {
+	t.Parallel()
+	hub := externalServerOf(t, &server.Options{JetStream: true, Users: []*server.User{
+		{Username: "all", Password: "all"},
+		{Username: "some", Password: "some", Permissions: &server.Permissions{
+			Publish: &server.SubjectPermission{Deny: []string{"$JS.>", "$KV.>"}},
+		}},
+	}})
+	without := externalServer(t, false)
+	for _, c := range []struct {
+		name string
+		args []string
+		says string
+		not  string
+	}{
+		{
+			"permissions", []string{"--nats", hub.ClientURL(), "--user", "some", "--password", "some"},
+			"do not let this user publish to $JS.API.STREAM.INFO.KV_quartet_views", "deadline",
+		},
+		{
+			"another domain", []string{"--nats", hub.ClientURL(), "--user", "all", "--password", "all", "--js-domain", "nowhere"},
+			`is there JetStream in the domain "nowhere"`, "are the servers up",
+		},
+		{"none", []string{"--nats", without.ClientURL()}, "is JetStream enabled on them?", "domain"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			m := launch(t, newFolder(t), append([]string{"--memory"}, c.args...)...)
+			if code := m.Wait(t, startLimit); code != exit.StatusFailed {
+				t.Errorf("status %d", code)
+			}
+			lines := strings.Split(strings.TrimSpace(m.Stderr.String()), "\n")
+			if last := lines[len(lines)-1]; !strings.Contains(last, c.says) || strings.Contains(last, c.not) {
+				t.Errorf("its last words: %s", last)
+			}
+		})
+	}
+}
+
 // awaitWhole waits until the cluster is ready, with every replica a member, and none of them the
 // process that was killed.
 func awaitWhole(t *testing.T, look func() (bus.Status, error), killed int) bus.Status {
