@@ -127,7 +127,8 @@ func (o *settings) run(s Signals) (err error) {
 	}()
 	if _, there := os.Stat(o.LogDir); errors.Is(there, fs.ErrNotExist) {
 		defer func() {
-			if errors.Is(err, masternode.ErrLed) { // the log says no more than the error
+			isRefused := errors.Is(err, masternode.ErrLed) || exit.Status(err) == exit.StatusUsage
+			if isRefused { // the log says no more than the error
 				err = errors.Join(err, os.RemoveAll(o.LogDir))
 			}
 		}()

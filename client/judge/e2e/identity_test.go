@@ -261,6 +261,7 @@ func TestMasterThatDiffersIsRefused(t *testing.T) {
 		t.Helper()
 		dir := filepath.Join(t.TempDir(), "data")
 		other := launch(t, newFolder(t), append([]string{"--nats", s.ClientURL(), "--dir", dir, "--suspect", calm}, args...)...)
+
 		if status := other.Wait(t, startLimit); status != exit.StatusUsage || other.Stdout.String() != "" {
 			t.Errorf("%v: status %d, stdout %s", args, status, other.Stdout.String())
 		}
@@ -269,8 +270,10 @@ func TestMasterThatDiffersIsRefused(t *testing.T) {
 				t.Errorf("%v: stderr does not say %q:\n%s", args, word, other.Stderr.String())
 			}
 		}
-		if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("%v: its directory is left behind: %v", args, err)
+		for _, left := range []string{dir, other.logs} {
+			if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("%v: %s is left behind: %v", args, left, err)
+			}
 		}
 	}
 	refused("--takeover")

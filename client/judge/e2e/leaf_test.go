@@ -127,6 +127,7 @@ func TestAStartWithoutJetStreamSaysWhy(t *testing.T) {
 		}},
 	}})
 	without := externalServer(t, false)
+
 	for _, c := range []struct {
 		name string
 		args []string
