@@ -266,6 +266,12 @@ func TestKeysInABrowser(t *testing.T) {
 		t.Errorf("a set whose condition fails: %s", answer)
 	}
 
+	answer = b.posted("/keys/one", map[string]string{"key": "seat/7", "model": "linearizable", "request": "delete"})
+	if !strings.HasPrefix(answer, "200 ") || !strings.Contains(answer, "Deleted") {
+		t.Errorf("a delete: %s", answer)
+	}
+	b.await("the delete", `document.querySelector("#feed").innerText.includes("DELETE")`)
+
 	// A watch that was ended stays so when the page is hidden and seen again.
 	js[int](b, `window.opened = 0; window.EventSource = class extends EventSource { constructor(a) { super(a); window.opened++; } }; 0`)
 	b.click("#watch")
