@@ -2,6 +2,7 @@ package webconsole
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,14 +37,16 @@ const (
 
 // judged keeps verdicts, by what the history was.
 type judged struct {
-	judging sync.Mutex // one history is judged at a time
+	judging chan struct{} // holds a token while a history is judged: one at a time
 
 	mu    sync.Mutex
 	kept  map[string]*pane.Judged
 	order []string
 }
 
-func newJudged() *judged { return &judged{kept: map[string]*pane.Judged{}} }
+func newJudged() *judged {
+	return &judged{judging: make(chan struct{}, 1), kept: map[string]*pane.Judged{}}
+}
 
 func (j *judged) of(key string) *pane.Judged {
 	j.mu.Lock()
@@ -150,22 +153,28 @@ func (s *Server) showRun(w http.ResponseWriter, status int, run *run, why string
 	s.page(w, status, pane.Frame{Title: run.name, View: "runs"}, "run", &shows)
 }
 
-// judgeRun judges a history: what quartet check does.
+// judgeRun judges a history: what quartet check does. Whoever leaves the page cancels it.
 func (s *Server) judgeRun(w http.ResponseWriter, r *http.Request) {
 	run := s.found(w, r)
 	if run == nil {
 		return
 	}
-	if err := s.judge(run); err != nil {
+	if err := s.judge(r.Context(), run); err != nil {
 		s.showRun(w, http.StatusUnprocessableEntity, run, err.Error())
 		return
 	}
 	http.Redirect(w, r, r.URL.JoinPath("..").Path, http.StatusSeeOther)
 }
 
-func (s *Server) judge(run *run) error {
-	s.judged.judging.Lock()
-	defer s.judged.judging.Unlock()
+// judge judges a history unless its verdicts are kept. If ctx ends before, nothing is kept, and its
+// error is returned.
+func (s *Server) judge(ctx context.Context, run *run) error {
+	select {
+	case s.judged.judging <- struct{}{}:
+		defer func() { <-s.judged.judging }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 	if s.judged.of(run.key) != nil {
 		return nil
 	}
@@ -178,9 +187,13 @@ func (s *Server) judge(run *run) error {
 	}
 
 	began := time.Now()
+	verdicts := history.Judge(recording, history.Budget{Time: judgeTime, Steps: judgeSteps, Cancelled: ctx.Done()})
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	s.judged.keep(run.key, &pane.Judged{
 		Operations: len(recording.Operations), Open: recording.Open(), Nanoseconds: recording.Nanoseconds(),
-		Verdicts: history.Judge(recording, history.Budget{Time: judgeTime, Steps: judgeSteps}), Took: time.Since(began),
+		Verdicts: verdicts, Took: time.Since(began),
 	})
 	return nil
 }

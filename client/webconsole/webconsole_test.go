@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -393,4 +394,50 @@ func (e events) Read(p []byte) (int, error) {
 	n, err := e.from.Read(p)
 	text := strings.NewReplacer("data: ", "", ": there\n", "").Replace(string(p[:n]))
 	return copy(p, text), err
+}
+
+// Whoever leaves while a history is judged cancels that: nothing is kept of it, and the next one
+// need not wait.
+func TestJudgingIsCancelled(t *testing.T) {
+	runs := t.TempDir()
+	operation := func(client, what string, call, end int) string {
+		return fmt.Sprintf(`{"client":%q,"model":"linearizable",%s,"key":"k","call":%d,"return":%d,"outcome":"ok"}`+"\n", client, what, call, end)
+	}
+	hard := "" // forty sets at once, and gets that no order of them explains
+	for i := range 40 {
+		hard += operation(fmt.Sprint("w", i), fmt.Sprintf(`"type":"set","value":"%d"`, i), 0, 1000)
+	}
+	for i, value := range []string{"1", "2", "1"} {
+		hard += operation("r", fmt.Sprintf(`"type":"get","output":%q,"found":true`, value), 10+20*i, 20+20*i)
+	}
+	for name, history := range map[string]string{"hard": hard, "easy": operation("w", `"type":"set","value":"v"`, 1, 2)} {
+		if err := os.MkdirAll(filepath.Join(runs, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(runs, name, "history.jsonl"), []byte(history), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := start(t, webconsole.Options{Runs: runs}, "")
+
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { leave() }})
+	form := url.Values{"token": {c.token}}.Encode()
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url+"/runs/hard/judge", strings.NewReader(form))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	if reply, err := http.DefaultClient.Do(r); !errors.Is(err, context.Canceled) {
+		t.Fatalf("the one who has left was answered: %v, %v", reply, err)
+	}
+
+	if a := c.post("/runs/easy/judge", nil, nil); a.status != http.StatusSeeOther {
+		t.Errorf("the next one: %d %s", a.status, a.body)
+	}
+	if a := c.get("/runs/hard"); !strings.Contains(a.body, "Judge it") {
+		t.Errorf("something was kept of what was cancelled: %s", a.body)
+	}
 }

@@ -3,12 +3,17 @@ package history
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"quartet/bus/model"
 )
 
 const folder = "../../../testdata/histories"
@@ -158,6 +163,49 @@ func TestBudget(t *testing.T) {
 	for _, v := range All(bad, Budget{}) {
 		if v.Result == Passed {
 			t.Errorf("one identity for two requests: %s", v)
+		}
+	}
+}
+
+// A check that would search for hours ends soon after it was cancelled, and says so.
+func TestCancelled(t *testing.T) {
+	var h []Operation
+	strong := func(client string, typ model.Type, value string, call, end int64) {
+		o := Operation{Model: model.Linearizable, Type: typ, Key: "k", Client: client, Call: call, Return: end, Outcome: OK}
+		if typ == model.Set {
+			o.Value = value
+		} else {
+			o.Output, o.Found = value, true
+		}
+		h = append(h, o)
+	}
+	const writers = 40 // at once: there are more orders of them than anybody can try
+	for i := range writers {
+		strong(fmt.Sprint("w", i), model.Set, fmt.Sprint(i), 0, 1000)
+	}
+	strong("a", model.Get, "1", 10, 20)
+	strong("a", model.Get, "2", 30, 40)
+	strong("a", model.Get, "1", 50, 60)
+
+	checks := map[string]func(Budget) Verdict{
+		linearizable: func(b Budget) Verdict { return Linearizable(h, b) },
+		sequential:   func(b Budget) Verdict { return SequentialSearch(h, b) },
+		"all": func(b Budget) Verdict {
+			all := Judge(&Recording{Operations: h}, b)
+			return all[len(all)-1]
+		},
+	}
+	for name, check := range checks {
+		cancelled, decided := make(chan struct{}), make(chan Verdict, 1)
+		go func() { decided <- check(Budget{Time: time.Hour, Steps: math.MaxInt, Cancelled: cancelled}) }()
+		close(cancelled)
+		select {
+		case v := <-decided:
+			if v.Result != Undecided || !strings.Contains(v.Reason, "cancelled") {
+				t.Errorf("%s: %s", name, v)
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatalf("%s goes on", name)
 		}
 	}
 }

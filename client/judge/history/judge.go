@@ -68,7 +68,8 @@ func transactionsEither(h []Operation, budget Budget) Verdict {
 }
 
 // Judge judges a recording by every checker that it has something for. A counterexample
-// is made as small as can be, and explained; that has the budget's time once more.
+// is made as small as can be, and explained; that has the budget's time once more. If the budget is
+// cancelled the last verdict says so, and checks after that are not begun.
 //
 // A value that was read before any set of the recording wrote it is an error if the recording is
 // whole. If the recording is open, the value is taken for that of a set of unknown outcome from
@@ -101,10 +102,18 @@ func Judge(r *Recording, budget Budget) []Verdict {
 			continue
 		}
 
+		if budget.isCancelled() {
+			return append(verdicts, notWaitedFor(c.name))
+		}
 		v := c.judge(h, budget)
 		if v.Result == Violated {
 			again := func(part []Operation) Verdict {
-				return c.judge(part, Budget{Time: time.Second, Steps: 20_000, EndWithin: budget.EndWithin})
+				if budget.isCancelled() {
+					return notWaitedFor(c.name)
+				}
+				few := budget
+				few.Time, few.Steps = time.Second, 20_000
+				return c.judge(part, few)
 			}
 			v = reduce(v, h, began.Add(2*budget.time()), again)
 			v.explain(again)

@@ -27,6 +27,7 @@ func Linearizable(h []Operation, budget Budget) Verdict {
 	if err != nil {
 		return undecided(linearizable, "%v", err)
 	}
+	j.budget = budget
 	deadline := time.Now().Add(budget.time())
 
 	byKey := make(map[string][]*Operation)
@@ -46,10 +47,13 @@ func Linearizable(h []Operation, budget Budget) Verdict {
 			return *v
 		}
 
-		switch j.registerLinearizable(key, ops, time.Until(deadline)) {
-		case porcupine.Illegal:
+		result := j.registerLinearizable(key, ops, time.Until(deadline))
+		switch {
+		case budget.isCancelled():
+			return notWaitedFor(linearizable)
+		case result == porcupine.Illegal:
 			return j.notLinearizable(key, ops, deadline)
-		case porcupine.Unknown:
+		case result == porcupine.Unknown:
 			late = key
 		}
 	}
@@ -160,6 +164,19 @@ func (j *judged) modelOf(ops []*Operation) porcupine.Model {
 	return certainModel
 }
 
+// cancellable is a model by which nothing may happen any more once the judging was cancelled: so
+// Porcupine comes to an end soon, and what it says then is worth nothing.
+func (j *judged) cancellable(m porcupine.Model) porcupine.Model {
+	step := m.Step
+	m.Step = func(state, input, output any) (bool, any) {
+		if j.budget.isCancelled() {
+			return false, state
+		}
+		return step(state, input, output)
+	}
+	return m
+}
+
 // registerLinearizable asks Porcupine about the operations of one key.
 func (j *judged) registerLinearizable(key string, ops []*Operation, timeout time.Duration) porcupine.CheckResult {
 	if timeout <= 0 {
@@ -169,7 +186,7 @@ func (j *judged) registerLinearizable(key string, ops []*Operation, timeout time
 	if history == nil {
 		return porcupine.Ok
 	}
-	return porcupine.CheckOperationsTimeout(j.modelOf(ops), history, timeout)
+	return porcupine.CheckOperationsTimeout(j.cancellable(j.modelOf(ops)), history, timeout)
 }
 
 // reads is what the operations of a key tell of the writes that float.
@@ -286,7 +303,8 @@ func (j *judged) floats(key string, o *Operation, a *access, p *porcupine.Operat
 // history that fails, then by taking away what it does not need.
 func (j *judged) notLinearizable(key string, ops []*Operation, deadline time.Time) Verdict {
 	fails := func(ops []*Operation) bool {
-		return j.registerLinearizable(key, ops, min(time.Second, time.Until(deadline))) == porcupine.Illegal
+		result := j.registerLinearizable(key, ops, min(time.Second, time.Until(deadline)))
+		return result == porcupine.Illegal && !j.budget.isCancelled()
 	}
 
 	var ends []int64

@@ -22,6 +22,8 @@ type judged struct {
 	depends  map[string]bool         // keys with floating writes that depend on what they find
 	writers  map[string][]*Operation // by key: what has written it, or may have
 	removers map[string][]*Operation // of them what may have taken its value away
+
+	budget Budget // of the check that searches
 }
 
 // write names what a set does: also an add, and a set in a txn.

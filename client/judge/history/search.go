@@ -21,6 +21,7 @@ func searched(check string, h []Operation, budget Budget) Verdict {
 	if err != nil {
 		return undecided(check, "%v", err)
 	}
+	j.budget = budget
 
 	seen := make(map[string]bool) // keys of which something was seen
 	for _, o := range j.ops {
@@ -50,6 +51,9 @@ func searched(check string, h []Operation, budget Budget) Verdict {
 	case Passed:
 		return passed(check)
 	case Undecided:
+		if budget.isCancelled() {
+			return notWaitedFor(check)
+		}
 		return undecided(check, "no decision within %d steps", budget.steps())
 	}
 
@@ -165,7 +169,7 @@ func (s *search) run() Result {
 			next, way = i+1, 0
 			continue
 		}
-		if s.steps--; s.steps < 0 {
+		if s.steps--; s.steps < 0 || s.budget.isCancelled() {
 			return Undecided
 		}
 

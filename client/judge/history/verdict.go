@@ -61,7 +61,22 @@ type Budget struct {
 	Steps int           // of SequentialSearch: states visited; default 1,000,000
 
 	EndWithin time.Duration // see [Ends]; 0: that is not judged
+
+	Cancelled <-chan struct{} // closed: what is not decided by then is undecided; nil: nobody cancels
 }
+
+// isCancelled reports whether nobody waits for the verdict any more.
+func (b *Budget) isCancelled() bool {
+	select {
+	case <-b.Cancelled:
+		return true
+	default:
+		return false
+	}
+}
+
+// notWaitedFor is the verdict of a check that was cancelled.
+func notWaitedFor(check string) Verdict { return undecided(check, "the judging was cancelled") }
 
 func (b Budget) time() time.Duration {
 	if b.Time <= 0 {
