@@ -171,7 +171,7 @@ func TestBudget(t *testing.T) {
 func TestCancelled(t *testing.T) {
 	var h []Operation
 	strong := func(client string, typ model.Type, value string, call, end int64) {
-		o := Operation{Model: model.Linearizable, Type: typ, Key: "k", Client: client, Call: call, Return: end, Outcome: OK}
+		o := Operation{Model: model.Linearizable, Type: typ, Key: "k", Client: client, Session: client, Call: call, Return: end, Outcome: OK}
 		if typ == model.Set {
 			o.Value = value
 		} else {
