@@ -19,7 +19,8 @@ import (
 	"quartet/client/measure/load"
 )
 
-// restLimit is how long a recording command waits for the replicas to agree at its end. They do so in
+// restLimit is how long a recording command waits for the replicas to agree at its end. They
+// do so in
 // moments, but on a machine that is busy with something else.
 const restLimit = 15 * time.Second
 
