@@ -148,10 +148,7 @@ func (i *in) restore(ctx context.Context) error {
 			}
 		}
 		_, err := dump.ReadBackup(f, func(e dump.Entry) error { return p.put(ctx, e) })
-		if err != nil {
-			return err
-		}
-		return p.end(ctx)
+		return err
 	}, fmt.Sprintf(", of the backup of %s", said.Taken.Format("2006-01-02 15:04:05 MST")))
 }
 
@@ -174,10 +171,7 @@ func (i *in) run(ctx context.Context) error {
 		}
 		defer from.close()
 		return i.write(ctx, "import", func(p *putter) error {
-			if err := from.each(ctx, func(e dump.Entry) error { return p.put(ctx, e) }); err != nil {
-				return errors.Join(err, p.end(ctx))
-			}
-			return p.end(ctx)
+			return from.each(ctx, func(e dump.Entry) error { return p.put(ctx, e) })
 		}, "")
 	}
 
@@ -193,10 +187,7 @@ func (i *in) run(ctx context.Context) error {
 		return err
 	}
 	return i.write(ctx, "import", func(p *putter) error {
-		if err := dump.ReadExport(f, func(e dump.Entry) error { return p.put(ctx, e) }); err != nil {
-			return errors.Join(err, p.end(ctx))
-		}
-		return p.end(ctx)
+		return dump.ReadExport(f, func(e dump.Entry) error { return p.put(ctx, e) })
 	}, "")
 }
 
@@ -216,9 +207,10 @@ func (i *in) write(ctx context.Context, what string, all func(*putter) error, mo
 	}
 	defer c.Close()
 	p := &putter{c: c, model: i.model.Consistency, below: i.below, keep: i.keep, show: newProgress(i.env.Stderr, what)}
-	err = all(p)
+	err = errors.Join(all(p), p.end(ctx))
 	p.show.clear()
-	if err != nil && p.written == 0 && p.kept == 0 {
+	isNothingDone := err != nil && p.written == 0 && p.kept == 0
+	if isNothingDone {
 		return err
 	}
 	fmt.Fprintf(i.env.Stderr, "%s: %s%s\n", what, p.tally(), more)
