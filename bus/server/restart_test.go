@@ -6,40 +6,23 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"golang.org/x/sys/unix"
 
 	"quartet/bus"
+	"quartet/bus/testkit"
 )
 
-// smallDisk mounts a file system of 16 MiB; fill leaves no byte of it, room gives all back.
+// smallDisk is a folder on a disk of 16 MiB; fill leaves no byte of it, room gives all back.
 func smallDisk(t *testing.T) (dir string, fill, room func()) {
 	t.Helper()
 	dir = t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=16m"); err != nil {
-		t.Fatalf("this test mounts a small disk, as root: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, 0); err != nil {
-			t.Error(err)
-		}
-	})
+	testkit.MountDisk(t, dir, 16<<20)
 	others := filepath.Join(dir, "others")
-	fill = func() {
-		f, err := os.Create(others)
-		for block := make([]byte, 4096); err == nil; {
-			_, err = f.Write(block)
-		}
-		if !errors.Is(err, syscall.ENOSPC) {
-			t.Fatal(err)
-		}
-		_ = f.Close()
-	}
+	fill = func() { testkit.FillDisk(t, others, 0) }
 	room = func() {
 		if err := os.Remove(others); err != nil {
 			t.Fatal(err)

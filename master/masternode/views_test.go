@@ -8,12 +8,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"golang.org/x/sys/unix"
 
 	"quartet/bus"
 	"quartet/bus/lamport"
@@ -223,14 +221,7 @@ func TestRecordOfViewsInMemoryIsKept(t *testing.T) {
 // nobody but the master; before that, and while all is well, nothing is restarted.
 func TestTheRecordHealsAfterAFullDisk(t *testing.T) {
 	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=16m"); err != nil {
-		t.Fatalf("this test mounts a small disk, as root: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, 0); err != nil {
-			t.Error(err)
-		}
-	})
+	testkit.MountDisk(t, dir, 16<<20)
 	s, err := server.Start(t.Context(), server.Options{Listen: "127.0.0.1:-1", StoreDir: dir})
 	if err != nil {
 		t.Fatal(err)
@@ -257,14 +248,7 @@ func TestTheRecordHealsAfterAFullDisk(t *testing.T) {
 	}
 
 	others := filepath.Join(dir, "others")
-	f, err := os.Create(others)
-	for block := make([]byte, 4096); err == nil; {
-		_, err = f.Write(block)
-	}
-	if !errors.Is(err, syscall.ENOSPC) {
-		t.Fatal(err)
-	}
-	_ = f.Close()
+	testkit.FillDisk(t, others, 0)
 	n.room.why = "the disk is full"
 	for deadline := time.Now().Add(20 * time.Second); try() == nil; { // the last page takes some
 		if time.Now().After(deadline) {

@@ -18,45 +18,24 @@ import (
 
 const smallDisk = 96 << 20
 
-// smallDisks are disks of 96 MiB: a real one if this process may mount it, and one in
-// memory that counts.
+// smallDisks are disks of 96 MiB: a real one, and one in memory that counts.
 func smallDisks(t *testing.T, test func(*testing.T, Options, others)) {
 	o := Options{BootID: "boot 1", MinFree: 32 << 20, memTable: 4 << 20, Window: 1000}
 	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", smallDisk)); err == nil {
-		t.Run("mounted", func(t *testing.T) {
-			t.Cleanup(func() {
-				if err := unix.Unmount(dir, 0); err != nil {
-					t.Error(err)
-				}
-			})
-			o, file := o, filepath.Join(dir, "others")
-			o.Dir = filepath.Join(dir, "r1")
+	t.Run("mounted", func(t *testing.T) {
+		testkit.MountDisk(t, dir, smallDisk)
+		o, file := o, filepath.Join(dir, "others")
+		o.Dir = filepath.Join(dir, "r1")
 
-			take := func(leave int64) {
-				usage, err := vfs.Default.GetDiskUsage(dir)
-				if err != nil {
-					t.Fatal(err)
-				}
-				f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-				for block, n := make([]byte, 4096), int64(usage.AvailBytes)-leave; n > 0 && err == nil; n -= int64(len(block)) {
-					_, err = f.Write(block)
-				}
-				if err != nil && !errors.Is(err, syscall.ENOSPC) {
-					t.Fatal(err)
-				}
-				_ = f.Close()
+		take := func(leave int64) { testkit.FillDisk(t, file, uint64(leave)) }
+		grow := func() {
+			if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_REMOUNT, fmt.Sprintf("size=%d", 2*smallDisk)); err != nil {
+				t.Fatal(err)
 			}
+		}
 
-			grow := func() {
-				if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_REMOUNT, fmt.Sprintf("size=%d", 2*smallDisk)); err != nil {
-					t.Fatal(err)
-				}
-			}
-
-			test(t, o, others{take, func() { _ = os.Remove(file) }, grow, true})
-		})
-	}
+		test(t, o, others{take, func() { _ = os.Remove(file) }, grow, true})
+	})
 	t.Run("in memory", func(t *testing.T) {
 		fs := &counting{FS: vfs.NewMem()}
 		fs.left.Store(smallDisk)

@@ -2,13 +2,12 @@ package room
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
 
-	"golang.org/x/sys/unix"
+	"quartet/bus/testkit"
 )
 
 func TestLevels(t *testing.T) {
@@ -61,27 +60,8 @@ func TestRefuses(t *testing.T) {
 func small(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", 64<<20)); err != nil {
-		t.Fatalf("a tmpfs of 64 MiB: %v", err)
-	}
-	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	testkit.MountDisk(t, dir, 64<<20)
 	return dir
-}
-
-// fill takes what is left of a disk, but for so many bytes.
-func fill(t *testing.T, dir string, leave uint64) {
-	t.Helper()
-	usage, err := Look(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := os.Create(filepath.Join(dir, "others"))
-	if err == nil {
-		err = errors.Join(allocate(f, int64(usage.Free-leave)), f.Close())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 func keep(t *testing.T, r *Reserve) {
@@ -123,7 +103,7 @@ func TestReserve(t *testing.T) {
 		t.Fatal("it is given up although there is room")
 	}
 
-	fill(t, dir, 0)
+	testkit.FillDisk(t, filepath.Join(dir, "others"), 0)
 	r = begin(true)
 	if now := free(t, dir); now < 2<<20 {
 		t.Errorf("a start on the full disk has %d bytes", now)

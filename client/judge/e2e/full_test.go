@@ -3,7 +3,6 @@ package e2e_test
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -12,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats.go"
-	"golang.org/x/sys/unix"
 
 	"quartet/bus"
 	"quartet/bus/host/room"
@@ -23,33 +21,8 @@ import (
 func smallDisk(t *testing.T, bytes int) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", bytes)); err != nil {
-		t.Fatalf("a tmpfs: %v", err)
-	}
-	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	testkit.MountDisk(t, dir, bytes)
 	return dir
-}
-
-// zeros is as many zeros as anybody reads.
-type zeros struct{}
-
-func (zeros) Read(p []byte) (int, error) {
-	clear(p)
-	return len(p), nil
-}
-
-// fill writes a file until the disk is full, and returns its name.
-func fill(t *testing.T, dir string) string {
-	t.Helper()
-	f, err := os.CreateTemp(dir, "others")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.Copy(f, zeros{}); !errors.Is(err, syscall.ENOSPC) {
-		t.Fatalf("the disk does not fill up: %v", err)
-	}
-	_ = f.Close()
-	return f.Name()
 }
 
 // reserves are the files that hold room for a start on a full disk.
@@ -71,7 +44,7 @@ func reserves(t *testing.T, dir string) int {
 func TestStartOnAFullDisk(t *testing.T) {
 	t.Parallel()
 	disk := smallDisk(t, 192<<20)
-	p, dir := newFolder(t), filepath.Join(disk, "data")
+	p, dir, others := newFolder(t), filepath.Join(disk, "data"), filepath.Join(disk, "others")
 	run := func() (*master, *nats.Conn) {
 		m := startIn(t, p, "--dir", dir, "--listen", "127.0.0.1:-1", "--suspect", calm)
 		return m, connect(t, m.url)
@@ -101,7 +74,7 @@ func TestStartOnAFullDisk(t *testing.T) {
 			}
 		}
 		awaitDead(t, deadLimit, pids(was)...)
-		others := fill(t, disk)
+		testkit.FillDisk(t, others, 0)
 
 		m, nc = run()
 		testkit.Eventually(t, startLimit, "a view on the full disk", func() error {
@@ -119,7 +92,7 @@ func TestStartOnAFullDisk(t *testing.T) {
 		}
 
 		// A start makes room, too: it removes the last process's logs. Others take that as well.
-		more := fill(t, disk)
+		testkit.FillDisk(t, others, 0)
 		testkit.Eventually(t, restLimit, "the master sees that the disk is full again", func() error {
 			if s := mustStatus(t, nc); !strings.Contains(s.Reason, "full") {
 				return fmt.Errorf("reason %q", s.Reason)
@@ -134,7 +107,7 @@ func TestStartOnAFullDisk(t *testing.T) {
 			}
 		}
 
-		if err := errors.Join(os.Remove(others), os.Remove(more)); err != nil {
+		if err := os.Remove(others); err != nil {
 			t.Fatal(err)
 		}
 		testkit.Eventually(t, restLimit, "sets are taken again", func() error {
@@ -147,26 +120,6 @@ func TestStartOnAFullDisk(t *testing.T) {
 		})
 	}
 	reserved()
-}
-
-// leave fills a disk but for so many bytes.
-func leave(t *testing.T, dir string, bytes uint64) {
-	t.Helper()
-	usage, err := room.Look(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if usage.Free <= bytes {
-		return
-	}
-
-	f, err := os.CreateTemp(dir, "others")
-	if err == nil {
-		_, err = io.CopyN(f, zeros{}, int64(usage.Free-bytes))
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // With little room sets are refused, and deletes of all models are taken, which make some; with
@@ -183,7 +136,7 @@ func TestDeletesOnAFullDisk(t *testing.T) {
 	atRest(t, nc)
 
 	levels := room.LevelsOf(192 << 20)
-	leave(t, disk, (levels.Sets+levels.Cleanup)/2)
+	testkit.FillDisk(t, filepath.Join(disk, "others"), (levels.Sets+levels.Cleanup)/2)
 	noRoomFor(t, nc, "set, other ::: v", "deletes go on")
 	for model := 1; model <= 4; model++ {
 		mustOK(t, nc, fmt.Sprintf("%d, delete, gone%d", model, model))
@@ -194,7 +147,7 @@ func TestDeletesOnAFullDisk(t *testing.T) {
 		}
 	}
 
-	leave(t, disk, levels.Cleanup/2)
+	testkit.FillDisk(t, filepath.Join(disk, "others"), levels.Cleanup/2)
 	noRoomFor(t, nc, "delete, other", "for deletes, too")
 	for model := 1; model <= 4; model++ {
 		if got := mustOK(t, nc, fmt.Sprintf("%d, get, stays%d", model, model)); string(got.Data) != "v" {
@@ -251,7 +204,7 @@ func TestOnASmallDisk(t *testing.T) {
 				mustOK(t, nc, fmt.Sprintf("%d, 1, key%d ::: again", model, model))
 			}
 
-			leave(t, disk, uint64(size)/16)
+			testkit.FillDisk(t, filepath.Join(disk, "others"), uint64(size)/16)
 			said := regexp.MustCompile(`the disk is full: ([1-9][0-9]*) ([KM])iB left, ([1-9][0-9]*) ([KM])iB wanted; gets and deletes go on`)
 			testkit.Eventually(t, restLimit, "it is said what is left and what is wanted", func() error {
 				s := mustStatus(t, nc)

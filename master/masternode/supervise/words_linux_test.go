@@ -8,16 +8,13 @@ import (
 	"syscall"
 	"testing"
 
-	"golang.org/x/sys/unix"
+	"quartet/bus/testkit"
 )
 
 // A process that ends on a full disk leaves no words there, and the error says so.
 func TestWordsOnAFullDisk(t *testing.T) {
 	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=65536"); err != nil {
-		t.Fatalf("a tmpfs of 64 KiB: %v", err)
-	}
-	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	testkit.MountDisk(t, dir, 64<<10)
 
 	out := filepath.Join(dir, "r1.out")
 	if err := os.WriteFile(out, nil, 0o600); err != nil {

@@ -3,15 +3,11 @@
 package network
 
 import (
-	"errors"
-	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 
-	"golang.org/x/sys/unix"
+	"quartet/bus/testkit"
 )
 
 // diskBytes is how large the disk of a node is.
@@ -27,10 +23,7 @@ func (c *cluster) mount(t testing.TB, node int) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", diskBytes)); err != nil {
-		t.Fatalf("a tmpfs: %v", err)
-	}
-	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	testkit.MountDisk(t, dir, diskBytes)
 }
 
 // filling is the file of somebody else that takes all the room of a disk.
@@ -39,14 +32,7 @@ func (c *cluster) filling(node int) string { return filepath.Join(c.disk(node), 
 // fill takes all the room that a node's disk has left.
 func (c *cluster) fill(t testing.TB, node int) {
 	t.Helper()
-	f, err := os.Create(c.filling(node))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if _, err := io.Copy(f, zeros{}); !errors.Is(err, syscall.ENOSPC) {
-		t.Fatalf("the disk does not fill up: %v", err)
-	}
+	testkit.FillDisk(t, c.filling(node), 0)
 }
 
 // empty gives the room back.
@@ -55,12 +41,4 @@ func (c *cluster) empty(t testing.TB, node int) {
 	if err := os.Remove(c.filling(node)); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// zeros is as many zeros as anybody reads.
-type zeros struct{}
-
-func (zeros) Read(p []byte) (int, error) {
-	clear(p)
-	return len(p), nil
 }
