@@ -34,4 +34,5 @@ func (m *Machine) readTransaction(r *message.Request, t *model.Transaction, posi
 	return a
 }
 
-const stepFailed = "a step of the transaction could not be done; nothing was changed"
+const stepFailed = "a step of the transaction could not be done: its condition does not hold, it adds to what is " +
+	"no number or beyond 64 bits, or what is read comes to more than 512 KiB; nothing was changed"

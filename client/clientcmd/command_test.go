@@ -206,6 +206,10 @@ func TestNothingIsSentAfterAMistake(t *testing.T) {
 	if err := os.WriteFile(file, []byte("1, 2, fine\n\n1, 8, k\n1, 1, k\n"), 0o666); err != nil {
 		t.Fatal(err)
 	}
+	watch := t.TempDir() + "/watch"
+	if err := os.WriteFile(watch, []byte("1, 2, fine\n1, watch, k/\n1, add, n ::: 1\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
 
 	for _, test := range []struct {
 		args []string
@@ -216,6 +220,11 @@ func TestNothingIsSentAfterAMistake(t *testing.T) {
 		{[]string{"client", "nowhere"}, []string{"argument 1", "no such request file", `"nowhere"`}},
 		{[]string{"client", "--also", "1, 1, k", "1, 2, fine"}, []string{"--also 1, column 8", ":::"}},
 		{[]string{"client", file}, []string{file + ":3:4: unknown request", file + ":4:8: ", "want 1 set, 2 get, 3 delete"}},
+		{[]string{"client", watch}, []string{watch + `:2: linearizable, watch "k/": a watch has no one answer`}},
+		{[]string{"client", "--check", "1, 2, fine", "1, watch, k/"}, []string{`linearizable, watch "k/": `}},
+		{[]string{"client", "--consistency", "causal", watch}, []string{watch + `:3: causal, add "n": no add in model causal`}},
+		{[]string{"client", "--consistency", "4", `{"consistency":1,"request":"set","key":"k","value":"","if_revision":0}`},
+			[]string{`eventual, set "k": no condition in model eventual`}},
 		{[]string{"client", "--consistency", "strong", "1, 2, fine"}, []string{"want 1 linearizable"}},
 		{[]string{"client", "-o", "xml", "1, 2, fine"}, []string{"want table, json, jsonl or raw"}},
 		{[]string{"client", "--wrong", "1, 2, fine"}, []string{"unknown flag"}},

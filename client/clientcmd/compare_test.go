@@ -312,6 +312,13 @@ func TestCompareStatuses(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	watch := filepath.Join(t.TempDir(), "watch")
+	if err := os.WriteFile(watch, []byte("1, 2, k\n1, watch, k\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	of := func(more string) string {
+		return `{"consistency":1,"request":"set","key":"k","value":"v",` + more + `}`
+	}
 	one := []string{"--clients", "1", "--times", "1", "--retries", "0", "1, 1, k ::: v"}
 	for name, test := range map[string]struct {
 		url    string
@@ -330,6 +337,12 @@ func TestCompareStatuses(t *testing.T) {
 		"no clients":         {refusing.URL, []string{"--clients", "0"}, exit.StatusUsage, "from 1 to 1024"},
 		"no such picture":    {refusing.URL, []string{"--plot", "x.pdf"}, exit.StatusUsage, ".svg"},
 		"values too short":   {refusing.URL, []string{"--value-size", "3"}, exit.StatusUsage, "distinct values"},
+		"a delete":           {refusing.URL, []string{"1, 2, k", "1, 3, k"}, exit.StatusUsage, `linearizable, delete "k": only sets and gets`},
+		"a watch":            {refusing.URL, []string{watch}, exit.StatusUsage, watch + ":2: linearizable, watch "},
+		"an add":             {refusing.URL, []string{"1, add, k ::: 1"}, exit.StatusUsage, "only sets and gets"},
+		"a condition":        {refusing.URL, []string{of(`"if_revision":0`)}, exit.StatusUsage, "models 3 and 4 have none"},
+		"a value that ends":  {refusing.URL, []string{of(`"ttl":"5s"`)}, exit.StatusUsage, "no value that ends"},
+		"a load that ends":   {refusing.URL, []string{"--ttl", "5s"}, exit.StatusUsage, "unknown flag: --ttl"},
 		"the longest of key": {refusing.URL, []string{"1, 2, " + strings.Repeat("k", model.MaxKey)}, exit.StatusUsage, "too long"},
 	} {
 		before := len(refusing.Calls())

@@ -1,6 +1,7 @@
 package layers_test
 
 import (
+	"strings"
 	"testing"
 
 	"quartet/bus/codec"
@@ -234,5 +235,51 @@ func TestO8ATransactionIsDoneOrNot(t *testing.T) {
 	}
 	if rec, _ := l.Committed("k"); string(rec.Value) != "10" || rec.Revision != 2 {
 		t.Errorf("a transaction that failed leaves %+v", rec)
+	}
+}
+
+// What could not be done names the revision that the key has, as nothing is changed: not that of
+// an earlier step.
+func TestO8ATransactionThatFailsTellsTheRevisionThatIsThere(t *testing.T) {
+	l := fresh()
+	strong(l, setOf("7"))
+	step := func(is model.Type, value string, conditions ...uint64) model.Step {
+		s := model.Step{Type: is, Key: "k"}
+		if is == model.Set || is == model.Add {
+			s.Value = []byte(value)
+		}
+		if len(conditions) > 0 {
+			s.HasIf, s.If = true, conditions[0]
+		}
+		return s
+	}
+	isMuch := strings.Repeat("v", model.MaxKeyValue/2+1)
+
+	for name, test := range map[string]struct {
+		first, second model.Step
+		revision      uint64
+	}{
+		"set before":         {step(model.Set, "x"), step(model.Set, "y", 9), 1},
+		"deleted before":     {step(model.Delete, ""), step(model.Delete, "", 9), 1},
+		"a number no longer": {step(model.Set, "x"), step(model.Add, "1"), 1},
+		"read":               {step(model.Get, ""), step(model.Set, "y", 0), 1},
+		"too much is read":   {step(model.Set, isMuch), step(model.Get, ""), 1},
+	} {
+		failing := model.Transaction{Then: []model.Step{test.first, test.second}}
+		if strings.HasPrefix(name, "too much") {
+			failing.Then = append(failing.Then, test.second)
+		}
+		code, r := txn(t, l, failing)
+		isLast := r.Failed == len(failing.Then)-1
+		if code != model.Failed || !isLast || r.FailedRevision() != test.revision {
+			t.Errorf("%s: %d, %+v", name, code, r)
+		}
+	}
+
+	code, r := txn(t, l, model.Transaction{Then: []model.Step{
+		{Type: model.Set, Key: "none", Value: []byte("x")}, {Type: model.Add, Key: "none", Value: []byte("1")},
+	}})
+	if code != model.Failed || r.FailedRevision() != 0 {
+		t.Errorf("of a key without a value: %d, %+v", code, r)
 	}
 }

@@ -54,7 +54,11 @@ func (b *book) perform(t *model.Transaction, by *origin) model.Results {
 	for i := range steps {
 		result, done := b.step(&steps[i], by)
 		if bytes += len(result.Value); bytes > model.MaxKeyValue { // no answer has room for that
-			result, done = model.Result{Code: model.Failed}, false
+			done = false
+		}
+		if !done { // nothing is changed, so the key has the revision that it has in the layer
+			rec, _ := b.get(steps[i].Key)
+			result = model.Result{Code: model.Failed, Revision: revisionOf(rec)}
 		}
 		r.Results = append(r.Results, result)
 		if !done {
@@ -83,7 +87,7 @@ func (b *book) hold(checks []model.Check) bool {
 	return true
 }
 
-// step is one step, and whether it can be done.
+// step is one step, if it can be done.
 func (b *book) step(s *model.Step, by *origin) (model.Result, bool) {
 	var old store.Record
 	if s.Type == model.Get || dependsOn(s) {
@@ -98,7 +102,7 @@ func (b *book) step(s *model.Step, by *origin) (model.Result, bool) {
 
 	left, sum, done := alter(s, old, by)
 	if !done {
-		return model.Result{Code: model.Failed, Revision: revisionOf(old)}, false
+		return model.Result{}, false
 	}
 	b.put(s.Key, left)
 	return model.Result{Code: model.OK, Value: sum}, true

@@ -40,6 +40,7 @@ type bench struct {
 	compare     bool
 	rounds      int
 	round       time.Duration
+	ttl         uint64 // of values that are set, in milliseconds; 0: they have no end
 
 	// Which flags were given.
 	given func(name string) bool
@@ -72,7 +73,6 @@ func (w *Workload) Flags(f *pflag.FlagSet) {
 	f.Float64Var(&l.Skew, "skew", 1.1, "of zipf, above 1: key number n is used in proportion to (1+n)^-skew")
 	config.Int(f, &l.KeySize, "key-size", 16, 1, model.MaxKey, "bytes of a key")
 	config.Int(f, &l.ValueSize, "value-size", 100, 0, model.MaxKeyValue, "bytes of a value")
-	config.Duration(f, &l.TTL, "ttl", 0, 0, config.Forever, "end each value that is set after this; 0: values have no end")
 	f.Uint64Var(&l.Seed, "seed", 1, "of the choice of keys and of an open loop's times")
 }
 
@@ -183,6 +183,7 @@ func (b *bench) loadFlags(f *pflag.FlagSet) {
 	f.StringSliceVar(&b.models, "consistency", []string{"linearizable"}, "`MODELS` to measure, joined by commas; or all")
 	f.StringSliceVar(&b.kinds, "request", []string{"set", "get"}, "`KINDS` of load, joined by commas: set, get, mix")
 	b.Workload.Flags(f)
+	console.TTLFlag(f, &b.ttl, "end each value that is set after this `TIME`, up to 10 years: 30s, 5m, 1h30m")
 	config.Int(f, &b.Load.Concurrency, "concurrency", 64, 1, load.MaxConcurrency,
 		"requests outstanding at once; with --rate at most, and by default 4096")
 	f.StringVar(&b.driver, "driver", "callback", "callback, or goroutine: as programs use package client")

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"quartet/bus/model"
 	"quartet/client/measure/figure"
@@ -81,7 +82,8 @@ func (b *bench) plan() (plan, error) {
 		return p, fmt.Errorf("unknown --driver %q (want callback or goroutine)", b.driver)
 	}
 
-	if b.compare && b.Load.TTL > 0 {
+	b.Load.TTL = time.Duration(b.ttl) * time.Millisecond
+	if b.compare && b.ttl > 0 {
 		return p, errors.New("--ttl and --compare-kv exclude each other: the bucket's values have no end of their own")
 	}
 

@@ -52,7 +52,9 @@ what each costs and what it gives: latency, requests a second, failures, and how
 what the gets returned.
 
 With FILE (or a request, as "quartet client" takes them) every client sends all of it, in
-order, --times times; the model that a line names is replaced. Without, a load as that of
+order, --times times: sets and gets, whose values have no end and which have no condition, for
+models 3 and 4 know none, and of nothing else is said how old it is. The model that a line
+names is replaced. Without, a load as that of
 "quartet bench" is sent: --workload set, get or mix (the default), for --duration each, in a
 closed loop, or with --rate in an open loop, in which what is due while all clients are busy
 is not sent.
@@ -63,8 +65,7 @@ takes several: a lone client sees its own writes under causal, as its session de
 
 All models share one key space. So that none disturbs another, each has keys of its own,
 which begin with "compare." and letters drawn for this run; they start without a value (a
-load sets its keys first, under the same model) and stay in the cluster, which has no
-delete.
+load sets its keys first, under the same model) and stay in the cluster.
 
 A get is STALE if a newer set of its key was acknowledged before the get was sent: newer is
 one that was sent after the returned one had been acknowledged. So concurrent sets are not
@@ -172,6 +173,9 @@ func (c *comparing) plan(args []string) error {
 		if err != nil {
 			return err
 		}
+		if err := console.Refused(requests, comparable); err != nil {
+			return err
+		}
 		for _, r := range requests {
 			c.script = append(c.script, load.Op{Type: r.Type, Key: r.Key, Value: r.Value})
 		}
@@ -188,6 +192,20 @@ func (c *comparing) plan(args []string) error {
 		}
 	}
 	return bench.CheckPlot(c.plot)
+}
+
+// comparable says why a request cannot be compared under all four models.
+func comparable(r *model.Request) error {
+	isPlain := r.Type == model.Set || r.Type == model.Get
+	switch {
+	case !isPlain:
+		return errors.New("only sets and gets are compared: of nothing else is known in every model how old it is")
+	case r.HasIf:
+		return errors.New("no condition can be compared: models 3 and 4 have none")
+	case r.TTL > 0:
+		return errors.New("no value that ends can be compared: a get that finds nothing any more would count as stale")
+	}
+	return nil
 }
 
 // loadWords say what the load is.

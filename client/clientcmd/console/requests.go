@@ -30,7 +30,8 @@ func Shown(err error) error {
 	return mistakes{err}
 }
 
-// Read reads all requests before any is sent. It returns every mistake, not the first.
+// Read reads all requests before any is sent. It returns every mistake, not the first. What the
+// model that overrides theirs cannot do is one, too.
 func Read(env Env, also, args []string, override model.Consistency) ([]requestfile.Request, error) {
 	loader := requestfile.Loader{Builtin: env.Requests}
 	var requests []requestfile.Request
@@ -63,9 +64,38 @@ func Read(env Env, also, args []string, override model.Consistency) ([]requestfi
 		for i := range requests {
 			requests[i].Model = override
 		}
+		mistakes = append(mistakes, Refused(requests, func(r *model.Request) error { return bus.Check(r) }))
 	}
 
 	return requests, Shown(errors.Join(mistakes...))
+}
+
+// Answered refuses watches, for commands that send a request after the answer to the one before.
+func Answered(requests []requestfile.Request) error {
+	return Refused(requests, func(r *model.Request) error {
+		if r.Type == model.Watch {
+			return errors.New("a watch has no one answer: use quartet watch")
+		}
+		return nil
+	})
+}
+
+// Refused returns what why says of requests, each with the request and where it stands.
+func Refused(requests []requestfile.Request, why func(*model.Request) error) error {
+	var mistakes []error
+	for i := range requests {
+		r := &requests[i]
+		err := why(&r.Request.Request)
+		if err == nil {
+			continue
+		}
+		place := ""
+		if r.File != "" {
+			place = fmt.Sprintf("%s:%d: ", r.File, r.Line)
+		}
+		mistakes = append(mistakes, fmt.Errorf("%s%s, %s %s: %w", place, r.Model.Word(), r.Type.Word(), QuoteJSON(r.Key), err))
+	}
+	return errors.Join(mistakes...)
 }
 
 // Outgoing is the request that a line of a file, or an argument, asks for. A list is not sent as a

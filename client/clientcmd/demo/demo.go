@@ -152,7 +152,11 @@ func (d *demo) first() ([]requestfile.Request, error) {
 	if strings.TrimSpace(d.env.Getenv(console.EnvRequests)) == "" {
 		return nil, nil
 	}
-	return console.Read(d.env, nil, nil, 0)
+	requests, err := console.Read(d.env, nil, nil, 0)
+	if err != nil {
+		return nil, err
+	}
+	return requests, console.Answered(requests)
 }
 
 func builtin(env console.Env, name string) ([]requestfile.Request, error) {

@@ -70,6 +70,9 @@ func Client(env console.Env) *cobra.Command {
 		ValidArgsFunction: console.RequestWords(env),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			requests, err := console.Read(env, also, args, model.Consistency)
+			if err == nil {
+				err = console.Answered(requests)
+			}
 			if err != nil {
 				return exit.Usage(err)
 			}

@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"quartet/bus"
 	"quartet/bus/host/config"
 	"quartet/bus/host/exit"
 	"quartet/bus/model"
@@ -20,34 +19,10 @@ type extras struct {
 	revision uint64
 }
 
-// ttl is the value of a flag --ttl, read as a request's. It implements pflag.Value.
-type ttl struct{ ms *uint64 }
-
-// String implements pflag.Value.
-func (t *ttl) String() string {
-	isZero := t.ms == nil // with which pflag compares a default
-	if isZero || *t.ms == 0 {
-		return "0s"
-	}
-	return bus.FormatTTL(*t.ms)
-}
-
-// Type implements pflag.Value.
-func (t *ttl) Type() string { return "duration" }
-
-// Set implements pflag.Value.
-func (t *ttl) Set(text string) error {
-	ms, err := bus.ParseTTL(text)
-	if err == nil {
-		*t.ms = ms
-	}
-	return err
-}
-
 const ttlUsage = "end the value after this `TIME`, up to 10 years: 30s, 5m, 1h30m"
 
 func (e *extras) ttlFlag(cmd *cobra.Command) {
-	cmd.Flags().Var(&ttl{&e.ttl}, "ttl", ttlUsage)
+	console.TTLFlag(cmd.Flags(), &e.ttl, ttlUsage)
 }
 
 func (e *extras) revisionFlag(cmd *cobra.Command) {

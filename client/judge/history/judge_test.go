@@ -202,3 +202,47 @@ func TestPictures(t *testing.T) {
 type failing struct{}
 
 func (failing) Write([]byte) (int, error) { return 0, errors.New("no") }
+
+// A get is refused in a txn only where what is read before it, and what it would read, may come to
+// more than an answer holds.
+func TestATxnThatReadsTooMuch(t *testing.T) {
+	get := model.Step{Type: model.Get, Key: "k"}
+	value := strings.Repeat("v", model.MaxKeyValue/2+1)
+	for name, test := range map[string]struct {
+		steps   []model.Step
+		results []model.Result
+		key     string
+		right   bool
+	}{
+		"two of one key, told":    {[]model.Step{get, get}, []model.Result{{Code: model.OK, Value: []byte(value), Revision: 1}}, "k", true},
+		"two of one key":          {[]model.Step{get, get}, nil, "k", true},
+		"one alone":               {[]model.Step{get}, nil, "k", false},
+		"behind a set":            {[]model.Step{{Type: model.Set, Key: "a", Value: []byte("x")}, get}, nil, "k", false},
+		"behind one that is none": {[]model.Step{{Type: model.Get, Key: "a"}, get}, []model.Result{{Code: model.NotFound}}, "k", false},
+		"of no value":             {[]model.Step{get, get}, nil, "b", false},
+		"a delete":                {[]model.Step{get, {Type: model.Delete, Key: "k"}}, nil, "k", false},
+	} {
+
+		last := len(test.steps) - 1
+		test.results = append(test.results[:len(test.results):len(test.results)], model.Result{Code: model.Failed, Revision: 1})
+		if len(test.results) <= last {
+			test.results = nil
+		}
+
+		h := []Operation{
+			{ID: 1, Client: "c", Model: model.Linearizable, Type: model.Set, Key: test.key, Value: value, Outcome: OK, Code: 200,
+				Return: 1, Position: 1, HasRevision: true, Revision: 1},
+			{ID: 2, Client: "c", Model: model.Linearizable, Type: model.Txn, Outcome: OK, Code: uint16(model.Failed), Call: 2, Return: 3,
+				Position: 2, Txn: &model.Transaction{Then: test.steps},
+				Results: &model.Results{Succeeded: true, Failed: last, Results: test.results}},
+		}
+
+		isRight := true
+		for _, v := range Judge(&Recording{Operations: h}, Budget{Time: 5 * time.Second}) {
+			isRight = isRight && v.Result == Passed
+		}
+		if isRight != test.right {
+			t.Errorf("%s: %v", name, Judge(&Recording{Operations: h}, Budget{Time: 5 * time.Second}))
+		}
+	}
+}

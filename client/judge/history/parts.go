@@ -156,6 +156,9 @@ func partsOfTransaction(o *Operation) []part {
 
 		fails := o.Refused() && i == r.Failed
 		p := stepPart(s, r, i, fails)
+		if fails && mayBeTooMuch(steps[:i+1], r) {
+			p.sight = sight{kind: sawSomething}
+		}
 		p.deed.again = wrote[p.key]
 		wrote[p.key] = wrote[p.key] || p.deed.kind != leaves
 		parts = append(parts, p)
@@ -191,6 +194,23 @@ func stepPart(s *Operation, r *model.Results, i int, fails bool) part {
 		p.deed.claimed, p.deed.revision = s.HasRevision && told, s.Revision
 	}
 	return p
+}
+
+// mayBeTooMuch reports whether the last of some steps of a txn is a get that may have been refused
+// because what is read comes to more than an answer holds: one value alone does not.
+func mayBeTooMuch(steps []model.Step, r *model.Results) bool {
+	last := len(steps) - 1
+	if steps[last].Type != model.Get {
+		return false
+	}
+	for i := range last {
+		hasValue := steps[i].Type == model.Get || steps[i].Type == model.Add
+		isEmpty := i < len(r.Results) && len(r.Results[i].Value) == 0
+		if hasValue && !isEmpty {
+			return true
+		}
+	}
+	return false
 }
 
 // checkParts are the conditions of a txn that all held.
