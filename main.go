@@ -90,7 +90,7 @@ var (
 	}
 	groupOf = map[string]string{
 		"master": "run", "node": "run", "replica": "run", "recover": "run", "remove": "run", "lead": "run",
-		"backup": "run", "restore": "run",
+		"backup": "run", "restore": "run", "secure": "run",
 		"client": "ask", "get": "ask", "set": "ask", "delete": "ask", "create": "ask", "update": "ask", "add": "ask",
 		"txn": "ask", "list": "ask", "watch": "ask", "shell": "ask", "export": "ask", "import": "ask",
 		"config": "look", "status": "look", "top": "look", "doctor": "look", "report": "look", "trace": "look", "console": "look",

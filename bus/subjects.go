@@ -29,7 +29,7 @@ const precomputed = 9
 type Subjects struct {
 	prefix, dotted          string
 	request, status, report string
-	batch                   string
+	batch, read             string
 	recover, remove, lead   string
 	led                     string
 	node, nodes, all        string
@@ -52,7 +52,7 @@ func NewSubjects(prefix string) (Subjects, error) {
 	}
 	s := Subjects{
 		prefix: prefix, dotted: prefix + ".",
-		request: prefix + ".request", batch: prefix + ".batch", status: prefix + ".status", report: prefix + ".report",
+		request: prefix + ".request", batch: prefix + ".batch", read: prefix + ".read", status: prefix + ".status", report: prefix + ".report",
 		recover: prefix + ".recover", remove: prefix + ".remove", lead: prefix + ".lead", led: prefix + ledSuffix,
 		flow: prefix + ".flow.", changes: prefix + ".changes.",
 		node: prefix + ".node.", nodes: prefix + ".node.*", all: prefix + ".>",
@@ -72,6 +72,10 @@ func (s Subjects) Request() string { return s.request }
 
 // Batch is where a program sends several requests in one message: see [ParseBatch].
 func (s Subjects) Batch() string { return s.batch }
+
+// Read is where requests are sent that only read, by those who may do no more: gets, lists and
+// watches are served there as on [Subjects.Request], and nothing else is.
+func (s Subjects) Read() string { return s.read }
 
 // Status is where anyone asks for the cluster's [Status].
 func (s Subjects) Status() string { return s.status }
@@ -115,6 +119,9 @@ func (s Subjects) Node(n lamport.Node) string {
 // Nodes matches every node's subject, and nothing else.
 func (s Subjects) Nodes() string { return s.nodes }
 
+// OfNodes matches everything below what [Subjects.Nodes] matches, beats of masters included.
+func (s Subjects) OfNodes() string { return s.node + ">" }
+
 // Flow is where the events of a watch are acknowledged up to a sequence: an empty message there
 // says that they have come. The replica n serves the watch, whose request has this rID.
 func (s Subjects) Flow(n lamport.Node, rid, sequence uint64) string {
@@ -126,6 +133,9 @@ func (s Subjects) Flow(n lamport.Node, rid, sequence uint64) string {
 
 // Flows matches all subjects on which watches of the replica n are acknowledged.
 func (s Subjects) Flows(n lamport.Node) string { return s.flow + n.String() + ".>" }
+
+// FlowsOfAll matches all subjects on which watches are acknowledged.
+func (s Subjects) FlowsOfAll() string { return s.flow + ">" }
 
 // ParseFlow reads what [Subjects.Flow] writes.
 func (s Subjects) ParseFlow(subject string) (n lamport.Node, rid, sequence uint64, ok bool) {

@@ -19,18 +19,41 @@ type lone struct {
 	g         *gatherer
 	message   gather.Message
 	sending   *sending
+	door      string       // where it was sent
 	strangers atomic.Int32 // messages that were no answers: a timer reads it, too
 }
 
+// door is where requests of a type are sent: those that read, of a user who may do no more, to a
+// subject of their own.
+func (c *Client) door(t model.Type) string {
+	if c.reads.Load() && reads(t) {
+		return c.subjects.Read()
+	}
+	return c.subjects.Request()
+}
+
+// reads reports whether requests of a type are served where only reads are.
+func reads(t model.Type) bool { return t == model.Get || t == model.List || t == model.Watch }
+
+// tryReading reports, of a request that the server has refused, whether it is to be sent where only
+// reads are served.
+func (c *Client) tryReading(t model.Type, refused string) bool {
+	if !reads(t) || refused != c.subjects.Request() {
+		return false
+	}
+	c.reads.Store(true)
+	return true
+}
+
 func (g *gatherer) sendLone(s *sending, m gather.Message) error {
-	l := &lone{g: g, message: m, sending: s}
+	l := &lone{g: g, message: m, sending: s, door: g.c.door(s.item.Type)}
 	if s.over.Load() { // given up
 		g.unsent(&l.message)
 		return nil
 	}
 	body, err := s.body()
 	if err == nil {
-		_, err = g.c.in.SendForMany(g.c.subjects.Request(), s.header(), body, g.c.o.timeout, l.got)
+		_, err = g.c.in.SendForMany(l.door, s.header(), body, g.c.o.timeout, l.got)
 	}
 	if err != nil {
 		g.unsent(&l.message)
@@ -45,6 +68,10 @@ func (l *lone) got(m *nats.Msg, err error) bool {
 		return true
 	}
 	l.g.answered(&l.message)
+	if errors.Is(err, inbox.ErrRefused) && l.g.c.tryReading(l.sending.item.Type, l.door) {
+		l.g.add(l.sending)
+		return false
+	}
 	if err != nil {
 		l.sending.end(nil, besides(int(l.strangers.Load()), err))
 		return false

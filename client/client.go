@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -13,6 +14,7 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/model"
+	"quartet/bus/secure"
 	"quartet/client/inbox"
 )
 
@@ -27,8 +29,9 @@ type Client struct {
 	named    nats.Header // of every batch: the client's name, if it has one, and what answers it reads
 	subjects bus.Subjects
 
-	seen atomic.Uint64 // bit n: replica rn has answered; see another
-	led  *led
+	reads atomic.Bool   // the server lets us read alone: see door
+	seen  atomic.Uint64 // bit n: replica rn has answered; see another
+	led   *led
 
 	ids  string        // what the ids of its requests begin with
 	made atomic.Uint64 // how many it has made
@@ -89,6 +92,11 @@ func newClient(nc *nats.Conn, o options) (*Client, error) {
 
 // unreachable tells a server that is not there from one that refuses us.
 func unreachable(err error) bool {
+	var alert tls.AlertError
+	isRefusal := errors.As(err, &alert) || errors.Is(err, secure.ErrEnded)
+	if isRefusal {
+		return false
+	}
 	var network net.Error
 	return errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) ||
 		errors.Is(err, context.DeadlineExceeded) || errors.As(err, &network)

@@ -169,8 +169,8 @@ func refusal(err error) error {
 func (c *Client) forbidden(err error) *Error {
 	return &Error{
 		Code: model.Forbidden, Attempts: 1, Err: err,
-		Reason: fmt.Sprintf("%s: a client needs to publish to %s, %s, %s and what else it asks, and to subscribe to its inbox",
-			permission(err), c.subjects.Request(), c.subjects.Batch(), c.subjects.Status()),
+		Reason: fmt.Sprintf("%s: a client needs to publish to %s, %s, %s and what else it asks (to read alone %s is enough), and to "+
+			"subscribe to its inbox", permission(err), c.subjects.Request(), c.subjects.Batch(), c.subjects.Status(), c.subjects.Read()),
 	}
 }
 

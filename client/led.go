@@ -29,7 +29,7 @@ func (c *Client) hearLed() (*led, error) {
 	err := bus.Listen(c.nc, func() (err error) {
 		l.sub, err = c.nc.Subscribe(c.subjects.Led(), func(*nats.Msg) {
 			l.begins()
-			c.in.Abandon(c.subjects.Request(), c.subjects.Batch())
+			c.in.Abandon(c.subjects.Request(), c.subjects.Batch(), c.subjects.Read())
 		})
 		return err
 	})

@@ -170,9 +170,10 @@ func (w *watch) stream(ctx context.Context) error {
 	if err := sub.SetPendingLimits(-1, -1); err != nil {
 		return w.c.notSent(err).failure(&w.request, &Result{})
 	}
+	door := w.c.door(model.Watch)
 	refused := make(chan *bus.PermissionError, 1)
 	defer bus.OnRefusal(w.c.nc, func(p *bus.PermissionError) {
-		if p.Subject != inbox && p.Subject != w.c.subjects.Request() {
+		if p.Subject != inbox && p.Subject != door {
 			return
 		}
 		select {
@@ -182,7 +183,7 @@ func (w *watch) stream(ctx context.Context) error {
 		end()
 	})()
 	s := stream{w: w, sub: sub, inbox: inbox, asked: time.Now()}
-	if err := w.ask(inbox); err != nil {
+	if err := w.ask(door, inbox); err != nil {
 		return err
 	}
 
@@ -191,6 +192,9 @@ func (w *watch) stream(ctx context.Context) error {
 		if err != nil {
 			select {
 			case p := <-refused:
+				if w.c.tryReading(model.Watch, p.Subject) {
+					return errResume
+				}
 				return w.c.forbidden(p)
 			default:
 				return err
@@ -202,8 +206,8 @@ func (w *watch) stream(ctx context.Context) error {
 	}
 }
 
-// ask sends the request for the next stream.
-func (w *watch) ask(inbox string) error {
+// ask sends the request for the next stream to a door.
+func (w *watch) ask(door, inbox string) error {
 	r := w.request
 	r.Range = nil
 	from := w.follower.Begin()
@@ -230,7 +234,7 @@ func (w *watch) ask(inbox string) error {
 	if r.MinPosition > 0 { // of model 1, too: what was told is of the history that is named
 		header[bus.HeaderMinPosition] = []string{strconv.FormatUint(r.MinPosition, 10)}
 	}
-	m := &nats.Msg{Subject: w.c.subjects.Request(), Reply: inbox, Header: header, Data: body}
+	m := &nats.Msg{Subject: door, Reply: inbox, Header: header, Data: body}
 	if err := w.c.nc.PublishMsg(m); err != nil {
 		return w.c.notSent(err).failure(&w.request, &Result{})
 	}

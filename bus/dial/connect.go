@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -15,6 +16,7 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/host/config"
+	"quartet/bus/secure"
 )
 
 // Options returns what [bus.Dial] needs to connect under the name called.
@@ -26,11 +28,32 @@ func (s *Settings) Options(called string, log *slog.Logger) bus.DialOptions {
 func (s *Settings) connect(options ...nats.Option) (*nats.Conn, error) {
 	options = append([]nats.Option{s.own}, options...)
 	if s.file == "" {
-		return nats.Connect(s.URL(), options...)
+		nc, err := nats.Connect(s.URL(), options...)
+		return nc, s.ended(err)
 	}
 	nc, _, err := natscontext.Connect(s.file, options...)
-	return nc, err
+	return nc, s.ended(err)
 }
+
+// ended says of a connection that could not be made that our certificate is not valid: the other
+// end says so only if its last word is heard.
+func (s *Settings) ended(err error) error {
+	file := s.Certificate()
+	if err == nil || file == "" {
+		return err
+	}
+	c, cerr := secure.Certificate(file)
+	if cerr == nil {
+		cerr = secure.Valid(c, time.Now())
+	}
+	if cerr != nil {
+		return fmt.Errorf("%w: %s (%s): %w", err, file, s.origin(certName), cerr)
+	}
+	return err
+}
+
+// Certificate is the file with our own certificate, "": we have none.
+func (s *Settings) Certificate() string { return expandHome(s.used(certName)) }
 
 // used returns a setting's text, "" where it is set aside.
 func (s *Settings) used(n name) string {

@@ -138,7 +138,7 @@ type Code uint16
 const (
 	OK          Code = 200
 	Malformed   Code = 400
-	Forbidden   Code = 403 // no cluster says it: the NATS server did not let the request through
+	Forbidden   Code = 403 // the NATS server did not let the request through; or it is no read, where only reads are served
 	NotFound    Code = 404
 	Conflict    Code = 409
 	Gone        Code = 410 // what a request was to go on from is kept no more

@@ -29,6 +29,9 @@ const clusterName = "quartet"
 const (
 	routePing  = 300 * time.Millisecond
 	routePings = 2
+
+	// routeTLS is how long the other end may take to prove who it is.
+	routeTLS = 2 * time.Second
 )
 
 // serverName begins the names of embedded servers of a cluster, before [Cluster.Name].

@@ -14,6 +14,9 @@ type bridge struct {
 	fatal chan error // capacity 1: the first counts
 }
 
+// nobodyProved ends what the server says of a route that was given up before a certificate came.
+const nobodyProved = "TLS route handshake error: EOF"
+
 func (b *bridge) record(level slog.Level, format string, args []any) {
 	if b.log.Enabled(context.Background(), level) {
 		b.log.Log(context.Background(), level, "nats: "+fmt.Sprintf(format, args...))
@@ -30,6 +33,9 @@ func (b *bridge) Warnf(format string, args ...any) {
 }
 func (b *bridge) Errorf(format string, args ...any) {
 	level := slog.LevelError
+	if said := fmt.Sprintf(format, args...); strings.HasSuffix(said, nobodyProved) {
+		level = slog.LevelDebug // nodes ask each other's names so: see [NameAt]
+	}
 	if strings.HasPrefix(format, "Error trying to connect to route") {
 		level = slog.LevelDebug // it is said once a second of each node that is away: status says who is
 	}

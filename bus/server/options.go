@@ -9,13 +9,13 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
-	"strings"
 	"time"
 
 	nats "github.com/nats-io/nats-server/v2/server"
 
 	"quartet/bus"
 	"quartet/bus/host/room"
+	"quartet/bus/secure"
 )
 
 // Errors of [Start].
@@ -62,18 +62,19 @@ const (
 // Options are the options of a server. The zero value listens on [DefaultListen] and keeps
 // JetStream's streams in a temporary directory that Shutdown removes.
 type Options struct {
-	Listen            string      // HOST:PORT; port -1 (or 0) picks a free one
-	StoreDir          string      // of JetStream; "": temporary
-	NodeUser          string      // "": quartet-node
-	NodePassword      string      // "": random. Give the same again to let replicas outlive the master
-	ClientUser        string      // "": clients need no credentials
-	ClientPassword    string      // of ClientUser
-	TLS               *tls.Config // nil: none
-	Prefix            string      // of the subjects; "": [bus.DefaultPrefix]
-	MaxPayload        int32       // bytes of a message; 0: NATS's own, 1 MiB
-	AllowInsecureBind bool        // listen beyond loopback without credentials and TLS
-	ClientJetStream   bool        // let clients ask for JetStream, too: they may then have a stream take any subject
-	Cluster           *Cluster    // nil: the server stands alone
+	Listen            string           // HOST:PORT; port -1 (or 0) picks a free one
+	StoreDir          string           // of JetStream; "": temporary
+	NodeUser          string           // "": quartet-node
+	NodePassword      string           // "": random. Give the same again to let replicas outlive the master
+	ClientUser        string           // "": clients need no credentials
+	ClientPassword    string           // of ClientUser
+	TLS               *tls.Config      // nil: none
+	Secure            *secure.Identity // who this server is, and whose clients it lets in; it excludes ClientUser and TLS
+	Prefix            string           // of the subjects; "": [bus.DefaultPrefix]
+	MaxPayload        int32            // bytes of a message; 0: NATS's own, 1 MiB
+	AllowInsecureBind bool             // listen beyond loopback without credentials and TLS
+	ClientJetStream   bool             // let clients ask for JetStream, too: they may then have a stream take any subject
+	Cluster           *Cluster         // nil: the server stands alone
 	Log               *slog.Logger
 }
 
@@ -129,10 +130,12 @@ func (o *Options) address(ctx context.Context) (host string, port int, err error
 		loopback = loopback && routes
 	}
 
-	secured := o.ClientUser != "" && o.ClientPassword != "" && o.TLS != nil
+	hasUsers := o.ClientUser != "" && o.ClientPassword != "" && o.TLS != nil
+	secured := hasUsers || o.Secure != nil
 	if !loopback && !secured && !o.AllowInsecureBind {
-		return "", 0, fmt.Errorf("%w: %s (listen on 127.0.0.1; or run a NATS server that has users and TLS,"+
-			" and name it with --nats; or let everybody in who reaches the port: --allow-insecure-bind)",
+		return "", 0, fmt.Errorf("%w: %s (make certificates with quartet secure, and name this machine's with --secure;"+
+			" or listen on 127.0.0.1; or run a NATS server that has users and TLS, and name it with --nats;"+
+			" or let everybody in who reaches the port: --allow-insecure-bind)",
 			ErrInsecure, o.Listen)
 	}
 	return host, max(port, 0), nil
@@ -143,7 +146,7 @@ func (o *Options) address(ctx context.Context) (host string, port int, err error
 func (o *Options) open(host string) bool {
 	loopback, err := isLoopback(context.Background(), host)
 	beyond := err != nil || !loopback
-	return beyond && o.ClientUser == ""
+	return beyond && o.ClientUser == "" && o.Secure == nil
 }
 
 // isLoopback reports whether every address of host is one of this machine's own loop.
@@ -175,7 +178,7 @@ func (o *Options) natsOptions(host string, port int, storeDir string) (*nats.Opt
 	if err != nil {
 		return nil, err
 	}
-	internal := strings.TrimSuffix(subjects.Nodes(), "*") + ">"
+	internal := subjects.OfNodes()
 	if o.ClientUser == o.NodeUser {
 		return nil, fmt.Errorf("%w: clients and nodes cannot share the user %q", ErrStart, o.NodeUser)
 	}
@@ -184,9 +187,14 @@ func (o *Options) natsOptions(host string, port int, storeDir string) (*nats.Opt
 	if err != nil {
 		return nil, err
 	}
-	n.Users = o.users(host, account, subjects, internal)
-	if o.ClientUser == "" {
-		n.NoAuthUser = anonymousUser
+	users := o.users(host, account, subjects, internal)
+	switch {
+	case o.Secure != nil:
+		n.CustomClientAuthentication = newGuard(o, users[1:], subjects, internal)
+	case o.ClientUser == "":
+		n.Users, n.NoAuthUser = users, anonymousUser
+	default:
+		n.Users = users
 	}
 
 	n.ServerName = "quartet"
@@ -209,10 +217,22 @@ func (o *Options) natsOptions(host string, port int, storeDir string) (*nats.Opt
 			return nil, err
 		}
 	}
+	o.encrypt(n)
+	return n, nil
+}
+
+// encrypt has clients, and the servers of other nodes, use TLS where the options say so.
+func (o *Options) encrypt(n *nats.Options) {
 	if o.TLS != nil {
 		n.TLS, n.TLSConfig, n.TLSTimeout = true, o.TLS.Clone(), startTimeout.Seconds()
 	}
-	return n, nil
+	if o.Secure == nil {
+		return
+	}
+	n.TLS, n.TLSVerify, n.TLSConfig, n.TLSTimeout = true, true, o.Secure.Server(), startTimeout.Seconds()
+	if o.Cluster != nil {
+		n.Cluster.TLSConfig, n.Cluster.TLSTimeout = o.Secure.Routes(), routeTLS.Seconds()
+	}
 }
 
 // accounts configures the accounts of n, of which clients import the subjects internal from
@@ -238,8 +258,8 @@ func (o *Options) accounts(n *nats.Options, internal, storeDir string) (map[stri
 	return byName, nil
 }
 
-// users returns the users of a server on host: clients, the master among its clients, the
-// operator, and nodes.
+// users returns the users of a server on host: first clients, then those of the nodes, which are
+// the master among its clients, the operator, and nodes.
 func (o *Options) users(host string, account map[string]*nats.Account, subjects bus.Subjects, internal string) []*nats.User {
 	client := &nats.User{
 		Username: o.ClientUser, Password: o.ClientPassword, Account: account[AccountClients],

@@ -85,6 +85,9 @@ func (s *Server) run(ctx context.Context, host string, port int, storeDir string
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrStart, err)
 	}
+	if g, isGuarded := options.CustomClientAuthentication.(*guard); isGuarded {
+		g.server = ns
+	}
 	log := &bridge{log: s.options.Log, fatal: make(chan error, 1)}
 	ns.SetLoggerV2(log, log.log.Enabled(ctx, slog.LevelDebug), false, false)
 	s.nats, s.fatal = ns, log.fatal
@@ -204,7 +207,7 @@ func (s *Server) url(user *url.Userinfo) string {
 	}
 
 	u := url.URL{Scheme: "nats", User: user, Host: net.JoinHostPort(host, strconv.Itoa(addr.Port))}
-	if s.options.TLS != nil {
+	if s.options.TLS != nil || s.options.Secure != nil {
 		u.Scheme = "tls"
 	}
 	return u.String()

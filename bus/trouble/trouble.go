@@ -83,14 +83,17 @@ var (
 	Doubled = &Kind{"another process of replica %s is at work (pid %d; the master's own gave way at %s): end one of the two",
 		"end that process, and what keeps it running: the master starts its own again once it has been silent for --suspect"}
 	Open = &Kind{"everybody who reaches %s can read and write: it listens beyond this machine, and asks for no credentials",
-		"listen on 127.0.0.1, or run a NATS server that has users and TLS, and name it with --nats"}
+		"make certificates with quartet secure, and start it with --secure; or listen on 127.0.0.1, or run a NATS server " +
+			"that has users and TLS, and name it with --nats"}
+	CertificateEnds = &Kind{"the certificate of %s in %s ends at %s: nobody can connect then",
+		"quartet secure renew, where the authority is, and bring the files to that directory: they are taken without a restart"}
 )
 
 // All are the kinds that a status can say, in no order that means anything.
 var All = []*Kind{
 	NewerMaster, RecordUnread, Undecided, RecordUnheld, RecordUnsure, RecordAnew, Booting, FirstView, Changing, Installing,
 	Apart, Unreachable, Emptied, TooFew, RoomUnknown, DiskFull, DiskFullest,
-	NextChangeFails, NoSpare, DiskNarrow, KeepsEnding, Doubled, Open,
+	NextChangeFails, NoSpare, DiskNarrow, KeepsEnding, Doubled, Open, CertificateEnds,
 }
 
 // Say is the sentence with its particulars, one line.

@@ -22,6 +22,7 @@ import (
 	"quartet/client/clientcmd/listcmd"
 	"quartet/client/clientcmd/movecmd"
 	"quartet/client/clientcmd/operate"
+	"quartet/client/clientcmd/securecmd"
 	"quartet/client/clientcmd/send"
 	"quartet/client/clientcmd/shell"
 	"quartet/client/clientcmd/top"
@@ -39,7 +40,7 @@ func Commands(env console.Env) []*cobra.Command {
 	}
 	commands = append(commands, movecmd.Export(env), movecmd.Import(env), movecmd.Backup(env), movecmd.Restore(env))
 	commands = append(commands, doctor.Command(env), shell.Command(env), explain.Command(env), top.Command(env), consolecmd.Command(env),
-		manCommand(env), versionCommand(env))
+		securecmd.Command(env), manCommand(env), versionCommand(env))
 	for _, cmd := range commands {
 		console.Completions(cmd, env)
 		if run := cmd.RunE; run != nil {

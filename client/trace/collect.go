@@ -67,7 +67,7 @@ func (c *collector) hear(m *nats.Msg, at time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch m.Subject {
-	case c.subjects.Request():
+	case c.subjects.Request(), c.subjects.Read():
 		c.request(m, at)
 	case c.subjects.Batch():
 		c.batch(m, at)

@@ -145,6 +145,7 @@ func (o *settings) run(s Signals) (err error) {
 	}
 	defer func() { err = errors.Join(err, closer.Close()) }()
 	o.Log = log
+	o.Secure.Tell(log)
 	if o.Ledger, err = ledger.Open(ledger.Options{Dir: o.LogDir, Lock: logs, Logger: log, Page: page.Write}); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package mastercmd
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"quartet/bus/host/config"
 	"quartet/bus/host/monitor"
 	"quartet/bus/host/nodelog"
+	"quartet/bus/secure"
 	"quartet/bus/server"
 	"quartet/master/masternode"
 	"quartet/master/masternode/mastermetrics"
@@ -24,6 +26,7 @@ type settings struct {
 	masternode.Options
 	log            nodelog.Options
 	connection     *dial.Flags
+	secureDir      string
 	inProcess      bool
 	replicaMetrics string
 	stopAtEOF      bool
@@ -56,6 +59,9 @@ func (o *settings) flags(f *pflag.FlagSet) {
 func (o *settings) shared(f *pflag.FlagSet, record string) {
 	config.NotEmpty(f, &o.Listen, "listen", server.DefaultListen, "`HOST:PORT` of the embedded NATS server; port -1 picks a free one")
 	f.BoolVar(&o.AllowInsecure, "allow-insecure-bind", false, "let it listen beyond this machine without credentials and TLS")
+	config.NotEmpty(f, &o.secureDir, "secure", "",
+		"`DIR` with this machine's certificate, as quartet secure makes it: the embedded server then takes TLS and lets "+
+			"in who has a certificate of the same authority, each to do what its role may; default: off")
 	f.BoolVar(&o.ClientJetStream, "client-jetstream", false,
 		"let clients of the embedded server use JetStream, up to half of the disk: each may then have a stream take "+
 			"requests")
@@ -113,6 +119,9 @@ func (o *settings) settle(f *pflag.FlagSet, inside func(nodelog.Options) mastern
 	if o.console.Write && o.console.Listen == "" {
 		return errors.New("--console-write says what a console may do: say where it is with --console")
 	}
+	if err := o.closed(); err != nil {
+		return err
+	}
 	if o.connection != nil {
 		if err := external(&o.Options, o.connection); err != nil {
 			return err
@@ -129,6 +138,52 @@ func (o *settings) settle(f *pflag.FlagSet, inside func(nodelog.Options) mastern
 		o.InProcess = inside(o.log)
 	}
 	return nil
+}
+
+// closed settles as whom the embedded server is known to those who connect.
+func (o *settings) closed() (err error) {
+	if o.secureDir == "" {
+		return nil
+	}
+	switch {
+	case o.connection != nil && o.connection.Asked():
+		return errors.New("--secure is of the embedded server: how to reach one that is there say --tlscert, --tlskey and --tlsca")
+	case o.AllowInsecure:
+		return errors.New("--secure asks for certificates, and --allow-insecure-bind lets everybody in: say one of them")
+	case o.console.Listen != "":
+		return errors.New("--console beside --secure would be nobody that the server lets in: run quartet console with a " +
+			"client's certificate (NATS_CERT, NATS_KEY, NATS_CA)")
+	}
+
+	if o.Secure, err = secure.Open(o.secureDir, nil); err != nil {
+		return fmt.Errorf("--secure: %w", err)
+	}
+	if role := o.Secure.Role(); role != secure.Node {
+		return fmt.Errorf("--secure: %w: %s is a client's (%s), and what serves takes a node's: quartet secure node makes one",
+			secure.ErrRole, o.Secure.Dir(), role)
+	}
+	if o.Node != nil && o.Secure.Name() != o.Name {
+		return fmt.Errorf("--secure: %s is of %s, and this node is --name %s: each machine has its own", o.Secure.Dir(), o.Secure.Name(), o.Name)
+	}
+
+	for _, address := range o.reached() {
+		host, _, err := net.SplitHostPort(address)
+		if err != nil {
+			continue // the server says what is wrong with it
+		}
+		if err := o.Secure.IsFor(host); err != nil {
+			return fmt.Errorf("--secure: %w", err)
+		}
+	}
+	return nil
+}
+
+// reached is where the embedded server listens.
+func (o *settings) reached() []string {
+	if o.Node == nil {
+		return []string{o.Listen}
+	}
+	return []string{o.Listen, o.Node.Routes}
 }
 
 // external settles whether the master uses servers that are there, and how it reaches them:

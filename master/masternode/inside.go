@@ -49,11 +49,13 @@ func (s *supervisor) within(ctx context.Context, n lamport.Node, number int) err
 func (n *node) pipe(clients, nodes *bus.DialOptions) {
 	server := n.server.InProcess()
 	nodes.InProcess = server
+	nodes.URL = "nats://" + n.server.Address() // what logs say: a pipe has no TLS
 	if n.opts.InProcess == nil {
 		return
 	}
-	clients.InProcess = server
-	url := n.super.url // what logs say
+	clients.InProcess, clients.TLS = server, nil
+	clients.URL, n.super.url = nodes.URL, nodes.URL
+	url := nodes.URL
 	n.super.connect = func(opts ...nats.Option) (*nats.Conn, error) {
 		return nats.Connect(url, append(opts, nats.InProcessServer(server))...)
 	}

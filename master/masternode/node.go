@@ -65,6 +65,7 @@ const (
 	askRecover
 	askRemove
 	askLead
+	readFromClient
 	fromStore
 	kvRequest // of a client of buckets
 	kvHears   // what came to the facade's own inbox
@@ -153,7 +154,9 @@ func Hold(ctx context.Context, o *Options) (*Directory, error) {
 		return nil, err
 	}
 	if o.NATS == "" {
-		err := server.Check(ctx, server.Options{Listen: o.Listen, AllowInsecureBind: o.AllowInsecure, Cluster: o.cluster()})
+		err := server.Check(ctx, server.Options{
+			Listen: o.Listen, AllowInsecureBind: o.AllowInsecure, Secure: o.Secure, Cluster: o.cluster(),
+		})
 		if errors.Is(err, server.ErrPortTaken) {
 			err = named(ctx, o, err)
 		}
@@ -399,7 +402,7 @@ func (n *node) embed(ctx context.Context, clients, nodes *bus.DialOptions) (err 
 	o := n.opts
 	n.server, err = server.Start(ctx, server.Options{
 		Listen: o.Listen, StoreDir: filepath.Join(n.dir.path, jetStreamDir), NodePassword: n.dir.record.Password,
-		Prefix: o.Prefix, AllowInsecureBind: o.AllowInsecure,
+		Prefix: o.Prefix, AllowInsecureBind: o.AllowInsecure, Secure: o.Secure,
 		ClientJetStream: o.ClientJetStream, Cluster: o.cluster(), Log: o.Log,
 	})
 	if err != nil {
@@ -411,6 +414,9 @@ func (n *node) embed(ctx context.Context, clients, nodes *bus.DialOptions) (err 
 	clients.URL, nodes.URL = n.super.url, n.super.url
 	nodes.User, nodes.Password = n.super.user, n.super.password
 	clients.User, clients.Password = n.server.FrontCredentials()
+	if o.Secure != nil {
+		clients.TLS = o.Secure.Client()
+	}
 	n.pipe(clients, nodes)
 	return nil
 }
@@ -438,40 +444,6 @@ func (n *node) machineConfig(replicas []lamport.Node) master.Config {
 
 func (n *node) push(from source) func(*nats.Msg) {
 	return func(m *nats.Msg) { n.inbox.Push(event{source: from, msg: m, at: time.Now()}) }
-}
-
-// open opens the doors for clients. Of several masters one hears each message, and only the one
-// that leads, or is about to, is there to hear it.
-func (n *node) open() error {
-	for subject, from := range map[string]source{
-		n.subjects.Request(): fromClient, n.subjects.Batch(): batchFromClient, n.subjects.Status(): askStatus,
-		n.subjects.Report():  askReport,
-		n.subjects.Recover(): askRecover, n.subjects.Remove(): askRemove, n.subjects.Lead(): askLead,
-		n.subjects.Buckets() + ">": kvRequest,
-	} {
-		sub, err := bus.SubscribeQueue(n.clients, subject, n.subjects.Masters(), n.push(from))
-		if err != nil {
-			return err
-		}
-		n.subs = append(n.subs, sub)
-	}
-	return nil
-}
-
-// subscribe opens the doors, unless they are open, and makes what answers behind them.
-func (n *node) subscribe() error {
-	if len(n.subs) == 0 {
-		if err := n.open(); err != nil {
-			return err
-		}
-	}
-	n.service = n.newService()
-	subs, err := n.service.subscribe()
-	n.subs = append(n.subs, subs...)
-	if err != nil {
-		return err
-	}
-	return n.newFacade()
 }
 
 // close shuts everything that was opened.

@@ -13,6 +13,7 @@ import (
 	"quartet/bus/host/loop"
 	"quartet/bus/host/tune"
 	"quartet/bus/lamport"
+	"quartet/bus/secure"
 	"quartet/master/ledger"
 )
 
@@ -78,16 +79,17 @@ type Node struct {
 
 // Options say what a master runs.
 type Options struct {
-	Listen          string         // of the embedded server
-	AllowInsecure   bool           // lets it listen beyond this machine without credentials and TLS
-	ClientJetStream bool           // gives the embedded server's clients JetStream
-	NATS            string         // use these servers and embed none; names them to people
-	Connection      *dial.Settings // how to reach them; nil: by NATS alone
-	TakeOver        bool           // depose a master that leads the cluster of these servers
-	Standby         bool           // stand by while another master leads, and again when this one is deposed
-	Name            string         // of this master among others; "": of its machine and pid
-	Node            *Node          // it is one of several nodes, whose embedded servers form a cluster; nil: it is not
-	Record          string         // where the record of the views is: RecordJetStream or RecordReplicas; "": RecordJetStream
+	Listen          string           // of the embedded server
+	AllowInsecure   bool             // lets it listen beyond this machine without credentials and TLS
+	Secure          *secure.Identity // who this machine is where the embedded server has TLS and credentials; nil: it has none
+	ClientJetStream bool             // gives the embedded server's clients JetStream
+	NATS            string           // use these servers and embed none; names them to people
+	Connection      *dial.Settings   // how to reach them; nil: by NATS alone
+	TakeOver        bool             // depose a master that leads the cluster of these servers
+	Standby         bool             // stand by while another master leads, and again when this one is deposed
+	Name            string           // of this master among others; "": of its machine and pid
+	Node            *Node            // it is one of several nodes, whose embedded servers form a cluster; nil: it is not
+	Record          string           // where the record of the views is: RecordJetStream or RecordReplicas; "": RecordJetStream
 	Prefix          string
 	Replicas        int
 	Missing         int // f: how many replicas may be missing; below 0: N minus the majority

@@ -104,6 +104,8 @@ func (n *node) Take(e *event) {
 		n.decided(e.ended)
 	case fromClient:
 		n.request(e)
+	case readFromClient:
+		n.read(e)
 	case batchFromClient:
 		n.requests(e)
 	case askStatus:
@@ -333,6 +335,25 @@ func (n *node) request(e *event) {
 	n.tracing.take(t, e.msg.Header)
 	n.incoming(t, &o, err)
 }
+
+// read takes a request that came where only reads are served.
+func (n *node) read(e *event) {
+	if n.notAClients(e.msg.Reply) {
+		return
+	}
+	t, o, err := takenOf(e)
+	if err == nil && !isRead(t.request.Type) {
+		err = &bus.Error{
+			Code: model.Forbidden,
+			Reason: fmt.Sprintf("on %s gets, lists and watches are served, and no %s: that takes a user who may publish to %s",
+				n.subjects.Read(), t.request.Type.Word(), n.subjects.Request()),
+		}
+	}
+	n.tracing.take(t, e.msg.Header)
+	n.incoming(t, &o, err)
+}
+
+func isRead(t model.Type) bool { return t == model.Get || t == model.List || t == model.Watch }
 
 // takenOf reads a request from its body and, what that does not say, from its headers.
 func takenOf(e *event) (t *taken, o bus.Options, err error) {

@@ -90,6 +90,9 @@ func (s *supervisor) command(n lamport.Node) *exec.Cmd {
 	// Of our own environment no connection setting may reach a replica that connects to an
 	// embedded server, and all of them those that connect as we do.
 	cmd.Env = append(o.Connection.Environment(os.Environ()), bus.EnvNodeUser+"="+s.user, bus.EnvNodePassword+"="+s.password)
+	if o.Secure != nil {
+		cmd.Env = append(cmd.Env, o.Secure.Environment()...)
+	}
 	return cmd
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"quartet/bus/host/room"
+	"quartet/bus/secure"
 	"quartet/bus/trouble"
 	"quartet/master"
 )
@@ -56,6 +57,9 @@ func (n *node) warnings(s *master.Status) []string {
 
 	if n.server != nil && n.server.Open() {
 		add(trouble.Open, n.server.Address())
+	}
+	if id := n.opts.Secure; id != nil && time.Until(id.Ends()) < secure.Soon {
+		add(trouble.CertificateEnds, id.Name(), id.Dir(), id.Ends().UTC().Format(time.RFC3339))
 	}
 	return list
 }

@@ -102,6 +102,8 @@ type doctor struct {
 	mu         sync.Mutex
 	skip       context.CancelFunc // ends the wait for the answer to a question that only the doctor asks
 	violations []string           // what the server said of our permissions
+	reads      bool               // the server has refused a request: this user may read alone, or nothing
+	requests   string             // what it said then
 	trying     string             // a subject on which this user need not be let to publish
 	tryRefused bool               // the server has refused it
 }
@@ -122,6 +124,7 @@ func (d *doctor) finding(what, text, remedy string) {
 // examine looks at one thing after the other, as far as it gets.
 func (d *doctor) examine(ctx context.Context) {
 	d.lookAtSettings()
+	d.lookAtOwnCertificate()
 	nc := d.reach(ctx)
 	if nc == nil {
 		return
@@ -132,10 +135,12 @@ func (d *doctor) examine(ctx context.Context) {
 	defer d.refused(nil)
 	d.lookAtContext()
 	d.lookAtServer(ctx, nc)
+	d.lookAtCertificates(ctx, nc)
 	d.lookAtUser(ctx, nc)
 	d.lookAtJetStream(ctx, nc)
 	d.lookAtCluster(ctx, nc)
 	if d.status != exit.StatusNoCluster {
+		d.lookAtRole(whole, nc)
 		d.lookAtBuckets(whole, nc) // whatever else was refused
 	}
 	d.lookAtPermissions()
@@ -202,6 +207,16 @@ func (d *doctor) violated(err error) {
 	}
 	if strings.Contains(err.Error(), `"`+d.conn.Prefix+`.led"`) {
 		return // a client goes without
+	}
+
+	isRequest := strings.Contains(err.Error(), `"`+d.conn.Prefix+`.request"`)
+	if isRequest {
+		d.reads = true // a client then tries where only reads are served
+		d.requests = err.Error()
+		return
+	}
+	if d.reads && strings.Contains(err.Error(), `"`+d.conn.Prefix+`.read"`) {
+		d.violations = append(d.violations, d.requests)
 	}
 	d.violations = append(d.violations, err.Error())
 	d.refused(err)

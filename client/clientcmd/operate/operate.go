@@ -235,8 +235,9 @@ func (r *removal) wait(ctx context.Context, w io.Writer, c *client.Client, limit
 // may.
 func unanswered(err error) error {
 	if errors.Is(err, client.ErrPermission) {
-		err = fmt.Errorf("%w. Where the server of quartet master listens beyond its machine an operator is the user "+
-			"quartet-operator, with the password in master.json in its --dir (NATS_USER, NATS_PASSWORD)", err)
+		err = fmt.Errorf("%w. An operator is, of a server with --secure, who has a certificate of the role operate "+
+			"(quartet secure client); of one that listens beyond its machine without, the user quartet-operator, with the "+
+			"password in master.json in its --dir (NATS_USER, NATS_PASSWORD)", err)
 	}
 	return exit.With(console.ExitStatus(err), err)
 }

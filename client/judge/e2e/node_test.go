@@ -28,6 +28,8 @@ type nodes struct {
 	listen  []string
 	routes  []string
 	args    []string
+	more    func(i int) []string // arguments of node i alone; nil: none
+	options []nats.Option        // with which the test connects
 }
 
 func newNodes(t testing.TB, n int, args ...string) *nodes {
@@ -46,10 +48,14 @@ func (c *nodes) url() string { return "nats://" + strings.Join(c.listen, ",nats:
 // arguments are those of node i, from 0.
 func (c *nodes) arguments(i int) []string {
 	others := slices.Delete(slices.Clone(c.routes), i, i+1)
-	return append([]string{
+	args := append([]string{
 		"node", "--name", fmt.Sprintf("n%d", i+1), "--listen", c.listen[i], "--routes", c.routes[i], "--join", strings.Join(others, ","),
 		"--dir", filepath.Join(c.folders[i].tmp, "data"), "--log-dir", c.folders[i].logs,
 	}, c.args...)
+	if c.more != nil {
+		args = append(args, c.more(i)...)
+	}
+	return args
 }
 
 // launch starts node i, from 0.
@@ -68,7 +74,7 @@ func (c *nodes) connect(t testing.TB) *nats.Conn {
 	t.Helper()
 	var nc *nats.Conn
 	testkit.Eventually(t, startLimit, "a node listens", func() (err error) {
-		nc, err = nats.Connect(c.url(), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1))
+		nc, err = nats.Connect(c.url(), append([]nats.Option{nats.MaxReconnects(-1), nats.ReconnectBufSize(-1)}, c.options...)...)
 		return err
 	})
 	t.Cleanup(nc.Close)

@@ -92,9 +92,9 @@ type adder struct {
 	c             *client.Client
 }
 
-func startAdder(t testing.TB, url string) *adder {
+func startAdder(t testing.TB, url string, options ...client.Option) *adder {
 	t.Helper()
-	c, err := client.Connect(t.Context(), url, client.WithRetries(50))
+	c, err := client.Connect(t.Context(), url, append(options, client.WithRetries(50))...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,116 @@
+package secure
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"quartet/bus"
+	"quartet/bus/model"
+)
+
+// Role is what the holder of a certificate may do.
+type Role string
+
+// The roles. Who may request may not operate.
+const (
+	Node    Role = "node"    // servers, replicas and masters: what they say to each other
+	Read    Role = "read"    // gets, lists and watches
+	Write   Role = "write"   // all requests
+	Operate Role = "operate" // recover, remove, lead; and what Read may, of which backups are made
+)
+
+// Roles are all roles.
+var Roles = []Role{Node, Read, Write, Operate}
+
+// Clients are the roles that are not the nodes' own.
+var Clients = []Role{Read, Write, Operate}
+
+// ErrRole is wrapped where a certificate is of no role, or of one that does not do.
+var ErrRole = errors.New("secure: the certificate's role")
+
+// scheme begins the URI of a role.
+const scheme = "quartet:"
+
+// User is the name of a role in certificates, and that of its user on a NATS server that maps
+// certificates to users.
+func (r Role) User() string { return scheme + string(r) }
+
+// ParseRole reads the name of a role.
+func ParseRole(s string) (Role, error) {
+	for _, r := range Roles {
+		if string(r) == s {
+			return r, nil
+		}
+	}
+	return "", fmt.Errorf("%w is %q: want one of node, read, write, operate", ErrRole, s)
+}
+
+// RoleOf is the role that a certificate names: exactly one.
+func RoleOf(c *x509.Certificate) (Role, error) {
+	var found []string
+	for _, u := range c.URIs {
+		if name, isRole := strings.CutPrefix(u.String(), scheme); isRole {
+			found = append(found, name)
+		}
+	}
+	if len(found) != 1 {
+		return "", fmt.Errorf("%w: %s names %d roles, not one", ErrRole, c.Subject.CommonName, len(found))
+	}
+	return ParseRole(found[0])
+}
+
+// Permissions are where a user may publish and where not; it may subscribe to everything. An empty
+// Publish is everything.
+type Permissions struct{ Publish, Deny []string }
+
+// WithJetStream lets the user ask for JetStream, too.
+func (p Permissions) WithJetStream() Permissions {
+	if len(p.Publish) > 0 {
+		return Permissions{Publish: append(slices.Clone(p.Publish), jetStreamAPI), Deny: p.Deny}
+	}
+	deny := slices.DeleteFunc(slices.Clone(p.Deny), func(s string) bool { return s == jetStreamAPI })
+	return Permissions{Publish: p.Publish, Deny: deny}
+}
+
+// jetStreamAPI is where JetStream is asked.
+const jetStreamAPI = "$JS.API.>"
+
+// Of returns the permissions of a client's role below the subjects s, whose nodes speak below
+// internal.
+func Of(r Role, s bus.Subjects, internal string) Permissions {
+	switch r {
+	case Read:
+		return Permissions{Publish: reading(s)}
+	case Operate:
+		return Permissions{Publish: append(reading(s), operating(s)...)}
+	case Write:
+		return Permissions{Deny: append([]string{internal, s.Shadows(), s.Led(), jetStreamAPI}, operating(s)...)}
+	}
+	return Permissions{}
+}
+
+func operating(s bus.Subjects) []string { return []string{s.Recover(), s.Remove(), s.Lead()} }
+
+// reading is where whoever only reads publishes. Models are named one by one: a wildcard would let
+// a put through into a bucket that is called as the token after it.
+func reading(s bus.Subjects) []string {
+	list := []string{
+		s.Read(), s.Status(), s.Report(), s.FlowsOfAll(),
+		"$JS.FC.>", "$JS.ACK.>", "$SRV.>", "$SYS.REQ.USER.INFO",
+	}
+	doors := []string{strings.TrimSuffix(s.Buckets(), ".")}
+	for _, m := range model.All {
+		doors = append(doors, s.Buckets()+m.Word())
+	}
+	for _, door := range doors {
+		for _, call := range []string{
+			"INFO", "STREAM.INFO.>", "STREAM.NAMES", "STREAM.LIST", "STREAM.MSG.GET.>", "DIRECT.GET.>", "CONSUMER.>",
+		} {
+			list = append(list, door+"."+call)
+		}
+	}
+	return list
+}

@@ -1,0 +1,180 @@
+package server
+
+import (
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"quartet/bus"
+	"quartet/bus/secure"
+	"quartet/bus/testkit"
+)
+
+// closed is an authority with two nodes and a client of each role.
+type closed struct {
+	t    *testing.T
+	root *secure.Authority
+}
+
+func newClosed(t *testing.T) *closed {
+	t.Helper()
+	a, err := secure.Begin(filepath.Join(t.TempDir(), "certs"), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &closed{t, a}
+}
+
+func (c *closed) identity(name string, role secure.Role, valid time.Duration) *secure.Identity {
+	c.t.Helper()
+	q := secure.Asked{Name: name, Role: role, For: valid}
+	if role == secure.Node {
+		q.Hosts = []string{"127.0.0.1"}
+	}
+	dir, err := c.root.Issue(q, time.Now())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	i, err := secure.Open(dir, nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return i
+}
+
+// isRefused publishes on a subject, and reports whether the server refuses that.
+func isRefused(t *testing.T, nc *nats.Conn, subject string) bool {
+	t.Helper()
+	was := make(chan *bus.PermissionError, 1)
+	defer bus.OnRefusal(nc, func(p *bus.PermissionError) { was <- p })()
+	if err := nc.Publish(subject, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.FlushTimeout(wait); err != nil { // what is refused is said before the pong
+		t.Fatal(err)
+	}
+	testkit.Eventually(t, wait, "what the server has said is handed on", func() error {
+		if last := nc.LastError(); last != nil && len(was) == 0 && errors.Is(last, nats.ErrPermissionViolation) &&
+			strings.Contains(last.Error(), `"`+subject+`"`) {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	return len(was) > 0
+}
+
+// A server with an identity lets in who has a certificate, as its role says; the nodes by their
+// password besides; and nobody else. Beyond this machine it may listen.
+func TestRolesOfASecureServer(t *testing.T) {
+	c := newClosed(t)
+	node := c.identity("n1", secure.Node, time.Hour)
+	s := start(t, Options{Listen: "0.0.0.0:-1", Secure: node, NodePassword: "secret"})
+	if s.Open() || !strings.HasPrefix(s.ClientURL(), "tls://") {
+		t.Errorf("open %t, %s", s.Open(), s.ClientURL())
+	}
+
+	subjects, err := bus.NewSubjects(bus.DefaultPrefix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, role := range secure.Clients {
+		nc := dial(t, bus.DialOptions{URL: s.ClientURL(), TLS: c.identity("a-"+string(role), role, time.Hour).Client()})
+		for subject, want := range map[string]secure.Role{
+			subjects.Request(): secure.Write, subjects.Lead(): secure.Operate, subjects.Read(): role, subjects.Node(1): "nobody",
+		} {
+			if got := isRefused(t, nc, subject); got != (role != want) {
+				t.Errorf("%s on %s: refused %t", role, subject, got)
+			}
+		}
+	}
+
+	user, password := s.NodeCredentials()
+	front, _ := s.FrontCredentials()
+	writer := c.identity("w", secure.Write, time.Hour).Client()
+	for what, o := range map[string]bus.DialOptions{
+		"nobody":                            {TLS: &tls.Config{RootCAs: node.Client().RootCAs}},
+		"no TLS":                            {},
+		"a node without the password":       {TLS: node.Client()},
+		"a node with a wrong password":      {TLS: node.Client(), User: user, Password: "guess"},
+		"a client with the password":        {TLS: writer, User: user, Password: password},
+		"a client as front":                 {TLS: writer, User: front, Password: password},
+		"somebody through the pipe":         {InProcess: s.InProcess()},
+		"a wrong password through the pipe": {InProcess: s.InProcess(), User: user, Password: "guess"},
+	} {
+		o.URL = s.ClientURL()
+		if o.TLS == nil {
+			o.URL = "nats://" + s.Address()
+		}
+		nc, err := bus.Dial(t.Context(), o)
+		if err == nil {
+			nc.Close()
+			t.Errorf("%s is let in", what)
+		}
+	}
+	dial(t, bus.DialOptions{URL: s.ClientURL(), TLS: node.Client(), User: user, Password: password})
+	dial(t, bus.DialOptions{URL: "nats://" + s.Address(), InProcess: s.InProcess(), User: front, Password: password})
+}
+
+// A connection ends with the certificate that it was made with.
+func TestAConnectionEndsWithItsCertificate(t *testing.T) {
+	t.Parallel()
+	c := newClosed(t)
+	s := start(t, Options{Secure: c.identity("n1", secure.Node, time.Hour)})
+	brief := c.identity("brief", secure.Read, 5*time.Second)
+	ended := make(chan struct{})
+	nc, err := nats.Connect(s.ClientURL(), nats.Secure(brief.Client()), nats.NoReconnect(),
+		nats.ClosedHandler(func(*nats.Conn) { close(ended) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	select {
+	case <-ended:
+	case <-time.After(wait):
+		t.Fatal("it goes on")
+	}
+	if now := time.Now(); now.Before(brief.Ends()) {
+		t.Errorf("at %s, which ends at %s: %v", now, brief.Ends(), nc.LastError())
+	}
+}
+
+// Servers form a cluster by nodes' certificates: one with a client's is none of it, and those that
+// are go on.
+func TestRoutesOfSecureServers(t *testing.T) {
+	c := newClosed(t)
+	addresses := []string{testkit.FreeAddress(t), testkit.FreeAddress(t), testkit.FreeAddress(t)}
+	var said testkit.Buffer
+	log := slog.New(slog.NewTextHandler(&said, nil))
+	at := func(name string, i int, id *secure.Identity, routes ...string) *Server {
+		return start(t, Options{Secure: id, Cluster: &Cluster{Name: name, Listen: addresses[i], Routes: routes}, Log: log})
+	}
+	first := at("n1", 0, c.identity("n1", secure.Node, time.Hour), addresses[1])
+	second := at("n2", 1, c.identity("n2", secure.Node, time.Hour), addresses[0])
+	know := func(n int) {
+		testkit.Eventually(t, wait, "the two know each other", func() error {
+			if first.Remotes() != n || second.Remotes() != n {
+				return errors.New("they do not")
+			}
+			return nil
+		})
+	}
+	know(1)
+
+	intruder := at("n3", 2, c.identity("w", secure.Write, time.Hour), addresses[0], addresses[1])
+	testkit.Eventually(t, wait, "a node says why it refuses the third", func() error {
+		if !said.Has("w is a client's (write), and only nodes form a cluster") {
+			return errors.New("it does not")
+		}
+		return nil
+	})
+	if n := intruder.Remotes(); n != 0 {
+		t.Errorf("a server with a client's certificate has %d routes", n)
+	}
+	know(1)
+}
