@@ -34,6 +34,7 @@ func TestRetriesSayHowOldTheyAre(t *testing.T) {
 
 // A program that sends a set again says so itself, with what the error has told it.
 func TestSendingAgainLater(t *testing.T) {
+	t.Parallel()
 	r := responder.Start(t, func(c responder.Call) responder.Action {
 		switch c.Request.Key {
 		case "503":
@@ -49,7 +50,7 @@ func TestSendingAgainLater(t *testing.T) {
 		}
 		return responder.Action{Code: 410}
 	})
-	c := dial(t, r.URL, client.WithTimeout(300*time.Millisecond))
+	c := dial(t, r.URL, client.WithTimeout(prompt))
 	long := time.Now().Add(-time.Hour)
 
 	_, err := c.Set(t.Context(), "old", []byte("v"), client.WithID("a"), client.WithFirstSent(long))

@@ -184,8 +184,13 @@ func TestRefusedBeforeSending(t *testing.T) {
 	}
 }
 
+// prompt is the timeout of clients to whom some requests are answered, which all of them must hear,
+// on a machine that is busy, and others are not, for which they wait as long as this.
+const prompt = 700 * time.Millisecond
+
 // A set whose reply is lost is sent again with its id and takes effect once.
 func TestRetriesReuseTheID(t *testing.T) {
+	t.Parallel()
 	lost := map[string]func(responder.Call) responder.Action{
 		"reply lost":   func(responder.Call) responder.Action { return responder.Action{Silent: true} },
 		"request lost": func(responder.Call) responder.Action { return responder.Action{Ignore: true} },
@@ -200,7 +205,7 @@ func TestRetriesReuseTheID(t *testing.T) {
 			}
 			return responder.Action{}
 		})
-		c := dial(t, r.URL, client.WithTimeout(50*time.Millisecond))
+		c := dial(t, r.URL, client.WithTimeout(prompt))
 
 		result, err := c.Set(t.Context(), "k", []byte("v"))
 		if err != nil || result.Attempts != 3 {
@@ -245,6 +250,7 @@ func TestUnknownOutcome(t *testing.T) {
 
 // "Not executed" speaks of one sending. A set that was sent before stays unknown.
 func TestRefusalAfterSilenceIsUnknown(t *testing.T) {
+	t.Parallel()
 	for _, code := range []model.Code{400, 409, 425, 503} {
 		r := responder.Start(t, func(call responder.Call) responder.Action {
 			if call.N == 1 || call.N == 3 {
@@ -252,7 +258,7 @@ func TestRefusalAfterSilenceIsUnknown(t *testing.T) {
 			}
 			return responder.Action{Code: code}
 		})
-		c := dial(t, r.URL, client.WithTimeout(200*time.Millisecond), client.WithRetries(1))
+		c := dial(t, r.URL, client.WithTimeout(prompt), client.WithRetries(1))
 		_, err := c.Set(t.Context(), "k", []byte("v"))
 		checkError(t, fmt.Sprint("set, ", code), err, "unknown")
 		_, err = c.Get(t.Context(), "k")

@@ -119,7 +119,7 @@ func TestEndsWithinABatch(t *testing.T) {
 	})
 	batches := r.TakeBatches(t, 2)
 
-	c := dial(t, r.URL, client.WithTimeout(500*time.Millisecond))
+	c := dial(t, r.URL, client.WithTimeout(prompt))
 	ends := startMany(t, c, 40, func() { close(release) }, func(i int, r *client.Request) {
 		if i == 7 {
 			r.Type, r.Value, r.Key = model.Get, nil, "missing"
@@ -171,7 +171,7 @@ func TestABatchIsRefused(t *testing.T) {
 
 func refusedBatches(t *testing.T, r *responder.Responder, answer nats.Msg, want error) {
 	taken := refuseBatches(t, r, answer)
-	c := dial(t, r.URL, client.WithTimeout(300*time.Millisecond))
+	c := dial(t, r.URL, client.WithTimeout(prompt))
 	for refused := 0; refused == 0 && !t.Failed(); { // which requests gather is the scheduler's choice
 		ends := startMany(t, c, 40, func() {}, nil)
 		inBatches := taken()

@@ -170,7 +170,7 @@ func TestCommitAgainLearnsTheOutcome(t *testing.T) {
 		lost.Do(func() { a.Silent = true })
 		return a
 	})
-	c := dial(t, r.URL, client.WithRetries(0), client.WithTimeout(300*time.Millisecond))
+	c := dial(t, r.URL, client.WithRetries(0), client.WithTimeout(prompt))
 	tx := c.Txn()
 	tx.Then().Set("k", []byte("v"))
 	if _, err := tx.Commit(t.Context()); !errors.Is(err, client.ErrUnknownOutcome) {
