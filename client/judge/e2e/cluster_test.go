@@ -5,14 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -45,14 +43,18 @@ const (
 // binary is the program under test, which TestMain builds.
 var binary string
 
+// lives are what processes of this test binary do that are no test, by the variable of their
+// environment that holds the address of the cluster at which they do it. Each returns the status
+// with which its process exits.
+var lives = map[string]func(url string) (status int){}
+
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) (status int) {
-	if url := os.Getenv(workerURL); url != "" {
-		return work(url)
-	}
-	if url := os.Getenv(holderURL); url != "" {
-		return hold(url)
+	for variable, live := range lives {
+		if url := os.Getenv(variable); url != "" {
+			return live(url)
+		}
 	}
 	fail := func(err error) int {
 		fmt.Fprintln(os.Stderr, err)
@@ -68,7 +70,7 @@ func run(m *testing.M) (status int) {
 	if binary, err = program.Build(ctx, dir); err != nil {
 		return fail(err)
 	}
-	if err := several(); err != nil {
+	if err := testkit.AtOnce(atOnce); err != nil {
 		return fail(err)
 	}
 	return m.Run()
@@ -78,17 +80,6 @@ func run(m *testing.M) (status int) {
 // processes to start, to end or to be missed. Tests that judge how long something takes are not
 // parallel, so they run before all others and by themselves.
 const atOnce = 3
-
-// several has atOnce tests run at the same time, unless -parallel says otherwise.
-func several() error {
-	flag.Parse()
-	given := false
-	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
-	if given || runtime.GOMAXPROCS(0) >= atOnce {
-		return nil
-	}
-	return flag.Set("test.parallel", strconv.Itoa(atOnce))
-}
 
 // master is a process `quartet master`, and what it said.
 type master struct {

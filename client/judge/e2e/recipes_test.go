@@ -1,3 +1,5 @@
+//go:build long
+
 package e2e_test
 
 import (
@@ -32,6 +34,8 @@ const (
 	perTerm  = 40 // writes, before the lock is given back
 	holdings = 3  // processes
 )
+
+func init() { lives[holderURL] = hold }
 
 // hold is the life of such a process. It is careless: it writes until it is refused, and never asks
 // whether it still holds the lock. Of each write that took effect it prints the revision, its own

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,6 +18,18 @@ import (
 	nats "github.com/nats-io/nats-server/v2/server"
 	client "github.com/nats-io/nats.go"
 )
+
+// atOnce is how many tests run at the same time at least: they wait for servers to elect a leader,
+// and for what servers with damaged files do not answer.
+const atOnce = 4
+
+func TestMain(m *testing.M) {
+	if err := testkit.AtOnce(atOnce); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
 
 // cluster is three servers of somebody else's, as "quartet master --nats" uses them.
 type cluster struct {
