@@ -161,6 +161,7 @@ func TestAWatchTellsWhatPutsSay(t *testing.T) {
 
 // The names of buckets, and what becomes of one that is deleted.
 func TestBucketsComeAndGo(t *testing.T) {
+	t.Parallel()
 	c := quartettest.Start(t)
 	js := manager(t, c, "quartet.kv")
 	ctx := t.Context()

@@ -53,6 +53,7 @@ func TestALegacyClientIsServed(t *testing.T) {
 // In models 3 and 4 a write has no number and no condition, and in every model a connection reads
 // what it has written.
 func TestModels(t *testing.T) {
+	t.Parallel()
 	c := quartettest.Start(t)
 	bucket(t, manager(t, c, "quartet.kv"), jetstream.KeyValueConfig{Bucket: "b"})
 	for _, m := range []string{"linearizable", "sequential", "causal", "eventual"} {
@@ -80,6 +81,7 @@ func TestModels(t *testing.T) {
 
 // A value with a time of its own ends, and what watchers are told of it.
 func TestValuesEnd(t *testing.T) {
+	t.Parallel()
 	js := manager(t, quartettest.Start(t), "quartet.kv")
 	for name, config := range map[string]jetstream.KeyValueConfig{
 		"with markers": {Bucket: "markers", LimitMarkerTTL: time.Hour},
@@ -210,6 +212,7 @@ func TestAWriteIsSentAgain(t *testing.T) {
 // A listing under writes has all keys that were there: it is one cut. (A listing of a JetStream
 // bucket lacks some, in 10 to 19 of 100 of this size.)
 func TestAListingUnderWritesIsOneCut(t *testing.T) {
+	t.Parallel()
 	c := quartettest.Start(t)
 	js := manager(t, c, "quartet.kv")
 	kv := bucket(t, js, jetstream.KeyValueConfig{Bucket: "b"})
