@@ -21,9 +21,7 @@ const leadWait = 20 * time.Second
 
 // Lead returns the command lead.
 func Lead(env console.Env) *cobra.Command {
-	var conn console.Connection
-	var out console.Format
-	var wait time.Duration
+	o := operation{env: env}
 	cmd := &cobra.Command{
 		Use:   "lead [flags] MASTER",
 		Short: "Have another master lead, without a failed request",
@@ -44,26 +42,13 @@ Exit status: 0 it leads, 1 not in time, 2 wrong usage, 4 refused, 6 no cluster.`
 			if args[0] == "" {
 				return exit.Usage(errors.New("which master? see quartet status"))
 			}
-			ctx, cancel := console.Interruptible(cmd)
-			defer cancel()
-			c, err := conn.Connect(ctx)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			said, err := c.Lead(ctx, args[0])
-			if err != nil {
-				return unanswered(err)
-			}
-			l := &leading{Master: args[0], Begun: said.Begun, Error: said.Error}
-			err = l.wait(ctx, out.Table(env.Stdout), c, wait)
-			l.Error = reasonOf(err)
-			return errors.Join(err, out.Operated(env.Stdout, l))
+			return o.run(cmd, func(ctx context.Context, c *client.Client) (effect, error) {
+				said, err := c.Lead(ctx, args[0])
+				return &leading{Master: args[0], Begun: said.Begun, Error: said.Error}, err
+			})
 		},
 	}
-	conn.Flags(cmd.Flags(), env)
-	config.Duration(cmd.Flags(), &wait, "wait", leadWait, 0, config.Forever, "how long to wait until it leads")
-	out.Flag(cmd.Flags())
+	o.flags(cmd, leadWait, "until it leads")
 	return cmd
 }
 
@@ -75,8 +60,10 @@ type leading struct {
 	Error  string `json:"error,omitempty"` // why it does not lead
 }
 
-// wait waits until the master leads, if the cluster has not refused.
-func (l *leading) wait(ctx context.Context, w io.Writer, c *client.Client, limit time.Duration) error {
+func (l *leading) end(err error) { l.Error = reasonOf(err) }
+
+// goOn waits until the master leads, if the cluster has not refused.
+func (l *leading) goOn(ctx context.Context, w io.Writer, c *client.Client, limit time.Duration) error {
 	if l.Error != "" {
 		return refused(l.Error)
 	}

@@ -27,10 +27,8 @@ const (
 
 // Recover returns the command recover.
 func Recover(env console.Env) *cobra.Command {
-	var conn console.Connection
-	var out console.Format
+	o := operation{env: env}
 	var yes bool
-	var wait time.Duration
 	cmd := &cobra.Command{
 		Use:   "recover [flags]",
 		Short: "Let the cluster go on without replicas that will not come back",
@@ -53,27 +51,14 @@ become ready, 4 refused, 6 no cluster.`,
   quartet recover --yes`,
 		Args: config.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := console.Interruptible(cmd)
-			defer cancel()
-			c, err := conn.Connect(ctx)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			said, err := c.Recover(ctx, bus.RecoverRequest{})
-			if err != nil {
-				return unanswered(err)
-			}
-			r := recoveryOf(&said)
-			err = r.goOn(ctx, out.Table(env.Stdout), c, yes, wait)
-			r.Error = reasonOf(err)
-			return errors.Join(err, out.Operated(env.Stdout, r))
+			return o.run(cmd, func(ctx context.Context, c *client.Client) (effect, error) {
+				said, err := c.Recover(ctx, bus.RecoverRequest{})
+				return recoveryOf(&said, yes), err
+			})
 		},
 	}
-	conn.Flags(cmd.Flags(), env)
 	cmd.Flags().BoolVar(&yes, "yes", false, "do it, and lose what may be lost")
-	config.Duration(cmd.Flags(), &wait, "wait", operateWait, 0, config.Forever, "how long to wait for the cluster to be ready")
-	out.Flag(cmd.Flags())
+	o.flags(cmd, operateWait, "for the cluster to be ready")
 	return cmd
 }
 
@@ -99,17 +84,21 @@ type recovery struct {
 	Begun    bool     `json:"begun"`           // the cluster was told to go on, and does
 	Epoch    uint64   `json:"epoch,omitempty"` // once it is done
 	Error    string   `json:"error,omitempty"` // why it is not done
+
+	yes bool // it is to be done
 }
 
-func recoveryOf(said *bus.RecoverReply) *recovery {
+func recoveryOf(said *bus.RecoverReply, yes bool) *recovery {
 	return &recovery{
 		Ready: said.Ready, Reason: said.Reason, Missing: append([]string{}, said.Absent...), Present: append([]string{}, said.Present...),
-		Base: said.Base, Position: said.Position, Error: said.Error,
+		Base: said.Base, Position: said.Position, Error: said.Error, yes: yes,
 	}
 }
 
-// goOn tells an operator what may be lost, and has the cluster go on if yes.
-func (r *recovery) goOn(ctx context.Context, w io.Writer, c *client.Client, yes bool, wait time.Duration) error {
+func (r *recovery) end(err error) { r.Error = reasonOf(err) }
+
+// goOn tells an operator what may be lost, and has the cluster go on if it is to.
+func (r *recovery) goOn(ctx context.Context, w io.Writer, c *client.Client, limit time.Duration) error {
 	switch {
 	case r.Error != "":
 		return refused(r.Error)
@@ -118,7 +107,7 @@ func (r *recovery) goOn(ctx context.Context, w io.Writer, c *client.Client, yes 
 		return err
 	}
 	r.tell(w)
-	if !yes {
+	if !r.yes {
 		return errors.New("nothing was done; say --yes to go on without the missing replicas")
 	}
 	a, err := c.Recover(ctx, bus.RecoverRequest{Yes: true, Absent: r.Missing})
@@ -129,7 +118,7 @@ func (r *recovery) goOn(ctx context.Context, w io.Writer, c *client.Client, yes 
 		return refused(a.Error)
 	}
 	r.Begun = a.Begun
-	s, err := await(ctx, c, wait, func(s *bus.Status) (bool, string) {
+	s, err := await(ctx, c, limit, func(s *bus.Status) (bool, string) {
 		return s.Ready, "the cluster is not ready: " + s.Reason
 	})
 	if err != nil {
@@ -161,9 +150,7 @@ func (r *recovery) tell(w io.Writer) {
 
 // Remove returns the command remove.
 func Remove(env console.Env) *cobra.Command {
-	var conn console.Connection
-	var out console.Format
-	var wait time.Duration
+	o := operation{env: env}
 	cmd := &cobra.Command{
 		Use:   "remove [flags] REPLICA",
 		Short: "Take a replica out of the cluster",
@@ -182,26 +169,13 @@ Exit status: 0 it is out, 1 not out in time, 2 wrong usage, 4 refused, 6 no clus
 			if args[0] == "" {
 				return exit.Usage(errors.New("which replica? they are r1, r2, …; see quartet status"))
 			}
-			ctx, cancel := console.Interruptible(cmd)
-			defer cancel()
-			c, err := conn.Connect(ctx)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			said, err := c.Remove(ctx, args[0])
-			if err != nil {
-				return unanswered(err)
-			}
-			r := &removal{Replica: args[0], Begun: said.Begun, Error: said.Error}
-			err = r.wait(ctx, out.Table(env.Stdout), c, wait)
-			r.Error = reasonOf(err)
-			return errors.Join(err, out.Operated(env.Stdout, r))
+			return o.run(cmd, func(ctx context.Context, c *client.Client) (effect, error) {
+				said, err := c.Remove(ctx, args[0])
+				return &removal{Replica: args[0], Begun: said.Begun, Error: said.Error}, err
+			})
 		},
 	}
-	conn.Flags(cmd.Flags(), env)
-	config.Duration(cmd.Flags(), &wait, "wait", operateWait, 0, config.Forever, "how long to wait until it is out")
-	out.Flag(cmd.Flags())
+	o.flags(cmd, operateWait, "until it is out")
 	return cmd
 }
 
@@ -214,8 +188,10 @@ type removal struct {
 	Error   string `json:"error,omitempty"` // why it is not
 }
 
-// wait waits until the replica is out, if the cluster has not refused.
-func (r *removal) wait(ctx context.Context, w io.Writer, c *client.Client, limit time.Duration) error {
+func (r *removal) end(err error) { r.Error = reasonOf(err) }
+
+// goOn waits until the replica is out, if the cluster has not refused.
+func (r *removal) goOn(ctx context.Context, w io.Writer, c *client.Client, limit time.Duration) error {
 	if r.Error != "" {
 		return refused(r.Error)
 	}
