@@ -71,15 +71,22 @@ const (
 	pageOfInfos = 256
 )
 
-// page reads which buckets are asked for.
-func (f *Facade) page(m *nats.Msg, limit int) (of []*bucket, total, offset int, fault *Error) {
+// paging says in an answer which part of all buckets it holds.
+type paging struct {
+	Total  int `json:"total"`
+	Offset int `json:"offset"`
+	Limit  int `json:"limit"`
+}
+
+// page reads which buckets are asked for, limit at the most.
+func (f *Facade) page(m *nats.Msg, limit int) (of []*bucket, p paging, fault *Error) {
 	var r struct {
 		Offset  int    `json:"offset"`
 		Subject string `json:"subject"`
 	}
 	if len(m.Data) > 0 {
 		if err := json.Unmarshal(m.Data, &r); err != nil {
-			return nil, 0, 0, badJSON(err)
+			return nil, p, badJSON(err)
 		}
 	}
 	for _, b := range f.live() {
@@ -87,9 +94,9 @@ func (f *Facade) page(m *nats.Msg, limit int) (of []*bucket, total, offset int, 
 			of = append(of, b)
 		}
 	}
-	total, offset = len(of), min(max(r.Offset, 0), len(of))
-	of = of[offset:]
-	return of[:min(limit, len(of))], total, offset, nil
+	p = paging{Total: len(of), Offset: min(max(r.Offset, 0), len(of)), Limit: limit}
+	of = of[p.Offset:]
+	return of[:min(limit, len(of))], p, nil
 }
 
 // collides reports whether some subject matches both of two filters.
@@ -112,7 +119,7 @@ func collides(a, b string) bool {
 
 // names answers STREAM.NAMES.
 func (f *Facade) names(m *nats.Msg) {
-	of, total, offset, fault := f.page(m, pageOfNames)
+	of, p, fault := f.page(m, pageOfNames)
 	if fault != nil {
 		f.fail(m, typeNames, fault)
 		return
@@ -122,16 +129,14 @@ func (f *Facade) names(m *nats.Msg) {
 		streams = append(streams, streamPrefix+b.name)
 	}
 	f.answer(m, typeNames, struct {
-		Total   int      `json:"total"`
-		Offset  int      `json:"offset"`
-		Limit   int      `json:"limit"`
+		paging
 		Streams []string `json:"streams"`
-	}{total, offset, pageOfNames, streams})
+	}{p, streams})
 }
 
 // list answers STREAM.LIST.
 func (f *Facade) list(m *nats.Msg) {
-	of, total, offset, fault := f.page(m, pageOfInfos)
+	of, p, fault := f.page(m, pageOfInfos)
 	if fault != nil {
 		f.fail(m, typeList, fault)
 		return
@@ -142,11 +147,9 @@ func (f *Facade) list(m *nats.Msg) {
 			streams = append(streams, b.info(false))
 		}
 		f.answer(m, typeList, struct {
-			Total   int          `json:"total"`
-			Offset  int          `json:"offset"`
-			Limit   int          `json:"limit"`
+			paging
 			Streams []streamInfo `json:"streams"`
-		}{total, offset, pageOfInfos, streams})
+		}{p, streams})
 	})
 }
 
@@ -197,7 +200,7 @@ func (f *Facade) createBucket(name string, config *Config, m *nats.Msg, again bo
 	switch {
 	case b == nil:
 	case b.record.State == stateLive && b.record.Config.equal(config):
-		f.madeBucket(b, m, typeCreate)
+		f.answerInfo(b, m, typeCreate)
 		return
 	case b.record.State == stateLive:
 		f.fail(m, typeCreate, errNameInUse)
@@ -213,7 +216,7 @@ func (f *Facade) createBucket(name string, config *Config, m *nats.Msg, again bo
 	f.host.Ask(r, bus.Options{}, "", func(a *master.Reply) {
 		switch {
 		case a.Code == model.OK:
-			f.catalog.await(a.Revision, func(bool) { f.made(name, m) })
+			f.catalog.await(a.Revision, func(bool) { f.answerMade(name, m) })
 		case a.Code == model.Failed && again:
 			f.catalog.await(a.Revision, func(bool) { f.createBucket(name, config, m, false) })
 		default:
@@ -222,15 +225,15 @@ func (f *Facade) createBucket(name string, config *Config, m *nats.Msg, again bo
 	})
 }
 
-// made answers that a bucket was made. It is not waited for until it is open: there may be many
-// keys already.
-func (f *Facade) made(name string, m *nats.Msg) {
+// answerMade answers that a bucket was made. It is not waited for until it is open: there may be
+// many keys already.
+func (f *Facade) answerMade(name string, m *nats.Msg) {
 	b := f.buckets[name]
 	if b == nil || b.record.State != stateLive {
 		f.fail(m, typeCreate, errNotFound)
 		return
 	}
-	f.madeBucket(b, m, typeCreate)
+	f.answerInfo(b, m, typeCreate)
 }
 
 // whenOpen calls done with a live bucket when that is open.
@@ -246,8 +249,8 @@ func (f *Facade) whenOpen(name string, m *nats.Msg, done func(*bucket)) {
 	}
 }
 
-// madeBucket answers that a bucket is as it was asked for.
-func (f *Facade) madeBucket(b *bucket, m *nats.Msg, kind string) {
+// answerInfo answers that a bucket is as it was asked for. kind: the type of the answer.
+func (f *Facade) answerInfo(b *bucket, m *nats.Msg, kind string) {
 	i, yes := b.info(false), true
 	if kind == typeCreate {
 		i.DidCreate = &yes
@@ -283,7 +286,7 @@ func (b *bucket) reconfigure(config *Config, m *nats.Msg) {
 		if reshapes && b.opening == opening { // the shadow keeps more or less of each key now
 			b.reopen()
 		}
-		b.f.whenOpen(b.name, m, func(b *bucket) { b.f.madeBucket(b, m, typeUpdate) })
+		b.f.whenOpen(b.name, m, func(b *bucket) { b.f.answerInfo(b, m, typeUpdate) })
 	})
 }
 
@@ -394,9 +397,7 @@ func (b *bucket) goneAfter(last uint64) {
 						Success bool `json:"success"`
 					}{true})
 				}
-				for _, c := range held {
-					c.again()
-				}
+				letGoOn(&held)
 			}
 		})
 	})

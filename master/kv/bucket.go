@@ -35,10 +35,10 @@ const (
 	headerSchedule   = "Nats-Schedule"
 	headerIncrement  = "Nats-Incr"
 
-	opDEL    = "DEL"
-	opPURGE  = "PURGE"
-	rollsKey = "sub"
-	reasonMa = "MaxAge"
+	operationDelete = "DEL"    // of headerOperation
+	operationPurge  = "PURGE"  // of headerOperation
+	rollupOfKey     = "sub"    // of headerRollup: earlier messages of the key go
+	reasonMaxAge    = "MaxAge" // of headerReason: the value's time was over
 )
 
 // bucket is a bucket that the facade knows.
@@ -47,31 +47,38 @@ type bucket struct {
 	name     string
 	record   *record
 	revision uint64 // of the record
+	seen     bool   // by the newest reading of the records
 
-	open    bool // its numbers are known, and its feed has caught up
-	opening int  // counts the openings: what an earlier one has found out concerns nobody
-	again   time.Time
-	failed  int       // openings in a row that the server's JetStream did not answer
-	probed  time.Time // when it was looked whether there can be a shadow, while there is none
-	held    []heldCall
-	initial []model.Event // what was there, until the feed has caught up
-	feed    *feed
-	numbers *numbers
-	before  *numbers // those of a shadow that was lost: what was there then and is not now was deleted
+	// Opening: its numbers are known, and its feed has caught up, before it is served.
+	open    bool
+	opening int        // counts the openings: what an earlier one has found out concerns nobody
+	again   time.Time  // when it is to be opened again, after that has failed; zero: it is not
+	failed  int        // openings in a row that the server's JetStream did not answer
+	probed  time.Time  // when it was looked whether there can be a shadow, while there is none
+	held    []heldCall // calls that wait until it is open
 
-	resumed   uint64            // the revision of the shadow's last message: of it a part may be there
-	acked     uint64            // the newest revision in the bucket that anybody was told by this master
-	absences  absences          // … and what is gone
-	pending   int64             // bytes of values that are on their way
-	inFlight  int               // writes that the cluster has not answered
-	purging   map[string]int    // keys: how many purges are under way
-	purged    map[uint64]string // revisions of purges whose changes are still to come; their markers' TTL
-	seen      bool              // by the newest reading of the records
-	removed   []*nats.Msg       // who is to be told that the bucket is gone
-	emptying  bool              // its keys are being deleted
-	reserving bool              // more numbers are being reserved
-	shadowed  bool              // there is a shadow
-	out       outbox            // to the shadow
+	// Changes, and their numbers.
+	feed     *feed
+	numbers  *numbers
+	before   *numbers          // those of a shadow that was lost: what was there then and is not now was deleted
+	initial  []model.Event     // what was there, until the feed has caught up
+	resumed  uint64            // the revision of the shadow's last message: of it a part may be there
+	acked    uint64            // the newest revision in the bucket that anybody was told by this master
+	absences absences          // … and what is gone
+	purging  map[string]int    // keys: how many purges are under way
+	purged   map[uint64]string // revisions of purges whose changes are still to come; their markers' TTL
+
+	// Writes that the cluster has not answered.
+	inFlight int   // how many
+	pending  int64 // bytes of their values
+
+	// Its record is being written.
+	emptying  bool        // its keys are being deleted, and then it is gone
+	removed   []*nats.Msg // who is to be told that it is gone
+	reserving bool        // more numbers are being reserved
+
+	shadowed bool   // there is a shadow
+	out      outbox // to the shadow
 }
 
 // ErrNoStream is what [Streams] return where a shadow is not there, or holds no such bucket's
@@ -88,11 +95,7 @@ func (b *bucket) hold(m *nats.Msg, again func()) { b.held = b.f.kept(b.held, m, 
 // opened lets the calls go on that have waited.
 func (b *bucket) opened() {
 	b.open = true
-	held := b.held
-	b.held = nil
-	for _, c := range held {
-		c.again()
-	}
+	letGoOn(&b.held)
 }
 
 // change takes a change that the feed tells: it has the next number, and is sent to the shadow.
@@ -113,33 +116,45 @@ func (b *bucket) change(e *model.Event) {
 	if e.More {
 		header[headerMore] = []string{"true"}
 	}
-	c := &b.record.Config
 	switch e.Kind {
 	case model.EventDelete:
-		next.marker = isDeleted
-		header[headerOperation] = []string{opDEL}
-		if ttl, found := b.purged[e.Revision]; found {
-			delete(b.purged, e.Revision)
-			next.marker = isPurged
-			header[headerOperation], header[headerRollup] = []string{opPURGE}, []string{rollsKey}
-			b.endsAfter(&next, header, ttl)
-		} else if c.MaxAge > 0 {
-			b.endsAfter(&next, header, wholeSeconds(c.MaxAge))
-		}
+		b.markDeleted(&next, header)
 	case model.EventExpire:
-		if c.MarkerTTL == 0 {
+		if b.record.Config.MarkerTTL == 0 {
 			b.ended(key, e)
 			return
 		}
-		next.marker = isEnded
-		header[headerReason], header[headerRollup] = []string{reasonMa}, []string{rollsKey}
-		header[headerOperation] = []string{opPURGE} // so that clients without markers see an end, too
-		b.endsAfter(&next, header, wholeSeconds(c.MarkerTTL))
+		b.markEnded(&next, header)
 	}
 
-	next.size = sizeOf(c.Storage, subjectPrefix+b.name+"."+key, len(e.Value))
+	next.size = sizeOf(b.record.Config.Storage, subjectPrefix+b.name+"."+key, len(e.Value))
 	number := b.numbers.take(key, next)
 	b.store(number, b.subject(key), header, e.Value)
+}
+
+// markDeleted has a change leave the marker of a delete, or of a purge if a purge was answered with
+// its revision.
+func (b *bucket) markDeleted(next *entry, header nats.Header) {
+	if ttl, found := b.purged[next.revision]; found {
+		delete(b.purged, next.revision)
+		next.marker = isPurged
+		header[headerOperation], header[headerRollup] = []string{operationPurge}, []string{rollupOfKey}
+		b.endsAfter(next, header, ttl)
+		return
+	}
+	next.marker = isDeleted
+	header[headerOperation] = []string{operationDelete}
+	if age := b.record.Config.MaxAge; age > 0 {
+		b.endsAfter(next, header, wholeSeconds(age))
+	}
+}
+
+// markEnded has a change leave the marker of a value's end.
+func (b *bucket) markEnded(next *entry, header nats.Header) {
+	next.marker = isEnded
+	header[headerReason], header[headerRollup] = []string{reasonMaxAge}, []string{rollupOfKey}
+	header[headerOperation] = []string{operationPurge} // so that clients without markers see an end, too
+	b.endsAfter(next, header, wholeSeconds(b.record.Config.MarkerTTL))
 }
 
 // ended takes the end of a value of which nothing is to be seen: what the shadow holds of the key

@@ -14,11 +14,7 @@ func (f *Facade) cataloged(e *model.Event) {
 	case model.EventCaughtUp:
 		f.forgetUnseen()
 		f.ready = true
-		held := f.held
-		f.held = nil
-		for _, c := range held {
-			c.again()
-		}
+		letGoOn(&f.held)
 	case model.EventValue, model.EventSet:
 		f.recorded(e)
 	case model.EventDelete, model.EventExpire:
@@ -67,12 +63,8 @@ func (f *Facade) unrecorded(name string) {
 		return
 	}
 	delete(f.buckets, name)
-	held := b.held
-	b.held = nil
 	b.close()
-	for _, c := range held {
-		c.again()
-	}
+	letGoOn(&b.held)
 }
 
 // recatalog reads the records anew.

@@ -91,7 +91,7 @@ func parseConfig(bucket string, body []byte) (*Config, *Error) {
 		return nil, errName
 	}
 	if !isBucket(bucket) {
-		return nil, &Error{400, 10052, "a bucket's name is letters, digits, - and _, at most 200 of them"}
+		return nil, &Error{400, numberBadConfig, "a bucket's name is letters, digits, - and _, at most 200 of them"}
 	}
 	if err := c.check(bucket); err != nil {
 		return nil, err
@@ -230,9 +230,9 @@ func (c *Config) equal(other *Config) bool {
 func (c *Config) changeable(next *Config) *Error {
 	switch {
 	case c.Storage != next.Storage:
-		return &Error{500, 10052, "stream configuration update can not change storage type"}
+		return &Error{500, numberBadConfig, "stream configuration update can not change storage type"}
 	case c.AllowMsgTTL && !next.AllowMsgTTL:
-		return &Error{500, 10052, "stream configuration update can not disable per-message TTL"}
+		return &Error{500, numberBadConfig, "stream configuration update can not disable per-message TTL"}
 	}
 	return nil
 }

@@ -20,6 +20,16 @@ type Error struct {
 // Error is the sentence.
 func (e *Error) Error() string { return e.Description }
 
+// JetStream's numbers that several sentences have.
+const (
+	numberBadRequest  = 10003
+	numberUnavailable = 10008
+	numberBadJSON     = 10025
+	numberBadConfig   = 10052 // of a stream
+	numberWrongLast   = 10071 // the condition on a key's number does not hold
+	numberNoCondition = numberWrongLast + ownNumbers
+)
+
 // JetStream's numbers, with the sentences of nats-server 2.15.
 var (
 	errNotFound        = &Error{404, 10059, "stream not found"}
@@ -30,7 +40,7 @@ var (
 	errTooLarge        = &Error{400, 10054, "message size exceeds maximum allowed"}
 	errBytes           = &Error{503, 10077, "maximum bytes exceeded"}
 	errNotEmpty        = &Error{400, 10038, "expected an empty request payload"}
-	errBadRequest      = &Error{400, 10003, "bad request"}
+	errBadRequest      = &Error{400, numberBadRequest, "bad request"}
 	errName            = &Error{400, 10056, "stream name in subject does not match request"}
 	errExpectedStream  = &Error{400, 10060, "expected stream does not match"}
 	errBatch           = &Error{400, 10174, "atomic publish is disabled"}
@@ -40,9 +50,9 @@ var (
 	errInsideFilter    = &Error{400, 10131, "consumer create request did not match filtered subject from create subject"}
 	errConsumerStream  = &Error{400, 10061, "stream name in the request does not match the subject"}
 	errWhole           = &Error{400, 10110, "quartet purges keys, not a whole bucket: name one with a filter, or delete the bucket"}
-	errOccupied        = &Error{503, 10008, "too many requests to buckets are waiting; ask again"}
-	errLoading         = &Error{503, 10008, "the bucket is being opened; ask again"}
-	errConditionalWeak = &Error{400, 10071 + ownNumbers, weakCondition}
+	errOccupied        = &Error{503, numberUnavailable, "too many requests to buckets are waiting; ask again"}
+	errLoading         = &Error{503, numberUnavailable, "the bucket is being opened; ask again"}
+	errConditionalWeak = &Error{400, numberNoCondition, weakCondition}
 )
 
 const weakCondition = "no condition in models causal and eventual: without an order nobody knows the newest revision; " +
@@ -54,16 +64,19 @@ const ownNumbers = 50_000
 
 // conflict says which number the key has.
 func conflict(number uint64) *Error {
-	return &Error{400, 10071, fmt.Sprintf("wrong last sequence: %d", number)}
+	return &Error{400, numberWrongLast, fmt.Sprintf("wrong last sequence: %d", number)}
 }
 
 // refusal says which option of a bucket is not to be had, and why.
 func refusal(option, why string) *Error {
-	return &Error{400, 10052, fmt.Sprintf("quartet does not have the option %s: %s", option, why)}
+	return &Error{400, numberBadConfig, fmt.Sprintf("quartet does not have the option %s: %s", option, why)}
 }
 
+// malformed says what is wrong with a message's headers or its key.
+func malformed(why string) *Error { return &Error{400, numberBadRequest, why} }
+
 // badJSON is what servers from 2.12 on say of a body.
-func badJSON(err error) *Error { return &Error{400, 10025, "invalid JSON: " + err.Error()} }
+func badJSON(err error) *Error { return &Error{400, numberBadJSON, "invalid JSON: " + err.Error()} }
 
 // ofCluster is what the cluster has answered in place of an outcome.
 func ofCluster(code model.Code, reason string) *Error {
@@ -71,7 +84,7 @@ func ofCluster(code model.Code, reason string) *Error {
 	case model.TooLarge:
 		return errTooLarge
 	case model.Unavailable, model.TooEarly:
-		return &Error{503, 10008, reason}
+		return &Error{503, numberUnavailable, reason}
 	}
 	return &Error{int(code), ownNumbers + int(code), reason}
 }

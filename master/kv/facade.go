@@ -188,6 +188,15 @@ func (f *Facade) kept(held []heldCall, m *nats.Msg, again func()) []heldCall {
 	return append(held, heldCall{m: m, until: f.host.Now().Add(holdWait), again: again})
 }
 
+// letGoOn lets calls go on that have waited. Some of them may have to wait anew.
+func letGoOn(held *[]heldCall) {
+	calls := *held
+	*held = nil
+	for _, c := range calls {
+		c.again()
+	}
+}
+
 // expired refuses the calls that have waited too long, and returns the others.
 func (f *Facade) expired(held []heldCall, now time.Time) []heldCall {
 	for len(held) > 0 && now.After(held[0].until) {
@@ -246,6 +255,13 @@ func (f *Facade) send(m *nats.Msg) {
 	f.host.Send(m)
 }
 
+// What comes to the facade's own inbox, as the subject says: KIND.TOKEN.
+const (
+	ofFeed   = "F" // an event of the feed with that token
+	ofServer = "J" // an answer of the server's JetStream to the question with that token
+	ofShadow = "A" // that a shadow has stored a message, or has not; the token is the bucket's name
+)
+
 // Hear takes a message that came to the facade's own inbox: an event of a feed, or what the
 // server's JetStream has to say.
 func (f *Facade) Hear(m *nats.Msg) {
@@ -255,16 +271,16 @@ func (f *Facade) Hear(m *nats.Msg) {
 		return
 	}
 	switch kind {
-	case "F":
+	case ofFeed:
 		if feed := f.feeds[token]; feed != nil {
 			feed.hear(m)
 		}
-	case "J":
+	case ofServer:
 		if a := f.pending[token]; a != nil {
 			delete(f.pending, token)
 			a.done(m)
 		}
-	case "A":
+	case ofShadow:
 		f.stored(token, m)
 	}
 }
@@ -290,7 +306,7 @@ const askWait = 5 * time.Second
 // ask asks the server's JetStream.
 func (f *Facade) ask(m *nats.Msg, done func(*nats.Msg)) {
 	token := f.newToken()
-	m.Reply = f.inbox("J", token)
+	m.Reply = f.inbox(ofServer, token)
 	f.pending[token] = &asked{until: f.host.Now().Add(askWait), done: done}
 	f.host.Send(m)
 }

@@ -212,7 +212,7 @@ func TestNumbersAreReadBack(t *testing.T) {
 	before := b.numbers
 
 	b.found([]Stored{
-		{Sequence: 3, Key: "k", Revision: 12}, {Sequence: 4, Key: "gone", Revision: 20, Marker: opDEL},
+		{Sequence: 3, Key: "k", Revision: 12}, {Sequence: 4, Key: "gone", Revision: 20, Marker: operationDelete},
 	}, 4, nil)
 	for key, e := range before.keys {
 		got := b.numbers.keys[key]

@@ -69,7 +69,7 @@ func (d *feed) stream() {
 		o.History, o.AsksHistory = d.history, true
 	}
 
-	d.f.host.Ask(r, o, d.f.inbox("F", token), func(a *master.Reply) {
+	d.f.host.Ask(r, o, d.f.inbox(ofFeed, token), func(a *master.Reply) {
 		switch {
 		case d.token != token || a.Code == model.OK:
 		case a.Code == model.Gone, a.Code == model.Misdirected:
@@ -187,7 +187,7 @@ func (d *feed) give(e model.Event) { d.take(&e) }
 
 func (d *feed) acknowledge() {
 	d.probed = d.heard
-	d.f.host.Send(&nats.Msg{Subject: d.flow, Reply: d.f.inbox("F", d.token)})
+	d.f.host.Send(&nats.Msg{Subject: d.flow, Reply: d.f.inbox(ofFeed, d.token)})
 }
 
 // tick looks whether the stream is alive.

@@ -164,11 +164,11 @@ func (b *bucket) restore(m *Stored) {
 // marker is what the message leaves in a key's place.
 func (m *Stored) marker() marker {
 	switch m.Marker {
-	case opDEL:
+	case operationDelete:
 		return isDeleted
-	case opPURGE:
+	case operationPurge:
 		return isPurged
-	case reasonMa:
+	case reasonMaxAge:
 		return isEnded
 	}
 	return isValue

@@ -128,7 +128,7 @@ func (b *bucket) drain() {
 func (f *Facade) Flush() {
 	for i, b := range f.dirty {
 		if o := &b.out; o.newest != nil {
-			o.newest.Reply, o.newest, o.sentAt = f.inbox("A", b.name), nil, f.host.Now()
+			o.newest.Reply, o.newest, o.sentAt = f.inbox(ofShadow, b.name), nil, f.host.Now()
 		}
 		f.dirty[i] = nil
 	}

@@ -109,11 +109,11 @@ func (b *bucket) directMsg(reply string, got *message) *nats.Msg {
 func (got *message) mark(h nats.Header) {
 	switch got.marker {
 	case isDeleted:
-		h[headerOperation] = []string{opDEL}
+		h[headerOperation] = []string{operationDelete}
 	case isPurged:
-		h[headerOperation], h[headerRollup] = []string{opPURGE}, []string{rollsKey}
+		h[headerOperation], h[headerRollup] = []string{operationPurge}, []string{rollupOfKey}
 	case isEnded:
-		h[headerOperation], h[headerReason], h[headerRollup] = []string{opPURGE}, []string{reasonMa}, []string{rollsKey}
+		h[headerOperation], h[headerReason], h[headerRollup] = []string{operationPurge}, []string{reasonMaxAge}, []string{rollupOfKey}
 	}
 }
 
@@ -171,7 +171,8 @@ func block(h nats.Header) []byte {
 	return append(out, "\r\n"...)
 }
 
-// earlyTries is how often a get is asked again that no replica could answer yet.
+// earlyTries is how often a get is asked again that no replica could answer yet: each time a replica
+// has waited 50 ms for what the session has seen, so two seconds in all.
 const earlyTries = 40
 
 // get asks the cluster for a key's value.
@@ -290,9 +291,9 @@ func (b *bucket) ofNumber(number uint64, m *nats.Msg, done func(*message, *Error
 	switch {
 	case m.Header.Get(headerReason) != "":
 		got.marker = isEnded
-	case m.Header.Get(headerOperation) == opDEL:
+	case m.Header.Get(headerOperation) == operationDelete:
 		got.marker = isDeleted
-	case m.Header.Get(headerOperation) == opPURGE:
+	case m.Header.Get(headerOperation) == operationPurge:
 		got.marker = isPurged
 	}
 	done(got, nil)

@@ -115,7 +115,7 @@ func (b *bucket) parseWrite(c *call, m *nats.Msg) (*writing, *Error) {
 		return nil, fault
 	}
 	if !isShown(c.key) {
-		return nil, &Error{400, 10003, "a key is one or more tokens without blanks, * and >, with dots between them"}
+		return nil, malformed("a key is one or more tokens without blanks, * and >, with dots between them")
 	}
 
 	r := &w.request
@@ -126,16 +126,16 @@ func (b *bucket) parseWrite(c *call, m *nats.Msg) (*writing, *Error) {
 	ttl, hasTTL := header(m, headerTTL)
 	operation, _ := header(m, headerOperation)
 	rollup, _ := header(m, headerRollup)
-	rolls := rollup == rollsKey && operation != ""
+	rolls := rollup == rollupOfKey && operation != ""
 	switch {
-	case operation == opPURGE || rolls:
+	case operation == operationPurge || rolls:
 		r.Type, r.Value, w.isPurge, w.ttl = model.Delete, nil, true, ttl
-	case operation == opDEL:
+	case operation == operationDelete:
 		r.Type, r.Value = model.Delete, nil
 	case operation != "":
-		return nil, &Error{400, 10003, "header " + headerOperation + " is neither DEL nor PURGE"}
+		return nil, malformed("header " + headerOperation + " is neither DEL nor PURGE")
 	case rollup != "":
-		return nil, &Error{400, 10003, "header " + headerRollup + " stands only beside " + headerOperation}
+		return nil, malformed("header " + headerRollup + " stands only beside " + headerOperation)
 	}
 
 	if fault := b.ends(r, ttl, hasTTL); fault != nil {
@@ -150,7 +150,7 @@ func (b *bucket) parseWrite(c *call, m *nats.Msg) (*writing, *Error) {
 	w.options.Client = ClientName
 	if id, found := header(m, nats.MsgIdHdr); found {
 		if err := bus.CheckName(bus.HeaderMsgID, id); err != nil {
-			return nil, &Error{400, 10003, err.Error()}
+			return nil, malformed(err.Error())
 		}
 		w.options.Identity = id
 	}
@@ -177,7 +177,7 @@ func (b *bucket) unmet(m *nats.Msg) *Error {
 	}
 	for _, name := range []string{headerLast, headerLastID, headerLastFilter, headerSchedule, headerIncrement} {
 		if _, found := header(m, name); found {
-			return &Error{400, 10003, "quartet does not have the header " + name}
+			return malformed("quartet does not have the header " + name)
 		}
 	}
 	return nil
@@ -217,7 +217,7 @@ func (b *bucket) condition(w *writing, m *nats.Msg) *Error {
 	}
 	number, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {
-		return &Error{400, 10003, "header " + headerLastOfKey + " is no number"}
+		return malformed("header " + headerLastOfKey + " is no number")
 	}
 	r.HasIf = true
 	if number == 0 {
@@ -257,5 +257,5 @@ func ofRequest(err error) *Error {
 	if e, ok := err.(*bus.Error); ok {
 		return ofCluster(e.Code, e.Reason)
 	}
-	return &Error{400, 10003, err.Error()}
+	return malformed(err.Error())
 }
