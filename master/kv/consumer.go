@@ -18,10 +18,10 @@ func (b *bucket) consumer(c *call, m *nats.Msg) {
 	case m.Reply == "":
 		return // nobody is to be told
 	}
-	body, reads := m.Data, ""
+	body, start := m.Data, beginning{}
 	if c.verb == "CREATE" || c.verb == "DURABLE.CREATE" {
 		var fault *Error
-		if body, reads, fault = b.consumerConfig(c, m); fault != nil {
+		if body, start, fault = b.consumerConfig(c, m); fault != nil {
 			b.f.fail(m, consumerType(c.verb), fault)
 			return
 		}
@@ -29,7 +29,7 @@ func (b *bucket) consumer(c *call, m *nats.Msg) {
 	if c.verb == "DELETE" {
 		b.out.cut.deleted(strings.TrimPrefix(c.rest, "."))
 	}
-	b.reading(reads, func(stored bool) {
+	b.reading(start, func(stored bool) {
 		if !stored {
 			b.f.fail(m, consumerType(c.verb), errLoading)
 			return
@@ -57,57 +57,59 @@ func consumerType(verb string) string {
 }
 
 // consumerConfig makes the request for a consumer of the shadow of one for a consumer of the
-// bucket. What it does not concern itself with goes through as it is. reads is the consumer's name,
-// if it begins with what is there.
-func (b *bucket) consumerConfig(c *call, m *nats.Msg) (body []byte, reads string, fault *Error) {
+// bucket. What it does not concern itself with goes through as it is. start is with what the
+// consumer begins.
+func (b *bucket) consumerConfig(c *call, m *nats.Msg) (body []byte, start beginning, fault *Error) {
 	var r, config map[string]json.RawMessage
 	if err := json.Unmarshal(m.Data, &r); err != nil {
-		return nil, "", badJSON(err)
+		return nil, start, badJSON(err)
 	}
 	if err := json.Unmarshal(r["config"], &config); err != nil {
-		return nil, "", badJSON(err)
+		return nil, start, badJSON(err)
 	}
 	var stream string
 	if err := json.Unmarshal(r["stream_name"], &stream); err != nil || b.f.bucketOf(stream) != b.name {
-		return nil, "", errConsumerStream
+		return nil, start, errConsumerStream
 	}
 	r["stream_name"] = jsonOf(b.shadow().Name)
 
-	if fault := b.filters(c, config); fault != nil {
-		return nil, "", fault
+	filters, fault := b.filters(c, config)
+	if fault != nil {
+		return nil, start, fault
 	}
 	var deliver string
 	if raw, given := config["deliver_subject"]; given {
 		if err := json.Unmarshal(raw, &deliver); err != nil {
-			return nil, "", badJSON(err)
+			return nil, start, badJSON(err)
 		}
 		isFree := deliver == "" || !b.f.o.Subjects.Reserved(deliver)
 		if !isFree {
-			return nil, "", errDeliver
+			return nil, start, errDeliver
 		}
 	}
 
 	var policy string
 	_ = json.Unmarshal(config["deliver_policy"], &policy) // what is no word the server refuses
 	if readsPast(policy) {
-		reads = nameOf(c.rest, config)
+		start = beginning{name: nameOf(c.rest, config), filters: filters}
 	}
 	r["config"] = jsonOf(config)
-	return jsonOf(r), reads, nil
+	return jsonOf(r), start, nil
 }
 
-// filters sees that a consumer reads keys of the bucket alone.
-func (b *bucket) filters(c *call, config map[string]json.RawMessage) *Error {
+// filters sees that a consumer reads keys of the bucket alone, and returns the subjects that it
+// reads.
+func (b *bucket) filters(c *call, config map[string]json.RawMessage) ([]string, *Error) {
 	var one string
 	var several []string
 	if raw, given := config["filter_subject"]; given {
 		if err := json.Unmarshal(raw, &one); err != nil {
-			return badJSON(err)
+			return nil, badJSON(err)
 		}
 	}
 	if raw, given := config["filter_subjects"]; given {
 		if err := json.Unmarshal(raw, &several); err != nil {
-			return badJSON(err)
+			return nil, badJSON(err)
 		}
 	}
 
@@ -117,21 +119,21 @@ func (b *bucket) filters(c *call, config map[string]json.RawMessage) *Error {
 	}
 	for _, filter := range all {
 		if !strings.HasPrefix(filter, subjectPrefix+b.name+".") {
-			return errFilter
+			return nil, errFilter
 		}
 	}
 	_, inSubject, _ := strings.Cut(strings.TrimPrefix(c.rest, "."), ".")
 	if inSubject != "" && c.verb == "CREATE" && inSubject != one {
-		return errInsideFilter
+		return nil, errInsideFilter
 	}
 	if len(all) > 0 {
-		return nil
+		return all, nil
 	}
 	filter := subjectPrefix + b.name + ".>"
 	if strings.Count(c.rest, ".") == 1 && c.verb == "CREATE" { // the subject has the name alone: several it is
 		config["filter_subjects"] = jsonOf([]string{filter})
-		return nil
+		return []string{filter}, nil
 	}
 	config["filter_subject"] = jsonOf(filter)
-	return nil
+	return []string{filter}, nil
 }

@@ -50,7 +50,7 @@ type reader struct {
 	unknown int       // how often the server did not know it yet
 	back    time.Time // it is gone and was not done: until then its client may go on with another one
 
-	idle     int    // answers without anything sent or pending, before its client was there
+	idle     int    // answers without anything sent or pending
 	isKnown  bool   // the server has said how far it was
 	upTo     uint64 // number of the newest message when the server first knew it: the cut is up to there
 	sent     uint64 // messages that it was sent
@@ -65,7 +65,7 @@ const (
 	backWithin = 15 * time.Second       // a client that hears nothing asks again: nats.go after 10 s
 	lookOften  = 10 * time.Millisecond  // how often a reader is looked at, at the most and at the least
 	lookSeldom = time.Second
-	idleFor    = 20 // answers after which a consumer that has nothing is believed, client or not
+	idleFor    = 20 // answers after which it is believed that a consumer has nothing
 	depthAgain = 500 * time.Millisecond
 	holdFailed = 10 * time.Second // what is held, if the server does not make the shadow deep
 
@@ -88,16 +88,50 @@ func readsPast(policy string) bool {
 	return policy == "" || policy == "all" || policy == "last_per_subject" || policy == "by_start_sequence"
 }
 
+// beginning is with what a consumer begins.
+type beginning struct {
+	name    string   // of the consumer; "": it is sent nothing that is there
+	filters []string // subjects of which it is sent what is there
+}
+
+// mostFiltered is how many keys are held against a filter with wildcards, so that a bucket of a
+// million does not hold up the loop. In one that has more something is taken to be there.
+const mostFiltered = 10_000
+
+// stands reports whether something stands in the bucket that a consumer is to be sent.
+func (b *bucket) stands(start beginning) bool {
+	if start.name == "" {
+		return false
+	}
+	for _, filter := range start.filters {
+		if key := keyOf(b.name, filter); isShown(key) {
+			if _, found := b.numbers.keys[key]; found {
+				return true
+			}
+			continue
+		}
+		if len(b.numbers.keys) > mostFiltered {
+			return true
+		}
+		for key := range b.numbers.keys {
+			if collides(filter, subjectPrefix+b.name+"."+key) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // reading calls begin when the shadow holds what was told so far. What stands there then stays
-// until the consumer of that name has read it. ok: it does. Name "": it reads nothing.
-func (b *bucket) reading(name string, begin func(ok bool)) {
+// until the consumer that begins with it has read it. ok: it does.
+func (b *bucket) reading(start beginning, begin func(ok bool)) {
 	b.abreast(func(told bool) {
 		o, c, now := &b.out, &b.out.cut, b.f.host.Now()
 		isNews := c.holds() && o.last > c.after
 		switch {
 		case !told:
 			begin(false)
-		case name == "" || len(b.numbers.keys) == 0:
+		case !b.stands(start):
 			o.await(o.last, now, begin)
 		case isNews, c.depth == isLevelling: // what it is to see comes after this reading
 			c.next = append(c.next, func(isOpen bool) {
@@ -105,12 +139,12 @@ func (b *bucket) reading(name string, begin func(ok bool)) {
 					begin(false)
 					return
 				}
-				b.reading(name, begin)
+				b.reading(start, begin)
 			})
 		default:
-			b.expect(name)
+			b.expect(start.name)
 			o.await(o.last, now, func(stored bool) {
-				c.begun(name, stored)
+				c.begun(start.name, stored)
 				begin(stored)
 			})
 		}
@@ -249,7 +283,6 @@ func (c *cut) ask(b *bucket, name string) {
 // consumerInfo is what is read of the server's word of how far a consumer is.
 type consumerInfo struct {
 	Pending   uint64 `json:"num_pending"`
-	Bound     bool   `json:"push_bound"` // somebody listens to what it sends
 	Delivered struct {
 		Messages uint64 `json:"consumer_seq"`
 		Number   uint64 `json:"stream_seq"`
@@ -289,7 +322,9 @@ func (c *cut) deleted(name string) {
 // all that stood there when it began.
 //
 // The server knows a consumer a moment before it has counted what is pending for it, and says that
-// this is nothing (nats-server 2.15.2). What it has counted has a client or was sent something.
+// this is nothing, and that the client listens (nats-server 2.15.2: on a busy machine for some tens
+// of ms). Something stood there for the reader ([bucket.stands]), so only what it was sent, or the
+// same answer again and again, shows that it was counted.
 func (r *reader) takes(info *consumerInfo, newest uint64, now time.Time) (isDone bool) {
 	if !r.isKnown {
 		r.isKnown, r.upTo = true, newest
@@ -297,7 +332,7 @@ func (r *reader) takes(info *consumerInfo, newest uint64, now time.Time) (isDone
 	if info.Delivered.Messages != r.sent {
 		r.sent, r.advanced = info.Delivered.Messages, now
 	}
-	isCounted := info.Bound || r.sent > 0
+	isCounted := r.sent > 0
 	if info.Pending == 0 && !isCounted {
 		r.idle++
 	}

@@ -165,7 +165,7 @@ func (f *Facade) stored(bucket string, m *nats.Msg) {
 }
 
 // settled calls done when the shadow holds all that clients were told so far.
-func (b *bucket) settled(done func(stored bool)) { b.reading("", done) }
+func (b *bucket) settled(done func(stored bool)) { b.reading(beginning{}, done) }
 
 // await calls done when everything up to a number is stored, or when that takes too long.
 func (o *outbox) await(number uint64, now time.Time, done func(stored bool)) {

@@ -171,8 +171,8 @@ func block(h nats.Header) []byte {
 	return append(out, "\r\n"...)
 }
 
-// earlyTries is how often a get is asked again that no replica could answer yet: each time a replica
-// has waited 50 ms for what the session has seen, so two seconds in all.
+// earlyTries is how often a get is asked again that no replica could answer yet: each time a
+// replica has waited 50 ms for what the session has seen, so two seconds in all.
 const earlyTries = 40
 
 // get asks the cluster for a key's value.
