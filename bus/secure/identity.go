@@ -204,9 +204,14 @@ func (i *Identity) Environment() []string {
 	}
 }
 
-// Server is how a server is reached whose clients have certificates of this authority, of any role.
-func (i *Identity) Server() *tls.Config {
-	return i.config(func(c *x509.Certificate) error {
+// Server is how a server is reached whose clients have certificates of this authority, of any role;
+// or, where others are let in who prove otherwise who they are, no certificate.
+func (i *Identity) Server(others bool) *tls.Config {
+	auth := tls.RequireAndVerifyClientCert
+	if others {
+		auth = tls.VerifyClientCertIfGiven
+	}
+	return i.config(auth, func(c *x509.Certificate) error {
 		_, err := RoleOf(c)
 		return err
 	})
@@ -214,7 +219,7 @@ func (i *Identity) Server() *tls.Config {
 
 // Routes is how servers of nodes reach each other: both ends are nodes.
 func (i *Identity) Routes() *tls.Config {
-	return i.config(func(c *x509.Certificate) error {
+	return i.config(tls.RequireAndVerifyClientCert, func(c *x509.Certificate) error {
 		role, err := RoleOf(c)
 		if err == nil && role != Node {
 			err = fmt.Errorf("%w: %s is a client's (%s), and only nodes form a cluster", ErrRole, c.Subject.CommonName, role)
@@ -225,15 +230,19 @@ func (i *Identity) Routes() *tls.Config {
 
 // Client is how a process of this identity connects.
 func (i *Identity) Client() *tls.Config {
-	c := i.config(func(*x509.Certificate) error { return nil })
+	c := i.config(tls.RequireAndVerifyClientCert, func(*x509.Certificate) error { return nil })
 	c.GetConfigForClient = nil
 	return c
 }
 
 // config is for both ends of a connection, whose other end has a certificate that is allowed.
-func (i *Identity) config(allowed func(*x509.Certificate) error) *tls.Config {
+func (i *Identity) config(auth tls.ClientAuthType, allowed func(*x509.Certificate) error) *tls.Config {
 	verify := func(state tls.ConnectionState) error {
-		if len(state.PeerCertificates) == 0 {
+		isNone := len(state.PeerCertificates) == 0
+		switch {
+		case isNone && auth == tls.VerifyClientCertIfGiven:
+			return nil
+		case isNone:
 			return fmt.Errorf("%w: the other end has no certificate", ErrRole)
 		}
 		return allowed(state.PeerCertificates[0])
@@ -241,7 +250,7 @@ func (i *Identity) config(allowed func(*x509.Certificate) error) *tls.Config {
 	with := func(m *material) *tls.Config {
 		return &tls.Config{
 			MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{m.pair},
-			RootCAs: m.roots, ClientCAs: m.roots, ClientAuth: tls.RequireAndVerifyClientCert, VerifyConnection: verify,
+			RootCAs: m.roots, ClientCAs: m.roots, ClientAuth: auth, VerifyConnection: verify,
 		}
 	}
 

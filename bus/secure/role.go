@@ -87,9 +87,14 @@ func Of(r Role, s bus.Subjects, internal string) Permissions {
 	case Operate:
 		return Permissions{Publish: append(reading(s), operating(s)...)}
 	case Write:
-		return Permissions{Deny: append([]string{internal, s.Shadows(), s.Led(), jetStreamAPI}, operating(s)...)}
+		return Permissions{Deny: append(OfNodesAlone(s, internal).Deny, operating(s)...)}
 	}
 	return Permissions{}
+}
+
+// OfNodesAlone denies what no client may, whatever else it is allowed.
+func OfNodesAlone(s bus.Subjects, internal string) Permissions {
+	return Permissions{Deny: []string{internal, s.Shadows(), s.Led(), jetStreamAPI}}
 }
 
 func operating(s bus.Subjects) []string { return []string{s.Recover(), s.Remove(), s.Lead()} }

@@ -95,16 +95,16 @@ func TestWhoIsLetIn(t *testing.T) {
 		is             bool
 		because        error // what the refusal wraps at the server; nil: anything
 	}{
-		"a client":                 {node.Server(), reader.Client(), true, nil},
-		"a node":                   {node.Server(), second.Client(), true, nil},
-		"nobody":                   {node.Server(), nobody, false, nil},
-		"a stranger":               {node.Server(), stranger.Client(), false, nil},
+		"a client":                 {node.Server(false), reader.Client(), true, nil},
+		"a node":                   {node.Server(false), second.Client(), true, nil},
+		"nobody":                   {node.Server(false), nobody, false, nil},
+		"a stranger":               {node.Server(false), stranger.Client(), false, nil},
 		"a route":                  {node.Routes(), second.Routes(), true, nil},
 		"a client at routes":       {node.Routes(), reader.Client(), false, ErrRole},
 		"a stranger at routes":     {node.Routes(), stranger.Routes(), false, nil},
 		"a route to a stranger":    {stranger.Routes(), node.Routes(), false, nil},
-		"a client to no server":    {reader.Server(), reader.Client(), false, nil},
-		"a client to a stranger's": {stranger.Server(), reader.Client(), false, nil},
+		"a client to no server":    {reader.Server(false), reader.Client(), false, nil},
+		"a client to a stranger's": {stranger.Server(false), reader.Client(), false, nil},
 	} {
 		atServer, atClient := shake(t, c.server, c.client)
 		if is := atServer == nil && atClient == nil; is != c.is {
@@ -141,11 +141,11 @@ func TestCertificatesEndAndAreRenewed(t *testing.T) {
 	expired := node.Client()
 	expired.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
 	var invalid x509.CertificateInvalidError
-	if atServer, _ := shake(t, node.Server(), expired); !errors.As(atServer, &invalid) || invalid.Reason != x509.Expired {
+	if atServer, _ := shake(t, node.Server(false), expired); !errors.As(atServer, &invalid) || invalid.Reason != x509.Expired {
 		t.Errorf("the server says %v", atServer)
 	}
 
-	server, before := node.Server(), node.Ends()
+	server, before := node.Server(false), node.Ends()
 	if _, err := a.Renew("n1", 2*year, time.Now()); err != nil {
 		t.Fatal(err)
 	}

@@ -70,6 +70,7 @@ type Options struct {
 	ClientPassword    string           // of ClientUser
 	TLS               *tls.Config      // nil: none
 	Secure            *secure.Identity // who this server is, and whose clients it lets in; it excludes ClientUser and TLS
+	Config            string           // FILE of a nats-server's configuration: its users, and what quartet does not say itself
 	Prefix            string           // of the subjects; "": [bus.DefaultPrefix]
 	MaxPayload        int32            // bytes of a message; 0: NATS's own, 1 MiB
 	AllowInsecureBind bool             // listen beyond loopback without credentials and TLS
@@ -141,12 +142,19 @@ func (o *Options) address(ctx context.Context) (host string, port int, err error
 	return host, max(port, 0), nil
 }
 
+// hasUsers reports whether the configuration names users.
+func (o *Options) hasUsers() bool {
+	u, err := o.included(&nats.Options{})
+	return err == nil && !u.none()
+}
+
 // open reports whether a server on host lets everybody in who reaches it from beyond this
 // machine.
 func (o *Options) open(host string) bool {
 	loopback, err := isLoopback(context.Background(), host)
 	beyond := err != nil || !loopback
-	return beyond && o.ClientUser == "" && o.Secure == nil
+	isAsked := o.ClientUser != "" || o.Secure != nil || o.hasUsers()
+	return beyond && !isAsked
 }
 
 // isLoopback reports whether every address of host is one of this machine's own loop.
@@ -179,18 +187,30 @@ func (o *Options) natsOptions(host string, port int, storeDir string) (*nats.Opt
 		return nil, err
 	}
 	internal := subjects.OfNodes()
+	isTwice := o.ClientUser != "" && o.Config != ""
+	if isTwice {
+		return nil, fmt.Errorf("%w: users are named by the configuration", ErrStart)
+	}
 	if o.ClientUser == o.NodeUser {
 		return nil, fmt.Errorf("%w: clients and nodes cannot share the user %q", ErrStart, o.NodeUser)
 	}
 	n := &nats.Options{}
+	configured, err := o.included(n)
+	if err != nil {
+		return nil, err
+	}
 	account, err := o.accounts(n, internal, storeDir)
 	if err != nil {
 		return nil, err
 	}
 	users := o.users(host, account, subjects, internal)
+	configured.among(o, account[AccountClients], subjects, internal)
+	isGuarded := o.Secure != nil || !configured.none()
 	switch {
-	case o.Secure != nil:
-		n.CustomClientAuthentication = newGuard(o, users[1:], subjects, internal)
+	case isGuarded:
+		g := newGuard(o, users[1:], subjects, internal)
+		g.configured = configured
+		n.CustomClientAuthentication, n.AlwaysEnableNonce = g, len(configured.keys) > 0
 	case o.ClientUser == "":
 		n.Users, n.NoAuthUser = users, anonymousUser
 	default:
@@ -209,7 +229,9 @@ func (o *Options) natsOptions(host string, port int, storeDir string) (*nats.Opt
 	n.JetStream, n.StoreDir, n.DisableJetStreamBanner = true, storeDir, true
 	n.JetStreamMaxStore = maxStore
 	n.NoSigs = true
-	n.MaxPayload = o.MaxPayload
+	if o.MaxPayload > 0 {
+		n.MaxPayload = o.MaxPayload
+	}
 	n.WriteDeadline = writeDeadline
 
 	if o.Cluster != nil {
@@ -229,7 +251,8 @@ func (o *Options) encrypt(n *nats.Options) {
 	if o.Secure == nil {
 		return
 	}
-	n.TLS, n.TLSVerify, n.TLSConfig, n.TLSTimeout = true, true, o.Secure.Server(), startTimeout.Seconds()
+	n.TLS, n.TLSConfig, n.TLSTimeout = true, o.Secure.Server(o.hasUsers()), startTimeout.Seconds()
+	n.TLSVerify = !o.hasUsers()
 	if o.Cluster != nil {
 		n.Cluster.TLSConfig, n.Cluster.TLSTimeout = o.Secure.Routes(), routeTLS.Seconds()
 	}

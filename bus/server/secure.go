@@ -3,11 +3,15 @@ package server
 import (
 	"crypto/subtle"
 	"crypto/tls"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	nats "github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nkeys"
+	"golang.org/x/crypto/bcrypt"
 
 	"quartet/bus"
 	"quartet/bus/secure"
@@ -18,13 +22,15 @@ import (
 type guard struct {
 	options *Options
 	nodes   []*nats.User // front, operator and node, who have passwords
-	roles   map[secure.Role]*nats.Permissions
-	server  *nats.Server
+
+	configured users // of a configuration
+	roles      map[secure.Role]*nats.Permissions
+	server     *nats.Server
 }
 
 // errNoRole and others are why a connection is refused; the other end is told less.
 var (
-	errNoCertificate = errors.New("it has no certificate")
+	errNoCertificate = errors.New("it has no certificate, and names no user that is known")
 	errNodesPassword = errors.New("it has a node's certificate, and not the password of this server's nodes")
 	errNoNode        = errors.New("it asks to be a node, and its certificate is a client's")
 )
@@ -45,7 +51,10 @@ func newGuard(o *Options, users []*nats.User, subjects bus.Subjects, internal st
 
 // Check implements [nats.Authentication].
 func (g *guard) Check(c nats.ClientAuthentication) bool {
-	user, err := g.user(c.GetOpts(), c.GetTLSConnectionState())
+	user, err := g.byConfiguration(c)
+	if err == nil && user == nil {
+		user, err = g.user(c.GetOpts(), c.GetTLSConnectionState())
+	}
 	if err == nil {
 		err = g.in(user)
 	}
@@ -55,6 +64,49 @@ func (g *guard) Check(c nats.ClientAuthentication) bool {
 	}
 	c.RegisterUser(user)
 	return true
+}
+
+// errProof is why a user of a configuration is refused.
+var errProof = errors.New("it has not proved that it is the user that it names")
+
+// byConfiguration is who a connection is by a name and password, or a key, of the configuration;
+// nil: it names none of those.
+func (g *guard) byConfiguration(c nats.ClientAuthentication) (*nats.User, error) {
+	said := c.GetOpts()
+	if i := slices.IndexFunc(g.configured.named, func(u *nats.User) bool { return said.Username != "" && u.Username == said.Username }); i >= 0 {
+		one := *g.configured.named[i]
+		if !isPassword(one.Password, said.Password) {
+			return nil, fmt.Errorf("%w: %s", errProof, said.Username)
+		}
+		return &one, nil
+	}
+
+	i := slices.IndexFunc(g.configured.keys, func(u *nats.NkeyUser) bool { return said.Nkey != "" && u.Nkey == said.Nkey })
+	if i < 0 {
+		return nil, nil
+	}
+	one := g.configured.keys[i]
+	key, err := nkeys.FromPublicKey(one.Nkey)
+	if err != nil {
+		return nil, err
+	}
+	signature, err := base64.RawURLEncoding.DecodeString(said.Sig)
+	if err == nil {
+		err = key.Verify(c.GetNonce(), signature)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", errProof, one.Nkey, err)
+	}
+	return &nats.User{Username: one.Nkey, Account: one.Account, Permissions: one.Permissions}, nil
+}
+
+// isPassword compares a password with one that stands in a configuration, as it is or as bcrypt's
+// digest of it.
+func isPassword(stands, said string) bool {
+	if _, err := bcrypt.Cost([]byte(stands)); err == nil {
+		return bcrypt.CompareHashAndPassword([]byte(stands), []byte(said)) == nil
+	}
+	return subtle.ConstantTimeCompare([]byte(stands), []byte(said)) == 1
 }
 
 // in gives a user the account of the running server.

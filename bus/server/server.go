@@ -29,14 +29,18 @@ type Server struct {
 }
 
 // Start starts a server and returns once it accepts connections and JetStream is up; ctx
-// bounds only that. Errors wrap [ErrListen], [ErrPortTaken], [ErrInsecure], or
-// [ErrStart]; then nothing is left running.
+// bounds only that. Errors wrap [ErrListen], [ErrPortTaken], [ErrInsecure],
+// [ErrConfig] or [ErrStart]; then nothing is left running.
 func Start(ctx context.Context, options Options) (*Server, error) {
 	o := options.withDefaults()
 	host, port, err := o.address(ctx)
+	if err == nil {
+		err = o.checkConfig()
+	}
 	if err != nil {
 		return nil, err
 	}
+
 	if err := probe(ctx, host, port); err != nil {
 		return nil, err
 	}
@@ -61,10 +65,13 @@ func Start(ctx context.Context, options Options) (*Server, error) {
 }
 
 // Check finds out whether a server could listen as the options say, and leaves nothing
-// behind. Errors wrap [ErrListen], [ErrPortTaken] or [ErrInsecure].
+// behind. Errors wrap [ErrListen], [ErrPortTaken], [ErrInsecure] or [ErrConfig].
 func Check(ctx context.Context, options Options) error {
 	o := options.withDefaults()
 	host, port, err := o.address(ctx)
+	if err == nil {
+		err = o.checkConfig()
+	}
 	if err != nil {
 		return err
 	}

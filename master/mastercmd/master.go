@@ -188,7 +188,7 @@ func unfinished(ctx context.Context, err error) error {
 func status(err error) error {
 	switch {
 	case errors.Is(err, masternode.ErrOptions), errors.Is(err, masternode.ErrDiffers), errors.Is(err, server.ErrListen),
-		errors.Is(err, server.ErrInsecure):
+		errors.Is(err, server.ErrInsecure), errors.Is(err, server.ErrConfig):
 		return exit.Usage(err)
 	case errors.Is(err, masternode.ErrLocked), errors.Is(err, ledger.ErrInUse), errors.Is(err, masternode.ErrLed),
 		errors.Is(err, masternode.ErrSuperseded):

@@ -62,6 +62,9 @@ func (o *settings) shared(f *pflag.FlagSet, record string) {
 	config.NotEmpty(f, &o.secureDir, "secure", "",
 		"`DIR` with this machine's certificate, as quartet secure makes it: the embedded server then takes TLS and lets "+
 			"in who has a certificate of the same authority, each to do what its role may; default: off")
+	config.NotEmpty(f, &o.Config, "nats-config", "",
+		"`FILE` with more of the embedded server's configuration, as nats-server reads it: users and their permissions, "+
+			"websocket, leaf nodes, MQTT, monitoring, limits; what quartet says itself is refused by name")
 	f.BoolVar(&o.ClientJetStream, "client-jetstream", false,
 		"let clients of the embedded server use JetStream, up to half of the disk: each may then have a stream take "+
 			"requests")
@@ -204,8 +207,12 @@ func external(o *masternode.Options, connection *dial.Flags) error {
 		}
 		return nil
 	}
+
 	if o.TakeOver && o.Standby {
 		return errors.New("--takeover deposes the master that leads, and --standby waits for it: say one of them")
+	}
+	if o.Config != "" {
+		return errors.New("--nats-config is of the embedded server: with --nats or --context the server has its own")
 	}
 	if o.ClientJetStream {
 		return errors.New("--client-jetstream is of the embedded server: with --nats or --context the server's own " +

@@ -155,7 +155,7 @@ func Hold(ctx context.Context, o *Options) (*Directory, error) {
 	}
 	if o.NATS == "" {
 		err := server.Check(ctx, server.Options{
-			Listen: o.Listen, AllowInsecureBind: o.AllowInsecure, Secure: o.Secure, Cluster: o.cluster(),
+			Listen: o.Listen, AllowInsecureBind: o.AllowInsecure, Secure: o.Secure, Config: o.Config, Cluster: o.cluster(),
 		})
 		if errors.Is(err, server.ErrPortTaken) {
 			err = named(ctx, o, err)
@@ -402,7 +402,7 @@ func (n *node) embed(ctx context.Context, clients, nodes *bus.DialOptions) (err 
 	o := n.opts
 	n.server, err = server.Start(ctx, server.Options{
 		Listen: o.Listen, StoreDir: filepath.Join(n.dir.path, jetStreamDir), NodePassword: n.dir.record.Password,
-		Prefix: o.Prefix, AllowInsecureBind: o.AllowInsecure, Secure: o.Secure,
+		Prefix: o.Prefix, AllowInsecureBind: o.AllowInsecure, Secure: o.Secure, Config: o.Config,
 		ClientJetStream: o.ClientJetStream, Cluster: o.cluster(), Log: o.Log,
 	})
 	if err != nil {

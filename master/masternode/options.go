@@ -82,6 +82,7 @@ type Options struct {
 	Listen          string           // of the embedded server
 	AllowInsecure   bool             // lets it listen beyond this machine without credentials and TLS
 	Secure          *secure.Identity // who this machine is where the embedded server has TLS and credentials; nil: it has none
+	Config          string           // FILE of a nats-server's configuration that the embedded server has, too; "": none
 	ClientJetStream bool             // gives the embedded server's clients JetStream
 	NATS            string           // use these servers and embed none; names them to people
 	Connection      *dial.Settings   // how to reach them; nil: by NATS alone
