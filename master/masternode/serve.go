@@ -429,7 +429,8 @@ func cursorOf(r *model.Request) (message.Cursor, error) {
 	}
 	cursor, err := codec.ParseNext(r.Range.From)
 	if err != nil {
-		return cursor, fmt.Errorf("header %s is not the %s of a page: %w", bus.HeaderFrom, bus.HeaderNext, err)
+		return cursor, fmt.Errorf("what a list goes on from, %s or from, is not the %s or next of a page: %q; begin again without it",
+			bus.HeaderFrom, bus.HeaderNext, r.Range.From)
 	}
 	return cursor, nil
 }

@@ -173,7 +173,8 @@ func (l *Lists) GoOn(r *message.Request) Refusal {
 	at := l.kept[i]
 	switch {
 	case at.prefix != r.Key || at.model != r.Model:
-		return Refusal{model.Malformed, fmt.Sprintf("it is to go on from a %s list of the prefix %q", at.model.Word(), at.prefix)}
+		return Refusal{model.Malformed, fmt.Sprintf("the page before is of the model %s and the prefix %q: so are all pages of a list",
+			at.model.Word(), at.prefix)}
 	case p.Page < at.base:
 		return Refusal{model.Gone, fmt.Sprintf("of a list replica %s keeps the last %d pages, and this one was before them: begin again",
 			l.cfg.Self, mostStarts)}

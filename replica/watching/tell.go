@@ -312,6 +312,9 @@ func (w *Watches) there(at *watch, c *message.Change, left *budget) bool {
 	if !isWanted {
 		return true
 	}
+	if e.Kind == model.EventDelete && w.hasEnded(c) {
+		e.Kind = model.EventExpire
+	}
 
 	if !at.fits(e.Size()) {
 		at.blocked = true
@@ -320,6 +323,22 @@ func (w *Watches) there(at *watch, c *message.Change, left *budget) bool {
 	left.bytes -= c.Size()
 	w.tell(at, e)
 	return true
+}
+
+// hasEnded reports whether what left a tombstone was the end of a value, as far as the log tells:
+// the tombstone does not.
+func (w *Watches) hasEnded(c *message.Change) bool {
+	log := w.source.Changes()
+	i, isKept := log.Seek(c.Revision - 1)
+	if isTentative := c.Revision == 0; isTentative || !isKept {
+		return false
+	}
+	for ; i < log.Next() && log.At(i).Revision == c.Revision; i++ {
+		if log.At(i).Key == c.Key {
+			return log.At(i).Kind == message.ChangeExpire
+		}
+	}
+	return false
 }
 
 // scanVisible tells a watch of models 3 and 4 what gets see, and reports whether that was all. It

@@ -292,6 +292,39 @@ func TestO45DeletesThatWereCollected(t *testing.T) {
 	w.settle(t)
 }
 
+// A watch of models 3 and 4 that goes on is told that a value has ended, and not that it was
+// deleted, as long as the log tells; and so is one that was there.
+func TestO23AnEndIsToldAsOne(t *testing.T) {
+	w := newWorld(20)
+	w.write("x", "a/0", "a/1", "a/2")
+	w.end("a/0")
+	w.write("", "a/1")
+	w.write("y", "a/3")
+	w.end("a/3")
+	was := w.begin(t, 1, model.Causal, "a/", "1")
+	one := w.begin(t, 2, model.Eventual, "a/", "3")
+	w.settle(t)
+	w.end("a/2")
+	w.settle(t)
+
+	ended := []string{"EXPIRE a/0= @2", "DELETE a/1= @3", "EXPIRE a/3= @5", "EXPIRE a/2= @6"}
+	if got := was.told(theChanges...); !slices.Equal(got, ended) {
+		t.Errorf("told after 1: %q", got)
+	}
+	if got := one.told(theChanges...); !slices.Equal(got, ended[2:]) {
+		t.Errorf("told after 3: %q", got)
+	}
+
+	for range 60 {
+		w.write("z", "b")
+	}
+	late := w.begin(t, 3, model.Eventual, "a/", "4") // nothing was collected: it may go on from there
+	w.settle(t)
+	if got, want := late.told(theChanges...), []string{"DELETE a/2= @6", "DELETE a/3= @5"}; !slices.Equal(got, want) {
+		t.Errorf("told after 4, of which the log does not tell: %q", got)
+	}
+}
+
 // A key that is set and deleted anew while such deletes are told is not told of an older one after.
 func TestO45ALaterChangeComesAlone(t *testing.T) {
 	w := newWorld(0)

@@ -120,6 +120,18 @@ func (w *world) put(c message.Change) {
 	}
 }
 
+// end ends what a key holds. What it leaves there does not say that it was no delete.
+func (w *world) end(key string) {
+	w.position++
+	c := message.Change{
+		Revision: w.position, Kind: message.ChangeExpire, Key: key,
+		Version: lamport.Version{Timestamp: lamport.Timestamp{Time: 1000 * w.position}},
+	}
+	w.put(c)
+	c.Kind = message.ChangeDelete
+	w.committed[key] = c
+}
+
 // collect takes all tombstones away.
 func (w *world) collect() {
 	maps.DeleteFunc(w.committed, func(_ string, c message.Change) bool { return c.Kind != message.ChangeSet })

@@ -59,8 +59,8 @@ func TestCursorsElsewhere(t *testing.T) {
 	}
 	from := func(word string) []string { return []string{bus.HeaderFrom, word} }
 	refused(nc, "1, list, ke", "400", "prefix", from(next)...)
-	refused(nc, "4, list, key", "400", "linearizable list", from(next)...)
-	refused(nc, "1, list, key", "400", "not the Quartet-Next", from("nonsense")...)
+	refused(nc, "4, list, key", "400", "of the model linearizable", from(next)...)
+	refused(nc, "1, list, key", "400", `not the Quartet-Next or next of a page: "nonsense"; begin again`, from("nonsense")...)
 	refused(nc, "1, list, key", "400", "not the Quartet-Next", from(next[1:])...)
 	other := "r1"
 	if first.Header.Get(bus.HeaderReplica) == "r1" {
