@@ -10,6 +10,7 @@ import (
 	natsserver "github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
+	"quartet/bus/server/servertest"
 	"quartet/client"
 	"quartet/client/internal/responder"
 )
@@ -17,20 +18,12 @@ import (
 // guarded starts a server with a cluster, and a user who may publish and hear these subjects.
 func guarded(t *testing.T, publish, hear []string) (url string) {
 	t.Helper()
-	s, err := natsserver.NewServer(&natsserver.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, Users: []*natsserver.User{
+	s := servertest.Start(t, &natsserver.Options{Users: []*natsserver.User{
 		{Username: "cluster", Password: "c"},
 		{Username: "guest", Password: "g", Permissions: &natsserver.Permissions{
 			Publish: &natsserver.SubjectPermission{Allow: publish}, Subscribe: &natsserver.SubjectPermission{Allow: hear},
 		}},
 	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(s.Shutdown)
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("the server is not ready")
-	}
 	responder.On(t, strings.Replace(s.ClientURL(), "://", "://cluster:c@", 1), nil)
 	return strings.Replace(s.ClientURL(), "://", "://guest:g@", 1)
 }

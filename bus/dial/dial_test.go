@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	natsserver "github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nkeys"
@@ -15,6 +14,7 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/dial"
+	"quartet/bus/server/servertest"
 )
 
 // home makes a home directory with contexts, of which one is selected, and returns its path.
@@ -177,18 +177,9 @@ func TestAContextBesideAServer(t *testing.T) {
 // start starts a server that lets in a user, a token's owner, or a key's owner.
 func start(t *testing.T, change func(*natsserver.Options)) string {
 	t.Helper()
-	o := &natsserver.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true}
+	o := &natsserver.Options{}
 	change(o)
-	s, err := natsserver.NewServer(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(s.Shutdown)
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("the server is not ready")
-	}
-	return s.ClientURL()
+	return servertest.Start(t, o).ClientURL()
 }
 
 func TestConnections(t *testing.T) {

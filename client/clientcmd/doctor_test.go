@@ -4,11 +4,11 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
-	"time"
 
 	natsserver "github.com/nats-io/nats-server/v2/server"
 
 	"quartet/bus/host/exit"
+	"quartet/bus/server/servertest"
 	"quartet/client/internal/responder"
 )
 
@@ -87,7 +87,7 @@ func TestDoctorFindsPermissions(t *testing.T) {
 		return &natsserver.SubjectPermission{Allow: subjects}
 	}
 
-	s, err := natsserver.NewServer(&natsserver.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, Users: []*natsserver.User{
+	s := servertest.Start(t, &natsserver.Options{Users: []*natsserver.User{
 		{Username: "cluster", Password: "c"},
 		{
 			Username: "weak", Password: "hush",
@@ -98,15 +98,6 @@ func TestDoctorFindsPermissions(t *testing.T) {
 		}},
 		{Username: "deaf", Password: "hush", Permissions: &natsserver.Permissions{Publish: allow(">"), Subscribe: allow("x")}},
 	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	s.Start()
-	t.Cleanup(s.Shutdown)
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("the server is not ready")
-	}
 	responder.On(t, strings.Replace(s.ClientURL(), "://", "://cluster:c@", 1), nil)
 
 	for user, want := range map[string]string{

@@ -12,6 +12,7 @@ import (
 	natsserver "github.com/nats-io/nats-server/v2/server"
 
 	"quartet/bus/host/exit"
+	"quartet/bus/server/servertest"
 	"quartet/client/internal/responder"
 )
 
@@ -21,19 +22,11 @@ func strict(t *testing.T) string {
 	allow := func(subjects ...string) *natsserver.SubjectPermission {
 		return &natsserver.SubjectPermission{Allow: subjects}
 	}
-	s, err := natsserver.NewServer(&natsserver.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, Users: []*natsserver.User{
+	s := servertest.Start(t, &natsserver.Options{Users: []*natsserver.User{
 		{Username: "cluster", Password: "c"},
 		{Username: "mute", Password: "c", Permissions: &natsserver.Permissions{Publish: allow("elsewhere"), Subscribe: allow(">")}},
 		{Username: "deaf", Password: "c", Permissions: &natsserver.Permissions{Publish: allow(">"), Subscribe: allow("elsewhere")}},
 	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(s.Shutdown)
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("the server is not ready")
-	}
 	responder.On(t, strings.Replace(s.ClientURL(), "://", "://cluster:c@", 1), nil)
 	return s.ClientURL()
 }

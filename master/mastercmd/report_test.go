@@ -19,6 +19,7 @@ import (
 	"quartet/bus/lamport"
 	"quartet/bus/model"
 	"quartet/bus/server"
+	"quartet/bus/server/servertest"
 	"quartet/master/ledger"
 )
 
@@ -172,18 +173,10 @@ func TestReportThatPermissionsRefuse(t *testing.T) {
 	allow := func(subject string) *natsserver.SubjectPermission {
 		return &natsserver.SubjectPermission{Allow: []string{subject}}
 	}
-	s, err := natsserver.NewServer(&natsserver.Options{Host: "127.0.0.1", Port: natsserver.RANDOM_PORT, NoLog: true, NoSigs: true, Users: []*natsserver.User{
+	s := servertest.Start(t, &natsserver.Options{Users: []*natsserver.User{
 		{Username: "mute", Password: "p", Permissions: &natsserver.Permissions{Publish: allow("elsewhere")}},
 		{Username: "deaf", Password: "p", Permissions: &natsserver.Permissions{Subscribe: allow("elsewhere")}},
 	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(s.Shutdown)
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("the server is not ready")
-	}
 	for user, subject := range map[string]string{"mute": "publish to quartet.report", "deaf": "subscribe to _INBOX."} {
 		out, status, err := report(t, "--nats", s.ClientURL(), "--user", user, "--password", "p")
 		if status != exit.StatusRefused || !errors.Is(err, bus.ErrPermission) || !strings.Contains(err.Error(), subject) || out != "" {

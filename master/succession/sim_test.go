@@ -357,6 +357,22 @@ func TestM6HandingOverKeepsADoorOpen(t *testing.T) {
 	}
 }
 
+// oneSucceeds wants that somebody leads after limit ticks at the most, and that no other one has
+// taken over by 200 ticks later.
+func (w *world) oneSucceeds(limit uint64) {
+	for begun := w.now; len(w.leaders()) == 0; w.step() {
+		if w.now-begun > limit {
+			w.fail("nobody leads after %d ticks", w.now-begun)
+		}
+	}
+	for range 200 {
+		w.step()
+	}
+	if w.takes != 1 {
+		w.fail("%d masters have taken over", w.takes)
+	}
+}
+
 // The death of who leads is over after the suspicion time and little more, if no beat is lost; that
 // of the one that would be the next, too, after one stagger more.
 func TestM3DeathsAreNoticedInTime(t *testing.T) {
@@ -378,17 +394,7 @@ func TestM3DeathsAreNoticedInTime(t *testing.T) {
 		}
 
 		w.takes = 0
-		for begun := w.now; len(w.leaders()) == 0; w.step() {
-			if w.now-begun > limit {
-				w.fail("nobody leads after %d ticks", w.now-begun)
-			}
-		}
-		for range 200 {
-			w.step()
-		}
-		if w.takes != 1 {
-			w.fail("%d masters have taken over", w.takes)
-		}
+		w.oneSucceeds(limit)
 	}
 }
 
@@ -408,17 +414,7 @@ func TestM8DeathsThatAreFound(t *testing.T) {
 			w.tell(was)
 			const limit = 40 // what it takes to begin, and the others to say that they hear nobody lead
 			w.takes = 0
-			for begun := w.now; len(w.leaders()) == 0; w.step() {
-				if w.now-begun > limit {
-					w.fail("nobody leads after %d ticks", w.now-begun)
-				}
-			}
-			for range 200 {
-				w.step()
-			}
-			if w.takes != 1 {
-				w.fail("%d masters have taken over", w.takes)
-			}
+			w.oneSucceeds(limit)
 		}
 	}
 }

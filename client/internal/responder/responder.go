@@ -20,6 +20,7 @@ import (
 	"quartet/bus/codec"
 	"quartet/bus/lamport"
 	"quartet/bus/model"
+	"quartet/bus/server/servertest"
 )
 
 // Action is what happens to one request.
@@ -69,22 +70,7 @@ func Narrow(t testing.TB, maxPayload int32) *server.Server { return serverAt(t, 
 
 func serverAt(t testing.TB, port int, maxPayload int32) *server.Server {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: port, NoLog: true, NoSigs: true, JetStream: true, StoreDir: storeDir(t),
-		MaxPayload: maxPayload,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("the NATS server is not ready")
-	}
-	t.Cleanup(func() {
-		s.Shutdown()
-		s.WaitForShutdown()
-	})
-	return s
+	return servertest.Start(t, &server.Options{Port: port, JetStream: true, StoreDir: storeDir(t), MaxPayload: maxPayload})
 }
 
 // storeDir is a folder that a server which is slow to let go cannot fail the test with.

@@ -17,6 +17,7 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/host/exit"
+	"quartet/bus/server/servertest"
 	"quartet/bus/testkit"
 )
 
@@ -24,21 +25,7 @@ import (
 // reaches it over a leaf node.
 func behindALeaf(t *testing.T) (hub, leaf *server.Server) {
 	t.Helper()
-	begin := func(o *server.Options) *server.Server {
-		o.Host, o.Port, o.NoSigs, o.NoLog = "127.0.0.1", server.RANDOM_PORT, true, true
-		s, err := server.NewServer(o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.Start()
-		t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-		if !s.ReadyForConnections(startLimit) {
-			t.Fatalf("server %s does not start", o.ServerName)
-		}
-		return s
-	}
-
-	hub = begin(&server.Options{
+	hub = servertest.Start(t, &server.Options{
 		ServerName: "hub", JetStream: true, StoreDir: t.TempDir(), JetStreamDomain: "hub",
 		LeafNode: server.LeafNodeOpts{Host: "127.0.0.1", Port: server.RANDOM_PORT},
 	})
@@ -47,7 +34,7 @@ func behindALeaf(t *testing.T) (hub, leaf *server.Server) {
 		t.Fatal(err)
 	}
 	remote := &url.URL{Scheme: "nats-leaf", Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(v.LeafNode.Port))}
-	leaf = begin(&server.Options{
+	leaf = servertest.Start(t, &server.Options{
 		ServerName: "leaf",
 		LeafNode:   server.LeafNodeOpts{Remotes: []*server.RemoteLeafOpts{{URLs: []*url.URL{remote}}}},
 	})

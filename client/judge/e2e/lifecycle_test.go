@@ -18,6 +18,7 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/host/exit"
+	"quartet/bus/server/servertest"
 	"quartet/bus/testkit"
 	"quartet/master/masternode/supervise"
 )
@@ -242,20 +243,8 @@ func externalServer(t *testing.T, jetstream bool) *server.Server {
 // externalServerOf is one with options of its own.
 func externalServerOf(t *testing.T, o *server.Options) *server.Server {
 	t.Helper()
-	o.Host, o.Port, o.NoLog, o.NoSigs, o.StoreDir = "127.0.0.1", server.RANDOM_PORT, true, true, t.TempDir()
-	s, err := server.NewServer(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() {
-		s.Shutdown()
-		s.WaitForShutdown()
-	})
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("the server is not ready")
-	}
-	return s
+	o.StoreDir = t.TempDir()
+	return servertest.Start(t, o)
 }
 
 // With --nats the master uses a server that is there, and leaves it alone: the same command

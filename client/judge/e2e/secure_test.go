@@ -18,6 +18,7 @@ import (
 
 	"quartet/bus/host/exit"
 	"quartet/bus/secure"
+	"quartet/bus/server/servertest"
 	"quartet/bus/testkit"
 	"quartet/client"
 )
@@ -209,17 +210,8 @@ func TestRolesOnANATSServer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		o.Host, o.Port, o.NoSigs, o.NoLog, o.JetStream, o.StoreDir = "127.0.0.1", server.RANDOM_PORT, true, true, true, t.TempDir()
-		s, err := server.NewServer(o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.Start()
-		t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-		if !s.ReadyForConnections(startLimit) {
-			t.Fatal("the server is not ready")
-		}
-		return "nats://" + s.Addr().String()
+		o.JetStream, o.StoreDir = true, t.TempDir()
+		return "nats://" + servertest.Start(t, o).Addr().String()
 	}
 
 	for what, lax := range map[string]bool{"as it is printed": false, "with no denials": true} {

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
+	"quartet/bus/server/servertest"
 	"quartet/bus/testkit"
 )
 
@@ -23,25 +24,14 @@ func plainServers(t *testing.T) (servers []*server.Server, urls string) {
 	routes := ""
 	for i := range 3 {
 		o := &server.Options{
-			ServerName: fmt.Sprintf("p%d", i+1), Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true,
-			Cluster: server.ClusterOpts{Name: "plain", Host: "127.0.0.1", Port: server.RANDOM_PORT},
+			ServerName: fmt.Sprintf("p%d", i+1),
+			Cluster:    server.ClusterOpts{Name: "plain", Host: "127.0.0.1", Port: server.RANDOM_PORT},
 		}
 
 		if routes != "" {
 			o.Routes = server.RoutesFromStr(routes)
 		}
-		s, err := server.NewServer(o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.Start()
-		t.Cleanup(func() {
-			s.Shutdown()
-			s.WaitForShutdown()
-		})
-		if !s.ReadyForConnections(startLimit) {
-			t.Fatal("a server is not ready")
-		}
+		s := servertest.Start(t, o)
 		if routes == "" {
 			routes = "nats://" + s.ClusterAddr().String()
 		}

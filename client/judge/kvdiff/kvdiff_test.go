@@ -8,6 +8,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+
+	"quartet/bus/server/servertest"
 )
 
 var (
@@ -19,19 +21,7 @@ var (
 // startJetStream runs a server with JetStream, and is what the facade is compared with.
 func startJetStream(t testing.TB) *server.Server {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() {
-		s.Shutdown()
-		s.WaitForShutdown()
-	})
-	if !s.ReadyForConnections(20 * time.Second) {
-		t.Fatal("the NATS server is not ready")
-	}
-	return s
+	return servertest.Start(t, &server.Options{JetStream: true, StoreDir: t.TempDir()})
 }
 
 func connect(t testing.TB, url string) *nats.Conn {

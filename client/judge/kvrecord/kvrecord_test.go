@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"quartet/bus/model"
+	"quartet/bus/server/servertest"
 	"quartet/bus/testkit"
 	"quartet/client/judge/history"
 	"quartet/client/judge/kvrecord"
@@ -28,25 +29,14 @@ func startJetStream(t testing.TB, servers int) []string {
 	var urls, routes []string
 	for i := range servers {
 		o := &server.Options{
-			ServerName: fmt.Sprintf("n%d", i+1), Host: "127.0.0.1", Port: -1, JetStream: true, NoSigs: true, NoLog: true,
+			ServerName: fmt.Sprintf("n%d", i+1), JetStream: true,
 			StoreDir: filepath.Join(t.TempDir(), "js"),
 		}
 		if servers > 1 {
 			o.Cluster = server.ClusterOpts{Name: "three", Host: "127.0.0.1", Port: -1}
 			o.Routes = server.RoutesFromStr(strings.Join(routes, ","))
 		}
-		s, err := server.NewServer(o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.Start()
-		t.Cleanup(func() {
-			s.Shutdown()
-			s.WaitForShutdown()
-		})
-		if !s.ReadyForConnections(patience) {
-			t.Fatal("a NATS server is not ready")
-		}
+		s := servertest.Start(t, o)
 
 		urls = append(urls, s.ClientURL())
 		if servers > 1 {

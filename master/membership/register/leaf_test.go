@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"testing"
 
+	"quartet/bus/server/servertest"
 	"quartet/bus/testkit"
 
 	nats "github.com/nats-io/nats-server/v2/server"
@@ -16,25 +17,11 @@ import (
 // returns the URLs of both.
 func startLeaf(t *testing.T, domain string) (hub, leaf string) {
 	t.Helper()
-	start := func(o *nats.Options) *nats.Server {
-		o.Host, o.Port, o.NoSigs, o.NoLog = "127.0.0.1", nats.RANDOM_PORT, true, true
-		s, err := nats.NewServer(o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.Start()
-		t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-		if !s.ReadyForConnections(patience) {
-			t.Fatalf("server %s does not start", o.ServerName)
-		}
-		return s
-	}
-
 	options := &nats.Options{
 		ServerName: "hub", JetStream: true, StoreDir: t.TempDir(), JetStreamDomain: "hub", DisableJetStreamBanner: true,
 		LeafNode: nats.LeafNodeOpts{Host: "127.0.0.1", Port: nats.RANDOM_PORT},
 	}
-	h := start(options)
+	h := servertest.Start(t, options)
 	remote := &url.URL{Scheme: "nats-leaf", Host: leafAddress(t, h)}
 	options = &nats.Options{
 		ServerName: "leaf",
@@ -44,7 +31,7 @@ func startLeaf(t *testing.T, domain string) (hub, leaf string) {
 		options.JetStream, options.StoreDir = true, t.TempDir()
 		options.JetStreamDomain, options.DisableJetStreamBanner = domain, true
 	}
-	l := start(options)
+	l := servertest.Start(t, options)
 	testkit.Await(t, "the leaf node connects", func() bool { return h.NumLeafNodes() == 1 && l.NumLeafNodes() == 1 })
 	return h.ClientURL(), l.ClientURL()
 }
