@@ -140,8 +140,8 @@ func evaluate(q *message.Request, get func(string) record, position uint64) (mod
 		rec, sum, done := change(&w, old)
 		if !done {
 			failed := model.Result{Code: model.Failed}
-			if old.has() {
-				failed.Revision = old.revision
+			if stays := get(step.Key); stays.has() { // as nothing that was done before is kept
+				failed.Revision = stays.revision
 			}
 			results.Results, results.Failed = append(results.Results, failed), i
 			return results, nil
