@@ -69,6 +69,39 @@ func TestWhatTheServerRefusesIsDefinite(t *testing.T) {
 	all.Wait()
 }
 
+// Who may read alone reads, one by one and many at once, without being told how; and writes
+// nothing.
+func TestWhoMayReadAloneReads(t *testing.T) {
+	url := guarded(t, []string{"quartet.read"}, []string{"_INBOX.>"})
+	c, err := client.Connect(t.Context(), url, client.WithTimeout(time.Minute), client.WithRetries(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for range 2 { // before it knows, and after
+		if _, err := c.Get(t.Context(), "a"); !errors.Is(err, client.ErrNotFound) {
+			t.Errorf("a get: %v", err)
+		}
+	}
+	outcomes, err := c.GetMany(t.Context(), []string{"a", "b", "c", "d", "e", "f"})
+	if err != nil {
+		t.Error(err)
+	}
+	for i, o := range outcomes {
+		if !errors.Is(o.Err, client.ErrNotFound) || o.Attempts != 1 {
+			t.Errorf("get %d of many: %v after %d", i, o.Err, o.Attempts)
+		}
+	}
+
+	_, err = c.Set(t.Context(), "a", []byte("1"))
+	if !errors.Is(err, client.ErrPermission) || !strings.Contains(err.Error(), "publish to quartet.request") {
+		t.Errorf("a set: %v", err)
+	}
+	if _, err := c.Get(t.Context(), "a"); !errors.Is(err, client.ErrNotFound) {
+		t.Errorf("a get after that: %v", err)
+	}
+}
+
 // Batches may be refused where requests are not: they go one by one.
 func TestBatchesThatTheServerRefusesGoOneByOne(t *testing.T) {
 	url := guarded(t, []string{"quartet.request"}, []string{"_INBOX.>"})

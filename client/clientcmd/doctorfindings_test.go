@@ -178,7 +178,7 @@ func TestDoctorFindsAStreamOnTheSubjects(t *testing.T) {
 	for _, c := range []struct {
 		subjects, takes []string
 	}{
-		{[]string{"quartet.>"}, []string{"quartet.request", "quartet.batch", "quartet.status"}},
+		{[]string{"quartet.>"}, []string{"quartet.request", "quartet.batch", "quartet.read", "quartet.status"}},
 		{[]string{"quartet.request"}, []string{"quartet.request"}},
 		{[]string{"quartets.>", "quartet"}, nil},
 	} {
@@ -190,7 +190,7 @@ func TestDoctorFindsAStreamOnTheSubjects(t *testing.T) {
 		}
 		w := world{env: map[string]string{"NATS_URL": r.URL}}
 		_, lines := doctor(t, &w)
-		for _, subject := range []string{"quartet.request", "quartet.batch", "quartet.status"} {
+		for _, subject := range []string{"quartet.request", "quartet.batch", "quartet.read", "quartet.status"} {
 			found := strings.Contains(lines, "finding streams: stream AUDIT takes "+subject+": ")
 			wanted := strings.Contains(strings.Join(c.takes, " ")+" ", subject+" ")
 			if found != wanted {

@@ -106,7 +106,7 @@ func (d *doctor) lookAtStreams(ctx context.Context, js jetstream.JetStream) {
 	if err != nil {
 		return // lookAtCluster says so
 	}
-	for _, subject := range []string{subjects.Request(), subjects.Batch(), subjects.Status()} {
+	for _, subject := range []string{subjects.Request(), subjects.Batch(), subjects.Read(), subjects.Status()} {
 		d.lookForStreams(ctx, js, subject)
 	}
 }

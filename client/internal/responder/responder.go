@@ -110,7 +110,9 @@ func On(t testing.TB, url string, script func(Call) Action) *Responder {
 	}
 	t.Cleanup(nc.Close)
 	r := &Responder{URL: url, Conn: nc, script: script, values: map[string]stored{}, outcomes: map[string]bus.Reply{}}
-	for subject, handler := range map[string]nats.MsgHandler{"quartet.request": r.request, "quartet.status": r.status} {
+	for subject, handler := range map[string]nats.MsgHandler{
+		"quartet.request": r.request, "quartet.read": r.request, "quartet.status": r.status,
+	} {
 		if _, err := nc.Subscribe(subject, handler); err != nil {
 			t.Fatal(err)
 		}
