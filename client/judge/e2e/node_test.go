@@ -30,6 +30,8 @@ type nodes struct {
 	args    []string
 	more    func(i int) []string // arguments of node i alone; nil: none
 	options []nats.Option        // with which the test connects
+
+	programs []string // of each node; nil: the one under test
 }
 
 func newNodes(t testing.TB, n int, args ...string) *nodes {
@@ -61,7 +63,11 @@ func (c *nodes) arguments(i int) []string {
 // launch starts node i, from 0.
 func (c *nodes) launch(t testing.TB, i int) {
 	t.Helper()
-	m := &master{Child: testkit.Launch(t, exec.Command(binary, c.arguments(i)...)), logs: c.folders[i].logs, tmp: c.folders[i].tmp}
+	program := binary
+	if c.programs != nil {
+		program = c.programs[i]
+	}
+	m := &master{Child: testkit.Launch(t, exec.Command(program, c.arguments(i)...)), logs: c.folders[i].logs, tmp: c.folders[i].tmp}
 	c.all[i] = m
 	t.Cleanup(func() {
 		if !m.Gone() && m.stop(t, syscall.SIGTERM) != 0 {
