@@ -17,7 +17,7 @@ type lab struct {
 }
 
 const (
-	subnet  = "10.213.77."
+	subnet  = "10.0.0."
 	clients = 100 // last byte of the clients' address
 )
 
