@@ -16,6 +16,7 @@ import (
 	"quartet/bus/host/loop"
 	"quartet/bus/lamport"
 	"quartet/bus/message"
+	"quartet/bus/secure"
 	"quartet/master"
 	"quartet/master/ledger"
 	"quartet/master/masternode/supervise"
@@ -175,7 +176,14 @@ func (n *node) banner() {
 	for _, warning := range n.warnings(&s) {
 		fmt.Fprintf(n.opts.Stdout, "  WARNING   %s\n", warning)
 	}
-	fmt.Fprintf(n.opts.Stdout, "  try       nats -s %s req %s '1, 1, key ::: value'\n", n.url(), n.subjects.Request())
+	certificate := ""
+	if n.opts.Secure != nil {
+		certificate = fmt.Sprintf(" --tlsca %s --tlscert %s --tlskey %s", secure.AuthorityFile, secure.CertificateFile, secure.KeyFile)
+	}
+	fmt.Fprintf(n.opts.Stdout, "  try       nats -s %s%s req %s '1, 1, key ::: value'\n", n.url(), certificate, n.subjects.Request())
+	if n.opts.Secure != nil {
+		fmt.Fprintln(n.opts.Stdout, "            in the directory of a client's certificate (quartet secure client makes one)")
+	}
 
 	n.opts.Log.Info("ready", "url", n.url(), "pid", os.Getpid(), "epoch", s.Epoch,
 		"replicas", len(s.Replicas), "in_process", n.opts.InProcess != nil, "missing", n.why())

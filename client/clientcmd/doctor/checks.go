@@ -96,6 +96,9 @@ func (d *doctor) lookAtJetStream(ctx context.Context, nc *nats.Conn) {
 			return
 		}
 	}
+	if errors.Is(err, context.Canceled) {
+		err = context.Cause(asking) // the server's refusal
+	}
 	d.note("JetStream", fmt.Sprintf("not to be had: %v", err), remedy)
 }
 

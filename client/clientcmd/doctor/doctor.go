@@ -100,12 +100,12 @@ type doctor struct {
 
 	refused    context.CancelCauseFunc // ends the wait for what the server has refused
 	mu         sync.Mutex
-	skip       context.CancelFunc // ends the wait for the answer to a question that only the doctor asks
-	violations []string           // what the server said of our permissions
-	reads      bool               // the server has refused a request: this user may read alone, or nothing
-	requests   string             // what it said then
-	trying     string             // a subject on which this user need not be let to publish
-	tryRefused bool               // the server has refused it
+	skip       context.CancelCauseFunc // ends the wait for the answer to a question that only the doctor asks
+	violations []string                // what the server said of our permissions
+	reads      bool                    // the server has refused a request: this user may read alone, or nothing
+	requests   string                  // what it said then
+	trying     string                  // a subject on which this user need not be let to publish
+	tryRefused bool                    // the server has refused it
 }
 
 func (d *doctor) ok(what, format string, args ...any) {
@@ -196,12 +196,12 @@ func (d *doctor) violated(err error) {
 	defer d.mu.Unlock()
 	if d.trying != "" && strings.Contains(err.Error(), `"`+d.trying+`"`) {
 		d.tryRefused = true
-		d.skip()
+		d.skip(err)
 		return
 	}
 	if strings.Contains(err.Error(), `"$`) {
 		if d.skip != nil {
-			d.skip()
+			d.skip(err)
 		}
 		return
 	}
@@ -223,13 +223,14 @@ func (d *doctor) violated(err error) {
 }
 
 // aside returns a context for a question that only the doctor asks. It ends when the
-// server refuses the question.
+// server refuses the question; its cause is then what the server has said.
 func (d *doctor) aside(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	ctx, skip := context.WithCancelCause(ctx)
 	d.mu.Lock()
-	d.skip = cancel
+	d.skip = skip
 	d.mu.Unlock()
-	return ctx, cancel
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	return ctx, func() { cancel(); skip(nil) }
 }
 
 // denied reports whether the server has refused something.

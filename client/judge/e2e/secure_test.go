@@ -3,11 +3,13 @@
 package e2e_test
 
 import (
+	"context"
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -77,6 +79,11 @@ func TestAClosedClusterRefuses(t *testing.T) {
 	load := startAdder(t, c.url(), client.WithTLS(config))
 	load.awaitMore(t, 20)
 	before := mustStatus(t, nc)
+	testkit.Await(t, "a banner whose command brings a certificate", func() bool {
+		return slices.ContainsFunc(c.all, func(m *master) bool {
+			return m.Stdout.Has("--tlsca ca.crt --tlscert tls.crt --tlskey tls.key req quartet.request")
+		})
+	})
 
 	url := "nats://" + c.listen[0]
 	node := func(name, identity string) []string {
@@ -224,7 +231,11 @@ func TestRolesOnANATSServer(t *testing.T) {
 		p := newFolder(t)
 		m := startIn(t, p, asClient(certs, "n1", url, "--memory", "--in-process", "--suspect", calm)...)
 		for _, role := range secure.Clients {
-			found := findings(t, quartet(t, asClient(certs, string(role), url, "doctor", "-o", "json")...))
+			doctor := quartet(t, asClient(certs, string(role), url, "doctor", "-o", "json")...)
+			found := findings(t, doctor)
+			if strings.Contains(doctor.stdout, context.Canceled.Error()) {
+				t.Errorf("%s, role %s: a refusal is no cancellation\n%s", what, role, doctor.stdout)
+			}
 			isWrong := len(found) > 0
 			if isWrong != (lax && role == secure.Write) {
 				t.Errorf("%s, role %s: %q", what, role, found)
