@@ -19,7 +19,7 @@ func strong(from message.Header, seq uint64, requests ...message.Request) *messa
 	return d
 }
 
-// kinds of what was sent, to whom: "STATE m1".
+// sent is the kinds of what was sent, and to whom: "STATE m1".
 func (o *one) sent() string {
 	var all []string
 	for _, s := range o.out.Sends {

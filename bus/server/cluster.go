@@ -89,7 +89,7 @@ func (c *Cluster) loopback(ctx context.Context) (bool, error) {
 	return own, nil
 }
 
-// probeRoutes finds out whether the port for routes can be had.
+// probe finds out whether the port for routes can be had.
 func (c *Cluster) probe(ctx context.Context) error {
 	host, port, err := splitRoute(c.Listen)
 	if err != nil {

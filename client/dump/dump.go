@@ -46,6 +46,9 @@ type header struct {
 	Taken   string `json:"taken"` // RFC 3339
 }
 
+// trailerBegins is how the last line of a backup begins, and no other one.
+const trailerBegins = `{"entries":`
+
 // trailer is the last line of a backup.
 type trailer struct {
 	Entries  uint64 `json:"entries"`
@@ -194,12 +197,13 @@ func (w *Writer) End(position uint64) error {
 	return w.flush()
 }
 
-// Entries is how many keys were added, Bytes how much was written.
+// Entries is how many keys were added.
 func (w *Writer) Entries() uint64 { return w.entries }
 
 // Bytes is how many bytes were written.
 func (w *Writer) Bytes() int64 { return w.bytes }
 
+// flush writes what is in the buffer, and takes it into the sum.
 func (w *Writer) flush() error {
 	b := w.buf
 	w.buf = w.buf[:0]
@@ -241,21 +245,23 @@ func ReadBackup(r io.Reader, each func(Entry) error) (Backup, error) {
 
 // reading is a backup that is read.
 type reading struct {
-	sum          hash.Hash
-	each         func(Entry) error
-	said         Backup
-	entries      uint64
-	last         string
-	begun, ended bool
+	sum     hash.Hash         // of the lines so far
+	each    func(Entry) error // is called for each entry
+	said    Backup
+	entries uint64 // so far
+	last    string // the key of the last of them
+	begun   bool   // the first line was read
+	ended   bool   // the last line was read, and fits
 }
 
+// line reads a line: the first, an entry, or the last.
 func (r *reading) line(n int, b []byte) error {
 	switch {
 	case r.ended:
 		return fmt.Errorf("%w: there is something behind its end, in line %d", ErrBroken, n)
 	case !r.begun:
 		return r.begin(b)
-	case bytes.HasPrefix(b, []byte(`{"entries":`)):
+	case bytes.HasPrefix(b, []byte(trailerBegins)):
 		return r.end(n, b)
 	}
 

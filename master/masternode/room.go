@@ -8,8 +8,9 @@ import (
 	"quartet/bus/trouble"
 )
 
-// A write of the causal model is numbered here and comes to every replica, so no replica can
-// refuse it: the door asks for room, too.
+// roomEvery is how often the master asks how much room the disk has, as the replicas do of theirs:
+// a write of the causal model is numbered here and comes to every replica, so no replica can
+// refuse it.
 const roomEvery = 100 * time.Millisecond
 
 // roomLeft is whether the file system of the data has any.

@@ -17,7 +17,7 @@ import (
 // CompletionLimit is how long a shell may wait for a cluster to name its replicas.
 const CompletionLimit = 500 * time.Millisecond
 
-// in one line, what each model is good for.
+// ModelPromise is what each model is good for, in one line.
 var ModelPromise = map[model.Consistency]string{
 	model.Linearizable: "one order, as if there were one copy",
 	model.Sequential:   "one order, reads may be stale",

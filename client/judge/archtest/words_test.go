@@ -5,9 +5,11 @@ import (
 	"go/token"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 )
 
 // longWithoutParagraph is the length, in lines, from which a function has a blank line between two
@@ -72,4 +74,38 @@ func operators(e ast.Expr) map[token.Token]bool {
 		return true
 	})
 	return used
+}
+
+// runByGo are the functions that go test finds by their names: what is said of them is what they
+// show.
+var runByGo = regexp.MustCompile(`^(Test|Benchmark|Fuzz|Example)`)
+
+// A comment on a function or a type begins with its name, so that a search for what a name means
+// ends there, and a name that was changed was changed there, too. Of a type it may be "A name".
+func TestCommentsBeginWithTheName(t *testing.T) {
+	all, fset := sources(t)
+	check := func(s source, name string, doc *ast.CommentGroup, mayHaveArticle bool) {
+		words := strings.FieldsFunc(doc.Text(), func(r rune) bool { return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+		isNamed := len(words) == 0 || words[0] == name
+		hasArticle := mayHaveArticle && slices.Contains([]string{"A", "An"}, words[0])
+		if !isNamed && !hasArticle {
+			t.Errorf("%s:%d: the comment on %s begins with %q", s.name, fset.Position(doc.Pos()).Line, name, words[0])
+		}
+	}
+
+	for _, s := range all {
+		for _, d := range s.file.Decls {
+			switch d := d.(type) {
+			case *ast.FuncDecl:
+				isRunByGo := s.test && d.Recv == nil && runByGo.MatchString(d.Name.Name)
+				if d.Doc != nil && !isRunByGo {
+					check(s, d.Name.Name, d.Doc, false)
+				}
+			case *ast.GenDecl:
+				if d.Tok == token.TYPE && d.Doc != nil && len(d.Specs) == 1 {
+					check(s, d.Specs[0].(*ast.TypeSpec).Name.Name, d.Doc, true)
+				}
+			}
+		}
+	}
 }

@@ -62,7 +62,7 @@ func cellsOf(line string) []string {
 	return cells
 }
 
-// told is what the two sides said of a step.
+// outcome is what the two sides said of a step.
 type outcome struct {
 	step         string
 	theirs, ours string

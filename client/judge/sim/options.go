@@ -161,7 +161,7 @@ var faultNames = [...]string{
 // String names the kind.
 func (k FaultKind) String() string { return faultNames[k] }
 
-// Kills reports whether the kind ends a process.
+// kills reports whether the kind ends a process.
 func (k FaultKind) kills() bool { return k >= Crash && k != Stale }
 
 // FromSeed draws a run. One in eight has a faultless network; the rest mix everything at

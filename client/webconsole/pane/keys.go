@@ -46,13 +46,32 @@ type keyRow struct {
 	Revision                           uint64
 }
 
+// Characters of a value that a line shows: of a list, and of a watch.
+const (
+	listedValue = 80
+	toldValue   = 100
+)
+
+// shownValue is the beginning of a value as text, most characters at the most.
+func shownValue(value []byte, most int) string {
+	enough := (most + 1) * utf8.UTFMax // bytes
+	if len(value) > enough {
+		end := enough // where a character begins: half of one would make text look like bytes
+		for end > enough-utf8.UTFMax && !utf8.RuneStart(value[end]) {
+			end--
+		}
+		value = value[:end]
+	}
+	return short(shown(string(value)), most)
+}
+
 // Rows are the keys as they are listed.
 func (k *Keys) Rows() []keyRow {
 	var rows []keyRow
 	for i := range k.Items {
 		item := &k.Items[i]
 		rows = append(rows, keyRow{
-			Key: shown(item.Key), Address: keyAddress(item.Key, k.Model), Value: short(shown(string(item.Value[:min(len(item.Value), 400)])), 80),
+			Key: shown(item.Key), Address: keyAddress(item.Key, k.Model), Value: shownValue(item.Value, listedValue),
 			Size: grouped(uint64(len(item.Value))), Expires: expires(item.Expires), Revision: item.Revision,
 		})
 	}
@@ -122,7 +141,8 @@ func (o *One) IsText() bool {
 	return true
 }
 
-const mostShown = 64 << 10 // bytes of a value that is no text
+// mostShown is how many bytes are shown of a value that is no text.
+const mostShown = 64 << 10
 
 // Value is the value as text, or as its bytes.
 func (o *One) Value() string {
@@ -178,7 +198,7 @@ func (t *Told) Rows() []eventRow {
 		row := eventRow{Time: clock(t.At), Kind: e.Kind.String(), Key: shown(e.Key)}
 		if e.Kind.Concerns() {
 			row.Address = keyAddress(e.Key, model.Linearizable)
-			row.Value = short(shown(string(e.Value[:min(len(e.Value), 400)])), 100)
+			row.Value = shownValue(e.Value, toldValue)
 		}
 		if e.Revision != 0 {
 			row.Revision = grouped(e.Revision)

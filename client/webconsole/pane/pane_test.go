@@ -206,6 +206,30 @@ func TestKeysAreShown(t *testing.T) {
 	golden(t, "keys-events", string(html))
 }
 
+// A long value of characters that take several bytes is text, wherever it is cut.
+func TestTheBeginningOfALongValueIsText(t *testing.T) {
+	const columns = 80 // of a value in the list
+	listed := func(value string) string {
+		k := pane.Keys{Model: model.Linearizable, Items: []model.Item{{Key: "k", Value: []byte(value), HasValue: true}}}
+		return k.Rows()[0].Value
+	}
+	for _, character := range []string{"a", "é", "語", "🙂"} {
+		for before := range 4 {
+			value := strings.Repeat("a", before) + strings.Repeat(character, 1000)
+			want := string([]rune(value)[:columns-1]) + "…"
+			if got := listed(value); got != want {
+				t.Errorf("%d × a, then %s: %s", before, character, got)
+			}
+		}
+	}
+	if got := listed("short"); got != "short" {
+		t.Error(got)
+	}
+	if got := listed(strings.Repeat("\xff", 1000)); !strings.HasPrefix(got, `"\xff\xff`) {
+		t.Errorf("bytes: %s", got)
+	}
+}
+
 func TestAKeyIsShown(t *testing.T) {
 	one := pane.One{
 		Key: "orders/1", Model: model.Linearizable, Write: true, Token: "the-token", ID: "the-id",
