@@ -112,6 +112,7 @@ func (d *Disk) putState(b *pebble.Batch, before *durable.State) error {
 	return nil
 }
 
+// putPast writes what of the state few turns change.
 func (d *Disk) putPast(b *pebble.Batch) error {
 	var p past
 	var err error
@@ -147,6 +148,7 @@ func put(b *pebble.Batch, key, value []byte)       { _ = b.Set(key, value, nil) 
 func remove(b *pebble.Batch, key []byte)           { _ = b.Delete(key, nil) }
 func removeRange(b *pebble.Batch, from, to []byte) { _ = b.DeleteRange(from, to, nil) }
 
+// dropped removes what the turn says is forgotten: DATA of an epoch that has ended, causal writes.
 func (d *Disk) dropped(b *pebble.Batch, t *durable.Turn, before *durable.State) {
 	if t.DropData {
 		removeRange(b, []byte{prefixData}, []byte{prefixData + 1})
@@ -168,6 +170,7 @@ func above(n uint64) []byte {
 	return numberKey(prefixWrite, n+1)
 }
 
+// data adds to the queue of the order what has come, and takes out what was delivered.
 func (d *Disk) data(b *pebble.Batch, t *durable.Turn) error {
 	for _, m := range t.Data {
 		encoded, err := d.enc.EncodeData(m)
@@ -188,6 +191,7 @@ func (d *Disk) laidOut(encoded []byte) []byte {
 	return d.value
 }
 
+// writes adds causal writes, and removes those that are committed once they are many.
 func (d *Disk) writes(b *pebble.Batch, t *durable.Turn) error {
 	for _, w := range t.Writes {
 		encoded, err := d.enc.EncodeWrites([]message.CausalWrite{*w})
@@ -207,6 +211,7 @@ func (d *Disk) writes(b *pebble.Batch, t *durable.Turn) error {
 	return nil
 }
 
+// weak adds tentative eventual writes, and removes those that are tentative no more.
 func (d *Disk) weak(b *pebble.Batch, t *durable.Turn) error {
 	for _, r := range t.Weak {
 		encoded, err := d.enc.EncodeRequest(r)

@@ -26,6 +26,7 @@ type Disk struct {
 	enc     *codec.Encoder
 	flushes *flushes
 
+	// Records of the committed layer.
 	cache   *cache
 	dirty   []*entry // put or removed in this turn, each once
 	cleared bool     // in this turn, before dirty
@@ -34,10 +35,13 @@ type Disk struct {
 	soonest ending   // no record has a deadline before this one
 	lasting bool     // none has a deadline at all
 	ended   int      // deadlines that were removed since their range was
+
+	// Memory that each turn uses anew: of a key, and of what stands there.
 	scratch []byte
 	value   []byte
 
-	counts    // as committed
+	// What was committed.
+	counts
 	state     durable.State
 	began     bool          // a state is stored
 	trimmed   uint64        // causal writes up to this number are not on disk any more
@@ -51,9 +55,9 @@ type Disk struct {
 	span        durable.Span // of the log of changes, as it is on disk
 	spanTrimmed uint64       // changes up to this revision are not on disk any more
 
-	tail   bool
-	room   error
-	roomAt time.Time
+	tail   bool        // see TailMayBeMissing
+	room   error       // see Room; nil: there is enough
+	roomAt time.Time   // when the disk was asked how much it has
 	free   uint64      // bytes on the disk, at roomAt
 	ready  atomic.Bool // the engine may compact
 	broken bool        // the engine has panicked: it is not to be touched
@@ -121,7 +125,7 @@ func (d *Disk) Commit(t *durable.Turn) error {
 	return nil
 }
 
-// errEngine: the engine has panicked.
+// errEngine is wrapped by the error of a commit in which the engine has panicked.
 var errEngine = errors.New("disk: the engine has stopped")
 
 // apply hands the batch to the engine. The engine waits while too much is in memory that
@@ -232,13 +236,10 @@ func (d *Disk) Room() error {
 	}
 
 	refused, need := levels.Refuses(was, usage.AvailBytes, d.reserve.Missing(usage.TotalBytes))
-	switch refused {
-	case room.Deletes:
-		d.room = fmt.Errorf("disk: %s: %w: %s left, %s wanted", d.o.Dir, ErrFullest, room.Text(usage.AvailBytes), room.Text(need))
-	case room.Sets:
-		d.room = fmt.Errorf("disk: %s: %w: %s left, %s wanted", d.o.Dir, ErrFull, room.Text(usage.AvailBytes), room.Text(need))
-	default:
-		d.room = nil
+	full := map[room.Refused]error{room.Deletes: ErrFullest, room.Sets: ErrFull}[refused]
+	d.room = nil
+	if full != nil {
+		d.room = fmt.Errorf("disk: %s: %w: %s left, %s wanted", d.o.Dir, full, room.Text(usage.AvailBytes), room.Text(need))
 	}
 	if d.room == nil && d.reserve != nil {
 		if err := d.reserve.Keep(); err != nil {
@@ -270,6 +271,7 @@ func (d *Disk) Close() error {
 	return errors.Join(kept, d.mark.f.Close(), d.lock.Close())
 }
 
+// closeEngine closes the engine, unless it has panicked: it is not to be touched then.
 func (d *Disk) closeEngine() (err error) {
 	if d.broken {
 		return nil
