@@ -122,32 +122,29 @@ func recorded(
 		for _, opt := range opts {
 			opt(&asked)
 		}
-		session := r.NewSession()
-		for {
-			call := r.Begin(name, session, &asked)
-			result, err := c.Do(ctx, asked)
-			call.End(&result, err)
-			var page model.Page
-			if err == nil {
-				page, err = result.Page()
-			}
-			if err != nil {
-				yield(client.Item{}, err)
-				return
-			}
 
-			for i := range page.Items {
-				if !yield(page.Items[i], nil) {
-					return
-				}
+		session := r.NewSession()
+		do := func(page client.Request) (client.Result, error) {
+			call := r.Begin(name, session, &page)
+			result, err := c.Do(ctx, page)
+			call.End(&result, err)
+			return result, err
+		}
+		_, err := console.Pages(asked, do, func(x *model.Item) error {
+			if !yield(*x, nil) {
+				return errEnough
 			}
-			if result.Next == "" {
-				return
-			}
-			client.FromPage(result.Next)(&asked)
+			return nil
+		})
+		isFailed := err != nil && !errors.Is(err, errEnough)
+		if isFailed {
+			yield(client.Item{}, err)
 		}
 	}
 }
+
+// errEnough ends a list of which no more is wanted.
+var errEnough = errors.New("no more is wanted")
 
 // show prints a list, limit keys of it at the most (0: all).
 func (l *listing) show(ctx context.Context, list iter.Seq2[client.Item, error]) error {

@@ -42,27 +42,8 @@ func pages(ctx context.Context, c *client.Client, prefix string, each func(*mode
 	asked := client.Request{Request: model.Request{
 		Model: model.Linearizable, Type: model.List, Key: prefix, Range: &model.Range{Limit: model.MaxPage, Values: true},
 	}}
-	for {
-		result, err := c.Do(ctx, asked)
-		if err != nil {
-			return 0, err
-		}
-		page, err := result.Page()
-		if err != nil {
-			return 0, err
-		}
-		for i := range page.Items {
-			if err := each(&page.Items[i]); err != nil {
-				return 0, err
-			}
-		}
-		if result.Next == "" {
-			return result.Position, nil
-		}
-		next := *asked.Range
-		next.From = result.Next
-		asked.Range = &next
-	}
+	last, err := console.Pages(asked, func(r client.Request) (client.Result, error) { return c.Do(ctx, r) }, each)
+	return last.Position, err
 }
 
 // ended gives the error with which a command ends its exit status.
