@@ -158,7 +158,8 @@ func (s *Steps) add(
 	if isOfTheWhole {
 		s.of.fail("an option of a step that belongs to the transaction as a whole: Client.Txn takes it")
 	}
-	s.steps = append(s.steps, model.Step{Type: t, Key: key, Value: value, HasIf: r.HasIf, If: r.If, TTL: r.TTL})
+	r.Type, r.Key, r.Value = t, key, value
+	s.steps = append(s.steps, r.Step())
 	s.heard = append(s.heard, heard)
 	return s
 }
