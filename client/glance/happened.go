@@ -65,7 +65,7 @@ func Ended(before, now *Look) []Happening {
 
 // Happened says what has happened between two looks that are both [Settled]: changes of the view,
 // replicas that left it or came back, and whether the cluster serves. What came and went between
-// them is not seen.
+// them is not seen, but for a member that is another process now: it has left, and is back.
 func Happened(before, now *Look) []Happening {
 	was, is := &before.Status, &now.Status
 	a := adder{at: now.At}
@@ -109,7 +109,15 @@ func (a *adder) member(before *bus.Status, r *bus.ReplicaStatus) {
 		a.add(Bad, "%s is out of the view", r.ID)
 	case !was.Member && r.Member:
 		a.add(Good, "%s is a member", r.ID)
+	case r.Member && isAnother(was, r):
+		a.add(Good, "%s is a member again", r.ID)
 	}
+}
+
+// isAnother reports whether a member's process is not the one that it was. One that is started
+// again may be a member within a tenth of a second.
+func isAnother(was, is *bus.ReplicaStatus) bool {
+	return was.PID != is.PID || was.Incarnation != is.Incarnation
 }
 
 // replica returns a replica of a status by its id; nil: there is none.

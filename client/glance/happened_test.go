@@ -33,6 +33,12 @@ func TestWhatHasHappened(t *testing.T) {
 		"it is back": {func(before, now *bus.Status) {
 			before.Replicas[1].Member, now.Epoch = false, 5
 		}, []string{"1 r2 is a member", "0 view 5: r1, r2, r3"}},
+		"it was out and is back, with its disk": {func(before, now *bus.Status) {
+			before.Replicas[1].PID, now.Replicas[1].PID, now.Replicas[1].Restarts, now.Epoch = 17, 18, 1, 5
+		}, []string{"2 the process of r2 has ended", "1 r2 is a member again", "0 view 5: r1, r2, r3"}},
+		"it was out and is back, elsewhere": {func(before, now *bus.Status) {
+			before.Replicas[1].Incarnation, now.Replicas[1].Incarnation, now.Epoch = 1, 2, 5
+		}, []string{"1 r2 is a member again", "0 view 5: r1, r2, r3"}},
 		"no majority": {func(_, now *bus.Status) {
 			now.Ready, now.Reason = false, "only one can be reached"
 		}, []string{"2 not ready: only one can be reached"}},
