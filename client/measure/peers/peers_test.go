@@ -274,3 +274,16 @@ func TestMissing(t *testing.T) {
 		t.Error("a run without quartet")
 	}
 }
+
+// Only what is driven by calls is a [load.Caller]: whatever is one is called, in a goroutine for each
+// request, whatever its Send does.
+func TestCallbacksAreNotCalled(t *testing.T) {
+	for _, s := range sides() {
+		if s.driver != callbacks && s.driver != goPackage {
+			continue
+		}
+		if _, isCalled := s.sender(nil, 1).(load.Caller); isCalled != (s.driver == goPackage) {
+			t.Errorf("%s %s by %s: called %t", s.system, s.request, s.driver, isCalled)
+		}
+	}
+}

@@ -91,15 +91,22 @@ func (s *store) openQuartet(ctx context.Context, at site, side *side, n int) (co
 		if err != nil {
 			return all, err
 		}
-		by := load.Quartet{Client: c, Consistency: side.model}
-		sender := load.Sender(by)
-		if side.driver == goPackage {
-			sender = load.QuartetCaller{Quartet: by}
-		}
-		if side.request != "" {
-			sender = other{c, side, at.o.Keys}
-		}
-		all.add(sender, func() { _ = c.Close() })
+		all.add(side.sender(c, at.o.Keys), func() { _ = c.Close() })
 	}
 	return all, nil
+}
+
+// sender is how the side drives a client: by callbacks, or by calls as programs do.
+func (s *side) sender(c *client.Client, keys int) load.Sender {
+	sets, others := load.Quartet{Client: c, Consistency: s.model}, other{c, s, keys}
+	isOther, isCalled := s.request != "", s.driver == goPackage
+	switch {
+	case isOther && isCalled:
+		return otherCaller{others}
+	case isOther:
+		return others
+	case isCalled:
+		return load.QuartetCaller{Quartet: sets}
+	}
+	return sets
 }

@@ -97,7 +97,7 @@ func txnKey(key string, i int) string { return fmt.Sprintf("t%d%s", i, key[2:]) 
 
 var created atomic.Uint64
 
-// other sends another request in place of each set.
+// other sends another request in place of each set, by callbacks.
 type other struct {
 	c *client.Client
 	*side
@@ -106,15 +106,20 @@ type other struct {
 
 // Send implements [load.Sender].
 func (o other) Send(op load.Op, done func(load.Outcome)) error {
-	if o.driver == callbacks {
-		return o.c.Start(o.of(op), func(_ client.Result, err error) { done(outcomeOf(err)) })
-	}
+	return o.c.Start(o.of(op), func(_ client.Result, err error) { done(outcomeOf(err)) })
+}
+
+// otherCaller does so by calls. It is a type of its own, for whatever is a [load.Caller] is called.
+type otherCaller struct{ other }
+
+// Send implements [load.Sender].
+func (o otherCaller) Send(op load.Op, done func(load.Outcome)) error {
 	go func() { done(o.Call(op)) }()
 	return nil
 }
 
 // Call implements [load.Caller].
-func (o other) Call(op load.Op) load.Outcome {
+func (o otherCaller) Call(op load.Op) load.Outcome {
 	if o.request == lists {
 		return o.listAll(op, o.keys)
 	}
