@@ -275,8 +275,8 @@ func TestMissing(t *testing.T) {
 	}
 }
 
-// Only what is driven by calls is a [load.Caller]: whatever is one is called, in a goroutine for each
-// request, whatever its Send does.
+// Only what is driven by calls is a [load.Caller]: whatever is one is called, in a goroutine for
+// each request, whatever its Send does.
 func TestCallbacksAreNotCalled(t *testing.T) {
 	for _, s := range sides() {
 		if s.driver != callbacks && s.driver != goPackage {
