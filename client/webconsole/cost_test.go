@@ -8,11 +8,11 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
-	"slices"
 	"strconv"
 	"testing"
 
 	"quartet/bus/testkit"
+	"quartet/client/measure/load"
 )
 
 var (
@@ -66,12 +66,13 @@ func BenchmarkAPageIsOpen(b *testing.B) {
 		rates = append(rates, rate1, rate2)
 	}
 	b.StopTimer()
-	b.ReportMetric(median(closed), "µs/op-closed")
-	b.ReportMetric(median(open), "µs/op-open")
-	b.ReportMetric(median(ratios), "open/closed")
-	b.ReportMetric(slices.Min(ratios), "least-ratio")
-	b.ReportMetric(slices.Max(ratios), "greatest-ratio")
-	b.ReportMetric(slices.Min(rates), "least-answered/s")
+	ratio := load.NewSpread(ratios)
+	b.ReportMetric(load.NewSpread(closed).Median, "µs/op-closed")
+	b.ReportMetric(load.NewSpread(open).Median, "µs/op-open")
+	b.ReportMetric(ratio.Median, "open/closed")
+	b.ReportMetric(ratio.Min, "least-ratio")
+	b.ReportMetric(ratio.Max, "greatest-ratio")
+	b.ReportMetric(load.NewSpread(rates).Min, "least-answered/s")
 	b.ReportMetric(0, "ns/op")
 }
 
@@ -93,9 +94,4 @@ func costs(tb testing.TB, out []byte) (cpu, answered float64) {
 		}
 	}
 	return cpu, loads[0].Quartet.OpsPerSecond.Median
-}
-
-func median(of []float64) float64 {
-	sorted := slices.Sorted(slices.Values(of))
-	return sorted[len(sorted)/2]
 }
