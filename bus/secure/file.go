@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"quartet/bus/host/atomicfile"
 )
 
 // What a block of a PEM file is.
@@ -28,27 +30,9 @@ func writePair(dir, certFile, keyFile string, der []byte, key crypto.Signer) err
 	return replace(filepath.Join(dir, certFile), pem.EncodeToMemory(&pem.Block{Type: pemCertificate, Bytes: der}), 0o644)
 }
 
-// replace writes a file whole or not.
+// replace writes a file whole or not at all, a power cut included.
 func replace(name string, b []byte, mode os.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(name), ".new-*")
-	if err != nil {
-		return fmt.Errorf("secure: %w", err)
-	}
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Chmod(mode)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name()) // it is in nobody's way
+	if err := atomicfile.Write(name, b, mode, atomicfile.Machine); err != nil {
 		return fmt.Errorf("secure: %w", err)
 	}
 	return nil

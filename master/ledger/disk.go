@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 
 	"quartet/bus"
+	"quartet/bus/host/atomicfile"
 )
 
 const (
@@ -205,17 +206,10 @@ func (d *disk) close() error {
 	return errors.Join(d.failed, d.file.Close())
 }
 
-// replace writes a file under another name and renames it: a reader sees the old one
-// or the new one, whole.
+// replace writes a report whole or not at all: a reader sees the old one or the new one. It waits
+// for no medium, for the next one comes soon.
 func replace(path string, write func(io.Writer) error) error {
-	f, err := os.Create(path + ".new")
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(write(f), f.Close()); err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return os.Rename(f.Name(), path)
+	return atomicfile.WriteBy(path, atomicfile.ByUmask, atomicfile.Process, write)
 }
 
 func jsonOf(s bus.Report) ([]byte, error) {

@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/procfs"
 
 	"quartet/bus"
+	"quartet/bus/host/atomicfile"
 	"quartet/bus/host/lock"
 	"quartet/bus/host/room"
 )
@@ -372,27 +373,16 @@ func (d *runDir) write(r kept) error {
 	return nil
 }
 
+// replace writes a file whole or not at all. That of a cluster in memory need outlive no machine.
 func (d *runDir) replace(name string, b []byte) error {
-	f, err := os.CreateTemp(d.path, name+".*")
-	if err != nil {
-		return err
+	outlive := atomicfile.Machine
+	if d.temporary {
+		outlive = atomicfile.Process
 	}
-	_, err = f.Write(b)
-	if err == nil && !d.temporary {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), filepath.Join(d.path, name))
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-	}
-	return err
+	return atomicfile.Write(filepath.Join(d.path, name), b, 0o600, outlive)
 }
 
+// overwrite writes over a file that is there.
 func (d *runDir) overwrite(name string, b []byte) error {
 	f, err := os.OpenFile(filepath.Join(d.path, name), os.O_WRONLY, 0)
 	if err != nil {

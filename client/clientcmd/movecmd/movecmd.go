@@ -9,9 +9,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"time"
 
+	"quartet/bus/host/atomicfile"
 	"quartet/bus/host/exit"
 	"quartet/bus/model"
 	"quartet/client"
@@ -85,54 +85,13 @@ func (p *progress) clear() {
 	}
 }
 
-// replaced is a file that is whole or is not there: [replaced.commit] gives it its name.
-type replaced struct {
-	*os.File
-	path string
-}
-
-// replace begins a file. overwrite: there may be one of its name.
-func replace(path string, overwrite bool) (*replaced, error) {
+// create begins a file that only its owner may read, and that is whole or is not there. overwrite:
+// there may be one of its name.
+func create(path string, overwrite bool) (*atomicfile.File, error) {
 	if _, err := os.Lstat(path); err == nil && !overwrite {
 		return nil, exit.Usage(fmt.Errorf("%s is there already: name another file, or say --overwrite", path))
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.partial") // mode 0600
-	if err != nil {
-		return nil, err
-	}
-	return &replaced{f, path}, nil
-}
-
-// restart empties the file.
-func (r *replaced) restart() error {
-	if _, err := r.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
-	return r.Truncate(0)
-}
-
-// drop removes the file, if it has not got its name.
-func (r *replaced) drop() {
-	_ = r.Close() // closed already, or of no use
-	_ = os.Remove(r.Name())
-}
-
-// commit gives the file its name, when it is on the disk.
-func (r *replaced) commit() error {
-	if err := r.Sync(); err != nil {
-		return err
-	}
-	if err := r.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(r.Name(), r.path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(r.path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return atomicfile.Create(path, 0o600, atomicfile.Committed)
 }
 
 // remaining is the time after which a value ends, from now on. over: it has ended.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"quartet/bus/host/atomicfile"
 	"quartet/bus/host/config"
 	"quartet/bus/model"
 	"quartet/client/clientcmd/console"
@@ -102,7 +103,7 @@ type writing struct {
 	ctx  context.Context
 	out  *out
 	to   *bufio.Writer
-	file *replaced // nil: standard output
+	file *atomicfile.File // nil: standard output
 	show *progress
 	keys uint64
 }
@@ -112,11 +113,11 @@ func (o *out) run(ctx context.Context, what string, write func(*writing) error) 
 	w := &writing{ctx: ctx, out: o, show: newProgress(o.env.Stderr, what)}
 	var to io.Writer = o.env.Stdout
 	if o.path != "-" {
-		f, err := replace(o.path, o.overwrite)
+		f, err := create(o.path, o.overwrite)
 		if err != nil {
 			return err
 		}
-		defer f.drop()
+		defer f.Drop()
 		w.file, to = f, f
 	}
 	w.to = bufio.NewWriterSize(to, 256<<10)
@@ -130,7 +131,7 @@ func (o *out) run(ctx context.Context, what string, write func(*writing) error) 
 		return fmt.Errorf("write: %w", err)
 	}
 	if w.file != nil {
-		return w.file.commit()
+		return w.file.Commit()
 	}
 	return nil
 }
@@ -167,7 +168,7 @@ func (w *writing) restart() error {
 		return fmt.Errorf("what was written is of a cut that is not kept any more: begin again, or name a file")
 	}
 	w.to.Reset(w.file)
-	return w.file.restart()
+	return w.file.Restart()
 }
 
 func (o *out) export(w *writing) error {

@@ -2,13 +2,12 @@ package record
 
 import (
 	"encoding/json"
-	"errors"
-	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
+	"quartet/bus/host/atomicfile"
 	"quartet/bus/model"
 	"quartet/client/judge/history"
 )
@@ -111,19 +110,6 @@ func (c *counters) write(dir string) error {
 		return err
 	}
 
-	// Several programs may record in one folder: each writes a file of its own first.
-	file, err := os.CreateTemp(dir, StatsFile+".*")
-	if err != nil {
-		return err
-	}
-
-	_, err = file.Write(append(body, '\n'))
-	err = errors.Join(err, file.Chmod(0o644), file.Close())
-	if err == nil {
-		err = os.Rename(file.Name(), filepath.Join(dir, StatsFile))
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(file.Name()))
-	}
-	return nil
+	// Several programs may record in one folder: the last one to write is read.
+	return atomicfile.Write(filepath.Join(dir, StatsFile), append(body, '\n'), 0o644, atomicfile.Process)
 }
