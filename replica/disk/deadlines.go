@@ -18,9 +18,9 @@ import (
 // (0.2 µs). So nothing before the soonest deadline is looked at, it is known where that is, and
 // now and then all before it is removed as a range.
 
-// ending is a key and its deadline; endings stand in the order in which they come up.
+// ending is a key and its deadline. Endings stand in the order in which they come up.
 type ending struct {
-	expires uint64
+	expires uint64 // in the time of the one order; see store.Record
 	key     string
 }
 
@@ -35,7 +35,8 @@ func (d *Disk) expect(end ending) {
 	}
 }
 
-// Due calls fn for what ends by a time, in order; see [store.Store].
+// Due calls fn for the records whose deadlines are not after a time, the soonest first, until it
+// returns false; see [store.Store].
 func (d *Disk) Due(by uint64, fn func(key string, r store.Record) bool) {
 	if d.Err() != nil || d.lasting || d.soonest.expires > by {
 		return
@@ -52,7 +53,7 @@ func (d *Disk) Due(by uint64, fn func(key string, r store.Record) bool) {
 
 		e := d.lookup(end.key)
 		if err := d.Err(); err != nil {
-			return false, nil // it is kept
+			return false, nil // the error is kept
 		}
 		if e.record.Expires != end.expires {
 			return false, fmt.Errorf("%w: %q with the deadline %d", errMissing, end.key, end.expires)
@@ -64,6 +65,7 @@ func (d *Disk) Due(by uint64, fn func(key string, r store.Record) bool) {
 		d.readFailed(err)
 		return
 	}
+
 	if !found && d.Err() == nil {
 		d.lasting = true
 	}
@@ -87,16 +89,16 @@ func (d *Disk) eachDeadline(fn func(end ending) (more bool, err error)) error {
 	return nil
 }
 
-// mergeDeadlines calls fn for those that the engine has, and for those of the turn that come
-// before them, which it takes off.
+// mergeDeadlines calls fn for the deadlines that the engine has, and for those of the turn that
+// come before one of them, which it takes off the list.
 func (d *Disk) mergeDeadlines(turn *[]ending, fn func(end ending) (bool, error)) (more bool, err error) {
 	it, err := d.db.NewIter(&pebble.IterOptions{LowerBound: deadlineKey(nil, d.soonest), UpperBound: []byte{prefixDeadline + 1}})
 	if err != nil {
 		return false, err
 	}
 	defer func() {
-		if cerr := it.Close(); err == nil {
-			err = cerr
+		if closeErr := it.Close(); err == nil {
+			err = closeErr
 		}
 	}()
 
@@ -147,12 +149,14 @@ func (d *Disk) findSoonest() error {
 	})
 }
 
-// trimDeadlines removes the range of those that are no more, now and then. A replica that nobody
-// asks for what is due does it, too, so that it has little to step over once it is asked.
+// trimDeadlines removes the range of keys before the soonest deadline, whenever enough deadlines
+// have gone. A replica that nobody asks for what is due does it, too, so that it has little to step
+// over once it is asked.
 func (d *Disk) trimDeadlines(b *pebble.Batch) error {
 	if d.ended < d.o.trimEnded {
 		return nil
 	}
+
 	d.ended = 0
 	if err := d.findSoonest(); err != nil {
 		d.readFailed(err)

@@ -27,14 +27,31 @@ var (
 	pastKey  = []byte{prefixPast}
 )
 
+// Sizes of keys, in bytes.
+const (
+	sizeOfNumberKey = 1 + 8     // prefix, number
+	sizeOfDataKey   = 1 + 4 + 8 // prefix, sender, seq
+)
+
+// numberKey returns the key of what a prefix numbers.
 func numberKey(prefix byte, n uint64) []byte {
 	return binary.BigEndian.AppendUint64([]byte{prefix}, n)
 }
 
+// dataKey returns the key of a DATA, by its sender and its number.
 func dataKey(from lamport.Node, seq uint64) []byte {
 	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32([]byte{prefixData}, uint32(from)), seq)
 }
 
+// dataOf returns the sender and the number in a key that dataKey made.
+func dataOf(key []byte) (from lamport.Node, seq uint64, ok bool) {
+	if len(key) != sizeOfDataKey {
+		return 0, 0, false
+	}
+	return lamport.Node(binary.BigEndian.Uint32(key[1:])), binary.BigEndian.Uint64(key[5:]), true
+}
+
+// weakKey returns the key of a tentative eventual write.
 func weakKey(id durable.WeakID) []byte {
 	k := binary.BigEndian.AppendUint64([]byte{prefixWeak}, id.RID)
 	k = binary.BigEndian.AppendUint64(k, id.Version.Epoch)
@@ -49,7 +66,7 @@ func deadlineKey(b []byte, end ending) []byte {
 
 // deadlineOf returns what deadlineKey was given.
 func deadlineOf(key []byte) (ending, bool) {
-	if len(key) < 9 {
+	if len(key) < 1+8 { // prefix, deadline
 		return ending{}, false
 	}
 	return ending{expires: binary.BigEndian.Uint64(key[1:]), key: string(key[9:])}, true
@@ -57,7 +74,7 @@ func deadlineOf(key []byte) (ending, bool) {
 
 // numberOf returns the number at the end of a key that numberKey made.
 func numberOf(key []byte) (uint64, bool) {
-	if len(key) != 9 {
+	if len(key) != sizeOfNumberKey {
 		return 0, false
 	}
 	return binary.BigEndian.Uint64(key[1:]), true

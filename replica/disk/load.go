@@ -9,18 +9,20 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"quartet/bus/codec"
-	"quartet/bus/lamport"
 	"quartet/bus/message"
 	"quartet/replica/dedup"
 	"quartet/replica/durable"
 )
 
-// errMissing: something that must be there is not.
+// errMissing is wrapped by the errors of a load that finds a gap: what the state counts is not
+// there.
 var errMissing = errors.New("something is missing")
 
-// load reads everything but the committed layer; nil if nothing was ever committed.
+// load reads everything but the committed layer, and returns nil if nothing was ever committed. Its
+// errors wrap errMissing or errValue, or are the engine's.
 func (d *Disk) load(ctx context.Context) (*durable.Saved, error) {
 	dec := codec.NewDecoder()
+
 	value, closer, err := d.db.Get(stateKey)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, d.mustBeEmpty()
@@ -28,6 +30,7 @@ func (d *Disk) load(ctx context.Context) (*durable.Saved, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	counts, state, err := decodeState(value, dec)
 	if err := errors.Join(err, closer.Close()); err != nil {
 		return nil, err
@@ -37,7 +40,9 @@ func (d *Disk) load(ctx context.Context) (*durable.Saved, error) {
 			return nil, err
 		}
 	}
+
 	d.counts, d.state, d.began, d.keys, d.live = counts, state, true, counts.keys, counts.live
+
 	saved := &durable.Saved{State: state}
 	for _, step := range []func(context.Context, *codec.Decoder, *durable.Saved) error{
 		d.loadData, d.loadWrites, d.loadWeak, d.loadExecuted, d.loadMarkers, d.loadDeadlines, d.loadChanges,
@@ -49,7 +54,7 @@ func (d *Disk) load(ctx context.Context) (*durable.Saved, error) {
 	return saved, nil
 }
 
-// loadPast reads into s what a turn has written of it.
+// loadPast reads into s the fields that few turns change, as the given turn has written them.
 func (d *Disk) loadPast(dec *codec.Decoder, turn uint64, s *durable.State) error {
 	value, closer, err := d.db.Get(pastKey)
 	if errors.Is(err, pebble.ErrNotFound) {
@@ -69,11 +74,13 @@ func (d *Disk) loadPast(dec *codec.Decoder, turn uint64, s *durable.State) error
 	return nil
 }
 
+// mustBeEmpty returns an error if the engine holds anything: without a state it may not.
 func (d *Disk) mustBeEmpty() error {
 	it, err := d.db.NewIter(nil)
 	if err != nil {
 		return err
 	}
+
 	found := it.First()
 	if err := errors.Join(it.Error(), it.Close()); err != nil {
 		return err
@@ -84,12 +91,14 @@ func (d *Disk) mustBeEmpty() error {
 	return nil
 }
 
-// scan calls fn for the values from a key to the end of its prefix, without their layout.
+// scan calls fn for each key from the given one to the end of its prefix, with its value behind the
+// byte of its layout. It ends at the first error of fn, to which it adds the key, or with ctx.
 func (d *Disk) scan(ctx context.Context, from []byte, fn func(key, value []byte) error) error {
 	it, err := d.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: []byte{from[0] + 1}})
 	if err != nil {
 		return err
 	}
+
 	err = func() error {
 		for it.First(); it.Valid(); it.Next() {
 			if err := ctx.Err(); err != nil {
@@ -102,6 +111,7 @@ func (d *Disk) scan(ctx context.Context, from []byte, fn func(key, value []byte)
 			if len(value) == 0 || value[0] != layout {
 				return fmt.Errorf("%w: %x has another layout", errValue, it.Key())
 			}
+
 			if err := fn(it.Key(), value[1:]); err != nil {
 				return fmt.Errorf("%x: %w", it.Key(), err)
 			}
@@ -111,16 +121,19 @@ func (d *Disk) scan(ctx context.Context, from []byte, fn func(key, value []byte)
 	return errors.Join(err, it.Close())
 }
 
+// loadData reads the queue of the one order: DATA that is not executed yet.
 func (d *Disk) loadData(ctx context.Context, dec *codec.Decoder, saved *durable.Saved) error {
 	return d.scan(ctx, []byte{prefixData}, func(key, value []byte) error {
-		if len(key) != 13 {
+		from, seq, ok := dataOf(key)
+		if !ok {
 			return errValue
 		}
+
 		m, err := dec.DecodeData(value)
 		if err != nil {
 			return fmt.Errorf("%w: %w", errValue, err)
 		}
-		if m.From != lamport.Node(binary.BigEndian.Uint32(key[1:])) || m.Seq != binary.BigEndian.Uint64(key[5:]) {
+		if m.From != from || m.Seq != seq {
 			return fmt.Errorf("%w: it is of another key", errValue)
 		}
 		saved.Data = append(saved.Data, m)
@@ -128,6 +141,8 @@ func (d *Disk) loadData(ctx context.Context, dec *codec.Decoder, saved *durable.
 	})
 }
 
+// loadWrites reads the causal writes above the committed number. Up to the watermark there is no
+// gap; those above it were received out of order, and are forgotten with the next turn.
 func (d *Disk) loadWrites(ctx context.Context, dec *codec.Decoder, saved *durable.Saved) error {
 	s := &saved.State
 	next := s.Committed + 1
@@ -163,6 +178,7 @@ func (d *Disk) loadWrites(ctx context.Context, dec *codec.Decoder, saved *durabl
 	return err
 }
 
+// loadWeak reads the tentative eventual writes, in the order of their rIDs.
 func (d *Disk) loadWeak(ctx context.Context, dec *codec.Decoder, saved *durable.Saved) error {
 	return d.scan(ctx, []byte{prefixWeak}, func(key, value []byte) error {
 		r, err := dec.DecodeRequest(value)
@@ -177,8 +193,8 @@ func (d *Disk) loadWeak(ctx context.Context, dec *codec.Decoder, saved *durable.
 	})
 }
 
-// loadExecuted reads the table: the last entries as they are, those before in few bytes,
-// for there may be millions of them.
+// loadExecuted reads the table of executed requests: the last entries as they are, and the earlier
+// ones in the few bytes that package dedup needs, for there may be millions of them.
 func (d *Disk) loadExecuted(ctx context.Context, dec *codec.Decoder, saved *durable.Saved) error {
 	newest, recent := saved.State.Entries, d.lastEntries()
 	next := max(d.counts.firstEntry, d.oldestEntry())
@@ -221,6 +237,7 @@ func (d *Disk) loadExecuted(ctx context.Context, dec *codec.Decoder, saved *dura
 	return err
 }
 
+// earlier returns what is kept in memory of an early entry.
 func earlier(x *message.Executed) *dedup.Entry {
 	return &dedup.Entry{
 		ID: x.Identity, RID: x.RID, Digest: x.Digest, Position: x.Position, Timestamp: x.Timestamp, Time: x.Time,
@@ -228,6 +245,8 @@ func earlier(x *message.Executed) *dedup.Entry {
 	}
 }
 
+// loadMarkers checks that each log of the engine has left its marker: a number that is missing is a
+// log that was lost as a whole, which no checksum shows.
 func (d *Disk) loadMarkers(ctx context.Context, _ *codec.Decoder, _ *durable.Saved) error {
 	next := d.counts.firstMark
 	err := d.scan(ctx, numberKey(prefixLog, next), func(key, _ []byte) error {

@@ -29,10 +29,12 @@ func Open(ctx context.Context, o Options) (*Disk, *durable.Saved, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+
 	d := &Disk{
 		o: o, fault: newFault(), flushes: &flushes{}, enc: codec.NewEncoder(), cache: newCache(o.CacheSize),
 		counts: counts{firstEntry: 1, firstMark: 1}, lasting: true, done: make(chan struct{}),
 	}
+
 	engine := o.fs.PathJoin(o.Dir, engineDir)
 	d.guard = newGuard(o.fs, engine, &o, d.fault)
 	if err := o.fs.MkdirAll(engine, 0o755); err != nil {
@@ -42,7 +44,7 @@ func Open(ctx context.Context, o Options) (*Disk, *durable.Saved, error) {
 		return nil, nil, fmt.Errorf("disk: %s: %w", o.Dir, err)
 	}
 
-	if o.fs == vfs.Default {
+	if o.fs == vfs.Default { // the reserve is a file of the operating system
 		d.reserve = room.NewReserve(o.Dir)
 		freed, err := d.reserve.Begin()
 		if err != nil {
@@ -61,13 +63,16 @@ func Open(ctx context.Context, o Options) (*Disk, *durable.Saved, error) {
 	return d, saved, nil
 }
 
-// open does the work of Open; what it has opened when it fails, abandon closes.
+// open opens and checks what stands below the lock. When it fails, abandon closes what it has
+// opened.
 func (d *Disk) open(ctx context.Context, engine string) (*durable.Saved, error) {
 	last, err := d.lastUse(engine)
 	if err != nil {
 		return nil, err
 	}
 
+	// The machine has ended since, and with it what was on no medium: the turns that must be there
+	// end with the last one that was synced.
 	cut := last.sync == Interval && !last.clean && last.boot != d.o.BootID
 	floor := last.written
 	if cut {
@@ -88,7 +93,6 @@ func (d *Disk) open(ctx context.Context, engine string) (*durable.Saved, error) 
 	if err != nil {
 		return nil, d.openError(err)
 	}
-
 	if d.counts.turn < floor {
 		return nil, damaged(d.o.Dir, fmt.Errorf("turn %d is missing, the last one is %d", floor, d.counts.turn))
 	}
@@ -101,7 +105,6 @@ func (d *Disk) open(ctx context.Context, engine string) (*durable.Saved, error) 
 	if cut && d.began {
 		now.lost, now.of = true, d.state.Incarnation
 	}
-
 	d.tail = now.lost && d.began && now.of == d.state.Incarnation
 	if d.mark, err = openMark(d.o.fs, d.o.Dir, now); err != nil {
 		return nil, fmt.Errorf("disk: %s: %w", d.o.Dir, classified(err))
@@ -113,7 +116,8 @@ func (d *Disk) open(ctx context.Context, engine string) (*durable.Saved, error) 
 	return saved, nil
 }
 
-// lastUse returns what the mark file says, or makes one for a new store.
+// lastUse returns what the mark file says, or makes one for a new store. A mark file without files
+// of the engine, or the other way round, is damage.
 func (d *Disk) lastUse(engine string) (mark, error) {
 	files, err := d.o.fs.List(engine)
 	if err != nil {
@@ -122,7 +126,7 @@ func (d *Disk) lastUse(engine string) (mark, error) {
 
 	used := false
 	for _, name := range files {
-		used = used || name != "LOCK"
+		used = used || name != "LOCK" // which was made just now
 	}
 
 	last, err := readMark(d.o.fs, d.o.fs.PathJoin(d.o.Dir, markName))
@@ -149,11 +153,13 @@ func (d *Disk) lastUse(engine string) (mark, error) {
 	return *last, nil
 }
 
+// lockDir takes the lock of a store. Its error wraps [ErrLocked] if another process has it.
 func lockDir(dir string, fs vfs.FS) (*pebble.Lock, error) {
 	lock, err := pebble.LockDirectory(dir, fs)
 	if err == nil {
 		return lock, nil
 	}
+
 	var number syscall.Errno
 	if errors.As(err, &number) && number != syscall.EAGAIN && number != syscall.EACCES {
 		return nil, classified(err)
@@ -161,6 +167,8 @@ func lockDir(dir string, fs vfs.FS) (*pebble.Lock, error) {
 	return nil, fmt.Errorf("%w: %w", ErrLocked, err)
 }
 
+// openEngine opens the engine; exists: it must be there already. A panic of the engine, which some
+// kinds of damage cause, is an error like others.
 func (d *Disk) openEngine(dir string, exists bool) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -173,6 +181,7 @@ func (d *Disk) openEngine(dir string, exists bool) (err error) {
 	return d.Err()
 }
 
+// engineOptions returns the engine's settings; exists: none is made where there is none.
 func (d *Disk) engineOptions(exists bool) *pebble.Options {
 	o := &pebble.Options{
 		FS: d.guard, Lock: d.lock, Logger: engineLog{d.o.Log, d.guard}, EventListener: d.listener(),
@@ -186,6 +195,7 @@ func (d *Disk) engineOptions(exists bool) *pebble.Options {
 		// has long refused writes.
 		L0CompactionThreshold: 4, L0StopWritesThreshold: 10_000,
 	}
+
 	// None while it is being opened: if that fails, the engine closes what a compaction
 	// that it has begun still uses. None after a fault: tables may be missing that it
 	// believes it has written. Otherwise one at a time: there are other replicas.
@@ -195,9 +205,11 @@ func (d *Disk) engineOptions(exists bool) *pebble.Options {
 		}
 		return 1, 1
 	}
+
 	o.Experimental.L0CompactionConcurrency = math.MaxInt32
 	o.Experimental.CompactionDebtConcurrency = math.MaxInt64
 	o.Experimental.CompactionGarbageFractionForMaxConcurrency = func() float64 { return 0 }
+
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
@@ -217,7 +229,7 @@ func (d *Disk) abandon() error {
 	return d.lock.Close()
 }
 
-// damaged wraps what was found in a sentence that says what to do.
+// damaged returns an error that wraps what was found and [ErrDamaged], whose text says what to do.
 func damaged(dir string, cause error) error {
 	if errors.Is(cause, ErrDamaged) {
 		return cause
@@ -225,13 +237,14 @@ func damaged(dir string, cause error) error {
 	return fmt.Errorf("disk: %s is damaged: %w; %w", dir, cause, ErrDamaged)
 }
 
-// openError says of an error that the engine has returned, or that was met while reading,
-// what it means. Whatever is not the operating system's is damage; so is a file that is
-// not there.
+// openError returns what an error of the engine, or one that was met while reading, means to
+// whoever starts the replica: all is damage but a newer layout, a full disk, the end of the
+// context, and an error of the operating system other than that of a missing file.
 func (d *Disk) openError(err error) error {
 	if fault := d.Err(); fault != nil {
 		err = errors.Join(fault, err)
 	}
+
 	var number syscall.Errno
 	switch {
 	case errors.Is(err, codec.ErrNewer):

@@ -13,9 +13,8 @@ import (
 
 var _ store.Store = (*Disk)(nil)
 
-// Get returns the record at key; see [store.Store]. If the disk cannot be read there is
-// none, and [Disk.Err] and Commit return the error: so nothing may leave before one of
-// them was asked.
+// Get returns the record at key; see [store.Store]. If the disk cannot be read it returns none, and
+// [Disk.Err] and Commit return the error: no answer may be sent before one of them was asked.
 func (d *Disk) Get(key string) (store.Record, bool) {
 	e := d.lookup(key)
 	return e.record, e.present
@@ -36,7 +35,7 @@ func (d *Disk) Remove(key string) {
 	}
 }
 
-// change makes what is known of a key something else, in this turn.
+// change gives an entry another record, or none, in this turn, and keeps the counts of keys.
 func (d *Disk) change(e *entry, r store.Record, present bool) {
 	if e.present {
 		d.keys--
@@ -54,7 +53,7 @@ func (d *Disk) change(e *entry, r store.Record, present bool) {
 	}
 }
 
-// isValue is 1 if r is a value, else 0.
+// isValue is 1 if r is a value, and 0 if it is a tombstone.
 func isValue(r *store.Record) uint64 {
 	if r.Kind == store.KindValue {
 		return 1
@@ -82,7 +81,7 @@ func (d *Disk) Ascend(from string, fn func(key string, r store.Record) bool) {
 	}
 	turn := d.dirtyFrom(from)
 
-	if d.cleared {
+	if d.cleared { // the engine's records are no more, though they are there until the commit
 		for _, e := range turn {
 			if !give(e, fn) {
 				return
@@ -104,13 +103,15 @@ func (d *Disk) Ascend(from string, fn func(key string, r store.Record) bool) {
 
 	for it.First(); it.Valid(); it.Next() {
 		key := string(it.Key()[1:])
+
+		// Keys of the turn that the engine does not have come in between.
 		for ; len(turn) > 0 && turn[0].key < key; turn = turn[1:] {
 			if !give(turn[0], fn) {
 				return
 			}
 		}
 
-		if len(turn) > 0 && turn[0].key == key {
+		if len(turn) > 0 && turn[0].key == key { // the turn's record counts
 			if !give(turn[0], fn) {
 				return
 			}
@@ -143,6 +144,7 @@ func give(e *entry, fn func(key string, r store.Record) bool) bool {
 	return !e.present || fn(e.key, e.record)
 }
 
+// valueOf returns the record on which an iterator stands.
 func (d *Disk) valueOf(it *pebble.Iterator) (store.Record, error) {
 	b, err := it.ValueAndErr()
 	if err != nil {
@@ -172,10 +174,12 @@ func (d *Disk) lookup(key string) *entry {
 	return d.cache.add(key, r, present)
 }
 
+// read returns the engine's record of a key. It returns none after a failed read: see readFailed.
 func (d *Disk) read(key string) (store.Record, bool) {
 	if d.cleared || d.Err() != nil {
 		return store.Record{}, false
 	}
+
 	d.scratch = append(append(d.scratch[:0], prefixKey), key...)
 	b, closer, err := d.db.Get(d.scratch)
 	if errors.Is(err, pebble.ErrNotFound) {
@@ -185,6 +189,7 @@ func (d *Disk) read(key string) (store.Record, bool) {
 		d.readFailed(err)
 		return store.Record{}, false
 	}
+
 	r, err := decodeRecord(b)
 	if err := errors.Join(err, closer.Close()); err != nil {
 		d.readFailed(err)
@@ -193,7 +198,8 @@ func (d *Disk) read(key string) (store.Record, bool) {
 	return r, true
 }
 
-// readFailed keeps the error: what is in the cache from now on may be wrong.
+// readFailed keeps the error, which ends the service of this disk: what is in the cache from now on
+// may be wrong.
 func (d *Disk) readFailed(err error) {
 	if errors.Is(err, errValue) || errors.Is(err, errMissing) || pebble.IsCorruptionError(err) {
 		err = damaged(d.o.Dir, err)

@@ -55,35 +55,39 @@ const (
 // maxContiguous is how many members' receipts a state can hold: the codec's limit.
 const maxContiguous = codec.MaxMembers
 
+// errValue is wrapped by the errors of values whose bytes are not what this package writes.
 var errValue = errors.New("a value cannot be read")
 
 // counts is what the disk itself keeps beside the state.
 type counts struct {
 	turn       uint64 // turns committed
-	keys       uint64 // of the committed layer
-	firstEntry uint64 // entries of the table are here from this number on, without a gap
-	firstMark  uint64 // markers of logs are here from this number on, without a gap
-	lastMark   uint64 // to this
-	past       uint64 // the turn that has written the value of its own; 0: none has, an earlier layout is on disk
-	live       uint64 // those of keys that have a value
+	keys       uint64 // keys of the committed layer, tombstones included
+	firstEntry uint64 // entries of the table of executed requests are here from this number on, without a gap
+	firstMark  uint64 // markers of logs are here from this number on, without a gap,
+	lastMark   uint64 // to this one
+	past       uint64 // the turn that has written the past, as a value of its own; 0: an earlier layout is on disk
+	live       uint64 // keys of the committed layer that have a value
 }
 
+// appendRecord appends a record of the committed layer.
 func appendRecord(b []byte, r *store.Record) []byte {
 	b = append(b, recordLayout, byte(r.Kind))
 	b = appendNumbers(b, r.Version.Epoch, r.Version.Time, uint64(r.Version.Node), r.Number, r.RID, r.Revision, r.Expires)
 	return append(b, r.Value...)
 }
 
-// decodeRecord shares no memory with b.
+// decodeRecord reads what appendRecord has written. The record shares no memory with b.
 func decodeRecord(b []byte) (store.Record, error) {
 	in := input{b: b}
 	first := in.byte()
+
 	r := store.Record{Kind: store.Kind(in.byte()), Revision: firstRevision}
 	r.Version = in.version()
 	r.Number, r.RID = in.number(), in.number()
 	if first > recordFirst {
 		r.Revision, r.Expires = in.number(), in.number()
 	}
+
 	if known := first == recordFirst || first == recordLayout; in.bad || !known {
 		return store.Record{}, fmt.Errorf("%w: record of a key", errValue)
 	}
@@ -91,15 +95,17 @@ func decodeRecord(b []byte) (store.Record, error) {
 	return r, nil
 }
 
+// Flags of a state.
 const (
-	flagLearning = 1 << iota
-	flagScratch
+	flagLearning = 1 << iota // see durable.State
+	flagScratch              // see durable.State
 )
 
 // appendState appends the state and what the disk counts, without what appendPast has.
 func appendState(b []byte, c *counts, s *durable.State) []byte {
 	b = append(b, layoutNewest)
 	b = appendNumbers(b, c.turn, c.keys, c.firstEntry, c.firstMark, c.lastMark, c.past, c.live)
+
 	var flags uint64
 	if s.Learning {
 		flags |= flagLearning
@@ -109,10 +115,12 @@ func appendState(b []byte, c *counts, s *durable.State) []byte {
 	}
 	b = appendNumbers(b, flags, s.Incarnation, s.Clock, s.LastRID, s.Position, s.Place.Time, uint64(s.Place.Node))
 	b = appendNumbers(b, s.Entries, s.Committed, s.Watermark, s.Safe)
+
 	b = appendNumbers(b, s.Order.Now, s.Order.Tick, s.Order.Horizon, s.Order.Oldest)
 	b = appendNumbers(appendVersion(b, s.Collected.Floor), s.Collected.Position)
 	b = appendNumbers(appendVersion(b, s.Collected.Horizon), s.Collected.Agreed)
 	b = appendVersion(b, s.Shut)
+
 	b = appendNumbers(b, uint64(len(s.Contiguous)))
 	b = appendNumbers(b, s.Contiguous...)
 	b = appendNumbers(b, uint64(len(s.Told)))
@@ -123,12 +131,13 @@ func appendState(b []byte, c *counts, s *durable.State) []byte {
 	return b
 }
 
+// Flags of a past.
 const (
 	flagSame  = 1 << iota // the newest record that is known to be decided is that of the epoch
 	flagWhole             // see durable.Votes
 )
 
-// past is the records in it as they are encoded, each empty if there is none.
+// past is the records of a past as they are encoded, each empty if there is none.
 type past struct {
 	record []byte // of the epoch
 	base   []byte // the newest that is known to be decided, where it is another
@@ -164,10 +173,13 @@ func samePast(a, b *durable.State) bool {
 	return isSelf && a.Record.Equal(&b.Record) && sameVotes(&a.Votes, &b.Votes)
 }
 
+// sameVotes reports whether two replicas have said the same of the record that is to follow.
 func sameVotes(a, b *durable.Votes) bool {
 	return a.Whole == b.Whole && a.Promised == b.Promised && a.Accepted == b.Accepted && a.Base.Equal(&b.Base) && a.Value.Equal(&b.Value)
 }
 
+// decodePast reads into s what appendPast has written, and returns which turn that was. The error
+// of a layout that this version does not know wraps [codec.ErrNewer].
 func decodePast(b []byte, s *durable.State, d *codec.Decoder) (turn uint64, err error) {
 	in := input{b: b}
 	first := in.byte()
@@ -177,6 +189,7 @@ func decodePast(b []byte, s *durable.State, d *codec.Decoder) (turn uint64, err 
 	if first < pastFirst {
 		in.bad = true
 	}
+
 	turn = in.number()
 	in.who(s)
 
@@ -193,6 +206,7 @@ func decodePast(b []byte, s *durable.State, d *codec.Decoder) (turn uint64, err 
 	if in.bad || flags > flagSame|flagWhole {
 		return 0, fmt.Errorf("%w: the record of the epoch", errValue)
 	}
+
 	if err := in.record(s, d); err != nil {
 		return 0, err
 	}
@@ -218,7 +232,7 @@ func votes(s *durable.State, base, value string, d *codec.Decoder) (err error) {
 	return nil
 }
 
-// who reads whose disk it is, and which processes have used it.
+// who reads whose disk it is, which processes have used it, and why it came back or was put aside.
 func (in *input) who(s *durable.State) {
 	node := in.number()
 	if node > math.MaxUint32 {
@@ -252,6 +266,8 @@ func (in *input) told(s *durable.State) {
 	}
 }
 
+// decodeState reads what appendState has written, in this layout or an earlier one. The error of a
+// layout that this version does not know wraps [codec.ErrNewer].
 func decodeState(b []byte, d *codec.Decoder) (counts, durable.State, error) {
 	in := input{b: b}
 	first := in.byte()
@@ -311,6 +327,7 @@ func decodeState(b []byte, d *codec.Decoder) (counts, durable.State, error) {
 	return c, s, nil
 }
 
+// appendNumbers appends each number in as few bytes as it needs.
 func appendNumbers(b []byte, numbers ...uint64) []byte {
 	for _, n := range numbers {
 		b = binary.AppendUvarint(b, n)
@@ -318,11 +335,13 @@ func appendNumbers(b []byte, numbers ...uint64) []byte {
 	return b
 }
 
+// appendVersion appends a version as three numbers: epoch, time, node.
 func appendVersion(b []byte, v lamport.Version) []byte {
 	return appendNumbers(b, v.Epoch, v.Time, uint64(v.Node))
 }
 
-// input reads a value from its beginning. bad: it did not have what was asked for.
+// input reads a value from its beginning. bad: it did not hold what was asked for, and nothing that
+// was read from it counts.
 type input struct {
 	b   []byte
 	bad bool
@@ -348,7 +367,7 @@ func (in *input) number() uint64 {
 	return n
 }
 
-// numbers reads a list of at most most numbers; an empty one is nil.
+// numbers reads a list of numbers, most of them at the most; an empty one is nil.
 func (in *input) numbers(most uint64) []uint64 {
 	n := in.number()
 	if n > most {
@@ -361,6 +380,7 @@ func (in *input) numbers(most uint64) []uint64 {
 	return list
 }
 
+// text reads a text of most bytes at the most, behind its length.
 func (in *input) text(most uint64) string {
 	n := in.number()
 	if n > most || n > uint64(len(in.b)) {

@@ -19,12 +19,14 @@ func (d *Disk) verify(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
+
 	options := d.engineOptions(true).MakeReaderOptions()
 	for _, level := range levels {
 		for _, table := range level {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
+
 			name := fmt.Sprintf("%06d.sst", uint64(table.BackingSSTNum))
 			if err := verifyTable(ctx, d.o.fs, d.o.fs.PathJoin(dir, name), options); err != nil {
 				return fmt.Errorf("%s: %w", name, err)
@@ -34,6 +36,7 @@ func (d *Disk) verify(ctx context.Context, dir string) error {
 	return nil
 }
 
+// verifyTable checks the checksums of one table.
 func verifyTable(ctx context.Context, fs vfs.FS, name string, o sstable.ReaderOptions) error {
 	f, err := fs.Open(name)
 	if err != nil {
@@ -60,16 +63,19 @@ func (d *Disk) salvage(dir string) error {
 	if err != nil || name == "" {
 		return err
 	}
+
 	path := fs.PathJoin(dir, name)
 	f, err := fs.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
+
 	good, err := readable(logReader(record.NewReader, f, number))
 	if err == nil {
 		return nil
 	}
+
 	info, statErr := f.Stat()
 	if statErr != nil {
 		return statErr
@@ -79,6 +85,7 @@ func (d *Disk) salvage(dir string) error {
 	return cutFile(fs, dir, path, good)
 }
 
+// lastLog returns the engine's newest log, by its name and number; "" if it has none.
 func lastLog(fs vfs.FS, dir string) (name string, number uint64, err error) {
 	files, err := fs.List(dir)
 	if err != nil {
@@ -117,18 +124,20 @@ func readable(r *record.Reader) (int64, error) {
 	}
 }
 
-// cutFile shortens a file to size bytes: a copy takes its place.
+// cutFile shortens a file to size bytes: a copy takes its place, which is on the medium before.
 func cutFile(fs vfs.FS, dir, path string, size int64) error {
 	from, err := fs.Open(path)
 	if err != nil {
 		return err
 	}
 	defer from.Close()
+
 	temporary := path + ".cut"
 	to, err := fs.Create(temporary, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return err
 	}
+
 	_, err = io.Copy(to, io.LimitReader(from, size))
 	if err := errors.Join(err, to.Sync(), to.Close()); err != nil {
 		return err

@@ -13,9 +13,10 @@ import (
 	"quartet/client/dump"
 )
 
-// source is another store.
+// source is another store, out of which import reads.
 type source interface {
-	// each calls give for what it holds, until that returns an error.
+	// each calls give for every key and its value, and returns the first error of give or its own.
+	// It returns [errOther] at the end if it has left out what is no value.
 	each(ctx context.Context, give func(dump.Entry) error) error
 	close()
 }
@@ -30,6 +31,7 @@ func (i *in) source(ctx context.Context) (source, error) {
 	if isCredsOfOthers {
 		return nil, exit.Usage(errors.New("--from-creds is for --from nats"))
 	}
+
 	switch u.Scheme {
 	case "nats", "tls":
 		return fromNATS(u, i.creds)
@@ -50,7 +52,7 @@ func redacted(err error) error {
 	return err
 }
 
-// path is that of a URL, without its first slash.
+// path is the path of a URL without its first slash.
 func path(u *url.URL) string { return strings.TrimPrefix(u.Path, "/") }
 
 // fit returns an error if another store's key and value cannot be written here.

@@ -13,16 +13,18 @@ import (
 	"quartet/client/dump"
 )
 
-// etcdSource is an etcd, spoken to through its gateway of JSON: a client of its own protocol would
+// etcdSource reads from an etcd through its JSON gateway: a client of etcd's own protocol would
 // bring all of gRPC along, for one command.
 type etcdSource struct {
 	http   *http.Client
-	base   string
-	prefix string
-	token  string               // "": without a password
+	base   string               // URL, without a path
+	prefix string               // keys that begin with it are read
+	token  string               // of the session; "": without a password
 	leases map[string]time.Time // lease → when it ends; zero: it has ended, or never will
 }
 
+// fromEtcd connects to the etcd at a URL whose path is the prefix of the keys to read. If the URL
+// has a user and a password, it signs in.
 func fromEtcd(ctx context.Context, u *url.URL) (source, error) {
 	scheme := "http"
 	if u.Scheme == "etcds" {
@@ -31,6 +33,7 @@ func fromEtcd(ctx context.Context, u *url.URL) (source, error) {
 	s := &etcdSource{
 		http: &http.Client{Timeout: silence}, base: scheme + "://" + u.Host, prefix: path(u), leases: map[string]time.Time{},
 	}
+
 	password, isGiven := u.User.Password()
 	if !isGiven {
 		return s, nil
@@ -52,12 +55,13 @@ func (s *etcdSource) close() { s.http.CloseIdleConnections() }
 // mostAnswer bounds an answer, in bytes: of a page of values as large as etcd takes by itself.
 const mostAnswer = 2 << 30
 
-// ask sends a request to the gateway.
+// ask sends a request to the gateway, and decodes its answer.
 func (s *etcdSource) ask(ctx context.Context, path string, body, answer any) error {
 	b, err := json.Marshal(body)
 	if err != nil {
 		return fmt.Errorf("etcd: %w", err)
 	}
+
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.base+path, bytes.NewReader(b))
 	if err != nil {
 		return fmt.Errorf("etcd: %w", err)
@@ -66,6 +70,7 @@ func (s *etcdSource) ask(ctx context.Context, path string, body, answer any) err
 	if s.token != "" {
 		r.Header.Set("Authorization", s.token)
 	}
+
 	reply, err := s.http.Do(r)
 	if err != nil {
 		return fmt.Errorf("etcd: %w", err)
@@ -76,6 +81,7 @@ func (s *etcdSource) ask(ctx context.Context, path string, body, answer any) err
 	if err != nil {
 		return fmt.Errorf("etcd: %w", err)
 	}
+
 	if reply.StatusCode != http.StatusOK {
 		var said struct {
 			Message string `json:"message"`
@@ -83,6 +89,7 @@ func (s *etcdSource) ask(ctx context.Context, path string, body, answer any) err
 		_ = json.Unmarshal(b, &said) // then its status says it
 		return fmt.Errorf("etcd at %s: %s %s", s.base, reply.Status, said.Message)
 	}
+
 	if err := json.Unmarshal(b, answer); err != nil {
 		return fmt.Errorf("etcd at %s: %w", s.base, err)
 	}
@@ -93,7 +100,7 @@ func (s *etcdSource) ask(ctx context.Context, path string, body, answer any) err
 // enough for etcd's gateway, which takes 4 MiB from a client but sends any size.
 const pageOfEtcd = 200
 
-// etcdRange is what etcd says of a range of keys. Its numbers of 64 bits stand as text.
+// etcdRange is etcd's answer with a range of keys. Numbers of 64 bits stand as text in its JSON.
 type etcdRange struct {
 	Header struct {
 		Revision string `json:"revision"`
@@ -107,16 +114,19 @@ type etcdRange struct {
 	More bool `json:"more"`
 }
 
+// each reads page by page, all at the revision of the first.
 func (s *etcdSource) each(ctx context.Context, give func(dump.Entry) error) error {
 	from, revision := []byte(s.prefix), ""
 	if len(from) == 0 {
-		from = []byte{0}
+		from = []byte{0} // etcd's name for the first key
 	}
+
 	for {
 		ask := map[string]any{"key": from, "range_end": behind(s.prefix), "limit": pageOfEtcd}
 		if revision != "" {
 			ask["revision"] = revision
 		}
+
 		var page etcdRange
 		if err := s.ask(ctx, "/v3/kv/range", ask, &page); err != nil {
 			return err
@@ -133,6 +143,7 @@ func (s *etcdSource) each(ctx context.Context, give func(dump.Entry) error) erro
 			if over {
 				continue
 			}
+
 			if err := fit(&e); err != nil {
 				return err
 			}
@@ -148,7 +159,8 @@ func (s *etcdSource) each(ctx context.Context, give func(dump.Entry) error) erro
 	}
 }
 
-// behind is the first key behind all that begin with a prefix; a zero byte: none is.
+// behind is the first key behind all that begin with a prefix; a zero byte, as etcd has it, if
+// there is none.
 func behind(prefix string) []byte {
 	end := []byte(prefix)
 	for len(end) > 0 {
@@ -162,11 +174,12 @@ func behind(prefix string) []byte {
 	return []byte{0}
 }
 
-// end says when a key with a lease ends. over: it has.
+// end gives an entry the time at which its lease ends. over: it has ended already.
 func (s *etcdSource) end(ctx context.Context, lease string, e *dump.Entry) (over bool, err error) {
 	if lease == "" || lease == "0" {
 		return false, nil
 	}
+
 	at, known := s.leases[lease]
 	if !known {
 		var said struct {
@@ -180,6 +193,7 @@ func (s *etcdSource) end(ctx context.Context, lease string, e *dump.Entry) (over
 		}
 		s.leases[lease] = at
 	}
+
 	e.Expires = at
 	return at.IsZero(), nil
 }

@@ -15,17 +15,20 @@ import (
 	"quartet/client/dump"
 )
 
-// bucketSource is a key-value bucket of a NATS server.
+// bucketSource reads from a key-value bucket of a NATS server.
 type bucketSource struct {
 	nc     *nats.Conn
 	bucket string
 }
 
+// fromNATS connects to the server at a URL whose path is the name of a bucket. creds is a file of
+// credentials; "": none.
 func fromNATS(u *url.URL, creds string) (source, error) {
 	bucket := path(u)
 	if bucket == "" || strings.Contains(bucket, "/") {
 		return nil, exit.Usage(errors.New("--from: name a bucket, as in nats://127.0.0.1:4222/BUCKET"))
 	}
+
 	server := *u
 	server.Path = ""
 	options := []nats.Option{nats.Name("quartet import")}
@@ -41,7 +44,8 @@ func fromNATS(u *url.URL, creds string) (source, error) {
 
 func (s *bucketSource) close() { s.nc.Close() }
 
-// silence is how long the next message of a bucket, or a reply of another store, is waited for.
+// silence is how long import waits for the next message of a bucket, or for a reply of another
+// store.
 const silence = 30 * time.Second
 
 // each reads the newest message of each key from the bucket's stream: a bucket's own API does not
@@ -55,6 +59,7 @@ func (s *bucketSource) each(ctx context.Context, give func(dump.Entry) error) er
 	if err != nil {
 		return fmt.Errorf("the bucket %s: %w", s.bucket, err)
 	}
+
 	consumer, err := stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
 		DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy, AckPolicy: jetstream.AckNonePolicy,
 		FilterSubject: "$KV." + s.bucket + ".>", MemoryStorage: true, InactiveThreshold: 2 * silence,
@@ -70,6 +75,7 @@ func (s *bucketSource) each(ctx context.Context, give func(dump.Entry) error) er
 		if err != nil {
 			return fmt.Errorf("the bucket %s: %w", s.bucket, err)
 		}
+
 		n := uint64(0)
 		for m := range batch.Messages() {
 			n++
@@ -77,6 +83,7 @@ func (s *bucketSource) each(ctx context.Context, give func(dump.Entry) error) er
 				return err
 			}
 		}
+
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
@@ -97,6 +104,7 @@ func (s *bucketSource) message(m jetstream.Msg, maxAge time.Duration, give func(
 	if isGone {
 		return nil
 	}
+
 	meta, err := m.Metadata()
 	if err != nil {
 		return fmt.Errorf("the bucket %s: %w", s.bucket, err)
@@ -112,6 +120,7 @@ func (s *bucketSource) message(m jetstream.Msg, maxAge time.Duration, give func(
 			age = own
 		}
 	}
+
 	e := dump.Entry{Key: strings.TrimPrefix(m.Subject(), "$KV."+s.bucket+"."), Value: m.Data(), Revision: meta.Sequence.Stream}
 	if age > 0 {
 		e.Expires = meta.Timestamp.Add(age)

@@ -13,13 +13,14 @@ import (
 	"quartet/client/dump"
 )
 
-// redisSource is a Redis.
+// redisSource reads from a Redis.
 type redisSource struct {
 	conn  redis.Conn
 	seen  map[string]bool // keys: a scan may show one twice
 	other uint64          // keys that hold no string
 }
 
+// fromRedis connects to the Redis at a URL, whose path is the number of a database.
 func fromRedis(ctx context.Context, u *url.URL) (source, error) {
 	conn, err := redis.DialURLContext(ctx, u.String(),
 		redis.DialConnectTimeout(silence), redis.DialReadTimeout(silence), redis.DialWriteTimeout(silence))
@@ -31,12 +32,15 @@ func fromRedis(ctx context.Context, u *url.URL) (source, error) {
 
 func (s *redisSource) close() { _ = s.conn.Close() } // it was read
 
-// scanCount is how many keys are looked at at once.
+// scanCount is how many keys Redis is asked to look at for one page.
 const scanCount = 500
 
-// errOther says that some keys were left out.
+// errOther is wrapped by the error of a source that has given all values, and left out keys that
+// hold something else.
 var errOther = errors.New("keys that hold no string (but a list, a hash, …) were left out")
 
+// each goes through the database by SCAN. A key that is there all the while is given once; one that
+// comes or goes meanwhile may be missing.
 func (s *redisSource) each(ctx context.Context, give func(dump.Entry) error) error {
 	cursor := "0"
 	for {
@@ -44,6 +48,7 @@ func (s *redisSource) each(ctx context.Context, give func(dump.Entry) error) err
 		if err != nil {
 			return fmt.Errorf("redis: %w", err)
 		}
+
 		var keys []string
 		if _, err := redis.Scan(page, &cursor, &keys); err != nil {
 			return fmt.Errorf("redis: %w", err)
@@ -51,6 +56,7 @@ func (s *redisSource) each(ctx context.Context, give func(dump.Entry) error) err
 		if err := s.values(ctx, keys, give); err != nil {
 			return err
 		}
+
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
@@ -71,6 +77,7 @@ func (s *redisSource) values(ctx context.Context, keys []string, give func(dump.
 			fresh = append(fresh, key)
 		}
 	}
+
 	for _, key := range fresh {
 		if err := errors.Join(s.conn.Send("GET", key), s.conn.Send("PTTL", key)); err != nil {
 			return fmt.Errorf("redis: %w", err)
@@ -84,6 +91,7 @@ func (s *redisSource) values(ctx context.Context, keys []string, give func(dump.
 		value, err := redis.Bytes(redis.ReceiveContext(s.conn, ctx))
 		left, endErr := redis.Int64(redis.ReceiveContext(s.conn, ctx))
 		var refused redis.Error
+
 		isOther := errors.As(err, &refused) && strings.HasPrefix(string(refused), "WRONGTYPE")
 		switch {
 		case errors.Is(err, redis.ErrNil): // it has gone meanwhile

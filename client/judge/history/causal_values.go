@@ -68,15 +68,20 @@ type patterns struct {
 // bits is a set of operations.
 type bits []uint64
 
-func (b bits) add(i int)      { b[i/64] |= 1 << (i % 64) }
+// add takes an operation in.
+func (b bits) add(i int) { b[i/64] |= 1 << (i % 64) }
+
+// has reports whether an operation is one of the set.
 func (b bits) has(i int) bool { return b[i/64]&(1<<(i%64)) != 0 }
 
+// join takes in all operations of another set of the same history.
 func (b bits) join(other bits) {
 	for i := range other {
 		b[i] |= other[i]
 	}
 }
 
+// those returns operations by their indices.
 func (p *patterns) those(list []int) []*Operation {
 	var ops []*Operation
 	for _, i := range list {

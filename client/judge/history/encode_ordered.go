@@ -13,10 +13,12 @@ type bytesRecord struct {
 	Value64 []byte  `json:"value_base64,omitempty"`
 }
 
+// recordOfBytes returns the record of a value; nil: it is left out.
 func recordOfBytes(b []byte) (r bytesRecord) {
 	if b == nil {
 		return r
 	}
+
 	text, raw := split(string(b))
 	if raw != nil {
 		r.Value64 = raw
@@ -37,6 +39,7 @@ func (r *bytesRecord) bytes() []byte {
 	return nil
 }
 
+// optional is a number that a record leaves out where there is none.
 func optional(has bool, n uint64) *uint64 {
 	if !has {
 		return nil
@@ -44,6 +47,7 @@ func optional(has bool, n uint64) *uint64 {
 	return &n
 }
 
+// given returns what [optional] was given.
 func given(n *uint64) (bool, uint64) {
 	if n == nil {
 		return false, 0
@@ -58,6 +62,7 @@ type txnRecord struct {
 	Else []stepRecord  `json:"else,omitempty"`
 }
 
+// checkRecord is a condition of a transaction: one of its fields beside the key is there.
 type checkRecord struct {
 	Key      string  `json:"key"`
 	Revision *uint64 `json:"revision,omitempty"`
@@ -65,6 +70,7 @@ type checkRecord struct {
 	bytesRecord
 }
 
+// stepRecord is a step of a transaction.
 type stepRecord struct {
 	Request string  `json:"request"`
 	Key     string  `json:"key"`
@@ -73,10 +79,12 @@ type stepRecord struct {
 	bytesRecord
 }
 
+// transactionRecord returns the record of a transaction; nil, of all other requests.
 func transactionRecord(t *model.Transaction) *txnRecord {
 	if t == nil {
 		return nil
 	}
+
 	r := &txnRecord{Then: stepRecords(t.Then), Else: stepRecords(t.Else)}
 	for i := range t.If {
 		c := &t.If[i]
@@ -89,6 +97,7 @@ func transactionRecord(t *model.Transaction) *txnRecord {
 	return r
 }
 
+// stepRecords returns the records of a branch of a transaction.
 func stepRecords(steps []model.Step) []stepRecord {
 	var list []stepRecord
 	for i := range steps {
@@ -100,10 +109,12 @@ func stepRecords(steps []model.Step) []stepRecord {
 	return list
 }
 
+// transaction returns what transactionRecord was given. Its error says what no transaction can be.
 func (r *txnRecord) transaction() (*model.Transaction, error) {
 	if r == nil {
 		return nil, nil
 	}
+
 	t := &model.Transaction{}
 	for i := range r.If {
 		x := &r.If[i]
@@ -136,6 +147,7 @@ func (r *txnRecord) transaction() (*model.Transaction, error) {
 	return t, nil
 }
 
+// stepsOf returns what stepRecords was given. Its error says what no step can be.
 func stepsOf(list []stepRecord) ([]model.Step, error) {
 	var steps []model.Step
 	for i := range list {
@@ -144,10 +156,11 @@ func stepsOf(list []stepRecord) ([]model.Step, error) {
 		if err != nil {
 			return nil, err
 		}
+
 		s := model.Step{Type: kind, Key: x.Key, TTL: x.TTL, Value: x.bytes()}
 		s.HasIf, s.If = given(x.If)
-		takesValue := kind == model.Set || kind == model.Add
-		if !kind.HasKey() || s.Key == "" || takesValue != (s.Value != nil) {
+		takesValue, hasValue := kind == model.Set || kind == model.Add, s.Value != nil
+		if !kind.HasKey() || s.Key == "" || takesValue != hasValue {
 			return nil, fmt.Errorf("step %d of a txn is no set, get, delete or add of a key", i)
 		}
 		steps = append(steps, s)
@@ -162,6 +175,7 @@ type resultsRecord struct {
 	Results   []resultRecord `json:"results,omitempty"`
 }
 
+// resultRecord is the result of one step.
 type resultRecord struct {
 	Code     uint16 `json:"code"`
 	Revision uint64 `json:"revision,omitempty"`
@@ -169,10 +183,12 @@ type resultRecord struct {
 	bytesRecord
 }
 
+// recordOfResults returns the record of what a transaction came to; nil, where that is not known.
 func recordOfResults(r *model.Results) *resultsRecord {
 	if r == nil {
 		return nil
 	}
+
 	x := &resultsRecord{Succeeded: r.Succeeded}
 	if r.Failed >= 0 {
 		x.Failed = &r.Failed
@@ -186,10 +202,12 @@ func recordOfResults(r *model.Results) *resultsRecord {
 	return x
 }
 
+// results returns what recordOfResults was given.
 func (r *resultsRecord) results() *model.Results {
 	if r == nil {
 		return nil
 	}
+
 	x := &model.Results{Succeeded: r.Succeeded, Failed: -1}
 	if r.Failed != nil {
 		x.Failed = *r.Failed
@@ -203,6 +221,7 @@ func (r *resultsRecord) results() *model.Results {
 	return x
 }
 
+// itemRecord is a key of a list, with its value where the list has values.
 type itemRecord struct {
 	Key       string `json:"key"`
 	Revision  uint64 `json:"revision,omitempty"`
@@ -211,12 +230,13 @@ type itemRecord struct {
 	bytesRecord
 }
 
+// itemRecords returns the records of the keys that a list returned.
 func itemRecords(list []model.Item) []itemRecord {
 	var records []itemRecord
 	for i := range list {
 		x := &list[i]
 		r := itemRecord{Key: x.Key, Revision: x.Revision, Expires: x.Expires, Timestamp: x.Timestamp}
-		if x.HasValue {
+		if x.HasValue { // an empty one, too, which is not nil then
 			r.bytesRecord = recordOfBytes(append([]byte{}, x.Value...))
 		}
 		records = append(records, r)
@@ -224,6 +244,7 @@ func itemRecords(list []model.Item) []itemRecord {
 	return records
 }
 
+// items returns what itemRecords was given.
 func items(records []itemRecord) []model.Item {
 	var list []model.Item
 	for i := range records {
@@ -235,6 +256,7 @@ func items(records []itemRecord) []model.Item {
 	return list
 }
 
+// eventRecord is an event that a watch has shown.
 type eventRecord struct {
 	Event    EventKind `json:"event"`
 	Key      string    `json:"key,omitempty"`
@@ -246,6 +268,7 @@ type eventRecord struct {
 	At       int64     `json:"at,omitempty"`
 }
 
+// eventRecords returns the records of the events that a watch has shown.
 func eventRecords(list []Event) []eventRecord {
 	var records []eventRecord
 	for i := range list {
@@ -257,6 +280,7 @@ func eventRecords(list []Event) []eventRecord {
 	return records
 }
 
+// events returns what eventRecords was given. Its error says what no event can be.
 func events(records []eventRecord) ([]Event, error) {
 	var list []Event
 	for i := range records {
@@ -265,6 +289,7 @@ func events(records []eventRecord) ([]Event, error) {
 		if !slices.Contains(eventKinds[:], r.Event) || keyless != (r.Key == "") {
 			return nil, fmt.Errorf("event %d is %q of key %q: no event that a history has", i, r.Event, r.Key)
 		}
+
 		list = append(list, Event{
 			Kind: r.Event, Key: r.Key, Value: join(r.Value, r.Value64), Revision: r.Revision,
 			Sequence: r.Sequence, More: r.More, At: r.At,

@@ -17,6 +17,7 @@ type checker struct {
 	judges func(*Operation) bool // the operations that it says something of
 }
 
+// checkers returns all of them, in the order in which they are told of.
 func checkers() []checker {
 	strong := func(o *Operation) bool { return o.Model.Strong() }
 	isCausal := func(o *Operation) bool { return o.Model == model.Causal }
@@ -26,6 +27,7 @@ func checkers() []checker {
 	simple := func(judge func([]Operation) Verdict) func([]Operation, Budget) Verdict {
 		return func(h []Operation, _ Budget) Verdict { return judge(h) }
 	}
+
 	return []checker{
 		{linearizable, Linearizable, func(o *Operation) bool { return o.Model == model.Linearizable && !prefixed(o.Type) }},
 		{sequential, sequentialEither, func(o *Operation) bool { return strong(o) && !prefixed(o.Type) }},

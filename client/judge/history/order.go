@@ -361,4 +361,5 @@ func (w *order) occupied(from, to uint64) uint64 {
 	return uint64(after(to) - after(from))
 }
 
+// sortedKeys returns the keys of a map, in order.
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

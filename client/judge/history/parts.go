@@ -120,6 +120,7 @@ func refusedSight(o *Operation) sight {
 // ends returns the earliest moment at which a value that o sets may end by itself.
 func (o *Operation) ends() int64 { return o.endsAfter(o.TTL) }
 
+// endsAfter returns the earliest moment at which a value of o with a TTL, in milliseconds, may end.
 func (o *Operation) endsAfter(ttl uint64) int64 {
 	switch {
 	case ttl == 0:

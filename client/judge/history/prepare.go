@@ -94,6 +94,7 @@ func (j *judged) note(o *Operation) {
 	if o.Outcome != OK {
 		lists = attempts(o)
 	}
+
 	finds := o.HasIf || o.Type == model.Add || o.Type == model.Txn
 	for _, parts := range lists {
 		for i := range parts {
@@ -105,6 +106,7 @@ func (j *judged) note(o *Operation) {
 	}
 }
 
+// noteDeed keeps what one part of an operation wrote, or may have written, under its key.
 func (j *judged) noteDeed(o *Operation, p *part) {
 	switch p.deed.kind {
 	case puts:
@@ -116,6 +118,7 @@ func (j *judged) noteDeed(o *Operation, p *part) {
 		j.adders[p.key] = true
 	}
 
+	// An operation may have several parts of one key, which come one after the other.
 	list := j.writers[p.key]
 	listed := len(list) > 0 && list[len(list)-1] == o
 	if p.deed.kind != leaves && !listed {
@@ -148,6 +151,7 @@ func (o *Operation) join(p *Operation) {
 	case o.Outcome == OK && o.Return <= p.Return: // o's answer was the first
 		return
 	}
+
 	o.Outcome, o.Return, o.ID, o.Code = OK, p.Return, p.ID, p.Code
 	o.Replica, o.Position, o.Timestamp = p.Replica, p.Position, p.Timestamp
 	o.HasRevision, o.Revision, o.Output, o.Results = p.HasRevision, p.Revision, p.Output, p.Results

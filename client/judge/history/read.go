@@ -92,7 +92,8 @@ func Read(r io.Reader) (*Recording, error) {
 		if err != nil && err != io.EOF {
 			return nil, fmt.Errorf("history: line %d: %w", n, err)
 		}
-		ended := err == nil
+
+		ended := err == nil // else this is the last line
 		line = bytes.TrimSpace(line)
 		header := bytes.HasPrefix(line, headerMark)
 
@@ -119,6 +120,8 @@ func Read(r io.Reader) (*Recording, error) {
 		if ended {
 			continue
 		}
+
+		// The end of the file.
 		if bad != nil {
 			rec.Cut = append(rec.Cut, n)
 		}
@@ -132,6 +135,7 @@ func cutOff(line []byte) bool {
 	return errors.Is(json.NewDecoder(bytes.NewReader(line)).Decode(&any), io.ErrUnexpectedEOF)
 }
 
+// addHeader reads the line of a header. Its error wraps [ErrFormat].
 func (r *Recording) addHeader(line []byte) error {
 	var h Header
 	if err := json.Unmarshal(line, &h); err != nil {
@@ -144,6 +148,7 @@ func (r *Recording) addHeader(line []byte) error {
 	return nil
 }
 
+// addOperation reads the line of an operation. Its error wraps [ErrFormat].
 func (r *Recording) addOperation(line []byte) error {
 	o, err := decodeLine(line)
 	if err == nil {

@@ -36,8 +36,11 @@ type units struct {
 	plain map[string]bool   // keys with plain sets and gets only
 }
 
+// unitsOf returns which keys hang together in these operations, and which of them are plain.
 func unitsOf(ops []*Operation) units {
 	u := units{group: make(map[string]string), plain: make(map[string]bool)}
+
+	// The groups are a union-find structure: find returns the name of a key's group so far.
 	var find func(key string) string
 	find = func(key string) string {
 		if g, ok := u.group[key]; ok && g != key {
@@ -91,7 +94,7 @@ func (o *Operation) keys() []string {
 	return keys
 }
 
-// byKeys, byValue and byRead are the units in which operations are taken away; nil: not at all.
+// byKeys takes an operation away with all operations on the group of its keys; nil: not at all.
 func (u *units) byKeys(o *Operation) any {
 	if keys := o.keys(); len(keys) > 0 {
 		return u.group[keys[0]]
@@ -99,6 +102,7 @@ func (u *units) byKeys(o *Operation) any {
 	return nil
 }
 
+// byValue takes an operation away with all that wrote or read its value; nil: not at all.
 func (u *units) byValue(o *Operation) any {
 	if !u.plain[o.Key] {
 		return nil
@@ -106,6 +110,7 @@ func (u *units) byValue(o *Operation) any {
 	return valueOf(o)
 }
 
+// valueOf is the value that an operation set or read, under its key; nil: none.
 func valueOf(o *Operation) any {
 	switch {
 	case o.Type == model.Set:
@@ -116,6 +121,7 @@ func valueOf(o *Operation) any {
 	return nil
 }
 
+// byRead takes an operation that changes nothing away by itself; nil: not at all.
 func byRead(o *Operation) any {
 	if o.changes() {
 		return nil
@@ -123,9 +129,9 @@ func byRead(o *Operation) any {
 	return o
 }
 
-// without takes away as many units of ops as it can while the rest fails.
+// without takes away as many units of ops as it can while the rest fails: first half of them at
+// once, then a quarter, and so on down to one.
 func without(ops []*Operation, unit func(*Operation) any, fails func([]*Operation) bool) []*Operation {
-
 	units, known := []any(nil), make(map[any]bool)
 	for _, o := range ops {
 		if u := unit(o); u != nil && !known[u] {
@@ -224,6 +230,7 @@ func closed(ops, all []*Operation) []*Operation {
 			told[write{s.key, s.value}] = true
 			whole[s.key] = whole[s.key] || !u.plain[s.key]
 		}
+
 		for _, key := range o.keys() {
 			whole[u.group[key]] = whole[u.group[key]] || !u.plain[key]
 		}
@@ -232,6 +239,7 @@ func closed(ops, all []*Operation) []*Operation {
 	ops = slices.Clone(ops)
 	for _, o := range all {
 		wanted := told[valueOf(o)] && o.Type == model.Set
+
 		for _, key := range o.keys() {
 			ofGroup := whole[key] || whole[u.group[key]]
 			ofWhole := ofGroup && o.changes()
@@ -240,6 +248,7 @@ func closed(ops, all []*Operation) []*Operation {
 		if !wanted || there[o] {
 			continue
 		}
+
 		same := func(p *Operation) bool { return p.Call == o.Call && p.sameAs(o) }
 		if !slices.ContainsFunc(ops, same) {
 			ops = append(ops, o)
@@ -253,6 +262,7 @@ func (o *Operation) sameAs(p *Operation) bool {
 	return o.Client == p.Client && o.Session == p.Session && o.Type == p.Type && o.Key == p.Key && o.Value == p.Value
 }
 
+// pointers returns the operations of a history by their addresses.
 func pointers(h []Operation) []*Operation {
 	ops := make([]*Operation, len(h))
 	for i := range h {
@@ -261,6 +271,7 @@ func pointers(h []Operation) []*Operation {
 	return ops
 }
 
+// values returns a history of these operations.
 func values(ops []*Operation) []Operation {
 	h := make([]Operation, len(ops))
 	for i, o := range ops {

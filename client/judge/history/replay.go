@@ -39,10 +39,12 @@ type change struct {
 	told     []told
 }
 
+// newReplay returns a replay of the order w, in which the operations that judges names are judged.
 func newReplay(w *order, judges func(*Operation) bool) *replay {
 	r := &replay{
 		order: w, judges: judges, now: make(map[string]*shown), gone: make(map[write]*Operation),
 	}
+
 	keys := make(map[string]bool)
 	for _, o := range w.ops {
 		for _, key := range w.touched(o) {

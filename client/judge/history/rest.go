@@ -161,6 +161,7 @@ type request struct {
 	id       uint64
 }
 
+// requestOf names a request by its identity or, if it has none, by its rID.
 func requestOf(identity string, id uint64) request {
 	if identity != "" {
 		return request{identity: identity}

@@ -16,6 +16,7 @@ import (
 // The search is exponential; when the budget of steps runs out the verdict is undecided.
 func SequentialSearch(h []Operation, budget Budget) Verdict { return searched(sequential, h, budget) }
 
+// searched is [SequentialSearch] for the check of a name.
 func searched(check string, h []Operation, budget Budget) Verdict {
 	j, err := prepare(h)
 	if err != nil {
@@ -37,6 +38,7 @@ func searched(check string, h []Operation, budget Budget) Verdict {
 		}
 	}
 
+	// All that is judged, and what may explain it, is to be put in order.
 	var ops []*Operation
 	for _, o := range j.ops {
 		judged := o.Model.Strong() && !o.floating() && !prefixed(o.Type)
@@ -46,8 +48,7 @@ func searched(check string, h []Operation, budget Budget) Verdict {
 		}
 	}
 
-	s := newSearch(j, ops, budget.steps())
-	switch s.run() {
+	switch newSearch(j, ops, budget.steps()).run() {
 	case Passed:
 		return passed(check)
 	case Undecided:
@@ -79,6 +80,7 @@ type search struct {
 	keys    []string
 }
 
+// newSearch returns a search for an order of ops, within so many steps.
 func newSearch(j *judged, ops []*Operation, steps int) *search {
 	s := &search{
 		judged: j, ops: ops, after: make([][]int, len(ops)), done: make([]bool, len(ops)),
@@ -94,6 +96,7 @@ func newSearch(j *judged, ops []*Operation, steps int) *search {
 		if !o.floating() {
 			s.left++
 		}
+
 		for k, p := range ops {
 			if k != i && !p.floating() && mustPrecede(p, o, k < i) {
 				s.after[i] = append(s.after[i], k)
@@ -377,6 +380,7 @@ func (s *search) state() string {
 	return string(b)
 }
 
+// flags is a byte with a bit for each of up to eight flags.
 func flags(set ...bool) (b byte) {
 	for i, f := range set {
 		if f {

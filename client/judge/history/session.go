@@ -80,10 +80,12 @@ type sessionState struct {
 	readOf, wroteOf      map[string]*Operation // by key
 }
 
+// newSessionState returns the state of a session that has seen nothing.
 func newSessionState() *sessionState {
 	return &sessionState{readOf: make(map[string]*Operation), wroteOf: make(map[string]*Operation)}
 }
 
+// clone returns a copy that learns nothing more.
 func (s *sessionState) clone() sessionState {
 	c := *s
 	c.readOf, c.wroteOf = maps.Clone(s.readOf), maps.Clone(s.wroteOf)
@@ -126,6 +128,7 @@ func (s *sessionState) breaks(o *Operation, mayBeGone bool) (string, *Operation)
 	notBelow := func(p *Operation) bool { return o.Position >= p.Position }
 	above := func(p *Operation) bool { return o.Position > p.Position }
 	later := func(p *Operation) bool { return o.Timestamp > p.Timestamp }
+
 	// A value of another model has no timestamp, and may be newer than any.
 	unlike := o.Found || mayBeGone
 	ofAnother := unlike && o.Timestamp == 0

@@ -72,6 +72,7 @@ func (c content) seenAll(s sights, until int64) (content, bool) {
 	return c, false
 }
 
+// fitsAll reports whether all sights are of what there is, and returns what is known of it then.
 func (c content) fitsAll(s sights) (content, bool) {
 	as, ok := c, true
 	for _, one := range s {

@@ -78,6 +78,7 @@ func (b *Budget) isCancelled() bool {
 // notWaitedFor is the verdict of a check that was cancelled.
 func notWaitedFor(check string) Verdict { return undecided(check, "the judging was cancelled") }
 
+// time is Time, or its default.
 func (b Budget) time() time.Duration {
 	if b.Time <= 0 {
 		return 10 * time.Second
@@ -85,6 +86,7 @@ func (b Budget) time() time.Duration {
 	return b.Time
 }
 
+// steps is Steps, or its default.
 func (b Budget) steps() int {
 	if b.Steps <= 0 {
 		return 1_000_000
@@ -92,8 +94,10 @@ func (b Budget) steps() int {
 	return b.Steps
 }
 
+// passed is the verdict on a history that a check accepts.
 func passed(check string) Verdict { return Verdict{Check: check, Result: Passed} }
 
+// undecided is the verdict on a history that a check cannot judge, and why.
 func undecided(check, format string, args ...any) Verdict {
 	return Verdict{Check: check, Result: Undecided, Reason: fmt.Sprintf(format, args...), rule: format}
 }

@@ -51,6 +51,7 @@ type stream struct {
 	begin  uint64
 }
 
+// fault is the verdict on a watch that shows what it cannot, with the operations that say so.
 func (s *stream) fault(by []*Operation, format string, args ...any) *Verdict {
 	v := violated(watches, append([]*Operation{s.o}, by...), format, args...)
 	return &v

@@ -394,6 +394,7 @@ func (x *witness) put(k int, c content) {
 	x.set(k, c)
 }
 
+// set lets a key hold something, and keeps the hash of the state, in which each key has its share.
 func (x *witness) set(k int, c content) {
 	of := func(c content) uint64 {
 		return maphash.Comparable(x.seed, struct {

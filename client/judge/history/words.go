@@ -97,10 +97,12 @@ func ifText(revision uint64) string {
 // lifetime writes a TTL.
 func lifetime(ms uint64) string { return (time.Duration(ms) * time.Millisecond).String() }
 
+// transactionText tells a transaction in words: what it asks, and what it does then and else.
 func transactionText(t *model.Transaction, quote func(string) string) string {
 	if t == nil {
 		return ""
 	}
+
 	var b strings.Builder
 	for i := range t.If {
 		c := &t.If[i]
@@ -137,10 +139,12 @@ func stepOperation(s *model.Step) *Operation {
 	return &Operation{Type: s.Type, Key: s.Key, Value: string(s.Value), HasIf: s.HasIf, If: s.If, TTL: s.TTL}
 }
 
+// resultsText tells which branch a transaction took, and what each of its steps came to.
 func resultsText(r *model.Results, quote func(string) string, nothing string) string {
 	if r == nil {
 		return ""
 	}
+
 	parts := make([]string, len(r.Results))
 	for i := range r.Results {
 		x := &r.Results[i]
@@ -153,6 +157,7 @@ func resultsText(r *model.Results, quote func(string) string, nothing string) st
 			parts[i] = "done"
 		}
 	}
+
 	branch := map[bool]string{true: "then", false: "else"}[r.Succeeded]
 	return fmt.Sprintf(" -> %s: %s", branch, strings.Join(parts, ", "))
 }
@@ -160,6 +165,7 @@ func resultsText(r *model.Results, quote func(string) string, nothing string) st
 // mostShown is how many items or events are told; the middle of more is left out.
 const mostShown = 8
 
+// itemsText tells the keys of a list, with values and revisions where it has them.
 func itemsText(items []model.Item, quote func(string) string) string {
 	return several("keys", len(items), func(i int) string {
 		x := &items[i]
@@ -174,6 +180,7 @@ func itemsText(items []model.Item, quote func(string) string) string {
 	})
 }
 
+// eventsText tells the events of a watch.
 func eventsText(events []Event, quote func(string) string) string {
 	return several("events", len(events), func(i int) string { return events[i].text(quote) })
 }
