@@ -1,7 +1,7 @@
-// Package atomicfile writes files that are there whole or not at all. It promises that a reader,
-// and whoever comes after a crash, finds under a name the file as it was before or as it is
-// afterwards, and nothing in between: the file is written under another name in the same folder,
-// and renamed. What it outlives its writer says by a [Durability].
+// Package atomicfile is files that are there whole or not at all. It promises that a reader, and
+// whoever comes after a crash, finds under a name the file as it was before or as it is afterwards,
+// and nothing in between: the file is written under another name in the same folder, and renamed.
+// What it outlives its writer says by a [Durability].
 package atomicfile
 
 import (
