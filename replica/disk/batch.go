@@ -36,21 +36,25 @@ func (d *Disk) fill(b *pebble.Batch, t *durable.Turn) error {
 	case !d.began:
 		return fmt.Errorf("%w: the first one has no state", ErrTurn)
 	}
+
 	d.dropped(b, t, &before)
 	if err := errors.Join(d.data(b, t), d.writes(b, t), d.weak(b, t), d.executed(b, t, &before), d.changes(b, t)); err != nil {
 		return fmt.Errorf("%w: %w", ErrTurn, err)
 	}
+
 	if !t.Partial {
 		d.records(b)
 		if err := d.trimDeadlines(b); err != nil {
 			return err
 		}
 	}
+
 	d.counts.turn++
 	d.leaveMarker(b)
 	if err := d.putState(b, &before); err != nil {
 		return fmt.Errorf("%w: %w", ErrTurn, err)
 	}
+
 	if d.tail && d.state.Incarnation != before.Incarnation {
 		d.tail = false
 	}

@@ -49,10 +49,12 @@ func BenchmarkCommit(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
+
 				keys := make([]string, 100_000)
 				for i := range keys {
 					keys[i] = benchKey(i)
 				}
+
 				n := 0
 				for b.Loop() {
 					for range puts {
@@ -63,6 +65,7 @@ func BenchmarkCommit(b *testing.B) {
 						b.Fatal(err)
 					}
 				}
+
 				if err := d.Close(); err != nil {
 					b.Fatal(err)
 				}

@@ -160,6 +160,7 @@ func TestKilledAtWork(t *testing.T) {
 			if err != nil {
 				last = said + 1 + 37*life
 			}
+
 			d, saved := mustOpen(t, Options{Dir: dir, Window: 50, BootID: "boot 1"})
 			got := int(saved.State.Position)
 			if got < last || got > last+1 {
@@ -168,6 +169,7 @@ func TestKilledAtWork(t *testing.T) {
 			if diff := after(got, d, saved); diff != "" {
 				t.Fatalf("%v, turn %d: %s", mode, got, diff)
 			}
+
 			mustClose(t, d)
 			said = got
 		}

@@ -129,16 +129,19 @@ func TestForgetsWhatCameBehindAGap(t *testing.T) {
 	o := inMemory(fs)
 	d, _ := mustOpen(t, o)
 	w := newWorld(1, 50)
+
 	turn := &durable.Turn{Changed: true, State: durable.State{Watermark: 1}}
 	for _, number := range []uint64{1, 3} {
 		turn.Writes = append(turn.Writes, &message.CausalWrite{Number: number, Request: w.request()})
 	}
 	mustCommit(t, d, turn)
 	mustClose(t, d)
+
 	d, saved := mustOpen(t, o)
 	if len(saved.Writes) != 1 || saved.Writes[0].Number != 1 {
 		t.Fatalf("%+v was given back", saved.Writes)
 	}
+
 	mustCommit(t, d, &durable.Turn{Changed: true, State: saved.State})
 	if err := d.scan(t.Context(), above(0), func(key, _ []byte) error {
 		if number, _ := numberOf(key); number != 1 {

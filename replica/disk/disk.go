@@ -135,16 +135,19 @@ func (d *Disk) apply(b *pebble.Batch) error {
 	if d.flushes.idle(d.guard.created.Load()) && b.Len() < d.o.memTable/2 {
 		return d.hand(b)
 	}
+
 	handed := make(chan error, 1)
 	go func() { handed <- d.hand(b) }()
 	tick := time.NewTicker(stallStep)
 	defer tick.Stop()
+
 	for failing := 0; ; {
 		select {
 		case err := <-handed:
 			return err
 		case <-tick.C:
 		}
+
 		if failing++; d.flushes.err() == nil {
 			failing = 0
 		}

@@ -217,6 +217,7 @@ func TestCacheKeepsWhatIsHot(t *testing.T) {
 			misses++
 		}
 	}
+
 	for i := range 10_000 {
 		ask(fmt.Sprintf("%06d", i)) // once
 		if i == 5000 {
@@ -226,6 +227,7 @@ func TestCacheKeepsWhatIsHot(t *testing.T) {
 			ask(fmt.Sprint("hot", i%40))
 		}
 	}
+
 	if misses > 5000+50 {
 		t.Errorf("%d of 5000 hot gets have missed", misses-5000)
 	}

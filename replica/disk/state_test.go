@@ -190,6 +190,7 @@ func TestTheRecordIsWrittenOnce(t *testing.T) {
 	d, _ := mustOpen(t, inMemory(vfs.NewMem()))
 	s, _ := sampleState(t)
 	s.Entries, s.Order = 0, message.OrderTime{}
+
 	written := func(turns int) uint64 {
 		for range turns {
 			s.Clock++
@@ -197,17 +198,21 @@ func TestTheRecordIsWrittenOnce(t *testing.T) {
 		}
 		return d.counts.past
 	}
+
 	if at := written(10); at != 1 {
 		t.Errorf("written in turn %d of 10, want the first", at)
 	}
+
 	s.Lives = append(slices.Clone(s.Lives), 7)
 	if at := written(10); at != 11 {
 		t.Errorf("with a life more it is written in turn %d, want 11", at)
 	}
+
 	s.Record.Epoch, s.Record.Nonce = 3, 8
 	if at := written(10); at != 21 {
 		t.Errorf("with another record it is written in turn %d, want 21", at)
 	}
+
 	mustClose(t, d)
 }
 

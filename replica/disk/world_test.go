@@ -204,6 +204,7 @@ func (w *world) table(t *durable.Turn) {
 		w.state.Entries += 1000
 		w.executed = nil
 	}
+
 	for range w.rnd.IntN(4) {
 		w.state.Entries++
 		r := w.request()
@@ -211,6 +212,7 @@ func (w *world) table(t *durable.Turn) {
 			Identity: r.Identity, RID: r.RID, Digest: r.Digest, Position: w.rnd.Uint64(), Timestamp: w.rnd.Uint64(),
 			Key: r.Key,
 		}
+
 		switch {
 		case w.chance(20):
 			x.Code, x.Revision = model.Failed, w.rnd.Uint64()
@@ -222,6 +224,7 @@ func (w *world) table(t *durable.Turn) {
 		t.Executed = append(t.Executed, x)
 		w.executed = append(w.executed, x)
 	}
+
 	if n := len(w.executed); n > w.window {
 		w.executed = slices.Clone(w.executed[n-w.window:])
 	}

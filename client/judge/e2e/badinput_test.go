@@ -200,6 +200,7 @@ func TestBadInput(t *testing.T) {
 	m := start(t)
 	nc := connect(t, m.url)
 	before := mustStatus(t, nc)
+
 	for _, b := range slices.Concat(badText(), badMsgpack(t), badHeaders()) {
 		t.Run(b.name, func(t *testing.T) {
 			got := ask(t, nc, b.body, b.headers...)
@@ -210,6 +211,7 @@ func TestBadInput(t *testing.T) {
 			if names := got.Header.Get(bus.HeaderConsistency) + " " + got.Header.Get(bus.HeaderRequest); b.names != "" && names != b.names {
 				t.Errorf("the reply is to %q, want %q", names, b.names)
 			}
+
 			rid(t, got)
 			clockOf(t, got)
 			if field := strings.Fields(b.name); strings.Contains(b.name, " field ") && !strings.Contains(reason, field[len(field)-1]) {
@@ -217,6 +219,7 @@ func TestBadInput(t *testing.T) {
 			}
 		})
 	}
+
 	if got := ask(t, nc, "1, 2, k"); code(got) != "404" {
 		t.Errorf("something of all that was executed: %q", got.Data)
 	}
@@ -332,6 +335,7 @@ func TestNodesAreOutOfReach(t *testing.T) {
 	refusals := make(chan error, 100)
 	nc := connect(t, m.url, nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refusals <- err }))
 	before := mustStatus(t, nc)
+
 	for _, subject := range []string{"quartet.node.r1", "quartet.node.r2", "quartet.node.m1", "quartet.node.x.y"} {
 		if err := nc.Publish(subject, []byte("\x96\x01\x06 garbage")); err != nil {
 			t.Fatal(err)
@@ -345,6 +349,7 @@ func TestNodesAreOutOfReach(t *testing.T) {
 			t.Errorf("published on %s, and nobody minds", subject)
 		}
 	}
+
 	for _, password := range []string{"", "quartet", "quartet-node"} {
 		other, err := nats.Connect(m.url, nats.UserInfo("quartet-node", password), nats.MaxReconnects(0))
 		if !errors.Is(err, nats.ErrAuthorization) {
@@ -354,6 +359,7 @@ func TestNodesAreOutOfReach(t *testing.T) {
 			other.Close()
 		}
 	}
+
 	unharmed(t, nc, before)
 }
 

@@ -60,10 +60,12 @@ func (l *lister) list(ctx context.Context, t *testing.T) {
 		r.Request.Model, r.Request.Type, r.Request.Key = l.model, client.TypeList, "l/"
 		client.WithPage(7)(&r)
 		client.WithValues()(&r)
+
 		for {
 			call := l.recorder.Begin(l.name, l.name, &r)
 			result, err := l.c.Do(t.Context(), r)
 			call.End(&result, err)
+
 			switch {
 			case errors.Is(err, client.ErrGone):
 				l.gone.Add(1)

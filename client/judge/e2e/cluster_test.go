@@ -50,26 +50,32 @@ var lives = map[string]func(url string) (status int){}
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
+// run builds the program that the tests start, and runs them.
 func run(m *testing.M) (status int) {
+	// This process may be no test at all.
 	for variable, live := range lives {
 		if url := os.Getenv(variable); url != "" {
 			return live(url)
 		}
 	}
+
 	fail := func(err error) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+
 	dir, err := os.MkdirTemp("", "quartet-e2e")
 	if err != nil {
 		return fail(err)
 	}
 	defer os.RemoveAll(dir)
+
 	ctx, cancel := context.WithTimeout(context.Background(), buildLimit)
 	defer cancel()
 	if binary, err = program.Build(ctx, dir); err != nil {
 		return fail(err)
 	}
+
 	if err := testkit.AtOnce(atOnce); err != nil {
 		return fail(err)
 	}

@@ -138,6 +138,7 @@ func TestEverythingIsKilledAndComesBack(t *testing.T) {
 			m := startIn(t, p, args...)
 			nc := connect(t, m.url, nats.MaxReconnects(0))
 			was := seeded(t, nc) // and at once, whatever is under way behind it:
+
 			running := pids(mustStatus(t, nc))
 			for _, pid := range append(running, m.PID()) {
 				if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
@@ -146,6 +147,7 @@ func TestEverythingIsKilledAndComesBack(t *testing.T) {
 			}
 			<-m.Exited
 			awaitDead(t, deadLimit, running...)
+
 			again := startIn(t, p, args...)
 			nc = connect(t, again.url)
 			if s := mustStatus(t, nc); s.Data != bus.DataDisk || s.Sync != sync {
@@ -164,6 +166,7 @@ func TestEverythingInMemoryIsKilled(t *testing.T) {
 	m := startIn(t, p, args...)
 	nc := connect(t, m.url, nats.MaxReconnects(0))
 	last := rid(t, mustOK(t, nc, "1, 1, key ::: value"))
+
 	running := pids(mustStatus(t, nc))
 	for _, pid := range append(running, m.PID()) {
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
@@ -172,8 +175,10 @@ func TestEverythingInMemoryIsKilled(t *testing.T) {
 	}
 	<-m.Exited
 	awaitDead(t, deadLimit, running...)
+
 	again := startIn(t, p, args...)
 	nc = connect(t, again.url)
+
 	got := ask(t, nc, "1, 2, key")
 	if code(got) != "404" || rid(t, got) <= last {
 		t.Errorf("%q %q, rID %d, before %d", code(got), got.Data, rid(t, got), last)
@@ -201,6 +206,8 @@ func checkAll(t *testing.T, nc *nats.Conn, was before) {
 	atRest(t, nc)
 }
 
+// checkRising checks that ids, clocks, causal numbers and positions go on above those before a
+// crash.
 func checkRising(t *testing.T, nc *nats.Conn, was before) {
 	t.Helper()
 	for _, c := range model.All {
@@ -208,6 +215,7 @@ func checkRising(t *testing.T, nc *nats.Conn, was before) {
 		if rid(t, r) <= was.rid || clockOf(t, r) <= was.clock {
 			t.Errorf("%s set: rID %d, clock %d; before the crash %d and %d", c.Word(), rid(t, r), clockOf(t, r), was.rid, was.clock)
 		}
+
 		was.rid, was.clock = rid(t, r), clockOf(t, r)
 		if c == model.Causal && number(t, r, bus.HeaderTimestamp) <= was.timestamp {
 			t.Errorf("causal number %s, before the crash %d", r.Header.Get(bus.HeaderTimestamp), was.timestamp)
@@ -225,6 +233,7 @@ func checkRetries(t *testing.T, nc *nats.Conn, was before) {
 	for id := range was.replies {
 		mustOK(t, nc, "1, 1, "+id+" ::: younger")
 	}
+
 	for id, first := range was.replies {
 		for _, replica := range []string{"r1", "r3"} {
 			r := ask(t, nc, was.bodies[id], bus.HeaderMsgID, id, bus.HeaderReplica, replica)
@@ -235,11 +244,13 @@ func checkRetries(t *testing.T, nc *nats.Conn, was before) {
 			}
 		}
 	}
+
 	for id := range was.replies {
 		if got := linearizably(t, nc, id); got != "younger" {
 			t.Errorf("%q took effect a second time: %q", was.bodies[id], got)
 		}
 	}
+
 	for id := range was.replies {
 		if r := ask(t, nc, was.bodies[id]+" other", bus.HeaderMsgID, id); code(r) != "409" {
 			t.Errorf("%q with another value after the crash: %q %s", was.bodies[id], code(r), r.Data)

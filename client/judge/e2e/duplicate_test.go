@@ -97,6 +97,7 @@ func checkConflicts(t *testing.T, nc *nats.Conn, c model.Consistency, key, id st
 			t.Errorf("%q with the id of another request: %q %s", body, code(m), m.Data)
 		}
 	}
+
 	if got := linearizably(t, nc, key); got != "two" {
 		t.Errorf("a refused set took effect: %q", got)
 	}

@@ -74,6 +74,7 @@ func TestSecondMasterIsRefused(t *testing.T) {
 	first := startIn(t, newFolder(t), "--memory", "--nats", s.ClientURL(), "--suspect", calm)
 	nc := connect(t, s.ClientURL())
 	before := mustStatus(t, nc)
+
 	for _, data := range [][]string{{"--memory"}, {"--dir", filepath.Join(t.TempDir(), "data")}} {
 		p := newFolder(t)
 		second := launch(t, p, append(data, "--nats", s.ClientURL())...)
@@ -85,11 +86,13 @@ func TestSecondMasterIsRefused(t *testing.T) {
 				t.Errorf("stderr does not say %q:\n%s", word, second.Stderr.String())
 			}
 		}
+
 		nothingIn(t, p.tmp)
 		if _, err := os.Stat(p.logs); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("a directory for logs is left: %v", err)
 		}
 	}
+
 	unharmed(t, nc, before)
 }
 

@@ -74,6 +74,7 @@ func checkOneProcess(t *testing.T, m *master) {
 	if o := quartet(t, "status", "--nats", m.url); !strings.Contains(o.stdout, "in-process") {
 		t.Errorf("quartet status:\n%s", o.stdout)
 	}
+
 	banner := regexp.MustCompile(`^ready nats://127\.0\.0\.1:\d+
   data      \S+, sync interval \(survives kill -9 of every process\)
   logs      \S+

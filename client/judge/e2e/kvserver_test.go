@@ -173,6 +173,7 @@ func mayNot(t *testing.T, url string, subjects ...string) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
+
 	for _, subject := range subjects {
 		if err := nc.Publish(subject, []byte("x")); err != nil {
 			t.Fatal(err)

@@ -29,6 +29,7 @@ func behindALeaf(t *testing.T) (hub, leaf *server.Server) {
 		ServerName: "hub", JetStream: true, StoreDir: t.TempDir(), JetStreamDomain: "hub",
 		LeafNode: server.LeafNodeOpts{Host: "127.0.0.1", Port: server.RANDOM_PORT},
 	})
+
 	v, err := hub.Varz(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -38,6 +39,7 @@ func behindALeaf(t *testing.T) (hub, leaf *server.Server) {
 		ServerName: "leaf",
 		LeafNode:   server.LeafNodeOpts{Remotes: []*server.RemoteLeafOpts{{URLs: []*url.URL{remote}}}},
 	})
+
 	testkit.Eventually(t, startLimit, "the leaf node connects", func() error {
 		if hub.NumLeafNodes() != 1 || leaf.NumLeafNodes() != 1 {
 			return errors.New("it does not")

@@ -86,6 +86,7 @@ func TestSecondSignalStopsAtOnce(t *testing.T) {
 	m := start(t)
 	nc := connect(t, m.url, nats.MaxReconnects(0))
 	running := pids(mustStatus(t, nc))
+
 	if err := syscall.Kill(running[1], syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
@@ -95,6 +96,7 @@ func TestSecondSignalStopsAtOnce(t *testing.T) {
 	if err := nc.Flush(); err != nil {
 		t.Fatal(err)
 	}
+
 	m.Signal(t, os.Interrupt)
 	testkit.Eventually(t, restLimit, "a word that once more stops at once", func() error {
 		if !strings.Contains(m.Stderr.String(), "once more") {
@@ -105,6 +107,7 @@ func TestSecondSignalStopsAtOnce(t *testing.T) {
 	if m.Gone() {
 		t.Fatal("the first signal did not wait for the replica that stands still: the second proves nothing")
 	}
+
 	begun := time.Now()
 	m.stop(t, os.Interrupt)
 	if took := time.Since(begun); took >= killAfter {
@@ -120,16 +123,19 @@ func TestPortTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
+
 	m := launch(t, newFolder(t), "--memory", "--listen", l.Addr().String())
 	if status := m.Wait(t, startLimit); status != 1 {
 		t.Errorf("status %d", status)
 	}
+
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	for _, word := range []string{port, "--listen 127.0.0.1:-1"} {
 		if !strings.Contains(m.Stderr.String(), word) {
 			t.Errorf("stderr does not say %q:\n%s", word, m.Stderr.String())
 		}
 	}
+
 	if m.Stdout.String() != "" {
 		t.Errorf("stdout: %s", m.Stdout.String())
 	}

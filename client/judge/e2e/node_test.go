@@ -98,20 +98,24 @@ func (c *nodes) awaitWhole(t testing.TB, nc *nats.Conn, n int) int {
 				t.Fatalf("node %d has ended: status %d\n%s", i+1, m.Status(), &m.Stderr)
 			}
 		}
+
 		if s, err = soon(nc); err != nil {
 			return err
 		}
+
 		members := 0
 		for _, r := range s.Replicas {
 			if r.Member {
 				members++
 			}
 		}
+
 		if !s.Ready || members != n || !strings.HasPrefix(s.Master.Name, "n") {
 			return fmt.Errorf("%s leads, %d members, ready %t: %s", s.Master.Name, members, s.Ready, s.Reason)
 		}
 		return nil
 	})
+
 	return int(s.Master.Name[1] - '1')
 }
 

@@ -20,6 +20,7 @@ func TestIDsAndClocksRise(t *testing.T) {
 	t.Parallel()
 	m := start(t)
 	conns := []*nats.Conn{connect(t, m.url), connect(t, m.url)}
+
 	var lastRID, lastClock uint64
 	for n := range 1000 {
 		c := model.All[n%4]
@@ -30,10 +31,12 @@ func TestIDsAndClocksRise(t *testing.T) {
 		case n/4%2 == 0:
 			body = fmt.Sprintf("%s, set, rise%d ::: %d", c.Word(), n%7, n)
 		}
+
 		var headers []string
 		if n%3 == 0 {
 			headers = []string{bus.HeaderReplica, fmt.Sprintf("r%d", n/3%3+1)}
 		}
+
 		got := ask(t, conns[n%2], body, headers...)
 		id, clock := rid(t, got), clockOf(t, got)
 		if id <= lastRID || clock <= lastClock {

@@ -92,6 +92,7 @@ type adder struct {
 	c             *client.Client
 }
 
+// startAdder adds 1 to one key, four times at once and again and again, until it is stopped.
 func startAdder(t testing.TB, url string, options ...client.Option) *adder {
 	t.Helper()
 	c, err := client.Connect(t.Context(), url, append(options, client.WithRetries(50))...)
@@ -99,8 +100,10 @@ func startAdder(t testing.TB, url string, options ...client.Option) *adder {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
+
 	ctx, cancel := context.WithCancel(context.Background())
 	a := &adder{stop: cancel, c: c}
+
 	for range 4 {
 		a.all.Go(func() {
 			for ctx.Err() == nil {

@@ -43,6 +43,7 @@ func held(t *testing.T, url, prefix string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	var all []string
 	for line := range strings.Lines(string(b)) {
 		var x struct {
@@ -52,6 +53,7 @@ func held(t *testing.T, url, prefix string) []string {
 		if err := json.Unmarshal([]byte(line), &x); err != nil {
 			t.Fatal(err)
 		}
+
 		one := x.Key + " ::: " + x.Value + string(x.Binary)
 		if x.Expires != "" {
 			one += " (ends)"

@@ -154,15 +154,18 @@ func (s *stream) check(t *testing.T, nc *nats.Conn, prefix string, limit time.Du
 	if len(s.bad) > 0 {
 		t.Errorf("%d sets failed, the first: %v", len(s.bad), s.bad[0])
 	}
+
 	stalled := s.stalled(s.longest)
 	t.Logf("%d sets, the longest pause %s, in which the machine stood still for %s; %d beats of the pulse", s.acked,
 		s.longest.length(), stalled, s.pulsed)
 	if pause := s.longest.length() - stalled; pause > limit {
 		t.Errorf("the longest pause was %s, want %s at the most", pause, limit)
 	}
+
 	if s.pulsed == 0 {
 		t.Error("eventual gets did not go on")
 	}
+
 	for _, r := range atRest(t, nc).Replicas {
 		for n := range s.acked {
 			key := fmt.Sprintf("%s-%d", prefix, n)

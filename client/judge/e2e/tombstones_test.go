@@ -184,6 +184,7 @@ func nothingRises(t *testing.T, nc *nats.Conn, replicas int) {
 		if r := replicaOf(s, id); r == nil || r.Keys != 1 {
 			t.Errorf("%s has other keys than the one that stays: %+v", id, r)
 		}
+
 		for _, model := range []string{"sequential", "eventual"} {
 			if got := mustOK(t, nc, model+", get, stays", bus.HeaderReplica, id); string(got.Data) != "here" {
 				t.Errorf("the key that stays is %q at %s", got.Data, id)

@@ -67,17 +67,20 @@ func TestReplicaIsKilled(t *testing.T) {
 			m := startIn(t, newFolder(t), append(data, "--listen", "127.0.0.1:-1")...)
 			nc := connect(t, m.url)
 			s := begin(t, m.url, "x", "r2")
+
 			for i, id := range []string{"r3", "r1", "r1"} {
 				s.goesOn(t)
 				pid := replicaOf(mustStatus(t, nc), id).PID
 				if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 					t.Fatal(err)
 				}
+
 				awaitMember(t, nc, id, pid)
 				if r := replicaOf(mustStatus(t, nc), id); r.Restarts == 0 || !strings.Contains(r.LastError, "killed") {
 					t.Errorf("kill %d: status says %+v", i, r)
 				}
 			}
+
 			s.goesOn(t)
 			s.check(t, nc, "x", suspicion+mostOnTop)
 		})

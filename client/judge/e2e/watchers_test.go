@@ -211,6 +211,7 @@ func TestTooManyWatches(t *testing.T) {
 	t.Parallel()
 	m := start(t)
 	nc := connect(t, m.url)
+
 	began, refused := 0, 0
 	for range 1000 {
 		s := watchPlainly(t, nc, "4, watch, ", bus.HeaderClient, "greedy", bus.HeaderReplica, "r1")
@@ -224,6 +225,7 @@ func TestTooManyWatches(t *testing.T) {
 			t.Fatalf("%v %s", first.Header, first.Data)
 		}
 	}
+
 	if began != 256 || refused != 1000-256 {
 		t.Errorf("%d watches began, %d were refused", began, refused)
 	}

@@ -117,6 +117,7 @@ func (v *viewer) lacks(w *written) error {
 	defer v.mu.Unlock()
 	w.mu.Lock()
 	defer w.mu.Unlock()
+
 	missing, newest := 0, map[string]uint64{}
 	for revision, set := range w.all { // any order
 		key, _, _ := strings.Cut(set, "=")
@@ -128,11 +129,13 @@ func (v *viewer) lacks(w *written) error {
 		}
 		newest[key] = max(newest[key], revision)
 	}
+
 	for key, revision := range newest {
 		if !strings.HasSuffix(w.all[revision], "="+v.last[key]) {
 			missing++
 		}
 	}
+
 	if missing > 0 {
 		return fmt.Errorf("the watch of %q, %s, lacks %d of %d sets", v.prefix, v.model, missing, len(w.all))
 	}

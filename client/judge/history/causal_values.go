@@ -97,12 +97,14 @@ func (p *patterns) inSessions() {
 	for i, o := range p.nodes { // by call
 		sessions[o.session()] = append(sessions[o.session()], i)
 	}
+
 	for _, list := range sessions {
 		for at, i := range list {
 			o := p.nodes[i]
 			if o.Outcome != OK {
 				continue
 			}
+
 			covered := int64(never) // what is called from here on follows through another one
 			for _, k := range list[at+1:] {
 				if q := p.nodes[k]; q.Call >= o.Return && q.Call < covered {

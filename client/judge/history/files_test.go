@@ -78,6 +78,7 @@ func TestRecordedHistories(t *testing.T) {
 	if err != nil || len(found) != len(files) {
 		t.Fatalf("%d files in %s, %d in the table (%v)", len(found), folder, len(files), err)
 	}
+
 	for name, rejected := range files {
 		t.Run(name, func(t *testing.T) {
 			h := load(t, name)
@@ -85,6 +86,7 @@ func TestRecordedHistories(t *testing.T) {
 			for _, v := range All(h, Budget{}) {
 				verdicts[v.Check] = v
 			}
+
 			for _, r := range rejected {
 				v := verdicts[r.check]
 				delete(verdicts, r.check)
@@ -92,6 +94,7 @@ func TestRecordedHistories(t *testing.T) {
 					t.Errorf("want %s violated, %q, %d operations; got %s", r.check, r.reason, r.operations, v)
 				}
 			}
+
 			for _, v := range verdicts {
 				if !v.OK() {
 					t.Errorf("rejected by %s", v)
@@ -137,6 +140,7 @@ func TestDecodeRefuses(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+
 	if h, err := Decode(strings.NewReader(good)); err != nil || len(h) != 1 {
 		t.Errorf("%v %v", h, err)
 	}
@@ -153,11 +157,13 @@ func TestBudget(t *testing.T) {
 	if v := Sequential(load(t, "sequential-no-positions")); v.Result != Undecided {
 		t.Errorf("sequential without positions: %s", v)
 	}
+
 	noNumber := load(t, "causal-good")
 	noNumber[0].Timestamp = 0
 	if v := Causal(noNumber); v.Result != Undecided {
 		t.Errorf("causal without a timestamp: %s", v)
 	}
+
 	bad := load(t, "retry-joined")
 	bad[0].Value = "other"
 	for _, v := range All(bad, Budget{}) {
@@ -222,6 +228,7 @@ func TestAtRest(t *testing.T) {
 			t.Errorf("%s: %s", c.name, v)
 		}
 	}
+
 	a := map[string]string{"x": "1", "y": "2"}
 	for name, b := range map[string]map[string]string{
 		"another value": {"x": "1", "y": "3"}, "one less": {"x": "1"}, "one more": {"x": "1", "y": "2", "z": ""},
@@ -230,6 +237,7 @@ func TestAtRest(t *testing.T) {
 			t.Errorf("%s: %s", name, v)
 		}
 	}
+
 	if v := Converged(map[string]map[string]string{"r1": a, "r2": a}); !v.OK() {
 		t.Error(v)
 	}

@@ -65,11 +65,14 @@ func TestReducesLargeHistories(t *testing.T) {
 		at += 10
 		h = append(h, o)
 	}
+
 	for i := range 5000 {
 		value := strings.Repeat("v", i%7) + string(rune('0'+i%10)) + time.Duration(i).String()
 		step(Operation{Type: model.Set, Key: "x", Value: value})
 		step(Operation{Type: model.Get, Key: "x", Output: value, Found: true})
 	}
+
+	// One get in the middle returns what was there before.
 	h[6001].Output = h[5998].Value
 	began := time.Now()
 	for _, v := range Judge(&Recording{Operations: h}, Budget{Time: 20 * time.Second}) {
@@ -82,6 +85,7 @@ func TestReducesLargeHistories(t *testing.T) {
 			t.Errorf("%s; culprit %d, allowed %v", v, v.Culprit, v.Allowed)
 		}
 	}
+
 	if d := time.Since(began); d > 15*time.Second {
 		t.Errorf("it took %s", d)
 	}
@@ -103,6 +107,7 @@ func TestOpenHistories(t *testing.T) {
 			}
 		}
 	}
+
 	thinAir := []Operation{
 		{
 			Model: model.Linearizable, Type: model.Get, Key: "x", Output: "a", Found: true, Call: 1, Return: 2,
@@ -112,6 +117,7 @@ func TestOpenHistories(t *testing.T) {
 	if v := Judge(&Recording{Operations: thinAir}, Budget{}); v[0].Result != Violated {
 		t.Errorf("a whole history: %s", v[0])
 	}
+
 	if v := Judge(&Recording{}, Budget{}); len(v) != 1 || v[0].OK() {
 		t.Errorf("an empty history: %v", v)
 	}

@@ -181,6 +181,7 @@ func (x *reference) transaction() *model.Transaction {
 		}
 		t.If = append(t.If, c)
 	}
+
 	reads := x.r.IntN(4) == 0
 	for range 1 + x.r.IntN(3) {
 		t.Then = append(t.Then, x.step(reads))
@@ -196,6 +197,7 @@ func (x *reference) step(reads bool) model.Step {
 	if reads {
 		return s
 	}
+
 	switch x.r.IntN(5) {
 	case 0, 1:
 		s.Type, s.Value = model.Set, []byte(x.fresh())
@@ -346,6 +348,7 @@ func apply(e entry, o *Operation) (entry, bool) {
 			return e, false
 		}
 	}
+
 	switch o.Type {
 	case model.Set:
 		ends := int64(0)
@@ -356,6 +359,8 @@ func apply(e entry, o *Operation) (entry, bool) {
 	case model.Delete:
 		return entry{}, true
 	}
+
+	// An add: what is not there counts as 0.
 	n := 0
 	if e.found {
 		var err error
@@ -480,9 +485,11 @@ func (x *reference) endWatches() {
 		}
 		o.Return = x.tick()
 		o.Rest = true
+
 		if x.r.IntN(2) == 0 {
 			o.Rest, o.Return = false, max(s.watchedAt, o.Call+x.r.Int64N(o.Return-o.Call))
 		}
+
 		var shown []Event
 		for _, e := range x.log {
 			if e.Revision > s.watchFrom && strings.HasPrefix(e.Key, o.Key) && e.at <= o.Return {
@@ -493,6 +500,7 @@ func (x *reference) endWatches() {
 		for i := range shown { // of the changes below the prefix
 			shown[i].More = i+1 < len(shown) && shown[i+1].Revision == shown[i].Revision
 		}
+
 		o.Events = append(o.Events, shown...)
 		x.history = append(x.history, *o)
 	}

@@ -179,12 +179,14 @@ func (j *judged) rising() *Verdict {
 		revision uint64
 	}
 	highest := make(map[string]end) // by key: of the writes that have returned
+
 	for _, e := range timeline(j.ops) {
 		o := e.op
 		done := o.Ordered() && o.Outcome == OK && !o.Refused() && o.HasRevision
 		if !done {
 			continue
 		}
+
 		for _, key := range j.wrote(o) {
 			last := highest[key]
 			if e.returns {
@@ -193,6 +195,7 @@ func (j *judged) rising() *Verdict {
 				}
 				continue
 			}
+
 			if last.o != nil && o.Revision <= last.revision {
 				v := violated(revisions, []*Operation{last.o, o},
 					"%s had revision %d, and a later write has revision %d", key, last.revision, o.Revision)

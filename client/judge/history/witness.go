@@ -356,11 +356,13 @@ func (x *witness) agrees(p *point) bool {
 			}
 		}
 	}
+
 	for _, o := range p.reads {
 		if !x.reads(o) {
 			return false
 		}
 	}
+
 	for _, s := range p.starts {
 		if !x.starts(s) {
 			return false

@@ -368,11 +368,13 @@ func (o old) open(_ context.Context, name string) (bucket, error) {
 	return oldBucket{kv}, err
 }
 
+// make creates a bucket with all settings that the older API knows.
 func (o old) make(_ context.Context, c config) (bucket, error) {
 	k := &nats.KeyValueConfig{
 		Bucket: c.Bucket, History: c.History, TTL: c.TTL, MaxValueSize: c.MaxValueSize, MaxBytes: c.MaxBytes,
 		Description: c.Description, Storage: nats.FileStorage, Compression: c.Compression,
 	}
+
 	if c.Memory {
 		k.Storage = nats.MemoryStorage
 	}
@@ -388,6 +390,7 @@ func (o old) make(_ context.Context, c config) (bucket, error) {
 	if c.Placement != "" {
 		k.Placement = &nats.Placement{Cluster: c.Placement}
 	}
+
 	kv, err := o.js.CreateKeyValue(k)
 	return oldBucket{kv}, err
 }

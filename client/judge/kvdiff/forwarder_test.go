@@ -77,6 +77,7 @@ func faults() []fault {
 			}
 		}
 	}
+
 	return []fault{
 		{name: "a conflict is reported as success", answer: change("$KV.", `"error":`, `"seq":1,"wrong":`)},
 		{name: "a conflict has another code", answer: change("$KV.", "10071", "10164")},

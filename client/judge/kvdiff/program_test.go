@@ -266,6 +266,7 @@ func (g *generator) manage(s step) step {
 	if g.IntN(8) == 0 {
 		name = g.prefix + "one"
 	}
+
 	switch g.IntN(8) {
 	case 0, 1:
 		s.Do, s.Config = "make", g.config(name)

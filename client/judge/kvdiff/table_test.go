@@ -28,6 +28,7 @@ func differences(t testing.TB) []*difference {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	var rows []*difference
 	for i, line := range strings.Split(string(text), "\n") {
 		cells := cellsOf(line)
@@ -35,12 +36,14 @@ func differences(t testing.TB) []*difference {
 		if !isRow {
 			continue
 		}
+
 		d := &difference{name: cells[0], ends: cells[4] == "ends", reason: cells[5]}
 		for k, to := range []**regexp.Regexp{&d.step, &d.theirs, &d.ours} {
 			if *to, err = regexp.Compile(strings.Trim(cells[k+1], "`")); err != nil {
 				t.Fatalf("%s:%d: %v", page, i+1, err)
 			}
 		}
+
 		if d.reason == "" {
 			t.Errorf("%s:%d: a difference without a reason", page, i+1)
 		}

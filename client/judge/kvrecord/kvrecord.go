@@ -88,16 +88,19 @@ func Start(ctx context.Context, o Options) (*Load, error) {
 	return l, nil
 }
 
+// open returns the bucket over a connection of its own to a server.
 func (l *Load) open(ctx context.Context, url string) (jetstream.KeyValue, error) {
 	nc, err := nats.Connect(url, nats.ReconnectBufSize(-1), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
 	if err != nil {
 		return nil, fmt.Errorf("kvrecord: %w", err)
 	}
 	l.conns = append(l.conns, nc)
+
 	js, err := Stream(nc, l.o.Prefix)
 	if err != nil {
 		return nil, err
 	}
+
 	kv, err := js.KeyValue(ctx, l.o.Bucket)
 	if err != nil {
 		return nil, fmt.Errorf("kvrecord: bucket %s: %w", l.o.Bucket, err)
@@ -136,6 +139,7 @@ func (l *Load) Stop() []history.Operation {
 	return l.ops
 }
 
+// close ends the connections.
 func (l *Load) close() {
 	for _, nc := range l.conns {
 		nc.Close()
@@ -153,14 +157,17 @@ type session struct {
 	count  int
 }
 
+// load is [Load] under a name that a session embeds without exporting it.
 type load = Load
 
+// work does one operation after the other until the load is stopped.
 func (s *session) work() {
 	for s.ctx.Err() == nil {
 		s.step()
 		if s.o.Pace == 0 {
 			continue
 		}
+
 		pause := time.NewTimer(time.Duration(s.random.Int64N(int64(s.o.Pace))))
 		select {
 		case <-pause.C:
@@ -176,6 +183,7 @@ func (s *session) step() {
 		Client: "kv", Session: s.name, Model: s.o.Model, Key: fmt.Sprintf("k%d", s.random.IntN(s.o.Keys)),
 		Call: time.Since(s.began).Nanoseconds(),
 	}
+
 	ctx, cancel := context.WithTimeout(context.Background(), s.o.Timeout)
 	defer cancel()
 	err := s.do(ctx, &o)
@@ -205,6 +213,7 @@ func (s *session) do(ctx context.Context, o *history.Operation) error {
 	s.count++
 	dice := s.random.IntN(10)
 	o.Type, o.Value = model.Set, fmt.Sprintf("%s-%d", s.name, s.count)
+
 	var err error
 	switch last := s.read[o.Key]; {
 	case s.o.Deletes && dice == 0:
@@ -278,6 +287,7 @@ func Place(ops []history.Operation) {
 		if !done {
 			continue
 		}
+
 		o.Position = o.Revision
 		if o.Type == model.Get {
 			o.Position = max(seen[o.Session], o.Revision)
@@ -297,6 +307,7 @@ func Stale(ops []history.Operation) (gets, stale int) {
 		at       int64
 		revision uint64
 	}
+
 	ends := make(map[string][]end) // by key, by time: the greatest revision that was acknowledged until then
 	done := slices.Clone(ops)
 	slices.SortStableFunc(done, func(a, b history.Operation) int { return cmp.Compare(a.Return, b.Return) })
@@ -315,6 +326,7 @@ func Stale(ops []history.Operation) (gets, stale int) {
 		if o.Type != model.Get || o.Outcome != history.OK {
 			continue
 		}
+
 		gets++
 		list := ends[o.Key]
 		before, _ := slices.BinarySearchFunc(list, o.Call, func(e end, at int64) int { return cmp.Compare(e.at, at) })
