@@ -20,6 +20,7 @@ import (
 // beforeTurns is how many turns writeBefore commits.
 const beforeTurns = 30
 
+// writeBefore puts three records a turn, for so many turns, and closes the disk.
 func writeBefore(d *Disk) error {
 	for n := range beforeTurns {
 		for i := range 3 {
@@ -49,6 +50,7 @@ func beforeRequest(turn, i int, c model.Consistency) message.Request {
 	}
 }
 
+// beforeTurn is a turn with something of everything that the build before could write.
 func beforeTurn(n int) *durable.Turn {
 	weak := beforeRequest(n, 0, model.Eventual)
 	causal := message.CausalWrite{Number: uint64(n + 1), Request: beforeRequest(n, 1, model.Causal)}
@@ -76,6 +78,7 @@ func beforeTurn(n int) *durable.Turn {
 	return t
 }
 
+// beforeState is the state after turn n.
 func beforeState(n int) durable.State {
 	node := lamport.Replica
 	return durable.State{

@@ -118,6 +118,7 @@ func BenchmarkGet(b *testing.B) {
 	}
 }
 
+// fillKeys commits so many keys with values of 100 bytes, 64 a turn.
 func fillKeys(tb testing.TB, d *Disk, keys int) {
 	for i := 0; i < keys; i++ {
 		d.Put(benchKey(i), benchRecord(i, 100))
@@ -231,6 +232,7 @@ func resident(b *testing.B, what string) float64 {
 	return float64(kib) / 1024
 }
 
+// size returns how many MiB the files of a folder have.
 func size(b *testing.B, dir string) float64 {
 	total := int64(0)
 	err := filepath.Walk(dir, func(_ string, info os.FileInfo, err error) error {

@@ -75,6 +75,7 @@ type running struct {
 	lines *bufio.Scanner
 }
 
+// startChild starts this test binary as a process that works on a disk until it is killed.
 func startChild(t *testing.T, what, dir string, mode Sync, turns int) *running {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
@@ -87,6 +88,7 @@ func startChild(t *testing.T, what, dir string, mode Sync, turns int) *running {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+
 	c := &running{t: t, cmd: cmd, lines: bufio.NewScanner(out)}
 	t.Cleanup(func() { _ = cmd.Process.Kill() })
 	return c

@@ -47,6 +47,7 @@ func killed(fs *vfs.MemFS) *vfs.MemFS {
 	return fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})
 }
 
+// files lists the files of a store by their paths, the mark file too.
 func files(t *testing.T, fs vfs.FS) []string {
 	t.Helper()
 	names, err := fs.List("/r1/engine")
@@ -63,6 +64,7 @@ func files(t *testing.T, fs vfs.FS) []string {
 	return all
 }
 
+// content returns the bytes of a file.
 func content(t *testing.T, fs vfs.FS, name string) []byte {
 	t.Helper()
 	f, err := fs.Open(name)
@@ -77,6 +79,7 @@ func content(t *testing.T, fs vfs.FS, name string) []byte {
 	return b
 }
 
+// overwrite replaces the bytes of a file, and syncs it.
 func overwrite(t *testing.T, fs vfs.FS, name string, b []byte) {
 	t.Helper()
 	f, err := fs.Create(name, vfs.WriteCategoryUnspecified)

@@ -20,10 +20,13 @@ type engineLog struct {
 // Infof is silent: the engine tells of every file that it makes.
 func (e engineLog) Infof(string, ...any) {}
 
+// Errorf logs what the engine can live with.
 func (e engineLog) Errorf(format string, args ...any) {
 	e.log.Warn("storage engine", "message", fmt.Sprintf(format, args...))
 }
 
+// Fatalf makes what the engine cannot live with a fault of the disk: the engine wants the process
+// to end there, but the replica ends it, so that it can say why.
 func (e engineLog) Fatalf(format string, args ...any) {
 	err := fmt.Errorf("disk: the engine has stopped: "+format, args...)
 	for _, a := range args {
@@ -31,6 +34,7 @@ func (e engineLog) Fatalf(format string, args ...any) {
 			err = errors.Join(err, cause)
 		}
 	}
+
 	e.log.Error("storage engine", "error", err)
 	e.g.fail(err)
 }
@@ -43,6 +47,7 @@ type flushes struct {
 	done  atomic.Uint64         // how many when the last began that has succeeded
 }
 
+// err returns why the last attempt failed, or nil.
 func (f *flushes) err() error {
 	if p := f.last.Load(); p != nil {
 		return *p
@@ -67,6 +72,7 @@ func (f *flushes) end(err error) bool {
 // be written, all being removed again. The error has no exported name.
 const emptyTable = "pebble: empty table"
 
+// listener returns what is done when the engine tells of flushes, compactions, damage and stalls.
 func (d *Disk) listener() *pebble.EventListener {
 	l := pebble.EventListener{
 		FlushBegin: func(pebble.FlushInfo) { d.flushes.began.Store(d.guard.created.Load()) },

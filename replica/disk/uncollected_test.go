@@ -19,6 +19,7 @@ import (
 // uncollectedTurns is how many turns writeUncollected commits.
 const uncollectedTurns = 4
 
+// writeUncollected puts three records a turn, for so many turns, and closes the disk.
 func writeUncollected(d *Disk) error {
 	for n := range uncollectedTurns {
 		for i := range 3 {
@@ -48,6 +49,7 @@ func uncollectedRecord(turn, i int) store.Record {
 	return r
 }
 
+// uncollectedTurn is a turn of three changes, as the build before wrote it.
 func uncollectedTurn(n int) *durable.Turn {
 	t := &durable.Turn{Changed: true, State: uncollectedState(n)}
 	for i := range 3 {
@@ -66,6 +68,7 @@ func uncollectedTurn(n int) *durable.Turn {
 	return t
 }
 
+// uncollectedState is the state after turn n, of an epoch in which nothing is collected.
 func uncollectedState(n int) durable.State {
 	node := lamport.Replica
 	position := uint64(3*n + 3)

@@ -58,6 +58,7 @@ func (w *world) bytes() []byte {
 	return b
 }
 
+// request makes up a set of some model, now and then with an identity.
 func (w *world) request() message.Request {
 	w.state.LastRID++
 	r := message.Request{
@@ -199,6 +200,7 @@ func (w *world) causal(t *durable.Turn) {
 	w.state.Safe = w.state.Committed
 }
 
+// table adds entries to the table of executed requests, or begins it anew.
 func (w *world) table(t *durable.Turn) {
 	if w.chance(2) { // begins anew, as for a joiner that is far behind
 		w.state.Entries += 1000

@@ -127,12 +127,15 @@ no cluster.`,
 // errOccupied says that a cluster is not empty.
 var errOccupied = errors.New("the cluster is not empty: restore into a new one, or say --force (keys of the backup are written over, others stay)")
 
+// restore reads the backup to its end, so that one which is cut or wrong writes nothing, and then
+// once more to write it.
 func (i *in) restore(ctx context.Context) error {
 	f, err := i.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer f.close()
+
 	said, err := dump.ReadBackup(f, func(dump.Entry) error { return nil })
 	if err != nil {
 		return exit.Usage(fmt.Errorf("%s: %w; nothing was written", i.called(), err))
@@ -163,6 +166,8 @@ func empty(ctx context.Context, c *client.Client) error {
 	return nil
 }
 
+// run imports from another store, or from lines of JSON: those are read to their end first, so that
+// what is wrong writes nothing.
 func (i *in) run(ctx context.Context) error {
 	if i.from != "" {
 		from, err := i.source(ctx)

@@ -171,6 +171,7 @@ func (w *writing) restart() error {
 	return w.file.Restart()
 }
 
+// export writes a line of JSON for each key.
 func (o *out) export(w *writing) error {
 	var line []byte
 	_, err := w.cut(func() error { return nil }, func(x *model.Item) (err error) {
@@ -189,6 +190,8 @@ func (o *out) export(w *writing) error {
 	return nil
 }
 
+// backup writes the keys in the form that restore reads, with the position of the cut and a
+// checksum.
 func (o *out) backup(w *writing) error {
 	var b *dump.Writer
 	position, err := w.cut(func() (err error) {
@@ -198,9 +201,11 @@ func (o *out) backup(w *writing) error {
 	if err != nil {
 		return err
 	}
+
 	if err := b.End(position); err != nil {
 		return err
 	}
+
 	where := o.path
 	if w.file == nil {
 		where = "standard output"

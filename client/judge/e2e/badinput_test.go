@@ -25,6 +25,7 @@ type bad struct {
 	names   string // "CONSISTENCY TYPE" in the reply, where the contract says so; "": not looked at
 }
 
+// badText lists requests as text that are refused, or answered with nothing.
 func badText() []bad {
 	long := strings.Repeat("k", 1025)
 
@@ -80,6 +81,7 @@ func badText() []bad {
 	}
 }
 
+// badMsgpack lists bodies in msgpack that are refused.
 func badMsgpack(t *testing.T) []bad {
 	set := func(more ...any) string {
 		fields := map[string]any{"consistency": 1, "request": 1, "key": "k", "value": "v"}
@@ -130,6 +132,7 @@ func badMsgpack(t *testing.T) []bad {
 	}
 }
 
+// badHeaders lists requests whose headers are refused.
 func badHeaders() []bad {
 	many := strings.Repeat("i", 257)
 

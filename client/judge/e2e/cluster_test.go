@@ -147,6 +147,7 @@ func startIn(t testing.TB, p folder, args ...string) *master {
 	return m
 }
 
+// awaitReady waits for the line that says at which URL the cluster is ready.
 func (m *master) awaitReady(t testing.TB) {
 	t.Helper()
 	m.AwaitStdout(t, startLimit, "a ready line", func(said string) bool {

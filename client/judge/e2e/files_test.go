@@ -30,6 +30,7 @@ func (r reply) data() string {
 	return *r.Data
 }
 
+// replies reads what a command has written with -o jsonl.
 func replies(t testing.TB, stdout string) []reply {
 	t.Helper()
 	var all []reply

@@ -189,6 +189,8 @@ func TestMastersFilesAreLost(t *testing.T) {
 	}
 }
 
+// loseMastersFiles kills the master (and, with disks, the replicas), spoils files of its directory,
+// and wants that the same command serves all that was acknowledged.
 func loseMastersFiles(t *testing.T, data string, files []string, spoil func(string) error) {
 	p := newFolder(t)
 	dir := filepath.Join(p.tmp, "data")
@@ -214,6 +216,7 @@ func loseMastersFiles(t *testing.T, data string, files []string, spoil func(stri
 		}
 		awaitDead(t, deadLimit, pids(was.status)...)
 	}
+
 	for _, file := range files {
 		if err := spoil(filepath.Join(dir, file)); err != nil {
 			t.Fatal(err)
@@ -375,6 +378,8 @@ func TestRunFilesAreCleaned(t *testing.T) {
 	}
 }
 
+// cleanRunFiles cleans up in the directory of a master in memory while it is at work, and wants
+// that the files come back and that a replica's death, and the master's, are survived as ever.
 func cleanRunFiles(t *testing.T, clean func(string) error) {
 	p := newFolder(t)
 	args := []string{"--memory", "--listen", testkit.FreeAddress(t), "--orphan-timeout", "1m"}

@@ -52,6 +52,7 @@ type keyValueRun struct {
 	load   *kvrecord.Load
 }
 
+// startKeyValue starts a cluster in memory and 64 key-value clients of a model.
 func startKeyValue(t *testing.T, m model.Consistency) *keyValueRun {
 	t.Helper()
 	r := &keyValueRun{folder: newFolder(t)}
@@ -100,6 +101,7 @@ func (r *keyValueRun) killAReplica(t *testing.T) {
 	}
 }
 
+// pauseAReplica stops a replica until it is suspected, and lets it go on.
 func (r *keyValueRun) pauseAReplica(t *testing.T) {
 	pid := pids(mustStatus(t, connect(t, r.master.url)))[2]
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {

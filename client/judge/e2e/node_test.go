@@ -34,6 +34,7 @@ type nodes struct {
 	programs []string // of each node; nil: the one under test
 }
 
+// newNodes prepares n nodes with folders and addresses of their own; none is started.
 func newNodes(t testing.TB, n int, args ...string) *nodes {
 	t.Helper()
 	c := &nodes{all: make([]*master, n), args: args}
@@ -76,6 +77,7 @@ func (c *nodes) launch(t testing.TB, i int) {
 	})
 }
 
+// connect connects to any node that listens, and goes on to the others when that one ends.
 func (c *nodes) connect(t testing.TB) *nats.Conn {
 	t.Helper()
 	var nc *nats.Conn

@@ -92,12 +92,14 @@ type holder struct {
 	stdout bytes.Buffer
 }
 
+// startHolder starts this test binary as a process that takes the lock again and again.
 func startHolder(t *testing.T, url, name string) *holder {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	h := &holder{name: name, cmd: exec.Command(self)}
 	h.cmd.Env = append(os.Environ(), holderURL+"="+url, holderURL+"_NAME="+name)
 	h.cmd.Stdout, h.cmd.Stderr = &h.stdout, os.Stderr

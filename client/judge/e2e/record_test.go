@@ -47,6 +47,8 @@ func TestRecordsFileIsDamaged(t *testing.T) {
 	}
 }
 
+// damageRecord spoils the file of the record while the cluster is down, and wants that two starts
+// after it serve what was acknowledged.
 func damageRecord(t *testing.T, spoil func(string) error) {
 	p := newFolder(t)
 	dir := filepath.Join(p.tmp, "data")

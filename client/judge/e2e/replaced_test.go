@@ -28,6 +28,8 @@ type keeper struct {
 	over         chan struct{} // closed: the last one is killed
 }
 
+// keep starts processes one after the other until the test ends; the next follows when one has
+// ended.
 func keep(t *testing.T, start func() *exec.Cmd) *keeper {
 	t.Helper()
 	k := &keeper{starts: make(chan int, 100), ends: make(chan int, 100), left: make(chan struct{}), over: make(chan struct{})}

@@ -70,6 +70,7 @@ func roles(s bus.Status) (list []string) {
 	return list
 }
 
+// awaitRoles waits until the masters have these roles, in the order of their names.
 func awaitRoles(t testing.TB, nc *nats.Conn, want ...string) {
 	t.Helper()
 	testkit.Eventually(t, restLimit, strings.Join(want, ", "), func() error {

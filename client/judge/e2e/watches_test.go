@@ -68,6 +68,7 @@ type viewer struct {
 	newest uint64
 }
 
+// watch keeps what it is told until ctx ends.
 func (v *viewer) watch(ctx context.Context, t *testing.T, nc *nats.Conn) {
 	c, err := client.New(nc, client.WithRetries(100))
 	if err != nil {

@@ -164,6 +164,7 @@ func drained[T any](ctx context.Context, c <-chan T) ([]T, error) {
 // modern is the package jetstream.
 type modern struct{ js jetstream.JetStream }
 
+// config is a bucket's configuration as this API has it.
 func (m modern) config(c config) jetstream.KeyValueConfig {
 	k := jetstream.KeyValueConfig{
 		Bucket: c.Bucket, History: c.History, TTL: c.TTL, LimitMarkerTTL: c.MarkerTTL, MaxValueSize: c.MaxValueSize,
@@ -222,6 +223,7 @@ func (m modern) statuses(ctx context.Context) ([]status, error) {
 	return list, errors.Join(err, l.Error())
 }
 
+// modernStatus is a bucket's status as both sides are compared by it.
 func modernStatus(s jetstream.KeyValueStatus) status {
 	c := s.Config()
 	meta := map[string]string{}
@@ -262,6 +264,7 @@ func (b modernBucket) update(ctx context.Context, key, value string, revision ui
 	return b.kv.Update(ctx, key, []byte(value), revision)
 }
 
+// remove deletes or purges a key, on condition of a revision where one is given.
 func (b modernBucket) remove(ctx context.Context, key string, o removal) error {
 	var opts []jetstream.KVDeleteOpt
 	if o.Revision != 0 {
@@ -303,6 +306,7 @@ func (b modernBucket) history(ctx context.Context, key string) ([]entry, error) 
 
 func (b modernBucket) keys(ctx context.Context) ([]string, error) { return b.kv.Keys(ctx) }
 
+// listKeys lists the keys that match one of the filters, or all.
 func (b modernBucket) listKeys(ctx context.Context, filters []string) ([]string, error) {
 	var l jetstream.KeyLister
 	var err error
@@ -317,6 +321,7 @@ func (b modernBucket) listKeys(ctx context.Context, filters []string) ([]string,
 	return drained(ctx, l.Keys())
 }
 
+// watch begins a watch by the call that clients use for so many filters.
 func (b modernBucket) watch(ctx context.Context, filters []string, o watching) (*watch, error) {
 	var opts []jetstream.WatchOpt
 	for _, opt := range []struct {

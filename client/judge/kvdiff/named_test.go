@@ -16,6 +16,8 @@ type story struct {
 	want   map[int]string // by step: a pattern of what JetStream says
 }
 
+// program is the story as a program on buckets of its own, in memory unless a step names the one in
+// a file.
 func (s *story) program() program {
 	p := program{name: s.name, legacy: s.legacy, steps: s.steps, prefix: "story"}
 	for i := range p.steps {
@@ -46,6 +48,7 @@ func made(c config) step { return step{Do: "make", Config: &c} }
 
 func put(key, value string) step { return step{Do: "put", Key: key, Value: value} }
 
+// asked is a step that publishes a message without a client; headers are names and values in turn.
 func asked(subject, body string, headers ...string) step {
 	r := &raw{Subject: subject, Body: body, Headers: map[string]string{}}
 	for i := 0; i+1 < len(headers); i += 2 {

@@ -37,6 +37,7 @@ func TestNatsJSIsTheSame(t *testing.T) {
 	tellRows(t, rows)
 }
 
+// runNode runs the script of nats.js on a server, and returns the lines that it has written.
 func runNode(t *testing.T, url, prefix string) []string {
 	t.Helper()
 	const script = "kv.mjs"
@@ -47,6 +48,7 @@ func runNode(t *testing.T, url, prefix string) []string {
 	if err := os.WriteFile(filepath.Join(*nodeFolder, script), text, 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	cmd := exec.CommandContext(t.Context(), "node", script, url, prefix)
 	cmd.Dir = *nodeFolder
 	out, err := cmd.CombinedOutput()

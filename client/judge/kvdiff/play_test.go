@@ -46,6 +46,7 @@ func (s *side) jetStream() (jetstream.JetStream, error) {
 	return jetstream.NewWithAPIPrefix(s.nc, s.prefix)
 }
 
+// api returns the newer or the older Go API of a side.
 func (s *side) api(legacy bool) (api, error) {
 	if !legacy {
 		js, err := s.jetStream()
@@ -96,6 +97,7 @@ type revisions struct {
 	top     uint64
 }
 
+// newPlayer returns a player of a program on a side, before its first step.
 func newPlayer(s *side, p *program) (*player, error) {
 	js, err := s.jetStream()
 	if err != nil {
@@ -550,6 +552,7 @@ type message struct {
 	} `json:"message"`
 }
 
+// reply tells the answer to a raw request in the words by which both sides are compared.
 func (p *player) reply(ctx context.Context, s *step, r *nats.Msg) string {
 	if code := r.Header.Get("Status"); code != "" {
 		return "status " + code

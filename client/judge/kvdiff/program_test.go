@@ -160,6 +160,7 @@ func (g *generator) key() string {
 	return g.one(keys)
 }
 
+// value makes up a value: as a rule a new one, sometimes an empty or a long one.
 func (g *generator) value() string {
 	g.values++
 	switch g.IntN(12) {
