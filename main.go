@@ -159,7 +159,8 @@ func commands(stdout io.Writer) []*cobra.Command {
 // beside begins the console in the browser beside a master, which itself knows no client.
 func beside(o mastercmd.ConsoleOptions) (mastercmd.Console, error) {
 	s, err := webconsole.Listen(webconsole.Options{
-		Listen: o.Listen, Write: o.Write, Runs: record.Runs, Prefix: o.Prefix, Inbox: o.Inbox, Version: o.Version, Log: o.Log,
+		Listen: o.Listen, Write: o.Write, Runs: record.Runs, Prefix: o.Prefix, Inbox: o.Inbox, Version: o.Version, Secure: o.Secure,
+		Log: o.Log,
 	})
 	if err != nil {
 		return nil, err

@@ -14,6 +14,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"quartet/bus/secure"
 	"quartet/bus/testkit"
 )
 
@@ -53,8 +54,8 @@ type master struct {
 type masterKey struct{}
 
 var (
-	readyLine   = regexp.MustCompile(`(?m)^ready (nats://\S+)$`)
-	consoleLine = regexp.MustCompile(`(?m)^  console +(http://\S+)\n`)
+	readyLine   = regexp.MustCompile(`(?m)^ready ((?:nats|tls)://\S+)$`)
+	consoleLine = regexp.MustCompile(`(?m)^  console +(https?://\S+)\n`)
 )
 
 // cluster FLAG…: quartet master on a free port, with these flags, until the script ends.
@@ -131,11 +132,20 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// page PATTERN: the console of the cluster shows, on its first page, what matches.
+// page [-as DIR] PATTERN: the console of the cluster shows, on its first page, what matches: to
+// whoever comes, or to the holder of the certificate in DIR.
 func page(ts *testscript.TestScript, neg bool, args []string) {
 	m := ts.Value(masterKey{}).(*master)
+	browser := http.DefaultClient
+	if len(args) == 3 && args[0] == "-as" {
+		visitor, err := secure.Open(ts.MkAbs(args[1]), nil)
+		ts.Check(err)
+		by := &http.Transport{TLSClientConfig: visitor.Client()}
+		defer by.CloseIdleConnections()
+		browser, args = &http.Client{Transport: by}, args[2:]
+	}
 	if neg || len(args) != 1 || m.process == nil {
-		ts.Fatalf("usage: page PATTERN, after cluster --console ADDRESS")
+		ts.Fatalf("usage: page [-as DIR] PATTERN, after cluster --console ADDRESS")
 	}
 	pattern, err := regexp.Compile(args[0])
 	ts.Check(err)
@@ -149,7 +159,7 @@ func page(ts *testscript.TestScript, neg bool, args []string) {
 	})
 
 	testkit.Eventually(m.t, startLimit, "the page shows it", func() error {
-		reply, err := http.Get(url)
+		reply, err := browser.Get(url)
 		if err != nil {
 			return err
 		}

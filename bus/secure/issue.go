@@ -118,7 +118,7 @@ func OpenAuthority(dir string) (*Authority, error) {
 type Asked struct {
 	Name  string   // of it, and of its directory below the authority's
 	Role  Role     //
-	Hosts []string // of a node: addresses and names at which others reach it
+	Hosts []string // addresses and names at which others reach it: of a node, or of a client that serves a console
 	For   time.Duration
 }
 
@@ -164,8 +164,6 @@ func (q *Asked) Check() error {
 		return fmt.Errorf("%w %q: want letters, digits, dots, dashes and underscores, 63 at the most", ErrName, q.Name)
 	case q.Role == Node && len(q.Hosts) == 0:
 		return fmt.Errorf("%w: node %s is reached at no address", ErrName, q.Name)
-	case q.Role != Node && len(q.Hosts) > 0:
-		return fmt.Errorf("%w: %s is a client's, which nobody connects to", ErrRole, q.Name)
 	}
 	for _, host := range q.Hosts {
 		if net.ParseIP(host) == nil && !hostName.MatchString(host) {
@@ -179,7 +177,7 @@ func (q *Asked) Check() error {
 // hostName is a host's name, as DNS has it.
 var hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$`)
 
-// own is where a node is reached by those on its own machine.
+// own is where a node, or a console, is reached by those on its own machine.
 var own = []string{"localhost", "127.0.0.1", "::1"}
 
 func (a *Authority) write(q Asked, dir string, now time.Time) error {
@@ -216,7 +214,7 @@ func (q *Asked) template(authority *x509.Certificate, now time.Time) *x509.Certi
 	if c.NotAfter.After(authority.NotAfter) {
 		c.NotAfter = authority.NotAfter
 	}
-	if q.Role != Node {
+	if len(q.Hosts) == 0 {
 		return c
 	}
 

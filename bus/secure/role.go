@@ -14,7 +14,8 @@ import (
 // Role is what the holder of a certificate may do.
 type Role string
 
-// The roles. Who may request may not operate.
+// The roles. Who may request may not operate. What a console in the browser can change are keys:
+// for that it takes Write as a request does, and Operate changes nothing there.
 const (
 	Node    Role = "node"    // servers, replicas and masters: what they say to each other
 	Read    Role = "read"    // gets, lists and watches

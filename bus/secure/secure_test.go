@@ -197,7 +197,7 @@ func TestWhatIsThereStays(t *testing.T) {
 	}
 	for _, q := range []Asked{
 		{Name: "../out", Role: Read}, {Name: "", Role: Read}, {Name: "x", Role: "king"}, {Name: "n1", Role: Node},
-		{Name: "n1", Role: Node, Hosts: []string{"10.0.0.1/24"}}, {Name: "x", Role: Write, Hosts: []string{"10.0.0.1"}},
+		{Name: "n1", Role: Node, Hosts: []string{"10.0.0.1/24"}}, {Name: "x", Role: Write, Hosts: []string{"10.0.0.1/24"}},
 	} {
 		q.For = year
 		if _, err := a.Issue(q, time.Now()); !errors.Is(err, ErrName) && !errors.Is(err, ErrRole) {

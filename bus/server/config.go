@@ -85,7 +85,7 @@ func (o *Options) included(n *nats.Options) (u users, err error) {
 	u.named, u.keys = n.Users, n.Nkeys
 	n.Users, n.Nkeys = nil, nil
 	for _, one := range u.named {
-		if slices.Contains([]string{frontUser, operatorUser, anonymousUser, o.NodeUser, defaultNodeUser}, one.Username) {
+		if slices.Contains([]string{frontUser, operatorUser, anonymousUser, guestReads, guestWrites, o.NodeUser, defaultNodeUser}, one.Username) {
 			return u, fmt.Errorf("%w %s: the user %s is quartet's own: choose another name", ErrConfig, o.Config, one.Username)
 		}
 		if one.AllowedConnectionTypes != nil {

@@ -37,9 +37,11 @@ const (
 
 const (
 	defaultNodeUser = "quartet-node"
-	anonymousUser   = "quartet-anonymous" // what a connection without credentials is taken for
-	frontUser       = bus.FrontUser       // the nodes among the clients
-	operatorUser    = "quartet-operator"  // may remove and recover where everybody is let in
+	anonymousUser   = "quartet-anonymous"  // what a connection without credentials is taken for
+	frontUser       = bus.FrontUser        // the nodes among the clients
+	operatorUser    = "quartet-operator"   // may remove and recover where everybody is let in
+	guestReads      = "quartet-guest-read" // of this process, for who has proved to it a role
+	guestWrites     = "quartet-guest-write"
 
 	// jetStreamAPI is where JetStream is asked.
 	jetStreamAPI = "$JS.API.>"
@@ -282,7 +284,7 @@ func (o *Options) accounts(n *nats.Options, internal, storeDir string) (map[stri
 }
 
 // users returns the users of a server on host: first clients, then those of the nodes, which are
-// the master among its clients, the operator, and nodes.
+// the master among its clients, the operator, nodes, and guests of this process.
 func (o *Options) users(host string, account map[string]*nats.Account, subjects bus.Subjects, internal string) []*nats.User {
 	client := &nats.User{
 		Username: o.ClientUser, Password: o.ClientPassword, Account: account[AccountClients],
@@ -302,10 +304,18 @@ func (o *Options) users(host string, account map[string]*nats.Account, subjects 
 		client.Username, client.Password = anonymousUser, ""
 	}
 
+	guest := func(name string, role secure.Role) *nats.User {
+		p := secure.Of(role, subjects, internal)
+		return &nats.User{
+			Username: name, Password: o.NodePassword, Account: account[AccountClients],
+			Permissions: &nats.Permissions{Publish: &nats.SubjectPermission{Allow: p.Publish, Deny: p.Deny}},
+		}
+	}
 	return []*nats.User{
 		client,
 		{Username: frontUser, Password: o.NodePassword, Account: account[AccountClients]},
 		{Username: operatorUser, Password: o.NodePassword, Account: account[AccountClients]},
 		{Username: o.NodeUser, Password: o.NodePassword, Account: account[AccountNodes]},
+		guest(guestReads, secure.Read), guest(guestWrites, secure.Write),
 	}
 }

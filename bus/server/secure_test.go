@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -119,6 +120,47 @@ func TestRolesOfASecureServer(t *testing.T) {
 	}
 	dial(t, bus.DialOptions{URL: s.ClientURL(), TLS: node.Client(), User: user, Password: password})
 	dial(t, bus.DialOptions{URL: "nats://" + s.Address(), InProcess: s.InProcess(), User: front, Password: password})
+}
+
+// Guests of this process do what their role may, as if it stood in a certificate; their names are
+// of no use to whoever has one. Where everybody is let in they are everybody.
+func TestGuests(t *testing.T) {
+	c := newClosed(t)
+	s := start(t, Options{Secure: c.identity("n1", secure.Node, time.Hour)})
+	subjects, err := bus.NewSubjects(bus.DefaultPrefix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, write := s.Guests()
+	for role, o := range map[secure.Role]bus.DialOptions{secure.Read: read, secure.Write: write} {
+		nc := dial(t, o)
+		for subject, may := range map[string]bool{
+			subjects.Request(): role == secure.Write, subjects.Read(): true, subjects.Status(): true, subjects.Lead(): false,
+			subjects.Remove(): false, subjects.Node(1): false, jetStreamAPI[:len(jetStreamAPI)-1] + "INFO": false,
+		} {
+			if got := isRefused(t, nc, subject); got == may {
+				t.Errorf("a guest that may %s on %s: refused %t", role, subject, got)
+			}
+		}
+
+		writer := c.identity("w-"+string(role), secure.Write, time.Hour)
+		asClient := bus.DialOptions{URL: s.ClientURL(), TLS: writer.Client(), User: o.User, Password: o.Password}
+		if nc, err := bus.Dial(t.Context(), asClient); err == nil {
+			nc.Close()
+			t.Errorf("a client's certificate with the name of a guest that may %s is let in", role)
+		}
+	}
+
+	config := filepath.Join(t.TempDir(), "users.conf")
+	if err := os.WriteFile(config, []byte("authorization { users: [ { user: ann, password: secret } ] }"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for what, o := range map[string]Options{"everybody": {}, "users of a configuration": {Config: config}} {
+		read, write := start(t, o).Guests()
+		if isRefused(t, dial(t, read), subjects.Read()) || isRefused(t, dial(t, write), subjects.Request()) {
+			t.Errorf("%s: a guest is refused", what)
+		}
+	}
 }
 
 // A connection ends with the certificate that it was made with.

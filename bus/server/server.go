@@ -15,6 +15,8 @@ import (
 
 	nats "github.com/nats-io/nats-server/v2/server"
 	client "github.com/nats-io/nats.go"
+
+	"quartet/bus"
 )
 
 // Server is a running embedded server.
@@ -24,6 +26,7 @@ type Server struct {
 	fatal     chan error
 	options   Options
 	open      bool
+	guarded   bool   // nobody is let in who has not proved who it is
 	scratch   string // the temporary store, or ""
 	stop      sync.Once
 }
@@ -93,7 +96,7 @@ func (s *Server) run(ctx context.Context, host string, port int, storeDir string
 		return fmt.Errorf("%w: %w", ErrStart, err)
 	}
 	if g, isGuarded := options.CustomClientAuthentication.(*guard); isGuarded {
-		g.server = ns
+		g.server, s.guarded = ns, true
 	}
 	log := &bridge{log: s.options.Log, fatal: make(chan error, 1)}
 	ns.SetLoggerV2(log, log.log.Enabled(ctx, slog.LevelDebug), false, false)
@@ -230,6 +233,20 @@ func (s *Server) NodeCredentials() (user, password string) {
 // reply: replies go to subjects that are used once, which no cache knows.
 func (s *Server) FrontCredentials() (user, password string) {
 	return frontUser, s.options.NodePassword
+}
+
+// Guests is how a program within this process connects for others, who have proved to it that they
+// may read, or write: the server lets each connection do what that role may, and no more. Where it
+// lets everybody in, both do what everybody may.
+func (s *Server) Guests() (read, write bus.DialOptions) {
+	if isOpen := !s.guarded && s.options.ClientUser == ""; isOpen {
+		all := bus.DialOptions{URL: s.ClientURL()}
+		return all, all
+	}
+	as := func(user string) bus.DialOptions {
+		return bus.DialOptions{URL: "nats://" + s.Address(), InProcess: s.InProcess(), User: user, Password: s.options.NodePassword}
+	}
+	return as(guestReads), as(guestWrites)
 }
 
 // InProcess returns connections to the server within this process, without a socket: for

@@ -18,6 +18,7 @@ func TestTheConsoleRefusesWhatCannotBe(t *testing.T) {
 		"listens on this machine alone": {"--listen", "0.0.0.0:0"},
 		"wrong address":                 {"--listen", "127.0.0.1:http"},
 		"a cluster of its own":          {"--demo"},
+		"quartet secure init makes":     {"--secure", t.TempDir()},
 	} {
 		w := quartet(t, "", append([]string{"console", "--nats", "nats://127.0.0.1:1"}, args...)...)
 		if w.status != exit.StatusUsage || !strings.Contains(w.err, want) || w.stdout != "" {

@@ -106,7 +106,7 @@ type tab struct {
 }
 
 // browser starts a browser, whose pages must ask for nothing but what is at url, and say no error.
-func browser(t testing.TB, url string) *tab {
+func browser(t testing.TB, url string, more ...chromedp.ExecAllocatorOption) *tab {
 	t.Helper()
 	if _, err := exec.LookPath(*chromium); err != nil {
 		t.Fatalf("these tests need a browser (apt-get install chromium): %v", err)
@@ -114,6 +114,7 @@ func browser(t testing.TB, url string) *tab {
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(*chromium), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.WSURLReadTimeout(limit),
 		chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("force-color-profile", "srgb"))
+	options = append(options, more...)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*limit+*openFor)
 	ctx, endBrowser := chromedp.NewExecAllocator(ctx, options...)
 	ctx, endTab := chromedp.NewContext(ctx)

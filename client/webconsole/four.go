@@ -1,7 +1,6 @@
 package webconsole
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"html/template"
@@ -39,7 +38,7 @@ func (s *Server) showFour(w http.ResponseWriter, r *http.Request, status int, f 
 		return
 	}
 	f.Replicas, f.Names = parts["replicas"], replicaNames(&sight)
-	s.page(w, status, pane.Frame{Title: "A key, four ways", View: "four", Live: "/live?only=replicas&only=pill", Pill: parts["pill"]}, "four", &f)
+	s.page(w, r, status, pane.Frame{Title: "A key, four ways", View: "four", Live: "/live?only=replicas&only=pill", Pill: parts["pill"]}, "four", &f)
 }
 
 func replicaNames(sight *pane.Sight) []string {
@@ -73,14 +72,16 @@ func (s *Server) try(w http.ResponseWriter, r *http.Request) {
 	case err != nil || !slices.Contains([]model.Type{model.Set, model.Get}, t):
 		s.refuse(w, http.StatusBadRequest, "a key is set or got here")
 		return
-	case t.Writes() && !s.o.Write:
-		s.refuse(w, http.StatusForbidden, readsOnly)
+	}
+	why, may := s.mayWrite(r)
+	if isRefused := t.Writes() && !may; isRefused {
+		s.refuse(w, http.StatusForbidden, why)
 		return
 	}
 
 	asked := attempt{typ: t, key: r.PostForm.Get("key"), value: r.PostForm.Get("value"), replica: r.PostForm.Get("replica"), watched: !isAuto}
 	parts, results := map[string]template.HTML{}, map[model.Consistency]template.HTML{}
-	for m, tried := range s.tryAll(r.Context(), models, asked, isAuto) {
+	for m, tried := range s.tryAll(r, models, asked, isAuto) {
 		html, err := tried.Result()
 		if err != nil {
 			s.refuse(w, http.StatusInternalServerError, err.Error())
@@ -102,9 +103,6 @@ func (s *Server) try(w http.ResponseWriter, r *http.Request) {
 	s.showFour(w, r, http.StatusOK, pane.Four{Key: asked.key, Value: asked.value, Replica: asked.replica, Results: results})
 }
 
-// readsOnly is why a console refuses to write.
-const readsOnly = "this console reads only: start it with --write (of a master: --console-write) to change keys"
-
 // refuse answers what cannot be done: in the place of what was asked for, or as a page.
 func (s *Server) refuse(w http.ResponseWriter, status int, why string) { http.Error(w, why, status) }
 
@@ -119,7 +117,7 @@ type attempt struct {
 var numbers atomic.Uint64
 
 // tryAll sends a request in each of some models, at the same time.
-func (s *Server) tryAll(ctx context.Context, models []model.Consistency, asked attempt, auto bool) map[model.Consistency]*pane.Tried {
+func (s *Server) tryAll(r *http.Request, models []model.Consistency, asked attempt, auto bool) map[model.Consistency]*pane.Tried {
 	all := map[model.Consistency]*pane.Tried{}
 	var mu sync.Mutex
 	var group sync.WaitGroup
@@ -129,7 +127,7 @@ func (s *Server) tryAll(ctx context.Context, models []model.Consistency, asked a
 			a.value = strconv.FormatUint(numbers.Add(1), 10)
 		}
 		group.Go(func() {
-			tried := s.tryOne(ctx, m, a)
+			tried := s.tryOne(r, m, a)
 			mu.Lock()
 			defer mu.Unlock()
 			all[m] = tried
@@ -140,9 +138,9 @@ func (s *Server) tryAll(ctx context.Context, models []model.Consistency, asked a
 }
 
 // tryOne sends one request.
-func (s *Server) tryOne(ctx context.Context, m model.Consistency, a attempt) *pane.Tried {
+func (s *Server) tryOne(r *http.Request, m model.Consistency, a attempt) *pane.Tried {
 	tried := &pane.Tried{Model: m, Type: a.typ, Value: a.value}
-	c, err := s.at()
+	c, err := s.as(r)
 	if err != nil {
 		tried.Why = reason(err)
 		return tried
@@ -159,7 +157,7 @@ func (s *Server) tryOne(ctx context.Context, m model.Consistency, a attempt) *pa
 		request.Replica = a.replica
 	}
 	began := time.Now()
-	result, err := c.client.Do(ctx, request)
+	result, err := c.client.Do(r.Context(), request)
 	now := time.Now()
 	tried.Took, tried.Reply = now.Sub(began), result.Reply
 	if err != nil && !errors.Is(err, client.ErrNotFound) {

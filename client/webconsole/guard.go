@@ -20,6 +20,7 @@ const sealed = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 
 // guard lets nobody in but pages of the console itself, and whoever opens one.
 //
+//   - Where there are certificates, whoever asks must have one: see [Server.known].
 //   - The Host must be the console's own: a name of another site that is led to this machine
 //     (DNS rebinding) is not.
 //   - What another site's page asks for is refused, but for opening a page: a link may lead here.
@@ -29,7 +30,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 	posts := http.NewCrossOriginProtection()
 	next = posts.Handler(s.tokened(next))
 
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return s.known(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", policy)
 		h.Set("X-Content-Type-Options", "nosniff")
@@ -47,20 +48,32 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		default:
 			next.ServeHTTP(w, r)
 		}
-	})
+	}))
 }
 
-// isOurs reports whether a Host names this console.
+// isOurs reports whether a Host names this console: by what its certificate is for, or, where it
+// has none, as this machine.
 func (s *Server) isOurs(host string) bool {
 	name, port, err := net.SplitHostPort(host)
 	if err != nil {
-		name, port = strings.Trim(host, "[]"), "80"
+		name, port = strings.Trim(host, "[]"), s.usualPort()
 	}
 	_, own, _ := net.SplitHostPort(s.addr.String())
+	if s.o.Secure != nil {
+		return port == own && s.o.Secure.Names(name)
+	}
 	ip := net.ParseIP(name)
 	isAddress := ip != nil && ip.IsLoopback()
 	isLoopback := name == "localhost" || isAddress
 	return port == own && isLoopback
+}
+
+// usualPort is what a Host without a port means.
+func (s *Server) usualPort() string {
+	if s.o.Secure != nil {
+		return "443"
+	}
+	return "80"
 }
 
 // isForeign reports whether a page of another site asks, for more than to open a page.
@@ -92,7 +105,7 @@ func (s *Server) tokened(next http.Handler) http.Handler {
 			http.Error(w, "the form cannot be read: "+err.Error(), http.StatusBadRequest)
 			return
 		}
-		if subtle.ConstantTimeCompare([]byte(r.PostForm.Get("token")), []byte(s.token)) != 1 {
+		if subtle.ConstantTimeCompare([]byte(r.PostForm.Get("token")), []byte(s.token(visitorOf(r)))) != 1 {
 			http.Error(w, "the page is of an earlier console: load it again", http.StatusForbidden)
 			return
 		}

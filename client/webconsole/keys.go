@@ -1,7 +1,6 @@
 package webconsole
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"html/template"
@@ -34,18 +33,18 @@ func modelOf(word string) model.Consistency {
 func (s *Server) keysPage(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	k := pane.Keys{Prefix: q.Get("prefix"), Contains: q.Get("contains"), Model: modelOf(q.Get("model"))}
-	if err := s.list(r.Context(), &k, q.Get("from")); err != nil {
+	if err := s.list(r, &k, q.Get("from")); err != nil {
 		k.Notice = &pane.Notice{Class: "bad", Title: "The list could not be read", Text: reason(err)}
 		if errors.Is(err, client.ErrGone) {
 			k.Notice.Title, k.Notice.Text = "The moment of this list is kept no more", "Begin it again."
 		}
 	}
-	s.page(w, http.StatusOK, pane.Frame{Title: "Keys", View: "keys"}, "keys", &k)
+	s.page(w, r, http.StatusOK, pane.Frame{Title: "Keys", View: "keys"}, "keys", &k)
 }
 
 // list fills a page of the view: so many pages of the cluster's list as it takes.
-func (s *Server) list(ctx context.Context, k *pane.Keys, from string) error {
-	c, err := s.at()
+func (s *Server) list(r *http.Request, k *pane.Keys, from string) error {
+	c, err := s.as(r)
 	if err != nil {
 		return err
 	}
@@ -55,7 +54,7 @@ func (s *Server) list(ctx context.Context, k *pane.Keys, from string) error {
 	}
 
 	for {
-		result, err := c.client.Do(ctx, client.Request{Request: model.Request{
+		result, err := c.client.Do(r.Context(), client.Request{Request: model.Request{
 			Model: k.Model, Type: model.List, Key: k.Prefix, Range: &model.Range{Limit: limit, Values: true, From: from},
 		}})
 		if err != nil {
@@ -83,19 +82,20 @@ func (s *Server) list(ctx context.Context, k *pane.Keys, from string) error {
 
 func (s *Server) keyPage(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	one := s.read(r.Context(), q.Get("key"), modelOf(q.Get("model")))
-	s.page(w, http.StatusOK, pane.Frame{Title: one.Shown(), View: "keys"}, "key", one)
+	one := s.read(r, q.Get("key"), modelOf(q.Get("model")))
+	s.page(w, r, http.StatusOK, pane.Frame{Title: one.Shown(), View: "keys"}, "key", one)
 }
 
 // read reads a key for its page.
-func (s *Server) read(ctx context.Context, key string, m model.Consistency) *pane.One {
-	one := &pane.One{Key: key, Model: m, Write: s.o.Write, Token: s.token, ID: nuid.Next()}
-	c, err := s.at()
+func (s *Server) read(r *http.Request, key string, m model.Consistency) *pane.One {
+	_, may := s.mayWrite(r)
+	one := &pane.One{Key: key, Model: m, Write: may, Token: s.token(visitorOf(r)), ID: nuid.Next()}
+	c, err := s.as(r)
 	if err != nil {
 		one.Why = reason(err)
 		return one
 	}
-	result, err := c.client.Get(ctx, key, client.With(m))
+	result, err := c.client.Get(r.Context(), key, client.With(m))
 	if one.Reply = result.Reply; err != nil && !errors.Is(err, client.ErrNotFound) {
 		one.Why = reason(err)
 	}
@@ -104,8 +104,8 @@ func (s *Server) read(ctx context.Context, key string, m model.Consistency) *pan
 
 // changeKey sets, deletes or adds to a key.
 func (s *Server) changeKey(w http.ResponseWriter, r *http.Request) {
-	if !s.o.Write {
-		s.refuse(w, http.StatusForbidden, readsOnly)
+	if why, may := s.mayWrite(r); !may {
+		s.refuse(w, http.StatusForbidden, why)
 		return
 	}
 	request, err := changeOf(r)
@@ -113,13 +113,13 @@ func (s *Server) changeKey(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		notice = &pane.Notice{Class: "bad", Title: "Nothing was changed", Text: err.Error()}
 	} else {
-		notice = s.change(r.Context(), request)
+		notice = s.change(r, request)
 	}
 
-	one := s.read(r.Context(), r.PostForm.Get("key"), modelOf(r.PostForm.Get("model")))
+	one := s.read(r, r.PostForm.Get("key"), modelOf(r.PostForm.Get("model")))
 	one.Notice = notice
 	if !wantsParts(r) {
-		s.page(w, http.StatusOK, pane.Frame{Title: one.Shown(), View: "keys"}, "key", one)
+		s.page(w, r, http.StatusOK, pane.Frame{Title: one.Shown(), View: "keys"}, "key", one)
 		return
 	}
 	html, err := one.Fragment()
@@ -167,12 +167,12 @@ func changeOf(r *http.Request) (client.Request, error) {
 }
 
 // change sends a change, and says what came of it.
-func (s *Server) change(ctx context.Context, request client.Request) *pane.Notice {
-	c, err := s.at()
+func (s *Server) change(r *http.Request, request client.Request) *pane.Notice {
+	c, err := s.as(r)
 	if err != nil {
 		return &pane.Notice{Class: "bad", Title: "Nothing was changed", Text: reason(err)}
 	}
-	result, err := c.client.Do(ctx, request)
+	result, err := c.client.Do(r.Context(), request)
 	switch {
 	case errors.Is(err, client.ErrUnknownOutcome):
 		return &pane.Notice{

@@ -41,10 +41,14 @@ func (s *stream) write(text string) bool {
 	if err := s.control.SetWriteDeadline(time.Now().Add(sendWait)); err != nil {
 		return false
 	}
-	if _, err := s.w.Write([]byte(text)); err != nil {
+	_, err := s.w.Write([]byte(text))
+	if err == nil {
+		err = s.control.Flush()
+	}
+	if err != nil {
 		return false
 	}
-	return s.control.Flush() == nil
+	return s.control.SetWriteDeadline(time.Time{}) == nil // over HTTP/2 it would end a stream that has nothing to say
 }
 
 // encode writes JSON that keeps HTML as it is.

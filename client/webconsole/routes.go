@@ -52,14 +52,16 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /runs/{run}/picture/{check}", s.runPicture)
 	mux.HandleFunc("GET /runs/{run}/report", s.runReport)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		s.message(w, http.StatusNotFound, pane.Notice{Class: "warn", Title: "There is nothing at this address"})
+		s.message(w, r, http.StatusNotFound, pane.Notice{Class: "warn", Title: "There is nothing at this address"})
 	})
 	return mux
 }
 
 // page writes a page.
-func (s *Server) page(w http.ResponseWriter, status int, f pane.Frame, name string, shows any) {
-	f.Token, f.Version, f.Write, f.Demo = s.token, s.o.Version, s.o.Write, s.o.Demo != nil
+func (s *Server) page(w http.ResponseWriter, r *http.Request, status int, f pane.Frame, name string, shows any) {
+	v := visitorOf(r)
+	f.Token, f.Version, f.Visitor, f.Demo = s.token(v), s.o.Version, v.String(), s.o.Demo != nil
+	f.ReadsOnly, f.Write = s.mayWrite(r)
 	if c, err := s.at(); err == nil {
 		f.Server = bus.Redact(c.nc.ConnectedUrl())
 	}
@@ -83,8 +85,8 @@ func (s *Server) page(w http.ResponseWriter, status int, f pane.Frame, name stri
 }
 
 // message writes a page that says one thing.
-func (s *Server) message(w http.ResponseWriter, status int, n pane.Notice) {
-	s.page(w, status, pane.Frame{Title: n.Title}, "message", n)
+func (s *Server) message(w http.ResponseWriter, r *http.Request, status int, n pane.Notice) {
+	s.page(w, r, status, pane.Frame{Title: n.Title}, "message", n)
 }
 
 // parts answers a page that has asked for parts of it.
@@ -127,7 +129,7 @@ func (s *Server) clusterPage(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	s.page(w, http.StatusOK, pane.Frame{Title: "Cluster", View: "cluster", Live: "/live", Pill: parts["pill"]}, "cluster", parts)
+	s.page(w, r, http.StatusOK, pane.Frame{Title: "Cluster", View: "cluster", Live: "/live", Pill: parts["pill"]}, "cluster", parts)
 }
 
 // reason says what has failed in one line, for people.

@@ -95,7 +95,7 @@ func (s *Server) run(name string) (*run, error) {
 	return &run{name, dir, fmt.Sprintf("%s %d %d", name, info.Size(), info.ModTime().UnixNano()), info.Size(), info.ModTime()}, nil
 }
 
-func (s *Server) runsPage(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) runsPage(w http.ResponseWriter, r *http.Request) {
 	shows := pane.Runs{Folder: s.o.Runs}
 	list, err := os.ReadDir(s.o.Runs)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -105,25 +105,25 @@ func (s *Server) runsPage(w http.ResponseWriter, _ *http.Request) {
 		if entry.Type()&fs.ModeSymlink != 0 {
 			continue // runs/latest leads to one that is in the list
 		}
-		r, err := s.run(entry.Name())
+		one, err := s.run(entry.Name())
 		if err != nil {
 			continue
 		}
-		e := pane.RunEntry{Name: r.name, At: r.at, Size: r.size}
-		if j := s.judged.of(r.key); j != nil {
+		e := pane.RunEntry{Name: one.name, At: one.at, Size: one.size}
+		if j := s.judged.of(one.key); j != nil {
 			e.Verdict = j.Verdict()
 		}
 		shows.List = append(shows.List, e)
 	}
 	slices.SortFunc(shows.List, func(a, b pane.RunEntry) int { return b.At.Compare(a.At) })
-	s.page(w, http.StatusOK, pane.Frame{Title: "Runs", View: "runs"}, "runs", &shows)
+	s.page(w, r, http.StatusOK, pane.Frame{Title: "Runs", View: "runs"}, "runs", &shows)
 }
 
 // found finds the run of a request, or says that there is none.
 func (s *Server) found(w http.ResponseWriter, r *http.Request) *run {
 	found, err := s.run(r.PathValue("run"))
 	if err != nil {
-		s.message(w, http.StatusNotFound, pane.Notice{Class: "warn", Title: "There is no such run", Text: "Runs are folders of " + s.o.Runs + "."})
+		s.message(w, r, http.StatusNotFound, pane.Notice{Class: "warn", Title: "There is no such run", Text: "Runs are folders of " + s.o.Runs + "."})
 		return nil
 	}
 	return found
@@ -131,11 +131,11 @@ func (s *Server) found(w http.ResponseWriter, r *http.Request) *run {
 
 func (s *Server) runPage(w http.ResponseWriter, r *http.Request) {
 	if run := s.found(w, r); run != nil {
-		s.showRun(w, http.StatusOK, run, "")
+		s.showRun(w, r, http.StatusOK, run, "")
 	}
 }
 
-func (s *Server) showRun(w http.ResponseWriter, status int, run *run, why string) {
+func (s *Server) showRun(w http.ResponseWriter, r *http.Request, status int, run *run, why string) {
 	shows := pane.Run{Name: run.name, Judged: s.judged.of(run.key), Why: why}
 	if b, err := os.ReadFile(filepath.Join(run.dir, "stats.json")); err == nil {
 		var stats record.Stats
@@ -150,7 +150,7 @@ func (s *Server) showRun(w http.ResponseWriter, status int, run *run, why string
 	}
 	_, err := os.Stat(filepath.Join(run.dir, pageFile))
 	shows.Page = err == nil
-	s.page(w, status, pane.Frame{Title: run.name, View: "runs"}, "run", &shows)
+	s.page(w, r, status, pane.Frame{Title: run.name, View: "runs"}, "run", &shows)
 }
 
 // judgeRun judges a history: what quartet check does. Whoever leaves the page cancels it.
@@ -160,7 +160,7 @@ func (s *Server) judgeRun(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := s.judge(r.Context(), run); err != nil {
-		s.showRun(w, http.StatusUnprocessableEntity, run, err.Error())
+		s.showRun(w, r, http.StatusUnprocessableEntity, run, err.Error())
 		return
 	}
 	http.Redirect(w, r, r.URL.JoinPath("..").Path, http.StatusSeeOther)

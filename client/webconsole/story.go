@@ -2,7 +2,6 @@ package webconsole
 
 import (
 	"bytes"
-	"context"
 	"net/http"
 	"slices"
 	"strconv"
@@ -22,7 +21,7 @@ func (s *Server) storiesPage(w http.ResponseWriter, r *http.Request) {
 func (s *Server) showStories(w http.ResponseWriter, r *http.Request, status int, notice *pane.Notice) {
 	sight := s.feed.fresh(r.Context())
 	shows := pane.Stories{List: s.stories.all(), Names: replicaNames(&sight), Notice: notice}
-	s.page(w, status, pane.Frame{Title: "Stories", View: "story", Pill: sight.Pill()}, "stories", &shows)
+	s.page(w, r, status, pane.Frame{Title: "Stories", View: "story", Pill: sight.Pill()}, "stories", &shows)
 }
 
 // catchStories listens for a moment.
@@ -50,8 +49,9 @@ func (s *Server) sendStory(w http.ResponseWriter, r *http.Request) {
 		s.showStories(w, r, http.StatusBadRequest, &pane.Notice{Class: "bad", Title: "This cannot be sent from here"})
 		return
 	}
-	if t.Writes() && !s.o.Write {
-		s.showStories(w, r, http.StatusForbidden, &pane.Notice{Class: "bad", Title: "It was not sent", Text: readsOnly})
+	why, may := s.mayWrite(r)
+	if isRefused := t.Writes() && !may; isRefused {
+		s.showStories(w, r, http.StatusForbidden, &pane.Notice{Class: "bad", Title: "It was not sent", Text: why})
 		return
 	}
 
@@ -60,7 +60,7 @@ func (s *Server) sendStory(w http.ResponseWriter, r *http.Request) {
 		request.Value = []byte(form.Get("value"))
 	}
 	request.Replica = form.Get("replica")
-	rid, err := s.sendTraced(r.Context(), request)
+	rid, err := s.sendTraced(r, request)
 	if rid == 0 {
 		s.showStories(w, r, http.StatusBadGateway, &pane.Notice{Class: "bad", Title: "There is nothing to show", Text: reason(err)})
 		return
@@ -70,8 +70,8 @@ func (s *Server) sendStory(w http.ResponseWriter, r *http.Request) {
 
 // sendTraced sends a request while its messages are listened to. A request that has failed has a
 // story, too.
-func (s *Server) sendTraced(ctx context.Context, request client.Request) (uint64, error) {
-	c, err := s.at()
+func (s *Server) sendTraced(r *http.Request, request client.Request) (uint64, error) {
+	c, err := s.as(r)
 	if err != nil {
 		return 0, err
 	}
@@ -79,7 +79,7 @@ func (s *Server) sendTraced(ctx context.Context, request client.Request) (uint64
 	if err != nil {
 		return 0, err
 	}
-	result, err := c.client.Do(ctx, request)
+	result, err := c.client.Do(r.Context(), request)
 	s.keepStory(watcher, result.RID)
 	return result.RID, err
 }
@@ -93,7 +93,7 @@ func (s *Server) storyPage(w http.ResponseWriter, r *http.Request) {
 		t = s.stories.await(r.Context(), rid)
 	}
 	if t == nil {
-		s.message(w, http.StatusNotFound, pane.Notice{
+		s.message(w, r, http.StatusNotFound, pane.Notice{
 			Class: "warn", Title: "This story is not known",
 			Text: "The console tells only what it has listened to, and keeps the last 200 stories. Of the past tell the nodes' " +
 				"logs, if they were written at level debug: quartet trace RID --log-dir DIR",
@@ -106,7 +106,7 @@ func (s *Server) storyPage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	sight := s.feed.fresh(r.Context())
-	s.page(w, http.StatusOK, pane.Frame{Title: "Request " + name, View: "story", Pill: sight.Pill()}, "story", pane.StoryOf(t))
+	s.page(w, r, http.StatusOK, pane.Frame{Title: "Request " + name, View: "story", Pill: sight.Pill()}, "story", pane.StoryOf(t))
 }
 
 // picture writes an SVG, which has styles of its own.

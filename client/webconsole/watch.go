@@ -24,7 +24,7 @@ func (s *Server) watchKeys(w http.ResponseWriter, r *http.Request) {
 	if !out.alive() {
 		return
 	}
-	c, err := s.at()
+	c, err := s.as(r)
 	if err != nil {
 		out.say("it could not be watched: " + reason(err))
 		await(r, nil, out)

@@ -29,9 +29,18 @@ type site struct {
 	t     *testing.T
 	url   string
 	token string
+	by    http.RoundTripper // nil: the usual one
 }
 
 func start(t *testing.T, o webconsole.Options, to string) *site {
+	t.Helper()
+	c := listen(t, o, to, nil)
+	c.enter()
+	return c
+}
+
+// listen starts a console, which is found to know the cluster by whoever comes by a transport.
+func listen(t *testing.T, o webconsole.Options, to string, by http.RoundTripper) *site {
 	t.Helper()
 	o.Listen, o.Prefix, o.Version = "127.0.0.1:0", bus.DefaultPrefix, "test"
 	s, err := webconsole.Listen(o)
@@ -43,9 +52,9 @@ func start(t *testing.T, o webconsole.Options, to string) *site {
 			t.Error(err)
 		}
 	})
-	c := &site{t: t, url: s.URL()}
+	c := &site{t: t, url: s.URL(), by: by}
 	if to != "" {
-		s.Attach(bus.DialOptions{URL: to})
+		s.Attach(bus.DialOptions{URL: to}, bus.DialOptions{URL: to})
 		testkit.Eventually(t, time.Minute, "the console has found the cluster", func() error {
 			if body := c.get("/").body; !strings.Contains(body, "nats://127.0.0.1") {
 				return errors.New(body)
@@ -53,8 +62,15 @@ func start(t *testing.T, o webconsole.Options, to string) *site {
 			return nil
 		})
 	}
-	c.token = regexp.MustCompile(`data-token="([^"]+)"`).FindStringSubmatch(c.get("/").body)[1]
 	return c
+}
+
+// enter takes the token of a page; where no page is shown there is none.
+func (c *site) enter() {
+	c.t.Helper()
+	if found := regexp.MustCompile(`data-token="([^"]+)"`).FindStringSubmatch(c.get("/").body); found != nil {
+		c.token = found[1]
+	}
 }
 
 // answer is what came of a request.
@@ -76,7 +92,7 @@ func (c *site) ask(method, address string, body io.Reader, headers map[string]st
 			r.Host = value
 		}
 	}
-	alone := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	alone := http.Client{Transport: c.by, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	reply, err := alone.Do(r)
 	if err != nil {
 		c.t.Fatal(err)

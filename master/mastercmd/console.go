@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"quartet/bus"
+	"quartet/bus/secure"
 )
 
 // ConsoleOptions say what a console in the browser is told that is served beside a master.
@@ -14,6 +15,7 @@ type ConsoleOptions struct {
 	Prefix  string // of the cluster's subjects
 	Inbox   string // prefix of inboxes, beside the usual one; "": none
 	Version string
+	Secure  *secure.Identity // whose clients it lets in, by their certificates; nil: whoever is on this machine
 	Log     *slog.Logger
 }
 
@@ -21,7 +23,7 @@ type ConsoleOptions struct {
 // and nothing of the master.
 type Console interface {
 	URL() string
-	Attach(bus.DialOptions) // has it connect, in the background; once
+	Attach(read, write bus.DialOptions) // has it connect for those who may read, and write, in the background; once
 	Close() error
 }
 
@@ -29,7 +31,7 @@ type Console interface {
 // ready.
 func (o *settings) show() (Console, error) {
 	told := o.console
-	told.Prefix, told.Version, told.Log = o.Prefix, o.Version, o.Log
+	told.Prefix, told.Version, told.Secure, told.Log = o.Prefix, o.Version, o.Secure, o.Log
 	if o.Connection != nil {
 		told.Inbox = o.Connection.InboxPrefix()
 	}
@@ -40,15 +42,15 @@ func (o *settings) show() (Console, error) {
 
 	o.Console = c.URL()
 	if o.Connection != nil { // servers that are there, whoever leads
-		c.Attach(o.Connection.Options(consoleName, o.Log))
+		to := o.Connection.Options(consoleName, o.Log)
+		c.Attach(to, to)
 		return c, nil
 	}
 
-	next := o.Ready
 	var once sync.Once // a master may come to lead more than once
-	o.Ready = func(url string) {
-		next(url)
-		once.Do(func() { c.Attach(bus.DialOptions{URL: url, Name: consoleName, Log: o.Log}) })
+	o.Guests = func(read, write bus.DialOptions) {
+		read.Name, read.Log, write.Name, write.Log = consoleName, o.Log, consoleName, o.Log
+		once.Do(func() { c.Attach(read, write) })
 	}
 	return c, nil
 }

@@ -102,8 +102,9 @@ func (o *settings) shared(f *pflag.FlagSet, record string) {
 	nodelog.Flags(f, &o.log)
 	monitor.Flag(f, &o.Metrics)
 	f.StringVar(&o.console.Listen, "console", "",
-		"serve the console in the browser at `HOST:PORT` of this machine, 127.0.0.1:8222; default: off")
-	f.BoolVar(&o.console.Write, "console-write", false, "with --console, let it change keys")
+		"serve the console in the browser at `HOST:PORT` of this machine, 127.0.0.1:8222; with --secure to browsers with "+
+			"a client's certificate, beyond this machine too; default: off")
+	f.BoolVar(&o.console.Write, "console-write", false, "with --console, let it change keys (with --secure: for the role write)")
 	f.StringVar(&o.spans.Endpoint, "otel", "",
 		"send OpenTelemetry spans to the OTLP/HTTP collector at `URL`, http://127.0.0.1:4318 "+
 			"(OTEL_EXPORTER_OTLP_ENDPOINT; the other OTEL_ variables hold, too); default: off")
@@ -153,9 +154,6 @@ func (o *settings) closed() (err error) {
 		return errors.New("--secure is of the embedded server: how to reach one that is there say --tlscert, --tlskey and --tlsca")
 	case o.AllowInsecure:
 		return errors.New("--secure asks for certificates, and --allow-insecure-bind lets everybody in: say one of them")
-	case o.console.Listen != "":
-		return errors.New("--console beside --secure would be nobody that the server lets in: run quartet console with a " +
-			"client's certificate (NATS_CERT, NATS_KEY, NATS_CA)")
 	}
 
 	if o.Secure, err = secure.Open(o.secureDir, nil); err != nil {

@@ -148,9 +148,7 @@ func (n *node) banner() {
 	if n.opts.Metrics != "" {
 		fmt.Fprintf(n.opts.Stdout, "  metrics   %s\n", n.opts.Metrics)
 	}
-	if n.opts.Console != "" {
-		fmt.Fprintf(n.opts.Stdout, "  console   %s\n", n.opts.Console)
-	}
+	n.sayConsole()
 	if n.opts.InProcess != nil {
 		fmt.Fprintf(n.opts.Stdout, "  process   one, pid %d: master and replicas end together (in-process)\n", os.Getpid())
 	}
@@ -188,8 +186,23 @@ func (n *node) banner() {
 	n.opts.Log.Info("ready", "url", n.url(), "pid", os.Getpid(), "epoch", s.Epoch,
 		"replicas", len(s.Replicas), "in_process", n.opts.InProcess != nil, "missing", n.why())
 	n.opts.Ledger.Describe(n.described(&s))
+	n.tellReady()
+}
+
+// sayConsole prints where the console in the browser is, if there is one.
+func (n *node) sayConsole() {
+	if n.opts.Console != "" {
+		fmt.Fprintf(n.opts.Stdout, "  console   %s\n", n.opts.Console)
+	}
+}
+
+// tellReady tells those who began this process that it serves, or stands by.
+func (n *node) tellReady() {
 	if n.opts.Ready != nil {
 		n.opts.Ready(n.url())
+	}
+	if n.opts.Guests != nil && n.server != nil {
+		n.opts.Guests(n.server.Guests())
 	}
 }
 

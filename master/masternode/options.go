@@ -127,6 +127,11 @@ type Options struct {
 
 	Stdout io.Writer        // the ready line and the banner
 	Ready  func(url string) // called once, when they are printed, and must not wait; may be nil
+
+	// Guests is called as Ready is, where a server is embedded: with how a program within this process
+	// connects there for those who may read, or write. It may be nil.
+	Guests func(read, write bus.DialOptions)
+
 	Log    *slog.Logger
 	Ledger *ledger.Ledger
 }

@@ -95,9 +95,8 @@ func (s *seat) announce() {
 	}
 	s.said, n.hasFollowed = true, true
 	fmt.Fprintf(n.opts.Stdout, "stands by %s\n  master    %s; %s leads\n  logs      %s\n", n.url(), n.opts.Name, leader, n.opts.LogDir)
-	if n.opts.Ready != nil {
-		n.opts.Ready(n.url())
-	}
+	n.sayConsole()
+	n.tellReady()
 }
 
 // prepare opens the doors before the master that leads has closed its own, and finds the record: so

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -39,6 +41,21 @@ func (d *doctor) lookAtOwnCertificate() {
 			return
 		}
 		d.ok("certificate", "%s, role %s, until %s", c.Subject.CommonName, role, until)
+	}
+	d.lookAtBrowsers(file)
+}
+
+// lookAtBrowsers finds that what a browser was given of our certificate is of the one before.
+func (d *doctor) lookAtBrowsers(certificate string) {
+	file := filepath.Join(filepath.Dir(certificate), secure.BrowserFile)
+	browsers, err := os.Stat(file)
+	if err != nil {
+		return // no browser was given any
+	}
+	own, err := os.Stat(certificate)
+	if err == nil && own.ModTime().After(browsers.ModTime()) {
+		d.note("browser", file+" is older than the certificate beside it: the console refuses it when the one before ends",
+			"make it anew, and have the browser take it: quartet secure browser "+filepath.Dir(certificate))
 	}
 }
 

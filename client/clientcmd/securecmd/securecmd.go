@@ -1,6 +1,7 @@
 // Package securecmd is the command secure: the certificates with which the servers of nodes are
 // closed, and who may do what there. It promises to write nothing where anything of the name is, to
-// renew no other way than whole, and to talk to no server.
+// renew no other way than whole, and to talk to no server. What a browser takes is made of what is
+// there, as often as it is asked for.
 package securecmd
 
 import (
@@ -50,13 +51,14 @@ each machine its own directory, and nothing else.
 Exit status: 2, for it needs to be told what to do.`,
 		Example: `  quartet secure init certs --nodes n1=10.0.0.1,n2=10.0.0.2,n3=10.0.0.3
   quartet secure client certs billing --role write
+  quartet secure browser certs/read
   quartet secure show certs`,
 		Args: config.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return exit.Usage(errors.New("secure what? init, node, client, renew, show or nats-config: quartet secure --help"))
+			return exit.Usage(errors.New("secure what? init, node, client, console, browser, renew, show or nats-config: quartet secure --help"))
 		},
 	}
-	cmd.AddCommand(begin(env), node(env), client(env), renew(env), show(env), natsConfig(env))
+	cmd.AddCommand(begin(env), node(env), client(env), forConsole(env), browser(env), renew(env), show(env), natsConfig(env))
 	return cmd
 }
 
@@ -179,10 +181,14 @@ Exit status: 0 made, 1 it could not be written, 2 wrong usage, or there is one a
 			return issue(env, &a, args[0], secure.Asked{Name: args[1], Role: secure.Role(role)})
 		},
 	}
-	config.OneOf(cmd.Flags(), &role, "role", string(secure.Read),
-		[]string{string(secure.Read), string(secure.Write), string(secure.Operate)}, "what it may do")
+	roleFlag(cmd, &role)
 	a.flags(cmd)
 	return cmd
+}
+
+func roleFlag(cmd *cobra.Command, role *string) {
+	config.OneOf(cmd.Flags(), role, "role", string(secure.Read),
+		[]string{string(secure.Read), string(secure.Write), string(secure.Operate)}, "what it may do")
 }
 
 func issue(env console.Env, a *asked, dir string, q secure.Asked) error {

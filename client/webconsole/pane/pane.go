@@ -28,15 +28,17 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 
 // Frame is what stands around every pane.
 type Frame struct {
-	Title   string
-	View    string // the view that is open: its address without the slash; "cluster" for "/"
-	Live    string // address of the events that keep the pane up to date; "": it does not change
-	Token   string // which whatever changes something must bring
-	Version string
-	Server  string // the NATS server, without credentials
-	Write   bool   // keys may be changed
-	Demo    bool   // replicas may be paused
-	Pill    template.HTML
+	Title     string
+	View      string // the view that is open: its address without the slash; "cluster" for "/"
+	Live      string // address of the events that keep the pane up to date; "": it does not change
+	Token     string // which whatever changes something must bring
+	Version   string
+	Server    string // the NATS server, without credentials
+	Visitor   string // whose certificate opens the page; "": there are none
+	Write     bool   // whoever opens it may change keys
+	ReadsOnly string // why not, and what to do about it
+	Demo      bool   // replicas may be paused
+	Pill      template.HTML
 }
 
 // Page writes a whole page: a pane by its name, of what it shows, within its frame.

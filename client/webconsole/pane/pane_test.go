@@ -47,6 +47,9 @@ func page(t *testing.T, f pane.Frame, name string, shows any) string {
 	t.Helper()
 	var b bytes.Buffer
 	f.Title, f.Token, f.Version, f.Server = "Test", "the-token", "0.0.0", "nats://127.0.0.1:4222"
+	if !f.Write {
+		f.Visitor, f.ReadsOnly = "ann, role read", "the certificate of ann has the role read"
+	}
 	if err := pane.Page(&b, f, name, shows); err != nil {
 		t.Fatal(err)
 	}

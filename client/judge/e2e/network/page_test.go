@@ -153,6 +153,28 @@ func TestThreeMachinesAsWritten(t *testing.T) {
 	}
 	desk.handsOver(t, blocks[3], blocks[4])
 	whoMayDoWhat(t, desk, all[0])
+	theConsole(t, desk)
+}
+
+// theConsole types at the desk what the section of that name has for a browser and for a console of
+// its own, but for what goes on.
+func theConsole(t testing.TB, desk *machine) {
+	t.Helper()
+	blocks, _ := section(t, "The console")
+	if len(blocks) != 2 {
+		t.Fatalf("%d blocks of commands: %q", len(blocks), blocks)
+	}
+	makes, _, _ := strings.Cut(blocks[1], "\n")
+	for _, line := range []string{blocks[0], makes} {
+		if said := desk.types(t, line); said == "" {
+			t.Errorf("%s says nothing", line)
+		}
+	}
+	for _, file := range []string{"read/browser.p12", "desk/tls.crt"} {
+		if _, err := os.Stat(filepath.Join(desk.dir, "work/certs", file)); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // handsOver has another node lead, as the page says.
