@@ -141,12 +141,11 @@ func (m *Machine) answerAgain(r *message.Request, first layers.Outcome) {
 		m.fail(r, model.Conflict, "the Nats-Msg-Id was used for a different request")
 		return
 	}
-	a := m.written(r, &first)
-	if first.RID == r.RID {
-		m.answer(a)
-		return
+
+	m.answer(m.written(r, &first))
+	if first.RID != r.RID {
+		m.answers[len(m.answers)-1].FirstRID = first.RID
 	}
-	m.answerFirst(a, first.RID)
 }
 
 // written is the answer to a write that came to an outcome. What is said of it follows from the

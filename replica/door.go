@@ -73,7 +73,7 @@ func (m *Machine) heard(from lamport.Node, incarnation uint64) {
 // forward takes requests. Causal gets and eventual requests are served whatever the epoch is,
 // all others only in the epoch of the master that sends them. No answer is given to the others:
 // the master sends them again in the next epoch.
-func (m *Machine) forward(f *message.Forward) {
+func (m *Machine) forward(f *message.Forward, _ *Output) {
 	current := m.cast != nil && f.Epoch == m.record.Epoch && f.Incarnation == m.record.Master
 	if current {
 		m.cast.Heard(f.Time)

@@ -389,7 +389,7 @@ func (m *Machine) proof() message.Proof {
 }
 
 // outdated is told by a master that knows a later process of this replica.
-func (m *Machine) outdated(o *message.Outdated) {
+func (m *Machine) outdated(o *message.Outdated, _ *Output) {
 	switch m.self.Outdated(o, m.record.Epoch, m.learner.Loads()) {
 	case view.NotRenamed:
 	case view.Implausible:

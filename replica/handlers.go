@@ -55,16 +55,16 @@ var (
 	probes    = on("probed", (*Machine).probed)
 	prepares  = on("prepare", (*Machine).prepare)
 	installs  = on("install", func(m *Machine, msg *message.Install, out *Output) { m.install(&msg.Record, out) })
-	forwards  = on("forward", func(m *Machine, msg *message.Forward, _ *Output) { m.forward(msg) })
+	forwards  = on("forward", (*Machine).forward)
 	votes     = on("vote", (*Machine).poll)
-	outdates  = on("outdated", func(m *Machine, msg *message.Outdated, _ *Output) { m.outdated(msg) })
+	outdates  = on("outdated", (*Machine).outdated)
 	takesData = on("data", (*Machine).data)
 	takesAck  = on("ack", func(m *Machine, msg *message.Ack, _ *Output) { m.cast.Ack(msg) })
 	resends   = on("resend", (*Machine).resend)
 	fills     = on("fill", (*Machine).gap)
-	isFilled  = on("filled", func(m *Machine, msg *message.Fill, _ *Output) { m.filled(msg) })
+	isFilled  = on("filled", (*Machine).filled)
 	donates   = on("donate", (*Machine).donate)
-	loads     = on("chunk", func(m *Machine, msg *message.Chunk, _ *Output) { m.chunk(msg) })
+	loads     = on("chunk", (*Machine).chunk)
 	heard     = on("heard", func(*Machine, *message.Beat, *Output) {}) // it has said all by being heard
 )
 
@@ -148,7 +148,7 @@ func (m *Machine) resend(g *message.Gap, out *Output) {
 }
 
 // filled takes what was asked for. Only a wedged replica asks for DATA in this way.
-func (m *Machine) filled(f *message.Fill) {
+func (m *Machine) filled(f *message.Fill, _ *Output) {
 	m.causalWrites(f.Writes)
 	if m.rest != nil {
 		m.brought(f.Data)

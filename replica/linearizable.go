@@ -30,7 +30,11 @@ type linearizable struct {
 	ordered [][]*message.Request // on their way, one batch an own OpReads, oldest first
 }
 
-func (l *linearizable) set(r *message.Request) { l.machine.strongSet(r) }
+// set submits the set, which is answered when it is delivered.
+func (l *linearizable) set(r *message.Request) {
+	m := l.machine
+	m.cast.Submit(message.Operation{Op: message.OpStrong, Request: *r}, true)
+}
 
 // mayAnswer reports whether the turn of the get has come: all that this replica held when the
 // get arrived is then delivered. The master makes sure that no later epoch had begun by then.
@@ -123,11 +127,6 @@ func (m *Machine) deliverReads(op *message.Operation) {
 		}
 		m.answer(m.readCommitted(r, before+uint64(i)+1))
 	}
-}
-
-// strongSet submits a set that is answered when it is delivered.
-func (m *Machine) strongSet(r *message.Request) {
-	m.cast.Submit(message.Operation{Op: message.OpStrong, Request: *r}, true)
 }
 
 // deliverStrong executes a linearizable or sequential set at its place. Rule S5: the

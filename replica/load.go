@@ -14,7 +14,7 @@ func (m *Machine) pull(out *Output) {
 }
 
 // chunk takes the piece that was asked for.
-func (m *Machine) chunk(c *message.Chunk) {
+func (m *Machine) chunk(c *message.Chunk, _ *Output) {
 	taken, copied := m.learner.Take(c)
 	switch taken {
 	case view.Late, view.Restarted:

@@ -441,12 +441,8 @@ func (m *Machine) stop(why string) { m.fault = why }
 func (m *Machine) Fault() string { return m.fault }
 
 // answer ends a request.
-func (m *Machine) answer(a model.Answer) { m.answerFirst(a, 0) }
-
-// answerFirst ends a request with what the first one of its identity, firstRID, came to; 0: it
-// is that one.
-func (m *Machine) answerFirst(answer model.Answer, firstRID uint64) {
-	a := message.Answer{Answer: answer, FirstRID: firstRID}
+func (m *Machine) answer(answer model.Answer) {
+	a := message.Answer{Answer: answer}
 	a.Clock.Time = m.clock.Now()
 	m.pending--
 	m.answers = append(m.answers, a)

@@ -37,7 +37,7 @@ func (s *sequential) set(r *message.Request) {
 	case s.refused.has(r.RID):
 		m.tooEarly(r)
 	case m.layers.Position() >= r.Min:
-		m.strongSet(r)
+		m.linearizable.set(r)
 	default:
 		s.hold(r)
 	}

@@ -28,11 +28,11 @@ var ofTheOrder = []Mutant{
 `},
 	}},
 	{Name: "dedup at receipt only", Rule: "S5", Edits: []Edit{
-		{"replica/linearizable.go", `func (m *Machine) strongSet(r *message.Request) {
-`, `func (m *Machine) strongSet(r *message.Request) {
+		{"replica/linearizable.go", `func (l *linearizable) set(r *message.Request) {
+`, `func (l *linearizable) set(r *message.Request) {
 	if MUTANT {
-		if first, ok := m.layers.Executed(r); ok {
-			m.answerAgain(r, first)
+		if first, ok := l.machine.layers.Executed(r); ok {
+			l.machine.answerAgain(r, first)
 			return
 		}
 	}
