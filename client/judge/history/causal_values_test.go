@@ -8,6 +8,7 @@ import (
 	"quartet/bus/model"
 )
 
+// withoutTimestamps returns the history as a recorder has it that is told no timestamps.
 func withoutTimestamps(h []Operation) []Operation {
 	h = slices.Clone(h)
 	for i := range h {

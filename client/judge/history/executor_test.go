@@ -34,6 +34,7 @@ type actor struct {
 	wrote    map[string]int
 }
 
+// newExecutor returns a correct cluster of three replicas, all of whose choices follow from a seed.
 func newExecutor(seed uint64, sessions int, models ...model.Consistency) *executor {
 	x := &executor{r: rand.New(rand.NewPCG(seed, 1)), replicas: make([]progress, 3)}
 	for i := range sessions {
@@ -42,6 +43,7 @@ func newExecutor(seed uint64, sessions int, models ...model.Consistency) *execut
 	return x
 }
 
+// tick lets time pass, and returns it.
 func (x *executor) tick() int64 {
 	x.now += 1 + x.r.Int64N(5)
 	return x.now
@@ -129,6 +131,7 @@ func (x *executor) execute(a *actor, o *Operation) {
 	}
 }
 
+// last returns what the newest entry of a key in a log wrote, and its number, from 1.
 func last(log []entryOf, key string) (value string, found bool, number uint64) {
 	for i := len(log) - 1; i >= 0; i-- {
 		if log[i].key == key {

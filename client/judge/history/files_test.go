@@ -56,6 +56,7 @@ var files = map[string][]rejection{
 	"eventual-good":                  nil,
 }
 
+// load returns a history of the folder that is read as documentation, too.
 func load(t *testing.T, name string) []Operation {
 	t.Helper()
 	f, err := os.Open(filepath.Join(folder, name+".jsonl"))
@@ -63,6 +64,7 @@ func load(t *testing.T, name string) []Operation {
 		t.Fatal(err)
 	}
 	defer f.Close()
+
 	h, err := Decode(f)
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)

@@ -29,6 +29,7 @@ func TestAcceptsWhatACorrectStoreDoes(t *testing.T) {
 	}
 }
 
+// withoutPositions returns the history as a recorder has it that is told no positions.
 func withoutPositions(h []Operation) []Operation {
 	h = slices.Clone(h)
 	for i := range h {
@@ -97,6 +98,7 @@ func pick(r *rand.Rand, h []Operation, f func(a, b *Operation) bool) bool {
 	return false
 }
 
+// staleGet has a get return what was overwritten by a set that had ended before the get began.
 func staleGet(r *rand.Rand, h []Operation) bool {
 	return pick(r, h, func(get, old *Operation) bool {
 		if get.Type != model.Get || old.Type != model.Set || old.Key != get.Key || old.Outcome != OK {
@@ -112,6 +114,7 @@ func staleGet(r *rand.Rand, h []Operation) bool {
 	})
 }
 
+// thinAir has a get return what nobody wrote.
 func thinAir(r *rand.Rand, h []Operation) bool {
 	return pick(r, h, func(get, _ *Operation) bool {
 		if get.Type == model.Get {
@@ -121,6 +124,7 @@ func thinAir(r *rand.Rand, h []Operation) bool {
 	})
 }
 
+// olderValue has a get return what was overwritten at or before its own position.
 func olderValue(r *rand.Rand, h []Operation) bool {
 	return pick(r, h, func(get, old *Operation) bool {
 		if get.Type != model.Get || old.Type != model.Set || old.Key != get.Key || old.Outcome != OK {
@@ -136,6 +140,8 @@ func olderValue(r *rand.Rand, h []Operation) bool {
 	})
 }
 
+// swapPositions gives two ordered operations of which one ended before the other the position of
+// the other.
 func swapPositions(r *rand.Rand, h []Operation) bool {
 	return pick(r, h, func(a, b *Operation) bool {
 		if !a.Ordered() || !b.Ordered() || a.Outcome != OK || b.Outcome != OK || a.Return >= b.Call {
@@ -146,6 +152,7 @@ func swapPositions(r *rand.Rand, h []Operation) bool {
 	})
 }
 
+// forgets has a get find nothing although its session had read or written its key.
 func forgets(r *rand.Rand, h []Operation) bool {
 	return pick(r, h, func(seen, get *Operation) bool {
 		if get.Type != model.Get || seen.Session != get.Session || seen.Key != get.Key || seen.Return > get.Call ||
@@ -157,6 +164,7 @@ func forgets(r *rand.Rand, h []Operation) bool {
 	})
 }
 
+// renumber gives a causal write and one that its session made before the number of the other.
 func renumber(r *rand.Rand, h []Operation) bool {
 	return pick(r, h, func(seen, set *Operation) bool {
 		if set.Type != model.Set || set.Outcome != OK || seen.Type != model.Set || seen.Outcome != OK ||

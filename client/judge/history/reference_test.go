@@ -53,8 +53,10 @@ type visitor struct {
 	watchedAt int64 // when the watch began
 }
 
+// refKeys is how many keys there are, so that operations meet.
 const refKeys = 4
 
+// newReferenceStore returns a correct store, all of whose choices follow from a seed.
 func newReferenceStore(seed uint64, sessions int, models ...model.Consistency) *reference {
 	x := &reference{r: rand.New(rand.NewPCG(seed, 7)), store: map[string]entry{}, past: []map[string]entry{{}}}
 	for i := range sessions {
@@ -63,13 +65,17 @@ func newReferenceStore(seed uint64, sessions int, models ...model.Consistency) *
 	return x
 }
 
+// tick lets time pass, and returns it.
 func (x *reference) tick() int64 {
 	x.now += 1 + x.r.Int64N(5)
 	return x.now
 }
 
+// key draws a key.
 func (x *reference) key() string { return "k" + string(rune('a'+x.r.IntN(refKeys))) }
 
+// fresh makes up a value that no set has had before; one in three is a number, to which can be
+// added.
 func (x *reference) fresh() string {
 	x.value++
 	if x.r.IntN(3) == 0 {
@@ -167,6 +173,7 @@ func (x *reference) guess(key string) uint64 {
 	return x.store[key].revision
 }
 
+// transaction makes up a transaction; one in four only reads.
 func (x *reference) transaction() *model.Transaction {
 	t := &model.Transaction{}
 	for range x.r.IntN(3) {
@@ -192,6 +199,7 @@ func (x *reference) transaction() *model.Transaction {
 	return t
 }
 
+// step makes up a step of a transaction; reads: it is to be a get.
 func (x *reference) step(reads bool) model.Step {
 	s := model.Step{Type: model.Get, Key: x.key()}
 	if reads {

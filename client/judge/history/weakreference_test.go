@@ -67,6 +67,8 @@ type weakVisitor struct {
 	begunAt int64 // when the watch began
 }
 
+// newWeakReference returns a correct store of models 3 and 4, all of whose choices follow from a
+// seed.
 func newWeakReference(seed uint64, visitors int, models ...model.Consistency) *weakReference {
 	x := &weakReference{r: rand.New(rand.NewPCG(seed, 11)), committed: map[string]*weakWrite{}}
 	for i := range x.replicas {
@@ -78,6 +80,7 @@ func newWeakReference(seed uint64, visitors int, models ...model.Consistency) *w
 	return x
 }
 
+// tick lets time pass, and returns it.
 func (x *weakReference) tick() int64 {
 	x.now += 1 + x.r.Int64N(5)
 	return x.now
@@ -112,6 +115,7 @@ func (x *weakReference) run(n int) []Operation {
 	return x.history
 }
 
+// isBehind reports whether a replica has not seen all causal writes yet.
 func (x *weakReference) isBehind(r weakReplica) bool { return r.safe < len(x.log) }
 
 // ask begins a request.
