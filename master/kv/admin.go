@@ -43,6 +43,7 @@ func (f *Facade) account(m *nats.Msg) {
 		MaxStreams   int `json:"max_streams"`
 		MaxConsumers int `json:"max_consumers"`
 	}
+
 	f.answer(m, typeAccount, struct {
 		Memory    int    `json:"memory"`
 		Storage   int64  `json:"storage"`

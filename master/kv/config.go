@@ -106,6 +106,7 @@ func (c *Config) fill() {
 			*option = -1
 		}
 	}
+
 	if c.MaxConsumers == 0 {
 		c.MaxConsumers = -1
 	}
@@ -115,6 +116,7 @@ func (c *Config) fill() {
 			c.Duplicates = min(c.Duplicates, c.MaxAge)
 		}
 	}
+
 	c.Replicas = max(c.Replicas, 1)
 	if c.MarkerTTL > 0 {
 		c.AllowMsgTTL = true
@@ -122,6 +124,7 @@ func (c *Config) fill() {
 	if isNothing(c.ConsumerLimits) {
 		c.ConsumerLimits = json.RawMessage("{}")
 	}
+
 	for option, usual := range map[*string]string{
 		&c.Retention: "limits", &c.Storage: "file", &c.Discard: "old", &c.Compression: "none",
 	} {

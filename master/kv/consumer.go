@@ -18,6 +18,7 @@ func (b *bucket) consumer(c *call, m *nats.Msg) {
 	case m.Reply == "":
 		return // nobody is to be told
 	}
+
 	body, start := m.Data, beginning{}
 	if c.verb == "CREATE" || c.verb == "DURABLE.CREATE" {
 		var fault *Error
@@ -26,9 +27,11 @@ func (b *bucket) consumer(c *call, m *nats.Msg) {
 			return
 		}
 	}
+
 	if c.verb == "DELETE" {
 		b.out.cut.deleted(strings.TrimPrefix(c.rest, "."))
 	}
+
 	b.reading(start, func(stored bool) {
 		if !stored {
 			b.f.fail(m, consumerType(c.verb), errLoading)
@@ -40,6 +43,7 @@ func (b *bucket) consumer(c *call, m *nats.Msg) {
 	})
 }
 
+// consumerType is the type of the answer to a verb, as it stands in its JSON.
 func consumerType(verb string) string {
 	switch verb {
 	case "CREATE", "DURABLE.CREATE":

@@ -103,6 +103,7 @@ func (b *bucket) stands(start beginning) bool {
 	if start.name == "" {
 		return false
 	}
+
 	for _, filter := range start.filters {
 		if key := keyOf(b.name, filter); isShown(key) {
 			if _, found := b.numbers.keys[key]; found {
@@ -110,6 +111,7 @@ func (b *bucket) stands(start beginning) bool {
 			}
 			continue
 		}
+
 		if len(b.numbers.keys) > mostFiltered {
 			return true
 		}
@@ -128,6 +130,7 @@ func (b *bucket) reading(start beginning, begin func(ok bool)) {
 	b.abreast(func(told bool) {
 		o, c, now := &b.out, &b.out.cut, b.f.host.Now()
 		isNews := c.holds() && o.last > c.after
+
 		switch {
 		case !told:
 			begin(false)

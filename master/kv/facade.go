@@ -148,6 +148,7 @@ func (f *Facade) serve(c *call, m *nats.Msg) {
 		f.hold(m, func() { f.serve(c, m) })
 		return
 	}
+
 	switch c.op {
 	case opAccount:
 		f.account(m)
@@ -217,6 +218,7 @@ func (f *Facade) inBucket(c *call, m *nats.Msg) {
 		b.hold(m, func() { f.inBucket(c, m) })
 		return
 	}
+
 	switch c.op {
 	case opWrite:
 		b.write(c, m)

@@ -122,6 +122,7 @@ func (d *feed) hear(m *nats.Msg) {
 			return
 		}
 		d.told[len(d.told)-1].flow = m.Reply
+
 	case bus.IsEvent(m):
 		e, err := bus.ParseEvent(m)
 		if err != nil {
@@ -129,12 +130,14 @@ func (d *feed) hear(m *nats.Msg) {
 			return
 		}
 		d.told = append(d.told, heard{e, m.Reply})
+
 	default:
 		if m.Header.Get("Status") == "503" {
 			d.retry()
 		}
 		return
 	}
+
 	d.takeAll(d.told)
 }
 

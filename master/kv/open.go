@@ -202,6 +202,7 @@ func (b *bucket) renumber(why error) {
 	next := *b.record
 	next.First = next.Ceiling + 1
 	next.Ceiling += ceilingStep
+
 	opening := b.opening
 	b.writeRecord(&next, func(a *master.Reply) {
 		if b.opening != opening {
@@ -212,6 +213,7 @@ func (b *bucket) renumber(why error) {
 			b.again = b.f.host.Now().Add(openAgain)
 			return
 		}
+
 		b.numbers = newNumbers(int(next.Config.History), next.First)
 		b.resumed = 0
 		if errors.Is(why, ErrNoJetStream) {

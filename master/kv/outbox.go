@@ -90,20 +90,24 @@ func (b *bucket) dispatch(i item) {
 		i.do()
 		return
 	}
+
 	o := &b.out
 	if o.newest == nil {
 		b.f.dirty = append(b.f.dirty, b)
 		o.lots = append(o.lots, lot{})
 	}
+
 	this := &o.lots[len(o.lots)-1]
 	this.number = i.number
 	this.bytes += len(i.m.Data)
 	o.bytes += len(i.m.Data)
 	o.sent, o.newest = i.number, i.m
+
 	if o.cut.depth == isDeep {
 		o.cut.messages++
 		o.cut.bytes += len(i.m.Data)
 	}
+
 	b.f.counts.Stored++
 	b.f.host.Send(i.m)
 }

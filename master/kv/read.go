@@ -94,6 +94,7 @@ func (b *bucket) missing(m *nats.Msg) {
 // timeForm is how a direct get says when a message was stored.
 const timeForm = time.RFC3339Nano
 
+// directMsg is the answer to a direct get: the value, and its message in headers.
 func (b *bucket) directMsg(reply string, got *message) *nats.Msg {
 	h := nats.Header{
 		"Nats-Stream":     {streamPrefix + b.name},
@@ -184,16 +185,21 @@ func (b *bucket) get(c model.Consistency, key string, m *nats.Msg, done func(*me
 	b.tryGet(model.NewGet(c, b.name+"/"+key), key, m, earlyTries, done)
 }
 
+// tryGet asks the cluster for a key, again where its replica is not as far as the session, so many
+// times.
 func (b *bucket) tryGet(r model.Request, key string, m *nats.Msg, tries int, done func(*message, *Error)) {
 	if err := bus.Check(&r); err != nil {
 		done(nil, errNoMessage) // no key that the cluster takes, so it has no value
 		return
 	}
+
 	session := b.f.sessions.of(m.Reply, r.Model)
 	o := bus.Options{Client: ClientName}
 	session.ask(b.f, &o, r.Model)
+
 	served := r
 	served.Model = session.model(r.Model)
+
 	b.f.host.Ask(served, o, "", func(a *master.Reply) {
 		session.observe(b.f, &served, a)
 		switch {
@@ -225,6 +231,7 @@ func (b *bucket) got(c model.Consistency, key string, a *master.Reply, done func
 		}
 		done(out, nil)
 	}
+
 	if !c.Strong() { // it has none until it has its place in the order, and waits for nobody
 		number, _ := b.number(key, a.Revision)
 		finish(number, true)

@@ -39,6 +39,7 @@ func (w *waits) expire(now time.Time) { w.end(func(one *wait) bool { return now.
 // drop ends all.
 func (w *waits) drop() { w.end(func(*wait) bool { return true }) }
 
+// end ends those that are over, and tells each that what it waited for has not come.
 func (w *waits) end(isOver func(*wait) bool) {
 	var over []wait
 	kept := w.heap[:0]
