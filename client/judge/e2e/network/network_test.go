@@ -180,7 +180,7 @@ func TestFaultsOfTheNetwork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cluster{lab: newLab(t, nodes), t: t, binary: binary, dir: t.TempDir(), all: make([]*testkit.Child, nodes)}
+	c := &cluster{lab: newLab(t, nodes), t: t, binary: binary, dir: t.ArtifactDir(), all: make([]*testkit.Child, nodes)}
 	for i := range nodes {
 		c.mount(t, i)
 		c.start(i)
@@ -201,7 +201,7 @@ func TestFaultsOfTheNetwork(t *testing.T) {
 // under has a fault come and go under load, and judges what clients were told.
 func (c *cluster) under(t *testing.T, f fault, round int) {
 	leads := c.whole(t)
-	history := filepath.Join(t.TempDir(), "history")
+	history := filepath.Join(t.ArtifactDir(), "history")
 	type end struct {
 		stdout []byte
 		status int
