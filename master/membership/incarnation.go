@@ -15,8 +15,18 @@ func (m *Machine) newer(incarnation uint64) {
 		m.stage = stopped
 		return
 	}
-	m.cfg.Incarnation = incarnation + 1 + m.cfg.Draw
+	m.cfg.Incarnation = incarnation + 1 + further(m.cfg.Draw, incarnation)
 	for _, r := range m.replicas {
 		r.obeys = false
 	}
+}
+
+// further is how far above an incarnation a master of this draw goes on, below 2^32 (splitmix64).
+// It is another number for each that it goes above: with one and the same, masters that have gone
+// on above each other in whatever order would come to one sum, and have one incarnation.
+func further(draw, above uint64) uint64 {
+	z := draw + above*0x9e3779b97f4a7c15
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return (z ^ z>>31) >> 32
 }

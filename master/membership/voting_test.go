@@ -114,3 +114,25 @@ func TestF12AMasterWithoutTheRecordGoesOnAbove(t *testing.T) {
 		}
 	}
 }
+
+// Masters that go on above each other, in whatever order, never have one incarnation: two that do
+// would both be obeyed (seed 2995 of the simulation's ContestedFromSeed).
+func TestF12MastersThatGoOnAboveEachOther(t *testing.T) {
+	masterOf := func(draw uint64) *one {
+		return fresh(t, 3, voting, func(c *membership.Config) { c.Draw = draw })
+	}
+	hears := func(o *one, incarnation uint64) uint64 {
+		o.hello(1, func(h *message.Hello) { h.Epoch, h.Phase, h.Master = 6, message.PhaseWedged, incarnation })
+		return o.Incarnation()
+	}
+	first, second, third := masterOf(30), masterOf(10), masterOf(35)
+
+	const above = self + 1000
+	low := hears(second, above)
+	high := hears(third, above)
+	both := hears(second, high)
+	a := hears(third, hears(first, low))
+	if b := hears(first, both); a == b {
+		t.Errorf("two masters are of incarnation %d", a)
+	}
+}

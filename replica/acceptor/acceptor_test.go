@@ -71,6 +71,20 @@ func TestD1WhoVotes(t *testing.T) {
 	}
 }
 
+// Who is kept from voting by something else, as where it is set aside, promises and accepts
+// nothing.
+func TestD1WhoIsKeptFromVoting(t *testing.T) {
+	base := record(1, 1, 1, 1)
+	var a Acceptor
+	a.Learn(base, self(1))
+	for _, value := range []*message.Record{nil, record(2, 1, 1, 1)} {
+		v, changed := a.Poll(&message.Poll{Ballot: ballot(1), Base: base, Value: value}, self(1), false)
+		if v.Counts || changed || v.Promised.Round > 0 || v.Value != nil {
+			t.Errorf("a value %t: %+v, changed %t", value != nil, v, changed)
+		}
+	}
+}
+
 // Who may have lost some of what it has promised has no vote, until a record names it.
 func TestD1WhoForgets(t *testing.T) {
 	var a Acceptor
@@ -165,6 +179,13 @@ func TestD8WhoIsNamedAccepts(t *testing.T) {
 		if v.Counts || (v.Value != nil) != forced {
 			t.Errorf("forced %t: %+v", forced, v)
 		}
+	}
+
+	var other Acceptor
+	other.Learn(base, self(1))
+	named := record(2, 8) // another process of r1
+	if v, _ := other.Poll(&message.Poll{Ballot: ballot(1), Base: base, Value: named, Forced: true}, self(1), true); v.Value != nil {
+		t.Errorf("who is not named, and has no vote, accepts: %+v", v)
 	}
 
 	var a Acceptor

@@ -462,7 +462,7 @@ func (w *invariants) stamped(h *message.Header, number uint64, r *message.Reques
 	had, ok := w.stamps[name]
 	mayStampAnew := !w.ref.collection.floor.Less(had)
 	if ok && had != r.Version && !mayStampAnew {
-		w.c.fail("invariant", "the weak set %s has version %s, and had %s", request(r), r.Version, had)
+		w.c.fail("invariant", "the weak set %s of master %d has version %s, and had %s", request(r), h.Incarnation, r.Version, had)
 	}
 	w.stamps[name] = r.Version
 }

@@ -167,6 +167,10 @@ func (c *cluster) beginFault(f *fault) {
 		c.unread.goes(c)
 		return
 	}
+	if f.kind == Flap {
+		c.flap(f)
+		return
+	}
 	if f.kind == Stale && f.apart == nil {
 		c.part(f)
 		return
@@ -190,6 +194,16 @@ func (c *cluster) beginFault(f *fault) {
 	}
 
 	c.agenda.push(event{at: c.now + f.length, kind: faultEnds, fault: f})
+}
+
+// flap cuts a node off for a few ticks, again and again.
+func (c *cluster) flap(f *fault) {
+	short := func() int64 { return tickUnits/2 + c.rand.Int64N(3*tickUnits) }
+	for at := c.now; at < c.now+f.length; {
+		cut := short()
+		c.agenda.push(event{at: at, kind: faultBegins, fault: &fault{kind: Isolate, node: f.node, length: cut}})
+		at += cut + short()
+	}
 }
 
 func (c *cluster) endFault(f *fault) {

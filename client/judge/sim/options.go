@@ -150,12 +150,13 @@ const (
 	PutBack                       // a replica dies, and finds an older copy of its disk
 	Misplace                      // a replica dies, and finds a disk that does not belong here
 	StoreAway                     // the store of the record answers nobody any more
+	Flap                          // a node is cut off and comes back, again and again
 )
 
 var faultNames = [...]string{
 	"cut one way", "not heard", "deaf", "isolated", "slow", "paused", "crash", "crash in a turn", "loss", "crash of all",
 	"death of the master", "death of the master in a turn", "second master", "join", "leave", "stale master",
-	"loss of the record", "put back", "misplaced", "store away",
+	"loss of the record", "put back", "misplaced", "store away", "flaps",
 }
 
 // String names the kind.

@@ -195,6 +195,12 @@ func TestVotesHarsh(t *testing.T) { run(t, VotesHarshFromSeed, *seeds/5) }
 // TestVotesThree has three masters at work at once.
 func TestVotesThree(t *testing.T) { run(t, VotesThreeFromSeed, *seeds/20) }
 
+// TestVotesContested has three at work while everything that can happen does.
+func TestVotesContested(t *testing.T) { run(t, ContestedFromSeed, *seeds/20) }
+
+// TestVotesTakenOut takes a replica out of the cluster meanwhile.
+func TestVotesTakenOut(t *testing.T) { run(t, TakenOutFromSeed, *seeds/20) }
+
 // TestM8Words tells masters that replicas do not answer any more, truly or not: that is no more
 // than a suspicion too soon.
 func TestM8Words(t *testing.T) { run(t, WordsFromSeed, *seeds/40) }

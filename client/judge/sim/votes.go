@@ -43,6 +43,28 @@ func VotesThreeFromSeed(seed uint64) Options {
 	return o
 }
 
+// ContestedFromSeed draws one in which three masters are at work most of the time, whatever can
+// happen to a node or a link does, and a third of all messages is lost.
+func ContestedFromSeed(seed uint64) Options {
+	o := VotesThreeFromSeed(seed)
+	r := rand.New(rand.NewPCG(seed, 0xc0417e57))
+	o.Kinds = []FaultKind{
+		SecondMaster, SecondMaster, SecondMaster, MasterDies, MasterInTurn, Isolate, Flap, CutOne, CutIn, CutOut, Pause, Slow, Crash, CrashInTurn,
+	}
+	o.Faults, o.Drop, o.Delay = 30, 0.3, 10+r.Int64N(3*tickUnits)
+	o.Horizon = (100 + r.Int64N(100)) * tickUnits
+	return o
+}
+
+// TakenOutFromSeed draws one in which a replica is taken out of the cluster meanwhile.
+func TakenOutFromSeed(seed uint64) Options {
+	o := ContestedFromSeed(seed)
+	o.Replicas = 4 + int(seed%2)
+	o.Kinds = append(o.Kinds, Leave, Leave)
+	o.Drop = 0.2
+	return o
+}
+
 // WordsFromSeed draws one in which masters are told that replicas do not answer any more, who do or
 // do not.
 func WordsFromSeed(seed uint64) Options {

@@ -97,11 +97,11 @@ func (p *Proposer) promised(out *Output) {
 }
 
 // begun is a record that may be decided already, and is to be proposed again; nil: none can be.
-// The first takes all replicas, so what only some have accepted is not decided, and never will be:
-// it may name processes that have ended (rule D5).
+// The first takes all replicas, so what only some have accepted, and others nothing or another one,
+// is not decided, and never will be: it may name processes that have ended (rule D5).
 func (p *Proposer) begun(votes []*message.Vote) *message.Record {
-	hasNone := func(v *message.Vote) bool { return v.Value == nil }
-	if p.base == nil && slices.ContainsFunc(votes, hasNone) {
+	hasAnother := func(v *message.Vote) bool { return !same(v.Value, votes[0].Value) }
+	if p.base == nil && slices.ContainsFunc(votes, hasAnother) {
 		return nil
 	}
 	return highest(votes)

@@ -155,6 +155,34 @@ func TestD5TheFirstRecordTakesAll(t *testing.T) {
 	}
 }
 
+// What all have accepted for the first record, and not all the same, is decided nowhere: it is
+// dropped, for it may name a process that has ended.
+func TestD5OneOfSeveralFirstRecordsIsDropped(t *testing.T) {
+	g := quiet(t, 3, 1)
+	m := g.masters[0]
+	g.voters[2].incarnation = 2
+	own, other := g.next(m, nil), g.next(m, nil)
+	other.Members[2].Incarnation = 1 // as it was before
+	accept(g, g.voters[2], nil, own, message.Ballot{Round: 1, Master: 1})
+	for _, v := range g.voters[:2] {
+		accept(g, v, nil, other, message.Ballot{Round: 2, Master: 1})
+	}
+	for _, v := range g.voters {
+		if v.disk.Accepted.Round == 0 {
+			t.Fatalf("%s has accepted nothing", v.id)
+		}
+	}
+
+	if r := g.read(m); m.busy || r != nil {
+		t.Fatalf("read: %+v, ended %t", r, !m.busy)
+	}
+	g.command(m, true)
+	g.run(m)
+	if g.newest != 1 || m.known == nil {
+		t.Error("all are there, and no record is decided")
+	}
+}
+
 // Ballots of two masters are never the same, and are ordered.
 func TestD2Ballots(t *testing.T) {
 	list := []message.Ballot{{}, {Round: 1, Master: 3}, {Round: 1, Master: 4}, {Round: 2, Master: 1}}
