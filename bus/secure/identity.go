@@ -38,10 +38,12 @@ type material struct {
 	leaf  *x509.Certificate
 	role  Role
 	roots *x509.CertPool
+
+	revoked Revocations
 }
 
 // stamp is by what a change of the files is known.
-type stamp [3]os.FileInfo
+type stamp [len(files)]os.FileInfo
 
 // is reports whether the files are those of another stamp. A file that is replaced is another one,
 // however soon that is.
@@ -62,7 +64,7 @@ func (s stamp) is(other stamp) bool {
 	return true
 }
 
-var files = [3]string{CertificateFile, KeyFile, AuthorityFile}
+var files = [...]string{CertificateFile, KeyFile, AuthorityFile, RevokedFile}
 
 // Open reads an identity. One that is not valid now is refused: the error wraps [ErrEnded].
 func Open(dir string, log *slog.Logger) (*Identity, error) {
@@ -121,6 +123,9 @@ func read(dir string) (*material, error) {
 		return nil, fmt.Errorf("%s: %w", cert, err)
 	}
 
+	if m.revoked, err = ReadRevoked(dir); err != nil {
+		return nil, err
+	}
 	authorities, err := readCertificates(filepath.Join(dir, AuthorityFile))
 	if err != nil {
 		return nil, err
@@ -178,6 +183,15 @@ func (i *Identity) Role() Role { return i.fresh().role }
 
 // Name is whose it is.
 func (i *Identity) Name() string { return i.fresh().leaf.Subject.CommonName }
+
+// Refuses reports by an error that wraps [ErrRevoked] that somebody's certificate has been revoked.
+// A nil identity refuses nobody's.
+func (i *Identity) Refuses(c *x509.Certificate) error {
+	if i == nil {
+		return nil
+	}
+	return i.fresh().revoked.Refuses(c)
+}
 
 // Ends is until when it is valid.
 func (i *Identity) Ends() time.Time { return i.fresh().leaf.NotAfter }
@@ -244,6 +258,9 @@ func (i *Identity) config(auth tls.ClientAuthType, allowed func(*x509.Certificat
 			return nil
 		case isNone:
 			return fmt.Errorf("%w: the other end has no certificate", ErrRole)
+		}
+		if err := i.Refuses(state.PeerCertificates[0]); err != nil {
+			return err
 		}
 		return allowed(state.PeerCertificates[0])
 	}

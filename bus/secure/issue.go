@@ -185,7 +185,11 @@ func (a *Authority) write(q Asked, dir string, now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("secure: %w", err)
 	}
-	der, err := x509.CreateCertificate(rand.Reader, q.template(a.cert, now), a.cert, key.Public(), a.key)
+	revoked, err := ReadRevoked(a.dir)
+	if err != nil {
+		return err
+	}
+	der, err := x509.CreateCertificate(rand.Reader, q.template(a.cert, revoked.after(q.Name, now)), a.cert, key.Public(), a.key)
 	if err != nil {
 		return fmt.Errorf("secure: %w", err)
 	}
@@ -196,6 +200,11 @@ func (a *Authority) write(q Asked, dir string, now time.Time) error {
 	authority := pem.EncodeToMemory(&pem.Block{Type: pemCertificate, Bytes: a.cert.Raw})
 	if err := replace(filepath.Join(dir, AuthorityFile), authority, 0o644); err != nil {
 		return err
+	}
+	if isListing := q.Role == Node && revoked != nil; isListing {
+		if err := revoked.write(dir); err != nil {
+			return err
+		}
 	}
 	return writePair(dir, CertificateFile, KeyFile, der, key)
 }

@@ -63,17 +63,19 @@ func RoleOf(c *x509.Certificate) (Role, error) {
 	return ParseRole(found[0])
 }
 
-// Permissions are where a user may publish and where not; it may subscribe to everything. An empty
-// Publish is everything.
-type Permissions struct{ Publish, Deny []string }
+// Permissions are where a user may publish and where not, and what it may not listen to; an empty
+// Publish is everything. What it hears it hears beside those that it is meant for: DenyListen names
+// a queue group, as a NATS server's permissions do, in which it would hear in place of them.
+type Permissions struct{ Publish, Deny, DenyListen []string }
 
 // WithJetStream lets the user ask for JetStream, too.
 func (p Permissions) WithJetStream() Permissions {
 	if len(p.Publish) > 0 {
-		return Permissions{Publish: append(slices.Clone(p.Publish), jetStreamAPI), Deny: p.Deny}
+		p.Publish = append(slices.Clone(p.Publish), jetStreamAPI)
+		return p
 	}
-	deny := slices.DeleteFunc(slices.Clone(p.Deny), func(s string) bool { return s == jetStreamAPI })
-	return Permissions{Publish: p.Publish, Deny: deny}
+	p.Deny = slices.DeleteFunc(slices.Clone(p.Deny), func(s string) bool { return s == jetStreamAPI })
+	return p
 }
 
 // jetStreamAPI is where JetStream is asked.
@@ -82,20 +84,27 @@ const jetStreamAPI = "$JS.API.>"
 // Of returns the permissions of a client's role below the subjects s, whose nodes speak below
 // internal.
 func Of(r Role, s bus.Subjects, internal string) Permissions {
+	p := OfNodesAlone(s, internal)
 	switch r {
 	case Read:
-		return Permissions{Publish: reading(s)}
+		p.Publish, p.Deny = reading(s), nil
 	case Operate:
-		return Permissions{Publish: append(reading(s), operating(s)...)}
+		p.Publish, p.Deny = append(reading(s), operating(s)...), nil
 	case Write:
-		return Permissions{Deny: append(OfNodesAlone(s, internal).Deny, operating(s)...)}
+		p.Deny = append(p.Deny, operating(s)...)
+	default:
+		return Permissions{}
 	}
-	return Permissions{}
+	return p
 }
 
-// OfNodesAlone denies what no client may, whatever else it is allowed.
+// OfNodesAlone denies what no client may, whatever else it is allowed: to speak as a node, to ask
+// for JetStream, and to be one of the masters' queue group, of which one alone hears a request.
 func OfNodesAlone(s bus.Subjects, internal string) Permissions {
-	return Permissions{Deny: []string{internal, s.Shadows(), s.Led(), jetStreamAPI}}
+	return Permissions{
+		Deny:       []string{internal, s.Shadows(), s.Led(), jetStreamAPI},
+		DenyListen: []string{s.All() + " " + s.Masters()},
+	}
 }
 
 func operating(s bus.Subjects) []string { return []string{s.Recover(), s.Remove(), s.Lead()} }

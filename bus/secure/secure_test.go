@@ -259,3 +259,84 @@ func TestRoles(t *testing.T) {
 		}
 	}
 }
+
+// All certificates of a name that were issued by the time it is revoked are refused, the renewed
+// ones and those renewed before, at both ends of a connection; others, and those that are issued
+// afterwards, are not, within the same second either.
+func TestRevocations(t *testing.T) {
+	a := begin(t)
+	node := open(t, issue(t, a, Asked{Name: "n1", Role: Node, Hosts: []string{"127.0.0.1"}}))
+	before := open(t, issue(t, a, Asked{Name: "billing", Role: Write}))
+	other := open(t, issue(t, a, Asked{Name: "other", Role: Write}))
+	stolen := before.Client() // of the files as they are now
+	pair := *must(stolen.GetClientCertificate(nil))(t)
+	stolen.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
+	isRefused := func(client *tls.Config) bool {
+		atServer, atClient := shake(t, node.Server(false), client)
+		if (atServer == nil) != (atClient == nil) {
+			t.Errorf("at the server %v, at the client %v", atServer, atClient)
+		}
+		if atServer != nil && !errors.Is(atServer, ErrRevoked) {
+			t.Errorf("refused for another reason: %v", atServer)
+		}
+		return atServer != nil
+	}
+	if isRefused(before.Client()) || isRefused(stolen) {
+		t.Fatal("it is refused before it is revoked")
+	}
+
+	if _, err := a.Renew("billing", year, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	lists, err := a.Revoke("billing", time.Now())
+	if err != nil || len(lists) != 2 {
+		t.Fatalf("lists %q, %v", lists, err)
+	}
+	if !isRefused(before.Client()) || !isRefused(stolen) || isRefused(other.Client()) {
+		t.Error("the newest, the one before and another name's: refused, refused, not")
+	}
+	if _, err := a.Renew("billing", year, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if isRefused(before.Client()) || !isRefused(stolen) {
+		t.Error("what was issued afterwards is not refused, what was before is")
+	}
+
+	// A node that is renewed brings the list along, and so does a new one; one that cannot be read is
+	// none, and the one before counts.
+	if err := os.Remove(lists[1]); err != nil {
+		t.Fatal(err)
+	}
+	if isRefused(stolen) {
+		t.Error("without a list it is refused")
+	}
+	if _, err := a.Renew("n1", year, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if !isRefused(stolen) {
+		t.Error("a node that was renewed has no list")
+	}
+	if err := os.WriteFile(lists[1], []byte("billing yesterday\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if !isRefused(stolen) {
+		t.Error("a list that cannot be read counts as an empty one")
+	}
+	if _, err := Open(node.Dir(), nil); err == nil || !strings.Contains(err.Error(), "billing yesterday") {
+		t.Errorf("a node begins with it: %v", err)
+	}
+	if _, err := a.Revoke("../n1", time.Now()); !errors.Is(err, ErrName) {
+		t.Errorf("a path is revoked: %v", err)
+	}
+}
+
+// must is a value that is there.
+func must[T any](v T, err error) func(*testing.T) T {
+	return func(t *testing.T) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}

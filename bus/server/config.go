@@ -118,16 +118,20 @@ func (u *users) among(o *Options, clients *nats.Account, subjects bus.Subjects, 
 	}
 	limited := func(p *nats.Permissions) *nats.Permissions {
 		if p == nil {
-			return &nats.Permissions{Publish: &nats.SubjectPermission{Deny: write.Deny}}
+			p = &nats.Permissions{}
 		}
 		if p.Publish == nil {
 			p.Publish = &nats.SubjectPermission{}
+		}
+		if p.Subscribe == nil {
+			p.Subscribe = &nats.SubjectPermission{}
 		}
 		deny := nodes.Deny
 		if len(p.Publish.Allow) == 0 {
 			deny = write.Deny
 		}
 		p.Publish.Deny = append(p.Publish.Deny, deny...)
+		p.Subscribe.Deny = append(p.Subscribe.Deny, nodes.DenyListen...)
 		return p
 	}
 

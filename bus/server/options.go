@@ -43,9 +43,6 @@ const (
 	guestReads      = "quartet-guest-read" // of this process, for who has proved to it a role
 	guestWrites     = "quartet-guest-write"
 
-	// jetStreamAPI is where JetStream is asked.
-	jetStreamAPI = "$JS.API.>"
-
 	// writeDeadline is how long a client that doesn't read may hold up others before it
 	// is cut off (NATS: 10 s).
 	writeDeadline = 2 * time.Second
@@ -286,19 +283,22 @@ func (o *Options) accounts(n *nats.Options, internal, storeDir string) (map[stri
 // users returns the users of a server on host: first clients, then those of the nodes, which are
 // the master among its clients, the operator, nodes, and guests of this process.
 func (o *Options) users(host string, account map[string]*nats.Account, subjects bus.Subjects, internal string) []*nats.User {
+	alone := secure.OfNodesAlone(subjects, internal)
+	if o.ClientJetStream {
+		// The account has JetStream for the watches of buckets, too; else clients ask for it at
+		// quartet's door alone.
+		alone = alone.WithJetStream()
+	}
 	client := &nats.User{
 		Username: o.ClientUser, Password: o.ClientPassword, Account: account[AccountClients],
 		// It could not reach a node anyway; this keeps it from pretending to listeners.
-		Permissions: &nats.Permissions{Publish: &nats.SubjectPermission{Deny: []string{internal, subjects.Shadows(), subjects.Led()}}},
+		Permissions: &nats.Permissions{
+			Publish: &nats.SubjectPermission{Deny: alone.Deny}, Subscribe: &nats.SubjectPermission{Deny: alone.DenyListen},
+		},
 	}
 	if o.open(host) {
 		// Nobody has proved who they are: what an operator does takes the nodes' password.
 		client.Permissions.Publish.Deny = append(client.Permissions.Publish.Deny, subjects.Recover(), subjects.Remove(), subjects.Lead())
-	}
-	if !o.ClientJetStream {
-		// The account has JetStream for the watches of buckets; clients ask for it at quartet's
-		// door.
-		client.Permissions.Publish.Deny = append(client.Permissions.Publish.Deny, jetStreamAPI)
 	}
 	if o.ClientUser == "" {
 		client.Username, client.Password = anonymousUser, ""

@@ -1,12 +1,15 @@
 package server
 
 import (
+	"context"
 	"crypto/subtle"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	nats "github.com/nats-io/nats-server/v2/server"
@@ -26,7 +29,14 @@ type guard struct {
 	configured users // of a configuration
 	roles      map[secure.Role]*nats.Permissions
 	server     *nats.Server
+
+	mu       sync.Mutex
+	admitted map[uint64]*x509.Certificate // by the number of a connection: with which it was let in
 }
+
+// revokedEvery is how often connections are looked through for certificates that were revoked since
+// they were let in.
+const revokedEvery = time.Second
 
 // errNoRole and others are why a connection is refused; the other end is told less.
 var (
@@ -36,14 +46,15 @@ var (
 )
 
 func newGuard(o *Options, users []*nats.User, subjects bus.Subjects, internal string) *guard {
-	g := &guard{options: o, nodes: users, roles: map[secure.Role]*nats.Permissions{}}
+	g := &guard{options: o, nodes: users, roles: map[secure.Role]*nats.Permissions{}, admitted: map[uint64]*x509.Certificate{}}
 	for _, r := range secure.Clients {
 		p := secure.Of(r, subjects, internal)
 		if o.ClientJetStream {
 			p = p.WithJetStream()
 		}
 		g.roles[r] = &nats.Permissions{
-			Publish: &nats.SubjectPermission{Allow: p.Publish, Deny: p.Deny},
+			Publish:   &nats.SubjectPermission{Allow: p.Publish, Deny: p.Deny},
+			Subscribe: &nats.SubjectPermission{Deny: p.DenyListen},
 		}
 	}
 	return g
@@ -63,7 +74,47 @@ func (g *guard) Check(c nats.ClientAuthentication) bool {
 		return false
 	}
 	c.RegisterUser(user)
+	state := c.GetTLSConnectionState()
+	isCertified := g.options.Secure != nil && state != nil && len(state.PeerCertificates) > 0
+	if isCertified {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.admitted[c.GetID()] = state.PeerCertificates[0]
+	}
 	return true
+}
+
+// watch ends the connections of those whose certificates are revoked, until ctx ends.
+func (g *guard) watch(ctx context.Context) {
+	tick := time.NewTicker(revokedEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			g.endRevoked()
+		}
+	}
+}
+
+func (g *guard) endRevoked() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for id, cert := range g.admitted {
+		err := g.options.Secure.Refuses(cert)
+		isGone := g.server.GetClient(id) == nil && g.server.GetLeafNode(id) == nil
+		if isGone || err != nil {
+			delete(g.admitted, id)
+		}
+		if err == nil || isGone {
+			continue
+		}
+		g.options.Log.Warn("bus/server: a connection is ended", "reason", err)
+		if err := g.server.DisconnectClientByID(id); err != nil {
+			g.options.Log.Debug("bus/server: it has ended by itself", "error", err)
+		}
+	}
 }
 
 // errProof is why a user of a configuration is refused.
@@ -139,6 +190,9 @@ func (g *guard) user(said *nats.ClientOpts, state *tls.ConnectionState) (*nats.U
 		return nil, err
 	}
 	if err := secure.Valid(cert, time.Now()); err != nil { // a reload asks again
+		return nil, err
+	}
+	if err := g.options.Secure.Refuses(cert); err != nil {
 		return nil, err
 	}
 

@@ -220,3 +220,105 @@ func TestRoutesOfSecureServers(t *testing.T) {
 	}
 	know(1)
 }
+
+// A connection that was made with a certificate ends when that is revoked, and none begins with it
+// any more; others go on.
+func TestAConnectionEndsWhenItsCertificateIsRevoked(t *testing.T) {
+	t.Parallel()
+	c := newClosed(t)
+	s := start(t, Options{Secure: c.identity("n1", secure.Node, time.Hour)})
+	billing, other := c.identity("billing", secure.Write, time.Hour), c.identity("other", secure.Write, time.Hour)
+	ended := make(chan struct{})
+	nc, err := nats.Connect(s.ClientURL(), nats.Secure(billing.Client()), nats.NoReconnect(),
+		nats.ClosedHandler(func(*nats.Conn) { close(ended) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	stays := dial(t, bus.DialOptions{URL: s.ClientURL(), TLS: other.Client()})
+
+	if _, err := c.root.Revoke("billing", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-ended:
+	case <-time.After(wait):
+		t.Fatal("it goes on")
+	}
+	if nc, err := nats.Connect(s.ClientURL(), nats.Secure(billing.Client())); err == nil {
+		nc.Close()
+		t.Error("another begins")
+	}
+	if err := stays.FlushTimeout(wait); err != nil || stays.Stats().Reconnects > 0 {
+		t.Errorf("another's has ended: %v, %d", err, stays.Stats().Reconnects)
+	}
+}
+
+// Of one of the masters' queue group alone hears a request. No client is one of it, whatever it
+// subscribes to, so none takes requests away from a master; and each may listen beside it.
+func TestNobodyHearsInPlaceOfAMaster(t *testing.T) {
+	c := newClosed(t)
+	subjects, err := bus.NewSubjects(bus.DefaultPrefix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := configured(t, `authorization { users: [ { user: plain, password: word }
+		{ user: some, password: word, permissions: { subscribe: { allow: [">"] } } } ] }`)
+
+	for name, o := range map[string]Options{
+		"open": {}, "secure": {Secure: c.identity("n1", secure.Node, time.Hour)}, "with users": {Config: file},
+	} {
+		s := start(t, o)
+		var clients []bus.DialOptions
+		switch {
+		case o.Secure != nil:
+			for _, role := range secure.Clients {
+				clients = append(clients, bus.DialOptions{TLS: c.identity("q-"+string(role), role, time.Hour).Client()})
+			}
+		case o.Config != "":
+			clients = []bus.DialOptions{{User: "plain", Password: "word"}, {User: "some", Password: "word"}}
+		default:
+			clients = []bus.DialOptions{{}}
+		}
+
+		user, password := s.FrontCredentials()
+		front := dial(t, bus.DialOptions{URL: "nats://" + s.Address(), InProcess: s.InProcess(), User: user, Password: password})
+		master, err := front.QueueSubscribeSync(subjects.Request(), subjects.Masters())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var beside []*nats.Subscription
+		for _, d := range clients {
+			d.URL = s.ClientURL()
+			nc := dial(t, d)
+			for _, subject := range []string{subjects.Request(), "quartet.*", subjects.All(), ">", "*.request"} {
+				_, err := nc.QueueSubscribeSync(subject, subjects.Masters()) // what it would take away shows below
+				sub, serr := nc.SubscribeSync(subject)
+				if err := errors.Join(err, serr, nc.FlushTimeout(wait)); err != nil {
+					t.Fatal(err)
+				}
+				beside = append(beside, sub)
+			}
+		}
+
+		const sent = 100
+		if err := front.FlushTimeout(wait); err != nil {
+			t.Fatal(err)
+		}
+		for range sent {
+			if err := front.Publish(subjects.Request(), nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range sent {
+			if _, err := master.NextMsg(wait); err != nil {
+				t.Fatalf("%s: %d of %d requests came to the master: %v", name, i, sent, err)
+			}
+		}
+		for _, sub := range beside {
+			if _, err := sub.NextMsg(wait); err != nil {
+				t.Errorf("%s: a subscription to %s hears nothing: %v", name, sub.Subject, err)
+			}
+		}
+	}
+}

@@ -28,6 +28,8 @@ type Server struct {
 	open      bool
 	guarded   bool   // nobody is let in who has not proved who it is
 	scratch   string // the temporary store, or ""
+	unwatch   func() // ends what watches for certificates that are revoked; nil: nothing does
+	watching  sync.WaitGroup
 	stop      sync.Once
 }
 
@@ -97,7 +99,13 @@ func (s *Server) run(ctx context.Context, host string, port int, storeDir string
 	}
 	if g, isGuarded := options.CustomClientAuthentication.(*guard); isGuarded {
 		g.server, s.guarded = ns, true
+		if s.options.Secure != nil {
+			ctx, cancel := context.WithCancel(context.Background())
+			s.watching.Go(func() { g.watch(ctx) })
+			s.unwatch = cancel
+		}
 	}
+
 	log := &bridge{log: s.options.Log, fatal: make(chan error, 1)}
 	ns.SetLoggerV2(log, log.log.Enabled(ctx, slog.LevelDebug), false, false)
 	s.nats, s.fatal = ns, log.fatal
@@ -257,6 +265,10 @@ func (s *Server) InProcess() client.InProcessConnProvider { return pipes{s.nats}
 // removes a temporary store. Calling it again does nothing.
 func (s *Server) Shutdown() {
 	s.stop.Do(func() {
+		if s.unwatch != nil {
+			s.unwatch()
+			s.watching.Wait()
+		}
 		if s.nats != nil {
 			s.nats.Shutdown()
 			s.nats.WaitForShutdown()

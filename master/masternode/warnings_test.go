@@ -2,12 +2,14 @@ package masternode
 
 import (
 	"errors"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"quartet/bus/lamport"
+	"quartet/bus/secure"
 	"quartet/bus/server"
 	"quartet/bus/testkit"
 	"quartet/bus/trouble"
@@ -28,6 +30,24 @@ func said(t *testing.T, n *node, s *master.Status) (kinds []*trouble.Kind, lines
 		kinds = append(kinds, k)
 	}
 	return kinds, lines
+}
+
+// identity is that of a node, for so long.
+func identity(t *testing.T, valid time.Duration) *secure.Identity {
+	t.Helper()
+	a, err := secure.Begin(filepath.Join(t.TempDir(), "certs"), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := a.Issue(secure.Asked{Name: "n1", Role: secure.Node, Hosts: []string{"127.0.0.1"}, For: valid}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	i, err := secure.Open(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return i
 }
 
 // A status says of its next fault what is so, and nothing else.
@@ -58,6 +78,10 @@ func TestWarnings(t *testing.T) {
 			n.room.free, n.room.need, n.room.why = 10*mib, 64*mib, trouble.DiskFull.Say("10 MiB", "64 MiB")
 		}, nil, ""},
 		"there is room": {1, func(n *node, _ *master.Status) { n.room.free, n.room.need = 128*mib, 64*mib }, nil, ""},
+
+		"the certificate ends in thirteen days": {1, func(n *node, _ *master.Status) { n.opts.Secure = identity(t, 13*24*time.Hour) },
+			[]*trouble.Kind{trouble.CertificateEnds}, "the certificate of n1 in "},
+		"it ends in fifteen": {1, func(n *node, _ *master.Status) { n.opts.Secure = identity(t, 15*24*time.Hour) }, nil, ""},
 
 		"two things": {1, func(n *node, s *master.Status) {
 			s.Replicas[2].Member = false

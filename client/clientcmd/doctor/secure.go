@@ -149,25 +149,20 @@ func (d *doctor) lookAtRole(ctx context.Context, nc *nats.Conn) {
 	}
 
 	var amiss []string
-	for _, try := range []struct {
-		what    string
-		subject string
-		body    string
-		may     bool
-	}{
-		{"request", subjects.Request(), "nothing", role == secure.Write},
-		{"read", subjects.Read(), "nothing", true},
-		{"operate", subjects.Lead(), "nothing", role == secure.Operate},
-		{"speak as a node", strings.TrimSuffix(subjects.OfNodes(), ">") + nobodys, "", false},
-	} {
-		_, verdict := d.may(ctx, nc, &nats.Msg{Subject: try.subject, Data: []byte(try.body)})
+	judge := func(what, subject string, v verdict, may bool) {
 		switch {
-		case verdict == isRefused && try.may:
-			amiss = append(amiss, fmt.Sprintf("it may not %s (%s)", try.what, try.subject))
-		case verdict == isAllowed && !try.may:
-			amiss = append(amiss, fmt.Sprintf("it may %s (%s)", try.what, try.subject))
+		case v == isRefused && may:
+			amiss = append(amiss, fmt.Sprintf("it may not %s (%s)", what, subject))
+		case v == isAllowed && !may:
+			amiss = append(amiss, fmt.Sprintf("it may %s (%s)", what, subject))
 		}
 	}
+	for _, try := range triesOf(role, subjects) {
+		_, v := d.may(ctx, nc, &try.m)
+		judge(try.what, try.m.Subject, v, try.may)
+	}
+	group := subjects.Masters()
+	judge("hear requests in place of the masters", "the queue group "+group, d.mayJoin(ctx, nc, subjects.Prefix()+"."+nobodys, group), false)
 	if len(amiss) > 0 {
 		d.finding("role", fmt.Sprintf("%s has the role %s, and the server gives it another: %s", c.Subject.CommonName, role,
 			strings.Join(amiss, ", ")),
@@ -175,6 +170,72 @@ func (d *doctor) lookAtRole(ctx context.Context, nc *nats.Conn) {
 		return
 	}
 	d.ok("role", "%s: it may do what that needs, and no more", role)
+}
+
+// try is something that a role may do, or may not.
+type try struct {
+	what string
+	m    nats.Msg
+	may  bool
+}
+
+// triesOf are what a role is tried with: each has no effect where it is let through.
+func triesOf(role secure.Role, s bus.Subjects) []try {
+	writes, operates := role == secure.Write, role == secure.Operate
+	said := func(subject string) nats.Msg { return nats.Msg{Subject: subject, Data: []byte("nothing")} }
+	elsewhere := nats.Msg{Subject: s.Buckets() + "$KV." + nobodys + "." + nobodys, Header: nats.Header{nats.ExpectedStreamHdr: {isNoBucket + "-2"}}}
+	return []try{
+		// What clients say to the cluster.
+		{"request", said(s.Request()), writes},
+		{"request many at once", said(s.Batch()), writes},
+		{"read", said(s.Read()), true},
+		{"ask for the status", said(s.Status()), true},
+		{"acknowledge a watch", said(strings.TrimSuffix(s.FlowsOfAll(), ">") + nobodys), true},
+		{"ask about buckets", nats.Msg{Subject: s.Buckets() + "INFO"}, true},
+		{"put into buckets", elsewhere, writes},
+
+		// What an operator says.
+		{"recover", said(s.Recover()), operates},
+		{"remove a replica", said(s.Remove()), operates},
+		{"have another master lead", said(s.Lead()), operates},
+
+		// What nobody says but nodes.
+		{"speak as a node", nats.Msg{Subject: strings.TrimSuffix(s.OfNodes(), ">") + nobodys}, false},
+		{"tell streams of buckets", nats.Msg{Subject: s.Shadow() + nobodys}, false},
+	}
+}
+
+// mayJoin subscribes in a queue group, to a subject on which nobody publishes, and says whether the
+// server lets us.
+func (d *doctor) mayJoin(ctx context.Context, nc *nats.Conn, subject, group string) verdict {
+	ctx, cancel := d.aside(ctx, asideLimit)
+	defer cancel()
+	d.mu.Lock()
+	d.trying, d.tryRefused = subject, false
+	d.mu.Unlock()
+
+	var sub *nats.Subscription
+	err := bus.Listen(nc, func() (err error) {
+		sub, err = nc.QueueSubscribeSync(subject, group)
+		return err
+	})
+	if errors.Is(err, bus.ErrPermission) {
+		<-ctx.Done() // until the connection's handler has heard it, too
+	}
+	if sub != nil {
+		_ = sub.Unsubscribe() // one that was refused is none
+	}
+
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.trying = ""
+	switch {
+	case errors.Is(err, bus.ErrPermission):
+		return isRefused
+	case err != nil:
+		return isSilent
+	}
+	return isAllowed
 }
 
 // lookAtOpenness notes that what is said can be heard on the way.

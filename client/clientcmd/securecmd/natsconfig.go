@@ -71,7 +71,7 @@ func configOf(i *secure.Identity, s bus.Subjects) string {
 		if len(p.Deny) > 0 {
 			fmt.Fprintf(&b, " deny: %s", subjectList(p.Deny))
 		}
-		b.WriteString(" } } }\n")
+		fmt.Fprintf(&b, " }, subscribe: { deny: %s } } }\n", subjectList(p.DenyListen))
 	}
 	b.WriteString("    ]\n  }\n}\n")
 	return b.String()

@@ -55,10 +55,10 @@ Exit status: 2, for it needs to be told what to do.`,
   quartet secure show certs`,
 		Args: config.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return exit.Usage(errors.New("secure what? init, node, client, console, browser, renew, show or nats-config: quartet secure --help"))
+			return exit.Usage(errors.New("secure what? init, node, client, console, browser, renew, revoke, show or nats-config: quartet secure --help"))
 		},
 	}
-	cmd.AddCommand(begin(env), node(env), client(env), forConsole(env), browser(env), renew(env), show(env), natsConfig(env))
+	cmd.AddCommand(begin(env), node(env), client(env), forConsole(env), browser(env), renew(env), revoke(env), show(env), natsConfig(env))
 	return cmd
 }
 
@@ -268,6 +268,8 @@ type entry struct {
 	Until time.Time   `json:"until"`
 	Soon  bool        `json:"soon,omitempty"` // it ends within two weeks, or has ended
 	Dir   string      `json:"dir"`
+
+	Revoked bool `json:"revoked,omitempty"`
 }
 
 // list shows the certificates of these names below dir; of no names, all, or that in dir itself.
@@ -289,6 +291,10 @@ func list(env console.Env, out console.Format, dir string, names ...string) erro
 		return exit.Usage(fmt.Errorf("there is no certificate in %s", dir))
 	}
 
+	revoked, err := secure.ReadRevoked(dir)
+	if err != nil {
+		return err
+	}
 	all := make([]entry, 0, len(dirs))
 	for _, d := range dirs {
 		c, err := secure.Certificate(filepath.Join(d, secure.CertificateFile))
@@ -303,7 +309,7 @@ func list(env console.Env, out console.Format, dir string, names ...string) erro
 		for _, ip := range c.IPAddresses {
 			e.Hosts = append(e.Hosts, ip.String())
 		}
-		e.Soon = time.Until(c.NotAfter) < secure.Soon
+		e.Soon, e.Revoked = time.Until(c.NotAfter) < secure.Soon, revoked.Refuses(c) != nil
 		all = append(all, e)
 	}
 	return printed(env.Stdout, out, all)
@@ -323,7 +329,10 @@ func printed(w io.Writer, out console.Format, all []entry) error {
 			continue
 		}
 		mark := ""
-		if e.Soon && out == console.Table {
+		switch isTable := out == console.Table; {
+		case isTable && e.Revoked:
+			mark = "  REVOKED"
+		case isTable && e.Soon:
 			mark = "  ENDS SOON, OR HAS: quartet secure renew"
 		}
 		fmt.Fprintf(tab, "%s\t%s\tuntil %s\t%s%s\n", e.Dir, e.Role, e.Until.Format("2006-01-02"), strings.Join(e.Hosts, " "), mark)
