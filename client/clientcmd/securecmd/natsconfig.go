@@ -23,8 +23,8 @@ func natsConfig(env console.Env) *cobra.Command {
 		Short: "Print what a NATS server of your own needs to know of the roles",
 		Long: `Print the part of a nats-server's configuration that takes the certificates of this authority,
 and lets each role do what it may and no more: users by the roles in certificates
-(verify_and_map), with their permissions, in one account that has JetStream. DIR is the
-directory of the server's own certificate, of the role node. Masters and replicas connect
+(verify_and_map), with their permissions, in one account that has JetStream; and
+that finds a connection within seconds whose other end is silent. DIR is the directory of the server's own certificate, of the role node. Masters and replicas connect
 with a node's certificate: quartet master --nats URL --tlscert … --tlskey … --tlsca ….
 
 Exit status: 0 printed, 1 it could not be written, 2 wrong usage.`,
@@ -60,6 +60,8 @@ func configOf(i *secure.Identity, s bus.Subjects) string {
 	fmt.Fprintf(&b, "# of quartet secure nats-config; include it in the server's own configuration\n"+
 		"tls {\n  cert_file: %s\n  key_file: %s\n  ca_file: %s\n  verify_and_map: true\n}\n",
 		file(secure.CertificateFile), file(secure.KeyFile), file(secure.AuthorityFile))
+	b.WriteString("# a master that is paused, or whose machine is gone, hears no requests after three of these:\n" +
+		"# the server's own are two minutes each\nping_interval: \"1s\"\nping_max: 2\n")
 	b.WriteString("accounts {\n  QUARTET {\n    jetstream: enabled\n    users: [\n")
 	fmt.Fprintf(&b, "      { user: %q }\n", secure.Node.User())
 	for _, r := range secure.Clients {

@@ -85,6 +85,12 @@ func TestAClosedClusterRefuses(t *testing.T) {
 		})
 	})
 
+	for _, args := range [][]string{{"secure", "client", certs, "gone", "--role", "write"}, {"secure", "revoke", certs, "gone"}} {
+		if end := quartet(t, args...); end.status != 0 || !strings.Contains(end.stdout, "gone") {
+			t.Fatalf("%q: status %d\n%s%s", args, end.status, end.stdout, end.stderr)
+		}
+	}
+
 	url := "nats://" + c.listen[0]
 	node := func(name, identity string) []string {
 		return []string{
@@ -101,6 +107,7 @@ func TestAClosedClusterRefuses(t *testing.T) {
 	}{
 		{"no credentials", []string{"get", "sum", "--nats", url}, exit.StatusFailed, "certificate"},
 		{"a certificate that has ended", asClient(certs, "late", url, "get", "sum"), exit.StatusFailed, "that of late ended at"},
+		{"a certificate that was revoked", asClient(certs, "gone", url, "get", "sum"), exit.StatusFailed, "certificate"},
 		{"a reader writes", asClient(certs, "read", url, "set", "sum", "0"), exit.StatusRefused, "quartet.request"},
 		{"a reader operates", asClient(certs, "read", url, "lead", "n2"), exit.StatusRefused, "role operate"},
 		{"a writer operates", asClient(certs, "write", url, "recover"), exit.StatusRefused, "role operate"},
@@ -216,6 +223,9 @@ func TestRolesOnANATSServer(t *testing.T) {
 		o, err := server.ProcessConfigFile(file)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if o.PingInterval*time.Duration(o.MaxPingsOut+1) > 5*time.Second {
+			t.Errorf("%d pings of %s have to be missed", o.MaxPingsOut+1, o.PingInterval)
 		}
 		o.JetStream, o.StoreDir = true, t.TempDir()
 		return "nats://" + servertest.Start(t, o).Addr().String()
