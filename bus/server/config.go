@@ -84,8 +84,11 @@ func (o *Options) included(n *nats.Options) (u users, err error) {
 
 	u.named, u.keys = n.Users, n.Nkeys
 	n.Users, n.Nkeys = nil, nil
+	if err := o.doors(n); err != nil {
+		return u, err
+	}
 	for _, one := range u.named {
-		if slices.Contains([]string{frontUser, operatorUser, anonymousUser, guestReads, guestWrites, o.NodeUser, defaultNodeUser}, one.Username) {
+		if o.isOwn(one.Username) {
 			return u, fmt.Errorf("%w %s: the user %s is quartet's own: choose another name", ErrConfig, o.Config, one.Username)
 		}
 		if one.AllowedConnectionTypes != nil {
@@ -98,6 +101,35 @@ func (o *Options) included(n *nats.Options) (u users, err error) {
 		}
 	}
 	return u, nil
+}
+
+// isOwn reports whether a user is one of quartet's.
+func (o *Options) isOwn(user string) bool {
+	return slices.Contains([]string{frontUser, operatorUser, anonymousUser, guestReads, guestWrites, o.NodeUser, defaultNodeUser}, user)
+}
+
+// doors finds other ways in, of a configuration, by which somebody would be a node.
+func (o *Options) doors(n *nats.Options) error {
+	for what, user := range map[string]string{"websocket": n.Websocket.NoAuthUser, "mqtt": n.MQTT.NoAuthUser} {
+		if isNamed := user != ""; isNamed && o.isOwn(user) {
+			return fmt.Errorf("%w %s: %s: no_auth_user: the user %s is quartet's own: name one of yours", ErrConfig, o.Config, what, user)
+		}
+	}
+
+	accounts := []string{n.LeafNode.Account}
+	for _, one := range n.LeafNode.Users {
+		if one.Account != nil {
+			accounts = append(accounts, one.Account.Name)
+		}
+	}
+	for _, one := range n.LeafNode.Remotes {
+		accounts = append(accounts, one.LocalAccount)
+	}
+	if slices.Contains(accounts, AccountNodes) {
+		return fmt.Errorf("%w %s: leafnodes: the account %s is for nodes alone: a leaf node may join %s", ErrConfig, o.Config,
+			AccountNodes, AccountClients)
+	}
+	return nil
 }
 
 // users are those of a configuration.

@@ -134,8 +134,13 @@ func TestConflictsOfAConfiguration(t *testing.T) {
 		"authorization { user: x, password: y }": "name users",
 		"accounts { NODES {} }":                  "the account NODES is quartet's own",
 		"accounts { CLIENTS {} }":                "the account CLIENTS is quartet's own",
-		"authorization { users: [ { user: quartet-front, password: y } ] }":                            "the user quartet-front is quartet's own",
-		"authorization { users: [ { user: a, password: y, allowed_connection_types: [WEBSOCKET] } ] }": "allowed_connection_types",
+		"authorization { users: [ { user: quartet-front, password: y } ] }":                               "the user quartet-front is quartet's own",
+		"authorization { users: [ { user: a, password: y, allowed_connection_types: [WEBSOCKET] } ] }":    "allowed_connection_types",
+		"websocket { port: 4333, no_tls: true, no_auth_user: quartet-node }":                              "websocket: no_auth_user: the user quartet-node",
+		"mqtt { port: 4333, no_auth_user: quartet-front }":                                                "mqtt: no_auth_user: the user quartet-front",
+		"leafnodes { port: 4333, authorization { user: a, password: b, account: NODES } }":                "leafnodes: the account NODES",
+		"leafnodes { port: 4333, authorization { users: [ { user: a, password: b, account: NODES } ] } }": "leafnodes: the account NODES",
+		"leafnodes { remotes: [ { url: \"nats://127.0.0.1:4333\", account: NODES } ] }":                   "leafnodes: the account NODES",
 		"authorization {": "nats.conf",
 	} {
 		o := Options{Listen: "127.0.0.1:-1", Config: configured(t, text)}
