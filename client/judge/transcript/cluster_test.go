@@ -29,6 +29,7 @@ type cluster struct {
 	revision uint64
 	missing  int
 	ordered  bool // linearizable gets
+	voting   bool // the replicas decide the record
 	quiet    bool // nothing is written down
 	brief    bool // what is idle is not
 
@@ -100,6 +101,9 @@ func (c *cluster) newMaster(nextRID, clock uint64) {
 	cfg := master.Config{
 		Self: lamport.Master(1), Incarnation: c.master.incarnation, Missing: c.missing, NextRID: nextRID, Clock: clock,
 		TimeoutTicks: 60, ProbeTicks: probeTicks, SuspectTicks: 40, ReadmitTicks: 50, JoinTicks: 10, AgainTicks: 3, OrderedGets: c.ordered,
+	}
+	if c.voting {
+		cfg.Voting, cfg.Nonce = true, c.master.incarnation
 	}
 	for _, r := range c.replicas {
 		cfg.Replicas = append(cfg.Replicas, r.id)
@@ -271,6 +275,9 @@ func (m *masterNode) turn(c *cluster, step func(*master.Output)) {
 	c.send(m.id, out.Sends)
 	for _, r := range out.Replies {
 		c.line(c.clients[r.Token]+" hears", "%s", c.replyOf(&r))
+	}
+	if out.Learned != nil {
+		c.line(m.id.String()+" learns", "%s", recordOf(out.Learned))
 	}
 	if out.Command != nil {
 		result := c.execute(m, out.Command)

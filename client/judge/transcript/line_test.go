@@ -57,6 +57,18 @@ func messageOf(msg message.Message) string {
 			fmt.Fprintf(&b, " [%s]", answerOf(&m.Answers[i]))
 		}
 
+	// Votes.
+	case *message.Poll:
+		fmt.Fprintf(&b, " after %s: promise ballot %s", epochOf(m.Base), ballotOf(m.Ballot))
+		if m.Value != nil {
+			b.WriteString(", accept " + recordOf(m.Value))
+		}
+	case *message.Vote:
+		fmt.Fprintf(&b, " after %s: has promised %s", epochOf(m.Base), ballotOf(m.Promised))
+		if m.Value != nil {
+			fmt.Fprintf(&b, ", accepted in %s %s", ballotOf(m.Accepted), recordOf(m.Value))
+		}
+
 	// Views.
 	case *message.Hello:
 		fmt.Fprintf(&b, " incarnation %d %s for master %d position %d keys %d highest #%d",
@@ -88,6 +100,17 @@ func messageOf(msg message.Message) string {
 
 	return b.String()
 }
+
+// epochOf names the record that a vote follows.
+func epochOf(r *message.Record) string {
+	if r == nil {
+		return "none"
+	}
+	return fmt.Sprintf("e%d", r.Epoch)
+}
+
+// ballotOf is a ballot: its round, and the number of the master's process.
+func ballotOf(b message.Ballot) string { return fmt.Sprintf("%d/%d", b.Round, b.Master) }
 
 func roundOf(round uint64) string {
 	if round == 0 {

@@ -203,6 +203,7 @@ func (c *cluster) start(t *testing.T, d *datadriven.TestData) {
 	d.MaybeScanArgs(t, "missing", &missing)
 	d.MaybeScanArgs(t, "mutant", &mutant)
 	d.MaybeScanArgs(t, "gets", &gets)
+	c.voting = d.HasArg("voting")
 	c.ordered = gets == "ordered"
 	c.collecting = replica.Collecting{}
 	if d.HasArg("collects") {
