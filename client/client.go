@@ -93,8 +93,9 @@ func newClient(nc *nats.Conn, o options) (*Client, error) {
 // unreachable tells a server that is not there from one that refuses us.
 func unreachable(err error) bool {
 	var alert tls.AlertError
-	isRefusal := errors.As(err, &alert) || errors.Is(err, secure.ErrEnded)
-	if isRefusal {
+	var said *net.OpError // package tls says so of an alert that the other end has sent
+	isAlert := errors.As(err, &alert) || errors.As(err, &said) && said.Op == "remote error"
+	if isAlert || errors.Is(err, secure.ErrEnded) {
 		return false
 	}
 	var network net.Error
