@@ -94,8 +94,9 @@ func newClient(nc *nats.Conn, o options) (*Client, error) {
 func unreachable(err error) bool {
 	var alert tls.AlertError
 	var said *net.OpError // package tls says so of an alert that the other end has sent
-	isAlert := errors.As(err, &alert) || errors.As(err, &said) && said.Op == "remote error"
-	if isAlert || errors.Is(err, secure.ErrEnded) {
+	isSaid := errors.As(err, &said) && said.Op == "remote error"
+	isRefusal := isSaid || errors.As(err, &alert) || errors.Is(err, secure.ErrEnded)
+	if isRefusal {
 		return false
 	}
 	var network net.Error
