@@ -150,6 +150,7 @@ func TestConflictsOfAConfiguration(t *testing.T) {
 			}
 		}
 	}
+
 	beyond := Options{Listen: "0.0.0.0:-1", Config: configured(t, "authorization { users: [ { user: a, password: b } ] }")}
 	if err := Check(t.Context(), beyond); !errors.Is(err, ErrInsecure) {
 		t.Errorf("beyond this machine: %v", err)

@@ -308,7 +308,9 @@ func (o *Options) users(host string, account map[string]*nats.Account, subjects 
 		p := secure.Of(role, subjects, internal)
 		return &nats.User{
 			Username: name, Password: o.NodePassword, Account: account[AccountClients],
-			Permissions: &nats.Permissions{Publish: &nats.SubjectPermission{Allow: p.Publish, Deny: p.Deny}},
+			Permissions: &nats.Permissions{
+				Publish: &nats.SubjectPermission{Allow: p.Publish, Deny: p.Deny}, Subscribe: &nats.SubjectPermission{Deny: p.DenyListen},
+			},
 		}
 	}
 	return []*nats.User{

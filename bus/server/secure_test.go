@@ -136,7 +136,7 @@ func TestGuests(t *testing.T) {
 		nc := dial(t, o)
 		for subject, may := range map[string]bool{
 			subjects.Request(): role == secure.Write, subjects.Read(): true, subjects.Status(): true, subjects.Lead(): false,
-			subjects.Remove(): false, subjects.Node(1): false, jetStreamAPI[:len(jetStreamAPI)-1] + "INFO": false,
+			subjects.Remove(): false, subjects.Node(1): false, "$JS.API.INFO": false,
 		} {
 			if got := isRefused(t, nc, subject); got == may {
 				t.Errorf("a guest that may %s on %s: refused %t", role, subject, got)
