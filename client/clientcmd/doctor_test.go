@@ -2,12 +2,17 @@ package clientcmd_test
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	natsserver "github.com/nats-io/nats-server/v2/server"
 
 	"quartet/bus/host/exit"
+	"quartet/bus/secure"
 	"quartet/bus/server/servertest"
 	"quartet/client/internal/responder"
 )
@@ -118,5 +123,57 @@ func TestDoctorFindsPermissions(t *testing.T) {
 	w := world{env: map[string]string{"NATS_URL": s.ClientURL(), "NATS_USER": "cluster", "NATS_PASSWORD": "c"}}
 	if _, lines := doctor(t, &w, "--inbox-prefix", "quartet.in"); !strings.Contains(lines, "finding inbox prefix: ") {
 		t.Errorf("an inbox under the prefix:\n%s", lines)
+	}
+}
+
+// What a browser was given of our certificate is of the one before once that is renewed: doctor
+// notes it, and says how to make it anew.
+func TestDoctorNotesABrowsersOldCertificate(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "certs")
+	a, err := secure.Begin(root, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := a.Issue(secure.Asked{Name: "ann", Role: secure.Read, For: 90 * 24 * time.Hour}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ann, err := secure.Open(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := func(name string) string { return filepath.Join(dir, name) }
+	w := world{env: map[string]string{
+		"NATS_URL": "nats://127.0.0.1:1", "NATS_CERT": file(secure.CertificateFile), "NATS_KEY": file(secure.KeyFile), "NATS_CA": file(secure.AuthorityFile),
+	}}
+	notes := func() bool {
+		t.Helper()
+		d, lines := doctor(t, &w)
+		if !strings.Contains(lines, "ok certificate: ann, role read") {
+			t.Errorf("it has not looked: %s", lines)
+		}
+		return slices.ContainsFunc(d.Checks, func(c struct{ What, State, Text, Remedy string }) bool {
+			return c.What == "browser" && c.State == "note" && strings.Contains(c.Remedy, "quartet secure browser "+dir)
+		})
+	}
+
+	if notes() {
+		t.Error("no browser was given any, and it notes that")
+	}
+	if _, _, err := ann.ForBrowser(); err != nil {
+		t.Fatal(err)
+	}
+	if notes() {
+		t.Error("what a browser was given is new, and it notes that")
+	}
+	earlier := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(file(secure.BrowserFile), earlier, earlier); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Renew("ann", 90*24*time.Hour, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if !notes() {
+		t.Error("it does not note that a browser has the certificate before")
 	}
 }

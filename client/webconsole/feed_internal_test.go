@@ -3,6 +3,8 @@ package webconsole
 import (
 	"context"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -155,6 +157,32 @@ func TestStatisticsThatDidNotCome(t *testing.T) {
 		rates := f.sight.Rates["linearizable"]
 		if got := rates[len(rates)-1]; got > 10 {
 			t.Errorf("10 requests in some seconds are %.0f a second", got)
+		}
+	})
+}
+
+// A page whose part of the cluster does not change is told every now and then that its stream is
+// there, however often the cluster is looked at: so one that is gone is found out.
+func TestAStreamWithoutNewsSaysThatItIsThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var l looker
+		s := &Server{feed: newFeed(l.look, false)}
+		go s.feed.run(ctx)
+
+		w := &deadlines{ResponseRecorder: *httptest.NewRecorder()}
+		r := httptest.NewRequest(http.MethodGet, "/live?only=pill", nil).WithContext(ctx)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			s.live(w, r)
+		}()
+		<-time.After(4*aliveWait + lookEvery)
+		cancel()
+		<-done
+		if there, news := strings.Count(w.Body.String(), ": there"), strings.Count(w.Body.String(), "data: "); there < 4 || there > 6 || news != 1 {
+			t.Errorf("in %s it says %d times that it is there, and %d times something else", 4*aliveWait, there, news)
 		}
 	})
 }

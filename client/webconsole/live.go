@@ -70,7 +70,7 @@ func (s *Server) live(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 
-	for {
+	for said := time.Now(); ; {
 		parts, changed := s.feed.newest()
 		news := map[string]template.HTML{}
 		for id, html := range parts {
@@ -79,10 +79,17 @@ func (s *Server) live(w http.ResponseWriter, r *http.Request) {
 				news[id], sent[id] = html, html
 			}
 		}
-		if len(news) > 0 && !out.send(news) {
+
+		isThere := true
+		switch { // most looks change nothing of what a page shows a part of
+		case len(news) > 0:
+			isThere, said = out.send(news), time.Now()
+		case time.Since(said) >= aliveWait:
+			isThere, said = out.alive(), time.Now()
+		}
+		if !isThere {
 			return
 		}
-
 		if !await(r, changed, out) {
 			return
 		}
