@@ -1,7 +1,8 @@
 // Package spacetime is for space-time diagrams, as self-contained SVG: what ran when, of whom
-// (Bars), and who said what to whom (Messages). It promises the same room between any two moments
-// where something happens, be it a microsecond or a minute: time is drawn as an order, not to
-// scale, and the true times stand beside it.
+// (Bars), who said what to whom (Messages), and who ran on a machine (Schedule). In the first two
+// it promises the same room between any two moments where something happens, be it a microsecond
+// or a minute: time is drawn as an order, not to scale, and the true times stand beside it. A
+// schedule is drawn to scale.
 package spacetime
 
 import (
