@@ -41,7 +41,7 @@ func Schedule(w io.Writer, title string, lines, lanes []string, stretches []Stre
 
 	bottom := top + float64(len(lanes))*scheduleRoom
 	step := scaleStep(to - from)
-	for at := (from + step - 1) / step * step; at <= to; at += step {
+	for at := from; at <= to; at += step {
 		c.line(x(at), top, x(at), bottom, "lane")
 		c.middle(x(at), bottom+fontSize+4, "faint", label(at))
 	}

@@ -173,3 +173,49 @@ func TestMessages(t *testing.T) {
 type failing struct{}
 
 func (failing) Write([]byte) (int, error) { return 0, errors.New("no") }
+
+func TestSchedule(t *testing.T) {
+	lanes := []string{"processor 0", "a <lane>"}
+	stretches := []spacetime.Stretch{
+		{Lane: 0, From: 100, To: 900, Label: "runs"},
+		{Lane: 0, From: 950, To: 951, Label: "no room for this"},
+		{Lane: 1, From: 0, To: 100, Class: spacetime.Doubtful},
+		{Lane: 1, From: 1001, To: 2000, Label: "outside"},
+	}
+	arrows := []spacetime.Arrow{{FromLane: 0, ToLane: 1, From: 100, To: 200}, {FromLane: 0, ToLane: 1, From: 900, To: 1200}}
+	var b strings.Builder
+	err := spacetime.Schedule(&b, "a title", []string{"a line"}, lanes, stretches, arrows, 0, 1000, func(at int64) string {
+		return strconv.FormatInt(at, 10) + " µs"
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	texts := wellFormed(t, b.String())
+	for _, want := range []string{"a title", "a line", "processor 0", "a <lane>", "runs", "0 µs", "500 µs", "1000 µs"} {
+		if !has(texts, want) {
+			t.Errorf("no text %q", want)
+		}
+	}
+	for _, no := range []string{"no room for this", "outside", "1100 µs"} {
+		if has(texts, no) {
+			t.Errorf("text %q", no)
+		}
+	}
+
+	// To scale: eight times as long is eight times as wide.
+	var widths []float64
+	for _, m := range regexp.MustCompile(`<rect [^>]*width="([0-9.]+)"`).FindAllStringSubmatch(b.String(), -1) {
+		width, err := strconv.ParseFloat(m[1], 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		widths = append(widths, width)
+	}
+	if len(widths) != 3 || widths[1] < 7.9*widths[0] || widths[1] > 8.1*widths[0] {
+		t.Errorf("widths %v: the thin stretch of 100, that of 800, that of 1", widths)
+	}
+	if n := strings.Count(b.String(), "marker-end"); n != 1 {
+		t.Errorf("%d arrows", n)
+	}
+}

@@ -19,6 +19,7 @@ type Lane struct {
 	Running float64 `json:"running"` // of one processor's time
 	Ready   float64 `json:"ready"`   // that threads could run and did not, summed over threads
 	Missed  float64 `json:"missed"`  // of that: while a processor idled
+	Roused  float64 `json:"roused"`  // of that: while the processor idled on which they ran then
 	Wakes   float64 `json:"wakes"`   // a second
 
 	// The time from a wake to the run: half, nine of ten and 99 of 100 took no longer.
@@ -48,12 +49,16 @@ func (t *Trace) Figures() Figures {
 		f.Lanes[r.Lane].Running += share(r.To - r.From)
 	}
 
-	someIdle := union(t.Idle)
+	someIdle, idleOf := union(t.Idle), map[int][]Run{}
+	for _, r := range t.Idle {
+		idleOf[r.Processor] = append(idleOf[r.Processor], r)
+	}
 	wakes := make([][]time.Duration, len(t.Lanes))
 	for _, w := range t.Waits {
 		lane := &f.Lanes[w.Lane]
 		lane.Ready += share(w.To - w.From)
 		lane.Missed += share(within(someIdle, w.From, w.To))
+		lane.Roused += share(within(idleOf[w.Processor], w.From, w.To))
 		if w.Woken {
 			wakes[w.Lane] = append(wakes[w.Lane], w.To-w.From)
 		}

@@ -19,10 +19,10 @@ func (r *Report) WriteText(w io.Writer) error {
 		f.Lasted.Round(time.Millisecond), r.Trace.Processors, 100*f.IdleShare())
 
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "PROCESS\tRUNS %\tREADY %\tOF IT WHILE A PROCESSOR IDLED %\tWAKES/S\tWAKE TO RUN P50 µs\tP90 µs\tP99 µs")
+	fmt.Fprintln(t, "PROCESS\tRUNS %\tREADY %\tONE IDLED %\tITS OWN IDLED %\tWAKES/S\tWAKE TO RUN P50 µs\tP90 µs\tP99 µs")
 	for _, l := range f.Lanes {
-		fmt.Fprintf(t, "%s\t%.0f\t%.0f\t%.0f\t%.0f\t%d\t%d\t%d\n", l.Name, 100*l.Running, 100*l.Ready,
-			100*l.Missed/max(l.Ready, 1e-9), l.Wakes, l.P50.Microseconds(), l.P90.Microseconds(), l.P99.Microseconds())
+		fmt.Fprintf(t, "%s\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%d\t%d\t%d\n", l.Name, 100*l.Running, 100*l.Ready,
+			100*l.Missed, 100*l.Roused, l.Wakes, l.P50.Microseconds(), l.P90.Microseconds(), l.P99.Microseconds())
 	}
 	if err := t.Flush(); err != nil {
 		return fmt.Errorf("timeline: %w", err)
@@ -32,7 +32,10 @@ func (r *Report) WriteText(w io.Writer) error {
 	for n, share := range f.Idle {
 		fmt.Fprintf(w, "%d processors idled for %.0f %% of the time\n", n, 100*share)
 	}
-	_, err := fmt.Fprintln(w, "\nRUNS and READY are in percent of one processor; READY is of threads that could run and did not.")
+	_, err := fmt.Fprintln(w, `
+RUNS and READY are in percent of one processor. READY: threads could run and did not; ONE IDLED: of
+that, while a processor had nothing to do; ITS OWN IDLED: of that, while it was the processor on
+which they ran then, so that they waited for it to be roused.`)
 	if err != nil {
 		return fmt.Errorf("timeline: %w", err)
 	}

@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// Two processors, a load (thread 10), a master (20 and 21), and a stranger. Times are µs.
+// Two processors, a load (thread 10), a master (20 and 21), and a stranger. Times are µs. At 650 a
+// thread is woken that runs: it waits for nothing.
 //
 //	processor 0: idle 0-100, load 100-400, master 400-700, idle 700-1000
 //	processor 1: stranger 0-500, idle 500-800, master's other thread 800-1000
@@ -27,6 +28,7 @@ const scene = `# tracer: nop
             load-10      [000] d..2.     7.000400: sched_switch: prev_comm=load prev_pid=10 prev_prio=120 prev_state=R+ ==> next_comm=quartet next_pid=20 next_prio=120
             a b-99       [001] d..2.     7.000500: sched_switch: prev_comm=a b prev_pid=99 prev_prio=120 prev_state=S ==> next_comm=swapper/1 next_pid=0 next_prio=120
          quartet-20      [000] d..3.     7.000600: sched_waking: comm=quartet pid=21 prio=120 target_cpu=001
+          <idle>-0       [001] d..3.     7.000650: sched_waking: comm=quartet pid=20 prio=120 target_cpu=000
          quartet-20      [000] d..2.     7.000700: sched_switch: prev_comm=quartet prev_pid=20 prev_prio=120 prev_state=S ==> next_comm=swapper/0 next_pid=0 next_prio=120
           <idle>-0       [001] d..2.     7.000800: sched_switch: prev_comm=swapper/1 prev_pid=0 prev_prio=120 prev_state=R ==> next_comm=quartet next_pid=21 next_prio=120
           <idle>-0       [000] d..2.     7.001000: sched_switch: prev_comm=swapper/0 prev_pid=0 prev_prio=120 prev_state=R ==> next_comm=load next_pid=10 next_prio=120
@@ -51,11 +53,11 @@ func TestFigures(t *testing.T) {
 	f := readScene(t).Figures()
 	const µs = time.Microsecond
 	// The load waits from 60 to 100, on an idle processor, and from 400, where it was taken from its
-	// processor, to 1,000: from 500 on one idles. The master waits from 200 to 400 and 600 to 800.
+	// processor, to 1,000: from 500 on one idles, and from 700 on the one on which it runs then. The master waits from 200 to 400 and 600 to 800.
 	want := []Lane{
-		{"load", 0.3, 0.64, 0.54, 1000, 40 * µs, 40 * µs, 40 * µs},
-		{"master", 0.5, 0.4, 0.2, 2000, 200 * µs, 200 * µs, 200 * µs},
-		{Others, 0.5, 0, 0, 0, 0, 0, 0},
+		{"load", 0.3, 0.64, 0.54, 0.34, 1000, 40 * µs, 40 * µs, 40 * µs},
+		{"master", 0.5, 0.4, 0.2, 0.2, 2000, 200 * µs, 200 * µs, 200 * µs},
+		{Others, 0.5, 0, 0, 0, 0, 0, 0, 0},
 	}
 	if f.Lasted != 1000*µs || len(f.Lanes) != len(want) {
 		t.Fatalf("%+v", f)
@@ -63,8 +65,8 @@ func TestFigures(t *testing.T) {
 	near := func(a, b float64) bool { return math.Abs(a-b) < 1e-6 }
 	for i, w := range want {
 		got := f.Lanes[i]
-		sameShares := near(got.Running, w.Running) && near(got.Ready, w.Ready) && near(got.Missed, w.Missed) && near(got.Wakes, w.Wakes)
-		w.Running, w.Ready, w.Missed, w.Wakes = got.Running, got.Ready, got.Missed, got.Wakes
+		sameShares := near(got.Running, w.Running) && near(got.Ready, w.Ready) && near(got.Missed, w.Missed) && near(got.Roused, w.Roused) && near(got.Wakes, w.Wakes)
+		w.Running, w.Ready, w.Missed, w.Roused, w.Wakes = got.Running, got.Ready, got.Missed, got.Roused, got.Wakes
 		if !sameShares || got != w {
 			t.Errorf("lane %d: %+v, want %+v", i, got, want[i])
 		}

@@ -39,10 +39,11 @@ type Run struct {
 
 // Wait is a time for which a thread could have run and did not.
 type Wait struct {
-	Lane     int
-	From, To time.Duration
-	Woken    bool // it had slept; otherwise it was taken from its processor
-	Waker    int  // the lane that woke it; -1: it was not woken
+	Lane      int
+	Processor int // on which it ran at last
+	From, To  time.Duration
+	Woken     bool // it had slept; otherwise it was taken from its processor
+	Waker     int  // the lane that woke it; -1: it was not woken
 }
 
 // Thread says whose a thread is.
@@ -193,12 +194,13 @@ func (d *reader) switched(e event, before int, couldGoOn bool, next int) {
 			d.t.Runs = append(d.t.Runs, run)
 		}
 	}
+	delete(d.waiting, before) // it was woken before it slept
 	if couldGoOn && before != 0 {
 		d.waiting[before] = Wait{Lane: d.lane(before), From: e.at, Waker: -1}
 	}
 
 	if wait, waited := d.waiting[next]; waited {
-		wait.To = e.at
+		wait.To, wait.Processor = e.at, e.processor
 		d.t.Waits = append(d.t.Waits, wait)
 		delete(d.waiting, next)
 	}
@@ -206,10 +208,16 @@ func (d *reader) switched(e event, before int, couldGoOn bool, next int) {
 	d.thread[e.processor] = next
 }
 
-// woken has a thread wait for a processor, unless it waits already.
+// woken has a thread wait for a processor, unless it waits already, or runs: then it was about to
+// sleep.
 func (d *reader) woken(e event, thread int) {
 	if _, waits := d.waiting[thread]; waits {
 		return
+	}
+	for _, runs := range d.thread {
+		if runs == thread {
+			return
+		}
 	}
 	d.waiting[thread] = Wait{Lane: d.lane(thread), From: e.at, Woken: true, Waker: d.lane(e.thread)}
 }
