@@ -6,6 +6,12 @@
 // the loop one by one instead of in batches; on two cores that costs a cluster of four
 // processes up to half of its throughput (client/measure/load/FIGURES.md). And a node makes
 // garbage with every request: how much of it may lie about follows what is live (pace.go).
+//
+// What wakes a node is another process of the same machine, more often than not, in the midst of
+// its turn: a server that has written the first of several messages, a client that is told of the
+// first of many answers. A node that took the processor from it at once would find one message
+// where a moment later there is a batch. So on Linux nodes wait until whoever runs is through
+// (politely_linux.go; what that is worth: client/measure/load/FIGURES.md).
 package tune
 
 import (
@@ -35,7 +41,11 @@ func apply(share int, awake bool) *Awake {
 	}
 
 	runtime.GOMAXPROCS(max(1, runtime.NumCPU()/share))
-	if !awake || !sleeps {
+	if !awake {
+		return nil
+	}
+	politely()
+	if !sleeps {
 		return nil
 	}
 	return newAwake()

@@ -47,9 +47,9 @@ type Report struct {
 	Figures Figures
 }
 
-// Measure starts a cluster of three replicas in memory and a load, each in processes of its own, has
-// the kernel record who runs when for a while in the middle of the load, and stops both. The error
-// wraps [ErrUnavailable], [ErrLoad], an error of [Read], or ctx's.
+// Measure starts a cluster of three replicas in memory and a load, each in processes of its
+// own, has the kernel record who runs when for a while in the middle of the load, and stops
+// both. The error wraps [ErrUnavailable], [ErrLoad], an error of [Read], or ctx's.
 func Measure(ctx context.Context, o Options) (r *Report, err error) {
 	dir, err := os.MkdirTemp("", "quartet-timeline-")
 	if err != nil {

@@ -52,8 +52,9 @@ func readScene(t *testing.T) *Trace {
 func TestFigures(t *testing.T) {
 	f := readScene(t).Figures()
 	const µs = time.Microsecond
-	// The load waits from 60 to 100, on an idle processor, and from 400, where it was taken from its
-	// processor, to 1,000: from 500 on one idles, and from 700 on the one on which it runs then. The master waits from 200 to 400 and 600 to 800.
+	// The load waits from 60 to 100, on an idle processor, and from 400, where it was taken
+	// from its processor, to 1,000: from 500 on one idles, and from 700 on the one on which it
+	// runs then. The master waits from 200 to 400 and 600 to 800.
 	want := []Lane{
 		{"load", 0.3, 0.64, 0.54, 0.34, 1000, 40 * µs, 40 * µs, 40 * µs},
 		{"master", 0.5, 0.4, 0.2, 0.2, 2000, 200 * µs, 200 * µs, 200 * µs},
@@ -65,7 +66,8 @@ func TestFigures(t *testing.T) {
 	near := func(a, b float64) bool { return math.Abs(a-b) < 1e-6 }
 	for i, w := range want {
 		got := f.Lanes[i]
-		sameShares := near(got.Running, w.Running) && near(got.Ready, w.Ready) && near(got.Missed, w.Missed) && near(got.Roused, w.Roused) && near(got.Wakes, w.Wakes)
+		sameShares := near(got.Running, w.Running) && near(got.Ready, w.Ready) &&
+			near(got.Missed, w.Missed) && near(got.Roused, w.Roused) && near(got.Wakes, w.Wakes)
 		w.Running, w.Ready, w.Missed, w.Roused, w.Wakes = got.Running, got.Ready, got.Missed, got.Roused, got.Wakes
 		if !sameShares || got != w {
 			t.Errorf("lane %d: %+v, want %+v", i, got, want[i])

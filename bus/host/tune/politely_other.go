@@ -1,0 +1,6 @@
+//go:build !linux
+
+package tune
+
+// politely does nothing: it is a policy of Linux's scheduler.
+func politely() {}
