@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 	"github.com/google/go-cmp/cmp"
 
@@ -136,6 +138,24 @@ const contrast = `(() => {
 	}
 	return [...bad];
 })()`
+
+// What moves stands still for whoever has asked for that, and moves for others.
+func TestMotionIsReduced(t *testing.T) {
+	d := startDemo(t)
+	b := browser(t, d.url)
+	b.open(d.url)
+	b.await("a page", `document.querySelector("main h1")`)
+	js[int](b, `document.querySelector("main").classList.add("busy"); 0`)
+	for asked, want := range map[string]string{"no-preference": "0.2s", "reduce": "0s"} {
+		media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-reduced-motion", Value: asked}}}
+		if _, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, media); err != nil {
+			t.Fatal(err)
+		}
+		if got := js[string](b, `getComputedStyle(document.querySelector("main")).transitionDuration`); got != want {
+			t.Errorf("with %s what is busy fades for %s, want %s", asked, got, want)
+		}
+	}
+}
 
 // A replica that is killed is seen at once, and its return.
 func TestAKilledReplicaShows(t *testing.T) {
