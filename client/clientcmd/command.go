@@ -7,6 +7,9 @@
 package clientcmd
 
 import (
+	"fmt"
+	"regexp"
+
 	"github.com/spf13/cobra"
 
 	"quartet/bus/dial"
@@ -46,9 +49,19 @@ func Commands(env console.Env) []*cobra.Command {
 		if run := cmd.RunE; run != nil {
 			cmd.RunE = func(cmd *cobra.Command, args []string) error { return console.Ended(run(cmd, args)) }
 		}
-		cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit.Usage(err) })
+		cmd.SetFlagErrorFunc(flagError)
 	}
 	return commands
+}
+
+var negative = regexp.MustCompile(`^unknown shorthand flag: '\d' in (-\d+)$`)
+
+// flagError says what to do where a negative number was taken for a flag.
+func flagError(cmd *cobra.Command, err error) error {
+	if number := negative.FindStringSubmatch(err.Error()); number != nil {
+		err = fmt.Errorf("%w: a negative number stands behind --, as in: %s … -- %s", err, cmd.CommandPath(), number[1])
+	}
+	return exit.Usage(err)
 }
 
 // Settings returns the flags that a configuration file and the environment may set for the
