@@ -1,5 +1,7 @@
 package membership
 
+import "math/bits"
+
 // Incarnation is this master's own: it may rise until a replica has obeyed it.
 func (m *Machine) Incarnation() uint64 { return m.cfg.Incarnation }
 
@@ -21,12 +23,13 @@ func (m *Machine) newer(incarnation uint64) {
 	}
 }
 
-// further is how far above an incarnation a master of this draw goes on, below 2^32 (splitmix64).
-// It is another number for each that it goes above: with one and the same, masters that have gone
-// on above each other in whatever order would come to one sum, and have one incarnation.
+// further is how far above an incarnation a master of this draw goes on (splitmix64): less than the
+// power of two above the draw. It is another number for each that it goes above: with one and the
+// same, masters that have gone on above each other in whatever order would come to one sum, and
+// have one incarnation.
 func further(draw, above uint64) uint64 {
 	z := draw + above*0x9e3779b97f4a7c15
 	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
 	z = (z ^ z>>27) * 0x94d049bb133111eb
-	return (z ^ z>>31) >> 32
+	return (z ^ z>>31) & (1<<bits.Len64(draw) - 1)
 }

@@ -125,7 +125,7 @@ func TestF12MastersThatGoOnAboveEachOther(t *testing.T) {
 		o.hello(1, func(h *message.Hello) { h.Epoch, h.Phase, h.Master = 6, message.PhaseWedged, incarnation })
 		return o.Incarnation()
 	}
-	first, second, third := masterOf(30), masterOf(10), masterOf(35)
+	first, second, third := masterOf(30<<20), masterOf(10<<20), masterOf(35<<20)
 
 	const above = self + 1000
 	low := hears(second, above)

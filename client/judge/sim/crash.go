@@ -164,14 +164,15 @@ func (c *cluster) startMaster(i int) {
 	n.dead, n.master = false, master.New(cfg)
 }
 
-// drawOf is the number that the n-th master draws, below 2^30 (splitmix64). Masters that go on
-// above others add them up, and the sums must differ, as those of random numbers do: no two masters
-// get one incarnation (rule F12).
+// drawOf is the number that the n-th master draws, below 2^26 (splitmix64). Masters that go on
+// above others add up distances as large, and the sums must differ, as those of random numbers do:
+// no two masters get one incarnation (rule F12). A master that is started later is above all of
+// them after 64 more: a number is the time at which it is drawn, and time passes.
 func drawOf(n int) uint64 {
 	z := uint64(n) * 0x9e3779b97f4a7c15
 	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
 	z = (z ^ z>>27) * 0x94d049bb133111eb
-	return (z ^ z>>31) >> 34
+	return (z ^ z>>31) >> 38
 }
 
 // mayLose reports whether a replica may lose its memory, or its disk, now without that
