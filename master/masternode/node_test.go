@@ -46,11 +46,12 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// claim takes the lock that a replica holds in its master's directory.
+// claim takes the lock that a replica holds in its master's directory. Whoever looks whose it is
+// holds it for a moment, so one try is not enough.
 func claim() {
 	after := func(flag string) string { return os.Args[slices.Index(os.Args, flag)+1] }
 	path := filepath.Join(filepath.Dir(after("--master-lock")), lock.OfReplica(after("--id")))
-	if _, err := lock.Take(path, 0, lock.Holder{PID: os.Getpid()}); err != nil {
+	if _, err := lock.Take(path, testkit.Patience, lock.Holder{PID: os.Getpid()}); err != nil {
 		fmt.Println(err)
 		os.Exit(4)
 	}
