@@ -159,8 +159,11 @@ func rate(said []byte) (float64, error) {
 			} `json:"ops_per_second"`
 		} `json:"quartet"`
 	}
-	if err := json.Unmarshal(said, &loads); err != nil || len(loads) != 1 {
+	if err := json.Unmarshal(said, &loads); err != nil {
 		return 0, fmt.Errorf("%w: it printed no figures: %w", ErrLoad, err)
+	}
+	if len(loads) != 1 {
+		return 0, fmt.Errorf("%w: it printed the figures of %d loads", ErrLoad, len(loads))
 	}
 	return loads[0].Quartet.OpsPerSecond.Median, nil
 }

@@ -164,3 +164,22 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// What the load prints is its rate, or no figures of one load.
+func TestRate(t *testing.T) {
+	for said, want := range map[string]float64{
+		`[{"quartet":{"ops_per_second":{"median":12.5}}}]`: 12.5, "[]": -1, "[{},{}]": -1, "no JSON": -1, "": -1,
+	} {
+		got, err := rate([]byte(said))
+		isBad := want < 0
+		if isBad != errors.Is(err, ErrLoad) {
+			t.Errorf("%q: %v", said, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "nil") {
+			t.Errorf("%q: %v", said, err)
+		}
+		if !isBad && got != want {
+			t.Errorf("%q: %v, want %v", said, got, want)
+		}
+	}
+}
