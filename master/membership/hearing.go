@@ -42,6 +42,14 @@ func (m *Machine) hears(r *Replica, heard []message.Heard) {
 	}
 }
 
+// listensAs takes note of the process that r is. Whom it does not hear is known of a process, as
+// long as that lives: a replica that was left out begins anew as another incarnation of the same.
+func (r *Replica) listensAs(pid int) {
+	if r.listener != pid {
+		r.ears, r.listener = nil, pid
+	}
+}
+
 // ear returns what r hears of n, or nil where it has not said so.
 func (r *Replica) ear(n lamport.Node) *ear {
 	for i := range r.ears {

@@ -21,6 +21,41 @@ func (o *one) answerPrepare(members ...lamport.Node) {
 	}
 }
 
+// H2: whom a process does not hear lasts when it becomes another incarnation, as a replica that was
+// left out does; of another process nothing is known yet.
+func TestH2WhomAProcessDoesNotHear(t *testing.T) {
+	for _, test := range []struct {
+		name        string
+		incarnation uint64
+		pid         int
+		deaf        bool
+	}{
+		{"the same process, another incarnation", 8, 103, true},
+		{"another process, without its memory", 8, 800, false},
+		{"another process with the same disk", 7, 800, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			o := led(t, 3)
+			o.split(1, 3)
+			o.pass(suspect + quiet)
+			cut := membership.Pair{Deaf: 3, Of: 1}
+			if !slices.Contains(o.Apart(), cut) {
+				t.Fatalf("apart: %v", o.Apart())
+			}
+
+			o.hello(3, func(h *message.Hello) { h.Incarnation, h.PID = test.incarnation, test.pid })
+			if slices.Contains(o.Apart(), cut) != test.deaf {
+				t.Errorf("it is known not to hear r1: %t", !test.deaf)
+			}
+
+			o.pass(suspect + quiet)
+			if !slices.Contains(o.Apart(), cut) {
+				t.Errorf("the link is cut still, and apart are %v", o.Apart())
+			}
+		})
+	}
+}
+
 // H3: a link between two members is cut, one way or both. The master hears all of them.
 func TestH3MembersThatDoNotHearEachOther(t *testing.T) {
 	for _, test := range []struct {

@@ -75,6 +75,7 @@ type Replica struct {
 	born       uint64          // tick of the first word of its process
 	since      uint64          // nonce of the newest heartbeat that was sent when its process began to speak
 	ears       []ear           // what it hears of the others, rising by node
+	listener   int             // PID of the process whose ears they are
 	gone       []uint64        // lives of processes that a later one has replaced
 	stranger   string          // why a process under this name is not heard; "": it is
 	branched   string          // Back, if its data are of another history of this cluster
@@ -238,6 +239,7 @@ func (m *Machine) Heard(h *message.Header) bool {
 			Node: r.Node, Incarnation: h.Incarnation, Life: r.Life, Back: r.Back, branched: r.branched, gone: r.gone,
 			fresh: true, Removed: r.Removed,
 			admitAfter: r.admitAfter, lateAfter: r.lateAfter, why: r.why, flaps: r.flaps, born: m.ticks,
+			ears: r.ears, listener: r.listener,
 		}
 		m.lives(r)
 	}
@@ -294,10 +296,11 @@ func (m *Machine) Hello(h *message.Hello, out *Output) {
 
 	if r.PID != h.PID { // it has come back with its disk, as the same incarnation
 		r.Lost, r.installed = false, false
-		r.born, r.ears = m.ticks, nil
+		r.born = m.ticks
 		m.lives(r)
 	}
 
+	r.listensAs(h.PID)
 	r.PID, r.Phase, r.Epoch, r.Position, r.Keys = h.PID, h.Phase, h.Epoch, h.Position, h.Keys
 	r.Whole, r.Committed = h.Whole, h.Committed
 	m.hears(r, h.Heard)
@@ -369,7 +372,7 @@ func (m *Machine) Installed(h *message.Installed) {
 		}
 		r.Keeps = h.Keeps
 		if r.PID == 0 { // this master has found it at work, and it need not say HELLO
-			r.PID = h.PID
+			r.PID, r.listener = h.PID, h.PID
 		}
 		if !r.installed {
 			r.installed, r.settled = true, m.ticks
