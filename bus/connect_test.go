@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
+	"quartet/bus/bustest"
 	"quartet/bus/server"
 	"quartet/bus/testkit"
 )
@@ -28,16 +29,6 @@ func startServer(t *testing.T, o server.Options) *server.Server {
 	}
 	t.Cleanup(s.Shutdown)
 	return s
-}
-
-func dial(t *testing.T, o bus.DialOptions) *nats.Conn {
-	t.Helper()
-	nc, err := bus.Dial(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	return nc
 }
 
 func logger() (*slog.Logger, *testkit.Buffer) {
@@ -125,7 +116,7 @@ func TestReconnectsWithoutBuffer(t *testing.T) {
 	first := startServer(t, server.Options{Listen: "127.0.0.1:-1", NodePassword: "first"})
 	address := strings.TrimPrefix(first.ClientURL(), "nats://")
 	log, out := logger()
-	nc := dial(t, bus.DialOptions{URL: first.NodeURL(), Name: "n", Log: log})
+	nc := bustest.Dial(t, bus.DialOptions{URL: first.NodeURL(), Name: "n", Log: log})
 	inbox := bus.NewInbox[*nats.Msg]()
 	if _, err := bus.Subscribe(nc, "s", inbox.Push); err != nil {
 		t.Fatal(err)
@@ -159,7 +150,7 @@ func TestReconnectsWithoutBuffer(t *testing.T) {
 
 func TestSubscribeKeepsOrder(t *testing.T) {
 	s := startServer(t, server.Options{Listen: "127.0.0.1:-1"})
-	receiver, sender := dial(t, bus.DialOptions{URL: s.ClientURL()}), dial(t, bus.DialOptions{InProcess: s.InProcess()})
+	receiver, sender := bustest.Dial(t, bus.DialOptions{URL: s.ClientURL()}), bustest.Dial(t, bus.DialOptions{InProcess: s.InProcess()})
 	inbox := bus.NewInbox[*nats.Msg]()
 	sub, err := bus.Subscribe(receiver, "s", inbox.Push)
 	if err != nil {
@@ -203,7 +194,7 @@ func TestSubscribeKeepsOrder(t *testing.T) {
 
 func TestSubscribeErrors(t *testing.T) {
 	s := startServer(t, server.Options{Listen: "127.0.0.1:-1"})
-	nc := dial(t, bus.DialOptions{URL: s.ClientURL()})
+	nc := bustest.Dial(t, bus.DialOptions{URL: s.ClientURL()})
 	if _, err := bus.Subscribe(nc, "a b", func(*nats.Msg) {}); !errors.Is(err, bus.ErrSubscribe) {
 		t.Errorf("bad subject: %v", err)
 	}
@@ -217,7 +208,7 @@ func TestSubscribeErrors(t *testing.T) {
 func TestOverflowIsLoggedAndCounted(t *testing.T) {
 	s := startServer(t, server.Options{Listen: "127.0.0.1:-1"})
 	log, out := logger()
-	receiver, sender := dial(t, bus.DialOptions{URL: s.ClientURL(), Log: log}), dial(t, bus.DialOptions{URL: s.ClientURL()})
+	receiver, sender := bustest.Dial(t, bus.DialOptions{URL: s.ClientURL(), Log: log}), bustest.Dial(t, bus.DialOptions{URL: s.ClientURL()})
 	release := make(chan struct{})
 	sub, err := bus.SubscribeLimited(receiver, "s", func(*nats.Msg) { <-release }, 10, 1<<20)
 	if err != nil {
@@ -295,7 +286,7 @@ func TestAServerThatIsCutOffIsLeft(t *testing.T) {
 	t.Parallel()
 	first, second := startServer(t, server.Options{Listen: "127.0.0.1:-1"}), startServer(t, server.Options{Listen: "127.0.0.1:-1"})
 	address, freeze := frozen(t, strings.TrimPrefix(first.ClientURL(), "nats://"))
-	nc := dial(t, bus.DialOptions{URL: "nats://" + address + "," + second.ClientURL()})
+	nc := bustest.Dial(t, bus.DialOptions{URL: "nats://" + address + "," + second.ClientURL()})
 	if at := nc.ConnectedAddr(); at != address {
 		t.Fatalf("connected with %s", at)
 	}

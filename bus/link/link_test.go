@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
+	"quartet/bus/bustest"
 	"quartet/bus/codec"
 	"quartet/bus/lamport"
 	"quartet/bus/message"
@@ -51,12 +52,7 @@ func newCluster(t *testing.T) *cluster {
 
 func (c *cluster) dial(url string) *nats.Conn {
 	c.t.Helper()
-	nc, err := bus.Dial(c.t.Context(), bus.DialOptions{URL: url})
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	c.t.Cleanup(nc.Close)
-	return nc
+	return bustest.Dial(c.t, bus.DialOptions{URL: url})
 }
 
 func (c *cluster) open(self lamport.Node, log *slog.Logger) node {

@@ -7,14 +7,15 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
 	"golang.org/x/crypto/bcrypt"
 
 	"quartet/bus"
+	"quartet/bus/bustest"
 	"quartet/bus/secure"
+	"quartet/bus/secure/securetest"
 )
 
 // configured is a file with a configuration.
@@ -31,7 +32,7 @@ func configured(t *testing.T, text string) string {
 // what they are allowed and never with what is the nodes'; nobody else is, but for certificates
 // where the server has one; and what the configuration says besides holds.
 func TestUsersOfAConfiguration(t *testing.T) {
-	c := newClosed(t)
+	root := securetest.Begin(t)
 	digest, err := bcrypt.GenerateFromPassword([]byte("hashed"), bcrypt.MinCost)
 	if err != nil {
 		t.Fatal(err)
@@ -53,13 +54,13 @@ func TestUsersOfAConfiguration(t *testing.T) {
 		] }
 		accounts { APART { users: [ { user: apart, password: word } ] } }`, digest, public))
 
-	for name, id := range map[string]*secure.Identity{"open": nil, "secure": c.identity("n1", secure.Node, time.Hour)} {
+	for name, id := range map[string]*secure.Identity{"open": nil, "secure": root.Identity(secure.Asked{Name: "n1", Role: secure.Node})} {
 		s := start(t, Options{Config: file, Secure: id})
 		var withTLS bus.DialOptions
 		if id != nil {
 			withTLS.TLS = id.Client()
 			withTLS.TLS.GetClientCertificate, withTLS.TLS.Certificates = nil, nil
-			dial(t, bus.DialOptions{URL: s.ClientURL(), TLS: c.identity("w", secure.Write, time.Hour).Client()})
+			bustest.Dial(t, bus.DialOptions{URL: s.ClientURL(), TLS: root.Identity(secure.Asked{Name: "w", Role: secure.Write}).Client()})
 		}
 		as := func(user, password string) (*nats.Conn, error) {
 			o := withTLS
@@ -115,7 +116,7 @@ func TestUsersOfAConfiguration(t *testing.T) {
 			t.Errorf("%s: with a wrong signature: %v", name, err)
 		}
 		user, password := s.NodeCredentials()
-		dial(t, bus.DialOptions{URL: "nats://" + s.Address(), InProcess: s.InProcess(), User: user, Password: password})
+		bustest.Dial(t, bus.DialOptions{URL: "nats://" + s.Address(), InProcess: s.InProcess(), User: user, Password: password})
 	}
 }
 

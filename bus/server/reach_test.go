@@ -12,7 +12,9 @@ import (
 	client "github.com/nats-io/nats.go"
 
 	"quartet/bus"
+	"quartet/bus/bustest"
 	"quartet/bus/secure"
+	"quartet/bus/secure/securetest"
 	"quartet/bus/server/servertest"
 	"quartet/bus/testkit"
 )
@@ -21,7 +23,7 @@ import (
 func answering(t *testing.T, s *Server, subjects bus.Subjects) {
 	t.Helper()
 	user, password := s.FrontCredentials()
-	front := dial(t, bus.DialOptions{URL: "nats://" + s.Address(), InProcess: s.InProcess(), User: user, Password: password})
+	front := bustest.Dial(t, bus.DialOptions{URL: "nats://" + s.Address(), InProcess: s.InProcess(), User: user, Password: password})
 	_, err := front.QueueSubscribe(subjects.Request(), subjects.Masters(), func(m *client.Msg) { _ = m.Respond(m.Data) })
 	if err := errors.Join(err, front.FlushTimeout(wait)); err != nil {
 		t.Fatal(err)
@@ -47,8 +49,8 @@ func TestWebsocketOfAConfiguration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newClosed(t)
-	node := c.identity("n1", secure.Node, time.Hour)
+	root := securetest.Begin(t)
+	node := root.Identity(secure.Asked{Name: "n1", Role: secure.Node})
 	for name, id := range map[string]*secure.Identity{"open": nil, "secure": node} {
 		at := testkit.FreeAddress(t)
 		encrypted := "no_tls: true"
@@ -94,8 +96,8 @@ func TestLeafNodesOfAConfiguration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newClosed(t)
-	for name, id := range map[string]*secure.Identity{"open": nil, "secure": c.identity("n1", secure.Node, time.Hour)} {
+	root := securetest.Begin(t)
+	for name, id := range map[string]*secure.Identity{"open": nil, "secure": root.Identity(secure.Asked{Name: "n1", Role: secure.Node})} {
 		at := testkit.FreeAddress(t)
 		var said testkit.Buffer
 		s := start(t, Options{Secure: id, Log: slog.New(slog.NewTextHandler(&said, nil)), Config: configured(t, fmt.Sprintf(

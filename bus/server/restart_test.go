@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"quartet/bus"
+	"quartet/bus/bustest"
 	"quartet/bus/testkit"
 )
 
@@ -36,7 +37,7 @@ func smallDisk(t *testing.T) (dir string, fill, room func()) {
 func TestRestartJetStreamAfterAFullDisk(t *testing.T) {
 	dir, fill, room := smallDisk(t)
 	s := start(t, Options{StoreDir: dir})
-	nc := dial(t, bus.DialOptions{URL: s.NodeURL()})
+	nc := bustest.Dial(t, bus.DialOptions{URL: s.NodeURL()})
 	kv := newBucket(t, nc, "views")
 
 	put := func(key string, size int) error {
@@ -90,7 +91,7 @@ func TestRestartJetStreamAfterAFullDisk(t *testing.T) {
 func TestRestartJetStreamOnAFullDisk(t *testing.T) {
 	dir, fill, room := smallDisk(t)
 	s := start(t, Options{StoreDir: dir})
-	kv := newBucket(t, dial(t, bus.DialOptions{URL: s.NodeURL()}), "views")
+	kv := newBucket(t, bustest.Dial(t, bus.DialOptions{URL: s.NodeURL()}), "views")
 	if _, err := kv.Put(t.Context(), "view", []byte("old")); err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +117,7 @@ func TestRestartJetStreamOnAFullDisk(t *testing.T) {
 func TestRestartJetStreamCanBeTriedAgain(t *testing.T) {
 	dir := t.TempDir()
 	s := start(t, Options{StoreDir: dir})
-	kv := newBucket(t, dial(t, bus.DialOptions{URL: s.NodeURL()}), "views")
+	kv := newBucket(t, bustest.Dial(t, bus.DialOptions{URL: s.NodeURL()}), "views")
 	if _, err := kv.Put(t.Context(), "view", []byte("old")); err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +148,7 @@ func TestClientsStreamsLeaveRoom(t *testing.T) {
 	dir, _, _ := smallDisk(t)
 	s := start(t, Options{StoreDir: filepath.Join(dir, "jetstream"), ClientJetStream: true})
 	ctx := t.Context()
-	clients, err := bucket(ctx, dial(t, bus.DialOptions{URL: s.ClientURL()}))
+	clients, err := bucket(ctx, bustest.Dial(t, bus.DialOptions{URL: s.ClientURL()}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +164,7 @@ func TestClientsStreamsLeaveRoom(t *testing.T) {
 	}
 
 	user, password := s.NodeCredentials()
-	nodes, err := bucket(ctx, dial(t, bus.DialOptions{URL: s.ClientURL(), User: user, Password: password}))
+	nodes, err := bucket(ctx, bustest.Dial(t, bus.DialOptions{URL: s.ClientURL(), User: user, Password: password}))
 	if err == nil {
 		_, err = nodes.Put(ctx, "record", make([]byte, 4096))
 	}

@@ -13,41 +13,11 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
+	"quartet/bus/bustest"
 	"quartet/bus/secure"
+	"quartet/bus/secure/securetest"
 	"quartet/bus/testkit"
 )
-
-// closed is an authority with two nodes and a client of each role.
-type closed struct {
-	t    *testing.T
-	root *secure.Authority
-}
-
-func newClosed(t *testing.T) *closed {
-	t.Helper()
-	a, err := secure.Begin(filepath.Join(t.TempDir(), "certs"), time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &closed{t, a}
-}
-
-func (c *closed) identity(name string, role secure.Role, valid time.Duration) *secure.Identity {
-	c.t.Helper()
-	q := secure.Asked{Name: name, Role: role, For: valid}
-	if role == secure.Node {
-		q.Hosts = []string{"127.0.0.1"}
-	}
-	dir, err := c.root.Issue(q, time.Now())
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	i, err := secure.Open(dir, nil)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	return i
-}
 
 // isRefused publishes on a subject, and reports whether the server refuses that.
 func isRefused(t *testing.T, nc *nats.Conn, subject string) bool {
@@ -73,8 +43,8 @@ func isRefused(t *testing.T, nc *nats.Conn, subject string) bool {
 // A server with an identity lets in who has a certificate, as its role says; the nodes by their
 // password besides; and nobody else. Beyond this machine it may listen.
 func TestRolesOfASecureServer(t *testing.T) {
-	c := newClosed(t)
-	node := c.identity("n1", secure.Node, time.Hour)
+	root := securetest.Begin(t)
+	node := root.Identity(secure.Asked{Name: "n1", Role: secure.Node})
 	s := start(t, Options{Listen: "0.0.0.0:-1", Secure: node, NodePassword: "secret"})
 	if s.Open() || !strings.HasPrefix(s.ClientURL(), "tls://") {
 		t.Errorf("open %t, %s", s.Open(), s.ClientURL())
@@ -85,7 +55,7 @@ func TestRolesOfASecureServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, role := range secure.Clients {
-		nc := dial(t, bus.DialOptions{URL: s.ClientURL(), TLS: c.identity("a-"+string(role), role, time.Hour).Client()})
+		nc := bustest.Dial(t, bus.DialOptions{URL: s.ClientURL(), TLS: root.Identity(secure.Asked{Name: "a-" + string(role), Role: role}).Client()})
 		for subject, want := range map[string]secure.Role{
 			subjects.Request(): secure.Write, subjects.Lead(): secure.Operate, subjects.Read(): role, subjects.Node(1): "nobody",
 		} {
@@ -97,7 +67,7 @@ func TestRolesOfASecureServer(t *testing.T) {
 
 	user, password := s.NodeCredentials()
 	front, _ := s.FrontCredentials()
-	writer := c.identity("w", secure.Write, time.Hour).Client()
+	writer := root.Identity(secure.Asked{Name: "w", Role: secure.Write}).Client()
 	for what, o := range map[string]bus.DialOptions{
 		"nobody":                            {TLS: &tls.Config{RootCAs: node.Client().RootCAs}},
 		"no TLS":                            {},
@@ -118,22 +88,22 @@ func TestRolesOfASecureServer(t *testing.T) {
 			t.Errorf("%s is let in", what)
 		}
 	}
-	dial(t, bus.DialOptions{URL: s.ClientURL(), TLS: node.Client(), User: user, Password: password})
-	dial(t, bus.DialOptions{URL: "nats://" + s.Address(), InProcess: s.InProcess(), User: front, Password: password})
+	bustest.Dial(t, bus.DialOptions{URL: s.ClientURL(), TLS: node.Client(), User: user, Password: password})
+	bustest.Dial(t, bus.DialOptions{URL: "nats://" + s.Address(), InProcess: s.InProcess(), User: front, Password: password})
 }
 
 // Guests of this process do what their role may, as if it stood in a certificate; their names are
 // of no use to whoever has one. Where everybody is let in they are everybody.
 func TestGuests(t *testing.T) {
-	c := newClosed(t)
-	s := start(t, Options{Secure: c.identity("n1", secure.Node, time.Hour)})
+	root := securetest.Begin(t)
+	s := start(t, Options{Secure: root.Identity(secure.Asked{Name: "n1", Role: secure.Node})})
 	subjects, err := bus.NewSubjects(bus.DefaultPrefix)
 	if err != nil {
 		t.Fatal(err)
 	}
 	read, write := s.Guests()
 	for role, o := range map[secure.Role]bus.DialOptions{secure.Read: read, secure.Write: write} {
-		nc := dial(t, o)
+		nc := bustest.Dial(t, o)
 		for subject, may := range map[string]bool{
 			subjects.Request(): role == secure.Write, subjects.Read(): true, subjects.Status(): true, subjects.Lead(): false,
 			subjects.Remove(): false, subjects.Node(1): false, "$JS.API.INFO": false,
@@ -143,7 +113,7 @@ func TestGuests(t *testing.T) {
 			}
 		}
 
-		writer := c.identity("w-"+string(role), secure.Write, time.Hour)
+		writer := root.Identity(secure.Asked{Name: "w-" + string(role), Role: secure.Write})
 		asClient := bus.DialOptions{URL: s.ClientURL(), TLS: writer.Client(), User: o.User, Password: o.Password}
 		if nc, err := bus.Dial(t.Context(), asClient); err == nil {
 			nc.Close()
@@ -157,7 +127,7 @@ func TestGuests(t *testing.T) {
 	}
 	for what, o := range map[string]Options{"everybody": {}, "users of a configuration": {Config: config}} {
 		read, write := start(t, o).Guests()
-		if isRefused(t, dial(t, read), subjects.Read()) || isRefused(t, dial(t, write), subjects.Request()) {
+		if isRefused(t, bustest.Dial(t, read), subjects.Read()) || isRefused(t, bustest.Dial(t, write), subjects.Request()) {
 			t.Errorf("%s: a guest is refused", what)
 		}
 	}
@@ -166,9 +136,9 @@ func TestGuests(t *testing.T) {
 // A connection ends with the certificate that it was made with.
 func TestAConnectionEndsWithItsCertificate(t *testing.T) {
 	t.Parallel()
-	c := newClosed(t)
-	s := start(t, Options{Secure: c.identity("n1", secure.Node, time.Hour)})
-	brief := c.identity("brief", secure.Read, 5*time.Second)
+	root := securetest.Begin(t)
+	s := start(t, Options{Secure: root.Identity(secure.Asked{Name: "n1", Role: secure.Node})})
+	brief := root.Identity(secure.Asked{Name: "brief", Role: secure.Read, For: 5 * time.Second})
 	ended := make(chan struct{})
 	nc, err := nats.Connect(s.ClientURL(), nats.Secure(brief.Client()), nats.NoReconnect(),
 		nats.ClosedHandler(func(*nats.Conn) { close(ended) }))
@@ -189,15 +159,15 @@ func TestAConnectionEndsWithItsCertificate(t *testing.T) {
 // Servers form a cluster by nodes' certificates: one with a client's is none of it, and those that
 // are go on.
 func TestRoutesOfSecureServers(t *testing.T) {
-	c := newClosed(t)
+	root := securetest.Begin(t)
 	addresses := []string{testkit.FreeAddress(t), testkit.FreeAddress(t), testkit.FreeAddress(t)}
 	var said testkit.Buffer
 	log := slog.New(slog.NewTextHandler(&said, nil))
 	at := func(name string, i int, id *secure.Identity, routes ...string) *Server {
 		return start(t, Options{Secure: id, Cluster: &Cluster{Name: name, Listen: addresses[i], Routes: routes}, Log: log})
 	}
-	first := at("n1", 0, c.identity("n1", secure.Node, time.Hour), addresses[1])
-	second := at("n2", 1, c.identity("n2", secure.Node, time.Hour), addresses[0])
+	first := at("n1", 0, root.Identity(secure.Asked{Name: "n1", Role: secure.Node}), addresses[1])
+	second := at("n2", 1, root.Identity(secure.Asked{Name: "n2", Role: secure.Node}), addresses[0])
 	know := func(n int) {
 		testkit.Eventually(t, wait, "the two know each other", func() error {
 			if first.Remotes() != n || second.Remotes() != n {
@@ -208,7 +178,7 @@ func TestRoutesOfSecureServers(t *testing.T) {
 	}
 	know(1)
 
-	intruder := at("n3", 2, c.identity("w", secure.Write, time.Hour), addresses[0], addresses[1])
+	intruder := at("n3", 2, root.Identity(secure.Asked{Name: "w", Role: secure.Write}), addresses[0], addresses[1])
 	testkit.Eventually(t, wait, "a node says why it refuses the third", func() error {
 		if !said.Has("w is a client's (write), and only nodes form a cluster") {
 			return errors.New("it does not")
@@ -225,9 +195,9 @@ func TestRoutesOfSecureServers(t *testing.T) {
 // any more; others go on.
 func TestAConnectionEndsWhenItsCertificateIsRevoked(t *testing.T) {
 	t.Parallel()
-	c := newClosed(t)
-	s := start(t, Options{Secure: c.identity("n1", secure.Node, time.Hour)})
-	billing, other := c.identity("billing", secure.Write, time.Hour), c.identity("other", secure.Write, time.Hour)
+	root := securetest.Begin(t)
+	s := start(t, Options{Secure: root.Identity(secure.Asked{Name: "n1", Role: secure.Node})})
+	billing, other := root.Identity(secure.Asked{Name: "billing", Role: secure.Write}), root.Identity(secure.Asked{Name: "other", Role: secure.Write})
 	ended := make(chan struct{})
 	nc, err := nats.Connect(s.ClientURL(), nats.Secure(billing.Client()), nats.NoReconnect(),
 		nats.ClosedHandler(func(*nats.Conn) { close(ended) }))
@@ -235,9 +205,9 @@ func TestAConnectionEndsWhenItsCertificateIsRevoked(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	stays := dial(t, bus.DialOptions{URL: s.ClientURL(), TLS: other.Client()})
+	stays := bustest.Dial(t, bus.DialOptions{URL: s.ClientURL(), TLS: other.Client()})
 
-	if _, err := c.root.Revoke("billing", time.Now()); err != nil {
+	if _, err := root.Revoke("billing", time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	select {
@@ -257,7 +227,7 @@ func TestAConnectionEndsWhenItsCertificateIsRevoked(t *testing.T) {
 // Of one of the masters' queue group alone hears a request. No client is one of it, whatever it
 // subscribes to, so none takes requests away from a master; and each may listen beside it.
 func TestNobodyHearsInPlaceOfAMaster(t *testing.T) {
-	c := newClosed(t)
+	root := securetest.Begin(t)
 	subjects, err := bus.NewSubjects(bus.DefaultPrefix)
 	if err != nil {
 		t.Fatal(err)
@@ -266,14 +236,14 @@ func TestNobodyHearsInPlaceOfAMaster(t *testing.T) {
 		{ user: some, password: word, permissions: { subscribe: { allow: [">"] } } } ] }`)
 
 	for name, o := range map[string]Options{
-		"open": {}, "secure": {Secure: c.identity("n1", secure.Node, time.Hour)}, "with users": {Config: file},
+		"open": {}, "secure": {Secure: root.Identity(secure.Asked{Name: "n1", Role: secure.Node})}, "with users": {Config: file},
 	} {
 		s := start(t, o)
 		var clients []bus.DialOptions
 		switch {
 		case o.Secure != nil:
 			for _, role := range secure.Clients {
-				clients = append(clients, bus.DialOptions{TLS: c.identity("q-"+string(role), role, time.Hour).Client()})
+				clients = append(clients, bus.DialOptions{TLS: root.Identity(secure.Asked{Name: "q-" + string(role), Role: role}).Client()})
 			}
 		case o.Config != "":
 			clients = []bus.DialOptions{{User: "plain", Password: "word"}, {User: "some", Password: "word"}}
@@ -282,7 +252,7 @@ func TestNobodyHearsInPlaceOfAMaster(t *testing.T) {
 		}
 
 		user, password := s.FrontCredentials()
-		front := dial(t, bus.DialOptions{URL: "nats://" + s.Address(), InProcess: s.InProcess(), User: user, Password: password})
+		front := bustest.Dial(t, bus.DialOptions{URL: "nats://" + s.Address(), InProcess: s.InProcess(), User: user, Password: password})
 		master, err := front.QueueSubscribeSync(subjects.Request(), subjects.Masters())
 		if err != nil {
 			t.Fatal(err)
@@ -290,7 +260,7 @@ func TestNobodyHearsInPlaceOfAMaster(t *testing.T) {
 		var beside []*nats.Subscription
 		for _, d := range clients {
 			d.URL = s.ClientURL()
-			nc := dial(t, d)
+			nc := bustest.Dial(t, d)
 			for _, subject := range []string{subjects.Request(), "quartet.*", subjects.All(), ">", "*.request"} {
 				_, err := nc.QueueSubscribeSync(subject, subjects.Masters()) // what it would take away shows below
 				sub, serr := nc.SubscribeSync(subject)

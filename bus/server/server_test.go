@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"quartet/bus"
+	"quartet/bus/bustest"
 	"quartet/bus/lamport"
 	"quartet/bus/testkit"
 )
@@ -35,16 +36,6 @@ func start(t *testing.T, o Options) *Server {
 	}
 	t.Cleanup(s.Shutdown)
 	return s
-}
-
-func dial(t *testing.T, o bus.DialOptions) *nats.Conn {
-	t.Helper()
-	nc, err := bus.Dial(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	return nc
 }
 
 func listen(t *testing.T, nc *nats.Conn, subject string) <-chan *nats.Msg {
@@ -99,12 +90,12 @@ func TestClientsCannotReachNodes(t *testing.T) {
 			s := start(t, Options{Prefix: prefix})
 			names := subjects(t, prefix)
 			node := names.Node(lamport.Replica(2))
-			replica, master := dial(t, bus.DialOptions{URL: s.NodeURL()}), dial(t, bus.DialOptions{URL: s.NodeURL()})
-			passive := dial(t, bus.DialOptions{URL: s.ClientURL()})
+			replica, master := bustest.Dial(t, bus.DialOptions{URL: s.NodeURL()}), bustest.Dial(t, bus.DialOptions{URL: s.NodeURL()})
+			passive := bustest.Dial(t, bus.DialOptions{URL: s.ClientURL()})
 			atNode, atPassive := listen(t, replica, node), listen(t, passive, names.All())
 
 			violations := make(chan error, 64)
-			client := dial(t, bus.DialOptions{URL: s.ClientURL()})
+			client := bustest.Dial(t, bus.DialOptions{URL: s.ClientURL()})
 			client.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { violations <- err })
 			publish(t, client, &nats.Msg{Subject: node, Data: []byte("forged")})
 			select {
@@ -136,14 +127,14 @@ func TestReplySubjectsStayAmongClients(t *testing.T) {
 	s := start(t, Options{})
 	names := subjects(t, bus.DefaultPrefix)
 	node := names.Node(lamport.Replica(1))
-	replica := dial(t, bus.DialOptions{URL: s.NodeURL()})
+	replica := bustest.Dial(t, bus.DialOptions{URL: s.NodeURL()})
 	atNode := listen(t, replica, ">")
-	master := dial(t, bus.DialOptions{InProcess: s.InProcess()})
+	master := bustest.Dial(t, bus.DialOptions{InProcess: s.InProcess()})
 	if _, err := master.Subscribe(names.Request(), func(m *nats.Msg) { _ = m.Respond([]byte("answer")) }); err != nil {
 		t.Fatal(err)
 	}
 	flush(t, master)
-	client := dial(t, bus.DialOptions{URL: s.ClientURL()})
+	client := bustest.Dial(t, bus.DialOptions{URL: s.ClientURL()})
 	if err := client.PublishRequest(names.Request(), node, []byte("hostile")); err != nil {
 		t.Fatal(err)
 	}
@@ -179,9 +170,9 @@ func TestCredentials(t *testing.T) {
 		refused(t, name+", in this process", o)
 	}
 	user, password := s.NodeCredentials()
-	dial(t, bus.DialOptions{URL: s.ClientURL(), User: user, Password: password})
-	inside := dial(t, bus.DialOptions{InProcess: s.InProcess(), User: user, Password: password})
-	outside := dial(t, bus.DialOptions{URL: s.NodeURL()})
+	bustest.Dial(t, bus.DialOptions{URL: s.ClientURL(), User: user, Password: password})
+	inside := bustest.Dial(t, bus.DialOptions{InProcess: s.InProcess(), User: user, Password: password})
+	outside := bustest.Dial(t, bus.DialOptions{URL: s.NodeURL()})
 	messages := listen(t, outside, "x")
 	publish(t, inside, &nats.Msg{Subject: "x"})
 	next(t, messages)
@@ -189,7 +180,7 @@ func TestCredentials(t *testing.T) {
 	closed := start(t, Options{ClientUser: "app", ClientPassword: "pw"})
 	refused(t, "anonymous, where clients need credentials", bus.DialOptions{URL: closed.ClientURL()})
 	refused(t, "anonymous, in this process", bus.DialOptions{InProcess: closed.InProcess()})
-	dial(t, bus.DialOptions{URL: closed.ClientURL(), User: "app", Password: "pw"})
+	bustest.Dial(t, bus.DialOptions{URL: closed.ClientURL(), User: "app", Password: "pw"})
 	if _, err := Start(t.Context(), Options{Listen: "127.0.0.1:-1", ClientUser: "same", NodeUser: "same"}); !errors.Is(err, ErrStart) {
 		t.Errorf("one user for both accounts: %v", err)
 	}
@@ -200,7 +191,7 @@ func TestJetStreamInBothAccountsOnDisk(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*wait)
 	defer cancel()
 	put := func(url, value string) {
-		kv, err := bucket(ctx, dial(t, bus.DialOptions{URL: url}))
+		kv, err := bucket(ctx, bustest.Dial(t, bus.DialOptions{URL: url}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -226,7 +217,7 @@ func TestJetStreamInBothAccountsOnDisk(t *testing.T) {
 
 	again := start(t, Options{StoreDir: dir, ClientJetStream: true})
 	for url, want := range map[string]string{again.ClientURL(): "client's", again.NodeURL(): "node's"} {
-		kv, err := bucket(ctx, dial(t, bus.DialOptions{URL: url}))
+		kv, err := bucket(ctx, bustest.Dial(t, bus.DialOptions{URL: url}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -270,7 +261,7 @@ func TestClientsHaveNoJetStreamUnlessGiven(t *testing.T) {
 				}
 			}
 
-			if _, err := bucket(t.Context(), dial(t, bus.DialOptions{URL: s.NodeURL()})); err != nil {
+			if _, err := bucket(t.Context(), bustest.Dial(t, bus.DialOptions{URL: s.NodeURL()})); err != nil {
 				t.Errorf("a node's bucket: %v", err)
 			}
 		})
@@ -280,7 +271,7 @@ func TestClientsHaveNoJetStreamUnlessGiven(t *testing.T) {
 // unlessRefused does what a client may or may not do; the server's refusal is its error.
 func unlessRefused(t *testing.T, url string, do func(context.Context, *nats.Conn) error) error {
 	t.Helper()
-	nc := dial(t, bus.DialOptions{URL: url})
+	nc := bustest.Dial(t, bus.DialOptions{URL: url})
 	ctx, refused := context.WithCancelCause(t.Context())
 	defer refused(nil)
 	defer bus.OnRefusal(nc, func(e *bus.PermissionError) { refused(e) })()
@@ -365,13 +356,13 @@ func TestListenAddresses(t *testing.T) {
 		t.Errorf("credentials without TLS: %v", err)
 	}
 	for _, address := range []string{"127.0.0.1:-1", "127.0.0.1:0", "localhost:-1"} {
-		dial(t, bus.DialOptions{URL: start(t, Options{Listen: address}).ClientURL()})
+		bustest.Dial(t, bus.DialOptions{URL: start(t, Options{Listen: address}).ClientURL()})
 	}
 	open := start(t, Options{Listen: "0.0.0.0:-1", AllowInsecureBind: true})
 	if !strings.HasPrefix(open.ClientURL(), "nats://127.0.0.1:") {
 		t.Errorf("URL of all addresses: %s", open.ClientURL())
 	}
-	dial(t, bus.DialOptions{URL: open.ClientURL()})
+	bustest.Dial(t, bus.DialOptions{URL: open.ClientURL()})
 	if !open.Open() {
 		t.Error("it does not say that everybody is let in")
 	}
@@ -395,7 +386,7 @@ func TestLimitsAndOrder(t *testing.T) {
 	if got := s.nats.JetStreamConfig().MaxStore; got != maxStore {
 		t.Errorf("JetStream may store %d bytes", got)
 	}
-	if nc := dial(t, bus.DialOptions{URL: s.ClientURL()}); !nc.Opts.NoRandomize {
+	if nc := bustest.Dial(t, bus.DialOptions{URL: s.ClientURL()}); !nc.Opts.NoRandomize {
 		t.Error("servers are tried in a random order")
 	}
 }
@@ -414,7 +405,7 @@ func TestOperatorsOfAnOpenServer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, test.options)
 			user, password := s.FrontCredentials()
-			master := dial(t, bus.DialOptions{URL: s.ClientURL(), User: user, Password: password})
+			master := bustest.Dial(t, bus.DialOptions{URL: s.ClientURL(), User: user, Password: password})
 			for _, subject := range []string{"quartet.recover", "quartet.remove", "quartet.request"} {
 				if _, err := master.Subscribe(subject, func(m *nats.Msg) { _ = m.Respond(nil) }); err != nil {
 					t.Fatal(err)
@@ -428,7 +419,7 @@ func TestOperatorsOfAnOpenServer(t *testing.T) {
 			if test.user != "" {
 				o.Password = "secret"
 			}
-			asker := dial(t, o)
+			asker := bustest.Dial(t, o)
 			for subject, want := range map[string]bool{
 				"quartet.recover": test.heard, "quartet.remove": test.heard, "quartet.request": true,
 			} {
@@ -460,7 +451,7 @@ func TestContextEndsStart(t *testing.T) {
 
 func TestMaxPayload(t *testing.T) {
 	s := start(t, Options{MaxPayload: 2 << 20})
-	if got := dial(t, bus.DialOptions{URL: s.ClientURL()}).MaxPayload(); got != 2<<20 {
+	if got := bustest.Dial(t, bus.DialOptions{URL: s.ClientURL()}).MaxPayload(); got != 2<<20 {
 		t.Errorf("got %d", got)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"quartet/bus"
+	"quartet/bus/bustest"
 )
 
 func newBucket(t *testing.T, nc *nats.Conn, name string) jetstream.KeyValue {
@@ -30,7 +31,7 @@ func TestSyncNodesWhileTheyWrite(t *testing.T) {
 	for name, o := range map[string]Options{"temporary": {}, "kept": {StoreDir: t.TempDir()}} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, o)
-			kv := newBucket(t, dial(t, bus.DialOptions{URL: s.NodeURL()}), "views")
+			kv := newBucket(t, bustest.Dial(t, bus.DialOptions{URL: s.NodeURL()}), "views")
 
 			stop, stopped := make(chan struct{}), make(chan error, 1)
 			go func() {
@@ -65,7 +66,7 @@ func TestSyncNodesWhileTheyWrite(t *testing.T) {
 func TestSyncNodesLooksAtTheirStreams(t *testing.T) {
 	dir := t.TempDir()
 	s := start(t, Options{StoreDir: dir})
-	newBucket(t, dial(t, bus.DialOptions{URL: s.NodeURL()}), "views")
+	newBucket(t, bustest.Dial(t, bus.DialOptions{URL: s.NodeURL()}), "views")
 	streams := filepath.Join(dir, "jetstream", AccountNodes)
 	blocks, err := filepath.Glob(filepath.Join(streams, "streams", "KV_views", "msgs", "*.blk"))
 	if err != nil || len(blocks) == 0 {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"quartet/bus"
+	"quartet/bus/bustest"
 )
 
 // selfSigned returns a server's and a client's configuration for 127.0.0.1.
@@ -48,15 +49,15 @@ func TestTLSAndCredentialsAllowAnyAddress(t *testing.T) {
 	if !strings.HasPrefix(s.ClientURL(), "tls://") {
 		t.Errorf("URL %s", s.ClientURL())
 	}
-	client := dial(t, bus.DialOptions{URL: s.ClientURL(), User: "app", Password: "pw", TLS: clientTLS})
+	client := bustest.Dial(t, bus.DialOptions{URL: s.ClientURL(), User: "app", Password: "pw", TLS: clientTLS})
 	if _, err := client.TLSConnectionState(); err != nil {
 		t.Errorf("no TLS: %v", err)
 	}
-	dial(t, bus.DialOptions{URL: s.NodeURL(), TLS: clientTLS})
+	bustest.Dial(t, bus.DialOptions{URL: s.NodeURL(), TLS: clientTLS})
 	if nc, err := bus.Dial(t.Context(), bus.DialOptions{URL: s.ClientURL(), User: "app", Password: "pw"}); err == nil {
 		nc.Close()
 		t.Error("a certificate of an unknown authority was believed")
 	}
 	user, password := s.NodeCredentials()
-	dial(t, bus.DialOptions{InProcess: s.InProcess(), User: user, Password: password})
+	bustest.Dial(t, bus.DialOptions{InProcess: s.InProcess(), User: user, Password: password})
 }

@@ -13,6 +13,7 @@ import (
 
 	"quartet/bus/host/exit"
 	"quartet/bus/secure"
+	"quartet/bus/secure/securetest"
 	"quartet/bus/server/servertest"
 	"quartet/client/internal/responder"
 )
@@ -129,15 +130,8 @@ func TestDoctorFindsPermissions(t *testing.T) {
 // What a browser was given of our certificate is of the one before once that is renewed: doctor
 // notes it, and says how to make it anew.
 func TestDoctorNotesABrowsersOldCertificate(t *testing.T) {
-	root := filepath.Join(t.TempDir(), "certs")
-	a, err := secure.Begin(root, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir, err := a.Issue(secure.Asked{Name: "ann", Role: secure.Read, For: 90 * 24 * time.Hour}, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
+	a := securetest.Begin(t)
+	dir := a.Files(secure.Asked{Name: "ann", Role: secure.Read, For: 90 * 24 * time.Hour})
 	ann, err := secure.Open(dir, nil)
 	if err != nil {
 		t.Fatal(err)

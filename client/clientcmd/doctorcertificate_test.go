@@ -3,7 +3,6 @@ package clientcmd_test
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus/secure"
+	"quartet/bus/secure/securetest"
 	"quartet/bus/server/servertest"
 	"quartet/bus/testkit"
 )
@@ -19,7 +19,7 @@ import (
 // certified is an authority, and servers and clients with its certificates.
 type certified struct {
 	t    *testing.T
-	root *secure.Authority
+	root *securetest.Authority
 	made int
 }
 
@@ -27,19 +27,8 @@ type certified struct {
 func (c *certified) days(role secure.Role, days int) *secure.Identity {
 	c.t.Helper()
 	c.made++
-	q := secure.Asked{Name: fmt.Sprintf("%s-%d", role, c.made), Role: role, For: time.Duration(days) * 24 * time.Hour}
-	if role == secure.Node {
-		q.Hosts = []string{"127.0.0.1"}
-	}
-	dir, err := c.root.Issue(q, time.Now())
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	i, err := secure.Open(dir, nil)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	return i
+	name := fmt.Sprintf("%s-%d", role, c.made)
+	return c.root.Identity(secure.Asked{Name: name, Role: role, For: time.Duration(days) * 24 * time.Hour})
 }
 
 // server is one of a cluster of two.
@@ -59,11 +48,7 @@ func (c *certified) server(days int, routes ...string) *natsserver.Server {
 // A certificate that ends within two weeks is a finding: our own, that of the server that we are
 // connected with, and that of another one of its cluster. One that ends later is none.
 func TestDoctorFindsCertificatesThatEnd(t *testing.T) {
-	root, err := secure.Begin(filepath.Join(t.TempDir(), "certs"), time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &certified{t: t, root: root}
+	c := &certified{t: t, root: securetest.Begin(t)}
 	const soon, late = 13, 15
 	for i, ends := range [][3]int{{late, late, late}, {soon, late, late}, {late, soon, late}, {late, late, soon}} {
 		own := c.days(secure.Read, ends[0])

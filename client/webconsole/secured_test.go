@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"quartet/bus/secure"
+	"quartet/bus/secure/securetest"
 	"quartet/bus/testkit"
 	"quartet/client/internal/responder"
 	"quartet/client/webconsole"
@@ -27,10 +28,9 @@ import (
 // closed is a console that is secured, with an authority that makes its visitors' certificates.
 type closed struct {
 	*site
-	authority *secure.Authority
-	root      string
-	node      *secure.Identity
-	log       testkit.Buffer
+	root *securetest.Authority
+	node *secure.Identity
+	log  testkit.Buffer
 }
 
 const (
@@ -38,22 +38,9 @@ const (
 	otherHost = "db1.example.org"
 )
 
-func begin(t *testing.T) (*secure.Authority, string) {
+func issued(t *testing.T, a *securetest.Authority, q secure.Asked) tls.Certificate {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), "certs")
-	a, err := secure.Begin(dir, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a, dir
-}
-
-func issued(t *testing.T, a *secure.Authority, q secure.Asked) tls.Certificate {
-	t.Helper()
-	dir, err := a.Issue(q, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
+	dir := a.Files(q)
 	return pair(t, filepath.Join(dir, secure.CertificateFile), filepath.Join(dir, secure.KeyFile))
 }
 
@@ -69,15 +56,11 @@ func pair(t *testing.T, cert, key string) tls.Certificate {
 // secured starts a console of a node's certificate.
 func secured(t *testing.T, o webconsole.Options, to string) *closed {
 	t.Helper()
-	a, root := begin(t)
-	issued(t, a, secure.Asked{Name: "n1", Role: secure.Node, Hosts: []string{"127.0.0.1", otherHost}, For: day})
-	node, err := secure.Open(filepath.Join(root, "n1"), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &closed{authority: a, root: root, node: node}
+	root := securetest.Begin(t)
+	node := root.Identity(secure.Asked{Name: "n1", Role: secure.Node, Hosts: []string{"127.0.0.1", otherHost}})
+	c := &closed{root: root, node: node}
 	o.Secure, o.Log = node, slog.New(slog.NewTextHandler(&c.log, nil))
-	c.site = listen(t, o, to, c.transport(t, issued(t, a, secure.Asked{Name: "first", Role: secure.Read, For: day})))
+	c.site = listen(t, o, to, c.transport(t, issued(t, root, secure.Asked{Name: "first", Role: secure.Read})))
 	return c
 }
 
@@ -103,7 +86,7 @@ func (c *closed) visits(t *testing.T, p tls.Certificate) *site {
 
 func (c *closed) client(t *testing.T, role secure.Role) *site {
 	t.Helper()
-	return c.visits(t, issued(t, c.authority, secure.Asked{Name: "a-" + string(role), Role: role, For: day}))
+	return c.visits(t, issued(t, c.root, secure.Asked{Name: "a-" + string(role), Role: role}))
 }
 
 // forged is a certificate that the authority in root signs, of a kind that it never issues.
@@ -195,7 +178,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 func TestWhoIsRefusedACertificate(t *testing.T) {
 	r := responder.Start(t, nil)
 	c := secured(t, webconsole.Options{Write: true}, r.URL)
-	other, _ := begin(t)
+	other := securetest.Begin(t)
 	role := func(names ...string) func(*x509.Certificate) {
 		return func(c *x509.Certificate) {
 			for _, name := range names {
@@ -207,14 +190,14 @@ func TestWhoIsRefusedACertificate(t *testing.T) {
 
 	for want, shown := range map[string]tls.Certificate{
 		"the browser has shown none":     {},
-		"stranger, signed by quartet CA": issued(t, other, secure.Asked{Name: "stranger", Role: secure.Write, For: day}),
-		"that of late ended at":          issued(t, c.authority, secure.Asked{Name: "late", Role: secure.Write, For: -time.Minute}),
-		"forged begins at":               forged(t, c.root, func(c *x509.Certificate) { role("write")(c); c.NotBefore = time.Now().Add(time.Hour) }),
-		"that of n2 is a node's":         issued(t, c.authority, secure.Asked{Name: "n2", Role: secure.Node, Hosts: []string{"10.0.0.2"}, For: day}),
-		"forged names 0 roles":           forged(t, c.root, func(*x509.Certificate) {}),
-		"forged names 2 roles":           forged(t, c.root, role("read", "write")),
-		`role is "king"`:                 forged(t, c.root, role("king")),
-		"certificate specifies an incompatible key": forged(t, c.root, func(c *x509.Certificate) {
+		"stranger, signed by quartet CA": issued(t, other, secure.Asked{Name: "stranger", Role: secure.Write}),
+		"that of late ended at":          issued(t, c.root, secure.Asked{Name: "late", Role: secure.Write, For: -time.Minute}),
+		"forged begins at":               forged(t, c.root.Dir, func(c *x509.Certificate) { role("write")(c); c.NotBefore = time.Now().Add(time.Hour) }),
+		"that of n2 is a node's":         issued(t, c.root, secure.Asked{Name: "n2", Role: secure.Node, Hosts: []string{"10.0.0.2"}}),
+		"forged names 0 roles":           forged(t, c.root.Dir, func(*x509.Certificate) {}),
+		"forged names 2 roles":           forged(t, c.root.Dir, role("read", "write")),
+		`role is "king"`:                 forged(t, c.root.Dir, role("king")),
+		"certificate specifies an incompatible key": forged(t, c.root.Dir, func(c *x509.Certificate) {
 			role("write")(c)
 			c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 		}),
@@ -250,7 +233,7 @@ func TestWhoIsRefusedACertificate(t *testing.T) {
 func TestASecuredConsoleIsOpenedByItsOwnNames(t *testing.T) {
 	r := responder.Start(t, nil)
 	c := secured(t, webconsole.Options{Write: true}, r.URL)
-	writer, second := c.client(t, secure.Write), c.visits(t, issued(t, c.authority, secure.Asked{Name: "b", Role: secure.Write, For: day}))
+	writer, second := c.client(t, secure.Write), c.visits(t, issued(t, c.root, secure.Asked{Name: "b", Role: secure.Write}))
 	_, port, _ := strings.Cut(strings.TrimPrefix(c.url, "https://"), ":")
 	for host, want := range map[string]int{
 		"localhost:" + port: 200, "[::1]:" + port: 200, otherHost + ":" + port: 200, "127.0.0.1:" + port: 200,
@@ -290,7 +273,7 @@ func TestASecuredConsoleTakesARenewedCertificate(t *testing.T) {
 		return conn.ConnectionState().PeerCertificates[0].NotAfter
 	}
 	before := ends()
-	if _, err := c.authority.Renew("n1", 2*day, time.Now()); err != nil {
+	if _, err := c.root.Renew("n1", 2*day, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	if after := ends(); !after.After(before) {
@@ -303,9 +286,9 @@ func TestASecuredConsoleTakesARenewedCertificate(t *testing.T) {
 
 // Where a secured console listens its certificate must be for; then it may be anywhere.
 func TestWhereASecuredConsoleListens(t *testing.T) {
-	a, root := begin(t)
-	issued(t, a, secure.Asked{Name: "desk", Role: secure.Read, Hosts: []string{"192.0.2.9", "desk.example.org"}, For: day})
-	issued(t, a, secure.Asked{Name: "ann", Role: secure.Read, For: day})
+	root := securetest.Begin(t)
+	root.Files(secure.Asked{Name: "desk", Role: secure.Read, Hosts: []string{"192.0.2.9", "desk.example.org"}})
+	root.Files(secure.Asked{Name: "ann", Role: secure.Read})
 
 	for _, try := range []struct {
 		dir, listen, url string // "": it is refused
@@ -319,7 +302,7 @@ func TestWhereASecuredConsoleListens(t *testing.T) {
 		{"ann", "127.0.0.1:0", "", "quartet secure console makes one"},
 		{"ann", "0.0.0.0:0", "", "quartet secure console makes one"},
 	} {
-		i, err := secure.Open(filepath.Join(root, try.dir), nil)
+		i, err := secure.Open(filepath.Join(root.Dir, try.dir), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,28 +11,16 @@ import (
 	"time"
 
 	"quartet/bus/secure"
+	"quartet/bus/secure/securetest"
 )
 
 // What is served to a visitor ends with the visitor's certificate, a page that is kept up to date
 // with it; and a handler that nobody has let anyone into changes nothing.
 func TestAVisitEndsWithItsCertificate(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "certs")
-	a, err := secure.Begin(dir, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, q := range []secure.Asked{
-		{Name: "n1", Role: secure.Node, Hosts: []string{"127.0.0.1"}, For: time.Hour}, {Name: "ann", Role: secure.Write, For: time.Hour},
-	} {
-		if _, err := a.Issue(q, time.Now()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	node, err := secure.Open(filepath.Join(dir, "n1"), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ann, err := secure.Certificate(filepath.Join(dir, "ann", secure.CertificateFile))
+	root := securetest.Begin(t)
+	node := root.Identity(secure.Asked{Name: "n1", Role: secure.Node})
+	dir := root.Files(secure.Asked{Name: "ann", Role: secure.Write})
+	ann, err := secure.Certificate(filepath.Join(dir, secure.CertificateFile))
 	if err != nil {
 		t.Fatal(err)
 	}

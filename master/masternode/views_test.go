@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
+	"quartet/bus/bustest"
 	"quartet/bus/lamport"
 	"quartet/bus/message"
 	"quartet/bus/server"
@@ -227,11 +228,7 @@ func TestTheRecordHealsAfterAFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Shutdown)
-	nc, err := bus.Dial(t.Context(), bus.DialOptions{URL: s.NodeURL()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
+	nc := bustest.Dial(t, bus.DialOptions{URL: s.NodeURL()})
 	n, _ := shell(t, nil, func(o *Options) { o.Memory, o.Dir = false, t.TempDir() })
 	n.server = s
 	if n.views.store, err = register.Open(t.Context(), nc, register.Options{Timeout: 500 * time.Millisecond}); err != nil {

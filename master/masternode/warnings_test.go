@@ -2,7 +2,6 @@ package masternode
 
 import (
 	"errors"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +9,7 @@ import (
 
 	"quartet/bus/lamport"
 	"quartet/bus/secure"
+	"quartet/bus/secure/securetest"
 	"quartet/bus/server"
 	"quartet/bus/testkit"
 	"quartet/bus/trouble"
@@ -35,19 +35,7 @@ func said(t *testing.T, n *node, s *master.Status) (kinds []*trouble.Kind, lines
 // identity is that of a node, for so long.
 func identity(t *testing.T, valid time.Duration) *secure.Identity {
 	t.Helper()
-	a, err := secure.Begin(filepath.Join(t.TempDir(), "certs"), time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir, err := a.Issue(secure.Asked{Name: "n1", Role: secure.Node, Hosts: []string{"127.0.0.1"}, For: valid}, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	i, err := secure.Open(dir, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return i
+	return securetest.Begin(t).Identity(secure.Asked{Name: "n1", Role: secure.Node, For: valid})
 }
 
 // A status says of its next fault what is so, and nothing else.

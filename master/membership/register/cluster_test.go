@@ -13,10 +13,12 @@ import (
 	"testing"
 	"time"
 
-	"quartet/bus/testkit"
-
 	nats "github.com/nats-io/nats-server/v2/server"
 	client "github.com/nats-io/nats.go"
+
+	"quartet/bus"
+	"quartet/bus/bustest"
+	"quartet/bus/testkit"
 )
 
 // atOnce is how many tests run at the same time at least: they wait for servers to elect a leader,
@@ -99,7 +101,7 @@ func begin(t *testing.T) (*cluster, []*Store) {
 	}
 	var stores []*Store
 	for i := range c.servers {
-		nc := dial(t, c.url(i))
+		nc := bustest.Dial(t, bus.DialOptions{URL: c.url(i)})
 		testkit.Await(t, "the bucket opens", func() bool {
 			s, err := Open(t.Context(), nc, Options{})
 			if err == nil {
@@ -342,7 +344,7 @@ func TestServerStopsMidway(t *testing.T) {
 	c := startCluster(t)
 	c.options[0].Cluster, c.options[0].Routes = nats.ClusterOpts{}, nil // alone
 	c.start(t, 0)
-	nc := dial(t, c.url(0))
+	nc := bustest.Dial(t, bus.DialOptions{URL: c.url(0)})
 	s := open(t, nc, Options{Timeout: 500 * time.Millisecond})
 
 	won := make(chan uint64, 1)

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"quartet/bus"
+	"quartet/bus/bustest"
 	"quartet/bus/message"
 	"quartet/bus/server"
 	"quartet/bus/testkit"
@@ -92,7 +94,7 @@ func running(t *testing.T, dir string, do func(*Store)) {
 		t.Fatal(err)
 	}
 	defer srv.Shutdown()
-	nc := dial(t, srv.NodeURL())
+	nc := bustest.Dial(t, bus.DialOptions{URL: srv.NodeURL()})
 	defer nc.Close()
 	do(open(t, nc, Options{Sync: srv.SyncNodes, Timeout: 20 * time.Second}))
 }

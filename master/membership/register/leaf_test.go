@@ -6,10 +6,12 @@ import (
 	"strconv"
 	"testing"
 
+	nats "github.com/nats-io/nats-server/v2/server"
+
+	"quartet/bus"
+	"quartet/bus/bustest"
 	"quartet/bus/server/servertest"
 	"quartet/bus/testkit"
-
-	nats "github.com/nats-io/nats-server/v2/server"
 )
 
 // startLeaf starts a hub with JetStream in the domain "hub", and a server that reaches it over
@@ -50,7 +52,7 @@ func leafAddress(t *testing.T, s *nats.Server) string {
 // its record as any other.
 func TestRecordOverALeafNode(t *testing.T) {
 	hub, leaf := startLeaf(t, "")
-	far := open(t, dial(t, leaf), Options{Domain: "hub"})
+	far := open(t, bustest.Dial(t, bus.DialOptions{URL: leaf}), Options{Domain: "hub"})
 	if rec, revision := read(t, far); rec != nil || revision != 0 {
 		t.Fatalf("at first: %+v, revision %d", rec, revision)
 	}
@@ -66,7 +68,7 @@ func TestRecordOverALeafNode(t *testing.T) {
 
 	// It stands where whoever is at the hub finds it, with the domain's name and without.
 	for _, domain := range []string{"", "hub"} {
-		near := open(t, dial(t, hub), Options{Domain: domain})
+		near := open(t, bustest.Dial(t, bus.DialOptions{URL: hub}), Options{Domain: domain})
 		rec, revision := read(t, near)
 		if rec == nil || rec.Nonce != 11 {
 			t.Fatalf("at the hub, domain %q: %+v", domain, rec)
@@ -84,8 +86,8 @@ func TestRecordOverALeafNode(t *testing.T) {
 // for says which is meant, and what is written to one is never in the other.
 func TestRecordsOfTwoDomains(t *testing.T) {
 	hub, leaf := startLeaf(t, "edge")
-	far := open(t, dial(t, leaf), Options{Domain: "hub"})
-	own := open(t, dial(t, leaf), Options{Domain: "edge"})
+	far := open(t, bustest.Dial(t, bus.DialOptions{URL: leaf}), Options{Domain: "hub"})
+	own := open(t, bustest.Dial(t, bus.DialOptions{URL: leaf}), Options{Domain: "edge"})
 	if got := propose(t, far, of(1, 11), 0); got != Won {
 		t.Fatalf("the first proposal in the hub's domain: %s", got)
 	}
@@ -101,7 +103,7 @@ func TestRecordsOfTwoDomains(t *testing.T) {
 		url, domain string
 		nonce       uint64
 	}{{hub, "", 11}, {hub, "hub", 11}, {hub, "edge", 21}, {leaf, "", 21}, {leaf, "hub", 11}, {leaf, "edge", 21}} {
-		s := open(t, dial(t, at.url), Options{Domain: at.domain})
+		s := open(t, bustest.Dial(t, bus.DialOptions{URL: at.url}), Options{Domain: at.domain})
 		if rec, _ := read(t, s); rec == nil || rec.Nonce != at.nonce {
 			t.Errorf("at %s, domain %q: %+v, want nonce %d", at.url, at.domain, rec, at.nonce)
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"quartet/bus"
+	"quartet/bus/bustest"
 	"quartet/bus/codec"
 	"quartet/bus/lamport"
 	"quartet/bus/message"
@@ -45,17 +46,7 @@ func embedded(t *testing.T) (*server.Server, *nats.Conn) {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Shutdown)
-	return s, dial(t, s.NodeURL())
-}
-
-func dial(t *testing.T, url string) *nats.Conn {
-	t.Helper()
-	nc, err := bus.Dial(t.Context(), bus.DialOptions{URL: url})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	return nc
+	return s, bustest.Dial(t, bus.DialOptions{URL: s.NodeURL()})
 }
 
 func open(t *testing.T, nc *nats.Conn, o Options) *Store {
@@ -109,7 +100,7 @@ func TestRecordIsReplacedByCompareAndSet(t *testing.T) {
 			t.Errorf("with revision %d: %v", wrong, o)
 		}
 	}
-	again := open(t, dial(t, srv.NodeURL()), Options{})
+	again := open(t, bustest.Dial(t, bus.DialOptions{URL: srv.NodeURL()}), Options{})
 	if rec, _ := read(t, again); rec == nil || rec.Nonce != 21 {
 		t.Errorf("another master reads %+v", rec)
 	}
@@ -418,7 +409,7 @@ func TestClientsCannotWriteTheRecord(t *testing.T) {
 		t.Fatal(o)
 	}
 
-	client := dial(t, srv.ClientURL())
+	client := bustest.Dial(t, bus.DialOptions{URL: srv.ClientURL()})
 	if err := client.Publish(s.subject, []byte("mine")); err != nil {
 		t.Fatal(err)
 	}
@@ -524,7 +515,7 @@ func readAll(t *testing.T, stores []*Store, epoch uint64) (nonce, revision uint6
 
 func TestRaceHasOneWinner(t *testing.T) {
 	srv, nc := embedded(t)
-	race(t, []*Store{open(t, nc, Options{}), open(t, dial(t, srv.NodeURL()), Options{}), open(t, dial(t, srv.NodeURL()), Options{})}, 50)
+	race(t, []*Store{open(t, nc, Options{}), open(t, bustest.Dial(t, bus.DialOptions{URL: srv.NodeURL()}), Options{}), open(t, bustest.Dial(t, bus.DialOptions{URL: srv.NodeURL()}), Options{})}, 50)
 }
 
 // Masters that start together make one bucket.
@@ -532,7 +523,7 @@ func TestOpenRaces(t *testing.T) {
 	srv, _ := embedded(t)
 	var done sync.WaitGroup
 	for range 8 {
-		nc := dial(t, srv.NodeURL())
+		nc := bustest.Dial(t, bus.DialOptions{URL: srv.NodeURL()})
 		done.Go(func() {
 			if _, err := Open(t.Context(), nc, Options{}); err != nil {
 				t.Error(err)
