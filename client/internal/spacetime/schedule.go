@@ -3,6 +3,8 @@ package spacetime
 import (
 	"io"
 	"slices"
+
+	"quartet/bus/readable"
 )
 
 // Stretch is a time for which something went on in a lane.
@@ -85,11 +87,5 @@ func isThin(s Stretch) int {
 
 // scaleStep returns 1, 2 or 5 times a power of ten, so that there are at most [ticks] steps.
 func scaleStep(whole int64) int64 {
-	for step := int64(1); ; step *= 10 {
-		for _, times := range []int64{1, 2, 5} {
-			if step*times*ticks >= whole || step > 1<<58 {
-				return step * times
-			}
-		}
-	}
+	return max(1, int64(readable.RoundUp(float64(whole)/ticks)))
 }

@@ -1,11 +1,11 @@
 package figure
 
 import (
-	"fmt"
 	"math"
 	"slices"
 	"strconv"
-	"strings"
+
+	"quartet/bus/readable"
 )
 
 // axis maps values to coordinates of a canvas.
@@ -39,7 +39,7 @@ func logAxis(values []float64, from, to float64) axis {
 		a.lo, a.hi = 1, 10
 	}
 
-	a.lo, a.hi = roundDown(a.lo), roundUp(a.hi)
+	a.lo, a.hi = roundDown(a.lo), readable.RoundUp(a.hi)
 	if a.hi <= a.lo {
 		a.hi = a.lo * 10
 	}
@@ -61,7 +61,7 @@ func linearAxis(values []float64, from, to float64) axis {
 }
 
 func (a axis) step() float64 {
-	step := roundUp(a.hi / 5)
+	step := readable.RoundUp(a.hi / 5)
 	if half := step / 2; half*5 >= a.hi*(1-1e-9) { // 2.5 is between 2 and 5
 		return half
 	}
@@ -140,24 +140,12 @@ func (a axis) named(wide func(float64) float64) []float64 {
 	return some
 }
 
-// steps are the numbers that roundUp and roundDown round to, times a power of ten.
-var steps = [...]float64{1, 2, 5, 10}
-
-func roundUp(v float64) float64 {
-	decade := math.Pow(10, math.Floor(math.Log10(v)))
-	for _, s := range steps {
-		if s*decade >= v*(1-1e-9) {
-			return s * decade
-		}
-	}
-	return 10 * decade
-}
-
+// roundDown is the counterpart of [readable.RoundUp].
 func roundDown(v float64) float64 {
 	decade := math.Pow(10, math.Floor(math.Log10(v)))
-	for i := len(steps) - 1; i >= 0; i-- {
-		if steps[i]*decade <= v*(1+1e-9) {
-			return steps[i] * decade
+	for _, s := range []float64{10, 5, 2} {
+		if s*decade <= v*(1+1e-9) {
+			return s * decade
 		}
 	}
 	return decade
@@ -165,24 +153,19 @@ func roundDown(v float64) float64 {
 
 // duration writes µs for people: 250 µs, 1.5 ms, 2 s.
 func duration(us float64) string {
-	switch {
-	case us >= 999_500:
-		return short(us/1e6) + " s"
-	case us >= 999.5:
-		return short(us/1e3) + " ms"
-	}
-	return short(us) + " µs"
+	v, unit := readable.Time(us)
+	return readable.Short(v) + " " + unit
 }
 
 // compact writes a number for people: 950, 23.4k, 1.2M.
 func compact(v float64) string {
 	switch {
 	case v >= 999_500:
-		return short(v/1e6) + "M"
+		return readable.Short(v/1e6) + "M"
 	case v >= 999.5:
-		return short(v/1e3) + "k"
+		return readable.Short(v/1e3) + "k"
 	}
-	return short(v)
+	return readable.Short(v)
 }
 
 // percent writes a share for people: 0 %, 0.02 %, 12 %. A share above 0 is not written as 0.
@@ -190,7 +173,7 @@ func percent(v float64) string {
 	if v > 0 && v < 0.01 {
 		return "<0.01 %"
 	}
-	return short(v) + " %"
+	return readable.Short(v) + " %"
 }
 
 // exactly writes a whole number that was chosen, such as 1024: in full unless it is round.
@@ -208,17 +191,5 @@ func bytes(v float64) string {
 	for v >= 1024 && n < len(units)-1 {
 		v, n = v/1024, n+1
 	}
-	return short(v) + " " + units[n]
-}
-
-// short writes three significant digits, and no zeros after the point.
-func short(v float64) string {
-	if v >= 99.95 {
-		return strconv.FormatFloat(v, 'f', 0, 64)
-	}
-	s := fmt.Sprintf("%.1f", v)
-	if v < 9.95 {
-		s = fmt.Sprintf("%.2f", v)
-	}
-	return strings.TrimRight(strings.TrimRight(s, "0"), ".")
+	return readable.Short(v) + " " + units[n]
 }

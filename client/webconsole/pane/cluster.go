@@ -8,6 +8,7 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/model"
+	"quartet/bus/readable"
 	"quartet/bus/trouble"
 	"quartet/client/glance"
 )
@@ -143,7 +144,7 @@ func sentence(s string) string {
 	if s == "" {
 		return ""
 	}
-	s = shown(s)
+	s = readable.Text(s)
 	first := s[:1]
 	if len(s) > 1 && s[0] == 'r' && s[1] >= '0' && s[1] <= '9' {
 		first = "r" // the name of a replica
@@ -181,9 +182,9 @@ func (s *Sight) tiles() []tile {
 		keys = max(keys, r.Keys)
 	}
 	in := len(status.Replicas) - s.away()
-	members := tile{"Members", grouped(uint64(in)) + " of " + grouped(uint64(len(status.Replicas))), "all replicas are in the view"}
+	members := tile{"Members", readable.Grouped(uint64(in)) + " of " + readable.Grouped(uint64(len(status.Replicas))), "all replicas are in the view"}
 	if s.away() > 0 {
-		members.Note = grouped(uint64(s.away())) + " not in the view"
+		members.Note = readable.Grouped(uint64(s.away())) + " not in the view"
 	}
 	data := tile{"Data", status.Data, ""}
 	switch {
@@ -199,15 +200,15 @@ func (s *Sight) tiles() []tile {
 	}
 	return []tile{
 		{"Requests a second", rate(total), note}, members,
-		{"View", grouped(status.Epoch), "led by " + leader(status)},
-		{"Keys", grouped(keys), grouped(status.Master.Pending) + " requests under way"}, data,
+		{"View", readable.Grouped(status.Epoch), "led by " + leader(status)},
+		{"Keys", readable.Grouped(keys), readable.Grouped(status.Master.Pending) + " requests under way"}, data,
 	}
 }
 
 // leader is the name of the master that leads.
 func leader(s *bus.Status) string {
 	if s.Master.Name != "" {
-		return shown(s.Master.Name)
+		return readable.Text(s.Master.Name)
 	}
 	return s.Master.ID
 }
@@ -235,10 +236,10 @@ func (s *Sight) nodes() []node {
 	status := &s.Look.Status
 	m := node{ID: leader(status), Role: "master, leads", Class: "leads", PID: status.Master.PID, IsMaster: true}
 	m.Figures = []figure{
-		{"clock", grouped(status.Master.Clock), false, "Lamport time"},
-		{"numbered", grouped(status.Master.Last), false, "causal writes: the highest number given out"},
-		{"may be read", grouped(status.Master.Safe), status.Master.Safe < status.Master.Last, "the highest number that enough members hold"},
-		{"under way", grouped(status.Master.Pending), false, "requests taken and not answered"},
+		{"clock", readable.Grouped(status.Master.Clock), false, "Lamport time"},
+		{"numbered", readable.Grouped(status.Master.Last), false, "causal writes: the highest number given out"},
+		{"may be read", readable.Grouped(status.Master.Safe), status.Master.Safe < status.Master.Last, "the highest number that enough members hold"},
+		{"under way", readable.Grouped(status.Master.Pending), false, "requests taken and not answered"},
 	}
 	if !s.Reached {
 		m.Role, m.Class, m.Remark = "master", "bad", "does not answer"
@@ -259,14 +260,14 @@ func (s *Sight) nodes() []node {
 		}
 
 		n.Figures = []figure{
-			{"position", grouped(r.Position), false, "ordered operations applied"},
-			{"behind", grouped(r.Behind), !r.Member && r.Behind > 0, "positions, of the furthest replica"},
+			{"position", readable.Grouped(r.Position), false, "ordered operations applied"},
+			{"behind", readable.Grouped(r.Behind), !r.Member && r.Behind > 0, "positions, of the furthest replica"},
 			{"operations/s", rate(r.Rate), false, "positions a second"},
-			{"watermark", grouped(r.Status.Safe), false, "the highest causal number that it may let be read"},
-			{"lag", grouped(r.Lag), !r.Member && r.Lag > 0, "causal numbers given out that it may not let be read yet"},
-			{"queue", grouped(r.Queue), false, "broadcasts received and not yet delivered"},
-			{"tentative", grouped(r.Tentative), false, "weak writes not yet committed"},
-			{"keys", grouped(r.Keys), false, "keys that have a value"},
+			{"watermark", readable.Grouped(r.Status.Safe), false, "the highest causal number that it may let be read"},
+			{"lag", readable.Grouped(r.Lag), !r.Member && r.Lag > 0, "causal numbers given out that it may not let be read yet"},
+			{"queue", readable.Grouped(r.Queue), false, "broadcasts received and not yet delivered"},
+			{"tentative", readable.Grouped(r.Tentative), false, "weak writes not yet committed"},
+			{"keys", readable.Grouped(r.Keys), false, "keys that have a value"},
 		}
 		list = append(list, n)
 	}
@@ -280,9 +281,9 @@ func standbys(s *bus.Status) []node {
 		if peer.Name == s.Master.Name {
 			continue
 		}
-		n := node{ID: shown(peer.Name), Role: "master, " + shown(peer.Role), Class: "idle", PID: peer.PID, IsMaster: true}
+		n := node{ID: readable.Text(peer.Name), Role: "master, " + readable.Text(peer.Role), Class: "idle", PID: peer.PID, IsMaster: true}
 		if peer.Host != "" {
-			n.Figures = append(n.Figures, figure{Label: "host", Figure: shown(peer.Host)})
+			n.Figures = append(n.Figures, figure{Label: "host", Figure: readable.Text(peer.Host)})
 		}
 		if silent := time.Duration(peer.Silent) * time.Millisecond; silent > 0 {
 			n.Class, n.Remark = "bad", "Not heard for "+ago(silent)+"."
@@ -316,7 +317,7 @@ func (s *Sight) models() models {
 	for _, r := range s.Requests {
 		one := row{
 			Class: Class(r.Consistency), Model: r.Consistency, Request: r.Request, Rate: rate(r.Rate), Failed: rate(r.Failed),
-			Mean: micros(r.Mean), P50: micros(float64(r.P50)), P99: micros(float64(r.P99)), Count: grouped(r.Count),
+			Mean: micros(r.Mean), P50: micros(float64(r.P50)), P99: micros(float64(r.P99)), Count: readable.Grouped(r.Count),
 			Fails: r.Failed > 0, FirstOfModel: r.Consistency != before,
 		}
 		if one.Model == "" {

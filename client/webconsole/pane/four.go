@@ -8,6 +8,7 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/model"
+	"quartet/bus/readable"
 )
 
 // Four is what the view of a key in four models shows.
@@ -119,7 +120,7 @@ func (t *Tried) tell() told {
 	}
 
 	if t.Why != "" && o != none {
-		r.Why = shown(t.Why)
+		r.Why = readable.Text(t.Why)
 		if t.Reply.Code != 0 {
 			r.Verdict += fmt.Sprintf(" (%d)", t.Reply.Code)
 		}
@@ -128,7 +129,7 @@ func (t *Tried) tell() told {
 	if r.Value = t.Value; t.Type == model.Get {
 		r.Value = string(t.Reply.Value)
 	}
-	r.Value = short(shown(r.Value), 80)
+	r.Value = short(readable.Text(r.Value), 80)
 	r.Facts = t.facts()
 	r.Slow = t.Took >= slow
 	if t.Story {
@@ -149,13 +150,13 @@ func (t *Tried) facts() []figure {
 		add("replica", t.Reply.Replica.String())
 	}
 	if t.Reply.HasPosition {
-		add("position", grouped(t.Reply.Position))
+		add("position", readable.Grouped(t.Reply.Position))
 	}
 	if t.Reply.HasRevision {
-		add("revision", grouped(t.Reply.Revision))
+		add("revision", readable.Grouped(t.Reply.Revision))
 	}
 	if t.Reply.Timestamp != 0 {
-		add("timestamp", grouped(t.Reply.Timestamp))
+		add("timestamp", readable.Grouped(t.Reply.Timestamp))
 	}
 
 	switch {

@@ -10,6 +10,7 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/model"
+	"quartet/bus/readable"
 )
 
 // Keys is what the view of keys shows.
@@ -62,7 +63,7 @@ func shownValue(value []byte, most int) string {
 		}
 		value = value[:end]
 	}
-	return short(shown(string(value)), most)
+	return short(readable.Text(string(value)), most)
 }
 
 // Rows are the keys as they are listed.
@@ -71,8 +72,8 @@ func (k *Keys) Rows() []keyRow {
 	for i := range k.Items {
 		item := &k.Items[i]
 		rows = append(rows, keyRow{
-			Key: shown(item.Key), Address: keyAddress(item.Key, k.Model), Value: shownValue(item.Value, listedValue),
-			Size: grouped(uint64(len(item.Value))), Expires: expires(item.Expires), Revision: item.Revision,
+			Key: readable.Text(item.Key), Address: keyAddress(item.Key, k.Model), Value: shownValue(item.Value, listedValue),
+			Size: readable.Grouped(uint64(len(item.Value))), Expires: expires(item.Expires), Revision: item.Revision,
 		})
 	}
 	return rows
@@ -122,7 +123,7 @@ type One struct {
 func (o *One) Choices() []choice { return choices(o.Model) }
 
 // Shown is the key as text.
-func (o *One) Shown() string { return shown(o.Key) }
+func (o *One) Shown() string { return readable.Text(o.Key) }
 
 // Found reports whether there is a value.
 func (o *One) Found() bool { return o.Reply.Code == model.OK }
@@ -158,16 +159,16 @@ func (o *One) Facts() []figure {
 	add := func(label, text string) { list = append(list, figure{Label: label, Figure: text}) }
 	r := &o.Reply
 	if o.Found() {
-		add("size", grouped(uint64(len(r.Value)))+gap+"bytes")
+		add("size", readable.Grouped(uint64(len(r.Value)))+readable.Gap+"bytes")
 	}
 	if r.HasRevision {
-		add("revision", grouped(r.Revision))
+		add("revision", readable.Grouped(r.Revision))
 	}
 	if r.HasPosition {
-		add("position", grouped(r.Position))
+		add("position", readable.Grouped(r.Position))
 	}
 	if r.Timestamp != 0 {
-		add("timestamp", grouped(r.Timestamp))
+		add("timestamp", readable.Grouped(r.Timestamp))
 	}
 	if r.Expires != 0 {
 		add("ends", expires(r.Expires))
@@ -195,13 +196,13 @@ func (t *Told) Rows() []eventRow {
 	var rows []eventRow
 	for i := range t.Events {
 		e := &t.Events[i]
-		row := eventRow{Time: clock(t.At), Kind: e.Kind.String(), Key: shown(e.Key)}
+		row := eventRow{Time: clock(t.At), Kind: e.Kind.String(), Key: readable.Text(e.Key)}
 		if e.Kind.Concerns() {
 			row.Address = keyAddress(e.Key, model.Linearizable)
 			row.Value = shownValue(e.Value, toldValue)
 		}
 		if e.Revision != 0 {
-			row.Revision = grouped(e.Revision)
+			row.Revision = readable.Grouped(e.Revision)
 		}
 		rows = append(rows, row)
 	}

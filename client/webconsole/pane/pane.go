@@ -11,19 +11,17 @@ import (
 	"html/template"
 	"io"
 	"strconv"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"quartet/bus/model"
+	"quartet/bus/readable"
 )
 
 //go:embed *.html
 var files embed.FS
 
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
-	"grouped": grouped, "micros": micros, "rate": rate, "class": Class, "clock": clock, "ago": ago, "shown": shown,
+	"grouped": readable.Grouped, "micros": micros, "rate": rate, "class": Class, "clock": clock, "ago": ago, "shown": readable.Text,
 }).ParseFS(files, "*.html"))
 
 // Frame is what stands around every pane.
@@ -90,50 +88,15 @@ func Class(word string) string {
 	return "m" + strconv.Itoa(int(c))
 }
 
-// shown makes a text of whatever bytes: what has no shape of its own, or changes that of others, is
-// written as an escape.
-func shown(s string) string {
-	if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return strconv.Quote(s)
-	}
-	return s
-}
+const dash = "–" // for no figure
 
-// grouped writes a number with its thousands apart.
-func grouped(n uint64) string {
-	s := strconv.FormatUint(n, 10)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
-
-const (
-	dash = "–"
-	gap  = "\u00a0" // between a number and its unit, which are not to be torn apart
-)
-
-// micros writes a time in µs with three digits that count; nothing for no time.
+// micros writes a time in µs in the unit in which people say it; a dash for no time.
 func micros(us float64) string {
-	switch {
-	case us <= 0:
+	if us <= 0 {
 		return dash
-	case us < 999.5:
-		return digits(us) + gap + "µs"
-	case us < 999_500:
-		return digits(us/1e3) + gap + "ms"
 	}
-	return digits(us/1e6) + gap + "s"
-}
-
-func digits(v float64) string {
-	switch {
-	case v >= 99.95:
-		return strconv.FormatFloat(v, 'f', 0, 64)
-	case v >= 9.995:
-		return strconv.FormatFloat(v, 'f', 1, 64)
-	}
-	return strconv.FormatFloat(v, 'f', 2, 64)
+	v, unit := readable.Time(us)
+	return readable.Digits(v) + readable.Gap + unit
 }
 
 // rate writes so many a second.
@@ -141,7 +104,7 @@ func rate(v float64) string {
 	if v > 0 && v < 10 {
 		return strconv.FormatFloat(v, 'f', 1, 64)
 	}
-	return grouped(uint64(v + 0.5))
+	return readable.Grouped(uint64(v + 0.5))
 }
 
 // clock writes a time of day.
@@ -151,13 +114,13 @@ func clock(t time.Time) string { return t.Format(time.TimeOnly) }
 func ago(d time.Duration) string {
 	switch {
 	case d < 0:
-		return "0" + gap + "ms"
+		return "0" + readable.Gap + "ms"
 	case d < time.Second:
-		return strconv.FormatInt(d.Milliseconds(), 10) + gap + "ms"
+		return strconv.FormatInt(d.Milliseconds(), 10) + readable.Gap + "ms"
 	case d < 100*time.Second:
-		return strconv.FormatFloat(d.Seconds(), 'f', 1, 64) + gap + "s"
+		return strconv.FormatFloat(d.Seconds(), 'f', 1, 64) + readable.Gap + "s"
 	case d < 100*time.Minute:
-		return strconv.FormatInt(int64(d.Minutes()), 10) + gap + "min"
+		return strconv.FormatInt(int64(d.Minutes()), 10) + readable.Gap + "min"
 	}
-	return strconv.FormatInt(int64(d.Hours()), 10) + gap + "h"
+	return strconv.FormatInt(int64(d.Hours()), 10) + readable.Gap + "h"
 }

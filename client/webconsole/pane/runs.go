@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"quartet/bus"
+	"quartet/bus/readable"
 	"quartet/client/judge/history"
 	"quartet/client/judge/record"
 )
@@ -32,7 +33,7 @@ func (e RunEntry) Address() string { return "/runs/" + url.PathEscape(e.Name) }
 func (e RunEntry) When() string { return e.At.Format("2006-01-02 15:04:05") }
 
 // Bytes is the size of its history.
-func (e RunEntry) Bytes() string { return grouped(uint64(max(0, e.Size))) }
+func (e RunEntry) Bytes() string { return readable.Grouped(uint64(max(0, e.Size))) }
 
 // Badge is the class of a verdict.
 func (e RunEntry) Badge() string { return badge(e.Verdict) }
@@ -93,7 +94,7 @@ func (j *Judged) Rows() []verdictRow {
 	var rows []verdictRow
 	for i := range j.Verdicts {
 		v := &j.Verdicts[i]
-		rows = append(rows, verdictRow{v.Check, v.Result.String(), badge(v.Result.String()), grouped(uint64(v.Judged))})
+		rows = append(rows, verdictRow{v.Check, v.Result.String(), badge(v.Result.String()), readable.Grouped(uint64(v.Judged))})
 	}
 	return rows
 }
@@ -103,7 +104,7 @@ func (j *Judged) Badge() string { return badge(j.Verdict()) }
 
 // Head says in one sentence what was judged.
 func (j *Judged) Head() string {
-	text := fmt.Sprintf("%s operations, judged in %s", grouped(uint64(j.Operations)), ago(j.Took))
+	text := fmt.Sprintf("%s operations, judged in %s", readable.Grouped(uint64(j.Operations)), ago(j.Took))
 	if j.Open {
 		text += "; sets may be missing from it: values that it does not explain are taken for older ones"
 	}
@@ -144,7 +145,7 @@ func (r *Run) Kinds() []kindRow {
 		return nil
 	}
 	for _, k := range r.Stats.Kinds {
-		n := func(v int) string { return grouped(uint64(max(0, v))) }
+		n := func(v int) string { return readable.Grouped(uint64(max(0, v))) }
 		rows = append(rows, kindRow{
 			Class(k.Model), k.Model, k.Type, n(k.Count), n(k.OK), n(k.Fail), n(k.Unknown),
 			micros(k.P50 * 1e3), micros(k.P99 * 1e3), micros(k.Max * 1e3),
@@ -162,8 +163,9 @@ func (r *Run) Groups() []kindRow {
 	for _, g := range r.Report.Groups {
 		unknown := g.Codes[504]
 		rows = append(rows, kindRow{
-			Class(g.Consistency), g.Consistency, g.Request, grouped(g.Count), grouped(g.OK + g.NoValue + g.Unmet),
-			grouped(g.Failed - min(g.Failed, unknown)), grouped(unknown), micros(float64(g.P50)), micros(float64(g.P99)), micros(float64(g.Max)),
+			Class(g.Consistency), g.Consistency, g.Request, readable.Grouped(g.Count), readable.Grouped(g.OK + g.NoValue + g.Unmet),
+			readable.Grouped(g.Failed - min(g.Failed, unknown)), readable.Grouped(unknown),
+			micros(float64(g.P50)), micros(float64(g.P99)), micros(float64(g.Max)),
 		})
 	}
 	return rows

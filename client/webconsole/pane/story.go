@@ -1,6 +1,7 @@
 package pane
 
 import (
+	"quartet/bus/readable"
 	"quartet/client/trace"
 )
 
@@ -25,7 +26,7 @@ func (s *Stories) Rows() []storyRow {
 	var rows []storyRow
 	for _, t := range s.List {
 		r := storyRow{
-			RID: t.RID, Class: Class(t.Model), Model: t.Model, Request: t.Type, Key: short(shown(t.Key), 60), Client: shown(t.Client),
+			RID: t.RID, Class: Class(t.Model), Model: t.Model, Request: t.Type, Key: short(readable.Text(t.Key), 60), Client: readable.Text(t.Client),
 			Replica: t.Replica, Took: micros(float64(t.Took().Microseconds())), Messages: len(t.Events),
 			Outcome: codeWord(t.Code), Failed: t.Code != 200 && t.Code != 404,
 		}

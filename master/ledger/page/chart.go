@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"quartet/bus/model"
+	"quartet/bus/readable"
 	"quartet/master/ledger"
 )
 
@@ -72,7 +73,7 @@ type series struct {
 
 // percent writes a share for an attribute.
 func percent(share float64) string {
-	return trimmed(fmt.Sprintf("%.3f", 100*min(1, max(0, share)))) + "%"
+	return readable.Trimmed(fmt.Sprintf("%.3f", 100*min(1, max(0, share)))) + "%"
 }
 
 // requests draws how many requests were answered over time.
@@ -92,7 +93,7 @@ func requests(r *ledger.Run) *chart {
 		}
 		if total > 0 {
 			stack = append(stack, s)
-			c.Legend = append(c.Legend, legend{s.class, s.name, grouped(total)})
+			c.Legend = append(c.Legend, legend{s.class, s.name, readable.Grouped(total)})
 		}
 	}
 	c.stack(stack, 0, func(v float64) string { return short(v) + "/s" })
@@ -111,12 +112,12 @@ func spanText(r *ledger.Run, i int, s ledger.Span) string {
 	none := true
 	for place, n := range s.Answered {
 		if n > 0 {
-			fmt.Fprintf(&b, " %s %s,", grouped(n), modelName(place))
+			fmt.Fprintf(&b, " %s %s,", readable.Grouped(n), modelName(place))
 			none = false
 		}
 	}
 	for _, code := range sorted(s.Failed) {
-		fmt.Fprintf(&b, " %s with %s,", grouped(s.Failed[code]), codeName(code))
+		fmt.Fprintf(&b, " %s with %s,", readable.Grouped(s.Failed[code]), codeName(code))
 	}
 	if none {
 		return b.String() + " no request"
@@ -143,7 +144,7 @@ func failures(r *ledger.Run) *chart {
 			s.values = append(s.values, float64(span.Failed[code]))
 		}
 		stack = append(stack, s)
-		c.Legend = append(c.Legend, legend{s.class, s.name, grouped(totals[code])})
+		c.Legend = append(c.Legend, legend{s.class, s.name, readable.Grouped(totals[code])})
 	}
 	c.stack(stack, 1, short)
 	return c
@@ -232,7 +233,7 @@ func (c *chart) stack(all []series, least float64, label func(float64) string) {
 
 // rules draws lines at round values, least apart or more, and returns the value at the top.
 func (c *chart) rules(most, least float64, label func(float64) string) float64 {
-	step := max(least, roundUp(most/3))
+	step := max(least, readable.RoundUp(most/3))
 	top := step * math.Ceil(most/step-1e-9)
 	for v := step; v <= top*(1+1e-9); v += step {
 		c.Grid = append(c.Grid, rule{percent(1 - v/top), label(v)})
@@ -264,27 +265,13 @@ func area(lower, upper []float64, top float64) string {
 	return b.String() + "z"
 }
 
-// roundUp rounds to 1, 2 or 5 times a power of ten.
-func roundUp(v float64) float64 {
-	if v <= 0 {
-		return 1
-	}
-	decade := math.Pow(10, math.Floor(math.Log10(v)))
-	for _, s := range []float64{1, 2, 5} {
-		if s*decade >= v*(1-1e-9) {
-			return s * decade
-		}
-	}
-	return 10 * decade
-}
-
 // short writes a number for a narrow place.
 func short(v float64) string {
 	switch {
 	case v >= 999_500:
-		return digits(v/1e6) + "M"
+		return readable.Short(v/1e6) + "M"
 	case v >= 9_995:
-		return digits(v/1e3) + "k"
+		return readable.Short(v/1e3) + "k"
 	}
-	return digits(v)
+	return readable.Short(v)
 }

@@ -18,11 +18,10 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"quartet/bus"
 	"quartet/bus/model"
+	"quartet/bus/readable"
 	"quartet/master/ledger"
 )
 
@@ -70,7 +69,7 @@ type view struct {
 
 // Write writes the page of a run.
 func Write(w io.Writer, r ledger.Run) error {
-	t, err := template.New("page").Funcs(template.FuncMap{"grouped": grouped}).Parse(text)
+	t, err := template.New("page").Funcs(template.FuncMap{"grouped": readable.Grouped}).Parse(text)
 	if err != nil {
 		return fmt.Errorf("page: %w", err)
 	}
@@ -83,7 +82,7 @@ func Write(w io.Writer, r ledger.Run) error {
 func contentOf(r *ledger.Run) *content {
 	s := &r.Summary
 	c := &content{
-		Title: "quartet: " + grouped(s.Total.Count) + " requests", Facts: facts(r), Empty: s.Total.Count == 0, Served: s.Replicas,
+		Title: "quartet: " + readable.Grouped(s.Total.Count) + " requests", Facts: facts(r), Empty: s.Total.Count == 0, Served: s.Replicas,
 		Requests: requests(r), Failures: failures(r), Times: spreads(r), Slowest: slowest(r), Steps: r.Steps,
 		Kept: ledger.SlowestKept, Drawn: r.Drawn, List: s.List, Coming: s.Coming(), Undrawn: undrawn(r), Earlier: r.Earlier,
 	}
@@ -148,9 +147,9 @@ func rowOf(g bus.ReportGroup) row {
 	unknown := g.Codes[model.Unknown]
 	r := row{
 		Class: class(g.Consistency), Model: cmp.Or(g.Consistency, "–"), Request: cmp.Or(g.Request, "–"),
-		Count: grouped(g.Count), OK: grouped(g.OK), NoValue: grouped(g.NoValue), Unmet: grouped(g.Unmet), Unknown: grouped(unknown),
-		Refused: grouped(g.Failed - min(g.Failed, unknown)),
-		P50:     "–", P90: "–", P99: "–", Max: "–",
+		Count: readable.Grouped(g.Count), OK: readable.Grouped(g.OK), NoValue: readable.Grouped(g.NoValue), Unmet: readable.Grouped(g.Unmet),
+		Unknown: readable.Grouped(unknown), Refused: readable.Grouped(g.Failed - min(g.Failed, unknown)),
+		P50: "–", P90: "–", P99: "–", Max: "–",
 	}
 	if g.Timed > 0 {
 		r.P50, r.P90, r.P99, r.Max = micros(float64(g.P50)), micros(float64(g.P90)), micros(float64(g.P99)), micros(float64(g.Max))
@@ -192,63 +191,25 @@ func codeName(c model.Code) string {
 	return strconv.Itoa(int(c))
 }
 
-// shown makes a text of whatever bytes: what has no shape of its own, or changes that of
-// others, is written as an escape.
-func shown(s string) string {
-	if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return strconv.Quote(s)
-	}
-	return s
-}
-
-// grouped writes a number with its thousands apart.
-func grouped(n uint64) string {
-	s := strconv.FormatUint(n, 10)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
-
-// gap stands between a number and its unit, which are not to be torn apart.
-const gap = "\u00a0"
-
-// micros writes µs with three digits that count.
+// micros writes a time in µs in the unit in which people say it.
 func micros(us float64) string {
-	switch {
-	case us < 999.5:
-		return digits(us) + gap + "µs"
-	case us < 999_500:
-		return digits(us/1e3) + gap + "ms"
-	}
-	return digits(us/1e6) + gap + "s"
+	v, unit := readable.Time(us)
+	return readable.Short(v) + readable.Gap + unit
 }
-
-func digits(v float64) string {
-	switch {
-	case v >= 99.95:
-		return strconv.FormatFloat(v, 'f', 0, 64)
-	case v >= 9.995:
-		return trimmed(strconv.FormatFloat(v, 'f', 1, 64))
-	}
-	return trimmed(strconv.FormatFloat(v, 'f', 2, 64))
-}
-
-func trimmed(s string) string { return strings.TrimRight(strings.TrimRight(s, "0"), ".") }
 
 // span writes how long something lasted, for those who count in seconds and hours.
 func span(d time.Duration) string {
 	switch {
 	case d < 0:
-		return "0" + gap + "s"
+		return "0" + readable.Gap + "s"
 	case d < 100*time.Second:
-		return digits(d.Seconds()) + gap + "s"
+		return readable.Short(d.Seconds()) + readable.Gap + "s"
 	case d < 2*time.Hour:
-		return digits(d.Minutes()) + gap + "min"
+		return readable.Short(d.Minutes()) + readable.Gap + "min"
 	case d < 100*time.Hour:
-		return digits(d.Hours()) + gap + "h"
+		return readable.Short(d.Hours()) + readable.Gap + "h"
 	}
-	return digits(d.Hours()/24) + gap + "days"
+	return readable.Short(d.Hours()/24) + readable.Gap + "days"
 }
 
 // sorted are the keys of a map of codes.

@@ -7,6 +7,7 @@ import (
 
 	"quartet/bus/lamport"
 	"quartet/bus/model"
+	"quartet/bus/readable"
 	"quartet/master/ledger"
 )
 
@@ -69,7 +70,7 @@ func slowest(r *ledger.Run) []slowOf {
 // cardOf returns the card of a request without its steps.
 func cardOf(e *ledger.Entry, rank int) slow {
 	s := slow{
-		Class: class(e.Model.Word()), Rank: rank, RID: e.RID, Key: shown(e.Key), Client: shown(e.Client), Outcome: "ok",
+		Class: class(e.Model.Word()), Rank: rank, RID: e.RID, Key: readable.Text(e.Key), Client: readable.Text(e.Client), Outcome: "ok",
 		Received: e.Received.Format("15:04:05.000000"), Took: micros(float64(e.Taken.Microseconds())),
 	}
 

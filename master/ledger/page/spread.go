@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"quartet/bus/model"
+	"quartet/bus/readable"
 	"quartet/master/ledger"
 )
 
@@ -97,7 +98,7 @@ func (t *times) add(s *ledger.Spread, group, from int, r *ledger.Run) {
 	}
 	t.Chart.shares = append(t.Chart.shares, shares)
 	t.Chart.Layers = append(t.Chart.Layers, layer{Class: kind, isLine: isLine})
-	line := timesLine{Class: kind, Request: s.Request, Count: grouped(total)}
+	line := timesLine{Class: kind, Request: s.Request, Count: readable.Grouped(total)}
 	if group < len(r.Summary.Groups) && undrawn(r) == 0 {
 		g := &r.Summary.Groups[group]
 		line.P50, line.P99, line.Max = micros(float64(g.P50)), micros(float64(g.P99)), micros(float64(g.Max))
@@ -113,7 +114,7 @@ func (c *chart) finish() {
 			most = max(most, v)
 		}
 	}
-	top := c.rules(most, 0, func(v float64) string { return digits(100*v) + " %" })
+	top := c.rules(most, 0, func(v float64) string { return readable.Short(100*v) + " %" })
 	ground := make([]float64, c.Wide)
 	for i, s := range c.shares {
 		if c.Layers[i].isLine {

@@ -515,7 +515,11 @@ func readAll(t *testing.T, stores []*Store, epoch uint64) (nonce, revision uint6
 
 func TestRaceHasOneWinner(t *testing.T) {
 	srv, nc := embedded(t)
-	race(t, []*Store{open(t, nc, Options{}), open(t, bustest.Dial(t, bus.DialOptions{URL: srv.NodeURL()}), Options{}), open(t, bustest.Dial(t, bus.DialOptions{URL: srv.NodeURL()}), Options{})}, 50)
+	stores := []*Store{open(t, nc, Options{})}
+	for range 2 {
+		stores = append(stores, open(t, bustest.Dial(t, bus.DialOptions{URL: srv.NodeURL()}), Options{}))
+	}
+	race(t, stores, 50)
 }
 
 // Masters that start together make one bucket.
