@@ -330,10 +330,14 @@ func (m *Machine) work(out *Output) {
 		m.commitCausal()
 		m.agree()
 	}
-	out.Sends = m.cast.Settle(out.Sends)
 	if m.sequential.waits() {
 		out.Sends = m.cast.Hurry(out.Sends)
 	}
+	publishes := m.cfg.Publish && m.publishes
+	if publishes || m.watches.Len() > 0 {
+		out.Sends = m.cast.Follow(out.Sends)
+	}
+	out.Sends = m.cast.Settle(out.Sends)
 }
 
 // deliverAll executes what the order allows.

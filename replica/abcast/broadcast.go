@@ -22,6 +22,9 @@ const (
 	// solicitAfter is how many ticks without progress, with work waiting, make a
 	// member ask the others for their ACKs.
 	solicitAfter = 3
+	// listenTicks is for how many ticks a member that has asked for ACKs is told at once of strong
+	// operations. It asks again after half of them.
+	listenTicks = 100
 )
 
 // Send is a message and the members it goes to.
@@ -54,6 +57,7 @@ type member struct {
 	awaited  int      // DATA of this member in the queue for which clients wait
 	owed     bool     // it has not been told of all that was received here
 	due      bool     // it is to be told in this turn
+	listens  uint64   // until this tick it is told at once of strong operations, whose they may be
 
 	askedFor uint64 // the first seq of the last gap request, and when it was made
 	askedAt  uint64
@@ -83,6 +87,7 @@ type Broadcast struct {
 	progress  uint64 // the tick of the last delivery or receipt by all
 	refused   uint64
 	hurried   lamport.Timestamp // the head of the queue that Hurry asked for last
+	asked     uint64            // until this tick the others tell of strong operations at once
 }
 
 // New returns the broadcast of cfg.View with nothing sent or received.
@@ -168,7 +173,7 @@ func (b *Broadcast) advance(m *member) {
 		b.fresh = append(b.fresh, d)
 		b.keep(d)
 		b.acked = d.AppendOwnRIDs(b.acked)
-		b.owe()
+		b.owe(awaited(d))
 	}
 	if m.announcedSeq <= m.held {
 		m.heard = max(m.heard, m.announcedClock)
@@ -206,7 +211,7 @@ func (b *Broadcast) Ack(a *message.Ack) {
 	b.merge(m, a.Received.Received)
 	b.announce(m, a.Clock, a.LastSeq)
 	if a.Solicit {
-		m.due = true
+		m.due, m.listens = true, b.ticks+listenTicks
 	}
 }
 

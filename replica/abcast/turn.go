@@ -1,6 +1,8 @@
 package abcast
 
 import (
+	"slices"
+
 	"quartet/bus/lamport"
 	"quartet/bus/message"
 )
@@ -63,6 +65,8 @@ func leaveOut(ops []message.Operation, time uint64) {
 // need it only to deliver what is not theirs, or what nobody waits for, and are told by the
 // next DATA, at the next tick, or when they [Broadcast.Hurry]. A broadcast to N members
 // then costs N-1 ACKs instead of (N-1)², and all weak writes of a tick share one to each.
+// A member that has asked for ACKs is told of others' strong operations at once, too, for a
+// second: somebody waits there for what others send (see [Broadcast.Follow]).
 //
 // A member that waits is always told: if its DATA d with strong operations is not in the
 // queue here, then either d was delivered here, and what came before d in the order was
@@ -92,30 +96,55 @@ func (b *Broadcast) Tick(sends []Send) []Send {
 	}
 	if b.ticks-b.progress >= solicitAfter {
 		b.progress = b.ticks
-		return b.ack(b.peers, true, sends)
+		return b.solicit(sends)
 	}
 	return b.ack(b.take(func(m *member) bool { return m.owed }), false, sends)
 }
 
 // Hurry asks for the ACKs that the head of the queue needs here, once a head: for a
 // member that serves somebody who waits behind it. With own strong DATA in the queue
-// they come by themselves.
+// they come by themselves, and so they do for others' while this member [Broadcast.Follow]s.
 func (b *Broadcast) Hurry(sends []Send) []Send {
 	if len(b.queue) == 0 || b.members[b.self].awaited > 0 || b.queue[0].at == b.hurried {
 		return sends
 	}
+	if b.queue[0].awaited && b.follows() {
+		return sends
+	}
 	b.hurried = b.queue[0].at
+	return b.solicit(sends)
+}
+
+// Follow asks to be told at once of the strong operations that the others receive, from the first
+// that stands in the queue, and again before they forget: for a member that tells somebody of each
+// delivery, as watchers. Without it a member delivers others' operations a tick after they do,
+// while nothing else is sent.
+func (b *Broadcast) Follow(sends []Send) []Send {
+	isStrong := func(e entry) bool { return e.awaited }
+	if b.follows() || !slices.ContainsFunc(b.queue, isStrong) {
+		return sends
+	}
+	return b.solicit(sends)
+}
+
+// follows reports whether the others tell this member of strong operations at once.
+func (b *Broadcast) follows() bool { return b.ticks < b.asked }
+
+// solicit asks all others for their ACKs, by one of this member's.
+func (b *Broadcast) solicit(sends []Send) []Send {
+	b.asked = b.ticks + listenTicks/2
 	return b.ack(b.peers, true, sends)
 }
 
-// owe notes that the others don't know yet what was just received, and that those whose
-// DATA stand in the queue wait to hear of it: also if their DATA are delivered before
-// this turn ends.
-func (b *Broadcast) owe() {
+// owe notes that the others don't know yet what was just received, and that those wait to hear of
+// it whose DATA stand in the queue, and those who listen, if it is strong: also if their DATA are
+// delivered before this turn ends.
+func (b *Broadcast) owe(isStrong bool) {
 	for j := range b.members {
 		if m := &b.members[j]; j != b.self {
+			hears := isStrong && b.ticks < m.listens
 			m.owed = true
-			m.due = m.due || m.awaited > 0
+			m.due = m.due || m.awaited > 0 || hears
 		}
 	}
 }

@@ -42,6 +42,64 @@ func TestS2WhoIsToldWhen(t *testing.T) {
 	}
 }
 
+// A member that tells somebody of each delivery asks once to be told of what is not its own, too,
+// and then delivers it as soon as its sender does: for a second, in which it asks again.
+func TestS2WhoFollowsIsToldAtOnce(t *testing.T) {
+	const tick, second = 1, 100
+	strong, weak := message.Operation{Op: message.OpStrong}, message.Operation{Op: message.OpWeak}
+	m := group(3)
+	hears := func(to *member, sends []abcast.Send) {
+		for _, s := range sends {
+			if slices.Contains(s.To, to.node) {
+				to.take(s.Msg)
+			}
+		}
+	}
+	all := 0
+	broadcast := func(op message.Operation) (asks, delivered int) {
+		m[0].Submit(op, true)
+		data := m[0].turn()
+		hears(m[1], data)
+		hears(m[2], data)
+		for range 3 { // r2 has turns before it hears the ACK, and r3 before it hears that it is asked
+			m[1].turn()
+			all += len(m[1].delivered())
+			asked, acks := m[1].Follow(nil), m[2].turn()
+			asks += len(asked)
+			hears(m[2], asked)
+			hears(m[1], acks)
+		}
+		return asks, all
+	}
+	pass := func(ticks int) {
+		for range ticks {
+			for i := range m {
+				m[i].Tick(nil)
+			}
+		}
+	}
+
+	for _, test := range []struct {
+		name      string
+		op        message.Operation
+		ticks     int // before it
+		asks      int
+		delivered int // of all, at once
+	}{
+		{"the first", strong, 0, 1, 1},
+		{"the next", strong, tick, 0, 2},
+		{"shortly before it asks again", strong, second/2 - 2*tick, 0, 3},
+		{"it asks again", strong, tick, 1, 4},
+		{"a long time later", strong, 5 * second, 1, 5},
+		{"nobody waits for a weak one", weak, tick, 0, 5},
+	} {
+		pass(test.ticks)
+		if asks, delivered := broadcast(test.op); asks != test.asks || delivered != test.delivered {
+			t.Errorf("%s: it asked %d times, want %d, and has delivered %d, want %d", test.name, asks, test.asks, delivered, test.delivered)
+		}
+	}
+}
+
 // Operations that nobody waits for are gathered while the last DATA is on its way, and
 // sent when it has arrived, when a tick has passed, or with one that somebody waits for.
 func TestGathering(t *testing.T) {
