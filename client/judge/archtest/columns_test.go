@@ -16,6 +16,7 @@ import (
 const (
 	codeColumns  = 160
 	proseColumns = 100
+	rowColumns   = 120 // of a table
 )
 
 func columns(line string) int { return utf8.RuneCountInString(strings.ReplaceAll(line, "\t", "    ")) }
@@ -47,8 +48,9 @@ func TestLinesOfCodeAreShort(t *testing.T) {
 	}
 }
 
-// Prose is wrapped, in pages and in comments. Tables and what stands between fences are not prose,
-// nor are lines that one word, such as a link, makes long.
+// Prose is wrapped, in pages and in comments. What stands between fences is not prose, nor are
+// lines that one word, such as a link, makes long. A row of a table cannot be wrapped: what would
+// make it wider than an editor shows stands in a list, or below the table.
 func TestLinesOfProseAreShort(t *testing.T) {
 	for _, d := range readTree(t).documents {
 		if path.Ext(d.name) != ".md" {
@@ -60,9 +62,13 @@ func TestLinesOfProseAreShort(t *testing.T) {
 			if strings.HasPrefix(text, "```") {
 				isFenced = !isFenced
 			}
-			isProse := !isFenced && !strings.HasPrefix(text, "|") && strings.Count(text, " ") > 3
-			if n := columns(line); isProse && n > proseColumns {
+			isRow := !isFenced && strings.HasPrefix(text, "|")
+			isProse := !isFenced && !isRow && strings.Count(text, " ") > 3
+			switch n := columns(line); {
+			case isProse && n > proseColumns:
 				t.Errorf("%s:%d: %d columns of prose, %d at the most", d.name, i+1, n, proseColumns)
+			case isRow && n > rowColumns:
+				t.Errorf("%s:%d: a row of %d columns, %d at the most", d.name, i+1, n, rowColumns)
 			}
 		}
 	}

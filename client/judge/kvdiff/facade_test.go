@@ -20,38 +20,38 @@ func sides(t testing.TB) (theirs, ours *side) {
 	return theirs, &side{name: "quartet", nc: connect(t, startFacade(t)), prefix: facadePrefix}
 }
 
-// The same programs have the same results, but for the differences of the table.
+// The same programs have the same results, but for the differences of the page.
 func TestProgramsAreTheSame(t *testing.T) {
 	t.Parallel()
 	theirs, ours := sides(t)
-	rows, steps := differences(t), 0
+	listed, steps := differences(t), 0
 	for _, seed := range seedsFrom(*firstSeed, *programs) {
 		p := generate(seed)
-		c := compare(t, &p, rows, theirs, ours)
+		c := compare(t, &p, listed, theirs, ours)
 		steps += c.steps
 		if c.first != nil {
 			t.Errorf("%s, after %d steps: %s\nshow all of it: -kvdiff.seed=%d", p.name, c.steps, c.first, seed)
 		}
 	}
 	t.Logf("%d steps of %d programs", steps, *programs)
-	tellRows(t, rows)
+	tellDifferences(t, listed)
 }
 
 // So have the stories; what JetStream does in them is as they tell it.
 func TestStoriesAreTheSame(t *testing.T) {
 	t.Parallel()
 	theirs, ours := sides(t)
-	rows := differences(t)
+	listed := differences(t)
 	for _, s := range slices.Concat(stories(), slowStories) {
-		compareStory(t, &s, rows, theirs, ours)
+		compareStory(t, &s, listed, theirs, ours)
 	}
-	tellRows(t, rows)
+	tellDifferences(t, listed)
 }
 
-// tellRows tells how often each difference was seen.
-func tellRows(t *testing.T, rows []*difference) {
+// tellDifferences tells how often each difference was seen.
+func tellDifferences(t *testing.T, listed []*difference) {
 	t.Helper()
-	for _, d := range rows {
+	for _, d := range listed {
 		t.Logf("%4d × %s", d.seen, d.name)
 	}
 }

@@ -37,11 +37,11 @@ func connect(t testing.TB, url string) *nats.Conn {
 // compared is how the comparison of a program ended.
 type compared struct {
 	steps int
-	first *outcome // the first that falls under no row of the table
+	first *outcome // the first that is no difference of the page
 }
 
 // compareStory is compare, and that JetStream is as the story has it.
-func compareStory(t testing.TB, s *story, rows []*difference, theirs, ours *side) {
+func compareStory(t testing.TB, s *story, listed []*difference, theirs, ours *side) {
 	t.Helper()
 	p := s.program()
 	unlike := func(at int, o *outcome) {
@@ -49,18 +49,18 @@ func compareStory(t testing.TB, s *story, rows []*difference, theirs, ours *side
 			t.Errorf("%s: JetStream is not as it is told to be, %q: step %d %s", s.name, s.want[at], at, o)
 		}
 	}
-	if c := compareSteps(t, &p, rows, theirs, ours, unlike); c.first != nil {
+	if c := compareSteps(t, &p, listed, theirs, ours, unlike); c.first != nil {
 		t.Errorf("%s: step %d %s", s.name, c.steps, c.first)
 	}
 }
 
-func compare(t testing.TB, p *program, rows []*difference, theirs, ours *side) compared {
+func compare(t testing.TB, p *program, listed []*difference, theirs, ours *side) compared {
 	t.Helper()
-	return compareSteps(t, p, rows, theirs, ours, func(int, *outcome) {})
+	return compareSteps(t, p, listed, theirs, ours, func(int, *outcome) {})
 }
 
 // compareSteps runs a program on both sides, step by step.
-func compareSteps(t testing.TB, p *program, rows []*difference, theirs, ours *side, look func(int, *outcome)) compared {
+func compareSteps(t testing.TB, p *program, listed []*difference, theirs, ours *side, look func(int, *outcome)) compared {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -89,11 +89,11 @@ func compareSteps(t testing.TB, p *program, rows []*difference, theirs, ours *si
 		if o.theirs == o.ours {
 			continue
 		}
-		row := o.row(rows)
-		if row == nil {
+		d := o.among(listed)
+		if d == nil {
 			return compared{i, &o}
 		}
-		if row.ends {
+		if d.ends {
 			return compared{i, nil}
 		}
 	}

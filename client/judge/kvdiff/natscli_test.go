@@ -90,19 +90,19 @@ func TestNatsCommandIsTheSame(t *testing.T) {
 	if _, err := exec.LookPath(*natsProgram); err != nil {
 		t.Fatalf("%v: name it with -kvdiff.nats, or run `task test:kv:cli`", err)
 	}
-	theirs, ours, rows := startJetStream(t).ClientURL(), startFacade(t), differences(t)
+	theirs, ours, listed := startJetStream(t).ClientURL(), startFacade(t), differences(t)
 	for _, line := range strings.Split(strings.TrimSpace(commandLines), "\n") {
 		o := outcome{
 			step:   "nats " + line,
 			theirs: typed(t, line, "--server", theirs),
 			ours:   typed(t, line, "--server", ours, "--js-api-prefix", facadePrefix),
 		}
-		if o.theirs != o.ours && o.row(rows) == nil {
+		if o.theirs != o.ours && o.among(listed) == nil {
 			t.Errorf("%s", o)
 		}
 		t.Logf("%s\n%s", o.step, o.theirs)
 	}
-	tellRows(t, rows)
+	tellDifferences(t, listed)
 }
 
 // typed runs a command line and returns what it said, and its exit status.

@@ -25,16 +25,16 @@ func TestNatsJSIsTheSame(t *testing.T) {
 		t.Errorf("%d lines, and %d", len(theirs), len(ours))
 	}
 
-	rows := differences(t)
+	listed := differences(t)
 	for i := range min(len(theirs), len(ours)) {
 		step, _, _ := strings.Cut(theirs[i], ":")
 		o := outcome{"nats.js " + step, theirs[i], ours[i]}
-		if o.theirs != o.ours && o.row(rows) == nil {
+		if o.theirs != o.ours && o.among(listed) == nil {
 			t.Errorf("%s", o)
 		}
 		t.Log(theirs[i])
 	}
-	tellRows(t, rows)
+	tellDifferences(t, listed)
 }
 
 // runNode runs the script of nats.js on a server, and returns the lines that it has written.
