@@ -10,7 +10,8 @@ import (
 type Figures struct {
 	Lasted time.Duration `json:"lasted"`
 	Lanes  []Lane        `json:"lanes"`
-	Idle   []float64     `json:"idle"` // for which just so many processors idled: 0, 1, …
+	Idle   []float64     `json:"idle"`   // for which just so many processors idled: 0, 1, …
+	Untold int           `json:"untold"` // switches: [Trace.Untold]
 }
 
 // Lane is what one process did.
@@ -40,7 +41,7 @@ func (f *Figures) IdleShare() float64 {
 // Figures sums up t.
 func (t *Trace) Figures() Figures {
 	lasted := t.End - t.Begin
-	f := Figures{Lasted: lasted, Lanes: make([]Lane, len(t.Lanes)), Idle: t.idle()}
+	f := Figures{Lasted: lasted, Lanes: make([]Lane, len(t.Lanes)), Idle: t.idle(), Untold: t.Untold}
 	share := func(d time.Duration) float64 { return d.Seconds() / max(lasted, 1).Seconds() }
 	for i := range f.Lanes {
 		f.Lanes[i].Name = t.Lanes[i]

@@ -36,6 +36,12 @@ func (r *Report) WriteText(w io.Writer) error {
 RUNS and READY are in percent of one processor. READY: threads could run and did not; ONE IDLED: of
 that, while a processor had nothing to do; ITS OWN IDLED: of that, while it was the processor on
 which they ran then, so that they waited for it to be roused.`)
+	if err == nil && r.Trace.Untold > 0 {
+		_, err = fmt.Fprintf(w, `
+This kernel has not told of %d switches (%.0f a second). A thread that ran all the same counts as
+running since it was woken: RUNS may be too high, READY and the time from wake to run too low.
+`, r.Trace.Untold, float64(r.Trace.Untold)/max(f.Lasted, 1).Seconds())
+	}
 	if err != nil {
 		return fmt.Errorf("timeline: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,13 +21,13 @@ const scene = `# tracer: nop
 #
 #           TASK-PID     CPU#  |||||  TIMESTAMP  FUNCTION
           <idle>-0       [000] d..2.     7.000000: sched_switch: prev_comm=swapper/0 prev_pid=0 prev_prio=120 prev_state=R ==> next_comm=swapper/0 next_pid=0 next_prio=120
-    a b-c - x-99      [001] d..2.     7.000000: sched_switch: prev_comm=swapper/1 prev_pid=0 prev_prio=120 prev_state=R ==> next_comm=a b-c - x next_pid=99 next_prio=120
+          <idle>-0       [001] d..2.     7.000000: sched_switch: prev_comm=swapper/1 prev_pid=0 prev_prio=120 prev_state=R ==> next_comm=a b-c - x next_pid=99 next_prio=120
           <idle>-0       [000] d.h4.     7.000060: sched_waking: comm=load pid=10 prio=120 target_cpu=000
           <idle>-0       [000] d..2.     7.000100: sched_switch: prev_comm=swapper/0 prev_pid=0 prev_prio=120 prev_state=R ==> next_comm=load next_pid=10 next_prio=120
             load-10      [000] d..3.     7.000200: sched_waking: comm=quartet pid=20 prio=120 target_cpu=000
             load-10      [000] d..3.     7.000250: sched_waking: comm=quartet pid=20 prio=120 target_cpu=000
             load-10      [000] d..2.     7.000400: sched_switch: prev_comm=load prev_pid=10 prev_prio=120 prev_state=R+ ==> next_comm=quartet next_pid=20 next_prio=120
-            a b-99       [001] d..2.     7.000500: sched_switch: prev_comm=a b prev_pid=99 prev_prio=120 prev_state=S ==> next_comm=swapper/1 next_pid=0 next_prio=120
+    a b-c - x-99       [001] d..2.     7.000500: sched_switch: prev_comm=a b-c - x prev_pid=99 prev_prio=120 prev_state=S ==> next_comm=swapper/1 next_pid=0 next_prio=120
          quartet-20      [000] d..3.     7.000600: sched_waking: comm=quartet pid=21 prio=120 target_cpu=001
           <idle>-0       [001] d..3.     7.000650: sched_waking: comm=quartet pid=20 prio=120 target_cpu=000
          quartet-20      [000] d..2.     7.000700: sched_switch: prev_comm=quartet prev_pid=20 prev_prio=120 prev_state=S ==> next_comm=swapper/0 next_pid=0 next_prio=120
@@ -82,6 +83,50 @@ func TestFigures(t *testing.T) {
 	}
 	if !near(f.IdleShare(), 0.35) {
 		t.Errorf("%v of the processors idle", f.IdleShare())
+	}
+}
+
+// A kernel that does not tell of switches from idling: the threads ran all the same, since they
+// were woken, as far as that was told.
+func TestUntoldSwitches(t *testing.T) {
+	told := readScene(t)
+	if told.Untold != 0 {
+		t.Errorf("%d switches are missing, and all are there", told.Untold)
+	}
+
+	var lines []string
+	for line := range strings.Lines(scene) {
+		isFirst := strings.Contains(line, "7.000000")
+		if isFirst || !strings.Contains(line, "sched_switch: prev_comm=swapper") {
+			lines = append(lines, line)
+		}
+	}
+	trace, err := Read(strings.NewReader(strings.Join(lines, "")), processes, threads)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	// The load seems to run from 60 on, when it was woken, and the master's other thread from 600.
+	// The last switch, to the load, left no trace.
+	const µs = time.Microsecond
+	wantRuns := []Run{
+		{0, 0, 60 * µs, 400 * µs}, {2, 1, 0, 500 * µs}, {1, 0, 400 * µs, 700 * µs}, {1, 1, 600 * µs, 1000 * µs},
+	}
+	wantIdle := []Run{{2, 0, 0, 60 * µs}, {2, 1, 500 * µs, 600 * µs}}
+	since := func(runs []Run) []Run {
+		for i := range runs {
+			runs[i].From, runs[i].To = runs[i].From-trace.Begin, runs[i].To-trace.Begin
+		}
+		return runs
+	}
+	if got := since(trace.Runs); !slices.Equal(got, wantRuns) {
+		t.Errorf("ran %+v, want %+v", got, wantRuns)
+	}
+	if got := since(trace.Idle); !slices.Equal(got, wantIdle) {
+		t.Errorf("idled %+v, want %+v", got, wantIdle)
+	}
+	if trace.Untold != 2 {
+		t.Errorf("%d switches are missing, want 2", trace.Untold)
 	}
 }
 

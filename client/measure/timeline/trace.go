@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,7 +29,8 @@ type Trace struct {
 	Begin, End time.Duration
 	Runs       []Run  // by their ends
 	Waits      []Wait // by their ends
-	Idle       []Run  // of no lane: a processor had nothing to do
+	Idle       []Run  // of no lane: a processor had nothing to do; by their ends, too
+	Untold     int    // switches that the kernel did not tell of: see [Read]
 }
 
 // Run is a time for which a processor ran one thread.
@@ -111,7 +113,10 @@ type reader struct {
 
 // Read reads what tracefs' "trace" holds of the events sched_switch and sched_waking, in the order
 // of time, and draws each process that owns one of the threads as a lane of its own. What came
-// before a processor's first switch is not known, and no part of the trace. The error wraps
+// before a processor's first switch is not known, and no part of the trace. A kernel may keep
+// switches to itself, as those from idling of one processor: an event then comes from a thread that
+// was not known to run, and it counts as running since it was woken, where that was told, and
+// otherwise since that event. So its wait is not known, and counts as none. The error wraps
 // [ErrLine], [ErrLost] or [ErrEmpty], or is r's.
 func Read(r io.Reader, processes []string, threads []Thread) (*Trace, error) {
 	d := &reader{
@@ -151,6 +156,9 @@ func Read(r io.Reader, processes []string, threads []Thread) (*Trace, error) {
 	if d.t.Processors == 0 {
 		return nil, ErrEmpty
 	}
+	byEnd := func(a, b Run) int { return int(a.To - b.To) }
+	slices.SortStableFunc(d.t.Runs, byEnd)
+	slices.SortStableFunc(d.t.Idle, byEnd)
 	return d.t, nil
 }
 
@@ -163,6 +171,7 @@ func (d *reader) lane(thread int) int {
 }
 
 func (d *reader) take(e event) error {
+	d.infer(e)
 	switch e.name {
 	case "sched_switch":
 		m := switchText.FindStringSubmatch(e.text)
@@ -182,6 +191,21 @@ func (d *reader) take(e event) error {
 		d.woken(e, woken)
 	}
 	return nil // other events may have been asked for, too
+}
+
+// infer has a processor run the thread that an event comes from, if it was not told to.
+func (d *reader) infer(e event) {
+	run, known := d.running[e.processor]
+	if !known || d.thread[e.processor] == e.thread {
+		return
+	}
+	d.t.Untold++
+	since := e
+	if wait, waits := d.waiting[e.thread]; waits {
+		since.at = max(wait.From, run.From)
+		delete(d.waiting, e.thread)
+	}
+	d.switched(since, d.thread[e.processor], false, e.thread)
 }
 
 // switched ends what a processor ran, and begins what it runs now.
