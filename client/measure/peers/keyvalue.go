@@ -17,7 +17,8 @@ const keyValuePrefix = "quartet.kv"
 // keyValues are the sides of the loads that nats.go's key-value sends, unmodified, to quartet and
 // to JetStream.
 func keyValues(memory3 string) []side {
-	both, watch := []string{"kv-put", "kv-get"}, []string{"kv-watch"}
+	both := []string{"kv-put", "kv-get", "kv-put-single", "kv-get-single"}
+	watch := []string{"kv-watch", "kv-watch-single"}
 	const files3, mayBeStale = "files of 2 of 3, no fsync", "direct get; may be stale"
 	return []side{
 		{quartetMemory, model.Linearizable, keyValue, memory3, "linearizable", both, ""},

@@ -52,6 +52,12 @@ func (l *workload) String() string {
 		return "gets by nats.go's key-value, 64 goroutines on one connection"
 	case "kv-watch":
 		return "puts by nats.go's key-value, 64 at once on one connection, each until a watch of the bucket has shown it"
+	case "kv-put-single":
+		return "puts by nats.go's key-value, one at a time"
+	case "kv-get-single":
+		return "gets by nats.go's key-value, one at a time"
+	case "kv-watch-single":
+		return "puts by nats.go's key-value, one at a time, each until a watch of the bucket has shown it"
 	case "list":
 		return fmt.Sprintf("lists of all keys with values, pages of %d, one at a time", listPage)
 	}
@@ -87,6 +93,9 @@ func workloads() []workload {
 		{name: "kv-put", concurrency: 64},
 		{name: "kv-get", get: true, concurrency: 64},
 		{name: "kv-watch", concurrency: 64},
+		{name: "kv-put-single", concurrency: 1},
+		{name: "kv-get-single", get: true, concurrency: 1},
+		{name: "kv-watch-single", concurrency: 1},
 		{name: "set-256", concurrency: 256, baseline: 64},
 		{name: "get-256", get: true, concurrency: 256, baseline: 64},
 		{name: "set-durable", concurrency: 64},
