@@ -61,6 +61,7 @@ func (l *workload) String() string {
 	case "list":
 		return fmt.Sprintf("lists of all keys with values, pages of %d, one at a time", listPage)
 	}
+
 	kind, over := "sets", "one shared client"
 	if l.get {
 		kind = "gets"
@@ -71,6 +72,7 @@ func (l *workload) String() string {
 	case l.concurrency == 1:
 		return kind + ", one at a time"
 	}
+
 	text := fmt.Sprintf("%s, %d at once, %s", kind, l.concurrency, over)
 	if l.baseline > 0 {
 		text += fmt.Sprintf(", beside %d at once", l.baseline)
