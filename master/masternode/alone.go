@@ -2,7 +2,6 @@ package masternode
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -90,8 +89,9 @@ func answer(ctx context.Context, sub *nats.Subscription) (*bus.Status, error) {
 		if err != nil {
 			return nil, err
 		}
-		var s bus.Status
-		if json.Unmarshal(m.Data, &s) == nil && s.Master.ID != "" && s.Master.Incarnation != 0 {
+		s, err := bus.ParseStatus(m.Data)
+		isMasters := err == nil && s.Master.ID != "" && s.Master.Incarnation != 0
+		if isMasters {
 			return &s, nil
 		}
 	}

@@ -167,14 +167,11 @@ func Command(env console.Env) *cobra.Command {
 	b.loadFlags(f)
 	b.rec.Flag(f)
 	b.out.Flag(f)
-	for name, words := range map[string][]cobra.Completion{
+	console.CompleteFlags(cmd, map[string][]cobra.Completion{
 		"consistency": {"linearizable", "sequential", "causal", "eventual", "all"}, "request": {"set", "get", "mix"},
 		"connections": {"shared", "separate"}, "driver": {"callback", "goroutine"}, "spacing": {"poisson", "fixed"},
 		"keys-distribution": {"uniform", "zipf"}, "output": {"table", "json", "jsonl", "csv", "raw"},
-	} {
-		// Fails only for a flag that is not there.
-		_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
-	}
+	})
 
 	return cmd
 }

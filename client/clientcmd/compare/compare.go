@@ -116,13 +116,10 @@ func Command(env console.Env) *cobra.Command {
 	c.compareFlags(f)
 	c.rec.Flag(f)
 	c.out.Flag(f)
-	for name, words := range map[string][]cobra.Completion{
+	console.CompleteFlags(cmd, map[string][]cobra.Completion{
 		"workload": {"set", "get", "mix"}, "spacing": {"poisson", "fixed"}, "keys-distribution": {"uniform", "zipf"},
 		"output": {"table", "json", "jsonl", "csv", "raw"},
-	} {
-		// Fails only for a flag that is not there.
-		_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
-	}
+	})
 
 	return cmd
 }

@@ -34,6 +34,14 @@ func ModelWords(*cobra.Command, []string, string) ([]cobra.Completion, cobra.She
 	return words, cobra.ShellCompDirectiveNoFileComp
 }
 
+// CompleteFlags completes flags, by their names, with the words that each may have.
+func CompleteFlags(cmd *cobra.Command, flags map[string][]cobra.Completion) {
+	for name, words := range flags {
+		// Fails only for a flag that is not there.
+		_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
+	}
+}
+
 // Completions gives a command's flags and arguments their completions; flags of other
 // types than this package's complete themselves.
 func Completions(cmd *cobra.Command, env Env) {

@@ -56,6 +56,15 @@ func Interruptible(cmd *cobra.Command) (context.Context, context.CancelFunc) {
 	return signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 }
 
+// Prefix is that of the keys which a command is about: its one argument or, where there is none,
+// that of all keys.
+func Prefix(args []string) string {
+	if len(args) == 0 {
+		return ""
+	}
+	return args[0]
+}
+
 // Consistency is a flag that names a model.
 type Consistency struct{ model.Consistency }
 

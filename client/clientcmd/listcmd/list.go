@@ -62,11 +62,7 @@ any more), 5 no answer, 6 no cluster.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := console.Interruptible(cmd)
 			defer cancel()
-			prefix := ""
-			if len(args) == 1 {
-				prefix = args[0]
-			}
-			return l.run(ctx, prefix)
+			return l.run(ctx, console.Prefix(args))
 		},
 	}
 

@@ -65,11 +65,7 @@ not kept any more), 6 no cluster.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := console.Interruptible(cmd)
 			defer cancel()
-			prefix := ""
-			if len(args) == 1 {
-				prefix = args[0]
-			}
-			return w.run(ctx, prefix, cmd.Flags().Changed("from"))
+			return w.run(ctx, console.Prefix(args), cmd.Flags().Changed("from"))
 		},
 	}
 
