@@ -242,9 +242,9 @@ func (c *Client) read(reply *bus.Reply, err error, result *Result) verdict {
 			return c.notSent(err)
 		case errors.Is(err, inbox.ErrDeaf): // it was sent before that was known
 			return verdict{final: true, unknown: true, err: err, reason: permission(err)}
-		case errors.Is(err, bus.ErrNoResponders):
+		case errors.Is(err, bus.ErrNoResponders): // no master heard it, so another try is safe
 			return verdict{err: fmt.Errorf("%w: %w", ErrNoCluster, err), reason: "nobody answers requests there"}
-		case errors.Is(err, inbox.ErrClosed):
+		case errors.Is(err, inbox.ErrClosed): // while it was under way
 			return verdict{final: true, unknown: true, err: ErrClosed, reason: err.Error()}
 		}
 		return verdict{unknown: true, err: err, reason: err.Error()}
@@ -296,7 +296,7 @@ func (v verdict) failure(r *Request, result *Result) error {
 		Attempts: max(1, result.Attempts), Unknown: v.unknown, Err: v.err,
 	}
 	switch {
-	case v.code != model.Failed:
+	case v.code != model.Failed: // what follows is told of conditions alone
 	case r.Type == model.Txn:
 		e.Failed, e.Revision = failedStep(result)
 	default:

@@ -124,7 +124,7 @@ func (w *watch) run(ctx context.Context) error {
 		begun := time.Now()
 		err := w.stream(ctx)
 		switch {
-		case w.left:
+		case w.left: // whoever ranges over the events has ended the loop
 			return nil
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
@@ -339,9 +339,9 @@ func (s *stream) event(e *bus.Event) error {
 	switch {
 	case w.left:
 		return nil
-	case verdict == follow.Gone:
+	case verdict == follow.Gone: // what it would go on from is kept no more
 		return &Error{Code: model.Gone, Reason: e.Reason, Attempts: 1}
-	case verdict == follow.Resume:
+	case verdict == follow.Resume: // an event is missing, or the stream has ended
 		return fmt.Errorf("%w: %s", errResume, e.Reason)
 	}
 	w.began, w.failures = true, 0

@@ -113,7 +113,7 @@ func (m *Machine) misdirected(in *Incoming, out *Output) bool {
 		return false
 	case !isSure && len(m.ahead) >= mostAhead:
 		m.refuseUnjudged(in.Token, model.Unavailable, whyAhead, out)
-	case !isSure:
+	case !isSure: // a later record may stand in the store: it is looked up, and then judged again
 		m.ahead = append(m.ahead, ahead{in: *in, asked: m.members.LookUp(), heartbeat: m.nonce, latest: m.ticks + aheadWait})
 		m.inFlight++
 	case verdict == message.OtherCluster:

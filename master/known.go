@@ -92,11 +92,11 @@ func (m *Machine) repeatedLong(in *Incoming, out *Output) bool {
 	r := &in.Request
 	x, ok := m.earlier.Lookup(r.Identity, 0)
 	switch {
-	case ok && x.Digest != r.Digest:
+	case ok && x.Digest != r.Digest: // one id, two different requests
 		m.Refuse(in.Token, model.Conflict, conflict, out)
-	case ok:
+	case ok: // what the first sending was told
 		out.Replies = append(out.Replies, Reply{Answer: m.numbered(x.RID, x.Timestamp), Token: in.Token, Repeated: true})
-	case m.tooOld(r):
+	case m.tooOld(r): // it may have been executed, and forgotten since
 		m.Refuse(in.Token, model.Gone, tooOld, out)
 	default:
 		return false

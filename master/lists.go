@@ -21,9 +21,9 @@ func (m *Machine) keeper(in *Incoming) (*peer, model.Code, string) {
 	isThere := p != nil && p.hasWorked
 	mayNotHaveBeenHeard := m.ticks <= m.cfg.SuspectTicks // this master has just begun
 	switch {
-	case in.Replica != 0 && in.Replica != n:
+	case in.Replica != 0 && in.Replica != n: // no other replica has that moment
 		return nil, model.Malformed, fmt.Sprintf("the list is kept by replica %s, and is to be served by %s", n, in.Replica)
-	case isOut, isThere && p.known.Suspected:
+	case isOut, isThere && p.known.Suspected: // the moment went with it
 		return nil, model.Gone, whyNoList(n)
 	case !isThere && mayNotHaveBeenHeard:
 		return nil, model.Unavailable, fmt.Sprintf("replica %s, which keeps the list, has not been heard yet; ask again", n)

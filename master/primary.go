@@ -58,9 +58,9 @@ func (m *Machine) recaller(r *message.Request) *peer {
 func (m *Machine) recalled(f *flight, a *message.Answer, out *Output) {
 	switch {
 	case f.number != 0: // asked twice
-	case a.Code == model.NotFound:
+	case a.Code == model.NotFound: // no earlier master has numbered it
 		m.number(f)
-	case a.Code != model.OK:
+	case a.Code != model.OK: // too old, or another request under the same id
 		m.land(f, m.own(a.RID, a.Code, a.Reason), out)
 	default:
 		f.number, f.firstRID = a.Timestamp, a.RID
@@ -187,7 +187,7 @@ func writeBytes(w *message.CausalWrite) int {
 func (m *Machine) watermark(p *peer, h *message.Header, n uint64) {
 	switch {
 	case !p.works || h.Epoch != m.members.Record().Epoch:
-	case n > m.primary.marks.Last:
+	case n > m.primary.marks.Last: // nobody has given such a number out
 		m.refused++
 	default:
 		p.watermark = max(p.watermark, n)

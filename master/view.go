@@ -245,10 +245,10 @@ func (m *Machine) refusePaused(out *Output) {
 	kept := m.paused[:0]
 	for _, f := range m.paused {
 		switch {
-		case m.flights[f.request.RID] != f:
-		case f.forwarded:
+		case m.flights[f.request.RID] != f: // it has landed
+		case f.forwarded: // it may have been executed: the next view will tell
 			kept = append(kept, f)
-		default:
+		default: // nobody has it: that is a definite refusal
 			m.land(f, m.own(f.request.RID, model.Unavailable, why), out)
 		}
 	}

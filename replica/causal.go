@@ -145,7 +145,7 @@ func (m *Machine) serveCausal() {
 		switch {
 		case c.mayAnswer(w.request, m.seen(false)):
 			m.serve(w.request)
-		case m.ticks >= w.until:
+		case m.ticks >= w.until: // another replica may have seen more
 			m.fail(w.request, model.TooEarly, fmt.Sprintf(
 				"replica %s has seen causal writes up to timestamp %d, the request asks for a minimum of %d; ask again later",
 				m.cfg.Self, c.safe, w.request.Min))

@@ -70,6 +70,7 @@ func (m *Machine) request(r *message.Request, fenced bool) {
 	case isWrite && noRoom != "":
 		m.fail(r, model.Unavailable, noRoom)
 		return
+	// A master of a later build may know more than this replica.
 	case !r.Model.Valid():
 		m.fail(r, model.Malformed, "this replica does not know the consistency model for this request")
 		return
@@ -84,7 +85,7 @@ func (m *Machine) request(r *message.Request, fenced bool) {
 		m.watch(r)
 	case isWrite:
 		d.set(r)
-	case listing.GoesOn(&r.Request):
+	case listing.GoesOn(&r.Request): // the moment that it shows was fixed with its first page
 		m.goOnList(r)
 	case d.mayAnswer(r, m.seen(false)):
 		m.serve(r)

@@ -173,11 +173,11 @@ func (m *Machine) flushPrepared(out *Output) {
 	isHere := watermark >= p.high && m.lacking() < 0
 	isNews := p.fetching && isHere
 	switch {
-	case !p.owed && !isNews:
+	case !p.owed && !isNews: // it was answered, and what was asked for has not come
 		return
 	case m.rest != nil:
 		contiguous = m.rest.Contiguous
-	default:
+	default: // neither a wedged member nor the copy of one: it has nothing to count by
 		return
 	}
 	p.owed, p.fetching = false, !isHere

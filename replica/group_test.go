@@ -15,14 +15,14 @@ import (
 type group struct {
 	t        *testing.T
 	nodes    []*one // rising
-	flying   []flight
+	flying   []underWay
 	toMaster []message.Message
 	lose     func(to lamport.Node, msg message.Message) bool // nil: nothing
 	record   message.Record
 	attempt  uint64
 }
 
-type flight struct {
+type underWay struct {
 	to  lamport.Node
 	msg message.Message
 }
@@ -63,7 +63,7 @@ func (g *group) take(sends []abcast.Send) {
 			case to.IsMaster():
 				g.toMaster = append(g.toMaster, s.Msg)
 			case g.lose == nil || !g.lose(to, s.Msg):
-				g.flying = append(g.flying, flight{to: to, msg: s.Msg})
+				g.flying = append(g.flying, underWay{to: to, msg: s.Msg})
 			}
 		}
 	}
@@ -108,7 +108,7 @@ func (g *group) header() message.Header {
 
 // send is a message of the master to a replica, and what comes of it.
 func (g *group) send(n lamport.Node, msg message.Message) {
-	g.flying = append(g.flying, flight{to: n, msg: msg})
+	g.flying = append(g.flying, underWay{to: n, msg: msg})
 	g.run()
 }
 

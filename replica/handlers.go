@@ -23,15 +23,15 @@ var conditionNames = [conditions]string{"booting", "working", "wedged", "learnin
 func (m *Machine) condition() condition {
 	loads := m.learner.Loads()
 	switch {
-	case m.cast != nil:
+	case m.cast != nil: // it takes part in an epoch's broadcast
 		return working
-	case loads && m.rest != nil:
+	case loads && m.rest != nil: // loaded, with what a wedged member had not delivered
 		return copied
 	case loads:
 		return learning
-	case m.rest != nil:
+	case m.rest != nil: // its own epoch has ended for it, or it came back with its disk
 		return wedged
-	default:
+	default: // it knows of no view
 		return booting
 	}
 }

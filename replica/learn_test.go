@@ -184,7 +184,7 @@ func TestPiecesAreLostAndRepeated(t *testing.T) {
 			return false
 		}
 		if last != nil {
-			g.flying = append(g.flying, flight{to: to, msg: last}) // an old one again
+			g.flying = append(g.flying, underWay{to: to, msg: last}) // an old one again
 		}
 		last = msg
 		count++

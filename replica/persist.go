@@ -171,8 +171,8 @@ func (m *Machine) restore(s *durable.Saved) {
 	c.committed, c.marker, c.safe, c.watermark = st.Committed, st.Committed, st.Committed, st.Committed
 
 	switch {
-	case st.Record.Epoch == 0:
-	case st.Learning:
+	case st.Record.Epoch == 0: // it was in no view yet
+	case st.Learning: // it goes on with the load from where it was
 		copied := len(st.Contiguous) > 0
 		m.learner.Restore(st.Record.View, view.Saved{
 			Scratch: st.Scratch, Copied: copied, Place: st.Place, Committed: st.Committed,
@@ -181,7 +181,7 @@ func (m *Machine) restore(s *durable.Saved) {
 		if copied {
 			m.restoreRest(s)
 		}
-	default:
+	default: // it was a member: now it is wedged in the epoch in which it was
 		m.restoreRest(s)
 	}
 }

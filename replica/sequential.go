@@ -34,11 +34,11 @@ type waiting struct {
 func (s *sequential) set(r *message.Request) {
 	m := s.machine
 	switch {
-	case s.refused.has(r.RID):
+	case s.refused.has(r.RID): // a copy of it was: that is a promise
 		m.tooEarly(r)
 	case m.layers.Position() >= r.Min:
 		m.linearizable.set(r)
-	default:
+	default: // until this replica has come as far, or the wait is over
 		s.hold(r)
 	}
 }
@@ -108,9 +108,9 @@ func (m *Machine) serveWaiting() {
 			}
 		case !m.writes(r) && d.mayAnswer(r, m.seen(true)): // it has had its turn
 			m.serve(r)
-		case m.writes(r) && m.layers.Position() >= r.Min:
+		case m.writes(r) && m.layers.Position() >= r.Min: // it takes its place in the order now
 			d.set(r)
-		case m.ticks >= w.until:
+		case m.ticks >= w.until: // another replica may have come further
 			m.tooEarly(r)
 		default:
 			kept = append(kept, w)

@@ -113,9 +113,9 @@ func (f *Follower) Take(stream string, e *model.Event, give func(model.Event)) V
 	f.sequence++
 
 	switch {
-	case e.Kind == model.EventEnd && e.Code == model.Gone:
+	case e.Kind == model.EventEnd && e.Code == model.Gone: // no replica has what follows
 		return Gone
-	case e.Kind == model.EventEnd:
+	case e.Kind == model.EventEnd: // another replica may
 		return Resume
 	case f.weak:
 		f.takeWeak(e, give)

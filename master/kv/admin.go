@@ -243,7 +243,7 @@ func (f *Facade) whenOpen(name string, m *nats.Msg, done func(*bucket)) {
 	switch {
 	case b == nil || b.record.State != stateLive:
 		f.fail(m, typeInfo, errNotFound)
-	case !b.open:
+	case !b.open: // its keys are still being read and numbered
 		b.hold(m, func() { f.whenOpen(name, m, done) })
 	default:
 		done(b)

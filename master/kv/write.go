@@ -66,7 +66,7 @@ func (b *bucket) purgeAnswered(w *writing, a *master.Reply) {
 // written answers a write by what the cluster has said.
 func (b *bucket) written(m *nats.Msg, w *writing, a *master.Reply) {
 	switch {
-	case a.Code == model.OK && !w.request.Model.Strong():
+	case a.Code == model.OK && !w.request.Model.Strong(): // it has no place in the order yet, so no number
 		b.acknowledge(m, 0, a.Repeated)
 	case a.Code == model.OK:
 		b.told(w.key, a.Revision, func(number uint64, ok bool) {
@@ -76,7 +76,7 @@ func (b *bucket) written(m *nats.Msg, w *writing, a *master.Reply) {
 			}
 			b.acknowledge(m, number, a.Repeated)
 		})
-	case a.Code == model.Failed:
+	case a.Code == model.Failed: // the error names the number that the key has
 		b.told(w.key, a.Revision, func(number uint64, _ bool) { b.refuse(m, conflict(number)) })
 	default:
 		b.refuse(m, ofCluster(a.Code, a.Reason))

@@ -114,7 +114,7 @@ func (n *node) populate(waiting []lamport.Node, elsewhere map[lamport.Node]bool,
 			n.opts.Log.Info("adopting a replica that still runs", "replica", own, "pid", pid)
 		case reported[own] != 0 && pid == 0:
 			n.opts.Log.Warn("a replica was started by somebody else; it is left alone", "replica", own, "pid", reported[own])
-		case elsewhere[own] && !late:
+		case elsewhere[own] && !late: // its process may still say that it is there
 			left = append(left, own)
 		default:
 			err = n.super.spawn(own)
@@ -292,7 +292,7 @@ func (n *node) reason(r *master.ReplicaStatus) string {
 		return r.Reason
 	case !ok:
 		return r.Reason + " (its process was started elsewhere, and this master does not start it again)"
-	case !p.Yields.IsZero():
+	case !p.Yields.IsZero(): // it is due, and another process of its name is at work
 		return r.Reason + " (its process is another than the master's own, which gave way)"
 	case p.PID != 0 || p.Err == nil:
 		return r.Reason

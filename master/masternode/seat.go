@@ -142,13 +142,13 @@ func (s *seat) term() (over bool, err error) {
 	hasEndedWell := err == nil || hasNotServed
 	isDrained := hasEndedWell && errors.Is(why, errHandOver)
 	switch {
-	case isDrained:
+	case isDrained: // it has handed over, and nothing is left to answer
 		s.endTerm()
 		n.herald.do((*succession.Machine).Released)
 		return false, nil
-	case errors.Is(err, ErrSuperseded):
+	case errors.Is(err, ErrSuperseded): // the replicas obey another master
 		n.herald.do((*succession.Machine).Superseded)
-	case errors.Is(why, errSteppedBack):
+	case errors.Is(why, errSteppedBack): // the herald has seen it by itself
 	case errors.Is(err, register.ErrUnavailable), errors.Is(err, ErrStopped):
 		n.opts.Log.Warn("this master could not begin to lead, and stands by again", "error", err)
 		n.herald.do((*succession.Machine).Failed)

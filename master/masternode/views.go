@@ -79,7 +79,7 @@ func (n *node) openViews(ctx context.Context) error {
 		switch {
 		case !errors.Is(err, register.ErrUnavailable):
 			return err
-		case atWork && ctx.Err() == nil:
+		case atWork && ctx.Err() == nil: // what needs no record is served meanwhile (rule W1)
 			n.leaveUnread(err)
 			return nil
 		case errors.Is(err, bus.ErrPermission): // time changes nothing

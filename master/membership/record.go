@@ -102,9 +102,9 @@ func (m *Machine) checked(r Result, out *Output) {
 	case r.Fate != Read: // the next check looks again
 	case r.Record != nil && r.Record.Epoch == m.record.Epoch && r.Record.Nonce == m.record.Nonce:
 		m.revision, m.restores = r.Revision, false
-	case r.Record != nil && m.supersedes(r.Record):
+	case r.Record != nil && m.supersedes(r.Record): // another master has decided it
 		m.adopt(r.Record, r.Revision, out)
-	default:
+	default: // it is lost, or an older copy was put back
 		if !m.restores || r.Revision != m.lostRevision {
 			m.foundNonce = m.asks
 		}

@@ -81,7 +81,7 @@ func (m *Machine) Short() string {
 	away := trouble.Unreachable
 	for _, member := range m.record.Members {
 		switch r := m.Replica(member.Node); {
-		case r == nil || r.Lost:
+		case r == nil || r.Lost: // its process has ended
 			absent = append(absent, member.Node.String())
 		case r.Incarnation > member.Incarnation || r.Back != "": // it is there, and has less than it had
 			absent = append(absent, member.Node.String())

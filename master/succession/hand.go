@@ -126,12 +126,12 @@ func (m *Machine) Released() {
 	}
 	hasNext := m.next != ""
 	switch {
-	case m.stopping && hasNext:
+	case m.stopping && hasNext: // its process stays until the next one serves
 		m.become(Gone)
 		m.lingers = true
 	case m.stopping:
 		m.end()
-	default:
+	default: // it was told to hand over, and not to end: it stands by
 		m.become(Waiting)
 		m.incarnation, m.silent = 0, m.ticks
 	}
@@ -171,14 +171,14 @@ func (m *Machine) hearComing(b *Beat) {
 	isBefore := b.Name == m.from.Name && b.Life == m.from.Life
 	isStillForUs := b.Role == Leaving && b.Next == m.cfg.Name
 	switch {
-	case isBefore && isStillForUs:
+	case isBefore && isStillForUs: // it is still answering what is left
 		m.from = *b
 	case isBefore && b.Role.leads():
 		m.abandon() // it goes on, or another comes
-	case isBefore:
+	case isBefore: // it leads no more
 		m.released = true
 		m.takeOver()
-	case b.Role.leads() && b.outranks(&m.from):
+	case b.Role.leads() && b.outranks(&m.from): // a third one was faster
 		m.abandon()
 	}
 }

@@ -161,9 +161,9 @@ func (m *Memory) link(e *Entry) (by way) {
 func (m *Memory) unlink(e *Entry, by way) {
 	switch {
 	case e.nobodys(): // nothing leads to it
-	case !by.name.IsZero():
+	case !by.name.IsZero(): // a prefix and a number
 		m.names.Leave(by.name, uint32(m.head))
-	case e.ID == "":
+	case e.ID == "": // the client gave none: it is known by its rID
 		m.byRID.Drop(e.RID, uint32(m.head))
 	default:
 		if h := hash.Sum32(m.seed, e.ID); m.byID[h] == uint32(m.head) {

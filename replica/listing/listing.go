@@ -175,7 +175,7 @@ func (l *Lists) GoOn(r *message.Request) Refusal {
 	case at.prefix != r.Key || at.model != r.Model:
 		return Refusal{model.Malformed, fmt.Sprintf("the page before is of the model %s and the prefix %q: so are all pages of a list",
 			at.model.Word(), at.prefix)}
-	case p.Page < at.base:
+	case p.Page < at.base: // the cursor is a client's to use again, but not for ever
 		return Refusal{model.Gone, fmt.Sprintf("of a list replica %s keeps the last %d pages, and this one was before them: begin again",
 			l.cfg.Self, mostStarts)}
 	case p.Page >= at.base+uint64(len(at.starts)):

@@ -66,10 +66,12 @@ func (d *Donor) Chunk(p *message.Pull) *message.Chunk {
 	switch {
 	case d.outOfReach(p):
 		c.Restart = true
+	// In this order, each once all of what is before it found room: what does not comes with the
+	// next piece.
 	case !d.addEntries(p, c, space):
 	case !p.Scanned && !d.addKeys(c, space):
 	case !d.addChanges(p, c, space):
-	case p.Wedged:
+	case p.Wedged: // it is to be a copy of this wedged member: what it has not delivered
 		d.addRest(p, c, space)
 	}
 	return c

@@ -98,7 +98,7 @@ func (w *Workload) GetsOf(kind string) (int, error) {
 }
 
 const long = `Put a load on a cluster and measure how many requests are answered and how fast, for
-each model and kind of request. Keys are set once before anything counts.
+each model and type of request. Keys are set once before anything counts.
 
 A closed loop (the default) keeps --concurrency requests outstanding. An open loop
 (--rate) sends at that rate whatever becomes of the requests before; latency then counts

@@ -25,14 +25,14 @@ type putter struct {
 	keep  bool   // what is there already stays
 	show  *progress
 
-	pending []flight
+	pending []sending
 	bytes   int
 
 	written, kept, over uint64 // keys: that were written, that were there, that had ended
 }
 
-// flight is a set that is under way.
-type flight struct {
+// sending is a set that is under way.
+type sending struct {
 	key     string
 	size    int
 	pending *client.Pending
@@ -65,7 +65,7 @@ func (p *putter) put(ctx context.Context, e dump.Entry) error {
 	if err != nil {
 		return fmt.Errorf("key %q: %w", r.Key, err)
 	}
-	p.pending = append(p.pending, flight{r.Key, size, pending})
+	p.pending = append(p.pending, sending{r.Key, size, pending})
 	p.bytes += size
 	return nil
 }

@@ -14,7 +14,7 @@ import (
 // they hear is held against the one order, as the reference executes it. The checkers of package
 // history are not asked: the order says more.
 
-// OpsFromSeed draws a run in which sessions make every kind of request. In half of the runs the
+// OpsFromSeed draws a run in which sessions make every type of request. In half of the runs the
 // nodes' clocks on the wall differ, and jump.
 func OpsFromSeed(seed uint64) Options {
 	o := FromSeed(seed)

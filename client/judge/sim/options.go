@@ -94,7 +94,7 @@ type Options struct {
 	// Steadfast, beside Unread, lets the master live, and clients wait for as long as it does.
 	Steadfast bool
 
-	// Ops lets sessions make every kind of request, and Skewed the clocks on the wall differ: see
+	// Ops lets sessions make every type of request, and Skewed the clocks on the wall differ: see
 	// OpsFromSeed.
 	Ops, Skewed bool
 	// Lag is how many ticks old tombstones are, at the least, that are collected; 0: none are.

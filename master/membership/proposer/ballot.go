@@ -87,9 +87,9 @@ func (p *Proposer) promised(out *Output) {
 	}
 	p.isHeld = true
 	switch next := p.command.Propose; {
-	case next == nil:
+	case next == nil: // it was a read
 		p.shown(out)
-	case p.command.Revision != p.revision():
+	case p.command.Revision != p.revision(): // another master's record came first
 		p.end(membership.Result{Fate: membership.Lost}, out)
 	default:
 		p.decide(next, out)
@@ -159,7 +159,7 @@ func (p *Proposer) contended(out *Output) {
 	higher, is := p.outbid()
 	switch {
 	case !is:
-	case p.isForced:
+	case p.isForced: // an operator has decided: it goes above the other one
 		p.raise(higher)
 		p.decide(p.value, out)
 	default:

@@ -89,13 +89,13 @@ func (p *Proposer) Known(nodes []lamport.Node) { p.known = nodes }
 func (p *Proposer) Command(c *membership.Command, out *Output) {
 	p.command, p.began = *c, p.ticks
 	switch {
-	case c.Propose == nil:
+	case c.Propose == nil: // it reads
 		p.ask(out)
 	case p.isDecided(c.Propose): // it is written back, and has never been lost
 		p.end(membership.Result{Fate: membership.Won, Revision: c.Propose.Epoch}, out)
-	case p.isHeld && c.Revision == p.revision():
+	case p.isHeld && c.Revision == p.revision(): // a majority has promised already
 		p.decide(c.Propose, out)
-	default:
+	default: // first the promises, and what they tell of newer records
 		p.ask(out)
 	}
 }
@@ -138,10 +138,12 @@ func (p *Proposer) giveUp(out *Output) {
 	hasValue := func(v *message.Vote) bool { return v.Value != nil }
 	nobodyKnowsOne := p.base == nil && len(p.votes) > 0 && !slices.ContainsFunc(p.votes, hasValue)
 	switch {
+	// An operator has decided to go on with the newest that those know who have answered.
 	case p.command.Force && isRead && p.base != nil:
 		p.isSure = true
 		p.shown(out)
 
+	// What an operator has follow it its own members alone accept, in a higher ballot.
 	case p.command.Force && !isRead && isNext && !p.isForced:
 		p.began, p.isForced = p.ticks, true
 		p.raise(p.ballot)

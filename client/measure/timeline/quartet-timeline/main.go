@@ -24,7 +24,7 @@ func main() {
 	var picture string
 	flag.StringVar(&o.Program, "quartet", "bin/quartet", "the `PROGRAM`")
 	flag.StringVar(&o.Consistency, "consistency", "linearizable", "a `MODEL`")
-	flag.StringVar(&o.Request, "request", "set", "`KIND` of requests: set or get")
+	flag.StringVar(&o.Request, "request", "set", "`TYPE` of requests: set or get")
 	flag.StringVar(&o.Driver, "driver", "goroutine", "goroutine or callback: how the load drives package client")
 	flag.IntVar(&o.Concurrency, "concurrency", 64, "requests outstanding at once")
 	flag.DurationVar(&o.Lasts, "for", 150*time.Millisecond, "how long the kernel records")
