@@ -7,10 +7,10 @@ import (
 	"quartet/bus/lamport"
 )
 
-// A record in its segment: its entry, or nobody's, and the record's length (4 bytes each); the
-// length of the key and the key; the kind and what else there is; the deadline, if there is one;
-// epoch, node, number and revision; time and rID as differences to the revision; the value, to the
-// end. Numbers are varints (encoding/binary) but for the first two.
+// A record in its segment: its entry, or nobody's (4 bytes); the length of what follows; the length
+// of the key and the key; the kind and what else there is; the deadline, if there is one; epoch,
+// node, number and revision; time and rID as differences to the revision; the value, to the end.
+// Numbers are varints (encoding/binary) but for the first.
 //
 // But for its entry, which becomes nobody's, a record never changes: values are handed out where
 // they stand.
@@ -36,8 +36,12 @@ const segmentLen = 1 << 16
 // long as all before them, up to segmentLen.
 const firstLen = 1 << 10
 
-// place is where a record stands: the number of a segment and an offset in it; 0: nowhere.
+// place is where a record stands: the number of a segment and an offset in it; 0: nowhere. Its
+// upper bytes are 0: those beyond placeLen would be needed by a store of 2^40 bytes.
 type place uint64
+
+// placeLen is how many bytes a place takes.
+const placeLen = 5
 
 func placeAt(segment, offset int) place { return place(segment+1)<<16 | place(offset) }
 
@@ -66,12 +70,13 @@ func newSegments() segments { return segments{newest: -1} }
 // append takes an entry's record in, and returns its place.
 func (s *segments) append(entry uint32, key string, r *Record) place {
 	beside := len(r.Value) > inlineMost
-	n := headLen + restOf(key, r, beside)
+	rest := restOf(key, r, beside)
+	n := entryLen + lenOf(uint64(rest)) + rest
 	s.makeRoom(n)
 	to := &s.all[s.newest]
 	at := len(to.data)
 	b := binary.LittleEndian.AppendUint32(to.data, entry)
-	b = binary.LittleEndian.AppendUint32(b, uint32(n))
+	b = binary.AppendUvarint(b, uint64(rest))
 	to.data = appendRest(b, key, r, beside)
 	s.used += n
 	return placeAt(s.newest, at)
@@ -184,13 +189,22 @@ func (s *segments) get(p place) (rec Record, beside bool) {
 	return rec, beside
 }
 
-// headLen is the length of a record's first two numbers.
-const headLen = 8
+// entryLen is the length of a record's entry.
+const entryLen = 4
 
-// headOf returns the entry of the first record in b, and the record's length.
-func headOf(b []byte) (entry uint32, length int) {
-	head := binary.LittleEndian.Uint64(b)
-	return uint32(head), int(head >> 32)
+// headOf returns the entry of the first record in b, where what follows its length begins, and
+// where the record ends.
+func headOf(b []byte) (entry uint32, head, length int) {
+	entry = binary.LittleEndian.Uint32(b)
+	low, high := int(b[entryLen]), int(b[entryLen+1]) // behind the length is more
+	switch {
+	case low < 0x80:
+		return entry, entryLen + 1, entryLen + 1 + low
+	case high < 0x80:
+		return entry, entryLen + 2, entryLen + 2 + (low&0x7f | high<<7)
+	}
+	rest, n := binary.Uvarint(b[entryLen:])
+	return entry, entryLen + n, entryLen + n + int(rest)
 }
 
 func appendRest(b []byte, key string, r *Record, beside bool) []byte {
@@ -247,8 +261,8 @@ type reader struct{ b []byte }
 
 // readerOf reads what stands behind the head of the first record in b, and nothing beyond its end.
 func readerOf(b []byte) (r reader, length int) {
-	_, length = headOf(b)
-	return reader{b: b[headLen:length:length]}, length
+	_, head, length := headOf(b)
+	return reader{b: b[head:length:length]}, length
 }
 
 func (r *reader) uint() uint64 {

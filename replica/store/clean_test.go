@@ -17,13 +17,13 @@ func TestKeysOfOneHash(t *testing.T) {
 		m.Clear()
 		for n := range uint32(keys) {
 			m.newEntry()
-			*m.place(n) = m.segments.append(n, key(n), &Record{Kind: KindValue})
-			m.link(shared, n)
+			m.setPlace(n, m.segments.append(n, key(n), &Record{Kind: KindValue}))
+			m.hashes.insert(shared, n)
 		}
 
 		gone := map[uint32]bool{}
 		for _, n := range rnd.Perm(keys) {
-			m.unlink(shared, uint32(n))
+			m.hashes.remove(shared, uint32(n))
 			gone[uint32(n)] = true
 			for k := range uint32(keys) {
 				at, ok := m.find(shared, key(k))
@@ -33,8 +33,8 @@ func TestKeysOfOneHash(t *testing.T) {
 				}
 			}
 		}
-		if len(m.byHash)+len(m.next) > 0 {
-			t.Fatalf("seed %d: %v and %v stay", seed, m.byHash, m.next)
+		if stay := m.hashes.find(shared); len(stay)+m.hashes.count > 0 {
+			t.Fatalf("seed %d: %v stay, %d are counted", seed, stay, m.hashes.count)
 		}
 	}
 }

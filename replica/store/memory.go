@@ -1,9 +1,13 @@
 package store
 
-import "quartet/replica/internal/hash"
+import (
+	"encoding/binary"
+
+	"quartet/replica/internal/hash"
+)
 
 // Memory is a [Store] in memory, made for millions of small records: their bytes stand one behind
-// the other in segments, a map leads from the hash of a key to its record, and beside it is an
+// the other in segments, a table leads from the hash of a key to its record, and beside it is an
 // ordered index that only a key's first Put touches. There are no pointers to single records, so
 // the garbage collector has next to nothing to look at, however many there are.
 //
@@ -17,25 +21,26 @@ import "quartet/replica/internal/hash"
 // replaced leaves its bytes behind; where these come to more than a sixth of all, each Put that
 // replaces one cleans a segment (64 KiB), and copies what is left of it.
 //
-// Measured by TestMemoryPerKey: a key of 16 bytes takes 170 bytes with its value of 100, 15 to 25
-// more with a deadline, and 200 where each was overwritten three times; a map of pointers, as it
-// was before, took 300. What Remove frees is used again by new keys. What it costs, with the
-// collector's work and beside as much garbage as a set makes in a replica, on a loaded machine of
-// 2026: overwriting one of a million keys 3.1 to 3.5 µs of processor time (the map: 6.2), one of
-// 1,000 keys 0.26 to 0.31 µs (the map: 0.14 to 0.16).
+// Measured by BenchmarkMemoryPerKey: a key of 16 bytes takes 162 bytes with its value of 100, 15 to
+// 25 more with a deadline, and 190 where each was overwritten three times; with a map of Go's in
+// place of the table 178 and 207. What Remove frees is used again by new keys. On a loaded machine
+// of 2026, one of a million keys costs 1.2 µs to get and 2.0 to overwrite, one of 1,000 keys 0.10
+// and 0.12 µs (with the map 1.2, 2.4, 0.08 and 0.14).
 type Memory struct {
 	seed      uint64
-	byHash    map[uint32]uint32 // hash of a key → its entry
-	next      map[uint32]uint32 // entry → another one whose key has the same hash; few have one
-	places    [][]place         // of the records, by entry, in pages
-	entries   uint32            // that were ever given out
-	free      []uint32          // entries whose keys were removed
+	hashes    hashes    // of keys: to their entries
+	places    []*places // of the records, by entry
+	entries   uint32    // that were ever given out
+	free      []uint32  // entries whose keys were removed
 	segments  segments
 	beside    map[uint32][]byte // values that are too long for a segment, by entry
 	keys      index             // all entries, in the order of their keys
 	deadlines index             // those that have one
 	len, live int
 }
+
+// places are of entries whose numbers follow each other, placeLen bytes each.
+type places [pageLen * placeLen]byte
 
 // pageLen is how many places are allocated at once.
 const pageLen = 256
@@ -70,7 +75,7 @@ func (m *Memory) Put(key string, r Record) {
 		n = m.newEntry()
 	}
 
-	*m.place(n) = m.segments.append(n, key, &r)
+	m.setPlace(n, m.segments.append(n, key, &r))
 	if len(r.Value) > inlineMost {
 		m.beside[n] = r.Value
 	}
@@ -78,7 +83,7 @@ func (m *Memory) Put(key string, r Record) {
 		m.live++
 	}
 	if !known {
-		m.link(h, n)
+		m.hashes.insert(h, n)
 		m.keys.insert(prefixOf(key), key, n)
 		m.len++
 	}
@@ -97,10 +102,10 @@ func (m *Memory) Remove(key string) {
 	}
 	m.setDeadline(n, key, m.retire(n), 0)
 	m.keys.remove(prefixOf(key), key)
-	m.unlink(h, n)
+	m.hashes.remove(h, n)
 	m.len--
 
-	*m.place(n) = 0
+	m.setPlace(n, 0)
 	m.free = append(m.free, n)
 	m.clean()
 }
@@ -108,7 +113,7 @@ func (m *Memory) Remove(key string) {
 // Clear implements [Store].
 func (m *Memory) Clear() {
 	*m = Memory{
-		seed: m.seed, byHash: map[uint32]uint32{}, next: map[uint32]uint32{}, beside: map[uint32][]byte{},
+		seed: m.seed, hashes: newHashes(), beside: map[uint32][]byte{},
 		segments: newSegments(), keys: index{key: m.key}, deadlines: index{key: m.key},
 	}
 }
@@ -135,7 +140,7 @@ func (m *Memory) Due(by uint64, fn func(key string, r Record) bool) {
 
 // record returns the record of an entry.
 func (m *Memory) record(n uint32) Record {
-	r, beside := m.segments.get(*m.place(n))
+	r, beside := m.segments.get(m.place(n))
 	if beside {
 		r.Value = m.beside[n]
 	}
@@ -143,10 +148,19 @@ func (m *Memory) record(n uint32) Record {
 }
 
 // key returns the key of an entry.
-func (m *Memory) key(n uint32) []byte { return m.segments.key(*m.place(n)) }
+func (m *Memory) key(n uint32) []byte { return m.segments.key(m.place(n)) }
 
 // place is where an entry's record stands.
-func (m *Memory) place(n uint32) *place { return &m.places[n/pageLen][n%pageLen] }
+func (m *Memory) place(n uint32) place {
+	b := m.places[n/pageLen][n%pageLen*placeLen:]
+	return place(binary.LittleEndian.Uint32(b)) | place(b[4])<<32
+}
+
+func (m *Memory) setPlace(n uint32, p place) {
+	b := m.places[n/pageLen][n%pageLen*placeLen:]
+	binary.LittleEndian.PutUint32(b, uint32(p))
+	b[4] = byte(p >> 32)
+}
 
 // newEntry returns an entry whose record stands nowhere.
 func (m *Memory) newEntry() uint32 {
@@ -158,7 +172,7 @@ func (m *Memory) newEntry() uint32 {
 	e := m.entries
 	m.entries++
 	if e%pageLen == 0 {
-		m.places = append(m.places, make([]place, pageLen))
+		m.places = append(m.places, new(places))
 	}
 	return e
 }
@@ -166,7 +180,7 @@ func (m *Memory) newEntry() uint32 {
 // retire takes the record of an entry out of the counts, before another one takes its place, and
 // returns its deadline. Its key can still be read.
 func (m *Memory) retire(n uint32) (expires uint64) {
-	kind, beside, expires := m.segments.drop(*m.place(n))
+	kind, beside, expires := m.segments.drop(m.place(n))
 	if kind == KindValue {
 		m.live--
 	}
@@ -201,9 +215,9 @@ func (m *Memory) clean() {
 	}
 
 	for left := m.segments.all[victim].data; len(left) > 0; {
-		n, length := headOf(left)
+		n, _, length := headOf(left)
 		if n != nobody {
-			*m.place(n) = m.segments.move(left[:length])
+			m.setPlace(n, m.segments.move(left[:length]))
 		}
 		left = left[length:]
 	}
@@ -212,39 +226,13 @@ func (m *Memory) clean() {
 
 // find returns the entry of a key whose hash is h.
 func (m *Memory) find(h uint32, key string) (n uint32, ok bool) {
-	for n, ok = m.byHash[h]; ok && string(m.key(n)) != key; n, ok = m.next[n] {
+	for _, x := range m.hashes.find(h) {
+		if x.hash() != h {
+			break
+		}
+		if string(m.key(x.entry())) == key {
+			return x.entry(), true
+		}
 	}
-	return n, ok
-}
-
-// link makes an entry the first one under its key's hash.
-func (m *Memory) link(h, n uint32) {
-	if first, ok := m.byHash[h]; ok {
-		m.next[n] = first
-	}
-	m.byHash[h] = n
-}
-
-// unlink takes an entry out from under its key's hash.
-func (m *Memory) unlink(h, n uint32) {
-	next, more := m.next[n]
-	delete(m.next, n)
-	at := m.byHash[h]
-	switch {
-	case at == n && more:
-		m.byHash[h] = next
-		return
-	case at == n:
-		delete(m.byHash, h)
-		return
-	}
-
-	for m.next[at] != n {
-		at = m.next[at]
-	}
-	if more {
-		m.next[at] = next
-	} else {
-		delete(m.next, at)
-	}
+	return 0, false
 }
