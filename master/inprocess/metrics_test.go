@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -14,29 +13,15 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"quartet/bus"
+	"quartet/bus/testkit"
 	"quartet/master/inprocess"
 	"quartet/master/masternode"
 )
 
-// get returns status and body.
-func get(t *testing.T, url string) (int, string) {
-	t.Helper()
-	r, err := http.Get(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Body.Close()
-	b, err := io.ReadAll(r.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r.StatusCode, string(b)
-}
-
 // scrape returns every sample of the cluster's figures by name and labels.
 func scrape(t *testing.T, url string) map[string]float64 {
 	t.Helper()
-	status, body := get(t, url)
+	status, body := testkit.Get(t, url)
 	if status != http.StatusOK {
 		t.Fatalf("%d %s", status, body)
 	}
@@ -59,7 +44,7 @@ func scrape(t *testing.T, url string) map[string]float64 {
 // readiness returns what /readyz says.
 func readiness(t *testing.T, url string) (int, string) {
 	t.Helper()
-	return get(t, strings.Replace(url, "/metrics", "/readyz", 1))
+	return testkit.Get(t, strings.Replace(url, "/metrics", "/readyz", 1))
 }
 
 // A scrape says what the report says, and readiness ends with the second replica.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -14,6 +13,7 @@ import (
 
 	"quartet/bus"
 	"quartet/bus/link"
+	"quartet/bus/testkit"
 )
 
 func TestAddresses(t *testing.T) {
@@ -35,21 +35,6 @@ func TestAddresses(t *testing.T) {
 			t.Errorf("%q: %v", listen, err)
 		}
 	}
-}
-
-// get returns status and body.
-func get(t *testing.T, url string) (int, string) {
-	t.Helper()
-	r, err := http.Get(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Body.Close()
-	b, err := io.ReadAll(r.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r.StatusCode, string(b)
 }
 
 // What is asked of a node that has not begun, works, stands still, and has ended.
@@ -131,14 +116,14 @@ func TestServing(t *testing.T) {
 
 	_, port, _ := strings.Cut(m.addr.String(), "]:")
 	base := "http://127.0.0.1:" + port
-	status, body := get(t, base+"/metrics")
+	status, body := testkit.Get(t, base+"/metrics")
 	if status != http.StatusOK || !strings.Contains(body, `quartet_up{node="m1"} 0`) || !strings.Contains(body, "go_goroutines") {
 		t.Errorf("%d\n%s", status, body)
 	}
-	if status, body := get(t, base+"/readyz"); status != http.StatusServiceUnavailable || body != bus.ErrNotBegun.Error()+"\n" {
+	if status, body := testkit.Get(t, base+"/readyz"); status != http.StatusServiceUnavailable || body != bus.ErrNotBegun.Error()+"\n" {
 		t.Errorf("%d %q", status, body)
 	}
-	if status, _ := get(t, base+"/healthz"); status != http.StatusOK {
+	if status, _ := testkit.Get(t, base+"/healthz"); status != http.StatusOK {
 		t.Error(status)
 	}
 	if r, err := http.Post(base+"/metrics", "", nil); err != nil || r.StatusCode != http.StatusMethodNotAllowed {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"quartet/bus"
+	"quartet/bus/testkit"
 	"quartet/bus/trouble"
 	"quartet/master/ledger"
 	"quartet/master/masternode"
@@ -50,16 +51,7 @@ func TestWhatWillFailIsToldWhileAllIsWell(t *testing.T) {
 			t.Cleanup(func() { _ = m.Close() })
 			fetch := func(path string) (int, string) {
 				t.Helper()
-				r, err := http.Get(strings.Replace(m.URL(), "/metrics", path, 1))
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer r.Body.Close()
-				b, err := io.ReadAll(r.Body)
-				if err != nil {
-					t.Fatal(err)
-				}
-				return r.StatusCode, string(b)
+				return testkit.Get(t, strings.Replace(m.URL(), "/metrics", path, 1))
 			}
 
 			if code, said := fetch("/readyz"); code != test.code || !strings.Contains(said, test.says) {
