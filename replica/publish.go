@@ -25,7 +25,7 @@ func (m *Machine) publish() {
 		return
 	}
 	for i := from; i < log.Next(); i++ {
-		m.published.out = append(m.published.out, *log.At(i))
+		m.published.out = append(m.published.out, log.At(i))
 	}
 }
 

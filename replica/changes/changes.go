@@ -20,24 +20,24 @@ const (
 	DefaultBytes = 256 << 20 // … of which so many bytes are kept at the most
 )
 
-// changeBytes is about what a change takes beside key and value.
+// changeBytes is what a change counts for beside key and value: it takes less, but replicas of all
+// versions are to forget the same changes for lack of room.
 const changeBytes = 112
 
-// blockLen is how many changes are allocated at once: the log grows and shrinks by blocks, so that
-// no change of its size holds the replica up.
-const blockLen = 1024
+// blockLen is how many changes stand together: the log grows and shrinks by blocks, so that no
+// change of its size holds the replica up.
+const blockLen = 128
 
 // Log is a log of changes. It has one owner. Make it with [New].
 //
 // Each change has an index, which counts the changes that this log has taken: what a watch
 // remembers as its place. Indexes are of one process; revisions are the order's.
 type Log struct {
-	blocks [][]message.Change // each full but the last
-	spare  []message.Change   // an empty block, or nil
-	first  uint64             // index of the oldest change
-	base   uint64             // index of the first place of the first block
-	next   uint64             // index that the next change gets
-	since  uint64             // all changes after this revision are here
+	blocks []*block // each full but the last
+	first  uint64   // index of the oldest change
+	base   uint64   // index of the first place of the first block
+	next   uint64   // index that the next change gets
+	since  uint64   // all changes after this revision are here
 	bytes  int
 
 	most, mostBytes int
@@ -68,7 +68,7 @@ func (l *Log) Since() uint64 { return l.since }
 // Len is how many changes the log holds.
 func (l *Log) Len() int { return int(l.next - l.first) }
 
-// Bytes is about how much memory they take.
+// Bytes is what they count for: more than the memory that they take.
 func (l *Log) Bytes() int { return l.bytes }
 
 // First is the index of the oldest change, Next that of the change after the newest.
@@ -82,27 +82,47 @@ func (l *Log) Last() uint64 {
 	if l.next == l.first {
 		return l.since
 	}
-	return l.At(l.next - 1).Revision
+	return l.Revision(l.next - 1)
 }
 
-// At returns the change of an index from First to below Next. It must not be changed.
-func (l *Log) At(i uint64) *message.Change {
+// At returns the change of an index from First to below Next. Its value must not be changed, and
+// whoever keeps it for long copies it, for it stands among others.
+func (l *Log) At(i uint64) message.Change {
+	b, at := l.place(i)
+	return b.get(at)
+}
+
+// Below reports whether the key of a change begins with a prefix. It costs less than [Log.At].
+func (l *Log) Below(i uint64, prefix string) bool {
+	b, at := l.place(i)
+	key := b.key(at)
+	return len(key) >= len(prefix) && string(key[:len(prefix)]) == prefix
+}
+
+// Revision returns the revision of a change. It costs less than [Log.At].
+func (l *Log) Revision(i uint64) uint64 {
+	b, at := l.place(i)
+	return b.revision(at)
+}
+
+// place is where the change of an index stands.
+func (l *Log) place(i uint64) (b *block, at int) {
 	n := i - l.base
-	return &l.blocks[n/blockLen][n%blockLen]
+	return l.blocks[n/blockLen], int(n % blockLen)
 }
 
 // More reports whether the change after this one has the same revision.
 func (l *Log) More(i uint64) bool {
-	return i+1 < l.next && l.At(i+1).Revision == l.At(i).Revision
+	return i+1 < l.next && l.Revision(i+1) == l.Revision(i)
 }
 
 // Append takes the next change. Revisions do not fall. Of several changes of one key at one
 // revision, a transaction's, the last counts.
 func (l *Log) Append(c message.Change) {
-	for i := l.next; i > l.first && l.At(i-1).Revision == c.Revision; i-- {
-		if old := l.At(i - 1); old.Key == c.Key {
-			l.bytes += c.Size() - old.Size()
-			*old = c
+	for i := l.next; i > l.first && l.Revision(i-1) == c.Revision; i-- {
+		if b, at := l.place(i - 1); string(b.key(at)) == c.Key {
+			l.bytes += c.Size() - b.size(at)
+			b.replace(at, &c)
 			l.trim()
 			return
 		}
@@ -114,36 +134,37 @@ func (l *Log) Append(c message.Change) {
 // none.
 func (l *Log) Push(c message.Change) {
 	n := len(l.blocks)
-	if n == 0 || len(l.blocks[n-1]) == blockLen {
-		l.blocks = append(l.blocks, l.block())
-		n++
+	if n == 0 || l.blocks[n-1].len() == blockLen {
+		l.begin(c.Revision)
+		n = len(l.blocks)
 	}
-	l.blocks[n-1] = append(l.blocks[n-1], c)
+	l.blocks[n-1].append(&c)
 	l.next++
 	l.bytes += changeBytes + c.Size()
 	l.trim()
 }
 
-// block returns an empty block.
-func (l *Log) block() []message.Change {
-	if b := l.spare; b != nil {
-		l.spare = nil
-		return b
+// begin begins a block. It is likely to become as long as the last one.
+func (l *Log) begin(revision uint64) {
+	room := 0
+	if n := len(l.blocks); n > 0 {
+		full := l.blocks[n-1]
+		full.seal()
+		room = len(full.data) + len(full.data)/32
 	}
-	return make([]message.Change, 0, blockLen)
+	l.blocks = append(l.blocks, newBlock(revision, room))
 }
 
 // trim drops what is more than the log keeps, the oldest first. The newest always stays.
 func (l *Log) trim() {
 	for l.next-l.first > 1 && l.isOver() {
-		oldest := l.At(l.first)
-		l.since = max(l.since, oldest.Revision)
-		l.bytes -= changeBytes + oldest.Size()
-		*oldest = message.Change{}
+		b, at := l.place(l.first)
+		l.since = max(l.since, b.revision(at))
+		l.bytes -= changeBytes + b.size(at)
+		b.drop(at)
 		l.first++
 
 		if l.first-l.base == blockLen {
-			l.spare = l.blocks[0][:0]
 			l.blocks = slices.Delete(l.blocks, 0, 1)
 			l.base += blockLen
 		}
@@ -159,6 +180,6 @@ func (l *Log) Seek(after uint64) (uint64, bool) {
 	if after < l.since {
 		return 0, false
 	}
-	n := sort.Search(l.Len(), func(i int) bool { return l.At(l.first+uint64(i)).Revision > after })
+	n := sort.Search(l.Len(), func(i int) bool { return l.Revision(l.first+uint64(i)) > after })
 	return l.first + uint64(n), true
 }

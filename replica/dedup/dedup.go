@@ -90,7 +90,7 @@ type block struct {
 	count   int      // entries, with those that are forgotten
 	results [][]byte // the long ones, in the order of their entries
 	freed   int      // of those
-	data    [blockBytes]byte
+	data    []byte   // blockBytes: apart, so that the garbage collector passes over them
 }
 
 // blockBytes is much more than the largest entry: 256 bytes of ID, a result and ten numbers.
@@ -179,7 +179,7 @@ func (m *Memory) room(e *Entry) *block {
 	}
 	b := m.spare
 	if b == nil {
-		b = new(block)
+		b = &block{data: make([]byte, blockBytes)}
 	}
 	m.spare = nil
 	b.base, b.used, b.count = *e, 0, 0

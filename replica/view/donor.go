@@ -160,7 +160,7 @@ func (d *Donor) addChanges(p *message.Pull, c *message.Chunk, space *room) bool 
 		if !space.add(change.Size()) && !isBegun {
 			return false
 		}
-		c.Changes.List = append(c.Changes.List, *change)
+		c.Changes.List = append(c.Changes.List, change)
 		if !log.More(i) {
 			whole, c.Changes.To = len(c.Changes.List), change.Revision
 		}

@@ -57,7 +57,7 @@ func (w *Watches) spread(f *feed) {
 	for i := f.seen; i < end; i++ {
 		c := f.log.At(i)
 		f.each(c.Key, func(at *watch) {
-			told := at.live && w.change(at, i, c)
+			told := at.live && w.change(at, i, &c)
 			waits := !at.live && i >= at.next
 			if !told && waits {
 				at.missed++
@@ -88,7 +88,7 @@ func (w *Watches) change(at *watch, i uint64, c *message.Change) bool {
 // (Those elsewhere it is not told of: it would wait for them for ever.)
 func (at *watch) more(i uint64) bool {
 	for log := at.feed.log; log.More(i); i++ {
-		if strings.HasPrefix(log.At(i+1).Key, at.prefix) {
+		if log.Below(i+1, at.prefix) {
 			return true
 		}
 	}
@@ -142,7 +142,7 @@ func (w *Watches) beat(at *watch) (ended bool) {
 func (w *Watches) waiting(at *watch) uint64 {
 	log := at.feed.log
 	for i := max(at.next, log.First()); i < at.counted; i++ {
-		if strings.HasPrefix(log.At(i).Key, at.prefix) {
+		if log.Below(i, at.prefix) {
 			at.missed++
 		}
 	}
@@ -218,11 +218,11 @@ func (w *Watches) drain(at *watch, left *budget) bool {
 		}
 
 		left.looks--
-		c := log.At(at.next)
-		if !strings.HasPrefix(c.Key, at.prefix) {
+		if !log.Below(at.next, at.prefix) {
 			continue
 		}
-		if !w.change(at, at.next, c) {
+		c := log.At(at.next)
+		if !w.change(at, at.next, &c) {
 			return false
 		}
 		left.bytes -= c.Size()
@@ -333,9 +333,9 @@ func (w *Watches) hasEnded(c *message.Change) bool {
 	if isTentative := c.Revision == 0; isTentative || !isKept {
 		return false
 	}
-	for ; i < log.Next() && log.At(i).Revision == c.Revision; i++ {
-		if log.At(i).Key == c.Key {
-			return log.At(i).Kind == message.ChangeExpire
+	for ; i < log.Next() && log.Revision(i) == c.Revision; i++ {
+		if at := log.At(i); at.Key == c.Key {
+			return at.Kind == message.ChangeExpire
 		}
 	}
 	return false
@@ -405,15 +405,17 @@ func (w *Watches) tellDeleted(at *watch, left *budget) bool {
 			return false
 		}
 		left.looks--
+		if !log.Below(s.deleted, at.prefix) {
+			continue
+		}
 		c := log.At(s.deleted)
-		isOther := c.Kind == message.ChangeSet || !strings.HasPrefix(c.Key, at.prefix)
-		if isOther || s.touched[c.Key] {
+		if c.Kind == message.ChangeSet || s.touched[c.Key] {
 			continue
 		}
 		if _, stands := w.source.Newest(c.Key); stands {
 			continue
 		}
-		if !w.there(at, c, left) {
+		if !w.there(at, &c, left) {
 			return false
 		}
 	}
