@@ -19,6 +19,7 @@ import (
 	"quartet/master/masternode"
 	"quartet/master/masternode/mastermetrics"
 	"quartet/master/masternode/spans"
+	"quartet/replica/disk"
 )
 
 // settings are what the command line says of a cluster.
@@ -79,6 +80,8 @@ func (o *settings) shared(f *pflag.FlagSet, record string) {
 	f.BoolVar(&o.Memory, "memory", false, "keep nothing on disk but logs")
 	config.OneOf(f, &o.Sync, "sync", masternode.SyncInterval, []string{masternode.SyncInterval, masternode.SyncAlways},
 		"with --dir, what survives: interval (kill -9 of every process) or always (a power cut)")
+	config.Int(f, &o.Cache, "cache", disk.DefaultCache>>20, disk.LeastCache>>20, disk.MostCache>>20,
+		"with --dir, how many `MiB` of its data each replica keeps in memory")
 
 	config.OneOf(f, &o.Record, "record", record,
 		[]string{masternode.RecordJetStream, masternode.RecordReplicas},
@@ -109,15 +112,15 @@ func (o *settings) shared(f *pflag.FlagSet, record string) {
 		"send OpenTelemetry spans to the OTLP/HTTP collector at `URL`, http://127.0.0.1:4318 "+
 			"(OTEL_EXPORTER_OTLP_ENDPOINT; the other OTEL_ variables hold, too); default: off")
 
-	config.Excludes(f, "memory", "dir", "sync")
+	config.Excludes(f, "memory", "dir", "sync", "cache")
 	f.BoolVar(&o.spans.Keys, "otel-keys", false, "let spans carry keys, in place of a hash of them")
 }
 
 // settle makes options of what was said, or finds that it contradicts itself.
 func (o *settings) settle(f *pflag.FlagSet, inside func(nodelog.Options) masternode.Runner) (err error) {
-	onDisk := f.Changed("dir") || f.Changed("sync")
+	onDisk := f.Changed("dir") || f.Changed("sync") || f.Changed("cache")
 	if o.Memory && onDisk {
-		return errors.New("--memory excludes --dir and --sync")
+		return errors.New("--memory excludes --dir, --sync and --cache")
 	}
 
 	if o.console.Write && o.console.Listen == "" {

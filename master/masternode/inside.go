@@ -32,7 +32,7 @@ func (s *supervisor) within(ctx context.Context, n lamport.Node, number int) err
 		r.URL, r.Connect = o.Connection.URL(), o.Connection.Options("", nil).Connect
 	}
 	if !o.Memory {
-		r.Dir, r.Sync = s.home(n), o.Sync
+		r.Dir, r.Sync, r.Cache = s.home(n), o.Sync, o.Cache
 	}
 	if o.ReplicaMetrics != nil {
 		r.Metrics = o.ReplicaMetrics(n)

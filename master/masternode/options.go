@@ -65,6 +65,7 @@ type Replica struct {
 	PublishChanges bool
 	Dir            string // "": in memory
 	Sync           string // of Dir: SyncInterval or SyncAlways
+	Cache          int    // MiB of Dir's data that are kept in memory; 0: as a replica of its own has it
 	Metrics        string // where it serves its figures; "": nowhere
 }
 
@@ -97,6 +98,7 @@ type Options struct {
 	Dir             string
 	Memory          bool
 	Sync            string // of the replicas' disks: SyncInterval or SyncAlways; "": SyncInterval
+	Cache           int    // MiB of a replica's data that are kept in memory, with Dir; 0: as the replica has it
 	Gets            string // linearizable ones: GetsFenced or GetsOrdered; "": GetsFenced
 
 	Timeout    time.Duration // a request without an outcome is answered 504

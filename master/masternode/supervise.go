@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -82,6 +83,9 @@ func (s *supervisor) command(n lamport.Node) *exec.Cmd {
 			sync = SyncInterval
 		}
 		args = append(args, "--dir", s.home(n), "--sync", sync)
+		if o.Cache > 0 {
+			args = append(args, "--cache", strconv.Itoa(o.Cache))
+		}
 	}
 	if o.ReplicaMetrics != nil {
 		args = append(args, "--metrics", o.ReplicaMetrics(n))

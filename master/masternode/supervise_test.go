@@ -42,14 +42,17 @@ func TestWhatAReplicaIsStartedWith(t *testing.T) {
 		want     []string
 		unwanted []string
 	}{
-		"in memory": {nil, []string{"--memory"}, []string{"--dir", "--sync"}},
+		"in memory": {nil, []string{"--memory"}, []string{"--dir", "--sync", "--cache"}},
 		"on disk": {
 			func(o *Options) { o.Memory, o.Dir = false, dir },
 			[]string{"--dir", filepath.Join(dir, "replicas", "r2"), "--sync", "interval"}, []string{"--memory"},
 		},
 		"on disk, always synced": {
 			func(o *Options) { o.Memory, o.Dir, o.Sync = false, dir, SyncAlways },
-			[]string{"--sync", "always"}, []string{"--memory"},
+			[]string{"--sync", "always"}, []string{"--memory", "--cache"},
+		},
+		"on disk, with another cache": {
+			func(o *Options) { o.Memory, o.Dir, o.Cache = false, dir, 200 }, []string{"--cache 200 "}, []string{"--memory"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -21,7 +21,7 @@ import (
 // inMemory are options for a store in a file system that can crash.
 func inMemory(fs vfs.FS) Options {
 	return Options{
-		Dir: "/r1", BootID: "boot 1", SyncEvery: time.Hour, Window: 50, CacheSize: 4 << 10,
+		Dir: "/r1", BootID: "boot 1", SyncEvery: time.Hour, Window: 50, records: 4 << 10,
 		fs: fs, memTable: 256 << 10, trimEnded: 16,
 	}
 }
@@ -175,7 +175,8 @@ func TestTurnsThatContradict(t *testing.T) {
 func TestOptions(t *testing.T) {
 	for name, o := range map[string]Options{
 		"no directory": {}, "sync": {Dir: "d", Sync: 3}, "negative": {Dir: "d", SyncEvery: -1},
-		"boot id": {Dir: "d", BootID: string(make([]byte, 65))},
+		"boot id":       {Dir: "d", BootID: string(make([]byte, 65))},
+		"a small cache": {Dir: "d", Cache: LeastCache - 1}, "a large cache": {Dir: "d", Cache: MostCache + 1},
 	} {
 		if _, _, err := Open(t.Context(), o); !errors.Is(err, ErrOptions) {
 			t.Errorf("%s: %v", name, err)

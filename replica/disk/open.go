@@ -31,7 +31,7 @@ func Open(ctx context.Context, o Options) (*Disk, *durable.Saved, error) {
 	}
 
 	d := &Disk{
-		o: o, fault: newFault(), flushes: &flushes{}, enc: codec.NewEncoder(), cache: newCache(o.CacheSize),
+		o: o, fault: newFault(), flushes: &flushes{}, enc: codec.NewEncoder(), cache: newCache(o.records),
 		counts: counts{firstEntry: 1, firstMark: 1}, lasting: true, done: make(chan struct{}),
 	}
 
@@ -188,7 +188,7 @@ func (d *Disk) engineOptions(exists bool) *pebble.Options {
 		ErrorIfNotExists:   exists,
 		FormatMajorVersion: pebble.FormatTableFormatV6,
 
-		CacheSize:    engineCache,
+		CacheSize:    d.o.engineCache(),
 		MemTableSize: uint64(d.o.memTable), MemTableStopWritesThreshold: memTableStop,
 		MaxOpenFiles: engineFiles,
 		// Never wait for compactions: on a full disk that would be for ever, and then Room

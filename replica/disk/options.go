@@ -60,9 +60,10 @@ type Options struct {
 	Window    int           // that of the table of executed requests, whose last entries a learner needs in full; 0: [dedup.DefaultWindow]
 	BootID    string        // of the machine, up to 64 bytes: differs after each start of it
 	MinFree   int64         // bytes; with less room on the disk, Room refuses; 0: see [room.LevelsOf]
-	CacheSize int           // bytes of records that are kept in memory; 0: 32 MiB
+	Cache     int           // bytes of data that are kept in memory, [LeastCache] to [MostCache]; 0: [DefaultCache]
 	Log       *slog.Logger  // nil: nothing is logged
 
+	records   int    // of Cache; under test: fewer
 	fs        vfs.FS // under test: in memory
 	memTable  int    // under test: smaller, so that the engine has more to do
 	trimEnded int    // under test: fewer
@@ -73,21 +74,32 @@ const (
 	memTableLast = 256 << 10 // of the smallest
 	memTablePart = 64        // of a small disk
 	memTableStop = 4         // memtables; then writes wait for the disk
-	engineCache  = 48 << 20  // blocks and memtables together
+	memTableMost = 6         // memtables take no more than that part of what the engine has
 	engineFiles  = 256       // open files of the engine
-	defaultCache = 32 << 20
 	maxBootID    = 64
 )
+
+// How much of the data is kept in memory: see [Options].Cache. Two fifths are records, the rest is
+// the engine's: blocks of its tables, their indices and memtables.
+const (
+	DefaultCache = 80 << 20
+	LeastCache   = 16 << 20
+	MostCache    = 1 << 40
+)
+
+// engineCache is the engine's part of the cache.
+func (o *Options) engineCache() int64 { return int64(o.Cache) / 5 * 3 }
 
 // memTableOf is how large memtables are on this disk. The engine allocates as much for each log
 // before it writes there, so on a small disk the logs of a few replicas would leave no room for
 // data.
 func (o *Options) memTableOf() int {
+	most := min(memTableSize, o.engineCache()/memTableMost)
 	usage, err := room.Look(o.Dir)
 	if err != nil {
-		return memTableSize // whoever opens the directory says what is wrong with it
+		return int(most) // whoever opens the directory says what is wrong with it
 	}
-	return int(min(memTableSize, max(memTableLast, usage.Total/memTablePart)))
+	return int(min(most, max(memTableLast, int64(usage.Total/memTablePart))))
 }
 
 // filled returns o with its defaults.
@@ -101,8 +113,11 @@ func (o Options) filled() (Options, error) {
 	if o.Window == 0 {
 		o.Window = dedup.DefaultWindow
 	}
-	if o.CacheSize == 0 {
-		o.CacheSize = defaultCache
+	if o.Cache == 0 {
+		o.Cache = DefaultCache
+	}
+	if o.records == 0 {
+		o.records = o.Cache / 5 * 2
 	}
 	if o.memTable == 0 {
 		o.memTable = o.memTableOf()
@@ -122,8 +137,10 @@ func (o Options) filled() (Options, error) {
 		return o, fmt.Errorf("%w: no directory", ErrOptions)
 	case o.Sync != Interval && o.Sync != Always:
 		return o, fmt.Errorf("%w: %v", ErrOptions, o.Sync)
-	case o.SyncEvery < 0 || o.Window < 0 || o.MinFree < 0 || o.CacheSize < 0:
+	case o.SyncEvery < 0 || o.Window < 0 || o.MinFree < 0:
 		return o, fmt.Errorf("%w: a negative number", ErrOptions)
+	case o.Cache < LeastCache || o.Cache > MostCache:
+		return o, fmt.Errorf("%w: a cache of %d bytes: want %d to %d", ErrOptions, o.Cache, LeastCache, MostCache)
 	case len(o.BootID) > maxBootID:
 		return o, fmt.Errorf("%w: the boot id is longer than %d bytes", ErrOptions, maxBootID)
 	}

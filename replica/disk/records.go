@@ -63,7 +63,7 @@ func isValue(r *store.Record) uint64 {
 
 // Clear removes all records; see [store.Store]. They are gone on disk with the next Commit.
 func (d *Disk) Clear() {
-	d.cache, d.dirty = newCache(d.o.CacheSize), nil
+	d.cache, d.dirty = newCache(d.o.records), nil
 	d.cleared, d.keys, d.live, d.lasting = true, 0, 0, true
 }
 

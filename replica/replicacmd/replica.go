@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"quartet/bus"
 	"quartet/bus/dial"
@@ -32,6 +33,7 @@ import (
 func Replica(stderr io.Writer, stop func() context.Context) *cobra.Command {
 	var o replicanode.Options
 	var id, sync, listen string
+	var cache int
 	logs := nodelog.Options{Stderr: stderr}
 	var memory bool
 	var connection *dial.Flags
@@ -67,12 +69,10 @@ speaks as it; 2 wrong usage; 1 anything else.`,
 			if o.ID, err = lamport.ParseNode(id); err != nil || !o.ID.IsReplica() {
 				return exit.Usage(errors.New("--id must be r1, r2, …"))
 			}
-			if o.Dir != "" && memory {
-				return exit.Usage(errors.New("--dir and --memory exclude each other"))
+			if err := onDisk(cmd.Flags(), o.Dir, memory); err != nil {
+				return exit.Usage(err)
 			}
-			if o.Dir == "" && cmd.Flags().Changed("sync") {
-				return exit.Usage(errors.New("--sync says what data in a --dir survive, and none is given: the data would be in memory"))
-			}
+			o.Cache = cache << 20
 			if o.Sync, err = parseSync(sync); err != nil {
 				return exit.Usage(err)
 			}
@@ -92,6 +92,8 @@ speaks as it; 2 wrong usage; 1 anything else.`,
 	config.Excludes(f, "memory", "dir")
 	config.OneOf(f, &sync, "sync", disk.Interval.String(), []string{disk.Interval.String(), disk.Always.String()},
 		"with --dir, what survives: interval (kill -9) or always (a power cut)")
+	config.Int(f, &cache, "cache", disk.DefaultCache>>20, disk.LeastCache>>20, disk.MostCache>>20,
+		"with --dir, how many `MiB` of the data are kept in memory")
 	config.Duration(f, &o.CausalWait, "causal-wait", 50*time.Millisecond, 0, config.Forever,
 		"how long a get or set waits for its minimum timestamp or position")
 	f.BoolVar(&o.PublishChanges, "publish-changes", false,
@@ -106,6 +108,21 @@ speaks as it; 2 wrong usage; 1 anything else.`,
 	monitor.Flag(f, &listen)
 	_ = cmd.MarkFlagRequired("id")
 	return cmd
+}
+
+// onDisk refuses what is said of data on disk where they are to be in memory.
+func onDisk(f *pflag.FlagSet, dir string, memory bool) error {
+	switch {
+	case dir != "" && memory:
+		return errors.New("--dir and --memory exclude each other")
+	case dir != "":
+		return nil
+	case f.Changed("sync"):
+		return errors.New("--sync says what data in a --dir survive, and none is given: the data would be in memory")
+	case f.Changed("cache"):
+		return errors.New("--cache says how much of the data in a --dir is in memory, and none is given: all of them would be")
+	}
+	return nil
 }
 
 // run runs the replica until it is to end.

@@ -57,8 +57,9 @@ type Options struct {
 	// PublishChanges has the first member publish each committed change, for whoever listens.
 	PublishChanges bool
 
-	Dir  string    // of this replica's data alone; "": they are in memory
-	Sync disk.Sync // of Dir; 0: disk.Interval
+	Dir   string    // of this replica's data alone; "": they are in memory
+	Sync  disk.Sync // of Dir; 0: disk.Interval
+	Cache int       // bytes of Dir's data that are kept in memory; 0: disk.DefaultCache
 
 	// MasterLock, if not "", is the file that the master of this machine holds locked
 	// while it lives. A replica that hears nothing for OrphanTimeout and finds the lock

@@ -32,7 +32,7 @@ func open(ctx context.Context, o *Options) (*storage, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot tell whether the machine was started anew: %w", err)
 	}
-	if s.disk, s.saved, err = disk.Open(ctx, disk.Options{Dir: o.Dir, Sync: o.Sync, BootID: boot, Log: o.Log}); err != nil {
+	if s.disk, s.saved, err = disk.Open(ctx, disk.Options{Dir: o.Dir, Sync: o.Sync, Cache: o.Cache, BootID: boot, Log: o.Log}); err != nil {
 		return nil, err
 	}
 	s.store = s.disk
