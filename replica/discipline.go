@@ -11,7 +11,8 @@ import (
 
 // discipline is a consistency model at a replica. All models share one broadcast and one
 // order; they differ in how much of that order this replica must have seen before it may
-// answer. That is mayAnswer, and the whole of the difference:
+// answer. That is mayAnswer, the difference between them (who is asked at all, of wedged and
+// removed replicas, says door.go):
 //
 //	model         a get may be answered when …                     and reads
 //	linearizable  its turn in this replica's queue has come         the committed layer
@@ -25,7 +26,7 @@ import (
 // A set of models 1 and 2 is answered when it is delivered at its place in the order, one of
 // model 3 when f+1 members hold its number, one of model 4 when this replica has applied it.
 type discipline interface {
-	// set takes a set on its way into the order.
+	// set takes a set on its way into the order; a causal one is on it already, from the master.
 	set(r *message.Request)
 	// mayAnswer is the condition under which this replica may answer the get r.
 	mayAnswer(r *message.Request, s seen) bool
@@ -94,7 +95,7 @@ func (m *Machine) request(r *message.Request, fenced bool) {
 	}
 }
 
-// serve serves a request that does not write, and whose turn has come.
+// serve serves a request that does not write and may be answered now.
 func (m *Machine) serve(r *message.Request) {
 	switch r.Type {
 	case model.Watch:

@@ -3,7 +3,7 @@
 // total order; the four models differ in how much of that order a replica must have seen before it
 // may answer. Each has its file:
 //
-//	linearizable.go  at its own place in the order, gets too
+//	linearizable.go  at its own place in the order; gets in a turn of this replica's queue, fenced
 //	sequential.go    sets likewise; gets behind what stands in this replica's queue
 //	causal.go        once this replica's safe watermark has reached the minimum
 //	eventual.go      at once
