@@ -49,7 +49,7 @@ func Replicas(log nodelog.Options) masternode.Runner {
 		defer stop()
 		err = replicanode.Run(ctx, replicanode.Options{
 			Probe: probe, ID: r.ID, PID: r.Number, URL: r.URL, User: r.User, Password: r.Password, Connect: r.Connect, Prefix: r.Prefix,
-			CausalWait: r.CausalWait, PublishChanges: r.PublishChanges, Dir: r.Dir, Sync: sync, Cache: r.Cache << 20, Log: logger,
+			CausalWait: r.CausalWait, PublishChanges: r.PublishChanges, Dir: r.Dir, Sync: sync, Cache: int64(r.Cache) << 20, Log: logger,
 		})
 		switch {
 		case errors.Is(err, disk.ErrDamaged):

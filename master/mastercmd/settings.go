@@ -123,6 +123,9 @@ func (o *settings) settle(f *pflag.FlagSet, inside func(nodelog.Options) mastern
 		return errors.New("--memory excludes --dir, --sync and --cache")
 	}
 
+	if !f.Changed("cache") { // a replica's own default is as much, and one of an older build has no such flag
+		o.Cache = 0
+	}
 	if o.console.Write && o.console.Listen == "" {
 		return errors.New("--console-write says what a console may do: say where it is with --console")
 	}

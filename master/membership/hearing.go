@@ -42,12 +42,21 @@ func (m *Machine) hears(r *Replica, heard []message.Heard) {
 	}
 }
 
+// listener is the process whose ears a replica has.
+type listener struct {
+	pid  int
+	life uint64 // tells processes apart that have one pid, as in containers; 0: it has not said
+}
+
 // listensAs takes note of the process that r is. Whom it does not hear is known of a process, as
 // long as that lives: a replica that was left out begins anew as another incarnation of the same.
-func (r *Replica) listensAs(pid int) {
-	if r.listener != pid {
-		r.ears, r.listener = nil, pid
+func (r *Replica) listensAs(p listener) {
+	saysLife := p.life != 0 && r.listener.life != 0
+	hasAnotherLife := saysLife && p.life != r.listener.life
+	if hasAnotherLife || p.pid != r.listener.pid {
+		r.ears = nil
 	}
+	r.listener = p
 }
 
 // ear returns what r hears of n, or nil where it has not said so.

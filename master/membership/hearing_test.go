@@ -28,14 +28,18 @@ func TestH2WhomAProcessDoesNotHear(t *testing.T) {
 		name        string
 		incarnation uint64
 		pid         int
+		life        uint64
 		deaf        bool
 	}{
-		{"the same process, another incarnation", 8, 103, true},
-		{"another process, without its memory", 8, 800, false},
-		{"another process with the same disk", 7, 800, false},
+		{"the same process, another incarnation", 8, 103, 5, true},
+		{"the same process, which does not say which it is", 8, 103, 0, true},
+		{"another process, without its memory", 8, 800, 6, false},
+		{"another process with the same disk", 7, 800, 6, false},
+		{"another process with the same pid, as in a container", 8, 103, 6, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			o := led(t, 3)
+			o.hello(3, func(h *message.Hello) { h.PID, h.Past.Life = 103, 5 })
 			o.split(1, 3)
 			o.pass(suspect + quiet)
 			cut := membership.Pair{Deaf: 3, Of: 1}
@@ -43,7 +47,7 @@ func TestH2WhomAProcessDoesNotHear(t *testing.T) {
 				t.Fatalf("apart: %v", o.Apart())
 			}
 
-			o.hello(3, func(h *message.Hello) { h.Incarnation, h.PID = test.incarnation, test.pid })
+			o.hello(3, func(h *message.Hello) { h.Incarnation, h.PID, h.Past.Life = test.incarnation, test.pid, test.life })
 			if slices.Contains(o.Apart(), cut) != test.deaf {
 				t.Errorf("it is known not to hear r1: %t", !test.deaf)
 			}

@@ -75,7 +75,7 @@ type Replica struct {
 	born       uint64          // tick of the first word of its process
 	since      uint64          // nonce of the newest heartbeat that was sent when its process began to speak
 	ears       []ear           // what it hears of the others, rising by node
-	listener   int             // PID of the process whose ears they are
+	listener   listener        // whose ears they are
 	gone       []uint64        // lives of processes that a later one has replaced
 	stranger   string          // why a process under this name is not heard; "": it is
 	branched   string          // Back, if its data are of another history of this cluster
@@ -300,7 +300,7 @@ func (m *Machine) Hello(h *message.Hello, out *Output) {
 		m.lives(r)
 	}
 
-	r.listensAs(h.PID)
+	r.listensAs(listener{h.PID, h.Past.Life})
 	r.PID, r.Phase, r.Epoch, r.Position, r.Keys = h.PID, h.Phase, h.Epoch, h.Position, h.Keys
 	r.Whole, r.Committed = h.Whole, h.Committed
 	m.hears(r, h.Heard)
@@ -372,7 +372,7 @@ func (m *Machine) Installed(h *message.Installed) {
 		}
 		r.Keeps = h.Keeps
 		if r.PID == 0 { // this master has found it at work, and it need not say HELLO
-			r.PID, r.listener = h.PID, h.PID
+			r.PID, r.listener = h.PID, listener{pid: h.PID}
 		}
 		if !r.installed {
 			r.installed, r.settled = true, m.ticks

@@ -60,7 +60,7 @@ type Options struct {
 	Window    int           // that of the table of executed requests, whose last entries a learner needs in full; 0: [dedup.DefaultWindow]
 	BootID    string        // of the machine, up to 64 bytes: differs after each start of it
 	MinFree   int64         // bytes; with less room on the disk, Room refuses; 0: see [room.LevelsOf]
-	Cache     int           // bytes of data that are kept in memory, [LeastCache] to [MostCache]; 0: [DefaultCache]
+	Cache     int64         // bytes of data that are kept in memory, [LeastCache] to [MostCache]; 0: [DefaultCache]
 	Log       *slog.Logger  // nil: nothing is logged
 
 	records   int    // of Cache; under test: fewer
@@ -74,7 +74,7 @@ const (
 	memTableLast = 256 << 10 // of the smallest
 	memTablePart = 64        // of a small disk
 	memTableStop = 4         // memtables; then writes wait for the disk
-	memTableMost = 6         // memtables take no more than that part of what the engine has
+	memTableMost = 4         // memtables take no more than that part of what the engine has
 	engineFiles  = 256       // open files of the engine
 	maxBootID    = 64
 )
@@ -83,12 +83,12 @@ const (
 // the engine's: blocks of its tables, their indices and memtables.
 const (
 	DefaultCache = 80 << 20
-	LeastCache   = 16 << 20
+	LeastCache   = 32 << 20 // memtables have room for what a turn may bring
 	MostCache    = 1 << 40
 )
 
 // engineCache is the engine's part of the cache.
-func (o *Options) engineCache() int64 { return int64(o.Cache) / 5 * 3 }
+func (o *Options) engineCache() int64 { return o.Cache / 5 * 3 }
 
 // memTableOf is how large memtables are on this disk. The engine allocates as much for each log
 // before it writes there, so on a small disk the logs of a few replicas would leave no room for
@@ -117,7 +117,7 @@ func (o Options) filled() (Options, error) {
 		o.Cache = DefaultCache
 	}
 	if o.records == 0 {
-		o.records = o.Cache / 5 * 2
+		o.records = int(o.Cache / 5 * 2)
 	}
 	if o.memTable == 0 {
 		o.memTable = o.memTableOf()

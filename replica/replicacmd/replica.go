@@ -72,7 +72,7 @@ speaks as it; 2 wrong usage; 1 anything else.`,
 			if err := onDisk(cmd.Flags(), o.Dir, memory); err != nil {
 				return exit.Usage(err)
 			}
-			o.Cache = cache << 20
+			o.Cache = int64(cache) << 20
 			if o.Sync, err = parseSync(sync); err != nil {
 				return exit.Usage(err)
 			}

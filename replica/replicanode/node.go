@@ -59,7 +59,7 @@ type Options struct {
 
 	Dir   string    // of this replica's data alone; "": they are in memory
 	Sync  disk.Sync // of Dir; 0: disk.Interval
-	Cache int       // bytes of Dir's data that are kept in memory; 0: disk.DefaultCache
+	Cache int64     // bytes of Dir's data that are kept in memory; 0: disk.DefaultCache
 
 	// MasterLock, if not "", is the file that the master of this machine holds locked
 	// while it lives. A replica that hears nothing for OrphanTimeout and finds the lock

@@ -39,7 +39,8 @@ which they ran then, so that they waited for it to be roused.`)
 	if err == nil && r.Trace.Untold > 0 {
 		_, err = fmt.Fprintf(w, `
 This kernel has not told of %d switches (%.0f a second). A thread that ran all the same counts as
-running since it was woken: RUNS may be too high, READY and the time from wake to run too low.
+running since it was woken, or its processor was last heard of: RUNS may be too high, READY and the
+time from wake to run too low.
 `, r.Trace.Untold, float64(r.Trace.Untold)/max(f.Lasted, 1).Seconds())
 	}
 	if err != nil {

@@ -106,13 +106,14 @@ func TestUntoldSwitches(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// The load seems to run from 60 on, when it was woken, and the master's other thread from 600.
-	// The last switch, to the load, left no trace.
+	// The load seems to run from 60 on, when it was woken, and the master's other thread, woken at
+	// 600, from 650, when its processor was heard of idling still. The last switch, to the load,
+	// left no trace.
 	const µs = time.Microsecond
 	wantRuns := []Run{
-		{0, 0, 60 * µs, 400 * µs}, {2, 1, 0, 500 * µs}, {1, 0, 400 * µs, 700 * µs}, {1, 1, 600 * µs, 1000 * µs},
+		{0, 0, 60 * µs, 400 * µs}, {2, 1, 0, 500 * µs}, {1, 0, 400 * µs, 700 * µs}, {1, 1, 650 * µs, 1000 * µs},
 	}
-	wantIdle := []Run{{2, 0, 0, 60 * µs}, {2, 1, 500 * µs, 600 * µs}}
+	wantIdle := []Run{{2, 0, 0, 60 * µs}, {2, 1, 500 * µs, 650 * µs}}
 	since := func(runs []Run) []Run {
 		for i := range runs {
 			runs[i].From, runs[i].To = runs[i].From-trace.Begin, runs[i].To-trace.Begin

@@ -105,9 +105,10 @@ func parse(line string) (event, bool, error) {
 // reader makes a trace of events, in the order of their times.
 type reader struct {
 	t       *Trace
-	lanes   map[int]int // of threads
-	running map[int]Run // of processors; To is not known yet
-	thread  map[int]int // that a processor runs; 0: none
+	lanes   map[int]int           // of threads
+	running map[int]Run           // of processors; To is not known yet
+	thread  map[int]int           // that a processor runs; 0: none
+	last    map[int]time.Duration // of a processor's events
 	waiting map[int]Wait
 }
 
@@ -115,13 +116,14 @@ type reader struct {
 // of time, and draws each process that owns one of the threads as a lane of its own. What came
 // before a processor's first switch is not known, and no part of the trace. A kernel may keep
 // switches to itself, as those from idling of one processor: an event then comes from a thread that
-// was not known to run, and it counts as running since it was woken, where that was told, and
-// otherwise since that event. So its wait is not known, and counts as none. The error wraps
+// was not known to run, and it counts as running since it was woken, or since the last event of its
+// processor, whichever was later, and where no wake was told since that event. So its wait is not
+// known, and counts as none. The error wraps
 // [ErrLine], [ErrLost] or [ErrEmpty], or is r's.
 func Read(r io.Reader, processes []string, threads []Thread) (*Trace, error) {
 	d := &reader{
 		t: &Trace{Lanes: append(append([]string(nil), processes...), Others)}, lanes: map[int]int{},
-		running: map[int]Run{}, thread: map[int]int{}, waiting: map[int]Wait{},
+		running: map[int]Run{}, thread: map[int]int{}, last: map[int]time.Duration{}, waiting: map[int]Wait{},
 	}
 	for i, p := range processes {
 		for _, t := range threads {
@@ -172,6 +174,7 @@ func (d *reader) lane(thread int) int {
 
 func (d *reader) take(e event) error {
 	d.infer(e)
+	d.last[e.processor] = e.at
 	switch e.name {
 	case "sched_switch":
 		m := switchText.FindStringSubmatch(e.text)
@@ -202,7 +205,7 @@ func (d *reader) infer(e event) {
 	d.t.Untold++
 	since := e
 	if wait, waits := d.waiting[e.thread]; waits {
-		since.at = max(wait.From, run.From)
+		since.at = max(wait.From, run.From, d.last[e.processor])
 		delete(d.waiting, e.thread)
 	}
 	d.switched(since, d.thread[e.processor], false, e.thread)
