@@ -5,6 +5,7 @@ import (
 
 	"quartet/bus/lamport"
 	"quartet/bus/message"
+	"quartet/replica/internal/varint"
 )
 
 // A change in its block: its kind, or isBeside where all of it stands beside; the length of the key
@@ -95,9 +96,9 @@ func (b *block) start(i int) int {
 }
 
 // reader reads the change at a place, behind its kind, if it does not stand beside.
-func (b *block) reader(i int) (kind byte, r reader) {
+func (b *block) reader(i int) (kind byte, r varint.Reader) {
 	at, end := b.start(i), b.ends[i]
-	return b.data[at], reader{b: b.data[at+1 : end : end]}
+	return b.data[at], varint.Reader{Rest: b.data[at+1 : end : end]}
 }
 
 // get returns the change at a place.
@@ -106,14 +107,14 @@ func (b *block) get(i int) message.Change {
 	if kind == isBeside {
 		return b.beside[i]
 	}
-	c := message.Change{Kind: message.ChangeKind(kind), Key: string(r.text())}
-	c.Revision = b.base + uint64(r.int())
-	c.Version = lamport.Version{Epoch: r.uint()}
-	c.Version.Time = c.Revision + uint64(r.int())
-	c.Version.Node = lamport.Node(r.uint())
-	c.Number, c.Expires = r.uint(), r.uint()
-	if hasValue := c.Kind == message.ChangeSet || len(r.b) > 0; hasValue { // an empty one is no nil
-		c.Value = r.b
+	c := message.Change{Kind: message.ChangeKind(kind), Key: string(textOf(&r))}
+	c.Revision = b.base + uint64(r.Int())
+	c.Version = lamport.Version{Epoch: r.Uint()}
+	c.Version.Time = c.Revision + uint64(r.Int())
+	c.Version.Node = lamport.Node(r.Uint())
+	c.Number, c.Expires = r.Uint(), r.Uint()
+	if hasValue := c.Kind == message.ChangeSet || len(r.Rest) > 0; hasValue { // an empty one is no nil
+		c.Value = r.Rest
 	}
 	return c
 }
@@ -124,7 +125,7 @@ func (b *block) key(i int) []byte {
 	if kind == isBeside {
 		return []byte(b.beside[i].Key)
 	}
-	return r.text()
+	return textOf(&r)
 }
 
 // revision returns the revision of the change at a place.
@@ -133,8 +134,8 @@ func (b *block) revision(i int) uint64 {
 	if kind == isBeside {
 		return b.beside[i].Revision
 	}
-	r.text()
-	return b.base + uint64(r.int())
+	textOf(&r)
+	return b.base + uint64(r.Int())
 }
 
 // size is the Size of the change at a place.
@@ -144,32 +145,12 @@ func (b *block) size(i int) int {
 		c := b.beside[i]
 		return c.Size()
 	}
-	key := len(r.text())
+	key := len(textOf(&r))
 	for range 6 { // what stands between key and value
-		r.uint()
+		r.Uint()
 	}
-	return key + len(r.b)
+	return key + len(r.Rest)
 }
 
-// reader reads what encode wrote.
-type reader struct{ b []byte }
-
-func (r *reader) uint() uint64 {
-	v, n := binary.Uvarint(r.b)
-	r.b = r.b[n:]
-	return v
-}
-
-func (r *reader) int() int64 {
-	v, n := binary.Varint(r.b)
-	r.b = r.b[n:]
-	return v
-}
-
-// text reads a length and as many bytes.
-func (r *reader) text() []byte {
-	n := r.uint()
-	t := r.b[:n:n]
-	r.b = r.b[n:]
-	return t
-}
+// textOf reads a length and as many bytes.
+func textOf(r *varint.Reader) []byte { return r.Bytes(int(r.Uint())) }

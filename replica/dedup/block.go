@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 
 	"quartet/bus/model"
+	"quartet/replica/internal/varint"
 )
 
 // An entry in its block: four times the length of its ID, or four times the slot of its name's
@@ -68,64 +69,64 @@ func unflagged(v uint64) (n int, flag bool) { return int(v >> 1), v&1 == 1 }
 // get reads the entry at an offset, without its ID if it has a name; its length, and how it is
 // found.
 func (b *block) get(at int) (e Entry, length int, by way) {
-	r := reader{b: b.data[at:b.used]}
-	n, says := unflagged(r.uint())
+	r := varint.Reader{Rest: b.data[at:b.used]}
+	n, says := unflagged(r.Uint())
 	n, named := unflagged(uint64(n))
 	if named {
-		by.name = Name{slot: uint32(n), number: r.uint()}
+		by.name = Name{slot: uint32(n), number: r.Uint()}
 	} else {
-		by.back = r.uint()
-		e.ID = string(r.bytes(n))
+		by.back = r.Uint()
+		e.ID = string(r.Bytes(n))
 	}
 	if n > 0 {
-		e.Digest = binary.LittleEndian.Uint64(r.bytes(8))
+		e.Digest = binary.LittleEndian.Uint64(r.Bytes(8))
 	}
 
-	e.RID = b.base.RID + uint64(r.int())
-	e.Position = b.base.Position + uint64(r.int())
-	e.Timestamp = b.base.Timestamp + uint64(r.int())
-	e.Time = b.base.Time + uint64(r.int())
+	e.RID = b.base.RID + uint64(r.Int())
+	e.Position = b.base.Position + uint64(r.Int())
+	e.Timestamp = b.base.Timestamp + uint64(r.Int())
+	e.Time = b.base.Time + uint64(r.Int())
 	if says {
 		b.getAnswer(&r, &e)
 	}
-	return e, b.used - at - len(r.b), by
+	return e, b.used - at - len(r.Rest), by
 }
 
 // getAnswer reads what putAnswer wrote.
-func (b *block) getAnswer(r *reader, e *Entry) {
-	e.Code, e.Revision = model.Code(r.uint()), r.uint()
-	switch n, beside := unflagged(r.uint()); {
+func (b *block) getAnswer(r *varint.Reader, e *Entry) {
+	e.Code, e.Revision = model.Code(r.Uint()), r.Uint()
+	switch n, beside := unflagged(r.Uint()); {
 	case beside:
 		e.Result = b.results[n]
 	case n > 0:
-		e.Result = bytes.Clone(r.bytes(n))
+		e.Result = bytes.Clone(r.Bytes(n))
 	}
 }
 
 // length is get's, without the entry.
 func (b *block) length(at int) int {
-	r := reader{b: b.data[at:b.used]}
-	n, says := unflagged(r.uint())
+	r := varint.Reader{Rest: b.data[at:b.used]}
+	n, says := unflagged(r.Uint())
 	n, named := unflagged(uint64(n))
-	r.uint()
+	r.Uint()
 	switch {
 	case named:
-		r.bytes(8)
+		r.Bytes(8)
 	case n > 0:
-		r.bytes(n + 8)
+		r.Bytes(n + 8)
 	}
 
 	for range 4 {
-		r.int()
+		r.Int()
 	}
 	if says {
-		r.uint()
-		r.uint()
-		if n, beside := unflagged(r.uint()); !beside {
-			r.bytes(n)
+		r.Uint()
+		r.Uint()
+		if n, beside := unflagged(r.Uint()); !beside {
+			r.Bytes(n)
 		}
 	}
-	return b.used - at - len(r.b)
+	return b.used - at - len(r.Rest)
 }
 
 // drop frees the result of the oldest entry, which is forgotten, if it stands beside the block.
@@ -138,43 +139,22 @@ func (b *block) drop(oldest *Entry) {
 
 // back is get's, without the entry.
 func (b *block) back(at int) uint64 {
-	r := reader{b: b.data[at:b.used]}
-	r.uint()
-	return r.uint()
+	r := varint.Reader{Rest: b.data[at:b.used]}
+	r.Uint()
+	return r.Uint()
 }
 
 // is reports whether the entry at an offset, which has no name, has an identity.
 func (b *block) is(at int, id string, rid uint64) bool {
-	r := reader{b: b.data[at:b.used]}
-	n, _ := unflagged(r.uint())
+	r := varint.Reader{Rest: b.data[at:b.used]}
+	n, _ := unflagged(r.Uint())
 	n, named := unflagged(uint64(n))
-	r.uint()
+	r.Uint()
 	if named || n != len(id) {
 		return false
 	}
 	if n > 0 {
-		return string(r.bytes(n)) == id
+		return string(r.Bytes(n)) == id
 	}
-	return b.base.RID+uint64(r.int()) == rid
-}
-
-// reader reads what put wrote.
-type reader struct{ b []byte }
-
-func (r *reader) uint() uint64 {
-	v, n := binary.Uvarint(r.b)
-	r.b = r.b[n:]
-	return v
-}
-
-func (r *reader) int() int64 {
-	v, n := binary.Varint(r.b)
-	r.b = r.b[n:]
-	return v
-}
-
-func (r *reader) bytes(n int) []byte {
-	p := r.b[:n]
-	r.b = r.b[n:]
-	return p
+	return b.base.RID+uint64(r.Int()) == rid
 }

@@ -35,7 +35,7 @@ var pure = []string{
 	"bus/lamport", "bus/message", "bus/model", "bus/trouble",
 	"master", "master/membership", "master/membership/proposer", "master/succession",
 	"replica", "replica/abcast", "replica/acceptor", "replica/changes", "replica/dedup", "replica/durable", "replica/layers",
-	"replica/internal/hash", "replica/listing", "replica/store", "replica/view", "replica/watching",
+	"replica/internal/hash", "replica/internal/varint", "replica/listing", "replica/store", "replica/view", "replica/watching",
 	"client/internal/gather",
 }
 
