@@ -169,24 +169,25 @@ func (b *Broadcast) advance(m *member) {
 		}
 		m.held, m.lastTime = d.Seq, d.Clock
 		m.heard = max(m.heard, d.Clock)
-		b.hold(m, d)
+		isStrong := b.hold(m, d)
 		b.fresh = append(b.fresh, d)
 		b.keep(d)
 		b.acked = d.AppendOwnRIDs(b.acked)
-		b.owe(awaited(d))
+		b.owe(isStrong)
 	}
 	if m.announcedSeq <= m.held {
 		m.heard = max(m.heard, m.announcedClock)
 	}
 }
 
-// hold puts a DATA of m into the queue.
-func (b *Broadcast) hold(m *member, d *message.Data) {
+// hold puts a DATA of m into the queue, and reports whether somebody waits for it.
+func (b *Broadcast) hold(m *member, d *message.Data) bool {
 	e := entry{at: PlaceOf(d), data: d, awaited: awaited(d)}
 	if e.awaited {
 		m.awaited++
 	}
 	b.queue.insert(e)
+	return e.awaited
 }
 
 // announce applies rule S3 to an announcement (clock, lastSeq) of m.
